@@ -1,0 +1,1 @@
+"""Rival pruners and controls; one file each, found by its name."""

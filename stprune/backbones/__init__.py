@@ -1,0 +1,1 @@
+"""Forecasting backbones; one file each, found by its name."""

@@ -1,0 +1,1 @@
+"""From raw files to windows: cards, fetching, canonical data sets."""

@@ -1,0 +1,119 @@
+"""Data set cards: what a data set is, where its files come from, and its mask policy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from stprune.errors import ConfigError, UnknownNameError
+from stprune.registry import Registry
+from stprune.schema import StrictModel, read_yaml, validate
+
+CARD_DIRECTORY = Path(__file__).resolve().parents[2] / "data"
+
+FORMATS: Registry[Any] = Registry(
+    kind="format", packages=("stprune.data.formats",), contract="builtins:object"
+)
+
+
+class RemoteFile(StrictModel):
+    """One raw file, pinned by the SHA-1 that git gives its content."""
+
+    url: str = Field(pattern=r"^https?://", description="Address, pinned to a commit.")
+    git_blob_sha1: str = Field(pattern=r"^[0-9a-f]{40}$", description="`git hash-object` of it.")
+
+
+class Channel(StrictModel):
+    """One measured quantity."""
+
+    name: str = Field(description="Short name, such as `flow`.")
+    unit: str = Field(description="Unit in words, such as `vehicles / 5 min`.")
+
+
+class DatasetCard(StrictModel):
+    """Everything that is known of a data set before it is fetched."""
+
+    title: str = Field(description="Name for people.")
+    description: str = Field(description="What was measured, where and how.")
+    format: str = Field(description="Loader: a file of `stprune/data/formats/`.")
+    files: dict[str, RemoteFile] = Field(
+        default_factory=dict, description="Raw files by role; none for a simulated data set."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the loader; it checks them itself."
+    )
+    licence: str = Field(description="Terms of the data (not of this software).")
+    citation: str = Field(description="What to cite when using the data.")
+    nodes: int = Field(ge=1, description="Sensors, zones or stations.")
+    steps: int = Field(ge=2, description="Time steps.")
+    step_minutes: int = Field(ge=1, le=1440, description="Minutes from one step to the next.")
+    start: datetime = Field(description="Local time of the first step.")
+    channels: list[Channel] = Field(min_length=1, description="Quantities, in file order.")
+    target: str = Field(description="Name of the channel that is forecast.")
+    mask_policy: Literal["none", "zero", "nan"] = Field(
+        description="What marks a missing value: nothing, a zero, or NaN."
+    )
+    mape_floor: float = Field(
+        default=1.0,
+        gt=0,
+        description="MAPE is taken where the target is at least this (target's unit).",
+    )
+    splits: tuple[float, float, float] = Field(
+        default=(0.6, 0.2, 0.2), description="Shares of the windows: train, validation, test."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetCard:
+        if self.target not in [channel.name for channel in self.channels]:
+            raise ValueError(f"target `{self.target}` is not one of the channels")
+        if min(self.splits) <= 0 or abs(sum(self.splits) - 1) > 1e-9:
+            raise ValueError(f"splits must be positive and sum to 1, got {self.splits}")
+        if 1440 % self.step_minutes:
+            raise ValueError(f"step_minutes must divide a day, got {self.step_minutes}")
+        return self
+
+    @property
+    def target_channel(self) -> int:
+        """Index of the target among the channels."""
+        return [channel.name for channel in self.channels].index(self.target)
+
+    @property
+    def steps_per_day(self) -> int:
+        """Time steps in a day."""
+        return 1440 // self.step_minutes
+
+
+def dataset_ids(directory: Path = CARD_DIRECTORY) -> list[str]:
+    """Ids of all data sets that have a card, sorted."""
+    return sorted(path.stem for path in directory.glob("*.yaml"))
+
+
+def card_path(dataset: str, directory: Path = CARD_DIRECTORY) -> Path:
+    """The card file of ``dataset``.
+
+    Raises:
+        UnknownNameError: If there is none.
+    """
+    if dataset not in dataset_ids(directory):
+        raise UnknownNameError("data set", dataset, dataset_ids(directory))
+    return directory / f"{dataset}.yaml"
+
+
+def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:
+    """Read and check the card of ``dataset``.
+
+    Raises:
+        UnknownNameError: If there is no such card.
+        ConfigError: If the card does not follow the schema.
+    """
+    path = card_path(dataset, directory)
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must be a mapping of card keys to values")
+    card = validate(DatasetCard, values, str(path))
+    if card.format not in FORMATS.ids():
+        raise UnknownNameError("format", card.format, FORMATS.ids(), str(path))
+    return card

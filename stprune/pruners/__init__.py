@@ -1,0 +1,1 @@
+"""ST-Prune and the contract of every pruner."""

@@ -1,0 +1,195 @@
+"""The contract of every pruner, and what pruners share: budgets and annealing.
+
+A pruner is one file in ``stprune/pruners/`` or ``baselines/`` with one subclass of
+:class:`Pruner`. Its header names the paper, the venue, the official code and where we differ.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stprune.registry import Registry
+from stprune.schema import StrictModel
+
+if TYPE_CHECKING:
+    from stprune.data.windows import WindowStore
+
+Annealing = Literal["none", "tail", "cosine"]
+LossScale = Literal["mean", "sum"]
+
+
+class NoOptions(StrictModel):
+    """For a pruner that has nothing to choose."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The windows of one epoch.
+
+    Args:
+        indices: (K,) int64, distinct window numbers in [0, n).
+        weights: (K,) float32, factor of each window's loss.
+    """
+
+    indices: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PruningContext:
+    """What a pruner may know before training starts.
+
+    Args:
+        windows: n, number of training windows.
+        epochs: E, epochs of full training.
+        prune_ratio: p in [0, 1), share of the windows left out of a pruned epoch.
+        seed: Seed of the run; each pruner draws from generators of its own.
+        device: Where per-window state lives.
+        store: The training windows, for pruners that look at the data; None without one.
+        adjacency: (N, N) graph, None without one.
+    """
+
+    windows: int
+    epochs: int
+    prune_ratio: float
+    seed: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    store: WindowStore | None = None
+    adjacency: Tensor | None = None
+
+    @property
+    def keep_ratio(self) -> float:
+        """r = 1 - p."""
+        return 1.0 - self.prune_ratio
+
+
+class Probe(Protocol):
+    """A fresh model of the run's kind that a static pruner may train to score windows."""
+
+    def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Train on all windows, then yield (indices, errors, mask) of one more pass.
+
+        Shapes are those of :meth:`Pruner.observe`. All of it counts as preparation time.
+        """
+        ...
+
+
+class Pruner(ABC):
+    """Chooses the windows of each epoch.
+
+    The engine calls ``prepare`` once, then for each epoch ``select`` and, after every batch,
+    ``observe``. Per-window tensors that ``observe`` writes at ``indices`` belong in
+    ``window_state``, so that several devices can merge what each of them saw.
+
+    Attributes:
+        Options: Schema of the pruner's options.
+        uses_prune_ratio: False for a pruner that is the same at every prune ratio.
+    """
+
+    Options: ClassVar[type[StrictModel]] = NoOptions
+    uses_prune_ratio: ClassVar[bool] = True
+
+    def __init__(self, context: PruningContext, options: Any) -> None:
+        self.context = context
+        self.options = options
+        # Named after the class, so that equal seeds do not couple different pruners' draws.
+        name = [ord(letter) for letter in type(self).__name__]
+        self.rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([context.seed, *name])))
+        self.window_state: dict[str, Tensor] = {}
+
+    def planned_epochs(self) -> int:
+        """Epochs to train; only a control that trains shorter changes it."""
+        return self.context.epochs
+
+    def prepare(self, probe: Probe) -> None:
+        """Score windows before training, if the pruner needs to."""
+
+    @abstractmethod
+    def select(self, epoch: int) -> Selection:
+        """The windows of ``epoch`` (0-based), in any order."""
+
+    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
+        """Take note of the errors that the training step made anyway.
+
+        Must not copy to the host: it runs after every batch.
+
+        Args:
+            indices: (B,) int64 window numbers, on the device.
+            errors: (B, H, N) float32, absolute errors in real units, 0 where masked; detached.
+            mask: (B, H, N) bool, True where a target was observed (may be an expanded view).
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue exactly: random state and per-window tensors."""
+        return {"rng": self.rng.bit_generator.state, "window_state": dict(self.window_state)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.rng.bit_generator.state = state["rng"]
+        for name, values in state["window_state"].items():
+            self.window_state[name] = values.to(self.context.device)
+
+
+PRUNERS: Registry[Pruner] = Registry(
+    kind="pruner",
+    packages=("stprune.pruners", "baselines"),
+    contract="stprune.pruners.base:Pruner",
+)
+
+
+def budget(windows: int, keep_ratio: float) -> int:
+    """K = max(1, round(r n)): windows that a pruned epoch visits, exactly."""
+    return max(1, round(keep_ratio * windows))
+
+
+def tail_start(epochs: int, delta: float) -> int:
+    """First epoch of the full-data tail: the last ceil((1 - delta) E) epochs are full.
+
+    Rounding up keeps at least one full epoch at the end, however few epochs there are.
+    """
+    # The small amount guards against 1 - 0.875 style rounding, not against real fractions.
+    return epochs - math.ceil((1.0 - delta) * epochs - 1e-9)
+
+
+def annealed_keep_ratio(
+    epoch: int, epochs: int, keep_ratio: float, annealing: Annealing, delta: float
+) -> float:
+    """Keep ratio of ``epoch`` under a schedule.
+
+    ``tail`` returns to full data for the last (1 - delta) share of epochs (InfoBatch, Qin et
+    al. 2024); ``cosine`` rises from r to 1 over the last third; ``none`` stays at r. Our reading
+    for ST-Prune, whose own schedule is not public.
+    """
+    if annealing == "tail":
+        return 1.0 if epoch >= tail_start(epochs, delta) else keep_ratio
+    if annealing == "cosine":
+        start = epochs - max(1, epochs // 3)
+        if epoch < start:
+            return keep_ratio
+        progress = (epoch - start + 1) / (epochs - start)
+        return keep_ratio + (1.0 - keep_ratio) * 0.5 * (1.0 - math.cos(math.pi * progress))
+    return keep_ratio
+
+
+def scale_weights(weights: NDArray[np.float32], loss_scale: LossScale) -> NDArray[np.float32]:
+    """Rescale an epoch's weights to mean 1 (``mean``), or leave them (``sum``, as InfoBatch).
+
+    With mean 1 the learning rate keeps its meaning whatever the prune ratio.
+    """
+    if loss_scale == "sum":
+        return weights
+    return (weights / weights.mean(dtype=np.float64)).astype(np.float32)
+
+
+def everything(windows: int) -> Selection:
+    """All windows with weight 1."""
+    return Selection(np.arange(windows, dtype=np.int64), np.ones(windows, dtype=np.float32))

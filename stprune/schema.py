@@ -1,0 +1,89 @@
+"""The base of every schema: closed at each level, with one-line errors and a did-you-mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stprune.errors import ConfigError, unknown_name_message
+
+
+class StrictModel(BaseModel):
+    """A frozen model that refuses unknown keys and does not guess types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], values: Any, where: str) -> Model:
+    """Check ``values`` against ``model``.
+
+    Args:
+        model: The schema.
+        values: What was read, normally a mapping.
+        where: File or place to name in the message.
+
+    Raises:
+        ConfigError: One line: the key, what is wrong with it, what would be right.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_one_line(model, error, where)) from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML file safely.
+
+    Raises:
+        ConfigError: If the file is not there or is no YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML: {reason}") from None
+
+
+def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        parent = _model_at(model, location[:-1])
+        known = list(parent.model_fields) if parent else []
+        place = f"{where} at `{'.'.join(location[:-1])}`" if location[:-1] else where
+        return unknown_name_message("key", location[-1], known, place) + more
+    value = f", got {first['input']!r}" if not isinstance(first["input"], dict) else ""
+    return f"{where}: `{key}`: {first['msg']}{value}{more}" if key else f"{where}: {first['msg']}"
+
+
+def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel] | None:
+    """The model that ``location`` leads to, through optionals, mappings and lists."""
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(part)
+            current = field.annotation if field else None
+        current = _innermost_model(current)
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _innermost_model(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _innermost_model(argument)
+        if found is not None:
+            return found
+    return None
