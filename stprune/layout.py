@@ -1,0 +1,110 @@
+"""The only place that knows where results and data lie.
+
+``results/<experiment>/`` holds ``runs/<dataset>/<backbone>/<pruner>/p<ratio>/s<seed>/``
+(``metrics.json``, ``epochs.csv``), the same tree under ``checkpoints/`` while a run is under
+way, ``summary.csv``, ``tables/``, ``figures/``, ``report.html``, ``config.yaml``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+RUN_PATTERN = "{dataset}/{backbone}/{pruner}/p{prune_ratio}/s{seed}"
+
+
+class RunKey(NamedTuple):
+    """What addresses a run within an experiment; the names are those of the configuration."""
+
+    dataset: str
+    backbone: str
+    pruner: str
+    prune_ratio: float
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """Relative folder of the run, and its identity everywhere."""
+        return RUN_PATTERN.format(
+            dataset=self.dataset,
+            backbone=self.backbone,
+            pruner=self.pruner,
+            prune_ratio=format_ratio(self.prune_ratio),
+            seed=self.seed,
+        )
+
+
+def format_ratio(ratio: float) -> str:
+    """A prune ratio as it stands in paths: shortest form, ``0`` for none."""
+    return f"{ratio:.6g}"
+
+
+@dataclass(frozen=True)
+class ExperimentLayout:
+    """Paths of one experiment below ``root`` = ``<results_directory>/<experiment>``."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration of the last start."""
+        return self.root / "config.yaml"
+
+    @property
+    def summary(self) -> Path:
+        """One row a run."""
+        return self.root / "summary.csv"
+
+    @property
+    def epochs(self) -> Path:
+        """One row an epoch of every run."""
+        return self.root / "epochs.csv"
+
+    @property
+    def report(self) -> Path:
+        """The page to open."""
+        return self.root / "report.html"
+
+    def run(self, key: RunKey) -> Path:
+        """Folder of a run's record."""
+        return self.root / "runs" / key.path
+
+    def metrics(self, key: RunKey) -> Path:
+        """The run's record; its being there means that the run is complete."""
+        return self.run(key) / "metrics.json"
+
+    def run_epochs(self, key: RunKey) -> Path:
+        """The run's epochs."""
+        return self.run(key) / "epochs.csv"
+
+    def checkpoint(self, key: RunKey) -> Path:
+        """State of a run under way, outside what Snakemake may delete."""
+        return self.root / "checkpoints" / key.path / "last.pt"
+
+    def tracking(self) -> Path:
+        """Offline files of Weights & Biases."""
+        return self.root / "wandb"
+
+    def table(self, name: str, extension: str) -> Path:
+        """A table as ``csv``, ``md`` or ``tex``."""
+        return self.root / "tables" / f"{name}.{extension}"
+
+    def figure(self, name: str, extension: str) -> Path:
+        """A figure as ``pdf`` or ``png``."""
+        return self.root / "figures" / f"{name}.{extension}"
+
+
+@dataclass(frozen=True)
+class DataLayout:
+    """Paths of data sets below ``root`` = ``<data_directory>``."""
+
+    root: Path
+
+    def raw(self, dataset: str, role: str, file_name: str) -> Path:
+        """A downloaded file."""
+        return self.root / "raw" / dataset / role / file_name
+
+    def processed(self, dataset: str) -> Path:
+        """Folder of the canonical data set."""
+        return self.root / "processed" / dataset
