@@ -11,7 +11,7 @@ import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from stprune.errors import UnknownNameError
 
@@ -93,4 +93,4 @@ class Registry(Generic[Component]):
                 f"{module.__name__} must define exactly one {self.kind} class"
                 f" (a subclass of {self.contract}), but has {len(classes)}"
             )
-        return classes[0]
+        return cast(type[Component], classes[0])

@@ -17,6 +17,10 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
 
 
+class NoOptions(StrictModel):
+    """For a component that has nothing to choose."""
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -18,17 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stprune.registry import Registry
-from stprune.schema import StrictModel
+from stprune.schema import NoOptions, StrictModel
 
 if TYPE_CHECKING:
     from stprune.data.windows import WindowStore
 
 Annealing = Literal["none", "tail", "cosine"]
 LossScale = Literal["mean", "sum"]
-
-
-class NoOptions(StrictModel):
-    """For a pruner that has nothing to choose."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,9 @@ class Pruner(ABC):
         self.options = options
         # Named after the class, so that equal seeds do not couple different pruners' draws.
         name = [ord(letter) for letter in type(self).__name__]
-        self.rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([context.seed, *name])))
+        self.rng = np.random.Generator(
+            np.random.PCG64(np.random.SeedSequence([context.seed, *name]))
+        )
         self.window_state: dict[str, Tensor] = {}
 
     def planned_epochs(self) -> int:
@@ -187,7 +185,8 @@ def scale_weights(weights: NDArray[np.float32], loss_scale: LossScale) -> NDArra
     """
     if loss_scale == "sum":
         return weights
-    return (weights / weights.mean(dtype=np.float64)).astype(np.float32)
+    scaled: NDArray[np.float32] = (weights / weights.mean(dtype=np.float64)).astype(np.float32)
+    return scaled
 
 
 def everything(windows: int) -> Selection:

@@ -1,0 +1,20 @@
+"""Full training: every window in every epoch, the reference of every comparison.
+
+Paper: none. Venue: none. Official code: none. Where we differ: nowhere.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from stprune.pruners.base import Pruner, Selection, everything
+
+
+class Full(Pruner):
+    """Keeps everything, whatever the prune ratio."""
+
+    uses_prune_ratio: ClassVar[bool] = False
+
+    def select(self, epoch: int) -> Selection:
+        """All windows with weight 1."""
+        return everything(self.context.windows)

@@ -1,0 +1,39 @@
+"""Full data for fewer epochs, at the cost of pruning: a control, not a method.
+
+Paper: none; a control that ``docs/method.md`` asks of every trade-off plot. Venue: none.
+Official code: none. Where we differ: nowhere.
+"""
+
+from __future__ import annotations
+
+from stprune.pruners.base import Pruner, Selection, everything, tail_start
+from stprune.schema import StrictModel
+
+
+class FewerEpochsOptions(StrictModel):
+    """Which schedule's cost is to be matched."""
+
+    full_first_epoch: bool = True
+    delta: float = 0.875
+
+
+class FullFewerEpochs(Pruner):
+    """Trains on all windows for as many epochs as the pruned schedule costs.
+
+    The cost of the pruned schedule is one full first epoch, a tail of full epochs, and r of an
+    epoch for each of the rest; it is rounded to whole epochs.
+    """
+
+    Options = FewerEpochsOptions
+    options: FewerEpochsOptions
+
+    def planned_epochs(self) -> int:
+        """Epochs whose windows add up to those of the pruned schedule (at least 1)."""
+        epochs = self.context.epochs
+        first_pruned = 1 if self.options.full_first_epoch else 0
+        pruned = max(0, tail_start(epochs, self.options.delta) - first_pruned)
+        return max(1, round(epochs - pruned + pruned * self.context.keep_ratio))
+
+    def select(self, epoch: int) -> Selection:
+        """All windows with weight 1."""
+        return everything(self.context.windows)

@@ -1,0 +1,115 @@
+"""InfoBatch: prune some of the below-mean windows at random, weigh up the ones that stay.
+
+Paper: Qin et al., "InfoBatch: lossless training speed up by unbiased dynamic data pruning".
+Venue: ICLR 2024. Official code: github.com/NUS-HPC-AI-Lab/InfoBatch.
+Where we differ: (1) `prune_ratio` always means the share removed; (2) draws come from the
+run's private generator (the released code reseeds numpy's global one with the epoch number);
+(3) the tail starts at a whole epoch, and its weights are 1 (the released test for it is never
+true when epochs x delta is fractional, which leaves stale weights); (4) unseen windows are
+kept, not scored 3.0; (5) `exact` budget, our default, for comparisons at equal time.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from stprune.metrics import window_mae
+from stprune.pruners.base import (
+    LossScale,
+    Pruner,
+    PruningContext,
+    Selection,
+    budget,
+    everything,
+    scale_weights,
+    tail_start,
+)
+from stprune.schema import StrictModel
+
+
+class InfoBatchOptions(StrictModel):
+    """The published rule and its budget."""
+
+    budget: Literal["exact", "original"] = Field(
+        "exact",
+        description="`exact` visits round(r n) windows; `original` prunes a share p of the"
+        " below-mean windows only, so that it removes less than p in all.",
+    )
+    delta: float = Field(0.875, gt=0, le=1, description="Share of the epochs before the tail.")
+    loss_scale: LossScale = Field("sum", description="`sum` leaves the weights as published.")
+
+
+def infobatch_select(
+    scores: NDArray[np.float32],
+    prune_ratio: float,
+    rng: np.random.Generator,
+    rule: Literal["exact", "original"],
+) -> Selection:
+    """Choose windows by the published rule, or by its form with an exact budget.
+
+    ``original``: of the m windows with a score below the mean, int((1 - p) m) are kept, with
+    weight 1 / (1 - p); the rest are kept with weight 1. ``exact``: all above-mean windows and as
+    many below-mean ones as the budget K allows, with weight (below-mean) / (kept of them);
+    where even the above-mean windows exceed K, K windows of all, uniformly, with weight n / K.
+
+    Args:
+        scores: (n,) last loss of each window; +inf for unseen.
+        prune_ratio: p in [0, 1).
+        rng: Private generator.
+        rule: Which of the two.
+    """
+    windows = len(scores)
+    # An unseen (infinite) score must not make the mean infinite.
+    seen = np.isfinite(scores)
+    mean = scores[seen].mean(dtype=np.float64) if seen.any() else -np.inf
+    below = np.flatnonzero(scores < mean)
+    above = np.flatnonzero(~(scores < mean))
+    if rule == "original":
+        kept_below = int((1.0 - prune_ratio) * len(below))
+        weight = 1.0 / (1.0 - prune_ratio)
+    else:
+        size = budget(windows, 1.0 - prune_ratio)
+        if size < len(above):
+            indices = rng.permutation(windows)[:size]
+            return Selection(np.sort(indices), np.full(size, windows / size, dtype=np.float32))
+        kept_below = size - len(above)
+        weight = len(below) / kept_below if kept_below else 1.0
+    chosen = rng.permutation(below)[:kept_below]
+    indices = np.concatenate([above, chosen])
+    weights = np.ones(len(indices), dtype=np.float32)
+    weights[len(above) :] = weight
+    order = np.argsort(indices)
+    return Selection(indices[order], weights[order])
+
+
+class InfoBatch(Pruner):
+    """Keeps the score of each window's last visit and applies the rule before each epoch."""
+
+    Options = InfoBatchOptions
+    options: InfoBatchOptions
+
+    def __init__(self, context: PruningContext, options: InfoBatchOptions) -> None:
+        super().__init__(context, options)
+        self.window_state["scores"] = torch.full(
+            (context.windows,), float("inf"), device=context.device
+        )
+
+    def select(self, epoch: int) -> Selection:
+        """All windows in the first epoch and the tail, else by the rule."""
+        context = self.context
+        in_tail = epoch >= tail_start(context.epochs, self.options.delta)
+        if epoch == 0 or in_tail or context.prune_ratio == 0:
+            return everything(context.windows)
+        scores = self.window_state["scores"].cpu().numpy()
+        chosen = infobatch_select(scores, context.prune_ratio, self.rng, self.options.budget)
+        return Selection(chosen.indices, scale_weights(chosen.weights, self.options.loss_scale))
+
+    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
+        """Remember each window's masked MAE."""
+        self.window_state["scores"][indices] = window_mae(errors, mask)

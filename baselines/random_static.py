@@ -1,0 +1,25 @@
+"""One random subset, drawn before training and kept: the floor of every static method.
+
+Paper: none (the uniform baseline of DeepCore, Guo et al. 2022). Venue: none.
+Official code: none. Where we differ: the size is exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stprune.pruners.base import Pruner, PruningContext, Selection, budget
+from stprune.schema import StrictModel
+
+
+class RandomStatic(Pruner):
+    """Keeps the same K windows in every epoch."""
+
+    def __init__(self, context: PruningContext, options: StrictModel) -> None:
+        super().__init__(context, options)
+        size = budget(context.windows, context.keep_ratio)
+        self.subset = np.sort(self.rng.permutation(context.windows)[:size])
+
+    def select(self, epoch: int) -> Selection:
+        """The subset with weight 1."""
+        return Selection(self.subset, np.ones(len(self.subset), dtype=np.float32))

@@ -1,0 +1,199 @@
+"""The one schema of an experiment's configuration; every file in ``config/`` follows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from stprune.data.card import dataset_ids
+from stprune.errors import ConfigError, UnknownNameError
+from stprune.schema import StrictModel, read_yaml, validate
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-]*$"
+Tracking = Literal["offline", "online", "disabled"]
+
+
+class DatasetEntry(StrictModel):
+    """A data set under a name of its own, perhaps only a declared part of it."""
+
+    dataset: str | None = Field(None, description="Card in `data/`; the entry's name by default.")
+    node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
+    days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
+
+
+class BackboneEntry(StrictModel):
+    """A backbone under a name of its own, with options."""
+
+    backbone: str | None = Field(
+        None, description="File of `stprune/backbones/`; the entry's name by default."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the backbone; its file documents them."
+    )
+    optimisation: dict[str, Any] = Field(
+        default_factory=dict, description="Changes to its published optimiser settings."
+    )
+
+
+class PrunerEntry(StrictModel):
+    """A pruner under a name of its own, with options."""
+
+    pruner: str | None = Field(
+        None,
+        description="File of `stprune/pruners/` or `baselines/`; the entry's name by default.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the pruner; its file documents them."
+    )
+
+
+class TrainingSettings(StrictModel):
+    """How every run is trained."""
+
+    history: int = Field(12, ge=1, description="Input steps T.")
+    horizon: int = Field(12, ge=1, description="Forecast steps H.")
+    epochs: int = Field(100, ge=1, description="Epochs of full training.")
+    batch_size: int = Field(
+        64, ge=1, description="Largest batch; an epoch is split evenly into ceil(K / this)."
+    )
+    evaluation_batch_size: int = Field(256, ge=1, description="Windows per evaluation batch.")
+    validate_every: int = Field(1, ge=1, description="Validate every so many epochs, and last.")
+    patience: int | None = Field(
+        None, ge=1, description="Stop after so many validations without a better one; null: never."
+    )
+
+
+class ComputeSettings(StrictModel):
+    """Where and with how much of the machine a run is trained."""
+
+    accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field("cpu", description="Device kind.")
+    devices: int = Field(1, ge=1, description="Devices (processes, on a CPU) for one run.")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+        "32-true", description="Lightning Fabric precision."
+    )
+    threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
+    own_cores: bool = Field(
+        True, description="Claim cores that no other run uses and pin the run to them."
+    )
+
+
+class TrackingSettings(StrictModel):
+    """Weights & Biases; the local records are the truth."""
+
+    mode: Tracking = Field("offline", description="`offline` files, `online`, or `disabled`.")
+    project: str = Field("stprune", description="Project of the dashboard.")
+    entity: str | None = Field(None, description="Team or user; null for the account's default.")
+
+
+class ExperimentConfig(StrictModel):
+    """One experiment: the product of data sets, backbones, pruners, prune ratios and seeds."""
+
+    experiment: str = Field(pattern=NAME, description="Name; results go to results/<name>/.")
+    datasets: dict[str, DatasetEntry] = Field(min_length=1, description="Name to data set.")
+    backbones: dict[str, BackboneEntry] = Field(min_length=1, description="Name to backbone.")
+    pruners: dict[str, PrunerEntry] = Field(min_length=1, description="Name to pruner.")
+    prune_ratios: list[float] = Field(min_length=1, description="Shares left out, in [0, 1).")
+    seeds: list[int] = Field(min_length=1, description="Seeds; each is one run of each cell.")
+    training: TrainingSettings = Field(
+        default_factory=TrainingSettings, description="How every run is trained."
+    )
+    compute: ComputeSettings = Field(
+        default_factory=ComputeSettings, description="Device, precision, threads."
+    )
+    tracking: TrackingSettings = Field(
+        default_factory=TrackingSettings, description="Weights & Biases."
+    )
+    mirror: str | None = Field(
+        None,
+        description="Directory or base URL, laid out as HOST/PATH of the addresses, tried first.",
+    )
+    data_directory: Path = Field(Path("data"), description="Holds raw/ and processed/.")
+    results_directory: Path = Field(Path("results"), description="Holds <experiment>/.")
+
+    @field_validator("datasets", "backbones", "pruners", mode="before")
+    @classmethod
+    def _empty_entries(cls, entries: Any) -> Any:
+        """Let a bare ``name:`` stand for an entry without options."""
+        if isinstance(entries, dict):
+            return {name: {} if entry is None else entry for name, entry in entries.items()}
+        return entries
+
+    @field_validator("datasets", "backbones", "pruners")
+    @classmethod
+    def _plain_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
+        import re
+
+        for name in entries:
+            if not re.match(NAME, name):
+                raise ValueError(f"name `{name}` must be letters, digits, - and _")
+        return entries
+
+    @field_validator("prune_ratios")
+    @classmethod
+    def _ratios_in_range(cls, ratios: list[float]) -> list[float]:
+        for ratio in ratios:
+            if not 0 <= ratio < 1:
+                raise ValueError(f"a prune ratio is a share removed in [0, 1), not {ratio}")
+        return _distinct(ratios)
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_in_range(cls, seeds: list[int]) -> list[int]:
+        for seed in seeds:
+            if not 0 <= seed < 2**32:
+                raise ValueError(f"a seed is a whole number in [0, 2**32), not {seed}")
+        return _distinct(seeds)
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"values repeat: {values}")
+    return values
+
+
+def parse_config(values: Any, where: str) -> ExperimentConfig:
+    """Check a configuration, first its form, then the names and options in it.
+
+    Raises:
+        ConfigError: One line saying what is wrong and what would be right.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} must be a mapping of keys to values")
+    config = validate(ExperimentConfig, values, where)
+    _check_names(config, where)
+    return config
+
+
+def load_config(path: Path) -> ExperimentConfig:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: If it is missing, not YAML, or not a configuration.
+    """
+    return parse_config(read_yaml(path), str(path))
+
+
+def _check_names(config: ExperimentConfig, where: str) -> None:
+    # Imported late: both load torch, which reading a configuration's form does not need.
+    from stprune.backbones.base import BACKBONES, OptimiserSettings
+    from stprune.pruners.base import PRUNERS
+
+    for name, dataset in config.datasets.items():
+        if (dataset.dataset or name) not in dataset_ids():
+            place = f"{where} at `datasets`"
+            raise UnknownNameError("data set", dataset.dataset or name, dataset_ids(), place)
+    for name, backbone in config.backbones.items():
+        place = f"{where} at `backbones.{name}`"
+        if (backbone.backbone or name) not in BACKBONES.ids():
+            raise UnknownNameError("backbone", backbone.backbone or name, BACKBONES.ids(), place)
+        kind = BACKBONES.load(backbone.backbone or name)
+        validate(kind.Options, backbone.options, f"{place} in `options`")
+        validate(OptimiserSettings, backbone.optimisation, f"{place} in `optimisation`")
+    for name, pruner in config.pruners.items():
+        place = f"{where} at `pruners.{name}`"
+        if (pruner.pruner or name) not in PRUNERS.ids():
+            raise UnknownNameError("pruner", pruner.pruner or name, PRUNERS.ids(), place)
+        options = PRUNERS.load(pruner.pruner or name).Options
+        validate(options, pruner.options, f"{place} in `options`")

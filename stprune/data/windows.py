@@ -1,0 +1,140 @@
+"""Windows without materialising them: a batch is one vectorised gather from the series.
+
+A window of T input and H target steps is a contiguous block of the (steps, nodes, channels)
+series, so a strided view holds every window in one row and a batch is an ``index_select``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stprune.data.scaler import Scaler
+from stprune.errors import ConfigError
+
+
+class Batch(NamedTuple):
+    """B windows, on the device of their store."""
+
+    inputs: Tensor  # (B, T, N, C) float32, standardised
+    time_of_day: Tensor  # (B, T) int64
+    day_of_week: Tensor  # (B, T) int64, Monday = 0
+    targets: Tensor  # (B, H, N) float32, real units
+    mask: Tensor  # (B, H, N) bool, True where observed
+
+
+@dataclass(frozen=True)
+class SplitRanges:
+    """Window numbers of the three splits, in the order of time."""
+
+    train: range
+    validation: range
+    test: range
+
+
+def split_windows(windows: int, shares: tuple[float, float, float]) -> SplitRanges:
+    """Cut ``windows`` into train, validation and test by time.
+
+    Train and validation are rounded, test is the rest (ST-TTC protocol, 2025). Neighbouring
+    splits share the steps of the windows at the cut, as in that protocol.
+
+    Raises:
+        ConfigError: If a split would be empty.
+    """
+    train = round(windows * shares[0])
+    validation = round(windows * shares[1])
+    if min(train, validation, windows - train - validation) < 1:
+        raise ConfigError(
+            f"{windows} windows are too few to split {shares}; take more days or a shorter history"
+        )
+    return SplitRanges(
+        range(0, train), range(train, train + validation), range(train + validation, windows)
+    )
+
+
+def calendar(timestamps: NDArray[np.datetime64], step_minutes: int) -> tuple[Tensor, Tensor]:
+    """Slot of the day and day of the week (Monday = 0) of each time step, (T,) int64 each."""
+    seconds = timestamps.astype("datetime64[s]").astype(np.int64)
+    slot = (seconds % 86_400) // (60 * step_minutes)
+    # 1 January 1970 was a Thursday.
+    weekday = (seconds // 86_400 + 3) % 7
+    return torch.from_numpy(slot), torch.from_numpy(weekday)
+
+
+@dataclass(frozen=True)
+class WindowStore:
+    """The windows of one split.
+
+    Args:
+        series: (steps, N, C) float32, contiguous, real units; missing inputs already filled.
+        target_mask: (steps, N) bool of the target channel, or None if nothing is missing.
+        time_of_day: (steps,) int64.
+        day_of_week: (steps,) int64.
+        history: T.
+        horizon: H.
+        target_channel: Which channel is forecast.
+        scaler: Standardises inputs and restores forecasts.
+        first: Step at which window 0 of this split begins.
+        size: Number of windows.
+    """
+
+    series: Tensor
+    target_mask: Tensor | None
+    time_of_day: Tensor
+    day_of_week: Tensor
+    history: int
+    horizon: int
+    target_channel: int
+    scaler: Scaler
+    first: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the series lives and batches appear."""
+        return self.series.device
+
+    def split(self, windows: range) -> WindowStore:
+        """The store of the consecutive ``windows`` (numbered as in this one)."""
+        return replace(self, first=self.first + windows.start, size=len(windows))
+
+    def gather(self, windows: Tensor) -> Batch:
+        """Collect a batch.
+
+        Args:
+            windows: (B,) int64 window numbers of this split, on the store's device.
+        """
+        start = windows + self.first
+        length = self.history + self.horizon
+        block = _rows(self.series, length).index_select(0, start)
+        block = block.view(-1, length, *self.series.shape[1:])
+        history = slice(None), slice(None, self.history)
+        return Batch(
+            inputs=self.scaler.standardise(block[history]),
+            time_of_day=_rows(self.time_of_day, self.history).index_select(0, start),
+            day_of_week=_rows(self.day_of_week, self.history).index_select(0, start),
+            targets=block[:, self.history :, :, self.target_channel],
+            mask=self._gather_mask(start),
+        )
+
+    def _gather_mask(self, start: Tensor) -> Tensor:
+        nodes = self.series.shape[1]
+        if self.target_mask is None:
+            observed = torch.ones((), dtype=torch.bool, device=self.device)
+            return observed.expand(len(start), self.horizon, nodes)
+        rows = _rows(self.target_mask, self.horizon).index_select(0, start + self.history)
+        return rows.view(-1, self.horizon, nodes)
+
+
+def _rows(values: Tensor, length: int) -> Tensor:
+    """View of a contiguous (steps, ...) tensor whose row i is steps i to i + length - 1."""
+    width = values.stride(0)
+    return values.as_strided((values.shape[0] - length + 1, length * width), (width, 1))

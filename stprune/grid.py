@@ -1,0 +1,142 @@
+"""From a configuration to its runs, each fully resolved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from stprune.backbones.base import BACKBONES, OptimiserSettings
+from stprune.config import ComputeSettings, DatasetEntry, ExperimentConfig, TrainingSettings
+from stprune.errors import ConfigError, UnknownNameError
+from stprune.layout import DataLayout, ExperimentLayout, RunKey
+from stprune.pruners.base import PRUNERS
+from stprune.schema import StrictModel
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run with every default filled in.
+
+    Args:
+        experiment: Name of the experiment.
+        key: Address of the run.
+        dataset: Card id.
+        subset: Part of the data set.
+        backbone: Backbone id.
+        backbone_options: Validated options.
+        optimisation: Optimiser settings.
+        pruner: Pruner id.
+        pruner_options: Validated options.
+        training: Training settings.
+        compute: Compute settings.
+    """
+
+    experiment: str
+    key: RunKey
+    dataset: str
+    subset: DatasetEntry
+    backbone: str
+    backbone_options: StrictModel
+    optimisation: OptimiserSettings
+    pruner: str
+    pruner_options: StrictModel
+    training: TrainingSettings
+    compute: ComputeSettings
+
+    def resolved(self) -> dict[str, Any]:
+        """All that decides the result, as plain values for the record."""
+        return {
+            "dataset": {
+                "name": self.key.dataset,
+                "id": self.dataset,
+                "node_stride": self.subset.node_stride,
+                "days": self.subset.days,
+            },
+            "backbone": {
+                "name": self.key.backbone,
+                "id": self.backbone,
+                "options": self.backbone_options.model_dump(mode="json"),
+                "optimisation": self.optimisation.model_dump(mode="json"),
+            },
+            "pruner": {
+                "name": self.key.pruner,
+                "id": self.pruner,
+                "options": self.pruner_options.model_dump(mode="json"),
+            },
+            "prune_ratio": self.key.prune_ratio,
+            "seed": self.key.seed,
+            "training": self.training.model_dump(mode="json"),
+            "compute": self.compute.model_dump(mode="json", exclude={"own_cores"}),
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of :meth:`resolved`."""
+        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_keys(config: ExperimentConfig) -> list[RunKey]:
+    """All runs of the experiment; a pruner without a prune ratio has one cell, at 0."""
+    keys = []
+    for dataset, backbone in product(config.datasets, config.backbones):
+        for pruner, entry in config.pruners.items():
+            ratios = config.prune_ratios
+            if not PRUNERS.load(entry.pruner or pruner).uses_prune_ratio:
+                ratios = [0.0]
+            for ratio, seed in product(ratios, config.seeds):
+                keys.append(RunKey(dataset, backbone, pruner, ratio, seed))
+    return keys
+
+
+def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
+    """Resolve one run.
+
+    Raises:
+        UnknownNameError: If the configuration has no entry of that name.
+    """
+    for kind, name, entries in (
+        ("data set entry", key.dataset, list(config.datasets)),
+        ("backbone entry", key.backbone, list(config.backbones)),
+        ("pruner entry", key.pruner, list(config.pruners)),
+    ):
+        if name not in entries:
+            raise UnknownNameError(kind, name, entries, f"experiment {config.experiment}")
+    subset = config.datasets[key.dataset]
+    backbone = config.backbones[key.backbone]
+    pruner = config.pruners[key.pruner]
+    backbone_id = backbone.backbone or key.backbone
+    pruner_id = pruner.pruner or key.pruner
+    backbone_class = BACKBONES.load(backbone_id)
+    pruner_class = PRUNERS.load(pruner_id)
+    if not 0 <= key.prune_ratio < 1:
+        raise ConfigError(f"a prune ratio is a share removed in [0, 1), not {key.prune_ratio}")
+    if key.prune_ratio and not pruner_class.uses_prune_ratio:
+        raise ConfigError(f"pruner `{pruner_id}` has no prune ratio; use 0, not {key.prune_ratio}")
+    settings = backbone_class.optimisation.model_dump() | backbone.optimisation
+    return RunSpec(
+        experiment=config.experiment,
+        key=key,
+        dataset=subset.dataset or key.dataset,
+        subset=subset,
+        backbone=backbone_id,
+        backbone_options=backbone_class.Options.model_validate(backbone.options),
+        optimisation=OptimiserSettings.model_validate(settings),
+        pruner=pruner_id,
+        pruner_options=pruner_class.Options.model_validate(pruner.options),
+        training=config.training,
+        compute=config.compute,
+    )
+
+
+def experiment_layout(config: ExperimentConfig) -> ExperimentLayout:
+    """Where the experiment's results lie."""
+    return ExperimentLayout(config.results_directory / config.experiment)
+
+
+def data_layout(config: ExperimentConfig) -> DataLayout:
+    """Where its data lie."""
+    return DataLayout(config.data_directory)
