@@ -89,6 +89,14 @@ class Backbone(nn.Module, ABC):
             (B, H, N) float, the target in standardised units.
         """
 
+    def unused_parameters(self) -> frozenset[str]:
+        """Names of parameters that the published model holds but no forecast depends on.
+
+        They are kept so that sizes can be compared with published ones; they never get a
+        gradient, and the contract tests check that exactly these do not.
+        """
+        return frozenset()
+
     def calendar_inputs(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """Inputs with two channels appended: fraction of the day, and weekday / 7.
 
