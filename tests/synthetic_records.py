@@ -1,0 +1,158 @@
+"""Run records made up for tests: their numbers follow a formula and mean nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stprune.layout import ExperimentLayout, RunKey
+from stprune.records import RECORD_VERSION, Cost, EpochRecord, RunRecord, Scores, write_record
+from stprune.summary import summarise
+
+PRUNERS = ("random_dynamic", "full_fewer_epochs", "infobatch", "st_prune", "el2n", "made_up_rival")
+WINDOWS = 1000
+EPOCHS = 8
+
+
+def scores(mae: float) -> Scores:
+    """Scores around a mean absolute error."""
+    return Scores(
+        mae=mae,
+        rmse=1.6 * mae,
+        mape=3.0 * mae,
+        mae_per_horizon=[0.9 * mae, 1.1 * mae],
+        rmse_per_horizon=[1.5 * mae, 1.7 * mae],
+        mape_per_horizon=[2.9 * mae, 3.1 * mae],
+        windows=200,
+        mape_floor=1.0,
+    )
+
+
+def cost(**changes: Any) -> Cost:
+    """The cost of a run of full training, but for ``changes``."""
+    values: dict[str, Any] = {
+        "epochs": EPOCHS,
+        "gradient_steps": EPOCHS * 32,
+        "windows_visited": EPOCHS * WINDOWS,
+        "training_windows": WINDOWS,
+        "nominal_keep_ratio": 1.0,
+        "realised_keep_ratio": 1.0,
+        "overall_keep_ratio": 1.0,
+        "preparation_seconds": 0.0,
+        "epoch_seconds": 10.0,
+        "full_epoch_seconds": None,
+        "overhead_seconds": 0.0,
+        "train_seconds": EPOCHS * 10.0,
+        "validation_seconds": EPOCHS * 1.0,
+        "checkpoint_seconds": EPOCHS * 0.1,
+        "total_seconds": EPOCHS * 11.1,
+        "test_seconds": 1.0,
+        "peak_memory_bytes": 10**9,
+    }
+    return Cost(**{**values, **changes})
+
+
+def record(key: RunKey, **changes: Any) -> RunRecord:
+    """A record with test MAE 3 and the cost of full training, but for ``changes``."""
+    values: dict[str, Any] = {
+        "record_version": RECORD_VERSION,
+        "experiment": "synthetic",
+        **key._asdict(),
+        "test": scores(3.0),
+        "validation_mae": 3.1,
+        "best_epoch": EPOCHS - 1,
+        "parameters": 12345,
+        "cost": cost(),
+        "config": {"epochs": EPOCHS},
+        "fingerprint": "1" * 64,
+        "data": {"checksum": "d" * 64, "target_unit": "vehicles / 5 min"},
+        "source_digest": "2" * 64,
+        "environment": {"torch": "0.0-synthetic", "threads": 1, "git_commit": "12345678"},
+        "started": "2000-01-01T00:00:00+00:00",
+        "finished": "2000-01-01T00:10:00+00:00",
+        "resumed": 0,
+    }
+    return RunRecord(**{**values, **changes})
+
+
+def epochs(count: int, seconds: float = 10.0, keep_ratio: float = 1.0) -> list[EpochRecord]:
+    """Epochs of equal length whose validation error falls towards 3."""
+    return [
+        EpochRecord(
+            epoch=epoch,
+            windows=round(keep_ratio * WINDOWS),
+            keep_ratio=keep_ratio,
+            gradient_steps=round(32 * keep_ratio),
+            learning_rate=1e-3,
+            train_loss=4.0,
+            validation_mae=3.0 + 3.0 * np.exp(-(epoch + 1) * (0.3 + keep_ratio)),
+            data_seconds=0.1 * seconds,
+            step_seconds=0.85 * seconds,
+            scoring_seconds=0.03 * seconds,
+            selection_seconds=0.02 * seconds,
+            train_seconds=seconds,
+            validation_seconds=1.0,
+            checkpoint_seconds=0.1,
+            elapsed_seconds=(epoch + 1) * (seconds + 1.1),
+        )
+        for epoch in range(count)
+    ]
+
+
+def write_run(layout: ExperimentLayout, run: RunRecord, table: list[EpochRecord]) -> Path:
+    """Write one run into an experiment; returns its ``metrics.json``."""
+    key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
+    write_record(run, table, layout.metrics(key), layout.run_epochs(key))
+    return layout.metrics(key)
+
+
+def pruned_run(key: RunKey, rank: int) -> tuple[RunRecord, list[EpochRecord]]:
+    """A run whose error and time follow from its address; ``rank`` sets pruners apart."""
+    rng = np.random.default_rng([rank, key.seed, round(1000 * key.prune_ratio)])
+    keep = 1.0 - key.prune_ratio
+    shortened = key.pruner == "full_fewer_epochs"
+    count = max(1, round(EPOCHS * keep)) if shortened else EPOCHS
+    visited = 1.0 if shortened else keep
+    overhead = 0.0 if key.pruner == "full" or shortened else 0.1 + 0.05 * rank
+    seconds = 10.0 * visited + overhead + rng.normal(0, 0.05)
+    mae = 3.0 + (0.25 + 0.05 * rank) * key.prune_ratio**2 + rng.normal(0, 0.02)
+    spent = cost(
+        epochs=count,
+        gradient_steps=round(count * 32 * visited),
+        windows_visited=round(count * WINDOWS * visited),
+        nominal_keep_ratio=keep,
+        realised_keep_ratio=visited,
+        overall_keep_ratio=count * visited / EPOCHS,
+        epoch_seconds=seconds,
+        overhead_seconds=overhead,
+        train_seconds=count * seconds,
+        validation_seconds=count * 1.0,
+        checkpoint_seconds=count * 0.1,
+        total_seconds=count * (seconds + 1.1),
+    )
+    return record(key, test=scores(mae), cost=spent), epochs(count, seconds, visited)
+
+
+def write_experiment(
+    root: Path,
+    backbones: Sequence[str] = ("stid",),
+    pruners: Sequence[str] = PRUNERS,
+    ratios: Sequence[float] = (0.5, 0.9),
+    seeds: Sequence[int] = (0, 1),
+    with_full: bool = True,
+) -> ExperimentLayout:
+    """Write and summarise a whole synthetic experiment below ``root``."""
+    layout = ExperimentLayout(root)
+    cells = [("full", 0.0)] if with_full else []
+    cells += list(itertools.product(pruners, ratios))
+    files = []
+    for backbone, (pruner, ratio), seed in itertools.product(backbones, cells, seeds):
+        rank = ("full", *pruners).index(pruner)
+        run, table = pruned_run(RunKey("synthetic_roads", backbone, pruner, ratio, seed), rank)
+        files.append(write_run(layout, run, table))
+    summarise(files, layout.summary, layout.epochs)
+    return layout
