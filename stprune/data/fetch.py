@@ -1,0 +1,196 @@
+"""Fetches raw files, from a mirror first and else from their address, verified by hash.
+
+The check stands before a file gets its name, so what a fetch leaves below ``raw/`` is whole and
+is what was asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock, Timeout
+
+from stprune import atomic
+from stprune.data.card import DatasetCard, RemoteFile
+from stprune.data.transfer import (
+    CHUNK_BYTES,
+    DEFAULT_NETWORK,
+    AbsentError,
+    Network,
+    PlaceError,
+    file_name,
+    transfer,
+)
+from stprune.errors import ConfigError, FetchError
+from stprune.layout import DataLayout
+
+MIRROR_VARIABLE = "STPRUNE_MIRROR"
+
+log = logging.getLogger(__name__)
+
+
+def fetch(
+    dataset: str,
+    card: DatasetCard,
+    layout: DataLayout,
+    mirror: str | None,
+    progress: bool = False,
+    network: Network = DEFAULT_NETWORK,
+) -> dict[str, Path]:
+    """Make sure that all raw files of a data set are there, and say where.
+
+    A file that is there with the right hash costs no network. Processes that fetch the same
+    file at the same time wait for each other.
+
+    Args:
+        dataset: Id of the data set.
+        card: Its card.
+        layout: Where data lie.
+        mirror: Directory or base URL that holds files as ``HOST/PATH`` of their address, tried
+            before the address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is no mirror.
+        progress: Show a progress bar, if standard error is a terminal.
+        network: Timeouts and retries.
+
+    Returns:
+        The path of each role's file.
+
+    Raises:
+        FetchError: If a file is to be had nowhere, or only with the wrong content, or cannot be
+            written, or the mirror does not exist.
+    """
+    base = resolve_mirror(mirror)
+    found: dict[str, Path] = {}
+    for role, remote in card.files.items():
+        target = layout.raw(dataset, role, _file_name(remote.url))
+        try:
+            _fetch_file(dataset, remote, target, base, progress, network)
+        except OSError as error:
+            raise FetchError(f"{target} cannot be read or written: {error}") from None
+        found[role] = target
+    return found
+
+
+def git_blob_sha1(path: Path) -> str:
+    """The SHA-1 that git gives the content of a file, as ``git hash-object`` prints it."""
+    # git chose SHA-1; here it tells files apart, nothing is kept secret by it.
+    digest = hashlib.sha1(usedforsecurity=False)
+    with path.open("rb") as file:
+        digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def resolve_mirror(mirror: str | None) -> Path | str | None:
+    """The mirror to use: a directory, a base URL without a slash at its end, or None.
+
+    Raises:
+        FetchError: If it is neither a directory that exists nor an http(s) URL.
+    """
+    chosen = os.environ.get(MIRROR_VARIABLE, "") if mirror is None else mirror
+    source = MIRROR_VARIABLE if mirror is None else "`mirror`"
+    if not chosen:
+        return None
+    if chosen.lower().startswith(("http://", "https://")):
+        return chosen.rstrip("/")
+    directory = Path(os.path.expanduser(chosen)).absolute()
+    if "://" in chosen or not directory.is_dir():
+        raise FetchError(
+            f"the mirror `{chosen}` ({source}) is not a directory that exists"
+            " and not an http:// or https:// address"
+        )
+    return directory
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time work in ``folder``, which is made if need be.
+
+    The lock ends with the process, however that ends; its empty file ``.lock`` stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("waiting for another process that works in %s", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch_file(
+    dataset: str,
+    remote: RemoteFile,
+    target: Path,
+    base: Path | str | None,
+    progress: bool,
+    network: Network,
+) -> None:
+    # Without the lock first: good files on a read-only disk must do.
+    if target.is_file() and git_blob_sha1(target) == remote.git_blob_sha1:
+        return
+    problems: list[str] = []
+    with folder_lock(target.parent):
+        if target.is_file():
+            try:
+                return _verify(target, target, remote)
+            except PlaceError as error:
+                log.warning("%s; fetching it again", error)
+                problems.append(str(error))
+        # Nobody else writes here while the lock is held, so these belong to killed processes.
+        for leftover in target.parent.glob(".*.partial*"):
+            leftover.unlink(missing_ok=True)
+        for place in _places(remote.url, base):
+            try:
+                with atomic.atomic_path(target) as temporary:
+                    transfer(place, temporary, progress, network)
+                    _verify(temporary, place, remote)
+            except PlaceError as error:
+                problems.append(str(error))
+                if place != remote.url:
+                    level = logging.INFO if isinstance(error, AbsentError) else logging.WARNING
+                    log.log(level, "%s; trying %s", error, remote.url)
+            else:
+                log.info("fetched %s from %s", target.name, place)
+                return
+    raise FetchError(
+        f"cannot fetch {target.name} of {dataset}: {'; '.join(problems)}; give a mirror by"
+        f" `mirror:` or {MIRROR_VARIABLE}, or put the file at {target} yourself"
+    )
+
+
+def _verify(path: Path, place: Path | str, remote: RemoteFile) -> None:
+    """Check the content of ``path``, which came from ``place``."""
+    found = git_blob_sha1(path)
+    if found != remote.git_blob_sha1:
+        raise PlaceError(
+            f"{place} has the wrong content: git blob SHA-1 {found}"
+            f" ({path.stat().st_size} bytes) instead of {remote.git_blob_sha1}"
+        )
+
+
+def _file_name(url: str) -> str:
+    name = file_name(url)
+    if name in ("", ".."):
+        raise ConfigError(f"the address {url} does not end in a file name")
+    return name
+
+
+def _places(url: str, base: Path | str | None) -> list[Path | str]:
+    """Where to look, in order: a path in a mirror directory, or an address."""
+    if base is None:
+        return [url]
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    if isinstance(base, Path):
+        return [base / host / unquote(parts.path).lstrip("/"), url]
+    return [f"{base}/{host}{parts.path}", url]

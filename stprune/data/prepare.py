@@ -1,0 +1,87 @@
+"""From a card to a canonical data set: fetch, load, write; nothing if that was done before."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from stprune.data.canonical import RawSeries, write_canonical
+from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, load_card
+from stprune.data.fetch import fetch, folder_lock
+from stprune.errors import DataError
+from stprune.layout import DataLayout
+
+log = logging.getLogger(__name__)
+
+
+def prepare(
+    dataset: str,
+    layout: DataLayout,
+    mirror: str | None = None,
+    progress: bool = False,
+    cards: Path = CARD_DIRECTORY,
+) -> Path:
+    """Make the canonical data set, unless it was made from the same card before.
+
+    Args:
+        dataset: Id of the data set.
+        layout: Where data lie.
+        mirror: Directory or base URL to look for raw files first; None takes the variable
+            ``STPRUNE_MIRROR``.
+        progress: Show progress bars, if standard error is a terminal.
+        cards: Folder of the cards.
+
+    Returns:
+        The folder of the canonical data set.
+
+    Raises:
+        UnknownNameError: If there is no such data set.
+        ConfigError: If its card does not follow the schema.
+        FetchError: If a raw file is not to be had.
+        DataError: If a raw file is not what the card says, or the folder cannot be written.
+    """
+    card = load_card(dataset, cards)
+    directory = layout.processed(dataset)
+    if _made_from(card, directory):
+        return directory
+    try:
+        with folder_lock(directory):
+            # Another process may have prepared it while this one waited.
+            if not _made_from(card, directory):
+                write_canonical(_load(dataset, card, layout, mirror, progress), card, directory)
+    except OSError as error:
+        raise DataError(f"{dataset} cannot be prepared in {directory}: {error}") from None
+    return directory
+
+
+def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) -> bool:
+    """Whether the canonical data set is there, whole, and made from the present card.
+
+    Raises:
+        UnknownNameError: If there is no such data set.
+        ConfigError: If its card does not follow the schema.
+    """
+    return _made_from(load_card(dataset, cards), layout.processed(dataset))
+
+
+def _load(
+    dataset: str, card: DatasetCard, layout: DataLayout, mirror: str | None, progress: bool
+) -> RawSeries:
+    files = fetch(dataset, card, layout, mirror, progress) if card.files else {}
+    log.info("loading %s", dataset)
+    raw: RawSeries = FORMATS.module(card.format).load(card, files)
+    return raw
+
+
+def _made_from(card: DatasetCard, directory: Path) -> bool:
+    path = directory / "meta.json"
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        same_card = meta["card"] == card.model_dump(mode="json")
+        return same_card and all((directory / name).is_file() for name in meta["sha256"])
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):
+        log.warning("%s is damaged; the data set will be prepared again", path)
+        return False
