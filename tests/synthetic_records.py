@@ -112,14 +112,14 @@ def write_run(layout: ExperimentLayout, run: RunRecord, table: list[EpochRecord]
 
 def pruned_run(key: RunKey, rank: int) -> tuple[RunRecord, list[EpochRecord]]:
     """A run whose error and time follow from its address; ``rank`` sets pruners apart."""
-    rng = np.random.default_rng([rank, key.seed, round(1000 * key.prune_ratio)])
+    rng = np.random.default_rng([*key.path.encode(), rank])
     keep = 1.0 - key.prune_ratio
     shortened = key.pruner == "full_fewer_epochs"
     count = max(1, round(EPOCHS * keep)) if shortened else EPOCHS
     visited = 1.0 if shortened else keep
     overhead = 0.0 if key.pruner == "full" or shortened else 0.1 + 0.05 * rank
     seconds = 10.0 * visited + overhead + rng.normal(0, 0.05)
-    mae = 3.0 + (0.25 + 0.05 * rank) * key.prune_ratio**2 + rng.normal(0, 0.02)
+    mae = 3.0 + (0.25 + 0.05 * rank) * key.prune_ratio**2 + rng.normal(0, 0.03)
     spent = cost(
         epochs=count,
         gradient_steps=round(count * 32 * visited),

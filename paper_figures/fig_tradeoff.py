@@ -1,0 +1,160 @@
+"""Test error against training time: what each pruner pays for the time it saves."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from stprune.figures import (
+    Drawing,
+    Look,
+    draw_reference,
+    looks,
+    places,
+    seeds_in_words,
+)
+from stprune.layout import format_ratio
+from stprune.summary import REFERENCE, Results
+from stprune.tables import label
+
+TITLE = "Test error against training time"
+
+WIDTH = 7.0
+ROW_HEIGHT = 2.5
+
+
+class Cost(NamedTuple):
+    """A horizontal axis: the columns that it shows."""
+
+    percent: str
+    seconds: str
+    title: str
+
+
+COSTS = (
+    Cost("epoch_percent", "epoch_seconds", "Per-epoch time"),
+    Cost("total_percent", "total_seconds", "Total time"),
+)
+
+
+def build(results: Results) -> Drawing:
+    """One row of two panels per data set and backbone: per-epoch time left, total time right.
+
+    Args:
+        results: The experiment; test MAE in the target's unit, times in % of full training's, or
+            in seconds where full training was not run.
+    """
+    table = results.aggregate
+    rows = places(table)
+    shown = looks(table["pruner"])
+    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(rows) + 0.9))
+    grid = figure.subplots(len(rows), len(COSTS), sharey="row", squeeze=False)
+    for (dataset, backbone), panels in zip(rows, grid, strict=True):
+        part = table[(table["dataset"] == dataset) & (table["backbone"] == backbone)]
+        for axes, cost in zip(panels, COSTS, strict=True):
+            _panel(axes, part, cost, shown)
+        panels[0].set_title(f"{dataset}, {label(backbone)}", fontweight="bold")
+        panels[0].set_ylabel(_error_label(part))
+    handles = _handles(shown)
+    # As many legend rows as four columns need, filled evenly.
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / 4))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+    caption = _caption(table)
+    # Under the axes, where the layout reserves room for it.
+    figure.supxlabel("\n".join(textwrap.wrap(caption, 140)), fontsize=7, x=0.01, ha="left")
+    return Drawing(figure, caption, _alt(table, rows))
+
+
+def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -> None:
+    full = part[part["pruner"] == REFERENCE]
+    draw_reference(axes, full)
+    relative = not full.empty
+    for pruner, points in part.groupby("pruner"):
+        if cost.percent == "epoch_percent":
+            points = points[~_whole_epochs(points)]
+        _line(axes, points, cost, relative, shown[str(pruner)])
+    axes.set_xlabel(f"{cost.title} (% of full training)" if relative else f"{cost.title} (s)")
+    axes.margins(x=0.05, y=0.10)
+    axes.set_xlim(left=0)
+
+
+def _line(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Look) -> None:
+    x = cost.percent if relative else cost.seconds
+    points = points.sort_values(x)
+    axes.errorbar(
+        points[x],
+        points["test_mae"],
+        # A single seed has no spread: no bar, rather than one of zero length.
+        xerr=_bars(points, f"{x}_sd") if relative else None,
+        yerr=_bars(points, "test_mae_sd"),
+        color=look.colour,
+        marker=look.marker,
+        linestyle=look.line,
+        elinewidth=0.8,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        zorder=3,
+    )
+
+
+def _whole_epochs(points: pd.DataFrame) -> pd.Series[bool]:
+    """Rows whose every epoch is a full one: their saving is in the number of epochs."""
+    return (points["realised_keep_ratio"] >= 1) & (points["prune_ratio"] > 0)
+
+
+def _bars(points: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    bars: np.ndarray[tuple[int], np.dtype[np.float64]] = points[column].to_numpy(dtype=np.float64)
+    return bars
+
+
+def _handles(shown: dict[str, Look]) -> list[Line2D]:
+    """Legend entries, full training first."""
+    return [
+        Line2D(
+            [],
+            [],
+            color=shown[name].colour,
+            marker=shown[name].marker,
+            linestyle=shown[name].line,
+            label=label(name),
+        )
+        for name in sorted(shown, key=lambda name: (name != REFERENCE, label(name).lower()))
+    ]
+
+
+def _error_label(part: pd.DataFrame) -> str:
+    unit = part["target_unit"].iloc[0]
+    return "Test MAE" if pd.isna(unit) else f"Test MAE ({unit})"
+
+
+def _caption(table: pd.DataFrame) -> str:
+    pruned = table[table["pruner"] != REFERENCE]
+    ratios = ", ".join(format_ratio(r) for r in sorted(pruned["prune_ratio"].unique()))
+    spread = f"Mean over {seeds_in_words(table)}; bars and the grey band: one standard deviation."
+    if table["seeds"].max() == 1:
+        spread = "One seed, so no spread is known."
+    parts = [
+        spread,
+        f"Along each line, from right to left: prune ratio {ratios}.",
+    ]
+    whole = sorted(pruned.loc[_whole_epochs(pruned), "pruner"].unique())
+    if whole:
+        names = " and ".join(f"“{label(name)}”" for name in whole)
+        parts.append(f"Every epoch of {names} is a full one: shown on the right only.")
+    return " ".join(parts)
+
+
+def _alt(table: pd.DataFrame, rows: list[tuple[str, str]]) -> str:
+    where = "; ".join(f"{dataset} with {label(backbone)}" for dataset, backbone in rows)
+    names = ", ".join(label(name) for name in sorted(table["pruner"].unique()))
+    return (
+        f"Test mean absolute error against per-epoch time (left) and total time (right) of"
+        f" {names}; one row of panels each for {where}. The numbers are in the main table."
+    )

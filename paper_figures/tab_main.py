@@ -1,0 +1,84 @@
+"""Main results: accuracy and cost of every pruner at every prune ratio."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from stprune.summary import REFERENCE, Results
+from stprune.tables import Column, Table
+
+TITLE = "Accuracy and cost of pruned training"
+
+CAPTION = (
+    "Test errors are pooled over all windows, nodes and horizon steps and taken once, with the"
+    " weights of the best validation epoch: mean ± standard deviation over n seeds (no deviation"
+    " for one seed). Budget: at prune ratio p a pruner visits a share 1 - p of the training windows"
+    " in a pruned epoch; Kept is the share that it did visit. Two controls show what selection"
+    " itself adds: random_dynamic draws windows at random with the same schedule, and"
+    " full_fewer_epochs trains on all windows for fewer epochs at equal cost. Δ is the change of"
+    " the mean against full training of the same data set and backbone. Times are in % of full"
+    " training's and include scoring and selection; the total includes validation and checkpoints."
+    " Bold: lowest mean of the same data set, backbone and prune ratio, full training aside;"
+    " underlined: second. A dash: not run, or nothing to compare with."
+)
+
+CONTROLS = ("random_dynamic", "full_fewer_epochs")
+
+COLUMNS = (
+    Column("dataset", "Data set"),
+    Column("backbone", "Backbone", named=True),
+    Column("prune_ratio", "Prune ratio"),
+    Column("pruner", "Pruner", named=True),
+    Column("seeds", "n", 0),
+    Column("test_mae", "MAE", 2, "test_mae_sd", ranked=True),
+    Column("test_rmse", "RMSE", 2, "test_rmse_sd", ranked=True),
+    Column("test_mape", "MAPE (%)", 2, "test_mape_sd", ranked=True),
+    Column("test_mae_change", "Δ MAE (%)", 1, signed=True),
+    Column("epoch_percent", "Epoch time (%)", 1),
+    Column("total_percent", "Total time (%)", 1),
+    Column("gradient_steps", "Steps", 0),
+    Column("realised_keep_ratio", "Kept", 3),
+)
+
+
+def build(results: Results) -> Table:
+    """The main table of an experiment.
+
+    Args:
+        results: The experiment; MAE and RMSE in the target's unit, MAPE in percent.
+
+    Returns:
+        One row per data set, backbone, prune ratio and pruner. What was run for one data set and
+        backbone but not for another has a row of dashes there.
+    """
+    return Table(
+        title=TITLE,
+        caption=" ".join([CAPTION, *_absent_controls(results), *_units(results)]),
+        frame=_with_holes(results.aggregate),
+        columns=COLUMNS,
+        group=("dataset", "backbone", "prune_ratio"),
+        unranked={"pruner": (REFERENCE,)},
+    )
+
+
+def _with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
+    """Every pruner and ratio for every data set and backbone, NaN where there is no run."""
+    places = aggregate[["dataset", "backbone"]].drop_duplicates()
+    choices = aggregate[["pruner", "prune_ratio"]].drop_duplicates()
+    keys = places.merge(choices, how="cross")
+    frame = keys.merge(aggregate, how="left", on=list(keys.columns))
+    frame["seeds"] = frame["seeds"].fillna(0).astype(int)
+    first = frame["pruner"] != REFERENCE
+    order = ["dataset", "backbone", "prune_ratio", "first", "pruner"]
+    return frame.assign(first=first).sort_values(order, ignore_index=True).drop(columns="first")
+
+
+def _absent_controls(results: Results) -> list[str]:
+    present = set(results.aggregate["pruner"])
+    return [f"{name} was not run here." for name in CONTROLS if name not in present]
+
+
+def _units(results: Results) -> list[str]:
+    units = results.aggregate.groupby("dataset")["target_unit"].first().dropna()
+    named = [f"{unit} ({dataset})" for dataset, unit in units.items()]
+    return [f"Unit of MAE and RMSE: {', '.join(named)}."] if named else []
