@@ -1,0 +1,185 @@
+"""Graph WaveNet: dilated gated convolutions in time, diffusion over given and learned graphs.
+
+Paper: Wu et al., "Graph WaveNet for Deep Spatial-Temporal Graph Modeling", arXiv 1906.00121.
+Venue: IJCAI 2019.
+Official code: https://github.com/nnzhan/Graph-WaveNet
+Where we differ: the inputs are those of LargeST (NeurIPS 2023), which adds the weekday. A
+    transition matrix P mixes nodes as Pᵀx, which is what the official code does (the paper
+    writes Px). Work whose result the official code throws away is not done: skip paths are
+    taken at the last step only, and the last layer's graph convolution and normalisation
+    keep their parameters but never run.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.graph import double_transition, powers
+from stprune.schema import StrictModel
+
+
+class GwnetOptions(StrictModel):
+    """Sizes of Graph WaveNet."""
+
+    residual_channels: int = Field(32, ge=1, description="Width of the layers.")
+    skip_channels: int = Field(256, ge=1, description="Width of the sum of all layers.")
+    end_channels: int = Field(512, ge=1, description="Width of the output layer.")
+    kernel: int = Field(2, ge=2, description="Steps that a temporal convolution sees.")
+    blocks: int = Field(4, ge=1, description="Times that the dilation starts again at 1.")
+    layers: int = Field(2, ge=1, description="Layers of a block; each doubles the dilation.")
+    diffusion_steps: int = Field(2, ge=1, description="Largest power of each graph.")
+    embedding_rank: int = Field(10, ge=1, description="Rank of the learned graph.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Share dropped after a graph mix.")
+
+
+class GatedConvolution(nn.Module):
+    """tanh(f * x) ⊙ σ(g * x), both convolutions in one; Equation 8."""
+
+    def __init__(self, width: int, kernel: int, dilation: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(width, 2 * width, (kernel, 1), dilation=(dilation, 1))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(N, T, B, width) to (N, T - (kernel - 1) dilation, B, width)."""
+        # Permuted, not copied: the convolution works on channels-last memory as it stands.
+        convolved = self.convolution(values.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        value, gate = convolved.chunk(2, dim=-1)
+        return torch.tanh(value) * torch.sigmoid(gate)
+
+
+class DiffusionConvolution(nn.Module):
+    """x W_0 + Σ_k S_k (x W_k) + b over the powers S_k of all graphs; Equation 7.
+
+    Mixing channels before nodes lets all given graphs act in one matrix product.
+    """
+
+    def __init__(self, width: int, graphs: int) -> None:
+        super().__init__()
+        # The published start is that of one linear layer over all terms.
+        bound = (width * (graphs + 1)) ** -0.5
+        self.weight = nn.Parameter(torch.empty(graphs + 1, width, width))
+        self.bias = nn.Parameter(torch.empty(width))
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, values: Tensor, given: Tensor, learned: Tensor) -> Tensor:
+        """Mix nodes and channels.
+
+        Args:
+            values: (N, T, B, width).
+            given: (N, F N), the powers of the given graphs side by side.
+            learned: (N, L N), the powers of the learned graph side by side.
+
+        Returns:
+            (N, T, B, width).
+        """
+        nodes, width = values.shape[0], values.shape[-1]
+        flat = values.reshape(-1, width)
+        mixed = torch.addmm(self.bias, flat, self.weight[0]).view(nodes, -1)
+        # Apart, so that no gradient is computed for the given graphs.
+        first = 1
+        for graphs in (given, learned):
+            count = graphs.shape[1] // nodes
+            weight = self.weight[first : first + count]
+            terms = torch.bmm(flat.expand(count, -1, -1), weight)
+            mixed = torch.addmm(mixed, graphs, terms.view(graphs.shape[1], -1))
+            first += count
+        return mixed.view(values.shape)
+
+
+class Gwnet(Backbone):
+    """The Graph WaveNet forecaster.
+
+    A history longer than the receptive field is cut to its last steps, a shorter one is
+    padded with zeros before it. Inside, tensors are (N, T, B, width), so that a graph acts
+    on one matrix of N rows.
+
+    Args:
+        task: What to forecast.
+        options: Sizes.
+
+    Raises:
+        DataError: If the graph has negative weights.
+    """
+
+    Options: ClassVar[type[StrictModel]] = GwnetOptions
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
+        optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
+    )
+    given_graphs: Tensor
+
+    def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
+        super().__init__(task)
+        self.diffusion_steps = options.diffusion_steps
+        given = [
+            power
+            for transition in double_transition(task.adjacency)
+            for power in powers(transition.T, options.diffusion_steps)
+        ]
+        self.register_buffer("given_graphs", torch.cat(given, dim=1), persistent=False)
+        self.source_embedding = nn.Parameter(torch.randn(task.nodes, options.embedding_rank))
+        self.target_embedding = nn.Parameter(torch.randn(options.embedding_rank, task.nodes))
+
+        width = options.residual_channels
+        dilations = [2**layer for _ in range(options.blocks) for layer in range(options.layers)]
+        self.receptive_field = 1 + (options.kernel - 1) * sum(dilations)
+        graphs = len(given) + options.diffusion_steps
+        self.start = nn.Linear(task.channels + 2, width)
+        self.gates = nn.ModuleList(GatedConvolution(width, options.kernel, d) for d in dilations)
+        self.skips = nn.ModuleList(nn.Linear(width, options.skip_channels) for _ in dilations)
+        self.diffusions = nn.ModuleList(DiffusionConvolution(width, graphs) for _ in dilations)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in dilations)
+        self.dropout = nn.Dropout(options.dropout)
+        self.end = nn.Linear(options.skip_channels, options.end_channels)
+        self.regression = nn.Linear(options.end_channels, task.horizon)
+
+    def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
+        """See :meth:`Backbone.forward`."""
+        values = self.calendar_inputs(inputs, time_of_day, day_of_week)
+        values = values[:, -self.receptive_field :].permute(2, 1, 0, 3)
+        missing = self.receptive_field - values.shape[1]
+        hidden = self.start(functional.pad(values, (0, 0, 0, 0, missing, 0)))
+
+        learned = self._learned_graphs()
+        last_steps = []
+        for layer, gate in enumerate(self.gates):
+            gated = gate(hidden)
+            last_steps.append(gated[:, -1])
+            if layer + 1 < len(self.gates):
+                mixed = self.dropout(self.diffusions[layer](gated, self.given_graphs, learned))
+                mixed = mixed + hidden[:, -mixed.shape[1] :]
+                hidden = self.norms[layer](mixed.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+        skip = functional.relu(self._sum_of_skips(last_steps))
+        forecast: Tensor = self.regression(functional.relu(self.end(skip)))
+        return forecast.permute(1, 2, 0)
+
+    def unused_parameters(self) -> frozenset[str]:
+        """The last graph convolution and normalisation, which come after the last skip path."""
+        last = len(self.gates) - 1
+        names = {
+            f"{part}.{last}.{kind}"
+            for part in ("diffusions", "norms")
+            for kind in ("weight", "bias")
+        }
+        if last == 0:
+            names |= {"source_embedding", "target_embedding"}
+        return frozenset(names)
+
+    def _learned_graphs(self) -> Tensor:
+        """Powers of softmax(relu(E1 E2)), transposed, side by side; Equation 5."""
+        scores = functional.relu(self.source_embedding @ self.target_embedding)
+        return torch.cat(powers(scores.softmax(dim=1).T, self.diffusion_steps), dim=1)
+
+    def _sum_of_skips(self, last_steps: list[Tensor]) -> Tensor:
+        """Σ of all skip layers as one product: L times (N, B, width) to (N, B, skip)."""
+        skips = [skip for skip in self.skips if isinstance(skip, nn.Linear)]
+        weight = torch.cat([skip.weight for skip in skips], dim=1)
+        bias = torch.stack([skip.bias for skip in skips]).sum(dim=0)
+        return functional.linear(torch.cat(last_steps, dim=-1), weight, bias)
