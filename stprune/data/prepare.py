@@ -61,6 +61,7 @@ def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) 
     Raises:
         UnknownNameError: If there is no such data set.
         ConfigError: If its card does not follow the schema.
+        DataError: If what is there cannot be read.
     """
     return _made_from(load_card(dataset, cards), layout.processed(dataset))
 
@@ -80,8 +81,10 @@ def _made_from(card: DatasetCard, directory: Path) -> bool:
         meta = json.loads(path.read_text(encoding="utf-8"))
         same_card = meta["card"] == card.model_dump(mode="json")
         return same_card and all((directory / name).is_file() for name in meta["sha256"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
     except (ValueError, KeyError, TypeError):
         log.warning("%s is damaged; the data set will be prepared again", path)
         return False
