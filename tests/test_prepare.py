@@ -1,0 +1,148 @@
+"""Preparing: from card and raw files to a canonical data set, and once only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from stprune.data.canonical import read_canonical
+from stprune.data.prepare import is_prepared, prepare
+from stprune.errors import DataError, FetchError
+from stprune.layout import DataLayout
+
+FILES = {"series": b"a,b\n1,2\n3,4\n5,6\n", "adjacency": b"1,0.5\n0.25,1\n"}
+CARD = {
+    "title": "Toy",
+    "description": "Two sensors.",
+    "format": "wide_csv",
+    "files": {
+        role: {
+            "url": f"https://toy.invalid/{role}.csv",
+            "git_blob_sha1": hashlib.sha1(b"blob %d\0" % len(text) + text).hexdigest(),  # noqa: S324
+        }
+        for role, text in FILES.items()
+    },
+    "licence": "none",
+    "citation": "none",
+    "nodes": 2,
+    "steps": 3,
+    "step_minutes": 5,
+    "start": "2024-01-01T00:00",
+    "channels": [{"name": "flow", "unit": "vehicles"}],
+    "target": "flow",
+    "mask_policy": "none",
+}
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, DataLayout]:
+    """The folder of the card of a small data set that a mirror holds, and a data layout."""
+    monkeypatch.setenv("STPRUNE_MIRROR", str(tmp_path / "mirror"))
+    (tmp_path / "mirror" / "toy.invalid").mkdir(parents=True)
+    for role, text in FILES.items():
+        (tmp_path / "mirror" / "toy.invalid" / f"{role}.csv").write_bytes(text)
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "toy.yaml").write_text(yaml.safe_dump(CARD))
+    return tmp_path / "cards", DataLayout(tmp_path / "data")
+
+
+def test_prepare_makes_the_canonical_data_set_once(
+    toy: tuple[Path, DataLayout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards, layout = toy
+    assert not is_prepared("toy", layout, cards)
+    directory = prepare("toy", layout, cards=cards)
+    assert directory == layout.processed("toy")
+    assert is_prepared("toy", layout, cards)
+    dataset = read_canonical(directory)
+    np.testing.assert_array_equal(dataset.series[:, :, 0], [[1, 2], [3, 4], [5, 6]])
+    np.testing.assert_array_equal(dataset.adjacency, [[0, 0.5], [0.25, 0]])
+    before = {path: path.stat().st_mtime_ns for path in directory.iterdir()}
+    # Once prepared, neither a mirror nor the network is looked at.
+    monkeypatch.setenv("STPRUNE_MIRROR", "gone")
+    assert prepare("toy", layout, cards=cards) == directory
+    assert {path: path.stat().st_mtime_ns for path in directory.iterdir()} == before
+
+
+@pytest.mark.parametrize("what", ["card", "file", "meta", "damaged meta"])
+def test_prepare_starts_again_when_something_changed(
+    toy: tuple[Path, DataLayout], what: str
+) -> None:
+    cards, layout = toy
+    directory = prepare("toy", layout, cards=cards)
+    if what == "card":
+        card = cards / "toy.yaml"
+        card.write_text(card.read_text().replace("step_minutes: 5", "step_minutes: 10"))
+    elif what == "damaged meta":
+        (directory / "meta.json").write_text("{")
+    else:
+        (directory / {"file": "mask.npy", "meta": "meta.json"}[what]).unlink()
+    assert not is_prepared("toy", layout, cards)
+    prepare("toy", layout, cards=cards)
+    assert is_prepared("toy", layout, cards)
+    step = np.diff(read_canonical(directory).timestamps)[0]
+    assert step == np.timedelta64(600 if what == "card" else 300, "s")
+
+
+def test_raw_files_that_contradict_the_card_leave_no_data_set(
+    toy: tuple[Path, DataLayout],
+) -> None:
+    cards, layout = toy
+    (cards / "toy.yaml").write_text(yaml.safe_dump(CARD | {"steps": 4}))
+    with pytest.raises(DataError, match=r"\(3, 2, 1\), but the card says \(4, 2, 1\)"):
+        prepare("toy", layout, cards=cards)
+    assert not is_prepared("toy", layout, cards)
+
+
+def test_a_mirror_given_wins_over_the_variable(toy: tuple[Path, DataLayout]) -> None:
+    cards, layout = toy
+    with pytest.raises(FetchError, match="`elsewhere`"):
+        prepare("toy", layout, mirror="elsewhere", cards=cards)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(toy: tuple[Path, DataLayout]) -> None:
+    cards, layout = toy
+    layout.root.mkdir()
+    (layout.root / "processed").write_text("a file where a folder should be")
+    with pytest.raises(DataError, match="toy cannot be prepared in"):
+        prepare("toy", layout, cards=cards)
+
+
+@pytest.mark.real_data
+def test_the_real_los_loop(tmp_path: Path) -> None:
+    mirror = os.environ.get("STPRUNE_MIRROR")
+    if not mirror:
+        pytest.skip("set STPRUNE_MIRROR to a mirror that holds the files of Los-loop")
+    layout = DataLayout(tmp_path)
+    directory = prepare("los_loop", layout)
+    raw = layout.raw("los_loop", "series", "los_speed.csv")
+    printed = subprocess.run(
+        ["git", "hash-object", raw], capture_output=True, text=True, check=True
+    ).stdout
+    meta = json.loads((directory / "meta.json").read_text())
+    assert printed.strip() == meta["card"]["files"]["series"]["git_blob_sha1"]
+
+    dataset = read_canonical(directory)
+    assert dataset.series.shape == (2016, 207, 1)
+    assert dataset.mask.all()
+    assert (float(dataset.series.min()), float(dataset.series.max())) == (1.0, 70.0)
+    assert dataset.node_ids[:3] == ["773869", "767541", "767542"]
+    # First and last cells, read off the file.
+    np.testing.assert_allclose(dataset.series[0, :4, 0], [64.375, 67.625, 67.125, 61.5])
+    np.testing.assert_allclose(dataset.series[-1, -3:, 0], [58.75, 68.25, 58.875])
+    assert str(dataset.timestamps[-1]) == "2012-03-07T23:55:00"
+    assert dataset.adjacency[1, 2] == pytest.approx(0.717438, abs=1e-6)
+    assert np.count_nonzero(dataset.adjacency) == 2833 - 207
+    assert not dataset.adjacency.diagonal().any()
+    # At five in the afternoon of a working day people drive slower than at three in the night.
+    hours = dataset.timestamps.astype("datetime64[h]").astype(int) % 24
+    weekdays = np.is_busday(dataset.timestamps.astype("datetime64[D]"))
+    speed = dataset.series[:, :, 0].mean(axis=1)
+    assert speed[weekdays & (hours == 17)].mean() < speed[weekdays & (hours == 3)].mean() - 5
