@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +16,14 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 import paper_figures
 from stprune import atomic
 from stprune.layout import ExperimentLayout
 from stprune.registry import Registry
 from stprune.summary import REFERENCE, Results, load_results
+from stprune.tables import label
 
 FIGURES: Registry[Any] = Registry(
     kind="figure", packages=("paper_figures",), contract="builtins:object", prefix="fig_"
@@ -120,6 +124,8 @@ def draw(name: str, layout: ExperimentLayout, results: Results | None = None) ->
         RecordError: If the experiment has no summary yet.
     """
     drawing = build(name, results or load_results(layout))
+    with paper_style():
+        _add_note(drawing)
     for kind in ("pdf", "png"):
         content = rendered(drawing.figure, kind)
         with atomic.atomic_path(layout.figure(name, kind)) as path:
@@ -162,9 +168,36 @@ def draw_reference(axes: Axes, full: pd.DataFrame, metric: str = "test_mae") -> 
             axes.axhspan(low, high, color=LOOKS[REFERENCE].colour, alpha=0.10, linewidth=0)
 
 
+def add_legend(figure: Figure, shown: Mapping[str, Look]) -> None:
+    """One legend above all panels, full training first."""
+    names = sorted(shown, key=lambda name: (name != REFERENCE, label(name).lower()))
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=shown[name].colour,
+            marker=shown[name].marker,
+            linestyle=shown[name].line,
+            label=label(name),
+        )
+        for name in names
+    ]
+    # As many rows as four columns need, filled evenly.
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / 4))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+
+
 def seeds_in_words(aggregate: pd.DataFrame) -> str:
     """How many seeds stand behind the points, such as ``2 seeds`` or ``2 to 5 seeds``."""
     few, many = int(aggregate["seeds"].min()), int(aggregate["seeds"].max())
     if few == many:
         return "1 seed" if many == 1 else f"{many} seeds"
     return f"{few} to {many} seeds"
+
+
+def _add_note(drawing: Drawing) -> None:
+    """The caption in small type under the panels, so that the file can stand alone."""
+    letters = int(20 * drawing.figure.get_figwidth())
+    note = "\n".join(textwrap.wrap(drawing.caption, letters))
+    # The place of a common axis label, for which the layout reserves room.
+    drawing.figure.supxlabel(note, fontsize=7, x=0.01, ha="left")

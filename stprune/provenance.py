@@ -26,7 +26,7 @@ def run_sources(backbone: str, pruner: str) -> list[Path]:
     Imports within the project are followed; other backbones and pruners are found by name only
     and so do not count.
     """
-    start = REPOSITORY / "stprune" / "engine.py"
+    start = REPOSITORY / "stprune" / "probe.py"
     return _closure([start, BACKBONES.path(backbone), PRUNERS.path(pruner)])
 
 

@@ -1,0 +1,43 @@
+"""The command line: ``stprune``, or ``python -m stprune``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from stprune.command_line import build_parser
+from stprune.errors import StpruneError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Words after the program's name; those of the process by default.
+
+    Returns:
+        0; 1 for a user's mistake, which is one line on standard error; 130 if interrupted.
+    """
+    parsed = build_parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    # Chatty libraries would bury our own lines.
+    for library in ("filelock", "lightning_fabric", "matplotlib", "urllib3"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    try:
+        parsed.command(parsed)
+    except StpruneError as error:
+        sys.stderr.write(f"stprune: error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stprune: interrupted; the same command continues where it stopped\n")
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

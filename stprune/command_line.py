@@ -1,0 +1,194 @@
+"""Commands and their options; each imports what it needs only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stprune import __version__
+from stprune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stprune.config import ExperimentConfig
+
+DEFAULT_CONFIG = Path("config/demo.yaml")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; ``parsed.command`` runs the command."""
+    parser = argparse.ArgumentParser(
+        prog="stprune", description="Benchmark dynamic sample pruning for forecasting."
+    )
+    parser.add_argument("--version", action="version", version=f"stprune {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_data(commands)
+    _add_results(commands)
+    _add_config(commands)
+    components = commands.add_parser("list", help="list pruners, backbones, data sets, figures")
+    components.set_defaults(command=_list)
+    return parser
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser("train", help="train one run of an experiment")
+    _config_option(train)
+    train.add_argument("--dataset", required=True, help="entry of `datasets` in the config")
+    train.add_argument("--backbone", required=True, help="entry of `backbones`")
+    train.add_argument("--pruner", required=True, help="entry of `pruners`")
+    train.add_argument("--prune-ratio", type=float, default=0.0, help="share left out, in [0, 1)")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--threads", type=int, help="threads in all, instead of the config's")
+    train.add_argument("--devices", type=int, help="devices, instead of the config's")
+    train.set_defaults(command=_train)
+
+
+def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    data = commands.add_parser("data", help="fetch and prepare data sets")
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="list data sets")
+    listing.set_defaults(command=_data_list)
+    prepare = actions.add_parser("prepare", help="fetch, check and convert a data set")
+    prepare.add_argument("dataset")
+    prepare.add_argument("--mirror", help="directory or base URL, laid out as HOST/PATH")
+    prepare.add_argument("--data-directory", type=Path, default=Path("data"))
+    prepare.set_defaults(command=_data_prepare)
+
+
+def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    summarise = commands.add_parser("summarise", help="collect all runs of an experiment")
+    summarise.set_defaults(command=_summarise)
+    figure = commands.add_parser("figure", help="draw a figure from the summary")
+    figure.add_argument("name", help="file paper_figures/fig_<name>.py")
+    figure.set_defaults(command=_figure)
+    table = commands.add_parser("table", help="write a table from the summary")
+    table.add_argument("name", help="file paper_figures/tab_<name>.py")
+    table.set_defaults(command=_table)
+    report = commands.add_parser("report", help="write the self-contained report.html")
+    report.set_defaults(command=_report)
+    for command in (summarise, figure, table, report):
+        _config_option(command)
+
+
+def _add_config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    config = commands.add_parser("config", help="check a configuration and show its runs")
+    _config_option(config)
+    config.set_defaults(command=_config)
+
+
+def _config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, help=f"default: {DEFAULT_CONFIG}"
+    )
+
+
+def _load(parsed: argparse.Namespace) -> ExperimentConfig:
+    from stprune.config import load_config
+
+    return load_config(parsed.config)
+
+
+def _train(parsed: argparse.Namespace) -> None:
+    from stprune.events import RunListener
+    from stprune.grid import experiment_layout
+    from stprune.layout import RunKey
+    from stprune.progress import Progress
+    from stprune.run import train
+    from stprune.tracking import WandbTracking
+
+    config = _load(parsed)
+    compute = config.compute
+    devices = parsed.devices if parsed.devices is not None else compute.devices
+    threads = compute.threads
+    if parsed.threads is not None:
+        if parsed.threads < 1 or parsed.threads % devices:
+            raise ConfigError(
+                f"--threads {parsed.threads} cannot be shared evenly by {devices} device(s)"
+            )
+        threads = parsed.threads // devices
+    values = compute.model_dump() | {"devices": devices, "threads": threads}
+    config = config.model_copy(update={"compute": type(compute).model_validate(values)})
+    key = RunKey(parsed.dataset, parsed.backbone, parsed.pruner, parsed.prune_ratio, parsed.seed)
+    listeners: list[RunListener] = [Progress()]
+    if config.tracking.mode != "disabled":
+        listeners.append(WandbTracking(config.tracking, experiment_layout(config).tracking()))
+    train(config, key, listeners)
+
+
+def _data_list(parsed: argparse.Namespace) -> None:
+    from stprune.data.card import dataset_ids, load_card
+
+    for name in dataset_ids():
+        card = load_card(name)
+        size = f"{card.steps} steps of {card.step_minutes} min, {card.nodes} nodes"
+        sys.stdout.write(f"{name:20} {size:40} {card.title}\n")
+
+
+def _data_prepare(parsed: argparse.Namespace) -> None:
+    from stprune.data.prepare import prepare
+    from stprune.layout import DataLayout
+
+    layout = DataLayout(parsed.data_directory)
+    directory = prepare(parsed.dataset, layout, parsed.mirror, progress=True)
+    sys.stdout.write(f"{directory}\n")
+
+
+def _summarise(parsed: argparse.Namespace) -> None:
+    from stprune.grid import experiment_layout, run_keys
+    from stprune.summary import summarise
+
+    config = _load(parsed)
+    layout = experiment_layout(config)
+    records = [layout.metrics(key) for key in run_keys(config)]
+    summarise(records, layout.summary, layout.epochs)
+
+
+def _figure(parsed: argparse.Namespace) -> None:
+    from stprune.figures import draw
+    from stprune.grid import experiment_layout
+
+    draw(parsed.name, experiment_layout(_load(parsed)))
+
+
+def _table(parsed: argparse.Namespace) -> None:
+    from stprune.grid import experiment_layout
+    from stprune.tables import make_table
+
+    make_table(parsed.name, experiment_layout(_load(parsed)))
+
+
+def _report(parsed: argparse.Namespace) -> None:
+    from stprune.grid import experiment_layout
+    from stprune.report import write_report
+
+    write_report(experiment_layout(_load(parsed)))
+
+
+def _config(parsed: argparse.Namespace) -> None:
+    from stprune.grid import run_keys
+
+    config = _load(parsed)
+    keys = run_keys(config)
+    sys.stdout.write(f"{parsed.config}: experiment {config.experiment}, {len(keys)} runs\n")
+    for key in keys:
+        sys.stdout.write(f"  {key.path}\n")
+
+
+def _list(parsed: argparse.Namespace) -> None:
+    from stprune.backbones.base import BACKBONES
+    from stprune.data.card import dataset_ids
+    from stprune.figures import FIGURES
+    from stprune.pruners.base import PRUNERS
+    from stprune.tables import TABLES
+
+    groups = {
+        "data sets": dataset_ids(),
+        "backbones": BACKBONES.ids(),
+        "pruners": PRUNERS.ids(),
+        "figures": FIGURES.ids(),
+        "tables": TABLES.ids(),
+    }
+    for title, names in groups.items():
+        sys.stdout.write(f"{title + ':':12}{', '.join(names)}\n")

@@ -1,0 +1,281 @@
+"""The only training loop.
+
+The series lives on the device; an epoch's order, its batches' errors and the pruner's scores
+stay there too. The host waits for the device once an epoch.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from stprune.backbones.base import BACKBONES, ForecastTask
+from stprune.data.dataset import ForecastData
+from stprune.epoch_order import EpochOrder, order_epoch
+from stprune.errors import TrainingDivergedError
+from stprune.evaluation import evaluate
+from stprune.grid import RunSpec
+from stprune.metrics import absolute_errors, window_mae
+from stprune.optimisation import build_optimiser, build_scheduler
+from stprune.pruners.base import PRUNERS, Probe, PruningContext
+from stprune.records import EpochRecord, Scores
+from stprune.timing import Clock
+
+
+def build_model(spec: RunSpec, data: ForecastData, seed: int) -> nn.Module:
+    """The run's backbone with the initial weights of ``seed``; global random state is kept."""
+    task = ForecastTask(
+        nodes=data.adjacency.shape[0],
+        history=spec.training.history,
+        horizon=spec.training.horizon,
+        channels=data.channels,
+        target_channel=data.train.target_channel,
+        steps_per_day=data.steps_per_day,
+        adjacency=data.adjacency,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone: Callable[..., nn.Module] = BACKBONES.load(spec.backbone)
+        return backbone(task, spec.backbone_options)
+
+
+class Engine:
+    """Trains one run, epoch by epoch; its whole state can be saved between epochs.
+
+    Args:
+        spec: The run.
+        data: Its window stores, on the fabric's device.
+        fabric: Device, precision and number of processes.
+    """
+
+    def __init__(self, spec: RunSpec, data: ForecastData, fabric: Fabric) -> None:
+        self.spec, self.data, self.fabric = spec, data, fabric
+        self.clock = Clock(fabric.device)
+        torch.manual_seed(spec.key.seed)
+        self.order_rng = np.random.default_rng([spec.key.seed, 1])
+        self.network = build_model(spec, data, spec.key.seed)
+        optimiser = build_optimiser(self.network, spec.optimisation)
+        self.model, self.optimiser = fabric.setup(self.network, optimiser)
+        self.scheduler = build_scheduler(optimiser, spec.optimisation)
+        context = PruningContext(
+            windows=len(data.train),
+            epochs=spec.training.epochs,
+            prune_ratio=spec.key.prune_ratio,
+            seed=spec.key.seed,
+            device=fabric.device,
+            store=data.train,
+            adjacency=data.adjacency,
+        )
+        with self.clock.wall("preparation"):
+            self.pruner = PRUNERS.load(spec.pruner)(context, spec.pruner_options)
+        self.records: list[EpochRecord] = []
+        self.best_mae, self.best_epoch = math.inf, -1
+        self.best_weights: dict[str, Tensor] = {}
+        self.preparation_seconds = 0.0
+        self.checkpoint_seconds = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """Number of the next epoch."""
+        return len(self.records)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all planned epochs are trained, or patience has run out."""
+        patience = self.spec.training.patience
+        if patience is not None and self.records:
+            since = [r for r in self.records[self.best_epoch + 1 :] if r.validation_mae is not None]
+            if len(since) >= patience:
+                return True
+        return self.epoch >= self.pruner.planned_epochs()
+
+    def prepare(self, probe: Probe) -> None:
+        """Let the pruner score windows before training; charged to the run."""
+        with self.clock.wall("preparation"):
+            self.pruner.prepare(probe)
+        self.preparation_seconds = self.clock.take()["preparation"]
+
+    def train_epoch(self) -> EpochRecord:
+        """Select, train, validate; returns the epoch's record, which is also kept.
+
+        Raises:
+            TrainingDivergedError: If the loss is not finite any more.
+        """
+        rate = self.optimiser.param_groups[0]["lr"]
+        start = time.perf_counter()
+        with self.clock.wall("selection"):
+            selection = self.pruner.select(self.epoch)
+            order = order_epoch(
+                selection, self.spec.training.batch_size, self.order_rng, self.fabric.device
+            )
+        loss = self._train_batches(order)
+        self.clock.synchronise()
+        train_seconds = time.perf_counter() - start
+        mean_loss = float(loss) / len(order.sizes)
+        if not math.isfinite(mean_loss):
+            raise TrainingDivergedError(
+                f"run {self.spec.key.path}: the training loss of epoch {self.epoch} is"
+                f" {mean_loss}; lower the learning rate or clip gradients"
+            )
+        self.scheduler.step()
+        validation_mae = self._validate()
+        record = self._record(order, rate, mean_loss, validation_mae, train_seconds)
+        self.records.append(record)
+        return record
+
+    def _train_batches(self, order: EpochOrder) -> Tensor:
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        self.model.train()
+        total = torch.zeros((), device=self.fabric.device)
+        for indices, weights, batch_size in order.batches(rank, world):
+            # Gradients are averaged over devices, each of which sums its share of the batch.
+            total += self._step(indices, weights, world / batch_size)
+        if world > 1:
+            total = cast(Tensor, self.fabric.all_reduce(total, reduce_op="mean"))
+            self._merge_window_state(order)
+        return total
+
+    def _step(self, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
+        with self.clock.phase("data"):
+            batch = self.data.train.gather(indices)
+        forecast = self.model(batch.inputs, batch.time_of_day, batch.day_of_week)
+        errors = absolute_errors(
+            self.data.train.scaler.restore(forecast), batch.targets, batch.mask
+        )
+        loss = (weights * window_mae(errors, batch.mask)).sum() * scale
+        self.optimiser.zero_grad()
+        self.fabric.backward(loss)
+        if self.spec.optimisation.clip_norm:
+            self.fabric.clip_gradients(
+                self.model,
+                self.optimiser,
+                max_norm=self.spec.optimisation.clip_norm,
+                error_if_nonfinite=False,
+            )
+        self.optimiser.step()
+        with self.clock.phase("scoring"):
+            self.pruner.observe(indices, errors.detach(), batch.mask)
+        return loss.detach()
+
+    def _merge_window_state(self, order: EpochOrder) -> None:
+        """Give every device what the others observed in this epoch."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        seen = [order.seen_by(other, world) for other in range(world)]
+        longest = max(len(part) for part in seen)
+        for state in self.pruner.window_state.values():
+            mine = torch.zeros(longest, *state.shape[1:], dtype=state.dtype, device=state.device)
+            mine[: len(seen[rank])] = state[seen[rank]]
+            gathered = cast(Tensor, self.fabric.all_gather(mine))
+            for other, part in enumerate(seen):
+                state[part] = gathered[other, : len(part)]
+
+    def _validate(self) -> float | None:
+        settings = self.spec.training
+        last = self.epoch + 1 >= self.pruner.planned_epochs()
+        if (self.epoch + 1) % settings.validate_every and not last:
+            return None
+        with self.clock.wall("validation"):
+            mae = evaluate(
+                self.model,
+                self.data.validation,
+                settings.evaluation_batch_size,
+                self.data.mape_floor,
+                self.fabric,
+            ).mae()
+        if mae < self.best_mae:
+            self.best_mae, self.best_epoch = mae, self.epoch
+            self.best_weights = copy.deepcopy(self.network.state_dict())
+        return mae
+
+    def _record(
+        self,
+        order: EpochOrder,
+        rate: float,
+        loss: float,
+        validation_mae: float | None,
+        train_seconds: float,
+    ) -> EpochRecord:
+        seconds = self.clock.take()
+        parts = {name: seconds.get(name, 0.0) for name in ("data", "scoring", "selection")}
+        validation = seconds.get("validation", 0.0)
+        spent = self.records[-1].elapsed_seconds if self.records else self.preparation_seconds
+        return EpochRecord(
+            epoch=self.epoch,
+            windows=len(order.indices),
+            keep_ratio=len(order.indices) / len(self.data.train),
+            gradient_steps=len(order.sizes),
+            learning_rate=rate,
+            train_loss=loss,
+            validation_mae=validation_mae,
+            data_seconds=parts["data"],
+            # The rest of the loop: so the four parts add up to the measured whole.
+            step_seconds=train_seconds - sum(parts.values()),
+            scoring_seconds=parts["scoring"],
+            selection_seconds=parts["selection"],
+            train_seconds=train_seconds,
+            validation_seconds=validation,
+            checkpoint_seconds=self.checkpoint_seconds,
+            elapsed_seconds=spent + train_seconds + validation + self.checkpoint_seconds,
+        )
+
+    def test(self) -> tuple[Scores, float]:
+        """Evaluate the test windows with the best-validation weights; also the seconds it took."""
+        self.network.load_state_dict(self.best_weights)
+        with self.clock.wall("test"):
+            sums = evaluate(
+                self.model,
+                self.data.test,
+                self.spec.training.evaluation_batch_size,
+                self.data.mape_floor,
+                self.fabric,
+            )
+        return sums.scores(), self.clock.take()["test"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next epoch depends on."""
+        device_rng = (
+            torch.cuda.get_rng_state(self.fabric.device)
+            if self.fabric.device.type == "cuda"
+            else None
+        )
+        return {
+            "model": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "pruner": self.pruner.state_dict(),
+            "order_rng": self.order_rng.bit_generator.state,
+            "torch_rng": torch.get_rng_state(),
+            "device_rng": device_rng,
+            "best": {
+                "mae": self.best_mae,
+                "epoch": self.best_epoch,
+                "weights": self.best_weights,
+            },
+            "records": [record.model_dump() for record in self.records],
+            "preparation_seconds": self.preparation_seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.network.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.pruner.load_state_dict(state["pruner"])
+        self.order_rng.bit_generator.state = state["order_rng"]
+        torch.set_rng_state(state["torch_rng"])
+        if state["device_rng"] is not None:
+            torch.cuda.set_rng_state(state["device_rng"], self.fabric.device)
+        best = state["best"]
+        self.best_mae, self.best_epoch = best["mae"], best["epoch"]
+        self.best_weights = best["weights"]
+        self.records = [EpochRecord.model_validate(record) for record in state["records"]]
+        self.preparation_seconds = state["preparation_seconds"]
+        self.clock.take()

@@ -1,0 +1,196 @@
+"""One run from its specification to its record, resuming where a killed one stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from stprune.backbones.base import parameter_count
+from stprune.checkpoint import load_checkpoint, save_checkpoint
+from stprune.config import ExperimentConfig
+from stprune.cores import own_cores
+from stprune.cost import peak_memory_bytes, run_cost
+from stprune.data.canonical import read_canonical
+from stprune.data.dataset import ForecastData, forecast_data
+from stprune.engine import Engine
+from stprune.events import RunListener
+from stprune.grid import RunSpec, data_layout, experiment_layout, run_spec
+from stprune.layout import RunKey
+from stprune.probe import ModelProbe
+from stprune.provenance import environment, run_sources, source_digest
+from stprune.records import RECORD_VERSION, RunRecord, write_record
+
+logger = logging.getLogger(__name__)
+
+
+def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener]) -> RunRecord:
+    """Train one run and write its record; continue from its checkpoint if there is one.
+
+    Raises:
+        StpruneError: For every mistake a user can make, before anything is written.
+    """
+    spec = run_spec(config, key)
+    with ExitStack() as stack:
+        cores = None
+        if config.compute.own_cores and "LOCAL_RANK" not in os.environ:
+            # Processes that a run starts for its other devices inherit its cores.
+            wanted = config.compute.threads * _processes(config)
+            cores = stack.enter_context(own_cores(wanted))
+        stack.enter_context(threadpool_limits(config.compute.threads))
+        torch.set_num_threads(config.compute.threads)
+        fabric = _fabric(spec)
+        fabric.launch()
+        session = _Session(config, spec, fabric, cores)
+        return session.run(listeners if fabric.is_global_zero else ())
+
+
+def _processes(config: ExperimentConfig) -> int:
+    return config.compute.devices if config.compute.accelerator == "cpu" else 1
+
+
+def _fabric(spec: RunSpec) -> Fabric:
+    compute = spec.compute
+    strategy: str | DDPStrategy = "auto"
+    if compute.devices > 1:
+        # Some published models hold parameters that no forecast depends on.
+        strategy = DDPStrategy(find_unused_parameters=True)
+    return Fabric(
+        accelerator=compute.accelerator,
+        devices=compute.devices,
+        precision=compute.precision,
+        strategy=strategy,
+    )
+
+
+class _Session:
+    """One start of a run: its engine, checkpoint and record."""
+
+    def __init__(
+        self, config: ExperimentConfig, spec: RunSpec, fabric: Fabric, cores: list[int] | None
+    ) -> None:
+        self.config, self.spec, self.fabric, self.cores = config, spec, fabric, cores
+        self.layout = experiment_layout(config)
+        self.checkpoint = self.layout.checkpoint(spec.key)
+        self.data = self._open_data()
+        self.digest = source_digest(run_sources(spec.backbone, spec.pruner))
+        self.identity = {
+            "configuration": spec.fingerprint,
+            "source code": self.digest,
+            "data": self.data.description["checksum"],
+        }
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.resumed = 0
+
+    def run(self, listeners: Sequence[RunListener]) -> RunRecord:
+        """Train what is left to train, test, and write the record."""
+        engine = Engine(self.spec, self.data, self.fabric)
+        if not self._resume(engine):
+            engine.prepare(ModelProbe(self.spec, self.data))
+        epochs = engine.pruner.planned_epochs()
+        for listener in listeners:
+            listener.run_started(self.spec, epochs, list(engine.records))
+        try:
+            while not engine.finished:
+                record = engine.train_epoch()
+                self._save(engine)
+                for listener in listeners:
+                    listener.epoch_finished(record)
+            result = self._finish(engine)
+        except BaseException as error:
+            for listener in listeners:
+                listener.run_failed(error)
+            raise
+        for listener in listeners:
+            listener.run_finished(result)
+        return result
+
+    def _open_data(self) -> ForecastData:
+        dataset = read_canonical(data_layout(self.config).processed(self.spec.dataset))
+        training, subset = self.spec.training, self.spec.subset
+        return forecast_data(
+            dataset,
+            history=training.history,
+            horizon=training.horizon,
+            node_stride=subset.node_stride,
+            days=subset.days,
+            device=self.fabric.device,
+        )
+
+    def _resume(self, engine: Engine) -> bool:
+        state, reason = load_checkpoint(self.checkpoint, self.identity)
+        if state is None:
+            if self.checkpoint.exists():
+                logger.warning("%s starts anew: %s", self.spec.key.path, reason)
+            return False
+        engine.load_state_dict(state["engine"])
+        self.started, self.resumed = state["started"], state["resumed"] + 1
+        return True
+
+    def _save(self, engine: Engine) -> None:
+        state: dict[str, Any] = {
+            "engine": engine.state_dict(),
+            "started": self.started,
+            "resumed": self.resumed,
+        }
+        with engine.clock.wall("checkpoint"):
+            if self.fabric.is_global_zero:
+                save_checkpoint(self.checkpoint, state, self.identity)
+        engine.checkpoint_seconds = engine.clock.take()["checkpoint"]
+
+    def _finish(self, engine: Engine) -> RunRecord:
+        scores, test_seconds = engine.test()
+        spec = self.spec
+        record = RunRecord(
+            record_version=RECORD_VERSION,
+            experiment=spec.experiment,
+            **spec.key._asdict(),
+            test=scores,
+            validation_mae=engine.best_mae,
+            best_epoch=engine.best_epoch,
+            parameters=parameter_count(engine.network),
+            cost=run_cost(
+                engine.records,
+                training_windows=len(self.data.train),
+                full_epochs=spec.training.epochs,
+                prune_ratio=spec.key.prune_ratio,
+                preparation_seconds=engine.preparation_seconds,
+                test_seconds=test_seconds,
+                peak_memory=peak_memory_bytes(self.fabric.device),
+            ),
+            config=spec.resolved(),
+            fingerprint=spec.fingerprint,
+            data=self.data.description,
+            source_digest=self.digest,
+            environment={**environment(), **self._machine()},
+            started=self.started,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            resumed=self.resumed,
+        )
+        if self.fabric.is_global_zero:
+            metrics, table = self.layout.metrics(spec.key), self.layout.run_epochs(spec.key)
+            write_record(record, engine.records, metrics, table)
+            self.checkpoint.unlink(missing_ok=True)
+        self.fabric.barrier()
+        return record
+
+    def _machine(self) -> dict[str, Any]:
+        device = self.fabric.device
+        on_cuda = device.type == "cuda"
+        return {
+            "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
+            "devices": self.fabric.world_size,
+            "threads": torch.get_num_threads(),
+            "blas_threads": {
+                pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()
+            },
+            "cores": self.cores,
+        }
