@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -72,9 +72,10 @@ class Backbone(nn.Module, ABC):
     Options: ClassVar[type[StrictModel]] = NoOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings()
 
-    def __init__(self, task: ForecastTask) -> None:
+    def __init__(self, task: ForecastTask, options: Any) -> None:
         super().__init__()
         self.task = task
+        self.options = options
 
     @abstractmethod
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:

@@ -115,8 +115,7 @@ class Gwnet(Backbone):
     given_graphs: Tensor
 
     def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
-        super().__init__(task)
-        self.diffusion_steps = options.diffusion_steps
+        super().__init__(task, options)
         given = [
             power
             for transition in double_transition(task.adjacency)
@@ -132,7 +131,11 @@ class Gwnet(Backbone):
         graphs = len(given) + options.diffusion_steps
         self.start = nn.Linear(task.channels + 2, width)
         self.gates = nn.ModuleList(GatedConvolution(width, options.kernel, d) for d in dilations)
-        self.skips = nn.ModuleList(nn.Linear(width, options.skip_channels) for _ in dilations)
+        # One (skip, width) layer a dilation, side by side, each with a bias as published.
+        self.skip_weight = nn.Parameter(torch.empty(options.skip_channels, len(dilations) * width))
+        self.skip_bias = nn.Parameter(torch.empty(len(dilations), options.skip_channels))
+        for parameter in (self.skip_weight, self.skip_bias):
+            nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)
         self.diffusions = nn.ModuleList(DiffusionConvolution(width, graphs) for _ in dilations)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in dilations)
         self.dropout = nn.Dropout(options.dropout)
@@ -156,8 +159,11 @@ class Gwnet(Backbone):
                 mixed = mixed + hidden[:, -mixed.shape[1] :]
                 hidden = self.norms[layer](mixed.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
-        skip = functional.relu(self._sum_of_skips(last_steps))
-        forecast: Tensor = self.regression(functional.relu(self.end(skip)))
+        # The sum of all skip paths is one product over their widths side by side.
+        skip = functional.linear(
+            torch.cat(last_steps, dim=-1), self.skip_weight, self.skip_bias.sum(dim=0)
+        )
+        forecast: Tensor = self.regression(functional.relu(self.end(functional.relu(skip))))
         return forecast.permute(1, 2, 0)
 
     def unused_parameters(self) -> frozenset[str]:
@@ -175,11 +181,4 @@ class Gwnet(Backbone):
     def _learned_graphs(self) -> Tensor:
         """Powers of softmax(relu(E1 E2)), transposed, side by side; Equation 5."""
         scores = functional.relu(self.source_embedding @ self.target_embedding)
-        return torch.cat(powers(scores.softmax(dim=1).T, self.diffusion_steps), dim=1)
-
-    def _sum_of_skips(self, last_steps: list[Tensor]) -> Tensor:
-        """Σ of all skip layers as one product: L times (N, B, width) to (N, B, skip)."""
-        skips = [skip for skip in self.skips if isinstance(skip, nn.Linear)]
-        weight = torch.cat([skip.weight for skip in skips], dim=1)
-        bias = torch.stack([skip.bias for skip in skips]).sum(dim=0)
-        return functional.linear(torch.cat(last_steps, dim=-1), weight, bias)
+        return torch.cat(powers(scores.softmax(dim=1).T, self.options.diffusion_steps), dim=1)

@@ -147,7 +147,7 @@ class Stgcn(Backbone):
     )
 
     def __init__(self, task: ForecastTask, options: StgcnOptions) -> None:
-        super().__init__(task)
+        super().__init__(task, options)
         consumed = options.blocks * 2 * (options.temporal_kernel - 1)
         if task.history <= consumed:
             raise DeclinedError(

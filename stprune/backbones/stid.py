@@ -63,7 +63,7 @@ class Stid(Backbone):
     )
 
     def __init__(self, task: ForecastTask, options: StidOptions) -> None:
-        super().__init__(task)
+        super().__init__(task, options)
         # One layer for values and calendar together, so that its initial scale is that of the
         # published layer; columns are all values (step by step), then time, then weekday.
         self.series_embedding = nn.Linear(task.history * (task.channels + 2), options.series_width)

@@ -1,0 +1,161 @@
+"""What every backbone promises, checked for each file of the folder."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, OptimiserSettings
+from stprune.errors import ConfigError
+from stprune.schema import validate
+
+BATCH, PER_DAY = 4, 24
+Batch = tuple[Tensor, Tensor, Tensor]
+
+pytestmark = pytest.mark.parametrize("name", BACKBONES.ids())
+
+
+def a_task(nodes: int = 6, horizon: int = 12, channels: int = 1) -> ForecastTask:
+    """Twelve steps of history on a random directed graph."""
+    generator = torch.Generator().manual_seed(nodes)
+    adjacency = torch.rand(nodes, nodes, generator=generator)
+    adjacency = adjacency * (adjacency > 0.5)
+    return ForecastTask(nodes, 12, horizon, channels, 0, PER_DAY, adjacency)
+
+
+def a_batch(task: ForecastTask, seed: int = 0) -> Batch:
+    """Windows with standardised values and consecutive time slots."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (BATCH, task.history, task.nodes, task.channels)
+    start = torch.randint(7 * PER_DAY, (BATCH, 1), generator=generator)
+    steps = start + torch.arange(task.history)
+    inputs = torch.randn(shape, generator=generator)
+    return inputs, steps % PER_DAY, steps // PER_DAY % 7
+
+
+def build(name: str, task: ForecastTask, seed: int = 0) -> Backbone:
+    """The backbone with its published sizes."""
+    backbone_class = BACKBONES.load(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return backbone_class(task, backbone_class.Options())
+
+
+@pytest.mark.parametrize(
+    ("nodes", "horizon", "channels"), [(6, 12, 1), (9, 3, 2), (2, 1, 3), (1, 24, 1)]
+)
+def test_forecast_has_one_finite_value_a_step_and_node(
+    name: str, nodes: int, horizon: int, channels: int
+) -> None:
+    task = a_task(nodes, horizon, channels)
+    model, batch = build(name, task), a_batch(task)
+    for training in (True, False):
+        forecast = model.train(training)(*batch)
+        assert forecast.shape == (BATCH, horizon, nodes)
+        assert forecast.dtype == torch.float32
+        assert torch.isfinite(forecast).all()
+
+
+def test_gradient_reaches_every_parameter_but_those_declared_unused(name: str) -> None:
+    task = a_task()
+    model, batch = build(name, task), a_batch(task)
+    target = a_batch(task, seed=1)[0][..., 0]
+    (model(*batch) - target).square().mean().backward()
+    parameters = dict(model.named_parameters())
+    without = {key for key, p in parameters.items() if p.grad is None or not p.grad.abs().max() > 0}
+    assert without == model.unused_parameters()
+    assert all(torch.isfinite(p.grad).all() for p in parameters.values() if p.grad is not None)
+
+
+def test_every_step_and_channel_can_change_the_forecast(name: str) -> None:
+    task = a_task(channels=2)
+    inputs, *calendar = a_batch(task)
+    inputs.requires_grad_()
+    build(name, task).eval()(inputs, *calendar).square().sum().backward()
+    assert inputs.grad is not None
+    assert (inputs.grad.abs().amax(dim=(0, 2)) > 0).all()
+
+
+def test_time_of_day_can_change_the_forecast(name: str) -> None:
+    task = a_task()
+    model, (inputs, slots, weekdays) = build(name, task).eval(), a_batch(task)
+    moved = model(inputs, (slots + PER_DAY // 2) % PER_DAY, weekdays)
+    assert not torch.allclose(moved, model(inputs, slots, weekdays))
+
+
+def test_same_seed_same_model(name: str) -> None:
+    task = a_task()
+    one, two, other = build(name, task), build(name, task), build(name, task, seed=1)
+    for key, value in one.state_dict().items():
+        assert torch.equal(value, two.state_dict()[key]), key
+    batch = a_batch(task)
+    assert torch.equal(one.eval()(*batch), two.eval()(*batch))
+    assert not torch.allclose(one(*batch), other.eval()(*batch))
+
+
+def test_state_moves_to_another_instance(name: str) -> None:
+    task = a_task()
+    batch = a_batch(task)
+    trained = build(name, task)
+    trained(*batch)  # moments of normalisation layers move too
+    fresh = build(name, task, seed=1)
+    fresh.load_state_dict(trained.state_dict())
+    assert torch.equal(fresh.eval()(*batch), trained.eval()(*batch))
+
+
+def test_evaluation_repeats_itself(name: str) -> None:
+    task = a_task()
+    model, batch = build(name, task).eval(), a_batch(task)
+    before = [part.clone() for part in batch]
+    assert torch.equal(model(*batch), model(*batch))
+    assert all(torch.equal(part, copy) for part, copy in zip(batch, before, strict=True))
+
+
+def test_windows_do_not_see_each_other_in_evaluation(name: str) -> None:
+    task = a_task()
+    model, batch = build(name, task).eval(), a_batch(task)
+    together = model(*batch)
+    for window in range(BATCH):
+        alone = model(*(part[window : window + 1] for part in batch))
+        torch.testing.assert_close(alone[0], together[window], rtol=1e-4, atol=1e-5)
+
+
+def test_training_lowers_the_loss(name: str) -> None:
+    task = a_task(horizon=3)
+    model, batch = build(name, task), a_batch(task)
+    target = batch[0][:, -3:, :, 0]
+    optimiser = torch.optim.Adam(model.parameters(), lr=model.optimisation.learning_rate)
+
+    def loss() -> Tensor:
+        return nn.functional.l1_loss(model(*batch), target)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        before = loss().item()
+        for _ in range(40):
+            optimiser.zero_grad()
+            error = loss()
+            error.backward()
+            optimiser.step()
+    assert error.item() < 0.9 * before
+
+
+def test_options_are_described_and_closed(name: str) -> None:
+    backbone_class = BACKBONES.load(name)
+    options = backbone_class.Options
+    assert validate(options, {}, "here") == options()
+    for key, field in options.model_fields.items():
+        assert field.description, key
+    with pytest.raises(ConfigError, match="unknown key `no_such_option` in here"):
+        validate(options, {"no_such_option": 1}, "here")
+    assert isinstance(backbone_class.optimisation, OptimiserSettings)
+
+
+def test_header_names_its_source(name: str) -> None:
+    tree = ast.parse(BACKBONES.path(name).read_text(encoding="utf-8"))
+    header = ast.get_docstring(tree) or ""
+    for entry in ("Paper:", "Venue:", "Official code:", "Where we differ:"):
+        assert f"\n{entry}" in header, entry
