@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import textwrap
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from stprune.figures import (
     Drawing,
     Look,
+    add_legend,
     draw_reference,
     looks,
     places,
@@ -62,14 +60,8 @@ def build(results: Results) -> Drawing:
             _panel(axes, part, cost, shown)
         panels[0].set_title(f"{dataset}, {label(backbone)}", fontweight="bold")
         panels[0].set_ylabel(_error_label(part))
-    handles = _handles(shown)
-    # As many legend rows as four columns need, filled evenly.
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / 4))
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
-    caption = _caption(table)
-    # Under the axes, where the layout reserves room for it.
-    figure.supxlabel("\n".join(textwrap.wrap(caption, 140)), fontsize=7, x=0.01, ha="left")
-    return Drawing(figure, caption, _alt(table, rows))
+    add_legend(figure, shown)
+    return Drawing(figure, _caption(table), _alt(table, rows))
 
 
 def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -> None:
@@ -114,21 +106,6 @@ def _bars(points: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[
     return bars
 
 
-def _handles(shown: dict[str, Look]) -> list[Line2D]:
-    """Legend entries, full training first."""
-    return [
-        Line2D(
-            [],
-            [],
-            color=shown[name].colour,
-            marker=shown[name].marker,
-            linestyle=shown[name].line,
-            label=label(name),
-        )
-        for name in sorted(shown, key=lambda name: (name != REFERENCE, label(name).lower()))
-    ]
-
-
 def _error_label(part: pd.DataFrame) -> str:
     unit = part["target_unit"].iloc[0]
     return "Test MAE" if pd.isna(unit) else f"Test MAE ({unit})"
@@ -146,7 +123,7 @@ def _caption(table: pd.DataFrame) -> str:
     ]
     whole = sorted(pruned.loc[_whole_epochs(pruned), "pruner"].unique())
     if whole:
-        names = " and ".join(f"“{label(name)}”" for name in whole)
+        names = " and ".join(label(name) for name in whole)
         parts.append(f"Every epoch of {names} is a full one: shown on the right only.")
     return " ".join(parts)
 
