@@ -1,0 +1,168 @@
+"""Simulated freeway traffic with labelled incidents; made on the spot, nothing is downloaded.
+
+Simulator: UXsim (Seo 2025, JOSS), whose C++ mode moves platoons of vehicles by Newell's rule.
+Every day is a run of its own, which begins an hour before midnight with the same departures as
+the end of the day before. The same card gives the same bits with the same versions of NumPy and
+UXsim; another seed gives another city, other days and other incidents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stprune.data.canonical import RawSeries
+from stprune.data.card import DatasetCard
+from stprune.data.simulation import measure
+from stprune.data.simulation.demand import (
+    BIN_SECONDS,
+    BINS_PER_DAY,
+    Departures,
+    draw_departures,
+    expected_demand,
+)
+from stprune.data.simulation.incidents import Incident, draw_incidents
+from stprune.data.simulation.network import STEP_SECONDS, Network, build_network
+from stprune.data.simulation.routes import detector_distances, gaussian_adjacency
+from stprune.data.simulation.run import simulate
+from stprune.errors import ConfigError
+from stprune.schema import StrictModel, validate
+
+CHANNELS = ["flow", "speed"]
+# A run fills the roads before its day begins, and ends when those of the day have got through.
+WARM_BINS, LATE_BINS = 12, 2
+BIN_STEPS = round(BIN_SECONDS / STEP_SECONDS)
+KMH = 3.6
+
+
+class Options(StrictModel):
+    """Size and character of the simulated city."""
+
+    seed: int = Field(ge=0, description="Another seed is another city.")
+    days: int = Field(ge=1, le=366, description="Days, each of 288 steps.")
+    corridors: int = Field(ge=1, le=32, description="Freeways that meet at the centre.")
+    segments: int = Field(ge=3, le=64, description="Detectors of a corridor in each direction.")
+    incidents_per_day: float = Field(
+        default=4.0, ge=0, description="Expected incidents a day in the whole network."
+    )
+    demand_level: float = Field(
+        default=1.05,
+        gt=0,
+        le=1.3,
+        description="Weekday peak of demand at the busiest detector / its capacity.",
+    )
+
+    @property
+    def nodes(self) -> int:
+        """Detectors in the network."""
+        return 2 * self.corridors * self.segments
+
+    @property
+    def steps(self) -> int:
+        """Five-minute steps."""
+        return self.days * BINS_PER_DAY
+
+
+def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
+    """Simulate the data set that ``card`` describes.
+
+    Args:
+        card: Its `options` follow `Options`; sizes, channels and step must agree with them.
+        files: Not used; the card has none.
+
+    Returns:
+        Flow (vehicles / 5 min) at the downstream end of each segment and mean speed (km/h) on
+        it, all observed, a directed graph by driving distance, and one event an incident: the
+        segment at whose end the capacity drops to ``capacity_share`` during the steps
+        ``first_step`` to ``last_step``.
+
+    Raises:
+        ConfigError: If an option is not valid or contradicts the card.
+    """
+    where = f"options of {card.title}"
+    options = validate(Options, card.options, where)
+    _check_card(card, options, where)
+    layout, chance, accidents, readings, engine = (
+        np.random.default_rng([options.seed, stream]) for stream in range(5)
+    )
+    start = card.start.replace(tzinfo=None)
+    network = build_network(options.corridors, options.segments, layout)
+    demand = expected_demand(network, options.demand_level, start)
+    departures = draw_departures(demand, -WARM_BINS, options.steps + LATE_BINS, chance)
+    incidents = draw_incidents(demand, options.days, options.incidents_per_day, accidents)
+    seeds = engine.integers(2**31, size=options.days).tolist()
+    days = [
+        _simulate_day(network, departures, incidents, day, seed) for day, seed in enumerate(seeds)
+    ]
+    flow, speed = (np.concatenate([day[channel] for day in days]) for channel in range(2))
+    values = np.stack([flow, measure.reported_speed(speed, flow, readings) * KMH], axis=-1)
+    return RawSeries(
+        values=values.astype(np.float32),
+        mask=np.ones(values.shape, dtype=np.bool_),
+        timestamps=_timestamps(start, options.steps),
+        adjacency=gaussian_adjacency(detector_distances(network)),
+        node_ids=list(network.detectors),
+        events=_events(incidents),
+    )
+
+
+def _check_card(card: DatasetCard, options: Options, where: str) -> None:
+    if (card.steps, card.nodes) != (options.steps, options.nodes):
+        raise ConfigError(
+            f"{where}: they make {options.nodes} nodes and {options.steps} steps,"
+            f" but the card says {card.nodes} and {card.steps}"
+        )
+    if [channel.name for channel in card.channels] != CHANNELS:
+        raise ConfigError(f"{where}: the channels of the card must be {' and '.join(CHANNELS)}")
+    if card.step_minutes * 60 != BIN_SECONDS:
+        raise ConfigError(f"{where}: step_minutes must be 5, got {card.step_minutes}")
+    if card.start.time() != time(0):
+        raise ConfigError(f"{where}: start must be a midnight, got {card.start}")
+
+
+def _simulate_day(
+    network: Network, departures: Departures, incidents: list[Incident], day: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Flow (vehicles / 5 min) and speed (m/s) of one day, each (288, D)."""
+    zero_bin = day * BINS_PER_DAY - WARM_BINS
+    bins = WARM_BINS + BINS_PER_DAY + LATE_BINS
+    zero, end = zero_bin * BIN_SECONDS, (zero_bin + bins) * BIN_SECONDS
+    leaving = departures.between(zero, end)
+    drops = [
+        (
+            (incident.first_bin - zero_bin) * BIN_STEPS,
+            (incident.last_bin + 1 - zero_bin) * BIN_STEPS,
+            network.detectors[incident.detector],
+            incident.capacity_share,
+        )
+        for incident in incidents
+        if incident.first_bin // BINS_PER_DAY == day
+    ]
+    leaving = Departures(leaving.seconds - zero, leaving.origins, leaving.destinations)
+    curves = simulate(network, leaving, drops, bins * BIN_STEPS, seed)
+    window = (WARM_BINS * BIN_STEPS, BINS_PER_DAY, BIN_STEPS)
+    flows = [measure.flow(curves[name][1], *window) for name in network.detectors]
+    speeds = [
+        measure.speed(*curves[name], network.roads[name], *window) for name in network.detectors
+    ]
+    return np.stack(flows, axis=1), np.stack(speeds, axis=1)
+
+
+def _timestamps(start: datetime, steps: int) -> NDArray[np.datetime64]:
+    offsets = np.arange(steps) * np.timedelta64(BIN_SECONDS, "s")
+    return np.asarray(np.datetime64(start, "s") + offsets)
+
+
+def _events(incidents: list[Incident]) -> pd.DataFrame:
+    columns = ["event", "node", "first_step", "last_step", "capacity_share", "kind"]
+    rows = [
+        (event, row["detector"], row["first_bin"], row["last_bin"], row["capacity_share"])
+        for event, row in enumerate(map(asdict, incidents))
+    ]
+    return pd.DataFrame([(*row, "incident") for row in rows], columns=columns)

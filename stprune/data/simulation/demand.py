@@ -1,0 +1,190 @@
+"""Who drives where and when: commuters, weekends, and days that are not alike.
+
+Three patterns of trips (to work, back home, all others) each have a matrix of origins and
+destinations (gravity model) and a profile over the day. Vehicles leave at random, as a Poisson
+process whose rate follows the profiles and drifts from day to day and hour to hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stprune.data.simulation.network import PLATOON_VEHICLES, Network
+from stprune.data.simulation.routes import zone_routes
+
+PATTERNS = ("to work", "to home", "other")
+BIN_SECONDS = 300
+BINS_PER_DAY = 86400 // BIN_SECONDS
+
+# Driving time at which the wish for a trip has fallen to 1 / e.
+REACH_SECONDS = 1800.0
+# Standard deviations of the logarithm of the demand: of the whole city from day to day, and of
+# each zone from one two-hour knot to the next.
+CITY_SPREAD = 0.06
+ZONE_SPREAD = 0.08
+ZONE_KNOT_BINS = 24
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Expected demand of a network.
+
+    Args:
+        network: The network.
+        trips: (3, Z, Z), share of the trips of each pattern from zone to zone; each sums to 1.
+        loads: (3, D), share of the trips of each pattern that passes each detector.
+        daily_trips: Trips a weekday, in vehicles.
+        start: Midnight at which bin 0 begins; its weekday tells which days are weekends.
+    """
+
+    network: Network
+    trips: NDArray[np.float64]
+    loads: NDArray[np.float64]
+    daily_trips: float
+    start: datetime
+
+    def rates(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Expected trips a second of each pattern in ``bins``, before any drift: (3, len(bins))."""
+        hour = (bins % BINS_PER_DAY + 0.5) * 24 / BINS_PER_DAY
+        weekday = (self.start.weekday() + bins // BINS_PER_DAY) % 7
+        shares = np.where(weekday >= 5, _weekend(hour), _weekday(hour))
+        return np.asarray(self.daily_trips * shares / 3600)
+
+    def utilisation(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Expected demand at each detector as a share of its capacity: (len(bins), D).
+
+        Trips count where they pass at the time they start, as if driving took no time.
+        """
+        capacity = [self.network.roads[name].capacity for name in self.network.detectors]
+        return np.asarray(self.rates(bins).T @ self.loads / capacity)
+
+
+@dataclass(frozen=True)
+class Departures:
+    """Platoons in the order in which they leave.
+
+    Args:
+        seconds: (P,) time since bin 0; negative before.
+        origins: (P,) index of the zone that each leaves.
+        destinations: (P,) index of the zone that each heads for.
+    """
+
+    seconds: NDArray[np.float64]
+    origins: NDArray[np.int64]
+    destinations: NDArray[np.int64]
+
+    def between(self, first: float, last: float) -> Departures:
+        """Those that leave in [first, last), in seconds since bin 0."""
+        low, high = np.searchsorted(self.seconds, [first, last])
+        part = slice(int(low), int(high))
+        return Departures(self.seconds[part], self.origins[part], self.destinations[part])
+
+
+def expected_demand(network: Network, level: float, start: datetime) -> Demand:
+    """The demand at which the busiest detector of a weekday reaches ``level`` of its capacity."""
+    times, ways = zone_routes(network)
+    trips = _gravity(network, times)
+    detector = {name: index for index, name in enumerate(network.detectors)}
+    passes = np.zeros((len(network.zones), len(network.zones), len(detector)))
+    for origin, row in enumerate(ways):
+        for destination, way in enumerate(row):
+            passes[origin, destination, [detector[name] for name in way if name in detector]] = 1
+    loads = np.einsum("pod,odk->pk", trips, passes)
+    # Any Monday tells the weekday peak of one trip; all else is proportional.
+    one = Demand(network, trips, loads, 1.0, datetime(2024, 1, 1))
+    peak = float(one.utilisation(np.arange(BINS_PER_DAY)).max())
+    return Demand(network, trips, loads, level / peak, start)
+
+
+def draw_departures(
+    demand: Demand, first_bin: int, last_bin: int, rng: np.random.Generator
+) -> Departures:
+    """Draw the platoons that leave in the bins ``first_bin`` to ``last_bin`` (exclusive).
+
+    A platoon leaves as soon as enough single vehicles have gathered in its zone, so that counts
+    are as random as those of a Poisson process of vehicles, not of platoons.
+    """
+    bins = np.arange(first_bin, last_bin)
+    rates = demand.rates(bins)
+    city = _drift(len(bins), BINS_PER_DAY, CITY_SPREAD, rng)
+    parts = []
+    for origin in range(len(demand.network.zones)):
+        drift = np.exp(city + _drift(len(bins), ZONE_KNOT_BINS, ZONE_SPREAD, rng))
+        by_pattern = rates * demand.trips[:, origin].sum(axis=1)[:, None] * drift
+        seconds = _arrivals(by_pattern.sum(axis=0), rng)
+        position = np.minimum((seconds / BIN_SECONDS).astype(np.int64), len(bins) - 1)
+        choice = rng.random(len(seconds)) * by_pattern.sum(axis=0)[position]
+        pattern = (choice >= np.cumsum(by_pattern, axis=0)[:-1, position]).sum(axis=0)
+        odds = np.cumsum(demand.trips[:, origin], axis=1)
+        draw = rng.random(len(seconds)) * odds[pattern, -1]
+        destinations = (draw[:, None] >= odds[pattern]).sum(axis=1)
+        parts.append((seconds, np.full(len(seconds), origin), destinations))
+    seconds, origins, destinations = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    order = np.argsort(seconds, kind="stable")
+    return Departures(seconds[order] + first_bin * BIN_SECONDS, origins[order], destinations[order])
+
+
+def _gravity(network: Network, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    residents = np.array([zone.residents for zone in network.zones])
+    jobs = np.array([zone.jobs for zone in network.zones])
+    near = np.exp(-times / REACH_SECONDS)
+    np.fill_diagonal(near, 0.0)
+    people = residents + jobs
+    to_work = residents[:, None] * jobs * near
+    to_home = jobs[:, None] * residents * near
+    other = people[:, None] * people * near
+    return np.stack([trips / trips.sum() for trips in (to_work, to_home, other)])
+
+
+def _weekday(hour: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Trips an hour of each pattern, as shares of the trips of a weekday."""
+    return np.stack(
+        [
+            0.19 * _hump(hour, 7.7, 0.9),
+            0.21 * _hump(hour, 17.2, 1.1),
+            0.50 * _hump(hour, 13.0, 3.8) + 0.08 * _hump(hour, 20.0, 1.8) + 0.04 / 24,
+        ]
+    )
+
+
+def _weekend(hour: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack(
+        [
+            0.04 * _hump(hour, 9.0, 1.8),
+            0.05 * _hump(hour, 17.5, 2.5),
+            0.58 * _hump(hour, 14.0, 3.4) + 0.08 * _hump(hour, 20.5, 2.0) + 0.04 / 24,
+        ]
+    )
+
+
+def _hump(hour: NDArray[np.float64], centre: float, spread: float) -> NDArray[np.float64]:
+    """A normal density over the hours of the day, whose tails go round midnight."""
+    distance = (hour - centre + 12) % 24 - 12
+    return np.asarray(
+        np.exp(-0.5 * (distance / spread) ** 2) / (spread * np.sqrt(2 * np.pi)), dtype=np.float64
+    )
+
+
+def _drift(
+    bins: int, knot_bins: int, spread: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Normal knots every ``knot_bins`` bins and straight lines between them: (bins,)."""
+    knots = rng.normal(0.0, spread, bins // knot_bins + 2)
+    return np.interp(np.arange(bins) / knot_bins, np.arange(len(knots)), knots)
+
+
+def _arrivals(rate: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Times (s) at which a platoon is complete, for ``rate`` vehicles a second in each bin."""
+    expected = np.concatenate([[0.0], np.cumsum(rate * BIN_SECONDS)])
+    # The process runs since ever: some of the first platoon are waiting already.
+    waiting = int(rng.integers(PLATOON_VEHICLES))
+    enough = int(expected[-1] / PLATOON_VEHICLES + 10 * np.sqrt(expected[-1]) + 20)
+    shapes = np.full(enough, float(PLATOON_VEHICLES))
+    shapes[0] -= waiting
+    gathered = np.cumsum(rng.gamma(shapes))
+    gathered = gathered[gathered < expected[-1]]
+    return np.asarray(np.interp(gathered, expected, np.arange(len(expected)) * BIN_SECONDS))

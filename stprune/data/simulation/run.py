@@ -1,0 +1,152 @@
+"""Runs a day of traffic through UXsim (Seo 2025, JOSS) in its C++ mode."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stprune.data.simulation.demand import Departures
+from stprune.data.simulation.network import (
+    JAM_DENSITY_PER_LANE,
+    PLATOON_VEHICLES,
+    REACTION_SECONDS,
+    STEP_SECONDS,
+    Network,
+)
+
+Curves = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+def simulate(
+    network: Network,
+    departures: Departures,
+    drops: list[tuple[int, int, str, float]],
+    steps: int,
+    seed: int,
+) -> Curves:
+    """Simulate ``steps`` steps that begin with empty roads.
+
+    In C++ mode UXsim has no incidents, but the capacity at the end of a link may be set between
+    two parts of a run: so the run is cut where a capacity changes.
+
+    Args:
+        network: The network.
+        departures: Platoons, in seconds since the start of the run.
+        drops: Incidents as first step, step after the last, road, share of capacity left.
+        steps: Steps of `STEP_SECONDS` to run.
+        seed: Seed of UXsim's own draws (the order of merging vehicles).
+
+    Returns:
+        For each road the vehicles that have entered and have left it by the end of each
+        step, each (steps,).
+    """
+    import matplotlib as mpl
+
+    uxsim = _import_uxsim()
+    world = _world(uxsim, network, steps, seed)
+    _send(uxsim, world, network, departures)
+    # UXsim sets a font for all figures of the process when it starts to run.
+    with mpl.rc_context():
+        _run(world, network, drops, steps)
+    curves = {}
+    for name in network.roads:
+        link = world.get_link(name)
+        curves[name] = (link.cum_arrival[:steps], link.cum_departure[:steps])
+    # A world refers to itself; a month of them would not be freed soon enough.
+    del world, link
+    gc.collect()
+    return curves
+
+
+def _import_uxsim() -> Any:
+    """UXsim, without what importing it changes for all warnings of the process."""
+    formatwarning = warnings.formatwarning
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import uxsim
+            import uxsim.uxsim_cpp
+    finally:
+        warnings.formatwarning = formatwarning
+    return uxsim
+
+
+def _world(uxsim: Any, network: Network, steps: int, seed: int) -> Any:
+    seconds = steps * STEP_SECONDS
+    world = uxsim.World(
+        cpp=True,
+        deltan=PLATOON_VEHICLES,
+        reaction_time=REACTION_SECONDS,
+        # A run that reaches its end starts analyses of every vehicle, which nobody needs.
+        tmax=seconds + 10 * STEP_SECONDS,
+        random_seed=seed,
+        print_mode=0,
+        save_mode=0,
+        show_mode=0,
+        show_progress=0,
+        vehicle_logging_timestep_interval=0,
+        eular_dt=3600,
+        # There is one way between two zones: searching once, in the first step, is enough.
+        duo_update_time=2 * seconds,
+        duo_noise=0.0,
+    )
+    for position, name in enumerate(network.junctions()):
+        world.addNode(name, position, 0)
+    for road in network.roads.values():
+        world.addLink(
+            road.name,
+            road.start,
+            road.end,
+            length=road.length,
+            free_flow_speed=road.free_speed,
+            jam_density_per_lane=JAM_DENSITY_PER_LANE,
+            number_of_lanes=road.lanes,
+            merge_priority=road.priority,
+        )
+    return world
+
+
+def _send(uxsim: Any, world: Any, network: Network, departures: Departures) -> None:
+    """Put the platoons on the timetable.
+
+    This calls the C++ engine below `World.addVehicle`, which would make a Python object of every
+    platoon: nobody reads those, and they take longer than the simulation itself.
+    """
+    add = uxsim.uxsim_cpp.add_demand
+    sources = [zone.source for zone in network.zones]
+    sinks = [zone.sink for zone in network.zones]
+    # The engine makes a platoon whenever that many vehicles have gathered: here in one step,
+    # with half a vehicle to spare for rounding.
+    flow = (PLATOON_VEHICLES + 0.5) / STEP_SECONDS
+    steps = np.floor(departures.seconds / STEP_SECONDS)
+    first, last = (steps + 0.25) * STEP_SECONDS, (steps + 1.25) * STEP_SECONDS
+    for start, end, origin, destination in zip(
+        first.tolist(),
+        last.tolist(),
+        departures.origins.tolist(),
+        departures.destinations.tolist(),
+        strict=True,
+    ):
+        add(world._cpp_world, sources[origin], sinks[destination], start, end, flow, [])
+
+
+def _run(
+    world: Any, network: Network, drops: list[tuple[int, int, str, float]], steps: int
+) -> None:
+    """Run to the end, with the capacities changed just before the step where each must hold."""
+    changes: dict[int, list[tuple[str, float]]] = {}
+    for first, end, name, share in drops:
+        changes.setdefault(first, []).append((name, share * network.roads[name].capacity))
+        usual = world.get_link(name).capacity_out
+        changes.setdefault(end, []).append((name, usual))
+    for step in sorted(changes):
+        if 0 < step < steps:
+            # UXsim's `until_t` is inclusive.
+            world.exec_simulation(until_t=(step - 1) * STEP_SECONDS)
+        for name, capacity in changes[step]:
+            world.get_link(name).capacity_out = capacity
+    world.exec_simulation(until_t=(steps - 1) * STEP_SECONDS)
