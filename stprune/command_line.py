@@ -53,7 +53,8 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     prepare = actions.add_parser("prepare", help="fetch, check and convert a data set")
     prepare.add_argument("dataset")
     prepare.add_argument("--mirror", help="directory or base URL, laid out as HOST/PATH")
-    prepare.add_argument("--data-directory", type=Path, default=Path("data"))
+    prepare.add_argument("--data-directory", type=Path, help="default: data")
+    prepare.add_argument("--config", type=Path, help="take mirror and data directory from it")
     prepare.set_defaults(command=_data_prepare)
 
 
@@ -130,8 +131,13 @@ def _data_prepare(parsed: argparse.Namespace) -> None:
     from stprune.data.prepare import prepare
     from stprune.layout import DataLayout
 
-    layout = DataLayout(parsed.data_directory)
-    directory = prepare(parsed.dataset, layout, parsed.mirror, progress=True)
+    mirror, folder = parsed.mirror, parsed.data_directory
+    if parsed.config is not None:
+        config = _load(parsed)
+        mirror = mirror or config.mirror
+        folder = folder or config.data_directory
+    layout = DataLayout(folder or Path("data"))
+    directory = prepare(parsed.dataset, layout, mirror, progress=True, cards=layout.root)
     sys.stdout.write(f"{directory}\n")
 
 

@@ -109,7 +109,10 @@ class ExperimentConfig(StrictModel):
         None,
         description="Directory or base URL, laid out as HOST/PATH of the addresses, tried first.",
     )
-    data_directory: Path = Field(Path("data"), description="Holds raw/ and processed/.")
+    data_directory: Path = Field(
+        Path("data"),
+        description="Holds raw/ and processed/, and cards of your own (<id>.yaml).",
+    )
     results_directory: Path = Field(Path("results"), description="Holds <experiment>/.")
 
     @field_validator("datasets", "backbones", "pruners", mode="before")
@@ -181,9 +184,10 @@ def _check_names(config: ExperimentConfig, where: str) -> None:
     from stprune.pruners.base import PRUNERS
 
     for name, dataset in config.datasets.items():
-        if (dataset.dataset or name) not in dataset_ids():
+        known = dataset_ids(config.data_directory)
+        if (dataset.dataset or name) not in known:
             place = f"{where} at `datasets`"
-            raise UnknownNameError("data set", dataset.dataset or name, dataset_ids(), place)
+            raise UnknownNameError("data set", dataset.dataset or name, known, place)
     for name, backbone in config.backbones.items():
         place = f"{where} at `backbones.{name}`"
         if (backbone.backbone or name) not in BACKBONES.ids():

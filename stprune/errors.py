@@ -54,5 +54,5 @@ def unknown_name_message(kind: str, name: str, known: Iterable[str], where: str 
     names = sorted(known)
     place = f" in {where}" if where else ""
     nearest = process.extractOne(name, names, score_cutoff=60)
-    hint = f", did you mean `{nearest[0]}`?" if nearest else ";"
+    hint = f", did you mean `{nearest[0]}`?" if nearest else ""
     return f"unknown {kind} `{name}`{place}{hint} (known: {', '.join(names)})"

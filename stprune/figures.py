@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -137,7 +138,7 @@ def rendered(figure: Figure, kind: Literal["pdf", "png"]) -> bytes:
     nameless: dict[str, Any] = {"png": {"Software": None}}
     metadata = nameless.get(kind, {"CreationDate": None, "Creator": None, "Producer": None})
     buffer = io.BytesIO()
-    with paper_style():
+    with paper_style(), _quiet_fonts():
         figure.savefig(buffer, format=kind, metadata=metadata)
     return buffer.getvalue()
 
@@ -193,6 +194,18 @@ def seeds_in_words(aggregate: pd.DataFrame) -> str:
     if few == many:
         return "1 seed" if many == 1 else f"{many} seeds"
     return f"{few} to {many} seeds"
+
+
+@contextmanager
+def _quiet_fonts() -> Iterator[None]:
+    """Embedding fonts in a PDF logs dozens of lines that tell a user nothing."""
+    fonts = logging.getLogger("fontTools")
+    level = fonts.level
+    fonts.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        fonts.setLevel(level)
 
 
 def _add_note(drawing: Drawing) -> None:

@@ -27,13 +27,13 @@ def run_sources(backbone: str, pruner: str) -> list[Path]:
     and so do not count.
     """
     start = REPOSITORY / "stprune" / "probe.py"
-    return _closure([start, BACKBONES.path(backbone), PRUNERS.path(pruner)])
+    return import_closure([start, BACKBONES.path(backbone), PRUNERS.path(pruner)])
 
 
 def dataset_sources(format_name: str) -> list[Path]:
     """Source files that a canonical data set depends on."""
     start = REPOSITORY / "stprune" / "data" / "prepare.py"
-    return _closure([start, FORMATS.path(format_name)])
+    return import_closure([start, FORMATS.path(format_name)])
 
 
 def source_digest(files: Iterable[Path]) -> str:
@@ -90,7 +90,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _closure(start: list[Path]) -> list[Path]:
+def import_closure(start: list[Path]) -> list[Path]:
+    """``start`` and every file of the project that they import, directly or not."""
     found: set[Path] = set()
     waiting = [path.resolve() for path in start]
     while waiting:

@@ -176,7 +176,7 @@ def _agreement(ledger: pd.DataFrame) -> str:
     if ratios.empty:
         return "Without full training nothing is expected."
     close = int(((ratios - 1).abs() <= TOLERANCE).sum())
-    return f"{close} of {len(ratios)} lie within {TOLERANCE:.0%} of what is expected."
+    return f"{close} of {len(ratios)} lie within {100 * TOLERANCE:.0f} % of what is expected."
 
 
 def _best_at(ratio: float, rivals: pd.DataFrame) -> str:
@@ -212,7 +212,7 @@ def _against_control(best: pd.Series[Any], rivals: pd.DataFrame) -> str:
     if control.empty:
         return f" {name} was not run here, so what selection itself adds is not known."
     other = control.iloc[0]
-    lead = f" That is {other['test_mae'] - best['test_mae']:.3f} below {name} ({_score(other)})"
+    lead = f" That is {other['test_mae'] - best['test_mae']:.3f} below {name} at {_score(other)}"
     spread = max(best["test_mae_sd"], other["test_mae_sd"])
     if pd.isna(best["test_mae_sd"]) or pd.isna(other["test_mae_sd"]):
         return f"{lead}; with one seed of either the spread is not known."

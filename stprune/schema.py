@@ -59,7 +59,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one: name what stands in the file first.
+    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -34,6 +34,8 @@ SUMMARY_COLUMNS = (
     *("expected_epoch_seconds", "epoch_time_ratio", "threads", "experiment", "fingerprint"),
     *("source_digest", "data_checksum", "git_commit", "started", "finished", "resumed", "record"),
 )
+# What of a record's `data` must agree between runs that name the same data set.
+DATA_IDENTITY = ("checksum", "node_stride", "days", "nodes", "steps")
 EPOCH_COLUMNS = (*KEYS, *EpochRecord.model_fields)
 
 
@@ -182,6 +184,7 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
         "git_commit": record.environment.get("git_commit"),
         "data_checksum": checksum,
         "record": _relative(path, experiment),
+        "data_seen": ", ".join(f"{name} {record.data.get(name)}" for name in DATA_IDENTITY),
     }
 
 
@@ -214,12 +217,12 @@ def _refuse_repeats(frame: pd.DataFrame) -> None:
 
 def _refuse_mixed_data(frame: pd.DataFrame) -> None:
     for dataset, runs in frame.groupby("dataset"):
-        first = runs.drop_duplicates("data_checksum")
-        if len(first) > 1:
+        kinds = runs.drop_duplicates("data_seen")
+        if len(kinds) > 1:
+            seen = [f"{path} ({data})" for path, data in kinds[["record", "data_seen"]].to_numpy()]
             raise RecordError(
-                f"runs of `{dataset}` saw different data: {first.record.iloc[0]} has checksum"
-                f" {first.data_checksum.iloc[0][:12]}, {first.record.iloc[1]} has"
-                f" {first.data_checksum.iloc[1][:12]}; run the older ones again"
+                f"runs of `{dataset}` saw different data, delete the outdated ones to run them"
+                f" again: {' and '.join(seen)}"
             )
 
 

@@ -87,19 +87,20 @@ class DatasetCard(StrictModel):
 
 
 def dataset_ids(directory: Path = CARD_DIRECTORY) -> list[str]:
-    """Ids of all data sets that have a card, sorted."""
-    return sorted(path.stem for path in directory.glob("*.yaml"))
+    """Ids of all data sets that have a card in ``directory`` or are shipped, sorted."""
+    return sorted({path.stem for path in _cards(directory)})
 
 
 def card_path(dataset: str, directory: Path = CARD_DIRECTORY) -> Path:
-    """The card file of ``dataset``.
+    """The card file of ``dataset``; a card in ``directory`` goes before a shipped one.
 
     Raises:
         UnknownNameError: If there is none.
     """
-    if dataset not in dataset_ids(directory):
-        raise UnknownNameError("data set", dataset, dataset_ids(directory))
-    return directory / f"{dataset}.yaml"
+    for path in _cards(directory):
+        if path.stem == dataset:
+            return path
+    raise UnknownNameError("data set", dataset, dataset_ids(directory))
 
 
 def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:
@@ -117,3 +118,7 @@ def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:
     if card.format not in FORMATS.ids():
         raise UnknownNameError("format", card.format, FORMATS.ids(), str(path))
     return card
+
+
+def _cards(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.yaml")) + sorted(CARD_DIRECTORY.glob("*.yaml"))

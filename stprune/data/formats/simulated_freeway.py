@@ -98,7 +98,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     incidents = draw_incidents(demand, options.days, options.incidents_per_day, accidents)
     seeds = engine.integers(2**31, size=options.days).tolist()
     days = [
-        _simulate_day(network, departures, incidents, day, seed) for day, seed in enumerate(seeds)
+        _simulate_day(network, departures, incidents, day, seed, readings)
+        for day, seed in enumerate(seeds)
     ]
     flow, speed = (np.concatenate([day[channel] for day in days]) for channel in range(2))
     values = np.stack([flow, measure.reported_speed(speed, flow, readings) * KMH], axis=-1)
@@ -127,7 +128,12 @@ def _check_card(card: DatasetCard, options: Options, where: str) -> None:
 
 
 def _simulate_day(
-    network: Network, departures: Departures, incidents: list[Incident], day: int, seed: int
+    network: Network,
+    departures: Departures,
+    incidents: list[Incident],
+    day: int,
+    seed: int,
+    readings: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Flow (vehicles / 5 min) and speed (m/s) of one day, each (288, D)."""
     zero_bin = day * BINS_PER_DAY - WARM_BINS
@@ -147,7 +153,11 @@ def _simulate_day(
     leaving = Departures(leaving.seconds - zero, leaving.origins, leaving.destinations)
     curves = simulate(network, leaving, drops, bins * BIN_STEPS, seed)
     window = (WARM_BINS * BIN_STEPS, BINS_PER_DAY, BIN_STEPS)
-    flows = [measure.flow(curves[name][1], *window) for name in network.detectors]
+    moments = 1 - readings.random((len(network.detectors), bins * BIN_STEPS))
+    flows = [
+        measure.flow(curves[name][1], moment, *window)
+        for name, moment in zip(network.detectors, moments, strict=True)
+    ]
     speeds = [
         measure.speed(*curves[name], network.roads[name], *window) for name in network.detectors
     ]

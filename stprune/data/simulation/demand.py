@@ -142,23 +142,30 @@ def _gravity(network: Network, times: NDArray[np.float64]) -> NDArray[np.float64
 
 def _weekday(hour: NDArray[np.float64]) -> NDArray[np.float64]:
     """Trips an hour of each pattern, as shares of the trips of a weekday."""
+    evening = _evening(hour)
     return np.stack(
         [
             0.19 * _hump(hour, 7.7, 0.9),
             0.21 * _hump(hour, 17.2, 1.1),
-            0.50 * _hump(hour, 13.0, 3.8) + 0.08 * _hump(hour, 20.0, 1.8) + 0.04 / 24,
+            0.50 * _hump(hour, 13.0, 3.8) + evening,
         ]
     )
 
 
 def _weekend(hour: NDArray[np.float64]) -> NDArray[np.float64]:
+    evening = _evening(hour)
     return np.stack(
         [
             0.04 * _hump(hour, 9.0, 1.8),
             0.05 * _hump(hour, 17.5, 2.5),
-            0.58 * _hump(hour, 14.0, 3.4) + 0.08 * _hump(hour, 20.5, 2.0) + 0.04 / 24,
+            0.58 * _hump(hour, 14.0, 3.4) + evening,
         ]
     )
+
+
+def _evening(hour: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Evenings and nights are the same on all days, so that midnight has no jump."""
+    return 0.08 * _hump(hour, 20.2, 1.9) + 0.04 / 24
 
 
 def _hump(hour: NDArray[np.float64], centre: float, spread: float) -> NDArray[np.float64]:

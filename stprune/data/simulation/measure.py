@@ -12,7 +12,11 @@ DRIVER_SPREAD = 0.08
 
 
 def flow(
-    departures: NDArray[np.float64], first_step: int, bins: int, bin_steps: int
+    departures: NDArray[np.float64],
+    moments: NDArray[np.float64],
+    first_step: int,
+    bins: int,
+    bin_steps: int,
 ) -> NDArray[np.float64]:
     """Vehicles that pass the downstream end in each bin.
 
@@ -21,18 +25,20 @@ def flow(
 
     Args:
         departures: (K,) vehicles that have left the road by the end of each step.
+        moments: (K,) when the last vehicle that leaves in a step does so, as a share of the
+            step in (0, 1]. The simulator knows no more than the step; with random moments no
+            count is more likely than another.
         first_step: Step at which the first bin begins.
         bins: Number of bins.
         bin_steps: Steps in a bin.
 
     Returns:
-        (bins,) vehicles a bin. Their sum is what left the road, to within one vehicle.
+        (bins,) vehicles a bin. Their sum is what left the road, to within a platoon.
     """
     changes = np.flatnonzero(np.diff(departures, prepend=0.0))
     edges = first_step + bin_steps * np.arange(bins + 1)
-    passed = np.interp(
-        edges, np.concatenate([[0], changes + 1]), np.concatenate([[0.0], departures[changes]])
-    )
+    times = np.concatenate([[0.0], changes + moments[changes]])
+    passed = np.interp(edges, times, np.concatenate([[0.0], departures[changes]]))
     # The tiny addition keeps a whole number whole that interpolation made 2.9999999.
     return np.diff(np.floor(passed + 1e-9))
 

@@ -165,8 +165,8 @@ def _zone(
     size = 4.0 if junction == 0 else 1.0
     zone = Zone(
         f"c{corridor}_zone_{junction:02d}",
-        residents=size * float(rng.lognormal(0.0, 0.4)) * (0.4 + outward),
-        jobs=size * float(rng.lognormal(0.0, 0.5)) * (1.2 - outward),
+        residents=size * float(rng.lognormal(0.0, 0.3)) * (0.4 + outward),
+        jobs=size * float(rng.lognormal(0.0, 0.4)) * (1.2 - outward),
     )
     inbound, outbound = _junction(corridor, "in", junction), _junction(corridor, "out", junction)
     # The outer ends of the freeway are as wide as the freeway itself.

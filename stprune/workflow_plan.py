@@ -1,0 +1,183 @@
+"""What the workflow's rules need to know: which files there are to be and what they depend on.
+
+The rules themselves only name files, so everything here can be tested without Snakemake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stprune import atomic
+from stprune.config import parse_config
+from stprune.data.card import card_path, load_card
+from stprune.figures import FIGURES
+from stprune.grid import data_layout, experiment_layout, run_keys, run_spec
+from stprune.layout import RUN_PATTERN, RunKey
+from stprune.provenance import dataset_sources, import_closure, run_sources
+from stprune.tables import TABLES
+
+STYLE_SHEET = Path(__file__).resolve().parents[1] / "paper_figures" / "style.mplstyle"
+CANONICAL_FILES = (
+    "series.npy",
+    "mask.npy",
+    "timestamps.npy",
+    "adjacency.npy",
+    "nodes.json",
+    "events.csv",
+    "meta.json",
+)
+
+
+class WorkflowPlan:
+    """Files, parameters and resources of the rules, from one configuration.
+
+    Args:
+        values: The configuration as Snakemake holds it.
+
+    Raises:
+        ConfigError: If it is not a valid configuration.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.config = parse_config(dict(values), "the configuration")
+        self.layout = experiment_layout(self.config)
+        self.data = data_layout(self.config)
+        self.keys = run_keys(self.config)
+
+    def write_config(self) -> None:
+        """Write the resolved configuration that the commands of the rules read."""
+        text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+        path = self.layout.config
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            atomic.write_text(path, text)
+
+    def processed(self, dataset: str) -> list[str]:
+        """Canonical files of a data set (an id or a wildcard)."""
+        return [str(self.data.processed(dataset) / name) for name in CANONICAL_FILES]
+
+    def dataset_card(self, wildcards: Any) -> str:
+        """The card of ``wildcards.dataset``."""
+        return str(card_path(wildcards.dataset, self.data.root))
+
+    def dataset_code(self, wildcards: Any) -> list[str]:
+        """Source files that the canonical data set depends on."""
+        return [
+            str(path)
+            for path in dataset_sources(load_card(wildcards.dataset, self.data.root).format)
+        ]
+
+    def log(self, name: str) -> str:
+        """Log of a rule after training."""
+        return str(self.layout.root / "logs" / f"{name}.log")
+
+    def benchmark(self, name: str) -> str:
+        """Snakemake's own wall time and memory of a rule after training."""
+        return str(self.layout.root / "benchmarks" / f"{name}.tsv")
+
+    def data_log(self, dataset: str) -> str:
+        """Log of preparing a data set."""
+        return str(self.data.root / "processed" / "logs" / f"{dataset}.log")
+
+    def data_benchmark(self, dataset: str) -> str:
+        """Snakemake's own wall time and memory of preparing a data set."""
+        return str(self.data.root / "processed" / "benchmarks" / f"{dataset}.tsv")
+
+    def run_file(self, name: str, folder: str = "runs") -> str:
+        """Pattern of a file of a run, with the wildcards of ``RUN_PATTERN``."""
+        return str(self.layout.root / folder / RUN_PATTERN / name)
+
+    def run_data(self, wildcards: Any) -> str:
+        """The file whose being there means that the run's data set is ready."""
+        entry = self.config.datasets[wildcards.dataset]
+        return str(self.data.processed(entry.dataset or wildcards.dataset) / "meta.json")
+
+    def run_code(self, wildcards: Any) -> list[str]:
+        """Source files that the run depends on: only its own backbone and pruner."""
+        spec = run_spec(self.config, self._key(wildcards))
+        return [str(path) for path in run_sources(spec.backbone, spec.pruner)]
+
+    def run_fingerprint(self, wildcards: Any) -> str:
+        """Changes when, and only when, the run's own configuration does."""
+        return run_spec(self.config, self._key(wildcards)).fingerprint
+
+    @property
+    def records(self) -> list[str]:
+        """The record of every run."""
+        return [str(self.layout.metrics(key)) for key in self.keys]
+
+    @property
+    def run_epochs(self) -> list[str]:
+        """The epochs of every run."""
+        return [str(self.layout.run_epochs(key)) for key in self.keys]
+
+    @property
+    def summaries(self) -> list[str]:
+        """The two tables that everything after training reads."""
+        return [str(self.layout.summary), str(self.layout.epochs)]
+
+    def figure_code(self, wildcards: Any) -> list[str]:
+        """Source files of a figure, and the style sheet."""
+        return [*_closure(FIGURES.path(wildcards.name)), str(STYLE_SHEET)]
+
+    def table_code(self, wildcards: Any) -> list[str]:
+        """Source files of a table."""
+        return _closure(TABLES.path(wildcards.name))
+
+    @property
+    def summary_code(self) -> list[str]:
+        """Source files of the summary."""
+        return _closure(Path(__file__).with_name("summary.py"))
+
+    @property
+    def report_code(self) -> list[str]:
+        """Source files of the report and its template."""
+        here = Path(__file__)
+        template = here.parent / "templates" / "report.html.j2"
+        return [*_closure(here.with_name("report.py")), str(template)]
+
+    @property
+    def figures(self) -> list[str]:
+        """Every figure in both formats."""
+        names = FIGURES.ids()
+        return [str(self.layout.figure(name, kind)) for name in names for kind in ("pdf", "png")]
+
+    @property
+    def tables(self) -> list[str]:
+        """Every table in all formats."""
+        names = TABLES.ids()
+        kinds = ("csv", "md", "tex")
+        return [str(self.layout.table(name, kind)) for name in names for kind in kinds]
+
+    @property
+    def products(self) -> list[str]:
+        """What the experiment is for."""
+        return [*self.summaries, *self.tables, *self.figures, str(self.layout.report)]
+
+    @property
+    def run_threads(self) -> int:
+        """Threads of a run: of all its processes, where its devices are processes."""
+        compute = self.config.compute
+        return compute.threads * (compute.devices if compute.accelerator == "cpu" else 1)
+
+    @property
+    def run_gpus(self) -> int:
+        """Devices that a run takes from the scheduler."""
+        compute = self.config.compute
+        return 0 if compute.accelerator == "cpu" else compute.devices
+
+    def _key(self, wildcards: Any) -> RunKey:
+        return RunKey(
+            wildcards.dataset,
+            wildcards.backbone,
+            wildcards.pruner,
+            float(wildcards.prune_ratio),
+            int(wildcards.seed),
+        )
+
+
+def _closure(*start: Path) -> list[str]:
+    return [str(path) for path in import_closure(list(start))]

@@ -1,0 +1,49 @@
+"""The validated configuration, and what rules share."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.settings.types import DeploymentMethod
+
+from stprune.errors import StpruneError
+from stprune.workflow_plan import WorkflowPlan
+
+# Commands run in the environment of this Snakemake, whether it is activated or not; with
+# `--software-deployment-method conda` they run in the environment that the rules name.
+if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    environment = f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}; "
+else:
+    environment = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+shell.prefix("set -euo pipefail; " + environment)
+
+
+def checked_plan(values):
+    """The plan, or the user's mistake in one line."""
+    try:
+        return WorkflowPlan(values)
+    except StpruneError as error:
+        # Not an exception of Snakemake's own, which would add where in this file it arose.
+        sys.exit(f"Error: {error}")
+
+
+def announce_products():
+    """Say where the results are."""
+    for path in (
+        PLAN.layout.table("main", "md"),
+        PLAN.layout.figure("tradeoff", "png"),
+        PLAN.layout.report,
+    ):
+        print(path, file=sys.stderr)
+
+
+PLAN = checked_plan(config)
+
+
+wildcard_constraints:
+    dataset=r"[A-Za-z0-9_\-]+",
+    backbone=r"[A-Za-z0-9_\-]+",
+    pruner=r"[A-Za-z0-9_\-]+",
+    prune_ratio=r"0(\.[0-9]+)?",
+    seed=r"[0-9]+",
+    name=r"[A-Za-z0-9_]+",

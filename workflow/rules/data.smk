@@ -1,0 +1,23 @@
+rule prepare_dataset:
+    input:
+        card=PLAN.dataset_card,
+        code=PLAN.dataset_code,
+    output:
+        PLAN.processed("{dataset}"),
+    log:
+        PLAN.data_log("{dataset}"),
+    benchmark:
+        PLAN.data_benchmark("{dataset}")
+    retries: 1
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=PLAN.layout.config,
+    message:
+        "Prepare data set {wildcards.dataset}"
+    shell:
+        "python -m stprune data prepare {wildcards.dataset} --config {params.config} > {log} 2>&1"

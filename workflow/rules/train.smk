@@ -1,0 +1,29 @@
+rule train:
+    input:
+        data=PLAN.run_data,
+        code=PLAN.run_code,
+    output:
+        metrics=PLAN.run_file("metrics.json"),
+        epochs=PLAN.run_file("epochs.csv"),
+    log:
+        PLAN.run_file("train.log", "logs"),
+    benchmark:
+        PLAN.run_file("train.tsv", "benchmarks")
+    conda:
+        "../../environment.yml"
+    threads: PLAN.run_threads
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=PLAN.run_gpus,
+    params:
+        config=PLAN.layout.config,
+        fingerprint=PLAN.run_fingerprint,
+    message:
+        "Train {wildcards.backbone} on {wildcards.dataset} under {wildcards.pruner},"
+        " prune ratio {wildcards.prune_ratio}, seed {wildcards.seed}"
+    shell:
+        "python -m stprune train --config {params.config} --dataset {wildcards.dataset}"
+        " --backbone {wildcards.backbone} --pruner {wildcards.pruner}"
+        " --prune-ratio {wildcards.prune_ratio} --seed {wildcards.seed}"
+        " --threads {threads} > {log} 2>&1"
