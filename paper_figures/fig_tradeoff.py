@@ -79,7 +79,7 @@ def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -
 
 def _line(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Look) -> None:
     x = cost.percent if relative else cost.seconds
-    points = points.sort_values(x)
+    points = points.sort_values("prune_ratio")
     axes.errorbar(
         points[x],
         points["test_mae"],
@@ -119,7 +119,7 @@ def _caption(table: pd.DataFrame) -> str:
         spread = "One seed, so no spread is known."
     parts = [
         spread,
-        f"Along each line, from right to left: prune ratio {ratios}.",
+        f"Each line joins a pruner's prune ratios in order: {ratios}.",
     ]
     whole = sorted(pruned.loc[_whole_epochs(pruned), "pruner"].unique())
     if whole:

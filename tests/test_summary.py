@@ -156,6 +156,9 @@ def test_different_data_under_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="`r` saw different data") as error:
         summarise(files, layout.summary, layout.epochs)
     assert "\n" not in str(error.value)
+    subset = record(RunKey("r", "b", "y", 0.5, 0), data={"checksum": "d" * 64, "days": 3})
+    with pytest.raises(RecordError, match="days 3"):
+        summarise([files[0], write_run(layout, subset, epochs(8))], layout.summary, layout.epochs)
     elsewhere = record(RunKey("r2", "b", "y", 0.5, 0), data={"checksum": "e" * 64})
     summarise([files[0], write_run(layout, elsewhere, epochs(8))], layout.summary, layout.epochs)
     assert len(read_summary(layout.summary)) == 2

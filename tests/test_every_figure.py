@@ -1,0 +1,167 @@
+"""Every figure and table that is found draws itself from results, also from lean ones."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+from synthetic_records import PRUNERS, write_experiment
+
+from stprune.errors import UnknownNameError
+from stprune.figures import FIGURES, LOOKS, build, draw, looks
+from stprune.layout import ExperimentLayout
+from stprune.summary import Results, load_results
+from stprune.tables import TABLES, Table, make_table
+
+FIGURE_IDS = FIGURES.ids()
+TABLE_IDS = TABLES.ids()
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
+    root = tmp_path_factory.mktemp("synthetic")
+    return write_experiment(root, backbones=("stid", "gwnet"))
+
+
+@pytest.fixture(scope="module")
+def lean(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
+    """One pruner, one ratio, one seed and no full training."""
+    root = tmp_path_factory.mktemp("lean")
+    return write_experiment(root, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,), with_full=False)
+
+
+def _png_and_pdf(name: str, layout: ExperimentLayout) -> tuple[bytes, bytes]:
+    png, pdf = (layout.figure(name, kind).read_bytes() for kind in ("png", "pdf"))
+    return png, pdf
+
+
+def test_the_paper_has_its_figures_and_tables() -> None:
+    assert "tradeoff" in FIGURE_IDS
+    assert "main" in TABLE_IDS
+
+
+@pytest.mark.parametrize("name", FIGURE_IDS)
+def test_figure_is_written_the_same_every_time(name: str, layout: ExperimentLayout) -> None:
+    draw(name, layout)
+    first = _png_and_pdf(name, layout)
+    draw(name, layout)
+    assert _png_and_pdf(name, layout) == first
+    assert first[0].startswith(b"\x89PNG")
+    assert first[1].startswith(b"%PDF")
+    assert b"CreationDate" not in first[1]
+    with Image.open(layout.figure(name, "png")) as image:
+        assert image.size[0] >= 1400
+
+
+@pytest.mark.parametrize("name", FIGURE_IDS)
+def test_figure_says_what_it_shows(name: str, layout: ExperimentLayout) -> None:
+    module = FIGURES.module(name)
+    drawing = build(name, load_results(layout))
+    assert module.__doc__
+    assert module.TITLE
+    assert "2 seeds" in drawing.caption
+    assert "ST-Prune" in drawing.alt
+    for axes in drawing.figure.axes:
+        assert axes.get_xlabel()
+    assert drawing.figure.axes[0].get_ylabel()
+
+
+@pytest.mark.parametrize("name", FIGURE_IDS)
+def test_figure_keeps_its_words_apart(name: str, layout: ExperimentLayout) -> None:
+    figure = build(name, load_results(layout)).figure
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    boxes = [figure.legends[0].get_window_extent(renderer)]
+    boxes += [axes.get_tightbbox(renderer) for axes in figure.axes]
+    for position, box in enumerate(boxes):
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        for other in boxes[position + 1 :]:
+            assert not box.overlaps(other)
+
+
+@pytest.mark.parametrize("name", FIGURE_IDS)
+def test_figure_can_do_without_full_training_and_spread(name: str, lean: ExperimentLayout) -> None:
+    draw(name, lean)
+    assert lean.figure(name, "pdf").exists()
+
+
+@pytest.mark.parametrize("name", FIGURE_IDS)
+def test_figure_leaves_the_users_settings_and_log_alone(
+    name: str, lean: ExperimentLayout, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = dict(mpl.rcParams)
+    with caplog.at_level(logging.INFO):
+        draw(name, lean)
+    assert caplog.records == []
+    assert logging.getLogger("fontTools").level == logging.NOTSET
+    assert dict(mpl.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", TABLE_IDS)
+def test_table_has_all_formats_and_plain_numbers(name: str, layout: ExperimentLayout) -> None:
+    make_table(name, layout)
+    table: Table = TABLES.module(name).build(load_results(layout))
+    assert table.caption
+    written = pd.read_csv(layout.table(name, "csv"), keep_default_na=False, na_values=[""])
+    for column in table.columns:
+        if pd.api.types.is_numeric_dtype(table.frame[column.key]):
+            assert written[column.key].equals(table.frame[column.key]), column.key
+    markdown = layout.table(name, "md").read_text(encoding="utf-8")
+    assert markdown.count("\n| ") == len(table.frame) + 2
+    latex = layout.table(name, "tex").read_text(encoding="utf-8")
+    assert latex.count(r" \\") == len(table.frame) + 1
+
+
+@pytest.mark.parametrize("name", TABLE_IDS)
+def test_table_can_do_without_full_training(name: str, lean: ExperimentLayout) -> None:
+    make_table(name, lean)
+    assert "nan" not in lean.table(name, "md").read_text(encoding="utf-8")
+
+
+def _points(results: Results, panel: int) -> list[tuple[float, float]]:
+    """All points drawn with error bars in one panel of the trade-off."""
+    axes = build("tradeoff", results).figure.axes[panel]
+    return [(float(x), float(y)) for bars in axes.containers for x, y in bars.lines[0].get_xydata()]
+
+
+def test_tradeoff_shows_the_numbers_of_the_aggregate(layout: ExperimentLayout) -> None:
+    results = load_results(layout)
+    first = results.aggregate[results.aggregate["backbone"] == "gwnet"]
+    per_epoch = first[first["pruner"] != "full_fewer_epochs"]
+    expected = sorted(zip(per_epoch["epoch_percent"], per_epoch["test_mae"], strict=True))
+    assert np.array(sorted(_points(results, 0))) == pytest.approx(np.array(expected))
+    expected = sorted(zip(first["total_percent"], first["test_mae"], strict=True))
+    assert np.array(sorted(_points(results, 1))) == pytest.approx(np.array(expected))
+
+
+def test_tradeoff_labels_seconds_where_nothing_is_relative(lean: ExperimentLayout) -> None:
+    results = load_results(lean)
+    axes = build("tradeoff", results).figure.axes[0]
+    assert axes.get_xlabel() == "Per-epoch time (s)"
+    assert axes.get_ylabel() == "Test MAE (vehicles / 5 min)"
+    assert _points(results, 0)[0][0] == pytest.approx(results.aggregate["epoch_seconds"][0])
+
+
+def test_looks_are_distinct_and_stay_from_figure_to_figure() -> None:
+    many = [f"rival_{number}" for number in range(20)]
+    chosen = looks([*LOOKS, *many])
+    pairs = {(look.colour, look.marker) for look in chosen.values()}
+    assert len(pairs) == len(LOOKS) + 20
+    assert chosen["st_prune"] == looks(["st_prune"])["st_prune"]
+    assert looks(["rival_3", "full"])["rival_3"] == looks(["rival_3"])["rival_3"]
+    assert looks(reversed(many)) == looks(many)
+
+
+def test_unknown_names_are_refused(lean: ExperimentLayout) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown figure `tradeof`.*tradeoff"):
+        draw("tradeof", lean)
+    with pytest.raises(UnknownNameError, match="unknown table `mein`"):
+        make_table("mein", lean)

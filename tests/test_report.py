@@ -1,0 +1,201 @@
+"""The report stands alone, shows every run, and says no more than the numbers do."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+from synthetic_records import (
+    PRUNERS,
+    cost,
+    epochs,
+    record,
+    scores,
+    write_experiment,
+    write_run,
+)
+
+from stprune.errors import RecordError
+from stprune.figures import FIGURES
+from stprune.layout import ExperimentLayout, RunKey
+from stprune.report import compare_environments, findings, overhead_ledger, write_report
+from stprune.summary import load_results, summarise
+
+VOID = {"meta", "img", "br"}
+
+
+class _Page(HTMLParser):
+    """Collects tags, attributes and text, and checks that tags are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def values(self, tag: str, name: str) -> list[str]:
+        return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def _read(layout: ExperimentLayout) -> _Page:
+    return _Page(layout.report.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
+    layout = write_experiment(tmp_path_factory.mktemp("reported"))
+    layout.config.write_text("experiment: <script>alert('x')</script>\n", encoding="utf-8")
+    write_report(layout)
+    return layout
+
+
+def test_page_needs_nothing_from_outside(layout: ExperimentLayout) -> None:
+    page = _read(layout)
+    sources = page.values("img", "src") + page.values("script", "src") + page.values("link", "href")
+    assert len(sources) == len(FIGURES.ids())
+    for source in sources:
+        content = base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True)
+        assert content.startswith(b"\x89PNG")
+    assert all(page.values("img", "alt"))
+    assert not re.search(r"https?://|url\(|@import", layout.report.read_text(encoding="utf-8"))
+
+
+def test_links_lead_to_sections_and_records(layout: ExperimentLayout) -> None:
+    page = _read(layout)
+    ids = {value for _, name, value in page.attributes if name == "id"}
+    links = page.values("a", "href")
+    records = [unquote(link) for link in links if not link.startswith("#")]
+    assert {link[1:] for link in links if link.startswith("#")} <= ids
+    assert len(set(records)) == 2 + 6 * 2 * 2
+    assert all((layout.root / path).is_file() for path in records)
+
+
+def test_config_is_shown_as_text_or_left_out(layout: ExperimentLayout, tmp_path: Path) -> None:
+    assert "experiment: <script>alert('x')</script>" in _read(layout).text
+    assert "<script>alert" not in layout.report.read_text(encoding="utf-8")
+    bare = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
+    write_report(bare)
+    assert "Configuration" not in _read(bare).text
+
+
+def test_page_is_the_same_every_time(layout: ExperimentLayout) -> None:
+    before = layout.report.read_bytes()
+    write_report(layout)
+    assert layout.report.read_bytes() == before
+
+
+def test_report_without_full_training_makes_no_comparison(tmp_path: Path) -> None:
+    lean = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
+    write_report(lean)
+    text = _read(lean).text
+    assert "Full training was not run, so nothing is relative to it." in text
+    assert "Without full training nothing is expected." in text
+    assert "of its per-epoch time" not in text
+    assert "nan" not in text.lower().split()
+
+
+def _sentences(tmp_path: Path, runs: dict[str, list[float]]) -> list[str]:
+    """Findings at prune ratio 0.5 for given test errors, one a seed."""
+    layout = ExperimentLayout(tmp_path)
+    files = []
+    for pruner, errors in runs.items():
+        for seed, error in enumerate(errors):
+            key = RunKey("r", "stid", pruner, 0.0 if pruner == "full" else 0.5, seed)
+            run = record(key, test=scores(error), cost=cost())
+            files.append(write_run(layout, run, epochs(8)))
+    summarise(files, layout.summary, layout.epochs)
+    (found,) = findings(load_results(layout).aggregate)
+    assert found.place == "r, STID (MAE in vehicles / 5 min)"
+    return found.sentences
+
+
+def test_lead_larger_than_the_spread_is_said_so(tmp_path: Path) -> None:
+    runs = {"full": [2.0, 2.0], "random_dynamic": [2.4, 2.4], "x": [2.1, 2.3]}
+    full, best = _sentences(tmp_path, runs)
+    assert full == "Full training: test MAE 2.000 ± 0.000 (2 seeds)."
+    assert best == (
+        "At prune ratio 0.5 X has the lowest mean test MAE of 2 pruners: 2.200 ± 0.141 (2 seeds),"
+        " 10.0 % above full training, at 100 % of its per-epoch time and 100 % of its total time."
+        " That is 0.200 below Random (dynamic) at 2.400 ± 0.000 (2 seeds), more than the larger of"
+        " the two standard deviations (0.141)."
+    )
+
+
+def test_lead_within_the_spread_is_said_so(tmp_path: Path) -> None:
+    runs = {"random_dynamic": [2.2, 2.6], "x": [2.3, 2.3]}
+    assert (
+        "not more than the larger of the two standard deviations (0.283)"
+        in (_sentences(tmp_path, runs)[1])
+    )
+
+
+def test_one_seed_knows_no_spread(tmp_path: Path) -> None:
+    sentence = _sentences(tmp_path, {"random_dynamic": [2.4], "x": [2.3]})[1]
+    assert "(1 seed)" in sentence
+    assert "the spread is not known" in sentence
+    assert "±" not in sentence
+
+
+def test_random_selection_may_win_and_its_absence_is_told(tmp_path: Path) -> None:
+    won = _sentences(tmp_path / "a", {"random_dynamic": [2.1], "x": [2.3]})[1]
+    assert "Random (dynamic) has the lowest" in won
+    assert "random selection itself" in won
+    absent = _sentences(tmp_path / "b", {"x": [2.1], "y": [2.3]})[1]
+    assert "Random (dynamic) was not run here" in absent
+
+
+def test_ledger_adds_up(layout: ExperimentLayout) -> None:
+    ledger = overhead_ledger(load_results(layout))
+    row = ledger.frame.query("pruner == 'st_prune' and prune_ratio == 0.5").iloc[0]
+    # The synthetic epochs spend 10, 85, 3 and 2 % of their time on the four parts.
+    assert row["overhead_percent"] == pytest.approx(5.0)
+    parts = ["data", "step", "scoring", "selection"]
+    total = sum(row[f"{part}_seconds"] for part in parts)
+    assert row["step_seconds"] / total == pytest.approx(0.85)
+    assert "12 of 12 lie within 10 % of what is expected." in ledger.caption
+
+
+def test_environments_that_differ_are_named() -> None:
+    rows, differing = compare_environments(
+        [{"threads": 1, "cpu": {"name": "a"}}, {"threads": 2, "cpu": {"name": "a"}}, {"threads": 2}]
+    )
+    assert dict(rows)["threads"] == "1 (1 runs); 2 (2 runs)"
+    assert dict(rows)["cpu.name"] == "a (2 runs); not recorded (1 runs)"
+    assert differing == ["cpu.name", "threads"]
+    assert compare_environments([{"threads": 1}] * 2) == ([("threads", "1")], [])
+
+
+def test_report_before_the_summary_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="summarise the experiment first"):
+        write_report(ExperimentLayout(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_record_that_is_gone_is_refused(tmp_path: Path) -> None:
+    layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
+    path = pd.read_csv(layout.summary)["record"][0]
+    (layout.root / path).unlink()
+    with pytest.raises(RecordError, match="there is no record"):
+        write_report(layout)
