@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import reference_backbones as reference
 import torch
@@ -174,10 +175,13 @@ def gwnet_weights(model: Any) -> reference.Weights:
 
 def plain_gwnet(model: Any, batch: Batch, **options: Any) -> Tensor:
     dilations = [gate.convolution.dilation[0] for gate in model.gates]
+    adjacency = model.task.adjacency.numpy().copy()
+    if model.options.self_loops:
+        np.fill_diagonal(adjacency, 1.0)
     return reference.gwnet(
         gwnet_weights(model),
         features_of(batch),
-        model.task.adjacency.numpy(),
+        adjacency,
         dilations,
         order=model.options.diffusion_steps,
         **options,
@@ -188,11 +192,12 @@ def plain_gwnet(model: Any, batch: Batch, **options: Any) -> Tensor:
     ("sizes", "options"),
     [
         ({}, {}),
+        ({}, {"self_loops": False}),
         ({"channels": 2, "history": 5}, {"residual_channels": 4, "diffusion_steps": 1}),
         ({"history": 20}, {"residual_channels": 4, "diffusion_steps": 3, "embedding_rank": 2}),
         ({"history": 6}, {"residual_channels": 3, "blocks": 1, "layers": 3, "skip_channels": 5}),
     ],
-    ids=["published", "padded", "longer than the receptive field", "small"],
+    ids=["published", "graph as it is", "padded", "longer than the receptive field", "small"],
 )
 def test_gwnet(sizes: dict[str, int], options: dict[str, int]) -> None:
     model, batch = build("gwnet", options, **sizes)

@@ -36,6 +36,9 @@ class GwnetOptions(StrictModel):
     diffusion_steps: int = Field(2, ge=1, description="Largest power of each graph.")
     embedding_rank: int = Field(10, ge=1, description="Rank of the learned graph.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Share dropped after a graph mix.")
+    self_loops: bool = Field(
+        True, description="Give every node an edge of weight 1 to itself, as published graphs have."
+    )
 
 
 class GatedConvolution(nn.Module):
@@ -116,9 +119,12 @@ class Gwnet(Backbone):
 
     def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
         super().__init__(task, options)
+        adjacency = task.adjacency.clone()
+        if options.self_loops:
+            adjacency.fill_diagonal_(1.0)
         given = [
             power
-            for transition in double_transition(task.adjacency)
+            for transition in double_transition(adjacency)
             for power in powers(transition.T, options.diffusion_steps)
         ]
         self.register_buffer("given_graphs", torch.cat(given, dim=1), persistent=False)
