@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
 from PIL import Image
 from synthetic_records import PRUNERS, write_experiment
 
@@ -73,11 +75,10 @@ def test_figure_says_what_it_shows(name: str, layout: ExperimentLayout) -> None:
 @pytest.mark.parametrize("name", FIGURE_IDS)
 def test_figure_keeps_its_words_apart(name: str, layout: ExperimentLayout) -> None:
     figure = build(name, load_results(layout)).figure
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    boxes = [figure.legends[0].get_window_extent(renderer)]
-    boxes += [axes.get_tightbbox(renderer) for axes in figure.axes]
+    figure.draw_without_rendering()
+    boxes = [figure.legends[0].get_window_extent()]
+    boxes += [box for axes in figure.axes if (box := axes.get_tightbbox()) is not None]
+    assert len(boxes) == 1 + len(figure.axes)
     for position, box in enumerate(boxes):
         assert box.x0 >= 0
         assert box.y0 >= 0
@@ -129,7 +130,8 @@ def test_table_can_do_without_full_training(name: str, lean: ExperimentLayout) -
 def _points(results: Results, panel: int) -> list[tuple[float, float]]:
     """All points drawn with error bars in one panel of the trade-off."""
     axes = build("tradeoff", results).figure.axes[panel]
-    return [(float(x), float(y)) for bars in axes.containers for x, y in bars.lines[0].get_xydata()]
+    lines = [bars.lines[0] for bars in axes.containers if isinstance(bars, ErrorbarContainer)]
+    return [(float(x), float(y)) for line in lines for x, y in np.asarray(line.get_xydata())]
 
 
 def test_tradeoff_shows_the_numbers_of_the_aggregate(layout: ExperimentLayout) -> None:

@@ -89,7 +89,8 @@ def test_backbones_are_compared_with_their_own_full_run(tmp_path: Path) -> None:
 
 def test_without_full_nothing_is_relative(tmp_path: Path) -> None:
     table = load_results(write_experiment(tmp_path, with_full=False)).aggregate
-    relative = [c for c in table if c.endswith(("_change", "_percent", "_percent_sd", "_ratio"))]
+    names = [str(column) for column in table]
+    relative = [c for c in names if c.endswith(("_change", "_percent", "_percent_sd", "_ratio"))]
     relative = [c for c in relative if c not in ("prune_ratio", "realised_keep_ratio")]
     assert "epoch_percent" in relative
     assert table[relative].isna().all(axis=None)
