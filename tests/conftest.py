@@ -1,0 +1,61 @@
+"""Fixtures that several test files share: the toy data set and a configuration on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+
+from stprune.config import ExperimentConfig, parse_config
+from stprune.data.canonical import read_canonical
+from stprune.data.dataset import ForecastData, forecast_data
+from stprune.data.prepare import prepare
+from stprune.layout import DataLayout
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory that holds the toy card and the prepared data set."""
+    folder = tmp_path_factory.mktemp("toy")
+    directory, mirror = folder / "data", folder / "mirror"
+    toy.write_toy(directory, mirror)
+    prepare(toy.DATASET, DataLayout(directory), str(mirror), cards=directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def toy_forecast(toy_data: Path) -> ForecastData:
+    """The toy data set's windows of 12 input and 12 target steps."""
+    dataset = read_canonical(DataLayout(toy_data).processed(toy.DATASET))
+    return forecast_data(dataset, history=12, horizon=12)
+
+
+@pytest.fixture
+def toy_values(toy_data: Path, tmp_path: Path) -> dict[str, Any]:
+    """A small valid configuration as plain values, for tests to change before parsing."""
+    return {
+        "experiment": "toy",
+        "datasets": {toy.DATASET: None},
+        "backbones": {
+            "stid": {
+                "options": {"series_width": 8, "node_width": 8, "time_of_day_width": 8},
+                "optimisation": {"learning_rate": 5e-3},
+            }
+        },
+        "pruners": {"full": None, "st_prune": None},
+        "prune_ratios": [0.5],
+        "seeds": [0],
+        "training": {"epochs": 4, "batch_size": 32},
+        "compute": {"own_cores": False},
+        "tracking": {"mode": "disabled"},
+        "data_directory": str(toy_data),
+        "results_directory": str(tmp_path / "results"),
+    }
+
+
+@pytest.fixture
+def toy_config(toy_values: dict[str, Any]) -> ExperimentConfig:
+    """An experiment of a few short runs on the toy data set, untracked, on shared cores."""
+    return parse_config(toy_values, "the toy configuration")
