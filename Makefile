@@ -1,0 +1,51 @@
+# `make demo` and `make test` do all their own set-up, once.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/ready
+CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
+
+.PHONY: demo test fast-test lint format setup lock clean
+
+demo: setup
+	$(BIN)/snakemake --cores $(CORES)
+
+test: setup lint
+	$(BIN)/pytest -n $(CORES) --dist loadfile
+
+fast-test: setup
+	$(BIN)/pytest -m "not slow"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+setup: $(READY)
+
+# Everything is pinned and complete, so nothing is resolved and nothing is compiled.
+$(READY): requirements.lock requirements-no-deps.lock pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'stprune needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r requirements-no-deps.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+# Resolve the newest versions that requirements.in allows, then write environment.yml from it.
+lock:
+	rm -rf .venv.lock
+	$(PYTHON) -m venv .venv.lock
+	.venv.lock/bin/pip install --quiet --disable-pip-version-check -r requirements.in
+	.venv.lock/bin/python -m workflow.lock
+	rm -rf .venv.lock
+
+clean:
+	rm -rf $(VENV) .venv.lock .mypy_cache .pytest_cache .ruff_cache .snakemake
