@@ -34,7 +34,7 @@ setup: $(READY)
 $(READY): requirements.lock requirements-no-deps.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'stprune needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --prefer-binary -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r requirements-no-deps.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
