@@ -16,8 +16,9 @@ BUSY = 0.4
 # so that every incident bites: a queue grows behind it.
 LEFT_OF_DEMAND = (0.35, 0.7)
 MOST_LEFT_OF_CAPACITY = 0.7
-# Bins that the detector is left alone before and after an incident.
-CALM_BINS = 24
+# Bins that a carriageway is left alone before and after an incident: traffic that one incident
+# holds back cannot queue at another.
+CALM_BINS = 12
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,13 @@ def draw_incidents(
         rng: Source of chance.
 
     Returns:
-        Incidents by start; each within one day. A draw that would come too near to another
-        one at the same detector is left out, so a crowded network has somewhat fewer.
+        Incidents by start; each within one day. A draw within an hour of another one on the
+        same carriageway is left out, so a crowded network has fewer; and a day on which no
+        place is busy has none.
     """
     found: list[Incident] = []
+    # Names of detectors are that of the carriageway and a number.
+    ways = [name.rpartition("_")[0] for name in demand.network.detectors]
     greatest = float(demand.utilisation(np.arange(7 * BINS_PER_DAY)).max())
     for day in range(days):
         count = int(rng.poisson(per_day))
@@ -67,14 +71,14 @@ def draw_incidents(
             new = Incident(
                 detector, first, first + length - 1, round(min(share, MOST_LEFT_OF_CAPACITY), 3)
             )
-            if not any(_too_near(new, other) for other in found):
+            if not any(_too_near(new, other, ways) for other in found):
                 found.append(new)
     return sorted(found, key=lambda incident: (incident.first_bin, incident.detector))
 
 
-def _too_near(one: Incident, other: Incident) -> bool:
+def _too_near(one: Incident, other: Incident, ways: list[str]) -> bool:
     return (
-        one.detector == other.detector
+        ways[one.detector] == ways[other.detector]
         and one.first_bin <= other.last_bin + CALM_BINS
         and other.first_bin <= one.last_bin + CALM_BINS
     )

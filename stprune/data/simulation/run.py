@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -44,13 +46,10 @@ def simulate(
         For each road the vehicles that have entered and have left it by the end of each
         step, each (steps,).
     """
-    import matplotlib as mpl
-
-    uxsim = _import_uxsim()
-    world = _world(uxsim, network, steps, seed)
-    _send(uxsim, world, network, departures)
-    # UXsim sets a font for all figures of the process when it starts to run.
-    with mpl.rc_context():
+    with _leave_no_trace():
+        uxsim = _import_uxsim()
+        world = _world(uxsim, network, steps, seed)
+        _send(uxsim, world, network, departures)
         _run(world, network, drops, steps)
     curves = {}
     for name in network.roads:
@@ -62,16 +61,28 @@ def simulate(
     return curves
 
 
-def _import_uxsim() -> Any:
-    """UXsim, without what importing it changes for all warnings of the process."""
+@contextmanager
+def _leave_no_trace() -> Iterator[None]:
+    """Undo what UXsim changes for the whole process: warning filters and format, and fonts.
+
+    It does so both when it is imported and when a world starts to run.
+    """
+    import matplotlib as mpl
+
     formatwarning = warnings.formatwarning
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import uxsim
-            import uxsim.uxsim_cpp
+        with warnings.catch_warnings(), mpl.rc_context():
+            yield
     finally:
         warnings.formatwarning = formatwarning
+
+
+def _import_uxsim() -> Any:
+    """UXsim; what its source makes Python warn of is not the user's business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import uxsim
+        import uxsim.uxsim_cpp
     return uxsim
 
 

@@ -1,0 +1,208 @@
+"""The parts of the simulated freeway: network, demand, incidents, runs and detectors."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stprune.data.simulation import measure
+from stprune.data.simulation.demand import (
+    BIN_SECONDS,
+    Departures,
+    draw_departures,
+    expected_demand,
+)
+from stprune.data.simulation.incidents import draw_incidents
+from stprune.data.simulation.network import (
+    PLATOON_VEHICLES,
+    STEP_SECONDS,
+    Network,
+    Road,
+    build_network,
+)
+from stprune.data.simulation.routes import detector_distances, gaussian_adjacency, zone_routes
+from stprune.data.simulation.run import Curves, simulate
+
+MONDAY = datetime(2024, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def city() -> Network:
+    return build_network(2, 4, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def morning_runs(city: Network) -> tuple[Curves, Curves]:
+    """A weekday from 06:00 to 10:00 without and with an incident at c1_in_02, 07:00 to 07:30."""
+    demand = expected_demand(city, 0.8, MONDAY)
+    drawn = draw_departures(demand, 72, 120, np.random.default_rng(1))
+    morning = Departures(drawn.seconds - 6 * 3600, drawn.origins, drawn.destinations)
+    steps = 4 * 600
+    drop = [(600, 900, "c1_in_02", 0.15)]
+    return simulate(city, morning, [], steps, 5), simulate(city, morning, drop, steps, 5)
+
+
+def test_an_incident_slows_the_traffic_behind_it_and_thins_it_ahead(
+    city: Network, morning_runs: tuple[Curves, Curves]
+) -> None:
+    without, with_incident = morning_runs
+
+    def speed(curves: Curves, name: str) -> NDArray[np.float64]:
+        arrivals, departures = curves[name]
+        return measure.speed(arrivals, departures, city.roads[name], 0, 48, 50)
+
+    def flow(curves: Curves, name: str) -> NDArray[np.float64]:
+        return measure.flow(curves[name][1], np.ones(2400), 0, 48, 50)
+
+    for name in city.roads:
+        for usual, changed in zip(without[name], with_incident[name], strict=True):
+            np.testing.assert_array_equal(usual[:600], changed[:600])
+    window = slice(14, 18)
+    for name in ("c1_in_02", "c1_in_01"):
+        assert speed(with_incident, name)[window].max() < 0.5 * speed(without, name)[window].min()
+    left = 0.15 * city.roads["c1_in_02"].capacity * BIN_SECONDS
+    assert flow(with_incident, "c1_in_02")[window].mean() == pytest.approx(left, abs=2)
+    assert flow(with_incident, "c1_in_03")[window].mean() < flow(without, "c1_in_03")[window].mean()
+    # The other carriageway has nothing to do with it.
+    assert speed(with_incident, "c1_out_02")[window].min() > 25
+    # In the end everybody has got through all the same.
+    totals = [flow(curves, "c1_in_02").sum() for curves in morning_runs]
+    assert totals[1] == pytest.approx(totals[0], rel=0.01)
+
+
+def test_no_vehicle_is_lost_at_a_junction(
+    city: Network, morning_runs: tuple[Curves, Curves]
+) -> None:
+    for curves in morning_runs:
+        for junction in city.junctions():
+            ends = [curves[road.name][1] for road in city.roads.values() if road.end == junction]
+            starts = [curves[r.name][0] for r in city.roads.values() if r.start == junction]
+            if ends and starts:
+                np.testing.assert_array_equal(sum(ends), sum(starts))
+
+
+def test_vehicles_take_the_quickest_way(city: Network) -> None:
+    times, ways = zone_routes(city)
+    names = [zone.name for zone in city.zones]
+    outside, other = names.index("c0_zone_00"), names.index("c1_zone_02")
+    assert ways[outside][other] == [
+        "c0_zone_00_on_in",
+        *(f"c0_in_{segment:02d}" for segment in range(4)),
+        "c0_to_c1",
+        *(f"c1_out_{segment:02d}" for segment in range(2)),
+        "c1_zone_02_off_out",
+    ]
+    steps = sum(city.roads[name].steps for name in ways[outside][other])
+    assert times[outside, other] == pytest.approx(steps * STEP_SECONDS)
+    # Each corridor has its own slip roads down town.
+    assert np.isinf(times[outside, names.index("c1_centre")])
+
+
+def test_as_many_leave_as_are_expected(city: Network) -> None:
+    demand = expected_demand(city, 1.0, MONDAY)
+    bins = np.arange(28 * 288)
+    departures = draw_departures(demand, 0, len(bins), np.random.default_rng(0))
+    expected = demand.rates(bins).sum() * BIN_SECONDS
+    assert len(departures.seconds) * PLATOON_VEHICLES == pytest.approx(expected, rel=0.05)
+    assert (np.diff(departures.seconds) >= 0).all()
+    assert (departures.origins != departures.destinations).all()
+    by_zone = np.bincount(departures.destinations, minlength=len(city.zones))
+    shares = demand.trips.sum(axis=1)[:, :] * demand.rates(bins).sum(axis=1)[:, None]
+    np.testing.assert_allclose(by_zone / by_zone.sum(), shares.sum(axis=0) / shares.sum(), rtol=0.1)
+
+
+def test_departures_vary_like_single_vehicles_not_like_platoons(city: Network) -> None:
+    demand = expected_demand(city, 1.0, MONDAY)
+    counts = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        counts.append(len(draw_departures(demand, 144, 150, rng).seconds) * PLATOON_VEHICLES)
+    # Poisson: variance = mean. Over half an hour the drift of demand adds about 7 % of the mean.
+    drift = (0.07 * np.mean(counts)) ** 2
+    assert np.var(counts) - drift < 0.5 * PLATOON_VEHICLES * np.mean(counts)
+
+
+def test_demand_level_is_the_peak_share_of_capacity(city: Network) -> None:
+    for level in (0.5, 1.05):
+        demand = expected_demand(city, level, MONDAY)
+        assert demand.utilisation(np.arange(7 * 288)).max() == pytest.approx(level)
+
+
+def test_incidents_keep_apart_within_a_day_and_bite(city: Network) -> None:
+    demand = expected_demand(city, 1.0, MONDAY)
+    incidents = draw_incidents(demand, 28, 6.0, np.random.default_rng(0))
+    assert 28 * 2 < len(incidents) < 28 * 6
+    for index, one in enumerate(incidents):
+        assert one.first_bin // 288 == one.last_bin // 288
+        assert 4 <= one.last_bin - one.first_bin + 1 <= 15
+        expected = demand.utilisation(np.array([one.first_bin]))[0, one.detector]
+        assert 0 < one.capacity_share < expected
+        for other in incidents[index + 1 :]:
+            if one.detector // 4 == other.detector // 4:  # four a carriageway
+                assert other.first_bin - one.last_bin > 12
+    assert draw_incidents(demand, 28, 0.0, np.random.default_rng(0)) == []
+
+
+def test_flow_by_hand() -> None:
+    # Platoons of four leave in the steps 1, 3, 3 and 7. The first one passes from the start of
+    # the run to 2, the next two from 2 to 4, the last from 4 to 8.
+    departures = np.array([0, 4, 4, 12, 12, 12, 12, 16], dtype=float)
+    late = np.ones(8)
+    np.testing.assert_array_equal(measure.flow(departures, late, 0, 4, 2), [4, 8, 2, 2])
+    # At 1 two have passed, at 3 eight, at 5 thirteen, at 7 fifteen.
+    np.testing.assert_array_equal(measure.flow(departures, late, 1, 3, 2), [6, 5, 2])
+    # Half a step earlier: by 1.5, 3.5 and 7.5. At 2 it is 4 + 8 / 4, at 4 it is 12 + 4 / 8.
+    np.testing.assert_array_equal(measure.flow(departures, late / 2, 0, 2, 2), [6, 6])
+    np.testing.assert_array_equal(measure.flow(np.zeros(8), late, 0, 2, 4), [0, 0])
+
+
+def test_speed_by_hand() -> None:
+    road = Road("road", "a", "b", steps=4, lanes=1, free_speed=20.0)
+    arrivals, departures = np.zeros(20), np.zeros(20)
+    arrivals[1:] += 4  # freely from 1 to 5: 20 m/s
+    departures[5:] += 4
+    arrivals[8:] += 4  # in twice the time from 8 to 16: 10 m/s
+    departures[16:] += 4
+    arrivals[12:] += 4  # from 12 to the end of the run at 20: 10 m/s
+    speed = measure.speed(arrivals, departures, road, 0, 5, 4)
+    np.testing.assert_allclose(speed, [20, 20, 10, 10, 10])
+    # One step at 20 m/s in [4, 5), three at 10 m/s in [8, 11): (20 + 30) / 4.
+    np.testing.assert_allclose(measure.speed(arrivals, departures, road, 4, 1, 7), [12.5])
+    empty = measure.speed(np.zeros(8), np.zeros(8), road, 0, 2, 4)
+    np.testing.assert_array_equal(empty, [20, 20])
+
+
+def test_reported_speed_is_that_of_a_mean_over_drivers() -> None:
+    passed = np.tile([0.0, 1.0, 100.0], (20_000, 1))
+    reported = measure.reported_speed(np.full_like(passed, 50.0), passed, np.random.default_rng(0))
+    np.testing.assert_allclose(reported.mean(axis=0), 50, atol=0.1)
+    np.testing.assert_allclose(reported.std(axis=0), [0, 4, 0.4], rtol=0.03)
+
+
+def test_neighbours_are_those_ahead_by_driving_distance() -> None:
+    roads = [
+        Road("one", "a", "b", steps=5, lanes=2, free_speed=20.0),  # 600 m
+        Road("two", "b", "c", steps=10, lanes=2, free_speed=20.0),  # 1200 m
+        Road("ramp", "c", "d", steps=5, lanes=1, free_speed=20.0),
+        Road("three", "d", "e", steps=5, lanes=2, free_speed=20.0),
+        Road("far", "e", "f", steps=100, lanes=2, free_speed=20.0),  # 12 km
+    ]
+    network = Network({road.name: road for road in roads}, [], ["one", "two", "three", "far"])
+    distances = detector_distances(network)
+    none = np.inf
+    expected: list[list[float]] = [
+        [0, 1200, 2400, 14400],
+        [none, 0, 1200, 13200],
+        [none, none, 0, 12000],
+        [none, none, none, 0],
+    ]
+    np.testing.assert_allclose(distances, expected)
+    sigma = np.std([0, 0, 0, 0, 1200, 1200, 2400])
+    weight = np.exp(-((1200 / sigma) ** 2))
+    assert weight > 0.1 > np.exp(-((2400 / sigma) ** 2))
+    adjacency = np.zeros((4, 4))
+    adjacency[0, 1] = adjacency[1, 2] = weight
+    np.testing.assert_allclose(gaussian_adjacency(distances), adjacency, rtol=1e-6)
