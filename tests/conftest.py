@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 import toy
+from hypothesis import settings
 
 from stprune.config import ExperimentConfig, parse_config
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.prepare import prepare
 from stprune.layout import DataLayout
+
+# Repeatable, independent of the machine's speed, and nothing kept between runs.
+settings.register_profile("stprune", deadline=None, derandomize=True, database=None)
+settings.load_profile("stprune")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""A toy data set made in code: raw files, card and mirror, so that every stage can run on it."""
+"""A toy data set made in code: raw files, card and mirror, so that every stage can run on it.
+
+Also canonical data sets and window stores from arrays, for tests of single parts.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,15 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
+from stprune.data.canonical import CanonicalDataset
+from stprune.data.card import DatasetCard
+from stprune.data.dataset import forecast_data
 from stprune.data.fetch import git_blob_sha1
+from stprune.data.windows import WindowStore
 
 DATASET = "toy"
 NODES, STEPS, STEPS_PER_DAY = 8, 504, 24
@@ -82,3 +90,52 @@ def _write_csv(path: Path, values: NDArray[np.float64], header: str) -> None:
     buffer = io.StringIO()
     np.savetxt(buffer, values, fmt="%.3f", delimiter=",", header=header, comments="")
     path.write_text(buffer.getvalue().lstrip("\n"), encoding="utf-8")
+
+
+def canonical(
+    series: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None = None,
+    *,
+    target_channel: int = 0,
+    splits: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    step_minutes: int = 60,
+    start: str = START,
+) -> CanonicalDataset:
+    """A canonical data set in memory from (T, N, C) values; nothing is missing by default."""
+    steps, nodes, channels = series.shape
+    first = np.datetime64(start, "s")
+    card = DatasetCard.model_validate(
+        {
+            "title": "In memory",
+            "description": "Made by a test.",
+            "format": "wide_csv",
+            "licence": "CC0",
+            "citation": "None.",
+            "nodes": nodes,
+            "steps": steps,
+            "step_minutes": step_minutes,
+            "start": start,
+            "channels": [{"name": f"c{i}", "unit": "units"} for i in range(channels)],
+            "target": f"c{target_channel}",
+            "mask_policy": "nan",
+            "splits": splits,
+        }
+    )
+    return CanonicalDataset(
+        card=card,
+        series=series.astype(np.float32),
+        mask=np.ones(series.shape, dtype=bool) if mask is None else mask,
+        timestamps=first + np.arange(steps) * np.timedelta64(60 * step_minutes, "s"),
+        adjacency=np.zeros((nodes, nodes), dtype=np.float32),
+        node_ids=[f"s{node}" for node in range(nodes)],
+        events=pd.DataFrame(),
+        checksum="none",
+    )
+
+
+def training_store(windows: int, nodes: int = 3, seed: int = 0) -> WindowStore:
+    """A store of exactly ``windows`` training windows of 2 input and 2 target steps."""
+    rng = np.random.default_rng(seed)
+    dataset = canonical(rng.normal(size=(2 * windows + 8, nodes, 1)).cumsum(0).astype(np.float32))
+    train = forecast_data(dataset, history=2, horizon=2).train
+    return train.split(range(windows))

@@ -1,0 +1,241 @@
+"""Windows: gathered as sliced by hand, split by time, standardised by the past alone."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from toy import canonical
+
+from stprune.data.dataset import ForecastData, forecast_data
+from stprune.data.scaler import fit_scaler
+from stprune.data.windows import WindowStore, calendar, split_windows
+from stprune.errors import ConfigError, DataError
+
+
+def random_series(
+    steps: int, nodes: int, channels: int, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Values around 50 and a mask with a fifth missing, in every channel."""
+    rng = np.random.default_rng(seed)
+    series = rng.normal(50.0, 10.0, (steps, nodes, channels)).astype(np.float32)
+    return series, rng.random(series.shape) > 0.2
+
+
+def splits_of(data: ForecastData) -> list[WindowStore]:
+    """The three stores in the order of time."""
+    return [data.train, data.validation, data.test]
+
+
+@given(
+    history=st.integers(1, 6),
+    horizon=st.integers(1, 6),
+    nodes=st.integers(1, 4),
+    channels=st.integers(1, 3),
+    extra=st.integers(5, 40),
+    data=st.data(),
+)
+def test_gather_equals_naive_slicing(
+    history: int, horizon: int, nodes: int, channels: int, extra: int, data: st.DataObject
+) -> None:
+    target = data.draw(st.integers(0, channels - 1))
+    series, mask = random_series(history + horizon + extra, nodes, channels, extra)
+    mask[0] = True  # every channel is observed at least once
+    assume(len(np.unique(series[mask])) > channels)
+    opened = forecast_data(
+        canonical(series, mask, target_channel=target), history=history, horizon=horizon
+    )
+    store = data.draw(st.sampled_from(splits_of(opened)))
+    chosen = data.draw(st.lists(st.integers(0, len(store) - 1), min_size=1, max_size=5))
+    batch = store.gather(torch.tensor(chosen))
+    mean, std = store.scaler.mean.numpy(), store.scaler.std.numpy()
+    filled = np.where(mask, series, mean)
+    for row, window in enumerate(chosen):
+        start = store.first + window
+        middle, end = start + history, start + history + horizon
+        np.testing.assert_array_equal(batch.inputs[row], (filled[start:middle] - mean) / std)
+        np.testing.assert_array_equal(batch.mask[row], mask[middle:end, :, target])
+        observed = batch.mask[row].numpy()
+        np.testing.assert_array_equal(
+            batch.targets[row].numpy()[observed], series[middle:end, :, target][observed]
+        )
+
+
+@pytest.mark.parametrize("step_minutes", [5, 60, 1440])
+def test_time_of_day_and_weekday_are_those_of_pandas(step_minutes: int) -> None:
+    # Over a leap day, and from before 1970, where a remainder could be negative.
+    for start in ("2024-02-27T22:35", "1969-12-30T00:10"):
+        times = pd.date_range(start, periods=500, freq=f"{step_minutes}min")
+        slot, weekday = calendar(times.to_numpy(), step_minutes)
+        np.testing.assert_array_equal(slot, (times.hour * 60 + times.minute) // step_minutes)
+        np.testing.assert_array_equal(weekday, times.day_of_week)
+
+
+def test_a_batch_holds_the_calendar_of_its_input_steps() -> None:
+    series, mask = random_series(200, 2, 1)
+    opened = forecast_data(canonical(series, mask), history=3, horizon=2)
+    times = pd.date_range("2024-01-01", periods=200, freq="h")
+    batch = opened.test.gather(torch.tensor([5]))
+    steps = slice(opened.test.first + 5, opened.test.first + 8)
+    assert batch.time_of_day.tolist() == [times.hour[steps].tolist()]
+    assert batch.day_of_week.tolist() == [times.day_of_week[steps].tolist()]
+
+
+@given(
+    windows=st.integers(3, 5000),
+    shares=st.sampled_from([(0.6, 0.2, 0.2), (0.7, 0.1, 0.2), (0.5, 0.25, 0.25)]),
+)
+def test_splits_partition_all_windows_in_order(
+    windows: int, shares: tuple[float, float, float]
+) -> None:
+    try:
+        parts = split_windows(windows, shares)
+    except ConfigError:
+        assert round(windows * min(shares)) <= 1
+        return
+    numbers = [*parts.train, *parts.validation, *parts.test]
+    assert numbers == list(range(windows))
+    assert len(parts.train) == round(windows * shares[0])
+    assert len(parts.validation) == round(windows * shares[1])
+
+
+def test_every_window_of_each_split_is_gathered_once() -> None:
+    """Each step of the series holds its own number, so a window tells where it starts."""
+    steps, history, horizon = 100, 4, 3
+    series = np.arange(steps, dtype=np.float32).reshape(-1, 1, 1)
+    opened = forecast_data(canonical(series), history=history, horizon=horizon)
+    starts = [
+        store.gather(torch.arange(len(store))).targets[:, 0, 0] - history
+        for store in splits_of(opened)
+    ]
+    assert torch.cat(starts).tolist() == list(range(steps - history - horizon + 1))
+    assert [len(store) for store in splits_of(opened)] == [56, 19, 19]
+
+
+def test_too_few_windows_are_a_users_mistake() -> None:
+    series, mask = random_series(25, 1, 1)
+    with pytest.raises(ConfigError, match="too few"):
+        forecast_data(canonical(series, mask), history=12, horizon=12)
+    with pytest.raises(ConfigError, match="days"):
+        forecast_data(canonical(series, mask), history=1, horizon=1, days=2)
+    with pytest.raises(ConfigError, match="2th node"):
+        forecast_data(canonical(series, mask), history=1, horizon=1, node_stride=2)
+
+
+def test_a_subset_is_every_so_many_th_node_of_the_first_days() -> None:
+    series, mask = random_series(24 * 10, 5, 1)
+    dataset = canonical(series, mask)
+    dataset.adjacency[0, 2] = 1.0
+    opened = forecast_data(dataset, history=2, horizon=1, node_stride=2, days=4)
+    assert opened.train.series.shape == (96, 3, 1)
+    assert opened.adjacency.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert opened.description["nodes"] == 3
+    assert sum(len(store) for store in splits_of(opened)) == 96 - 2
+
+
+def test_the_scaler_is_that_of_observed_training_values() -> None:
+    series, mask = random_series(120, 3, 2)
+    series[~mask] = 1e6
+    opened = forecast_data(canonical(series, mask), history=4, horizon=3)
+    seen = len(opened.train) + 4 - 1
+    for channel in range(2):
+        values = series[:seen, :, channel][mask[:seen, :, channel]].astype(np.float64)
+        assert opened.train.scaler.mean[channel] == pytest.approx(values.mean(), rel=1e-6)
+        assert opened.train.scaler.std[channel] == pytest.approx(values.std(), rel=1e-6)
+
+
+def test_later_values_do_not_change_the_scaler() -> None:
+    series, mask = random_series(120, 3, 1)
+    before = forecast_data(canonical(series, mask), history=4, horizon=3).train.scaler
+    steps = round(0.6 * 114) + 4 - 1
+    changed = series.copy()
+    changed[steps:] += 1000.0
+    after = forecast_data(canonical(changed, mask), history=4, horizon=3).train.scaler
+    assert torch.equal(before.mean, after.mean)
+    assert torch.equal(before.std, after.std)
+    changed[steps - 1] += 1.0
+    last = forecast_data(canonical(changed, mask), history=4, horizon=3).train.scaler
+    assert not torch.equal(before.mean, last.mean)
+
+
+def test_restoring_undoes_standardising_the_target() -> None:
+    series, mask = random_series(120, 3, 2)
+    scaler = fit_scaler(series, mask, 120, target_channel=1)
+    values = torch.from_numpy(series)
+    restored = scaler.restore(scaler.standardise(values)[..., 1])
+    torch.testing.assert_close(restored, values[..., 1])
+
+
+def test_a_channel_without_spread_or_values_is_a_data_error() -> None:
+    series, mask = random_series(40, 2, 2)
+    series[..., 1] = 3.0
+    with pytest.raises(DataError, match="channel 1 does not vary"):
+        fit_scaler(series, mask, 40, 0)
+    mask[:20, :, 0] = False
+    with pytest.raises(DataError, match="channel 0 has no observed value"):
+        fit_scaler(series, mask, 20, 0)
+
+
+def test_missing_inputs_are_zero_and_missing_targets_masked() -> None:
+    series, mask = random_series(100, 2, 1)
+    mask[:] = True
+    mask[10, 1] = False
+    series[10, 1] = -1e6
+    opened = forecast_data(canonical(series, mask), history=4, horizon=3)
+    batch = opened.train.gather(torch.tensor([7, 6]))
+    assert batch.inputs[0, 3, 1, 0] == 0
+    assert (batch.inputs[0, :, 0] != 0).all()
+    # Window 6 has steps 10 to 12 as targets.
+    assert batch.mask[1].tolist() == [[True, False], [True, True], [True, True]]
+
+
+def test_a_complete_target_is_all_observed() -> None:
+    series, mask = random_series(100, 2, 2)
+    mask[..., 0] = True
+    opened = forecast_data(canonical(series, mask), history=4, horizon=3)
+    assert opened.train.target_mask is None
+    batch = opened.train.gather(torch.tensor([0, 1]))
+    assert batch.mask.shape == (2, 3, 2)
+    assert batch.mask.all()
+
+
+class LargestStorage(TorchDispatchMode):
+    """Notes the largest memory block behind any tensor that is made."""
+
+    largest = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
+        result = function(*arguments, **(options or {}))
+        if isinstance(result, Tensor):
+            self.largest = max(self.largest, result.untyped_storage().nbytes())
+        return result
+
+
+def test_nothing_is_materialised() -> None:
+    """A hundred thousand windows of 24 steps cost what the series costs, not 24 times that."""
+    steps, nodes = 100_023, 5
+    series = np.random.default_rng(0).normal(size=(steps, nodes, 1)).astype(np.float32)
+    dataset = canonical(series)
+    with LargestStorage() as storage:
+        torch.zeros(1)  # what the first use of the mode imports is not ours
+        tracemalloc.start()
+        opened = forecast_data(dataset, history=12, horizon=12)
+        batch = opened.train.gather(torch.tensor([0, 59_000]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(len(store) for store in splits_of(opened)) == 100_000
+    assert batch.inputs.shape == (2, 12, nodes, 1)
+    # The calendar's int64 steps and the float64 sums of the scaler are the largest blocks.
+    assert storage.largest <= max(series.nbytes, steps * 8)
+    assert peak < 6 * series.nbytes
