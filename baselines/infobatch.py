@@ -11,6 +11,7 @@ kept, not scored 3.0; (5) `exact` budget, our default, for comparisons at equal 
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -71,7 +72,8 @@ def infobatch_select(
     below = np.flatnonzero(scores < mean)
     above = np.flatnonzero(~(scores < mean))
     if rule == "original":
-        kept_below = int((1.0 - prune_ratio) * len(below))
+        # (1 - 0.9) * 10 is a little below 1, which is no reason to keep none.
+        kept_below = math.floor((1.0 - prune_ratio) * len(below) + 1e-9)
         weight = 1.0 / (1.0 - prune_ratio)
     else:
         size = budget(windows, 1.0 - prune_ratio)

@@ -152,7 +152,8 @@ def select_windows(
     Returns:
         Exactly ``size`` distinct windows in ascending order, weights not yet rescaled.
     """
-    hard_size = math.ceil(hard_share * size)
+    # 0.55 * 100 is a little above 55, which is no reason for a 56th.
+    hard_size = math.ceil(hard_share * size - 1e-9)
     ranking = np.where(np.isnan(scores), np.inf, scores)
     is_hard = np.zeros(len(scores), dtype=bool)
     is_hard[_largest(ranking, hard_size, rng)] = True
