@@ -227,7 +227,7 @@ def test_nothing_is_materialised() -> None:
     steps, nodes = 100_023, 5
     series = np.random.default_rng(0).normal(size=(steps, nodes, 1)).astype(np.float32)
     dataset = canonical(series)
-    with LargestStorage() as storage:
+    with LargestStorage() as storage:  # type: ignore[no-untyped-call]
         torch.zeros(1)  # what the first use of the mode imports is not ours
         tracemalloc.start()
         opened = forecast_data(dataset, history=12, horizon=12)

@@ -1,0 +1,322 @@
+"""ST-Prune: complexity, strata, places and weights by hand and as properties."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from numpy.typing import NDArray
+from toy import canonical, training_store
+
+from stprune.data.dataset import forecast_data
+from stprune.data.stationarity import first_difference
+from stprune.data.windows import WindowStore
+from stprune.errors import DeclinedError
+from stprune.pruners.base import PruningContext, Selection
+from stprune.pruners.st_prune import (
+    STPrune,
+    STPruneOptions,
+    allocate,
+    complexity,
+    quantile_strata,
+    select_windows,
+)
+
+
+def test_complexity_by_hand() -> None:
+    # Nodes' mean errors 2 and 6, steps' mean errors 3 and 5.
+    errors = torch.tensor([[[1.0, 5.0], [3.0, 7.0]]])
+    mask = torch.ones_like(errors, dtype=torch.bool)
+    assert complexity(errors, mask, 0.0, 0.0).tolist() == [4.0]
+    assert complexity(errors, mask, 1.0, 0.0).tolist() == [6.0]
+    assert complexity(errors, mask, 0.0, 1.0).tolist() == [5.0]
+    assert complexity(errors, mask, 0.5, 3.0).tolist() == [8.0]
+
+
+def test_complexity_leaves_masked_entries_out() -> None:
+    # Node 0 is observed at step 0 only, node 2 never: means 1 and 6, step means 3 and 7.
+    errors = torch.tensor([[[1.0, 5.0, 0.0], [0.0, 7.0, 0.0]]])
+    mask = torch.tensor([[[True, True, False], [False, True, False]]])
+    assert complexity(errors, mask, 0.0, 0.0).tolist() == [3.5]
+    assert complexity(errors, mask, 1.0, 0.0).tolist() == [6.0]
+    assert complexity(errors, mask, 0.0, 1.0).tolist() == [5.5]
+    nothing = torch.zeros_like(mask)
+    assert complexity(errors * 0, nothing, 1.0, 1.0).tolist() == [0.0]
+
+
+def test_a_local_anomaly_is_more_complex_than_the_same_error_everywhere() -> None:
+    everywhere = torch.full((12, 100), 1.0)
+    local = torch.zeros(12, 100)
+    local[:, 7] = 100.0
+    errors = torch.stack([everywhere, local])
+    calm, burst = complexity(errors, torch.ones_like(errors, dtype=torch.bool), 1.0, 0.0).tolist()
+    assert calm == pytest.approx(1.0)
+    assert burst == pytest.approx(1.0 + np.sqrt(99.0), rel=1e-5)
+
+
+def test_strata_hold_equal_counts() -> None:
+    values = np.random.default_rng(0).permutation(100).astype(np.float32)
+    strata = quantile_strata(values, 10)
+    assert np.bincount(strata).tolist() == [10] * 10
+    np.testing.assert_array_equal(strata, (values // 10).astype(int))
+
+
+@given(
+    values=npst.arrays(np.float32, st.integers(1, 60), elements=st.integers(0, 9).map(float)),
+    count=st.integers(1, 12),
+)
+def test_strata_are_in_range_ordered_and_keep_ties_together(
+    values: NDArray[np.float32], count: int
+) -> None:
+    strata = quantile_strata(values, count)
+    assert strata.shape == values.shape
+    assert strata.min() >= 0
+    assert strata.max() < count
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(strata[order]) >= 0).all()
+    for value in np.unique(values):
+        assert len(np.unique(strata[values == value])) == 1
+
+
+def largest_remainder(sizes: list[int], places: int) -> list[int]:
+    """Shares in exact arithmetic, before the smallest strata get their one."""
+    quota = [Fraction(places * size, sum(sizes)) for size in sizes]
+    shares = [int(share) for share in quota]
+    order = sorted(range(len(sizes)), key=lambda b: (shares[b] - quota[b], b))
+    for stratum in order[: places - sum(shares)]:
+        shares[stratum] += 1
+    return shares
+
+
+@st.composite
+def strata_and_places(draw: st.DrawFn) -> tuple[list[int], int]:
+    """Sizes of up to 12 strata, some empty, and a number of places they can hold."""
+    sizes = draw(st.lists(st.integers(0, 40), min_size=1, max_size=12))
+    return sizes, draw(st.integers(0, sum(sizes)))
+
+
+@given(case=strata_and_places())
+def test_places_are_shared_in_proportion(case: tuple[list[int], int]) -> None:
+    sizes, places = case
+    shares = allocate(np.array(sizes, dtype=np.int64), places)
+    assert shares.sum() == places
+    assert (shares >= 0).all()
+    assert (shares <= sizes).all()
+    filled = sum(size > 0 for size in sizes)
+    assert np.count_nonzero(shares) >= min(filled, places)
+    if sum(sizes):
+        plain = largest_remainder(sizes, places)
+        if all(share or not size for share, size in zip(plain, sizes, strict=True)):
+            assert shares.tolist() == plain
+        # Only strata that hold more than one give anything away, and one goes to each.
+        assert all(share >= min(1, before) for share, before in zip(shares, plain, strict=True))
+
+
+def test_places_by_hand() -> None:
+    # Quotas 4.5, 0.45, 0.05: one each to the rest, taken from the first.
+    assert allocate(np.array([90, 9, 1]), 5).tolist() == [3, 1, 1]
+    assert allocate(np.array([2, 2, 2]), 4).tolist() == [2, 1, 1]
+    assert allocate(np.array([5, 0, 5]), 1).tolist() == [1, 0, 0]
+    assert allocate(np.array([0, 0]), 0).tolist() == [0, 0]
+
+
+SCORES = st.one_of(
+    st.floats(0, 100, width=32), st.just(1.0), st.just(float("inf")), st.just(float("nan"))
+)
+
+
+@st.composite
+def selections(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.int64], int, float]:
+    """Scores with ties, NaN and infinity, strata, K and alpha."""
+    windows = draw(st.integers(1, 40))
+    scores = draw(npst.arrays(np.float32, windows, elements=SCORES))
+    strata = draw(npst.arrays(np.int64, windows, elements=st.integers(0, 4)))
+    alpha = draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
+    return scores, strata, draw(st.integers(1, windows)), alpha
+
+
+@given(case=selections())
+def test_selection_keeps_its_promises(
+    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float],
+) -> None:
+    scores, strata, size, alpha = case
+    chosen = select_windows(scores, strata, size, alpha, np.random.default_rng(0))
+    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
+    assert (np.diff(chosen.indices) > 0).all()
+    assert (chosen.indices.dtype, chosen.weights.dtype) == (np.int64, np.float32)
+    assert (chosen.weights >= 1).all()
+    # Whatever went in as hard, no window left out is harder than the hardest ceil(alpha K).
+    hard_size = int(np.ceil(alpha * size))
+    ranking = np.where(np.isnan(scores), np.inf, scores)
+    kept = np.sort(ranking[chosen.indices])[::-1]
+    np.testing.assert_array_equal(kept[:hard_size], np.sort(ranking)[::-1][:hard_size])
+    check_weights(chosen, strata, ranking, hard_size)
+
+
+def check_weights(
+    chosen: Selection,
+    strata: NDArray[np.int64],
+    ranking: NDArray[np.float32],
+    hard_size: int,
+) -> None:
+    """Per stratum, the weights sum to the windows they stand for.
+
+    Which tied windows are hard is drawn at random, so strata are compared where no tie crosses
+    the edge, and all of them together wherever each can have a place.
+    """
+    if len(chosen.indices) - hard_size >= len(np.unique(strata)):
+        assert chosen.weights.sum() == pytest.approx(len(ranking), rel=1e-5)
+    edge = np.sort(ranking)[::-1][hard_size - 1] if hard_size else np.inf
+    no_tie = hard_size == 0 or np.count_nonzero(ranking >= edge) == hard_size
+    hard = ranking >= edge if hard_size else np.zeros(len(ranking), dtype=bool)
+    if not no_tie:
+        return
+    assert (chosen.weights[hard[chosen.indices]] == 1).all()
+    easy_kept = ~hard[chosen.indices]
+    for stratum in np.unique(strata[chosen.indices[easy_kept]]):
+        here = easy_kept & (strata[chosen.indices] == stratum)
+        easy = np.count_nonzero(~hard & (strata == stratum))
+        assert chosen.weights[here].sum() == pytest.approx(easy, rel=1e-5)
+        assert len(np.unique(chosen.weights[here])) == 1
+
+
+@pytest.mark.parametrize("score", [1.0, np.inf, np.nan])
+def test_constant_scores_leave_a_fair_draw(score: float) -> None:
+    """Every window is kept equally often, within four standard errors."""
+    scores = np.full(20, score, dtype=np.float32)
+    strata = np.repeat([0, 1], 10)
+    rng, kept, draws = np.random.default_rng(0), np.zeros(20), 2000
+    for _ in range(draws):
+        kept[select_windows(scores, strata, 8, 0.5, rng).indices] += 1
+    assert np.abs(kept / draws - 8 / 20).max() < 4 * np.sqrt(0.4 * 0.6 / draws)
+
+
+def test_the_smallest_and_the_largest_selection() -> None:
+    rng = np.random.default_rng(0)
+    one = select_windows(np.zeros(1, np.float32), np.zeros(1, np.int64), 1, 0.5, rng)
+    assert (one.indices.tolist(), one.weights.tolist()) == ([0], [1.0])
+    scores = np.arange(6, dtype=np.float32)
+    strata = np.array([0, 0, 0, 1, 1, 1])
+    hardest = select_windows(scores, strata, 1, 0.5, rng)
+    assert (hardest.indices.tolist(), hardest.weights.tolist()) == ([5], [1.0])
+    everything = select_windows(scores, strata, 6, 0.5, rng)
+    assert everything.indices.tolist() == [0, 1, 2, 3, 4, 5]
+    assert everything.weights.tolist() == [1.0] * 6
+
+
+def test_the_hard_share_is_exact() -> None:
+    """0.55 of 100 places are 55, not 56, though 0.55 * 100 is a little above 55."""
+    scores = np.arange(1000, dtype=np.float32)
+    chosen = select_windows(scores, np.zeros(1000, np.int64), 100, 0.55, np.random.default_rng(0))
+    assert np.count_nonzero(chosen.weights == 1.0) == 55
+    assert chosen.weights.sum() == pytest.approx(1000)
+
+
+def test_the_weighted_sum_is_unbiased() -> None:
+    """Over many draws, the mean weighted sum of any quantity is that of all windows.
+
+    The bound is four standard errors of the mean, known from the draws' own spread.
+    """
+    rng = np.random.default_rng(1)
+    windows, draws = 24, 4000
+    quantity = rng.normal(size=windows)
+    scores = rng.random(windows).astype(np.float32)
+    strata = np.arange(windows) % 3
+    sums = np.empty(draws)
+    for draw in range(draws):
+        chosen = select_windows(scores, strata, 10, 0.4, rng)
+        sums[draw] = (chosen.weights * quantity[chosen.indices]).sum()
+    error = 4 * sums.std(ddof=1) / np.sqrt(draws)
+    assert error < 0.5  # a bound that means something: the quantity's own spread is near 5
+    assert abs(sums.mean() - quantity.sum()) < error
+
+
+def naive_first_difference(store: WindowStore) -> list[float]:
+    """The definition, one window at a time."""
+    length = store.history + store.horizon
+    rows = slice(store.first, store.first + store.size + length - 1)
+    values = store.series[rows, :, store.target_channel].double().numpy()
+    observed = np.ones(values.shape, dtype=bool)
+    if store.target_mask is not None:
+        observed = store.target_mask[rows].numpy()
+    stds = [values[observed[:, v], v].std() for v in range(values.shape[1])]
+    result = []
+    for window in range(store.size):
+        means = []
+        for node, std in enumerate(stds):
+            moved = [
+                abs(values[t + 1, node] - values[t, node]) / std
+                for t in range(window, window + length - 1)
+                if observed[t, node] and observed[t + 1, node]
+            ]
+            if moved:
+                means.append(np.mean(moved))
+        result.append(float(np.mean(means)) if means else 0.0)
+    return result
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("nodes", [1, 5])
+def test_stationarity_equals_a_loop_over_windows(missing: float, nodes: int) -> None:
+    rng = np.random.default_rng(3)
+    series = rng.normal(size=(80, nodes, 2)).cumsum(0).astype(np.float32)
+    mask = rng.random(series.shape) >= missing
+    opened = forecast_data(canonical(series, mask, target_channel=1), history=3, horizon=2)
+    for store in (opened.train, opened.validation):
+        np.testing.assert_allclose(
+            first_difference(store), naive_first_difference(store), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_stationarity_of_many_nodes_is_that_of_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = training_store(30, nodes=7)
+    whole = first_difference(store)
+    monkeypatch.setattr("stprune.data.stationarity.NODE_BLOCK", 3)
+    torch.testing.assert_close(first_difference(store), whole)
+
+
+def test_a_window_that_does_not_move_is_stationary() -> None:
+    series = np.zeros((60, 2, 1), dtype=np.float32)
+    series[30:] = np.arange(30)[:, None, None]
+    train = forecast_data(canonical(series), history=2, horizon=2).train
+    values = first_difference(train)
+    assert values[0] == 0
+    assert values[-1] > 0
+
+
+def pruner(windows: int, prune_ratio: float, epochs: int = 8) -> STPrune:
+    context = PruningContext(windows, epochs, prune_ratio, 0, store=training_store(windows))
+    return STPrune(context, STPruneOptions(loss_scale="sum"))
+
+
+def test_without_pruning_every_epoch_is_full() -> None:
+    full = pruner(50, 0.0)
+    for epoch in range(8):
+        chosen = full.select(epoch)
+        assert chosen.indices.tolist() == list(range(50))
+        assert (chosen.weights == 1).all()
+
+
+def test_the_first_epoch_and_the_tail_are_full_and_the_hardest_stay() -> None:
+    subject = pruner(50, 0.8)
+    assert len(subject.select(0).indices) == 50
+    errors = torch.arange(50.0)[:, None, None].expand(50, 2, 3)
+    mask = torch.ones((), dtype=torch.bool).expand(50, 2, 3)
+    subject.observe(torch.arange(50), errors, mask)
+    for epoch in range(1, 7):
+        chosen = subject.select(epoch)
+        assert len(chosen.indices) == 10
+        assert set(range(45, 50)) <= set(chosen.indices.tolist())
+        # 5 hard windows weigh 1 each; the 5 easy ones stand for no more than the other 45.
+        assert chosen.weights[-5:].tolist() == [1.0] * 5
+    assert len(subject.select(7).indices) == 50
+
+
+def test_it_declines_to_work_without_windows() -> None:
+    with pytest.raises(DeclinedError, match="training windows"):
+        STPrune(PruningContext(10, 4, 0.5, 0), STPruneOptions())
