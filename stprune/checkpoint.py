@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +32,29 @@ def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any
     """
     if not path.exists():
         return None, "there is no checkpoint"
-    try:
-        # Only tensors and plain values are unpickled: a checkpoint may come from a stranger.
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        found, state = content["identity"], content["state"]
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(
-            f"checkpoint {path} cannot be read ({reason}); delete it to start the run anew"
-        ) from None
+    found, state = _read(path)
     changed = sorted(name for name in identity if found.get(name) != identity[name])
     if changed:
         return None, f"its {', '.join(changed)} changed since the checkpoint"
     return state, ""
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Identity and state as they were saved."""
+    try:
+        # Only tensors and plain values are unpickled: a checkpoint may come from a stranger.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can make the reader stumble over anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise _unreadable(path, reason) from None
+    if isinstance(content, dict):
+        found, state = content.get("identity"), content.get("state")
+        if isinstance(found, dict) and isinstance(state, dict):
+            return found, state
+    raise _unreadable(path, "it does not hold the state of a run")
+
+
+def _unreadable(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"checkpoint {path} cannot be read ({reason}); delete it to start the run anew"
+    )
