@@ -97,7 +97,7 @@ def quantile_strata(stationarity: NDArray[np.float32], strata: int) -> NDArray[n
         (n,) int64 in [0, B).
     """
     edges = np.quantile(stationarity, np.arange(1, strata) / strata)
-    return cast(NDArray[np.int64], np.searchsorted(edges, stationarity, side="right"))
+    return np.searchsorted(edges, stationarity, side="right")
 
 
 def allocate(sizes: NDArray[np.int64], places: int) -> NDArray[np.int64]:
@@ -115,9 +115,8 @@ def allocate(sizes: NDArray[np.int64], places: int) -> NDArray[np.int64]:
     """
     if places == 0 or sizes.sum() == 0:
         return np.zeros_like(sizes)
-    quota = places * sizes / sizes.sum()
-    shares = np.floor(quota).astype(np.int64)
-    by_remainder = np.argsort(shares - quota, kind="stable")
+    shares: NDArray[np.int64] = places * sizes // sizes.sum()
+    by_remainder = np.argsort(-(places * sizes % sizes.sum()), kind="stable")
     shares[by_remainder[: places - shares.sum()]] += 1
     for stratum in np.flatnonzero((shares == 0) & (sizes > 0)):
         richest = int(np.argmax(shares))
