@@ -1,0 +1,209 @@
+"""What every pruner promises, checked for each file of both folders."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from toy import training_store
+
+from stprune.pruners.base import PRUNERS, Pruner, PruningContext, Selection, budget
+
+EPOCHS, HORIZON, NODES = 8, 2, 3
+ALWAYS_FULL = {"full", "full_fewer_epochs"}
+DRAWS_NOTHING = {*ALWAYS_FULL, "el2n"}
+
+pytestmark = pytest.mark.parametrize("name", PRUNERS.ids())
+
+
+def synthetic_errors(indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+    """Errors and mask that depend on the window and the epoch alone; some are masked."""
+    generator = torch.Generator().manual_seed(epoch)
+    everything = torch.rand(1000, HORIZON, NODES, generator=generator)
+    mask = torch.rand(1000, HORIZON, NODES, generator=generator) > 0.2
+    return (everything * mask)[indices], mask[indices]
+
+
+class FakeProbe:
+    """A scoring model whose errors need no training."""
+
+    def __init__(self, windows: int) -> None:
+        self.windows = windows
+
+    def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for indices in torch.arange(self.windows).split(16):
+            yield indices, *synthetic_errors(indices, 0)
+
+
+def build(name: str, windows: int = 60, prune_ratio: float = 0.7, seed: int = 0) -> Pruner:
+    """The pruner with its default options, not yet prepared."""
+    context = PruningContext(
+        windows,
+        EPOCHS,
+        prune_ratio,
+        seed,
+        store=training_store(windows, NODES),
+        adjacency=torch.zeros(NODES, NODES),
+    )
+    kind = PRUNERS.load(name)
+    return kind(context, kind.Options())
+
+
+def prepared(name: str, **choices: Any) -> Pruner:
+    """The pruner after ``prepare``."""
+    pruner = build(name, **choices)
+    pruner.prepare(FakeProbe(pruner.context.windows))
+    return pruner
+
+
+def run(pruner: Pruner, epochs: range) -> list[Selection]:
+    """Select and observe as the engine does, in batches of 16."""
+    selections = []
+    for epoch in epochs:
+        selection = pruner.select(epoch)
+        for indices in torch.from_numpy(selection.indices).split(16):
+            pruner.observe(indices, *synthetic_errors(indices, epoch))
+        selections.append(selection)
+    return selections
+
+
+def assert_same(first: list[Selection], second: list[Selection]) -> None:
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.indices, other.indices)
+        np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def planned(pruner: Pruner) -> range:
+    return range(pruner.planned_epochs())
+
+
+@pytest.mark.parametrize("windows", [1, 2, 7, 60])
+@pytest.mark.parametrize("prune_ratio", [0.0, 0.3, 0.5, 0.9, 0.99])
+def test_selections_are_distinct_windows_with_positive_weights(
+    name: str, windows: int, prune_ratio: float
+) -> None:
+    pruner = prepared(name, windows=windows, prune_ratio=prune_ratio)
+    assert 1 <= pruner.planned_epochs() <= EPOCHS
+    size = budget(windows, 1.0 - prune_ratio)
+    kept = set()
+    for selection in run(pruner, planned(pruner)):
+        indices, weights = selection.indices, selection.weights
+        assert indices.dtype == np.int64
+        assert weights.dtype == np.float32
+        assert indices.shape == weights.shape
+        assert len(np.unique(indices)) == len(indices) >= 1
+        assert indices.min() >= 0
+        assert indices.max() < windows
+        assert np.isfinite(weights).all()
+        assert (weights > 0).all()
+        kept.add(len(indices))
+    assert kept <= {size, windows}
+    if name not in ALWAYS_FULL:
+        assert size in kept
+    else:
+        assert kept == {windows}
+
+
+def test_without_pruning_everything_counts_once(name: str) -> None:
+    pruner = prepared(name, prune_ratio=0.0)
+    assert pruner.planned_epochs() == EPOCHS
+    for selection in run(pruner, planned(pruner)):
+        # In ascending order, so that equal seeds give equal batches to every pruner.
+        assert selection.indices.tolist() == list(range(60))
+        assert (selection.weights == 1).all()
+
+
+def test_equal_seeds_select_alike_and_other_seeds_do_not(name: str) -> None:
+    runs = {}
+    for seed in range(5):
+        one = prepared(name, seed=seed)
+        runs[seed] = run(one, planned(one))
+        assert_same(runs[seed], run(prepared(name, seed=seed), planned(one)))
+    different = {
+        tuple(tuple(selection.indices.tolist()) for selection in selections)
+        for selections in runs.values()
+    }
+    assert len(different) == (1 if name in DRAWS_NOTHING else 5)
+
+
+@pytest.mark.parametrize("done", [1, 3, 7])
+def test_a_saved_state_continues_exactly(name: str, done: int) -> None:
+    first = prepared(name)
+    done = min(done, first.planned_epochs())
+    run(first, range(done))
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    rest = range(done, first.planned_epochs())
+    expected = run(first, rest)
+    file.seek(0)
+    second = build(name)  # a resumed run does not prepare again
+    second.load_state_dict(torch.load(file, weights_only=True))
+    assert_same(expected, run(second, rest))
+    for key, values in first.window_state.items():
+        assert torch.equal(values, second.window_state[key])
+
+
+def global_random_state() -> tuple[Any, ...]:
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002 - it must not have been touched
+    return random.getstate(), numpy_state[1].tolist(), torch.get_rng_state().tolist()
+
+
+def test_global_random_state_is_left_alone(name: str) -> None:
+    before = global_random_state()
+    pruner = prepared(name)
+    run(pruner, planned(pruner))
+    assert global_random_state() == before
+
+
+class HostCopies(TorchDispatchMode):
+    """Counts operations that make the host wait for the device."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
+        if function.__name__.split(".")[0].startswith(self.WAITING):
+            self.found.append(function.__name__)
+        return function(*arguments, **(options or {}))
+
+
+def test_observing_does_not_wait_for_the_device(name: str) -> None:
+    pruner = prepared(name)
+    indices = torch.arange(16)
+    errors, mask = synthetic_errors(indices, 0)
+    before = errors.clone()
+    with HostCopies() as copies:
+        pruner.observe(indices, errors, mask)
+    assert copies.found == []
+    # What it is shown belongs to the engine.
+    assert torch.equal(errors, before)
+
+
+def test_an_expanded_mask_is_observed_like_a_plain_one(name: str) -> None:
+    indices = torch.arange(60)
+    errors, _ = synthetic_errors(indices, 1)
+    expanded = torch.ones((), dtype=torch.bool).expand(60, HORIZON, NODES)
+    states = []
+    for mask in (expanded, expanded.clone()):
+        pruner = prepared(name)
+        pruner.observe(indices, errors, mask)
+        states.append(pruner.window_state)
+    for key, values in states[0].items():
+        assert torch.equal(values, states[1][key])
+
+
+def test_window_state_has_a_row_a_window(name: str) -> None:
+    for values in prepared(name).window_state.values():
+        assert len(values) == 60
