@@ -7,8 +7,10 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if 
 
 .PHONY: demo test fast-test lint format setup lock clean
 
+# A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
-	$(BIN)/snakemake --cores $(CORES)
+	if [ -t 2 ]; then logger="--logger rich"; fi; $(BIN)/snakemake --cores $(CORES) $$logger
+	$(BIN)/stprune results
 
 test: setup lint
 	$(BIN)/pytest -n $(CORES) --dist loadfile

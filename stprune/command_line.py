@@ -69,7 +69,9 @@ def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     table.set_defaults(command=_table)
     report = commands.add_parser("report", help="write the self-contained report.html")
     report.set_defaults(command=_report)
-    for command in (summarise, figure, table, report):
+    results = commands.add_parser("results", help="say where table, plot and report are")
+    results.set_defaults(command=_results)
+    for command in (summarise, figure, table, report, results):
         _config_option(command)
 
 
@@ -170,6 +172,16 @@ def _report(parsed: argparse.Namespace) -> None:
     from stprune.report import write_report
 
     write_report(experiment_layout(_load(parsed)))
+
+
+def _results(parsed: argparse.Namespace) -> None:
+    from stprune.errors import RecordError
+    from stprune.grid import experiment_layout
+
+    for path in experiment_layout(_load(parsed)).headline:
+        if not path.exists():
+            raise RecordError(f"there is no {path} yet; run the workflow first")
+        sys.stdout.write(f"{path}\n")
 
 
 def _config(parsed: argparse.Namespace) -> None:

@@ -66,6 +66,11 @@ class ExperimentLayout:
         """The page to open."""
         return self.root / "report.html"
 
+    @property
+    def headline(self) -> tuple[Path, Path, Path]:
+        """What to look at first: the main table, the trade-off plot, the report."""
+        return self.table("main", "md"), self.figure("tradeoff", "png"), self.report
+
     def run(self, key: RunKey) -> Path:
         """Folder of a run's record."""
         return self.root / "runs" / key.path

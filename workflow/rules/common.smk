@@ -29,11 +29,7 @@ def checked_plan(values):
 
 def announce_products():
     """Say where the results are."""
-    for path in (
-        PLAN.layout.table("main", "md"),
-        PLAN.layout.figure("tradeoff", "png"),
-        PLAN.layout.report,
-    ):
+    for path in PLAN.layout.headline:
         print(path, file=sys.stderr)
 
 
