@@ -9,9 +9,11 @@ from pydantic import Field, field_validator
 
 from stprune.data.card import dataset_ids
 from stprune.errors import ConfigError, UnknownNameError
+from stprune.layout import format_ratio
 from stprune.schema import StrictModel, read_yaml, validate
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-]*$"
+SEEDS = range(2**32)
 Tracking = Literal["offline", "online", "disabled"]
 
 
@@ -129,8 +131,8 @@ class ExperimentConfig(StrictModel):
         import re
 
         for name in entries:
-            if not re.match(NAME, name):
-                raise ValueError(f"name `{name}` must be letters, digits, - and _")
+            if not re.fullmatch(NAME, name):
+                raise ValueError(f"a name is made of letters, digits, - and _, not {name!r}")
         return entries
 
     @field_validator("prune_ratios")
@@ -139,13 +141,16 @@ class ExperimentConfig(StrictModel):
         for ratio in ratios:
             if not 0 <= ratio < 1:
                 raise ValueError(f"a prune ratio is a share removed in [0, 1), not {ratio}")
+            # A run's path holds the ratio, and a run is started from its path.
+            if float(format_ratio(ratio)) != ratio:
+                raise ValueError(f"a prune ratio has six digits at most, not {ratio}")
         return _distinct(ratios)
 
     @field_validator("seeds")
     @classmethod
     def _seeds_in_range(cls, seeds: list[int]) -> list[int]:
         for seed in seeds:
-            if not 0 <= seed < 2**32:
+            if seed not in SEEDS:
                 raise ValueError(f"a seed is a whole number in [0, 2**32), not {seed}")
         return _distinct(seeds)
 

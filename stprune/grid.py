@@ -9,7 +9,13 @@ from itertools import product
 from typing import Any
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
-from stprune.config import ComputeSettings, DatasetEntry, ExperimentConfig, TrainingSettings
+from stprune.config import (
+    SEEDS,
+    ComputeSettings,
+    DatasetEntry,
+    ExperimentConfig,
+    TrainingSettings,
+)
 from stprune.errors import ConfigError, UnknownNameError
 from stprune.layout import DataLayout, ExperimentLayout, RunKey
 from stprune.pruners.base import PRUNERS
@@ -97,6 +103,7 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
 
     Raises:
         UnknownNameError: If the configuration has no entry of that name.
+        ConfigError: If no such run can be: its prune ratio or seed is out of range.
     """
     for kind, name, entries in (
         ("data set entry", key.dataset, list(config.datasets)),
@@ -116,6 +123,8 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
         raise ConfigError(f"a prune ratio is a share removed in [0, 1), not {key.prune_ratio}")
     if key.prune_ratio and not pruner_class.uses_prune_ratio:
         raise ConfigError(f"pruner `{pruner_id}` has no prune ratio; use 0, not {key.prune_ratio}")
+    if key.seed not in SEEDS:
+        raise ConfigError(f"a seed is a whole number in [0, 2**32), not {key.seed}")
     settings = backbone_class.optimisation.model_dump() | backbone.optimisation
     return RunSpec(
         experiment=config.experiment,

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from stprune.errors import ConfigError, unknown_name_message
 
 
 class StrictModel(BaseModel):
-    """A frozen model that refuses unknown keys and does not guess types."""
+    """A frozen model that refuses unknown keys.
+
+    A number may be written as text, since YAML takes ``1e-3`` for one; a truth value is none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``yes``, ``on`` or ``true`` where a number is meant; it would count as 1."""
+        field = cls.model_fields[str(info.field_name)]
+        entries = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(entry, bool) for entry in entries) and _is_number(field.annotation):
+            raise ValueError("a number is meant, not true or false")
+        return value
 
 
 class NoOptions(StrictModel):
@@ -74,21 +87,22 @@ def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str
 
 
 def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel] | None:
-    """The model that ``location`` leads to, through optionals, mappings and lists."""
+    """The model that ``location`` leads to, through mappings and lists of models."""
     current: Any = model
     for part in location:
-        if isinstance(current, type) and issubclass(current, BaseModel):
+        if _is_model(current):
             field = current.model_fields.get(part)
             current = field.annotation if field else None
-        current = _innermost_model(current)
-    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+        else:
+            # The entries of a mapping or list are the last of its arguments.
+            current = (get_args(current) or (None,))[-1]
+    return current if _is_model(current) else None
 
 
-def _innermost_model(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _innermost_model(argument)
-        if found is not None:
-            return found
-    return None
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a field holds numbers: plain, optional, or in a list."""
+    return annotation in (int, float) or any(map(_is_number, get_args(annotation)))
