@@ -1,0 +1,108 @@
+"""Provenance: a run depends on its own pruner and backbone, and on what the files hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stprune import provenance
+from stprune.backbones.base import BACKBONES
+from stprune.pruners.base import PRUNERS
+
+COMPONENT_FOLDERS = ("stprune/backbones", "stprune/pruners", "baselines")
+
+
+def names(files: list[Path]) -> set[str]:
+    return {path.relative_to(provenance.REPOSITORY).as_posix() for path in files}
+
+
+@pytest.mark.parametrize("pruner", PRUNERS.ids())
+def test_a_run_depends_on_its_own_pruner_and_no_other(pruner: str) -> None:
+    found = names(provenance.run_sources("stid", pruner))
+    components = {name for name in found if name.rpartition("/")[0] in COMPONENT_FOLDERS}
+    own = PRUNERS.path(pruner).relative_to(provenance.REPOSITORY).as_posix()
+    assert components == {
+        "stprune/backbones/base.py",
+        "stprune/backbones/stid.py",
+        "stprune/pruners/base.py",
+        own,
+    }
+
+
+@pytest.mark.parametrize("backbone", BACKBONES.ids())
+def test_a_run_depends_on_its_own_backbone_and_no_other(backbone: str) -> None:
+    found = names(provenance.run_sources(backbone, "full"))
+    components = {name for name in found if name.startswith("stprune/backbones/")}
+    assert components == {"stprune/backbones/base.py", f"stprune/backbones/{backbone}.py"}
+
+
+def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:
+    found = names(provenance.run_sources("stid", "st_prune"))
+    for part in ("engine", "metrics", "evaluation", "epoch_order", "data/windows", "data/scaler"):
+        assert f"stprune/{part}.py" in found
+    # Only st_prune looks at stationarity.
+    assert "stprune/data/stationarity.py" in found
+    assert "stprune/data/stationarity.py" not in names(provenance.run_sources("stid", "full"))
+    for part in ("figures", "tables", "report", "summary", "tracking", "progress", "__main__"):
+        assert f"stprune/{part}.py" not in found
+
+
+def test_a_data_set_depends_on_its_own_format() -> None:
+    found = names(provenance.dataset_sources("wide_csv"))
+    formats = {name for name in found if name.startswith("stprune/data/formats/")}
+    assert formats == {"stprune/data/formats/wide_csv.py"}
+    assert "stprune/engine.py" not in found
+
+
+def test_the_digest_is_that_of_names_and_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text("a = 1\n")
+    two.write_text("b = 2\n")
+    before = provenance.source_digest([one, two])
+    assert provenance.source_digest([two, one]) == before
+    assert provenance.source_digest([one]) != before
+    two.touch()
+    assert provenance.source_digest([one, two]) == before
+    two.write_text("b = 3\n")
+    changed = provenance.source_digest([one, two])
+    assert changed != before
+    # Swapped contents are another program.
+    one.write_text("b = 3\n")
+    two.write_text("a = 1\n")
+    assert provenance.source_digest([one, two]) not in (before, changed)
+
+
+def test_imports_are_followed_wherever_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
+    (tmp_path / "pack").mkdir()
+    sources = {
+        "start": "import pack.plain\nfrom pack import named\nimport os, json\n",
+        "plain": "def f():\n    from pack.late import thing\n",
+        "named": "from pack.start import x  # a circle\n",
+        "late": "thing = 1\n",
+        "alone": "thing = 2\n",
+    }
+    for name, text in sources.items():
+        (tmp_path / "pack" / f"{name}.py").write_text(text)
+    found = provenance.import_closure([tmp_path / "pack" / "start.py"])
+    assert [path.stem for path in found] == ["late", "named", "plain", "start"]
+
+
+def test_the_environment_can_stand_in_a_record() -> None:
+    environment = provenance.environment()
+    json.dumps(environment, allow_nan=False)
+    assert environment["versions"]["torch"].startswith("2.")
+    assert environment["processor"]
+
+
+def test_outside_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance.git_state() == {"git_commit": None, "git_dirty": None}
