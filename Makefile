@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test fast-test lint format setup lock clean
+.PHONY: demo test fast-test lint format setup lock reference clean
 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
@@ -48,6 +48,10 @@ lock:
 	.venv.lock/bin/pip install --quiet --disable-pip-version-check -r requirements.in
 	.venv.lock/bin/python -m workflow.lock
 	rm -rf .venv.lock
+
+# Schemas and config/README.md, from the models that check configurations.
+reference: setup
+	$(BIN)/python -m workflow.reference
 
 clean:
 	rm -rf $(VENV) .venv.lock .mypy_cache .pytest_cache .ruff_cache .snakemake

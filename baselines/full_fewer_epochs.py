@@ -6,6 +6,8 @@ Official code: none. Where we differ: nowhere.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from stprune.pruners.base import Pruner, Selection, everything, tail_start
 from stprune.schema import StrictModel
 
@@ -13,8 +15,8 @@ from stprune.schema import StrictModel
 class FewerEpochsOptions(StrictModel):
     """Which schedule's cost is to be matched."""
 
-    full_first_epoch: bool = True
-    delta: float = 0.875
+    full_first_epoch: bool = Field(True, description="The pruned schedule starts with a full pass.")
+    delta: float = Field(0.875, gt=0, le=1, description="Its share of epochs before the tail.")
 
 
 class FullFewerEpochs(Pruner):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def pins(name: str) -> dict[str, str]:
     lines = (ROOT / name).read_text().splitlines()
     pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
-    return {package: number for package, number in pairs}
+    return dict(pairs)
 
 
 def test_conda_has_the_same_pins() -> None:
