@@ -184,7 +184,7 @@ class Engine:
             return None
         with self.clock.wall("validation"):
             mae = evaluate(
-                self.model,
+                self.network,
                 self.data.validation,
                 settings.evaluation_batch_size,
                 self.data.mape_floor,
@@ -227,11 +227,20 @@ class Engine:
         )
 
     def test(self) -> tuple[Scores, float]:
-        """Evaluate the test windows with the best-validation weights; also the seconds it took."""
+        """Evaluate the test windows with the best-validation weights; also the seconds it took.
+
+        Raises:
+            TrainingDivergedError: If no epoch had a finite validation error.
+        """
+        if not self.best_weights:
+            raise TrainingDivergedError(
+                f"run {self.spec.key.path}: no epoch has a finite validation error; lower the"
+                " learning rate, or see whether the validation split has any observed target"
+            )
         self.network.load_state_dict(self.best_weights)
         with self.clock.wall("test"):
             sums = evaluate(
-                self.model,
+                self.network,
                 self.data.test,
                 self.spec.training.evaluation_batch_size,
                 self.data.mape_floor,
