@@ -104,6 +104,8 @@ def _train(parsed: argparse.Namespace) -> None:
     config = _load(parsed)
     compute = config.compute
     devices = parsed.devices if parsed.devices is not None else compute.devices
+    if devices < 1:
+        raise ConfigError(f"--devices {devices} is too few; a run needs at least 1")
     threads = compute.threads
     if parsed.threads is not None:
         if parsed.threads < 1 or parsed.threads % devices:
