@@ -264,18 +264,20 @@ def test_the_fingerprint_follows_what_decides_the_result(toy_values: dict[str, A
         return run_spec(config, RunKey("toy", "stid", "st_prune", 0.5, 0)).fingerprint
 
     base = fingerprint(toy_values)
-    for place, value in (
+    deciding: list[tuple[str, Any]] = [
         ("training.epochs", 5),
         ("pruners.st_prune", {"options": {"strata": 3}}),
         ("backbones.stid.optimisation.learning_rate", 0.1),
         ("datasets.toy", {"days": 10}),
-    ):
+    ]
+    for place, value in deciding:
         assert fingerprint(changed(toy_values, place, value)) != base
     # A default that is spelt out, cores and tracking decide nothing.
-    for place, value in (
+    idle: list[tuple[str, Any]] = [
         ("pruners.st_prune", {"options": {"strata": 10}}),
         ("compute.own_cores", True),
         ("tracking.mode", "offline"),
         ("experiment", "other"),
-    ):
+    ]
+    for place, value in idle:
         assert fingerprint(changed(toy_values, place, value)) == base

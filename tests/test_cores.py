@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -60,16 +60,15 @@ class Holder:
 
 
 @pytest.fixture
-def hold(tmp_path: Path) -> Iterator[type[Holder]]:
-    """Holders that are gone after the test."""
+def hold(tmp_path: Path) -> Iterator[Callable[[int], Holder]]:
+    """Starts holders, which are gone after the test."""
     started: list[Holder] = []
 
-    class Noted(Holder):
-        def __init__(self, count: int, folder: Path = tmp_path) -> None:
-            super().__init__(count, folder)
-            started.append(self)
+    def start(count: int) -> Holder:
+        started.append(Holder(count, tmp_path))
+        return started[-1]
 
-    yield Noted
+    yield start
     for holder in started:
         holder.process.kill()
         holder.process.communicate()
@@ -83,12 +82,12 @@ def held_of(line: str) -> set[int]:
 
 
 @needs_two_cores
-def test_two_processes_hold_distinct_cores_and_a_third_waits(hold: type[Holder]) -> None:
-    first, second = hold(1), hold(1)  # type: ignore[call-arg]
+def test_two_processes_hold_distinct_cores_and_a_third_waits(hold: Callable[[int], Holder]) -> None:
+    first, second = hold(1), hold(1)
     one, two = held_of(first.line()), held_of(second.line())
     assert len(one) == len(two) == 1
     assert one.isdisjoint(two)
-    third = hold(1)  # type: ignore[call-arg]
+    third = hold(1)
     heard: list[str] = []
     listener = threading.Thread(target=lambda: heard.append(third.line()))
     listener.start()
@@ -100,11 +99,11 @@ def test_two_processes_hold_distinct_cores_and_a_third_waits(hold: type[Holder])
 
 
 @needs_two_cores
-def test_a_process_that_waits_for_two_holds_none(hold: type[Holder]) -> None:
-    first = hold(1)  # type: ignore[call-arg]
+def test_a_process_that_waits_for_two_holds_none(hold: Callable[[int], Holder]) -> None:
+    first = hold(1)
     one = held_of(first.line())
-    greedy = hold(2)  # type: ignore[call-arg]
-    modest = hold(1)  # type: ignore[call-arg]
+    greedy = hold(2)
+    modest = hold(1)
     two = held_of(modest.line())
     assert one.isdisjoint(two)
     first.release()
@@ -113,12 +112,12 @@ def test_a_process_that_waits_for_two_holds_none(hold: type[Holder]) -> None:
 
 
 @needs_two_cores
-def test_a_killed_process_holds_nothing(hold: type[Holder]) -> None:
-    first = hold(2)  # type: ignore[call-arg]
+def test_a_killed_process_holds_nothing(hold: Callable[[int], Holder]) -> None:
+    first = hold(2)
     both = held_of(first.line())
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
-    assert held_of(hold(2).line()) == both  # type: ignore[call-arg]
+    assert held_of(hold(2).line()) == both
 
 
 def test_the_pin_ends_with_the_body(tmp_path: Path) -> None:
