@@ -15,12 +15,24 @@ from stprune.metrics import ErrorSums
 def evaluate(
     model: nn.Module, store: WindowStore, batch_size: int, mape_floor: float, fabric: Fabric
 ) -> ErrorSums:
-    """Errors of ``model`` on all windows of ``store``, pooled; over all devices."""
+    """Errors of ``model`` on all windows of ``store``, pooled over all devices.
+
+    Args:
+        model: The bare network: a wrapper that synchronises devices in every forward pass would
+            wait for ever where they have different numbers of batches.
+        store: The windows of a split.
+        batch_size: Windows in a batch.
+        mape_floor: Smallest target that MAPE counts.
+        fabric: Precision and devices.
+    """
     was_training = model.training
     model.eval()
+    for buffer in model.buffers() if fabric.world_size > 1 else ():
+        # Running moments of normalisation layers differ from device to device.
+        buffer.copy_(fabric.broadcast(buffer))
     sums = ErrorSums(store.horizon, mape_floor, store.device)
     mine = torch.arange(fabric.global_rank, len(store), fabric.world_size, device=store.device)
-    with torch.inference_mode():
+    with torch.inference_mode(), fabric.autocast():
         for indices in mine.split(batch_size):
             batch = store.gather(indices)
             forecast = model(batch.inputs, batch.time_of_day, batch.day_of_week)
