@@ -101,15 +101,25 @@ def read_canonical(directory: Path) -> CanonicalDataset:
     """Open the data set in ``directory`` without reading the series.
 
     Raises:
-        DataError: If the folder holds no complete data set.
+        DataError: If the folder holds no data set, or a damaged one.
     """
-    meta_path = directory / "meta.json"
-    if not meta_path.exists():
+    if not (directory / "meta.json").exists():
         raise DataError(
             f"there is no prepared data set in {directory};"
             f" run `stprune data prepare {directory.name}`"
         )
-    meta = json.loads(meta_path.read_text(encoding="utf-8"))
+    try:
+        return _open(directory)
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"the data set in {directory} is damaged ({reason});"
+            f" delete the folder and run `stprune data prepare {directory.name}`"
+        ) from None
+
+
+def _open(directory: Path) -> CanonicalDataset:
+    meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
     text = (directory / "events.csv").read_text(encoding="utf-8")
     digests = "".join(f"{name}:{digest}\n" for name, digest in sorted(meta["sha256"].items()))
     return CanonicalDataset(
