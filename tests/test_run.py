@@ -87,7 +87,7 @@ def outcome(config: ExperimentConfig, key: RunKey) -> tuple[dict[str, Any], pd.D
     }
     results = {name: record[name] for name in ("test", "validation_mae", "best_epoch")}
     epochs = read_epochs(layout.run_epochs(key))
-    return results | cost, epochs[[name for name in epochs if not name.endswith("_seconds")]]
+    return results | cost, epochs[[name for name in epochs if not str(name).endswith("_seconds")]]
 
 
 def files_below(folder: Path) -> list[str]:
