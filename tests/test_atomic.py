@@ -1,0 +1,53 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from stprune.atomic import atomic_path, write_json, write_text
+
+
+def test_a_file_appears_with_its_folders(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b.txt"
+    write_text(target, "Grüße\n")
+    assert target.read_text(encoding="utf-8") == "Grüße\n"
+    assert os.listdir(target.parent) == ["b.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    target = tmp_path / "b.csv"
+    write_text(target, "old")
+    with pytest.raises(error), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        assert temporary.suffix == ".csv"
+        assert target.read_text() == "old"
+        raise error
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["b.csv"]
+
+
+def test_results_are_for_everyone_the_umask_allows(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "b.txt", "x")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "b.txt").stat().st_mode) == 0o640
+
+
+def test_json_holds_numbers_exactly_and_no_nan(tmp_path: Path) -> None:
+    target = tmp_path / "b.json"
+    write_json(target, {"third": 1 / 3, "none": None})
+    assert json.loads(target.read_text()) == {"third": 1 / 3, "none": None}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(target, {"mae": float("nan")})
+    assert json.loads(target.read_text())["none"] is None
