@@ -25,11 +25,16 @@ def test_an_error_leaves_the_old_file_and_nothing_else(
 ) -> None:
     target = tmp_path / "b.csv"
     write_text(target, "old")
-    with pytest.raises(error), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        assert temporary.suffix == ".csv"
-        assert target.read_text() == "old"
-        raise error
+
+    def write_half() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            assert temporary.suffix == ".csv"
+            assert target.read_text() == "old"
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["b.csv"]
 
