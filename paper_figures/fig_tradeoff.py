@@ -22,10 +22,13 @@ from stprune.layout import format_ratio
 from stprune.summary import REFERENCE, Results
 from stprune.tables import label
 
+PLACE = ["dataset", "backbone"]
 TITLE = "Test error against training time"
 
 WIDTH = 7.0
 ROW_HEIGHT = 2.5
+# A point that loses more than this many times the median loss would flatten all others.
+OFF_SCALE = 4.0
 
 
 class Cost(NamedTuple):
@@ -68,13 +71,19 @@ def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -
     full = part[part["pruner"] == REFERENCE]
     draw_reference(axes, full)
     relative = not full.empty
+    limit = _error_limit(part)
     for pruner, points in part.groupby("pruner"):
         if cost.percent == "epoch_percent":
             points = points[~_whole_epochs(points)]
         _line(axes, points, cost, relative, shown[str(pruner)])
+        _arrows(axes, points[points["test_mae"] > limit], cost, relative, shown[str(pruner)])
     axes.set_xlabel(f"{cost.title} (% of full training)" if relative else f"{cost.title} (s)")
     axes.margins(x=0.05, y=0.10)
     axes.set_xlim(left=0)
+    if part["test_mae"].gt(limit).any():
+        axes.set_ylim(top=limit)
+        lowest = (part["test_mae"] - part["test_mae_sd"].fillna(0)).min()
+        axes.set_ylim(bottom=lowest - 0.1 * (limit - lowest))
 
 
 def _line(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Look) -> None:
@@ -94,6 +103,33 @@ def _line(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Lo
         markeredgewidth=0.4,
         zorder=3,
     )
+
+
+def _error_limit(part: pd.DataFrame) -> float:
+    """Largest error that the axis shows; infinite where all points fit."""
+    full = part.loc[part["pruner"] == REFERENCE, "test_mae"]
+    rivals = part.loc[part["pruner"] != REFERENCE, "test_mae"]
+    best = full.iloc[0] if len(full) else rivals.min()
+    typical = (rivals - best).median()
+    limit = best + OFF_SCALE * typical
+    return float(limit) if typical > 0 and rivals.gt(limit).any() else np.inf
+
+
+def _arrows(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Look) -> None:
+    """Points above the axis: an arrow at its edge, and the error that it stands for."""
+    for _, point in points.iterrows():
+        axes.annotate(
+            f"{point['test_mae']:.3g}",
+            xy=(point[cost.percent if relative else cost.seconds], 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -13),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize="x-small",
+            color=look.colour,
+            arrowprops={"arrowstyle": "-|>", "color": look.colour, "shrinkA": 0, "shrinkB": 0},
+        )
 
 
 def _whole_epochs(points: pd.DataFrame) -> pd.Series[bool]:
@@ -125,6 +161,8 @@ def _caption(table: pd.DataFrame) -> str:
     if whole:
         names = " and ".join(label(name) for name in whole)
         parts.append(f"Every epoch of {names} is a full one: shown on the right only.")
+    if any((p["test_mae"] > _error_limit(p)).any() for _, p in table.groupby(PLACE)):
+        parts.append("Arrows: errors off the scale, with their values.")
     return " ".join(parts)
 
 

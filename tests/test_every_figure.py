@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -142,6 +143,19 @@ def test_tradeoff_shows_the_numbers_of_the_aggregate(layout: ExperimentLayout) -
     assert np.array(sorted(_points(results, 0))) == pytest.approx(np.array(expected))
     expected = sorted(zip(first["total_percent"], first["test_mae"], strict=True))
     assert np.array(sorted(_points(results, 1))) == pytest.approx(np.array(expected))
+
+
+def test_tradeoff_names_what_is_off_its_scale(layout: ExperimentLayout) -> None:
+    results = load_results(layout)
+    assert "off the scale" not in build("tradeoff", results).caption
+    far = results.aggregate.copy()
+    lost = (far["pruner"] == "infobatch") & (far["backbone"] == "gwnet")
+    far.loc[lost, "test_mae"] = 4321.0
+    drawing = build("tradeoff", replace(results, aggregate=far))
+    panel = drawing.figure.axes[0]
+    assert panel.get_ylim()[1] < 100
+    assert [text.get_text() for text in panel.texts] == ["4.32e+03"] * int(lost.sum())
+    assert "off the scale" in drawing.caption
 
 
 def test_tradeoff_labels_seconds_where_nothing_is_relative(lean: ExperimentLayout) -> None:
