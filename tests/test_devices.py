@@ -30,7 +30,7 @@ def test_two_devices_give_the_scores_of_one(toy_values: dict[str, Any], tmp_path
     # A process of its own: the second device is another process that runs the same command.
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(toy_values), encoding="utf-8")
-    words = ["train", "--config", path, "--dataset", "toy", "--backbone", "stid"]
+    words: list[str | Path] = ["train", "--config", path, "--dataset", "toy", "--backbone", "stid"]
     words += ["--pruner", "st_prune", "--prune-ratio", "0.5", "--devices", "2"]
     done = subprocess.run(
         [sys.executable, "-m", "stprune", *words], capture_output=True, text=True, check=False

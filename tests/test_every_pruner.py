@@ -168,7 +168,7 @@ class HostCopies(TorchDispatchMode):
     WAITING = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique")
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(

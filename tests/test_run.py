@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from stprune.config import ExperimentConfig, parse_config
 from stprune.data.dataset import ForecastData
@@ -154,11 +155,8 @@ def test_every_test_window_is_scored_once(toy_forecast: ForecastData) -> None:
         ) -> torch.Tensor:
             return inputs[:, -1:, :, 0].expand(-1, 12, -1)
 
-    class OneDevice:
-        global_rank, world_size = 0, 1
-
     store = toy_forecast.test
-    fabric: Any = OneDevice()
+    fabric = Fabric(accelerator="cpu", devices=1)
     scores = evaluate(LastValue(), store, 7, 1.0, fabric).scores()
     series = store.series[:, :, 0].double()
     assert store.target_mask is not None
