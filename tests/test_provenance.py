@@ -71,6 +71,9 @@ def test_the_digest_is_that_of_names_and_contents(
     two.write_text("b = 3\n")
     changed = provenance.source_digest([one, two])
     assert changed != before
+    (tmp_path / "renamed.py").write_text(one.read_text())
+    alone = provenance.source_digest([one])
+    assert provenance.source_digest([tmp_path / "renamed.py"]) != alone
     # Swapped contents are another program.
     one.write_text("b = 3\n")
     two.write_text("a = 1\n")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,10 +14,12 @@ from lightning_fabric import Fabric
 
 from stprune.config import ExperimentConfig, parse_config
 from stprune.data.dataset import ForecastData
+from stprune.engine import Engine, build_model
 from stprune.errors import CheckpointError, DataError, TrainingDivergedError
 from stprune.evaluation import evaluate
-from stprune.grid import RunSpec, experiment_layout
+from stprune.grid import RunSpec, experiment_layout, run_spec
 from stprune.layout import RunKey
+from stprune.pruners.base import Selection
 from stprune.records import EpochRecord, RunRecord, read_epochs, read_record
 from stprune.run import train
 
@@ -335,6 +338,56 @@ def test_validation_can_be_rarer_and_end_the_run_early(toy_values: dict[str, Any
     patient = elsewhere(parse_config(toy_values, "the toy configuration"), "patient")
     record = train(patient, key_of("full"), [])
     assert record.cost.epochs == record.best_epoch + 1 + 2 < 40
+    # Testing uses the weights of the best epoch, as if training had ended there.
+    toy_values["training"] = {"epochs": record.best_epoch + 1, "batch_size": 32}
+    ended = elsewhere(parse_config(toy_values, "the toy configuration"), "ended")
+    assert train(ended, key_of("full"), []).test == record.test
+
+
+def trained_once(config: ExperimentConfig, data: ForecastData, selection: Selection) -> Engine:
+    """An engine after one epoch of exactly ``selection``."""
+
+    class Fixed:
+        def select(self, epoch: int) -> Selection:
+            return selection
+
+        def observe(self, *_: Any) -> None:
+            pass
+
+        def planned_epochs(self) -> int:
+            return 1
+
+    engine = Engine(run_spec(config, key_of("full")), data, Fabric(accelerator="cpu", devices=1))
+    pruner: Any = Fixed()
+    engine.pruner = pruner
+    engine.train_epoch()
+    return engine
+
+
+def test_a_windows_weight_is_its_share_of_the_loss(
+    toy_values: dict[str, Any], toy_forecast: ForecastData
+) -> None:
+    """Weight 2 on half of a batch and 0 on the rest is that half alone."""
+    toy_values["training"] |= {"batch_size": 1000}
+    toy_values["backbones"]["stid"] = {
+        "options": {"dropout": 0.0},
+        "optimisation": {"optimiser": "sgd", "momentum": 0.0, "learning_rate": 0.01},
+    }
+    config = parse_config(toy_values, "the toy configuration")
+    weights = np.tile(np.array([2, 0], np.float32), 144)
+    whole = trained_once(config, toy_forecast, Selection(np.arange(288), weights))
+    evens = Selection(np.arange(0, 288, 2), np.ones(144, np.float32))
+    half = trained_once(config, toy_forecast, evens)
+    assert whole.records[0].train_loss == pytest.approx(half.records[0].train_loss, rel=1e-5)
+    initial = build_model(whole.spec, toy_forecast, 0).state_dict()
+    for name, values in whole.network.state_dict().items():
+        torch.testing.assert_close(values, half.network.state_dict()[name])
+    changed = [
+        name
+        for name, values in whole.network.state_dict().items()
+        if not torch.equal(values, initial[name])
+    ]
+    assert "regression.weight" in changed
 
 
 def test_data_that_are_not_prepared_are_a_users_mistake(

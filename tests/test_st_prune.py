@@ -64,6 +64,8 @@ def test_strata_hold_equal_counts() -> None:
     strata = quantile_strata(values, 10)
     assert np.bincount(strata).tolist() == [10] * 10
     np.testing.assert_array_equal(strata, (values // 10).astype(int))
+    # The median is 2, and what equals an edge belongs above it.
+    assert quantile_strata(np.array([1, 2, 2, 3], np.float32), 2).tolist() == [0, 1, 1, 1]
 
 
 @given(
