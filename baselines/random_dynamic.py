@@ -15,8 +15,7 @@ from stprune.pruners.base import (
     Annealing,
     Pruner,
     Selection,
-    annealed_keep_ratio,
-    budget,
+    annealed_budget,
     everything,
 )
 from stprune.schema import StrictModel
@@ -41,10 +40,7 @@ class RandomDynamic(Pruner):
         options, context = self.options, self.context
         if epoch == 0 and options.full_first_epoch:
             return everything(context.windows)
-        keep_ratio = annealed_keep_ratio(
-            epoch, context.epochs, context.keep_ratio, options.annealing, options.delta
-        )
-        size = budget(context.windows, keep_ratio)
+        size = annealed_budget(context, epoch, options.annealing, options.delta)
         if size == context.windows:
             return everything(context.windows)
         indices = np.sort(self.rng.permutation(context.windows)[:size])

@@ -178,6 +178,12 @@ def annealed_keep_ratio(
     return keep_ratio
 
 
+def annealed_budget(context: PruningContext, epoch: int, annealing: Annealing, delta: float) -> int:
+    """K of ``epoch`` under a schedule."""
+    keep_ratio = annealed_keep_ratio(epoch, context.epochs, context.keep_ratio, annealing, delta)
+    return budget(context.windows, keep_ratio)
+
+
 def scale_weights(weights: NDArray[np.float32], loss_scale: LossScale) -> NDArray[np.float32]:
     """Rescale an epoch's weights to mean 1 (``mean``), or leave them (``sum``, as InfoBatch).
 

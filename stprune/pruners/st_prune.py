@@ -26,8 +26,7 @@ from stprune.pruners.base import (
     Pruner,
     PruningContext,
     Selection,
-    annealed_keep_ratio,
-    budget,
+    annealed_budget,
     everything,
     scale_weights,
 )
@@ -206,10 +205,7 @@ class STPrune(Pruner):
         options, context = self.options, self.context
         if epoch == 0:
             return everything(context.windows)
-        keep_ratio = annealed_keep_ratio(
-            epoch, context.epochs, context.keep_ratio, options.annealing, options.delta
-        )
-        size = budget(context.windows, keep_ratio)
+        size = annealed_budget(context, epoch, options.annealing, options.delta)
         if size == context.windows:
             return everything(context.windows)
         scores = self.window_state["scores"].cpu().numpy()
