@@ -150,6 +150,11 @@ def test_a_saved_state_continues_exactly(name: str, done: int) -> None:
         assert torch.equal(values, second.window_state[key])
 
 
+def test_equal_seeds_do_not_couple_pruners(name: str) -> None:
+    streams = [build(other).rng.bytes(16) for other in PRUNERS.ids()]
+    assert streams.count(build(name).rng.bytes(16)) == 1
+
+
 def global_random_state() -> tuple[Any, ...]:
     numpy_state: Any = np.random.get_state()  # noqa: NPY002 - it must not have been touched
     return random.getstate(), numpy_state[1].tolist(), torch.get_rng_state().tolist()
