@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import toy
 from hypothesis import settings
+from toy_runs import PRUNERS_WITH_RATIO
 
 from stprune.config import ExperimentConfig, parse_config
 from stprune.data.canonical import read_canonical
@@ -63,4 +64,14 @@ def toy_values(toy_data: Path, tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture
 def toy_config(toy_values: dict[str, Any]) -> ExperimentConfig:
     """An experiment of a few short runs on the toy data set, untracked, on shared cores."""
+    return parse_config(toy_values, "the toy configuration")
+
+
+@pytest.fixture
+def all_pruners(toy_values: dict[str, Any]) -> ExperimentConfig:
+    """Six epochs: a full one, four that are pruned, and one of tail; every pruner."""
+    toy_values["training"] |= {"epochs": 6}
+    toy_values["pruners"] = dict.fromkeys(["full", *PRUNERS_WITH_RATIO])
+    toy_values["prune_ratios"] = [0.0, 0.6]
+    toy_values["seeds"] = [0, 1]
     return parse_config(toy_values, "the toy configuration")

@@ -1,0 +1,88 @@
+"""A run that was stopped ends as an undisturbed one, or says why it cannot go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from toy_runs import Listener, StoppedError, elsewhere, files_below, key_of, outcome
+
+from stprune.config import ExperimentConfig, parse_config
+from stprune.errors import CheckpointError
+from stprune.grid import experiment_layout
+from stprune.run import train
+
+
+@pytest.mark.parametrize("pruner", ["full", "el2n", "infobatch", "st_prune", "random_dynamic"])
+@pytest.mark.parametrize("stops", [(0,), (2,), (5,), (0, 1, 4)], ids=str)
+def test_a_stopped_run_ends_as_an_undisturbed_one(
+    all_pruners: ExperimentConfig, pruner: str, stops: tuple[int, ...]
+) -> None:
+    key, disturbed = key_of(pruner), elsewhere(all_pruners, "disturbed")
+    train(all_pruners, key, [])
+    layout = experiment_layout(disturbed)
+    for stop in stops:
+        listener = Listener(stop)
+        with pytest.raises(StoppedError):
+            train(disturbed, key, [listener])
+        assert listener.told[-1] == "failed StoppedError"
+        assert files_below(layout.root) == ["last.pt"]
+        torch.rand(3)  # a process of its own would not have this state either
+    listener = Listener()
+    record = train(disturbed, key, [listener])
+    assert [epoch.epoch for epoch in listener.done] == list(range(stops[-1] + 1))
+    assert record.resumed == len(stops)
+    assert files_below(layout.root) == ["epochs.csv", "metrics.json"]
+    (expected, expected_epochs), (results, epochs) = (
+        outcome(all_pruners, key),
+        outcome(disturbed, key),
+    )
+    assert results == expected
+    pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "schedule", [{"milestones": [2, 4], "gamma": 0.5}, {"step_epochs": 2, "gamma": 0.5}], ids=str
+)
+def test_a_stopped_run_keeps_its_learning_rates(
+    toy_values: dict[str, Any], schedule: dict[str, Any]
+) -> None:
+    toy_values["training"] |= {"epochs": 6}
+    toy_values["backbones"]["stid"]["optimisation"] = {"learning_rate": 0.01, **schedule}
+    config = parse_config(toy_values, "the toy configuration")
+    with pytest.raises(StoppedError):
+        train(config, key_of("full"), [Listener(2)])
+    train(config, key_of("full"), [])
+    _, epochs = outcome(config, key_of("full"))
+    rates = [0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025]
+    assert epochs["learning_rate"].tolist() == pytest.approx(rates)
+
+
+def test_a_changed_configuration_starts_anew(
+    toy_values: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    key = key_of("st_prune", 0.5)
+    with pytest.raises(StoppedError):
+        train(parse_config(toy_values, "first"), key, [Listener(1)])
+    toy_values["training"]["batch_size"] = 16
+    config = parse_config(toy_values, "second")
+    record = train(config, key, [])
+    assert record.resumed == 0
+    assert "starts anew: its configuration changed since the checkpoint" in caplog.text
+    fresh = elsewhere(config, "fresh")
+    train(fresh, key, [])
+    assert outcome(config, key)[0] == outcome(fresh, key)[0]
+
+
+def test_a_damaged_checkpoint_is_not_passed_over(all_pruners: ExperimentConfig) -> None:
+    key = key_of("full")
+    with pytest.raises(StoppedError):
+        train(all_pruners, key, [Listener(1)])
+    path = experiment_layout(all_pruners).checkpoint(key)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="delete it"):
+        train(all_pruners, key, [])
+    path.unlink()
+    assert train(all_pruners, key, []).resumed == 0

@@ -1,0 +1,77 @@
+"""What tests of whole runs share: keys, a listener that can stop a run, what a run left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stprune.config import ExperimentConfig
+from stprune.grid import RunSpec, experiment_layout
+from stprune.layout import RunKey
+from stprune.records import EpochRecord, RunRecord, read_epochs, read_record
+
+PRUNERS_WITH_RATIO = (
+    "full_fewer_epochs",
+    "random_static",
+    "random_dynamic",
+    "el2n",
+    "infobatch",
+    "st_prune",
+)
+
+
+class StoppedError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class Listener:
+    """Notes what it is told, and stops the run after epoch ``stop_after``."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.stop_after = stop_after
+        self.told: list[str] = []
+        self.done: list[EpochRecord] = []
+
+    def run_started(self, spec: RunSpec, epochs: int, done: list[EpochRecord]) -> None:
+        self.done = done
+        self.told.append(f"started {epochs}")
+
+    def epoch_finished(self, record: EpochRecord) -> None:
+        self.told.append(f"epoch {record.epoch}")
+        if record.epoch == self.stop_after:
+            raise StoppedError
+
+    def run_finished(self, record: RunRecord) -> None:
+        self.told.append("finished")
+
+    def run_failed(self, error: BaseException) -> None:
+        self.told.append(f"failed {type(error).__name__}")
+
+
+def elsewhere(config: ExperimentConfig, name: str) -> ExperimentConfig:
+    """The same experiment with results in another folder."""
+    return config.model_copy(update={"results_directory": config.results_directory / name})
+
+
+def key_of(pruner: str, prune_ratio: float = 0.6, seed: int = 0) -> RunKey:
+    return RunKey("toy", "stid", pruner, 0.0 if pruner == "full" else prune_ratio, seed)
+
+
+def outcome(config: ExperimentConfig, key: RunKey) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What a run's files hold, without times: the scores and costs, and the epochs."""
+    layout = experiment_layout(config)
+    record = read_record(layout.metrics(key)).model_dump()
+    cost = {
+        name: value
+        for name, value in record["cost"].items()
+        if not name.endswith("_seconds") and name != "peak_memory_bytes"
+    }
+    results = {name: record[name] for name in ("test", "validation_mae", "best_epoch")}
+    epochs = read_epochs(layout.run_epochs(key))
+    return results | cost, epochs[[name for name in epochs if not str(name).endswith("_seconds")]]
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
