@@ -76,11 +76,15 @@ def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -
         if cost.percent == "epoch_percent":
             points = points[~_whole_epochs(points)]
         _line(axes, points, cost, relative, shown[str(pruner)])
-        _arrows(axes, points[points["test_mae"] > limit], cost, relative, shown[str(pruner)])
+    if cost.percent == "epoch_percent":
+        part = part[~_whole_epochs(part)]
     axes.set_xlabel(f"{cost.title} (% of full training)" if relative else f"{cost.title} (s)")
     axes.margins(x=0.05, y=0.10)
     axes.set_xlim(left=0)
     if part["test_mae"].gt(limit).any():
+        _arrows(
+            axes, part[part["test_mae"] > limit], cost.percent if relative else cost.seconds, shown
+        )
         axes.set_ylim(top=limit)
         lowest = (part["test_mae"] - part["test_mae_sd"].fillna(0)).min()
         axes.set_ylim(bottom=lowest - 0.1 * (limit - lowest))
@@ -115,14 +119,20 @@ def _error_limit(part: pd.DataFrame) -> float:
     return float(limit) if typical > 0 and rivals.gt(limit).any() else np.inf
 
 
-def _arrows(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Look) -> None:
+def _arrows(axes: Axes, points: pd.DataFrame, x: str, shown: dict[str, Look]) -> None:
     """Points above the axis: an arrow at its edge, and the error that it stands for."""
-    for _, point in points.iterrows():
+    width = axes.get_xlim()[1]
+    last, level = -np.inf, 0
+    for _, point in points.sort_values(x).iterrows():
+        # Neighbours' numbers would overlap: the second stands lower.
+        level = level + 1 if point[x] - last < 0.08 * width else 0
+        last = point[x]
+        look = shown[str(point["pruner"])]
         axes.annotate(
             f"{point['test_mae']:.3g}",
-            xy=(point[cost.percent if relative else cost.seconds], 1.0),
+            xy=(point[x], 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(0, -13),
+            xytext=(0, -13 - 9 * level),
             textcoords="offset points",
             ha="center",
             va="top",
