@@ -21,12 +21,12 @@ RECORDED_PACKAGES = ("torch", "lightning-fabric", "numpy", "pandas", "torch-geom
 
 
 def run_sources(backbone: str, pruner: str) -> list[Path]:
-    """Source files that a run depends on: the engine's, its backbone's and its pruner's.
+    """Source files that a run depends on: those of `run.py`, its backbone and its pruner.
 
     Imports within the project are followed; other backbones and pruners are found by name only
     and so do not count.
     """
-    start = REPOSITORY / "stprune" / "probe.py"
+    start = REPOSITORY / "stprune" / "run.py"
     return import_closure([start, BACKBONES.path(backbone), PRUNERS.path(pruner)])
 
 
