@@ -1,25 +1,91 @@
-"""How much a window moves: a statistic of the data alone (ST-Prune; our reading)."""
+"""How much a window moves: a statistic of the data alone (ST-Prune; our reading).
+
+Small means stationary. Running sums give every window's value; where that cannot be, windows are
+gathered in blocks and never all at once.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from stprune.data.windows import WindowStore
 
+StationarityMeasure = Literal["first_difference", "window_std", "spectral_flatness"]
 NODE_BLOCK = 256
+BLOCK_VALUES = 2**22
+
+
+def stationarity(store: WindowStore, measure: StationarityMeasure) -> Tensor:
+    """Stationarity of each window by ``measure``: (n,) float32, on the store's device."""
+    return MEASURES[measure](store)
 
 
 def first_difference(store: WindowStore) -> Tensor:
-    """Mean absolute first difference of each window; small means stationary.
+    """Mean absolute first difference of each window.
 
     psi_i = mean over nodes of (mean over the window's T + H - 1 steps of |x(t + 1) - x(t)|),
     each node divided by its standard deviation over the split. Differences that touch a
-    missing value are left out. Nothing is materialised: running sums give every window.
+    missing value are left out.
 
     Returns:
         (n,) float32, on the store's device.
     """
+    length = store.history + store.horizon
+    return _mean_over_nodes(store, lambda x, seen: _node_means(x, seen, length - 1))
+
+
+def window_std(store: WindowStore) -> Tensor:
+    """Standard deviation within each window, each node divided by its own over the split.
+
+    Returns:
+        (n,) float32, on the store's device.
+    """
+    length = store.history + store.horizon
+    return _mean_over_nodes(store, lambda x, seen: _node_spreads(x, seen, length))
+
+
+def spectral_flatness(store: WindowStore) -> Tensor:
+    """Geometric over arithmetic mean of each window's power spectrum, averaged over nodes.
+
+    1 is white noise; a trend or a slow wave is near 0. The window's mean is taken off first.
+    Missing values stand at the training mean, as they do in the model's input.
+
+    Returns:
+        (n,) float32, on the store's device.
+    """
+    length = store.history + store.horizon
+    values = store.series[..., store.target_channel]
+    block = max(1, BLOCK_VALUES // (length * values.shape[1]))
+    offsets = torch.arange(length, device=store.device)
+    parts = []
+    for start in range(0, store.size, block):
+        windows = torch.arange(start, min(start + block, store.size), device=store.device)
+        steps = (windows + store.first)[:, None] + offsets
+        window = values[steps].double()
+        power = torch.fft.rfft(window - window.mean(1, keepdim=True), dim=1)[:, 1:].abs().square()
+        average = power.mean(1)
+        # A constant node has no spectrum; it is as stationary as can be.
+        tiny = torch.finfo(power.dtype).tiny
+        flatness = power.clamp(min=tiny).log().mean(1).exp() / average.clamp(min=tiny)
+        parts.append(torch.where(average > tiny, flatness, 0.0).mean(1))
+    return torch.cat(parts).float()
+
+
+MEASURES: dict[str, Callable[[WindowStore], Tensor]] = {
+    "first_difference": first_difference,
+    "window_std": window_std,
+    "spectral_flatness": spectral_flatness,
+}
+
+
+def _mean_over_nodes(
+    store: WindowStore, measure: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+) -> Tensor:
+    """Mean over nodes of a measure of (values, observed), taken for blocks of nodes."""
     length = store.history + store.horizon
     steps = slice(store.first, store.first + store.size + length - 1)
     total = torch.zeros(store.size, dtype=torch.float64, device=store.device)
@@ -32,23 +98,41 @@ def first_difference(store: WindowStore) -> Tensor:
             if store.target_mask is None
             else store.target_mask[steps, nodes].double()
         )
-        share, valid = _node_means(values, observed, length - 1)
+        share, valid = measure(values, observed)
         total += share.sum(1)
         counted += valid.sum(1)
     return (total / counted.clamp(min=1)).float()
 
 
-def _node_means(values: Tensor, observed: Tensor, differences: int) -> tuple[Tensor, Tensor]:
-    """Scaled mean difference of each window and node, and whether there was any: (n, nodes)."""
+def _moments(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each node over the split: (nodes,) each."""
     count = observed.sum(0).clamp(min=1)
     mean = (values * observed).sum(0) / count
     std = (((values - mean) * observed).square().sum(0) / count).sqrt()
+    return mean, std.clamp(min=1e-12)
+
+
+def _node_means(values: Tensor, observed: Tensor, differences: int) -> tuple[Tensor, Tensor]:
+    """Scaled mean difference of each window and node, and whether there was any: (n, nodes)."""
+    _, std = _moments(values, observed)
     both = observed[1:] * observed[:-1]
-    moved = (values[1:] - values[:-1]).abs() * both / std.clamp(min=1e-12)
+    moved = (values[1:] - values[:-1]).abs() * both / std
     window_sum = _sliding_sum(moved, differences)
     window_count = _sliding_sum(both, differences)
     valid = window_count > 0.5
     return torch.where(valid, window_sum / window_count.clamp(min=1), 0.0), valid.double()
+
+
+def _node_spreads(values: Tensor, observed: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Scaled standard deviation of each window and node, and whether it has values."""
+    mean, std = _moments(values, observed)
+    scaled = (values - mean) / std * observed
+    count = _sliding_sum(observed, length)
+    valid = count > 0.5
+    count = count.clamp(min=1)
+    average = _sliding_sum(scaled, length) / count
+    variance = _sliding_sum(scaled.square(), length) / count - average.square()
+    return torch.where(valid, variance.clamp(min=0).sqrt(), 0.0), valid.double()
 
 
 def _sliding_sum(values: Tensor, length: int) -> Tensor:

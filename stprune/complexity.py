@@ -1,0 +1,112 @@
+"""Scores of windows by the structure of their error, not only its mean (ST-Prune; our reading).
+
+The mean error hides a local anomaly among many easy nodes. Each score here is the mean error
+plus weighted measures of how unevenly the error lies over nodes and steps. All are masked, in
+the errors' unit, and computed where the errors are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+SpatialStructure = Literal["std", "top_nodes", "graph"]
+WORST_NODES = 0.05
+
+
+def complexity(
+    errors: Tensor,
+    mask: Tensor,
+    *,
+    spatial_weight: float,
+    temporal_weight: float,
+    spatial: SpatialStructure = "std",
+    edges: tuple[Tensor, Tensor, Tensor] | None = None,
+) -> Tensor:
+    """c = m + lambda_s S + lambda_t T of each window.
+
+    S is measured on the nodes' mean errors, by ``spatial``; T is the standard deviation over
+    the horizon of the steps' mean errors.
+
+    Args:
+        errors: (B, H, N) float, absolute errors, 0 where masked.
+        mask: (B, H, N) bool.
+        spatial_weight: lambda_s.
+        temporal_weight: lambda_t.
+        spatial: `std`: standard deviation over nodes; `top_nodes`: mean of the worst 5 % of
+            nodes, less m; `graph`: root of the edge-weighted mean squared difference between
+            neighbours.
+        edges: Sources (E,), targets (E,) and weights (E,), for `graph`.
+
+    Returns:
+        (B,) float.
+    """
+    nodes, observed = _masked_mean(errors, mask, dim=1)
+    mean = _mean(nodes, observed)
+    score = mean
+    if spatial_weight:
+        score = score + spatial_weight * _spatial(nodes, observed, mean, spatial, edges)
+    if temporal_weight:
+        steps, seen = _masked_mean(errors, mask, dim=2)
+        score = score + temporal_weight * _spread(steps, seen, _mean(steps, seen))
+    return score
+
+
+def edge_list(adjacency: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sources, targets and weights of the edges of (N, N) ``adjacency``, loops left out."""
+    loops = torch.eye(len(adjacency), dtype=torch.bool, device=adjacency.device)
+    source, target = torch.nonzero(adjacency.masked_fill(loops, 0.0), as_tuple=True)
+    return source, target, adjacency[source, target]
+
+
+def _spatial(
+    nodes: Tensor,
+    observed: Tensor,
+    mean: Tensor,
+    kind: SpatialStructure,
+    edges: tuple[Tensor, Tensor, Tensor] | None,
+) -> Tensor:
+    if kind == "top_nodes":
+        return _worst(nodes, observed) - mean
+    if kind == "graph":
+        assert edges is not None, "the graph score needs edges"  # noqa: S101 - the class gives them
+        return _roughness(nodes, observed, *edges)
+    return _spread(nodes, observed, mean)
+
+
+def _masked_mean(errors: Tensor, mask: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Mean over one axis, and where anything was observed along it."""
+    count = mask.sum(dim)
+    return errors.sum(dim) / count.clamp(min=1), count > 0
+
+
+def _mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean over the last axis, where ``valid``."""
+    return (values * valid).sum(-1) / valid.sum(-1).clamp(min=1)
+
+
+def _spread(values: Tensor, valid: Tensor, mean: Tensor) -> Tensor:
+    """Population standard deviation over the last axis, where ``valid``."""
+    squares = (values - mean[:, None]).square() * valid
+    return (squares.sum(-1) / valid.sum(-1).clamp(min=1)).sqrt()
+
+
+def _worst(nodes: Tensor, observed: Tensor) -> Tensor:
+    """Mean of the worst 5 % of all nodes (at least one) that were observed."""
+    count = max(1, math.ceil(WORST_NODES * nodes.shape[1]))
+    largest = nodes.masked_fill(~observed, -math.inf).topk(count, dim=1).values
+    valid = largest > -math.inf
+    return _mean(largest.masked_fill(~valid, 0.0), valid)
+
+
+def _roughness(
+    nodes: Tensor, observed: Tensor, source: Tensor, target: Tensor, weight: Tensor
+) -> Tensor:
+    """Root of the edge-weighted mean of squared differences, over edges with both ends seen."""
+    both = (observed[:, source] & observed[:, target]) * weight
+    squares = (nodes[:, source] - nodes[:, target]).square()
+    total = both.sum(1)
+    return ((squares * both).sum(1) / total.clamp(min=torch.finfo(nodes.dtype).tiny)).sqrt()

@@ -1,0 +1,231 @@
+"""Selection of windows at an exact budget, and weights that keep the sum of gradients.
+
+Pure functions of arrays: ST-Prune's hard and easy sets with stratified sampling, and sampling
+in proportion to the score. Weights are those of Horvitz and Thompson (1952).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stprune.pruners.base import Selection
+
+Shares = Literal["proportional", "neyman"]
+Rescaling = Literal["stationarity", "uniform", "none"]
+
+
+def quantile_strata(stationarity: NDArray[np.float32], strata: int) -> NDArray[np.int64]:
+    """Stratum of each window: equal-count quantiles of ``stationarity``, ties kept together.
+
+    Args:
+        stationarity: (n,) small for stationary windows.
+        strata: B, the largest number of strata; some are empty when values tie.
+
+    Returns:
+        (n,) int64 in [0, B).
+    """
+    edges = np.quantile(stationarity, np.arange(1, strata) / strata)
+    return np.searchsorted(edges, stationarity, side="right")
+
+
+def allocate(
+    sizes: NDArray[np.int64], places: int, demand: NDArray[np.float64] | None = None
+) -> NDArray[np.int64]:
+    """Share ``places`` among strata in proportion to ``demand``.
+
+    Largest remainder (ties to the earlier stratum), never more than a stratum holds, then at
+    least one for each non-empty stratum while places last, taken from the stratum with the most.
+
+    Args:
+        sizes: (B,) windows in each stratum.
+        places: Windows to keep in all, at most ``sizes.sum()``.
+        demand: (B,) non-negative, such as size times spread (Neyman 1934); the sizes by default.
+
+    Returns:
+        (B,) int64, summing to ``places``, never above ``sizes``.
+    """
+    shares = np.zeros_like(sizes)
+    if places == 0 or sizes.sum() == 0:
+        return shares
+    if demand is None or not (demand * sizes).sum() > 0:
+        shares = _largest_remainder(sizes, places)
+    else:
+        shares = _capped(sizes, places, demand)
+    for stratum in np.flatnonzero((shares == 0) & (sizes > 0)):
+        richest = int(np.argmax(shares))
+        if shares[richest] <= 1:
+            break
+        shares[richest] -= 1
+        shares[stratum] = 1
+    return shares
+
+
+def _largest_remainder(sizes: NDArray[np.int64], places: int) -> NDArray[np.int64]:
+    """In proportion to whole sizes, in whole numbers, so that equal remainders are equal."""
+    shares: NDArray[np.int64] = places * sizes // sizes.sum()
+    by_remainder = np.argsort(-(places * sizes % sizes.sum()), kind="stable")
+    shares[by_remainder[: places - shares.sum()]] += 1
+    return shares
+
+
+def _capped(
+    sizes: NDArray[np.int64], places: int, demand: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """In proportion to ``demand``, with what a full stratum cannot take going to the others."""
+    shares = np.zeros_like(sizes)
+    while places > shares.sum():
+        open_strata = shares < sizes
+        left = places - int(shares.sum())
+        wanted = np.where(open_strata, demand, 0.0)
+        if not wanted.sum() > 0:
+            # Whoever demands something is full: the rest goes by size.
+            return shares + _largest_remainder(sizes - shares, left)
+        quota = left * wanted / wanted.sum()
+        whole = np.minimum(np.floor(quota + 1e-9).astype(np.int64), sizes - shares)
+        if whole.sum() == 0:
+            by_remainder = np.argsort(-quota, kind="stable")
+            whole[by_remainder[: min(left, int((wanted > 0).sum()))]] = 1
+        shares = shares + whole
+    return shares
+
+
+def hard_and_easy(
+    scores: NDArray[np.float32],
+    strata: NDArray[np.int64],
+    size: int,
+    *,
+    hard_share: float,
+    rng: np.random.Generator,
+    shares: Shares = "proportional",
+    rescaling: Rescaling = "stationarity",
+) -> Selection:
+    """Keep the hardest windows, and a balanced, reweighted sample of the rest.
+
+    The hard set is the top ceil(alpha K) scores (unseen and NaN count as hardest), with weight
+    1. The remaining places are shared among the strata and filled uniformly. Under
+    `stationarity` each kept easy window weighs n_b / k_b, so that the weights of a stratum sum
+    to its size and the expected weighted gradient is that of all windows.
+
+    Args:
+        scores: (n,) complexity of each window's last visit.
+        strata: (n,) stratum of each window.
+        size: K, windows to keep, 1 to n.
+        hard_share: alpha.
+        rng: Private generator.
+        shares: `proportional` to the easy windows of a stratum, or `neyman`: to these times the
+            standard deviation of their scores.
+        rescaling: `stationarity` as above; `uniform`: one weight for all easy windows; `none`: 1.
+
+    Returns:
+        Exactly ``size`` distinct windows in ascending order, weights not yet rescaled to mean 1.
+    """
+    # 0.55 * 100 is a little above 55, which is no reason for a 56th.
+    hard_size = math.ceil(hard_share * size - 1e-9)
+    ranking = np.where(np.isnan(scores), np.inf, scores)
+    is_kept = np.zeros(len(scores), dtype=bool)
+    is_kept[_largest(ranking, hard_size, rng)] = True
+    easy = rng.permutation(np.flatnonzero(~is_kept))
+    # Grouped by stratum, in random order within: the first k_b of each group are a sample.
+    easy = easy[np.argsort(strata[easy], kind="stable")]
+    sizes = np.bincount(strata[easy], minlength=int(strata.max()) + 1)
+    demand = sizes * _spread(ranking[easy], strata[easy], sizes) if shares == "neyman" else None
+    kept = allocate(sizes, size - hard_size, demand)
+    position = np.arange(len(easy)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    chosen = easy[position < np.repeat(kept, sizes)]
+    weights = np.ones(len(scores), dtype=np.float32)
+    if rescaling == "stationarity":
+        weights[chosen] = (sizes / np.maximum(kept, 1))[strata[chosen]]
+    elif rescaling == "uniform" and len(chosen):
+        weights[chosen] = len(easy) / len(chosen)
+    is_kept[chosen] = True
+    indices = np.flatnonzero(is_kept)
+    return Selection(indices, weights[indices])
+
+
+def importance(
+    scores: NDArray[np.float32], size: int, *, score_share: float, rng: np.random.Generator
+) -> Selection:
+    """Sample in proportion to the score, mixed with a uniform floor.
+
+    Inclusion probabilities are K ((1 - beta) / n + beta c_i / sum c), at most 1; systematic
+    sampling over a random order keeps exactly K; a kept window weighs 1 / pi.
+
+    Args:
+        scores: (n,) non-negative; unseen and NaN count as the largest finite score.
+        size: K.
+        score_share: beta in [0, 1).
+        rng: Private generator.
+    """
+    finite = np.isfinite(scores)
+    top = float(scores[finite].max()) if finite.any() else 1.0
+    known = np.where(finite, scores, top).clip(min=0.0).astype(np.float64)
+    total = known.sum()
+    floor = np.full(len(scores), 1.0 / len(scores))
+    draw = floor if total == 0 else (1.0 - score_share) * floor + score_share * known / total
+    probability = inclusion_probabilities(draw, size)
+    order = rng.permutation(len(scores))
+    # Systematic sampling: a point every whole unit of the running sum, from a random start.
+    running = np.cumsum(probability[order])
+    # The sum is K but for rounding, which must not win or lose a window.
+    running *= size / running[-1]
+    points = np.arange(size) + rng.random()
+    last = len(scores) - 1
+    picked = order[np.searchsorted(running, points, side="right").clip(max=last)]
+    indices = np.unique(picked)
+    if len(indices) < size:
+        # Rounding put two points into an interval of length 1: its neighbour is as certain.
+        left = np.setdiff1d(np.argsort(-probability, kind="stable"), indices, assume_unique=True)
+        indices = np.sort(np.concatenate([indices, left[: size - len(indices)]]))
+    return Selection(indices, (1.0 / probability[indices]).astype(np.float32))
+
+
+def inclusion_probabilities(draw: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Probabilities in proportion to ``draw`` that sum to ``size``, none above 1.
+
+    Args:
+        draw: (n,) positive.
+        size: K, at most n.
+    """
+    probability = np.zeros(len(draw))
+    certain = np.zeros(len(draw), dtype=bool)
+    while True:
+        rest = size - int(certain.sum())
+        probability[certain] = 1.0
+        if rest == 0 or certain.all():
+            return probability
+        probability[~certain] = rest * draw[~certain] / draw[~certain].sum()
+        exceeded = probability > 1.0 + 1e-12
+        if not exceeded.any():
+            return np.minimum(probability, 1.0)
+        certain |= exceeded
+
+
+def _spread(
+    scores: NDArray[np.float32], strata: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(B,) standard deviation of the finite scores in each stratum."""
+    finite = np.isfinite(scores)
+    values, groups = scores[finite].astype(np.float64), strata[finite]
+    bins = len(sizes)
+    count = np.maximum(np.bincount(groups, minlength=bins), 1)
+    mean = np.bincount(groups, values, minlength=bins) / count
+    squares = np.bincount(groups, (values - mean[groups]) ** 2, minlength=bins)
+    return np.sqrt(squares / count)
+
+
+def _largest(
+    values: NDArray[np.float32], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Positions of the ``count`` largest values; ties at the edge are broken at random."""
+    if count == 0:
+        return np.empty(0, dtype=np.int64)
+    threshold = np.partition(values, len(values) - count)[len(values) - count]
+    above = np.flatnonzero(values > threshold)
+    tied = np.flatnonzero(values == threshold)
+    if len(above) + len(tied) > count:
+        tied = rng.permutation(tied)[: count - len(above)]
+    return np.concatenate([above, tied])

@@ -1,0 +1,197 @@
+"""Strata, places and weights by hand and as properties."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from numpy.typing import NDArray
+
+from stprune.pruners.base import Selection
+from stprune.selection import allocate, hard_and_easy, quantile_strata
+
+
+def test_strata_hold_equal_counts() -> None:
+    values = np.random.default_rng(0).permutation(100).astype(np.float32)
+    strata = quantile_strata(values, 10)
+    assert np.bincount(strata).tolist() == [10] * 10
+    np.testing.assert_array_equal(strata, (values // 10).astype(int))
+    # The median is 2, and what equals an edge belongs above it.
+    assert quantile_strata(np.array([1, 2, 2, 3], np.float32), 2).tolist() == [0, 1, 1, 1]
+
+
+@given(
+    values=npst.arrays(np.float32, st.integers(1, 60), elements=st.integers(0, 9).map(float)),
+    count=st.integers(1, 12),
+)
+def test_strata_are_in_range_ordered_and_keep_ties_together(
+    values: NDArray[np.float32], count: int
+) -> None:
+    strata = quantile_strata(values, count)
+    assert strata.shape == values.shape
+    assert strata.min() >= 0
+    assert strata.max() < count
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(strata[order]) >= 0).all()
+    for value in np.unique(values):
+        assert len(np.unique(strata[values == value])) == 1
+
+
+def largest_remainder(sizes: list[int], places: int) -> list[int]:
+    """Shares in exact arithmetic, before the smallest strata get their one."""
+    quota = [Fraction(places * size, sum(sizes)) for size in sizes]
+    shares = [int(share) for share in quota]
+    order = sorted(range(len(sizes)), key=lambda b: (shares[b] - quota[b], b))
+    for stratum in order[: places - sum(shares)]:
+        shares[stratum] += 1
+    return shares
+
+
+@st.composite
+def strata_and_places(draw: st.DrawFn) -> tuple[list[int], int]:
+    """Sizes of up to 12 strata, some empty, and a number of places they can hold."""
+    sizes = draw(st.lists(st.integers(0, 40), min_size=1, max_size=12))
+    return sizes, draw(st.integers(0, sum(sizes)))
+
+
+@given(case=strata_and_places())
+def test_places_are_shared_in_proportion(case: tuple[list[int], int]) -> None:
+    sizes, places = case
+    shares = allocate(np.array(sizes, dtype=np.int64), places)
+    assert shares.sum() == places
+    assert (shares >= 0).all()
+    assert (shares <= sizes).all()
+    filled = sum(size > 0 for size in sizes)
+    assert np.count_nonzero(shares) >= min(filled, places)
+    if sum(sizes):
+        plain = largest_remainder(sizes, places)
+        if all(share or not size for share, size in zip(plain, sizes, strict=True)):
+            assert shares.tolist() == plain
+        # Only strata that hold more than one give anything away, and one goes to each.
+        assert all(share >= min(1, before) for share, before in zip(shares, plain, strict=True))
+
+
+def test_places_by_hand() -> None:
+    # Quotas 4.5, 0.45, 0.05: one each to the rest, taken from the first.
+    assert allocate(np.array([90, 9, 1]), 5).tolist() == [3, 1, 1]
+    assert allocate(np.array([2, 2, 2]), 4).tolist() == [2, 1, 1]
+    assert allocate(np.array([5, 0, 5]), 1).tolist() == [1, 0, 0]
+    assert allocate(np.array([0, 0]), 0).tolist() == [0, 0]
+
+
+SCORES = st.one_of(
+    st.floats(0, 100, width=32), st.just(1.0), st.just(float("inf")), st.just(float("nan"))
+)
+
+
+@st.composite
+def selections(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.int64], int, float]:
+    """Scores with ties, NaN and infinity, strata, K and alpha."""
+    windows = draw(st.integers(1, 40))
+    scores = draw(npst.arrays(np.float32, windows, elements=SCORES))
+    strata = draw(npst.arrays(np.int64, windows, elements=st.integers(0, 4)))
+    alpha = draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
+    return scores, strata, draw(st.integers(1, windows)), alpha
+
+
+@given(case=selections())
+def test_selection_keeps_its_promises(
+    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float],
+) -> None:
+    scores, strata, size, alpha = case
+    chosen = hard_and_easy(scores, strata, size, hard_share=alpha, rng=np.random.default_rng(0))
+    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
+    assert (np.diff(chosen.indices) > 0).all()
+    assert chosen.indices.dtype == np.int64
+    assert chosen.weights.dtype == np.float32
+    assert (chosen.weights >= 1).all()
+    # Whatever went in as hard, no window left out is harder than the hardest ceil(alpha K).
+    hard_size = int(np.ceil(alpha * size))
+    ranking = np.where(np.isnan(scores), np.inf, scores)
+    kept = np.sort(ranking[chosen.indices])[::-1]
+    np.testing.assert_array_equal(kept[:hard_size], np.sort(ranking)[::-1][:hard_size])
+    check_weights(chosen, strata, ranking, hard_size)
+
+
+def check_weights(
+    chosen: Selection,
+    strata: NDArray[np.int64],
+    ranking: NDArray[np.float32],
+    hard_size: int,
+) -> None:
+    """Per stratum, the weights sum to the windows they stand for.
+
+    Which tied windows are hard is drawn at random, so strata are compared where no tie crosses
+    the edge, and all of them together wherever each can have a place.
+    """
+    if len(chosen.indices) - hard_size >= len(np.unique(strata)):
+        assert chosen.weights.sum() == pytest.approx(len(ranking), rel=1e-5)
+    edge = np.sort(ranking)[::-1][hard_size - 1] if hard_size else np.inf
+    no_tie = hard_size == 0 or np.count_nonzero(ranking >= edge) == hard_size
+    hard = ranking >= edge if hard_size else np.zeros(len(ranking), dtype=bool)
+    if not no_tie:
+        return
+    assert (chosen.weights[hard[chosen.indices]] == 1).all()
+    easy_kept = ~hard[chosen.indices]
+    for stratum in np.unique(strata[chosen.indices[easy_kept]]):
+        here = easy_kept & (strata[chosen.indices] == stratum)
+        easy = np.count_nonzero(~hard & (strata == stratum))
+        assert chosen.weights[here].sum() == pytest.approx(easy, rel=1e-5)
+        assert len(np.unique(chosen.weights[here])) == 1
+
+
+@pytest.mark.parametrize("score", [1.0, np.inf, np.nan])
+def test_constant_scores_leave_a_fair_draw(score: float) -> None:
+    """Every window is kept equally often, within four standard errors."""
+    scores = np.full(20, score, dtype=np.float32)
+    strata = np.repeat([0, 1], 10)
+    rng, kept, draws = np.random.default_rng(0), np.zeros(20), 2000
+    for _ in range(draws):
+        kept[hard_and_easy(scores, strata, 8, hard_share=0.5, rng=rng).indices] += 1
+    assert np.abs(kept / draws - 8 / 20).max() < 4 * np.sqrt(0.4 * 0.6 / draws)
+
+
+def test_the_smallest_and_the_largest_selection() -> None:
+    rng = np.random.default_rng(0)
+    one = hard_and_easy(np.zeros(1, np.float32), np.zeros(1, np.int64), 1, hard_share=0.5, rng=rng)
+    assert (one.indices.tolist(), one.weights.tolist()) == ([0], [1.0])
+    scores = np.arange(6, dtype=np.float32)
+    strata = np.array([0, 0, 0, 1, 1, 1])
+    hardest = hard_and_easy(scores, strata, 1, hard_share=0.5, rng=rng)
+    assert (hardest.indices.tolist(), hardest.weights.tolist()) == ([5], [1.0])
+    everything = hard_and_easy(scores, strata, 6, hard_share=0.5, rng=rng)
+    assert everything.indices.tolist() == [0, 1, 2, 3, 4, 5]
+    assert everything.weights.tolist() == [1.0] * 6
+
+
+def test_the_hard_share_is_exact() -> None:
+    """0.55 of 100 places are 55, not 56, though 0.55 * 100 is a little above 55."""
+    scores = np.arange(1000, dtype=np.float32)
+    chosen = hard_and_easy(
+        scores, np.zeros(1000, np.int64), 100, hard_share=0.55, rng=np.random.default_rng(0)
+    )
+    assert np.count_nonzero(chosen.weights == 1.0) == 55
+    assert chosen.weights.sum() == pytest.approx(1000)
+
+
+def test_the_weighted_sum_is_unbiased() -> None:
+    """Over many draws, the mean weighted sum of any quantity is that of all windows.
+
+    The bound is four standard errors of the mean, known from the draws' own spread.
+    """
+    rng = np.random.default_rng(1)
+    windows, draws = 24, 4000
+    quantity = rng.normal(size=windows)
+    scores = rng.random(windows).astype(np.float32)
+    strata = np.arange(windows) % 3
+    sums = np.empty(draws)
+    for draw in range(draws):
+        chosen = hard_and_easy(scores, strata, 10, hard_share=0.4, rng=rng)
+        sums[draw] = (chosen.weights * quantity[chosen.indices]).sum()
+    error = 4 * sums.std(ddof=1) / np.sqrt(draws)
+    assert error < 0.5  # a bound that means something: the quantity's own spread is near 5
+    assert abs(sums.mean() - quantity.sum()) < error
