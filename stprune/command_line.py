@@ -27,6 +27,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_data(commands)
     _add_results(commands)
     _add_config(commands)
+    bench = commands.add_parser("bench", help="measure, side by side in one run")
+    bench.add_argument("name", help="file stprune/benches/<name>.py")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    bench.add_argument("--check", action="store_true", help="exit 1 if a goal is missed")
+    bench.add_argument("--data-directory", type=Path, default=Path("data"))
+    bench.set_defaults(command=_bench)
     components = commands.add_parser("list", help="list pruners, backbones, data sets, figures")
     components.set_defaults(command=_list)
     return parser
@@ -176,6 +182,17 @@ def _report(parsed: argparse.Namespace) -> None:
     write_report(experiment_layout(_load(parsed)))
 
 
+def _bench(parsed: argparse.Namespace) -> None:
+    from stprune.benches.base import check, run_bench
+
+    result = run_bench(parsed.name, parsed.data_directory)
+    sys.stdout.write(result.text())
+    if parsed.json is not None:
+        result.write(parsed.json)
+    if parsed.check:
+        check(result)
+
+
 def _results(parsed: argparse.Namespace) -> None:
     from stprune.errors import RecordError
     from stprune.grid import experiment_layout
@@ -198,6 +215,7 @@ def _config(parsed: argparse.Namespace) -> None:
 
 def _list(parsed: argparse.Namespace) -> None:
     from stprune.backbones.base import BACKBONES
+    from stprune.benches.base import BENCHES
     from stprune.data.card import dataset_ids
     from stprune.figures import FIGURES
     from stprune.pruners.base import PRUNERS
@@ -209,6 +227,7 @@ def _list(parsed: argparse.Namespace) -> None:
         "pruners": PRUNERS.ids(),
         "figures": FIGURES.ids(),
         "tables": TABLES.ids(),
+        "benches": BENCHES.ids(),
     }
     for title, names in groups.items():
         sys.stdout.write(f"{title + ':':12}{', '.join(names)}\n")

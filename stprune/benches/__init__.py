@@ -1,0 +1,1 @@
+"""Benchmarks: `stprune bench <name>`; one file each, found by its name."""
