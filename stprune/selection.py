@@ -128,14 +128,10 @@ def hard_and_easy(
     ranking = np.where(np.isnan(scores), np.inf, scores)
     is_kept = np.zeros(len(scores), dtype=bool)
     is_kept[_largest(ranking, hard_size, rng)] = True
-    easy = rng.permutation(np.flatnonzero(~is_kept))
-    # Grouped by stratum, in random order within: the first k_b of each group are a sample.
-    easy = easy[np.argsort(strata[easy], kind="stable")]
-    sizes = np.bincount(strata[easy], minlength=int(strata.max()) + 1)
+    easy, sizes = _by_stratum(np.flatnonzero(~is_kept), strata)
     demand = sizes * _spread(ranking[easy], strata[easy], sizes) if shares == "neyman" else None
     kept = allocate(sizes, size - hard_size, demand)
-    position = np.arange(len(easy)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    chosen = easy[position < np.repeat(kept, sizes)]
+    chosen = _sample_groups(easy, sizes, kept, rng)
     weights = np.ones(len(scores), dtype=np.float32)
     if rescaling == "stationarity":
         weights[chosen] = (sizes / np.maximum(kept, 1))[strata[chosen]]
@@ -144,6 +140,32 @@ def hard_and_easy(
     is_kept[chosen] = True
     indices = np.flatnonzero(is_kept)
     return Selection(indices, weights[indices])
+
+
+def _by_stratum(
+    windows: NDArray[np.int64], strata: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """``windows`` grouped by stratum, and the size of each group."""
+    count = int(strata.max()) + 1
+    # Small whole numbers are sorted by counting, ten times faster than by comparing.
+    groups = strata[windows].astype(np.min_scalar_type(count))
+    return windows[np.argsort(groups, kind="stable")], np.bincount(groups, minlength=count)
+
+
+def _sample_groups(
+    members: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    kept: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """``kept[b]`` members of each consecutive group, uniformly without replacement."""
+    starts = np.cumsum(sizes) - sizes
+    parts = [
+        members[start + rng.choice(size, places, replace=False, shuffle=False)]
+        for start, size, places in zip(starts, sizes, kept, strict=True)
+        if places
+    ]
+    return np.concatenate(parts) if parts else members[:0]
 
 
 def importance(
