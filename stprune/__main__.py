@@ -26,8 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
     # Chatty libraries would bury our own lines.
-    for library in ("filelock", "lightning_fabric", "matplotlib", "urllib3"):
+    for library in ("filelock", "lightning_fabric", "matplotlib"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    # It tells of each retry at length; what became of a download is told by us.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         parsed.command(parsed)
     except StpruneError as error:

@@ -8,7 +8,6 @@ rule prepare_dataset:
         PLAN.data_log("{dataset}"),
     benchmark:
         PLAN.data_benchmark("{dataset}")
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
