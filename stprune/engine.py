@@ -23,6 +23,7 @@ from stprune.epoch_order import EpochOrder, order_epoch
 from stprune.errors import TrainingDivergedError
 from stprune.evaluation import evaluate
 from stprune.grid import RunSpec
+from stprune.kept import KeptArchive
 from stprune.metrics import absolute_errors, window_mae
 from stprune.optimisation import build_optimiser, build_scheduler
 from stprune.pruners.base import PRUNERS, Probe, PruningContext
@@ -77,6 +78,7 @@ class Engine:
         with self.clock.wall("preparation"):
             self.pruner = PRUNERS.load(spec.pruner)(context, spec.pruner_options)
         self.records: list[EpochRecord] = []
+        self.kept = KeptArchive(len(data.train))
         self.best_mae, self.best_epoch = math.inf, -1
         self.best_weights: dict[str, Tensor] = {}
         self.preparation_seconds = 0.0
@@ -125,6 +127,7 @@ class Engine:
                 f"run {self.spec.key.path}: the training loss of epoch {self.epoch} is"
                 f" {mean_loss}; lower the learning rate or clip gradients"
             )
+        self.kept.add(order.indices, self.pruner.window_state.get("scores"))
         self.scheduler.step()
         validation_mae = self._validate()
         record = self._record(order, rate, mean_loss, validation_mae, train_seconds)
@@ -260,6 +263,7 @@ class Engine:
             "optimiser": self.optimiser.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "pruner": self.pruner.state_dict(),
+            "kept": self.kept.state_dict(),
             "order_rng": self.order_rng.bit_generator.state,
             "torch_rng": torch.get_rng_state(),
             "device_rng": device_rng,
@@ -278,6 +282,7 @@ class Engine:
         self.optimiser.load_state_dict(state["optimiser"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.pruner.load_state_dict(state["pruner"])
+        self.kept.load_state_dict(state["kept"])
         self.order_rng.bit_generator.state = state["order_rng"]
         torch.set_rng_state(state["torch_rng"])
         if state["device_rng"] is not None:

@@ -1,8 +1,8 @@
 """The only place that knows where results and data lie.
 
 ``results/<experiment>/`` holds ``runs/<dataset>/<backbone>/<pruner>/p<ratio>/s<seed>/``
-(``metrics.json``, ``epochs.csv``), the same tree under ``checkpoints/`` while a run is under
-way, ``summary.csv``, ``tables/``, ``figures/``, ``report.html``, ``config.yaml``.
+(``metrics.json``, ``epochs.csv``, ``kept.npz``), the same tree under ``checkpoints/`` while a run
+is under way, ``summary.csv``, ``tables/``, ``figures/``, ``report.html``, ``config.yaml``.
 """
 
 from __future__ import annotations
@@ -82,6 +82,10 @@ class ExperimentLayout:
     def run_epochs(self, key: RunKey) -> Path:
         """The run's epochs."""
         return self.run(key) / "epochs.csv"
+
+    def kept(self, key: RunKey) -> Path:
+        """Which windows each epoch of the run kept."""
+        return self.run(key) / "kept.npz"
 
     def checkpoint(self, key: RunKey) -> Path:
         """State of a run under way, outside what Snakemake may delete."""

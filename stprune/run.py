@@ -177,6 +177,8 @@ class _Session:
         )
         if self.fabric.is_global_zero:
             metrics, table = self.layout.metrics(spec.key), self.layout.run_epochs(spec.key)
+            # The record comes last: it is what says that the run is complete.
+            engine.kept.write(self.layout.kept(spec.key))
             write_record(record, engine.records, metrics, table)
             self.checkpoint.unlink(missing_ok=True)
         self.fabric.barrier()

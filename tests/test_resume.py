@@ -34,7 +34,9 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
     record = train(disturbed, key, [listener])
     assert [epoch.epoch for epoch in listener.done] == list(range(stops[-1] + 1))
     assert record.resumed == len(stops)
-    assert files_below(layout.root) == ["epochs.csv", "metrics.json"]
+    assert files_below(layout.root) == ["epochs.csv", "kept.npz", "metrics.json"]
+    undisturbed = experiment_layout(all_pruners).kept(key)
+    assert layout.kept(key).read_bytes() == undisturbed.read_bytes()
     (expected, expected_epochs), (results, epochs) = (
         outcome(all_pruners, key),
         outcome(disturbed, key),

@@ -34,7 +34,7 @@ def test_a_run_leaves_a_whole_record(
     record = read_record(layout.metrics(key))
     assert record == returned
     json.dumps(record.model_dump(mode="json"), allow_nan=False)
-    assert files_below(layout.root) == ["epochs.csv", "metrics.json"]
+    assert files_below(layout.root) == ["epochs.csv", "kept.npz", "metrics.json"]
     epochs = read_epochs(layout.run_epochs(key))
     # 2 full epochs and 4 that keep 0.4: 3.6 in all.
     count = 4 if pruner == "full_fewer_epochs" else 6

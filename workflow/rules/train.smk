@@ -5,6 +5,7 @@ rule train:
     output:
         metrics=PLAN.run_file("metrics.json"),
         epochs=PLAN.run_file("epochs.csv"),
+        kept=PLAN.run_file("kept.npz"),
     log:
         PLAN.run_file("train.log", "logs"),
     benchmark:

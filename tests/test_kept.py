@@ -1,0 +1,71 @@
+"""The archive of kept windows says what was visited, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_runs import key_of
+
+from stprune.config import ExperimentConfig
+from stprune.errors import RecordError
+from stprune.grid import experiment_layout
+from stprune.kept import KeptArchive, jaccard, read_kept
+from stprune.records import read_epochs
+from stprune.run import train
+
+
+@given(
+    windows=st.integers(1, 70),
+    seed=st.integers(0, 99),
+    shares=st.lists(st.floats(0, 1), min_size=1, max_size=4),
+)
+def test_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, windows: int, seed: int, shares: list[float]
+) -> None:
+    rng = np.random.default_rng(seed)
+    expected = rng.random((len(shares), windows)) < np.array(shares)[:, None]
+    archive = KeptArchive(windows)
+    for row in expected:
+        archive.add(torch.from_numpy(rng.permutation(np.flatnonzero(row))), None)
+    path = tmp_path_factory.mktemp("kept") / "kept.npz"
+    archive.write(path)
+    np.testing.assert_array_equal(read_kept(path).kept, expected)
+
+
+def test_quantiles_leave_out_what_is_not_known(tmp_path: Path) -> None:
+    archive = KeptArchive(5)
+    scores = torch.tensor([0.0, 10.0, float("inf"), float("nan"), 5.0])
+    archive.add(torch.tensor([0]), scores)
+    archive.add(torch.tensor([1]), None)
+    archive.write(tmp_path / "kept.npz")
+    quantiles = read_kept(tmp_path / "kept.npz").score_quantiles
+    np.testing.assert_allclose(quantiles[0], np.linspace(0, 10, 11))
+    assert np.isnan(quantiles[1]).all()
+
+
+def test_jaccard_by_hand() -> None:
+    first, second = np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool)
+    assert jaccard(first, second) == pytest.approx(1 / 3)
+    assert jaccard(first, first) == 1.0
+    assert jaccard(~first & first, second & ~second) == 1.0
+
+
+def test_a_run_archives_what_its_epochs_say(all_pruners: ExperimentConfig) -> None:
+    key, layout = key_of("st_prune"), experiment_layout(all_pruners)
+    train(all_pruners, key, [])
+    archive, epochs = read_kept(layout.kept(key)), read_epochs(layout.run_epochs(key))
+    assert archive.kept.sum(1).tolist() == epochs["windows"].tolist()
+    assert (np.diff(archive.score_quantiles, axis=1) >= 0).all()
+
+
+def test_a_damaged_or_missing_archive_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="has not finished"):
+        read_kept(tmp_path / "kept.npz")
+    (tmp_path / "kept.npz").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(RecordError, match="is damaged"):
+        read_kept(tmp_path / "kept.npz")
