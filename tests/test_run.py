@@ -204,6 +204,9 @@ def trained_once(config: ExperimentConfig, data: ForecastData, selection: Select
     """An engine after one epoch of exactly ``selection``."""
 
     class Fixed:
+        def __init__(self) -> None:
+            self.window_state: dict[str, torch.Tensor] = {}
+
         def select(self, epoch: int) -> Selection:
             return selection
 

@@ -84,7 +84,8 @@ class Pruner(ABC):
 
     The engine calls ``prepare`` once, then for each epoch ``select`` and, after every batch,
     ``observe``. Per-window tensors that ``observe`` writes at ``indices`` belong in
-    ``window_state``, so that several devices can merge what each of them saw.
+    ``window_state``, so that several devices can merge what each of them saw. The score of each
+    window, if the pruner has one, is called ``scores`` there: its deciles are archived.
 
     Attributes:
         Options: Schema of the pruner's options.
