@@ -18,7 +18,7 @@ from stprune.pruners.base import PRUNERS, Pruner, PruningContext, Selection, bud
 
 EPOCHS, HORIZON, NODES = 8, 2, 3
 ALWAYS_FULL = {"full", "full_fewer_epochs"}
-DRAWS_NOTHING = {*ALWAYS_FULL, "el2n"}
+DRAWS_NOTHING = {*ALWAYS_FULL, "el2n", "ucb"}
 
 pytestmark = pytest.mark.parametrize("name", PRUNERS.ids())
 

@@ -18,6 +18,8 @@ PRUNERS_WITH_RATIO = (
     "random_dynamic",
     "el2n",
     "infobatch",
+    "ucb",
+    "epsilon_greedy",
     "st_prune",
 )
 

@@ -1,0 +1,91 @@
+"""Epsilon-greedy: keep the windows with the largest mean error, and some at random.
+
+Paper: Raju, Daruwalla, Lipasti, "Accelerating deep learning with dynamic data pruning".
+Venue: arXiv 2111.12621, 2021. Official code: none known.
+Where we differ: regression reading, the reward of a visit is the window's masked MAE instead of
+a classification score; exactly the share epsilon of each budget explores, instead of one in
+expectation; the budget is drawn anew each epoch, with the full first epoch and tail of the other
+methods.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from stprune.metrics import window_mae
+from stprune.pruners.base import (
+    Annealing,
+    Pruner,
+    PruningContext,
+    Selection,
+    annealed_budget,
+    everything,
+)
+from stprune.schema import StrictModel
+
+
+class EpsilonGreedyOptions(StrictModel):
+    """How much to explore, and when to prune."""
+
+    epsilon: float = Field(0.1, ge=0, le=1, description="Share of the budget drawn at random.")
+    annealing: Annealing = Field("tail", description="Return to full data at the end.")
+    delta: float = Field(0.875, gt=0, le=1, description="Share of the epochs before the tail.")
+
+
+def greedy_and_random(
+    means: NDArray[np.float32], size: int, epsilon: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """The largest means, and round(epsilon K) windows drawn uniformly from the others.
+
+    Args:
+        means: (n,) mean error of each window; ties go to the earlier window.
+        size: K.
+        epsilon: Share of K that is drawn.
+        rng: Private generator.
+
+    Returns:
+        (K,) distinct windows in ascending order.
+    """
+    greedy = size - round(epsilon * size)
+    ranked = np.argsort(-means, kind="stable")
+    drawn = rng.permutation(ranked[greedy:])[: size - greedy]
+    return np.sort(np.concatenate([ranked[:greedy], drawn])).astype(np.int64)
+
+
+class EpsilonGreedy(Pruner):
+    """Keeps a running mean error of each window and selects anew before each pruned epoch."""
+
+    Options = EpsilonGreedyOptions
+    options: EpsilonGreedyOptions
+
+    def __init__(self, context: PruningContext, options: EpsilonGreedyOptions) -> None:
+        super().__init__(context, options)
+        # Unseen windows come first.
+        self.window_state["means"] = torch.full(
+            (context.windows,), float("inf"), device=context.device
+        )
+        self.window_state["visits"] = torch.zeros(context.windows, device=context.device)
+
+    def select(self, epoch: int) -> Selection:
+        """All windows in the first epoch and the tail, else greedy and random, weight 1."""
+        context, options = self.context, self.options
+        if epoch == 0:
+            return everything(context.windows)
+        size = annealed_budget(context, epoch, options.annealing, options.delta)
+        if size == context.windows:
+            return everything(context.windows)
+        means = self.window_state["means"].cpu().numpy()
+        kept = greedy_and_random(means, size, options.epsilon, self.rng)
+        return Selection(kept, np.ones(size, dtype=np.float32))
+
+    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
+        """Add each window's masked MAE to its running mean."""
+        means, visits = self.window_state["means"], self.window_state["visits"]
+        visits[indices] += 1
+        new = window_mae(errors, mask)
+        old = torch.where(visits[indices] > 1, means[indices], new)
+        means[indices] = old + (new - old) / visits[indices]
