@@ -5,40 +5,184 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
 
-from stprune.complexity import complexity
+from stprune.complexity import SpatialStructure, complexity, edge_list
+
+KINDS: tuple[SpatialStructure, ...] = ("std", "top_nodes", "graph")
 
 
-def test_complexity_by_hand() -> None:
+def score(
+    errors: Tensor,
+    mask: Tensor | None = None,
+    spatial_weight: float = 1.0,
+    temporal_weight: float = 0.0,
+    spatial: SpatialStructure = "std",
+    adjacency: Tensor | None = None,
+) -> list[float]:
+    """The complexity of a batch, all observed by default."""
+    mask = torch.ones_like(errors, dtype=torch.bool) if mask is None else mask
+    result = complexity(
+        errors,
+        mask,
+        spatial_weight=spatial_weight,
+        temporal_weight=temporal_weight,
+        spatial=spatial,
+        edges=None if adjacency is None else edge_list(adjacency),
+    )
+    values: list[float] = result.tolist()
+    return values
+
+
+def test_mean_and_spreads_by_hand() -> None:
     # Nodes' mean errors 2 and 6, steps' mean errors 3 and 5.
     errors = torch.tensor([[[1.0, 5.0], [3.0, 7.0]]])
-    mask = torch.ones_like(errors, dtype=torch.bool)
-    assert complexity(errors, mask, spatial_weight=0.0, temporal_weight=0.0).tolist() == [4.0]
-    assert complexity(errors, mask, spatial_weight=1.0, temporal_weight=0.0).tolist() == [6.0]
-    assert complexity(errors, mask, spatial_weight=0.0, temporal_weight=1.0).tolist() == [5.0]
-    assert complexity(errors, mask, spatial_weight=0.5, temporal_weight=3.0).tolist() == [8.0]
+    assert score(errors, spatial_weight=0.0) == [4.0]
+    assert score(errors) == [6.0]
+    assert score(errors, spatial_weight=0.0, temporal_weight=1.0) == [5.0]
+    assert score(errors, spatial_weight=0.5, temporal_weight=3.0) == [8.0]
 
 
-def test_complexity_leaves_masked_entries_out() -> None:
+def test_masked_entries_are_left_out() -> None:
     # Node 0 is observed at step 0 only, node 2 never: means 1 and 6, step means 3 and 7.
     errors = torch.tensor([[[1.0, 5.0, 0.0], [0.0, 7.0, 0.0]]])
     mask = torch.tensor([[[True, True, False], [False, True, False]]])
-    assert complexity(errors, mask, spatial_weight=0.0, temporal_weight=0.0).tolist() == [3.5]
-    assert complexity(errors, mask, spatial_weight=1.0, temporal_weight=0.0).tolist() == [6.0]
-    assert complexity(errors, mask, spatial_weight=0.0, temporal_weight=1.0).tolist() == [5.5]
-    nothing = torch.zeros_like(mask)
-    assert complexity(errors * 0, nothing, spatial_weight=1.0, temporal_weight=1.0).tolist() == [
-        0.0
+    assert score(errors, mask, spatial_weight=0.0) == [3.5]
+    assert score(errors, mask) == [6.0]
+    assert score(errors, mask, spatial_weight=0.0, temporal_weight=1.0) == [5.5]
+    # The worst one of three nodes has 6, which is 2.5 above the mean.
+    assert score(errors, mask, spatial="top_nodes") == [6.0]
+    # The edge to the node that was never seen says nothing; the other's difference is 5.
+    path = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 9.0], [0.0, 0.0, 0.0]])
+    assert score(errors, mask, spatial="graph", adjacency=path) == [8.5]
+
+
+def test_the_worst_nodes_are_five_in_a_hundred() -> None:
+    errors = torch.arange(140.0).reshape(1, 1, 140)
+    # Exactly 7 of 140 nodes, 133 to 139, although 0.05 * 140 is a little above 7.
+    assert score(errors, spatial="top_nodes") == [136.0]
+    # Of 21 nodes, 1.05 is rounded up to 2.
+    assert score(torch.arange(21.0).reshape(1, 1, 21), spatial="top_nodes") == [19.5]
+    # Where fewer were observed than are asked for, those are taken: 138 alone.
+    mask = torch.zeros(1, 1, 140, dtype=torch.bool)
+    mask[..., 138] = True
+    assert score(errors * mask, mask, spatial="top_nodes") == [138.0]
+
+
+def test_roughness_by_hand() -> None:
+    # Differences 1 (weight 3, there) and 2 (weight 1, back), a loop that says nothing.
+    adjacency = torch.tensor([[5.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    errors = torch.tensor([[[1.0, 2.0, 4.0]]])
+    expected = 7 / 3 + np.sqrt((3 * 1 + 1 * 4) / 4)
+    assert score(errors, spatial="graph", adjacency=adjacency) == pytest.approx([expected])
+    # Without edges nothing is rough.
+    assert score(errors, spatial="graph", adjacency=torch.eye(3)) == pytest.approx([7 / 3])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_window_without_targets_and_a_single_node_have_no_structure(
+    kind: SpatialStructure,
+) -> None:
+    nothing = torch.zeros(2, 4, 3, dtype=torch.bool)
+    errors = torch.zeros(2, 4, 3)
+    ring = torch.ones(3, 3)
+    assert score(errors, nothing, 1.0, 1.0, kind, ring) == [0.0, 0.0]
+    alone = torch.tensor([[[2.0], [2.0]]])
+    assert score(alone, None, 5.0, 5.0, kind, torch.ones(1, 1)) == [2.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_sees_what_the_mean_hides(kind: SpatialStructure) -> None:
+    """A jam at one of a hundred nodes has a lower mean error than a window poor all over."""
+    poor = torch.full((12, 100), 1.0)
+    jam = torch.full((12, 100), 0.5)
+    jam[:, 7] = 40.0
+    errors = torch.stack([poor, jam])
+    line = torch.diag(torch.ones(99), 1)
+    by_mean = score(errors, spatial_weight=0.0)
+    assert by_mean == pytest.approx([1.0, 0.895])
+    by_structure = score(errors, spatial=kind, adjacency=line)
+    assert by_structure[0] == pytest.approx(1.0)
+    assert by_structure[1] > 3 * by_structure[0]
+
+
+def test_time_structure_sees_a_late_failure() -> None:
+    even = torch.full((10, 5), 1.0)
+    late = torch.zeros(10, 5)
+    late[9] = 8.0
+    errors = torch.stack([even, late])
+    assert score(errors, spatial_weight=0.0, temporal_weight=1.0) == pytest.approx(
+        [1.0, 0.8 + np.std([0.0] * 9 + [8.0])]
+    )
+
+
+def plain(
+    errors: NDArray[np.float64],
+    mask: NDArray[np.bool_],
+    kind: SpatialStructure,
+    adjacency: NDArray[np.float64],
+) -> tuple[float, float, float]:
+    """m, S and T of one window, one node and step at a time."""
+    nodes = errors.shape[1]
+    by_node = {v: errors[mask[:, v], v].mean() for v in range(nodes) if mask[:, v].any()}
+    by_step = [errors[h, mask[h]].mean() for h in range(len(errors)) if mask[h].any()]
+    if not by_node:
+        return 0.0, 0.0, 0.0
+    mean = float(np.mean(list(by_node.values())))
+    temporal = float(np.std(by_step))
+    if kind == "std":
+        return mean, float(np.std(list(by_node.values()))), temporal
+    if kind == "top_nodes":
+        count = -(-nodes // 20)
+        return mean, float(np.mean(sorted(by_node.values())[-count:])) - mean, temporal
+    pairs = [
+        (adjacency[u, v], (by_node[u] - by_node[v]) ** 2)
+        for u in by_node
+        for v in by_node
+        if u != v and adjacency[u, v] > 0
     ]
+    total = sum(weight for weight, _ in pairs)
+    square = sum(weight * square for weight, square in pairs)
+    return mean, float(np.sqrt(square / total)) if pairs else 0.0, temporal
 
 
-def test_a_local_anomaly_is_more_complex_than_the_same_error_everywhere() -> None:
-    everywhere = torch.full((12, 100), 1.0)
-    local = torch.zeros(12, 100)
-    local[:, 7] = 100.0
-    errors = torch.stack([everywhere, local])
-    calm, burst = complexity(
-        errors, torch.ones_like(errors, dtype=torch.bool), spatial_weight=1.0, temporal_weight=0.0
-    ).tolist()
-    assert calm == pytest.approx(1.0)
-    assert burst == pytest.approx(1.0 + np.sqrt(99.0), rel=1e-5)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    nodes=st.sampled_from([1, 2, 5, 20, 41]),
+    missing=st.sampled_from([0.0, 0.3, 0.8, 1.0]),
+    edges=st.sampled_from([0.0, 0.2, 1.0]),
+    kind=st.sampled_from(KINDS),
+)
+def test_it_equals_a_plain_loop(
+    seed: int, nodes: int, missing: float, edges: float, kind: SpatialStructure
+) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((3, 4, nodes)) >= missing
+    errors = rng.exponential(10.0, mask.shape) * mask
+    adjacency = rng.random((nodes, nodes)) * (rng.random((nodes, nodes)) < edges)
+    found = score(
+        torch.from_numpy(errors),
+        torch.from_numpy(mask),
+        0.7,
+        1.9,
+        kind,
+        torch.from_numpy(adjacency),
+    )
+    for window, value in enumerate(found):
+        mean, spatial, temporal = plain(errors[window], mask[window], kind, adjacency)
+        assert value == pytest.approx(mean + 0.7 * spatial + 1.9 * temporal, rel=1e-9, abs=1e-12)
+
+
+@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0.01, 1000.0), kind=st.sampled_from(KINDS))
+def test_the_score_is_in_the_unit_of_the_errors(
+    seed: int, scale: float, kind: SpatialStructure
+) -> None:
+    rng = np.random.default_rng(seed)
+    errors = torch.from_numpy(rng.exponential(1.0, (4, 3, 6)))
+    ring = torch.roll(torch.eye(6, dtype=torch.float64), 1, 0)
+    one = np.array(score(errors, None, 1.0, 1.0, kind, ring))
+    scaled = np.array(score(errors * scale, None, 1.0, 1.0, kind, ring))
+    np.testing.assert_allclose(scaled, one * scale, rtol=1e-9)
