@@ -76,21 +76,23 @@ def _capped(
     sizes: NDArray[np.int64], places: int, demand: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """In proportion to ``demand``, with what a full stratum cannot take going to the others."""
-    shares = np.zeros_like(sizes)
-    while places > shares.sum():
-        open_strata = shares < sizes
-        left = places - int(shares.sum())
-        wanted = np.where(open_strata, demand, 0.0)
-        if not wanted.sum() > 0:
-            # Whoever demands something is full: the rest goes by size.
-            return shares + _largest_remainder(sizes - shares, left)
-        quota = left * wanted / wanted.sum()
-        whole = np.minimum(np.floor(quota + 1e-9).astype(np.int64), sizes - shares)
-        if whole.sum() == 0:
-            by_remainder = np.argsort(-quota, kind="stable")
-            whole[by_remainder[: min(left, int((wanted > 0).sum()))]] = 1
-        shares = shares + whole
-    return shares
+    shares, left = np.zeros_like(sizes), places
+    is_open = (sizes > 0) & (demand > 0)
+    while is_open.any():
+        quota = np.where(is_open, left * demand / demand[is_open].sum(), 0.0)
+        # The small amount guards against rounding, not against real fractions.
+        full = is_open & (quota + 1e-9 >= sizes)
+        if not full.any():
+            whole = np.floor(quota + 1e-9).astype(np.int64)
+            by_remainder = np.argsort(np.where(is_open, whole - quota, np.inf), kind="stable")
+            whole[by_remainder[: left - whole.sum()]] += 1
+            return shares + whole
+        shares[full] = sizes[full]
+        left -= int(sizes[full].sum())
+        is_open &= ~full
+    # Whoever demands something is full: the rest goes by size.
+    rest = sizes - shares
+    return shares + _largest_remainder(rest, left) if left else shares
 
 
 def hard_and_easy(
@@ -108,7 +110,9 @@ def hard_and_easy(
     The hard set is the top ceil(alpha K) scores (unseen and NaN count as hardest), with weight
     1. The remaining places are shared among the strata and filled uniformly. Under
     `stationarity` each kept easy window weighs n_b / k_b, so that the weights of a stratum sum
-    to its size and the expected weighted gradient is that of all windows.
+    to its easy windows. Then the expected weighted sum of gradients is that of all windows,
+    provided that each stratum with easy windows has a place: K - ceil(alpha K) is at least
+    their number. A stratum without a place is left out of the sum.
 
     Args:
         scores: (n,) complexity of each window's last visit.

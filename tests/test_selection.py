@@ -12,7 +12,15 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 from stprune.pruners.base import Selection
-from stprune.selection import allocate, hard_and_easy, quantile_strata
+from stprune.selection import (
+    Rescaling,
+    Shares,
+    allocate,
+    hard_and_easy,
+    importance,
+    inclusion_probabilities,
+    quantile_strata,
+)
 
 
 def test_strata_hold_equal_counts() -> None:
@@ -98,12 +106,14 @@ def selections(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.int64],
     return scores, strata, draw(st.integers(1, windows)), alpha
 
 
-@given(case=selections())
+@given(case=selections(), shares=st.sampled_from(["proportional", "neyman"]))
 def test_selection_keeps_its_promises(
-    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float],
+    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], shares: Shares
 ) -> None:
     scores, strata, size, alpha = case
-    chosen = hard_and_easy(scores, strata, size, hard_share=alpha, rng=np.random.default_rng(0))
+    chosen = hard_and_easy(
+        scores, strata, size, hard_share=alpha, rng=np.random.default_rng(0), shares=shares
+    )
     assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
     assert (np.diff(chosen.indices) > 0).all()
     assert chosen.indices.dtype == np.int64
@@ -195,3 +205,154 @@ def test_the_weighted_sum_is_unbiased() -> None:
     error = 4 * sums.std(ddof=1) / np.sqrt(draws)
     assert error < 0.5  # a bound that means something: the quantity's own spread is near 5
     assert abs(sums.mean() - quantity.sum()) < error
+
+
+@given(
+    case=strata_and_places(),
+    demands=st.lists(st.sampled_from([0.0, 1e-9, 0.3, 1.0, 7.0, 1e6]), min_size=12, max_size=12),
+)
+def test_places_by_demand_fit(case: tuple[list[int], int], demands: list[float]) -> None:
+    sizes, places = case
+    demand = np.array(demands[: len(sizes)])
+    shares = allocate(np.array(sizes, dtype=np.int64), places, demand)
+    assert shares.sum() == places
+    assert (shares >= 0).all()
+    assert (shares <= sizes).all()
+    filled = sum(size > 0 for size in sizes)
+    assert np.count_nonzero(shares) >= min(filled, places)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "places", "demand", "expected"),
+    [
+        # Quotas 6, 3 and 1.
+        ([20, 20, 20], 10, [6.0, 3.0, 1.0], [6, 3, 1]),
+        # Quotas 4.8, 2.4 and 0.8: the largest remainder is the last or the first, both .8.
+        ([20, 20, 20], 8, [6.0, 3.0, 1.0], [5, 2, 1]),
+        # 3.6 do not fit into 2; the other 4 places go 3 to 1.
+        ([2, 10, 10], 6, [6.0, 3.0, 1.0], [2, 3, 1]),
+        # Who demands something is full, the rest goes by size: 4 among 6 and 2 windows.
+        ([3, 6, 2], 7, [1.0, 0.0, 0.0], [3, 3, 1]),
+        # No demand at all, as with equal scores: by size.
+        ([6, 2], 4, [0.0, 0.0], [3, 1]),
+        # Without demand there is still one place, taken from the richest.
+        ([9, 9, 9], 5, [2.0, 1.0, 0.0], [2, 2, 1]),
+        # An empty stratum gets none, whatever it demands.
+        ([0, 4], 3, [5.0, 1.0], [0, 3]),
+    ],
+)
+def test_places_by_demand_by_hand(
+    sizes: list[int], places: int, demand: list[float], expected: list[int]
+) -> None:
+    assert allocate(np.array(sizes), places, np.array(demand)).tolist() == expected
+
+
+def test_neyman_allocation_by_hand() -> None:
+    """Two strata of 8 windows, scores spread by 3 and by 1: 8 places go 6 to 2."""
+    scores = np.array([10, 16] * 4 + [20, 22] * 4, dtype=np.float32)
+    strata = np.repeat([0, 1], 8)
+    chosen = hard_and_easy(
+        scores, strata, 8, hard_share=0.0, rng=np.random.default_rng(0), shares="neyman"
+    )
+    assert np.bincount(strata[chosen.indices]).tolist() == [6, 2]
+    assert sorted(set(chosen.weights.tolist())) == pytest.approx([8 / 6, 8 / 2])
+    # Unseen windows say nothing of the spread: that of the other four of stratum 1 is 1 still.
+    scores[8:12] = np.inf
+    unseen = hard_and_easy(
+        scores, strata, 8, hard_share=0.0, rng=np.random.default_rng(0), shares="neyman"
+    )
+    assert np.bincount(strata[unseen.indices]).tolist() == [6, 2]
+
+
+@given(case=selections(), rescaling=st.sampled_from(["uniform", "none"]))
+def test_simpler_rescalings_keep_the_same_windows(
+    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], rescaling: Rescaling
+) -> None:
+    scores, strata, size, alpha = case
+    one, other = (
+        hard_and_easy(
+            scores, strata, size, hard_share=alpha, rng=np.random.default_rng(0), rescaling=kind
+        )
+        for kind in (rescaling, "stationarity")
+    )
+    np.testing.assert_array_equal(one.indices, other.indices)
+    hard_size = int(np.ceil(alpha * size))
+    if rescaling == "none" or hard_size == size:
+        assert one.weights.tolist() == [1.0] * size
+        return
+    # All windows that are easy, kept or not, are what the easy ones' equal weights sum to.
+    easy = len(scores) - hard_size
+    assert one.weights.sum() == pytest.approx(hard_size + easy, rel=1e-5)
+    heavy = one.weights[one.weights != 1]
+    assert len(heavy) in (0, size - hard_size)
+    assert len(set(heavy.tolist())) <= 1
+
+
+@st.composite
+def draws(draw: st.DrawFn) -> tuple[NDArray[np.float64], int]:
+    """Positive numbers of very different size, and K."""
+    values = draw(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=40))
+    return np.array(values), draw(st.integers(1, len(values)))
+
+
+@given(case=draws())
+def test_inclusion_probabilities_are_proportional_below_the_cap(
+    case: tuple[NDArray[np.float64], int],
+) -> None:
+    draw, size = case
+    probability = inclusion_probabilities(draw, size)
+    assert probability.sum() == pytest.approx(size, rel=1e-9)
+    assert (probability > 0).all()
+    assert probability.max() <= 1
+    below = probability < 1 - 1e-9
+    ratio = probability[below] / draw[below]
+    np.testing.assert_allclose(ratio, ratio[:1].repeat(len(ratio)), rtol=1e-9)
+    # Nobody is certain who, in proportion to the others, need not be.
+    if below.any():
+        assert (draw[~below] * ratio[0] >= 1 - 1e-6).all()
+
+
+def test_inclusion_probabilities_by_hand() -> None:
+    # 2 * 8 / 10 is more than 1; the one place left is shared between the others.
+    assert inclusion_probabilities(np.array([8.0, 1.0, 1.0]), 2).tolist() == [1.0, 0.5, 0.5]
+    # Twice capped: 3 * 16 / 20, then 2 * 3 / 4.
+    capped = inclusion_probabilities(np.array([16.0, 3.0, 0.5, 0.5]), 3)
+    assert capped.tolist() == [1.0, 1.0, 0.5, 0.5]
+
+
+@given(case=selections(), score_share=st.sampled_from([0.0, 0.5, 0.99]), seed=st.integers(0, 99))
+def test_importance_keeps_exactly_k(
+    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], score_share: float, seed: int
+) -> None:
+    scores, _, size, _ = case
+    rng = np.random.default_rng(seed)
+    chosen = importance(scores, size, score_share=score_share, rng=rng)
+    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
+    assert (np.diff(chosen.indices) > 0).all()
+    assert chosen.indices.dtype == np.int64
+    assert chosen.weights.dtype == np.float32
+    assert np.isfinite(chosen.weights).all()
+    assert (chosen.weights >= 1).all()
+    # No window is rarer than the uniform floor makes it.
+    floor = (1 - score_share) * size / len(scores)
+    assert (chosen.weights <= 1 / floor * (1 + 1e-5)).all()
+
+
+def test_importance_weighs_by_hand() -> None:
+    """Probabilities 2 * (0.5 / 4 + 0.5 * c / 10): 0.35, 0.45, 0.55 and 0.65."""
+    scores = np.array([1, 2, 3, 4], dtype=np.float32)
+    rng, kept = np.random.default_rng(0), np.zeros(4)
+    for _ in range(4000):
+        chosen = importance(scores, 2, score_share=0.5, rng=rng)
+        expected = 1 / np.array([0.35, 0.45, 0.55, 0.65])[chosen.indices]
+        np.testing.assert_allclose(chosen.weights, expected, rtol=1e-6)
+        kept[chosen.indices] += 1
+    # Within five standard errors of at most 0.5 / sqrt(4000).
+    np.testing.assert_allclose(kept / 4000, [0.35, 0.45, 0.55, 0.65], atol=0.04)
+    # What is unseen or not a number counts as the largest score known.
+    odd = np.array([1, np.nan, np.inf, 4], dtype=np.float32)
+    as_largest = importance(odd, 4, score_share=0.5, rng=rng)
+    assert as_largest.weights.tolist() == [1.0] * 4
+    one = importance(np.array([0, np.nan, np.inf, 4], np.float32), 1, score_share=0.9, rng=rng)
+    rare, common = 1 / 0.025, 1 / 0.325
+    assert one.weights[0] == pytest.approx(rare if one.indices[0] == 0 else common, rel=1e-6)

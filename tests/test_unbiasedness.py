@@ -1,0 +1,160 @@
+"""The expected weighted gradient of a pruned epoch is that of all windows, and when it is not.
+
+Gradients are real: a linear model, the project's own loss, and missing targets. For ST-Prune's
+hard and easy sets each equally likely sample, and each order of its windows, is enumerated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import combinations, permutations, product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from stprune.epoch_order import order_epoch
+from stprune.metrics import absolute_errors, window_mae
+from stprune.pruners.base import Selection, scale_weights
+from stprune.selection import Rescaling, hard_and_easy, importance
+
+WINDOWS = 8
+SCORES = np.array([3, 1, 4, 1.5, 9, 2.6, 5, 3.5], dtype=np.float32)
+# The hardest is window 4; the easy ones are 3 of stratum 0, 2 of stratum 1 and 2 of stratum 2.
+STRATA = np.array([0, 0, 0, 1, 1, 1, 2, 2])
+
+
+def gradient(windows: list[int], weights: list[float]) -> NDArray[np.float64]:
+    """Gradient of the weighted sum of losses: (30,)."""
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(WINDOWS, 4, generator=generator, dtype=torch.float64)
+    targets = torch.randn(WINDOWS, 2, 3, generator=generator, dtype=torch.float64)
+    mask = torch.rand(WINDOWS, 2, 3, generator=generator) > 0.4
+    mask[5] = False  # a window without any observed target
+    matrix = torch.randn(4, 6, generator=generator, dtype=torch.float64).requires_grad_()
+    offset = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+    forecast = (inputs[windows] @ matrix + offset).view(-1, 2, 3)
+    errors = absolute_errors(forecast, targets[windows], mask[windows])
+    loss = (torch.tensor(weights) * window_mae(errors, mask[windows])).sum()
+    parts = torch.autograd.grad(loss, (matrix, offset))
+    return torch.cat([part.flatten() for part in parts]).numpy()
+
+
+@cache
+def each_gradient() -> NDArray[np.float64]:
+    """(WINDOWS, 30), the gradient of each window's own loss."""
+    return np.stack([gradient([window], [1.0]) for window in range(WINDOWS)])
+
+
+class Scripted:
+    """A generator that gives prepared samples and orders instead of random ones."""
+
+    def __init__(self, samples: list[tuple[int, ...]], order: tuple[int, ...] = ()) -> None:
+        self.samples, self.order = list(samples), order
+
+    def choice(self, size: int, places: int, **_: Any) -> NDArray[np.int64]:
+        sample = np.array(self.samples.pop(0), dtype=np.int64)
+        assert len(sample) == places
+        assert (sample < size).all()
+        return sample
+
+    def permutation(self, count: int) -> NDArray[np.int64]:
+        assert count == len(self.order)
+        return np.array(self.order, dtype=np.int64)
+
+
+def selections(
+    size: int, places: list[tuple[int, int]], rescaling: Rescaling = "stationarity"
+) -> Iterator[Selection]:
+    """Every equally likely selection, with one hard window and ``places`` (size, kept)."""
+    samples = [list(combinations(range(count), kept)) for count, kept in places if kept]
+    for sample in product(*samples):
+        scripted: Any = Scripted(list(sample))
+        yield hard_and_easy(
+            SCORES, STRATA, size, hard_share=1 / size, rng=scripted, rescaling=rescaling
+        )
+
+
+def expected_sum(chosen: Iterator[Selection]) -> NDArray[np.float64]:
+    sums = [gradient(one.indices.tolist(), one.weights.tolist()) for one in chosen]
+    return np.mean(sums, axis=0)
+
+
+def test_the_gradients_are_worth_comparing() -> None:
+    """They differ, and the loss of one with missing targets counts what was observed."""
+    own = each_gradient()
+    assert np.abs(own[5]).max() == 0
+    others = np.delete(own, 5, axis=0)
+    assert (np.abs(others).max(1) > 0.05).all()
+    np.testing.assert_allclose(own.sum(0), gradient(list(range(WINDOWS)), [1.0] * WINDOWS))
+
+
+@pytest.mark.parametrize(
+    ("size", "places"),
+    [(4, [(3, 1), (2, 1), (2, 1)]), (5, [(3, 2), (2, 1), (2, 1)]), (7, [(3, 2), (2, 2), (2, 2)])],
+)
+def test_with_a_place_for_each_stratum_the_sum_is_that_of_all_windows(
+    size: int, places: list[tuple[int, int]]
+) -> None:
+    full = each_gradient().sum(0)
+    np.testing.assert_allclose(expected_sum(selections(size, places)), full, rtol=1e-6, atol=1e-9)
+
+
+def test_a_stratum_without_a_place_is_missing_from_the_sum() -> None:
+    """Two places for three strata: the condition of the docstring is needed."""
+    found = expected_sum(selections(3, [(3, 1), (2, 1), (2, 0)]))
+    own = each_gradient()
+    np.testing.assert_allclose(found, own[STRATA != 2].sum(0), rtol=1e-6, atol=1e-9)
+    assert np.abs(found - own.sum(0)).max() > 0.05
+
+
+@pytest.mark.parametrize("rescaling", ["uniform", "none"])
+def test_other_rescalings_are_biased_where_strata_are_kept_unevenly(rescaling: Rescaling) -> None:
+    found = expected_sum(selections(5, [(3, 2), (2, 1), (2, 1)], rescaling))
+    assert np.abs(found - each_gradient().sum(0)).max() > 0.01
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(2, [2, 2, 1]), (3, [3, 2]), (5, [5])])
+def test_so_it_is_when_the_epoch_is_split_into_uneven_batches(
+    batch_size: int, sizes: list[int]
+) -> None:
+    """A step takes its batch's mean; over all orders the steps add up to a fixed share.
+
+    Each window is as often in each place, so that batches of different sizes favour none: the
+    expected sum of steps is (number of batches / K) times the full gradient. Weights of mean 1
+    scale it by K / n.
+    """
+    device, own = torch.device("cpu"), each_gradient()
+    sums = []
+    for chosen in selections(5, [(3, 2), (2, 1), (2, 1)]):
+        scaled = Selection(chosen.indices, scale_weights(chosen.weights, "mean"))
+        for order in permutations(range(5)):
+            scripted: Any = Scripted([], order)
+            epoch = order_epoch(scaled, batch_size, scripted, device)
+            steps = [
+                weights.double().numpy() @ own[indices.numpy()] / count
+                for indices, weights, count in epoch.batches(0, 1)
+            ]
+            assert [count for _, _, count in epoch.batches(0, 1)] == sizes
+            sums.append(np.sum(steps, axis=0))
+    full = own.sum(0) * len(sizes) / WINDOWS
+    np.testing.assert_allclose(np.mean(sums, axis=0), full, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("score_share", [0.0, 0.5, 0.95])
+def test_importance_is_unbiased(score_share: float) -> None:
+    """20,000 draws; each of 30 components within six standard errors of its mean."""
+    rng, draws, own = np.random.default_rng(5), 20_000, each_gradient()
+    found, unweighted = np.empty((draws, own.shape[1])), np.zeros(own.shape[1])
+    for draw in range(draws):
+        chosen = importance(SCORES, 3, score_share=score_share, rng=rng)
+        found[draw] = chosen.weights @ own[chosen.indices]
+        unweighted += own[chosen.indices].sum(0) * WINDOWS / 3 / draws
+    bound = 6 * found.std(0, ddof=1) / np.sqrt(draws) + 1e-7
+    assert (np.abs(found.mean(0) - own.sum(0)) < bound).all()
+    # The bound is tight enough to refute weights that are all alike.
+    refuted = (np.abs(unweighted - own.sum(0)) > bound).any()
+    assert refuted == (score_share > 0)
