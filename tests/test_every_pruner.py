@@ -14,11 +14,19 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import training_store
 
-from stprune.pruners.base import PRUNERS, Pruner, PruningContext, Selection, budget
+from stprune.pruners.base import (
+    PRUNERS,
+    Gradients,
+    Observer,
+    Pruner,
+    PruningContext,
+    Selection,
+    budget,
+)
 
 EPOCHS, HORIZON, NODES = 8, 2, 3
 ALWAYS_FULL = {"full", "full_fewer_epochs"}
-DRAWS_NOTHING = {*ALWAYS_FULL, "el2n", "ucb"}
+DRAWS_NOTHING = {*ALWAYS_FULL, "el2n", "ucb", "grand"}
 
 pytestmark = pytest.mark.parametrize("name", PRUNERS.ids())
 
@@ -40,6 +48,18 @@ class FakeProbe:
     def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for indices in torch.arange(self.windows).split(16):
             yield indices, *synthetic_errors(indices, 0)
+
+    def watch(self, epochs: int, seed: int, observe: Observer) -> None:
+        for epoch in range(epochs):
+            for indices in torch.arange(self.windows).split(16):
+                observe(indices, *synthetic_errors(indices, epoch))
+
+    def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
+        def values(indices: Tensor) -> Tensor:
+            return synthetic_errors(indices, 0)[0].flatten(1) - 0.4
+
+        training = torch.arange(self.windows).split(16)
+        return Gradients(((part, values(part)) for part in training), iter([values(training[0])]))
 
 
 def build(name: str, windows: int = 60, prune_ratio: float = 0.7, seed: int = 0) -> Pruner:

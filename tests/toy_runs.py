@@ -12,6 +12,7 @@ from stprune.grid import RunSpec, experiment_layout
 from stprune.layout import RunKey
 from stprune.records import EpochRecord, RunRecord, read_epochs, read_record
 
+STATIC_RIVALS = ("el2n", "grand", "forgetting")
 PRUNERS_WITH_RATIO = (
     "full_fewer_epochs",
     "random_static",
@@ -20,6 +21,8 @@ PRUNERS_WITH_RATIO = (
     "infobatch",
     "ucb",
     "epsilon_greedy",
+    "grand",
+    "forgetting",
     "st_prune",
 )
 

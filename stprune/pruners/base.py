@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -68,13 +68,49 @@ class PruningContext:
         return 1.0 - self.prune_ratio
 
 
+Observer = Callable[[Tensor, Tensor, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradient of each window's loss with respect to a trained model's last layer, in batches.
+
+    Args:
+        training: (B,) int64 window numbers and their (B, P) float32 gradients; all windows.
+        validation: (B, P) gradients of the validation windows, of the same model.
+    """
+
+    training: Iterator[tuple[Tensor, Tensor]]
+    validation: Iterator[Tensor]
+
+
 class Probe(Protocol):
-    """A fresh model of the run's kind that a static pruner may train to score windows."""
+    """A fresh model of the run's kind that a static pruner may train to score windows.
+
+    Each call trains a model of its own; all of it counts as preparation time.
+    """
 
     def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Train on all windows, then yield (indices, errors, mask) of one more pass.
 
-        Shapes are those of :meth:`Pruner.observe`. All of it counts as preparation time.
+        Shapes are those of :meth:`Pruner.observe`.
+        """
+        ...
+
+    def watch(self, epochs: int, seed: int, observe: Observer) -> None:
+        """Train on all windows, and show ``observe`` the errors of each training step.
+
+        Every window is shown once an epoch; arguments are those of :meth:`Pruner.observe`.
+        """
+        ...
+
+    def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
+        """Train on all windows; then the last layer's gradient of each window's loss.
+
+        Args:
+            epochs: Epochs to train.
+            seed: Of the model's initial weights and order.
+            width: Length of a random projection of the gradients; None leaves them whole.
         """
         ...
 

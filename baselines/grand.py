@@ -1,0 +1,41 @@
+"""GraNd: keep the windows with the largest gradient norm early in training.
+
+Paper: Paul, Ganguli, Dziugaite, "Deep learning on a data diet: finding important examples
+early in training". Venue: NeurIPS 2021. Official code: github.com/mansheej/data_diet.
+Where we differ: regression reading, the loss is the masked MAE of a window; the gradient is that
+of the last linear layer's weights, as in DeepCore (Guo et al. 2022), not of all weights;
+training the scoring models is charged to the run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from stprune.pruners.base import Probe, Selection
+from stprune.schema import StrictModel
+from stprune.static_pruning import StaticPruner, keep_highest, scoring_seed
+
+
+class GraNdOptions(StrictModel):
+    """How the scores are made."""
+
+    scoring_epochs: int = Field(2, ge=1, description="Epochs each scoring model is trained.")
+    scoring_seeds: int = Field(1, ge=1, description="Scoring models to average over.")
+
+
+class GraNd(StaticPruner):
+    """Keeps the K windows with the largest mean norm; ties go to the earlier window."""
+
+    Options = GraNdOptions
+    options: GraNdOptions
+
+    def choose(self, probe: Probe) -> Selection:
+        """Add up the norms of the scoring models, in which whole gradients are never stored."""
+        norms = np.zeros(self.context.windows)
+        for repeat in range(self.options.scoring_seeds):
+            seed = scoring_seed(self.context.seed, repeat)
+            gradients = probe.gradients(self.options.scoring_epochs, seed, None)
+            for indices, values in gradients.training:
+                norms[indices.cpu().numpy()] += values.norm(dim=1).cpu().numpy()
+        return keep_highest(norms, self.size)

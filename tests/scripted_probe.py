@@ -1,0 +1,40 @@
+"""A probe whose errors and gradients are written down by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from stprune.pruners.base import Gradients, Observer
+
+
+class ScriptedProbe:
+    """Shows window i the error ``errors[epoch][i]``, or the gradients ``training[call][i]``."""
+
+    def __init__(
+        self,
+        errors: list[list[float]] | None = None,
+        training: list[Tensor] | None = None,
+        validation: Tensor | None = None,
+    ) -> None:
+        self.errors, self.training, self.validation = errors or [], training or [], validation
+        self.calls: list[tuple[int, int, int | None]] = []
+
+    def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        raise AssertionError("not what this pruner should need")
+
+    def watch(self, epochs: int, seed: int, observe: Observer) -> None:
+        self.calls.append((epochs, seed, None))
+        for row in self.errors[:epochs]:
+            # Another order each epoch, in batches of two.
+            for indices in torch.randperm(len(row)).split(2):
+                errors = torch.tensor(row)[indices][:, None, None].expand(-1, 2, 3)
+                observe(indices, errors, torch.ones_like(errors, dtype=torch.bool))
+
+    def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
+        values = self.training[len(self.calls)]
+        self.calls.append((epochs, seed, width))
+        parts = ((part, values[part]) for part in torch.arange(len(values)).split(2))
+        return Gradients(parts, iter([] if self.validation is None else [self.validation]))
