@@ -72,6 +72,23 @@ def with_gap(raw: RawSeries) -> RawSeries:
     return replace(raw, timestamps=times)
 
 
+def test_a_night_may_be_left_out_where_the_card_says_so(tmp_path: Path) -> None:
+    raw, card = raw_and_card()
+    daily = card.model_copy(update={"breaks": "daily"})
+    # Step 19 is 19:00 of the first day and step 20 now 06:00 of the next.
+    times = raw.timestamps.copy()
+    times[20:] += np.timedelta64(10, "h")
+    write_canonical(replace(raw, timestamps=times), daily, tmp_path / "night")
+    np.testing.assert_array_equal(read_canonical(tmp_path / "night").timestamps, times)
+    with pytest.raises(DataError, match=r"39600 s long, not 3600 s$"):
+        write_canonical(replace(raw, timestamps=times), card, tmp_path / "none")
+    with pytest.raises(DataError, match="7200 s long, not 3600 s within a day"):
+        write_canonical(with_gap(raw), daily, tmp_path / "day")
+    times[20:] += np.timedelta64(1, "m")
+    with pytest.raises(DataError, match="39660 s long"):
+        write_canonical(replace(raw, timestamps=times), daily, tmp_path / "slots")
+
+
 def with_infinity(raw: RawSeries) -> RawSeries:
     values = raw.values.copy()
     values[4, 1, 0] = np.inf

@@ -90,7 +90,7 @@ def test_every_test_window_is_scored_once(toy_forecast: ForecastData) -> None:
     series = store.series[:, :, 0].double()
     assert store.target_mask is not None
     total, count = 0.0, 0
-    for start in range(store.first, store.first + len(store)):
+    for start in store.starts.tolist():
         targets = slice(start + 12, start + 24)
         observed = store.target_mask[targets]
         total += float(((series[targets] - series[start + 11]).abs() * observed).sum())

@@ -15,14 +15,15 @@ from stprune.data.windows import WindowStore
 def naive_first_difference(store: WindowStore) -> list[float]:
     """The definition, one window at a time."""
     length = store.history + store.horizon
-    rows = slice(store.first, store.first + store.size + length - 1)
+    first = int(store.starts[0])
+    rows = slice(first, int(store.starts[-1]) + length)
     values = store.series[rows, :, store.target_channel].double().numpy()
     observed = np.ones(values.shape, dtype=bool)
     if store.target_mask is not None:
         observed = store.target_mask[rows].numpy()
     stds = [values[observed[:, v], v].std() for v in range(values.shape[1])]
     result = []
-    for window in range(store.size):
+    for window in (store.starts - first).tolist():
         means = []
         for node, std in enumerate(stds):
             moved = [

@@ -60,7 +60,7 @@ def test_gather_equals_naive_slicing(
     mean, std = store.scaler.mean.numpy(), store.scaler.std.numpy()
     filled = np.where(mask, series, mean)
     for row, window in enumerate(chosen):
-        start = store.first + window
+        start = int(store.starts[window])
         middle, end = start + history, start + history + horizon
         np.testing.assert_array_equal(batch.inputs[row], (filled[start:middle] - mean) / std)
         np.testing.assert_array_equal(batch.mask[row], mask[middle:end, :, target])
@@ -85,7 +85,8 @@ def test_a_batch_holds_the_calendar_of_its_input_steps() -> None:
     opened = forecast_data(canonical(series, mask), history=3, horizon=2)
     times = pd.date_range("2024-01-01", periods=200, freq="h")
     batch = opened.test.gather(torch.tensor([5]))
-    steps = slice(opened.test.first + 5, opened.test.first + 8)
+    start = int(opened.test.starts[5])
+    steps = slice(start, start + 3)
     assert batch.time_of_day.tolist() == [times.hour[steps].tolist()]
     assert batch.day_of_week.tolist() == [times.day_of_week[steps].tolist()]
 
@@ -171,7 +172,7 @@ def test_later_values_do_not_change_the_scaler() -> None:
 
 def test_restoring_undoes_standardising_the_target() -> None:
     series, mask = random_series(120, 3, 2)
-    scaler = fit_scaler(series, mask, 120, target_channel=1)
+    scaler = fit_scaler(series, mask, target_channel=1)
     values = torch.from_numpy(series)
     restored = scaler.restore(scaler.standardise(values)[..., 1])
     torch.testing.assert_close(restored, values[..., 1])
@@ -181,10 +182,10 @@ def test_a_channel_without_spread_or_values_is_a_data_error() -> None:
     series, mask = random_series(40, 2, 2)
     series[..., 1] = 3.0
     with pytest.raises(DataError, match="channel 1 does not vary"):
-        fit_scaler(series, mask, 40, 0)
-    mask[:20, :, 0] = False
+        fit_scaler(series, mask, 0)
+    mask[..., 0] = False
     with pytest.raises(DataError, match="channel 0 has no observed value"):
-        fit_scaler(series, mask, 20, 0)
+        fit_scaler(series, mask, 0)
 
 
 def test_missing_inputs_are_zero_and_missing_targets_masked() -> None:

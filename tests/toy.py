@@ -100,10 +100,18 @@ def canonical(
     splits: tuple[float, float, float] = (0.6, 0.2, 0.2),
     step_minutes: int = 60,
     start: str = START,
+    timestamps: NDArray[np.datetime64] | None = None,
 ) -> CanonicalDataset:
-    """A canonical data set in memory from (T, N, C) values; nothing is missing by default."""
+    """A canonical data set in memory from (T, N, C) values; nothing is missing by default.
+
+    With ``timestamps``, it is one that breaks between its days.
+    """
     steps, nodes, channels = series.shape
-    first = np.datetime64(start, "s")
+    if timestamps is None:
+        regular = np.arange(steps) * np.timedelta64(60 * step_minutes, "s")
+        times = np.datetime64(start, "s") + regular
+    else:
+        times = timestamps.astype("datetime64[s]")
     card = DatasetCard.model_validate(
         {
             "title": "In memory",
@@ -115,6 +123,7 @@ def canonical(
             "steps": steps,
             "step_minutes": step_minutes,
             "start": start,
+            "breaks": "none" if timestamps is None else "daily",
             "channels": [{"name": f"c{i}", "unit": "units"} for i in range(channels)],
             "target": f"c{target_channel}",
             "mask_policy": "nan",
@@ -125,12 +134,20 @@ def canonical(
         card=card,
         series=series.astype(np.float32),
         mask=np.ones(series.shape, dtype=bool) if mask is None else mask,
-        timestamps=first + np.arange(steps) * np.timedelta64(60 * step_minutes, "s"),
+        timestamps=times,
         adjacency=np.zeros((nodes, nodes), dtype=np.float32),
         node_ids=[f"s{node}" for node in range(nodes)],
         events=pd.DataFrame(),
         checksum="none",
     )
+
+
+def day_times(days: int, first_hour: int = 6) -> NDArray[np.datetime64]:
+    """Hourly times from ``first_hour`` to midnight of so many days, (days * hours,)."""
+    hours = np.arange(first_hour, 24) * np.timedelta64(1, "h")
+    dates = np.datetime64(START, "D") + np.arange(days)
+    times: NDArray[np.datetime64] = np.add(dates.astype("datetime64[s]")[:, None], hours)
+    return times.ravel()
 
 
 def training_store(windows: int, nodes: int = 3, seed: int = 0) -> WindowStore:

@@ -157,10 +157,21 @@ def _check(raw: RawSeries, card: DatasetCard) -> None:
         )
     if not np.isfinite(raw.values).all() or not np.isfinite(raw.adjacency).all():
         raise DataError(f"{card.title}: values that are not finite are left after masking")
-    steps = np.diff(raw.timestamps.astype("datetime64[s]")).astype(np.int64)
-    if (steps != card.step_minutes * 60).any():
-        position = int(np.flatnonzero(steps != card.step_minutes * 60)[0])
+    _check_times(raw.timestamps, card)
+
+
+def _check_times(timestamps: NDArray[np.datetime64], card: DatasetCard) -> None:
+    seconds = card.step_minutes * 60
+    steps = np.diff(timestamps.astype("datetime64[s]")).astype(np.int64)
+    wrong = steps != seconds
+    if card.breaks == "daily":
+        # Whole steps may be left out, but only where another day begins.
+        later = np.diff(timestamps.astype("datetime64[D]")).astype(np.int64) > 0
+        wrong &= ~later | (steps % seconds != 0)
+    if wrong.any():
+        position = int(np.flatnonzero(wrong)[0])
+        place = " within a day" if card.breaks == "daily" else ""
         raise DataError(
-            f"{card.title}: the step after {raw.timestamps[position]} is"
-            f" {steps[position]} s long, not {card.step_minutes * 60} s"
+            f"{card.title}: the step after {timestamps[position]} is"
+            f" {steps[position]} s long, not {seconds} s{place}"
         )

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.scaler import fit_scaler
-from stprune.data.windows import WindowStore, calendar, split_windows
+from stprune.data.windows import SplitRanges, WindowStore, calendar, split_windows, window_starts
 from stprune.errors import ConfigError
 
 
@@ -55,30 +56,34 @@ def forecast_data(
         history: T, input steps.
         horizon: H, forecast steps.
         node_stride: Take every so many-th node.
-        days: Take the first so many days; None for all.
+        days: Take the first so many days of those that are there; None for all.
         device: Where the series shall live; the processor's memory by default.
 
     Raises:
         ConfigError: If the subset is empty or too short to be split.
     """
     card = dataset.card
-    steps = card.steps if days is None else days * card.steps_per_day
-    if steps > card.steps or node_stride > card.nodes:
+    day_ends = _day_ends(dataset)
+    if (days or 0) > len(day_ends) or node_stride > card.nodes:
         raise ConfigError(
-            f"{card.title} has {card.steps // card.steps_per_day} days and {card.nodes} nodes;"
+            f"{card.title} has {len(day_ends)} days and {card.nodes} nodes;"
             f" the subset asks for {days} days and every {node_stride}th node"
         )
+    steps = card.steps if days is None else int(day_ends[days - 1])
     series = np.ascontiguousarray(dataset.series[:steps, ::node_stride])
     mask = dataset.mask[:steps, ::node_stride]
-    windows = steps - history - horizon + 1
-    splits = split_windows(windows, card.splits)
-    scaler = fit_scaler(series, mask, len(splits.train) + history - 1, card.target_channel)
+    timestamps = dataset.timestamps[:steps]
+    starts = window_starts(timestamps, history + horizon, card.step_minutes)
+    splits = split_windows(len(starts), card.splits)
+    covered = _input_steps(starts[: len(splits.train)], history)
+    seen = mask[: len(covered)] & covered[:, None, None]
+    scaler = fit_scaler(series[: len(covered)], seen, card.target_channel)
     if not mask.all():
         # A missing input is fed as the training mean: 0 once standardised.
         series = np.where(mask, series, scaler.mean.numpy())
     target_mask = mask[:, :, card.target_channel]
     place = device or torch.device("cpu")
-    time_of_day, day_of_week = calendar(dataset.timestamps[:steps], card.step_minutes)
+    time_of_day, day_of_week = calendar(timestamps, card.step_minutes)
     store = WindowStore(
         series=torch.from_numpy(series).to(place),
         target_mask=None
@@ -90,8 +95,7 @@ def forecast_data(
         horizon=horizon,
         target_channel=card.target_channel,
         scaler=scaler.to(place),
-        first=0,
-        size=windows,
+        starts=torch.from_numpy(starts).to(place),
     )
     return ForecastData(
         train=store.split(splits.train),
@@ -109,11 +113,33 @@ def forecast_data(
             "days": days,
             "nodes": series.shape[1],
             "steps": steps,
-            "train_windows": len(splits.train),
-            "validation_windows": len(splits.validation),
-            "test_windows": len(splits.test),
+            **_sizes(splits),
             "target": card.target,
             "target_unit": card.channels[card.target_channel].unit,
             "observed_share": float(target_mask.mean()),
         },
     )
+
+
+def _sizes(splits: SplitRanges) -> dict[str, int]:
+    return {
+        "train_windows": len(splits.train),
+        "validation_windows": len(splits.validation),
+        "test_windows": len(splits.test),
+    }
+
+
+def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:
+    """(days,) int64, how many steps there are up to the end of each whole day."""
+    card = dataset.card
+    if card.breaks == "none":
+        return np.arange(1, card.steps // card.steps_per_day + 1) * card.steps_per_day
+    dates = dataset.timestamps.astype("datetime64[D]")
+    return np.append(np.flatnonzero(dates[1:] != dates[:-1]) + 1, len(dates))
+
+
+def _input_steps(starts: NDArray[np.int64], history: int) -> NDArray[np.bool_]:
+    """(last start + history,) bool, True at the steps that the inputs of windows cover."""
+    steps = int(starts[-1]) + history + 1
+    change = np.bincount(starts, minlength=steps) - np.bincount(starts + history, minlength=steps)
+    return change.cumsum()[:-1] > 0

@@ -39,15 +39,12 @@ class Scaler:
         return Scaler(self.mean.to(device), self.std.to(device), self.target_channel)
 
 
-def fit_scaler(
-    series: NDArray[np.float32], mask: NDArray[np.bool_], steps: int, target_channel: int
-) -> Scaler:
-    """Fit on the first ``steps`` time steps.
+def fit_scaler(series: NDArray[np.float32], seen: NDArray[np.bool_], target_channel: int) -> Scaler:
+    """Fit on what training inputs hold.
 
     Args:
         series: (T, N, C) float32.
-        mask: (T, N, C) bool, True where observed.
-        steps: Time steps that training inputs cover.
+        seen: (T, N, C) bool, True where a value was observed and is in a training input.
         target_channel: Channel that is forecast.
 
     Raises:
@@ -56,8 +53,8 @@ def fit_scaler(
     channels = series.shape[2]
     mean, std = np.zeros(channels, np.float32), np.ones(channels, np.float32)
     for channel in range(channels):
-        values = series[:steps, :, channel]
-        observed = mask[:steps, :, channel]
+        values = series[:, :, channel]
+        observed = seen[:, :, channel]
         count = np.count_nonzero(observed)
         if count == 0:
             raise DataError(f"channel {channel} has no observed value in the training split")

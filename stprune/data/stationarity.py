@@ -62,16 +62,15 @@ def spectral_flatness(store: WindowStore) -> Tensor:
     block = max(1, BLOCK_VALUES // (length * values.shape[1]))
     offsets = torch.arange(length, device=store.device)
     parts = []
-    for start in range(0, store.size, block):
-        windows = torch.arange(start, min(start + block, store.size), device=store.device)
-        steps = (windows + store.first)[:, None] + offsets
-        window = values[steps].double()
+    for starts in store.starts.split(block):
+        window = values[starts[:, None] + offsets].double()
         power = torch.fft.rfft(window - window.mean(1, keepdim=True), dim=1)[:, 1:].abs().square()
         average = power.mean(1)
-        # A constant node has no spectrum; it is as stationary as can be.
         tiny = torch.finfo(power.dtype).tiny
         flatness = power.clamp(min=tiny).log().mean(1).exp() / average.clamp(min=tiny)
-        parts.append(torch.where(average > tiny, flatness, 0.0).mean(1))
+        # A constant node has no spectrum but rounding; it is as stationary as can be.
+        constant = (window == window[:, :1]).all(1)
+        parts.append(flatness.masked_fill(constant, 0.0).mean(1))
     return torch.cat(parts).float()
 
 
@@ -85,10 +84,14 @@ MEASURES: dict[str, Callable[[WindowStore], Tensor]] = {
 def _mean_over_nodes(
     store: WindowStore, measure: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """Mean over nodes of a measure of (values, observed), taken for blocks of nodes."""
+    """Mean over nodes of a measure of (values, observed), taken for blocks of nodes.
+
+    The measure is taken from every step of the split on; across a break there is no window.
+    """
     length = store.history + store.horizon
-    steps = slice(store.first, store.first + store.size + length - 1)
-    total = torch.zeros(store.size, dtype=torch.float64, device=store.device)
+    first, last = int(store.starts[0]), int(store.starts[-1])
+    steps = slice(first, last + length)
+    total = torch.zeros(last - first + 1, dtype=torch.float64, device=store.device)
     counted = torch.zeros_like(total)
     for start in range(0, store.series.shape[1], NODE_BLOCK):
         nodes = slice(start, start + NODE_BLOCK)
@@ -101,7 +104,8 @@ def _mean_over_nodes(
         share, valid = measure(values, observed)
         total += share.sum(1)
         counted += valid.sum(1)
-    return (total / counted.clamp(min=1)).float()
+    mean = (total / counted.clamp(min=1)).float()
+    return mean.index_select(0, store.starts - first)
 
 
 def _moments(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """Windows without materialising them: a batch is one vectorised gather from the series.
 
 A window of T input and H target steps is a contiguous block of the (steps, nodes, channels)
-series, so a strided view holds every window in one row and a batch is an ``index_select``.
+series, so a strided view holds every window in one row and a batch is an ``index_select``. Of the
+windows, only the first steps are kept: those of a series with breaks are not consecutive.
 """
 
 from __future__ import annotations
@@ -66,6 +67,24 @@ def calendar(timestamps: NDArray[np.datetime64], step_minutes: int) -> tuple[Ten
     return torch.from_numpy(slot), torch.from_numpy(weekday)
 
 
+def window_starts(
+    timestamps: NDArray[np.datetime64], length: int, step_minutes: int
+) -> NDArray[np.int64]:
+    """First steps of all windows that no break of the time axis cuts.
+
+    Args:
+        timestamps: (steps,) datetime64, rising by ``step_minutes`` or, at a break, by more.
+        length: Steps of a window.
+        step_minutes: Minutes from one step to the next.
+
+    Returns:
+        (n,) int64, rising.
+    """
+    seconds = timestamps.astype("datetime64[s]").astype(np.int64)
+    span = seconds[length - 1 :] - seconds[: max(0, len(seconds) - length + 1)]
+    return np.flatnonzero(span == (length - 1) * step_minutes * 60)
+
+
 @dataclass(frozen=True)
 class WindowStore:
     """The windows of one split.
@@ -79,8 +98,7 @@ class WindowStore:
         horizon: H.
         target_channel: Which channel is forecast.
         scaler: Standardises inputs and restores forecasts.
-        first: Step at which window 0 of this split begins.
-        size: Number of windows.
+        starts: (n,) int64, the first step of each window of this split, rising.
     """
 
     series: Tensor
@@ -91,11 +109,10 @@ class WindowStore:
     horizon: int
     target_channel: int
     scaler: Scaler
-    first: int
-    size: int
+    starts: Tensor
 
     def __len__(self) -> int:
-        return self.size
+        return len(self.starts)
 
     @property
     def device(self) -> torch.device:
@@ -104,7 +121,7 @@ class WindowStore:
 
     def split(self, windows: range) -> WindowStore:
         """The store of the consecutive ``windows`` (numbered as in this one)."""
-        return replace(self, first=self.first + windows.start, size=len(windows))
+        return replace(self, starts=self.starts[windows.start : windows.stop])
 
     def gather(self, windows: Tensor) -> Batch:
         """Collect a batch.
@@ -112,7 +129,7 @@ class WindowStore:
         Args:
             windows: (B,) int64 window numbers of this split, on the store's device.
         """
-        start = windows + self.first
+        start = self.starts.index_select(0, windows)
         length = self.history + self.horizon
         block = _rows(self.series, length).index_select(0, start)
         block = block.view(-1, length, *self.series.shape[1:])
