@@ -12,7 +12,7 @@ from stprune.grid import RunSpec, experiment_layout
 from stprune.layout import RunKey
 from stprune.records import EpochRecord, RunRecord, read_epochs, read_record
 
-STATIC_RIVALS = ("el2n", "grand", "forgetting")
+STATIC_RIVALS = ("el2n", "grand", "forgetting", "herding", "k_center", "craig")
 PRUNERS_WITH_RATIO = (
     "full_fewer_epochs",
     "random_static",
@@ -23,6 +23,9 @@ PRUNERS_WITH_RATIO = (
     "epsilon_greedy",
     "grand",
     "forgetting",
+    "herding",
+    "k_center",
+    "craig",
     "st_prune",
 )
 

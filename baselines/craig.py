@@ -1,0 +1,75 @@
+"""CRAIG: keep medoids of the gradients, each weighted by the windows that it stands for.
+
+Paper: Mirzasoleiman, Bilmes, Leskovec, "Coresets for data-efficient training of machine
+learning models". Venue: ICML 2020. Official code: github.com/baharanm/craig.
+Where we differ: regression reading, a window's gradient is that of its masked MAE at the last
+layer, randomly projected; medoids are chosen once, within blocks of consecutive windows instead
+of within classes; the greedy rule evaluates all gains in each step instead of lazily, which
+gives the same windows; an epoch's weights are rescaled to mean 1 by default.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stprune.pruners.base import LossScale, Probe, Selection, scale_weights
+from stprune.static_pruning import BlockOptions, EmbeddingPruner, choose_in_blocks
+
+
+class CraigOptions(BlockOptions):
+    """How windows are embedded, compared and weighted."""
+
+    loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
+
+
+def facility_location(
+    embeddings: NDArray[np.float32], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Greedy maximum of the sum over rows of the similarity to the nearest chosen row.
+
+    Similarity is the largest distance less the distance.
+
+    Args:
+        embeddings: (m, P).
+        size: k, 1 to m.
+
+    Returns:
+        (k,) distinct rows in the order of choice, and how many rows each is the nearest of,
+        itself included.
+    """
+    rows = embeddings.astype(np.float64)
+    norms = np.square(rows).sum(1)
+    squares = norms[:, None] + norms - 2.0 * rows @ rows.T
+    np.fill_diagonal(squares, 0.0)
+    distance = np.sqrt(np.maximum(squares, 0.0)).astype(np.float32)
+    similarity = distance.max() - distance
+    served = np.zeros(len(rows), dtype=np.float32)
+    taken = np.zeros(len(rows), dtype=bool)
+    chosen = np.empty(size, dtype=np.int64)
+    for step in range(size):
+        gains = np.maximum(similarity, served).sum(1)
+        gains[taken] = -np.inf
+        best = int(np.argmax(gains))
+        chosen[step], taken[best] = best, True
+        served = np.maximum(served, similarity[best])
+    nearest = np.argmax(similarity[chosen], axis=0)
+    # Of equal rows each stands for itself.
+    nearest[chosen] = np.arange(size)
+    return chosen, np.bincount(nearest, minlength=size).astype(np.float64)
+
+
+class Craig(EmbeddingPruner):
+    """Keeps K medoids with the sizes of their clusters as weights."""
+
+    Options = CraigOptions
+    options: CraigOptions
+
+    def choose(self, probe: Probe) -> Selection:
+        """Embed by one scoring model, then place facilities in every block."""
+        embeddings = self.embed(probe)
+        kept, weights = choose_in_blocks(
+            embeddings, self.size, self.options.block, facility_location
+        )
+        return Selection(kept, scale_weights(weights.astype(np.float32), self.options.loss_scale))

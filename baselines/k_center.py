@@ -1,0 +1,54 @@
+"""k-center: keep windows such that no other is far from the nearest kept one.
+
+Paper: Sener, Savarese, "Active learning for convolutional neural networks: a core-set
+approach". Venue: ICLR 2018. Official code: github.com/ozansener/active_learning_coreset.
+Where we differ: the greedy rule (Gonzalez 1985) without the integer programme that refines it;
+regression reading, windows are embedded by the randomly projected gradient of the last layer,
+instead of the features of a classifier, and are chosen within blocks of consecutive windows, as
+one farthest-first pass over all would take n K steps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stprune.pruners.base import Probe, Selection
+from stprune.static_pruning import BlockOptions, EmbeddingPruner, choose_in_blocks
+
+
+def farthest_first(
+    embeddings: NDArray[np.float32], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Begin with the row nearest the mean, then always take the row farthest from the chosen.
+
+    Args:
+        embeddings: (m, P).
+        size: k, 1 to m.
+
+    Returns:
+        (k,) distinct rows in the order of choice, and weights of 1.
+    """
+    rows = embeddings.astype(np.float64)
+    nearest = np.full(len(rows), np.inf)
+    chosen = np.empty(size, dtype=np.int64)
+    best = int(np.argmin(np.square(rows - rows.mean(0)).sum(1)))
+    for step in range(size):
+        chosen[step] = best
+        nearest = np.minimum(nearest, np.square(rows - rows[best]).sum(1))
+        # Copies of a chosen row have distance 0 as well, but may still be taken.
+        nearest[chosen[: step + 1]] = -1.0
+        best = int(np.argmax(nearest))
+    return chosen, np.ones(size)
+
+
+class KCenter(EmbeddingPruner):
+    """Keeps K windows that cover their blocks, with weight 1."""
+
+    Options = BlockOptions
+
+    def choose(self, probe: Probe) -> Selection:
+        """Embed by one scoring model, then cover every block."""
+        embeddings = self.embed(probe)
+        kept, weights = choose_in_blocks(embeddings, self.size, self.options.block, farthest_first)
+        return Selection(kept, weights.astype(np.float32))
