@@ -12,7 +12,7 @@ from stprune.grid import RunSpec, experiment_layout
 from stprune.layout import RunKey
 from stprune.records import EpochRecord, RunRecord, read_epochs, read_record
 
-STATIC_RIVALS = ("el2n", "grand", "forgetting", "herding", "k_center", "craig")
+STATIC_RIVALS = ("el2n", "grand", "forgetting", "herding", "k_center", "craig", "gradmatch")
 PRUNERS_WITH_RATIO = (
     "full_fewer_epochs",
     "random_static",
@@ -26,6 +26,7 @@ PRUNERS_WITH_RATIO = (
     "herding",
     "k_center",
     "craig",
+    "gradmatch",
     "st_prune",
 )
 

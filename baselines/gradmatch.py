@@ -1,0 +1,108 @@
+"""GradMatch: keep weighted windows whose gradients add up to those of all.
+
+Paper: Killamsetty et al., "GRAD-MATCH: gradient matching based data subset selection for
+efficient deep model training". Venue: ICML 2021. Official code: github.com/decile-team/cords.
+Where we differ: regression reading, a window's gradient is that of its masked MAE at the last
+layer, randomly projected; windows are matched once, within blocks of consecutive windows; they
+are picked with the residual of plain ridge regression, and non-negative weights are solved for
+once at the end; a window that then gets no weight is kept with a small one, because the budget
+is exact (the released code fills up with random windows of weight 1); an epoch's weights are
+rescaled to mean 1 by default.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.optimize import nnls
+
+from stprune.pruners.base import LossScale, Probe, Selection, scale_weights
+from stprune.static_pruning import BlockOptions, EmbeddingPruner, choose_in_blocks
+
+
+class GradMatchOptions(BlockOptions):
+    """How windows are embedded, matched and weighted."""
+
+    regularisation: float = Field(
+        1.0, gt=0, description="Weight of the penalty on squared weights, per mean squared norm."
+    )
+    least_weight: float = Field(
+        0.01, gt=0, le=1, description="Least weight of a kept window, as a share of the mean."
+    )
+    loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
+
+
+def pick_atoms(rows: NDArray[np.float64], size: int, penalty: float) -> NDArray[np.int64]:
+    """Orthogonal matching pursuit of the sum of all rows, by ridge regression.
+
+    The residual of the ridge solution over the chosen G is (I + G G^T / penalty)^-1 of the
+    target, so a rank-one update a step is enough.
+
+    Args:
+        rows: (m, P).
+        size: k, 1 to m.
+        penalty: Of the squared weights, positive.
+
+    Returns:
+        (k,) distinct rows in the order of choice.
+    """
+    target = rows.sum(0)
+    inverse = np.eye(rows.shape[1])
+    closed = np.zeros(len(rows))
+    chosen = np.empty(size, dtype=np.int64)
+    for step in range(size):
+        best = int(np.argmax(rows @ (inverse @ target) + closed))
+        chosen[step] = best
+        closed[best] = -np.inf
+        turned = inverse @ rows[best]
+        inverse -= np.outer(turned, turned) / (penalty + rows[best] @ turned)
+    return chosen
+
+
+def match_gradients(
+    embeddings: NDArray[np.float32], size: int, *, regularisation: float, least_weight: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Distinct rows and positive weights whose weighted sum is near the sum of all rows.
+
+    Args:
+        embeddings: (m, P).
+        size: k, 1 to m.
+        regularisation: Penalty of the squared weights, in units of the mean squared norm.
+        least_weight: Least weight, as a share of the mean weight.
+    """
+    rows = embeddings.astype(np.float64)
+    penalty = regularisation * float(np.square(rows).sum(1).mean())
+    if penalty == 0:
+        # Without any gradient, any windows match as well as any others.
+        return np.arange(size), np.ones(size)
+    chosen = pick_atoms(rows, size, penalty)
+    # A ridge penalty is as many more equations: each weight times root(penalty) near 0.
+    system = np.vstack([rows[chosen].T, np.sqrt(penalty) * np.eye(size)])
+    weights, _ = nnls(system, np.concatenate([rows.sum(0), np.zeros(size)]))
+    mean = weights.mean()
+    return chosen, np.maximum(weights, least_weight * mean) if mean > 0 else np.ones(size)
+
+
+class GradMatch(EmbeddingPruner):
+    """Keeps K windows, weighted to match the gradient of their blocks."""
+
+    Options = GradMatchOptions
+    options: GradMatchOptions
+
+    def choose(self, probe: Probe) -> Selection:
+        """Embed by one scoring model, then match the gradient of every block."""
+        options = self.options
+
+        def rule(
+            block: NDArray[np.float32], size: int
+        ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+            return match_gradients(
+                block,
+                size,
+                regularisation=options.regularisation,
+                least_weight=options.least_weight,
+            )
+
+        kept, weights = choose_in_blocks(self.embed(probe), self.size, options.block, rule)
+        return Selection(kept, scale_weights(weights.astype(np.float32), options.loss_scale))
