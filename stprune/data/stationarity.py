@@ -51,7 +51,9 @@ def window_std(store: WindowStore) -> Tensor:
 def spectral_flatness(store: WindowStore) -> Tensor:
     """Geometric over arithmetic mean of each window's power spectrum, averaged over nodes.
 
-    1 is white noise; a trend or a slow wave is near 0. The window's mean is taken off first.
+    The window's mean is taken off first. Whole waves are near 0; white noise is about 0.57, since
+    a single window's spectrum is itself noisy; a straight line of 24 steps is 0.36, since its
+    ends do not meet. So short windows are told apart less well than by the other measures.
     Missing values stand at the training mean, as they do in the model's input.
 
     Returns:
