@@ -80,7 +80,8 @@ def selections(
 
 def expected_sum(chosen: Iterator[Selection]) -> NDArray[np.float64]:
     sums = [gradient(one.indices.tolist(), one.weights.tolist()) for one in chosen]
-    return np.mean(sums, axis=0)
+    mean: NDArray[np.float64] = np.mean(sums, axis=0)
+    return mean
 
 
 def test_the_gradients_are_worth_comparing() -> None:
