@@ -26,7 +26,17 @@ from stprune.pruners.base import (
 
 EPOCHS, HORIZON, NODES = 8, 2, 3
 ALWAYS_FULL = {"full", "full_fewer_epochs"}
-DRAWS_NOTHING = {*ALWAYS_FULL, "el2n", "ucb", "grand", "herding", "k_center", "craig", "gradmatch"}
+DRAWS_NOTHING = {
+    *ALWAYS_FULL,
+    "el2n",
+    "ucb",
+    "grand",
+    "herding",
+    "k_center",
+    "craig",
+    "gradmatch",
+    "glister",
+}
 
 pytestmark = pytest.mark.parametrize("name", PRUNERS.ids())
 

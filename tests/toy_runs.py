@@ -12,21 +12,24 @@ from stprune.grid import RunSpec, experiment_layout
 from stprune.layout import RunKey
 from stprune.records import EpochRecord, RunRecord, read_epochs, read_record
 
-STATIC_RIVALS = ("el2n", "grand", "forgetting", "herding", "k_center", "craig", "gradmatch")
-PRUNERS_WITH_RATIO = (
-    "full_fewer_epochs",
-    "random_static",
-    "random_dynamic",
+STATIC_RIVALS = (
     "el2n",
-    "infobatch",
-    "ucb",
-    "epsilon_greedy",
     "grand",
     "forgetting",
     "herding",
     "k_center",
     "craig",
     "gradmatch",
+    "glister",
+)
+PRUNERS_WITH_RATIO = (
+    "full_fewer_epochs",
+    "random_static",
+    "random_dynamic",
+    *STATIC_RIVALS,
+    "infobatch",
+    "ucb",
+    "epsilon_greedy",
     "st_prune",
 )
 
