@@ -61,6 +61,14 @@ LOOKS = {
     "st_prune": Look("#D55E00", "o"),
     "el2n": Look("#009E73", "P"),
     "grand": Look("#E69F00", "X"),
+    "forgetting": Look("#E69F00", "v", ":"),
+    "herding": Look("#009E73", "D", ":"),
+    "k_center": Look("#CC79A7", "s", ":"),
+    "craig": Look("#CC79A7", "P", "-."),
+    "gradmatch": Look("#0072B2", "s", "-."),
+    "glister": Look("#009E73", "v", "-."),
+    "ucb": Look("#56B4E9", "^", "-"),
+    "epsilon_greedy": Look("#56B4E9", "X", "-"),
 }
 
 
