@@ -150,12 +150,19 @@ def _full_means(mean: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_expected_times(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add what an epoch should have taken: its share of full's work, and its own overhead."""
+    """Add what an epoch should have taken: its share of a full one's work, and its own overhead.
+
+    A pruned run that had full epochs itself is held to those: they were timed in the same
+    minutes. The others are held to the runs of full training.
+    """
     full = frame[frame["pruner"] == REFERENCE]
     work = full.assign(work=full["epoch_seconds"] - full["overhead_seconds"])
     place = pd.MultiIndex.from_frame(frame[["dataset", "backbone"]])
     full_work = work.groupby(["dataset", "backbone"])["work"].mean().reindex(place).to_numpy()
-    expected = frame["realised_keep_ratio"] * full_work + frame["overhead_seconds"]
+    own = frame["full_epoch_seconds"].astype(float)
+    pruned = (frame["realised_keep_ratio"] < 1) & own.notna()
+    work_of_full = np.where(pruned & ~np.isnan(full_work), own, full_work)
+    expected = frame["realised_keep_ratio"] * work_of_full + frame["overhead_seconds"]
     return frame.assign(
         expected_epoch_seconds=expected, epoch_time_ratio=frame["epoch_seconds"] / expected
     )

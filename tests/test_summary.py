@@ -71,6 +71,21 @@ def test_own_overhead_of_full_is_not_charged_to_others(tmp_path: Path) -> None:
     assert runs.expected_epoch_seconds["full"] == pytest.approx(10.0)
 
 
+def test_a_run_with_full_epochs_of_its_own_is_held_to_those(tmp_path: Path) -> None:
+    layout = ExperimentLayout(tmp_path)
+    half = {"realised_keep_ratio": 0.5, "overhead_seconds": 0.5, "epoch_seconds": 4.5}
+    files = [
+        _write(layout, RunKey("r", "b", "full", 0, 0), epoch_seconds=10.0, full_epoch_seconds=10.0),
+        _write(layout, RunKey("r", "b", "x", 0.5, 0), **half, full_epoch_seconds=8.0),
+        _write(layout, RunKey("r", "b", "y", 0.5, 0), **half, full_epoch_seconds=None),
+    ]
+    summarise(files, layout.summary, layout.epochs)
+    runs = read_summary(layout.summary).set_index("pruner")
+    assert runs.expected_epoch_seconds["x"] == pytest.approx(0.5 * 8.0 + 0.5)
+    assert runs.epoch_time_ratio["x"] == pytest.approx(1.0)
+    assert runs.expected_epoch_seconds["y"] > runs.expected_epoch_seconds["x"]
+
+
 def test_backbones_are_compared_with_their_own_full_run(tmp_path: Path) -> None:
     layout = ExperimentLayout(tmp_path)
     files = [
