@@ -14,7 +14,7 @@ from stprune import atomic
 from stprune.errors import RecordError
 from stprune.schema import StrictModel, validate
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 
 class Scores(StrictModel):
@@ -53,6 +53,8 @@ class EpochRecord(StrictModel):
 class Cost(StrictModel):
     """What the run cost. Scoring, selection and preparation count as training."""
 
+    budget: str = Field(description="What was held equal to full training.")
+    budget_share: float = Field(description="What the run spent of it / what full training does.")
     epochs: int = Field(description="Epochs trained.")
     gradient_steps: int = Field(description="Optimiser steps in all epochs.")
     windows_visited: int = Field(description="Windows in all epochs, with repetition.")
@@ -91,6 +93,10 @@ class RunRecord(StrictModel):
     prune_ratio: float = Field(description="Nominal; 0 for a pruner that has none.")
     seed: int = Field(description="Seed of the run.")
     test: Scores = Field(description="Every test window, once, with the best-validation weights.")
+    test_groups: dict[str, float | None] = Field(
+        description="Test MAE of the windows with an `incident`, of the `least_stationary` tenth,"
+        " and of the `worst_node`; None where nothing was observed."
+    )
     validation_mae: float = Field(description="Of the best epoch.")
     best_epoch: int = Field(description="0-based.")
     parameters: int = Field(description="Trainable parameters.")
