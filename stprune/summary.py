@@ -21,14 +21,17 @@ from stprune.records import Cost, EpochRecord, RunRecord, read_epochs, read_reco
 REFERENCE = "full"
 KEYS = ["dataset", "backbone", "pruner", "prune_ratio", "seed"]
 METRICS = ("mae", "rmse", "mape")
+# Parts of the test windows, or of the nodes, whose MAE a mean over all would hide.
+GROUPS = ("incident", "least_stationary", "worst_node")
 # Read as text: a digest of digits only must not turn into a number.
 TEXT_COLUMNS = (
-    *("experiment", "dataset", "backbone", "pruner", "target_unit", "fingerprint"),
+    *("experiment", "dataset", "backbone", "pruner", "target_unit", "budget", "fingerprint"),
     *("source_digest", "data_checksum", "git_commit", "started", "finished", "record"),
 )
 SUMMARY_COLUMNS = (
     *KEYS,
     *(f"test_{metric}" for metric in METRICS),
+    *(f"test_mae_{group}" for group in GROUPS),
     *("target_unit", "test_windows", "mape_floor", "validation_mae", "best_epoch", "parameters"),
     *Cost.model_fields,
     *("expected_epoch_seconds", "epoch_time_ratio", "threads", "experiment", "fingerprint"),
@@ -47,11 +50,13 @@ class Results:
         summary: One row a run, columns ``SUMMARY_COLUMNS``; seconds, real units, percent.
         epochs: One row an epoch of every run, columns ``EPOCH_COLUMNS``.
         aggregate: One row per data set, backbone, pruner and prune ratio; see `aggregate`.
+        layout: Where the experiment lies, for what stands in the files of single runs.
     """
 
     summary: pd.DataFrame
     epochs: pd.DataFrame
     aggregate: pd.DataFrame
+    layout: ExperimentLayout
 
 
 def summarise(metric_files: Sequence[Path], summary: Path, epochs: Path) -> None:
@@ -101,7 +106,8 @@ def load_results(layout: ExperimentLayout) -> Results:
         RecordError: If a table is missing or lacks a column.
     """
     summary = read_summary(layout.summary)
-    return Results(summary, _read_table(layout.epochs, EPOCH_COLUMNS), aggregate(summary))
+    every_epoch = _read_table(layout.epochs, EPOCH_COLUMNS)
+    return Results(summary, every_epoch, aggregate(summary), layout)
 
 
 def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
@@ -173,6 +179,7 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
     if not checksum:
         raise RecordError(f"{path} has no `data.checksum`; delete it to run it again")
     scores = {f"test_{metric}": getattr(record.test, metric) for metric in METRICS}
+    scores |= {f"test_mae_{group}": record.test_groups.get(group) for group in GROUPS}
     same_name = {
         name: getattr(record, name)
         for name in SUMMARY_COLUMNS

@@ -125,6 +125,24 @@ def test_one_seed_has_no_spread_and_a_lacking_score_no_mean(tmp_path: Path) -> N
     assert table.test_mae["x"] == pytest.approx(3.0)
 
 
+def test_errors_of_groups_are_those_of_the_record_and_a_missing_group_is_a_hole(
+    tmp_path: Path,
+) -> None:
+    layout = ExperimentLayout(tmp_path)
+    some = record(
+        RunKey("r", "b", "x", 0.5, 0), test_groups={"incident": None, "least_stationary": 3.25}
+    )
+    files = [write_run(layout, some, epochs(8)), _write(layout, RunKey("r", "b", "y", 0.5, 0))]
+    summarise(files, layout.summary, layout.epochs)
+    results = load_results(layout)
+    runs = results.summary.set_index("pruner")
+    assert results.layout == layout
+    assert runs.loc["y", ["test_mae_incident", "test_mae_worst_node"]].tolist() == [4.0, 6.0]
+    assert runs.test_mae_least_stationary["x"] == 3.25
+    assert runs.loc["x", ["test_mae_incident", "test_mae_worst_node"]].isna().all()
+    assert (runs.budget["x"], runs.budget_share["x"]) == ("epochs", 1.0)
+
+
 def test_order_of_files_does_not_matter(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path)
     before = layout.summary.read_bytes(), layout.epochs.read_bytes()

@@ -80,7 +80,9 @@ def outcome(config: ExperimentConfig, key: RunKey) -> tuple[dict[str, Any], pd.D
         for name, value in record["cost"].items()
         if not name.endswith("_seconds") and name != "peak_memory_bytes"
     }
-    results = {name: record[name] for name in ("test", "validation_mae", "best_epoch")}
+    results = {
+        name: record[name] for name in ("test", "test_groups", "validation_mae", "best_epoch")
+    }
     epochs = read_epochs(layout.run_epochs(key))
     return results | cost, epochs[[name for name in epochs if not str(name).endswith("_seconds")]]
 
