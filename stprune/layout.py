@@ -91,6 +91,10 @@ class ExperimentLayout:
         """State of a run under way, outside what Snakemake may delete."""
         return self.root / "checkpoints" / key.path / "last.pt"
 
+    def train_log(self, key: RunKey) -> Path:
+        """What training the run said, beside the logs of the workflow's other rules."""
+        return self.root / "logs" / key.path / "train.log"
+
     def tracking(self) -> Path:
         """Offline files of Weights & Biases."""
         return self.root / "wandb"
