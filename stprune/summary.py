@@ -17,6 +17,7 @@ from stprune import atomic
 from stprune.errors import RecordError
 from stprune.layout import ExperimentLayout
 from stprune.records import Cost, EpochRecord, RunRecord, read_epochs, read_record
+from stprune.time_to_full import times_to_full
 
 REFERENCE = "full"
 KEYS = ["dataset", "backbone", "pruner", "prune_ratio", "seed"]
@@ -34,6 +35,7 @@ SUMMARY_COLUMNS = (
     *(f"test_mae_{group}" for group in GROUPS),
     *("target_unit", "test_windows", "mape_floor", "validation_mae", "best_epoch", "parameters"),
     *Cost.model_fields,
+    *("time_to_full_seconds", "time_to_full_percent"),
     *("expected_epoch_seconds", "epoch_time_ratio", "threads", "experiment", "fingerprint"),
     *("source_digest", "data_checksum", "git_commit", "started", "finished", "resumed", "record"),
 )
@@ -81,8 +83,9 @@ def summarise(metric_files: Sequence[Path], summary: Path, epochs: Path) -> None
     frame = pd.DataFrame(rows)
     _refuse_repeats(frame)
     _refuse_mixed_data(frame)
-    frame = _with_expected_times(frame).loc[:, list(SUMMARY_COLUMNS)].sort_values(KEYS)
     every_epoch = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "epoch"])
+    frame = frame.merge(times_to_full(every_epoch, REFERENCE), on=KEYS, validate="one_to_one")
+    frame = _with_expected_times(frame).loc[:, list(SUMMARY_COLUMNS)].sort_values(KEYS)
     atomic.write_text(epochs, every_epoch.to_csv(index=False))
     atomic.write_text(summary, frame.to_csv(index=False))
 
@@ -121,18 +124,21 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per data set, backbone, pruner and prune ratio, sorted, with ``seeds`` (count);
-        ``test_<metric>``, its ``_sd`` and ``_change`` (% against full); ``epoch_seconds``,
-        ``total_seconds``, ``train_seconds`` (means) with ``epoch_percent``, ``total_percent``,
-        ``train_percent`` (of full's mean) and their ``_sd``; the means ``gradient_steps``,
-        ``realised_keep_ratio``, ``overhead_seconds`` and ``expected_epoch_seconds``; and
-        ``epoch_time_ratio``, measured over expected per-epoch time.
+        ``test_<metric>`` and ``test_mae_<group>``, each with ``_sd`` and ``_change`` (% against
+        full); ``epoch_seconds``, ``total_seconds``, ``train_seconds`` (means) with
+        ``epoch_percent``, ``total_percent``, ``train_percent`` (of full's mean) and their ``_sd``;
+        the means ``gradient_steps``, ``realised_keep_ratio``, ``overhead_seconds`` and
+        ``expected_epoch_seconds``; ``epoch_time_ratio``, measured over expected per-epoch time;
+        ``time_to_full_seconds`` and ``time_to_full_percent`` (see `times_to_full`) with ``_sd``,
+        and ``reached``, how many of the seeds reached full's accuracy at all.
     """
     cells = summary.groupby(KEYS[:-1], sort=True)
-    scores = [f"test_{metric}" for metric in METRICS]
+    scores = [*(f"test_{name}" for name in METRICS), *(f"test_mae_{name}" for name in GROUPS)]
     times = ["epoch_seconds", "total_seconds", "train_seconds"]
+    reaching = ["time_to_full_seconds", "time_to_full_percent"]
     costs = ["gradient_steps", "realised_keep_ratio", "overhead_seconds", "expected_epoch_seconds"]
-    mean = cells[[*scores, *times, *costs]].mean(skipna=False)
-    spread = cells[[*scores, *times]].std(ddof=1, skipna=False)
+    mean = cells[[*scores, *times, *costs, *reaching]].mean(skipna=False)
+    spread = cells[[*scores, *times, *reaching]].std(ddof=1, skipna=False)
     full = _full_means(mean)
     table = mean.copy()
     table.insert(0, "seeds", cells.size())
@@ -144,6 +150,9 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
         percent = time.replace("_seconds", "_percent")
         table[percent] = 100 * mean[time] / full[time]
         table[f"{percent}_sd"] = 100 * spread[time] / full[time]
+    for column in reaching:
+        table[f"{column}_sd"] = spread[column]
+    table["reached"] = cells["time_to_full_seconds"].count()
     table["epoch_time_ratio"] = mean["epoch_seconds"] / mean["expected_epoch_seconds"]
     return table.reset_index()
 
