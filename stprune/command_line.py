@@ -49,6 +49,12 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     train.add_argument("--threads", type=int, help="threads in all, instead of the config's")
     train.add_argument("--devices", type=int, help="devices, instead of the config's")
     train.set_defaults(command=_train)
+    train_all = commands.add_parser("train-all", help="train all runs without a record")
+    _config_option(train_all)
+    train_all.add_argument(
+        "--jobs", type=int, help="runs side by side (default: as many as there are cores for)"
+    )
+    train_all.set_defaults(command=_train_all)
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -126,6 +132,12 @@ def _train(parsed: argparse.Namespace) -> None:
     if config.tracking.mode != "disabled":
         listeners.append(WandbTracking(config.tracking, experiment_layout(config).tracking()))
     train(config, key, listeners)
+
+
+def _train_all(parsed: argparse.Namespace) -> None:
+    from stprune.train_all import train_all
+
+    train_all(_load(parsed), parsed.jobs)
 
 
 def _data_list(parsed: argparse.Namespace) -> None:

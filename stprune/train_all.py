@@ -1,0 +1,235 @@
+"""Train every run of an experiment that has no record of what would be run now."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from stprune.backbones.base import BACKBONES
+from stprune.config import ExperimentConfig
+from stprune.cores import available_cores
+from stprune.data.canonical import read_canonical
+from stprune.data.prepare import prepare
+from stprune.errors import ConfigError, StpruneError
+from stprune.grid import data_layout, experiment_layout, run_keys, run_spec
+from stprune.layout import RunKey
+from stprune.provenance import run_sources, source_digest
+from stprune.pruners.base import PRUNERS
+from stprune.records import read_record
+from stprune.warm_runs import WarmRuns
+from stprune.workflow_plan import WorkflowPlan
+
+logger = logging.getLogger(__name__)
+
+
+class UnfinishedError(StpruneError):
+    """Some runs of the experiment are still without a record."""
+
+
+def train_all(config: ExperimentConfig, jobs: int | None = None) -> None:
+    """Train what is missing, ``jobs`` runs at a time, all runs of the first seed first.
+
+    Args:
+        config: The experiment.
+        jobs: Runs side by side; by default as many as there are cores for, one on a GPU.
+
+    Raises:
+        ConfigError: If there are too few cores, or another process trains this experiment.
+        UnfinishedError: If a run failed, or source files changed on the way.
+        KeyboardInterrupt: If interrupted or told to end (SIGTERM), once the runs under way have
+            ended; each continues from its last epoch next time.
+    """
+    plan = WorkflowPlan(config.model_dump(mode="json"))
+    jobs = _checked_jobs(config, plan.run_threads, jobs)
+    with _alone(config), _end_is_interrupt():
+        _prepare(config)
+        wanted = WantedRuns(config)
+        missing = wanted.missing()
+        if missing:
+            # Runs read this copy: editing the file does not change an experiment under way.
+            plan.write_config()
+            _train_missing(wanted, missing, jobs)
+
+
+class WantedRuns:
+    """What every record of the experiment has to say, by the files as they are now."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self.config = config
+        self.layout = experiment_layout(config)
+        keys = run_keys(config)
+        # An experiment that is interrupted has then as many whole repetitions as can be.
+        self.keys = [key for seed in config.seeds for key in keys if key.seed == seed]
+        self.specs = {key: run_spec(config, key) for key in self.keys}
+        self.digests = {pair: _digest(*pair) for pair in set(map(self._pair, self.keys))}
+        processed = data_layout(config).processed
+        self.checksums = {
+            dataset: read_canonical(processed(dataset)).checksum
+            for dataset in {spec.dataset for spec in self.specs.values()}
+        }
+
+    def missing(self) -> list[RunKey]:
+        """Runs to train, in order; the log says how many and why."""
+        reasons = {key: self.reason_to_train(key) for key in self.keys}
+        missing = {key: reason for key, reason in reasons.items() if reason is not None}
+        counts = [f"{count}: {reason}" for reason, count in Counter(missing.values()).items()]
+        logger.info(
+            "experiment %s: %d of %d runs to train%s",
+            self.config.experiment,
+            len(missing),
+            len(self.keys),
+            f" ({'; '.join(counts)})" if counts else "",
+        )
+        return list(missing)
+
+    def reason_to_train(self, key: RunKey) -> str | None:
+        """Why the run has to be trained (again); None if its record stands."""
+        path, spec = self.layout.metrics(key), self.specs[key]
+        if not path.exists():
+            return "no record"
+        try:
+            record = read_record(path)
+        except StpruneError:
+            return "record not readable, or of another version"
+        changed = {
+            "configuration": record.fingerprint != spec.fingerprint,
+            "source code": record.source_digest != self.digests[self._pair(key)],
+            "data": record.data.get("checksum") != self.checksums[spec.dataset],
+        }
+        names = [name for name, differs in changed.items() if differs]
+        return f"{' and '.join(names)} changed since the record" if names else None
+
+    def sources_changed(self, key: RunKey) -> bool:
+        """Whether the run's source files are no longer those that were imported for it."""
+        return _digest(*self._pair(key)) != self.digests[self._pair(key)]
+
+    def modules(self) -> list[str]:
+        """Names of the modules that these runs import on their way."""
+        specs = self.specs.values()
+        backbones = {BACKBONES.load(spec.backbone).__module__ for spec in specs}
+        pruners = {PRUNERS.load(spec.pruner).__module__ for spec in specs}
+        tracking = set() if self.config.tracking.mode == "disabled" else {"wandb"}
+        return sorted(backbones | pruners | tracking)
+
+    def _pair(self, key: RunKey) -> tuple[str, str]:
+        return self.specs[key].backbone, self.specs[key].pruner
+
+
+def _digest(backbone: str, pruner: str) -> str:
+    return source_digest(run_sources(backbone, pruner))
+
+
+def _checked_jobs(config: ExperimentConfig, threads: int, jobs: int | None) -> int:
+    cores = len(available_cores())
+    if jobs is None:
+        # A GPU trains one run at a time, or its timings mean nothing.
+        jobs = max(1, cores // threads) if config.compute.accelerator == "cpu" else 1
+    if jobs < 1:
+        raise ConfigError(f"--jobs {jobs} is too few; it takes at least 1 run at a time")
+    if jobs * threads > cores:
+        raise ConfigError(
+            f"{jobs} run(s) at a time want {jobs * threads} threads, but only {cores} cores are"
+            " available; lower --jobs, compute.threads or compute.devices"
+        )
+    return jobs
+
+
+@contextmanager
+def _alone(config: ExperimentConfig) -> Iterator[None]:
+    """Keep a second one out: both would write the same checkpoints."""
+    root = experiment_layout(config).root
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / ".train-all.lock", timeout=0):
+            yield
+    except Timeout:
+        message = f"another `stprune train-all` works in {root}; wait for it or end it"
+        raise ConfigError(message) from None
+
+
+@contextmanager
+def _end_is_interrupt() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C meanwhile."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _prepare(config: ExperimentConfig) -> None:
+    layout = data_layout(config)
+    for dataset in dict.fromkeys(entry.dataset or name for name, entry in config.datasets.items()):
+        prepare(dataset, layout, config.mirror, progress=True, cards=layout.root)
+
+
+def _train_missing(wanted: WantedRuns, missing: list[RunKey], jobs: int) -> None:
+    """Keep ``jobs`` runs going until all have ended; one that fails stops no other."""
+    runs = WarmRuns(wanted.layout, wanted.modules())
+    waiting, problems = list(missing), {}
+    ended, obsolete, start = 0, False, time.monotonic()
+    try:
+        while runs.running or (waiting and not obsolete):
+            while waiting and not obsolete and len(runs.running) < jobs:
+                obsolete = wanted.sources_changed(waiting[0])
+                if not obsolete:
+                    # As Snakemake does: no old record may pass for a run that fails.
+                    wanted.layout.metrics(waiting[0]).unlink(missing_ok=True)
+                    runs.start(waiting.pop(0))
+            for key, problem in runs.wait():
+                ended += 1
+                problem = problem or wanted.reason_to_train(key)
+                if problem is not None:
+                    problems[key] = problem
+                seconds = (time.monotonic() - start) / ended * (len(missing) - ended)
+                outcome = _outcome(wanted, key) if problem is None else f"FAILED: {problem}"
+                logger.info(
+                    "%d/%d %s: %s; %s left", ended, len(missing), key.path, outcome, _about(seconds)
+                )
+    except BaseException:
+        logger.info("ending %d run(s), which keep their checkpoints", len(runs.running))
+        runs.end()
+        raise
+    _report(problems, len(waiting), len(missing))
+
+
+def _outcome(wanted: WantedRuns, key: RunKey) -> str:
+    record = read_record(wanted.layout.metrics(key))
+    mae = "-" if record.test.mae is None else f"{record.test.mae:.4g}"
+    return f"test MAE {mae}, {record.cost.total_seconds:.1f} s"
+
+
+def _about(seconds: float) -> str:
+    if seconds < 60:
+        return f"about {seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 120 else f"about {minutes / 60:.1f} h"
+
+
+def _report(problems: dict[RunKey, str], not_started: int, total: int) -> None:
+    for key, problem in problems.items():
+        logger.error("failed: %s: %s", key.path, problem)
+    if not_started:
+        raise UnfinishedError(
+            f"source files changed meanwhile, so {not_started} of {total} runs were not started;"
+            " the same command continues with the new ones"
+        )
+    if problems:
+        raise UnfinishedError(
+            f"{len(problems)} of {total} runs failed; the same command tries them again"
+        )

@@ -1,0 +1,117 @@
+"""Runs in processes of their own that start at once, for all they import is imported already.
+
+A small run takes no longer than starting Python, torch and Lightning. A server imports them
+once, and each run is a fork of it that does what ``stprune train`` does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from stprune.layout import ExperimentLayout, RunKey, format_ratio
+
+# A run imports these only on its way; torch loads its compiler at an optimiser's first step.
+PRELOADED = ("stprune.run", "stprune.progress", "stprune.tracking", "torch._dynamo")
+GRACE_SECONDS = 20.0
+
+
+class WarmRuns:
+    """The runs under way.
+
+    Args:
+        layout: Where the experiment's resolved configuration and logs lie.
+        modules: Names of what else to import beforehand, such as backbones and pruners.
+    """
+
+    def __init__(self, layout: ExperimentLayout, modules: Sequence[str]) -> None:
+        self.layout = layout
+        self.running: dict[RunKey, ForkServerProcess] = {}
+        self.context = get_context("forkserver")
+        self.context.set_forkserver_preload([*PRELOADED, *modules])
+
+    def start(self, key: RunKey) -> None:
+        """Start a run; what it says goes to its log, which it empties first."""
+        log = self.layout.train_log(key)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        words = _train_words(self.layout.config, key)
+        process = self.context.Process(target=_train, args=(words, log), name=key.path)
+        process.start()
+        self.running[key] = process
+
+    def wait(self) -> list[tuple[RunKey, str | None]]:
+        """Wait until a run ends.
+
+        Returns:
+            All that have, each with None or what went wrong, in one line.
+        """
+        wait([process.sentinel for process in self.running.values()])
+        ended = [key for key, process in self.running.items() if not process.is_alive()]
+        return [(key, self._problem(key, self.running.pop(key))) for key in ended]
+
+    def end(self) -> None:
+        """Interrupt the runs under way and wait for them; whoever lingers is killed."""
+        alive = [process for process in self.running.values() if process.is_alive()]
+        for process in alive:
+            if process.pid is not None:
+                os.kill(process.pid, signal.SIGINT)
+        limit = time.monotonic() + GRACE_SECONDS
+        for process in alive:
+            process.join(max(0.0, limit - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self.running.clear()
+
+    def _problem(self, key: RunKey, process: ForkServerProcess) -> str | None:
+        process.join()
+        code = process.exitcode
+        if code == 0:
+            return None
+        log = self.layout.train_log(key)
+        if code is not None and code < 0:
+            return f"killed by signal {-code} (log: {log})"
+        lines = (
+            log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+        )
+        said = [line.strip() for line in lines if line.strip()]
+        return f"{said[-1] if said else f'exit status {code}'} (log: {log})"
+
+
+def _train_words(config: Path, key: RunKey) -> list[str]:
+    """The words after ``stprune`` that train the run."""
+    return [
+        *("train", "--config", str(config)),
+        *("--dataset", key.dataset, "--backbone", key.backbone, "--pruner", key.pruner),
+        *("--prune-ratio", format_ratio(key.prune_ratio), "--seed", str(key.seed)),
+    ]
+
+
+def _train(words: list[str], log: Path) -> None:
+    """What a run's process does, from its fork on."""
+    from stprune.__main__ import main
+
+    with log.open("wb") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+    # Lightning starts processes for further devices with the words of this one.
+    sys.argv[1:] = words
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.exit(main(words))
+
+
+def _end_with_parent() -> None:
+    """End this run when whoever started it is gone: next time it would be trained twice."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)
