@@ -14,26 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
-from stprune.metrics import window_mae
-from stprune.pruners.base import (
-    Annealing,
-    Pruner,
-    PruningContext,
-    Selection,
-    annealed_budget,
-    everything,
-)
-from stprune.schema import StrictModel
+from stprune.dynamic_pruning import MeanErrorPruner, ScheduleOptions
+from stprune.pruners.base import PruningContext, Selection
 
 
-class EpsilonGreedyOptions(StrictModel):
+class EpsilonGreedyOptions(ScheduleOptions):
     """How much to explore, and when to prune."""
 
     epsilon: float = Field(0.1, ge=0, le=1, description="Share of the budget drawn at random.")
-    annealing: Annealing = Field("tail", description="Return to full data at the end.")
-    delta: float = Field(0.875, gt=0, le=1, description="Share of the epochs before the tail.")
 
 
 def greedy_and_random(
@@ -56,7 +45,7 @@ def greedy_and_random(
     return np.sort(np.concatenate([ranked[:greedy], drawn])).astype(np.int64)
 
 
-class EpsilonGreedy(Pruner):
+class EpsilonGreedy(MeanErrorPruner):
     """Keeps a running mean error of each window and selects anew before each pruned epoch."""
 
     Options = EpsilonGreedyOptions
@@ -70,22 +59,8 @@ class EpsilonGreedy(Pruner):
         )
         self.window_state["visits"] = torch.zeros(context.windows, device=context.device)
 
-    def select(self, epoch: int) -> Selection:
-        """All windows in the first epoch and the tail, else greedy and random, weight 1."""
-        context, options = self.context, self.options
-        if epoch == 0:
-            return everything(context.windows)
-        size = annealed_budget(context, epoch, options.annealing, options.delta)
-        if size == context.windows:
-            return everything(context.windows)
+    def choose(self, epoch: int, size: int) -> Selection:
+        """The largest means and some at random, weight 1."""
         means = self.window_state["means"].cpu().numpy()
-        kept = greedy_and_random(means, size, options.epsilon, self.rng)
+        kept = greedy_and_random(means, size, self.options.epsilon, self.rng)
         return Selection(kept, np.ones(size, dtype=np.float32))
-
-    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
-        """Add each window's masked MAE to its running mean."""
-        means, visits = self.window_state["means"], self.window_state["visits"]
-        visits[indices] += 1
-        new = window_mae(errors, mask)
-        old = torch.where(visits[indices] > 1, means[indices], new)
-        means[indices] = old + (new - old) / visits[indices]

@@ -15,6 +15,10 @@ class Full(Pruner):
 
     uses_prune_ratio: ClassVar[bool] = False
 
+    def epoch_windows(self, epoch: int, epochs: int) -> int:
+        """n in every epoch."""
+        return self.context.windows
+
     def select(self, epoch: int) -> Selection:
         """All windows with weight 1."""
         return everything(self.context.windows)

@@ -31,10 +31,14 @@ class FullFewerEpochs(Pruner):
 
     def planned_epochs(self) -> int:
         """Epochs whose windows add up to those of the pruned schedule (at least 1)."""
-        epochs = self.context.epochs
+        epochs = self.epochs
         first_pruned = 1 if self.options.full_first_epoch else 0
         pruned = max(0, tail_start(epochs, self.options.delta) - first_pruned)
         return max(1, round(epochs - pruned + pruned * self.context.keep_ratio))
+
+    def epoch_windows(self, epoch: int, epochs: int) -> int:
+        """n: so under any other budget than epochs it is full training."""
+        return self.context.windows
 
     def select(self, epoch: int) -> Selection:
         """All windows with weight 1."""

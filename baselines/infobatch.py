@@ -20,21 +20,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from stprune.dynamic_pruning import DynamicPruner, ScheduleOptions
 from stprune.metrics import window_mae
-from stprune.pruners.base import (
-    LossScale,
-    Pruner,
-    PruningContext,
-    Selection,
-    budget,
-    everything,
-    scale_weights,
-    tail_start,
-)
-from stprune.schema import StrictModel
+from stprune.pruners.base import LossScale, PruningContext, Selection, budget, scale_weights
 
 
-class InfoBatchOptions(StrictModel):
+class InfoBatchOptions(ScheduleOptions):
     """The published rule and its budget."""
 
     budget: Literal["exact", "original"] = Field(
@@ -42,7 +33,6 @@ class InfoBatchOptions(StrictModel):
         description="`exact` visits round(r n) windows; `original` prunes a share p of the"
         " below-mean windows only, so that it removes less than p in all.",
     )
-    delta: float = Field(0.875, gt=0, le=1, description="Share of the epochs before the tail.")
     loss_scale: LossScale = Field("sum", description="`sum` leaves the weights as published.")
 
 
@@ -90,7 +80,7 @@ def infobatch_select(
     return Selection(indices[order], weights[order])
 
 
-class InfoBatch(Pruner):
+class InfoBatch(DynamicPruner):
     """Keeps the score of each window's last visit and applies the rule before each epoch."""
 
     Options = InfoBatchOptions
@@ -102,14 +92,26 @@ class InfoBatch(Pruner):
             (context.windows,), float("inf"), device=context.device
         )
 
-    def select(self, epoch: int) -> Selection:
-        """All windows in the first epoch and the tail, else by the rule."""
-        context = self.context
-        in_tail = epoch >= tail_start(context.epochs, self.options.delta)
-        if epoch == 0 or in_tail or context.prune_ratio == 0:
-            return everything(context.windows)
+    def epoch_windows(self, epoch: int, epochs: int) -> int:
+        """K by the schedule; by the original rule what the last scores let expect."""
+        size = super().epoch_windows(epoch, epochs)
+        windows = self.context.windows
+        if self.options.budget == "exact" or size == windows:
+            return size
+        scores = self.window_state["scores"]
+        seen = scores[torch.isfinite(scores)]
+        # Before anything is seen, half of the windows are taken to lie below the mean.
+        below = float((seen < seen.mean()).float().mean()) if len(seen) else 0.5
+        return windows - round(below * (windows - size))
+
+    def choose(self, epoch: int, size: int) -> Selection:
+        """By the rule."""
         scores = self.window_state["scores"].cpu().numpy()
-        chosen = infobatch_select(scores, context.prune_ratio, self.rng, self.options.budget)
+        keep_ratio, context = self.keep_ratio(epoch, self.epochs), self.context
+        # 1 - (1 - p) is not always p, which could round to another number of windows.
+        annealed = keep_ratio != context.keep_ratio
+        prune_ratio = 1.0 - keep_ratio if annealed else context.prune_ratio
+        chosen = infobatch_select(scores, prune_ratio, self.rng, self.options.budget)
         return Selection(chosen.indices, scale_weights(chosen.weights, self.options.loss_scale))
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:

@@ -11,37 +11,33 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from stprune.pruners.base import (
-    Annealing,
-    Pruner,
-    Selection,
-    annealed_budget,
-    everything,
-)
-from stprune.schema import StrictModel
+from stprune.dynamic_pruning import DynamicPruner, ScheduleOptions
+from stprune.pruners.base import LossScale, Selection
 
 
-class RandomDynamicOptions(StrictModel):
-    """When to prune."""
+class RandomDynamicOptions(ScheduleOptions):
+    """When to prune, and what a window weighs."""
 
     full_first_epoch: bool = Field(True, description="Start with a full pass, as scorers must.")
-    annealing: Annealing = Field("tail", description="Return to full data at the end.")
-    delta: float = Field(0.875, gt=0, le=1, description="Share of the epochs before the tail.")
+    loss_scale: LossScale = Field(
+        "mean", description="`mean` weighs each window 1; `sum` n / K, as InfoBatch does."
+    )
 
 
-class RandomDynamic(Pruner):
+class RandomDynamic(DynamicPruner):
     """Draws K windows uniformly without replacement before every pruned epoch."""
 
     Options = RandomDynamicOptions
     options: RandomDynamicOptions
 
-    def select(self, epoch: int) -> Selection:
-        """A new subset with weight 1."""
-        options, context = self.options, self.context
-        if epoch == 0 and options.full_first_epoch:
-            return everything(context.windows)
-        size = annealed_budget(context, epoch, options.annealing, options.delta)
-        if size == context.windows:
-            return everything(context.windows)
-        indices = np.sort(self.rng.permutation(context.windows)[:size])
-        return Selection(indices, np.ones(size, dtype=np.float32))
+    @property
+    def full_first_epoch(self) -> bool:
+        """By option."""
+        return self.options.full_first_epoch
+
+    def choose(self, epoch: int, size: int) -> Selection:
+        """A new subset, all of one weight."""
+        windows = self.context.windows
+        indices = np.sort(self.rng.permutation(windows)[:size])
+        weight = windows / size if self.options.loss_scale == "sum" else 1.0
+        return Selection(indices, np.full(size, weight, dtype=np.float32))

@@ -16,28 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
-from stprune.metrics import window_mae
-from stprune.pruners.base import (
-    Annealing,
-    Pruner,
-    PruningContext,
-    Selection,
-    annealed_budget,
-    everything,
-)
-from stprune.schema import StrictModel
+from stprune.dynamic_pruning import MeanErrorPruner, ScheduleOptions
+from stprune.pruners.base import PruningContext, Selection
 
 
-class UCBOptions(StrictModel):
+class UCBOptions(ScheduleOptions):
     """How much to explore, and when to prune."""
 
     exploration: float = Field(
         1.0, ge=0, description="c, weight of the bonus for windows that were rarely visited."
     )
-    annealing: Annealing = Field("tail", description="Return to full data at the end.")
-    delta: float = Field(0.875, gt=0, le=1, description="Share of the epochs before the tail.")
 
 
 def upper_bounds(
@@ -65,7 +54,7 @@ def upper_bounds(
     return bounds
 
 
-class UCB(Pruner):
+class UCB(MeanErrorPruner):
     """Keeps the K windows with the largest bounds before each pruned epoch, with weight 1."""
 
     Options = UCBOptions
@@ -76,22 +65,10 @@ class UCB(Pruner):
         for name in ("means", "visits"):
             self.window_state[name] = torch.zeros(context.windows, device=context.device)
 
-    def select(self, epoch: int) -> Selection:
-        """All windows in the first epoch and the tail, else by bound; ties to the earlier."""
-        context, options = self.context, self.options
-        if epoch == 0:
-            return everything(context.windows)
-        size = annealed_budget(context, epoch, options.annealing, options.delta)
-        if size == context.windows:
-            return everything(context.windows)
+    def choose(self, epoch: int, size: int) -> Selection:
+        """The windows with the largest bounds; ties to the earlier."""
         means = self.window_state["means"].cpu().numpy()
         visits = self.window_state["visits"].cpu().numpy()
-        bounds = upper_bounds(means, visits, epoch, options.exploration)
+        bounds = upper_bounds(means, visits, epoch, self.options.exploration)
         kept = np.sort(np.argsort(-bounds, kind="stable")[:size]).astype(np.int64)
         return Selection(kept, np.ones(size, dtype=np.float32))
-
-    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
-        """Add each window's masked MAE to its running mean."""
-        means, visits = self.window_state["means"], self.window_state["visits"]
-        visits[indices] += 1
-        means[indices] += (window_mae(errors, mask) - means[indices]) / visits[indices]

@@ -15,6 +15,29 @@ from stprune.schema import StrictModel, read_yaml, validate
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-]*$"
 SEEDS = range(2**32)
 Tracking = Literal["offline", "online", "disabled"]
+BudgetKind = Literal["epochs", "total_windows", "steps", "total_time"]
+
+
+class TrainingSettings(StrictModel):
+    """How every run is trained."""
+
+    history: int = Field(12, ge=1, description="Input steps T.")
+    horizon: int = Field(12, ge=1, description="Forecast steps H.")
+    epochs: int = Field(100, ge=1, description="Epochs of full training.")
+    budget: BudgetKind = Field(
+        "epochs",
+        description="What a pruned run may spend as much of as full training: its epochs, the"
+        " windows it visits, its gradient steps, or its total time, scoring and validation"
+        " included. Under the last three it trains for more epochs, on a schedule of that length.",
+    )
+    batch_size: int = Field(
+        64, ge=1, description="Largest batch; an epoch is split evenly into ceil(K / this)."
+    )
+    evaluation_batch_size: int = Field(256, ge=1, description="Windows per evaluation batch.")
+    validate_every: int = Field(1, ge=1, description="Validate every so many epochs, and last.")
+    patience: int | None = Field(
+        None, ge=1, description="Stop after so many validations without a better one; null: never."
+    )
 
 
 class DatasetEntry(StrictModel):
@@ -23,6 +46,12 @@ class DatasetEntry(StrictModel):
     dataset: str | None = Field(None, description="Card in `data/`; the entry's name by default.")
     node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
     days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
+    window_stride: int = Field(
+        1, ge=1, description="Train on every so many-th window; validation and test keep all."
+    )
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="Changes to `training` for this data set."
+    )
 
 
 class BackboneEntry(StrictModel):
@@ -48,22 +77,6 @@ class PrunerEntry(StrictModel):
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the pruner; its file documents them."
-    )
-
-
-class TrainingSettings(StrictModel):
-    """How every run is trained."""
-
-    history: int = Field(12, ge=1, description="Input steps T.")
-    horizon: int = Field(12, ge=1, description="Forecast steps H.")
-    epochs: int = Field(100, ge=1, description="Epochs of full training.")
-    batch_size: int = Field(
-        64, ge=1, description="Largest batch; an epoch is split evenly into ceil(K / this)."
-    )
-    evaluation_batch_size: int = Field(256, ge=1, description="Windows per evaluation batch.")
-    validate_every: int = Field(1, ge=1, description="Validate every so many epochs, and last.")
-    patience: int | None = Field(
-        None, ge=1, description="Stop after so many validations without a better one; null: never."
     )
 
 
@@ -189,6 +202,7 @@ def _check_names(config: ExperimentConfig, where: str) -> None:
     from stprune.pruners.base import PRUNERS
 
     for name, dataset in config.datasets.items():
+        validate(TrainingSettings, dataset.training, f"{where} at `datasets.{name}` in `training`")
         known = dataset_ids(config.data_directory)
         if (dataset.dataset or name) not in known:
             place = f"{where} at `datasets`"

@@ -7,12 +7,14 @@ from statistics import median
 
 import torch
 
+from stprune.budget import TrainingBudget
 from stprune.records import Cost, EpochRecord
 
 
 def run_cost(
     epochs: list[EpochRecord],
     *,
+    budget: TrainingBudget,
     training_windows: int,
     full_epochs: int,
     prune_ratio: float,
@@ -24,6 +26,7 @@ def run_cost(
 
     Args:
         epochs: Its epochs.
+        budget: What it was allowed.
         training_windows: n.
         full_epochs: Epochs of full training, to which the overall keep ratio relates.
         prune_ratio: Nominal.
@@ -39,6 +42,8 @@ def run_cost(
     validation = sum(epoch.validation_seconds for epoch in epochs)
     checkpoint = sum(epoch.checkpoint_seconds for epoch in epochs)
     return Cost(
+        budget=budget.kind,
+        budget_share=budget.share(epochs, preparation_seconds),
         epochs=len(epochs),
         gradient_steps=sum(epoch.gradient_steps for epoch in epochs),
         windows_visited=visited,

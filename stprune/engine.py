@@ -9,43 +9,27 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from stprune.backbones.base import BACKBONES, ForecastTask
+from stprune.budget import TrainingBudget
 from stprune.data.dataset import ForecastData
 from stprune.epoch_order import EpochOrder, order_epoch
+from stprune.error_groups import GroupErrors, window_groups
 from stprune.errors import TrainingDivergedError
 from stprune.evaluation import evaluate
 from stprune.grid import RunSpec
 from stprune.kept import KeptArchive
 from stprune.metrics import absolute_errors, window_mae
+from stprune.model import build_model
 from stprune.optimisation import build_optimiser, build_scheduler
 from stprune.pruners.base import PRUNERS, Probe, PruningContext
 from stprune.records import EpochRecord, Scores
 from stprune.timing import Clock
-
-
-def build_model(spec: RunSpec, data: ForecastData, seed: int) -> nn.Module:
-    """The run's backbone with the initial weights of ``seed``; global random state is kept."""
-    task = ForecastTask(
-        nodes=data.adjacency.shape[0],
-        history=spec.training.history,
-        horizon=spec.training.horizon,
-        channels=data.channels,
-        target_channel=data.train.target_channel,
-        steps_per_day=data.steps_per_day,
-        adjacency=data.adjacency,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        backbone: Callable[..., nn.Module] = BACKBONES.load(spec.backbone)
-        return backbone(task, spec.backbone_options)
 
 
 class Engine:
@@ -78,9 +62,11 @@ class Engine:
         with self.clock.wall("preparation"):
             self.pruner = PRUNERS.load(spec.pruner)(context, spec.pruner_options)
         self.records: list[EpochRecord] = []
-        self.kept = KeptArchive(len(data.train))
+        self.kept = KeptArchive(data.train_times)
         self.best_mae, self.best_epoch = math.inf, -1
         self.best_weights: dict[str, Tensor] = {}
+        self.budget = TrainingBudget(spec.training, len(data.train))
+        self.budget.plan(self.pruner, (), 0.0)
         self.preparation_seconds = 0.0
         self.checkpoint_seconds = 0.0
 
@@ -97,7 +83,12 @@ class Engine:
             since = [r for r in self.records[self.best_epoch + 1 :] if r.validation_mae is not None]
             if len(since) >= patience:
                 return True
-        return self.epoch >= self.pruner.planned_epochs()
+        return self.epoch >= self.planned_epochs
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs that the budget allows in all, as far as is known now."""
+        return self.budget.planned_epochs(self.pruner)
 
     def prepare(self, probe: Probe) -> None:
         """Let the pruner score windows before training; charged to the run."""
@@ -128,10 +119,13 @@ class Engine:
                 f" {mean_loss}; lower the learning rate or clip gradients"
             )
         self.kept.add(order.indices, self.pruner.window_state.get("scores"))
-        self.scheduler.step()
         validation_mae = self._validate()
         record = self._record(order, rate, mean_loss, validation_mae, train_seconds)
         self.records.append(record)
+        done = self.budget.schedule_epoch(self.records, self.preparation_seconds)
+        while self.scheduler.last_epoch < done:
+            self.scheduler.step()
+        self.budget.plan(self.pruner, self.records, self.preparation_seconds)
         return record
 
     def _train_batches(self, order: EpochOrder) -> Tensor:
@@ -182,7 +176,7 @@ class Engine:
 
     def _validate(self) -> float | None:
         settings = self.spec.training
-        last = self.epoch + 1 >= self.pruner.planned_epochs()
+        last = self.epoch + 1 >= self.planned_epochs
         if (self.epoch + 1) % settings.validate_every and not last:
             return None
         with self.clock.wall("validation"):
@@ -229,8 +223,11 @@ class Engine:
             elapsed_seconds=spent + train_seconds + validation + self.checkpoint_seconds,
         )
 
-    def test(self) -> tuple[Scores, float]:
-        """Evaluate the test windows with the best-validation weights; also the seconds it took.
+    def test(self) -> tuple[Scores, dict[str, float | None], float]:
+        """Evaluate the test windows with the best-validation weights, as a whole and by groups.
+
+        Returns:
+            Scores, MAE of each group, and the seconds it took.
 
         Raises:
             TrainingDivergedError: If no epoch had a finite validation error.
@@ -241,15 +238,20 @@ class Engine:
                 " learning rate, or see whether the validation split has any observed target"
             )
         self.network.load_state_dict(self.best_weights)
+        store = self.data.test
+        groups = GroupErrors(store)
         with self.clock.wall("test"):
             sums = evaluate(
                 self.network,
-                self.data.test,
+                store,
                 self.spec.training.evaluation_batch_size,
                 self.data.mape_floor,
                 self.fabric,
+                groups.observe,
             )
-        return sums.scores(), self.clock.take()["test"]
+        groups.merge(self.fabric)
+        by_group = groups.scores(window_groups(store, self.data.events))
+        return sums.scores(), by_group, self.clock.take()["test"]
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on."""

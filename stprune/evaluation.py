@@ -9,11 +9,17 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from stprune.data.windows import WindowStore
-from stprune.metrics import ErrorSums
+from stprune.metrics import ErrorSums, absolute_errors
+from stprune.pruners.base import Observer
 
 
 def evaluate(
-    model: nn.Module, store: WindowStore, batch_size: int, mape_floor: float, fabric: Fabric
+    model: nn.Module,
+    store: WindowStore,
+    batch_size: int,
+    mape_floor: float,
+    fabric: Fabric,
+    observe: Observer | None = None,
 ) -> ErrorSums:
     """Errors of ``model`` on all windows of ``store``, pooled over all devices.
 
@@ -24,6 +30,7 @@ def evaluate(
         batch_size: Windows in a batch.
         mape_floor: Smallest target that MAPE counts.
         fabric: Precision and devices.
+        observe: Shown the errors of each batch that this device evaluates.
     """
     was_training = model.training
     model.eval()
@@ -36,7 +43,10 @@ def evaluate(
         for indices in mine.split(batch_size):
             batch = store.gather(indices)
             forecast = model(batch.inputs, batch.time_of_day, batch.day_of_week)
-            sums.update(store.scaler.restore(forecast), batch.targets, batch.mask)
+            restored = store.scaler.restore(forecast)
+            sums.update(restored, batch.targets, batch.mask)
+            if observe:
+                observe(indices, absolute_errors(restored, batch.targets, batch.mask), batch.mask)
     if fabric.world_size > 1:
         sums.sums = cast(Tensor, fabric.all_reduce(sums.sums, reduce_op="sum"))
         sums.windows = len(store)

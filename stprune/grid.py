@@ -60,6 +60,7 @@ class RunSpec:
                 "id": self.dataset,
                 "node_stride": self.subset.node_stride,
                 "days": self.subset.days,
+                "window_stride": self.subset.window_stride,
             },
             "backbone": {
                 "name": self.key.backbone,
@@ -136,7 +137,7 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
         optimisation=OptimiserSettings.model_validate(settings),
         pruner=pruner_id,
         pruner_options=pruner_class.Options.model_validate(pruner.options),
-        training=config.training,
+        training=TrainingSettings.model_validate(config.training.model_dump() | subset.training),
         compute=config.compute,
     )
 

@@ -25,21 +25,23 @@ class KeptWindows:
         kept: (epochs, n) bool, True where the epoch visited the window.
         score_quantiles: (epochs, 11) float32, deciles of the scores after the epoch, from the
             smallest to the largest; NaN for a pruner without scores.
+        times: (n,) datetime64[m], first target step of each window.
     """
 
     kept: NDArray[np.bool_]
     score_quantiles: NDArray[np.float32]
+    times: NDArray[np.datetime64]
 
 
 class KeptArchive:
     """Takes note of each epoch; saved with the run's checkpoint.
 
     Args:
-        windows: n, number of training windows.
+        times: (n,) datetime64[m], first target step of each training window.
     """
 
-    def __init__(self, windows: int) -> None:
-        self.windows = windows
+    def __init__(self, times: NDArray[np.datetime64]) -> None:
+        self.windows, self.times = len(times), times
         self.bits: list[Tensor] = []
         self.quantiles: list[Tensor] = []
 
@@ -62,7 +64,7 @@ class KeptArchive:
                 temporary,
                 bits=torch.stack(self.bits).numpy(),
                 score_quantiles=torch.stack(self.quantiles).numpy(),
-                windows=np.int64(self.windows),
+                times=self.times.astype("datetime64[m]"),
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -82,9 +84,9 @@ def read_kept(path: Path) -> KeptWindows:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            windows = int(archive["windows"])
-            kept = np.unpackbits(archive["bits"], axis=1, count=windows).astype(bool)
-            return KeptWindows(kept, archive["score_quantiles"])
+            times = archive["times"]
+            kept = np.unpackbits(archive["bits"], axis=1, count=len(times)).astype(bool)
+            return KeptWindows(kept, archive["score_quantiles"], times)
     except FileNotFoundError:
         raise RecordError(f"there is no {path}; the run has not finished") from None
     except Exception as error:  # a damaged zip raises whatever its reader stumbles over

@@ -95,9 +95,8 @@ class _Session:
         engine = Engine(self.spec, self.data, self.fabric)
         if not self._resume(engine):
             engine.prepare(ModelProbe(self.spec, self.data))
-        epochs = engine.pruner.planned_epochs()
         for listener in listeners:
-            listener.run_started(self.spec, epochs, list(engine.records))
+            listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
         try:
             while not engine.finished:
                 record = engine.train_epoch()
@@ -122,6 +121,7 @@ class _Session:
             horizon=training.horizon,
             node_stride=subset.node_stride,
             days=subset.days,
+            window_stride=subset.window_stride,
             device=self.fabric.device,
         )
 
@@ -147,18 +147,20 @@ class _Session:
         engine.checkpoint_seconds = engine.clock.take()["checkpoint"]
 
     def _finish(self, engine: Engine) -> RunRecord:
-        scores, test_seconds = engine.test()
+        scores, groups, test_seconds = engine.test()
         spec = self.spec
         record = RunRecord(
             record_version=RECORD_VERSION,
             experiment=spec.experiment,
             **spec.key._asdict(),
             test=scores,
+            test_groups=groups,
             validation_mae=engine.best_mae,
             best_epoch=engine.best_epoch,
             parameters=parameter_count(engine.network),
             cost=run_cost(
                 engine.records,
+                budget=engine.budget,
                 training_windows=len(self.data.train),
                 full_epochs=spec.training.epochs,
                 prune_ratio=spec.key.prune_ratio,

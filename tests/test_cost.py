@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from stprune.budget import TrainingBudget
+from stprune.config import TrainingSettings
 from stprune.cost import peak_memory_bytes, run_cost
 from stprune.records import Cost, EpochRecord
 from stprune.timing import Clock
@@ -35,6 +37,7 @@ def epoch(number: int, windows: int, step: float, **parts: float) -> EpochRecord
 def cost_of(epochs: list[EpochRecord], prune_ratio: float = 0.8, full_epochs: int = 5) -> Cost:
     return run_cost(
         epochs,
+        budget=TrainingBudget(TrainingSettings(epochs=full_epochs, batch_size=10), 100),
         training_windows=100,
         full_epochs=full_epochs,
         prune_ratio=prune_ratio,

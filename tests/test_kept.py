@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from toy_runs import key_of
 
 from stprune.config import ExperimentConfig
@@ -17,6 +18,10 @@ from stprune.grid import experiment_layout
 from stprune.kept import KeptArchive, jaccard, read_kept
 from stprune.records import read_epochs
 from stprune.run import train
+
+
+def hours(windows: int) -> NDArray[np.datetime64]:
+    return np.datetime64("2024-03-01T00:00", "m") + np.arange(windows) * np.timedelta64(60, "m")
 
 
 @given(
@@ -29,16 +34,17 @@ def test_round_trip(
 ) -> None:
     rng = np.random.default_rng(seed)
     expected = rng.random((len(shares), windows)) < np.array(shares)[:, None]
-    archive = KeptArchive(windows)
+    archive = KeptArchive(hours(windows))
     for row in expected:
         archive.add(torch.from_numpy(rng.permutation(np.flatnonzero(row))), None)
     path = tmp_path_factory.mktemp("kept") / "kept.npz"
     archive.write(path)
     np.testing.assert_array_equal(read_kept(path).kept, expected)
+    np.testing.assert_array_equal(read_kept(path).times, hours(windows))
 
 
 def test_quantiles_leave_out_what_is_not_known(tmp_path: Path) -> None:
-    archive = KeptArchive(5)
+    archive = KeptArchive(hours(5))
     scores = torch.tensor([0.0, 10.0, float("inf"), float("nan"), 5.0])
     archive.add(torch.tensor([0]), scores)
     archive.add(torch.tensor([1]), None)
@@ -61,6 +67,9 @@ def test_a_run_archives_what_its_epochs_say(all_pruners: ExperimentConfig) -> No
     archive, epochs = read_kept(layout.kept(key)), read_epochs(layout.run_epochs(key))
     assert archive.kept.sum(1).tolist() == epochs["windows"].tolist()
     assert (np.diff(archive.score_quantiles, axis=1) >= 0).all()
+    # Windows of 12 + 12 hours from midnight on: the first target of the first is at noon.
+    assert archive.times[0] == np.datetime64("2024-01-01T12:00")
+    assert (np.diff(archive.times) == np.timedelta64(60, "m")).all()
 
 
 def test_a_damaged_or_missing_archive_is_one_line(tmp_path: Path) -> None:

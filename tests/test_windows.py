@@ -242,3 +242,14 @@ def test_nothing_is_materialised() -> None:
     # The calendar's int64 steps and the float64 sums of the scaler are the largest blocks.
     assert storage.largest <= max(series.nbytes, steps * 8)
     assert peak < 6 * series.nbytes
+
+
+def test_a_window_stride_thins_training_only() -> None:
+    data = canonical(np.random.default_rng(0).normal(size=(200, 2, 1)).astype(np.float32))
+    whole = forecast_data(data, history=3, horizon=2)
+    thin = forecast_data(data, history=3, horizon=2, window_stride=4)
+    assert thin.train.starts.tolist() == whole.train.starts.tolist()[::4]
+    assert thin.description["train_windows"] == len(thin.train) == len(thin.train_times)
+    assert thin.validation.starts.equal(whole.validation.starts)
+    assert thin.test.starts.equal(whole.test.starts)
+    assert thin.train.scaler.mean.equal(whole.train.scaler.mean)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.scaler import fit_scaler
-from stprune.data.windows import SplitRanges, WindowStore, calendar, split_windows, window_starts
+from stprune.data.windows import WindowStore, calendar, split_windows, window_starts
 from stprune.errors import ConfigError
 
 
@@ -27,6 +28,8 @@ class ForecastData:
         channels: C.
         steps_per_day: Time steps in a day.
         mape_floor: Smallest target that MAPE counts.
+        train_times: (n,) datetime64[m], first target step of each training window.
+        events: What happened when in the data, where they list it; see ``CanonicalDataset``.
         description: Checksum, subset and sizes, for the record.
     """
 
@@ -37,6 +40,8 @@ class ForecastData:
     channels: int
     steps_per_day: int
     mape_floor: float
+    train_times: NDArray[np.datetime64]
+    events: pd.DataFrame
     description: dict[str, Any]
 
 
@@ -47,6 +52,7 @@ def forecast_data(
     horizon: int,
     node_stride: int = 1,
     days: int | None = None,
+    window_stride: int = 1,
     device: torch.device | None = None,
 ) -> ForecastData:
     """Open ``dataset`` for forecasting ``horizon`` from ``history`` steps.
@@ -57,6 +63,7 @@ def forecast_data(
         horizon: H, forecast steps.
         node_stride: Take every so many-th node.
         days: Take the first so many days of those that are there; None for all.
+        window_stride: Keep every so many-th training window.
         device: Where the series shall live; the processor's memory by default.
 
     Raises:
@@ -75,6 +82,7 @@ def forecast_data(
     timestamps = dataset.timestamps[:steps]
     starts = window_starts(timestamps, history + horizon, card.step_minutes)
     splits = split_windows(len(starts), card.splits)
+    train = splits.train[::window_stride]
     covered = _input_steps(starts[: len(splits.train)], history)
     seen = mask[: len(covered)] & covered[:, None, None]
     scaler = fit_scaler(series[: len(covered)], seen, card.target_channel)
@@ -98,7 +106,7 @@ def forecast_data(
         starts=torch.from_numpy(starts).to(place),
     )
     return ForecastData(
-        train=store.split(splits.train),
+        train=store.split(train),
         validation=store.split(splits.validation),
         test=store.split(splits.test),
         adjacency=torch.from_numpy(
@@ -107,26 +115,23 @@ def forecast_data(
         channels=series.shape[2],
         steps_per_day=card.steps_per_day,
         mape_floor=card.mape_floor,
+        train_times=timestamps[starts[train] + history].astype("datetime64[m]"),
+        events=dataset.events,
         description={
             "checksum": dataset.checksum,
             "node_stride": node_stride,
             "days": days,
+            "window_stride": window_stride,
             "nodes": series.shape[1],
             "steps": steps,
-            **_sizes(splits),
+            "train_windows": len(train),
+            "validation_windows": len(splits.validation),
+            "test_windows": len(splits.test),
             "target": card.target,
             "target_unit": card.channels[card.target_channel].unit,
             "observed_share": float(target_mask.mean()),
         },
     )
-
-
-def _sizes(splits: SplitRanges) -> dict[str, int]:
-    return {
-        "train_windows": len(splits.train),
-        "validation_windows": len(splits.validation),
-        "test_windows": len(splits.test),
-    }
 
 
 def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:

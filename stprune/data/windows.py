@@ -120,8 +120,8 @@ class WindowStore:
         return self.series.device
 
     def split(self, windows: range) -> WindowStore:
-        """The store of the consecutive ``windows`` (numbered as in this one)."""
-        return replace(self, starts=self.starts[windows.start : windows.stop])
+        """The store of ``windows``, numbered as in this one and evenly spaced."""
+        return replace(self, starts=self.starts[windows.start : windows.stop : windows.step])
 
     def gather(self, windows: Tensor) -> Batch:
         """Collect a batch.

@@ -52,6 +52,7 @@ class PruningContext:
         device: Where per-window state lives.
         store: The training windows, for pruners that look at the data; None without one.
         adjacency: (N, N) graph, None without one.
+        stationarity: (n,) of each window, for pruners that balance by it; None to measure it.
     """
 
     windows: int
@@ -61,6 +62,7 @@ class PruningContext:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     store: WindowStore | None = None
     adjacency: Tensor | None = None
+    stationarity: NDArray[np.floating[Any]] | None = None
 
     @property
     def keep_ratio(self) -> float:
@@ -126,6 +128,8 @@ class Pruner(ABC):
     Attributes:
         Options: Schema of the pruner's options.
         uses_prune_ratio: False for a pruner that is the same at every prune ratio.
+        epochs: E', epochs of the pruner's schedule; E of full training unless the run's budget
+            is another, under which the engine sets it.
     """
 
     Options: ClassVar[type[StrictModel]] = NoOptions
@@ -134,6 +138,7 @@ class Pruner(ABC):
     def __init__(self, context: PruningContext, options: Any) -> None:
         self.context = context
         self.options = options
+        self.epochs = context.epochs
         # Named after the class, so that equal seeds do not couple different pruners' draws.
         name = [ord(letter) for letter in type(self).__name__]
         self.rng = np.random.Generator(
@@ -142,8 +147,16 @@ class Pruner(ABC):
         self.window_state: dict[str, Tensor] = {}
 
     def planned_epochs(self) -> int:
-        """Epochs to train; only a control that trains shorter changes it."""
-        return self.context.epochs
+        """Epochs to train under a budget of epochs: E', but for a control that trains shorter."""
+        return self.epochs
+
+    def epoch_windows(self, epoch: int, epochs: int) -> int:
+        """Windows that ``select(epoch)`` returns when the whole schedule has ``epochs`` epochs.
+
+        Budgets of windows, steps and time are planned with it. K in every epoch, unless a pruner
+        says otherwise; where its number depends on scores, an estimate.
+        """
+        return budget(self.context.windows, self.context.keep_ratio)
 
     def prepare(self, probe: Probe) -> None:
         """Score windows before training, if the pruner needs to."""
@@ -165,10 +178,15 @@ class Pruner(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue exactly: random state and per-window tensors."""
-        return {"rng": self.rng.bit_generator.state, "window_state": dict(self.window_state)}
+        return {
+            "epochs": self.epochs,
+            "rng": self.rng.bit_generator.state,
+            "window_state": dict(self.window_state),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
+        self.epochs = state["epochs"]
         self.rng.bit_generator.state = state["rng"]
         for name, values in state["window_state"].items():
             self.window_state[name] = values.to(self.context.device)
@@ -213,12 +231,6 @@ def annealed_keep_ratio(
         progress = (epoch - start + 1) / (epochs - start)
         return keep_ratio + (1.0 - keep_ratio) * 0.5 * (1.0 - math.cos(math.pi * progress))
     return keep_ratio
-
-
-def annealed_budget(context: PruningContext, epoch: int, annealing: Annealing, delta: float) -> int:
-    """K of ``epoch`` under a schedule."""
-    keep_ratio = annealed_keep_ratio(epoch, context.epochs, context.keep_ratio, annealing, delta)
-    return budget(context.windows, keep_ratio)
 
 
 def scale_weights(weights: NDArray[np.float32], loss_scale: LossScale) -> NDArray[np.float32]:

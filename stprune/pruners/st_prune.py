@@ -9,30 +9,23 @@ reading, described in ``docs/method.md``, and every choice is an option.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from stprune.complexity import SpatialStructure, complexity, edge_list
 from stprune.data.stationarity import StationarityMeasure, stationarity
+from stprune.dynamic_pruning import DynamicPruner, ScheduleOptions
 from stprune.errors import DeclinedError
-from stprune.pruners.base import (
-    Annealing,
-    LossScale,
-    Pruner,
-    PruningContext,
-    Selection,
-    annealed_budget,
-    everything,
-    scale_weights,
-)
-from stprune.schema import StrictModel
+from stprune.pruners.base import LossScale, PruningContext, Selection, scale_weights
 from stprune.selection import Rescaling, Shares, hard_and_easy, importance, quantile_strata
 
 
-class STPruneOptions(StrictModel):
+class STPruneOptions(ScheduleOptions):
     """The choices of our reading; the defaults are those of ``docs/method.md``."""
 
     spatial: SpatialStructure = Field(
@@ -61,11 +54,9 @@ class STPruneOptions(StrictModel):
         "stationarity", description="Weight of an easy window: n_b / k_b, one for all, or 1."
     )
     loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
-    annealing: Annealing = Field("tail", description="Return to full data at the end.")
-    delta: float = Field(0.875, gt=0, le=1, description="Share of the epochs before the tail.")
 
 
-class STPrune(Pruner):
+class STPrune(DynamicPruner):
     """Scores each window when it is visited, and selects anew before each pruned epoch."""
 
     Options = STPruneOptions
@@ -73,8 +64,6 @@ class STPrune(Pruner):
 
     def __init__(self, context: PruningContext, options: STPruneOptions) -> None:
         super().__init__(context, options)
-        if context.store is None:
-            raise DeclinedError("st_prune needs the training windows to measure stationarity")
         self.edges = None
         if options.spatial == "graph":
             if context.adjacency is None:
@@ -84,34 +73,38 @@ class STPrune(Pruner):
         self.window_state["scores"] = torch.full(
             (context.windows,), float("inf"), device=context.device
         )
-        measured = stationarity(context.store, options.stationarity).cpu().numpy()
-        self.strata = quantile_strata(measured, options.strata)
+        self.strata = quantile_strata(self._stationarity(), options.strata)
 
-    def select(self, epoch: int) -> Selection:
-        """All windows in the first epoch and the tail, else a scored selection."""
-        options, context = self.options, self.context
-        if epoch == 0:
-            return everything(context.windows)
-        size = annealed_budget(context, epoch, options.annealing, options.delta)
-        if size == context.windows:
-            return everything(context.windows)
-        chosen = self._choose(size)
-        return Selection(chosen.indices, scale_weights(chosen.weights, options.loss_scale))
+    def _stationarity(self) -> NDArray[np.floating[Any]]:
+        context = self.context
+        if context.stationarity is not None:
+            return context.stationarity
+        if self.options.strata == 1:
+            return np.zeros(context.windows, dtype=np.float32)
+        if context.store is None:
+            raise DeclinedError(
+                "st_prune balances by stationarity: give it that of each window, or the training"
+                " windows to measure it from, or option strata: 1"
+            )
+        return stationarity(context.store, self.options.stationarity).cpu().numpy()
 
-    def _choose(self, size: int) -> Selection:
+    def choose(self, epoch: int, size: int) -> Selection:
+        """A scored selection."""
         options = self.options
         scores = self.window_state["scores"].cpu().numpy()
         if options.sampling == "importance":
-            return importance(scores, size, score_share=options.score_share, rng=self.rng)
-        return hard_and_easy(
-            scores,
-            self.strata,
-            size,
-            hard_share=options.hard_share,
-            rng=self.rng,
-            shares=options.shares,
-            rescaling=options.rescaling,
-        )
+            chosen = importance(scores, size, score_share=options.score_share, rng=self.rng)
+        else:
+            chosen = hard_and_easy(
+                scores,
+                self.strata,
+                size,
+                hard_share=options.hard_share,
+                rng=self.rng,
+                shares=options.shares,
+                rescaling=options.rescaling,
+            )
+        return Selection(chosen.indices, scale_weights(chosen.weights, options.loss_scale))
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Remember each window's complexity, mixed with what was known of it."""

@@ -1,0 +1,29 @@
+"""From a run's specification to its network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from stprune.backbones.base import BACKBONES, ForecastTask
+from stprune.data.dataset import ForecastData
+from stprune.grid import RunSpec
+
+
+def build_model(spec: RunSpec, data: ForecastData, seed: int) -> nn.Module:
+    """The run's backbone with the initial weights of ``seed``; global random state is kept."""
+    task = ForecastTask(
+        nodes=data.adjacency.shape[0],
+        history=spec.training.history,
+        horizon=spec.training.horizon,
+        channels=data.channels,
+        target_channel=data.train.target_channel,
+        steps_per_day=data.steps_per_day,
+        adjacency=data.adjacency,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone: Callable[..., nn.Module] = BACKBONES.load(spec.backbone)
+        return backbone(task, spec.backbone_options)
