@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -17,7 +18,6 @@ from stprune.backbones.base import BACKBONES
 from stprune.config import ExperimentConfig
 from stprune.cores import available_cores
 from stprune.data.canonical import read_canonical
-from stprune.data.prepare import prepare
 from stprune.errors import ConfigError, StpruneError
 from stprune.grid import data_layout, experiment_layout, run_keys, run_spec
 from stprune.layout import RunKey
@@ -26,6 +26,7 @@ from stprune.pruners.base import PRUNERS
 from stprune.records import read_record
 from stprune.warm_runs import WarmRuns
 from stprune.workflow_plan import WorkflowPlan
+from stprune.workflow_state import WorkflowState
 
 logger = logging.getLogger(__name__)
 
@@ -44,19 +45,23 @@ def train_all(config: ExperimentConfig, jobs: int | None = None) -> None:
     Raises:
         ConfigError: If there are too few cores, or another process trains this experiment.
         UnfinishedError: If a run failed, or source files changed on the way.
+        WorkflowStateError: If Snakemake cannot be told of what was trained.
         KeyboardInterrupt: If interrupted or told to end (SIGTERM), once the runs under way have
             ended; each continues from its last epoch next time.
     """
     plan = WorkflowPlan(config.model_dump(mode="json"))
     jobs = _checked_jobs(config, plan.run_threads, jobs)
     with _alone(config), _end_is_interrupt():
-        _prepare(config)
+        # Runs read this copy: editing the file does not change an experiment under way.
+        plan.write_config()
+        state = WorkflowState(experiment_layout(config), data_layout(config))
+        for dataset in {entry.dataset or name for name, entry in config.datasets.items()}:
+            state.prepare(dataset, config.mirror)
         wanted = WantedRuns(config)
         missing = wanted.missing()
-        if missing:
-            # Runs read this copy: editing the file does not change an experiment under way.
-            plan.write_config()
-            _train_missing(wanted, missing, jobs)
+        result = _train_missing(wanted, missing, jobs, state)
+        state.hand_over(wanted.specs[key] for key in wanted.current())
+    result.check()
 
 
 class WantedRuns:
@@ -90,13 +95,18 @@ class WantedRuns:
         )
         return list(missing)
 
+    def current(self) -> list[RunKey]:
+        """Runs whose records stand."""
+        return [key for key in self.keys if self.reason_to_train(key) is None]
+
     def reason_to_train(self, key: RunKey) -> str | None:
         """Why the run has to be trained (again); None if its record stands."""
-        path, spec = self.layout.metrics(key), self.specs[key]
-        if not path.exists():
+        layout, spec = self.layout, self.specs[key]
+        files = layout.metrics(key), layout.run_epochs(key), layout.kept(key)
+        if not all(path.exists() for path in files):
             return "no record"
         try:
-            record = read_record(path)
+            record = read_record(layout.metrics(key))
         except StpruneError:
             return "record not readable, or of another version"
         changed = {
@@ -172,40 +182,71 @@ def _end_is_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _prepare(config: ExperimentConfig) -> None:
-    layout = data_layout(config)
-    for dataset in dict.fromkeys(entry.dataset or name for name, entry in config.datasets.items()):
-        prepare(dataset, layout, config.mirror, progress=True, cards=layout.root)
+@dataclass
+class _Result:
+    """How it ended.
+
+    Args:
+        total: Runs that were to be trained.
+        problems: What went wrong with each that failed, in one line.
+        not_started: How many were not, since their source files changed.
+    """
+
+    total: int
+    problems: dict[RunKey, str] = field(default_factory=dict)
+    not_started: int = 0
+
+    def check(self) -> None:
+        """Name every run that failed, and raise if a run is left to train.
+
+        Raises:
+            UnfinishedError: Saying how many, and what to do.
+        """
+        for key, problem in self.problems.items():
+            logger.error("failed: %s: %s", key.path, problem)
+        if self.not_started:
+            raise UnfinishedError(
+                f"source files changed meanwhile, so {self.not_started} of {self.total} runs were"
+                " not started; the same command continues with the new ones"
+            )
+        if self.problems:
+            raise UnfinishedError(
+                f"{len(self.problems)} of {self.total} runs failed;"
+                " the same command tries them again"
+            )
 
 
-def _train_missing(wanted: WantedRuns, missing: list[RunKey], jobs: int) -> None:
+def _train_missing(
+    wanted: WantedRuns, missing: list[RunKey], jobs: int, state: WorkflowState
+) -> _Result:
     """Keep ``jobs`` runs going until all have ended; one that fails stops no other."""
     runs = WarmRuns(wanted.layout, wanted.modules())
-    waiting, problems = list(missing), {}
+    waiting, result = list(missing), _Result(len(missing))
     ended, obsolete, start = 0, False, time.monotonic()
     try:
         while runs.running or (waiting and not obsolete):
             while waiting and not obsolete and len(runs.running) < jobs:
                 obsolete = wanted.sources_changed(waiting[0])
                 if not obsolete:
-                    # As Snakemake does: no old record may pass for a run that fails.
-                    wanted.layout.metrics(waiting[0]).unlink(missing_ok=True)
-                    runs.start(waiting.pop(0))
+                    key = waiting.pop(0)
+                    state.note(wanted.specs[key])
+                    # As Snakemake does: no old record may pass for that of a run that fails.
+                    wanted.layout.metrics(key).unlink(missing_ok=True)
+                    runs.start(key)
             for key, problem in runs.wait():
                 ended += 1
                 problem = problem or wanted.reason_to_train(key)
                 if problem is not None:
-                    problems[key] = problem
-                seconds = (time.monotonic() - start) / ended * (len(missing) - ended)
+                    result.problems[key] = problem
                 outcome = _outcome(wanted, key) if problem is None else f"FAILED: {problem}"
-                logger.info(
-                    "%d/%d %s: %s; %s left", ended, len(missing), key.path, outcome, _about(seconds)
-                )
+                left = _about((time.monotonic() - start) / ended * (len(missing) - ended))
+                logger.info("%d/%d %s: %s; %s left", ended, len(missing), key.path, outcome, left)
     except BaseException:
         logger.info("ending %d run(s), which keep their checkpoints", len(runs.running))
         runs.end()
         raise
-    _report(problems, len(waiting), len(missing))
+    result.not_started = len(waiting)
+    return result
 
 
 def _outcome(wanted: WantedRuns, key: RunKey) -> str:
@@ -219,17 +260,3 @@ def _about(seconds: float) -> str:
         return f"about {seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"about {minutes} min" if minutes < 120 else f"about {minutes / 60:.1f} h"
-
-
-def _report(problems: dict[RunKey, str], not_started: int, total: int) -> None:
-    for key, problem in problems.items():
-        logger.error("failed: %s: %s", key.path, problem)
-    if not_started:
-        raise UnfinishedError(
-            f"source files changed meanwhile, so {not_started} of {total} runs were not started;"
-            " the same command continues with the new ones"
-        )
-    if problems:
-        raise UnfinishedError(
-            f"{len(problems)} of {total} runs failed; the same command tries them again"
-        )
