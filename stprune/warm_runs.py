@@ -79,11 +79,13 @@ class WarmRuns:
         log = self.layout.train_log(key)
         if code is not None and code < 0:
             return f"killed by signal {-code} (log: {log})"
-        lines = (
-            log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
-        )
-        said = [line.strip() for line in lines if line.strip()]
-        return f"{said[-1] if said else f'exit status {code}'} (log: {log})"
+        return f"{last_line(log) or f'exit status {code}'} (log: {log})"
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says anything; empty if there is none."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return next((line.strip() for line in reversed(text.split("\n")) if line.strip()), "")
 
 
 def _train_words(config: Path, key: RunKey) -> list[str]:
