@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
+from paper_figures.rows import absent_controls, budgets, units, with_holes
 from stprune.summary import REFERENCE, Results
 from stprune.tables import Column, Table
 
@@ -21,8 +20,6 @@ CAPTION = (
     " Bold: lowest mean of the same data set, backbone and prune ratio, full training aside;"
     " underlined: second. A dash: not run, or nothing to compare with."
 )
-
-CONTROLS = ("random_dynamic", "full_fewer_epochs")
 
 COLUMNS = (
     Column("dataset", "Data set"),
@@ -51,34 +48,12 @@ def build(results: Results) -> Table:
         One row per data set, backbone, prune ratio and pruner. What was run for one data set and
         backbone but not for another has a row of dashes there.
     """
+    notes = [*budgets(results), *absent_controls(results), *units(results)]
     return Table(
         title=TITLE,
-        caption=" ".join([CAPTION, *_absent_controls(results), *_units(results)]),
-        frame=_with_holes(results.aggregate),
+        caption=" ".join([CAPTION, *notes]),
+        frame=with_holes(results.aggregate),
         columns=COLUMNS,
         group=("dataset", "backbone", "prune_ratio"),
         unranked={"pruner": (REFERENCE,)},
     )
-
-
-def _with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
-    """Every pruner and ratio for every data set and backbone, NaN where there is no run."""
-    places = aggregate[["dataset", "backbone"]].drop_duplicates()
-    choices = aggregate[["pruner", "prune_ratio"]].drop_duplicates()
-    keys = places.merge(choices, how="cross")
-    frame = keys.merge(aggregate, how="left", on=list(keys.columns))
-    frame["seeds"] = frame["seeds"].fillna(0).astype(int)
-    first = frame["pruner"] != REFERENCE
-    order = ["dataset", "backbone", "prune_ratio", "first", "pruner"]
-    return frame.assign(first=first).sort_values(order, ignore_index=True).drop(columns="first")
-
-
-def _absent_controls(results: Results) -> list[str]:
-    present = set(results.aggregate["pruner"])
-    return [f"{name} was not run here." for name in CONTROLS if name not in present]
-
-
-def _units(results: Results) -> list[str]:
-    units = results.aggregate.groupby("dataset")["target_unit"].first().dropna()
-    named = [f"{unit} ({dataset})" for dataset, unit in units.items()]
-    return [f"Unit of MAE and RMSE: {', '.join(named)}."] if named else []

@@ -18,7 +18,16 @@ from stprune.figures import FIGURES, build, places, rendered, seeds_in_words
 from stprune.layout import ExperimentLayout, format_ratio
 from stprune.records import read_record
 from stprune.summary import REFERENCE, Results, load_results
-from stprune.tables import TABLES, Column, Table, format_number, is_text, label, to_cells
+from stprune.tables import (
+    TABLES,
+    Column,
+    Table,
+    format_number,
+    is_text,
+    label,
+    shared_headings,
+    to_cells,
+)
 
 TEMPLATES = Path(__file__).parent / "templates"
 CONTROL = "random_dynamic"
@@ -95,7 +104,9 @@ def write_report(layout: ExperimentLayout, results: Results | None = None) -> No
         read_record(layout.root / path).environment for path in results.summary["record"]
     ]
     environment, differing = compare_environments(environments)
-    tables = [TABLES.module(name).build(results) for name in TABLES.ids()]
+    # The main table comes first, whatever the names of the others.
+    names = sorted(TABLES.ids(), key=lambda name: (name != "main", name))
+    tables = [TABLES.module(name).build(results) for name in names]
     page = _template().render(
         experiment=layout.root.name,
         overview=_overview(results),
@@ -259,8 +270,13 @@ def _for_page(table: Table) -> dict[str, Any]:
         {"title": c.title, "text": is_text(table, c), "link": c.key == "record"}
         for c in table.columns
     ]
-    rows = to_cells(table)
-    return {"title": table.title, "caption": table.caption, "columns": columns, "rows": rows}
+    return {
+        "title": table.title,
+        "caption": table.caption,
+        "headings": shared_headings(table),
+        "columns": columns,
+        "rows": to_cells(table),
+    }
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

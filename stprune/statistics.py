@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -59,6 +59,14 @@ class Comparison:
     datasets_p: float
 
 
+# Of the table of comparisons, so that an empty one has the same columns.
+COLUMN_TYPES = {
+    **dict.fromkeys(("budget", "pruner", "control"), "object"),
+    "prune_ratio": "float64",
+    **{field.name: f"{field.type}64" for field in fields(Comparison)},
+}
+
+
 def compare_all(
     summary: pd.DataFrame, controls: Sequence[str] = CONTROLS, metric: str = "test_mae"
 ) -> pd.DataFrame:
@@ -88,8 +96,7 @@ def compare_all(
                 rows.append({**keys, "prune_ratio": math.nan, **asdict(compare(differences))})
                 for ratio, part in differences.groupby("prune_ratio"):
                     rows.append({**keys, "prune_ratio": ratio, **asdict(compare(part))})
-    columns = ["budget", "pruner", "prune_ratio", "control", *Comparison.__dataclass_fields__]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=list(COLUMN_TYPES)).astype(COLUMN_TYPES)
     family = [table["budget"], table["control"], table["prune_ratio"].isna()]
     table["holm_p"] = table.groupby(family)["t_p"].transform(lambda p: holm(p.tolist()))
     pairs = zip(table["mean"], table["holm_p"], strict=True)

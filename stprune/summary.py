@@ -123,14 +123,15 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
         summary: One row a run.
 
     Returns:
-        One row per data set, backbone, pruner and prune ratio, sorted, with ``seeds`` (count);
-        ``test_<metric>`` and ``test_mae_<group>``, each with ``_sd`` and ``_change`` (% against
-        full); ``epoch_seconds``, ``total_seconds``, ``train_seconds`` (means) with
-        ``epoch_percent``, ``total_percent``, ``train_percent`` (of full's mean) and their ``_sd``;
-        the means ``gradient_steps``, ``realised_keep_ratio``, ``overhead_seconds`` and
-        ``expected_epoch_seconds``; ``epoch_time_ratio``, measured over expected per-epoch time;
-        ``time_to_full_seconds`` and ``time_to_full_percent`` (see `times_to_full`) with ``_sd``,
-        and ``reached``, how many of the seeds reached full's accuracy at all.
+        One row per data set, backbone, pruner and prune ratio, sorted, with ``seeds`` (count),
+        ``target_unit`` and ``budget``; ``test_<metric>`` and ``test_mae_<group>``, each with
+        ``_sd`` and ``_change`` (% against full); ``epoch_seconds``, ``total_seconds``,
+        ``train_seconds`` (means) with ``epoch_percent``, ``total_percent``, ``train_percent`` (of
+        full's mean) and their ``_sd``; the means ``gradient_steps``, ``realised_keep_ratio``,
+        ``overhead_seconds`` and ``expected_epoch_seconds``; ``epoch_time_ratio``, measured over
+        expected per-epoch time; ``time_to_full_seconds`` and ``time_to_full_percent`` (see
+        `times_to_full`) with ``_sd``, and ``reached``, how many of the seeds reached full's
+        accuracy at all.
     """
     cells = summary.groupby(KEYS[:-1], sort=True)
     scores = [*(f"test_{name}" for name in METRICS), *(f"test_mae_{name}" for name in GROUPS)]
@@ -143,6 +144,7 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     table = mean.copy()
     table.insert(0, "seeds", cells.size())
     table.insert(1, "target_unit", cells["target_unit"].first())
+    table.insert(2, "budget", cells["budget"].first())
     for score in scores:
         table[f"{score}_sd"] = spread[score]
         table[f"{score}_change"] = 100 * (mean[score] / full[score] - 1)

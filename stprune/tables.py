@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Literal
 
 import pandas as pd
@@ -18,6 +19,8 @@ from stprune.summary import Results, load_results
 DASH = "–"  # noqa: RUF001, the typographic sign for "not there"
 MINUS = "\N{MINUS SIGN}"
 EXTENSIONS = ("csv", "md", "tex")
+# A LaTeX table with more columns is set in smaller letters.
+WIDE = 14
 
 TABLES: Registry[Any] = Registry(
     kind="table", packages=("paper_figures",), contract="builtins:object", prefix="tab_"
@@ -58,6 +61,7 @@ class Column:
         ranked: Whether the lowest value of a group is set in bold and the next underlined.
         signed: Whether positive numbers carry a plus.
         named: Whether ids are shown by their readable names.
+        over: Heading that it shares with its neighbours, set above theirs; empty for none.
     """
 
     key: str
@@ -67,6 +71,7 @@ class Column:
     ranked: bool = False
     signed: bool = False
     named: bool = False
+    over: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,10 +145,20 @@ def to_cells(table: Table) -> list[list[Cell]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
+def shared_headings(table: Table) -> list[tuple[str, int]]:
+    """The headings above the columns' own, each with how many it spans; empty if there is none."""
+    if not any(column.over for column in table.columns):
+        return []
+    return [
+        (over, len(list(some))) for over, some in groupby(column.over for column in table.columns)
+    ]
+
+
 def to_markdown(table: Table) -> str:
     """A Markdown table under its caption; the best in bold, the second underlined."""
     marks = {0: "{}", 1: "**{}**", 2: "<ins>{}</ins>"}
-    head = [_escape_markdown(column.title) for column in table.columns]
+    titles = [f"{c.over}: {c.title}" if c.over else c.title for c in table.columns]
+    head = [_escape_markdown(title) for title in titles]
     rule = [":--" if is_text(table, column) else "--:" for column in table.columns]
     body = [
         [marks[cell.rank].format(_escape_markdown(cell.text)) for cell in row]
@@ -158,6 +173,7 @@ def to_latex(table: Table, name: str) -> str:
     marks = {0: "{}", 1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
     alignment = "".join("l" if is_text(table, column) else "r" for column in table.columns)
     head = " & ".join(escape_latex(column.title) for column in table.columns)
+    size = r"\scriptsize" if len(table.columns) > WIDE else r"\footnotesize"
     groups = _group_ids(table)
     body: list[str] = []
     for position, row in enumerate(to_cells(table)):
@@ -167,11 +183,12 @@ def to_latex(table: Table, name: str) -> str:
         body.append(" & ".join(cells) + r" \\")
     lines = [
         r"\begin{table*}",
-        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+        rf"\centering{size}\setlength{{\tabcolsep}}{{3pt}}",
         rf"\caption{{{escape_latex(table.title)}. {escape_latex(table.caption)}}}",
         rf"\label{{tab:{name}}}",
         rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}",
         r"\toprule",
+        *_latex_shared_headings(table),
         rf"{head} \\",
         r"\midrule",
         *body,
@@ -180,6 +197,16 @@ def to_latex(table: Table, name: str) -> str:
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _latex_shared_headings(table: Table) -> list[str]:
+    cells, rules, first = [], [], 1
+    for heading, span in shared_headings(table):
+        cells.append(rf"\multicolumn{{{span}}}{{c}}{{{escape_latex(heading)}}}")
+        if heading:
+            rules.append(rf"\cmidrule(lr){{{first}-{first + span - 1}}}")
+        first += span
+    return [" & ".join(cells) + r"\\", "".join(rules)] if cells else []
 
 
 def escape_latex(text: str) -> str:

@@ -1,0 +1,52 @@
+"""What the tables of an experiment share: their rows, and what their captions must say."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from stprune.statistics import CONTROLS
+from stprune.summary import REFERENCE, Results
+
+
+def with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
+    """Every pruner and ratio for every data set and backbone, NaN where there is no run.
+
+    Args:
+        aggregate: As `stprune.summary.aggregate` returns it.
+
+    Returns:
+        Sorted by data set, backbone, prune ratio and pruner, full training first.
+    """
+    places = aggregate[["dataset", "backbone"]].drop_duplicates()
+    choices = aggregate[["pruner", "prune_ratio"]].drop_duplicates()
+    keys = places.merge(choices, how="cross")
+    frame = keys.merge(aggregate, how="left", on=list(keys.columns))
+    frame["seeds"] = frame["seeds"].fillna(0).astype(int)
+    first = frame["pruner"] != REFERENCE
+    order = ["dataset", "backbone", "prune_ratio", "first", "pruner"]
+    return frame.assign(first=first).sort_values(order, ignore_index=True).drop(columns="first")
+
+
+def absent_controls(results: Results) -> list[str]:
+    """A sentence for each control that the experiment lacks."""
+    present = set(results.aggregate["pruner"])
+    return [f"{name} was not run here." for name in CONTROLS if name not in present]
+
+
+def budgets(results: Results) -> list[str]:
+    """A sentence that says what was held equal to full training, and where."""
+    runs = results.aggregate
+    parts = []
+    for budget, some in runs.groupby("budget"):
+        where = ", ".join(sorted(set(some["dataset"])))
+        parts.append(str(budget).replace("_", " "))
+        if runs["budget"].nunique() > 1:
+            parts[-1] += f" ({where})"
+    return [f"Held equal to full training: {', '.join(parts)}."]
+
+
+def units(results: Results) -> list[str]:
+    """A sentence with the unit of each data set's errors, where one is known."""
+    known = results.aggregate.groupby("dataset")["target_unit"].first().dropna()
+    named = [f"{unit} ({dataset})" for dataset, unit in known.items()]
+    return [f"Unit of MAE and RMSE: {', '.join(named)}."] if named else []
