@@ -1,3 +1,30 @@
-"""stprune: a reproducible benchmark of dynamic sample pruning for spatio-temporal training."""
+"""stprune: a reproducible benchmark of dynamic sample pruning for spatio-temporal training.
+
+For a training loop of one's own, the package has :class:`Pruning`, :class:`PrunedBatchSampler`
+and :class:`IndexedDataset`; they are imported when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stprune.batch_sampler import IndexedDataset, PrunedBatchSampler
+    from stprune.loop import Pruning
 
 __version__ = "0.1.0"
+__all__ = ["IndexedDataset", "PrunedBatchSampler", "Pruning", "__version__"]
+
+_MODULES = {
+    "IndexedDataset": "stprune.batch_sampler",
+    "PrunedBatchSampler": "stprune.batch_sampler",
+    "Pruning": "stprune.loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is exported on demand: most commands need no torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
