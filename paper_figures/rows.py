@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from stprune.statistics import CONTROLS
@@ -34,19 +36,25 @@ def absent_controls(results: Results) -> list[str]:
 
 
 def budgets(results: Results) -> list[str]:
-    """A sentence that says what was held equal to full training, and where."""
-    runs = results.aggregate
-    parts = []
-    for budget, some in runs.groupby("budget"):
-        where = ", ".join(sorted(set(some["dataset"])))
-        parts.append(str(budget).replace("_", " "))
-        if runs["budget"].nunique() > 1:
-            parts[-1] += f" ({where})"
-    return [f"Held equal to full training: {', '.join(parts)}."]
+    """A sentence that says what a run could spend as much of as full training, and where."""
+    where = _places(results.aggregate.groupby("dataset")["budget"].first())
+    if len(where) == 1:
+        return [f"Budget of a run, at most what full training spends: {_plain(next(iter(where)))}."]
+    named = [f"{_plain(budget)} ({datasets})" for budget, datasets in where.items()]
+    return [f"Budget of a run, at most what full training spends: {', '.join(named)}."]
 
 
 def units(results: Results) -> list[str]:
     """A sentence with the unit of each data set's errors, where one is known."""
-    known = results.aggregate.groupby("dataset")["target_unit"].first().dropna()
-    named = [f"{unit} ({dataset})" for dataset, unit in known.items()]
+    where = _places(results.aggregate.groupby("dataset")["target_unit"].first().dropna())
+    named = [f"{unit} ({datasets})" for unit, datasets in where.items()]
     return [f"Unit of MAE and RMSE: {', '.join(named)}."] if named else []
+
+
+def _places(values: pd.Series[Any]) -> dict[str, str]:
+    """The names (index) that share a value, by value."""
+    return {str(value): ", ".join(some.index) for value, some in values.groupby(values)}
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")

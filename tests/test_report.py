@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -24,7 +25,9 @@ from stprune.errors import RecordError
 from stprune.figures import FIGURES
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.report import compare_environments, findings, overhead_ledger, write_report
+from stprune.statistics import CONTROLS
 from stprune.summary import load_results, summarise
+from stprune.tables import TABLES, label
 
 VOID = {"meta", "img", "br"}
 
@@ -98,6 +101,19 @@ def test_config_is_shown_as_text_or_left_out(layout: ExperimentLayout, tmp_path:
     bare = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
     write_report(bare)
     assert "Configuration" not in _read(bare).text
+
+
+def test_every_table_is_on_the_page_the_main_one_first(layout: ExperimentLayout) -> None:
+    page = _read(layout)
+    titles = {name: TABLES.module(name).TITLE for name in TABLES.ids()}
+    regions = page.values("div", "aria-label")
+    shown = [region for region in regions if region in titles.values()]
+    assert shown[0] == titles["main"]
+    assert sorted(shown) == sorted(titles.values())
+    assert Counter(page.values("th", "colspan")) >= Counter({"3": 2, "6": 2})
+    assert "Against Random (dynamic) Against Full (fewer epochs)" in page.text
+    for name in CONTROLS:
+        assert page.words.count(label(name)) >= len(titles)
 
 
 def test_page_is_the_same_every_time(layout: ExperimentLayout) -> None:
