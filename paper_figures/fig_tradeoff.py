@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +12,13 @@ from matplotlib.figure import Figure
 
 from stprune.figures import (
     Drawing,
-    Look,
-    add_legend,
+    absent_controls,
     draw_reference,
-    looks,
     places,
     seeds_in_words,
 )
 from stprune.layout import format_ratio
+from stprune.looks import Look, add_legend, legend_height, looks
 from stprune.summary import REFERENCE, Results
 from stprune.tables import label
 
@@ -55,7 +55,7 @@ def build(results: Results) -> Drawing:
     table = results.aggregate
     rows = places(table)
     shown = looks(table["pruner"])
-    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(rows) + 0.9))
+    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(rows) + 0.6 + legend_height(len(shown))))
     grid = figure.subplots(len(rows), len(COSTS), sharey="row", squeeze=False)
     for (dataset, backbone), panels in zip(rows, grid, strict=True):
         part = table[(table["dataset"] == dataset) & (table["backbone"] == backbone)]
@@ -73,11 +73,7 @@ def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -
     relative = not full.empty
     limit = _error_limit(part)
     for pruner, points in part.groupby("pruner"):
-        if cost.percent == "epoch_percent":
-            points = points[~_whole_epochs(points)]
         _line(axes, points, cost, relative, shown[str(pruner)])
-    if cost.percent == "epoch_percent":
-        part = part[~_whole_epochs(part)]
     axes.set_xlabel(f"{cost.title} (% of full training)" if relative else f"{cost.title} (s)")
     axes.margins(x=0.05, y=0.10)
     axes.set_xlim(left=0)
@@ -93,6 +89,9 @@ def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -
 def _line(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Look) -> None:
     x = cost.percent if relative else cost.seconds
     points = points.sort_values("prune_ratio")
+    if cost.percent == "epoch_percent" and _whole_epochs(points).all():
+        # Its points stand one above the other, where a line would say nothing.
+        look = replace(look, line="")
     axes.errorbar(
         points[x],
         points["test_mae"],
@@ -170,10 +169,13 @@ def _caption(table: pd.DataFrame) -> str:
     whole = sorted(pruned.loc[_whole_epochs(pruned), "pruner"].unique())
     if whole:
         names = " and ".join(label(name) for name in whole)
-        parts.append(f"Every epoch of {names} is a full one: shown on the right only.")
+        parts.append(
+            f"Every epoch of {names} is a full one: its points on the left stand at full training's"
+            " per-epoch time, and what it saves is seen on the right."
+        )
     if any((p["test_mae"] > _error_limit(p)).any() for _, p in table.groupby(PLACE)):
         parts.append("Arrows: errors off the scale, with their values.")
-    return " ".join(parts)
+    return " ".join([*parts, *absent_controls(table["pruner"])])
 
 
 def _alt(table: pd.DataFrame, rows: list[tuple[str, str]]) -> str:

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from stprune.figures import Drawing, Look, add_legend, looks, places, seeds_in_words
+from stprune.figures import Drawing, absent_controls, places, seeds_in_words
 from stprune.layout import format_ratio
+from stprune.looks import Look, add_legend, legend_height, looks
 from stprune.summary import REFERENCE, Results
 from stprune.tables import label
 
@@ -30,7 +31,8 @@ def build(results: Results) -> Drawing:
     ratios = sorted(pruned.unique()) or [0.0]
     rows = places(results.aggregate)
     shown = looks(results.aggregate["pruner"])
-    figure = Figure(figsize=(max(7.0, 1.6 * len(ratios)), ROW_HEIGHT * len(rows) + 0.9))
+    height = ROW_HEIGHT * len(rows) + 0.6 + legend_height(len(shown))
+    figure = Figure(figsize=(max(7.0, 1.6 * len(ratios)), height))
     grid = figure.subplots(len(rows), len(ratios), sharex="row", sharey="row", squeeze=False)
     for (dataset, backbone), panels in zip(rows, grid, strict=True):
         part = curves[(curves["dataset"] == dataset) & (curves["backbone"] == backbone)]
@@ -42,11 +44,13 @@ def build(results: Results) -> Drawing:
             axes.set_title(f"Prune ratio {format_ratio(ratio)}")
         panels[0].set_ylabel(f"{dataset}\n{label(backbone)}\nValidation MAE")
     add_legend(figure, shown)
-    caption = (
+    caption = [
         f"Each line is one run ({seeds_in_words(results.aggregate)}); full training is drawn in"
-        " every panel. The vertical axis is logarithmic; MAE in the target's unit."
-    )
-    return Drawing(figure, caption, _alt(rows, shown))
+        " every panel; the marker is where the run ends. The vertical axis is logarithmic;"
+        " MAE in the target's unit.",
+        *absent_controls(results.aggregate["pruner"]),
+    ]
+    return Drawing(figure, " ".join(caption), _alt(rows, shown))
 
 
 def _panel(axes: Axes, part: pd.DataFrame, seconds: float, shown: dict[str, Look]) -> None:
@@ -57,8 +61,11 @@ def _panel(axes: Axes, part: pd.DataFrame, seconds: float, shown: dict[str, Look
             run["validation_mae"],
             color=look.colour,
             linestyle=look.line,
-            # A line through one point cannot be seen.
-            marker=look.marker if len(run) == 1 else "",
+            # One marker, where the run ends: colours and line styles repeat sooner.
+            marker=look.marker,
+            markevery=[-1],
+            markeredgecolor="white",
+            markeredgewidth=0.3,
             linewidth=0.9,
             alpha=0.85,
         )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
-import math
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +15,13 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 import paper_figures
 from stprune import atomic
 from stprune.layout import ExperimentLayout
+from stprune.looks import LOOKS
 from stprune.registry import Registry
+from stprune.statistics import CONTROLS
 from stprune.summary import REFERENCE, Results, load_results
 from stprune.tables import label
 
@@ -30,46 +29,6 @@ FIGURES: Registry[Any] = Registry(
     kind="figure", packages=("paper_figures",), contract="builtins:object", prefix="fig_"
 )
 STYLE_SHEET = Path(paper_figures.__path__[0]) / "style.mplstyle"
-
-# Colours that the colour-blind can tell apart (Okabe and Ito, 2008); their yellow is left out,
-# being too light for lines on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one pruner is drawn, in every figure.
-
-    Args:
-        colour: Any matplotlib colour.
-        marker: Matplotlib marker.
-        line: Matplotlib line style.
-    """
-
-    colour: str
-    marker: str
-    line: Literal["-", "--", "-.", ":"] = "-"
-
-
-LOOKS = {
-    "full": Look("#000000", "o"),
-    "full_fewer_epochs": Look("#6e6e6e", "s", "--"),
-    "random_dynamic": Look("#56B4E9", "D", "--"),
-    "random_static": Look("#CC79A7", "v", ":"),
-    "infobatch": Look("#0072B2", "^"),
-    "st_prune": Look("#D55E00", "o"),
-    "el2n": Look("#009E73", "P"),
-    "grand": Look("#E69F00", "X"),
-    "forgetting": Look("#E69F00", "v", ":"),
-    "herding": Look("#009E73", "D", ":"),
-    "k_center": Look("#CC79A7", "s", ":"),
-    "craig": Look("#CC79A7", "P", "-."),
-    "gradmatch": Look("#0072B2", "s", "-."),
-    "glister": Look("#009E73", "v", "-."),
-    "ucb": Look("#56B4E9", "^", "-"),
-    "epsilon_greedy": Look("#56B4E9", "X", "-"),
-}
 
 
 @dataclass(frozen=True)
@@ -85,28 +44,6 @@ class Drawing:
     figure: Figure
     caption: str
     alt: str
-
-
-def looks(pruners: Iterable[str]) -> dict[str, Look]:
-    """The look of each pruner, distinct within one figure.
-
-    Pruners without a look of their own get colour and marker from their name, so that they stay
-    the same from figure to figure; only two that clash are moved apart, in sorted order.
-    """
-    names = sorted(set(pruners))
-    chosen = {name: LOOKS[name] for name in names if name in LOOKS}
-    taken = {(look.colour, look.marker) for look in chosen.values()}
-    pairs = [(colour, marker) for marker in MARKERS for colour in PALETTE]
-    for name in names:
-        if name in chosen:
-            continue
-        start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % len(pairs)
-        free = [pair for pair in pairs[start:] + pairs[:start] if pair not in taken]
-        # With more pruners than pairs some must look alike.
-        colour, marker = (free or pairs[start:])[0]
-        taken.add((colour, marker))
-        chosen[name] = Look(colour, marker, "-.")
-    return chosen
 
 
 def build(name: str, results: Results) -> Drawing:
@@ -177,31 +114,18 @@ def draw_reference(axes: Axes, full: pd.DataFrame, metric: str = "test_mae") -> 
             axes.axhspan(low, high, color=LOOKS[REFERENCE].colour, alpha=0.10, linewidth=0)
 
 
-def add_legend(figure: Figure, shown: Mapping[str, Look]) -> None:
-    """One legend above all panels, full training first."""
-    names = sorted(shown, key=lambda name: (name != REFERENCE, label(name).lower()))
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=shown[name].colour,
-            marker=shown[name].marker,
-            linestyle=shown[name].line,
-            label=label(name),
-        )
-        for name in names
-    ]
-    # As many rows as four columns need, filled evenly.
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / 4))
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
-
-
 def seeds_in_words(aggregate: pd.DataFrame) -> str:
     """How many seeds stand behind the points, such as ``2 seeds`` or ``2 to 5 seeds``."""
     few, many = int(aggregate["seeds"].min()), int(aggregate["seeds"].max())
     if few == many:
         return "1 seed" if many == 1 else f"{many} seeds"
     return f"{few} to {many} seeds"
+
+
+def absent_controls(pruners: Iterable[str]) -> list[str]:
+    """A sentence for the caption for each control that was not run."""
+    present = set(pruners)
+    return [f"{label(name)} was not run here." for name in CONTROLS if name not in present]
 
 
 @contextmanager
@@ -218,7 +142,7 @@ def _quiet_fonts() -> Iterator[None]:
 
 def _add_note(drawing: Drawing) -> None:
     """The caption in small type under the panels, so that the file can stand alone."""
-    letters = int(20 * drawing.figure.get_figwidth())
+    letters = int(19 * drawing.figure.get_figwidth())
     note = "\n".join(textwrap.wrap(drawing.caption, letters))
     # The place of a common axis label, for which the layout reserves room.
     drawing.figure.supxlabel(note, fontsize=7, x=0.01, ha="left")
