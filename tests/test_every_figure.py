@@ -10,13 +10,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from PIL import Image
+from synthetic_kept import write_archives
 from synthetic_records import PRUNERS, write_experiment
 
 from stprune.errors import UnknownNameError
-from stprune.figures import FIGURES, LOOKS, build, draw, looks
+from stprune.figures import FIGURES, build, draw
 from stprune.layout import ExperimentLayout
+from stprune.statistics import CONTROLS
 from stprune.summary import Results, load_results
 from stprune.tables import TABLES, Table, make_table
 
@@ -27,14 +30,20 @@ TABLE_IDS = TABLES.ids()
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
     root = tmp_path_factory.mktemp("synthetic")
-    return write_experiment(root, backbones=("stid", "gwnet"))
+    layout = write_experiment(root, backbones=("stid", "gwnet"))
+    write_archives(layout)
+    return layout
 
 
 @pytest.fixture(scope="module")
 def lean(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
-    """One pruner, one ratio, one seed and no full training."""
+    """One pruner, one ratio, one seed, no full training, no other control, no archive."""
     root = tmp_path_factory.mktemp("lean")
     return write_experiment(root, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,), with_full=False)
+
+
+def _has_tick_labels(axes: Axes) -> bool:
+    return any(text.get_visible() and text.get_text() for text in axes.get_xticklabels())
 
 
 def _png_and_pdf(name: str, layout: ExperimentLayout) -> tuple[bytes, bytes]:
@@ -69,7 +78,8 @@ def test_figure_says_what_it_shows(name: str, layout: ExperimentLayout) -> None:
     assert "2 seeds" in drawing.caption
     assert "ST-Prune" in drawing.alt
     for axes in drawing.figure.axes:
-        assert axes.get_xlabel()
+        # Where panels share their axes, the outer ones name them.
+        assert axes.get_xlabel() or axes.get_ylabel() or not _has_tick_labels(axes)
     assert drawing.figure.axes[0].get_ylabel()
 
 
@@ -77,9 +87,9 @@ def test_figure_says_what_it_shows(name: str, layout: ExperimentLayout) -> None:
 def test_figure_keeps_its_words_apart(name: str, layout: ExperimentLayout) -> None:
     figure = build(name, load_results(layout)).figure
     figure.draw_without_rendering()
-    boxes = [figure.legends[0].get_window_extent()]
+    boxes = [legend.get_window_extent() for legend in figure.legends]
     boxes += [box for axes in figure.axes if (box := axes.get_tightbbox()) is not None]
-    assert len(boxes) == 1 + len(figure.axes)
+    assert len(boxes) == len(figure.legends) + len(figure.axes)
     for position, box in enumerate(boxes):
         assert box.x0 >= 0
         assert box.y0 >= 0
@@ -92,6 +102,16 @@ def test_figure_keeps_its_words_apart(name: str, layout: ExperimentLayout) -> No
 def test_figure_can_do_without_full_training_and_spread(name: str, lean: ExperimentLayout) -> None:
     draw(name, lean)
     assert lean.figure(name, "pdf").exists()
+
+
+@pytest.mark.parametrize("name", FIGURE_IDS)
+def test_figure_names_the_controls_that_were_not_run(
+    name: str, layout: ExperimentLayout, lean: ExperimentLayout
+) -> None:
+    assert "was not run here" not in build(name, load_results(layout)).caption
+    caption = build(name, load_results(lean)).caption
+    assert "Full (fewer epochs) was not run here." in caption
+    assert "Random (dynamic) was not run" not in caption
 
 
 @pytest.mark.parametrize("name", FIGURE_IDS)
@@ -138,11 +158,21 @@ def _points(results: Results, panel: int) -> list[tuple[float, float]]:
 def test_tradeoff_shows_the_numbers_of_the_aggregate(layout: ExperimentLayout) -> None:
     results = load_results(layout)
     first = results.aggregate[results.aggregate["backbone"] == "gwnet"]
-    per_epoch = first[first["pruner"] != "full_fewer_epochs"]
-    expected = sorted(zip(per_epoch["epoch_percent"], per_epoch["test_mae"], strict=True))
+    expected = sorted(zip(first["epoch_percent"], first["test_mae"], strict=True))
     assert np.array(sorted(_points(results, 0))) == pytest.approx(np.array(expected))
     expected = sorted(zip(first["total_percent"], first["test_mae"], strict=True))
     assert np.array(sorted(_points(results, 1))) == pytest.approx(np.array(expected))
+
+
+@pytest.mark.parametrize("panel", [0, 1])
+def test_both_controls_stand_in_both_panels_of_the_tradeoff(
+    panel: int, layout: ExperimentLayout
+) -> None:
+    results = load_results(layout)
+    points = {y for _, y in _points(results, panel)}
+    first = results.aggregate[results.aggregate["backbone"] == "gwnet"]
+    for control in CONTROLS:
+        assert set(first.loc[first["pruner"] == control, "test_mae"]) <= points
 
 
 def test_tradeoff_names_what_is_off_its_scale(layout: ExperimentLayout) -> None:
@@ -164,16 +194,6 @@ def test_tradeoff_labels_seconds_where_nothing_is_relative(lean: ExperimentLayou
     assert axes.get_xlabel() == "Per-epoch time (s)"
     assert axes.get_ylabel() == "Test MAE (vehicles / 5 min)"
     assert _points(results, 0)[0][0] == pytest.approx(results.aggregate["epoch_seconds"][0])
-
-
-def test_looks_are_distinct_and_stay_from_figure_to_figure() -> None:
-    many = [f"rival_{number}" for number in range(20)]
-    chosen = looks([*LOOKS, *many])
-    pairs = {(look.colour, look.marker) for look in chosen.values()}
-    assert len(pairs) == len(LOOKS) + 20
-    assert chosen["st_prune"] == looks(["st_prune"])["st_prune"]
-    assert looks(["rival_3", "full"])["rival_3"] == looks(["rival_3"])["rival_3"]
-    assert looks(reversed(many)) == looks(many)
 
 
 def test_unknown_names_are_refused(lean: ExperimentLayout) -> None:

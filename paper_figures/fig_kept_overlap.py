@@ -1,0 +1,197 @@
+"""How far the kept windows agree: between the seeds of a pruner, and between pruners."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from stprune.figures import Drawing, absent_controls, seeds_in_words
+from stprune.heat_map import COLOURS, draw_cells, empty_figure, symmetric, write_in_cells
+from stprune.kept_patterns import archives, overlaps, pruned_epochs, pruned_runs
+from stprune.layout import RunKey, format_ratio
+from stprune.statistics import CONTROLS
+from stprune.summary import Results
+from stprune.tables import label
+
+TITLE = "How far the kept windows agree"
+
+WIDTH = 7.0
+COLUMNS = 3
+# With more pruners than this, numbers in the cells cannot be read.
+MOST_WITH_NUMBERS = 7
+X, Y = "Pruner", "Pruner"
+
+Values = NDArray[np.float64]
+
+
+class Choice(NamedTuple):
+    """What a run kept in its pruned epochs: epoch number to (n,) bool as packed bits."""
+
+    key: RunKey
+    windows: int
+    epochs: dict[int, NDArray[np.uint8]]
+
+
+class Agreement(NamedTuple):
+    """Means over pairs of runs, (pruners, pruners): the overlap, and what chance would give."""
+
+    overlap: Values
+    chance: Values
+
+
+def build(results: Results) -> Drawing:
+    """One matrix per prune ratio: pruners against pruners, their own seeds on the diagonal.
+
+    Args:
+        results: The experiment, with the archives of its runs.
+    """
+    runs = pruned_runs(results.summary)
+    pruners = sorted(runs["pruner"].unique(), key=_order)
+    found, missing = {}, 0
+    for ratio, part in runs.groupby("prune_ratio"):
+        choices, without = _choices(results, part)
+        missing += without
+        if choices:
+            found[float(str(ratio))] = _agreement(choices, pruners)
+    absent = absent_controls(results.aggregate["pruner"])
+    seeds = seeds_in_words(results.aggregate)
+    if not found:
+        reason = "No archive of a run with pruned epochs: nothing to compare."
+        caption = " ".join([f"{reason} Experiment of {seeds}.", *absent])
+        return Drawing(empty_figure(WIDTH, reason, X, Y), caption, f"An empty panel. {reason}")
+    figure = _draw(found, pruners)
+    caption = " ".join([_caption(seeds, missing, len(pruners)), *absent])
+    return Drawing(figure, caption, _alt(found, pruners))
+
+
+def _order(pruner: str) -> tuple[bool, str]:
+    """Controls first."""
+    return pruner not in CONTROLS, label(pruner).lower()
+
+
+def _choices(results: Results, runs: pd.DataFrame) -> tuple[list[Choice], int]:
+    """What each run kept, and how many runs have no archive of pruned epochs."""
+    choices = []
+    for key, archive in archives(results, runs):
+        epochs = pruned_epochs(archive.kept) if archive else np.empty(0, dtype=np.int64)
+        if archive and len(epochs):
+            bits = np.packbits(archive.kept[epochs], axis=1)
+            packed = dict(zip(epochs.tolist(), bits, strict=True))
+            choices.append(Choice(key, archive.kept.shape[1], packed))
+    return choices, len(runs) - len(choices)
+
+
+def _agreement(choices: list[Choice], pruners: list[str]) -> Agreement:
+    """Mean over data sets and backbones of what `_at_place` says of each; NaN for no pair."""
+    places: dict[tuple[str, str], list[Choice]] = defaultdict(list)
+    for choice in choices:
+        places[choice.key.dataset, choice.key.backbone].append(choice)
+    every = [_at_place(place, pruners) for place in places.values()]
+    known = (~np.isnan([place.overlap for place in every])).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        sums = (np.nansum([place[part] for place in every], axis=0) / known for part in (0, 1))
+        return Agreement(*sums)
+
+
+def _at_place(choices: list[Choice], pruners: list[str]) -> Agreement:
+    """Agreement in one epoch: the latest of those that the most runs pruned."""
+    counts = Counter(epoch for choice in choices for epoch in choice.epochs)
+    epoch = max(counts, key=lambda epoch: (counts[epoch], epoch))
+    compared = [choice for choice in choices if epoch in choice.epochs]
+    bits = np.stack([choice.epochs[epoch] for choice in compared])
+    kept = np.unpackbits(bits, axis=1, count=compared[0].windows).astype(np.bool_)
+    at = np.array([pruners.index(choice.key.pruner) for choice in compared])
+    seeds = np.array([choice.key.seed for choice in compared])
+    # Seeds of a pruner among themselves; two pruners in runs that share their seed.
+    pair = (at[:, None] == at[None, :]) != (seeds[:, None] == seeds[None, :])
+    rows, columns = np.nonzero(pair)
+    shape = (len(pruners), len(pruners))
+    total, count = np.zeros((2, *shape)), np.zeros(shape)
+    np.add.at(count, (at[rows], at[columns]), 1)
+    for part, values in enumerate(overlaps(kept)):
+        np.add.at(total[part], (at[rows], at[columns]), values[rows, columns])
+    with np.errstate(invalid="ignore"):
+        return Agreement(*(total / count))
+
+
+def _draw(found: dict[float, Agreement], pruners: list[str]) -> Figure:
+    width = min(COLUMNS, len(found))
+    height = math.ceil(len(found) / width)
+    side = 1.85 if width == COLUMNS else 2.4
+    names = 0.05 * max(len(label(name)) for name in pruners)
+    figure = Figure(figsize=(WIDTH, (side + 0.3) * height + names + 1.0))
+    grid = figure.subplots(height, width, squeeze=False)
+    scale = symmetric(np.array([part.overlap - part.chance for part in found.values()]), 0.05)
+    for position, axes in enumerate(grid.flat):
+        if position >= len(found):
+            axes.remove()
+            continue
+        ratio = list(found)[position]
+        _panel(axes, found[ratio], pruners, scale)
+        lowest = position + width >= len(found)
+        _label(axes, pruners, position % width == 0, lowest)
+        axes.set_title(f"Prune ratio {format_ratio(ratio)}, random {_expected(ratio):.2f}")
+    bar = figure.colorbar(
+        ScalarMappable(scale, COLOURS), ax=figure.axes, location="bottom", aspect=60, shrink=0.6
+    )
+    bar.set_label("Jaccard overlap less that of random choices of the same sizes")
+    return figure
+
+
+def _panel(axes: Axes, part: Agreement, pruners: list[str], scale: Normalize) -> None:
+    excess = part.overlap - part.chance
+    draw_cells(axes, excess, scale)
+    axes.set_box_aspect(1)
+    if len(pruners) <= MOST_WITH_NUMBERS:
+        words = [[f"{value:.2f}" for value in row] for row in part.overlap]
+        write_in_cells(axes, excess, words, scale, 6)
+
+
+def _label(axes: Axes, pruners: list[str], first: bool, lowest: bool) -> None:
+    names = [label(name) for name in pruners]
+    places = range(len(names))
+    axes.set_yticks(places, names if first else [])
+    axes.set_xticks(places, names if lowest else [], rotation=90)
+    axes.tick_params(labelsize=7 if len(names) <= MOST_WITH_NUMBERS else 5, labelbottom=lowest)
+    if first:
+        axes.set_ylabel(Y)
+    if lowest:
+        axes.set_xlabel(X)
+
+
+def _expected(prune_ratio: float) -> float:
+    """Overlap of two random choices of a share r = 1 - p of the windows: r / (2 - r)."""
+    return (1 - prune_ratio) / (1 + prune_ratio)
+
+
+def _caption(seeds: str, missing: int, pruners: int) -> str:
+    parts = [
+        "Jaccard overlap of the windows that two runs kept in the same epoch, the last that all (or"
+        " most) of them pruned: between seeds of one pruner on the diagonal, between pruners of the"
+        f" same seed elsewhere. Mean over data sets, backbones and {seeds}. 0: as two random"
+        " choices; random in the titles: their overlap at the nominal sizes. Hatched: no pair, as"
+        " for the diagonal with one seed. What keeps every window is not shown."
+    ]
+    if pruners <= MOST_WITH_NUMBERS:
+        parts.append("Numbers: the overlap itself.")
+    if missing:
+        parts.append(f"{missing} runs without an archive of pruned epochs are not counted.")
+    return " ".join(parts)
+
+
+def _alt(found: dict[float, Agreement], pruners: list[str]) -> str:
+    ratios = ", ".join(format_ratio(ratio) for ratio in found)
+    names = ", ".join(label(name) for name in pruners)
+    return (
+        f"One matrix per prune ratio ({ratios}): Jaccard overlap of the windows kept by {names}, of"
+        " each with each and of its own seeds, against that of random choices."
+    )

@@ -1,0 +1,40 @@
+"""Archives of kept windows made up for tests: their choices follow a formula and mean nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from stprune.kept import KeptArchive
+from stprune.layout import ExperimentLayout, RunKey
+from stprune.summary import KEYS, read_summary
+
+WINDOWS = 1000
+EPOCHS = 8
+# Two weeks of hours from a Monday on, less what does not fit into 1000 half-hours.
+START = np.datetime64("2024-01-01T00:00", "m")
+TIMES = START + 30 * np.arange(WINDOWS).astype("timedelta64[m]")
+
+
+def write_archives(layout: ExperimentLayout, without: tuple[str, ...] = ()) -> None:
+    """Write the archive of every run in an experiment's summary, but for some pruners'.
+
+    The first and the last epoch are full; in the others `random_dynamic` keeps any windows, and
+    every other pruner prefers hours of its own.
+    """
+    for row in read_summary(layout.summary)[KEYS].itertuples(index=False):
+        key = RunKey(*row)
+        if key.pruner in without:
+            continue
+        whole = key.pruner in ("full", "full_fewer_epochs")
+        size = WINDOWS if whole else round(WINDOWS * (1 - key.prune_ratio))
+        rng = np.random.default_rng(list(key.path.encode()))
+        peak = sum(key.pruner.encode()) % 24
+        hour = (TIMES - TIMES[0]).astype(int) / 60 % 24
+        liking = 0.0 if key.pruner == "random_dynamic" else np.cos((hour - peak) * np.pi / 12)
+        archive = KeptArchive(TIMES)
+        for epoch in range(EPOCHS):
+            kept = WINDOWS if epoch in (0, EPOCHS - 1) else size
+            order = np.argsort(-liking + rng.gumbel(size=WINDOWS))
+            archive.add(torch.from_numpy(order[:kept]), None)
+        archive.write(layout.kept(key))
