@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -32,12 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         parsed.command(parsed)
+        sys.stdout.flush()
     except StpruneError as error:
         sys.stderr.write(f"stprune: error: {error}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("stprune: interrupted; the same command continues where it stopped\n")
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output, such as `head`, has seen enough. What Python would still flush
+        # at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -168,3 +168,12 @@ def test_a_mistake_in_a_process_of_its_own(config_file: Path) -> None:
         [sys.executable, "-m", "stprune", *words], capture_output=True, text=True, check=False
     )
     assert_mistake((done.returncode, done.stdout, done.stderr), "did you mean `toy`")
+
+
+def test_a_reader_that_leaves_is_no_traceback(config_file: Path) -> None:
+    command = [sys.executable, "-m", "stprune", "config", "--config", str(config_file)]
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.close()
+    _, said = writer.communicate(timeout=120)
+    assert (writer.returncode, said) == (0, b"")
