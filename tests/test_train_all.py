@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from toy_runs import key_of
 
 from stprune.config import ExperimentConfig, parse_config
 from stprune.errors import ConfigError
-from stprune.grid import experiment_layout
+from stprune.grid import data_layout, experiment_layout
 from stprune.layout import ExperimentLayout
 from stprune.run import train
 from stprune.train_all import WantedRuns, train_all
@@ -94,6 +95,17 @@ def test_more_runs_than_cores_are_refused(
     assert words in str(caught.value)
 
 
+def test_a_second_one_is_kept_out(toy_config: ExperimentConfig) -> None:
+    root = experiment_layout(toy_config).root
+    root.mkdir(parents=True)
+    with (
+        FileLock(root / ".train-all.lock"),
+        pytest.raises(ConfigError, match="another `stprune train-all` works in"),
+    ):
+        train_all(toy_config, 1)
+    assert not list(root.glob("runs/**/*"))
+
+
 def test_the_last_line_that_says_anything(tmp_path: Path) -> None:
     log = tmp_path / "train.log"
     assert last_line(log) == ""
@@ -108,8 +120,6 @@ def test_elsewhere_snakemake_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In a folder where `snakemake` would not find this project there is no state to keep."""
-    from stprune.grid import data_layout
-
     monkeypatch.chdir(tmp_path)
     state = WorkflowState(layout, data_layout(toy_config))
     before = layout.metrics(KEY).stat().st_mtime_ns

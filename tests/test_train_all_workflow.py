@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from test_workflow import CONFIG, RUN, RUNS, Project, copy_project
 pytestmark = pytest.mark.slow
 
 ST_PRUNE = "toy/stid/st_prune/p0.5/s0"
-LONG = {"training": {"epochs": 200, "batch_size": 8}, "compute": {"own_cores": False}}
+LONG = {"training": {"epochs": 60, "batch_size": 8}, "compute": {"own_cores": False}}
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,7 @@ def test_it_is_the_run_that_train_gives(project: Project) -> None:
 
 def test_new_file_times_alone_train_nothing(project: Project) -> None:
     """A fresh checkout has new times, but the contents are what the records say."""
+    shutil.rmtree(project.root / ".snakemake")
     for source in (project.root / "stprune").rglob("*.py"):
         source.touch()
     assert project.planned().get("train") == RUNS
@@ -124,15 +126,15 @@ def test_what_snakemake_noted_of_an_older_record_is_replaced(project: Project) -
     small = {"pruners": {"full": None}, "seeds": [0]}
     target = "results/both/runs/toy/stid/full/p0/s0/metrics.json"
     write_config(project, "both", **small)
-    assert project.snakemake(target, config="both.yaml").returncode == 0
+    assert project.snakemake("--", target, config="both.yaml").returncode == 0
     write_config(project, "both", **small, training={"epochs": 3, "batch_size": 32})
     assert "configuration changed" in train_all(project, "both")
-    done = project.snakemake("-n", target, config="both.yaml")
+    done = project.snakemake("-n", "--", target, config="both.yaml")
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
 def test_a_failing_run_stops_no_other(project: Project) -> None:
-    wild = {"backbone": "stid", "optimisation": {"learning_rate": 1e30, "clip_norm": None}}
+    wild = {"backbone": "stid", "optimisation": {"learning_rate": 1e30}}
     backbones = {"wild": wild, **CONFIG["backbones"]}  # type: ignore[dict-item]
     write_config(project, "wild", backbones=backbones, pruners={"full": None})
     done = project.python("-m", "stprune", "train-all", "--config", "wild.yaml")
@@ -188,15 +190,11 @@ def test_a_killed_experiment_continues_to_the_same_bits(project: Project) -> Non
         np.testing.assert_array_equal(values, kept(project, "undisturbed")[name])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_the_runs_and_keeps_checkpoints(
-    project: Project, number: signal.Signals
-) -> None:
-    name = f"ended-{number.name}"
-    write_config(project, name, **LONG, pruners={"full": None})
-    process = start(project, name, has_checkpoints)
+def test_being_told_to_end_ends_the_runs_and_keeps_checkpoints(project: Project) -> None:
+    write_config(project, "ended", **LONG, pruners={"full": None})
+    process = start(project, "ended", has_checkpoints)
     below = descendants(process)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "which keep their checkpoints" in said
@@ -205,7 +203,7 @@ def test_an_interrupt_ends_the_runs_and_keeps_checkpoints(
     )
     assert "Traceback" not in said
     assert psutil.wait_procs(below, timeout=30)[1] == []
-    assert has_checkpoints(project.root / "results" / name)
+    assert has_checkpoints(project.root / "results/ended")
 
 
 def test_runs_end_with_whoever_started_them(project: Project) -> None:
@@ -215,14 +213,3 @@ def test_runs_end_with_whoever_started_them(project: Project) -> None:
     process.kill()
     process.communicate(timeout=60)
     assert psutil.wait_procs(below, timeout=30)[1] == []
-
-
-def test_a_second_one_is_kept_out(project: Project) -> None:
-    write_config(project, "twice", **LONG, pruners={"full": None})
-    process = start(project, "twice", has_checkpoints)
-    second = project.python("-m", "stprune", "train-all", "--config", "twice.yaml")
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert second.returncode == 1
-    assert second.stderr.count("\n") == 1
-    assert "another `stprune train-all` works in" in second.stderr
