@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -44,7 +44,8 @@ class PruningCallback(Callback):
             ConfigError: If the trainer is set up so that pruning cannot work.
         """
         epochs = self.pruning.epochs
-        if trainer.reload_dataloaders_every_n_epochs != 1:
+        # The trainer gets this attribute elsewhere than in its class, so its type is not known.
+        if cast(Any, trainer).reload_dataloaders_every_n_epochs != 1:
             raise ConfigError(
                 "pass reload_dataloaders_every_n_epochs=1 to the Trainer: the number of batches"
                 " is another in each epoch"
