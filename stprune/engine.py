@@ -30,6 +30,7 @@ from stprune.optimisation import build_optimiser, build_scheduler
 from stprune.pruners.base import PRUNERS, Probe, PruningContext
 from stprune.records import EpochRecord, Scores
 from stprune.timing import Clock
+from stprune.window_state import Gather, merge_window_state
 
 
 class Engine:
@@ -137,7 +138,8 @@ class Engine:
             total += self._step(indices, weights, world / batch_size)
         if world > 1:
             total = cast(Tensor, self.fabric.all_reduce(total, reduce_op="mean"))
-            self._merge_window_state(order)
+            gather = cast(Gather, self.fabric.all_gather)
+            merge_window_state(self.pruner.window_state, order, rank, world, gather)
         return total
 
     def _step(self, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
@@ -161,18 +163,6 @@ class Engine:
         with self.clock.phase("scoring"):
             self.pruner.observe(indices, errors.detach(), batch.mask)
         return loss.detach()
-
-    def _merge_window_state(self, order: EpochOrder) -> None:
-        """Give every device what the others observed in this epoch."""
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        seen = [order.seen_by(other, world) for other in range(world)]
-        longest = max(len(part) for part in seen)
-        for state in self.pruner.window_state.values():
-            mine = torch.zeros(longest, *state.shape[1:], dtype=state.dtype, device=state.device)
-            mine[: len(seen[rank])] = state[seen[rank]]
-            gathered = cast(Tensor, self.fabric.all_gather(mine))
-            for other, part in enumerate(seen):
-                state[part] = gathered[other, : len(part)]
 
     def _validate(self) -> float | None:
         settings = self.spec.training
