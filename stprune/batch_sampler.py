@@ -71,8 +71,10 @@ class PrunedBatchSampler(Sampler[list[int]]):
         self.pruning = pruning
 
     def __iter__(self) -> Iterator[list[int]]:
-        # Not a generator, so that the epoch starts here and not at the first batch.
-        return iter([indices.tolist() for indices in self.pruning.hand_out().batches])
+        # A generator, so that the epoch starts with its first batch: a loader with workers makes
+        # an iterator that it never uses.
+        for indices in self.pruning.hand_out().batches:
+            yield indices.tolist()
 
     def __len__(self) -> int:
         return self.pruning.batch_count()
