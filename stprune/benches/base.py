@@ -48,16 +48,21 @@ class BenchResult:
         rows: One mapping of column to value per line of its table.
         goals: What it is held to.
         notes: Sentences that belong to the figures.
+        derived: Lines of a second table, of what follows from the measured figures.
     """
 
     title: str
     rows: Sequence[dict[str, Any]]
     goals: Sequence[Goal]
     notes: Sequence[str] = field(default_factory=tuple)
+    derived: Sequence[dict[str, Any]] = field(default_factory=tuple)
 
     def text(self) -> str:
-        """A table, the notes, and each goal with what was measured."""
-        lines = [self.title, "", *_table(self.rows), "", *self.notes]
+        """The tables, the notes, and each goal with what was measured."""
+        lines = [self.title, "", *_table(self.rows), ""]
+        if self.derived:
+            lines += [*_table(self.derived), ""]
+        lines += self.notes
         for goal in self.goals:
             verdict = "met" if goal.met else "MISSED"
             lines.append(
@@ -68,8 +73,8 @@ class BenchResult:
     def write(self, path: Path) -> None:
         """Write everything as JSON."""
         goals = [{**asdict(goal), "met": goal.met} for goal in self.goals]
-        values = {"title": self.title, "rows": list(self.rows), "goals": goals}
-        atomic.write_json(path, {**values, "notes": list(self.notes)})
+        values = {"title": self.title, "rows": list(self.rows), "derived": list(self.derived)}
+        atomic.write_json(path, {**values, "goals": goals, "notes": list(self.notes)})
 
 
 class MissedGoalError(StpruneError):
