@@ -216,11 +216,16 @@ def _results(parsed: argparse.Namespace) -> None:
 
 
 def _config(parsed: argparse.Namespace) -> None:
-    from stprune.grid import run_keys
+    from stprune.grid import run_keys, run_spec
 
     config = _load(parsed)
     keys = run_keys(config)
     sys.stdout.write(f"{parsed.config}: experiment {config.experiment}, {len(keys)} runs\n")
+    for dataset in config.datasets:
+        runs = [key for key in keys if key.dataset == dataset]
+        training = run_spec(config, runs[0]).training
+        length = f"{training.epochs} epochs of full training"
+        sys.stdout.write(f"{dataset}: {len(runs)} runs, {length}, budget {training.budget}\n")
     for key in keys:
         sys.stdout.write(f"  {key.path}\n")
 

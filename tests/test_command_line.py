@@ -136,9 +136,31 @@ def test_config_lists_the_runs(run: Run, config_file: Path) -> None:
     assert (status, errors) == (0, "")
     assert output.splitlines() == [
         f"{config_file}: experiment toy, 2 runs",
+        "toy: 2 runs, 4 epochs of full training, budget epochs",
         "  toy/stid/full/p0/s0",
         "  toy/stid/st_prune/p0.5/s0",
     ]
+
+
+def test_config_says_what_each_data_set_is_held_to(
+    run: Run, toy_values: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "two.yaml"
+    changed = {"dataset": "toy", "training": {"epochs": 9, "budget": "total_time"}}
+    values = toy_values | {"datasets": {"toy": None, "other": changed}}
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    status, output, _ = run("config", "--config", path)
+    assert status == 0
+    assert output.splitlines()[:3] == [
+        f"{path}: experiment toy, 4 runs",
+        "toy: 2 runs, 4 epochs of full training, budget epochs",
+        "other: 2 runs, 9 epochs of full training, budget total_time",
+    ]
+
+
+def test_train_all_refuses_more_runs_than_cores(run: Run, config_file: Path) -> None:
+    words = ("train-all", "--config", config_file, "--jobs", 1000)
+    assert_mistake(run(*words), "1000 run(s) at a time want 1000 threads")
 
 
 def test_list_names_every_component(run: Run) -> None:
