@@ -1,0 +1,70 @@
+"""Each example runs as a user would run it, and prints what was kept and a loss that falls."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+FULL, PRUNED = 490, 147  # n, and 30 % of it
+KEPT = [FULL, *[PRUNED] * 6, FULL]
+BATCHES = [16, *[5] * 6, 16]
+
+
+def output_of(*words: str | Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def column(output: str, pattern: str) -> list[float]:
+    return [float(found) for found in re.findall(pattern, output)]
+
+
+def test_every_example_is_tested() -> None:
+    tested = {"plain_loop", "data_loader", "lightning_trainer", "distributed"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested | {"made_up_series"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain_loop", "data_loader", "distributed"])
+def test_an_example_prints_what_it_kept(name: str) -> None:
+    output = output_of(EXAMPLES / f"{name}.py")
+    assert column(output, r"epoch (\d+):") == list(range(8))
+    assert column(output, r"kept (\d+) of 490") == KEPT
+    losses = column(output, r"loss ([\d.]+)")
+    # Both are of all windows, with weight 1.
+    assert losses[-1] < losses[0] / 2
+    if name == "data_loader":
+        assert column(output, r"in (\d+) batches") == BATCHES
+
+
+@pytest.mark.slow
+def test_the_lightning_example_has_short_epochs() -> None:
+    output = output_of(EXAMPLES / "lightning_trainer.py")
+    assert column(output, r"epoch \d+: (\d+) batches") == BATCHES
+    losses = column(output, r"loss ([\d.]+)")
+    assert losses[-1] < losses[0] / 2
+    assert "8 epochs, the last with 16 batches" in output
+
+
+@pytest.mark.slow
+def test_torchrun_gives_what_one_process_gives() -> None:
+    """The same selections; the printed loss may differ in its last digit."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    two = output_of(*torchrun, EXAMPLES / "distributed.py")
+    one = output_of(EXAMPLES / "plain_loop.py")
+    assert column(two, r"kept (\d+)") == column(one, r"kept (\d+)") == KEPT
+    expected = column(one, r"loss ([\d.]+)")
+    assert column(two, r"loss ([\d.]+)") == pytest.approx(expected, abs=0.002)
