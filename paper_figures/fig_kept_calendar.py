@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stprune.figures import Drawing, absent_controls, seeds_in_words
+from stprune.figures import Drawing, absent_controls, most_varied_first, seeds_in_words
 from stprune.heat_map import COLOURS, draw_cells, empty_figure, symmetric
 from stprune.kept_patterns import HOURS, WEEKDAYS, archives, calendar_share, pruned_runs
 from stprune.layout import format_ratio
@@ -24,10 +24,12 @@ from stprune.tables import label
 TITLE = "Which hours of the week are kept"
 
 WIDTH = 7.0
-COLUMNS = 5
+MOST_COLUMNS = 6
 ROW_HEIGHT = 0.85
 # More rows of panels than this fill more than a page.
-MOST_ROWS = 10
+MOST_ROWS = 12
+# Letters of a name that fit above a panel.
+LONGEST = 18
 # In doublings: the colours end at a quarter of the average, and at four times it.
 FARTHEST = 2.0
 LEAST = math.log2(1.25)
@@ -39,7 +41,7 @@ Calendars = dict[str, dict[str, Calendar]]
 
 
 def build(results: Results) -> Drawing:
-    """One panel per pruner, in rows of five for each data set, at the largest prune ratio.
+    """One panel per pruner, in rows of up to six for each data set, at the largest prune ratio.
 
     Args:
         results: The experiment, with the archives of its runs; times are the data set's own.
@@ -55,7 +57,8 @@ def build(results: Results) -> Drawing:
             [f"{reason} Experiment of {seeds_in_words(results.aggregate)}.", *absent]
         )
         return Drawing(empty_figure(WIDTH, reason, X, Y), caption, f"An empty panel. {reason}")
-    shown, hidden = _that_fit(calendars)
+    order = [name for name in most_varied_first(results.summary) if name in calendars]
+    shown, hidden = _that_fit(order, calendars)
     caption = _caption(ratio, seeds_in_words(results.aggregate), missing, hidden)
     figure = _draw({name: calendars[name] for name in shown})
     return Drawing(figure, " ".join([caption, *absent]), _alt(shown, calendars, ratio))
@@ -82,22 +85,23 @@ def _calendars(results: Results, runs: pd.DataFrame) -> tuple[Calendars, int]:
     return means, missing
 
 
-def _that_fit(calendars: Calendars) -> tuple[list[str], list[str]]:
-    """The data sets whose panels fit on a page (the first is always shown), and the others."""
-    names = sorted(calendars)
-    rows = np.cumsum([math.ceil(len(calendars[name]) / COLUMNS) for name in names])
+def _that_fit(names: list[str], calendars: Calendars) -> tuple[list[str], list[str]]:
+    """The first data sets, whose panels fit on a page (one always does), and the others."""
+    rows = np.cumsum([math.ceil(len(calendars[name]) / MOST_COLUMNS) for name in names])
     count = max(1, int((rows <= MOST_ROWS).sum()))
-    return names[:count], names[count:]
+    return sorted(names[:count]), sorted(names[count:])
 
 
 def _draw(calendars: Calendars) -> Figure:
+    most = max(map(len, calendars.values()))
+    # As many rows as six columns need, filled evenly.
+    width = math.ceil(most / math.ceil(most / MOST_COLUMNS))
     rows = [
-        (dataset, names[start : start + COLUMNS])
+        (dataset, names[start : start + width])
         for dataset, pruners in calendars.items()
         for names in [_in_order(pruners)]
-        for start in range(0, len(names), COLUMNS)
+        for start in range(0, len(names), width)
     ]
-    width = max(len(names) for _, names in rows)
     figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(rows) + 0.15 * len(calendars) + 0.9))
     grid = figure.subplots(len(rows), width, squeeze=False)
     every = [panel for pruners in calendars.values() for panel in pruners.values()]
@@ -121,7 +125,8 @@ def _in_order(pruners: dict[str, Calendar]) -> list[str]:
 
 
 def _label(axes: Axes, pruner: str, first: bool, lowest: bool) -> None:
-    axes.set_title(label(pruner), fontsize=7)
+    # A long name must not reach into the next panel's.
+    axes.set_title(label(pruner), fontsize=min(7.0, 7.0 * LONGEST / len(label(pruner))))
     axes.set_xticks(np.arange(0, HOURS, 6))
     axes.set_yticks(np.arange(0, WEEKDAYS, 2), DAYS[::2] if first else [])
     axes.tick_params(labelsize=6, labelbottom=lowest)
@@ -132,8 +137,9 @@ def _label(axes: Axes, pruner: str, first: bool, lowest: bool) -> None:
 
 
 def _name(axes: Axes, dataset: str) -> None:
-    """The data set's name above its first panel."""
-    axes.annotate(
+    """The data set's name above its first panel, whose title gets a line more to make room."""
+    axes.set_title(f"\n{axes.get_title(loc='left')}")
+    name = axes.annotate(
         dataset,
         xy=(0, 1),
         xycoords="axes fraction",
@@ -141,6 +147,8 @@ def _name(axes: Axes, dataset: str) -> None:
         textcoords="offset points",
         fontweight="bold",
     )
+    # A long name reaches over the next panels and must not push them away.
+    name.set_in_layout(False)
 
 
 def _colour_bar(figure: Figure, scale: Normalize) -> None:

@@ -138,7 +138,10 @@ def _draw(panels: list[Panel], marked: list[NDArray[np.bool_]], rows: list[Place
     bar = figure.colorbar(
         ScalarMappable(scale, COLOURS),
         ax=list(grid),
-        aspect=40,
+        # A bar as high as the map would be, of a hand's length at most.
+        shrink=min(1.0, 2.5 / height),
+        anchor=(0.0, 1.0),
+        aspect=20,
         pad=0.01,
         extend="both" if beyond else "neither",
     )
@@ -151,7 +154,10 @@ def _word(value: float, mark: bool, with_number: bool) -> str:
     if math.isnan(value) or not with_number:
         return star
     decimals = 1 if abs(value) < 9.95 else 0
-    return f"{value:+.{decimals}f}{star}".replace("-", MINUS)
+    number = f"{value:+.{decimals}f}"
+    # No sign for what rounds to nothing.
+    number = number[1:] if float(number) == 0 else number.replace("-", MINUS)
+    return f"{number}{star}"
 
 
 def _label(axes: Axes, panel: Panel, rows: list[Place]) -> None:

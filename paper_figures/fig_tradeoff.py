@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stprune.figures import (
+    MOST_PLACES,
     Drawing,
     absent_controls,
     draw_reference,
@@ -19,6 +20,7 @@ from stprune.figures import (
 )
 from stprune.layout import format_ratio
 from stprune.looks import Look, add_legend, legend_height, looks
+from stprune.place_means import mean_over_places
 from stprune.summary import REFERENCE, Results
 from stprune.tables import label
 
@@ -48,11 +50,17 @@ COSTS = (
 def build(results: Results) -> Drawing:
     """One row of two panels per data set and backbone: per-epoch time left, total time right.
 
+    More of them than a reader can take in are averaged, one row per budget.
+
     Args:
         results: The experiment; test MAE in the target's unit, times in % of full training's, or
             in seconds where full training was not run.
     """
     table = results.aggregate
+    full = table.loc[table["pruner"] == REFERENCE]
+    averaged = len(places(table)) > MOST_PLACES and not full.empty
+    if averaged:
+        table = mean_over_places(results)
     rows = places(table)
     shown = looks(table["pruner"])
     figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(rows) + 0.6 + legend_height(len(shown))))
@@ -62,9 +70,10 @@ def build(results: Results) -> Drawing:
         for axes, cost in zip(panels, COSTS, strict=True):
             _panel(axes, part, cost, shown)
         panels[0].set_title(f"{dataset}, {label(backbone)}", fontweight="bold")
-        panels[0].set_ylabel(_error_label(part))
+        panels[0].set_ylabel("Change in test MAE (%)" if averaged else _error_label(part))
     add_legend(figure, shown)
-    return Drawing(figure, _caption(table), _alt(table, rows))
+    spread = _spread_of_means(table) if averaged else _spread(table)
+    return Drawing(figure, f"{spread} {_caption(table)}", _alt(table, rows))
 
 
 def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -> None:
@@ -156,16 +165,26 @@ def _error_label(part: pd.DataFrame) -> str:
     return "Test MAE" if pd.isna(unit) else f"Test MAE ({unit})"
 
 
+def _spread(table: pd.DataFrame) -> str:
+    if table["seeds"].max() == 1:
+        return "One seed, so no spread is known."
+    return f"Mean over {seeds_in_words(table)}; bars and the grey band: one standard deviation."
+
+
+def _spread_of_means(table: pd.DataFrame) -> str:
+    words = (
+        f"Change against full training of the same data set and backbone, {seeds_in_words(table)};"
+        " mean and one standard deviation over data sets and backbones."
+    )
+    if table.groupby("budget")["places"].nunique().gt(1).any():
+        words += " Not everything was run with all of them, so some points are means of fewer."
+    return words
+
+
 def _caption(table: pd.DataFrame) -> str:
     pruned = table[table["pruner"] != REFERENCE]
     ratios = ", ".join(format_ratio(r) for r in sorted(pruned["prune_ratio"].unique()))
-    spread = f"Mean over {seeds_in_words(table)}; bars and the grey band: one standard deviation."
-    if table["seeds"].max() == 1:
-        spread = "One seed, so no spread is known."
-    parts = [
-        spread,
-        f"Each line joins a pruner's prune ratios in order: {ratios}.",
-    ]
+    parts = [f"Each line joins a pruner's prune ratios in order: {ratios}."]
     whole = sorted(pruned.loc[_whole_epochs(pruned), "pruner"].unique())
     if whole:
         names = " and ".join(label(name) for name in whole)

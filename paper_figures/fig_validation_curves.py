@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from stprune.figures import Drawing, absent_controls, places, seeds_in_words
+from stprune.figures import Drawing, absent_controls, seeds_in_words, that_fit
 from stprune.layout import format_ratio
 from stprune.looks import Look, add_legend, legend_height, looks
 from stprune.summary import REFERENCE, Results
@@ -29,7 +29,7 @@ def build(results: Results) -> Drawing:
     curves = results.epochs.dropna(subset="validation_mae")
     pruned = results.aggregate.loc[results.aggregate["pruner"] != REFERENCE, "prune_ratio"]
     ratios = sorted(pruned.unique()) or [0.0]
-    rows = places(results.aggregate)
+    rows, others = that_fit(results)
     shown = looks(results.aggregate["pruner"])
     height = ROW_HEIGHT * len(rows) + 0.6 + legend_height(len(shown))
     figure = Figure(figsize=(max(7.0, 1.6 * len(ratios)), height))
@@ -48,6 +48,7 @@ def build(results: Results) -> Drawing:
         f"Each line is one run ({seeds_in_words(results.aggregate)}); full training is drawn in"
         " every panel; the marker is where the run ends. The vertical axis is logarithmic;"
         " MAE in the target's unit.",
+        *others,
         *absent_controls(results.aggregate["pruner"]),
     ]
     return Drawing(figure, " ".join(caption), _alt(rows, shown))

@@ -28,6 +28,8 @@ from stprune.tables import label
 FIGURES: Registry[Any] = Registry(
     kind="figure", packages=("paper_figures",), contract="builtins:object", prefix="fig_"
 )
+# Rows of panels that a reader can still take in.
+MOST_PLACES = 8
 STYLE_SHEET = Path(paper_figures.__path__[0]) / "style.mplstyle"
 
 
@@ -74,6 +76,8 @@ def draw(name: str, layout: ExperimentLayout, results: Results | None = None) ->
         _add_note(drawing)
     for kind in ("pdf", "png"):
         content = rendered(drawing.figure, kind)
+        # The places that were found for the first file serve the second.
+        drawing.figure.set_layout_engine("none")
         with atomic.atomic_path(layout.figure(name, kind)) as path:
             path.write_bytes(content)
 
@@ -103,6 +107,29 @@ def places(aggregate: pd.DataFrame) -> list[tuple[str, str]]:
         aggregate[["dataset", "backbone"]].drop_duplicates().sort_values(["dataset", "backbone"])
     )
     return list(pairs.itertuples(index=False, name=None))
+
+
+def most_varied_first(summary: pd.DataFrame) -> list[str]:
+    """Names of the data sets, so that the first few hold as many different data as they can.
+
+    Entries of a configuration may share their data and differ in training only.
+    """
+    names = summary[["dataset", "data_checksum"]].drop_duplicates().sort_values("dataset")
+    names["repeat"] = names.groupby("data_checksum").cumcount()
+    return names.sort_values(["repeat", "dataset"])["dataset"].tolist()
+
+
+def that_fit(results: Results) -> tuple[list[tuple[str, str]], list[str]]:
+    """The (data set, backbone) pairs that there is room for, and a sentence that names the others.
+
+    Returns:
+        At most ``MOST_PLACES`` pairs, sorted; and the sentence, or nothing.
+    """
+    order = most_varied_first(results.summary)
+    every = sorted(places(results.aggregate), key=lambda place: order.index(place[0]))
+    shown, hidden = sorted(every[:MOST_PLACES]), every[MOST_PLACES:]
+    names = ", ".join(f"{dataset} with {label(backbone)}" for dataset, backbone in sorted(hidden))
+    return shown, [f"Not shown, for want of room: {names}."] if hidden else []
 
 
 def draw_reference(axes: Axes, full: pd.DataFrame, metric: str = "test_mae") -> None:
