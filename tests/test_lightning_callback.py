@@ -1,0 +1,198 @@
+"""Pruning under Lightning's Trainer: the plain loop's results, resuming, wrong set-ups."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from stprune import IndexedDataset, PrunedBatchSampler, Pruning
+from stprune.epoch_share import LoopError
+from stprune.errors import CheckpointError, ConfigError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what the package says of itself when it is imported
+    from pytorch_lightning import Callback, LightningModule, Trainer
+    from pytorch_lightning.callbacks import ModelCheckpoint
+
+    from stprune.lightning_callback import PruningCallback
+
+WINDOWS, EPOCHS = 60, 6
+INPUTS = torch.randn(WINDOWS, 4, 3, generator=torch.Generator().manual_seed(0))
+TARGETS = INPUTS.cumsum(1)
+
+# Lightning warns of its own calls and of settings that do not matter here.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    yield
+    logger.setLevel(level)
+
+
+def pruning_of() -> Pruning:
+    return Pruning("infobatch", WINDOWS, epochs=EPOCHS, prune_ratio=0.6, batch_size=8)
+
+
+class Module(LightningModule):
+    """A linear forecaster that notes how many batches each epoch had."""
+
+    def __init__(self, pruning: Pruning, observes: bool = True, validates: bool = False) -> None:
+        super().__init__()
+        self.pruning, self.observes, self.validates = pruning, observes, validates
+        self.batches: dict[int, int] = {}
+        self.validated: list[int] = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.layer = nn.Linear(3, 3)
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        indices, (inputs, targets) = batch
+        self.batches[self.current_epoch] = self.batches.get(self.current_epoch, 0) + 1
+        errors = self.layer(inputs) - targets
+        return self.pruning.loss(indices, errors) if self.observes else errors.abs().mean()
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        self.validated.append(self.current_epoch)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        data = IndexedDataset(TensorDataset(INPUTS, TARGETS))
+        return DataLoader(data, batch_sampler=PrunedBatchSampler(self.pruning, data))
+
+    def val_dataloader(self) -> Any:
+        dataset = TensorDataset(INPUTS, TARGETS)
+        return DataLoader(dataset, batch_size=WINDOWS) if self.validates else []
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=1e-2)
+
+
+class StoppedError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class StopAt(Callback):
+    """Ends training when epoch ``epoch`` starts."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise StoppedError
+
+
+def fit(
+    module: Module, *callbacks: Callback, checkpoint: Path | None = None, **changes: Any
+) -> Module:
+    settings: dict[str, Any] = {
+        "max_epochs": EPOCHS,
+        "reload_dataloaders_every_n_epochs": 1,
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": bool(callbacks),
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    trainer = Trainer(
+        callbacks=[PruningCallback(module.pruning), *callbacks], **(settings | changes)
+    )
+    trainer.fit(module, ckpt_path=checkpoint)
+    return module
+
+
+def plain() -> tuple[nn.Linear, dict[int, int]]:
+    """What a plain loop trains."""
+    pruning = pruning_of()
+    layer = Module(pruning).layer
+    optimiser = torch.optim.Adam(layer.parameters(), lr=1e-2)
+    batches = {}
+    for epoch in range(EPOCHS):
+        for indices in pruning.batches():
+            optimiser.zero_grad()
+            pruning.loss(indices, layer(INPUTS[indices]) - TARGETS[indices]).backward()
+            optimiser.step()
+        batches[epoch] = pruning.batch_count()
+    return layer, batches
+
+
+def same_weights(one: nn.Linear, other: nn.Linear) -> bool:
+    return torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_the_trainer_trains_what_a_plain_loop_trains(validates: bool) -> None:
+    module = fit(Module(pruning_of(), validates=validates))
+    layer, batches = plain()
+    assert batches == {0: 8, 1: 3, 2: 3, 3: 3, 4: 3, 5: 8}
+    assert module.batches == batches
+    assert same_weights(module.layer, layer)
+    # A short epoch is validated like a long one.
+    assert module.validated == (list(range(EPOCHS)) if validates else [])
+    assert module.pruning.epoch == EPOCHS
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+@pytest.mark.parametrize("validates", [False, True])
+def test_a_resumed_trainer_ends_with_the_same_bits(
+    stop: int, validates: bool, tmp_path: Path
+) -> None:
+    checkpoints = ModelCheckpoint(tmp_path, save_last=True)
+    with pytest.raises(StoppedError):
+        fit(Module(pruning_of(), validates=validates), checkpoints, StopAt(stop))
+    resumed = fit(Module(pruning_of(), validates=validates), checkpoint=tmp_path / "last.ckpt")
+    layer, batches = plain()
+    assert resumed.batches == {epoch: batches[epoch] for epoch in range(stop, EPOCHS)}
+    assert same_weights(resumed.layer, layer)
+
+
+def test_a_control_that_trains_shorter_stops_the_trainer() -> None:
+    pruning = Pruning("full_fewer_epochs", WINDOWS, epochs=8, prune_ratio=0.6, batch_size=8)
+    module = fit(Module(pruning), max_epochs=8)
+    assert sorted(module.batches) == list(range(pruning.epochs))
+    assert pruning.epochs < 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reload_dataloaders_every_n_epochs": 0}, "pass reload_dataloaders_every_n_epochs=1"),
+        ({"max_epochs": 4}, "max_epochs=4.*ends before the schedule.*6 both"),
+    ],
+)
+def test_a_trainer_that_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fit(Module(pruning_of()), **changes)
+
+
+def test_a_step_that_does_not_observe_is_refused() -> None:
+    with pytest.raises(LoopError, match="epoch 0: no window was observed; `training_step` must"):
+        fit(Module(pruning_of(), observes=False))
+
+
+def test_a_checkpoint_before_the_end_of_an_epoch_is_refused(tmp_path: Path) -> None:
+    within = ModelCheckpoint(tmp_path, save_on_train_epoch_end=False)
+    with pytest.raises(CheckpointError, match="pass save_on_train_epoch_end=True"):
+        fit(Module(pruning_of(), validates=True), within)
+
+
+def test_stprune_does_not_need_lightning() -> None:
+    code = (
+        "import sys, stprune; stprune.Pruning; stprune.PrunedBatchSampler;"
+        "sys.exit('pytorch_lightning' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
