@@ -83,9 +83,10 @@ class WarmRuns:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says anything; empty if there is none."""
+    """The last line of a log that says anything, without who says it; empty if there is none."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    return next((line.strip() for line in reversed(text.split("\n")) if line.strip()), "")
+    said = (line.strip() for line in reversed(text.split("\n")) if line.strip())
+    return next(said, "").removeprefix("stprune: error: ")
 
 
 def _train_words(config: Path, key: RunKey) -> list[str]:
@@ -99,16 +100,17 @@ def _train_words(config: Path, key: RunKey) -> list[str]:
 
 def _train(words: list[str], log: Path) -> None:
     """What a run's process does, from its fork on."""
-    from stprune.__main__ import main
+    from stprune import __main__ as program
 
     with log.open("wb") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())
-    # Lightning starts processes for further devices with the words of this one.
+    # Lightning starts the processes of further devices as this one would have been started.
+    sys.modules["__main__"] = program
     sys.argv[1:] = words
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.exit(main(words))
+    sys.exit(program.main(words))
 
 
 def _end_with_parent() -> None:

@@ -109,7 +109,7 @@ def test_a_second_one_is_kept_out(toy_config: ExperimentConfig) -> None:
 def test_the_last_line_that_says_anything(tmp_path: Path) -> None:
     log = tmp_path / "train.log"
     assert last_line(log) == ""
-    log.write_text("first\n  the mistake \n\n")
+    log.write_text("first\nstprune: error: the mistake \n\n")
     assert last_line(log) == "the mistake"
 
 

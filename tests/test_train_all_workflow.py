@@ -146,6 +146,14 @@ def test_a_failing_run_stops_no_other(project: Project) -> None:
     assert record(project, "wild", "toy/stid/full/p0/s1")["seed"] == 1
 
 
+def test_a_run_on_two_devices(project: Project) -> None:
+    """Lightning starts the second process itself, by the words of the first."""
+    compute = {"devices": 2, "own_cores": False}
+    write_config(project, "two", pruners={"st_prune": None}, seeds=[0], compute=compute)
+    train_all(project, "two")
+    assert record(project, "two")["environment"]["devices"] == 2
+
+
 def start(project: Project, name: str, ready: Callable[[Path], bool]) -> subprocess.Popen[str]:
     """Start train-all in a process group of its own and wait until it is ``ready``."""
     process = subprocess.Popen(
