@@ -13,6 +13,7 @@ import yaml
 
 from stprune.config import parse_config
 from stprune.grid import experiment_layout
+from stprune.kept import read_kept
 from stprune.layout import RunKey
 from stprune.records import read_epochs, read_record
 from stprune.run import train
@@ -27,6 +28,7 @@ def test_two_devices_give_the_scores_of_one(toy_values: dict[str, Any], tmp_path
     config = parse_config(toy_values, "the toy configuration")
     one = train(config, key, [])
     one_epochs = read_epochs(experiment_layout(config).run_epochs(key))
+    one_kept = read_kept(experiment_layout(config).kept(key))
     # A process of its own: the second device is another process that runs the same command.
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(toy_values), encoding="utf-8")
@@ -38,7 +40,12 @@ def test_two_devices_give_the_scores_of_one(toy_values: dict[str, Any], tmp_path
     assert done.returncode == 0, done.stderr
     two = read_record(experiment_layout(config).metrics(key))
     two_epochs = read_epochs(experiment_layout(config).run_epochs(key))
+    two_kept = read_kept(experiment_layout(config).kept(key))
     assert two.environment["devices"] == 2
+    # No window is lost on the way to the other device: the merged scores choose the same ones.
+    np.testing.assert_array_equal(two_kept.kept, one_kept.kept)
+    assert 0 < one_kept.kept[1].sum() < one_kept.kept.shape[1]
+    np.testing.assert_allclose(two_kept.score_quantiles, one_kept.score_quantiles, rtol=1e-3)
     assert one_epochs["windows"].tolist() == two_epochs["windows"].tolist()
     assert two.test.windows == one.test.windows
     for column in ("train_loss", "validation_mae"):
