@@ -1,4 +1,4 @@
-"""Pruning under the Trainer of Lightning (pip install "stprune[lightning]").
+"""Pruning under the Trainer of Lightning (pip install pytorch-lightning).
 
 python examples/lightning_trainer.py
 """

@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FULL, PRUNED = 490, 147  # n, and 30 % of it
@@ -35,6 +37,29 @@ def column(output: str, pattern: str) -> list[float]:
 def test_every_example_is_tested() -> None:
     tested = {"plain_loop", "data_loader", "lightning_trainer", "distributed"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested | {"made_up_series"}
+
+
+@pytest.mark.parametrize("without", [False, True])
+def test_the_loop_of_the_readme_runs_as_it_stands(without: bool) -> None:
+    text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    if without:
+        assert 'options={"strata": 1}' in code
+        code = code.replace("stationarity=psi", 'options={"strata": 1}')
+    inputs = torch.randn(100, 4, 3, generator=torch.Generator().manual_seed(0))
+    model = torch.nn.Linear(3, 3)
+    before = model.weight.detach().clone()
+    names: dict[str, Any] = {
+        "inputs": inputs,
+        "targets": inputs.cumsum(1),
+        "mask": torch.ones_like(inputs, dtype=torch.bool),
+        "psi": inputs.std((1, 2)),
+        "model": model,
+        "optimiser": torch.optim.SGD(model.parameters(), lr=0.1),
+    }
+    exec(code, names)  # noqa: S102 - the text of our own page
+    assert names["pruning"].epoch == 20
+    assert not torch.equal(before, model.weight)
 
 
 @pytest.mark.slow
