@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from scripted_probe import ScriptedProbe
+from test_every_pruner import FakeProbe
 from torch import Tensor
 from toy_runs import key_of
 
@@ -32,6 +33,7 @@ from stprune.grid import run_spec
 from stprune.loop import Pruning
 from stprune.model import build_model
 from stprune.optimisation import build_optimiser, build_scheduler
+from stprune.pruners.base import PRUNERS
 
 WINDOWS, HORIZON, NODES = 60, 2, 3
 
@@ -335,3 +337,17 @@ def test_global_random_state_is_left_alone() -> None:
     before = torch.get_rng_state()
     list(run(pruning_of("infobatch"), range(6)))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", PRUNERS.ids())
+def test_every_pruner_works_without_windows_of_ours(name: str) -> None:
+    pruning = pruning_of(
+        name,
+        stationarity=torch.linspace(0, 1, WINDOWS),
+        adjacency=torch.ones(NODES, NODES),
+        probe=FakeProbe(WINDOWS),
+    )
+    visited = [set(chain(*batches)) for batches in run(pruning, range(pruning.epochs))]
+    assert all(numbers <= set(range(WINDOWS)) for numbers in visited)
+    full = name in ("full", "full_fewer_epochs")
+    assert min(len(numbers) for numbers in visited) == (WINDOWS if full else 24)
