@@ -91,7 +91,12 @@ def build_pruner(
 def _stationarity(values: ArrayLike | None, windows: int) -> NDArray[np.float32] | None:
     if values is None:
         return None
-    measured = np.asarray(values, dtype=np.float32)
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+    try:
+        measured = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"stationarity must be {windows} numbers ({error})") from None
     if measured.shape != (windows,) or not np.isfinite(measured).all():
         raise ConfigError(
             f"stationarity must be {windows} finite numbers, one of each window, but has shape"

@@ -301,6 +301,7 @@ def test_after_the_last_epoch_there_is_no_other() -> None:
         ("ucb", {"epochs": 0}, ConfigError, "Pruning: `epochs`"),
         ("ucb", {"batch_size": 0}, ConfigError, "Pruning: `batch_size`"),
         ("st_prune", {"stationarity": [1.0, 2.0]}, ConfigError, "60 finite numbers"),
+        ("st_prune", {"stationarity": ["low"] * 60}, ConfigError, "must be 60 numbers .*'low'"),
         ("st_prune", {"stationarity": [np.nan] * 60}, ConfigError, "60 that are not finite"),
         ("ucb", {"rank": 2, "world": 2}, ConfigError, "got rank 2 and world 2"),
         ("ucb", {"world": 2}, ConfigError, "got rank None and world 2"),
