@@ -114,7 +114,7 @@ def _draw(calendars: Calendars) -> Figure:
             draw_cells(axes, calendars[dataset][names[column]], scale)
             _label(axes, names[column], column == 0, row + 1 == len(rows))
         if row == 0 or rows[row - 1][0] != dataset:
-            _name(grid[row][0], dataset)
+            _name(grid[row][0], dataset, names[0])
     _colour_bar(figure, scale)
     return figure
 
@@ -125,8 +125,7 @@ def _in_order(pruners: dict[str, Calendar]) -> list[str]:
 
 
 def _label(axes: Axes, pruner: str, first: bool, lowest: bool) -> None:
-    # A long name must not reach into the next panel's.
-    axes.set_title(label(pruner), fontsize=min(7.0, 7.0 * LONGEST / len(label(pruner))))
+    axes.set_title(label(pruner), fontsize=_size(pruner))
     axes.set_xticks(np.arange(0, HOURS, 6))
     axes.set_yticks(np.arange(0, WEEKDAYS, 2), DAYS[::2] if first else [])
     axes.tick_params(labelsize=6, labelbottom=lowest)
@@ -136,9 +135,14 @@ def _label(axes: Axes, pruner: str, first: bool, lowest: bool) -> None:
         axes.set_xlabel(X, fontsize=7)
 
 
-def _name(axes: Axes, dataset: str) -> None:
+def _size(pruner: str) -> float:
+    """Points in which a name does not reach into the next panel's."""
+    return min(7.0, 7.0 * LONGEST / len(label(pruner)))
+
+
+def _name(axes: Axes, dataset: str, pruner: str) -> None:
     """The data set's name above its first panel, whose title gets a line more to make room."""
-    axes.set_title(f"\n{axes.get_title(loc='left')}")
+    axes.set_title(f"\n{label(pruner)}", fontsize=_size(pruner))
     name = axes.annotate(
         dataset,
         xy=(0, 1),
@@ -154,7 +158,12 @@ def _name(axes: Axes, dataset: str) -> None:
 def _colour_bar(figure: Figure, scale: Normalize) -> None:
     mappable = ScalarMappable(scale, COLOURS)
     bar = figure.colorbar(
-        mappable, ax=figure.axes, location="bottom", aspect=60, shrink=0.6, pad=0.03
+        mappable,
+        ax=figure.axes,
+        location="bottom",
+        aspect=60,
+        shrink=0.6,
+        pad=0.2 / figure.get_figheight(),
     )
     limit = float(scale.vmax or 0)
     step = 1.0 if limit >= 1 else limit

@@ -28,6 +28,8 @@ WIDTH = 7.0
 COLUMNS = 3
 # With more pruners than this, numbers in the cells cannot be read.
 MOST_WITH_NUMBERS = 7
+# Width of a letter, in inches for each point of its size.
+LETTER = 0.0085
 X, Y = "Pruner", "Pruner"
 
 Values = NDArray[np.float64]
@@ -126,9 +128,10 @@ def _at_place(choices: list[Choice], pruners: list[str]) -> Agreement:
 def _draw(found: dict[float, Agreement], pruners: list[str]) -> Figure:
     width = min(COLUMNS, len(found))
     height = math.ceil(len(found) / width)
-    side = 1.85 if width == COLUMNS else 2.4
-    names = 0.05 * max(len(label(name)) for name in pruners)
-    figure = Figure(figsize=(WIDTH, (side + 0.3) * height + names + 1.0))
+    names = max(len(label(name)) for name in pruners) * _size(pruners) * LETTER
+    # A single panel is no larger than one of two.
+    side = (WIDTH - names - 0.5) / max(width, 2) - 0.25
+    figure = Figure(figsize=(WIDTH, (side + 0.45) * height + names + 1.1))
     grid = figure.subplots(height, width, squeeze=False)
     scale = symmetric(np.array([part.overlap - part.chance for part in found.values()]), 0.05)
     for position, axes in enumerate(grid.flat):
@@ -147,6 +150,11 @@ def _draw(found: dict[float, Agreement], pruners: list[str]) -> Figure:
     return figure
 
 
+def _size(pruners: list[str]) -> float:
+    """Points of their names."""
+    return 7 if len(pruners) <= MOST_WITH_NUMBERS else 5
+
+
 def _panel(axes: Axes, part: Agreement, pruners: list[str], scale: Normalize) -> None:
     excess = part.overlap - part.chance
     draw_cells(axes, excess, scale)
@@ -161,7 +169,7 @@ def _label(axes: Axes, pruners: list[str], first: bool, lowest: bool) -> None:
     places = range(len(names))
     axes.set_yticks(places, names if first else [])
     axes.set_xticks(places, names if lowest else [], rotation=90)
-    axes.tick_params(labelsize=7 if len(names) <= MOST_WITH_NUMBERS else 5, labelbottom=lowest)
+    axes.tick_params(labelsize=_size(pruners), labelbottom=lowest)
     if first:
         axes.set_ylabel(Y)
     if lowest:

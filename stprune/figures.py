@@ -30,6 +30,8 @@ FIGURES: Registry[Any] = Registry(
 )
 # Rows of panels that a reader can still take in.
 MOST_PLACES = 8
+# Height of a line of the note under a figure, in inches.
+NOTE_LINE = 0.12
 STYLE_SHEET = Path(paper_figures.__path__[0]) / "style.mplstyle"
 
 
@@ -169,7 +171,9 @@ def _quiet_fonts() -> Iterator[None]:
 
 def _add_note(drawing: Drawing) -> None:
     """The caption in small type under the panels, so that the file can stand alone."""
-    letters = int(19 * drawing.figure.get_figwidth())
-    note = "\n".join(textwrap.wrap(drawing.caption, letters))
+    figure = drawing.figure
+    lines = textwrap.wrap(drawing.caption, int(19 * figure.get_figwidth()))
+    # Room of its own, or a long caption would take it from the panels.
+    figure.set_figheight(figure.get_figheight() + NOTE_LINE * len(lines))
     # The place of a common axis label, for which the layout reserves room.
-    drawing.figure.supxlabel(note, fontsize=7, x=0.01, ha="left")
+    figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left")
