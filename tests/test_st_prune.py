@@ -32,6 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "neyman": {"shares": "neyman"},
     "uniform": {"rescaling": "uniform"},
     "none": {"rescaling": "none"},
+    "weight_limit": {"weight_limit": 3.0},
     "no_annealing": {"annealing": "none"},
     "cosine": {"annealing": "cosine"},
 }
@@ -197,3 +198,27 @@ def test_the_first_epoch_and_the_tail_are_full_and_the_hardest_stay() -> None:
 def test_it_declines_to_work_without_windows() -> None:
     with pytest.raises(DeclinedError, match="training windows"):
         STPrune(PruningContext(10, 4, 0.5, 0), STPruneOptions())
+
+
+def test_weights_are_capped_between_none_and_exact() -> None:
+    exact, capped, none = (
+        train(pruner(100, 0.8, **options), range(2))[1]
+        for options in ({}, {"weight_limit": 2.5}, {"rescaling": "none"})
+    )
+    assert exact.weights.max() > 2.5
+    np.testing.assert_array_equal(capped.indices, exact.indices)
+    np.testing.assert_array_equal(capped.weights, np.minimum(exact.weights, 2.5))
+    least = train(pruner(100, 0.8, weight_limit=1.0), range(2))[1]
+    np.testing.assert_array_equal(least.weights, none.weights)
+    scaled = train(pruner(100, 0.8, weight_limit=2.5, loss_scale="mean"), range(2))[1]
+    assert scaled.weights.mean() == pytest.approx(1.0)
+
+
+def test_stationarity_may_be_given_or_not_needed() -> None:
+    measured = np.arange(20, dtype=np.float32)
+    given = STPrune(PruningContext(20, 8, 0.5, 0, stationarity=measured), STPruneOptions(strata=2))
+    assert given.strata.tolist() == [0] * 10 + [1] * 10
+    one = STPrune(PruningContext(20, 8, 0.5, 0), STPruneOptions(strata=1))
+    assert set(one.strata.tolist()) == {0}
+    with pytest.raises(DeclinedError, match="strata: 1"):
+        STPrune(PruningContext(20, 8, 0.5, 0), STPruneOptions())

@@ -53,6 +53,9 @@ class STPruneOptions(ScheduleOptions):
     rescaling: Rescaling = Field(
         "stationarity", description="Weight of an easy window: n_b / k_b, one for all, or 1."
     )
+    weight_limit: float | None = Field(
+        None, ge=1, description="Largest weight before the loss scale, biased; null: no limit."
+    )
     loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
 
 
@@ -104,7 +107,10 @@ class STPrune(DynamicPruner):
                 shares=options.shares,
                 rescaling=options.rescaling,
             )
-        return Selection(chosen.indices, scale_weights(chosen.weights, options.loss_scale))
+        weights = chosen.weights
+        if options.weight_limit is not None:
+            weights = np.minimum(weights, np.float32(options.weight_limit))
+        return Selection(chosen.indices, scale_weights(weights, options.loss_scale))
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Remember each window's complexity, mixed with what was known of it."""
