@@ -23,13 +23,16 @@ from test_workflow import CONFIG, RUN, RUNS, Project, copy_project
 pytestmark = pytest.mark.slow
 
 ST_PRUNE = "toy/stid/st_prune/p0.5/s0"
-LONG = {"training": {"epochs": 60, "batch_size": 8}, "compute": {"own_cores": False}}
+# On shared cores: a run must not wait for whatever else holds cores on this machine.
+SHARED = {"compute": {"own_cores": False}}
+LONG = {"training": {"epochs": 60, "batch_size": 8}}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose toy experiment was trained by one `train-all`, one run at a time."""
     copied = copy_project(tmp_path_factory.mktemp("project"))
+    write_config(copied, "toy")
     done = copied.python("-m", "stprune", "train-all", "--config", "toy.yaml", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     (copied.root / "said.txt").write_text(done.stderr)
@@ -37,7 +40,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def write_config(project: Project, name: str, **changes: Any) -> None:
-    values = CONFIG | {"mirror": "mirror", "experiment": name} | changes
+    values = CONFIG | SHARED | {"mirror": "mirror", "experiment": name} | changes
     (project.root / f"{name}.yaml").write_text(yaml.safe_dump(values))
 
 
