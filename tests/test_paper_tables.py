@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
 
-from paper_figures import tab_groups, tab_main, tab_pairs
+from paper_figures import tab_groups, tab_main, tab_pairs, tab_st_prune
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.statistics import CONTROLS
 from stprune.summary import Results, load_results, summarise
@@ -69,7 +69,7 @@ def test_pairs_are_those_worked_by_hand(tmp_path: Path) -> None:
 
 def test_a_control_that_was_not_run_is_said_so_and_leaves_dashes(tmp_path: Path) -> None:
     results = _results(tmp_path, PAIRED)
-    for module in (tab_pairs, tab_groups, tab_main):
+    for module in (tab_pairs, tab_groups, tab_main, tab_st_prune):
         caption = module.build(results).caption
         assert "full_fewer_epochs was not run here." in caption
         assert "random_dynamic was not run here." not in caption
@@ -101,7 +101,7 @@ def test_budgets_are_told_apart_only_where_there_are_several(tmp_path: Path) -> 
 
 def test_both_controls_are_rows_of_every_table_and_share_a_heading(tmp_path: Path) -> None:
     results = load_results(write_experiment(tmp_path, datasets=("a", "b", "c")))
-    for module in (tab_pairs, tab_groups, tab_main):
+    for module in (tab_pairs, tab_groups, tab_main, tab_st_prune):
         assert set(CONTROLS) <= set(module.build(results).frame["pruner"])
     table = tab_pairs.build(results)
     assert shared_headings(table) == [
@@ -181,3 +181,17 @@ def test_csv_holds_full_precision(name: str, tmp_path: Path) -> None:
     column = {"pairs": "random_dynamic_wilcoxon_p", "groups": "test_mae_worst_node"}[name]
     for value in frame[column].dropna():
         assert repr(float(value)) in text
+
+
+def test_options_are_compared_with_the_default_by_hand(tmp_path: Path) -> None:
+    runs: list[Run] = [
+        *[("a", "st_prune", 0.5, seed, 4.0) for seed in (0, 1)],
+        *[("a", "changed", 0.5, seed, mae) for seed, mae in ((0, 3.0), (1, 4.0))],
+    ]
+    rows = _rows(tab_st_prune.build(_results(tmp_path, runs)))
+    changed = next(row for row in rows if row["Pruner"] == "Changed")
+    assert changed["Against ST-Prune: Δ (%)"] == "\N{MINUS SIGN}12.50"
+    itself = next(row for row in rows if row["Pruner"] == "ST-Prune")
+    assert itself["Against ST-Prune: Δ (%)"] == DASH
+    lacking = tab_st_prune.build(_results(tmp_path / "lacking", PAIRED))
+    assert "st_prune was not run here." in lacking.caption

@@ -1,0 +1,19 @@
+"""Every pruner, and every changed option of ST-Prune, against ST-Prune's default."""
+
+from __future__ import annotations
+
+from paper_figures.pairing import paired_table
+from paper_figures.rows import absent_controls
+from stprune.summary import Results
+from stprune.tables import Table
+
+METHOD = "st_prune"
+TITLE = "Paired comparison with ST-Prune"
+
+
+def build(results: Results) -> Table:
+    """The table of paired comparisons with the entry ``st_prune``."""
+    notes = absent_controls(results)
+    if METHOD not in set(results.summary["pruner"]):
+        notes = [f"{METHOD} was not run here.", *notes]
+    return paired_table(results, [METHOD], TITLE, notes)
