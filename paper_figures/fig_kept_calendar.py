@@ -59,7 +59,8 @@ def build(results: Results) -> Drawing:
         return Drawing(empty_figure(WIDTH, reason, X, Y), caption, f"An empty panel. {reason}")
     order = [name for name in most_varied_first(results.summary) if name in calendars]
     shown, hidden = _that_fit(order, calendars)
-    caption = _caption(ratio, seeds_in_words(results.aggregate), missing, hidden)
+    without = sorted(set(results.summary["dataset"]) - set(calendars))
+    caption = _caption(ratio, seeds_in_words(results.aggregate), missing, hidden, without)
     figure = _draw({name: calendars[name] for name in shown})
     return Drawing(figure, " ".join([caption, *absent]), _alt(shown, calendars, ratio))
 
@@ -172,7 +173,7 @@ def _colour_bar(figure: Figure, scale: Normalize) -> None:
     bar.set_label("Share of pruned epochs that kept a window, over the mean of all windows")
 
 
-def _caption(ratio: float, seeds: str, missing: int, hidden: list[str]) -> str:
+def _caption(ratio: float, seeds: str, missing: int, hidden: list[str], without: list[str]) -> str:
     parts = [
         f"Prune ratio {format_ratio(ratio)}, full epochs left out; mean over the backbones and"
         f" {seeds}. At 1 the windows whose first target step is in this hour were kept as often as"
@@ -183,6 +184,8 @@ def _caption(ratio: float, seeds: str, missing: int, hidden: list[str]) -> str:
         parts.append(f"{missing} runs without an archive of pruned epochs are not counted.")
     if hidden:
         parts.append(f"Not shown, for want of room: {', '.join(hidden)}.")
+    if without:
+        parts.append(f"No such run of {', '.join(without)}.")
     return " ".join(parts)
 
 

@@ -43,12 +43,14 @@ class Panel(NamedTuple):
         columns: Prune ratio and pruner of each column.
         difference: (rows, columns) mean over seeds, in percent; NaN where not run.
         p: (rows, columns) of the paired t test over seeds, uncorrected; NaN for one seed.
+        seeds: (rows, columns) how many; 0 where not run.
     """
 
     control: str
     columns: list[Column]
     difference: Values
     p: Values
+    seeds: NDArray[np.int64]
 
 
 def build(results: Results) -> Drawing:
@@ -69,7 +71,7 @@ def build(results: Results) -> Drawing:
     marked = [p < LEVEL for p in corrected]
     figure = _draw(panels, marked, rows)
     tests = sum(int((~np.isnan(p)).sum()) for p in corrected)
-    caption = _caption(seeds, tests, sum(int(cells.sum()) for cells in marked), panels)
+    caption = _caption(tests, sum(int(cells.sum()) for cells in marked), panels)
     return Drawing(figure, " ".join([caption, *absent]), _alt(panels, rows))
 
 
@@ -87,10 +89,12 @@ def _panel(summary: pd.DataFrame, control: str, rows: list[Place]) -> Panel | No
     if not columns:
         return None
     difference, p = (np.full((len(rows), len(columns)), np.nan) for _ in range(2))
+    seeds = np.zeros_like(p, dtype=np.int64)
     for (place, column), differences in cells.items():
         at = rows.index(place), columns.index(column)
         difference[at], p[at] = differences.mean(), t_test(differences)
-    return Panel(control, columns, difference, p)
+        seeds[at] = len(differences)
+    return Panel(control, columns, difference, p, seeds)
 
 
 def _order(pruner: str) -> tuple[bool, str]:
@@ -182,7 +186,9 @@ def _label(axes: Axes, panel: Panel, rows: list[Place]) -> None:
             axes.axvline(first - 0.5, color="black", linewidth=0.8)
 
 
-def _caption(seeds: str, tests: int, marked: int, panels: list[Panel]) -> str:
+def _caption(tests: int, marked: int, panels: list[Panel]) -> str:
+    counts = np.concatenate([panel.seeds[panel.seeds > 0] for panel in panels])
+    seeds = seeds_in_words(pd.DataFrame({"seeds": counts}))
     limit, beyond = _limit(panels)
     ends = f" Colours end at {limit:.0f} %; some cells lie beyond." if beyond else ""
     first = (

@@ -189,8 +189,8 @@ def _caption(table: pd.DataFrame) -> str:
     if whole:
         names = " and ".join(label(name) for name in whole)
         parts.append(
-            f"Every epoch of {names} is a full one: its points on the left stand at full training's"
-            " per-epoch time, and what it saves is seen on the right."
+            f"Every epoch of {names} is a full one: what it saves is seen on the right, not in the"
+            " time of an epoch on the left."
         )
     if any((p["test_mae"] > _error_limit(p)).any() for _, p in table.groupby(PLACE)):
         parts.append("Arrows: errors off the scale, with their values.")

@@ -38,7 +38,7 @@ def draw_cells(axes: Axes, values: Values, scale: Normalize) -> QuadMesh:
         scale: Of the colours.
     """
     rows, columns = values.shape
-    axes.patch.set(facecolor="white", edgecolor="#c0c0c0", hatch="//////", linewidth=0)
+    axes.patch.set(facecolor="white", edgecolor="#d4d4d4", hatch="//////", linewidth=0)
     mesh = axes.pcolormesh(
         np.arange(columns + 1) - 0.5,
         np.arange(rows + 1) - 0.5,

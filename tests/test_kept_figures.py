@@ -155,6 +155,8 @@ def test_calendar_names_the_data_sets_that_it_has_no_room_for(layout: Experiment
     # The last of them holds other data, so it is shown although it comes last.
     copies = [one.assign(dataset=name) for name in names[:-1]]
     copies.append(one.assign(dataset=names[-1], data_checksum="e" * 64))
-    drawing = build("kept_calendar", replace(results, summary=pd.concat(copies)))
+    full = one[one["pruner"] == "full"].assign(dataset="road_only_full")
+    drawing = build("kept_calendar", replace(results, summary=pd.concat([*copies, full])))
+    assert "No such run of road_only_full." in drawing.caption
     assert "Not shown, for want of room: road_11, road_12." in drawing.caption
     assert "road_13" in drawing.alt

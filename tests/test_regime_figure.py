@@ -174,3 +174,9 @@ def test_curves_show_what_fits_and_name_the_rest(results: Results) -> None:
     drawing = build("validation_curves", replace(many, epochs=pd.concat(copies)))
     assert len(drawing.figure.axes) == 2 * MOST_PLACES
     assert "Not shown, for want of room: road_8 with STID, road_9 with STID." in drawing.caption
+
+
+def test_the_caption_counts_the_seeds_of_the_cells_not_of_full_training(results: Results) -> None:
+    seeds_of_full = results.summary["pruner"].eq("full") | results.summary["seed"].eq(0)
+    caption = build("regimes", _with(results, results.summary[seeds_of_full])).caption
+    assert "1 seed a cell" in caption
