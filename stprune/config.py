@@ -47,7 +47,10 @@ class DatasetEntry(StrictModel):
     node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
     days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
     window_stride: int = Field(
-        1, ge=1, description="Train on every so many-th window; validation and test keep all."
+        1,
+        ge=1,
+        description="Train on every so many-th window; validation and test keep all. Without a"
+        " factor of the steps of a day, or some times of day are never seen.",
     )
     training: dict[str, Any] = Field(
         default_factory=dict, description="Changes to `training` for this data set."

@@ -244,6 +244,17 @@ def test_nothing_is_materialised() -> None:
     assert peak < 6 * series.nbytes
 
 
+def test_a_window_stride_that_hides_times_of_day_is_said_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    data = canonical(np.random.default_rng(0).normal(size=(200, 2, 1)).astype(np.float32))
+    forecast_data(data, history=3, horizon=2, window_stride=5)
+    assert caplog.text == ""
+    forecast_data(data, history=3, horizon=2, window_stride=9)
+    assert "every 9th window trains on some times of day only" in caplog.text
+    assert "the 24 steps of a day" in caplog.text
+
+
 def test_a_window_stride_thins_training_only() -> None:
     data = canonical(np.random.default_rng(0).normal(size=(200, 2, 1)).astype(np.float32))
     whole = forecast_data(data, history=3, horizon=2)

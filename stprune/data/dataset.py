@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,8 @@ from stprune.data.canonical import CanonicalDataset
 from stprune.data.scaler import fit_scaler
 from stprune.data.windows import WindowStore, calendar, split_windows, window_starts
 from stprune.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,14 @@ def forecast_data(
     starts = window_starts(timestamps, history + horizon, card.step_minutes)
     splits = split_windows(len(starts), card.splits)
     train = splits.train[::window_stride]
+    if math.gcd(window_stride, card.steps_per_day) > 1:
+        logger.warning(
+            "%s: every %dth window trains on some times of day only; a stride without a factor of"
+            " the %d steps of a day sees all of them",
+            card.title,
+            window_stride,
+            card.steps_per_day,
+        )
     covered = _input_steps(starts[: len(splits.train)], history)
     seen = mask[: len(covered)] & covered[:, None, None]
     scaler = fit_scaler(series[: len(covered)], seen, card.target_channel)
