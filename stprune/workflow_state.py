@@ -105,8 +105,10 @@ class WorkflowState:
         )
 
     def _snakemake(self, targets: list[Path], *options: str) -> str | None:
-        """Make ``targets``; returns None, or the last that Snakemake said if it failed."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
+        """Make ``targets``; returns None, or Snakemake's error if it failed."""
+        # `--quiet all` would hide its errors too.
+        quiet = ("--quiet", "host", "progress", "reason", "rules")
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", *quiet]
         words = [*command, "--configfile", str(self.layout.config), *options, "--"]
         done = subprocess.run(  # noqa: S603 - our own workflow, our own files
             [*words, *map(str, targets)], capture_output=True, text=True, check=False
@@ -114,7 +116,8 @@ class WorkflowState:
         if not done.returncode:
             return None
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        return said[-1] if said else f"exit status {done.returncode}"
+        errors = [line.removeprefix("Error: ") for line in said if line.startswith("Error: ")]
+        return (errors or said[-1:] or [f"exit status {done.returncode}"])[0]
 
 
 def _older(files: list[Path], sources: list[Path]) -> bool:
