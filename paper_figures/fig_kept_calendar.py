@@ -17,7 +17,7 @@ from stprune.figures import Drawing, absent_controls, most_varied_first, seeds_i
 from stprune.heat_map import COLOURS, draw_cells, empty_figure, symmetric
 from stprune.kept_patterns import HOURS, WEEKDAYS, archives, calendar_share, pruned_runs
 from stprune.layout import format_ratio
-from stprune.statistics import CONTROLS
+from stprune.significance import CONTROLS
 from stprune.summary import Results
 from stprune.tables import label
 

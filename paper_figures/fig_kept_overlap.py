@@ -18,7 +18,7 @@ from stprune.figures import Drawing, absent_controls, seeds_in_words
 from stprune.heat_map import COLOURS, draw_cells, empty_figure, symmetric, write_in_cells
 from stprune.kept_patterns import archives, overlaps, pruned_epochs, pruned_runs
 from stprune.layout import RunKey, format_ratio
-from stprune.statistics import CONTROLS
+from stprune.significance import CONTROLS
 from stprune.summary import Results
 from stprune.tables import label
 

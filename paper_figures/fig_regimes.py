@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stprune.figures import Drawing, absent_controls, places, seeds_in_words
 from stprune.heat_map import COLOURS, draw_cells, empty_figure, write_in_cells
 from stprune.layout import format_ratio
-from stprune.statistics import CONTROLS, LEVEL, holm, relative_differences, t_test
+from stprune.significance import CONTROLS, LEVEL, holm, relative_differences, t_test
 from stprune.summary import REFERENCE, Results
 from stprune.tables import MINUS, label
 

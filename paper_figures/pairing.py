@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from stprune.layout import format_ratio
-from stprune.statistics import compare_all
+from stprune.significance import compare_all
 from stprune.summary import REFERENCE, Results
 from stprune.tables import Column, Table, format_number, label
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.statistics import CONTROLS
+from stprune.significance import CONTROLS
 from stprune.summary import REFERENCE, Results
 
 

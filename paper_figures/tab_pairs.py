@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paper_figures.pairing import paired_table
 from paper_figures.rows import absent_controls
-from stprune.statistics import CONTROLS
+from stprune.significance import CONTROLS
 from stprune.summary import Results
 from stprune.tables import Table
 

@@ -21,7 +21,7 @@ from stprune import atomic
 from stprune.layout import ExperimentLayout
 from stprune.looks import LOOKS
 from stprune.registry import Registry
-from stprune.statistics import CONTROLS
+from stprune.significance import CONTROLS
 from stprune.summary import REFERENCE, Results, load_results
 from stprune.tables import label
 

@@ -19,7 +19,7 @@ from synthetic_records import PRUNERS, write_experiment
 from stprune.errors import UnknownNameError
 from stprune.figures import FIGURES, build, draw
 from stprune.layout import ExperimentLayout
-from stprune.statistics import CONTROLS
+from stprune.significance import CONTROLS
 from stprune.summary import Results, load_results
 from stprune.tables import TABLES, Table, make_table
 

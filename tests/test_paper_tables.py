@@ -11,7 +11,7 @@ from synthetic_records import cost, epochs, record, scores, write_experiment, wr
 
 from paper_figures import tab_groups, tab_main, tab_pairs, tab_st_prune
 from stprune.layout import ExperimentLayout, RunKey
-from stprune.statistics import CONTROLS
+from stprune.significance import CONTROLS
 from stprune.summary import Results, load_results, summarise
 from stprune.tables import DASH, Table, make_table, shared_headings, to_cells
 

@@ -25,7 +25,7 @@ from stprune.errors import RecordError
 from stprune.figures import FIGURES
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.report import compare_environments, findings, overhead_ledger, write_report
-from stprune.statistics import CONTROLS
+from stprune.significance import CONTROLS
 from stprune.summary import load_results, summarise
 from stprune.tables import TABLES, label
 

@@ -14,7 +14,7 @@ import pytest
 from scipy import integrate, stats
 
 from stprune.errors import RecordError
-from stprune.statistics import (
+from stprune.significance import (
     CELL,
     Values,
     bootstrap_interval,
