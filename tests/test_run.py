@@ -16,10 +16,10 @@ from toy_runs import PRUNERS_WITH_RATIO, Listener, elsewhere, files_below, key_o
 from stprune.config import ExperimentConfig, parse_config
 from stprune.data.dataset import ForecastData
 from stprune.engine import Engine
-from stprune.model import build_model
 from stprune.errors import DataError, TrainingDivergedError
 from stprune.evaluation import evaluate
 from stprune.grid import experiment_layout, run_spec
+from stprune.model import build_model
 from stprune.pruners.base import Selection
 from stprune.records import read_epochs, read_record
 from stprune.run import train
