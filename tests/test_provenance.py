@@ -42,9 +42,11 @@ def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:
     found = names(provenance.run_sources("stid", "st_prune"))
     for part in ("engine", "metrics", "evaluation", "epoch_order", "data/windows", "data/scaler"):
         assert f"stprune/{part}.py" in found
-    # Only st_prune looks at stationarity.
-    assert "stprune/data/stationarity.py" in found
-    assert "stprune/data/stationarity.py" not in names(provenance.run_sources("stid", "full"))
+    # Only st_prune selects by complexity and strata.
+    full = names(provenance.run_sources("stid", "full"))
+    for part in ("complexity", "selection", "dynamic_pruning"):
+        assert f"stprune/{part}.py" in found
+        assert f"stprune/{part}.py" not in full
     for part in ("figures", "tables", "report", "summary", "tracking", "progress", "__main__"):
         assert f"stprune/{part}.py" not in found
 

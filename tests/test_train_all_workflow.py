@@ -26,6 +26,8 @@ ST_PRUNE = "toy/stid/st_prune/p0.5/s0"
 # On shared cores: a run must not wait for whatever else holds cores on this machine.
 SHARED = {"compute": {"own_cores": False}}
 LONG = {"training": {"epochs": 60, "batch_size": 8}}
+# Not over before it is told to end, however busy the machine is.
+ENDLESS = {"training": {"epochs": 100_000, "batch_size": 8}}
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +204,7 @@ def test_a_killed_experiment_continues_to_the_same_bits(project: Project) -> Non
 
 
 def test_being_told_to_end_ends_the_runs_and_keeps_checkpoints(project: Project) -> None:
-    write_config(project, "ended", **LONG, pruners={"full": None})
+    write_config(project, "ended", **ENDLESS, pruners={"full": None})
     process = start(project, "ended", has_checkpoints)
     below = descendants(process)
     process.send_signal(signal.SIGTERM)
@@ -218,7 +220,7 @@ def test_being_told_to_end_ends_the_runs_and_keeps_checkpoints(project: Project)
 
 
 def test_runs_end_with_whoever_started_them(project: Project) -> None:
-    write_config(project, "orphans", **LONG, pruners={"full": None})
+    write_config(project, "orphans", **ENDLESS, pruners={"full": None})
     process = start(project, "orphans", has_checkpoints)
     below = descendants(process)
     process.kill()
