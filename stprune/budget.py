@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean
 
 from stprune.config import TrainingSettings
 from stprune.pruners.base import Pruner
@@ -58,6 +58,9 @@ class TrainingBudget:
     def plan(self, pruner: Pruner, records: Sequence[EpochRecord], preparation: float) -> None:
         """Set ``pruner.epochs`` to the most epochs that the budget allows.
 
+        Windows and steps are never exceeded. Time is met to the nearest epoch: it varies, and
+        full training must not lose its last epoch to a slow first one.
+
         Args:
             pruner: Tells how many windows its epochs visit.
             records: The epochs so far.
@@ -70,8 +73,10 @@ class TrainingBudget:
         spent = self._spent(records, preparation)
 
         def affordable(epochs: int) -> bool:
-            ahead = (pruner.epoch_windows(e, epochs) for e in range(len(records), epochs))
-            return spent + sum(self._cost(windows, price) for windows in ahead) <= limit
+            ahead = [pruner.epoch_windows(e, epochs) for e in range(len(records), epochs)]
+            costs = [self._cost(windows, price) for windows in ahead]
+            slack = costs[-1] / 2 if costs and self.kind == "total_time" else 0.0
+            return spent + sum(costs) <= limit + slack
 
         done = max(1, len(records))
         if records and records[-1].validation_mae is None:
@@ -99,7 +104,7 @@ class TrainingBudget:
         return math.floor(self.epochs * min(1.0, self.share(records, preparation)) + TOLERANCE)
 
     def price(self, records: Sequence[EpochRecord]) -> EpochPrice:
-        """Prices; those of time are medians over the epochs so far."""
+        """Prices; those of time are means over the epochs so far, as what is spent is a sum."""
         if self.kind == "epochs":
             return EpochPrice(epoch=1.0)
         if self.kind == "total_windows":
@@ -107,11 +112,12 @@ class TrainingBudget:
         if self.kind == "steps":
             return EpochPrice(step=1.0)
         validations = [r.validation_seconds for r in records if r.validation_mae is not None]
-        validation = median(validations) / self.validate_every if validations else 0.0
+        validation = mean(validations) / self.validate_every if validations else 0.0
+        training = sum(r.data_seconds + r.step_seconds for r in records)
         return EpochPrice(
-            window=median((r.data_seconds + r.step_seconds) / r.windows for r in records),
-            epoch=validation + median(r.checkpoint_seconds for r in records),
-            pruned_epoch=median(r.scoring_seconds + r.selection_seconds for r in records),
+            window=training / sum(r.windows for r in records),
+            epoch=validation + mean(r.checkpoint_seconds for r in records),
+            pruned_epoch=mean(r.scoring_seconds + r.selection_seconds for r in records),
         )
 
     def _cost(self, windows: int, price: EpochPrice) -> float:
