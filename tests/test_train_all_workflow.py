@@ -224,5 +224,5 @@ def test_runs_end_with_whoever_started_them(project: Project) -> None:
     process = start(project, "orphans", has_checkpoints)
     below = descendants(process)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert psutil.wait_procs(below, timeout=30)[1] == []
