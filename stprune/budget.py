@@ -140,7 +140,7 @@ class TrainingBudget:
     def _annealing(self, pruner: Pruner, records: Sequence[EpochRecord]) -> bool:
         """Whether the way back to full data has begun: it must not be left again."""
         done = len(records)
-        if done < 2 or self.kind != "total_time":
+        if done < 2:
             return False
         last = pruner.epoch_windows(done - 1, pruner.epochs)
         return last > pruner.epoch_windows(1, pruner.epochs) or last == self.windows

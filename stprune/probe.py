@@ -121,7 +121,13 @@ class ModelProbe:
     def _trained(self, epochs: int, seed: int, observe: Observer | None = None) -> Engine:
         # One epoch more than is trained: so no epoch is the last one, and none is validated.
         training = self.spec.training.model_copy(
-            update={"epochs": epochs + 1, "validate_every": epochs + 1, "patience": None}
+            update={
+                "epochs": epochs + 1,
+                "validate_every": epochs + 1,
+                "patience": None,
+                # The run's own budget would plan this model's epochs by the clock.
+                "budget": "epochs",
+            }
         )
         spec = replace(
             self.spec,

@@ -51,6 +51,18 @@ def test_a_projection_is_of_the_whole_gradients(probe: ModelProbe) -> None:
     torch.testing.assert_close(short, whole @ sign_projection(whole.shape[1], 16, 5))
 
 
+def test_a_scoring_model_is_trained_whatever_the_budget_of_the_run(
+    toy_values: dict[str, Any], toy_forecast: ForecastData
+) -> None:
+    for budget in ("epochs", "total_windows", "total_time"):
+        values = toy_values | {"training": toy_values["training"] | {"budget": budget}}
+        spec = run_spec(parse_config(values, "the toy configuration"), key_of("st_prune", 0.5))
+        engine = ModelProbe(spec, toy_forecast)._trained(4, 5)
+        assert (engine.budget.kind, engine.planned_epochs) == ("epochs", 5)
+        # None is validated: that would be charged to the run's preparation.
+        assert [record.validation_mae for record in engine.records] == [None] * 4
+
+
 def test_projections_keep_distances() -> None:
     vectors = torch.randn(50, 300, generator=torch.Generator().manual_seed(0))
     projected = vectors @ sign_projection(300, 4096, seed=1)
