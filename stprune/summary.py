@@ -40,7 +40,7 @@ SUMMARY_COLUMNS = (
     *("source_digest", "data_checksum", "git_commit", "started", "finished", "resumed", "record"),
 )
 # What of a record's `data` must agree between runs that name the same data set.
-DATA_IDENTITY = ("checksum", "node_stride", "days", "nodes", "steps")
+DATA_IDENTITY = ("checksum", "node_stride", "days", "window_stride", "nodes", "steps")
 EPOCH_COLUMNS = (*KEYS, *EpochRecord.model_fields)
 
 

@@ -184,6 +184,25 @@ def test_missing_run_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     assert not layout.summary.exists()
 
 
+def test_different_shares_of_the_training_windows_under_one_name_are_refused(
+    tmp_path: Path,
+) -> None:
+    layout = ExperimentLayout(tmp_path)
+    files = [
+        write_run(
+            layout,
+            record(
+                RunKey("r", "b", pruner, 0.5, 0),
+                data={"checksum": "d" * 64, "window_stride": stride},
+            ),
+            epochs(8),
+        )
+        for pruner, stride in (("x", 1), ("y", 5))
+    ]
+    with pytest.raises(RecordError, match="window_stride 1.*window_stride 5"):
+        summarise(files, layout.summary, layout.epochs)
+
+
 def test_different_data_under_one_name_are_refused(tmp_path: Path) -> None:
     layout = ExperimentLayout(tmp_path)
     other = record(RunKey("r", "b", "y", 0.5, 0), data={"checksum": "e" * 64})
