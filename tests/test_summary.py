@@ -199,7 +199,7 @@ def test_different_shares_of_the_training_windows_under_one_name_are_refused(
         )
         for pruner, stride in (("x", 1), ("y", 5))
     ]
-    with pytest.raises(RecordError, match="window_stride 1.*window_stride 5"):
+    with pytest.raises(RecordError, match=r"window_stride 1.*window_stride 5"):
         summarise(files, layout.summary, layout.epochs)
 
 
