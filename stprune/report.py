@@ -8,29 +8,27 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import pandas as pd
 
 from stprune import atomic
-from stprune.figures import FIGURES, build, places, rendered, seeds_in_words
-from stprune.layout import ExperimentLayout, format_ratio
+from stprune.figures import FIGURES, build, rendered, seeds_in_words
+from stprune.findings import findings
+from stprune.layout import ExperimentLayout
 from stprune.records import read_record
 from stprune.summary import REFERENCE, Results, load_results
 from stprune.tables import (
     TABLES,
     Column,
     Table,
-    format_number,
     is_text,
-    label,
     shared_headings,
     to_cells,
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
-CONTROL = "random_dynamic"
 # How far a measured per-epoch time may lie from the expected one.
 TOLERANCE = 0.10
 RUN_AXES = ("dataset", "backbone", "pruner")
@@ -72,13 +70,6 @@ LEDGER_CAPTION = (
 )
 
 
-class Finding(NamedTuple):
-    """What the records say of one data set and backbone."""
-
-    place: str
-    sentences: list[str]
-
-
 @dataclass(frozen=True)
 class Picture:
     """A figure as the page holds it; ``source`` is a data URI."""
@@ -104,14 +95,12 @@ def write_report(layout: ExperimentLayout, results: Results | None = None) -> No
         read_record(layout.root / path).environment for path in results.summary["record"]
     ]
     environment, differing = compare_environments(environments)
-    # The main table comes first, whatever the names of the others.
-    names = sorted(TABLES.ids(), key=lambda name: (name != "main", name))
-    tables = [TABLES.module(name).build(results) for name in names]
+    tables = [TABLES.module(name).build(results) for name in _first("main", TABLES.ids())]
     page = _template().render(
         experiment=layout.root.name,
         overview=_overview(results),
         findings=findings(results.aggregate),
-        figures=[_picture(name, results) for name in FIGURES.ids()],
+        figures=[_picture(name, results) for name in _first("tradeoff", FIGURES.ids())],
         sections=[
             ("results", "Results", [_for_page(table) for table in tables]),
             ("overhead", "Overhead", [_for_page(overhead_ledger(results))]),
@@ -122,28 +111,6 @@ def write_report(layout: ExperimentLayout, results: Results | None = None) -> No
         config=layout.config.read_text(encoding="utf-8") if layout.config.exists() else None,
     )
     atomic.write_text(layout.report, page)
-
-
-def findings(aggregate: pd.DataFrame) -> list[Finding]:
-    """What the means say, in sentences, per data set and backbone.
-
-    Args:
-        aggregate: As `stprune.summary.aggregate` returns it.
-    """
-    found = []
-    for dataset, backbone in places(aggregate):
-        part = aggregate[(aggregate["dataset"] == dataset) & (aggregate["backbone"] == backbone)]
-        unit = part["target_unit"].iloc[0]
-        full = part[part["pruner"] == REFERENCE]
-        sentences = ["Full training was not run, so nothing is relative to it."]
-        if not full.empty:
-            sentences = [f"Full training: test MAE {_score(full.iloc[0])}."]
-        pruned = part[(part["pruner"] != REFERENCE) & part["test_mae"].notna()]
-        for ratio, rivals in pruned.groupby("prune_ratio"):
-            sentences.append(_best_at(float(str(ratio)), rivals))
-        of_unit = "" if pd.isna(unit) else f" (MAE in {unit})"
-        found.append(Finding(f"{dataset}, {label(backbone)}{of_unit}", sentences))
-    return found
 
 
 def overhead_ledger(results: Results) -> Table:
@@ -190,51 +157,9 @@ def _agreement(ledger: pd.DataFrame) -> str:
     return f"{close} of {len(ratios)} lie within {100 * TOLERANCE:.0f} % of what is expected."
 
 
-def _best_at(ratio: float, rivals: pd.DataFrame) -> str:
-    best = rivals.iloc[int(rivals["test_mae"].argmin())]
-    at = f"At prune ratio {format_ratio(ratio)}"
-    if len(rivals) == 1:
-        lead = f"{at} only {label(best['pruner'])} was run: test MAE {_score(best)}"
-    else:
-        lead = (
-            f"{at} {label(best['pruner'])} has the lowest mean test MAE of {len(rivals)} pruners:"
-            f" {_score(best)}"
-        )
-    return f"{lead}{_against_full(best)}.{_against_control(best, rivals)}"
-
-
-def _against_full(row: pd.Series[Any]) -> str:
-    change = row["test_mae_change"]
-    if pd.isna(change):
-        return ""
-    side = "above" if change >= 0 else "below"
-    return (
-        f", {abs(change):.1f} % {side} full training, at {row['epoch_percent']:.0f} % of its"
-        f" per-epoch time and {row['total_percent']:.0f} % of its total time"
-    )
-
-
-def _against_control(best: pd.Series[Any], rivals: pd.DataFrame) -> str:
-    """Whether the lead over random selection is larger than the spread; no test is claimed."""
-    name = label(CONTROL)
-    if best["pruner"] == CONTROL:
-        return " That is random selection itself; nothing else that was run is lower."
-    control = rivals[rivals["pruner"] == CONTROL]
-    if control.empty:
-        return f" {name} was not run here, so what selection itself adds is not known."
-    other = control.iloc[0]
-    lead = f" That is {other['test_mae'] - best['test_mae']:.3f} below {name} at {_score(other)}"
-    spread = max(best["test_mae_sd"], other["test_mae_sd"])
-    if pd.isna(best["test_mae_sd"]) or pd.isna(other["test_mae_sd"]):
-        return f"{lead}; with one seed of either the spread is not known."
-    compared = "more than" if other["test_mae"] - best["test_mae"] > spread else "not more than"
-    return f"{lead}, {compared} the larger of the two standard deviations ({spread:.3f})."
-
-
-def _score(row: pd.Series[Any]) -> str:
-    spread = "" if pd.isna(row["test_mae_sd"]) else f" ± {row['test_mae_sd']:.3f}"
-    seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
-    return f"{format_number(row['test_mae'], 3)}{spread} ({seeds})"
+def _first(headline: str, names: list[str]) -> list[str]:
+    """What the page is opened for comes first, whatever the names of the others."""
+    return sorted(names, key=lambda name: (name != headline, name))
 
 
 def _overview(results: Results) -> str:
