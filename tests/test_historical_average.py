@@ -1,0 +1,175 @@
+"""Means by slot, kind of day and node: counted by hand, over what was observed only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from toy import START, canonical
+
+from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
+from stprune.data.dataset import forecast_data
+from stprune.data.scaler import Scaler
+from stprune.data.windows import WindowStore
+from stprune.errors import ConfigError, DataError
+from stprune.schema import validate
+
+
+def build(store: WindowStore, per_day: int, days: str = "weekend") -> Backbone:
+    nodes = store.series.shape[1]
+    backbone_class = BACKBONES.load("historical_average")
+    task = ForecastTask(
+        nodes, store.history, store.horizon, 1, store.target_channel, per_day, torch.eye(nodes)
+    )
+    return backbone_class(task, backbone_class.Options(days=days))
+
+
+def plain_forecast(
+    store: WindowStore, per_day: int, days: str, slot: int, weekday: int
+) -> NDArray[np.float64]:
+    """Mean of each node at a slot and weekday, in real units, by loops over windows and steps."""
+    steps = {int(s) + store.history + h for s in store.starts for h in range(store.horizon)}
+    kinds = {"same": lambda _: 0, "weekend": lambda d: int(d >= 5), "weekday": lambda d: int(d)}
+    kind = kinds[days]
+    observed: list[list[tuple[int, int, float]]] = []
+    for node in range(store.series.shape[1]):
+        seen = [s for s in steps if store.target_mask is None or store.target_mask[s, node]]
+        value = store.series[:, node, store.target_channel].double().tolist()
+        time, day = store.time_of_day.tolist(), store.day_of_week.tolist()
+        observed.append([(time[s], kind(day[s]), value[s]) for s in sorted(seen)])
+    everything = [value for of_node in observed for _, _, value in of_node]
+    means = []
+    for of_node in observed:
+        pools = [
+            [v for t, k, v in of_node if t == slot and k == kind(weekday)],
+            [v for t, _, v in of_node if t == slot],
+            [v for _, _, v in of_node],
+            everything,
+        ]
+        means.append(np.mean(next(pool for pool in pools if pool)))
+    return np.array(means)
+
+
+def a_store(seed: int = 0, window_stride: int = 1) -> WindowStore:
+    """Five weeks of six-hourly values with gaps, a node seen twice, and one never."""
+    rng = np.random.default_rng(seed)
+    series = rng.normal(50.0, 10.0, (140, 4, 2)).astype(np.float32)
+    mask = rng.random(series.shape) > 0.3
+    mask[:, 2] = False
+    mask[[20, 30], 2] = True
+    mask[:, 3, 1] = False
+    data = canonical(series, mask, target_channel=1, step_minutes=360)
+    return forecast_data(data, history=3, horizon=2, window_stride=window_stride).train
+
+
+@pytest.mark.parametrize("days", ["same", "weekend", "weekday"])
+@pytest.mark.parametrize("window_stride", [1, 9])
+def test_every_slot_of_the_week_as_counted_by_hand(days: str, window_stride: int) -> None:
+    store = a_store(window_stride=window_stride)
+    model = build(store, 4, days).double()
+    model.fit(store)
+    inputs = torch.zeros(1, 3, 4, 2, dtype=torch.float64)
+    for weekday in range(7):
+        for slot in range(4):
+            last = torch.tensor([[0, 0, slot]]), torch.tensor([[0, 0, weekday]])
+            forecast = store.scaler.restore(model(inputs, *last))[0]
+            for step, ahead in enumerate(forecast.numpy(), start=1):
+                then = weekday * 4 + slot + step
+                expected = plain_forecast(store, 4, days, then % 4, then // 4 % 7)
+                np.testing.assert_allclose(ahead, expected, rtol=1e-6)
+
+
+def steps_of(values: list[float], starts: list[int], mask: Tensor | None = None) -> WindowStore:
+    """One node, two slots a day from a Monday on, history 1 and horizon 2."""
+    steps = torch.arange(len(values))
+    return WindowStore(
+        series=torch.tensor(values)[:, None, None],
+        target_mask=mask,
+        time_of_day=steps % 2,
+        day_of_week=steps // 2 % 7,
+        history=1,
+        horizon=2,
+        target_channel=0,
+        scaler=Scaler(torch.tensor([1.0]), torch.tensor([2.0]), 0),
+        starts=torch.tensor(starts),
+    )
+
+
+def test_a_step_counts_once_and_only_as_a_target() -> None:
+    """Windows 0, 1 and 4: targets are steps 1 to 3, 5 and 6; step 2 is in two of them."""
+    store = steps_of([100.0, 1.0, 5.0, 3.0, 100.0, 8.0, 9.0, 100.0], [0, 1, 4])
+    model = build(store, 2, "same")
+    model.fit(store)
+    # Slot 0: steps 2 and 6, mean 7; slot 1: steps 1, 3 and 5, mean 4; less 1, over 2.
+    forecast = model(torch.zeros(1, 1, 1, 1), torch.tensor([[1]]), torch.tensor([[0]]))
+    assert forecast.flatten().tolist() == [3.0, 1.5]
+
+
+def test_no_window_reaches_over_a_night_left_out() -> None:
+    """Days of twelve hours: no target mixes an evening with the next morning."""
+    days = np.datetime64(START, "s") + np.arange(20) * np.timedelta64(1, "D")
+    hours = np.arange(6, 18) * np.timedelta64(1, "h")
+    times = (days[:, None] + hours).ravel()
+    values = np.tile(np.arange(12.0), 20) + np.repeat(np.arange(20.0), 12)
+    data = canonical(values[:, None, None].astype(np.float32), timestamps=times)
+    store = forecast_data(data, history=3, horizon=3).train
+    model = build(store, 24).double()
+    model.fit(store)
+    inputs = torch.zeros(1, 3, 1, 1, dtype=torch.float64)
+    for weekday in (4, 5):
+        last = torch.full((1, 3), 9), torch.full((1, 3), weekday)
+        forecast = store.scaler.restore(model(inputs, *last))[0, :, 0].numpy()
+        expected = [plain_forecast(store, 24, "weekend", 9 + h, weekday)[0] for h in (1, 2, 3)]
+        np.testing.assert_allclose(forecast, expected, rtol=1e-6)
+        assert forecast[1] - forecast[0] == pytest.approx(1.0, rel=1e-5)
+
+
+def test_only_the_last_calendar_entry_counts_and_no_value() -> None:
+    store = a_store()
+    model = build(store, 4)
+    model.fit(store)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(2, 3, 4, 2, generator=generator)
+    slots, weekdays = torch.tensor([[1, 2, 3], [0, 1, 2]]), torch.tensor([[4, 4, 4], [1, 1, 1]])
+    forecast = model(inputs, slots, weekdays)
+    other = model(-inputs, slots.index_fill(1, torch.tensor([0, 1]), 0), weekdays)
+    assert torch.equal(forecast, other)
+    # From Friday night, whose next step is at a weekend, to Sunday night.
+    assert not torch.equal(forecast, model(inputs, slots, weekdays + 2))
+
+
+def test_the_means_are_state_and_nothing_is_learnt() -> None:
+    store = a_store()
+    model, other = build(store, 4), build(store, 4)
+    model.fit(store)
+    assert not model.trains
+    assert parameter_count(model) == 0
+    other.load_state_dict(model.state_dict())
+    batch = store.gather(torch.arange(5))[:3]
+    assert torch.equal(other(*batch), model(*batch))
+    assert model(*batch).std() > 0
+
+
+def test_fitting_again_gives_the_same() -> None:
+    store = a_store()
+    model = build(store, 4)
+    model.fit(store)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.fit(store)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_says_so_if_no_target_was_observed() -> None:
+    store = steps_of([1.0, 2.0, 3.0, 4.0], [0, 1], mask=torch.zeros(4, 1, dtype=torch.bool))
+    with pytest.raises(DataError, match="historical_average: no target was observed"):
+        build(store, 2).fit(store)
+
+
+def test_unknown_days_are_refused() -> None:
+    options: Any = BACKBONES.load("historical_average").Options
+    with pytest.raises(ConfigError, match="days"):
+        validate(options, {"days": "month"}, "here")
