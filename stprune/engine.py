@@ -9,25 +9,27 @@ from __future__ import annotations
 import copy
 import math
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from stprune.budget import TrainingBudget
 from stprune.data.dataset import ForecastData
+from stprune.data.windows import WindowStore
 from stprune.epoch_order import EpochOrder, order_epoch
 from stprune.error_groups import GroupErrors, window_groups
 from stprune.errors import TrainingDivergedError
 from stprune.evaluation import evaluate
 from stprune.grid import RunSpec
 from stprune.kept import KeptArchive
-from stprune.metrics import absolute_errors, window_mae
+from stprune.metrics import ErrorSums, absolute_errors, window_mae
 from stprune.model import build_model
 from stprune.optimisation import build_optimiser, build_scheduler
-from stprune.pruners.base import PRUNERS, Probe, PruningContext
+from stprune.pruners.base import PRUNERS, Observer, Probe, PruningContext
 from stprune.records import EpochRecord, Scores
 from stprune.timing import Clock
 from stprune.window_state import Gather, merge_window_state
@@ -48,8 +50,14 @@ class Engine:
         torch.manual_seed(spec.key.seed)
         self.order_rng = np.random.default_rng([spec.key.seed, 1])
         self.network = build_model(spec, data, spec.key.seed)
-        optimiser = build_optimiser(self.network, spec.optimisation)
-        self.model, self.optimiser = fabric.setup(self.network, optimiser)
+        self.model: nn.Module = self.network
+        if self.network.trains:
+            optimiser = build_optimiser(self.network, spec.optimisation)
+            self.model, self.optimiser = fabric.setup(self.network, optimiser)
+        else:
+            # Nothing is learnt, but an optimiser cannot be without a parameter.
+            self.network.to(fabric.device)
+            self.optimiser = optimiser = build_optimiser(nn.Linear(1, 1), spec.optimisation)
         self.scheduler = build_scheduler(optimiser, spec.optimisation)
         context = PruningContext(
             windows=len(data.train),
@@ -61,6 +69,7 @@ class Engine:
             adjacency=data.adjacency,
         )
         with self.clock.wall("preparation"):
+            self.network.fit(data.train)
             self.pruner = PRUNERS.load(spec.pruner)(context, spec.pruner_options)
         self.records: list[EpochRecord] = []
         self.kept = KeptArchive(data.train_times)
@@ -89,6 +98,8 @@ class Engine:
     @property
     def planned_epochs(self) -> int:
         """Epochs that the budget allows in all, as far as is known now."""
+        if not self.network.trains:
+            return 1
         return self.budget.planned_epochs(self.pruner)
 
     def prepare(self, probe: Probe) -> None:
@@ -100,6 +111,9 @@ class Engine:
     def train_epoch(self) -> EpochRecord:
         """Select, train, validate; returns the epoch's record, which is also kept.
 
+        The one epoch of a backbone that does not train has no steps; its loss is what it comes
+        to on the training windows.
+
         Raises:
             TrainingDivergedError: If the loss is not finite any more.
         """
@@ -110,10 +124,13 @@ class Engine:
             order = order_epoch(
                 selection, self.spec.training.batch_size, self.order_rng, self.fabric.device
             )
-        loss = self._train_batches(order)
+        if not self.network.trains:
+            order = replace(order, sizes=[])
+            mean_loss = self._evaluate(self.data.train).mae()
+        else:
+            mean_loss = float(self._train_batches(order)) / len(order.sizes)
         self.clock.synchronise()
         train_seconds = time.perf_counter() - start
-        mean_loss = float(loss) / len(order.sizes)
         if not math.isfinite(mean_loss):
             raise TrainingDivergedError(
                 f"run {self.spec.key.path}: the training loss of epoch {self.epoch} is"
@@ -170,17 +187,16 @@ class Engine:
         if (self.epoch + 1) % settings.validate_every and not last:
             return None
         with self.clock.wall("validation"):
-            mae = evaluate(
-                self.network,
-                self.data.validation,
-                settings.evaluation_batch_size,
-                self.data.mape_floor,
-                self.fabric,
-            ).mae()
+            mae = self._evaluate(self.data.validation).mae()
         if mae < self.best_mae:
             self.best_mae, self.best_epoch = mae, self.epoch
             self.best_weights = copy.deepcopy(self.network.state_dict())
         return mae
+
+    def _evaluate(self, store: WindowStore, observe: Observer | None = None) -> ErrorSums:
+        batch_size = self.spec.training.evaluation_batch_size
+        floor = self.data.mape_floor
+        return evaluate(self.network, store, batch_size, floor, self.fabric, observe)
 
     def _record(
         self,
@@ -231,14 +247,7 @@ class Engine:
         store = self.data.test
         groups = GroupErrors(store)
         with self.clock.wall("test"):
-            sums = evaluate(
-                self.network,
-                store,
-                self.spec.training.evaluation_batch_size,
-                self.data.mape_floor,
-                self.fabric,
-                groups.observe,
-            )
+            sums = self._evaluate(store, groups.observe)
         groups.merge(self.fabric)
         by_group = groups.scores(window_groups(store, self.data.events))
         return sums.scores(), by_group, self.clock.take()["test"]

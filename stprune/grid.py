@@ -21,6 +21,8 @@ from stprune.layout import DataLayout, ExperimentLayout, RunKey
 from stprune.pruners.base import PRUNERS
 from stprune.schema import StrictModel
 
+UNPRUNED = "full"
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -87,16 +89,35 @@ class RunSpec:
 
 
 def run_keys(config: ExperimentConfig) -> list[RunKey]:
-    """All runs of the experiment; a pruner without a prune ratio has one cell, at 0."""
+    """All runs of the experiment.
+
+    A pruner without a prune ratio has one cell, at 0. A backbone that does not train has nothing
+    that could be pruned, and so only the cells of ``full``.
+
+    Raises:
+        ConfigError: If a backbone has no run for that reason.
+    """
     keys = []
     for dataset, backbone in product(config.datasets, config.backbones):
-        for pruner, entry in config.pruners.items():
+        pruners = config.pruners
+        if not _trains(config, backbone):
+            pruners = {n: entry for n, entry in pruners.items() if (entry.pruner or n) == UNPRUNED}
+            if not pruners:
+                raise ConfigError(
+                    f"experiment {config.experiment}: backbone `{backbone}` does not train, so it"
+                    f" runs with pruner `{UNPRUNED}` only; add that, or take the backbone out"
+                )
+        for pruner, entry in pruners.items():
             ratios = config.prune_ratios
             if not PRUNERS.load(entry.pruner or pruner).uses_prune_ratio:
                 ratios = [0.0]
             for ratio, seed in product(ratios, config.seeds):
                 keys.append(RunKey(dataset, backbone, pruner, ratio, seed))
     return keys
+
+
+def _trains(config: ExperimentConfig, name: str) -> bool:
+    return BACKBONES.load(config.backbones[name].backbone or name).trains
 
 
 def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
@@ -120,6 +141,11 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
     pruner_id = pruner.pruner or key.pruner
     backbone_class = BACKBONES.load(backbone_id)
     pruner_class = PRUNERS.load(pruner_id)
+    if not backbone_class.trains and pruner_id != UNPRUNED:
+        raise ConfigError(
+            f"backbone `{backbone_id}` does not train, so its pruner is `{UNPRUNED}`,"
+            f" not `{pruner_id}`"
+        )
     if not 0 <= key.prune_ratio < 1:
         raise ConfigError(f"a prune ratio is a share removed in [0, 1), not {key.prune_ratio}")
     if key.prune_ratio and not pruner_class.uses_prune_ratio:

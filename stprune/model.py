@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import nn
 
-from stprune.backbones.base import BACKBONES, ForecastTask
+from stprune.backbones.base import BACKBONES, Backbone, ForecastTask
 from stprune.data.dataset import ForecastData
 from stprune.grid import RunSpec
 
 
-def build_model(spec: RunSpec, data: ForecastData, seed: int) -> nn.Module:
+def build_model(spec: RunSpec, data: ForecastData, seed: int) -> Backbone:
     """The run's backbone with the initial weights of ``seed``; global random state is kept."""
     task = ForecastTask(
         nodes=data.adjacency.shape[0],
@@ -25,5 +22,4 @@ def build_model(spec: RunSpec, data: ForecastData, seed: int) -> nn.Module:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone: Callable[..., nn.Module] = BACKBONES.load(spec.backbone)
-        return backbone(task, spec.backbone_options)
+        return BACKBONES.load(spec.backbone)(task, spec.backbone_options)

@@ -27,12 +27,14 @@ class Registry(Generic[Component]):
         packages: Names of the packages whose modules are components.
         contract: ``module:Class`` that each component derives from.
         prefix: Only modules whose name starts so belong; the id is the rest of the name.
+        others: Modules beside the components that are none themselves.
     """
 
     kind: str
     packages: tuple[str, ...]
     contract: str
     prefix: str = ""
+    others: tuple[str, ...] = ("base",)
 
     def ids(self) -> list[str]:
         """Ids of all components, sorted; nothing is imported but the (empty) packages.
@@ -74,7 +76,7 @@ class Registry(Generic[Component]):
         found: dict[str, str] = {}
         for package in self.packages:
             for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
-                if info.name == "base" or not info.name.startswith(self.prefix):
+                if info.name in self.others or not info.name.startswith(self.prefix):
                     continue
                 name = info.name.removeprefix(self.prefix)
                 if name in found:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from stprune.errors import DeclinedError
 from stprune.registry import Registry
 from stprune.schema import StrictModel
+
+if TYPE_CHECKING:
+    from stprune.data.windows import WindowStore
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,74 @@ class ForecastTask:
 class OptimiserSettings(StrictModel):
     """How a backbone is optimised unless the configuration says otherwise."""
 
-    optimiser: Literal["adam", "adamw", "sgd"] = Field("adam", description="By name.")
-    learning_rate: float = Field(1e-3, gt=0, description="Initial learning rate.")
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty (decoupled for adamw).")
-    momentum: float = Field(0.9, ge=0, lt=1, description="For sgd.")
+    optimiser: Literal["adam", "adamw", "sgd", "muon"] = Field(
+        "adam",
+        description="By name; `muon`: Muon for parameters of two dimensions, AdamW for the rest.",
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Initial (largest) learning rate.")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty (decoupled for adamw and muon).")
+    momentum: float | None = Field(
+        None, ge=0, lt=1, description="For sgd (null: 0.9) and muon (null: 0.95)."
+    )
+    muon_scale: Literal["adamw", "original"] = Field(
+        "adamw",
+        description="Size of muon's steps: that of AdamW's, so that one learning rate serves"
+        " both (Liu et al. 2025), or as first published (Jordan 2024).",
+    )
+    muon_excludes: tuple[str, ...] = Field(
+        (),
+        description="Matrices that muon leaves to AdamW, as patterns of parameter names such as"
+        " `*embedding*`; Jordan (2024) left out embeddings and the output layer.",
+    )
     clip_norm: float = Field(0.0, ge=0, description="Largest gradient norm; 0 leaves it alone.")
+    schedule: Literal["cuts", "cosine"] = Field(
+        "cuts",
+        description="`cuts`: constant but for `milestones` or `step_epochs`, in epochs of full"
+        " training; `cosine`: down to `final_rate` over what the run itself will visit.",
+    )
     milestones: tuple[int, ...] = Field((), description="Epochs after which the rate is cut.")
     step_epochs: int = Field(0, ge=0, description="Cut the rate every so many epochs; 0: never.")
     gamma: float = Field(1.0, gt=0, description="Factor of each cut.")
+    schedule_unit: Literal["steps", "epochs"] = Field(
+        "steps",
+        description="Cosine: change the rate at each gradient step, all steps of the run counting"
+        " alike, or once an epoch, all epochs counting alike.",
+    )
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="Cosine: share of the run in which the rate rises to it."
+    )
+    final_rate: float = Field(
+        0.0, ge=0, le=1, description="Cosine: share of the learning rate that is left at the end."
+    )
+
+    @model_validator(mode="after")
+    def _one_optimiser(self) -> Self:
+        """Refuse what would silently do nothing."""
+        muon = self.optimiser == "muon"
+        if self.momentum is not None and not muon and self.optimiser != "sgd":
+            raise ValueError(f"momentum is for sgd and muon; {self.optimiser} has its own")
+        if not muon and (self.muon_scale != "adamw" or self.muon_excludes):
+            raise ValueError(
+                f"muon_scale and muon_excludes are for optimiser muon, not {self.optimiser}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.milestones and self.step_epochs:
+            raise ValueError("the rate is cut at milestones or every step_epochs, not both")
+        if (
+            list(self.milestones) != sorted(set(self.milestones))
+            or min(self.milestones, default=1) < 1
+        ):
+            raise ValueError(f"milestones rise, from 1, not {list(self.milestones)}")
+        if self.schedule == "cosine" and (self.milestones or self.step_epochs):
+            raise ValueError(
+                "schedule cosine has no cuts; set milestones to [] and step_epochs to 0 with it"
+            )
+        if self.schedule == "cuts" and (self.warmup or self.final_rate):
+            raise ValueError("warmup and final_rate are for schedule cosine, not cuts")
+        return self
 
 
 class NoOptions(StrictModel):
@@ -67,10 +131,15 @@ class Backbone(nn.Module, ABC):
     Attributes:
         Options: Schema of the backbone's own options, with the published sizes as defaults.
         optimisation: Published optimiser settings.
+        trains: False for a forecaster that learns nothing by gradients; :meth:`fit` is all of it.
+        transferable: True if no weight depends on the number of nodes, so that the model can
+            forecast on other graphs; see :meth:`use_graph`.
     """
 
     Options: ClassVar[type[StrictModel]] = NoOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings()
+    trains: ClassVar[bool] = True
+    transferable: ClassVar[bool] = False
 
     def __init__(self, task: ForecastTask, options: Any) -> None:
         super().__init__()
@@ -89,6 +158,31 @@ class Backbone(nn.Module, ABC):
         Returns:
             (B, H, N) float, the target in standardised units.
         """
+
+    def fit(self, store: WindowStore) -> None:
+        """Estimate what is not learnt by gradients, once, before the first epoch.
+
+        What is estimated belongs into persistent buffers. By default nothing is.
+
+        Args:
+            store: The training windows.
+        """
+
+    def use_graph(self, name: str, adjacency: Tensor) -> None:
+        """Forecast on another graph from now on.
+
+        Args:
+            name: Under which what is derived from the graph may be kept.
+            adjacency: (N, N) float32 of that graph; N may differ from the task's.
+
+        Raises:
+            DeclinedError: If the backbone is not transferable.
+        """
+        backbone = type(self).__module__.rpartition(".")[2]
+        raise DeclinedError(
+            f"{backbone}: its weights belong to the {self.task.nodes} nodes it was built for, so"
+            f" it cannot forecast on `{name}`; take a backbone that is transferable"
+        )
 
     def unused_parameters(self) -> frozenset[str]:
         """Names of parameters that the published model holds but no forecast depends on.
@@ -116,5 +210,8 @@ def parameter_count(model: nn.Module) -> int:
 
 
 BACKBONES: Registry[Backbone] = Registry(
-    kind="backbone", packages=("stprune.backbones",), contract="stprune.backbones.base:Backbone"
+    kind="backbone",
+    packages=("stprune.backbones",),
+    contract="stprune.backbones.base:Backbone",
+    others=("base", "reference"),
 )
