@@ -25,6 +25,7 @@ CLASSES = {
     "gwnet": "PublishedGwnet",
     "stgcn": "PublishedStgcn",
     "stid": "PublishedStid",
+    "staeformer": "PublishedStaeformer",
 }
 
 

@@ -1,0 +1,153 @@
+"""STAEformer in the form of the public code: heads split and joined, attention in three steps.
+
+Paper: Liu et al., "STAEformer: Spatio-Temporal Adaptive Embedding Makes Vanilla Transformer SOTA
+    for Traffic Forecasting", CIKM 2023.
+Form: https://github.com/XDZhelheim/STAEformer, model/STAEformer.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from stprune.backbones.base import ForecastTask
+
+DAYS_PER_WEEK = 7
+
+
+@dataclass(frozen=True)
+class StaeformerSizes:
+    """Sizes of STAEformer, published ones by default.
+
+    Args:
+        input_width: Width of the embedded features of a step.
+        time_of_day_width: Width of the time of day; 0: none.
+        day_of_week_width: Width of the day of week; 0: none.
+        adaptive_width: Width of the embedding of each step and node; 0: none.
+        feed_forward_width: Width inside the perceptrons.
+        heads: Attention heads.
+        layers: Layers over time, and again as many over nodes.
+        dropout: Share dropped after attention and perceptron.
+        legacy_dow: Truncate the feature weekday / 7 to 0, as happens to code that expects days.
+    """
+
+    input_width: int = 24
+    time_of_day_width: int = 24
+    day_of_week_width: int = 24
+    adaptive_width: int = 80
+    feed_forward_width: int = 256
+    heads: int = 4
+    layers: int = 3
+    dropout: float = 0.1
+    legacy_dow: bool = False
+
+    @property
+    def width(self) -> int:
+        """Width of all embeddings side by side."""
+        return (
+            self.input_width + self.time_of_day_width + self.day_of_week_width + self.adaptive_width
+        )
+
+
+class Attention(nn.Module):
+    """softmax(Q Kᵀ / √d) V over the last axis but one, with the heads along the batch."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.head_width = width // heads
+        self.FC_Q = nn.Linear(width, width)
+        self.FC_K = nn.Linear(width, width)
+        self.FC_V = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, ..., L, width) to the same shape."""
+        query = self._heads_first(self.FC_Q(values))
+        key = self._heads_first(self.FC_K(values)).transpose(-1, -2)
+        value = self._heads_first(self.FC_V(values))
+        scores = torch.softmax((query @ key) / self.head_width**0.5, dim=-1)
+        heads = torch.split(scores @ value, len(values), dim=0)
+        attended: Tensor = self.out_proj(torch.cat(heads, dim=-1))
+        return attended
+
+    def _heads_first(self, values: Tensor) -> Tensor:
+        """(B, ..., width) to (heads B, ..., width / heads)."""
+        return torch.cat(torch.split(values, self.head_width, dim=-1), dim=0)
+
+
+class AttentionLayer(nn.Module):
+    """Attention and a perceptron, each with a residual path normalised afterwards."""
+
+    def __init__(self, width: int, sizes: StaeformerSizes) -> None:
+        super().__init__()
+        self.attn = Attention(width, sizes.heads)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, sizes.feed_forward_width),
+            nn.ReLU(inplace=True),
+            nn.Linear(sizes.feed_forward_width, width),
+        )
+        self.ln1, self.ln2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.dropout1, self.dropout2 = nn.Dropout(sizes.dropout), nn.Dropout(sizes.dropout)
+
+    def forward(self, values: Tensor, axis: int) -> Tensor:
+        """(B, T, N, width) to the same shape; attends along ``axis``."""
+        values = values.transpose(axis, -2)
+        hidden = self.ln1(values + self.dropout1(self.attn(values)))
+        result: Tensor = self.ln2(hidden + self.dropout2(self.feed_forward(hidden)))
+        return result.transpose(axis, -2)
+
+
+class PublishedStaeformer(nn.Module):
+    """STAEformer with tensors (B, T, N, width).
+
+    Args:
+        task: What to forecast; the graph is not used.
+        sizes: Sizes.
+    """
+
+    adaptive_embedding: nn.Parameter
+
+    def __init__(self, task: ForecastTask, sizes: StaeformerSizes | None = None) -> None:
+        super().__init__()
+        self.sizes = sizes = sizes or StaeformerSizes()
+        width = sizes.width
+        self.input_proj = nn.Linear(task.channels + 2, sizes.input_width)
+        if sizes.time_of_day_width:
+            self.tod_embedding = nn.Embedding(task.steps_per_day, sizes.time_of_day_width)
+        if sizes.day_of_week_width:
+            self.dow_embedding = nn.Embedding(DAYS_PER_WEEK, sizes.day_of_week_width)
+        if sizes.adaptive_width:
+            table = torch.empty(task.history, task.nodes, sizes.adaptive_width)
+            self.adaptive_embedding = nn.Parameter(nn.init.xavier_uniform_(table))
+        self.output_proj = nn.Linear(task.history * width, task.horizon)
+        self.attn_layers_t = nn.ModuleList(
+            AttentionLayer(width, sizes) for _ in range(sizes.layers)
+        )
+        self.attn_layers_s = nn.ModuleList(
+            AttentionLayer(width, sizes) for _ in range(sizes.layers)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, T, N, C + 2) to (B, H, N)."""
+        batch, steps, nodes, _ = features.shape
+        parts = [self.input_proj(features)]
+        if self.sizes.time_of_day_width:
+            day = features[..., -2] * self.tod_embedding.num_embeddings
+            parts.append(self.tod_embedding(day.round().long()))
+        if self.sizes.day_of_week_width:
+            week = features[..., -1]
+            # Truncated as it stands, weekday / 7 is always 0.
+            days = week if self.sizes.legacy_dow else (week * DAYS_PER_WEEK).round()
+            parts.append(self.dow_embedding(days.long()))
+        if self.sizes.adaptive_width:
+            parts.append(self.adaptive_embedding.expand(batch, -1, -1, -1))
+        hidden = torch.cat(parts, dim=-1)
+        for layer in self.attn_layers_t:
+            hidden = layer(hidden, 1)
+        for layer in self.attn_layers_s:
+            hidden = layer(hidden, 2)
+        flat = hidden.transpose(1, 2).reshape(batch, nodes, steps * self.sizes.width)
+        forecast: Tensor = self.output_proj(flat)
+        return forecast.transpose(1, 2)
