@@ -1,0 +1,229 @@
+"""OpenCity: a model for any city; attention over patches of time, convolution over the graph.
+
+Paper: Li et al., "OpenCity: Open Spatio-Temporal Foundation Models for Traffic Prediction",
+    arXiv 2408.10269.
+Venue: arXiv preprint, 2024.
+Official code: https://github.com/HKUDS/OpenCity
+Where we differ: `head: short`, the default, is a declared adaptation: the published head forecasts
+    the next day from one day (`head: next_day`), and the benchmark's task is 12 steps from 12. It
+    cuts any history into at most `patches` patches and has a layer of its own for the horizon.
+    Every measured channel is an input, each normalised by its own moments; with one channel this
+    is the published model. Inputs come standardised for each data set, which the normalisation of
+    each window undoes. Eigenvectors are those of the undirected graph without self-loops, and of
+    each the first of its largest entries is positive. A key's bias shifts all scores of a query
+    alike, so no forecast depends on it: it is kept, as is its count, and never added; for the same
+    reason the node's part of the keys of the context attention is left out.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.city_encoding import CityEncodings
+from stprune.errors import DataError, DeclinedError
+from stprune.patch_layers import PatchBlock
+from stprune.schema import StrictModel
+
+MINUTES_PER_DAY = 1440
+DAYS_PER_WEEK = 7
+# Width and layers of the published sizes.
+SIZES = {"mini": (128, 3), "base": (256, 3), "plus": (512, 6)}
+
+
+class OpencityOptions(StrictModel):
+    """Sizes of OpenCity."""
+
+    size: Literal["mini", "base", "plus"] = Field(
+        "mini", description="Published width and layers: 128 and 3, 256 and 3, or 512 and 6."
+    )
+    width: int | None = Field(
+        None, ge=1, description="Width of a patch, a multiple of the heads; none: that of the size."
+    )
+    layers: int | None = Field(None, ge=1, description="Blocks; none: those of the size.")
+    heads: int = Field(16, ge=1, description="Heads of each attention.")
+    swiglu_ratio: float = Field(2.0, gt=0, description="Width inside a perceptron over width.")
+    eigenvectors: int = Field(8, ge=1, description="Laplacian eigenvectors that place a node.")
+    head: Literal["short", "next_day"] = Field(
+        "short",
+        description="`next_day`: the published one, a day from a day; `short`: any history and"
+        " horizon, a declared adaptation.",
+    )
+    patches: int = Field(24, ge=1, description="Patches of a history; fewer if it is shorter.")
+    patch_steps: int = Field(12, ge=1, description="Longest patch; shorter ones are as if padded.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share dropped after the graph.")
+    attention_dropout: float = Field(0.3, ge=0, lt=1, description="Share of attention dropped.")
+    self_loops: bool = Field(
+        True, description="Give every node an edge of weight 1 to itself, as published graphs have."
+    )
+
+
+class Opencity(Backbone):
+    """The OpenCity forecaster.
+
+    Inside, tensors are (N, B, P, D) with P patches, so that the graph acts on one matrix of N
+    rows. No weight depends on the graph or its size, and none of the state does.
+
+    Args:
+        task: What to forecast; its graph is the first that is used.
+        options: Sizes.
+
+    Raises:
+        DeclinedError: If the heads do not share the width evenly, if `head: next_day` is asked
+            for anything but a day from a day, or if a patch would be too long.
+        DataError: If the graph has negative weights.
+    """
+
+    Options: ClassVar[type[StrictModel]] = OpencityOptions
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
+        optimiser="adam", learning_rate=1e-3, clip_norm=5.0
+    )
+    transferable: ClassVar[bool] = True
+    positions: Tensor
+    past_steps: Tensor
+    future_steps: Tensor
+
+    def __init__(self, task: ForecastTask, options: OpencityOptions) -> None:
+        super().__init__(task, options)
+        width, layers = SIZES[options.size]
+        width, layers = options.width or width, options.layers or layers
+        self.steps, self.patches = _patching(task, options)
+        if width % options.heads or width % 2:
+            raise DeclinedError(
+                f"opencity: a width of {width} cannot be shared by {options.heads} heads and halved"
+                " for minute and weekday; give an even multiple of the heads"
+            )
+        self.cities = CityEncodings(options.eigenvectors, options.self_loops)
+        self.use_graph("", task.adjacency)
+
+        # Columns go step by step, the channels of a step side by side.
+        self.patch = nn.Linear(options.patch_steps * task.channels, width, bias=False)
+        self.minute = nn.Embedding(MINUTES_PER_DAY + 1, width // 2)
+        self.weekday = nn.Embedding(DAYS_PER_WEEK + 1, width // 2)
+        self.place = nn.Linear(options.eigenvectors, width)
+        self.blocks = nn.ModuleList(
+            PatchBlock(
+                width,
+                options.heads,
+                max(1, int(width * options.swiglu_ratio)),
+                options.dropout,
+                options.attention_dropout,
+            )
+            for _ in range(layers)
+        )
+        outputs = task.horizon
+        if options.head == "next_day":
+            outputs = options.patches * options.patch_steps
+        self.head = nn.Linear(self.patches * width, outputs)
+
+        # The first step of each patch: of the history, and of as many parts of the horizon.
+        starts = torch.arange(self.patches)
+        missing = self.steps * self.patches - task.history
+        past = (starts * self.steps - missing).clamp_min(0)
+        future = starts * task.horizon // self.patches
+        self.register_buffer("past_steps", past, persistent=False)
+        self.register_buffer("future_steps", future, persistent=False)
+        self.register_buffer("positions", _sinusoids(self.patches, width), persistent=False)
+
+    def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
+        """See :meth:`Backbone.forward`.
+
+        Raises:
+            DataError: If the inputs have other nodes than the graph in use.
+        """
+        city = self.cities.current(inputs)
+        if inputs.shape[2] != len(city.mixing):
+            raise DataError(
+                f"opencity: the inputs have {inputs.shape[2]} nodes, the graph in use"
+                f" {len(city.mixing)}; call use_graph with theirs"
+            )
+        places = self.place(city.eigenvectors)
+        past, future = self._calendars(time_of_day, day_of_week)
+
+        series = inputs.permute(2, 0, 1, 3)
+        mean = series.mean(dim=2, keepdim=True)
+        deviation = (series.var(dim=2, correction=0, keepdim=True) + 1e-5).sqrt()
+        hidden = self._embed((series - mean) / deviation)
+        for block in self.blocks:
+            hidden = block(hidden, past, future, places, city.mixing)
+
+        weight, bias = self.head.weight[: self.task.horizon], self.head.bias[: self.task.horizon]
+        scaled = functional.linear(hidden.flatten(2), weight, bias)
+        target = self.task.target_channel
+        forecast = scaled * deviation[:, :, :, target] + mean[:, :, :, target]
+        return forecast.permute(1, 2, 0)
+
+    def use_graph(self, name: str, adjacency: Tensor) -> None:
+        """See :meth:`Backbone.use_graph`; encodings are computed once for each name.
+
+        Raises:
+            DataError: If the graph has negative weights, or the name is that of another graph.
+        """
+        self.cities.use(name, adjacency)
+
+    def linear_probe_parameters(self) -> frozenset[str]:
+        """Names of the parameters that a linear probe trains: those of the head."""
+        return frozenset(f"head.{name}" for name, _ in self.head.named_parameters())
+
+    def unused_parameters(self) -> frozenset[str]:
+        """The biases of the keys, which move all scores of a query alike."""
+        return frozenset(
+            f"blocks.{layer}.{attention}.key.bias"
+            for layer in range(len(self.blocks))
+            for attention in ("context", "itself")
+        )
+
+    def _embed(self, series: Tensor) -> Tensor:
+        """(N, B, T, C), normalised, to patches with their positions, (N, B, P, D)."""
+        # Missing steps come first and hold the window's mean.
+        missing = self.steps * self.patches - self.task.history
+        padded = functional.pad(series, (0, 0, missing, 0))
+        patches = padded.reshape(*series.shape[:2], self.patches, -1)
+        # A short patch is as one padded with zeros, whose columns need not be multiplied.
+        return functional.linear(patches, self.patch.weight[:, : patches.shape[-1]], None).add(
+            self.positions
+        )
+
+    def _calendars(self, time_of_day: Tensor, day_of_week: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedded calendars of the patches of the history and of the horizon, (B, P, D) each."""
+        per_day = self.task.steps_per_day
+        ahead = time_of_day[:, -1:] + 1 + self.future_steps
+        days = (day_of_week[:, -1:] + ahead // per_day) % DAYS_PER_WEEK
+        past = self._calendar(time_of_day[:, self.past_steps], day_of_week[:, self.past_steps])
+        return past, self._calendar(ahead % per_day, days)
+
+    def _calendar(self, slots: Tensor, weekdays: Tensor) -> Tensor:
+        """A slot is named by the minute of its end, and Monday is 1, whatever the step length."""
+        minutes = (slots + 1) * MINUTES_PER_DAY // self.task.steps_per_day
+        return torch.cat([self.minute(minutes), self.weekday(weekdays + 1)], dim=-1)
+
+
+def _patching(task: ForecastTask, options: OpencityOptions) -> tuple[int, int]:
+    """Steps of a patch, and patches of a history."""
+    if options.head == "next_day":
+        day = task.steps_per_day
+        if not task.history == task.horizon == day or day % options.patches:
+            raise DeclinedError(
+                "opencity: `head: next_day` forecasts a day from a day, in"
+                f" {options.patches} patches of equal length, but a day has {day} steps, the"
+                f" history {task.history} and the horizon {task.horizon}; take `head: short`"
+            )
+    steps = -(-task.history // options.patches)
+    if steps > options.patch_steps:
+        raise DeclinedError(
+            f"opencity: {options.patches} patches of a history of {task.history} steps have"
+            f" {steps} steps, more than `patch_steps: {options.patch_steps}`; give more of either"
+        )
+    return steps, -(-task.history // steps)
+
+
+def _sinusoids(positions: int, width: int) -> Tensor:
+    """(positions, width) of sines and cosines (Vaswani et al., 2017)."""
+    place = torch.arange(positions, dtype=torch.float64)[:, None]
+    angles = place * 1e4 ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float()
