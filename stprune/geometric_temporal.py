@@ -31,18 +31,18 @@ def import_geometric_temporal() -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     lend = importlib.util.find_spec("torch_sparse") is None
-    if lend:
-        # PyTorch Geometric looks for torch-sparse itself and must not find the stand-in.
-        importlib.import_module("torch_geometric.typing")
-        stand_in = ModuleType("torch_sparse")
-        stand_in.SparseTensor = _NoSparseTensor  # type: ignore[attr-defined]
-        sys.modules["torch_sparse"] = stand_in
     try:
         with warnings.catch_warnings():
             # Deprecations inside other people's packages are not ours to act on.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
+            if lend:
+                # PyTorch Geometric looks for torch-sparse itself and must not find the stand-in.
+                importlib.import_module("torch_geometric.typing")
+                stand_in = ModuleType("torch_sparse")
+                stand_in.SparseTensor = _NoSparseTensor  # type: ignore[attr-defined]
+                sys.modules["torch_sparse"] = stand_in
             return importlib.import_module(name)
     finally:
         if lend:
-            del sys.modules["torch_sparse"]
+            sys.modules.pop("torch_sparse", None)

@@ -1,0 +1,207 @@
+"""DCRNN: an encoder and a decoder of gated recurrent units that diffuse over the graph.
+
+Paper: Li, Yu, Shahabi and Liu, "Diffusion Convolutional Recurrent Neural Network: Data-Driven
+    Traffic Forecasting", arXiv 1707.01926.
+Venue: ICLR 2018.
+Official code: https://github.com/liyaguang/DCRNN
+Where we differ: the decoder is fed its own forecasts in training too, as it is in evaluation;
+    scheduled sampling needs the targets, which a backbone does not see. Powers of a walk are
+    Chebyshev terms and mix nodes as Pᵀx, as in the official code (the paper writes powers and
+    Px); there the second walk goes on from where the first one stopped, here both start at the
+    values. The weekday is an input too, as in LargeST (NeurIPS 2023). Adam's epsilon is the
+    usual 1e-8, not 1e-3.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.diffusion import diffuse
+from stprune.graph import chebyshev_polynomials, double_transition
+from stprune.schema import StrictModel
+
+
+class DcrnnOptions(StrictModel):
+    """Sizes of DCRNN."""
+
+    hidden_channels: int = Field(64, ge=1, description="Width of the recurrent state.")
+    layers: int = Field(2, ge=1, description="Recurrent layers, of encoder and decoder each.")
+    diffusion_steps: int = Field(2, ge=1, description="Largest power of each random walk.")
+    calendar: bool = Field(
+        True, description="Add the time of day and the weekday to the inputs of the encoder."
+    )
+
+
+def diffusion_terms(adjacency: Tensor, steps: int) -> Tensor:
+    """T_1(Pᵀ) ... T_steps(Pᵀ) of the walk along the edges, then of the one against them.
+
+    Args:
+        adjacency: (N, N) float, weights of at least 0.
+        steps: At least 1.
+
+    Returns:
+        (2 steps N, N) float, one matrix below the other.
+
+    Raises:
+        DataError: If the adjacency is not square or has a negative or non-finite weight.
+    """
+    walks = [
+        chebyshev_polynomials(walk.T, steps + 1)[1:].flatten(0, 1)
+        for walk in double_transition(adjacency.double())
+    ]
+    return torch.cat(walks).to(adjacency.dtype)
+
+
+class DiffusionGru(nn.Module):
+    """A gated recurrent unit whose products are diffusion convolutions; Equations 2 and 3.
+
+    The weights of an input and of the state are kept apart, so that a whole sequence of inputs
+    can be convolved at once. Columns are the reset gate, the update gate and the candidate.
+
+    Args:
+        width_in: Channels of the input.
+        width: Channels of the state.
+        terms: K, diffusions beside the values themselves.
+    """
+
+    def __init__(self, width_in: int, width: int, terms: int) -> None:
+        super().__init__()
+        self.width = width
+        self.input_weight = nn.Parameter(torch.empty((terms + 1) * width_in, 3 * width))
+        self.gate_weight = nn.Parameter(torch.empty((terms + 1) * width, 2 * width))
+        self.candidate_weight = nn.Parameter(torch.empty((terms + 1) * width, width))
+        self.bias = nn.Parameter(torch.zeros(3 * width))
+        # The published start: each convolution by Glorot, and gates that tend to be open.
+        rows = (terms + 1) * (width_in + width)
+        gate_bound, candidate_bound = (6 / (rows + 2 * width)) ** 0.5, (6 / (rows + width)) ** 0.5
+        with torch.no_grad():
+            self.input_weight[:, : 2 * width].uniform_(-gate_bound, gate_bound)
+            self.input_weight[:, 2 * width :].uniform_(-candidate_bound, candidate_bound)
+            self.gate_weight.uniform_(-gate_bound, gate_bound)
+            self.candidate_weight.uniform_(-candidate_bound, candidate_bound)
+            self.bias[: 2 * width] = 1.0
+
+    def convolve_input(self, values: Tensor, terms: Tensor) -> Tensor:
+        """Share of the inputs in both gates and the candidate: (N, B, in) to (N, B, 3 width)."""
+        return diffuse(values, terms) @ self.input_weight + self.bias
+
+    def forward(self, convolved_input: Tensor, state: Tensor | None, terms: Tensor) -> Tensor:
+        """One step.
+
+        Args:
+            convolved_input: (N, B, 3 width), see :meth:`convolve_input`.
+            state: (N, B, width), or None for zeros.
+            terms: (K N, N).
+
+        Returns:
+            (N, B, width), the next state.
+        """
+        from_input = convolved_input.split([2 * self.width, self.width], dim=-1)
+        if state is None:
+            update = torch.sigmoid(from_input[0][..., self.width :])
+            return (1 - update) * torch.tanh(from_input[1])
+        gates = diffuse(state, terms) @ self.gate_weight + from_input[0]
+        reset, update = torch.sigmoid(gates).chunk(2, dim=-1)
+        kept = diffuse(reset * state, terms) @ self.candidate_weight
+        candidate = torch.tanh(kept + from_input[1])
+        return torch.lerp(candidate, state, update)
+
+
+class Dcrnn(Backbone):
+    """The DCRNN forecaster.
+
+    Inside, tensors are (N, B, width), so that a graph acts on one matrix of N rows.
+
+    Args:
+        task: What to forecast.
+        options: Sizes.
+
+    Raises:
+        DataError: If the graph has negative weights.
+    """
+
+    Options: ClassVar[type[StrictModel]] = DcrnnOptions
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
+        optimiser="adam",
+        learning_rate=1e-2,
+        clip_norm=5.0,
+        milestones=(20, 30, 40, 50),
+        gamma=0.1,
+    )
+    transferable: ClassVar[bool] = True
+    terms: Tensor
+
+    def __init__(self, task: ForecastTask, options: DcrnnOptions) -> None:
+        super().__init__(task, options)
+        terms = diffusion_terms(task.adjacency, options.diffusion_steps)
+        self.register_buffer("terms", terms, persistent=False)
+        self._known_graphs: dict[str, Tensor] = {}
+        width, count = options.hidden_channels, 2 * options.diffusion_steps
+
+        def stack(width_in: int) -> nn.ModuleList:
+            widths = [width_in] + [width] * (options.layers - 1)
+            return nn.ModuleList(DiffusionGru(entering, width, count) for entering in widths)
+
+        self.encoder = stack(task.channels + (2 if options.calendar else 0))
+        self.decoder = stack(1)
+        self.projection = nn.Linear(width, 1, bias=False)
+        nn.init.xavier_uniform_(self.projection.weight)
+
+    def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
+        """See :meth:`Backbone.forward`; N is that of the graph in use."""
+        values = inputs
+        if self.options.calendar:
+            values = self.calendar_inputs(inputs, time_of_day, day_of_week)
+        return self._decode(self._encode(values.permute(2, 1, 0, 3)))
+
+    def use_graph(self, name: str, adjacency: Tensor) -> None:
+        """See :meth:`Backbone.use_graph`.
+
+        Raises:
+            DataError: If the graph has negative weights.
+        """
+        if name not in self._known_graphs:
+            self._known_graphs[name] = diffusion_terms(adjacency, self.options.diffusion_steps)
+        self.terms = self._known_graphs[name].to(self.terms)
+
+    def unused_parameters(self) -> frozenset[str]:
+        """With a history of one step, what the encoder does with its state, which is zero."""
+        if self.task.history > 1:
+            return frozenset()
+        kinds = ("gate_weight", "candidate_weight")
+        return frozenset(f"encoder.{i}.{kind}" for i in range(len(self.encoder)) for kind in kinds)
+
+    def _encode(self, sequence: Tensor) -> list[Tensor]:
+        """(N, T, B, channels) to the last state of each layer, (N, B, width)."""
+        nodes, steps, batch, _ = sequence.shape
+        last = []
+        for layer in self.encoder:
+            # What enters a layer is known for all steps, so it is diffused in one product.
+            flat = sequence.reshape(nodes, steps * batch, -1)
+            convolved = layer.convolve_input(flat, self.terms).view(nodes, steps, batch, -1)
+            state: Tensor | None = None
+            states = []
+            for step in convolved.unbind(dim=1):
+                state = layer(step, state, self.terms)
+                states.append(state)
+            last.append(states[-1])
+            sequence = torch.stack(states, dim=1)
+        return last
+
+    def _decode(self, states: list[Tensor]) -> Tensor:
+        """Forecasts (B, H, N) from the states of the encoder; the first input is zero."""
+        nodes, batch, _ = states[0].shape
+        entering = states[0].new_zeros(nodes, batch, 1)
+        forecasts = []
+        for _ in range(self.task.horizon):
+            for index, layer in enumerate(self.decoder):
+                convolved = layer.convolve_input(entering, self.terms)
+                states[index] = entering = layer(convolved, states[index], self.terms)
+            entering = self.projection(entering)
+            forecasts.append(entering)
+        return torch.cat(forecasts, dim=-1).permute(1, 2, 0)
