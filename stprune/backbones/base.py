@@ -134,12 +134,16 @@ class Backbone(nn.Module, ABC):
         trains: False for a forecaster that learns nothing by gradients; :meth:`fit` is all of it.
         transferable: True if no weight depends on the number of nodes, so that the model can
             forecast on other graphs; see :meth:`use_graph`.
+        ignores: Inputs that no forecast depends on, by the model's definition: ``history`` (all
+            steps), ``past`` (all steps but the last), ``other channels`` than the target, and
+            ``calendar``. The contract tests check that it is exactly these.
     """
 
     Options: ClassVar[type[StrictModel]] = NoOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings()
     trains: ClassVar[bool] = True
     transferable: ClassVar[bool] = False
+    ignores: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, task: ForecastTask, options: Any) -> None:
         super().__init__()

@@ -47,6 +47,7 @@ class HistoricalAverage(Backbone):
 
     Options: ClassVar[type[StrictModel]] = HistoricalAverageOptions
     trains: ClassVar[bool] = False
+    ignores: ClassVar[frozenset[str]] = frozenset({"history", "other channels"})
     kind_of_day: Tensor
     means: Tensor
 

@@ -21,6 +21,7 @@ class LastValue(Backbone):
     """The naive forecaster, without parameters and for any graph."""
 
     trains: ClassVar[bool] = False
+    ignores: ClassVar[frozenset[str]] = frozenset({"past", "other channels", "calendar"})
     transferable: ClassVar[bool] = True
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
