@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stprune.data.card import dataset_ids
 from stprune.errors import ConfigError, UnknownNameError
 from stprune.layout import format_ratio
 from stprune.schema import StrictModel, read_yaml, validate
+from stprune.union_config import MEMBER_KEYS, LinearProbe, MemberEntry, check_union, complete_member
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-]*$"
 SEEDS = range(2**32)
@@ -41,9 +42,27 @@ class TrainingSettings(StrictModel):
 
 
 class DatasetEntry(StrictModel):
-    """A data set under a name of its own, perhaps only a declared part of it."""
+    """A data set under a name of its own, perhaps only a declared part of it; or a union."""
 
     dataset: str | None = Field(None, description="Card in `data/`; the entry's name by default.")
+    union: list[MemberEntry] = Field(
+        default_factory=list,
+        description="Train one model on all of these instead: names of cards, or mappings with"
+        " `dataset`, `node_stride`, `days`, `window_stride`. Only their targets are used.",
+    )
+    zero_shot: list[MemberEntry] = Field(
+        default_factory=list,
+        description="Test the model of a union on these as well, which it was not trained on.",
+    )
+    linear_probe: LinearProbe | None = Field(
+        None,
+        description="Test on them once more after training the last layer for `epochs` there.",
+    )
+    loss_units: Literal["real", "standardised"] = Field(
+        "real",
+        description="Errors of a union in each data set's unit, as published, or divided by its"
+        " standard deviation: in the loss, for the pruner, and for choosing the best epoch.",
+    )
     node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
     days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
     window_stride: int = Field(
@@ -52,9 +71,42 @@ class DatasetEntry(StrictModel):
         description="Train on every so many-th window; validation and test keep all. Without a"
         " factor of the steps of a day, or some times of day are never seen.",
     )
+    evaluation_stride: int = Field(
+        1, ge=1, description="Validate and test on every so many-th window."
+    )
     training: dict[str, Any] = Field(
         default_factory=dict, description="Changes to `training` for this data set."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_members(cls, values: Any) -> Any:
+        """Let a bare name stand for a member, and give each what it does not say itself."""
+        if not isinstance(values, dict):
+            return values
+        own = {key: values[key] for key in MEMBER_KEYS if key in values}
+        lists = {
+            key: [complete_member(member, own) for member in values[key]]
+            for key in ("union", "zero_shot")
+            if isinstance(values.get(key), list)
+        }
+        return {**values, **lists}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetEntry:
+        if self.union and self.dataset:
+            raise ValueError("an entry has `dataset` or `union`, not both")
+        if not self.union and (self.zero_shot or self.loss_units != "real"):
+            raise ValueError("`zero_shot` and `loss_units` belong to a `union`")
+        if self.linear_probe and not self.zero_shot:
+            raise ValueError("`linear_probe` needs data sets in `zero_shot`")
+        _distinct([member.dataset for member in (*self.union, *self.zero_shot)])
+        return self
+
+    def cards(self, name: str) -> list[str]:
+        """Ids of the data sets that a run on this entry, called ``name``, reads."""
+        listed = [member.dataset for member in (*self.union, *self.zero_shot)]
+        return listed or [self.dataset or name]
 
 
 class BackboneEntry(StrictModel):
@@ -81,6 +133,10 @@ class PrunerEntry(StrictModel):
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the pruner; its file documents them."
     )
+    quota: Literal["union", "per_dataset"] = Field(
+        "union",
+        description="Of a union of data sets keep the prune ratio's share in all, or of each.",
+    )
 
 
 class ComputeSettings(StrictModel):
@@ -90,6 +146,11 @@ class ComputeSettings(StrictModel):
     devices: int = Field(1, ge=1, description="Devices (processes, on a CPU) for one run.")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="Lightning Fabric precision."
+    )
+    compile: bool = Field(
+        False,
+        description="Let torch.compile generate code for the network. It takes a C++ compiler;"
+        " the time that it takes counts as that of the first epochs.",
     )
     threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
     own_cores: bool = Field(
@@ -207,19 +268,24 @@ def _check_names(config: ExperimentConfig, where: str) -> None:
     for name, dataset in config.datasets.items():
         validate(TrainingSettings, dataset.training, f"{where} at `datasets.{name}` in `training`")
         known = dataset_ids(config.data_directory)
-        if (dataset.dataset or name) not in known:
-            place = f"{where} at `datasets`"
-            raise UnknownNameError("data set", dataset.dataset or name, known, place)
+        for card in dataset.cards(name):
+            if card not in known:
+                raise UnknownNameError("data set", card, known, f"{where} at `datasets`")
     for name, backbone in config.backbones.items():
         place = f"{where} at `backbones.{name}`"
         if (backbone.backbone or name) not in BACKBONES.ids():
             raise UnknownNameError("backbone", backbone.backbone or name, BACKBONES.ids(), place)
         kind = BACKBONES.load(backbone.backbone or name)
         validate(kind.Options, backbone.options, f"{place} in `options`")
-        validate(OptimiserSettings, backbone.optimisation, f"{place} in `optimisation`")
+        # Changes may be right alone and not fit what the backbone publishes, or the reverse.
+        merged = kind.optimisation.model_dump() | backbone.optimisation
+        validate(OptimiserSettings, merged, f"{place} in `optimisation`")
     for name, pruner in config.pruners.items():
         place = f"{where} at `pruners.{name}`"
         if (pruner.pruner or name) not in PRUNERS.ids():
             raise UnknownNameError("pruner", pruner.pruner or name, PRUNERS.ids(), place)
         options = PRUNERS.load(pruner.pruner or name).Options
         validate(options, pruner.options, f"{place} in `options`")
+    for name, dataset in config.datasets.items():
+        if dataset.union:
+            check_union(config, name, dataset, f"{where} at `datasets.{name}`")

@@ -5,12 +5,18 @@ from __future__ import annotations
 import torch
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask
+from stprune.compilation import compile_network
 from stprune.data.dataset import ForecastData
 from stprune.grid import RunSpec
 
 
 def build_model(spec: RunSpec, data: ForecastData, seed: int) -> Backbone:
-    """The run's backbone with the initial weights of ``seed``; global random state is kept."""
+    """The run's backbone with the initial weights of ``seed``; global random state is kept.
+
+    Raises:
+        ConfigError: If it is to be compiled and this machine cannot.
+        DeclinedError: If the backbone cannot do the run's task.
+    """
     task = ForecastTask(
         nodes=data.adjacency.shape[0],
         history=spec.training.history,
@@ -22,4 +28,7 @@ def build_model(spec: RunSpec, data: ForecastData, seed: int) -> Backbone:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return BACKBONES.load(spec.backbone)(task, spec.backbone_options)
+        backbone = BACKBONES.load(spec.backbone)(task, spec.backbone_options)
+    if spec.compute.compile:
+        compile_network(backbone, data.train.device)
+    return backbone

@@ -1,33 +1,228 @@
-"""Optimisers and schedulers by name."""
+"""Optimisers by name, and the course of the learning rate.
+
+Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon/) is for matrices. Our reading of
+"Muon for matrices, AdamW for the rest": parameters of exactly two dimensions, embedding tables
+among them, get Muon; biases, scales, convolution kernels and stacks of matrices get AdamW.
+Jordan kept embeddings and the output layer out: ``muon_excludes`` does that by name.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from typing import Any
+
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, StepLR
 
 from stprune.backbones.base import OptimiserSettings
+from stprune.errors import ConfigError
+from stprune.pruners.base import Pruner
+
+MUON_SCALES = {"adamw": "match_rms_adamw", "original": "original"}
+MOMENTA = {"sgd": 0.9, "muon": 0.95}
 
 
 def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """The optimiser over all parameters of ``model``."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    """The optimiser over all parameters of ``model``.
+
+    Raises:
+        ConfigError: If a pattern of ``muon_excludes`` names none of the model's matrices.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimiser == "muon":
+        return MuonWithAdamW(*split_for_muon(named, settings.muon_excludes), settings)
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(parameters, rate, momentum=settings.momentum, weight_decay=decay)
+        momentum = _momentum(settings)
+        return torch.optim.SGD(named.values(), rate, momentum=momentum, weight_decay=decay)
     if settings.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, rate, weight_decay=decay, foreach=True)
-    return torch.optim.Adam(parameters, rate, weight_decay=decay, foreach=True)
+        return torch.optim.AdamW(named.values(), rate, weight_decay=decay, foreach=True)
+    return torch.optim.Adam(named.values(), rate, weight_decay=decay, foreach=True)
 
 
-def build_scheduler(optimiser: torch.optim.Optimizer, settings: OptimiserSettings) -> LRScheduler:
-    """The scheduler; it steps once an epoch."""
-    if settings.milestones:
-        return MultiStepLR(optimiser, list(settings.milestones), settings.gamma)
-    if settings.step_epochs:
-        return StepLR(optimiser, settings.step_epochs, settings.gamma)
-    return LambdaLR(optimiser, _constant)
+def split_for_muon(
+    named: dict[str, nn.Parameter], excludes: Sequence[str]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters for Muon, those of two dimensions that no pattern names, and for AdamW.
+
+    Args:
+        named: Parameters by name.
+        excludes: Patterns as in a shell, of names or of parts of them by ``*``.
+
+    Raises:
+        ConfigError: If a pattern names no matrix.
+    """
+    matrices = [name for name, parameter in named.items() if parameter.ndim == 2]
+    for pattern in excludes:
+        if not any(fnmatchcase(name, pattern) for name in matrices):
+            raise ConfigError(
+                f"`optimisation.muon_excludes`: `{pattern}` names no matrix of the backbone"
+                f" (it has: {', '.join(matrices)})"
+            )
+    kept = {n for n in matrices if not any(fnmatchcase(n, pattern) for pattern in excludes)}
+    return (
+        [parameter for name, parameter in named.items() if name in kept],
+        [parameter for name, parameter in named.items() if name not in kept],
+    )
 
 
-def _constant(_: int) -> float:
-    return 1.0
+class MuonWithAdamW(torch.optim.Optimizer):
+    """``torch.optim.Muon`` and ``torch.optim.AdamW`` as one optimiser.
+
+    Both work on this optimiser's own ``param_groups`` (Muon's first) and ``state``, so whatever
+    is read, set, saved or loaded here, is theirs.
+
+    Args:
+        matrices: Parameters for Muon.
+        rest: Parameters for AdamW.
+        settings: One learning rate and weight decay for both.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[nn.Parameter],
+        rest: Iterable[nn.Parameter],
+        settings: OptimiserSettings,
+    ) -> None:
+        rate, decay = settings.learning_rate, settings.weight_decay
+        self._parts: list[torch.optim.Optimizer] = []
+        if matrices := list(matrices):
+            self._parts.append(
+                torch.optim.Muon(
+                    matrices,
+                    rate,
+                    weight_decay=decay,
+                    momentum=_momentum(settings),
+                    adjust_lr_fn=MUON_SCALES[settings.muon_scale],
+                )
+            )
+        if rest := list(rest):
+            self._parts.append(torch.optim.AdamW(rest, rate, weight_decay=decay, foreach=True))
+        super().__init__([group for part in self._parts for group in part.param_groups], {})
+        self._share()
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of both; returns what ``closure`` did."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self._parts:
+            part.step()
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from ``state_dict()``."""
+        super().load_state_dict(state_dict)
+        self._share()
+
+    def _share(self) -> None:
+        # One group each: loading replaces the groups by new ones in the same order.
+        for part, group in zip(self._parts, self.param_groups, strict=True):
+            part.param_groups = [group]
+            part.state = self.state
+
+
+class RateSchedule:
+    """The course of the learning rate of one run.
+
+    Cuts follow the epochs of full training: :meth:`step` ends one. A cosine follows what the run
+    itself visits: :meth:`begin_epoch` is told how many gradient steps the epoch has and how many
+    are planned after it. The epoch's share of what is left of the course is that of the steps, so
+    the course ends with the run's last step even where plans change on the way; where they do
+    not, it is the usual cosine over all steps (Loshchilov and Hutter 2017).
+
+    Args:
+        optimiser: Whose rate is set, without any wrapper around it.
+        settings: Which course.
+    """
+
+    def __init__(self, optimiser: torch.optim.Optimizer, settings: OptimiserSettings) -> None:
+        self.optimiser, self.settings = optimiser, settings
+        self.last_epoch = 0
+        self._reached = 0.0  # of the course, in [0, 1], at the end of this epoch
+        self._moves: list[tuple[float, float]] = []  # of the epoch's steps to come, last first
+        for group in optimiser.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        if settings.schedule == "cosine":
+            optimiser.register_step_pre_hook(self._before_step)
+
+    def begin_epoch(self, steps: int, ahead: Sequence[int]) -> None:
+        """Plan the rates of an epoch; the first one is set at once.
+
+        Args:
+            steps: Gradient steps of the epoch.
+            ahead: Those of each epoch planned after it.
+        """
+        if self.settings.schedule == "cuts":
+            return
+        by_step = self.settings.schedule_unit == "steps"
+        share = steps / (steps + sum(ahead)) if by_step else 1 / (1 + len(ahead))
+        start, end = self._reached, self._reached + (1 - self._reached) * share
+        pieces = steps if by_step else 1
+        ends = [start + (end - start) * step / pieces for step in range(pieces + 1)]
+        self._moves = list(pairwise(ends)) * (steps // pieces)
+        self._moves.reverse()
+        self._reached = end
+        self._set(self._cosine(*self._moves[-1]))
+
+    def step(self) -> None:
+        """End an epoch of full training."""
+        self.last_epoch += 1
+        if self.settings.schedule == "cuts":
+            self._set(self.settings.gamma ** self._cuts())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What to continue from between two epochs."""
+        return {"last_epoch": self.last_epoch, "reached": self._reached}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`; the rate itself is in the optimiser's state."""
+        self.last_epoch, self._reached = state["last_epoch"], state["reached"]
+
+    def _cuts(self) -> int:
+        if self.settings.step_epochs:
+            return self.last_epoch // self.settings.step_epochs
+        return sum(milestone <= self.last_epoch for milestone in self.settings.milestones)
+
+    def _before_step(self, *_: Any) -> None:
+        if not self._moves:
+            raise RuntimeError("begin_epoch must announce every gradient step of a cosine")
+        self._set(self._cosine(*self._moves.pop()))
+
+    def _cosine(self, start: float, end: float) -> float:
+        """Share of the learning rate for a step from ``start`` to ``end`` of the course."""
+        warmup, final = self.settings.warmup, self.settings.final_rate
+        if start < warmup:
+            return min(1.0, end / warmup)  # the first step is not lost on a rate of 0
+        through = (start - warmup) / (1 - warmup)
+        return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * through))
+
+    def _set(self, share: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * share
+
+
+def build_scheduler(optimiser: torch.optim.Optimizer, settings: OptimiserSettings) -> RateSchedule:
+    """The course of the learning rate."""
+    return RateSchedule(optimiser, settings)
+
+
+def planned_steps(pruner: Pruner, epochs: range, batch_size: int) -> list[int]:
+    """Gradient steps that each of ``epochs`` is planned to have, as far as is known now.
+
+    Args:
+        pruner: Tells how many windows its epochs visit.
+        epochs: 0-based.
+        batch_size: Largest batch.
+    """
+    windows = (pruner.epoch_windows(epoch, pruner.epochs) for epoch in epochs)
+    return [math.ceil(count / batch_size) for count in windows]
+
+
+def _momentum(settings: OptimiserSettings) -> float:
+    return MOMENTA[settings.optimiser] if settings.momentum is None else settings.momentum

@@ -1,0 +1,347 @@
+"""Optimisers by name, what Muon is for, and the course of the learning rate."""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
+from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
+
+from stprune.backbones.base import OptimiserSettings
+from stprune.config import parse_config
+from stprune.errors import ConfigError
+from stprune.optimisation import (
+    MuonWithAdamW,
+    RateSchedule,
+    build_optimiser,
+    build_scheduler,
+    planned_steps,
+    split_for_muon,
+)
+from stprune.pruners.base import PRUNERS, PruningContext
+from stprune.run import train
+
+MUON = OptimiserSettings(optimiser="muon", learning_rate=0.02, weight_decay=0.1)
+
+
+class Net(nn.Module):
+    """A table, two layers, a stack of matrices, and one parameter that is frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.table_embedding = nn.Parameter(torch.randn(5, 4))
+            self.first = nn.Linear(4, 6)
+            self.stack = nn.Parameter(torch.randn(2, 6, 6))
+            self.last = nn.Linear(6, 3)
+        self.frozen = nn.Parameter(torch.ones(2, 2), requires_grad=False)
+
+    def forward(self) -> Tensor:
+        hidden: Tensor = torch.tanh(self.first(self.table_embedding))
+        for matrix in self.stack:
+            hidden = torch.tanh(hidden @ matrix)
+        return (self.last(hidden) - 1).square().mean()  # type: ignore[no-any-return]
+
+
+def _train(net: Net, optimiser: torch.optim.Optimizer, steps: int) -> None:
+    for _ in range(steps):
+        optimiser.zero_grad()
+        net().backward()
+        optimiser.step()
+
+
+def _split(*excludes: str) -> tuple[set[str], set[str]]:
+    named = {name: p for name, p in Net().named_parameters() if p.requires_grad}
+    names = {id(parameter): name for name, parameter in named.items()}
+    matrices, rest = split_for_muon(named, excludes)
+    return {names[id(p)] for p in matrices}, {names[id(p)] for p in rest}
+
+
+def test_matrices_go_to_muon_and_the_rest_to_adamw() -> None:
+    matrices, rest = _split()
+    assert matrices == {"table_embedding", "first.weight", "last.weight"}
+    assert rest == {"first.bias", "stack", "last.bias"}
+    matrices, rest = _split("*embedding*", "last.*")
+    assert matrices == {"first.weight"}
+    assert rest == {"first.bias", "stack", "last.bias", "table_embedding", "last.weight"}
+
+
+def test_a_pattern_that_names_no_matrix_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"`stack` names no matrix .*first\.weight") as caught:
+        _split("stack")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scale", ["adamw", "original"])
+def test_muon_steps_are_those_of_torchs_two_optimisers(scale: str) -> None:
+    ours, theirs = Net(), Net()
+    settings = MUON.model_copy(update={"muon_scale": scale, "momentum": 0.8})
+    _train(ours, build_optimiser(ours, settings), 4)
+    matrices = [theirs.table_embedding, theirs.first.weight, theirs.last.weight]
+    muon = torch.optim.Muon(
+        matrices,
+        0.02,
+        weight_decay=0.1,
+        momentum=0.8,
+        adjust_lr_fn={"adamw": "match_rms_adamw", "original": "original"}[scale],
+    )
+    rest = [theirs.first.bias, theirs.stack, theirs.last.bias]
+    adamw = torch.optim.AdamW(rest, 0.02, weight_decay=0.1)
+    for _ in range(4):
+        theirs.zero_grad()
+        theirs().backward()
+        muon.step()
+        adamw.step()
+    for (name, mine), reference in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, reference, msg=name)
+
+
+def test_the_first_muon_step_turns_the_gradient_into_a_near_orthogonal_matrix() -> None:
+    net = Net()
+    before = net.first.weight.detach().clone()
+    settings = OptimiserSettings(optimiser="muon", learning_rate=0.02)
+    _train(net, build_optimiser(net, settings), 1)
+    change = (before - net.first.weight.detach()) / (0.02 * 0.2 * math.sqrt(6))
+    # Five Newton-Schulz iterations bring all singular values near 1, not to it.
+    assert torch.linalg.svdvals(change).sub(1).abs().max() < 0.5
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw", "muon"])
+def test_saved_and_loaded_it_goes_on_to_the_same_bits(optimiser: str) -> None:
+    settings = OptimiserSettings.model_validate({"optimiser": optimiser, "learning_rate": 0.01})
+    whole, first = Net(), Net()
+    _train(whole, build_optimiser(whole, settings), 7)
+    begun = build_optimiser(first, settings)
+    _train(first, begun, 3)
+    state = copy.deepcopy(begun.state_dict())
+    rest = Net()
+    rest.load_state_dict(first.state_dict())
+    resumed = build_optimiser(rest, settings)
+    _train(rest, resumed, 1)  # moments of its own, which loading must replace
+    rest.load_state_dict(first.state_dict())
+    resumed.load_state_dict(state)
+    _train(rest, resumed, 4)
+    for name, values in whole.state_dict().items():
+        assert torch.equal(values, rest.state_dict()[name]), name
+
+
+def test_what_is_set_on_the_groups_reaches_both_optimisers_even_after_loading() -> None:
+    net = Net()
+    optimiser = build_optimiser(net, MUON)
+    _train(net, optimiser, 1)
+    for _ in range(2):
+        assert len(optimiser.param_groups) == 2
+        for group in optimiser.param_groups:
+            group["lr"] = 0.0
+        before = copy.deepcopy(net.state_dict())
+        _train(net, optimiser, 2)
+        assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
+        optimiser.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+        for group in optimiser.param_groups:
+            group["lr"] = 0.01
+        _train(net, optimiser, 1)
+        named = dict(net.named_parameters())
+        assert all(
+            not torch.equal(before[name], now) for name, now in named.items() if now.requires_grad
+        )
+
+
+def test_muon_serves_a_model_of_matrices_alone_or_of_none() -> None:
+    matrix, vector = nn.Linear(3, 2, bias=False), nn.LayerNorm(3)
+    assert len(build_optimiser(matrix, MUON).param_groups) == 1
+    optimiser = build_optimiser(vector, MUON)
+    vector(torch.randn(4, 3)).square().sum().backward()
+    optimiser.step()
+    assert not torch.equal(vector.weight, torch.ones(3))
+
+
+def test_fabric_clips_and_steps_muon_as_one_optimiser() -> None:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    bare = Net()
+    net, optimiser = fabric.setup(bare, build_optimiser(bare, MUON))
+    fabric.backward(net())
+    fabric.clip_gradients(net, optimiser, max_norm=1e-3, error_if_nonfinite=False)
+    norms = [p.grad.norm() for p in bare.parameters() if p.grad is not None]
+    assert torch.stack(norms).norm() == pytest.approx(1e-3, rel=1e-3)
+    before = copy.deepcopy(bare.state_dict())
+    optimiser.step()
+    assert isinstance(optimiser, MuonWithAdamW)
+    assert not torch.equal(before["stack"], bare.stack)
+    assert not torch.equal(before["first.weight"], bare.first.weight)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"momentum": 0.9}, "momentum is for sgd and muon; adam has its own"),
+        ({"optimiser": "sgd", "muon_excludes": ["*"]}, "are for optimiser muon, not sgd"),
+        ({"muon_scale": "original"}, "are for optimiser muon, not adam"),
+        ({"milestones": [2], "step_epochs": 3}, "not both"),
+        ({"milestones": [4, 2]}, "milestones rise"),
+        ({"milestones": [0]}, "milestones rise"),
+        ({"schedule": "cosine", "step_epochs": 3}, "schedule cosine has no cuts"),
+        ({"warmup": 0.1}, "for schedule cosine"),
+        ({"schedule": "cosine", "warmup": 1.0}, "warmup"),
+        ({"optimiser": "muno"}, "optimiser"),
+    ],
+    ids=str,
+)
+def test_settings_that_contradict_each_other_are_one_line(
+    toy_values: dict[str, Any], values: dict[str, Any], message: str
+) -> None:
+    toy_values["backbones"]["stid"]["optimisation"] = values
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_config(toy_values, "toy.yaml")
+    assert "toy.yaml at `backbones.stid` in `optimisation`" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_changes_are_checked_together_with_what_the_backbone_publishes(
+    toy_values: dict[str, Any],
+) -> None:
+    # STGCN publishes a cut every ten epochs.
+    toy_values["backbones"]["stgcn"] = {"optimisation": {"schedule": "cosine"}}
+    with pytest.raises(ConfigError, match="schedule cosine has no cuts"):
+        parse_config(toy_values, "toy.yaml")
+    toy_values["backbones"]["stgcn"] = {"optimisation": {"schedule": "cosine", "step_epochs": 0}}
+    parse_config(toy_values, "toy.yaml")
+
+
+def _bare(settings: OptimiserSettings) -> tuple[torch.optim.Optimizer, RateSchedule]:
+    optimiser = build_optimiser(nn.Linear(1, 1), settings)
+    return optimiser, build_scheduler(optimiser, settings)
+
+
+def _rate(optimiser: torch.optim.Optimizer) -> float:
+    return float(optimiser.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "reference"),
+    [
+        ({"milestones": (2, 5)}, lambda optimiser: MultiStepLR(optimiser, [2, 5], 0.3)),
+        ({"step_epochs": 3}, lambda optimiser: StepLR(optimiser, 3, 0.3)),
+    ],
+    ids=["milestones", "step_epochs"],
+)
+def test_cuts_are_those_of_torchs_schedulers(changes: dict[str, Any], reference: Any) -> None:
+    settings = OptimiserSettings(gamma=0.3, **changes)
+    (ours, schedule), (theirs, _) = _bare(settings), _bare(OptimiserSettings())
+    scheduler: LRScheduler = reference(theirs)
+    for _ in range(8):
+        theirs.step()
+        assert _rate(ours) == pytest.approx(_rate(theirs))
+        schedule.begin_epoch(3, [3])
+        scheduler.step()
+        schedule.step()
+    constant, unchanged = _bare(OptimiserSettings())
+    unchanged.step()
+    assert _rate(constant) == 1e-3
+
+
+def _rates(settings: OptimiserSettings, epochs: list[int], plans: list[list[int]]) -> list[float]:
+    """The rate of every step; at each epoch's beginning the plan of those to come is told."""
+    optimiser, schedule = _bare(settings)
+    rates = []
+    optimiser.register_step_post_hook(lambda *_: rates.append(_rate(optimiser)))
+    for steps, ahead in zip(epochs, plans, strict=True):
+        schedule.begin_epoch(steps, ahead)
+        first, done = _rate(optimiser), len(rates)
+        for _ in range(steps):
+            optimiser.step()
+        assert rates[done] == first
+        schedule.step()
+    return rates
+
+
+def test_a_cosine_over_steps_is_torchs_over_all_steps_of_a_pruned_run() -> None:
+    epochs = [10, 3, 3, 10]
+    plans = [[3, 3, 10], [3, 10], [10], []]
+    settings = OptimiserSettings(schedule="cosine", learning_rate=0.2, final_rate=0.1)
+    theirs, _ = _bare(OptimiserSettings(learning_rate=0.2))
+    scheduler = CosineAnnealingLR(theirs, sum(epochs), eta_min=0.02)
+    expected = []
+    for _ in range(sum(epochs)):
+        expected.append(_rate(theirs))
+        theirs.step()
+        scheduler.step()
+    assert _rates(settings, epochs, plans) == pytest.approx(expected)
+
+
+def test_a_plan_that_changes_still_ends_the_course_with_the_run() -> None:
+    settings = OptimiserSettings(schedule="cosine", learning_rate=1.0)
+    # Longer, then much shorter than planned: each epoch takes its share of what is left.
+    rates = _rates(settings, [4, 4, 4], [[4], [4, 4], []])
+    assert all(later < earlier for earlier, later in pairwise(rates))
+    # Of the course: 4/8 in the first epoch, 4/12 of the other half in the second, then the rest.
+    reached = [0.0, 0.5, 0.5 + 0.5 / 3]
+    by_hand = [0.5 * (1 + math.cos(math.pi * x)) for x in reached]
+    assert rates[::4] == pytest.approx(by_hand)
+    last = reached[2] + (1 - reached[2]) * 3 / 4
+    assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * last)))
+
+
+def test_by_epochs_each_epoch_counts_alike_and_has_one_rate() -> None:
+    settings = OptimiserSettings(schedule="cosine", learning_rate=1.0, schedule_unit="epochs")
+    rates = _rates(settings, [5, 1, 1, 5], [[1, 1, 5], [1, 5], [5], []])
+    values = [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
+    assert rates == pytest.approx([values[0]] * 5 + values[1:3] + [values[3]] * 5)
+
+
+def test_a_warm_up_rises_in_equal_steps_to_the_learning_rate() -> None:
+    settings = OptimiserSettings(schedule="cosine", learning_rate=1.0, warmup=0.25)
+    rates = _rates(settings, [8, 8], [[8], []])
+    assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+    assert rates[10] == pytest.approx(0.5)  # 6 of the 12 steps after it
+    assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 11 / 12)))
+
+
+def test_a_step_that_was_not_announced_is_our_mistake() -> None:
+    optimiser, _ = _bare(OptimiserSettings(schedule="cosine"))
+    with pytest.raises(RuntimeError, match="begin_epoch"):
+        optimiser.step()
+
+
+def test_planned_steps_are_those_of_the_pruners_schedule() -> None:
+    pruner = PRUNERS.load("random_dynamic")
+    context = PruningContext(windows=100, epochs=8, prune_ratio=0.75, seed=0)
+    dynamic = pruner(context, pruner.Options())
+    # A full first epoch of ceil(100 / 32), 25 windows in one step, and one epoch of tail.
+    assert planned_steps(dynamic, range(8), 32) == [4, 1, 1, 1, 1, 1, 1, 4]
+    assert planned_steps(dynamic, range(6, 8), 32) == [1, 4]
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "muon"])
+@pytest.mark.parametrize("pruner", ["full", "st_prune"])
+def test_a_stopped_run_ends_as_an_undisturbed_one(
+    toy_values: dict[str, Any], optimiser: str, pruner: str
+) -> None:
+    toy_values["training"] |= {"epochs": 5}
+    toy_values["backbones"]["stid"]["optimisation"] = {
+        "optimiser": optimiser,
+        "learning_rate": 5e-3,
+        "milestones": [3],
+        "gamma": 0.5,
+    }
+    config = parse_config(toy_values, "toy.yaml")
+    disturbed, key = elsewhere(config, "disturbed"), key_of(pruner, 0.5)
+    for stop in (0, 2):
+        with pytest.raises(StoppedError):
+            train(disturbed, key, [Listener(stop)])
+    train(disturbed, key, [])
+    train(config, key, [])
+    (results, epochs), (expected, expected_epochs) = (
+        outcome(disturbed, key),
+        outcome(config, key),
+    )
+    assert results == expected
+    pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
