@@ -32,8 +32,7 @@ class PatchAttention(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Self-attention: (N, B, P, D) to (N, B, P, D)."""
-        keys = functional.linear(hidden, self.key.weight)
-        return self._attend(self.query(hidden), keys, hidden)
+        return self._attend(self.query(hidden), hidden @ self.key.weight.T, hidden)
 
     def with_context(self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor) -> Tensor:
         """The future's context asks, the past's answers.
@@ -66,7 +65,8 @@ class PatchAttention(nn.Module):
 
     def _split(self, values: Tensor) -> Tensor:
         """(N, B, P, D) to (N B, heads, P, D / heads)."""
-        return values.flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        patches, width = values.shape[2:]
+        return values.reshape(-1, patches, self.heads, width // self.heads).transpose(1, 2)
 
 
 class GraphMix(nn.Module):
