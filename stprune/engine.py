@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from stprune.budget import TrainingBudget
 from stprune.data.dataset import ForecastData
-from stprune.data.windows import WindowStore
+from stprune.data.windows import Batch, WindowStore
 from stprune.epoch_order import EpochOrder, order_epoch
+from stprune.epoch_record import epoch_record
 from stprune.error_groups import GroupErrors, window_groups
 from stprune.errors import TrainingDivergedError
 from stprune.evaluation import evaluate
@@ -29,7 +30,7 @@ from stprune.kept import KeptArchive
 from stprune.metrics import ErrorSums, absolute_errors, window_mae
 from stprune.model import build_model
 from stprune.optimisation import build_optimiser, build_scheduler
-from stprune.pruners.base import PRUNERS, Observer, Probe, PruningContext
+from stprune.pruners.base import PRUNERS, Observer, Probe, Pruner, PruningContext, Selection
 from stprune.records import EpochRecord, Scores
 from stprune.timing import Clock
 from stprune.window_state import Gather, merge_window_state
@@ -70,7 +71,7 @@ class Engine:
         )
         with self.clock.wall("preparation"):
             self.network.fit(data.train)
-            self.pruner = PRUNERS.load(spec.pruner)(context, spec.pruner_options)
+            self.pruner = self._build_pruner(context)
         self.records: list[EpochRecord] = []
         self.kept = KeptArchive(data.train_times)
         self.best_mae, self.best_epoch = math.inf, -1
@@ -121,9 +122,7 @@ class Engine:
         start = time.perf_counter()
         with self.clock.wall("selection"):
             selection = self.pruner.select(self.epoch)
-            order = order_epoch(
-                selection, self.spec.training.batch_size, self.order_rng, self.fabric.device
-            )
+            order = self._order(selection)
         if not self.network.trains:
             order = replace(order, sizes=[])
             mean_loss = self._evaluate(self.data.train).mae()
@@ -138,7 +137,18 @@ class Engine:
             )
         self.kept.add(order.indices, self.pruner.window_state.get("scores"))
         validation_mae = self._validate()
-        record = self._record(order, rate, mean_loss, validation_mae, train_seconds)
+        record = epoch_record(
+            order,
+            epoch=self.epoch,
+            training_windows=len(self.data.train),
+            learning_rate=rate,
+            train_loss=mean_loss,
+            validation_mae=validation_mae,
+            train_seconds=train_seconds,
+            checkpoint_seconds=self.checkpoint_seconds,
+            clocked=self.clock.take(),
+            spent=self.records[-1].elapsed_seconds if self.records else self.preparation_seconds,
+        )
         self.records.append(record)
         done = self.budget.schedule_epoch(self.records, self.preparation_seconds)
         while self.scheduler.last_epoch < done:
@@ -146,11 +156,20 @@ class Engine:
         self.budget.plan(self.pruner, self.records, self.preparation_seconds)
         return record
 
+    def _build_pruner(self, context: PruningContext) -> Pruner:
+        return PRUNERS.load(self.spec.pruner)(context, self.spec.pruner_options)
+
+    def _order(self, selection: Selection) -> EpochOrder:
+        size = self.spec.training.batch_size
+        return order_epoch(selection, size, self.order_rng, self.fabric.device)
+
     def _train_batches(self, order: EpochOrder) -> Tensor:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         self.model.train()
         total = torch.zeros((), device=self.fabric.device)
-        for indices, weights, batch_size in order.batches(rank, world):
+        batches = order.batches(rank, world)
+        for group, (indices, weights, batch_size) in zip(order.groups, batches, strict=True):
+            self._enter(group)
             # Gradients are averaged over devices, each of which sums its share of the batch.
             total += self._step(indices, weights, world / batch_size)
         if world > 1:
@@ -159,13 +178,21 @@ class Engine:
             merge_window_state(self.pruner.window_state, order, rank, world, gather)
         return total
 
+    def _enter(self, group: int) -> None:
+        """A batch of this data set follows; here there is only one."""
+
+    def _gather(self, indices: Tensor) -> Batch:
+        return self.data.train.gather(indices)
+
+    def _errors(self, forecast: Tensor, batch: Batch) -> Tensor:
+        restored = self.data.train.scaler.restore(forecast)
+        return absolute_errors(restored, batch.targets, batch.mask)
+
     def _step(self, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
         with self.clock.phase("data"):
-            batch = self.data.train.gather(indices)
+            batch = self._gather(indices)
         forecast = self.model(batch.inputs, batch.time_of_day, batch.day_of_week)
-        errors = absolute_errors(
-            self.data.train.scaler.restore(forecast), batch.targets, batch.mask
-        )
+        errors = self._errors(forecast, batch)
         loss = (weights * window_mae(errors, batch.mask)).sum() * scale
         self.optimiser.zero_grad()
         self.fabric.backward(loss)
@@ -187,47 +214,19 @@ class Engine:
         if (self.epoch + 1) % settings.validate_every and not last:
             return None
         with self.clock.wall("validation"):
-            mae = self._evaluate(self.data.validation).mae()
+            mae = self._validation_mae()
         if mae < self.best_mae:
             self.best_mae, self.best_epoch = mae, self.epoch
             self.best_weights = copy.deepcopy(self.network.state_dict())
         return mae
 
+    def _validation_mae(self) -> float:
+        return self._evaluate(self.data.validation).mae()
+
     def _evaluate(self, store: WindowStore, observe: Observer | None = None) -> ErrorSums:
         batch_size = self.spec.training.evaluation_batch_size
         floor = self.data.mape_floor
         return evaluate(self.network, store, batch_size, floor, self.fabric, observe)
-
-    def _record(
-        self,
-        order: EpochOrder,
-        rate: float,
-        loss: float,
-        validation_mae: float | None,
-        train_seconds: float,
-    ) -> EpochRecord:
-        seconds = self.clock.take()
-        parts = {name: seconds.get(name, 0.0) for name in ("data", "scoring", "selection")}
-        validation = seconds.get("validation", 0.0)
-        spent = self.records[-1].elapsed_seconds if self.records else self.preparation_seconds
-        return EpochRecord(
-            epoch=self.epoch,
-            windows=len(order.indices),
-            keep_ratio=len(order.indices) / len(self.data.train),
-            gradient_steps=len(order.sizes),
-            learning_rate=rate,
-            train_loss=loss,
-            validation_mae=validation_mae,
-            data_seconds=parts["data"],
-            # The rest of the loop: so the four parts add up to the measured whole.
-            step_seconds=train_seconds - sum(parts.values()),
-            scoring_seconds=parts["scoring"],
-            selection_seconds=parts["selection"],
-            train_seconds=train_seconds,
-            validation_seconds=validation,
-            checkpoint_seconds=self.checkpoint_seconds,
-            elapsed_seconds=spent + train_seconds + validation + self.checkpoint_seconds,
-        )
 
     def test(self) -> tuple[Scores, dict[str, float | None], float]:
         """Evaluate the test windows with the best-validation weights, as a whole and by groups.
@@ -238,19 +237,22 @@ class Engine:
         Raises:
             TrainingDivergedError: If no epoch had a finite validation error.
         """
-        if not self.best_weights:
+        if self.best_epoch < 0:
             raise TrainingDivergedError(
                 f"run {self.spec.key.path}: no epoch has a finite validation error; lower the"
                 " learning rate, or see whether the validation split has any observed target"
             )
         self.network.load_state_dict(self.best_weights)
+        with self.clock.wall("test"):
+            scores, by_group = self._test()
+        return scores, by_group, self.clock.take()["test"]
+
+    def _test(self) -> tuple[Scores, dict[str, float | None]]:
         store = self.data.test
         groups = GroupErrors(store)
-        with self.clock.wall("test"):
-            sums = self._evaluate(store, groups.observe)
+        sums = self._evaluate(store, groups.observe)
         groups.merge(self.fabric)
-        by_group = groups.scores(window_groups(store, self.data.events))
-        return sums.scores(), by_group, self.clock.take()["test"]
+        return sums.scores(), groups.scores(window_groups(store, self.data.events))
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stprune.errors import ConfigError
@@ -22,11 +23,13 @@ class EpochOrder:
         indices: (K,) int64 window numbers in training order, on the device.
         weights: (K,) float32, likewise.
         sizes: Windows of each batch.
+        groups: Number of each batch's data set, all 0 unless it is a union.
     """
 
     indices: Tensor
     weights: Tensor
     sizes: list[int]
+    groups: list[int]
 
     def batches(self, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor, int]]:
         """Each batch's indices and weights on device ``rank`` of ``world``, and its whole size.
@@ -59,12 +62,52 @@ def even_sizes(count: int, batch_size: int) -> list[int]:
 
 
 def order_epoch(
-    selection: Selection, batch_size: int, rng: np.random.Generator, device: torch.device
+    selection: Selection,
+    batch_size: int,
+    rng: np.random.Generator,
+    device: torch.device,
+    firsts: NDArray[np.int64] | None = None,
 ) -> EpochOrder:
-    """Shuffle ``selection`` and move it to the device, once."""
-    order = rng.permutation(len(selection.indices))
+    """Shuffle ``selection`` and move it to the device, once.
+
+    Args:
+        selection: Any windows.
+        batch_size: Largest batch.
+        rng: Draws the order.
+        device: Where training looks for it.
+        firsts: (G,) number of the first window of each data set of a union, rising. Then every
+            batch is of one data set: each is shuffled and cut evenly by itself, and the batches
+            of all come in random order.
+    """
+    if firsts is None:
+        order = rng.permutation(len(selection.indices))
+        sizes = even_sizes(len(order), batch_size)
+        groups = [0] * len(sizes)
+    else:
+        order, sizes, groups = _order_by_group(selection.indices, batch_size, rng, firsts)
     return EpochOrder(
         indices=torch.from_numpy(selection.indices[order]).to(device),
         weights=torch.from_numpy(selection.weights[order]).to(device),
-        sizes=even_sizes(len(order), batch_size),
+        sizes=sizes,
+        groups=groups,
     )
+
+
+def _order_by_group(
+    indices: NDArray[np.int64],
+    batch_size: int,
+    rng: np.random.Generator,
+    firsts: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], list[int], list[int]]:
+    """Positions in ``indices`` in training order, and the size and group of each batch."""
+    group_of = np.searchsorted(firsts, indices, side="right") - 1
+    batches: list[tuple[int, NDArray[np.int64]]] = []
+    for group in range(len(firsts)):
+        positions = rng.permutation(np.flatnonzero(group_of == group))
+        # A pruner may leave a data set out.
+        sizes = even_sizes(len(positions), batch_size) if len(positions) else []
+        cuts = np.cumsum(sizes[:-1], dtype=np.int64)
+        batches += [(group, part) for part in np.split(positions, cuts) if len(part)]
+    batches = [batches[number] for number in rng.permutation(len(batches))]
+    order = np.concatenate([part for _, part in batches])
+    return order, [len(part) for _, part in batches], [group for group, _ in batches]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from stprune.backbones.base import Backbone
+from stprune.data.union_store import UnionStore
 from stprune.data.windows import WindowStore
 from stprune.metrics import ErrorSums, absolute_errors
 from stprune.pruners.base import Observer
@@ -52,3 +55,28 @@ def evaluate(
         sums.windows = len(store)
     model.train(was_training)
     return sums
+
+
+def evaluate_union(
+    network: nn.Module, store: UnionStore, batch_size: int, fabric: Fabric
+) -> dict[str, ErrorSums]:
+    """Errors on all windows of each data set of a union, on its own graph and with its own floor.
+
+    Arguments are those of :func:`evaluate`; the network is left on the graph of the last one.
+    """
+    sums = {}
+    for part in store.parts:
+        cast(Backbone, network).use_graph(part.name, part.adjacency)
+        sums[part.name] = evaluate(network, part.store, batch_size, part.mape_floor, fabric)
+    return sums
+
+
+def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
+    """The errors of several data sets as if they were of one; MAPE keeps to each one's floor."""
+    first = parts[0]
+    floor = min(part.mape_floor for part in parts)
+    whole = ErrorSums(len(first.sums[0]), floor, first.sums.device)
+    for part in parts:
+        whole.sums += part.sums
+        whole.windows += part.windows
+    return whole

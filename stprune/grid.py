@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
 from stprune.config import (
@@ -31,8 +31,8 @@ class RunSpec:
     Args:
         experiment: Name of the experiment.
         key: Address of the run.
-        dataset: Card id.
-        subset: Part of the data set.
+        dataset: Card id; of a union, the entry's name.
+        subset: Part of the data set, or the data sets of a union.
         backbone: Backbone id.
         backbone_options: Validated options.
         optimisation: Optimiser settings.
@@ -40,6 +40,7 @@ class RunSpec:
         pruner_options: Validated options.
         training: Training settings.
         compute: Compute settings.
+        quota: Whether a pruner keeps its share of a union, or of each of its data sets.
     """
 
     experiment: str
@@ -53,17 +54,17 @@ class RunSpec:
     pruner_options: StrictModel
     training: TrainingSettings
     compute: ComputeSettings
+    quota: Literal["union", "per_dataset"] = "union"
+
+    @property
+    def cards(self) -> list[str]:
+        """Ids of the data sets that the run reads."""
+        return self.subset.cards(self.key.dataset)
 
     def resolved(self) -> dict[str, Any]:
         """All that decides the result, as plain values for the record."""
         return {
-            "dataset": {
-                "name": self.key.dataset,
-                "id": self.dataset,
-                "node_stride": self.subset.node_stride,
-                "days": self.subset.days,
-                "window_stride": self.subset.window_stride,
-            },
+            "dataset": self._resolved_dataset(),
             "backbone": {
                 "name": self.key.backbone,
                 "id": self.backbone,
@@ -74,12 +75,25 @@ class RunSpec:
                 "name": self.key.pruner,
                 "id": self.pruner,
                 "options": self.pruner_options.model_dump(mode="json"),
+                **({"quota": self.quota} if self.subset.union else {}),
             },
             "prune_ratio": self.key.prune_ratio,
             "seed": self.key.seed,
             "training": self.training.model_dump(mode="json"),
             "compute": self.compute.model_dump(mode="json", exclude={"own_cores"}),
         }
+
+    def _resolved_dataset(self) -> dict[str, Any]:
+        subset = self.subset.model_dump(mode="json", exclude={"dataset", "training"})
+        plain = ("node_stride", "days", "window_stride")
+        if self.subset.union:
+            # Its members hold what they took over.
+            part = {key: value for key, value in subset.items() if key not in plain}
+        else:
+            part = {key: subset[key] for key in plain}
+            if self.subset.evaluation_stride > 1:
+                part["evaluation_stride"] = self.subset.evaluation_stride
+        return {"name": self.key.dataset, "id": self.dataset, **part}
 
     @property
     def fingerprint(self) -> str:
@@ -165,6 +179,7 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
         pruner_options=pruner_class.Options.model_validate(pruner.options),
         training=TrainingSettings.model_validate(config.training.model_dump() | subset.training),
         compute=config.compute,
+        quota=pruner.quota,
     )
 
 

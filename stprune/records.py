@@ -82,6 +82,15 @@ class Cost(StrictModel):
     peak_memory_bytes: int = Field(description="Peak of the device, or of the process on a CPU.")
 
 
+class Transfer(StrictModel):
+    """How the model of a union does on a data set that it was not trained on."""
+
+    zero_shot: Scores = Field(description="Every test window there, without any training on it.")
+    linear_probe: Scores | None = Field(
+        None, description="The same after training the last layer there; None if not asked for."
+    )
+
+
 class RunRecord(StrictModel):
     """``metrics.json``: one finished run."""
 
@@ -95,7 +104,11 @@ class RunRecord(StrictModel):
     test: Scores = Field(description="Every test window, once, with the best-validation weights.")
     test_groups: dict[str, float | None] = Field(
         description="Test MAE of the windows with an `incident`, of the `least_stationary` tenth,"
-        " and of the `worst_node`; None where nothing was observed."
+        " and of the `worst_node`; of a union, of each of its data sets. None where nothing was"
+        " observed."
+    )
+    transfer: dict[str, Transfer] = Field(
+        default_factory=dict, description="By data set that was held out of a union."
     )
     validation_mae: float = Field(description="Of the best epoch.")
     best_epoch: int = Field(description="0-based.")

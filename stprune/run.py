@@ -19,15 +19,18 @@ from stprune.checkpoint import load_checkpoint, save_checkpoint
 from stprune.config import ExperimentConfig
 from stprune.cores import own_cores
 from stprune.cost import peak_memory_bytes, run_cost
-from stprune.data.canonical import read_canonical
-from stprune.data.dataset import ForecastData, forecast_data
+from stprune.data.union import UnionData
 from stprune.engine import Engine
 from stprune.events import RunListener
 from stprune.grid import RunSpec, data_layout, experiment_layout, run_spec
 from stprune.layout import RunKey
 from stprune.probe import ModelProbe
 from stprune.provenance import environment, run_sources, source_digest
+from stprune.pruners.base import Probe
 from stprune.records import RECORD_VERSION, RunRecord, write_record
+from stprune.run_data import open_run_data
+from stprune.union_engine import UnionEngine, UnionProbe
+from stprune.zero_shot import held_out_scores
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ class _Session:
         self.config, self.spec, self.fabric, self.cores = config, spec, fabric, cores
         self.layout = experiment_layout(config)
         self.checkpoint = self.layout.checkpoint(spec.key)
-        self.data = self._open_data()
+        self.data = open_run_data(spec, data_layout(config), fabric.device)
         self.digest = source_digest(run_sources(spec.backbone, spec.pruner))
         self.identity = {
             "configuration": spec.fingerprint,
@@ -92,9 +95,9 @@ class _Session:
 
     def run(self, listeners: Sequence[RunListener]) -> RunRecord:
         """Train what is left to train, test, and write the record."""
-        engine = Engine(self.spec, self.data, self.fabric)
+        engine, probe = self._engine()
         if not self._resume(engine):
-            engine.prepare(ModelProbe(self.spec, self.data))
+            engine.prepare(probe)
         for listener in listeners:
             listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
         try:
@@ -112,18 +115,10 @@ class _Session:
             listener.run_finished(result)
         return result
 
-    def _open_data(self) -> ForecastData:
-        dataset = read_canonical(data_layout(self.config).processed(self.spec.dataset))
-        training, subset = self.spec.training, self.spec.subset
-        return forecast_data(
-            dataset,
-            history=training.history,
-            horizon=training.horizon,
-            node_stride=subset.node_stride,
-            days=subset.days,
-            window_stride=subset.window_stride,
-            device=self.fabric.device,
-        )
+    def _engine(self) -> tuple[Engine, Probe]:
+        if isinstance(self.data, UnionData):
+            return UnionEngine(self.spec, self.data, self.fabric), UnionProbe(self.spec.pruner)
+        return Engine(self.spec, self.data, self.fabric), ModelProbe(self.spec, self.data)
 
     def _resume(self, engine: Engine) -> bool:
         state, reason = load_checkpoint(self.checkpoint, self.identity)
@@ -155,6 +150,7 @@ class _Session:
             **spec.key._asdict(),
             test=scores,
             test_groups=groups,
+            transfer=held_out_scores(engine) if isinstance(engine, UnionEngine) else {},
             validation_mae=engine.best_mae,
             best_epoch=engine.best_epoch,
             parameters=parameter_count(engine.network),

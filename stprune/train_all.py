@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -17,13 +18,13 @@ from filelock import FileLock, Timeout
 from stprune.backbones.base import BACKBONES
 from stprune.config import ExperimentConfig
 from stprune.cores import available_cores
-from stprune.data.canonical import read_canonical
 from stprune.errors import ConfigError, StpruneError
 from stprune.grid import data_layout, experiment_layout, run_keys, run_spec
 from stprune.layout import RunKey
 from stprune.provenance import run_sources, source_digest
 from stprune.pruners.base import PRUNERS
 from stprune.records import read_record
+from stprune.run_data import run_checksum
 from stprune.warm_runs import WarmRuns
 from stprune.workflow_plan import WorkflowPlan
 from stprune.workflow_state import WorkflowState
@@ -55,7 +56,8 @@ def train_all(config: ExperimentConfig, jobs: int | None = None) -> None:
         # Runs read this copy: editing the file does not change an experiment under way.
         plan.write_config()
         state = WorkflowState(experiment_layout(config), data_layout(config))
-        for dataset in {entry.dataset or name for name, entry in config.datasets.items()}:
+        cards = [entry.cards(name) for name, entry in config.datasets.items()]
+        for dataset in dict.fromkeys(chain.from_iterable(cards)):
             state.prepare(dataset, config.mirror)
         wanted = WantedRuns(config)
         missing = wanted.missing()
@@ -75,10 +77,9 @@ class WantedRuns:
         self.keys = [key for seed in config.seeds for key in keys if key.seed == seed]
         self.specs = {key: run_spec(config, key) for key in self.keys}
         self.digests = {pair: _digest(*pair) for pair in set(map(self._pair, self.keys))}
-        processed = data_layout(config).processed
+        by_dataset = {key.dataset: spec for key, spec in self.specs.items()}
         self.checksums = {
-            dataset: read_canonical(processed(dataset)).checksum
-            for dataset in {spec.dataset for spec in self.specs.values()}
+            name: run_checksum(spec, data_layout(config)) for name, spec in by_dataset.items()
         }
 
     def missing(self) -> list[RunKey]:
@@ -112,7 +113,7 @@ class WantedRuns:
         changed = {
             "configuration": record.fingerprint != spec.fingerprint,
             "source code": record.source_digest != self.digests[self._pair(key)],
-            "data": record.data.get("checksum") != self.checksums[spec.dataset],
+            "data": record.data.get("checksum") != self.checksums[key.dataset],
         }
         names = [name for name, differs in changed.items() if differs]
         return f"{' and '.join(names)} changed since the record" if names else None

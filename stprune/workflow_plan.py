@@ -90,10 +90,10 @@ class WorkflowPlan:
         """Pattern of a file of a run, with the wildcards of ``RUN_PATTERN``."""
         return str(self.layout.root / folder / RUN_PATTERN / name)
 
-    def run_data(self, wildcards: Any) -> str:
-        """The file whose being there means that the run's data set is ready."""
-        entry = self.config.datasets[wildcards.dataset]
-        return str(self.data.processed(entry.dataset or wildcards.dataset) / "meta.json")
+    def run_data(self, wildcards: Any) -> list[str]:
+        """The files whose being there means that the run's data sets are ready."""
+        cards = self.config.datasets[wildcards.dataset].cards(wildcards.dataset)
+        return [str(self.data.processed(card) / "meta.json") for card in cards]
 
     def run_code(self, wildcards: Any) -> list[str]:
         """Source files that the run depends on: only its own backbone and pruner."""

@@ -98,10 +98,10 @@ class WorkflowState:
 
     def _looks_old(self, spec: RunSpec) -> bool:
         layout, key = self.layout, spec.key
-        meta = self.data.processed(spec.dataset) / "meta.json"
+        metas = [self.data.processed(card) / "meta.json" for card in spec.cards]
         return _older(
             [layout.metrics(key), layout.run_epochs(key), layout.kept(key)],
-            [meta, *run_sources(spec.backbone, spec.pruner)],
+            [*metas, *run_sources(spec.backbone, spec.pruner)],
         )
 
     def _snakemake(self, targets: list[Path], *options: str) -> str | None:

@@ -79,3 +79,56 @@ def test_the_order_is_the_generators() -> None:
     ]
     assert orders[0] == orders[1] != orders[2]
     assert orders[0] != sorted(orders[0])
+
+
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=5),
+    batch_size=st.integers(1, 20),
+    seed=st.integers(0, 100),
+    data=st.data(),
+)
+def test_batches_of_a_union_are_of_one_data_set_whatever_is_selected(
+    sizes: list[int], batch_size: int, seed: int, data: st.DataObject
+) -> None:
+    firsts = np.cumsum([0, *sizes[:-1]])
+    windows = st.integers(0, sum(sizes) - 1)
+    chosen = np.array(data.draw(st.lists(windows, min_size=1, unique=True)))
+    selection = Selection(chosen, (chosen + 1).astype(np.float32))
+    order = order_epoch(selection, batch_size, np.random.default_rng(seed), CPU, firsts)
+    batches = list(order.batches(0, 1))
+    assert [size for _, _, size in batches] == order.sizes
+    assert torch.equal(order.indices.sort().values, torch.from_numpy(np.sort(chosen)))
+    assert torch.equal(order.weights, order.indices + 1.0)
+    members: dict[int, list[int]] = {}
+    for group, (indices, _, size) in zip(order.groups, batches, strict=True):
+        assert int(indices.min()) >= firsts[group]
+        assert int(indices.max()) < firsts[group] + sizes[group]
+        members.setdefault(group, []).append(size)
+    # As few and as even as can be, of each.
+    for count in members.values():
+        assert sorted(count) == sorted(even_sizes(sum(count), batch_size))
+    # Devices share them like any others.
+    least = min(order.sizes)
+    seen = torch.cat([order.seen_by(rank, least) for rank in range(least)])
+    assert torch.equal(seen.sort().values, order.indices.sort().values)
+
+
+def test_batches_of_a_union_come_mixed_and_new_every_epoch() -> None:
+    chosen = Selection(np.arange(200), np.ones(200, np.float32))
+    rng = np.random.default_rng(0)
+    first, second = (order_epoch(chosen, 10, rng, CPU, np.array([0, 100])) for _ in range(2))
+    assert sum(first.groups) == 10
+    assert len({tuple(first.groups), tuple(second.groups), (0,) * 10 + (1,) * 10}) == 3
+    batches = [
+        {tuple(sorted(part.tolist())) for part in order.indices.split(order.sizes)}
+        for order in (first, second)
+    ]
+    assert not batches[0] & batches[1]
+
+
+def test_without_a_union_the_order_is_as_ever() -> None:
+    chosen = selection(50)
+    plain = order_epoch(chosen, 8, np.random.default_rng(3), CPU)
+    shuffled = chosen.indices[np.random.default_rng(3).permutation(50)]
+    assert plain.indices.tolist() == shuffled.tolist()
+    assert plain.groups == [0] * 7

@@ -57,6 +57,8 @@ def forecast_data(
     node_stride: int = 1,
     days: int | None = None,
     window_stride: int = 1,
+    evaluation_stride: int = 1,
+    target_only: bool = False,
     device: torch.device | None = None,
 ) -> ForecastData:
     """Open ``dataset`` for forecasting ``horizon`` from ``history`` steps.
@@ -68,6 +70,8 @@ def forecast_data(
         node_stride: Take every so many-th node.
         days: Take the first so many days of those that are there; None for all.
         window_stride: Keep every so many-th training window.
+        evaluation_stride: Keep every so many-th validation and test window.
+        target_only: Leave all channels but the target out, so that C is 1.
         device: Where the series shall live; the processor's memory by default.
 
     Raises:
@@ -81,12 +85,16 @@ def forecast_data(
             f" the subset asks for {days} days and every {node_stride}th node"
         )
     steps = card.steps if days is None else int(day_ends[days - 1])
-    series = np.ascontiguousarray(dataset.series[:steps, ::node_stride])
-    mask = dataset.mask[:steps, ::node_stride]
+    target = 0 if target_only else card.target_channel
+    channels = slice(card.target_channel, card.target_channel + 1) if target_only else slice(None)
+    series = np.ascontiguousarray(dataset.series[:steps, ::node_stride, channels])
+    mask = dataset.mask[:steps, ::node_stride, channels]
     timestamps = dataset.timestamps[:steps]
     starts = window_starts(timestamps, history + horizon, card.step_minutes)
     splits = split_windows(len(starts), card.splits)
     train = splits.train[::window_stride]
+    validation = splits.validation[::evaluation_stride]
+    test = splits.test[::evaluation_stride]
     if math.gcd(window_stride, card.steps_per_day) > 1:
         logger.warning(
             "%s: every %dth window trains on some times of day only; a stride without a factor of"
@@ -97,11 +105,11 @@ def forecast_data(
         )
     covered = _input_steps(starts[: len(splits.train)], history)
     seen = mask[: len(covered)] & covered[:, None, None]
-    scaler = fit_scaler(series[: len(covered)], seen, card.target_channel)
+    scaler = fit_scaler(series[: len(covered)], seen, target)
     if not mask.all():
         # A missing input is fed as the training mean: 0 once standardised.
         series = np.where(mask, series, scaler.mean.numpy())
-    target_mask = mask[:, :, card.target_channel]
+    target_mask = mask[:, :, target]
     place = device or torch.device("cpu")
     time_of_day, day_of_week = calendar(timestamps, card.step_minutes)
     store = WindowStore(
@@ -113,14 +121,14 @@ def forecast_data(
         day_of_week=day_of_week.to(place),
         history=history,
         horizon=horizon,
-        target_channel=card.target_channel,
+        target_channel=target,
         scaler=scaler.to(place),
         starts=torch.from_numpy(starts).to(place),
     )
     return ForecastData(
         train=store.split(train),
-        validation=store.split(splits.validation),
-        test=store.split(splits.test),
+        validation=store.split(validation),
+        test=store.split(test),
         adjacency=torch.from_numpy(
             np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
         ).to(place),
@@ -137,8 +145,8 @@ def forecast_data(
             "nodes": series.shape[1],
             "steps": steps,
             "train_windows": len(train),
-            "validation_windows": len(splits.validation),
-            "test_windows": len(splits.test),
+            "validation_windows": len(validation),
+            "test_windows": len(test),
             "target": card.target,
             "target_unit": card.channels[card.target_channel].unit,
             "observed_share": float(target_mask.mean()),

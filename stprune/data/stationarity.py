@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from stprune.data.union_store import UnionStore
 from stprune.data.windows import WindowStore
 
 StationarityMeasure = Literal["first_difference", "window_std", "spectral_flatness"]
@@ -19,8 +20,13 @@ NODE_BLOCK = 256
 BLOCK_VALUES = 2**22
 
 
-def stationarity(store: WindowStore, measure: StationarityMeasure) -> Tensor:
-    """Stationarity of each window by ``measure``: (n,) float32, on the store's device."""
+def stationarity(store: WindowStore | UnionStore, measure: StationarityMeasure) -> Tensor:
+    """Stationarity of each window by ``measure``: (n,) float32, on the store's device.
+
+    No measure has a unit, so windows of several data sets can be compared.
+    """
+    if isinstance(store, UnionStore):
+        return torch.cat([MEASURES[measure](part.store) for part in store.parts])
     return MEASURES[measure](store)
 
 

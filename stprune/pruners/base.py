@@ -21,6 +21,7 @@ from stprune.registry import Registry
 from stprune.schema import NoOptions, StrictModel
 
 if TYPE_CHECKING:
+    from stprune.data.union_store import UnionStore
     from stprune.data.windows import WindowStore
 
 Annealing = Literal["none", "tail", "cosine"]
@@ -51,7 +52,7 @@ class PruningContext:
         seed: Seed of the run; each pruner draws from generators of its own.
         device: Where per-window state lives.
         store: The training windows, for pruners that look at the data; None without one.
-        adjacency: (N, N) graph, None without one.
+        adjacency: (N, N) graph, None without one and for a union of data sets.
         stationarity: (n,) of each window, for pruners that balance by it; None to measure it.
     """
 
@@ -60,7 +61,7 @@ class PruningContext:
     prune_ratio: float
     seed: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    store: WindowStore | None = None
+    store: WindowStore | UnionStore | None = None
     adjacency: Tensor | None = None
     stationarity: NDArray[np.floating[Any]] | None = None
 
@@ -164,6 +165,13 @@ class Pruner(ABC):
     @abstractmethod
     def select(self, epoch: int) -> Selection:
         """The windows of ``epoch`` (0-based), in any order."""
+
+    def enter(self, member: int) -> None:
+        """Batches of this data set of a union follow; told before the first of them.
+
+        Args:
+            member: Its number, in the order of the union's windows.
+        """
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Take note of the errors that the training step made anyway.

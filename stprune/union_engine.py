@@ -1,0 +1,130 @@
+"""Training on a union of data sets: every batch is of one, on its own graph and scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NoReturn, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from stprune.data.dataset import ForecastData
+from stprune.data.union import UnionData
+from stprune.data.union_store import Part, UnionStore
+from stprune.data.windows import Batch
+from stprune.engine import Engine
+from stprune.epoch_order import EpochOrder, order_epoch
+from stprune.errors import DeclinedError
+from stprune.evaluation import evaluate_union, pooled
+from stprune.grid import RunSpec
+from stprune.metrics import ErrorSums, absolute_errors
+from stprune.per_dataset import PerDatasetPruner
+from stprune.pruners.base import Observer, Pruner, PruningContext, Selection
+from stprune.records import Scores
+
+
+class UnionEngine(Engine):
+    """Trains one run on several data sets.
+
+    With ``loss_units: real`` losses and scores are errors in each data set's own unit, as in the
+    published pre-training; with ``standardised`` each is divided by the standard deviation of
+    its data set's training inputs, so that units do not decide which windows are hard. The
+    validation error, which the best weights have the lowest of, is pooled in the same units.
+    Test errors are pooled in real units always.
+
+    Args:
+        spec: The run.
+        data: The union, on the fabric's device.
+        fabric: Device, precision and number of processes.
+    """
+
+    def __init__(self, spec: RunSpec, data: UnionData, fabric: Fabric) -> None:
+        self.union, self.part = data, data.train.parts[0]
+        self.standardised = spec.subset.loss_units == "standardised"
+        # Of the same form wherever the loop looks; what is not is overridden here.
+        super().__init__(spec, cast(ForecastData, data), fabric)
+
+    def _build_pruner(self, context: PruningContext) -> Pruner:
+        context = replace(context, adjacency=None)
+        if self.spec.quota == "per_dataset":
+            return PerDatasetPruner(context, self.union.train, super()._build_pruner)
+        return super()._build_pruner(context)
+
+    def _order(self, selection: Selection) -> EpochOrder:
+        return order_epoch(
+            selection,
+            self.spec.training.batch_size,
+            self.order_rng,
+            self.fabric.device,
+            self.union.train.firsts,
+        )
+
+    def _enter(self, group: int) -> None:
+        self.part = self.union.train.parts[group]
+        self.network.use_graph(self.part.name, self.part.adjacency)
+        self.pruner.enter(group)
+
+    def _gather(self, indices: Tensor) -> Batch:
+        return self.part.store.gather(indices - self.part.first)
+
+    def _errors(self, forecast: Tensor, batch: Batch) -> Tensor:
+        restored = self.part.store.scaler.restore(forecast)
+        errors = absolute_errors(restored, batch.targets, batch.mask)
+        return errors / _deviation(self.part) if self.standardised else errors
+
+    def _validation_mae(self) -> float:
+        sums = self._evaluate_union(self.union.validation)
+        if not self.standardised:
+            return pooled(list(sums.values())).mae()
+        return standardised_mae(self.union.validation, sums)
+
+    def _test(self) -> tuple[Scores, dict[str, float | None]]:
+        sums = self._evaluate_union(self.union.test)
+        by_member = {name: part.scores().mae for name, part in sums.items()}
+        return pooled(list(sums.values())).scores(), by_member
+
+    def _evaluate_union(self, store: UnionStore) -> dict[str, ErrorSums]:
+        size = self.spec.training.evaluation_batch_size
+        return evaluate_union(self.network, store, size, self.fabric)
+
+
+def standardised_mae(store: UnionStore, sums: Mapping[str, ErrorSums]) -> float:
+    """Pooled masked MAE, each error over the deviation of its data set; NaN if none is observed."""
+    rows = [(sums[part.name].sums.sum(1), _deviation(part)) for part in store.parts]
+    total = torch.stack([row[0] / deviation for row, deviation in rows]).sum()
+    return float(total / torch.stack([row[2] for row, _ in rows]).sum())
+
+
+def _deviation(part: Part) -> Tensor:
+    return part.store.scaler.std[part.store.target_channel]
+
+
+class UnionProbe:
+    """Stands for the scoring model, which is not trained on a union; whoever needs it declines.
+
+    Args:
+        pruner: Id, to name in the message.
+    """
+
+    def __init__(self, pruner: str) -> None:
+        self.pruner = pruner
+
+    def _decline(self) -> NoReturn:
+        raise DeclinedError(
+            f"{self.pruner} trains models of its own to score windows, which is not done on a"
+            " union of data sets; take a dynamic pruner"
+        )
+
+    def train(self, epochs: int, seed: int) -> NoReturn:
+        """Decline."""
+        self._decline()
+
+    def watch(self, epochs: int, seed: int, observe: Observer) -> NoReturn:
+        """Decline."""
+        self._decline()
+
+    def gradients(self, epochs: int, seed: int, width: int | None) -> NoReturn:
+        """Decline."""
+        self._decline()

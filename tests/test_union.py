@@ -1,0 +1,341 @@
+"""A model that trains on several data sets: whole runs on two toys of different size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning_fabric import Fabric
+from toy_runs import Listener, StoppedError, elsewhere, files_below
+from toy_union import KEY, SIZES, union_config, union_values, write_union
+
+from stprune.data.union import UnionData, joint_checksum
+from stprune.errors import ConfigError, DeclinedError
+from stprune.evaluation import evaluate
+from stprune.grid import data_layout, experiment_layout, run_keys, run_spec
+from stprune.kept import read_kept
+from stprune.layout import RunKey
+from stprune.per_dataset import PerDatasetPruner
+from stprune.records import RunRecord, read_epochs, read_record
+from stprune.run import train
+from stprune.run_data import open_run_data, run_checksum
+from stprune.train_all import WantedRuns
+from stprune.union_engine import UnionEngine
+
+# Windows of 24 steps: 481 of 504, of which 60 % train, 20 % validate, 20 % test.
+BIG, SMALL, EACH = 289, 97, 96
+WINDOWS = BIG + SMALL
+
+
+@pytest.fixture(scope="session")
+def union_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_union(tmp_path_factory.mktemp("union") / "data")
+
+
+@pytest.fixture
+def values(union_data: Path, tmp_path: Path) -> dict[str, Any]:
+    return union_values(union_data, tmp_path / "results")
+
+
+def opened(values: dict[str, Any], key: RunKey = KEY) -> UnionEngine:
+    config = union_config(values)
+    spec = run_spec(config, key)
+    data = open_run_data(spec, data_layout(config), torch.device("cpu"))
+    assert isinstance(data, UnionData)
+    return UnionEngine(spec, data, Fabric(accelerator="cpu", devices=1))
+
+
+def without_times(record: RunRecord) -> dict[str, Any]:
+    values = record.model_dump(exclude={"cost", "environment", "started", "finished", "resumed"})
+    return values | {"windows_visited": record.cost.windows_visited}
+
+
+@pytest.mark.parametrize("pruner", ["full", "random_dynamic", "st_prune", "infobatch"])
+def test_a_run_on_a_union_leaves_a_whole_record(values: dict[str, Any], pruner: str) -> None:
+    config = union_config(values)
+    key = KEY._replace(pruner=pruner, prune_ratio=0.0 if pruner == "full" else 0.6)
+    assert key in run_keys(config)
+    returned = train(config, key, [])
+    layout = experiment_layout(config)
+    record = read_record(layout.metrics(key))
+    assert record == returned
+    assert record.test.windows == 2 * EACH
+    assert set(record.test_groups) == {"toy_big", "toy_small"}
+    assert record.transfer["toy_away"].zero_shot.windows == EACH
+    assert record.transfer["toy_away"].linear_probe is None
+    assert record.cost.training_windows == WINDOWS
+    assert record.data["nodes"] == 11
+    assert record.data["target_unit"] == "units and units of its own"
+    assert WantedRuns(config).checksums["cities"] == record.data["checksum"]
+    epochs = read_epochs(layout.run_epochs(key))
+    kept = WINDOWS if pruner == "full" else round(0.4 * WINDOWS)
+    assert epochs["windows"].tolist() == [WINDOWS, kept, kept, WINDOWS]
+    # 289 windows in 10 batches, 97 in 4.
+    assert epochs["gradient_steps"].iloc[0] == 14
+    assert epochs["validation_mae"].iloc[-1] < epochs["validation_mae"].iloc[0]
+    archive = read_kept(layout.kept(key))
+    assert archive.kept.sum(1).tolist() == epochs["windows"].tolist()
+
+
+def test_the_scores_are_those_of_each_data_set_on_its_own_graph(values: dict[str, Any]) -> None:
+    engine = opened(values)
+    engine.train_epoch()
+    scores, by_member, _ = engine.test()
+    total, count = 0.0, 0.0
+    for part in engine.union.test.parts:
+        engine.network.use_graph(part.name, part.adjacency)
+        sums = evaluate(engine.network, part.store, 7, part.mape_floor, engine.fabric)
+        assert by_member[part.name] == pytest.approx(sums.mae(), rel=1e-6)
+        total += float(sums.sums[0].sum())
+        count += float(sums.sums[2].sum())
+    assert scores.mae == pytest.approx(total / count, rel=1e-6)
+    # The two differ a hundredfold in their unit, and the pooled error shows it.
+    assert by_member["toy_big"] > 10 * by_member["toy_small"]  # type: ignore[operator]
+
+
+def test_batches_are_of_one_data_set_and_windows_come_once(values: dict[str, Any]) -> None:
+    engine = opened(values)
+    seen: list[tuple[int, int, Any]] = []
+    engine.pruner.observe = lambda indices, errors, mask: seen.append(  # type: ignore[method-assign]
+        (errors.shape[2], len(indices), indices)
+    )
+    engine.train_epoch()
+    windows = torch.cat([indices for _, _, indices in seen])
+    assert torch.equal(windows.sort().values, torch.arange(WINDOWS))
+    for nodes, size, indices in seen:
+        assert nodes == (7 if indices.max() < BIG else 4)
+        assert (indices.max() < BIG) == (indices.min() < BIG)
+        assert size in ((28, 29) if nodes == 7 else (24, 25))
+    # Data sets take turns at random, not one after the other.
+    order = [nodes for nodes, _, _ in seen]
+    assert order not in (sorted(order), sorted(order)[::-1])
+
+
+def test_standardised_errors_are_free_of_units(union_data: Path, values: dict[str, Any]) -> None:
+    values["datasets"]["cities"] |= {"loss_units": "standardised"}
+    engine = opened(values)
+    observed: dict[int, list[float]] = {7: [], 4: []}
+    engine.pruner.observe = lambda indices, errors, mask: observed[  # type: ignore[method-assign]
+        errors.shape[2]
+    ].append(float(errors.sum() / mask.sum()))
+    record = engine.train_epoch()
+    assert 0.3 < np.mean(observed[7]) / np.mean(observed[4]) < 3
+    assert record.validation_mae is not None
+    total, count = 0.0, 0.0
+    for part in engine.union.validation.parts:
+        engine.network.use_graph(part.name, part.adjacency)
+        sums = evaluate(engine.network, part.store, 50, 1.0, engine.fabric)
+        total += float(sums.sums[0].sum() / part.store.scaler.std[0])
+        count += float(sums.sums[2].sum())
+    assert record.validation_mae == pytest.approx(total / count, rel=1e-6)
+
+
+@pytest.mark.parametrize("quota", ["union", "per_dataset"])
+@pytest.mark.parametrize("pruner", ["st_prune", "random_dynamic"])
+def test_a_stopped_run_ends_as_an_undisturbed_one(
+    values: dict[str, Any], pruner: str, quota: str
+) -> None:
+    values["pruners"] = {pruner: {"quota": quota}}
+    values["training"]["epochs"] = 5
+    config, key = union_config(values), KEY._replace(pruner=pruner, prune_ratio=0.6)
+    expected = train(config, key, [])
+    disturbed = elsewhere(config, "disturbed")
+    for stop in (1, 3):
+        with pytest.raises(StoppedError):
+            train(disturbed, key, [Listener(stop)])
+        torch.rand(3)
+    record = train(disturbed, key, [])
+    assert record.resumed == 2
+    assert without_times(record) == without_times(expected)
+    first, second = (experiment_layout(c) for c in (config, disturbed))
+    assert first.kept(key).read_bytes() == second.kept(key).read_bytes()
+    epochs = [read_epochs(layout.run_epochs(key)) for layout in (first, second)]
+    columns = [name for name in epochs[0] if not str(name).endswith("_seconds")]
+    pd.testing.assert_frame_equal(epochs[0][columns], epochs[1][columns], check_exact=True)
+
+
+@pytest.mark.parametrize("pruner", ["st_prune", "random_dynamic", "infobatch", "ucb"])
+def test_each_data_set_keeps_its_own_share(values: dict[str, Any], pruner: str) -> None:
+    values["pruners"] = {pruner: {"quota": "per_dataset"}}
+    config, key = union_config(values), KEY._replace(pruner=pruner, prune_ratio=0.6)
+    train(config, key, [])
+    kept = read_kept(experiment_layout(config).kept(key)).kept
+    assert kept[:, :BIG].sum(1).tolist() == [BIG, 116, 116, BIG]
+    assert kept[:, BIG:].sum(1).tolist() == [SMALL, 39, 39, SMALL]
+
+
+def test_one_selection_of_large_errors_may_leave_a_small_unit_out(values: dict[str, Any]) -> None:
+    options = {"hard_share": 1.0}
+    values["pruners"] = {"st_prune": {"options": options}}
+    config, key = union_config(values), KEY._replace(pruner="st_prune", prune_ratio=0.6)
+    train(config, key, [])
+    kept = read_kept(experiment_layout(config).kept(key)).kept
+    assert kept[1].sum() == round(0.4 * WINDOWS)
+    assert kept[1, BIG:].sum() == 0
+
+
+def test_members_of_a_quota_draw_apart_and_see_their_own_graph(values: dict[str, Any]) -> None:
+    values["datasets"]["cities"] = {"union": ["toy_big", "toy_small"]}
+    values["pruners"] = {
+        "random_dynamic": {"quota": "per_dataset"},
+        "st_prune": {"quota": "per_dataset", "options": {"spatial": "graph"}},
+    }
+    chosen = opened(values, KEY._replace(pruner="random_dynamic", prune_ratio=0.6)).pruner.select(1)
+    first = chosen.indices[chosen.indices < BIG]
+    second = chosen.indices[chosen.indices >= BIG] - BIG
+    assert len(first) == len(second)
+    assert set(first) != set(second)
+    engine = opened(values, KEY._replace(pruner="st_prune", prune_ratio=0.6))
+    assert isinstance(engine.pruner, PerDatasetPruner)
+    engine.train_epoch()
+    assert torch.isfinite(engine.pruner.window_state["scores"]).all()
+    for pruner, part in zip(engine.pruner.members, engine.union.train.parts, strict=True):
+        own = engine.pruner.window_state["scores"][part.first :][: len(part.store)]
+        assert torch.equal(pruner.window_state["scores"], own)
+
+
+def test_a_quota_changes_the_fingerprint_of_a_union_only(
+    values: dict[str, Any], toy_values: dict[str, Any]
+) -> None:
+    def fingerprint(some: dict[str, Any], quota: str) -> str:
+        some["pruners"] = {"st_prune": {"quota": quota}}
+        config = union_config(some)
+        return run_spec(config, run_keys(config)[0]).fingerprint
+
+    assert fingerprint(values, "union") != fingerprint(values, "per_dataset")
+    assert fingerprint(toy_values, "union") == fingerprint(toy_values, "per_dataset")
+
+
+def test_without_pruning_every_pruner_is_full_training(values: dict[str, Any]) -> None:
+    values["pruners"] |= {"quota": {"pruner": "st_prune", "quota": "per_dataset"}}
+    values["prune_ratios"] = [0.0]
+    config = union_config(values)
+    expected = without_times(train(config, KEY, []))
+    ours = ("test", "test_groups", "transfer", "validation_mae", "best_epoch", "windows_visited")
+    for pruner in ("random_dynamic", "st_prune", "infobatch", "quota"):
+        record = without_times(train(config, KEY._replace(pruner=pruner), []))
+        assert {name: record[name] for name in ours} == {name: expected[name] for name in ours}
+
+
+def test_held_out_data_are_tested_once_and_never_trained_on(values: dict[str, Any]) -> None:
+    values["datasets"]["cities"]["linear_probe"] = {"epochs": 3}
+    config = union_config(values)
+    record = train(config, KEY, [])
+    away = record.transfer["toy_away"]
+    assert away.linear_probe is not None
+    assert away.linear_probe.windows == away.zero_shot.windows == EACH
+    # Three epochs of the last layer bring the model nearer.
+    assert away.linear_probe.mae < away.zero_shot.mae  # type: ignore[operator]
+    assert record.data["held_out"]["toy_away"]["nodes"] == SIZES["toy_away"][0]
+    # Asking for neither changes nothing else.
+    values["datasets"]["cities"] = {"union": values["datasets"]["cities"]["union"]}
+    alone = train(elsewhere(union_config(values), "alone"), KEY, [])
+    assert alone.transfer == {}
+    assert alone.test == record.test
+    assert alone.validation_mae == record.validation_mae
+
+
+def test_a_linear_probe_trains_nothing_but_the_head(values: dict[str, Any]) -> None:
+    from stprune.zero_shot import held_out_scores
+
+    values["datasets"]["cities"]["linear_probe"] = {"epochs": 1}
+    engine = opened(values)
+    engine.train_epoch()
+    engine.test()
+    before = {name: tensor.clone() for name, tensor in engine.network.state_dict().items()}
+    state = torch.get_rng_state()
+    first, second = held_out_scores(engine), held_out_scores(engine)
+    assert first == second
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, tensor in engine.network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    assert all(parameter.requires_grad for parameter in engine.network.parameters())
+
+
+def test_the_checksum_is_that_of_all_data_sets_that_are_read(values: dict[str, Any]) -> None:
+    config = union_config(values)
+    spec, layout = run_spec(config, KEY), data_layout(config)
+    assert spec.cards == ["toy_big", "toy_small", "toy_away"]
+    data = open_run_data(spec, layout, torch.device("cpu"))
+    assert data.description["checksum"] == run_checksum(spec, layout)
+    own = [data.description["members"][name]["checksum"] for name in ("toy_big", "toy_small")]
+    assert data.description["checksum"] != joint_checksum(own)
+    assert joint_checksum(own[:1]) == own[0]
+
+
+def test_members_take_over_what_they_do_not_say(values: dict[str, Any]) -> None:
+    values["datasets"]["cities"] |= {"days": 20, "window_stride": 7, "evaluation_stride": 5}
+    config = union_config(values)
+    # What is written by the workflow is read back by the runs.
+    again = union_config(config.model_dump(mode="json"))
+    entry = again.datasets["cities"]
+    assert [member.days for member in entry.union] == [20, 20]
+    assert [member.window_stride for member in entry.union] == [7, 3]
+    assert run_spec(config, KEY).fingerprint == run_spec(again, KEY).fingerprint
+    data = open_run_data(run_spec(config, KEY), data_layout(config), torch.device("cpu"))
+    # 457 windows of 20 days: 274 train, of which every 7th; 92 validate, of which every 5th.
+    assert data.description["members"]["toy_big"]["train_windows"] == 40
+    assert data.description["members"]["toy_small"]["train_windows"] == 92
+    assert data.description["members"]["toy_big"]["validation_windows"] == 19
+    assert len(data.validation) == 38
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "toy_big"}, "`dataset` or `union`, not both"),
+        ({"union": []}, "belong to a `union`"),
+        ({"union": ["toy_big", "toy_big"]}, "repeat"),
+        ({"zero_shot": ["toy_big"]}, "repeat"),
+        ({"zero_shot": [], "linear_probe": {"epochs": 1}}, "needs data sets in `zero_shot`"),
+        ({"union": ["toy_bigg"]}, "did you mean `toy_big`"),
+        ({"union": [{"dataset": "toy_big", "node_strid": 2}]}, "did you mean `node_stride`"),
+        ({"union": ["toy_big", "los_loop"]}, "one time step, got toy_big: 60 min, los_loop: 5"),
+        ({"training": {"budget": "steps"}}, "cannot be a budget"),
+        ({"loss_units": "relative"}, "loss_units"),
+    ],
+)
+def test_a_union_that_cannot_be_is_refused(
+    values: dict[str, Any], change: dict[str, Any], words: str
+) -> None:
+    values["datasets"]["cities"] |= change
+    with pytest.raises(ConfigError, match=words) as caught:
+        union_config(values)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("backbone", ["stid", "last_value"])
+def test_backbones_that_cannot_are_refused(values: dict[str, Any], backbone: str) -> None:
+    values["backbones"] = {backbone: None}
+    with pytest.raises(ConfigError, match=f"`{backbone}` cannot be trained on a union"):
+        union_config(values)
+
+
+def test_a_probe_needs_a_backbone_that_knows_its_head(values: dict[str, Any]) -> None:
+    values["backbones"] = {"lstm": None}
+    values["datasets"]["cities"]["linear_probe"] = {"epochs": 1}
+    with pytest.raises(ConfigError, match="which layer a linear probe trains"):
+        union_config(values)
+
+
+@pytest.mark.parametrize(
+    ("pruner", "words"),
+    [
+        ({"pruner": "el2n"}, "not done on a union"),
+        ({"pruner": "el2n", "quota": "per_dataset"}, "not done on a union"),
+        ({"pruner": "st_prune", "options": {"spatial": "graph"}}, "needs the graph"),
+    ],
+)
+def test_pruners_that_cannot_decline_before_training(
+    values: dict[str, Any], pruner: dict[str, Any], words: str
+) -> None:
+    values["pruners"] = {"mine": pruner}
+    config = union_config(values)
+    with pytest.raises(DeclinedError, match=words) as caught:
+        train(config, KEY._replace(pruner="mine", prune_ratio=0.6), [])
+    assert "\n" not in str(caught.value)
+    assert files_below(experiment_layout(config).root) == []
