@@ -14,7 +14,8 @@ Where we differ: the decoder is fed its own forecasts in training too, as it is 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, cast
 
 import torch
 from pydantic import Field
@@ -170,17 +171,18 @@ class Dcrnn(Backbone):
         self.terms = self._known_graphs[name].to(self.terms)
 
     def unused_parameters(self) -> frozenset[str]:
-        """With a history of one step, what the encoder does with its state, which is zero."""
-        if self.task.history > 1:
-            return frozenset()
-        kinds = ("gate_weight", "candidate_weight")
-        return frozenset(f"encoder.{i}.{kind}" for i in range(len(self.encoder)) for kind in kinds)
+        """What acts on zeros only: the state of the first step, the decoder's first input."""
+        names = {"decoder.0.input_weight"} if self.task.horizon == 1 else set()
+        if self.task.history == 1:
+            kinds = ("gate_weight", "candidate_weight")
+            names |= {f"encoder.{i}.{kind}" for i in range(len(self.encoder)) for kind in kinds}
+        return frozenset(names)
 
     def _encode(self, sequence: Tensor) -> list[Tensor]:
         """(N, T, B, channels) to the last state of each layer, (N, B, width)."""
         nodes, steps, batch, _ = sequence.shape
         last = []
-        for layer in self.encoder:
+        for layer in cast(Iterable[DiffusionGru], self.encoder):
             # What enters a layer is known for all steps, so it is diffused in one product.
             flat = sequence.reshape(nodes, steps * batch, -1)
             convolved = layer.convolve_input(flat, self.terms).view(nodes, steps, batch, -1)
@@ -199,7 +201,7 @@ class Dcrnn(Backbone):
         entering = states[0].new_zeros(nodes, batch, 1)
         forecasts = []
         for _ in range(self.task.horizon):
-            for index, layer in enumerate(self.decoder):
+            for index, layer in enumerate(cast(Iterable[DiffusionGru], self.decoder)):
                 convolved = layer.convolve_input(entering, self.terms)
                 states[index] = entering = layer(convolved, states[index], self.terms)
             entering = self.projection(entering)
