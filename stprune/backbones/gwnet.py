@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.dropout import Dropout
 from stprune.graph import double_transition, powers
+from stprune.graph_product import GraphProduct
 from stprune.schema import StrictModel
 
 
@@ -71,12 +73,12 @@ class DiffusionConvolution(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, values: Tensor, given: Tensor, learned: Tensor) -> Tensor:
+    def forward(self, values: Tensor, given: GraphProduct, learned: Tensor) -> Tensor:
         """Mix nodes and channels.
 
         Args:
             values: (N, T, B, width).
-            given: (N, F N), the powers of the given graphs side by side.
+            given: Product with (N, F N), the powers of the given graphs side by side.
             learned: (N, L N), the powers of the learned graph side by side.
 
         Returns:
@@ -84,16 +86,21 @@ class DiffusionConvolution(nn.Module):
         """
         nodes, width = values.shape[0], values.shape[-1]
         flat = values.reshape(-1, width)
-        mixed = torch.addmm(self.bias, flat, self.weight[0]).view(nodes, -1)
+        learned_count = learned.shape[1] // nodes
+        own, by_given, by_learned = self.weight.split(
+            [1, len(self.weight) - 1 - learned_count, learned_count]
+        )
         # Apart, so that no gradient is computed for the given graphs.
-        first = 1
-        for graphs in (given, learned):
-            count = graphs.shape[1] // nodes
-            weight = self.weight[first : first + count]
-            terms = torch.bmm(flat.expand(count, -1, -1), weight)
-            mixed = torch.addmm(mixed, graphs, terms.view(graphs.shape[1], -1))
-            first += count
+        mixed = torch.addmm(self.bias, flat, own[0]).view(nodes, -1)
+        mixed = mixed + given(_terms(flat, by_given, nodes))
+        mixed = torch.addmm(mixed, learned, _terms(flat, by_learned, nodes))
         return mixed.view(values.shape)
+
+
+def _terms(flat: Tensor, weights: Tensor, nodes: int) -> Tensor:
+    """x W_k for all k below each other: (rows, width) and (K, width, width) to (K N, rows / N)."""
+    count = len(weights)
+    return torch.bmm(flat.expand(count, -1, -1), weights).view(count * nodes, -1)
 
 
 class Gwnet(Backbone):
@@ -115,7 +122,6 @@ class Gwnet(Backbone):
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
         optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
     )
-    given_graphs: Tensor
 
     def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
         super().__init__(task, options)
@@ -127,7 +133,7 @@ class Gwnet(Backbone):
             for transition in double_transition(adjacency)
             for power in powers(transition.T, options.diffusion_steps)
         ]
-        self.register_buffer("given_graphs", torch.cat(given, dim=1), persistent=False)
+        self.given_graphs = GraphProduct(torch.cat(given, dim=1))
         self.source_embedding = nn.Parameter(torch.randn(task.nodes, options.embedding_rank))
         self.target_embedding = nn.Parameter(torch.randn(options.embedding_rank, task.nodes))
 
@@ -144,7 +150,7 @@ class Gwnet(Backbone):
             nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)
         self.diffusions = nn.ModuleList(DiffusionConvolution(width, graphs) for _ in dilations)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in dilations)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
         self.end = nn.Linear(options.skip_channels, options.end_channels)
         self.regression = nn.Linear(options.end_channels, task.horizon)
 

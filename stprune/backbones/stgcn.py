@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.dropout import Dropout
 from stprune.errors import DeclinedError
-from stprune.graph import chebyshev_polynomials, scaled_laplacian
+from stprune.graph import scaled_laplacian
+from stprune.graph_product import GraphProduct
 from stprune.schema import StrictModel
 
 
@@ -50,13 +52,12 @@ class Align(nn.Module):
         """True if the projection takes part."""
         return self.projection.in_features > self.projection.out_features
 
-    def forward(self, values: Tensor) -> Tensor:
-        """(..., width_in) to (..., width_out)."""
+    def matrix(self) -> tuple[Tensor, Tensor | None]:
+        """The (width_out, width_in) matrix and bias, if any, that do the same."""
+        weight = self.projection.weight
         if self.projects:
-            projected: Tensor = self.projection(values)
-            return projected
-        missing = self.projection.out_features - self.projection.in_features
-        return functional.pad(values, (0, missing)) if missing else values
+            return weight, self.projection.bias
+        return torch.eye(*weight.shape, dtype=weight.dtype, device=weight.device), None
 
 
 class GatedTemporalConvolution(nn.Module):
@@ -70,26 +71,31 @@ class GatedTemporalConvolution(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, T, N, width_in) to (B, T - kernel + 1, N, width_out)."""
+        kernel, bias = self._with_residual()
         # Permuted, not copied: the convolution works on channels-last memory as it stands.
-        convolved = self.convolution(values.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        value, gate = convolved.chunk(2, dim=-1)
-        aligned: Tensor = self.align(values[:, self.kernel - 1 :])
-        gated: Tensor = (value + aligned) * torch.sigmoid(gate)
-        return gated
+        convolved = functional.conv2d(values.permute(0, 3, 1, 2), kernel, bias)
+        # One kernel each way, which needs no copies of the halves and saves their input alone.
+        return functional.glu(convolved.permute(0, 2, 3, 1), dim=-1)
+
+    def _with_residual(self) -> tuple[Tensor, Tensor | None]:
+        """The convolution whose P has the aligned last step of x in it, which is linear too."""
+        kernel, bias = self.convolution.weight, self.convolution.bias
+        matrix, shift = self.align.matrix()
+        width = len(matrix)
+        last_step = functional.pad(matrix[:, :, None, None], (0, 0, self.kernel - 1, 0))
+        kernel = kernel + functional.pad(last_step, (0, 0, 0, 0, 0, 0, 0, width))
+        if bias is not None and shift is not None:
+            bias = bias + functional.pad(shift, (0, width))
+        return kernel, bias
 
 
 class ChebyshevConvolution(nn.Module):
     """x + Σ_k T_k(L) x Θ_k + b, with x first brought to the width of the output."""
 
-    diffusion: Tensor
-
-    def __init__(self, width_in: int, width_out: int, polynomials: Tensor) -> None:
+    def __init__(self, width_in: int, width_out: int, terms: int, laplacian: Tensor) -> None:
         super().__init__()
-        terms, nodes, _ = polynomials.shape
         self.align = Align(width_in, width_out)
-        # T_0 is the identity and needs no product; the others are applied in one.
-        stacked = polynomials[1:].reshape((terms - 1) * nodes, nodes)
-        self.register_buffer("diffusion", stacked, persistent=False)
+        self.laplacian = GraphProduct(laplacian)
         # The published start: both uniform within one over the root of width squared.
         bound = 1.0 / width_out
         self.weight = nn.Parameter(torch.empty(terms, width_out, width_out))
@@ -99,32 +105,40 @@ class ChebyshevConvolution(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, T, N, width_in) to (B, T, N, width_out)."""
-        aligned: Tensor = self.align(values)
+        aligned = functional.linear(values, *self.align.matrix())
         batch, steps, nodes, width = aligned.shape
-        nodes_first = aligned.permute(2, 0, 1, 3).reshape(nodes, -1)
-        diffused = (self.diffusion @ nodes_first).view(-1, nodes, batch, steps, width)
-        terms = torch.cat([aligned[:, :, :, None], diffused.permute(2, 3, 1, 0, 4)], dim=3)
-        mixing = self.weight.reshape(-1, width).T
-        return functional.linear(terms.flatten(3), mixing, self.bias) + aligned
+        # Nodes first, so that a graph acts on one matrix of N rows.
+        polynomials = [aligned.permute(2, 0, 1, 3).reshape(nodes, -1)]
+        for term in range(1, len(self.weight)):
+            walked = self.laplacian(polynomials[-1])
+            polynomials.append(walked if term == 1 else 2 * walked - polynomials[-2])
+        # x itself is one more T_0(L) x, so it joins the first weight.
+        identity = torch.eye(width, dtype=values.dtype, device=values.device)
+        mixed: Tensor = self.bias
+        for polynomial, weight in zip(
+            polynomials, [self.weight[0] + identity, *self.weight[1:]], strict=True
+        ):
+            mixed = torch.addmm(mixed, polynomial.view(-1, width), weight)
+        return mixed.view(nodes, batch, steps, width).permute(1, 2, 0, 3).contiguous()
 
 
 class StgcnBlock(nn.Module):
     """Temporal convolution, graph convolution, temporal convolution, normalisation, dropout."""
 
-    def __init__(
-        self, width_in: int, nodes: int, polynomials: Tensor, options: StgcnOptions
-    ) -> None:
+    def __init__(self, width_in: int, nodes: int, laplacian: Tensor, options: StgcnOptions) -> None:
         super().__init__()
         kernel, width = options.temporal_kernel, options.temporal_channels
         self.before = GatedTemporalConvolution(width_in, width, kernel)
-        self.graph = ChebyshevConvolution(width, options.graph_channels, polynomials)
+        self.graph = ChebyshevConvolution(
+            width, options.graph_channels, options.chebyshev_terms, laplacian
+        )
         self.after = GatedTemporalConvolution(options.graph_channels, width, kernel)
         self.norm = nn.LayerNorm([nodes, width])
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, T, N, width_in) to (B, T - 2 (kernel - 1), N, temporal_channels)."""
-        hidden = functional.relu(self.graph(self.before(values)))
+        hidden = functional.relu(self.graph(self.before(values)), inplace=True)
         result: Tensor = self.dropout(self.norm(self.after(hidden)))
         return result
 
@@ -155,13 +169,11 @@ class Stgcn(Backbone):
                 f" blocks with temporal_kernel {options.temporal_kernel} consume {consumed};"
                 f" give at least {consumed + 1} steps, or fewer blocks or a smaller kernel"
             )
-        polynomials = chebyshev_polynomials(
-            scaled_laplacian(task.adjacency), options.chebyshev_terms
-        )
+        laplacian = scaled_laplacian(task.adjacency)
         width, output = options.temporal_channels, options.output_channels
         self.blocks = nn.Sequential(
             *(
-                StgcnBlock(width if i else task.channels + 2, task.nodes, polynomials, options)
+                StgcnBlock(width if i else task.channels + 2, task.nodes, laplacian, options)
                 for i in range(options.blocks)
             )
         )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.dropout import Dropout
 from stprune.schema import StrictModel
 
 DAYS_PER_WEEK = 7
@@ -41,12 +42,14 @@ class ResidualPerceptron(nn.Module):
         super().__init__()
         self.inner = nn.Linear(width, width)
         self.outer = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., width) to (..., width)."""
-        change: Tensor = self.outer(self.dropout(functional.relu(self.inner(hidden))))
-        return hidden + change
+        # In place on fresh results that no gradient needs: memory is written once, not twice.
+        inner = functional.relu(self.inner(hidden), inplace=True)
+        change: Tensor = self.outer(self.dropout(inner))
+        return change.add_(hidden)
 
 
 class Stid(Backbone):
