@@ -70,7 +70,11 @@ class CityEncodings:
         key = (self._name, like.dtype, like.device)
         if key not in self._moved:
             exact = self._exact[self._name]
-            self._moved[key] = CityEncoding(exact.mixing.to(like), exact.eigenvectors.to(like))
+            # Converted before it is moved, since not every device knows float64.
+            self._moved[key] = CityEncoding(
+                exact.mixing.to(like.dtype).to(like.device),
+                exact.eigenvectors.to(like.dtype).to(like.device),
+            )
         return self._moved[key]
 
 

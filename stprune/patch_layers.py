@@ -81,8 +81,8 @@ class GraphMix(nn.Module):
 
     def forward(self, hidden: Tensor, mixing: Tensor) -> Tensor:
         """(N, B, P, D) to (N, B, P, D); ``mixing`` is (N, N)."""
-        mixed = (mixing @ hidden.flatten(1)).view_as(hidden)
-        output: Tensor = self.output(torch.lerp(self.neighbours(mixed), hidden, self.KEPT))
+        mixed = ((1 - self.KEPT) * mixing @ hidden.flatten(1)).view_as(hidden)
+        output: Tensor = self.output(torch.add(self.neighbours(mixed), hidden, alpha=self.KEPT))
         return output
 
 

@@ -84,7 +84,6 @@ class Opencity(Backbone):
         optimiser="adam", learning_rate=1e-3, clip_norm=5.0
     )
     transferable: ClassVar[bool] = True
-    positions: Tensor
     past_steps: Tensor
     future_steps: Tensor
 
@@ -128,7 +127,6 @@ class Opencity(Backbone):
         future = starts * task.horizon // self.patches
         self.register_buffer("past_steps", past, persistent=False)
         self.register_buffer("future_steps", future, persistent=False)
-        self.register_buffer("positions", _sinusoids(self.patches, width), persistent=False)
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`.
@@ -185,9 +183,9 @@ class Opencity(Backbone):
         padded = functional.pad(series, (0, 0, missing, 0))
         patches = padded.reshape(*series.shape[:2], self.patches, -1)
         # A short patch is as one padded with zeros, whose columns need not be multiplied.
-        return functional.linear(patches, self.patch.weight[:, : patches.shape[-1]], None).add(
-            self.positions
-        )
+        weight = self.patch.weight[:, : patches.shape[-1]]
+        embedded = functional.linear(patches, weight)
+        return embedded + _sinusoids(self.patches, embedded.shape[-1], series)
 
     def _calendars(self, time_of_day: Tensor, day_of_week: Tensor) -> tuple[Tensor, Tensor]:
         """Embedded calendars of the patches of the history and of the horizon, (B, P, D) each."""
@@ -222,8 +220,9 @@ def _patching(task: ForecastTask, options: OpencityOptions) -> tuple[int, int]:
     return steps, -(-task.history // steps)
 
 
-def _sinusoids(positions: int, width: int) -> Tensor:
+def _sinusoids(positions: int, width: int, like: Tensor) -> Tensor:
     """(positions, width) of sines and cosines (Vaswani et al., 2017)."""
-    place = torch.arange(positions, dtype=torch.float64)[:, None]
-    angles = place * 1e4 ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float()
+    place = torch.arange(positions, dtype=like.dtype, device=like.device)[:, None]
+    even = torch.arange(0, width, 2, dtype=like.dtype, device=like.device)
+    angles = place * 1e4 ** -(even / width)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
