@@ -7,48 +7,11 @@ Form: https://github.com/XDZhelheim/STAEformer, model/STAEformer.py
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from stprune.backbones.base import ForecastTask
-
-DAYS_PER_WEEK = 7
-
-
-@dataclass(frozen=True)
-class StaeformerSizes:
-    """Sizes of STAEformer, published ones by default.
-
-    Args:
-        input_width: Width of the embedded features of a step.
-        time_of_day_width: Width of the time of day; 0: none.
-        day_of_week_width: Width of the day of week; 0: none.
-        adaptive_width: Width of the embedding of each step and node; 0: none.
-        feed_forward_width: Width inside the perceptrons.
-        heads: Attention heads.
-        layers: Layers over time, and again as many over nodes.
-        dropout: Share dropped after attention and perceptron.
-        legacy_dow: Truncate the feature weekday / 7 to 0, as happens to code that expects days.
-    """
-
-    input_width: int = 24
-    time_of_day_width: int = 24
-    day_of_week_width: int = 24
-    adaptive_width: int = 80
-    feed_forward_width: int = 256
-    heads: int = 4
-    layers: int = 3
-    dropout: float = 0.1
-    legacy_dow: bool = False
-
-    @property
-    def width(self) -> int:
-        """Width of all embeddings side by side."""
-        return (
-            self.input_width + self.time_of_day_width + self.day_of_week_width + self.adaptive_width
-        )
+from stprune.backbones.staeformer import DAYS_PER_WEEK, StaeformerOptions
 
 
 class Attention(nn.Module):
@@ -80,16 +43,16 @@ class Attention(nn.Module):
 class AttentionLayer(nn.Module):
     """Attention and a perceptron, each with a residual path normalised afterwards."""
 
-    def __init__(self, width: int, sizes: StaeformerSizes) -> None:
+    def __init__(self, width: int, options: StaeformerOptions) -> None:
         super().__init__()
-        self.attn = Attention(width, sizes.heads)
+        self.attn = Attention(width, options.heads)
         self.feed_forward = nn.Sequential(
-            nn.Linear(width, sizes.feed_forward_width),
+            nn.Linear(width, options.feed_forward_width),
             nn.ReLU(inplace=True),
-            nn.Linear(sizes.feed_forward_width, width),
+            nn.Linear(options.feed_forward_width, width),
         )
         self.ln1, self.ln2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.dropout1, self.dropout2 = nn.Dropout(sizes.dropout), nn.Dropout(sizes.dropout)
+        self.dropout1, self.dropout2 = nn.Dropout(options.dropout), nn.Dropout(options.dropout)
 
     def forward(self, values: Tensor, axis: int) -> Tensor:
         """(B, T, N, width) to the same shape; attends along ``axis``."""
@@ -104,50 +67,55 @@ class PublishedStaeformer(nn.Module):
 
     Args:
         task: What to forecast; the graph is not used.
-        sizes: Sizes.
+        options: Sizes.
     """
 
     adaptive_embedding: nn.Parameter
 
-    def __init__(self, task: ForecastTask, sizes: StaeformerSizes | None = None) -> None:
+    def __init__(self, task: ForecastTask, options: StaeformerOptions) -> None:
         super().__init__()
-        self.sizes = sizes = sizes or StaeformerSizes()
-        width = sizes.width
-        self.input_proj = nn.Linear(task.channels + 2, sizes.input_width)
-        if sizes.time_of_day_width:
-            self.tod_embedding = nn.Embedding(task.steps_per_day, sizes.time_of_day_width)
-        if sizes.day_of_week_width:
-            self.dow_embedding = nn.Embedding(DAYS_PER_WEEK, sizes.day_of_week_width)
-        if sizes.adaptive_width:
-            table = torch.empty(task.history, task.nodes, sizes.adaptive_width)
+        self.options = options
+        width = (
+            options.input_width
+            + options.time_of_day_width
+            + options.day_of_week_width
+            + options.adaptive_width
+        )
+        self.input_proj = nn.Linear(task.channels + 2, options.input_width)
+        if options.time_of_day_width:
+            self.tod_embedding = nn.Embedding(task.steps_per_day, options.time_of_day_width)
+        if options.day_of_week_width:
+            self.dow_embedding = nn.Embedding(DAYS_PER_WEEK, options.day_of_week_width)
+        if options.adaptive_width:
+            table = torch.empty(task.history, task.nodes, options.adaptive_width)
             self.adaptive_embedding = nn.Parameter(nn.init.xavier_uniform_(table))
         self.output_proj = nn.Linear(task.history * width, task.horizon)
         self.attn_layers_t = nn.ModuleList(
-            AttentionLayer(width, sizes) for _ in range(sizes.layers)
+            AttentionLayer(width, options) for _ in range(options.temporal_layers)
         )
         self.attn_layers_s = nn.ModuleList(
-            AttentionLayer(width, sizes) for _ in range(sizes.layers)
+            AttentionLayer(width, options) for _ in range(options.spatial_layers)
         )
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, N, C + 2) to (B, H, N)."""
         batch, steps, nodes, _ = features.shape
         parts = [self.input_proj(features)]
-        if self.sizes.time_of_day_width:
+        if self.options.time_of_day_width:
             day = features[..., -2] * self.tod_embedding.num_embeddings
             parts.append(self.tod_embedding(day.round().long()))
-        if self.sizes.day_of_week_width:
+        if self.options.day_of_week_width:
             week = features[..., -1]
             # Truncated as it stands, weekday / 7 is always 0.
-            days = week if self.sizes.legacy_dow else (week * DAYS_PER_WEEK).round()
+            days = week if self.options.legacy_dow else (week * DAYS_PER_WEEK).round()
             parts.append(self.dow_embedding(days.long()))
-        if self.sizes.adaptive_width:
+        if self.options.adaptive_width:
             parts.append(self.adaptive_embedding.expand(batch, -1, -1, -1))
         hidden = torch.cat(parts, dim=-1)
         for layer in self.attn_layers_t:
             hidden = layer(hidden, 1)
         for layer in self.attn_layers_s:
             hidden = layer(hidden, 2)
-        flat = hidden.transpose(1, 2).reshape(batch, nodes, steps * self.sizes.width)
+        flat = hidden.transpose(1, 2).reshape(batch, nodes, steps * hidden.shape[-1])
         forecast: Tensor = self.output_proj(flat)
         return forecast.transpose(1, 2)
