@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import copy
-import pickle
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from published_pairs import SMALL, build, forecasts, load
 from torch import Tensor, nn
 
-from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
-from stprune.backbones.reference import from_published, load_published, to_published
-from stprune.errors import CheckpointError, UnknownNameError
+from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
+from stprune.backbones.reference import from_published, to_published
 from stprune.published_forms import published_form
 from stprune.published_forms.layouts import LAYOUTS
 
-BATCH, PER_DAY = 3, 24
-Batch = tuple[Tensor, Tensor, Tensor]
-SMALL: dict[str, dict[str, Any]] = {
-    "gwnet": {"residual_channels": 4, "skip_channels": 6, "end_channels": 7, "embedding_rank": 2},
-    "stgcn": {"temporal_channels": 5, "graph_channels": 3, "output_channels": 6},
-    "stid": {"series_width": 5, "node_width": 3, "time_of_day_width": 4},
-    "staeformer": {
-        "input_width": 4,
-        "time_of_day_width": 3,
-        "day_of_week_width": 2,
-        "adaptive_width": 3,
-        "feed_forward_width": 7,
-        "heads": 3,
-        "temporal_layers": 2,
-        "spatial_layers": 1,
-    },
-}
 # Names and shapes of the public code at the small sizes, 6 nodes, 12 steps to 5, one channel.
 # fmt: off
 PUBLISHED = {
@@ -89,50 +70,6 @@ CASES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
 ]
 # The public code counts steps before the receptive field in batch moments, ours does not.
 LONG = ("gwnet", SMALL["gwnet"], {"history": 20})
-
-
-def build(
-    name: str,
-    options: dict[str, Any],
-    sizes: dict[str, int] | None = None,
-    dtype: torch.dtype = torch.float64,
-    scatter: float = 0.1,
-) -> tuple[nn.Module, Backbone, Batch]:
-    """The public form with random weights and moments, ours with other ones, and a batch."""
-    generator = torch.Generator().manual_seed(5)
-    shape = {"nodes": 6, "history": 12, "horizon": 5, "channels": 1} | (sizes or {})
-    nodes = shape["nodes"]
-    adjacency = torch.rand(nodes, nodes, generator=generator, dtype=torch.float64)
-    adjacency = (adjacency * (adjacency < 0.4)).to(dtype)  # directed, with holes
-    task = ForecastTask(**shape, target_channel=0, steps_per_day=PER_DAY, adjacency=adjacency)
-    backbone_class = BACKBONES.load(name)
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        chosen = backbone_class.Options(**options)
-        ours = backbone_class(task, chosen).to(dtype)
-        form = published_form(name, task, chosen).to(dtype)
-    with torch.no_grad():
-        for key, value in form.state_dict().items():
-            noise = torch.rand(value.shape, generator=generator, dtype=torch.float64)
-            if key.endswith(("running_mean", "running_var")):
-                value.copy_(0.5 + noise)
-            elif value.is_floating_point():
-                value.add_(scatter * (2 * noise - 1))
-    inputs = torch.randn(
-        BATCH, shape["history"], nodes, shape["channels"], generator=generator, dtype=torch.float64
-    )
-    steps = (BATCH, shape["history"])
-    slots = torch.randint(PER_DAY, steps, generator=generator)
-    weekdays = torch.randint(7, steps, generator=generator)
-    return form, ours, (inputs.to(dtype).requires_grad_(), slots, weekdays)
-
-
-def load(name: str, form: nn.Module, ours: Backbone) -> None:
-    ours.load_state_dict(from_published(name, ours, form.state_dict()))
-
-
-def forecasts(form: nn.Module, ours: Backbone, batch: Batch) -> tuple[Tensor, Tensor]:
-    return form(ours.calendar_inputs(*batch)), ours(*batch)
 
 
 def gradients(module: nn.Module) -> dict[str, Tensor]:
@@ -252,71 +189,3 @@ def test_mapped_weights_share_no_memory() -> None:
         for parameter in form.parameters():
             parameter.zero_()
     assert all(torch.equal(state[key], value) for key, value in kept.items())
-
-
-def test_a_weight_that_is_missing_too_many_or_misshapen_is_named() -> None:
-    form, ours, _ = build("gwnet", SMALL["gwnet"])
-    state = form.state_dict()
-    lacking = {key: value for key, value in state.items() if key != "skip_convs.3.weight"}
-    message = r"^published gwnet weights lack `skip_convs.3.weight`, expected .* \(6, 4, 1, 1\)$"
-    with pytest.raises(CheckpointError, match=message):
-        from_published("gwnet", ours, lacking)
-    message = r"hold `nodevec1` with shape \(7, 2\), expected \(6, 2\); build the model"
-    with pytest.raises(CheckpointError, match=message):
-        from_published("gwnet", ours, state | {"nodevec1": torch.zeros(7, 2)})
-    message = r"^published gwnet weights hold `module.nodevec1`, which has no place .*$"
-    with pytest.raises(CheckpointError, match=message):
-        from_published("gwnet", ours, state | {"module.nodevec1": torch.zeros(6, 2)})
-    with pytest.raises(CheckpointError, match=r"^our gwnet weights lack `source_embedding`"):
-        to_published("gwnet", ours, {})
-
-
-def test_names_and_models_that_do_not_belong_together() -> None:
-    form, ours, _ = build("stid", SMALL["stid"])
-    with pytest.raises(UnknownNameError, match="unknown backbone with a published layout `lstm`"):
-        from_published("lstm", ours, form.state_dict())
-    with pytest.raises(CheckpointError, match="need a model of class Stgcn, got a Stid"):
-        to_published("stgcn", ours)
-    with pytest.raises(UnknownNameError, match="unknown published form `lstm`"):
-        published_form("lstm", ours.task, ours.options)
-
-
-def test_a_checkpoint_file_loads_in_the_dtype_of_the_model(tmp_path: Path) -> None:
-    form, ours, batch = build("stgcn", SMALL["stgcn"])
-    path = tmp_path / "final_model_s2018.pt"
-    torch.save({key: value.float() for key, value in form.state_dict().items()}, path)
-    load_published(path, "stgcn", ours)
-    theirs, mine = forecasts(form.float().double().eval(), ours.eval(), batch)
-    assert mine.dtype == torch.float64
-    torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
-
-
-class Stranger:
-    """What a file must not be able to make us run."""
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return exec, ("raise SystemExit('ran code of the file')",)
-
-
-def test_files_that_hold_no_weights(tmp_path: Path) -> None:
-    _, ours, _ = build("stid", SMALL["stid"])
-    before = copy.deepcopy(ours.state_dict())
-    path = tmp_path / "weights.pt"
-    with pytest.raises(CheckpointError, match="there is no file of weights"):
-        load_published(path, "stid", ours)
-    path.write_bytes(b"not weights")
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        load_published(path, "stid", ours)
-    path.write_bytes(pickle.dumps(Stranger()))
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        load_published(path, "stid", ours)
-    torch.save([torch.zeros(2)], path)
-    with pytest.raises(CheckpointError, match="holds a list, not a state_dict"):
-        load_published(path, "stid", ours)
-    torch.save({"epoch": 3}, path)
-    with pytest.raises(CheckpointError, match="holds a int at `epoch` where"):
-        load_published(path, "stid", ours)
-    torch.save({"node_emb": torch.zeros(6, 3)}, path)
-    with pytest.raises(CheckpointError, match="lack `time_series_emb_layer"):
-        load_published(path, "stid", ours)
-    assert all(torch.equal(value, before[key]) for key, value in ours.state_dict().items())

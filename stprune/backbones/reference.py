@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from stprune.backbones.base import BACKBONES, Backbone
+from stprune.backbones.staeformer import DAYS_PER_WEEK
 from stprune.errors import CheckpointError, UnknownNameError
 from stprune.published_forms.layouts import LAYOUTS, Rule
 
@@ -80,7 +81,9 @@ def to_published(name: str, model: Backbone, state: Mapping[str, Tensor] | None 
     return result
 
 
-def load_published(path: Path, name: str, model: Backbone) -> None:
+def load_published(
+    path: Path, name: str, model: Backbone, *, weekday_in_days: bool = False
+) -> None:
     """Load a public checkpoint file into ``model``, converting to the model's dtype.
 
     For example, with weights that LargeST saved for the San Diego sensors::
@@ -94,6 +97,9 @@ def load_published(path: Path, name: str, model: Backbone) -> None:
         name: Id of the backbone.
         model: A backbone of that kind and of the sizes that the weights were trained with; the
             task's graph must be the one they were trained on.
+        weekday_in_days: The weights (staeformer only) were trained with the weekday as 0 to 6, as
+            those of its authors' code, not as weekday / 7, as those of ST-TTC (which also need
+            the option ``legacy_dow``); one column of the first layer is multiplied by 7.
 
     Raises:
         UnknownNameError: If there is no published layout of ``name``.
@@ -116,7 +122,14 @@ def load_published(path: Path, name: str, model: Backbone) -> None:
                 f"{path} holds a {type(value).__name__} at `{key}` where a state_dict has tensors;"
                 " save the model's state_dict alone"
             )
-    model.load_state_dict(from_published(name, model, content))
+    state = from_published(name, model, content)
+    if weekday_in_days:
+        if name != "staeformer":
+            raise CheckpointError(
+                f"published {name} weights expect weekday / 7; weekday_in_days is for staeformer"
+            )
+        state["input_projection.weight"][:, -1] *= DAYS_PER_WEEK
+    model.load_state_dict(state)
 
 
 def _rules(name: str, model: Backbone) -> list[Rule]:
