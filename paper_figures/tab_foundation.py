@@ -1,0 +1,71 @@
+"""One model for several data sets: what pruning its training costs on data it has not seen."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from paper_figures.held_out import NOTHING, held_out_scores
+from paper_figures.rows import absent_controls, budgets
+from stprune.summary import REFERENCE, Results
+from stprune.tables import Column, Table
+
+TITLE = "Pruned training on several data sets, and data sets held out from it"
+
+CAPTION = (
+    "One model is trained on the data sets of an entry and tested on them (Seen: pooled over their"
+    " test windows, each in its own unit) and on one that was held out, without any training there"
+    " (zero-shot) and after training the last layer alone there (linear probe). Test MAE with the"
+    " weights of the best validation epoch of the seen data sets: mean ± standard deviation over n"
+    " seeds (no deviation for one seed). Δ is the change of the mean against full training. Total"
+    " time, validation and checkpoints included, is in % of full training's; Kept is the share of"
+    " the training windows that pruned epochs visited. Two controls show what selection itself"
+    " adds: random_dynamic draws windows at random, full_fewer_epochs trains on all windows for"
+    " fewer epochs at equal cost. Bold: lowest mean of the same prune ratio, full training aside;"
+    " underlined: second. A dash: not run, or not asked for."
+)
+
+COLUMNS = (
+    Column("dataset", "Trained on"),
+    Column("held_out", "Held out"),
+    Column("backbone", "Backbone", named=True),
+    Column("prune_ratio", "Prune ratio"),
+    Column("pruner", "Pruner", named=True),
+    Column("seeds", "n", 0),
+    Column("test_mae", "Seen", 2, ranked=True),
+    Column("zero_shot_mae", "MAE", 2, "zero_shot_mae_sd", True, over="Zero-shot"),
+    Column("zero_shot_mae_change", "Δ (%)", 1, signed=True, over="Zero-shot"),
+    Column("linear_probe_mae", "MAE", 2, "linear_probe_mae_sd", True, over="Linear probe"),
+    Column("linear_probe_mae_change", "Δ (%)", 1, signed=True, over="Linear probe"),
+    Column("total_percent", "Total time (%)", 1),
+    Column("realised_keep_ratio", "Kept", 3),
+)
+
+
+def build(results: Results) -> Table:
+    """The table of what was held out.
+
+    Args:
+        results: The experiment; MAE in the unit of the held-out data set.
+
+    Returns:
+        One row per data set entry, held-out data set, backbone, prune ratio and pruner; none
+        where nothing was held out.
+    """
+    frame = held_out_scores(results)
+    if frame.empty:
+        frame = pd.DataFrame(columns=[column.key for column in COLUMNS] + ["zero_shot_mae_sd"])
+        frame["linear_probe_mae_sd"] = frame["zero_shot_mae_sd"]
+        notes = [NOTHING]
+    else:
+        units = frame.dropna(subset="held_out_unit").drop_duplicates("held_out")
+        pairs = zip(units["held_out"], units["held_out_unit"], strict=True)
+        notes = [f"Unit of errors on {name}: {unit}." for name, unit in pairs]
+        notes += [*budgets(results), *absent_controls(results)]
+    return Table(
+        title=TITLE,
+        caption=" ".join([CAPTION, *notes]),
+        frame=frame,
+        columns=COLUMNS,
+        group=("dataset", "held_out", "backbone", "prune_ratio"),
+        unranked={"pruner": (REFERENCE,)},
+    )

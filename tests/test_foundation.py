@@ -1,0 +1,109 @@
+"""The table and the figure of held-out data, against numbers worked by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.container import ErrorbarContainer
+from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
+
+from paper_figures import fig_foundation, tab_foundation
+from paper_figures.held_out import NOTHING, held_out_scores
+from stprune.figures import build, draw
+from stprune.layout import ExperimentLayout, RunKey
+from stprune.records import Transfer
+from stprune.summary import Results, load_results, summarise
+from stprune.tables import DASH, label, make_table, to_cells
+
+MINUS = "\N{MINUS SIGN}"
+# Pruner, prune ratio, seed, zero-shot and linear-probe MAE, total seconds.
+RUNS: list[tuple[str, float, int, float, float | None, float]] = [
+    ("full", 0.0, 0, 3.9, 2.0, 80.0),
+    ("full", 0.0, 1, 4.1, 2.0, 120.0),
+    ("st_prune", 0.5, 0, 4.4, 1.8, 50.0),
+    ("st_prune", 0.5, 1, 4.4, 1.8, 60.0),
+    ("random_dynamic", 0.5, 0, 5.0, None, 50.0),
+]
+
+
+def written(root: Path) -> ExperimentLayout:
+    layout = ExperimentLayout(root)
+    files = []
+    for pruner, ratio, seed, zero, probe, seconds in RUNS:
+        run = record(
+            RunKey("cities", "opencity", pruner, ratio, seed),
+            cost=cost(total_seconds=seconds),
+            data={
+                "checksum": "d" * 64,
+                "target_unit": "vehicles and miles",
+                "held_out": {"far": {"target_unit": "vehicles"}},
+            },
+            transfer={
+                "far": Transfer(
+                    zero_shot=scores(zero),
+                    linear_probe=None if probe is None else scores(probe),
+                )
+            },
+        )
+        files.append(write_run(layout, run, epochs(8)))
+    summarise(files, layout.summary, layout.epochs)
+    return layout
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return load_results(written(tmp_path))
+
+
+def test_rows_are_those_worked_by_hand(results: Results) -> None:
+    table = tab_foundation.build(results)
+    rows = [[cell.text for cell in row] for row in to_cells(table)]
+    place = ["cities", "far", label("opencity")]
+    assert [row[:6] for row in rows] == [
+        [*place, "0", "Full training", "2"],
+        [*place, "0.5", "Random (dynamic)", "1"],
+        [*place, "0.5", "ST-Prune", "2"],
+    ]
+    assert [row[7] for row in rows] == ["4.00 ± 0.14", "5.00", "4.40 ± 0.00"]
+    assert [row[8] for row in rows] == ["+0.0", "+25.0", "+10.0"]
+    assert [row[9] for row in rows] == ["2.00 ± 0.00", DASH, "1.80 ± 0.00"]
+    assert [row[10] for row in rows] == ["+0.0", DASH, f"{MINUS}10.0"]
+    assert [row[11] for row in rows] == ["100.0", "50.0", "55.0"]
+    assert "Unit of errors on far: vehicles." in table.caption
+    assert "full_fewer_epochs was not run here." in table.caption
+
+
+def test_every_format_is_written(tmp_path: Path) -> None:
+    layout = written(tmp_path)
+    make_table("foundation", layout)
+    assert layout.table("foundation", "md").read_text(encoding="utf-8").count("\n| ") == 5
+    draw("foundation", layout)
+    assert layout.figure("foundation", "png").exists()
+
+
+def test_the_figure_shows_the_numbers_of_the_table(results: Results) -> None:
+    drawing = build("foundation", results)
+    frame = held_out_scores(results)
+    panels = drawing.figure.axes
+    assert [axes.get_ylabel() for axes in panels] == [
+        "Zero-shot MAE (vehicles)",
+        "Linear probe MAE (vehicles)",
+    ]
+    for axes, score in zip(panels, ("zero_shot_mae", "linear_probe_mae"), strict=True):
+        bars = [each for each in axes.containers if isinstance(each, ErrorbarContainer)]
+        drawn = [tuple(p) for b in bars for p in np.asarray(b.lines[0].get_xydata()).tolist()]
+        expected = frame[["total_percent", score]].dropna().itertuples(index=False, name=None)
+        shown = np.array(sorted(point for point in drawn if not np.isnan(point[1])))
+        assert shown == pytest.approx(np.array(sorted(expected)))
+    assert "1 to 2 seeds" in drawing.caption
+    assert "far" in drawing.alt
+
+
+def test_nothing_held_out_is_said_so(tmp_path: Path) -> None:
+    results = load_results(write_experiment(tmp_path))
+    assert held_out_scores(results).empty
+    assert NOTHING in tab_foundation.build(results).caption
+    assert to_cells(tab_foundation.build(results)) == []
+    assert NOTHING in fig_foundation.build(results).caption
