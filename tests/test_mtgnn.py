@@ -191,8 +191,8 @@ def test_gradients_against_finite_differences() -> None:
 
 
 @pytest.mark.parametrize(("nodes", "published"), [(207, 405_452), (325, 573_484)])
-def test_parameters_as_published(nodes: int, published: int) -> None:
-    """METR-LA and PEMS-BAY, as the official code counts with inputs value and time of day.
+def test_parameters_as_the_official_code_counts(nodes: int, published: int) -> None:
+    """METR-LA and PEMS-BAY, with its default sizes and inputs value and time of day.
 
     Our weekday adds a row of 32 to the first layer and 19 steps of 64 to the first skip path.
     """
