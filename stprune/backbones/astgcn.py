@@ -11,8 +11,9 @@ Where we differ: sizes, inputs and graph are those of LargeST (NeurIPS 2023): on
     attend to each other only inside the attention of nodes. The published start (all vectors
     uniform in [0, 1)) puts the sigmoids of the second block at arguments of hundreds, where its
     attention never gets a gradient: our vectors start within one over the root of their length,
-    or as layers do. The class of this name in PyTorch Geometric Temporal is another model: it
-    applies the attention of nodes twice on the way to T_1, and its square to T_2.
+    or as layers do. The class of this name in PyTorch Geometric Temporal is another model: all
+    its polynomials act on a signal already scaled by the diagonal of the attention, and from
+    T_2 on it does not attend along the last hop.
 """
 
 from __future__ import annotations
