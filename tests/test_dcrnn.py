@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stprune.backbones.base import ForecastTask, parameter_count
 from stprune.backbones.dcrnn import Dcrnn, DcrnnOptions, DiffusionGru, diffusion_terms
+from stprune.diffusion import FixedMatrix
 from stprune.errors import DataError
 from stprune.geometric_temporal import import_geometric_temporal
 
@@ -217,7 +218,7 @@ def test_a_cell_equals_the_packages_where_that_is_right() -> None:
             target.copy_(blocks[:, 2:].flatten(0, 1))
             ours.bias[columns] = convolution.bias
     expected = theirs(inputs, index, graph[index[0], index[1]], state)
-    supports = diffusion_terms(graph, 2)
+    supports = FixedMatrix(diffusion_terms(graph, 2))
     actual = ours(ours.convolve_input(inputs[:, None], supports), state[:, None], supports)[:, 0]
     torch.testing.assert_close(actual, expected)
 

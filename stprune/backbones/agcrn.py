@@ -80,7 +80,7 @@ class NodeAdaptiveGru(nn.Module):
             (N, T, B, width), the states.
         """
         nodes, steps, batch, _ = sequence.shape
-        flat = diffuse(sequence.reshape(nodes, steps * batch, -1), graph)
+        flat = diffuse(sequence.reshape(nodes, steps * batch, -1), graph.mm)
         bias = (embedding @ self.bias_pool)[:, None]
         convolved = torch.baddbmm(bias, flat, _mix(embedding, self.input_pool))
         gate_weight = _mix(embedding, self.gate_pool)
@@ -95,9 +95,9 @@ class NodeAdaptiveGru(nn.Module):
                 states.append((1 - keep) * torch.tanh(from_candidate))
                 continue
             state = states[-1]
-            gates = torch.baddbmm(from_gates, diffuse(state, graph), gate_weight)
+            gates = torch.baddbmm(from_gates, diffuse(state, graph.mm), gate_weight)
             open_, keep = torch.sigmoid(gates).chunk(2, dim=-1)
-            kept = diffuse(open_ * state, graph)
+            kept = diffuse(open_ * state, graph.mm)
             candidate = torch.tanh(torch.baddbmm(from_candidate, kept, candidate_weight))
             states.append(torch.lerp(candidate, state, keep))
         return torch.stack(states, dim=1)

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.diffusion import diffuse
+from stprune.diffusion import FixedMatrix, diffuse
 from stprune.graph import chebyshev_polynomials, double_transition
 from stprune.schema import StrictModel
 
@@ -87,17 +87,17 @@ class DiffusionGru(nn.Module):
             self.candidate_weight.uniform_(-candidate_bound, candidate_bound)
             self.bias[: 2 * width] = 1.0
 
-    def convolve_input(self, values: Tensor, terms: Tensor) -> Tensor:
+    def convolve_input(self, values: Tensor, terms: FixedMatrix) -> Tensor:
         """Share of the inputs in both gates and the candidate: (N, B, in) to (N, B, 3 width)."""
         return diffuse(values, terms) @ self.input_weight + self.bias
 
-    def forward(self, convolved_input: Tensor, state: Tensor | None, terms: Tensor) -> Tensor:
+    def forward(self, convolved_input: Tensor, state: Tensor | None, terms: FixedMatrix) -> Tensor:
         """One step.
 
         Args:
             convolved_input: (N, B, 3 width), see :meth:`convolve_input`.
             state: (N, B, width), or None for zeros.
-            terms: (K N, N).
+            terms: The K diffusions, (K N, N).
 
         Returns:
             (N, B, width), the next state.
@@ -135,13 +135,13 @@ class Dcrnn(Backbone):
         gamma=0.1,
     )
     transferable: ClassVar[bool] = True
-    terms: Tensor
+    terms: FixedMatrix
 
     def __init__(self, task: ForecastTask, options: DcrnnOptions) -> None:
         super().__init__(task, options)
         terms = diffusion_terms(task.adjacency, options.diffusion_steps)
-        self.register_buffer("terms", terms, persistent=False)
-        self._known_graphs: dict[str, Tensor] = {}
+        self.terms = FixedMatrix(terms)
+        self._known_graphs: dict[str, FixedMatrix] = {}
         width, count = options.hidden_channels, 2 * options.diffusion_steps
 
         def stack(width_in: int) -> nn.ModuleList:
@@ -167,8 +167,9 @@ class Dcrnn(Backbone):
             DataError: If the graph has negative weights.
         """
         if name not in self._known_graphs:
-            self._known_graphs[name] = diffusion_terms(adjacency, self.options.diffusion_steps)
-        self.terms = self._known_graphs[name].to(self.terms)
+            terms = diffusion_terms(adjacency, self.options.diffusion_steps)
+            self._known_graphs[name] = FixedMatrix(terms)
+        self.terms = self._known_graphs[name].to(self.projection.weight)
 
     def unused_parameters(self) -> frozenset[str]:
         """What acts on zeros only: the state of the first step, the decoder's first input."""
