@@ -14,13 +14,14 @@ Where we differ: optimiser settings and the dropped share are those of ST-TTC (N
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stprune.axis_attention import Axis, attend
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
 from stprune.dropout import Dropout
 from stprune.errors import DeclinedError
@@ -59,9 +60,7 @@ class AttentionLayer(nn.Module):
         options: Sizes.
     """
 
-    def __init__(
-        self, axis: Literal["time", "nodes"], width: int, options: StaeformerOptions
-    ) -> None:
+    def __init__(self, axis: Axis, width: int, options: StaeformerOptions) -> None:
         super().__init__()
         self.axis = axis
         self.heads = options.heads
@@ -80,40 +79,18 @@ class AttentionLayer(nn.Module):
         # Tokens in rows: the layers then return matrices of their own, not views, and a step
         # in place on a view would copy its gradient.
         tokens = hidden.flatten(0, 2)
-        attended = self.output(self._attend(tokens, hidden.shape[:3]))
-        tokens = self.attention_norm(self.dropout(attended) + tokens)
+        attended = attend(
+            self.query(tokens).view(hidden.shape),
+            functional.linear(tokens, self.key.weight).view(hidden.shape),
+            self.value(tokens).view(hidden.shape),
+            self.heads,
+            self.axis,
+        )
+        change = self.output(attended.view(tokens.shape))
+        tokens = self.attention_norm(self.dropout(change) + tokens)
         change = self.outer(functional.relu_(self.inner(tokens)))
         result: Tensor = self.perceptron_norm(self.dropout(change) + tokens)
         return result.view(hidden.shape)
-
-    def _attend(self, tokens: Tensor, size: tuple[int, ...]) -> Tensor:
-        """softmax(Q Kᵀ / √d) V of each head along the axis.
-
-        Over time the nodes count as further heads. So neither axis has to be moved, which would
-        copy queries, keys, values and result; that is why the three are not one layer.
-
-        Args:
-            tokens: (B T N, C).
-            size: B, T and N.
-
-        Returns:
-            (B T N, C).
-        """
-        batch, steps, nodes = size
-        if self.axis == "time":
-            shape = (batch, steps, nodes * self.heads, -1)
-        else:
-            shape = (batch * steps, nodes, self.heads, -1)
-        query, key, value = (
-            part.view(shape).transpose(1, 2)
-            for part in (
-                self.query(tokens),
-                functional.linear(tokens, self.key.weight),
-                self.value(tokens),
-            )
-        )
-        attended = functional.scaled_dot_product_attention(query, key, value)
-        return attended.transpose(1, 2).reshape(tokens.shape)
 
 
 class Staeformer(Backbone):

@@ -1,0 +1,56 @@
+"""Scaled dot-product attention along one axis of (window, step, node), without moving axes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional
+
+Axis = Literal["time", "nodes"]
+
+
+def split_heads(values: Tensor, heads: int, axis: Axis) -> Tensor:
+    """A view with what is attended along last but one, as attention kernels want it.
+
+    Over time the nodes count as further heads. So neither axis has to be moved, which would copy
+    queries, keys, values and result. It needs each of them in a tensor of its own.
+
+    Args:
+        values: (B, T, N, C), contiguous.
+        heads: Number of heads, a divisor of C; head h has the h-th C / heads channels.
+        axis: What is attended along.
+
+    Returns:
+        (B, N heads, T, C / heads) for time, (B T, heads, N, C / heads) for nodes.
+    """
+    batch, steps, nodes, _ = values.shape
+    if axis == "time":
+        return values.view(batch, steps, nodes * heads, -1).transpose(1, 2)
+    return values.view(batch * steps, nodes, heads, -1).transpose(1, 2)
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, axis: Axis, causal: bool = False
+) -> Tensor:
+    """softmax(Q Kᵀ / √d) V of each head, d = C / heads channels (Vaswani et al. 2017).
+
+    Args:
+        query: (B, T, N, C), contiguous.
+        key: As the query.
+        value: As the query.
+        heads: Number of heads, a divisor of C.
+        axis: Attend from step to step of a node, or from node to node of a step.
+        causal: Attend to nothing later along the axis.
+
+    Returns:
+        (B, T, N, C).
+    """
+    attended = functional.scaled_dot_product_attention(
+        split_heads(query, heads, axis),
+        split_heads(key, heads, axis),
+        split_heads(value, heads, axis),
+        is_causal=causal,
+    )
+    # The kernel writes its result in the order of the query, so this copies nothing either.
+    return attended.transpose(1, 2).reshape(query.shape)
