@@ -53,6 +53,7 @@ class Dlinear(Backbone):
         optimiser="adam", learning_rate=5e-3
     )
     transferable: ClassVar[bool] = True
+    ignores: ClassVar[frozenset[str]] = frozenset({"calendar"})
 
     def __init__(self, task: ForecastTask, options: DlinearOptions) -> None:
         super().__init__(task, options)
