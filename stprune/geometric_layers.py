@@ -4,6 +4,11 @@ The layers take one graph and normalise it anew in each convolution of each step
 (N, N) adjacency becomes a normalised edge list once; the windows of a batch are copies of it
 side by side in one graph, whose edge list is kept for each size of a batch; and the layers'
 convolutions take the edges as they are given.
+
+Version 0.56 has other layers that are not offered: its DCRNN weighs edges by degrees alone and
+is not a number where no edge enters a node, its AGCRN mixes the weights of all nodes anew at
+each step (we have both as backbones of our own), EvolveGCN sees the last step only or pools over
+all windows of a batch, and DyGrEncoder cannot take a single node.
 """
 
 from __future__ import annotations

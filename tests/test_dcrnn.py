@@ -196,7 +196,8 @@ def test_parameters_as_published() -> None:
 
 
 def test_a_cell_equals_the_packages_where_that_is_right() -> None:
-    """PyTorch Geometric Temporal's cell ignores weights; on a plain undirected graph it is ours."""
+    """PyTorch Geometric Temporal's DCRNN takes weights for degrees only, and the degrees of the
+    walk against the edges from the wrong nodes; on a plain undirected graph both are alike."""
     edges = [(0, 1), (1, 2), (2, 3), (0, 3), (1, 4)]
     graph = torch.zeros(5, 5)
     for i, j in edges:
