@@ -13,7 +13,8 @@ Where we differ: sizes, inputs and graph are those of LargeST (NeurIPS 2023): on
     attention never gets a gradient: our vectors start within one over the root of their length,
     or as layers do. The class of this name in PyTorch Geometric Temporal is another model: all
     its polynomials act on a signal already scaled by the diagonal of the attention, and from
-    T_2 on it does not attend along the last hop.
+    T_2 on it does not attend along the last hop. It takes 2.2 times as long a training step
+    (309 against 140 ms; 170 nodes on a ring, 8 windows, one thread).
 """
 
 from __future__ import annotations

@@ -9,6 +9,10 @@ Where we differ: sizes are those of the multi-step traffic set-up (three layers;
     official code adds noise before it takes the strongest neighbours, to break ties of
     saturated edges, and so forecasts by chance; we rank edges before they saturate. Random
     node subsets and the growing horizon of the official training are left out.
+    The class of this name in PyTorch Geometric Temporal 0.56 forecasts the same from the same
+    weights (see the tests), but starts its normalisations at random weights near 0, fails in
+    any but the default type and with fewer nodes than neighbours, and takes 1.7 times as long
+    a training step (246 against 146 ms; 170 nodes, 8 windows, one thread).
 """
 
 from __future__ import annotations
