@@ -20,16 +20,28 @@ class Dropout(nn.Dropout):
     def forward(self, values: Tensor) -> Tensor:
         """Any shape to the same."""
         plain = values.device.type != "cpu" or torch.compiler.is_compiling()
-        if not self.training or self.p == 0 or plain:
+        if not self.training or self.p in (0, 1) or plain:
             return functional.dropout(values, self.p, self.training)
-        coins = 2**COIN_BITS
-        dropped = round(self.p * coins)
-        if dropped == coins:
-            return functional.dropout(values, self.p, self.training)
-        draws = torch.empty(-(-values.numel() // 4), dtype=torch.int64)
-        # All 64 bits: from the smallest of their values, with no upper bound.
-        draws.random_(-(2**63), None)
-        kept = draws.view(torch.int16)[: values.numel()] >= dropped - coins // 2
-        noise = kept.to(values.dtype).mul_(coins / (coins - dropped)).view(values.shape)
+        kept, scale = keep_mask(values.shape, self.p)
+        noise = kept.to(values.dtype).mul_(scale)
         result: Tensor = values * noise
         return result
+
+
+def keep_mask(shape: torch.Size, share: float) -> tuple[Tensor, float]:
+    """What dropout keeps on a CPU, and by how much it scales that.
+
+    Args:
+        shape: Of the values.
+        share: Share to drop, in [0, 1); met to the nearest 2^-16, but never all are dropped.
+
+    Returns:
+        Bool of ``shape``, and the factor that keeps the expectation.
+    """
+    coins = 2**COIN_BITS
+    dropped = min(round(share * coins), coins - 1)
+    draws = torch.empty(-(-shape.numel() // 4), dtype=torch.int64)
+    # All 64 bits: from the smallest of their values, with no upper bound.
+    draws.random_(-(2**63), None)
+    kept = draws.view(torch.int16)[: shape.numel()].view(shape) >= dropped - coins // 2
+    return kept, coins / (coins - dropped)

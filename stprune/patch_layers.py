@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Dropout decides by this many random bits, so its share is a multiple of 2^-16.
-BITS = 16
+from stprune.dropout import keep_mask
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
@@ -31,17 +30,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
     if dropout == 0 or query.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-    cut = min(round(dropout * 2**BITS), 2**BITS - 1)
-    kept = _random_bits(scores.shape) >= cut - 2 ** (BITS - 1)
-    attended: Tensor = (scores.softmax(dim=-1) * kept) @ (value * (1 / (1 - cut / 2**BITS)))
+    kept, scale = keep_mask(scores.shape, dropout)
+    attended: Tensor = (scores.softmax(dim=-1) * kept) @ (value * scale)
     return attended
-
-
-def _random_bits(shape: torch.Size) -> Tensor:
-    """int16 of all 2^16 values alike, drawn four at once from the global generator."""
-    count = shape.numel()
-    drawn = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
-    return drawn.view(torch.int16)[:count].view(shape)
 
 
 class PatchAttention(nn.Module):

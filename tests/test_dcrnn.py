@@ -10,9 +10,9 @@ from torch import Tensor
 
 from stprune.backbones.base import ForecastTask, parameter_count
 from stprune.backbones.dcrnn import Dcrnn, DcrnnOptions, DiffusionGru, diffusion_terms
-from stprune.diffusion import FixedMatrix
 from stprune.errors import DataError
 from stprune.geometric_temporal import import_geometric_temporal
+from stprune.graph_product import GraphProduct
 
 Weights = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -219,7 +219,7 @@ def test_a_cell_equals_the_packages_where_that_is_right() -> None:
             target.copy_(blocks[:, 2:].flatten(0, 1))
             ours.bias[columns] = convolution.bias
     expected = theirs(inputs, index, graph[index[0], index[1]], state)
-    supports = FixedMatrix(diffusion_terms(graph, 2))
+    supports = GraphProduct(diffusion_terms(graph, 2))
     actual = ours(ours.convolve_input(inputs[:, None], supports), state[:, None], supports)[:, 0]
     torch.testing.assert_close(actual, expected)
 

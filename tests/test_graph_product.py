@@ -49,3 +49,18 @@ def test_moves_with_the_model_and_stays_out_of_its_state(fill: float) -> None:
     product = GraphProduct(a_matrix(20, 10, fill).float())
     assert not product.state_dict()
     assert product.double()(torch.ones(10, 3, dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("fill", [0.0, 0.1])
+def test_values_may_be_a_view_or_narrower(fill: float) -> None:
+    """As under autocast: the product is in the matrix's precision, the gradient in theirs."""
+    matrix = a_matrix(20, 10, fill).float()
+    values = torch.randn(7, 10, generator=torch.Generator().manual_seed(1))
+    product = GraphProduct(matrix)
+    torch.testing.assert_close(product(values.T), matrix @ values.T)
+    narrow = values.T.to(torch.bfloat16).requires_grad_()
+    result = product(narrow)
+    torch.testing.assert_close(result, matrix @ narrow.float())
+    result.sum().backward()
+    assert narrow.grad is not None
+    assert narrow.grad.dtype == torch.bfloat16

@@ -22,8 +22,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.diffusion import FixedMatrix, diffuse
+from stprune.diffusion import diffuse
 from stprune.graph import chebyshev_polynomials, double_transition
+from stprune.graph_product import GraphProduct
 from stprune.schema import StrictModel
 
 
@@ -87,11 +88,11 @@ class DiffusionGru(nn.Module):
             self.candidate_weight.uniform_(-candidate_bound, candidate_bound)
             self.bias[: 2 * width] = 1.0
 
-    def convolve_input(self, values: Tensor, terms: FixedMatrix) -> Tensor:
+    def convolve_input(self, values: Tensor, terms: GraphProduct) -> Tensor:
         """Share of the inputs in both gates and the candidate: (N, B, in) to (N, B, 3 width)."""
         return diffuse(values, terms) @ self.input_weight + self.bias
 
-    def forward(self, convolved_input: Tensor, state: Tensor | None, terms: FixedMatrix) -> Tensor:
+    def forward(self, convolved_input: Tensor, state: Tensor | None, terms: GraphProduct) -> Tensor:
         """One step.
 
         Args:
@@ -135,13 +136,13 @@ class Dcrnn(Backbone):
         gamma=0.1,
     )
     transferable: ClassVar[bool] = True
-    terms: FixedMatrix
+    terms: GraphProduct
 
     def __init__(self, task: ForecastTask, options: DcrnnOptions) -> None:
         super().__init__(task, options)
         terms = diffusion_terms(task.adjacency, options.diffusion_steps)
-        self.terms = FixedMatrix(terms)
-        self._known_graphs: dict[str, FixedMatrix] = {}
+        self.terms = GraphProduct(terms)
+        self._known_graphs: dict[str, GraphProduct] = {}
         width, count = options.hidden_channels, 2 * options.diffusion_steps
 
         def stack(width_in: int) -> nn.ModuleList:
@@ -168,7 +169,7 @@ class Dcrnn(Backbone):
         """
         if name not in self._known_graphs:
             terms = diffusion_terms(adjacency, self.options.diffusion_steps)
-            self._known_graphs[name] = FixedMatrix(terms)
+            self._known_graphs[name] = GraphProduct(terms)
         self.terms = self._known_graphs[name].to(self.projection.weight)
 
     def unused_parameters(self) -> frozenset[str]:
