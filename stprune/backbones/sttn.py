@@ -3,7 +3,7 @@
 Paper: Xu et al., "Spatial-Temporal Transformer Networks for Traffic Flow Forecasting",
     arXiv 2001.02908.
 Venue: arXiv 2020.
-Official code: https://github.com/xumingxingsjtu/STTN (no longer public); the form used is that of
+Official code: https://github.com/xumingxingsjtu/STTN; the form used is that of
     https://github.com/liuxu77/LargeST
 Where we differ: architecture and sizes are those of LargeST (NeurIPS 2023), whose attention over
     time looks back only, where the paper's looks both ways (`causal: false`). LargeST puts those
