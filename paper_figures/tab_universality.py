@@ -28,8 +28,8 @@ CAPTION = (
     " those pairs, corrected by Holm's method for the pruners and prune ratios of the row; pairs of"
     " one data set depend on each other, so it does not speak for other data sets. Time: per-epoch"
     " time in % of full training's, scoring and selection included; on all data sets, the mean of"
-    " theirs. Rates and sizes were chosen for each optimiser, so rows of different optimisers do"
-    " not rank them. A dash: not run, or nothing to compare with."
+    " theirs. Learning rates are those of the configuration: rows do not rank the optimisers. A"
+    " dash: not run, or nothing to compare with."
 )
 NOTHING = (
     "No backbone of this experiment was trained with several optimisers, so there is nothing to"
