@@ -29,7 +29,7 @@ from stprune.grid import RunSpec
 from stprune.kept import KeptArchive
 from stprune.metrics import ErrorSums, absolute_errors, window_mae
 from stprune.model import build_model
-from stprune.optimisation import build_optimiser, build_scheduler
+from stprune.optimisation import build_optimiser, build_scheduler, planned_steps
 from stprune.pruners.base import PRUNERS, Observer, Probe, Pruner, PruningContext, Selection
 from stprune.records import EpochRecord, Scores
 from stprune.timing import Clock
@@ -118,11 +118,14 @@ class Engine:
         Raises:
             TrainingDivergedError: If the loss is not finite any more.
         """
-        rate = self.optimiser.param_groups[0]["lr"]
         start = time.perf_counter()
         with self.clock.wall("selection"):
             selection = self.pruner.select(self.epoch)
             order = self._order(selection)
+        ahead = range(self.epoch + 1, self.planned_epochs)
+        later_steps = planned_steps(self.pruner, ahead, self.spec.training.batch_size)
+        self.scheduler.begin_epoch(len(order.sizes), later_steps)
+        rate = self.optimiser.param_groups[0]["lr"]
         if not self.network.trains:
             order = replace(order, sizes=[])
             mean_loss = self._evaluate(self.data.train).mae()

@@ -100,8 +100,9 @@ class Stid(Backbone):
         # All nodes of all windows are rows of one matrix: the layers' results are then no views,
         # and what changes them in place costs no copies in the backward pass.
         rows = torch.cat(parts, dim=-1).flatten(0, 1)
-        forecast: Tensor = self.regression(self.encoder(rows))
-        return forecast.view(batch, nodes, -1).transpose(1, 2)
+        encoded = self.encoder(rows).view(batch, nodes, -1)
+        forecast: Tensor = self.regression(encoded)
+        return forecast.transpose(1, 2)
 
     def _embed_series(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """Linear layer over (value, fraction of day, weekday / 7) of all steps: (B, N, width).
