@@ -28,7 +28,11 @@ TABLES: Registry[Any] = Registry(
 
 # Names whose spelling is not their id's; any other id is shown with spaces and a capital.
 LABELS = {
+    "agcrn": "AGCRN",
+    "astgcn": "ASTGCN",
     "craig": "CRAIG",
+    "dcrnn": "DCRNN",
+    "dlinear": "DLinear",
     "el2n": "EL2N",
     "epsilon_greedy": "Epsilon-greedy",
     "full": "Full training",
@@ -39,12 +43,17 @@ LABELS = {
     "gwnet": "Graph WaveNet",
     "infobatch": "InfoBatch",
     "k_center": "k-center",
+    "lstm": "LSTM",
+    "mtgnn": "MTGNN",
+    "opencity": "OpenCity",
     "random_dynamic": "Random (dynamic)",
     "random_static": "Random (static)",
     "st_prune": "ST-Prune",
     "staeformer": "STAEformer",
     "stgcn": "STGCN",
     "stid": "STID",
+    "stnorm": "ST-Norm",
+    "sttn": "STTN",
     "ucb": "UCB",
 }
 

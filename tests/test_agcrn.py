@@ -11,7 +11,7 @@ from torch import Tensor
 from stprune.backbones.agcrn import Agcrn, AgcrnOptions
 from stprune.backbones.base import ForecastTask, parameter_count
 from stprune.errors import DeclinedError
-from stprune.geometric_temporal import import_geometric_temporal
+from stprune.layers.geometric_temporal import import_geometric_temporal
 
 Weights = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]

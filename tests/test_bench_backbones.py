@@ -9,9 +9,9 @@ import torch
 
 from stprune.backbones.base import BACKBONES, parameter_count
 from stprune.benches import backbones
-from stprune.peers import PEERS, missing_package, peer
+from stprune.benches.peers import PEERS, missing_package, peer
+from stprune.benches.step_cost import StepSize, Subject, in_own_process, peak_megabytes, step_costs
 from stprune.published_forms import CLASSES
-from stprune.step_cost import StepSize, Subject, in_own_process, peak_megabytes, step_costs
 
 SMALL = StepSize(
     nodes=20, edges=35, batch=4, threads=1, rounds=2, seconds=0.0, slow_seconds=float("inf")

@@ -11,8 +11,8 @@ from torch import Tensor
 from stprune.backbones.base import ForecastTask, parameter_count
 from stprune.backbones.dcrnn import Dcrnn, DcrnnOptions, DiffusionGru, diffusion_terms
 from stprune.errors import DataError
-from stprune.geometric_temporal import import_geometric_temporal
-from stprune.graph_product import GraphProduct
+from stprune.layers.geometric_temporal import import_geometric_temporal
+from stprune.layers.graph_product import GraphProduct
 
 Weights = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]

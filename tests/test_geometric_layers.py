@@ -16,7 +16,8 @@ from stprune.backbones import geometric_temporal
 from stprune.backbones.base import ForecastTask, parameter_count
 from stprune.backbones.geometric_temporal import GeometricTemporal, GeometricTemporalOptions
 from stprune.errors import DataError, DeclinedError
-from stprune.geometric_layers import (
+from stprune.graph import symmetric_laplacian
+from stprune.layers.geometric_layers import (
     CELLS,
     KEPT_SIZES,
     EdgeList,
@@ -24,8 +25,7 @@ from stprune.geometric_layers import (
     LayerName,
     gcn_propagation,
 )
-from stprune.geometric_temporal import import_geometric_temporal
-from stprune.graph import symmetric_laplacian
+from stprune.layers.geometric_temporal import import_geometric_temporal
 
 LAYERS = sorted([*CELLS, "a3tgcn"])
 PER_DAY = 24
@@ -241,7 +241,7 @@ def test_says_how_to_install_the_package(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_importing_warns_of_nothing() -> None:
     program = (
         "import sys, torch\n"
-        "from stprune.geometric_temporal import import_geometric_temporal\n"
+        "from stprune.layers.geometric_temporal import import_geometric_temporal\n"
         "import_geometric_temporal()\n"
         "assert 'torch_sparse' not in sys.modules\n"
     )

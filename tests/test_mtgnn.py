@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
 from stprune.errors import ConfigError
-from stprune.geometric_temporal import import_geometric_temporal
+from stprune.layers.geometric_temporal import import_geometric_temporal
 from stprune.schema import validate
 
 PER_DAY = 24

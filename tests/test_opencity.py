@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from test_backbone_parity import PER_DAY, Batch, build, same_forecast_and_gradient
 from torch import Tensor
 
-from stprune import city_encoding
 from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
-from stprune.city_encoding import laplacian_places, mixing
 from stprune.errors import DataError, DeclinedError
-from stprune.patch_layers import attend
+from stprune.layers import city_encoding
+from stprune.layers.city_encoding import laplacian_places, mixing
+from stprune.layers.patch_layers import attend
 
 Weights = dict[str, Tensor]
 TINY = {"width": 8, "heads": 2, "layers": 2, "eigenvectors": 3}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.diffusion import diffuse
+from stprune.layers.diffusion import diffuse
 from stprune.schema import StrictModel
 
 

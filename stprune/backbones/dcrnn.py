@@ -22,9 +22,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.diffusion import diffuse
 from stprune.graph import chebyshev_polynomials, double_transition
-from stprune.graph_product import GraphProduct
+from stprune.layers.diffusion import diffuse
+from stprune.layers.graph_product import GraphProduct
 from stprune.schema import StrictModel
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
 from stprune.errors import DeclinedError
-from stprune.geometric_layers import EdgeList, GeometricLayer
+from stprune.layers.geometric_layers import EdgeList, GeometricLayer
 from stprune.schema import StrictModel
 
 

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.dropout import Dropout
 from stprune.graph import double_transition, powers
-from stprune.graph_product import GraphProduct
+from stprune.layers.dropout import Dropout
+from stprune.layers.graph_product import GraphProduct
 from stprune.schema import StrictModel
 
 

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.city_encoding import CityEncodings
 from stprune.errors import DataError, DeclinedError
-from stprune.patch_layers import PatchBlock
+from stprune.layers.city_encoding import CityEncodings
+from stprune.layers.patch_layers import PatchBlock
 from stprune.schema import StrictModel
 
 MINUTES_PER_DAY = 1440

@@ -21,10 +21,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stprune.axis_attention import Axis, attend
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.dropout import Dropout
 from stprune.errors import DeclinedError
+from stprune.layers.axis_attention import Axis, attend
+from stprune.layers.dropout import Dropout
 from stprune.schema import StrictModel
 
 DAYS_PER_WEEK = 7

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.dropout import Dropout
 from stprune.errors import DeclinedError
 from stprune.graph import scaled_laplacian
-from stprune.graph_product import GraphProduct
+from stprune.layers.dropout import Dropout
+from stprune.layers.graph_product import GraphProduct
 from stprune.schema import StrictModel
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.dropout import Dropout
+from stprune.layers.dropout import Dropout
 from stprune.schema import StrictModel
 
 DAYS_PER_WEEK = 7

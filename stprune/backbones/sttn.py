@@ -21,12 +21,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stprune.axis_attention import Axis, attend, split_heads
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.dropout import Dropout
 from stprune.errors import DeclinedError
 from stprune.graph import double_transition, powers
-from stprune.graph_product import GraphProduct
+from stprune.layers.axis_attention import Axis, attend, split_heads
+from stprune.layers.dropout import Dropout
+from stprune.layers.graph_product import GraphProduct
 from stprune.schema import StrictModel
 
 

@@ -8,10 +8,8 @@ from typing import Any
 
 from stprune.backbones.base import BACKBONES
 from stprune.benches.base import BenchResult, Goal
-from stprune.errors import DeclinedError
-from stprune.peers import PEERS, missing_package
-from stprune.published_forms import CLASSES
-from stprune.step_cost import (
+from stprune.benches.peers import PEERS, missing_package
+from stprune.benches.step_cost import (
     Form,
     NoCompilerError,
     StepCost,
@@ -21,6 +19,8 @@ from stprune.step_cost import (
     step_costs,
     trains,
 )
+from stprune.errors import DeclinedError
+from stprune.published_forms import CLASSES
 
 SIZE = StepSize()
 # Backbones that are measured, or all.

@@ -13,7 +13,10 @@ from stprune.errors import StpruneError
 from stprune.registry import Registry
 
 BENCHES: Registry[Any] = Registry(
-    kind="bench", packages=("stprune.benches",), contract="builtins:object"
+    kind="bench",
+    packages=("stprune.benches",),
+    contract="builtins:object",
+    others=("base", "peers", "step_cost"),
 )
 
 

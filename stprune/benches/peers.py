@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stprune.backbones.base import ForecastTask
 from stprune.errors import UnknownNameError
-from stprune.geometric_temporal import import_geometric_temporal
+from stprune.layers.geometric_temporal import import_geometric_temporal
 
 
 class PeerModel(nn.Module):

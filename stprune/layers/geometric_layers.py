@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from stprune.errors import DataError
-from stprune.geometric_temporal import import_geometric_temporal
 from stprune.graph import scaled_laplacian
+from stprune.layers.geometric_temporal import import_geometric_temporal
 
 LayerName = Literal["gconv_gru", "gconv_lstm", "gc_lstm", "tgcn"]
 CELLS: dict[LayerName, str] = {

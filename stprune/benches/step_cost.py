@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
+from stprune.benches.peers import peer
 from stprune.errors import StpruneError
-from stprune.peers import peer
 from stprune.published_forms import published_form
 
 Form = Literal["ours", "published", "peer", "compiled", "bf16"]

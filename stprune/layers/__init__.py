@@ -1,0 +1,1 @@
+"""Layers that several backbones share, and those of PyTorch Geometric Temporal."""
