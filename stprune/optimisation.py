@@ -155,10 +155,10 @@ class RateSchedule:
         """Plan the rates of an epoch; the first one is set at once.
 
         Args:
-            steps: Gradient steps of the epoch.
+            steps: Gradient steps of the epoch; 0 for a backbone that does not train.
             ahead: Those of each epoch planned after it.
         """
-        if self.settings.schedule == "cuts":
+        if self.settings.schedule == "cuts" or steps == 0:
             return
         by_step = self.settings.schedule_unit == "steps"
         share = steps / (steps + sum(ahead)) if by_step else 1 / (1 + len(ahead))
