@@ -20,6 +20,7 @@ from stprune.epoch_order import order_epoch
 from stprune.epoch_share import EpochShare, LoopError
 from stprune.errors import CheckpointError
 from stprune.metrics import window_mae
+from stprune.no_probe import NoProbe
 from stprune.pruners.base import Probe, Selection
 from stprune.schema import validate
 from stprune.window_state import Gather, gather_from_processes, merge_window_state
@@ -79,7 +80,7 @@ class Pruning:
         self._pruner, self._identity = loop_inputs.build_pruner(
             pruner, options, self.settings, self.device, stationarity, adjacency
         )
-        self._probe = probe or loop_inputs.NoProbe(pruner)
+        self._probe = probe or NoProbe(pruner, loop_inputs.PROBE_MISSING)
         self._order_rng = np.random.default_rng([self.settings.seed, 1])
         self._started, self._prepared = 0, False
         self._share: EpochShare | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn, cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import Tensor
 
 from stprune.epoch_share import LoopError
-from stprune.errors import ConfigError, DeclinedError
-from stprune.pruners.base import PRUNERS, Gradients, Observer, Pruner, PruningContext
+from stprune.errors import ConfigError
+from stprune.pruners.base import PRUNERS, Pruner, PruningContext
 from stprune.schema import StrictModel, validate
 
 
@@ -28,33 +28,7 @@ class LoopSettings(StrictModel):
     seed: int = Field(ge=0, description="Of the pruner's draws and the order of batches.")
 
 
-class NoProbe:
-    """Stands for the scoring model that was not given; whoever needs it declines.
-
-    Args:
-        pruner: Id, to name in the message.
-    """
-
-    def __init__(self, pruner: str) -> None:
-        self.pruner = pruner
-
-    def _decline(self) -> NoReturn:
-        raise DeclinedError(
-            f"{self.pruner} trains models of its own to score windows: pass `probe`, an object"
-            " with the methods of stprune.pruners.base.Probe"
-        )
-
-    def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Decline."""
-        self._decline()
-
-    def watch(self, epochs: int, seed: int, observe: Observer) -> None:
-        """Decline."""
-        self._decline()
-
-    def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
-        """Decline."""
-        self._decline()
+PROBE_MISSING = ": pass `probe`, an object with the methods of stprune.pruners.base.Probe"
 
 
 def build_pruner(

@@ -24,12 +24,13 @@ from stprune.engine import Engine
 from stprune.events import RunListener
 from stprune.grid import RunSpec, data_layout, experiment_layout, run_spec
 from stprune.layout import RunKey
+from stprune.no_probe import NoProbe
 from stprune.probe import ModelProbe
 from stprune.provenance import environment, run_sources, source_digest
 from stprune.pruners.base import Probe
 from stprune.records import RECORD_VERSION, RunRecord, write_record
 from stprune.run_data import open_run_data
-from stprune.union_engine import UnionEngine, UnionProbe
+from stprune.union_engine import NO_SCORING_MODELS, UnionEngine
 from stprune.zero_shot import held_out_scores
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,8 @@ class _Session:
 
     def _engine(self) -> tuple[Engine, Probe]:
         if isinstance(self.data, UnionData):
-            return UnionEngine(self.spec, self.data, self.fabric), UnionProbe(self.spec.pruner)
+            probe = NoProbe(self.spec.pruner, NO_SCORING_MODELS)
+            return UnionEngine(self.spec, self.data, self.fabric), probe
         return Engine(self.spec, self.data, self.fabric), ModelProbe(self.spec, self.data)
 
     def _resume(self, engine: Engine) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NoReturn, cast
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -16,12 +16,11 @@ from stprune.data.union_store import Part, UnionStore
 from stprune.data.windows import Batch
 from stprune.engine import Engine
 from stprune.epoch_order import EpochOrder, order_epoch
-from stprune.errors import DeclinedError
 from stprune.evaluation import evaluate_union, pooled
 from stprune.grid import RunSpec
 from stprune.metrics import ErrorSums, absolute_errors
 from stprune.per_dataset import PerDatasetPruner
-from stprune.pruners.base import Observer, Pruner, PruningContext, Selection
+from stprune.pruners.base import Pruner, PruningContext, Selection
 from stprune.records import Scores
 
 
@@ -101,30 +100,4 @@ def _deviation(part: Part) -> Tensor:
     return part.store.scaler.std[part.store.target_channel]
 
 
-class UnionProbe:
-    """Stands for the scoring model, which is not trained on a union; whoever needs it declines.
-
-    Args:
-        pruner: Id, to name in the message.
-    """
-
-    def __init__(self, pruner: str) -> None:
-        self.pruner = pruner
-
-    def _decline(self) -> NoReturn:
-        raise DeclinedError(
-            f"{self.pruner} trains models of its own to score windows, which is not done on a"
-            " union of data sets; take a dynamic pruner"
-        )
-
-    def train(self, epochs: int, seed: int) -> NoReturn:
-        """Decline."""
-        self._decline()
-
-    def watch(self, epochs: int, seed: int, observe: Observer) -> NoReturn:
-        """Decline."""
-        self._decline()
-
-    def gradients(self, epochs: int, seed: int, width: int | None) -> NoReturn:
-        """Decline."""
-        self._decline()
+NO_SCORING_MODELS = ", which is not done on a union of data sets; take a dynamic pruner"
