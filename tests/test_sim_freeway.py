@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stprune.data.canonical import RawSeries, read_canonical, write_canonical
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.formats.simulated_freeway import Options, load
-from stprune.data.simulation.network import PLATOON_VEHICLES
+from stprune.data.simulation.freeway.network import PLATOON_VEHICLES
 from stprune.errors import ConfigError
 
 

@@ -8,23 +8,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stprune.data.simulation import measure
-from stprune.data.simulation.demand import (
+from stprune.data.simulation.freeway import measure
+from stprune.data.simulation.freeway.demand import (
     BIN_SECONDS,
     Departures,
     draw_departures,
     expected_demand,
 )
-from stprune.data.simulation.incidents import draw_incidents
-from stprune.data.simulation.network import (
+from stprune.data.simulation.freeway.incidents import draw_incidents
+from stprune.data.simulation.freeway.network import (
     PLATOON_VEHICLES,
     STEP_SECONDS,
     Network,
     Road,
     build_network,
 )
-from stprune.data.simulation.routes import detector_distances, gaussian_adjacency, zone_routes
-from stprune.data.simulation.run import Curves, simulate
+from stprune.data.simulation.freeway.routes import (
+    detector_distances,
+    gaussian_adjacency,
+    zone_routes,
+)
+from stprune.data.simulation.freeway.run import Curves, simulate
 
 MONDAY = datetime(2024, 1, 1)
 

@@ -19,18 +19,18 @@ from pydantic import Field
 
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.simulation import measure
-from stprune.data.simulation.demand import (
+from stprune.data.simulation.freeway import measure
+from stprune.data.simulation.freeway.demand import (
     BIN_SECONDS,
     BINS_PER_DAY,
     Departures,
     draw_departures,
     expected_demand,
 )
-from stprune.data.simulation.incidents import Incident, draw_incidents
-from stprune.data.simulation.network import STEP_SECONDS, Network, build_network
-from stprune.data.simulation.routes import detector_distances, gaussian_adjacency
-from stprune.data.simulation.run import simulate
+from stprune.data.simulation.freeway.incidents import Incident, draw_incidents
+from stprune.data.simulation.freeway.network import STEP_SECONDS, Network, build_network
+from stprune.data.simulation.freeway.routes import detector_distances, gaussian_adjacency
+from stprune.data.simulation.freeway.run import simulate
 from stprune.errors import ConfigError
 from stprune.schema import StrictModel, validate
 

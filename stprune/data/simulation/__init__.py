@@ -1,1 +1,1 @@
-"""Simulated freeway traffic: roads, demand, incidents, and the run that turns them into data."""
+"""Simulated cities: a data set is made when it is prepared, and nothing is downloaded."""

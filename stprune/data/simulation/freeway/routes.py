@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from stprune.data.simulation.network import STEP_SECONDS, Network
+from stprune.data.simulation.freeway.network import STEP_SECONDS, Network
 
 # Detectors further apart are no neighbours; else the graph of a larger network would be denser.
 REACH_METRES = 10_000.0

@@ -13,8 +13,8 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.data.simulation.network import PLATOON_VEHICLES, Network
-from stprune.data.simulation.routes import zone_routes
+from stprune.data.simulation.freeway.network import PLATOON_VEHICLES, Network
+from stprune.data.simulation.freeway.routes import zone_routes
 
 PATTERNS = ("to work", "to home", "other")
 BIN_SECONDS = 300

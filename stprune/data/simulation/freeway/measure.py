@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.data.simulation.network import PLATOON_VEHICLES, STEP_SECONDS, Road
+from stprune.data.simulation.freeway.network import PLATOON_VEHICLES, STEP_SECONDS, Road
 
 # Standard deviation of the speeds of single drivers, as a share of the mean.
 DRIVER_SPREAD = 0.08

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stprune.data.simulation.demand import BINS_PER_DAY, Demand
+from stprune.data.simulation.freeway.demand import BINS_PER_DAY, Demand
 
 # Shortest and longest incident, in 5-minute bins.
 SHORTEST_BINS, LONGEST_BINS = 4, 15

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.data.simulation.demand import Departures
-from stprune.data.simulation.network import (
+from stprune.data.simulation.freeway.demand import Departures
+from stprune.data.simulation.freeway.network import (
     JAM_DENSITY_PER_LANE,
     PLATOON_VEHICLES,
     REACTION_SECONDS,
