@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stprune import __version__
+from stprune.data_commands import add_data_commands
 from stprune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"stprune {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
-    _add_data(commands)
+    add_data_commands(commands)
     _add_results(commands)
     _add_config(commands)
     bench = commands.add_parser("bench", help="measure, side by side in one run")
@@ -55,19 +56,6 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--jobs", type=int, help="runs side by side (default: as many as there are cores for)"
     )
     train_all.set_defaults(command=_train_all)
-
-
-def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    data = commands.add_parser("data", help="fetch and prepare data sets")
-    actions = data.add_subparsers(required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="list data sets")
-    listing.set_defaults(command=_data_list)
-    prepare = actions.add_parser("prepare", help="fetch, check and convert a data set")
-    prepare.add_argument("dataset")
-    prepare.add_argument("--mirror", help="directory or base URL, laid out as HOST/PATH")
-    prepare.add_argument("--data-directory", type=Path, help="default: data")
-    prepare.add_argument("--config", type=Path, help="take mirror and data directory from it")
-    prepare.set_defaults(command=_data_prepare)
 
 
 def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -138,29 +126,6 @@ def _train_all(parsed: argparse.Namespace) -> None:
     from stprune.train_all import train_all
 
     train_all(_load(parsed), parsed.jobs)
-
-
-def _data_list(parsed: argparse.Namespace) -> None:
-    from stprune.data.card import dataset_ids, load_card
-
-    for name in dataset_ids():
-        card = load_card(name)
-        size = f"{card.steps} steps of {card.step_minutes} min, {card.nodes} nodes"
-        sys.stdout.write(f"{name:20} {size:40} {card.title}\n")
-
-
-def _data_prepare(parsed: argparse.Namespace) -> None:
-    from stprune.data.prepare import prepare
-    from stprune.layout import DataLayout
-
-    mirror, folder = parsed.mirror, parsed.data_directory
-    if parsed.config is not None:
-        config = _load(parsed)
-        mirror = mirror or config.mirror
-        folder = folder or config.data_directory
-    layout = DataLayout(folder or Path("data"))
-    directory = prepare(parsed.dataset, layout, mirror, progress=True, cards=layout.root)
-    sys.stdout.write(f"{directory}\n")
 
 
 def _summarise(parsed: argparse.Namespace) -> None:
