@@ -152,6 +152,13 @@ class ComputeSettings(StrictModel):
         description="Let torch.compile generate code for the network. It takes a C++ compiler;"
         " the time that it takes counts as that of the first epochs.",
     )
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Windows of a batch that are in memory at a time; their gradients add up, so"
+        " only rounding and the draws of dropout differ. null: on a CPU what the backbone advises,"
+        " else all.",
+    )
     threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
     own_cores: bool = Field(
         True, description="Claim cores that no other run uses and pin the run to them."

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from stprune.budget import TrainingBudget
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import Batch, WindowStore
+from stprune.engine_state import engine_state, restore_engine
 from stprune.epoch_order import EpochOrder, order_epoch
 from stprune.epoch_record import epoch_record
 from stprune.error_groups import GroupErrors, window_groups
@@ -28,6 +29,7 @@ from stprune.evaluation import evaluate
 from stprune.grid import RunSpec
 from stprune.kept import KeptArchive
 from stprune.metrics import ErrorSums, absolute_errors, window_mae
+from stprune.micro_batch import parts, windows_at_a_time
 from stprune.model import build_model
 from stprune.optimisation import build_optimiser, build_scheduler, planned_steps
 from stprune.pruners.base import PRUNERS, Observer, Probe, Pruner, PruningContext, Selection
@@ -60,6 +62,7 @@ class Engine:
             self.network.to(fabric.device)
             self.optimiser = optimiser = build_optimiser(nn.Linear(1, 1), spec.optimisation)
         self.scheduler = build_scheduler(optimiser, spec.optimisation)
+        self.micro_batch = windows_at_a_time(self.network, spec.compute.micro_batch, fabric.device)
         context = PruningContext(
             windows=len(data.train),
             epochs=spec.training.epochs,
@@ -192,13 +195,13 @@ class Engine:
         return absolute_errors(restored, batch.targets, batch.mask)
 
     def _step(self, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
-        with self.clock.phase("data"):
-            batch = self._gather(indices)
-        forecast = self.model(batch.inputs, batch.time_of_day, batch.day_of_week)
-        errors = self._errors(forecast, batch)
-        loss = (weights * window_mae(errors, batch.mask)).sum() * scale
         self.optimiser.zero_grad()
-        self.fabric.backward(loss)
+        loss = torch.zeros((), device=self.fabric.device)
+        batch_parts = parts(indices, weights, self.micro_batch)
+        for number, part in enumerate(batch_parts, start=1):
+            last = number == len(batch_parts)
+            with self.fabric.no_backward_sync(cast(Any, self.model), enabled=not last):
+                loss += self._add_gradient(*part, scale)
         if self.spec.optimisation.clip_norm:
             self.fabric.clip_gradients(
                 self.model,
@@ -207,6 +210,16 @@ class Engine:
                 error_if_nonfinite=False,
             )
         self.optimiser.step()
+        return loss
+
+    def _add_gradient(self, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
+        """Add the gradient of some windows' loss; returns that loss."""
+        with self.clock.phase("data"):
+            batch = self._gather(indices)
+        forecast = self.model(batch.inputs, batch.time_of_day, batch.day_of_week)
+        errors = self._errors(forecast, batch)
+        loss = (weights * window_mae(errors, batch.mask)).sum() * scale
+        self.fabric.backward(loss)
         with self.clock.phase("scoring"):
             self.pruner.observe(indices, errors.detach(), batch.mask)
         return loss.detach()
@@ -259,43 +272,8 @@ class Engine:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on."""
-        device_rng = (
-            torch.cuda.get_rng_state(self.fabric.device)
-            if self.fabric.device.type == "cuda"
-            else None
-        )
-        return {
-            "model": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "pruner": self.pruner.state_dict(),
-            "kept": self.kept.state_dict(),
-            "order_rng": self.order_rng.bit_generator.state,
-            "torch_rng": torch.get_rng_state(),
-            "device_rng": device_rng,
-            "best": {
-                "mae": self.best_mae,
-                "epoch": self.best_epoch,
-                "weights": self.best_weights,
-            },
-            "records": [record.model_dump() for record in self.records],
-            "preparation_seconds": self.preparation_seconds,
-        }
+        return engine_state(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
-        self.network.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.pruner.load_state_dict(state["pruner"])
-        self.kept.load_state_dict(state["kept"])
-        self.order_rng.bit_generator.state = state["order_rng"]
-        torch.set_rng_state(state["torch_rng"])
-        if state["device_rng"] is not None:
-            torch.cuda.set_rng_state(state["device_rng"], self.fabric.device)
-        best = state["best"]
-        self.best_mae, self.best_epoch = best["mae"], best["epoch"]
-        self.best_weights = best["weights"]
-        self.records = [EpochRecord.model_validate(record) for record in state["records"]]
-        self.preparation_seconds = state["preparation_seconds"]
-        self.clock.take()
+        restore_engine(self, state)

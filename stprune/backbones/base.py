@@ -188,6 +188,13 @@ class Backbone(nn.Module, ABC):
             f" it cannot forecast on `{name}`; take a backbone that is transferable"
         )
 
+    def micro_batch(self) -> int | None:
+        """Windows of a batch that train fastest together on a processor; None for all of them.
+
+        See :mod:`stprune.micro_batch`. By default all.
+        """
+        return None
+
     def unused_parameters(self) -> frozenset[str]:
         """Names of parameters that the published model holds but no forecast depends on.
 

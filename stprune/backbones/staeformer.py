@@ -25,6 +25,7 @@ from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
 from stprune.errors import DeclinedError
 from stprune.layers.axis_attention import Axis, attend
 from stprune.layers.dropout import Dropout
+from stprune.micro_batch import fitting_windows
 from stprune.schema import StrictModel
 
 DAYS_PER_WEEK = 7
@@ -155,6 +156,11 @@ class Staeformer(Backbone):
         # One layer over all steps of a node ("mixed projection").
         forecast: Tensor = self.regression(hidden.transpose(1, 2).flatten(2))
         return forecast.transpose(1, 2)
+
+    def micro_batch(self) -> int | None:
+        """As many windows as have few enough tokens for a processor."""
+        width = self.regression.in_features // self.task.history
+        return fitting_windows(self.task.history * self.task.nodes * width)
 
     def unused_parameters(self) -> frozenset[str]:
         """The biases of the keys, which a softmax over keys cannot feel."""

@@ -38,7 +38,8 @@ def run(data_directory: Path) -> BenchResult:
     rows: list[dict[str, Any]] = []
     goals: list[Goal] = []
     notes = [
-        "A step is forward, mean absolute error, backward, clip to norm 5 and Adam. Forms of a"
+        "A step is forward, mean absolute error, backward, clip to norm 5 and Adam; ours takes as"
+        " many windows at a time as its runs do (compute.micro_batch). Forms of a"
         " backbone are timed in turn, after a step each to warm up: step_s is the median,"
         " of_ours the median ratio to our step of the same round.",
         "gflop: matrix products, convolutions and attention of forward and backward, two a"

@@ -2,7 +2,8 @@
 
 Everything is measured in processes of its own, so that one model's memory, threads and compiled
 code do not touch the next one's figures. A step is forward, mean absolute error, backward, a clip
-of the gradient norm and one step of Adam, the same for every model.
+of the gradient norm and one step of Adam, the same for every model; forward and backward by as
+many windows at a time as a run would take.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ class Subject:
         slots, weekdays = minutes % size.steps_per_day, minutes // size.steps_per_day % 7
         values = torch.randn(*shape, 1)
         self.model: nn.Module
+        self.windows = size.batch
         self.arguments: tuple[Tensor, ...] = (values, slots, weekdays)
         if form == "published":
             self.model = published_form(name, task, options)
@@ -114,7 +116,8 @@ class Subject:
             self.model = peer(name, task)
             self.arguments = (_features(values, slots, weekdays, size),)
         else:
-            self.model = backbone_class(task, options)
+            network = backbone_class(task, options)
+            self.model, self.windows = network, network.micro_batch() or size.batch
         self.target = torch.randn(*shape)
         self.forecast: Callable[..., Tensor] = (
             torch.compile(self.model) if form == "compiled" else self.model
@@ -127,10 +130,13 @@ class Subject:
     def step(self) -> float:
         """Seconds of one training step."""
         start = time.perf_counter()
-        with self.precision():
-            loss = (self.forecast(*self.arguments) - self.target).abs().mean()
         self.optimiser.zero_grad()
-        loss.backward()
+        arguments = zip(*(argument.split(self.windows) for argument in self.arguments), strict=True)
+        for inputs, target in zip(arguments, self.target.split(self.windows), strict=True):
+            with self.precision():
+                errors = (self.forecast(*inputs) - target).abs()
+                loss = errors.mean() * (len(target) / len(self.target))
+            loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimiser.step()
         return time.perf_counter() - start
