@@ -20,7 +20,10 @@ from stprune.run import train
 
 
 @pytest.mark.slow
-def test_two_devices_give_the_scores_of_one(toy_values: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_two_devices_give_the_scores_of_one(
+    toy_values: dict[str, Any], tmp_path: Path, micro_batch: int | None
+) -> None:
     """Batches are split and scores merged, so only the order of sums differs."""
     # Dropout draws on each device by itself, so it cannot be compared.
     toy_values["backbones"]["stid"]["options"]["dropout"] = 0.0
@@ -29,6 +32,7 @@ def test_two_devices_give_the_scores_of_one(toy_values: dict[str, Any], tmp_path
     one = train(config, key, [])
     one_epochs = read_epochs(experiment_layout(config).run_epochs(key))
     one_kept = read_kept(experiment_layout(config).kept(key))
+    toy_values["compute"]["micro_batch"] = micro_batch
     # A process of its own: the second device is another process that runs the same command.
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(toy_values), encoding="utf-8")
