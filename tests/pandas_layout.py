@@ -13,7 +13,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-ARRAY = {"CLASS": b"ARRAY", "VERSION": b"2.4", "TITLE": b"", "FLAVOR": b"numpy", "transposed": 1}
+PICKLED_NONE = b"N."
+ARRAY: dict[str, bytes | int] = {
+    "CLASS": b"ARRAY",
+    "VERSION": b"2.4",
+    "TITLE": b"",
+    "FLAVOR": b"numpy",
+    "transposed": 1,
+}
 
 
 def write_frame(
@@ -49,13 +56,20 @@ def write_frame(
         index = times.astype(f"datetime64[{unit}]").astype(np.int64)
         for axis in ("axis0", "block0_items"):
             array = group.create_dataset(axis, data=columns)
-            attributes(array, kind=b"integer" if whole else b"string", name=b"N.", **ARRAY)
+            attributes(array, kind=b"integer" if whole else b"string", name=PICKLED_NONE, **ARRAY)
         array = group.create_dataset("axis1", data=index)
-        attributes(array, kind=kind.encode(), name=b"N.", index_class=b"datetime", **ARRAY)
+        attributes(array, kind=kind.encode(), name=PICKLED_NONE, index_class=b"datetime", **ARRAY)
         attributes(group.create_dataset("block0_values", data=values), **ARRAY)
 
 
-def attributes(place: Any, **values: Any) -> None:
-    """Set attributes as PyTables types them: text as bytes of fixed length, flags as numbers."""
+def attributes(place: Any, **values: bytes | int) -> None:
+    """Set attributes as PyTables types them: UTF-8 of fixed length, and 64-bit numbers."""
     for name, value in values.items():
-        place.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else np.int64(value)
+        if value == PICKLED_NONE:
+            place.attrs[name] = np.bytes_(PICKLED_NONE)
+        elif not isinstance(value, bytes):
+            place.attrs[name] = np.int64(value)
+        elif value:
+            place.attrs.create(name, value, dtype=h5py.string_dtype("utf-8", len(value)))
+        else:
+            place.attrs[name] = h5py.Empty("S1")
