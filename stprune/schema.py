@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from stprune.errors import ConfigError, unknown_name_message
 
@@ -74,11 +81,10 @@ def read_yaml(path: Path) -> Any:
 def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str:
     # A misspelt key is also a missing one: name what stands in the file first.
     first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    location = [str(part) for part in first["loc"]]
+    location, parent = _followed(model, [str(part) for part in first["loc"]])
     key = ".".join(location)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        parent = _model_at(model, location[:-1])
         known = list(parent.model_fields) if parent else []
         place = f"{where} at `{'.'.join(location[:-1])}`" if location[:-1] else where
         return unknown_name_message("key", location[-1], known, place) + more
@@ -86,17 +92,41 @@ def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str
     return f"{where}: `{key}`: {first['msg']}{value}{more}" if key else f"{where}: {first['msg']}"
 
 
-def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel] | None:
-    """The model that ``location`` leads to, through mappings and lists of models."""
+def _followed(
+    model: type[BaseModel], location: list[str]
+) -> tuple[list[str], type[BaseModel] | None]:
+    """``location`` without the tags of unions, as a file has it, and the model its last part is of.
+
+    Leads through mappings and lists of models, and through unions of models that have a tag each.
+    """
     current: Any = model
+    parent: type[BaseModel] | None = None
+    shown = []
     for part in location:
-        if _is_model(current):
-            field = current.model_fields.get(part)
+        tagged = _tagged(current)
+        if part in tagged:
+            current = tagged[part]
+            continue
+        parent = current if _is_model(current) else None
+        shown.append(part)
+        if parent is not None:
+            field = parent.model_fields.get(part)
             current = field.annotation if field else None
         else:
             # The entries of a mapping or list are the last of its arguments.
             current = (get_args(current) or (None,))[-1]
-    return current if _is_model(current) else None
+    return shown, parent
+
+
+def _tagged(annotation: Any) -> dict[str, Any]:
+    """The members of a tagged union by their tags; empty for anything else."""
+    members = get_args(get_args(annotation)[0]) if get_origin(annotation) is Annotated else ()
+    return {
+        extra.tag: get_args(member)[0]
+        for member in members
+        for extra in get_args(member)[1:]
+        if isinstance(extra, Tag)
+    }
 
 
 def _is_model(annotation: Any) -> bool:

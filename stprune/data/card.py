@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from stprune.errors import ConfigError, UnknownNameError
 from stprune.registry import Registry
@@ -26,6 +26,27 @@ class RemoteFile(StrictModel):
     git_blob_sha1: str = Field(pattern=r"^[0-9a-f]{40}$", description="`git hash-object` of it.")
 
 
+class LocalFile(StrictModel):
+    """One raw file of the user's own, pinned by its SHA-256 when the card was made."""
+
+    path: str = Field(
+        min_length=1, description="Where it lies: absolute, or seen from the data directory."
+    )
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="`sha256sum` of it.")
+
+
+def _source_of(entry: Any) -> str:
+    """The kind of source that an entry of `files` means, by the key that only it has."""
+    local = "path" in entry if isinstance(entry, dict) else isinstance(entry, LocalFile)
+    return "local" if local else "remote"
+
+
+RawFile = Annotated[
+    Annotated[RemoteFile, Tag("remote")] | Annotated[LocalFile, Tag("local")],
+    Discriminator(_source_of),
+]
+
+
 class Channel(StrictModel):
     """One measured quantity."""
 
@@ -39,7 +60,7 @@ class DatasetCard(StrictModel):
     title: str = Field(description="Name for people.")
     description: str = Field(description="What was measured, where and how.")
     format: str = Field(description="Loader: a file of `stprune/data/formats/`.")
-    files: dict[str, RemoteFile] = Field(
+    files: dict[str, RawFile] = Field(
         default_factory=dict, description="Raw files by role; none for a simulated data set."
     )
     options: dict[str, Any] = Field(

@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock, Timeout
 
 from stprune import atomic
-from stprune.data.card import DatasetCard, RemoteFile
+from stprune.data.card import DatasetCard, LocalFile, RemoteFile
+from stprune.data.local_file import verified_local_file
 from stprune.data.transfer import (
     CHUNK_BYTES,
     DEFAULT_NETWORK,
@@ -67,6 +68,9 @@ def fetch(
     base = resolve_mirror(mirror)
     found: dict[str, Path] = {}
     for role, remote in card.files.items():
+        if isinstance(remote, LocalFile):
+            found[role] = verified_local_file(dataset, remote, layout)
+            continue
         target = layout.raw(dataset, role, _file_name(remote.url))
         try:
             _fetch_file(dataset, remote, target, base, progress, network)
