@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from toy import canonical
 
-from stprune.data.canonical import RawSeries, read_canonical, sha256_of, write_canonical
+from stprune.data import canonical as module
+from stprune.data.canonical import (
+    Block,
+    RawSeries,
+    StreamedSeries,
+    read_canonical,
+    sha256_of,
+    write_canonical,
+)
 from stprune.data.card import DatasetCard
 from stprune.errors import DataError
 
@@ -57,6 +71,83 @@ def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
     sums = [read_canonical(tmp_path / name).checksum for name in ("one", "two", "three")]
     assert sums[0] == sums[1] != sums[2]
     assert sha256_of(tmp_path / "one" / "mask.npy") == sha256_of(tmp_path / "three" / "mask.npy")
+
+
+def streamed(raw: RawSeries, lengths: tuple[int, ...]) -> StreamedSeries:
+    """The same series in blocks of so many steps."""
+
+    def blocks() -> Iterator[Block]:
+        start = 0
+        for length in lengths:
+            yield raw.values[start : start + length], raw.mask[start : start + length]
+            start += length
+
+    return StreamedSeries(
+        (30, 3, 2), blocks, raw.timestamps, raw.adjacency, raw.node_ids, raw.events
+    )
+
+
+@settings(max_examples=12)  # each waits for the disk a dozen times
+@given(cuts=st.sets(st.integers(1, 29)), complete=st.booleans(), block=st.integers(1, 200))
+def test_blocks_of_any_length_make_the_files_of_the_whole(
+    cuts: set[int], complete: bool, block: int
+) -> None:
+    raw, card = raw_and_card()
+    raw = replace(raw, mask=np.ones_like(MASK)) if complete else raw
+    edges = [0, *sorted(cuts), 30]
+    lengths = tuple(b - a for a, b in pairwise(edges))
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        patch.setattr(module, "BLOCK_VALUES", block)
+        write_canonical(raw, card, folder / "whole")
+        write_canonical(streamed(raw, lengths), card, folder / "streamed")
+        np.save(folder / "plain.npy", raw.values)
+        files = sorted(path.name for path in (folder / "whole").iterdir())
+        for file in files:
+            content = (folder / "whole" / file).read_bytes()
+            assert content == (folder / "streamed" / file).read_bytes(), file
+        assert (folder / "whole/series.npy").read_bytes() == (folder / "plain.npy").read_bytes()
+        assert read_canonical(folder / "whole").mask.tolist() == raw.mask.tolist()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"), [((10, 19), "29 of 30 steps"), ((20, 0, 9, 2), "31 of 30 steps")]
+)
+def test_a_loader_with_too_few_or_many_steps_leaves_nothing(
+    tmp_path: Path, lengths: tuple[int, ...], words: str
+) -> None:
+    raw, card = raw_and_card()
+    longer = replace(raw, values=np.tile(raw.values, (2, 1, 1)), mask=np.tile(raw.mask, (2, 1, 1)))
+    with pytest.raises(DataError, match=words):
+        write_canonical(streamed(longer, lengths), card, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_series_leaves_the_data_set_before_it_as_it_was(tmp_path: Path) -> None:
+    raw, card = raw_and_card()
+    write_canonical(raw, card, tmp_path)
+    before = read_canonical(tmp_path).checksum
+    with pytest.raises(DataError, match="not finite"):
+        write_canonical(with_infinity(raw), card, tmp_path)
+    assert read_canonical(tmp_path).checksum == before
+
+
+def test_a_mask_that_says_nothing_is_one_value_with_the_checksum_of_the_whole(
+    tmp_path: Path,
+) -> None:
+    raw, card = raw_and_card()
+    complete = replace(raw, mask=np.ones_like(MASK))
+    write_canonical(complete, card, tmp_path)
+    assert np.load(tmp_path / "mask.npy").shape == (1, 1, 1)
+    checksum = read_canonical(tmp_path).checksum
+    # As earlier versions wrote it.
+    np.save(tmp_path / "mask.npy", complete.mask)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    del meta["checksum"]
+    meta["sha256"]["mask.npy"] = sha256_of(tmp_path / "mask.npy")
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    assert read_canonical(tmp_path).checksum == checksum
+    assert read_canonical(tmp_path).mask.all()
 
 
 def test_filling_what_was_read_does_not_change_the_file(tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
 """The canonical data set: what every loader yields and every run reads.
 
-On disk it is a folder of ``series.npy`` (T, N, C) float32, ``mask.npy`` (T, N, C) bool,
-``timestamps.npy`` (T,) datetime64[s], ``adjacency.npy`` (N, N) float32, ``nodes.json`` (ids),
-``meta.json`` (the card, sizes, SHA-256 of each file) and, for labelled data, ``events.csv``.
-``meta.json`` is written last: a folder without it is not a data set.
+On disk it is a folder of ``series.npy`` (T, N, C) float32, ``mask.npy`` (T, N, C) bool, or
+(1, 1, 1) where everything was observed, ``timestamps.npy`` (T,) datetime64[s], ``adjacency.npy``
+(N, N) float32, ``nodes.json`` (ids), ``meta.json`` (the card, sizes, SHA-256 of each file) and, for
+labelled data, ``events.csv``. ``meta.json`` is written last: a folder without it is not a data set.
+
+A series may be larger than memory. Whoever reads or writes one goes through it in blocks.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +25,17 @@ from numpy.typing import NDArray
 
 from stprune import atomic
 from stprune.data.card import DatasetCard
+from stprune.data.npy_stream import NpyStream
 from stprune.errors import DataError
 
-ARRAYS = ("series", "mask", "timestamps", "adjacency")
+BLOCK_VALUES = 2**22
+
+Block = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
 class RawSeries:
-    """What a loader returns.
+    """What a loader returns, if it can hold the series in memory.
 
     Args:
         values: (T, N, C) float32, in the card's units; where ``mask`` is False the value is 0.
@@ -46,6 +54,36 @@ class RawSeries:
     node_ids: list[str]
     events: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, N, C)."""
+        return self.values.shape
+
+    def blocks(self) -> Iterator[Block]:
+        """Values and mask of consecutive steps, (t, N, C) each."""
+        for steps in step_blocks(self.shape):
+            yield self.values[steps], self.mask[steps]
+
+
+@dataclass(frozen=True)
+class StreamedSeries:
+    """What a loader returns of a series too large to be held.
+
+    Args:
+        shape: (T, N, C).
+        blocks: Makes an iterator of values and mask, (t, N, C) float32 and bool each, of
+            consecutive steps from the first to the last; as in ``RawSeries`` otherwise. Blocks of
+            some ten megabytes do well. An error it raises leaves nothing written.
+        timestamps: See ``RawSeries``, as are the others.
+    """
+
+    shape: tuple[int, int, int]
+    blocks: Callable[[], Iterator[Block]]
+    timestamps: NDArray[np.datetime64]
+    adjacency: NDArray[np.float32]
+    node_ids: list[str]
+    events: pd.DataFrame = field(default_factory=pd.DataFrame)
+
 
 @dataclass(frozen=True)
 class CanonicalDataset:
@@ -54,12 +92,12 @@ class CanonicalDataset:
     Args:
         card: Its card, as it was when the data set was prepared.
         series: (T, N, C) float32 memory map.
-        mask: (T, N, C) bool memory map.
+        mask: (T, N, C) bool memory map, or a view of a single True.
         timestamps: (T,) datetime64[s].
         adjacency: (N, N) float32.
         node_ids: N names.
         events: Labelled events, perhaps empty.
-        checksum: SHA-256 over the checksums of all its files.
+        checksum: SHA-256 over the checksums of its contents.
     """
 
     card: DatasetCard
@@ -72,29 +110,81 @@ class CanonicalDataset:
     checksum: str
 
 
-def write_canonical(raw: RawSeries, card: DatasetCard, directory: Path) -> None:
+def step_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of the steps of a (T, ...) array that hold some million values each, in order."""
+    length = max(1, BLOCK_VALUES // math.prod(shape[1:]))
+    for start in range(0, shape[0], length):
+        yield slice(start, min(start + length, shape[0]))
+
+
+def write_canonical(raw: RawSeries | StreamedSeries, card: DatasetCard, directory: Path) -> None:
     """Check ``raw`` against ``card`` and write it to ``directory``, ``meta.json`` last.
 
     Raises:
         DataError: If shapes, values or timestamps contradict the card.
     """
     _check(raw, card)
-    meta_path = directory / "meta.json"
-    meta_path.unlink(missing_ok=True)
-    arrays = (raw.values, raw.mask, raw.timestamps.astype("datetime64[s]"), raw.adjacency)
-    for name, array in zip(ARRAYS, arrays, strict=True):
-        with atomic.atomic_path(directory / f"{name}.npy") as path:
-            np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+    digests, observed = _write_series(raw, card, directory)
+    content = digests["mask.npy"]
+    if observed == math.prod(raw.shape):
+        # A third of a gigabyte that says nothing, at 8,600 sensors for a year.
+        digests["mask.npy"] = _save(directory / "mask.npy", np.ones((1, 1, 1), bool))
+    times = raw.timestamps.astype("datetime64[s]")
+    digests["timestamps.npy"] = _save(directory / "timestamps.npy", times)
+    digests["adjacency.npy"] = _save(directory / "adjacency.npy", raw.adjacency)
     atomic.write_json(directory / "nodes.json", raw.node_ids)
     atomic.write_text(directory / "events.csv", raw.events.to_csv(index=False))
-    names = [f"{name}.npy" for name in ARRAYS] + ["nodes.json", "events.csv"]
+    digests |= {name: sha256_of(directory / name) for name in ("nodes.json", "events.csv")}
     meta: dict[str, Any] = {
         "card": card.model_dump(mode="json"),
-        "shape": list(raw.values.shape),
-        "observed_share": float(raw.mask.mean()),
-        "sha256": {name: sha256_of(directory / name) for name in names},
+        "shape": list(raw.shape),
+        "observed_share": observed / math.prod(raw.shape),
+        "sha256": digests,
+        # Of the content: a mask has its checksum whether it is written out or not.
+        "checksum": _joint({**digests, "mask.npy": content}),
     }
-    atomic.write_json(meta_path, meta)
+    atomic.write_json(directory / "meta.json", meta)
+
+
+def _write_series(
+    raw: RawSeries | StreamedSeries, card: DatasetCard, directory: Path
+) -> tuple[dict[str, str], int]:
+    """Write series and mask; returns their SHA-256 by file, and how many values were observed."""
+    observed = steps = 0
+    with ExitStack() as stack:
+        series, mask = (
+            stack.enter_context(
+                NpyStream(
+                    stack.enter_context(atomic.atomic_path(directory / name)), raw.shape, dtype
+                )
+            )
+            for name, dtype in (("series.npy", np.float32), ("mask.npy", np.bool_))
+        )
+        for values, seen in raw.blocks():
+            if values.shape[1:] != raw.shape[1:] or seen.shape != values.shape:
+                raise DataError(
+                    f"{card.title}: from step {steps} on the loader gave values of shape"
+                    f" {values.shape} and a mask of shape {seen.shape} for nodes and channels"
+                    f" {raw.shape[1:]}"
+                )
+            if not np.isfinite(values).all():
+                raise DataError(f"{card.title}: values that are not finite are left after masking")
+            series.append(values)
+            mask.append(seen)
+            observed += int(np.count_nonzero(seen))
+            steps += len(values)
+        if steps != raw.shape[0]:
+            raise DataError(f"{card.title}: the loader gave {steps} of {raw.shape[0]} steps")
+        # What is there is no data set from here on until all of the new one is.
+        (directory / "meta.json").unlink(missing_ok=True)
+        return {"series.npy": series.sha256(), "mask.npy": mask.sha256()}, observed
+
+
+def _save(path: Path, array: NDArray[Any]) -> str:
+    """Write a small array to a ``.npy`` file; returns the file's SHA-256."""
+    with atomic.atomic_path(path) as temporary:
+        np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+    return sha256_of(path)
 
 
 def read_canonical(directory: Path) -> CanonicalDataset:
@@ -121,18 +211,25 @@ def read_canonical(directory: Path) -> CanonicalDataset:
 def _open(directory: Path) -> CanonicalDataset:
     meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
     text = (directory / "events.csv").read_text(encoding="utf-8")
-    digests = "".join(f"{name}:{digest}\n" for name, digest in sorted(meta["sha256"].items()))
+    shape = tuple(meta["shape"])
+    mask = np.load(directory / "mask.npy", mmap_mode="c")
     return CanonicalDataset(
         card=DatasetCard.model_validate(meta["card"]),
         # Copy-on-write: whoever fills missing inputs pays for those pages only.
         series=np.load(directory / "series.npy", mmap_mode="c"),
-        mask=np.load(directory / "mask.npy", mmap_mode="c"),
+        mask=mask if mask.shape == shape else np.broadcast_to(np.array(mask), shape),
         timestamps=np.load(directory / "timestamps.npy"),
         adjacency=np.load(directory / "adjacency.npy"),
         node_ids=json.loads((directory / "nodes.json").read_text(encoding="utf-8")),
         events=pd.read_csv(directory / "events.csv") if text.strip() else pd.DataFrame(),
-        checksum=hashlib.sha256(digests.encode()).hexdigest(),
+        # Folders of earlier versions have none; they hold every mask written out.
+        checksum=meta.get("checksum") or _joint(meta["sha256"]),
     )
+
+
+def _joint(digests: dict[str, str]) -> str:
+    text = "".join(f"{name}:{digest}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -141,22 +238,23 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check(raw: RawSeries, card: DatasetCard) -> None:
+def _check(raw: RawSeries | StreamedSeries, card: DatasetCard) -> None:
     expected = (card.steps, card.nodes, len(card.channels))
-    if raw.values.shape != expected:
+    if raw.shape != expected:
         raise DataError(
-            f"{card.title}: the series is (steps, nodes, channels) = {raw.values.shape},"
+            f"{card.title}: the series is (steps, nodes, channels) = {raw.shape},"
             f" but the card says {expected}"
         )
-    if raw.mask.shape != expected or raw.timestamps.shape != expected[:1]:
+    masked = not isinstance(raw, RawSeries) or raw.mask.shape == expected
+    if not masked or raw.timestamps.shape != expected[:1]:
         raise DataError(f"{card.title}: mask or timestamps do not have the shape of the series")
     if raw.adjacency.shape != (card.nodes, card.nodes) or len(raw.node_ids) != card.nodes:
         raise DataError(
             f"{card.title}: the graph has shape {raw.adjacency.shape} and"
             f" {len(raw.node_ids)} names for {card.nodes} nodes"
         )
-    if not np.isfinite(raw.values).all() or not np.isfinite(raw.adjacency).all():
-        raise DataError(f"{card.title}: values that are not finite are left after masking")
+    if not np.isfinite(raw.adjacency).all():
+        raise DataError(f"{card.title}: the graph has weights that are not finite")
     _check_times(raw.timestamps, card)
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from stprune.data.canonical import RawSeries, write_canonical
+from stprune.data.canonical import RawSeries, StreamedSeries, write_canonical
 from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, load_card
 from stprune.data.fetch import fetch, folder_lock
 from stprune.errors import DataError
@@ -68,10 +68,10 @@ def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) 
 
 def _load(
     dataset: str, card: DatasetCard, layout: DataLayout, mirror: str | None, progress: bool
-) -> RawSeries:
+) -> RawSeries | StreamedSeries:
     files = fetch(dataset, card, layout, mirror, progress) if card.files else {}
     log.info("loading %s", dataset)
-    raw: RawSeries = FORMATS.module(card.format).load(card, files)
+    raw: RawSeries | StreamedSeries = FORMATS.module(card.format).load(card, files)
     return raw
 
 
