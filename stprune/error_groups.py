@@ -68,7 +68,7 @@ def window_groups(store: WindowStore, events: pd.DataFrame) -> dict[str, Tensor]
     groups = {"least_stationary": least}
     if {"first_step", "last_step"} <= set(events.columns):
         touched = incident_windows(
-            events, store.starts.cpu().numpy(), history=store.history, horizon=store.horizon
+            events, store.starts.cpu().numpy(), history=store.target_offset, horizon=store.horizon
         )
         groups["incident"] = torch.from_numpy(np.ascontiguousarray(touched)).to(store.device)
     return groups

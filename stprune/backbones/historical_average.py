@@ -99,7 +99,7 @@ class HistoricalAverage(Backbone):
 
 def _target_steps(store: WindowStore) -> Tensor:
     """The steps of the series that are a target of some window, (n,) int64, rising."""
-    first = store.starts + store.history
+    first = store.starts + store.target_offset
     # +1 where a window's targets begin, -1 after they end: above 0 within any.
     edges = torch.zeros(len(store.series) + 1, dtype=torch.int64, device=store.device)
     one = torch.ones_like(first)

@@ -40,7 +40,7 @@ def first_difference(store: WindowStore) -> Tensor:
     Returns:
         (n,) float32, on the store's device.
     """
-    length = store.history + store.horizon
+    length = store.length
     return _mean_over_nodes(store, lambda x, seen: _node_means(x, seen, length - 1))
 
 
@@ -50,7 +50,7 @@ def window_std(store: WindowStore) -> Tensor:
     Returns:
         (n,) float32, on the store's device.
     """
-    length = store.history + store.horizon
+    length = store.length
     return _mean_over_nodes(store, lambda x, seen: _node_spreads(x, seen, length))
 
 
@@ -65,7 +65,7 @@ def spectral_flatness(store: WindowStore) -> Tensor:
     Returns:
         (n,) float32, on the store's device.
     """
-    length = store.history + store.horizon
+    length = store.length
     values = store.series[..., store.target_channel]
     block = max(1, BLOCK_VALUES // (length * values.shape[1]))
     offsets = torch.arange(length, device=store.device)
@@ -96,7 +96,7 @@ def _mean_over_nodes(
 
     The measure is taken from every step of the split on; across a break there is no window.
     """
-    length = store.history + store.horizon
+    length = store.length
     first, last = int(store.starts[0]), int(store.starts[-1])
     steps = slice(first, last + length)
     total = torch.zeros(last - first + 1, dtype=torch.float64, device=store.device)

@@ -8,7 +8,7 @@ windows, only the first steps are kept: those of a series with breaks are not co
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -119,7 +119,25 @@ class WindowStore:
         """Where the series lives and batches appear."""
         return self.series.device
 
-    def split(self, windows: range) -> WindowStore:
+    @property
+    def length(self) -> int:
+        """Steps of the series that a window covers, inputs and targets."""
+        return self.target_offset + self.horizon
+
+    @property
+    def target_offset(self) -> int:
+        """Steps from a window's first step to its first target; targets may also be inputs."""
+        return self.history
+
+    @property
+    def channels(self) -> int:
+        """C of a batch's inputs."""
+        return self.series.shape[2]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Training epoch ``epoch`` begins; here every epoch's windows are the same."""
+
+    def split(self, windows: range) -> Self:
         """The store of ``windows``, numbered as in this one and evenly spaced."""
         return replace(self, starts=self.starts[windows.start : windows.stop : windows.step])
 
@@ -130,15 +148,15 @@ class WindowStore:
             windows: (B,) int64 window numbers of this split, on the store's device.
         """
         start = self.starts.index_select(0, windows)
-        length = self.history + self.horizon
-        block = _rows(self.series, length).index_select(0, start)
-        block = block.view(-1, length, *self.series.shape[1:])
+        block = _rows(self.series, self.length).index_select(0, start)
+        block = block.view(-1, self.length, *self.series.shape[1:])
         history = slice(None), slice(None, self.history)
+        targets = slice(None), slice(self.target_offset, None), slice(None), self.target_channel
         return Batch(
             inputs=self.scaler.standardise(block[history]),
             time_of_day=_rows(self.time_of_day, self.history).index_select(0, start),
             day_of_week=_rows(self.day_of_week, self.history).index_select(0, start),
-            targets=block[:, self.history :, :, self.target_channel],
+            targets=block[targets],
             mask=self._gather_mask(start),
         )
 
@@ -147,7 +165,7 @@ class WindowStore:
         if self.target_mask is None:
             observed = torch.ones((), dtype=torch.bool, device=self.device)
             return observed.expand(len(start), self.horizon, nodes)
-        rows = _rows(self.target_mask, self.horizon).index_select(0, start + self.history)
+        rows = _rows(self.target_mask, self.horizon).index_select(0, start + self.target_offset)
         return rows.view(-1, self.horizon, nodes)
 
 
