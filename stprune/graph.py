@@ -69,6 +69,26 @@ def symmetric_laplacian(adjacency: Tensor) -> Tensor:
     return laplacian.to(adjacency.dtype)
 
 
+def renormalised_adjacency(adjacency: Tensor) -> Tensor:
+    """D^(-1/2) (max(A, Aᵀ) + I) D^(-1/2), D with the loops: graph convolution of Kipf & Welling.
+
+    A loop of the adjacency itself is replaced by the one of weight 1 that every node gets.
+
+    Args:
+        adjacency: (N, N) float, weights of at least 0.
+
+    Returns:
+        (N, N) float, symmetric, eigenvalues in (-1, 1].
+
+    Raises:
+        DataError: As :func:`random_walk`.
+    """
+    weights = _checked(adjacency)
+    weights = torch.maximum(weights, weights.T).fill_diagonal_(1)
+    scale = weights.sum(dim=1).rsqrt()
+    return (scale[:, None] * weights * scale[None, :]).to(adjacency.dtype)
+
+
 def scaled_laplacian(adjacency: Tensor) -> Tensor:
     """2 L / λ_max - I of the symmetric normalised Laplacian (Defferrard et al. 2016).
 

@@ -1,0 +1,135 @@
+"""Edge weights of a sensor graph, as pure functions of distances or of places.
+
+Distances are an (N, N) float64 matrix with NaN where there is no edge, as
+:func:`stprune.data.edge_list.read_edges` gives them; row i, column j is the way from node i to
+node j. Weights are what a canonical data set holds: 0 where there is no edge, and a zero diagonal.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from stprune.errors import DataError
+
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius of the Earth (IUGG)."""
+
+Symmetrise = Literal["none", "max", "mean"]
+
+
+def binary(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 for each edge, whatever its distance: (N, N) float64."""
+    weights = (~np.isnan(distances)).astype(np.float64)
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def gaussian(
+    distances: NDArray[np.float64], sigma: float | None = None, threshold: float = 0.1
+) -> NDArray[np.float64]:
+    """exp(-(d / sigma)²), and 0 where that is below ``threshold``.
+
+    The kernel is that of Shuman et al. 2013 as DCRNN (Li et al. 2018) scales it: with the standard
+    deviation of the distances, and without a factor of 2.
+
+    Args:
+        distances: (N, N) of at least 0, NaN where there is no edge.
+        sigma: Length in the unit of the distances; None for the standard deviation of the
+            distances between different nodes that have an edge.
+        threshold: Smallest weight that stays, in [0, 1].
+
+    Returns:
+        (N, N) float64 in [0, 1].
+
+    Raises:
+        DataError: If ``sigma`` is None and the distances do not differ.
+    """
+    between = distances.copy()
+    np.fill_diagonal(between, np.nan)
+    length = spread(between) if sigma is None else sigma
+    # No edge is infinitely far, and a far one may well come out as 0.
+    far = np.where(np.isnan(between), np.inf, between)
+    weights = np.exp(-np.square(far / length))
+    weights[weights < threshold] = 0.0
+    return weights
+
+
+def spread(distances: NDArray[np.float64]) -> float:
+    """Standard deviation (dividing by their number) of the distances that are there.
+
+    Raises:
+        DataError: If it is 0, since there are no two different ones.
+    """
+    there = distances[~np.isnan(distances)]
+    length = float(there.std()) if there.size else 0.0
+    if length <= 0:
+        raise DataError(
+            f"the graph has {there.size} distances that do not differ, so they give no sigma for"
+            " Gaussian weights; give `sigma`, or take `binary`"
+        )
+    return length
+
+
+def nearest(distances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Only the edges from each node to its nearest ``count`` others; equals in order of columns.
+
+    Args:
+        distances: (N, N) of at least 0, NaN where there is no edge.
+        count: Edges that each row keeps, at least 1; a row that has fewer keeps them all.
+
+    Returns:
+        (N, N) float64, NaN where there is no edge. Near is not mutual, so it need not be symmetric.
+    """
+    far = np.where(np.isnan(distances), np.inf, distances)
+    np.fill_diagonal(far, np.inf)
+    columns = np.argsort(far, axis=1, kind="stable")[:, :count]
+    kept = np.full_like(distances, np.nan)
+    np.put_along_axis(kept, columns, np.take_along_axis(far, columns, axis=1), axis=1)
+    kept[np.isinf(kept)] = np.nan
+    return kept
+
+
+def great_circle(
+    latitude: NDArray[np.float64], longitude: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Distances in km along the surface of a spherical Earth, by the haversine formula.
+
+    Args:
+        latitude: (N,) degrees, north positive.
+        longitude: (N,) degrees, east positive.
+
+    Returns:
+        (N, N) float64, symmetric, zero diagonal.
+    """
+    phi, theta = np.radians(latitude), np.radians(longitude)
+    half = np.sin((phi[:, None] - phi) / 2) ** 2
+    half += np.cos(phi)[:, None] * np.cos(phi) * np.sin((theta[:, None] - theta) / 2) ** 2
+    # Rounding may carry opposite places beyond 1.
+    distances: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(half.clip(0, 1)))
+    return distances
+
+
+def symmetrised(weights: NDArray[np.float64], how: Symmetrise) -> NDArray[np.float64]:
+    """Weights with both directions of an edge alike: the larger one, or the mean of both.
+
+    Args:
+        weights: (N, N), 0 where there is no edge.
+        how: ``none`` leaves them as they are.
+
+    Returns:
+        (N, N).
+    """
+    if how == "none":
+        return weights
+    return np.maximum(weights, weights.T) if how == "max" else (weights + weights.T) / 2
+
+
+def parts(weights: NDArray[np.float64]) -> int:
+    """In how many parts a graph falls, if edges are passed in either direction."""
+    count, _ = connected_components(csr_array(weights != 0), directed=True, connection="weak")
+    return int(count)

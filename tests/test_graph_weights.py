@@ -1,0 +1,117 @@
+"""Edge weights: numbers worked by hand, and what must hold for any distances."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from stprune.data.graph_weights import (
+    EARTH_RADIUS_KM,
+    binary,
+    gaussian,
+    great_circle,
+    nearest,
+    parts,
+    spread,
+    symmetrised,
+)
+from stprune.errors import DataError
+
+NONE = np.nan
+DISTANCES = np.array([[NONE, 1.0, NONE], [3.0, NONE, 0.0], [NONE, NONE, NONE]])
+
+
+def test_binary_counts_every_edge_even_one_of_no_length() -> None:
+    np.testing.assert_array_equal(binary(DISTANCES), [[0, 1, 0], [1, 0, 1], [0, 0, 0]])
+
+
+def test_gaussian_by_hand() -> None:
+    # 1, 3 and 0: mean 4/3, squares 1/9 + 25/9 + 16/9 = 42/9, so the variance is 14/9.
+    assert spread(DISTANCES) == pytest.approx(math.sqrt(14 / 9))
+    weights = gaussian(DISTANCES, threshold=0.0)
+    expected = [[0, math.exp(-9 / 14), 0], [math.exp(-81 / 14), 0, 1], [0, 0, 0]]
+    np.testing.assert_allclose(weights, expected)
+    # exp(-81/14) is 0.003: DCRNN's threshold leaves it out.
+    np.testing.assert_allclose(gaussian(DISTANCES)[1], [0, 0, 1])
+    np.testing.assert_allclose(gaussian(DISTANCES, sigma=2.0)[0], [0, math.exp(-0.25), 0])
+    np.testing.assert_allclose(gaussian(DISTANCES, sigma=2.0)[1], [math.exp(-2.25), 0, 1])
+
+
+def test_a_diagonal_of_zeros_does_not_narrow_the_kernel() -> None:
+    with_zeros = DISTANCES.copy()
+    np.fill_diagonal(with_zeros, 0.0)
+    np.testing.assert_array_equal(gaussian(with_zeros), gaussian(DISTANCES))
+
+
+@pytest.mark.parametrize("distance", [NONE, 5.0])
+def test_distances_that_do_not_differ_give_no_sigma(distance: float) -> None:
+    alike = np.array([[0.0, distance], [distance, 0.0]])
+    with pytest.raises(DataError, match=r"distances that do not differ, so they give no sigma"):
+        gaussian(alike)
+
+
+def test_nearest_by_hand() -> None:
+    distances = np.array([[0.0, 2, 1, 2], [2, 0, 4, NONE], [1, 4, 0, 3], [2, NONE, 3, 0]])
+    # Row 0: nodes 1 and 3 are equally far, the first one stays.
+    expected = np.array([[0, 1, 1, 0], [1, 0, 1, 0], [1, 0, 0, 1], [1, 0, 1, 0]])
+    np.testing.assert_array_equal(binary(nearest(distances, 2)), expected)
+    # Node 1 has only two neighbours at all.
+    assert binary(nearest(distances, 3))[1].sum() == 2
+
+
+def test_great_circle_by_hand() -> None:
+    # The pole, the equator at 0 and 90 degrees east: a quarter of the way round each time.
+    distances = great_circle(np.array([90.0, 0.0, 0.0]), np.array([12.0, 0.0, 90.0]))
+    quarter = math.pi / 2 * EARTH_RADIUS_KM
+    np.testing.assert_allclose(distances, quarter * (1 - np.eye(3)), atol=1e-9)
+    # Over the antimeridian it is 2 degrees, not 358; and half way round is not beyond.
+    assert great_circle(np.zeros(2), np.array([179.0, -179.0]))[0, 1] == pytest.approx(222.39, 1e-4)
+    opposite = great_circle(np.array([30.0, -30.0]), np.array([10.0, -170.0]))
+    assert opposite[0, 1] == pytest.approx(math.pi * EARTH_RADIUS_KM)
+
+
+def test_symmetrised_by_hand() -> None:
+    weights = np.array([[0.0, 0.5], [0.25, 0.0]])
+    np.testing.assert_array_equal(symmetrised(weights, "none"), weights)
+    np.testing.assert_array_equal(symmetrised(weights, "max"), [[0, 0.5], [0.5, 0]])
+    np.testing.assert_array_equal(symmetrised(weights, "mean"), [[0, 0.375], [0.375, 0]])
+
+
+def test_parts_of_a_graph() -> None:
+    edges = np.zeros((5, 5))
+    edges[0, 1] = edges[2, 1] = edges[4, 3] = 0.1
+    assert parts(edges) == 2
+    assert parts(np.zeros((3, 3))) == 3
+
+
+@given(
+    arrays(
+        np.float64,
+        (5, 5),
+        elements=st.one_of(st.just(math.nan), st.floats(0, 100, allow_subnormal=False)),
+    ),
+    st.integers(1, 6),
+)
+def test_weights_of_any_distances(distances: np.ndarray, count: int) -> None:
+    before = distances.copy()
+    kept = nearest(distances, count)
+    edges = binary(kept)
+    weights = gaussian(kept, sigma=10.0)
+    np.testing.assert_array_equal(distances, before)
+    assert ((weights >= 0.1) | (weights == 0)).all()
+    assert not weights[edges == 0].any()
+    assert not weights.diagonal().any()
+    available = binary(distances).sum(axis=1)
+    np.testing.assert_array_equal(edges.sum(axis=1), np.minimum(available, count))
+    for row in range(5):
+        left_out = (binary(distances)[row] == 1) & (edges[row] == 0)
+        if left_out.any() and edges[row].any():
+            assert distances[row, left_out].min() >= distances[row, edges[row] == 1].max()
+    both = symmetrised(weights, "mean")
+    np.testing.assert_array_equal(both, both.T)
+    assert both.sum() == pytest.approx(weights.sum())
