@@ -26,8 +26,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
         # mkstemp makes private files; results are for everyone the umask allows.
         umask = os.umask(0)
         os.umask(umask)
@@ -35,6 +34,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Let the content of ``path`` reach the disk before its name says that it is whole."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_text(target: Path, text: str) -> None:

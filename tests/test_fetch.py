@@ -2,56 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 import multiprocessing
 import os
 import re
 import socket
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from web_site import (
+    CONTENT,
+    IMPATIENT,
+    Answer,
+    Site,
+    blob_sha1,
+    card_of,
+    files_below,
+    get,
+    serving,
+)
 
-from stprune.data.card import DatasetCard
 from stprune.data.fetch import fetch, git_blob_sha1
 from stprune.data.transfer import Network
 from stprune.errors import ConfigError, FetchError
 from stprune.layout import DataLayout
 
-CONTENT = b"1,2\n10,20\n30,40\n" * 1000
 OTHER = CONTENT.replace(b"4", b"5")
-IMPATIENT = Network(retries=2, backoff_seconds=0.0, connect_seconds=5, read_seconds=5)
-
-
-def blob_sha1(content: bytes) -> str:
-    return hashlib.sha1(b"blob " + str(len(content)).encode() + b"\0" + content).hexdigest()  # noqa: S324
-
-
-@dataclass
-class Answer:
-    """What the server says: more bytes promised than sent is a connection that breaks."""
-
-    body: bytes = CONTENT
-    status: int = 200
-    promised: int | None = None
-
-
-@dataclass
-class Site:
-    """A web server; each path gives its answers in turn, the last one for ever."""
-
-    host: str
-    answers: dict[str, list[Answer]]
-    requests: list[str]
-
-    def url(self, path: str) -> str:
-        return f"http://{self.host}{path}"
 
 
 @pytest.fixture(autouse=True)
@@ -63,49 +42,8 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.delenv("STPRUNE_MIRROR", raising=False)
-    answers: dict[str, list[Answer]] = {}
-    requests: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            requests.append(self.path)
-            turns = answers.get(self.path, [Answer(b"", 404)])
-            answer = turns.pop(0) if len(turns) > 1 else turns[0]
-            self.send_response(answer.status)
-            self.send_header("Content-Length", str(answer.promised or len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Keep the test's output clean."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield Site(f"127.0.0.1:{server.server_port}", answers, requests)
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def card_of(url: str, content: bytes = CONTENT) -> DatasetCard:
-    return DatasetCard.model_validate(
-        {
-            "title": "Toy",
-            "description": "Two sensors.",
-            "format": "wide_csv",
-            "files": {"series": {"url": url, "git_blob_sha1": blob_sha1(content)}},
-            "licence": "none",
-            "citation": "none",
-            "nodes": 2,
-            "steps": 2,
-            "step_minutes": 5,
-            "start": "2024-01-01T00:00",
-            "channels": [{"name": "flow", "unit": "vehicles"}],
-            "target": "flow",
-            "mask_policy": "none",
-        }
-    )
+    with serving() as server:
+        yield server
 
 
 def refused_url() -> str:
@@ -113,14 +51,6 @@ def refused_url() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}/data/toy.csv"
-
-
-def files_below(root: Path) -> list[str]:
-    return sorted(p.name for p in root.rglob("*") if p.is_file() and p.name != ".lock")
-
-
-def get(card: DatasetCard, root: Path, mirror: str | None = None) -> Path:
-    return fetch("toy", card, DataLayout(root), mirror, network=IMPATIENT)["series"]
 
 
 def test_the_hash_is_what_git_says(tmp_path: Path) -> None:
@@ -219,15 +149,15 @@ def test_leftovers_of_a_killed_process_go(site: Site, tmp_path: Path) -> None:
     assert files_below(tmp_path) == ["toy.csv"]
 
 
-def test_a_transfer_that_breaks_off_leaves_nothing(site: Site, tmp_path: Path) -> None:
+def test_a_transfer_that_breaks_off_leaves_no_data(site: Site, tmp_path: Path) -> None:
     site.answers["/toy.csv"] = [Answer(CONTENT[:5000], promised=len(CONTENT))]
     with pytest.raises(FetchError, match=r"toy\.csv broke off"):
         get(card_of(site.url("/toy.csv")), tmp_path)
     assert len(site.requests) == 1 + IMPATIENT.retries
-    assert files_below(tmp_path) == []
+    assert "toy.csv" not in files_below(tmp_path)
 
 
-def test_an_interrupt_leaves_nothing(
+def test_an_interrupt_leaves_what_the_next_fetch_needs(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.answers["/toy.csv"] = [Answer()]
@@ -236,10 +166,15 @@ def test_an_interrupt_leaves_nothing(
         assert files_below(tmp_path), "the download should be under way"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stprune.data.fetch.git_blob_sha1", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        get(card_of(site.url("/toy.csv")), tmp_path)
-    assert files_below(tmp_path) == []
+    card = card_of(site.url("/toy.csv"))
+    with monkeypatch.context() as patch:
+        patch.setattr("stprune.data.fetch.git_blob_sha1", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            get(card, tmp_path)
+    assert "toy.csv" not in files_below(tmp_path)
+    assert get(card, tmp_path).read_bytes() == CONTENT
+    assert files_below(tmp_path) == ["toy.csv"]
+    assert site.requests == ["/toy.csv"], "all of it had arrived"
 
 
 @pytest.mark.parametrize(

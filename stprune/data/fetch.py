@@ -19,19 +19,21 @@ from filelock import FileLock, Timeout
 from stprune import atomic
 from stprune.data.card import DatasetCard, LocalFile, RemoteFile
 from stprune.data.local_file import verified_local_file
+from stprune.data.partial import Partial
 from stprune.data.transfer import (
-    CHUNK_BYTES,
     DEFAULT_NETWORK,
     AbsentError,
     Network,
     PlaceError,
+    copy,
+    download,
     file_name,
-    transfer,
 )
 from stprune.errors import ConfigError, FetchError
 from stprune.layout import DataLayout
 
 MIRROR_VARIABLE = "STPRUNE_MIRROR"
+HASH_BYTES = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ def git_blob_sha1(path: Path) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     with path.open("rb") as file:
         digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
-        while chunk := file.read(CHUNK_BYTES):
+        while chunk := file.read(HASH_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
 
@@ -155,9 +157,7 @@ def _fetch_file(
             leftover.unlink(missing_ok=True)
         for place in _places(remote.url, base):
             try:
-                with atomic.atomic_path(target) as temporary:
-                    transfer(place, temporary, progress, network)
-                    _verify(temporary, place, remote)
+                _bring(place, target, remote, progress, network)
             except PlaceError as error:
                 problems.append(str(error))
                 if place != remote.url:
@@ -172,14 +172,53 @@ def _fetch_file(
     )
 
 
+def _bring(
+    place: Path | str, target: Path, remote: RemoteFile, progress: bool, network: Network
+) -> None:
+    """Make ``target`` from one place, once its content is known to be right."""
+    if isinstance(place, Path):
+        with atomic.atomic_path(target) as temporary:
+            copy(place, temporary)
+            _verify(temporary, place, remote)
+        return
+    partial = Partial(target)
+    for again in (True, False):
+        download(place, partial, progress, network)
+        try:
+            _verify(partial.path, place, remote)
+        except PlaceError as error:
+            pieced = partial.spliced
+            partial.discard()
+            if not (again and pieced):
+                raise
+            log.info("%s, put together from several answers; fetching it anew", error)
+        else:
+            return partial.finish(target)
+
+
 def _verify(path: Path, place: Path | str, remote: RemoteFile) -> None:
     """Check the content of ``path``, which came from ``place``."""
     found = git_blob_sha1(path)
-    if found != remote.git_blob_sha1:
-        raise PlaceError(
-            f"{place} has the wrong content: git blob SHA-1 {found}"
-            f" ({path.stat().st_size} bytes) instead of {remote.git_blob_sha1}"
-        )
+    if found == remote.git_blob_sha1:
+        return
+    kind = _kind_of_stranger(path)
+    if kind is not None:
+        raise PlaceError(f"{place} has {kind} instead of the file")
+    raise PlaceError(
+        f"{place} has the wrong content: git blob SHA-1 {found}"
+        f" ({path.stat().st_size} bytes) instead of {remote.git_blob_sha1}"
+    )
+
+
+def _kind_of_stranger(path: Path) -> str | None:
+    """What a file is that is often given in place of another, in words."""
+    with path.open("rb") as file:
+        start = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "a web page (HTML), perhaps one to log in or of an error: look at it in a browser,"
+    if start.startswith(b"version https://git-lfs."):
+        return "a pointer of Git LFS: fetch the file itself with `git lfs pull` there,"
+    return None
 
 
 def _file_name(url: str) -> str:

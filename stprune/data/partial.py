@@ -1,0 +1,92 @@
+"""What has arrived of a download: kept under a name that nothing takes for data, to continue it.
+
+``.NAME.part`` holds the bytes; ``.NAME.part.json`` beside it says from which address they came and
+which version of the file they belong to. Both outlive the process, however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from stprune import atomic
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the bytes of a partial file came from.
+
+    Args:
+        url: The address that was asked.
+        etag: The version that the server named, or None.
+        total: Bytes of the whole file, or None if the server did not say.
+    """
+
+    url: str
+    etag: str | None
+    total: int | None
+
+    @property
+    def strong_etag(self) -> str | None:
+        """The version, if equal versions mean equal bytes (RFC 9110, 8.8.1)."""
+        return None if self.etag is None or self.etag.startswith("W/") else self.etag
+
+
+class Partial:
+    """The partial download of one file.
+
+    Args:
+        target: Where the whole file will be; the partial one lies in the same folder.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.path = target.with_name(f".{target.name}.part")
+        self._note = target.with_name(f".{target.name}.part.json")
+        #: Whether bytes of several answers were put together; a wrong hash may come from that.
+        self.spliced = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that have arrived."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def origin(self, url: str) -> Origin | None:
+        """Where the bytes came from, if it was from ``url``; None if there is nothing of it."""
+        try:
+            origin = Origin(**json.loads(self._note.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            log.info("%s is damaged; starting the download again", self._note)
+            return None
+        return origin if origin.url == url and self.size > 0 else None
+
+    def begin(self, origin: Origin | None) -> BinaryIO:
+        """Start from the first byte; without ``origin`` it cannot be continued later."""
+        self.discard()
+        if origin is not None:
+            atomic.write_json(self._note, asdict(origin))
+        return self.path.open("wb")
+
+    def extend(self) -> BinaryIO:
+        """Go on after the last byte."""
+        self.spliced = True
+        return self.path.open("ab")
+
+    def discard(self) -> None:
+        """Forget what has arrived."""
+        # The bytes first: a note without bytes is nothing, bytes under a newer note would be wrong.
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+        self.spliced = False
+
+    def finish(self, target: Path) -> None:
+        """Give the file its name, once its content was checked."""
+        atomic.flush(self.path)
+        self.path.replace(target)
+        self._note.unlink(missing_ok=True)
