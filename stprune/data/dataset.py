@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ class ForecastData:
         mape_floor: Smallest target that MAPE counts.
         train_times: (n,) datetime64[m], first target step of each training window.
         events: What happened when in the data, where they list it; see ``CanonicalDataset``.
-        description: Checksum, subset and sizes, for the record.
+        description: Checksums of the data set and of the adjacency's bytes, subset and sizes,
+            for the record.
     """
 
     train: WindowStore
@@ -110,6 +112,7 @@ def forecast_data(
         # A missing input is fed as the training mean: 0 once standardised.
         series = np.where(mask, series, scaler.mean.numpy())
     target_mask = mask[:, :, target]
+    adjacency = np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
     place = device or torch.device("cpu")
     time_of_day, day_of_week = calendar(timestamps, card.step_minutes)
     store = WindowStore(
@@ -129,9 +132,7 @@ def forecast_data(
         train=store.split(train),
         validation=store.split(validation),
         test=store.split(test),
-        adjacency=torch.from_numpy(
-            np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
-        ).to(place),
+        adjacency=torch.from_numpy(adjacency).to(place),
         channels=series.shape[2],
         steps_per_day=card.steps_per_day,
         mape_floor=card.mape_floor,
@@ -139,6 +140,7 @@ def forecast_data(
         events=dataset.events,
         description={
             "checksum": dataset.checksum,
+            "graph_sha256": hashlib.sha256(adjacency).hexdigest(),
             "node_stride": node_stride,
             "days": days,
             "window_stride": window_stride,
