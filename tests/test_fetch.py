@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
-import multiprocessing
 import os
 import re
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -323,15 +321,3 @@ def test_a_place_that_cannot_be_written_is_one_line(site: Site, tmp_path: Path) 
     (tmp_path / "raw").write_text("a file where a folder should be")
     with pytest.raises(FetchError, match="cannot be read or written"):
         get(card_of(site.url("/toy.csv")), tmp_path)
-
-
-def test_processes_that_fetch_the_same_file_share_one_download(site: Site, tmp_path: Path) -> None:
-    site.answers["/toy.csv"] = [Answer()]
-    card = card_of(site.url("/toy.csv"))
-    # A fresh interpreter each: forking a process with threads is not safe.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(3, mp_context=context) as pool:
-        jobs = [pool.submit(fetch, "toy", card, DataLayout(tmp_path), None) for _ in range(3)]
-        paths = {job.result()["series"] for job in jobs}
-    assert [path.read_bytes() for path in paths] == [CONTENT]
-    assert site.requests == ["/toy.csv"]

@@ -6,6 +6,7 @@ is what was asked for.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -77,7 +78,7 @@ def fetch(
         try:
             _fetch_file(dataset, remote, target, base, progress, network)
         except OSError as error:
-            raise FetchError(f"{target} cannot be read or written: {error}") from None
+            raise _unwritable(target, error) from None
         found[role] = target
     return found
 
@@ -131,6 +132,15 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _unwritable(target: Path, error: OSError) -> FetchError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return FetchError(
+            f"there is no room for {target} ({error.strerror}); make room there or choose another"
+            " data directory, then run the same command again: what has arrived is kept"
+        )
+    return FetchError(f"{target} cannot be read or written: {error}")
 
 
 def _fetch_file(

@@ -152,7 +152,7 @@ def _attempt(
         raise PlaceError(f"{url} leads from redirect to redirect without end") from None
     except (requests.ConnectionError, requests.Timeout) as error:
         raise _PassingError(f"{url} cannot be reached ({_root_cause(error)})") from None
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # ValueError: a nonsense redirect.
         raise PlaceError(f"{url} cannot be reached ({_root_cause(error)})") from None
     with response:
         _refuse_failures(url, response)
