@@ -21,6 +21,7 @@ from stprune.data.card import DatasetCard
 from stprune.pruners.base import PRUNERS
 from stprune.records import RunRecord
 from stprune.schema import StrictModel
+from stprune.union_config import LinearProbe, MemberEntry
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS: dict[str, type[StrictModel]] = {
@@ -31,6 +32,8 @@ SCHEMAS: dict[str, type[StrictModel]] = {
 SECTIONS: tuple[tuple[str, type[StrictModel]], ...] = (
     ("Top level", ExperimentConfig),
     ("`datasets.<name>`", DatasetEntry),
+    ("`datasets.<name>.union[]`, `datasets.<name>.zero_shot[]`", MemberEntry),
+    ("`datasets.<name>.linear_probe`", LinearProbe),
     ("`backbones.<name>`", BackboneEntry),
     ("`pruners.<name>`", PrunerEntry),
     ("`training`", TrainingSettings),
