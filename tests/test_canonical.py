@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import canonical
 
-from stprune.data import canonical as module
+from stprune.data import blocks
 from stprune.data.canonical import (
     Block,
     RawSeries,
@@ -76,14 +76,14 @@ def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
 def streamed(raw: RawSeries, lengths: tuple[int, ...]) -> StreamedSeries:
     """The same series in blocks of so many steps."""
 
-    def blocks() -> Iterator[Block]:
+    def pieces() -> Iterator[Block]:
         start = 0
         for length in lengths:
             yield raw.values[start : start + length], raw.mask[start : start + length]
             start += length
 
     return StreamedSeries(
-        (30, 3, 2), blocks, raw.timestamps, raw.adjacency, raw.node_ids, raw.events
+        (30, 3, 2), pieces, raw.timestamps, raw.adjacency, raw.node_ids, raw.events
     )
 
 
@@ -98,7 +98,7 @@ def test_blocks_of_any_length_make_the_files_of_the_whole(
     lengths = tuple(b - a for a, b in pairwise(edges))
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
-        patch.setattr(module, "BLOCK_VALUES", block)
+        patch.setattr(blocks, "BLOCK_VALUES", block)
         write_canonical(raw, card, folder / "whole")
         write_canonical(streamed(raw, lengths), card, folder / "streamed")
         np.save(folder / "plain.npy", raw.values)

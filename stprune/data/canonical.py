@@ -24,11 +24,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stprune import atomic
+from stprune.data.blocks import step_blocks
 from stprune.data.card import DatasetCard
 from stprune.data.npy_stream import NpyStream
 from stprune.errors import DataError
-
-BLOCK_VALUES = 2**22
 
 Block = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -108,13 +107,6 @@ class CanonicalDataset:
     node_ids: list[str]
     events: pd.DataFrame
     checksum: str
-
-
-def step_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Slices of the steps of a (T, ...) array that hold some million values each, in order."""
-    length = max(1, BLOCK_VALUES // math.prod(shape[1:]))
-    for start in range(0, shape[0], length):
-        yield slice(start, min(start + length, shape[0]))
 
 
 def write_canonical(raw: RawSeries | StreamedSeries, card: DatasetCard, directory: Path) -> None:

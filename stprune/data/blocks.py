@@ -1,0 +1,33 @@
+"""Blocks of consecutive steps, for what must not hold or copy a whole series at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_VALUES = 2**22
+
+
+def step_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of the steps of a (T, ...) array that hold some million values each, in order."""
+    length = max(1, BLOCK_VALUES // math.prod(shape[1:]))
+    for start in range(0, shape[0], length):
+        yield slice(start, min(start + length, shape[0]))
+
+
+def fill_missing(
+    series: NDArray[np.float32], mask: NDArray[np.bool_], values: NDArray[np.float32]
+) -> None:
+    """Write the value of its channel wherever the mask is False; nothing else is touched.
+
+    Args:
+        series: (T, N, C), changed in place. Of a copy-on-write memory map, only pages with a
+            missing value come to cost memory of their own.
+        mask: (T, N, C), True where a value was observed.
+        values: (C,), what stands in.
+    """
+    for steps in step_blocks(series.shape):
+        np.copyto(series[steps], values, where=~mask[steps])
