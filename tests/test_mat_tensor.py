@@ -126,7 +126,7 @@ def test_a_wrong_graph_is_one_clear_line(folder: Path, text: str, message: str) 
 def test_a_card_that_does_not_fit_the_format(folder: Path) -> None:
     with pytest.raises(ConfigError, match="unknown key `name`"):
         load(folder, options={"name": "tensor"})
-    with pytest.raises(ConfigError, match="graph, series, not 1 and series"):
+    with pytest.raises(ConfigError, match="takes the files series, graph, not series"):
         mat_tensor.load(card_with(), {"series": folder / "series.mat"})
 
 

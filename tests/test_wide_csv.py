@@ -146,7 +146,7 @@ def test_a_card_that_does_not_fit_the_format(folder: Path) -> None:
     with pytest.raises(ConfigError, match="unknown key `separator`"):
         load(folder, options={"separator": ";"})
     two = [{"name": "flow", "unit": "vehicles"}, {"name": "speed", "unit": "km/h"}]
-    with pytest.raises(ConfigError, match=r"one channel .* not 2"):
+    with pytest.raises(ConfigError, match=r"holds one channel, not 2 \(flow, speed\)"):
         load(folder, channels=two)
-    with pytest.raises(ConfigError, match="series, adjacency, not 1 and series"):
+    with pytest.raises(ConfigError, match="takes the files series, adjacency, not series"):
         wide_csv.load(card_with(), {"series": folder / "series.csv"})

@@ -19,11 +19,12 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.csv_table import csv_rows, number_table, place, sensor_names
 from stprune.data.mask_policy import observed
+from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.time_axis import daily_times
-from stprune.errors import ConfigError, DataError
+from stprune.errors import DataError
 from stprune.schema import StrictModel, validate
 
-ROLES = ("graph", "series")
+ROLES = ("series", "graph")
 
 
 class Options(StrictModel):
@@ -51,12 +52,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         DataError: If a file is not in the format or contradicts the card or the other.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    if sorted(files) != list(ROLES) or len(card.channels) != 1:
-        given = ", ".join(sorted(files)) or "none"
-        raise ConfigError(
-            f"{card.title}: the format mat_tensor takes one channel and the files"
-            f" {', '.join(ROLES)}, not {len(card.channels)} and {given}"
-        )
+    check_roles(card, files, ROLES)
+    check_one_channel(card)
     tensor = _read_tensor(files["series"], options.key, card)
     days, slots = tensor.shape[1:]
     node_ids, adjacency = _read_graph(files["graph"], options.missing_stations)

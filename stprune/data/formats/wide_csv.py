@@ -16,8 +16,9 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.csv_table import csv_rows, number_table, place, sensor_names
 from stprune.data.mask_policy import observed
+from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.time_axis import regular_times
-from stprune.errors import ConfigError, DataError
+from stprune.errors import DataError
 from stprune.schema import StrictModel, validate
 
 ROLES = ("series", "adjacency")
@@ -43,11 +44,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         DataError: If a file is not in the format, or has a NaN where the mask policy allows none.
     """
     validate(Options, card.options, f"options of {card.title}")
-    if sorted(files) != sorted(ROLES) or len(card.channels) != 1:
-        raise ConfigError(
-            f"{card.title}: the format wide_csv takes one channel and the files {', '.join(ROLES)},"
-            f" not {len(card.channels)} and {', '.join(sorted(files)) or 'none'}"
-        )
+    check_roles(card, files, ROLES)
+    check_one_channel(card)
     node_ids, table = _read_series(files["series"])
     path = files["series"]
     # The header is line 1.
