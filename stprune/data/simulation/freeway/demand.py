@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stprune.data.simulation.freeway.network import PLATOON_VEHICLES, Network
 from stprune.data.simulation.freeway.routes import zone_routes
+from stprune.data.simulation.rhythm import drift, hump
 
 PATTERNS = ("to work", "to home", "other")
 BIN_SECONDS = 300
@@ -110,11 +111,11 @@ def draw_departures(
     """
     bins = np.arange(first_bin, last_bin)
     rates = demand.rates(bins)
-    city = _drift(len(bins), BINS_PER_DAY, CITY_SPREAD, rng)
+    city = drift(len(bins), BINS_PER_DAY, CITY_SPREAD, rng)
     parts = []
     for origin in range(len(demand.network.zones)):
-        drift = np.exp(city + _drift(len(bins), ZONE_KNOT_BINS, ZONE_SPREAD, rng))
-        by_pattern = rates * demand.trips[:, origin].sum(axis=1)[:, None] * drift
+        share = np.exp(city + drift(len(bins), ZONE_KNOT_BINS, ZONE_SPREAD, rng))
+        by_pattern = rates * demand.trips[:, origin].sum(axis=1)[:, None] * share
         seconds = _arrivals(by_pattern.sum(axis=0), rng)
         position = np.minimum((seconds / BIN_SECONDS).astype(np.int64), len(bins) - 1)
         choice = rng.random(len(seconds)) * by_pattern.sum(axis=0)[position]
@@ -145,9 +146,9 @@ def _weekday(hour: NDArray[np.float64]) -> NDArray[np.float64]:
     evening = _evening(hour)
     return np.stack(
         [
-            0.19 * _hump(hour, 7.7, 0.9),
-            0.21 * _hump(hour, 17.2, 1.1),
-            0.50 * _hump(hour, 13.0, 3.8) + evening,
+            0.19 * hump(hour, 7.7, 0.9),
+            0.21 * hump(hour, 17.2, 1.1),
+            0.50 * hump(hour, 13.0, 3.8) + evening,
         ]
     )
 
@@ -156,32 +157,16 @@ def _weekend(hour: NDArray[np.float64]) -> NDArray[np.float64]:
     evening = _evening(hour)
     return np.stack(
         [
-            0.04 * _hump(hour, 9.0, 1.8),
-            0.05 * _hump(hour, 17.5, 2.5),
-            0.58 * _hump(hour, 14.0, 3.4) + evening,
+            0.04 * hump(hour, 9.0, 1.8),
+            0.05 * hump(hour, 17.5, 2.5),
+            0.58 * hump(hour, 14.0, 3.4) + evening,
         ]
     )
 
 
 def _evening(hour: NDArray[np.float64]) -> NDArray[np.float64]:
     """Evenings and nights are the same on all days, so that midnight has no jump."""
-    return 0.08 * _hump(hour, 20.2, 1.9) + 0.04 / 24
-
-
-def _hump(hour: NDArray[np.float64], centre: float, spread: float) -> NDArray[np.float64]:
-    """A normal density over the hours of the day, whose tails go round midnight."""
-    distance = (hour - centre + 12) % 24 - 12
-    return np.asarray(
-        np.exp(-0.5 * (distance / spread) ** 2) / (spread * np.sqrt(2 * np.pi)), dtype=np.float64
-    )
-
-
-def _drift(
-    bins: int, knot_bins: int, spread: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Normal knots every ``knot_bins`` bins and straight lines between them: (bins,)."""
-    knots = rng.normal(0.0, spread, bins // knot_bins + 2)
-    return np.interp(np.arange(bins) / knot_bins, np.arange(len(knots)), knots)
+    return 0.08 * hump(hour, 20.2, 1.9) + 0.04 / 24
 
 
 def _arrivals(rate: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

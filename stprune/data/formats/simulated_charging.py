@@ -1,0 +1,146 @@
+"""Simulated charging of electric cars with labelled events; made on the spot, no download.
+
+Shape and channels are those of UrbanEV (Li et al. 2025, Scientific Data): zones of a city by the
+hour. Drivers queue at limited chargers (simpy), lose patience and go to neighbouring zones. All
+times are whole seconds and all powers whole watts, so that the same card gives the same bits on
+any machine; another seed gives another city, other days and other events.
+"""
+
+from __future__ import annotations
+
+from datetime import time, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from stprune.data.canonical import RawSeries
+from stprune.data.card import DatasetCard
+from stprune.data.simulation.charging import measure
+from stprune.data.simulation.charging.circumstances import HOURS_PER_DAY, draw_circumstances
+from stprune.data.simulation.charging.city import build_city
+from stprune.data.simulation.charging.demand import draw_drivers, draw_prices, expected_drivers
+from stprune.data.simulation.charging.disturbances import (
+    Disturbance,
+    draw_disturbances,
+    extra_drivers,
+)
+from stprune.data.simulation.charging.run import simulate
+from stprune.errors import ConfigError
+from stprune.schema import StrictModel, validate
+
+CHANNELS = ["occupancy", "volume", "price"]
+STEP_MINUTES = 60
+# A day that fills the chargers, and is not part of the data.
+WARM_DAYS = 1
+
+
+class Options(StrictModel):
+    """Size and character of the simulated city."""
+
+    seed: int = Field(ge=0, description="Another seed is another city.")
+    days: int = Field(ge=1, le=1830, description="Days, each of 24 steps.")
+    zones: int = Field(ge=4, le=2000, description="Zones of the city, the nodes of the graph.")
+    mean_chargers: float = Field(
+        default=20.0, ge=4, le=200, description="Expected chargers of a zone."
+    )
+    outages_per_week: float = Field(
+        default=1.5, ge=0, description="Expected outages a week in the whole city."
+    )
+    crowds_per_week: float = Field(
+        default=0.75, ge=0, description="Expected events a week that draw a crowd."
+    )
+    demand_level: float = Field(
+        default=1.0, gt=0, le=3, description="Factor on the demand of the whole city."
+    )
+
+    @property
+    def steps(self) -> int:
+        """Hourly steps."""
+        return self.days * HOURS_PER_DAY
+
+
+def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
+    """Simulate the data set that ``card`` describes.
+
+    Args:
+        card: Its `options` follow `Options`; sizes, channels and step must agree with them.
+        files: Not used; the card has none.
+
+    Returns:
+        Chargers in use (mean over the hour), energy delivered (kWh / h) and price (yuan / kWh)
+        of each zone, all observed; an undirected graph of neighbouring zones; and one event an
+        outage or crowd: in ``node``, the hours ``first_step`` to ``last_step``, the kind,
+        ``chargers_out`` and ``extra_drivers`` an hour.
+
+    Raises:
+        ConfigError: If an option is not valid or contradicts the card.
+    """
+    where = f"options of {card.title}"
+    options = validate(Options, card.options, where)
+    _check_card(card, options, where)
+    layout, sky, trouble, arrivals, fees = (
+        np.random.default_rng([options.seed, stream]) for stream in range(5)
+    )
+    start = card.start.replace(tzinfo=None)
+    warm = WARM_DAYS * HOURS_PER_DAY
+    hours = warm + options.steps
+    city = build_city(options.zones, options.mean_chargers, layout)
+    around = draw_circumstances(start - timedelta(days=WARM_DAYS), WARM_DAYS + options.days, sky)
+    prices = draw_prices(city, around, fees)
+    expected = expected_drivers(city, around, prices, options.demand_level)
+    weeks = options.days / 7
+    events = draw_disturbances(
+        city,
+        expected,
+        warm,
+        options.outages_per_week * weeks,
+        options.crowds_per_week * weeks,
+        trouble,
+    )
+    extra = extra_drivers(events, hours, options.zones)
+    drivers = draw_drivers(city, around, expected, extra, arrivals)
+    sessions = simulate(city, drivers, events, hours)
+    busy = measure.busy_seconds(sessions, hours, options.zones)
+    channels = [measure.occupancy(busy), measure.volume(city, busy), prices]
+    values = np.stack(channels, axis=-1)[warm:].astype(np.float32)
+    return RawSeries(
+        values=values,
+        mask=np.ones(values.shape, dtype=np.bool_),
+        timestamps=np.datetime64(start, "s") + np.arange(options.steps) * np.timedelta64(3600, "s"),
+        adjacency=city.adjacency(),
+        node_ids=city.names,
+        events=_events(events, warm),
+    )
+
+
+def _check_card(card: DatasetCard, options: Options, where: str) -> None:
+    if (card.steps, card.nodes) != (options.steps, options.zones):
+        raise ConfigError(
+            f"{where}: they make {options.zones} nodes and {options.steps} steps,"
+            f" but the card says {card.nodes} and {card.steps}"
+        )
+    if [channel.name for channel in card.channels] != CHANNELS:
+        raise ConfigError(f"{where}: the channels of the card must be {', '.join(CHANNELS)}")
+    if card.step_minutes != STEP_MINUTES:
+        raise ConfigError(f"{where}: step_minutes must be 60, got {card.step_minutes}")
+    if card.start.time() != time(0):
+        raise ConfigError(f"{where}: start must be a midnight, got {card.start}")
+
+
+def _events(events: list[Disturbance], warm: int) -> pd.DataFrame:
+    columns = ["event", "node", "first_step", "last_step", "chargers_out", "extra_drivers", "kind"]
+    rows = [
+        (
+            number,
+            event.zone,
+            event.first_hour - warm,
+            event.last_hour - warm,
+            event.chargers_out,
+            event.extra_drivers,
+            event.kind,
+        )
+        for number, event in enumerate(events)
+    ]
+    return pd.DataFrame(rows, columns=columns)
