@@ -13,17 +13,22 @@ from numpy.typing import NDArray
 from stprune.errors import DataError
 
 
-def csv_rows(path: Path) -> Iterator[list[str]]:
+def csv_rows(path: Path, separator: str = ",", encoding: str = "utf-8") -> Iterator[list[str]]:
     """The rows of a csv, without empty lines at its end.
+
+    Args:
+        path: The file.
+        separator: Between cells.
+        encoding: Of the text.
 
     Raises:
         DataError: If the file cannot be read as csv.
     """
     try:
         # A spreadsheet may put a byte order mark before the first sensor id.
-        text = path.read_text(encoding="utf-8-sig").rstrip()
-        yield from csv.reader(text.splitlines())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = path.read_text(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
+        yield from csv.reader(text.rstrip(" \r\n").splitlines(), delimiter=separator)
+    except (OSError, UnicodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as csv: {error}") from None
 
 
@@ -44,7 +49,11 @@ def sensor_names(path: Path, header: list[str]) -> list[str]:
 
 
 def number_table(
-    path: Path, rows: Iterator[list[str]], first_line: int, names: list[str]
+    path: Path,
+    rows: Iterator[list[str]],
+    first_line: int,
+    names: list[str],
+    first_column: int = 0,
 ) -> NDArray[np.float64]:
     """All cells as (rows, columns) float64, NaN where a cell is empty.
 
@@ -53,6 +62,7 @@ def number_table(
         rows: Cells of each row.
         first_line: Number of the first row's line in the file.
         names: Sensor of each column.
+        first_column: How many columns of the file stand before those of the rows.
 
     Raises:
         DataError: If a row has another length, a cell no finite number, or there is no row.
@@ -68,7 +78,7 @@ def number_table(
         # An infinite number is as little a measurement as a word is.
         if np.isinf(numbers).any():
             column = int(np.argmax(np.isinf(numbers)))
-            where = place(line, column, names)
+            where = place(line, column, names, first_column)
             raise DataError(f"{path}: {where}: `{row[column]}` is not a finite number")
         parsed.append(numbers)
     if not parsed:
@@ -76,9 +86,9 @@ def number_table(
     return np.stack(parsed)
 
 
-def place(line: int, column: int, names: list[str]) -> str:
-    """Words for a cell: line counted from 1, column from 0."""
-    return f"line {line}, column {column + 1} (sensor {names[column]})"
+def place(line: int, column: int, names: list[str], first_column: int = 0) -> str:
+    """Words for a cell: line counted from 1, column from 0 after ``first_column`` others."""
+    return f"line {line}, column {column + 1 + first_column} (sensor {names[column]})"
 
 
 def _number(cell: str) -> float:
