@@ -7,16 +7,16 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from stprune.data.card import dataset_ids
-from stprune.errors import ConfigError, UnknownNameError
+from stprune.errors import ConfigError
 from stprune.layout import format_ratio
 from stprune.schema import StrictModel, read_yaml, validate
-from stprune.union_config import MEMBER_KEYS, LinearProbe, MemberEntry, check_union, complete_member
+from stprune.union_config import MEMBER_KEYS, LinearProbe, MemberEntry, complete_member
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-]*$"
 SEEDS = range(2**32)
 Tracking = Literal["offline", "online", "disabled"]
 BudgetKind = Literal["epochs", "total_windows", "steps", "total_time"]
+ProtocolKind = Literal["paper", "legacy", "strict"]
 
 
 class TrainingSettings(StrictModel):
@@ -45,6 +45,14 @@ class DatasetEntry(StrictModel):
     """A data set under a name of its own, perhaps only a declared part of it; or a union."""
 
     dataset: str | None = Field(None, description="Card in `data/`; the entry's name by default.")
+    task: str = Field(
+        "forecast",
+        description="File of `stprune/tasks/`: `forecast`, `impute`, `few_shot`, or `transfer` to"
+        " the data sets of `zero_shot`, which it is then tested on.",
+    )
+    task_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the task; its file documents them."
+    )
     union: list[MemberEntry] = Field(
         default_factory=list,
         description="Train one model on all of these instead: names of cards, or mappings with"
@@ -85,6 +93,9 @@ class DatasetEntry(StrictModel):
         if not isinstance(values, dict):
             return values
         own = {key: values[key] for key in MEMBER_KEYS if key in values}
+        if values.get("task") == "transfer" and values.get("dataset") and not values.get("union"):
+            # A model of one data set that is tried on others is that of a union of one.
+            values = {**values, "union": [values["dataset"]], "dataset": None}
         lists = {
             key: [complete_member(member, own) for member in values[key]]
             for key in ("union", "zero_shot")
@@ -185,6 +196,11 @@ class ExperimentConfig(StrictModel):
     training: TrainingSettings = Field(
         default_factory=TrainingSettings, description="How every run is trained."
     )
+    protocol: ProtocolKind = Field(
+        "paper",
+        description="Splits, scaler, masks and metrics: `paper`, ours; `legacy`, as ST-TTC"
+        " released them; `strict`, `paper` without windows across a split. See docs/protocols.md.",
+    )
     compute: ComputeSettings = Field(
         default_factory=ComputeSettings, description="Device, precision, threads."
     )
@@ -253,8 +269,11 @@ def parse_config(values: Any, where: str) -> ExperimentConfig:
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be a mapping of keys to values")
+    # Imported late: it loads torch, which reading a configuration's form does not need.
+    from stprune.config_names import check_names
+
     config = validate(ExperimentConfig, values, where)
-    _check_names(config, where)
+    check_names(config, where)
     return config
 
 
@@ -265,34 +284,3 @@ def load_config(path: Path) -> ExperimentConfig:
         ConfigError: If it is missing, not YAML, or not a configuration.
     """
     return parse_config(read_yaml(path), str(path))
-
-
-def _check_names(config: ExperimentConfig, where: str) -> None:
-    # Imported late: both load torch, which reading a configuration's form does not need.
-    from stprune.backbones.base import BACKBONES, OptimiserSettings
-    from stprune.pruners.base import PRUNERS
-
-    for name, dataset in config.datasets.items():
-        validate(TrainingSettings, dataset.training, f"{where} at `datasets.{name}` in `training`")
-        known = dataset_ids(config.data_directory)
-        for card in dataset.cards(name):
-            if card not in known:
-                raise UnknownNameError("data set", card, known, f"{where} at `datasets`")
-    for name, backbone in config.backbones.items():
-        place = f"{where} at `backbones.{name}`"
-        if (backbone.backbone or name) not in BACKBONES.ids():
-            raise UnknownNameError("backbone", backbone.backbone or name, BACKBONES.ids(), place)
-        kind = BACKBONES.load(backbone.backbone or name)
-        validate(kind.Options, backbone.options, f"{place} in `options`")
-        # Changes may be right alone and not fit what the backbone publishes, or the reverse.
-        merged = kind.optimisation.model_dump() | backbone.optimisation
-        validate(OptimiserSettings, merged, f"{place} in `optimisation`")
-    for name, pruner in config.pruners.items():
-        place = f"{where} at `pruners.{name}`"
-        if (pruner.pruner or name) not in PRUNERS.ids():
-            raise UnknownNameError("pruner", pruner.pruner or name, PRUNERS.ids(), place)
-        options = PRUNERS.load(pruner.pruner or name).Options
-        validate(options, pruner.options, f"{place} in `options`")
-    for name, dataset in config.datasets.items():
-        if dataset.union:
-            check_union(config, name, dataset, f"{where} at `datasets.{name}`")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stprune.backbones.base import Backbone
 from stprune.data.union_store import UnionStore
 from stprune.data.windows import WindowStore
+from stprune.metric_rules import RuleSums
 from stprune.metrics import ErrorSums, absolute_errors
 from stprune.pruners.base import Observer
 
@@ -23,6 +24,7 @@ def evaluate(
     mape_floor: float,
     fabric: Fabric,
     observe: Observer | None = None,
+    rules: RuleSums | None = None,
 ) -> ErrorSums:
     """Errors of ``model`` on all windows of ``store``, pooled over all devices.
 
@@ -34,6 +36,7 @@ def evaluate(
         mape_floor: Smallest target that MAPE counts.
         fabric: Precision and devices.
         observe: Shown the errors of each batch that this device evaluates.
+        rules: Sums to add the same forecasts to.
     """
     was_training = model.training
     model.eval()
@@ -48,26 +51,37 @@ def evaluate(
             forecast = model(batch.inputs, batch.time_of_day, batch.day_of_week)
             restored = store.scaler.restore(forecast)
             sums.update(restored, batch.targets, batch.mask)
+            if rules:
+                rules.update(indices, restored, batch.targets, batch.mask)
             if observe:
                 observe(indices, absolute_errors(restored, batch.targets, batch.mask), batch.mask)
     if fabric.world_size > 1:
         sums.sums = cast(Tensor, fabric.all_reduce(sums.sums, reduce_op="sum"))
         sums.windows = len(store)
+        if rules:
+            rules.merge(fabric)
     model.train(was_training)
     return sums
 
 
 def evaluate_union(
-    network: nn.Module, store: UnionStore, batch_size: int, fabric: Fabric
+    network: nn.Module,
+    store: UnionStore,
+    batch_size: int,
+    fabric: Fabric,
+    rules: Mapping[str, RuleSums] | None = None,
 ) -> dict[str, ErrorSums]:
     """Errors on all windows of each data set of a union, on its own graph and with its own floor.
 
-    Arguments are those of :func:`evaluate`; the network is left on the graph of the last one.
+    Arguments are those of :func:`evaluate`, ``rules`` by data set; the network is left on the graph
+    of the last one.
     """
-    sums = {}
+    sums, rules = {}, rules or {}
     for part in store.parts:
         cast(Backbone, network).use_graph(part.name, part.adjacency)
-        sums[part.name] = evaluate(network, part.store, batch_size, part.mape_floor, fabric)
+        sums[part.name] = evaluate(
+            network, part.store, batch_size, part.mape_floor, fabric, rules=rules.get(part.name)
+        )
     return sums
 
 

@@ -14,12 +14,14 @@ from stprune.config import (
     ComputeSettings,
     DatasetEntry,
     ExperimentConfig,
+    ProtocolKind,
     TrainingSettings,
 )
 from stprune.errors import ConfigError, UnknownNameError
 from stprune.layout import DataLayout, ExperimentLayout, RunKey
 from stprune.pruners.base import PRUNERS
 from stprune.schema import StrictModel
+from stprune.tasks.base import build_task
 
 UNPRUNED = "full"
 
@@ -41,6 +43,7 @@ class RunSpec:
         training: Training settings.
         compute: Compute settings.
         quota: Whether a pruner keeps its share of a union, or of each of its data sets.
+        protocol: Rules of splits, scaler, masks and metrics.
     """
 
     experiment: str
@@ -55,6 +58,7 @@ class RunSpec:
     training: TrainingSettings
     compute: ComputeSettings
     quota: Literal["union", "per_dataset"] = "union"
+    protocol: ProtocolKind = "paper"
 
     @property
     def cards(self) -> list[str]:
@@ -81,10 +85,12 @@ class RunSpec:
             "seed": self.key.seed,
             "training": self.training.model_dump(mode="json"),
             "compute": self.compute.model_dump(mode="json", exclude={"own_cores"}),
+            **({} if self.protocol == "paper" else {"protocol": self.protocol}),
         }
 
     def _resolved_dataset(self) -> dict[str, Any]:
-        subset = self.subset.model_dump(mode="json", exclude={"dataset", "training"})
+        left_out = {"dataset", "training", "task", "task_options"}
+        subset = self.subset.model_dump(mode="json", exclude=left_out)
         plain = ("node_stride", "days", "window_stride")
         if self.subset.union:
             # Its members hold what they took over.
@@ -93,6 +99,9 @@ class RunSpec:
             part = {key: subset[key] for key in plain}
             if self.subset.evaluation_stride > 1:
                 part["evaluation_stride"] = self.subset.evaluation_stride
+        if self.subset.task != "forecast":
+            options = build_task(self.subset.task, self.subset.task_options).options
+            part |= {"task": self.subset.task, "task_options": options.model_dump(mode="json")}
         return {"name": self.key.dataset, "id": self.dataset, **part}
 
     @property
@@ -180,6 +189,7 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
         training=TrainingSettings.model_validate(config.training.model_dump() | subset.training),
         compute=config.compute,
         quota=pruner.quota,
+        protocol=config.protocol,
     )
 
 

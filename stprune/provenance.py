@@ -15,19 +15,21 @@ from typing import Any
 from stprune.backbones.base import BACKBONES
 from stprune.data.card import FORMATS
 from stprune.pruners.base import PRUNERS
+from stprune.tasks.base import TASKS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECORDED_PACKAGES = ("torch", "lightning-fabric", "numpy", "pandas", "torch-geometric", "stprune")
 
 
-def run_sources(backbone: str, pruner: str) -> list[Path]:
-    """Source files that a run depends on: those of `run.py`, its backbone and its pruner.
+def run_sources(backbone: str, pruner: str, task: str = "forecast") -> list[Path]:
+    """Source files that a run depends on: those of `run.py`, its backbone, pruner and task.
 
-    Imports within the project are followed; other backbones and pruners are found by name only
-    and so do not count.
+    Imports within the project are followed; other backbones, pruners and tasks are found by name
+    only and so do not count.
     """
     start = REPOSITORY / "stprune" / "run.py"
-    return import_closure([start, BACKBONES.path(backbone), PRUNERS.path(pruner)])
+    components = BACKBONES.path(backbone), PRUNERS.path(pruner), TASKS.path(task)
+    return import_closure([start, *components])
 
 
 def dataset_sources(format_name: str) -> list[Path]:

@@ -85,7 +85,7 @@ class _Session:
         self.layout = experiment_layout(config)
         self.checkpoint = self.layout.checkpoint(spec.key)
         self.data = open_run_data(spec, data_layout(config), fabric.device)
-        self.digest = source_digest(run_sources(spec.backbone, spec.pruner))
+        self.digest = source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task))
         self.identity = {
             "configuration": spec.fingerprint,
             "source code": self.digest,

@@ -10,6 +10,7 @@ from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.union import UnionData, joint_checksum, unite
 from stprune.grid import RunSpec
 from stprune.layout import DataLayout
+from stprune.tasks.base import build_task
 from stprune.union_config import MemberEntry
 
 
@@ -29,7 +30,7 @@ def open_run_data(
     def opened(members: list[MemberEntry]) -> dict[str, ForecastData]:
         return {m.dataset: _open(spec, layout, device, m.dataset, m, True) for m in members}
 
-    return unite(opened(subset.union), opened(subset.zero_shot))
+    return unite(opened(subset.union), opened(subset.zero_shot), subset.task == "transfer")
 
 
 def run_checksum(spec: RunSpec, layout: DataLayout) -> str:
@@ -54,5 +55,7 @@ def _open(
         window_stride=part.window_stride,
         evaluation_stride=spec.subset.evaluation_stride,
         target_only=target_only,
+        task=build_task(spec.subset.task, spec.subset.task_options),
+        protocol=spec.protocol,
         device=device,
     )

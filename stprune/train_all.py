@@ -25,6 +25,7 @@ from stprune.provenance import run_sources, source_digest
 from stprune.pruners.base import PRUNERS
 from stprune.records import read_record
 from stprune.run_data import run_checksum
+from stprune.tasks.base import TASKS
 from stprune.warm_runs import WarmRuns
 from stprune.workflow_plan import WorkflowPlan
 from stprune.workflow_state import WorkflowState
@@ -76,7 +77,7 @@ class WantedRuns:
         # An experiment that is interrupted has then as many whole repetitions as can be.
         self.keys = [key for seed in config.seeds for key in keys if key.seed == seed]
         self.specs = {key: run_spec(config, key) for key in self.keys}
-        self.digests = {pair: _digest(*pair) for pair in set(map(self._pair, self.keys))}
+        self.digests = {parts: _digest(*parts) for parts in set(map(self._components, self.keys))}
         by_dataset = {key.dataset: spec for key, spec in self.specs.items()}
         self.checksums = {
             name: run_checksum(spec, data_layout(config)) for name, spec in by_dataset.items()
@@ -112,7 +113,7 @@ class WantedRuns:
             return "record not readable, or of another version"
         changed = {
             "configuration": record.fingerprint != spec.fingerprint,
-            "source code": record.source_digest != self.digests[self._pair(key)],
+            "source code": record.source_digest != self.digests[self._components(key)],
             "data": record.data.get("checksum") != self.checksums[key.dataset],
         }
         names = [name for name, differs in changed.items() if differs]
@@ -120,22 +121,24 @@ class WantedRuns:
 
     def sources_changed(self, key: RunKey) -> bool:
         """Whether the run's source files are no longer those that were imported for it."""
-        return _digest(*self._pair(key)) != self.digests[self._pair(key)]
+        return _digest(*self._components(key)) != self.digests[self._components(key)]
 
     def modules(self) -> list[str]:
         """Names of the modules that these runs import on their way."""
         specs = self.specs.values()
         backbones = {BACKBONES.load(spec.backbone).__module__ for spec in specs}
         pruners = {PRUNERS.load(spec.pruner).__module__ for spec in specs}
+        tasks = {TASKS.load(spec.subset.task).__module__ for spec in specs}
         tracking = set() if self.config.tracking.mode == "disabled" else {"wandb"}
-        return sorted(backbones | pruners | tracking)
+        return sorted(backbones | pruners | tasks | tracking)
 
-    def _pair(self, key: RunKey) -> tuple[str, str]:
-        return self.specs[key].backbone, self.specs[key].pruner
+    def _components(self, key: RunKey) -> tuple[str, str, str]:
+        spec = self.specs[key]
+        return spec.backbone, spec.pruner, spec.subset.task
 
 
-def _digest(backbone: str, pruner: str) -> str:
-    return source_digest(run_sources(backbone, pruner))
+def _digest(backbone: str, pruner: str, task: str) -> str:
+    return source_digest(run_sources(backbone, pruner, task))
 
 
 def _checked_jobs(config: ExperimentConfig, threads: int, jobs: int | None) -> int:

@@ -98,7 +98,7 @@ class WorkflowPlan:
     def run_code(self, wildcards: Any) -> list[str]:
         """Source files that the run depends on: only its own backbone and pruner."""
         spec = run_spec(self.config, self._key(wildcards))
-        return [str(path) for path in run_sources(spec.backbone, spec.pruner)]
+        return [str(path) for path in run_sources(spec.backbone, spec.pruner, spec.subset.task)]
 
     def run_fingerprint(self, wildcards: Any) -> str:
         """Changes when, and only when, the run's own configuration does."""

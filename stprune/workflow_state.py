@@ -101,7 +101,7 @@ class WorkflowState:
         metas = [self.data.processed(card) / "meta.json" for card in spec.cards]
         return _older(
             [layout.metrics(key), layout.run_epochs(key), layout.kept(key)],
-            [*metas, *run_sources(spec.backbone, spec.pruner)],
+            [*metas, *run_sources(spec.backbone, spec.pruner, spec.subset.task)],
         )
 
     def _snakemake(self, targets: list[Path], *options: str) -> str | None:

@@ -21,6 +21,7 @@ from stprune.data.card import DatasetCard
 from stprune.pruners.base import PRUNERS
 from stprune.records import RunRecord
 from stprune.schema import StrictModel
+from stprune.tasks.base import TASKS
 from stprune.union_config import LinearProbe, MemberEntry
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +67,7 @@ def configuration_page() -> str:
     """Every key of a configuration, and every option of every component."""
     parts = [INTRODUCTION]
     parts += [_table(f"## {title}", model) for title, model in SECTIONS]
-    for title, registry in (("Pruners", PRUNERS), ("Backbones", BACKBONES)):
+    for title, registry in (("Tasks", TASKS), ("Pruners", PRUNERS), ("Backbones", BACKBONES)):
         parts.append(f"# {title}' options\n")
         for name in registry.ids():
             component = registry.load(name)

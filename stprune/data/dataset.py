@@ -13,10 +13,17 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from stprune.config import ProtocolKind
+from stprune.data.blocks import fill_missing, release
 from stprune.data.canonical import CanonicalDataset
+from stprune.data.legacy_store import LegacyStore
+from stprune.data.protocol import cut_splits, seen_by_scaler
 from stprune.data.scaler import fit_scaler
-from stprune.data.windows import WindowStore, calendar, split_windows, window_starts
+from stprune.data.windows import ReadySeries, WindowStore, calendar, window_starts
 from stprune.errors import ConfigError
+from stprune.schema import NoOptions
+from stprune.tasks.base import Task
+from stprune.tasks.forecast import Forecast
 
 logger = logging.getLogger(__name__)
 
@@ -61,19 +68,23 @@ def forecast_data(
     window_stride: int = 1,
     evaluation_stride: int = 1,
     target_only: bool = False,
+    task: Task | None = None,
+    protocol: ProtocolKind = "paper",
     device: torch.device | None = None,
 ) -> ForecastData:
-    """Open ``dataset`` for forecasting ``horizon`` from ``history`` steps.
+    """Open ``dataset`` for a task on ``history`` input and ``horizon`` target steps.
 
     Args:
         dataset: The canonical data set.
         history: T, input steps.
-        horizon: H, forecast steps.
+        horizon: H, target steps.
         node_stride: Take every so many-th node.
         days: Take the first so many days of those that are there; None for all.
         window_stride: Keep every so many-th training window.
         evaluation_stride: Keep every so many-th validation and test window.
         target_only: Leave all channels but the target out, so that C is 1.
+        task: What to do with the windows; to forecast by default.
+        protocol: How splits are cut, the scaler is fitted and training targets are masked.
         device: Where the series shall live; the processor's memory by default.
 
     Raises:
@@ -89,12 +100,21 @@ def forecast_data(
     steps = card.steps if days is None else int(day_ends[days - 1])
     target = 0 if target_only else card.target_channel
     channels = slice(card.target_channel, card.target_channel + 1) if target_only else slice(None)
+    adjacency = np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
+    graph_sha256 = hashlib.sha256(adjacency).hexdigest()
+    release(dataset.adjacency)
     series = np.ascontiguousarray(dataset.series[:steps, ::node_stride, channels])
     mask = dataset.mask[:steps, ::node_stride, channels]
+    filled = protocol != "legacy" and not mask.all()
+    if filled:
+        series = _own(series, dataset)
     timestamps = dataset.timestamps[:steps]
-    starts = window_starts(timestamps, history + horizon, card.step_minutes)
-    splits = split_windows(len(starts), card.splits)
-    train = splits.train[::window_stride]
+    task = task or Forecast(NoOptions())
+    length = task.window_length(history, horizon)
+    starts = window_starts(timestamps, length, card.step_minutes)
+    splits = cut_splits(protocol, starts, length, steps, card.splits)
+    trained = task.training_windows(splits)
+    train = trained[::window_stride]
     validation = splits.validation[::evaluation_stride]
     test = splits.test[::evaluation_stride]
     if math.gcd(window_stride, card.steps_per_day) > 1:
@@ -105,18 +125,17 @@ def forecast_data(
             window_stride,
             card.steps_per_day,
         )
-    covered = _input_steps(starts[: len(splits.train)], history)
-    seen = mask[: len(covered)] & covered[:, None, None]
-    scaler = fit_scaler(series[: len(covered)], seen, target)
-    if not mask.all():
+    seen = seen_by_scaler(protocol, starts[trained.start : trained.stop], history, mask)
+    scaler = fit_scaler(series[: len(seen)], seen, target)
+    if filled:
         # A missing input is fed as the training mean: 0 once standardised.
-        series = np.where(mask, series, scaler.mean.numpy())
+        fill_missing(series, mask, scaler.mean.numpy())
     target_mask = mask[:, :, target]
-    adjacency = np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
     place = device or torch.device("cpu")
     time_of_day, day_of_week = calendar(timestamps, card.step_minutes)
+    values, scaler = torch.from_numpy(series).to(place), scaler.to(place)
     store = WindowStore(
-        series=torch.from_numpy(series).to(place),
+        series=values,
         target_mask=None
         if target_mask.all()
         else torch.from_numpy(np.ascontiguousarray(target_mask)).to(place),
@@ -125,22 +144,27 @@ def forecast_data(
         history=history,
         horizon=horizon,
         target_channel=target,
-        scaler=scaler.to(place),
+        scaler=scaler,
         starts=torch.from_numpy(starts).to(place),
+        ready=ReadySeries.of(values, scaler),
     )
+    training = task.open(store, training=True)
+    if protocol == "legacy":
+        training = LegacyStore.of(training)
+    evaluation = task.open(store, training=False)
     return ForecastData(
-        train=store.split(train),
-        validation=store.split(validation),
-        test=store.split(test),
+        train=training.split(train),
+        validation=evaluation.split(validation),
+        test=evaluation.split(test),
         adjacency=torch.from_numpy(adjacency).to(place),
-        channels=series.shape[2],
+        channels=training.channels,
         steps_per_day=card.steps_per_day,
         mape_floor=card.mape_floor,
-        train_times=timestamps[starts[train] + history].astype("datetime64[m]"),
+        train_times=timestamps[starts[train] + training.target_offset].astype("datetime64[m]"),
         events=dataset.events,
         description={
             "checksum": dataset.checksum,
-            "graph_sha256": hashlib.sha256(adjacency).hexdigest(),
+            "graph_sha256": graph_sha256,
             "node_stride": node_stride,
             "days": days,
             "window_stride": window_stride,
@@ -156,6 +180,17 @@ def forecast_data(
     )
 
 
+def _own(series: NDArray[np.float32], dataset: CanonicalDataset) -> NDArray[np.float32]:
+    """``series``, which may share memory with the data set, as an array of our own to write to."""
+    whole = dataset.series
+    if not np.may_share_memory(series, whole):
+        return series
+    if not isinstance(whole, np.memmap):
+        return series.copy()
+    # Of another map of the file, only the pages that are written to are copied.
+    return np.memmap(whole.filename, whole.dtype, "c", whole.offset, series.shape)
+
+
 def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:
     """(days,) int64, how many steps there are up to the end of each whole day."""
     card = dataset.card
@@ -163,10 +198,3 @@ def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:
         return np.arange(1, card.steps // card.steps_per_day + 1) * card.steps_per_day
     dates = dataset.timestamps.astype("datetime64[D]")
     return np.append(np.flatnonzero(dates[1:] != dates[:-1]) + 1, len(dates))
-
-
-def _input_steps(starts: NDArray[np.int64], history: int) -> NDArray[np.bool_]:
-    """(last start + history,) bool, True at the steps that the inputs of windows cover."""
-    steps = int(starts[-1]) + history + 1
-    change = np.bincount(starts, minlength=steps) - np.bincount(starts + history, minlength=steps)
-    return change.cumsum()[:-1] > 0

@@ -29,7 +29,7 @@ class UnionData:
     Args:
         train: Training windows.
         validation: Validation windows.
-        test: Test windows; touched once, at the end.
+        test: Test windows, of the same data sets or of others; touched once, at the end.
         adjacency: (N, N) float32 of the first data set; a backbone is built on it.
         channels: C, which is 1.
         steps_per_day: Time steps in a day, the same everywhere.
@@ -53,12 +53,17 @@ class UnionData:
     held_out: Mapping[str, ForecastData]
 
 
-def unite(members: Mapping[str, ForecastData], held_out: Mapping[str, ForecastData]) -> UnionData:
+def unite(
+    members: Mapping[str, ForecastData],
+    held_out: Mapping[str, ForecastData],
+    tested_elsewhere: bool = False,
+) -> UnionData:
     """Make one of several data sets, each opened with ``target_only``.
 
     Args:
         members: Data sets to train on, by id; at least one.
         held_out: Data sets to try the model on afterwards.
+        tested_elsewhere: Whether the test windows are those of ``held_out``.
 
     Raises:
         ConfigError: If they differ in their time step.
@@ -66,17 +71,18 @@ def unite(members: Mapping[str, ForecastData], held_out: Mapping[str, ForecastDa
     everyone = {**members, **held_out}
     refuse_mixed_steps({name: 1440 // data.steps_per_day for name, data in everyone.items()})
     datasets = list(members.values())
+    tested = held_out if tested_elsewhere else members
     return UnionData(
         train=_store(members, [data.train for data in datasets]),
         validation=_store(members, [data.validation for data in datasets]),
-        test=_store(members, [data.test for data in datasets]),
+        test=_store(tested, [data.test for data in tested.values()]),
         adjacency=datasets[0].adjacency,
         channels=datasets[0].channels,
         steps_per_day=datasets[0].steps_per_day,
         mape_floor=min(data.mape_floor for data in datasets),
         train_times=np.concatenate([data.train_times for data in datasets]),
         events=pd.DataFrame(),
-        description=_description(members, held_out),
+        description=_description(members, held_out, tested),
         held_out=held_out,
     )
 
@@ -112,18 +118,21 @@ def _store(members: Mapping[str, ForecastData], stores: Sequence[WindowStore]) -
 
 
 def _description(
-    members: Mapping[str, ForecastData], held_out: Mapping[str, ForecastData]
+    members: Mapping[str, ForecastData],
+    held_out: Mapping[str, ForecastData],
+    tested: Mapping[str, ForecastData],
 ) -> dict[str, Any]:
     """As of a single data set: sums where they mean something, else the values of each."""
     own = {name: data.description for name, data in members.items()}
     away = {name: data.description for name, data in held_out.items()}
-    total = ("nodes", "steps", "train_windows", "validation_windows", "test_windows")
+    total = ("nodes", "steps", "train_windows", "validation_windows")
     each = ("node_stride", "days", "window_stride")
-    units = dict.fromkeys(values["target_unit"] for values in own.values())
+    units = dict.fromkeys(data.description["target_unit"] for data in tested.values())
     checksums = [values["checksum"] for values in (*own.values(), *away.values())]
     return {
         "checksum": joint_checksum(checksums),
         **{key: sum(values[key] for values in own.values()) for key in total},
+        "test_windows": sum(len(data.test) for data in tested.values()),
         **{key: [values[key] for values in own.values()] for key in each},
         "target_unit": " and ".join(units),
         "members": own,

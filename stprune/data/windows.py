@@ -163,6 +163,11 @@ class WindowStore:
         return self.history
 
     @property
+    def hides_targets(self) -> bool:
+        """Whether a batch's mask says what is hidden, not only what was observed."""
+        return False
+
+    @property
     def channels(self) -> int:
         """C of a batch's inputs."""
         return self.series.shape[2]
