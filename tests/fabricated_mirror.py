@@ -33,5 +33,5 @@ def adapted(card: DatasetCard, folder: Path, **changes: Any) -> DatasetCard:
     for role, file in card.files.items():
         if isinstance(file, RemoteFile):
             sha1 = git_blob_sha1(mirror_path(folder, file.url))
-            values["files"][role] = {"url": file.url, "git_blob_sha1": sha1}
+            values["files"][role]["git_blob_sha1"] = sha1
     return DatasetCard.model_validate(values)

@@ -138,10 +138,10 @@ def test_damage_is_named_with_its_place(
     ("card", "roles", "message"),
     [
         (card_of(["weather:T"]), ["weather", "adjacency"], "the target `weather:T` comes from"),
-        (card_of(["occupancy"]), ["occupancy"], "take the files occupancy and adjacency or dist"),
+        (card_of(["occupancy"]), ["occupancy"], r"takes the files occupancy, adjacency, not occ"),
         (card_of(["occupancy"]), ["occupancy", "price", "adjacency"], "not adjacency, occupancy"),
         (card_of(["occupancy"], scale="share"), ["occupancy"], "`scale`: Input should be 'raw' or"),
-        (card_of(["occupancy"], scale="share_of_chargers"), ["occupancy", "adjacency"], "stations"),
+        (card_of(["occupancy"], scale="share_of_chargers"), ["occupancy"], "files occupancy, stati"),
     ],
 )  # fmt: skip
 def test_a_card_that_does_not_fit_is_refused(

@@ -22,12 +22,11 @@ from stprune.data.chargers import chargers_of_zones
 from stprune.data.graph_weights import gaussian
 from stprune.data.mask_policy import observed
 from stprune.data.matrix_csv import positions, read_matrix
+from stprune.data.roles import check_roles
 from stprune.data.time_axis import regular_times
 from stprune.data.timed_csv import TimedTable, read_timed_csv
 from stprune.errors import ConfigError, DataError
 from stprune.schema import StrictModel, validate
-
-GRAPHS = ("adjacency", "distance")
 
 # Of chargers in use no more than all can be; rounding and chargers built later leave some above.
 IMPLAUSIBLE_SHARE = 0.1
@@ -113,15 +112,11 @@ def _check_roles(card: DatasetCard, options: Options, files: dict[str, Path]) ->
             f"options of {card.title}: the target `{card.target}` comes from `{target}`, the same"
             " number for all zones; take a file with a column a zone"
         )
-    graphs = [role for role in GRAPHS if role in files]
     wanted = {source.partition(":")[0] for source in options.channels}
     if options.scale == "share_of_chargers":
         wanted.add("stations")
-    if len(graphs) != 1 or wanted | set(graphs) != set(files):
-        raise ConfigError(
-            f"{card.title}: its options take the files {', '.join(sorted(wanted))} and"
-            f" {' or '.join(GRAPHS)}, not {', '.join(sorted(files)) or 'none'}"
-        )
+    # Of the two graphs that there may be, the one that the card gives.
+    check_roles(card, files, [*sorted(wanted), "distance" if "distance" in files else "adjacency"])
 
 
 def _channel(
