@@ -1,0 +1,45 @@
+"""PeMS, METR-LA and PEMS-BAY from their files, made up as published, to a prepared data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fabricated_pems
+import numpy as np
+import pytest
+import yaml
+
+from stprune.data.canonical import CanonicalDataset, read_canonical
+from stprune.data.card import DatasetCard
+from stprune.data.prepare import prepare
+from stprune.layout import DataLayout
+
+
+def prepared(dataset: str, folder: Path) -> tuple[DatasetCard, CanonicalDataset]:
+    """Fetch from a mirror that holds made-up files, check hashes, load and write."""
+    card = fabricated_pems.fabricate(dataset, folder / "mirror")
+    (folder / "data").mkdir()
+    text = yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False)
+    (folder / "data" / f"{dataset}.yaml").write_text(text)
+    layout = DataLayout(folder / "data")
+    prepare(dataset, layout, str(folder / "mirror"), cards=folder / "data")
+    return card, read_canonical(layout.processed(dataset))
+
+
+@pytest.mark.parametrize("dataset", fabricated_pems.DATASETS)
+@pytest.mark.parametrize("real_graph", [True, False])
+def test_every_data_set_prepares_from_files_as_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, real_graph: bool
+) -> None:
+    if not real_graph:
+        monkeypatch.delenv("STPRUNE_MIRROR", raising=False)
+    card, data = prepared(dataset, tmp_path)
+    assert data.series.shape == (card.steps, card.nodes, len(card.channels))
+    graph = data.adjacency
+    assert graph.any()
+    assert (np.diag(graph) == 0).all()
+    assert ((graph >= 0) & (graph <= 1)).all()
+    # Two days, of which the fabricator takes away at most an hour and thirteen values.
+    missing = data.mask.size - int(np.broadcast_to(data.mask, data.series.shape).sum())
+    expected = {"metr_la": 13, "pems_bay": 1 + 12 * card.nodes}.get(dataset, 0)
+    assert missing == expected if data.mask.shape == data.series.shape else missing <= 0
