@@ -24,6 +24,11 @@ class RemoteFile(StrictModel):
 
     url: str = Field(pattern=r"^https?://", description="Address, pinned to a commit.")
     git_blob_sha1: str = Field(pattern=r"^[0-9a-f]{40}$", description="`git hash-object` of it.")
+    member: str | None = Field(
+        None,
+        pattern=r"(^|/)[^/]*[^/.][^/]*$",
+        description="The file to take out, if the address is that of a zip or tar archive.",
+    )
 
 
 class LocalFile(StrictModel):

@@ -6,19 +6,20 @@ is what was asked for.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
 
 from stprune import atomic
+from stprune.data.archive import holds, take_member
 from stprune.data.card import DatasetCard, LocalFile, RemoteFile
+from stprune.data.disk_space import unwritable
 from stprune.data.local_file import verified_local_file
 from stprune.data.partial import Partial
 from stprune.data.transfer import (
@@ -74,13 +75,26 @@ def fetch(
         if isinstance(remote, LocalFile):
             found[role] = verified_local_file(dataset, remote, layout)
             continue
-        target = layout.raw(dataset, role, _file_name(remote.url))
+        target = raw_path(dataset, role, remote, layout)
         try:
             _fetch_file(dataset, remote, target, base, progress, network)
+            found[role] = _unpacked(dataset, role, remote, target, layout)
         except OSError as error:
-            raise _unwritable(target, error) from None
-        found[role] = target
+            raise unwritable(target, error) from None
     return found
+
+
+def raw_path(dataset: str, role: str, remote: RemoteFile, layout: DataLayout) -> Path:
+    """Where a fetched file lies: below its role, and an archive where all roles find it.
+
+    Raises:
+        ConfigError: If the address does not end in a file name.
+    """
+    name = file_name(remote.url)
+    if name in ("", ".."):
+        raise ConfigError(f"the address {remote.url} does not end in a file name")
+    folder = role if remote.member is None else f"archive-{remote.git_blob_sha1[:12]}"
+    return layout.raw(dataset, folder, name)
 
 
 def git_blob_sha1(path: Path) -> str:
@@ -132,15 +146,6 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _unwritable(target: Path, error: OSError) -> FetchError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return FetchError(
-            f"there is no room for {target} ({error.strerror}); make room there or choose another"
-            " data directory, then run the same command again: what has arrived is kept"
-        )
-    return FetchError(f"{target} cannot be read or written: {error}")
 
 
 def _fetch_file(
@@ -231,11 +236,18 @@ def _kind_of_stranger(path: Path) -> str | None:
     return None
 
 
-def _file_name(url: str) -> str:
-    name = file_name(url)
-    if name in ("", ".."):
-        raise ConfigError(f"the address {url} does not end in a file name")
-    return name
+def _unpacked(
+    dataset: str, role: str, remote: RemoteFile, fetched: Path, layout: DataLayout
+) -> Path:
+    """The file that a role means: what was fetched, or a member of it, which is taken out."""
+    if remote.member is None:
+        return fetched
+    target = layout.raw(dataset, role, PurePosixPath(remote.member).name)
+    # As when fetching: what is there must do on a disk that cannot be written.
+    if not holds(fetched, remote.member, target):
+        with folder_lock(target.parent):
+            take_member(fetched, remote.member, target)
+    return target
 
 
 def _places(url: str, base: Path | str | None) -> list[Path | str]:

@@ -25,11 +25,13 @@ class Origin:
         url: The address that was asked.
         etag: The version that the server named, or None.
         total: Bytes of the whole file, or None if the server did not say.
+        whole_only: Whether pieces of it cannot be put together.
     """
 
     url: str
     etag: str | None
     total: int | None
+    whole_only: bool = False
 
     @property
     def strong_etag(self) -> str | None:
@@ -56,7 +58,7 @@ class Partial:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def origin(self, url: str) -> Origin | None:
-        """Where the bytes came from, if it was from ``url``; None if there is nothing of it."""
+        """Where the bytes came from, if more of them can be asked for at ``url``, else None."""
         try:
             origin = Origin(**json.loads(self._note.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -64,13 +66,13 @@ class Partial:
         except (ValueError, TypeError):
             log.info("%s is damaged; starting the download again", self._note)
             return None
-        return origin if origin.url == url and self.size > 0 else None
+        usable = origin.url == url and not origin.whole_only and self.size > 0
+        return origin if usable else None
 
-    def begin(self, origin: Origin | None) -> BinaryIO:
-        """Start from the first byte; without ``origin`` it cannot be continued later."""
+    def begin(self, origin: Origin) -> BinaryIO:
+        """Start from the first byte."""
         self.discard()
-        if origin is not None:
-            atomic.write_json(self._note, asdict(origin))
+        atomic.write_json(self._note, asdict(origin))
         return self.path.open("wb")
 
     def extend(self) -> BinaryIO:

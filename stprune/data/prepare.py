@@ -79,7 +79,9 @@ def _made_from(card: DatasetCard, directory: Path) -> bool:
     path = directory / "meta.json"
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
-        same_card = meta["card"] == card.model_dump(mode="json")
+        # Through the schema: a key that cards did not have then stands for its default.
+        made_from = DatasetCard.model_validate(meta["card"])
+        same_card = made_from.model_dump(mode="json") == card.model_dump(mode="json")
         return same_card and all((directory / name).is_file() for name in meta["sha256"])
     except (FileNotFoundError, NotADirectoryError):
         return False

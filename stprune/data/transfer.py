@@ -20,8 +20,8 @@ from tqdm import tqdm
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
+from stprune.data.disk_space import require_room
 from stprune.data.partial import Origin, Partial
-from stprune.errors import FetchError
 
 TRANSIENT_STATUSES = (429, 500, 502, 503, 504)
 COPY_BYTES = 1 << 20
@@ -156,15 +156,10 @@ def _attempt(
         raise PlaceError(f"{url} cannot be reached ({_root_cause(error)})") from None
     with response:
         _refuse_failures(url, response)
-        if response.status_code == requests.codes.ok:
-            known = _origin_of(url, response)
-            _refuse_what_has_no_room(partial, known.total)
-            compressed = response.headers.get("Content-Encoding", "identity") != "identity"
-            file = partial.begin(None if compressed else known)
-        else:
-            known = _check_continuation(url, response, partial, known)
-            _refuse_what_has_no_room(partial, known.total)
-            file = partial.extend()
+        whole = response.status_code == requests.codes.ok
+        known = _origin_of(url, response) if whole else _continued(url, response, partial, known)
+        require_room(partial.path.parent, (known.total or 0) - partial.size)
+        file = partial.begin(known) if whole else partial.extend()
         with file:
             _write(response, url, file, known.total, progress)
     if known.total is not None and partial.size < known.total:
@@ -195,10 +190,13 @@ def _pause_asked_for(response: requests.Response) -> float:
 
 def _origin_of(url: str, response: requests.Response) -> Origin:
     length = response.headers.get("Content-Length", "")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        # The length is that of the compressed answer, which cannot be continued.
+        return Origin(url, None, None, whole_only=True)
     return Origin(url, response.headers.get("ETag"), int(length) if length.isdigit() else None)
 
 
-def _check_continuation(
+def _continued(
     url: str, response: requests.Response, partial: Partial, known: Origin | None
 ) -> Origin:
     """What the rest belongs to; if not to what is there, drop that and begin again."""
@@ -215,16 +213,6 @@ def _check_continuation(
     position = partial.size
     partial.discard()
     raise _PassingError(f"{url} cannot continue at byte {position} (it says `{given}`)")
-
-
-def _refuse_what_has_no_room(partial: Partial, total: int | None) -> None:
-    needed = (total or 0) - partial.size
-    free = shutil.disk_usage(partial.path.parent).free
-    if needed > free:
-        raise FetchError(
-            f"{partial.path.parent} has {free} bytes free and {needed} are needed; make room there"
-            " or choose another data directory, then run the same command again"
-        )
 
 
 def _write(
