@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,8 +11,6 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from stprune.errors import DataError
-
-UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 def read_npz_array(path: Path, key: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
@@ -34,17 +31,20 @@ def read_npz_array(path: Path, key: str, shape: tuple[int | None, ...]) -> NDArr
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            if key not in names:
-                known = ", ".join(f"`{name}`" for name in names)[:200]
-                raise DataError(f"{path} has no array `{key}`, only {known or 'nothing'}")
+            if f"{key}.npy" not in archive.namelist():
+                names = [f"`{name.removesuffix('.npy')}`" for name in archive.namelist()]
+                known = ", ".join(names)[:200] or "nothing"
+                raise DataError(f"{path} has no array `{key}`, only {known}")
             with archive.open(f"{key}.npy") as member:
                 found, dtype = _header(member)
             _check(path, key, found, dtype, shape)
             with archive.open(f"{key}.npy") as member:
                 array: NDArray[Any] = npy.read_array(member, allow_pickle=False)
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
+    except DataError:
+        raise
+    # NumPy and zipfile raise many kinds of errors over a damaged file.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path} cannot be read as npz: {reason}") from None
     return array
 
