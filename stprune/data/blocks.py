@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,3 +33,12 @@ def fill_missing(
     """
     for steps in step_blocks(series.shape):
         np.copyto(series[steps], values, where=~mask[steps])
+
+
+def release(array: NDArray[Any]) -> None:
+    """Give back the memory of a memory map that was only read; reading it again brings it back.
+
+    Nothing is done to other arrays. What was written to a copy-on-write map is lost.
+    """
+    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
+        array.base.madvise(mmap.MADV_DONTNEED)

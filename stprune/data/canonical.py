@@ -93,7 +93,7 @@ class CanonicalDataset:
         series: (T, N, C) float32 memory map.
         mask: (T, N, C) bool memory map, or a view of a single True.
         timestamps: (T,) datetime64[s].
-        adjacency: (N, N) float32.
+        adjacency: (N, N) float32 memory map.
         node_ids: N names.
         events: Labelled events, perhaps empty.
         checksum: SHA-256 over the checksums of its contents.
@@ -211,7 +211,7 @@ def _open(directory: Path) -> CanonicalDataset:
         series=np.load(directory / "series.npy", mmap_mode="c"),
         mask=mask if mask.shape == shape else np.broadcast_to(np.array(mask), shape),
         timestamps=np.load(directory / "timestamps.npy"),
-        adjacency=np.load(directory / "adjacency.npy"),
+        adjacency=np.load(directory / "adjacency.npy", mmap_mode="c"),
         node_ids=json.loads((directory / "nodes.json").read_text(encoding="utf-8")),
         events=pd.read_csv(directory / "events.csv") if text.strip() else pd.DataFrame(),
         # Folders of earlier versions have none; they hold every mask written out.

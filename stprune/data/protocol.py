@@ -69,7 +69,9 @@ def seen_by_scaler(
     if protocol == "legacy":
         return np.broadcast_to(np.True_, (int(starts[-1]), *mask.shape[1:]))
     covered = _input_steps(starts, history)
-    return mask[: len(covered)] & covered[:, None, None]
+    seen = mask[: len(covered)]
+    # Without breaks every step is covered, and a mask of gigabytes need not be copied.
+    return seen if covered.all() else seen & covered[:, None, None]
 
 
 def _input_steps(starts: NDArray[np.int64], history: int) -> NDArray[np.bool_]:
