@@ -40,14 +40,34 @@ class LocalFile(StrictModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="`sha256sum` of it.")
 
 
+class KaggleFile(StrictModel):
+    """One raw file of a data set on Kaggle, fetched with the user's own account."""
+
+    kaggle: str = Field(
+        pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$", description="The data set, as `OWNER/NAME`."
+    )
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="Name of the file in it."
+    )
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="`sha256sum` of it, where it is known: Kaggle publishes none.",
+    )
+
+
 def _source_of(entry: Any) -> str:
     """The kind of source that an entry of `files` means, by the key that only it has."""
-    local = "path" in entry if isinstance(entry, dict) else isinstance(entry, LocalFile)
-    return "local" if local else "remote"
+    keys = entry if isinstance(entry, dict) else type(entry).model_fields
+    if "path" in keys:
+        return "local"
+    return "kaggle" if "kaggle" in keys else "remote"
 
 
 RawFile = Annotated[
-    Annotated[RemoteFile, Tag("remote")] | Annotated[LocalFile, Tag("local")],
+    Annotated[RemoteFile, Tag("remote")]
+    | Annotated[LocalFile, Tag("local")]
+    | Annotated[KaggleFile, Tag("kaggle")],
     Discriminator(_source_of),
 ]
 

@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 
 from stprune import atomic
 from stprune.data.archive import holds, take_member
-from stprune.data.card import DatasetCard, LocalFile, RemoteFile
+from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RemoteFile
 from stprune.data.disk_space import unwritable
+from stprune.data.kaggle import fetch_from_kaggle
 from stprune.data.local_file import verified_local_file
 from stprune.data.partial import Partial
 from stprune.data.transfer import (
@@ -77,6 +78,12 @@ def fetch(
             continue
         target = raw_path(dataset, role, remote, layout)
         try:
+            if isinstance(remote, KaggleFile):
+                with folder_lock(target.parent):
+                    found[role] = fetch_from_kaggle(
+                        dataset, remote, target, base, progress, network
+                    )
+                continue
             _fetch_file(dataset, remote, target, base, progress, network)
             found[role] = _unpacked(dataset, role, remote, target, layout)
         except OSError as error:
@@ -84,12 +91,16 @@ def fetch(
     return found
 
 
-def raw_path(dataset: str, role: str, remote: RemoteFile, layout: DataLayout) -> Path:
-    """Where a fetched file lies: below its role, and an archive where all roles find it.
+def raw_path(dataset: str, role: str, remote: RemoteFile | KaggleFile, layout: DataLayout) -> Path:
+    """Where a fetched file lies: below its role, and where others find it that need the same one.
+
+    Those are the other roles of an archive, and the other cards of a data set on Kaggle.
 
     Raises:
         ConfigError: If the address does not end in a file name.
     """
+    if isinstance(remote, KaggleFile):
+        return layout.raw("kaggle.com", remote.kaggle, remote.name)
     name = file_name(remote.url)
     if name in ("", ".."):
         raise ConfigError(f"the address {remote.url} does not end in a file name")
