@@ -74,13 +74,24 @@ def draw(name: str, layout: ExperimentLayout, results: Results | None = None) ->
         RecordError: If the experiment has no summary yet.
     """
     drawing = build(name, results or load_results(layout))
+    write_drawing(drawing, lambda kind: layout.figure(name, kind))
+
+
+def write_drawing(drawing: Drawing, place: Callable[[str], Path]) -> None:
+    """Write a figure with its caption below as PDF and PNG, the same bytes every time.
+
+    Args:
+        drawing: The figure; it gets its note.
+        place: The path of the file of a kind, ``pdf`` or ``png``.
+    """
     with paper_style():
         _add_note(drawing)
-    for kind in ("pdf", "png"):
+    kinds: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
+    for kind in kinds:
         content = rendered(drawing.figure, kind)
         # The places that were found for the first file serve the second.
         drawing.figure.set_layout_engine("none")
-        with atomic.atomic_path(layout.figure(name, kind)) as path:
+        with atomic.atomic_path(place(kind)) as path:
             path.write_bytes(content)
 
 

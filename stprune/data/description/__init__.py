@@ -1,0 +1,1 @@
+"""What is in a data set, in tables and figures: one statistic a file."""
