@@ -1,0 +1,160 @@
+"""Tasks and protocols as a configuration asks for them, and which windows they give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stprune.config import parse_config
+from stprune.data.dataset import forecast_data
+from stprune.data.protocol import cut_splits
+from stprune.data.windows import split_windows, window_starts
+from stprune.errors import ConfigError, StpruneError
+from stprune.grid import run_keys, run_spec
+from stprune.tasks.base import TASKS, build_task
+from tests.toy import canonical, day_times
+
+SHARES = (0.6, 0.2, 0.2)
+
+
+def config(entry: dict[str, Any], **values: Any) -> dict[str, Any]:
+    return {
+        "experiment": "t",
+        "datasets": {"city": {"dataset": "sim_city_1", **entry}},
+        "backbones": {"stid": None},
+        "pruners": {"full": None},
+        "prune_ratios": [0.5],
+        "seeds": [0],
+        **values,
+    }
+
+
+def refusal(entry: dict[str, Any], **values: Any) -> str:
+    with pytest.raises(StpruneError) as caught:
+        parse_config(config(entry, **values), "c.yaml")
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_each_file_is_a_task() -> None:
+    assert TASKS.ids() == ["few_shot", "forecast", "impute", "transfer"]
+
+
+def test_few_shot_counts_as_st_ttc_does_or_the_training_windows() -> None:
+    """PEMS08: 17,856 steps; 10 % of all its windows are 1,783, of its training windows 1,070."""
+    splits = split_windows(17_856 - 23, SHARES)
+    of_all = build_task("few_shot", {"share": 0.1}).training_windows(splits)
+    of_training = build_task("few_shot", {"share": 0.1, "of": "training_windows"})
+    assert of_all == range(1783)
+    assert of_training.training_windows(splits) == range(1070)
+
+
+def test_few_shot_leaves_validation_and_test_and_scales_by_what_it_trains_on() -> None:
+    rng = np.random.default_rng(0)
+    series = rng.normal(size=(400, 3, 1)).astype(np.float32) + np.arange(400)[:, None, None]
+    task = build_task("few_shot", {"share": 0.1})
+    few = forecast_data(canonical(series), history=4, horizon=2, task=task)
+    full = forecast_data(canonical(series), history=4, horizon=2)
+    assert len(few.train) == 40  # of 395 windows
+    assert few.test.starts.equal(full.test.starts)
+    assert few.validation.starts.equal(full.validation.starts)
+    assert few.train.scaler.mean.item() == pytest.approx(series[:43].mean(), rel=1e-5)
+
+
+def test_few_shot_refuses_more_than_the_training_windows_or_none() -> None:
+    splits = split_windows(100, SHARES)
+    for share in (0.7, 0.001):
+        with pytest.raises(ConfigError, match="1 to 60 to train on"):
+            build_task("few_shot", {"share": share}).training_windows(splits)
+
+
+def test_strict_cuts_the_series_like_the_large_graphs_of_st_ttc() -> None:
+    """35,040 steps, 12 to 12: 21,001, 6,985 and 6,985 windows."""
+    starts = np.arange(35_040 - 23)
+    splits = cut_splits("strict", starts, 24, 35_040, SHARES)
+    sizes = [len(part) for part in (splits.train, splits.validation, splits.test)]
+    assert sizes == [21_001, 6_985, 6_985]
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_strict_windows_share_no_step_with_another_split(breaks: bool) -> None:
+    times = day_times(12) if breaks else None
+    steps = len(times) if times is not None else 216
+    series = np.random.default_rng(0).normal(size=(steps, 2, 1)).astype(np.float32)
+    dataset = canonical(series, timestamps=times)
+    strict = forecast_data(dataset, history=5, horizon=3, protocol="strict")
+    covered = []
+    for split in (strict.train, strict.validation, strict.test):
+        offsets = np.arange(split.length)
+        covered.append(set((split.starts.numpy()[:, None] + offsets).ravel().tolist()))
+    assert not covered[0] & covered[1]
+    assert not covered[1] & covered[2]
+    assert not covered[0] & covered[2]
+    # And nothing is left out that no cut crosses.
+    starts = window_starts(dataset.timestamps, 8, 60)
+    cuts = np.array([round(0.6 * steps), round(0.6 * steps) + round(0.2 * steps)])
+    crossed = ((starts[:, None] < cuts) & (starts[:, None] + 8 > cuts)).any(1)
+    assert sum(map(len, (strict.train, strict.validation, strict.test))) == (~crossed).sum()
+
+
+def test_strict_refuses_splits_too_short_for_a_window() -> None:
+    with pytest.raises(ConfigError, match="no window of 24 steps"):
+        cut_splits("strict", np.arange(77), 24, 100, SHARES)
+
+
+def test_a_task_is_part_of_what_a_run_is() -> None:
+    entries: list[dict[str, Any]] = [
+        {},
+        {"task": "impute"},
+        {"task": "impute", "task_options": {"points": 0.5}},
+        {"task": "few_shot"},
+    ]
+    prints = set()
+    for entry in entries:
+        parsed = parse_config(config(entry), "c.yaml")
+        spec = run_spec(parsed, run_keys(parsed)[0])
+        prints.add(spec.fingerprint)
+        resolved = spec.resolved()["dataset"]
+        assert resolved.get("task", "forecast") == entry.get("task", "forecast")
+    assert len(prints) == len(entries)
+    parsed = parse_config(config({}, protocol="strict"), "c.yaml")
+    assert run_spec(parsed, run_keys(parsed)[0]).fingerprint not in prints
+
+
+def test_transfer_is_a_union_of_one_tried_on_others() -> None:
+    values = config({"task": "transfer", "zero_shot": ["sim_city_2"]})
+    values["backbones"] = {"opencity": None}
+    entry = parse_config(values, "c.yaml").datasets["city"]
+    assert entry.cards("city") == ["sim_city_1", "sim_city_2"]
+    again = parse_config({**values, "datasets": {"city": entry.model_dump()}}, "c.yaml")
+    assert again.datasets["city"] == entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "values", "says"),
+    [
+        ({"task": "imput"}, {}, "did you mean"),
+        ({"task": "impute", "task_options": {"point": 0.2}}, {}, "did you mean"),
+        ({"task": "impute", "task_options": {"points": 0}}, {}, "must be above 0"),
+        ({"task": "impute", "training": {"horizon": 3}}, {}, "`training.horizon` is"),
+        ({"task": "impute"}, {"backbones": {"last_value": None}}, "can only forecast"),
+        ({"task": "transfer"}, {}, "`zero_shot`"),
+        ({"task": "transfer", "zero_shot": ["sim_city_2"]}, {}, "not transferable"),
+        ({"task": "impute"}, {"protocol": "legacy"}, "is for forecasts"),
+        ({}, {"protocol": "legacy", "training": {"budget": "steps"}}, "no budget but `epochs`"),
+        ({}, {"protocol": "legacy", "compute": {"devices": 2}}, "one device"),
+        ({}, {"protocol": "lax"}, "protocol"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    entry: dict[str, Any], values: dict[str, Any], says: str
+) -> None:
+    assert says in refusal(entry, **values)
+
+
+def test_a_union_cannot_be_imputed() -> None:
+    entry = {"dataset": None, "union": ["sim_city_1"], "task": "impute"}
+    assert "not for a union" in refusal(entry, backbones={"opencity": None})
