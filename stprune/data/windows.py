@@ -190,12 +190,13 @@ class WindowStore:
         inputs = rows.inputs.index_select(0, start).view(-1, self.history, nodes, channels)
         if not rows.standardised:
             self.scaler.standardise_(inputs)
-        targets = rows.targets.index_select(0, start).view(len(start), self.horizon, nodes, -1)
+        targets = rows.targets.index_select(0, start)
+        targets = targets.view(-1, self.horizon, nodes, 1 if rows.standardised else channels)
         return Batch(
             inputs=inputs,
             time_of_day=rows.time_of_day.index_select(0, start),
             day_of_week=rows.day_of_week.index_select(0, start),
-            targets=targets[..., 0 if targets.shape[3] == 1 else self.target_channel],
+            targets=targets[..., 0 if rows.standardised else self.target_channel],
             mask=self._gather_mask(start),
         )
 
@@ -228,8 +229,8 @@ class _Rows(NamedTuple):
     """Views whose row i holds steps, one after another, of the window that starts at step i."""
 
     inputs: Tensor
-    standardised: bool  # whether the inputs are
-    targets: Tensor  # of the target channel alone, or of all
+    standardised: bool  # inputs are, and targets are of the target channel alone
+    targets: Tensor
     time_of_day: Tensor
     day_of_week: Tensor
     mask: Tensor | None
