@@ -24,9 +24,9 @@ from stprune.data.simulation.freeway.network import (
     build_network,
 )
 from stprune.data.simulation.freeway.routes import (
+    ZoneRoutes,
     detector_distances,
     gaussian_adjacency,
-    zone_routes,
 )
 from stprune.data.simulation.freeway.run import Curves, simulate
 
@@ -89,20 +89,21 @@ def test_no_vehicle_is_lost_at_a_junction(
 
 
 def test_vehicles_take_the_quickest_way(city: Network) -> None:
-    times, ways = zone_routes(city)
+    routes = ZoneRoutes(city)
     names = [zone.name for zone in city.zones]
     outside, other = names.index("c0_zone_00"), names.index("c1_zone_02")
-    assert ways[outside][other] == [
+    assert routes.ways_from(outside)[other] == [
         "c0_zone_00_on_in",
         *(f"c0_in_{segment:02d}" for segment in range(4)),
         "c0_to_c1",
         *(f"c1_out_{segment:02d}" for segment in range(2)),
         "c1_zone_02_off_out",
     ]
-    steps = sum(city.roads[name].steps for name in ways[outside][other])
-    assert times[outside, other] == pytest.approx(steps * STEP_SECONDS)
+    steps = sum(city.roads[name].steps for name in routes.ways_from(outside)[other])
+    assert routes.times[outside, other] == pytest.approx(steps * STEP_SECONDS)
     # Each corridor has its own slip roads down town.
-    assert np.isinf(times[outside, names.index("c1_centre")])
+    assert routes.ways_from(outside)[names.index("c1_centre")] == []
+    assert np.isinf(routes.times[outside, names.index("c1_centre")])
 
 
 def test_as_many_leave_as_are_expected(city: Network) -> None:

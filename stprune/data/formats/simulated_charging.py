@@ -8,7 +8,7 @@ any machine; another seed gives another city, other days and other events.
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from pydantic import Field
 
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
+from stprune.data.simulation.card_check import check_card
 from stprune.data.simulation.charging import measure
 from stprune.data.simulation.charging.circumstances import HOURS_PER_DAY, draw_circumstances
 from stprune.data.simulation.charging.city import build_city
@@ -27,7 +28,6 @@ from stprune.data.simulation.charging.disturbances import (
     extra_drivers,
 )
 from stprune.data.simulation.charging.run import simulate
-from stprune.errors import ConfigError
 from stprune.schema import StrictModel, validate
 
 CHANNELS = ["occupancy", "volume", "price"]
@@ -77,9 +77,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     Raises:
         ConfigError: If an option is not valid or contradicts the card.
     """
-    where = f"options of {card.title}"
-    options = validate(Options, card.options, where)
-    _check_card(card, options, where)
+    options = validate(Options, card.options, f"options of {card.title}")
+    check_card(card, options.zones, options.steps, CHANNELS, STEP_MINUTES)
     layout, sky, trouble, arrivals, fees = (
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
@@ -113,20 +112,6 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         node_ids=city.names,
         events=_events(events, warm),
     )
-
-
-def _check_card(card: DatasetCard, options: Options, where: str) -> None:
-    if (card.steps, card.nodes) != (options.steps, options.zones):
-        raise ConfigError(
-            f"{where}: they make {options.zones} nodes and {options.steps} steps,"
-            f" but the card says {card.nodes} and {card.steps}"
-        )
-    if [channel.name for channel in card.channels] != CHANNELS:
-        raise ConfigError(f"{where}: the channels of the card must be {', '.join(CHANNELS)}")
-    if card.step_minutes != STEP_MINUTES:
-        raise ConfigError(f"{where}: step_minutes must be 60, got {card.step_minutes}")
-    if card.start.time() != time(0):
-        raise ConfigError(f"{where}: start must be a midnight, got {card.start}")
 
 
 def _events(events: list[Disturbance], warm: int) -> pd.DataFrame:

@@ -8,17 +8,19 @@ UXsim; another seed gives another city, other days and other incidents.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
-from datetime import datetime, time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
+from stprune.data.simulation.card_check import check_card
 from stprune.data.simulation.freeway import measure
 from stprune.data.simulation.freeway.demand import (
     BIN_SECONDS,
@@ -28,10 +30,15 @@ from stprune.data.simulation.freeway.demand import (
     expected_demand,
 )
 from stprune.data.simulation.freeway.incidents import Incident, draw_incidents
+from stprune.data.simulation.freeway.layout import (
+    FEWEST_SEGMENTS,
+    MOST_CORRIDORS,
+    MOST_SEGMENTS,
+    layout_of,
+)
 from stprune.data.simulation.freeway.network import STEP_SECONDS, Network, build_network
 from stprune.data.simulation.freeway.routes import detector_distances, gaussian_adjacency
 from stprune.data.simulation.freeway.run import simulate
-from stprune.errors import ConfigError
 from stprune.schema import StrictModel, validate
 
 CHANNELS = ["flow", "speed"]
@@ -46,8 +53,19 @@ class Options(StrictModel):
 
     seed: int = Field(ge=0, description="Another seed is another city.")
     days: int = Field(ge=1, le=366, description="Days, each of 288 steps.")
-    corridors: int = Field(ge=1, le=32, description="Freeways that meet at the centre.")
-    segments: int = Field(ge=3, le=64, description="Detectors of a corridor in each direction.")
+    nodes: int | None = Field(
+        default=None,
+        description="Detectors; they tell `corridors` and `segments`, which are then left out.",
+    )
+    corridors: int | None = Field(
+        default=None, ge=1, le=MOST_CORRIDORS, description="Freeways that meet at the centre."
+    )
+    segments: int | None = Field(
+        default=None,
+        ge=FEWEST_SEGMENTS,
+        le=MOST_SEGMENTS,
+        description="Detectors of a corridor in each direction.",
+    )
     incidents_per_day: float = Field(
         default=4.0, ge=0, description="Expected incidents a day in the whole network."
     )
@@ -58,10 +76,26 @@ class Options(StrictModel):
         description="Weekday peak of demand at the busiest detector / its capacity.",
     )
 
+    @model_validator(mode="after")
+    def _one_size(self) -> Options:
+        given = [self.corridors, self.segments]
+        if given.count(None) != (2 if self.nodes is not None else 0):
+            raise ValueError("the size is either `nodes`, or `corridors` and `segments`")
+        if self.nodes is not None:
+            layout_of(self.nodes)
+        return self
+
     @property
-    def nodes(self) -> int:
-        """Detectors in the network."""
-        return 2 * self.corridors * self.segments
+    def layout(self) -> tuple[int, int]:
+        """Corridors, and segments of each in each direction."""
+        if self.corridors is None or self.segments is None:
+            return layout_of(self.nodes or 0)
+        return self.corridors, self.segments
+
+    @property
+    def detectors(self) -> int:
+        """Detectors in the network, the nodes of the graph."""
+        return 2 * math.prod(self.layout)
 
     @property
     def steps(self) -> int:
@@ -85,46 +119,36 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     Raises:
         ConfigError: If an option is not valid or contradicts the card.
     """
-    where = f"options of {card.title}"
-    options = validate(Options, card.options, where)
-    _check_card(card, options, where)
+    options = validate(Options, card.options, f"options of {card.title}")
+    check_card(card, options.detectors, options.steps, CHANNELS, BIN_SECONDS // 60)
     layout, chance, accidents, readings, engine = (
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
     start = card.start.replace(tzinfo=None)
-    network = build_network(options.corridors, options.segments, layout)
+    network = build_network(*options.layout, layout)
     demand = expected_demand(network, options.demand_level, start)
     departures = draw_departures(demand, -WARM_BINS, options.steps + LATE_BINS, chance)
     incidents = draw_incidents(demand, options.days, options.incidents_per_day, accidents)
     seeds = engine.integers(2**31, size=options.days).tolist()
-    days = [
-        _simulate_day(network, departures, incidents, day, seed, readings)
-        for day, seed in enumerate(seeds)
-    ]
-    flow, speed = (np.concatenate([day[channel] for day in days]) for channel in range(2))
-    values = np.stack([flow, measure.reported_speed(speed, flow, readings) * KMH], axis=-1)
+    values = np.empty((options.steps, options.detectors, len(CHANNELS)), dtype=np.float32)
+    # Speeds get the error of their reading after all days; until then they keep all their bits.
+    speeds = np.empty(values.shape[:2])
+    days = [slice(day * BINS_PER_DAY, (day + 1) * BINS_PER_DAY) for day in range(options.days)]
+    for day, steps in enumerate(days):
+        values[steps, :, 0], speeds[steps] = _simulate_day(
+            network, departures, incidents, day, seeds[day], readings
+        )
+    for steps in days:
+        passed = values[steps, :, 0].astype(np.float64)
+        values[steps, :, 1] = measure.reported_speed(speeds[steps], passed, readings) * KMH
     return RawSeries(
-        values=values.astype(np.float32),
+        values=values,
         mask=np.ones(values.shape, dtype=np.bool_),
         timestamps=_timestamps(start, options.steps),
         adjacency=gaussian_adjacency(detector_distances(network)),
         node_ids=list(network.detectors),
         events=_events(incidents),
     )
-
-
-def _check_card(card: DatasetCard, options: Options, where: str) -> None:
-    if (card.steps, card.nodes) != (options.steps, options.nodes):
-        raise ConfigError(
-            f"{where}: they make {options.nodes} nodes and {options.steps} steps,"
-            f" but the card says {card.nodes} and {card.steps}"
-        )
-    if [channel.name for channel in card.channels] != CHANNELS:
-        raise ConfigError(f"{where}: the channels of the card must be {' and '.join(CHANNELS)}")
-    if card.step_minutes * 60 != BIN_SECONDS:
-        raise ConfigError(f"{where}: step_minutes must be 5, got {card.step_minutes}")
-    if card.start.time() != time(0):
-        raise ConfigError(f"{where}: start must be a midnight, got {card.start}")
 
 
 def _simulate_day(
@@ -151,7 +175,7 @@ def _simulate_day(
         if incident.first_bin // BINS_PER_DAY == day
     ]
     leaving = Departures(leaving.seconds - zero, leaving.origins, leaving.destinations)
-    curves = simulate(network, leaving, drops, bins * BIN_STEPS, seed)
+    curves = simulate(network, leaving, drops, bins * BIN_STEPS, seed, network.detectors)
     window = (WARM_BINS * BIN_STEPS, BINS_PER_DAY, BIN_STEPS)
     moments = 1 - readings.random((len(network.detectors), bins * BIN_STEPS))
     flows = [

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.data.simulation.freeway.network import PLATOON_VEHICLES, Network
-from stprune.data.simulation.freeway.routes import zone_routes
+from stprune.data.simulation.freeway.routes import ZoneRoutes
 from stprune.data.simulation.rhythm import drift, hump
 
 PATTERNS = ("to work", "to home", "other")
@@ -87,14 +87,14 @@ class Departures:
 
 def expected_demand(network: Network, level: float, start: datetime) -> Demand:
     """The demand at which the busiest detector of a weekday reaches ``level`` of its capacity."""
-    times, ways = zone_routes(network)
-    trips = _gravity(network, times)
+    routes = ZoneRoutes(network)
+    trips = _gravity(network, routes.times)
     detector = {name: index for index, name in enumerate(network.detectors)}
-    passes = np.zeros((len(network.zones), len(network.zones), len(detector)))
-    for origin, row in enumerate(ways):
-        for destination, way in enumerate(row):
-            passes[origin, destination, [detector[name] for name in way if name in detector]] = 1
-    loads = np.einsum("pod,odk->pk", trips, passes)
+    loads = np.zeros((len(PATTERNS), len(detector)))
+    for origin in range(len(network.zones)):
+        for destination, way in enumerate(routes.ways_from(origin)):
+            passed = [detector[name] for name in way if name in detector]
+            loads[:, passed] += trips[:, origin, destination, None]
     # Any Monday tells the weekday peak of one trip; all else is proportional.
     one = Demand(network, trips, loads, 1.0, datetime(2024, 1, 1))
     peak = float(one.utilisation(np.arange(BINS_PER_DAY)).max())
@@ -122,7 +122,10 @@ def draw_departures(
         pattern = (choice >= np.cumsum(by_pattern, axis=0)[:-1, position]).sum(axis=0)
         odds = np.cumsum(demand.trips[:, origin], axis=1)
         draw = rng.random(len(seconds)) * odds[pattern, -1]
-        destinations = (draw[:, None] >= odds[pattern]).sum(axis=1)
+        destinations = np.empty(len(seconds), dtype=np.int64)
+        for number, chances in enumerate(odds):
+            these = pattern == number
+            destinations[these] = np.searchsorted(chances, draw[these], side="right")
         parts.append((seconds, np.full(len(seconds), origin), destinations))
     seconds, origins, destinations = (np.concatenate([part[k] for part in parts]) for k in range(3))
     order = np.argsort(seconds, kind="stable")

@@ -14,26 +14,50 @@ REACH_METRES = 10_000.0
 SMALLEST_WEIGHT = 0.1
 
 
-def zone_routes(network: Network) -> tuple[NDArray[np.float64], list[list[list[str]]]]:
+class ZoneRoutes:
     """The quickest way between any two zones.
 
-    Returns:
-        Free driving times (Z, Z) in seconds, infinite where there is no way, and the names of
-        the roads of each way, in order (empty where there is none).
+    Ways are told one at a time: those of a large network would not fit into memory together.
+
+    Args:
+        network: The network.
+
+    Attributes:
+        times: (Z, Z) free driving times in seconds, infinite where there is no way.
     """
-    index = _index(network)
-    seconds = [road.steps * STEP_SECONDS for road in network.roads.values()]
-    sources = [index[zone.source] for zone in network.zones]
-    sinks = [index[zone.sink] for zone in network.zones]
-    times, before = dijkstra(
-        _graph(network, index, seconds), indices=sources, return_predecessors=True
-    )
-    by_ends = {(index[road.start], index[road.end]): name for name, road in network.roads.items()}
-    ways = [
-        [_way(before[origin], source, sink, by_ends) for sink in sinks]
-        for origin, source in enumerate(sources)
-    ]
-    return times[:, sinks], ways
+
+    def __init__(self, network: Network) -> None:
+        index = _index(network)
+        seconds = [road.steps * STEP_SECONDS for road in network.roads.values()]
+        self._sources = [index[zone.source] for zone in network.zones]
+        self._sinks = [index[zone.sink] for zone in network.zones]
+        times, self._before = dijkstra(
+            _graph(network, index, seconds), indices=self._sources, return_predecessors=True
+        )
+        self.times: NDArray[np.float64] = times[:, self._sinks]
+        self._names = {
+            (index[road.start], index[road.end]): name for name, road in network.roads.items()
+        }
+
+    def ways_from(self, origin: int) -> list[list[str]]:
+        """Names of the roads from zone ``origin`` to each zone, in order; empty if there is none.
+
+        Args:
+            origin: Index of a zone.
+        """
+        before = self._before[origin].tolist()
+        return [self._way(before, self._sources[origin], sink) for sink in self._sinks]
+
+    def _way(self, before: list[int], source: int, sink: int) -> list[str]:
+        """Follow the predecessors back from ``sink``."""
+        names: list[str] = []
+        while sink != source:
+            previous = before[sink]
+            if previous < 0:
+                return []
+            names.append(self._names[previous, sink])
+            sink = previous
+        return names[::-1]
 
 
 def detector_distances(network: Network) -> NDArray[np.float64]:
@@ -80,17 +104,3 @@ def _graph(network: Network, index: dict[str, int], weights: list[float]) -> csr
     rows = [index[road.start] for road in network.roads.values()]
     columns = [index[road.end] for road in network.roads.values()]
     return csr_array((weights, (rows, columns)), shape=(len(index), len(index)))
-
-
-def _way(
-    before: NDArray[np.int32], source: int, sink: int, by_ends: dict[tuple[int, int], str]
-) -> list[str]:
-    """Follow the predecessors back from ``sink``; empty where ``source`` does not reach it."""
-    names: list[str] = []
-    while sink != source:
-        previous = int(before[sink])
-        if previous < 0:
-            return []
-        names.append(by_ends[previous, sink])
-        sink = previous
-    return names[::-1]

@@ -29,6 +29,7 @@ def simulate(
     drops: list[tuple[int, int, str, float]],
     steps: int,
     seed: int,
+    roads: list[str] | None = None,
 ) -> Curves:
     """Simulate ``steps`` steps that begin with empty roads.
 
@@ -41,18 +42,22 @@ def simulate(
         drops: Incidents as first step, step after the last, road, share of capacity left.
         steps: Steps of `STEP_SECONDS` to run.
         seed: Seed of UXsim's own draws (the order of merging vehicles).
+        roads: Names of the roads to report; all by default.
 
     Returns:
-        For each road the vehicles that have entered and have left it by the end of each
+        For each such road the vehicles that have entered and have left it by the end of each
         step, each (steps,).
     """
     with _leave_no_trace():
         uxsim = _import_uxsim()
         world = _world(uxsim, network, steps, seed)
+        # Before the roads: each platoon has a place for every road that there is when it is made,
+        # which nobody reads, and which for a large network would take most of the memory.
         _send(uxsim, world, network, departures)
+        _build_roads(world, network)
         _run(world, network, drops, steps)
     curves = {}
-    for name in network.roads:
+    for name in network.roads if roads is None else roads:
         link = world.get_link(name)
         curves[name] = (link.cum_arrival[:steps], link.cum_departure[:steps])
     # A world refers to itself; a month of them would not be freed soon enough.
@@ -107,6 +112,10 @@ def _world(uxsim: Any, network: Network, steps: int, seed: int) -> Any:
     )
     for position, name in enumerate(network.junctions()):
         world.addNode(name, position, 0)
+    return world
+
+
+def _build_roads(world: Any, network: Network) -> None:
     for road in network.roads.values():
         world.addLink(
             road.name,
@@ -118,7 +127,6 @@ def _world(uxsim: Any, network: Network, steps: int, seed: int) -> Any:
             number_of_lanes=road.lanes,
             merge_priority=road.priority,
         )
-    return world
 
 
 def _send(uxsim: Any, world: Any, network: Network, departures: Departures) -> None:
