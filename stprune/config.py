@@ -207,6 +207,11 @@ class ExperimentConfig(StrictModel):
     tracking: TrackingSettings = Field(
         default_factory=TrackingSettings, description="Weights & Biases."
     )
+    keep_weights: bool = Field(
+        False,
+        description="Leave the best-validation weights of each run that is trained beside its"
+        " record, as `weights.pt`, for `stprune data describe --run`.",
+    )
     mirror: str | None = Field(
         None,
         description="Directory or base URL, laid out as HOST/PATH of the addresses, tried first.",

@@ -1,8 +1,9 @@
 """The only place that knows where results and data lie.
 
 ``results/<experiment>/`` holds ``runs/<dataset>/<backbone>/<pruner>/p<ratio>/s<seed>/``
-(``metrics.json``, ``epochs.csv``, ``kept.npz``), the same tree under ``checkpoints/`` while a run
-is under way, ``summary.csv``, ``tables/``, ``figures/``, ``report.html``, ``config.yaml``.
+(``metrics.json``, ``epochs.csv``, ``kept.npz``, perhaps ``weights.pt``), the same tree under
+``checkpoints/`` while a run is under way, ``summary.csv``, ``tables/``, ``figures/``,
+``report.html``, ``config.yaml``.
 """
 
 from __future__ import annotations
@@ -38,6 +39,17 @@ class RunKey(NamedTuple):
 def format_ratio(ratio: float) -> str:
     """A prune ratio as it stands in paths: shortest form, ``0`` for none."""
     return f"{ratio:.6g}"
+
+
+def weights_beside(metrics: Path) -> Path:
+    """The weights that belong to the record ``metrics``."""
+    return metrics.with_name("weights.pt")
+
+
+def experiment_root(metrics: Path) -> Path:
+    """Folder of the experiment that the record ``metrics`` is of, if it is where it was written."""
+    parents = metrics.resolve().parents
+    return parents[min(len(Path(RUN_PATTERN).parts) + 1, len(parents) - 1)]
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,10 @@ class ExperimentLayout:
         """Which windows each epoch of the run kept."""
         return self.run(key) / "kept.npz"
 
+    def weights(self, key: RunKey) -> Path:
+        """The best-validation weights of the run, if its configuration keeps them."""
+        return weights_beside(self.metrics(key))
+
     def checkpoint(self, key: RunKey) -> Path:
         """State of a run under way, outside what Snakemake may delete."""
         return self.root / "checkpoints" / key.path / "last.pt"
@@ -121,3 +137,7 @@ class DataLayout:
     def processed(self, dataset: str) -> Path:
         """Folder of the canonical data set."""
         return self.root / "processed" / dataset
+
+    def described(self, dataset: str) -> Path:
+        """Folder of the data set's description."""
+        return self.root / "described" / dataset

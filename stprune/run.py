@@ -179,6 +179,8 @@ class _Session:
             metrics, table = self.layout.metrics(spec.key), self.layout.run_epochs(spec.key)
             # The record comes last: it is what says that the run is complete.
             engine.kept.write(self.layout.kept(spec.key))
+            if self.config.keep_weights:
+                save_checkpoint(self.layout.weights(spec.key), engine.best_weights, self.identity)
             write_record(record, engine.records, metrics, table)
             self.checkpoint.unlink(missing_ok=True)
         self.fabric.barrier()
