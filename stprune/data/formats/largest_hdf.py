@@ -171,9 +171,7 @@ def _read_adjacency(path: Path, sensors: dict[str, int]) -> NDArray[np.float32]:
         raise DataError(f"{path} is {matrix.dtype} {matrix.shape}, but must be a square of numbers")
     rows = np.array(list(sensors.values()))
     if rows.max() >= len(matrix):
-        raise DataError(
-            f"{path} has {len(matrix)} rows, but the csv of sensors has ID2 {rows.max()}"
-        )
+        raise DataError(f"{path} has {len(matrix)} rows, but the csv lists ID2 {rows.max()}")
     weights = np.empty((len(rows), len(rows)), np.float32)
     for node, row in enumerate(rows):
         weights[node] = matrix[row][rows]

@@ -1,0 +1,216 @@
+"""The fixed layout of pandas is read exactly, and nothing of it is unpickled."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from pandas_layout import attributes, write_frame
+
+from stprune.data import pandas_hdf
+from stprune.data.pandas_hdf import open_frame
+from stprune.errors import DataError
+
+TIMES = np.datetime64("2019-01-01T00:00:00") + np.arange(7) * np.timedelta64(300, "s")
+VALUES = np.arange(21.0).reshape(7, 3)
+NAMES = ["317802", "317814", "400001"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_frame(tmp_path / "series.h5", "t", NAMES, TIMES, VALUES)
+    return tmp_path / "series.h5"
+
+
+@pytest.mark.parametrize("kind", ["datetime64", "datetime64[us]", "datetime64[s]"])
+def test_names_times_and_rows_come_back(tmp_path: Path, kind: str) -> None:
+    values = VALUES.copy()
+    values[2, 1] = np.nan
+    write_frame(tmp_path / "series.h5", "df", NAMES, TIMES, values, kind)
+    with open_frame(tmp_path / "series.h5") as frame:
+        assert (frame.shape, frame.names) == ((7, 3), NAMES)
+        assert frame.times().dtype == "datetime64[s]"
+        assert (frame.times() == TIMES).all()
+        np.testing.assert_array_equal(frame.rows(1, 4), values[1:4])
+
+
+def test_whole_numbers_as_names_become_text(tmp_path: Path) -> None:
+    names = np.array([773869, 7, -1])
+    write_frame(tmp_path / "series.h5", "df", names, TIMES, VALUES.astype(np.int64))
+    with open_frame(tmp_path / "series.h5", key="/df") as frame:
+        assert frame.names == ["773869", "7", "-1"]
+        assert frame.rows(6, 7).tolist() == [[18.0, 19.0, 20.0]]
+
+
+def test_columns_of_two_types_lie_in_two_blocks(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        group = file["t"]
+        del group["block0_items"], group["block0_values"]
+        for number, columns in enumerate(([2, 0], [1])):
+            items = np.array([NAMES[column].encode() for column in columns])
+            group.create_dataset(f"block{number}_items", data=items)
+            values = VALUES[:, columns].astype([np.float64, np.int64][number])
+            group.create_dataset(f"block{number}_values", data=values)
+        attributes(group, nblocks=2)
+    with open_frame(path) as frame:
+        np.testing.assert_array_equal(frame.rows(0, 7), VALUES)
+
+
+def test_chunks_hold_whole_groups_of_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 100 bytes are four rows of three numbers, so groups of three rows fit once.
+    monkeypatch.setattr(pandas_hdf, "CHUNK_BYTES", 100)
+    with open_frame(path) as frame:
+        chunks = list(frame.chunks(multiple=3))
+    assert [(first, len(rows)) for first, rows in chunks] == [(0, 3), (3, 3), (6, 1)]
+    np.testing.assert_array_equal(np.concatenate([rows for _, rows in chunks]), VALUES)
+
+
+class Bomb:
+    """Fails the test if it is ever unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return pytest.fail, ("unpickled",)
+
+
+def test_pickles_in_attributes_are_never_read(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        for place in (file["t"], file["t/axis0"], file["t/axis1"], file["t/block0_values"]):
+            for name in ("name", "freq", "shape"):
+                place.attrs[name] = np.bytes_(pickle.dumps(Bomb(), protocol=0))
+    with open_frame(path) as frame:
+        assert (frame.times() == TIMES).all()
+        assert frame.names == NAMES
+
+
+def pickled_names(file: h5py.File) -> None:
+    del file["t/axis0"]
+    names = file["t"].create_dataset("axis0", (1,), dtype=h5py.vlen_dtype(np.uint8))
+    names[0] = np.frombuffer(pickle.dumps(Bomb()), np.uint8)
+
+
+def values_elsewhere(file: h5py.File) -> None:
+    del file["t/block0_values"]
+    elsewhere = [(str(Path(file.filename).with_name("secret")), 0, 168)]
+    file["t"].create_dataset("block0_values", (7, 3), "f8", external=elsewhere)
+
+
+def group_elsewhere(file: h5py.File) -> None:
+    del file["t"]
+    file["t"] = h5py.ExternalLink(str(Path(file.filename).with_name("other.h5")), "/t")
+
+
+def values_of(shape: tuple[int, ...], dtype: str) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file["t/block0_values"]
+        file["t"].create_dataset("block0_values", shape, dtype)
+
+    return change
+
+
+def names_of(*names: str) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        file["t/axis0"][...] = [name.encode("latin1") for name in names]
+
+    return change
+
+
+def text_attribute(place: str, **values: bytes) -> Callable[[h5py.File], None]:
+    return lambda file: attributes(file[place], **values)
+
+
+def without(place: str) -> Callable[[h5py.File], None]:
+    return lambda file: file.__delitem__(place)
+
+
+DAMAGE: list[tuple[Callable[[h5py.File], None], str]] = [
+    (pickled_names, "column names in /t/axis0 are object, not text or whole numbers .*pickles"),
+    (values_elsewhere, "numbers of /t/block0_values lie in another file: refused"),
+    (group_elsewhere, "does not have exactly one table; its tables are none"),
+    (lambda file: file.copy("t", "u") and None, "not have exactly one table; its tables are t, u"),
+    (text_attribute("t", pandas_type=b"frame_table"), "not in the fixed layout .* `frame_table`"),
+    (text_attribute("t", pandas_type=b""), "not in the fixed layout .* of type `unknown`"),
+    (without("t/axis1"), "/t has no array axis1, so it is no table of pandas"),
+    (without("t/block0_items"), "/t has no array block0_items"),
+    (values_of((7, 2), "f8"), r"block0_values is float64 \(7, 2\), but must be .* = \(7, 3\)"),
+    (values_of((6, 3), "f8"), r"block0_values is float64 \(6, 3\), but must be .* = \(7, 3\)"),
+    (values_of((7, 3), "S4"), r"block0_values is \|S4 \(7, 3\), but must be numbers"),
+    (names_of("317802", "317802", "400001"), "column `317802` stands twice in /t"),
+    (names_of("317802", "317814", "400002"), "do not hold each of its columns once"),
+    (names_of("317802", "\xff17814", "400001"), "a column name in /t/axis0 is not UTF-8"),
+    (lambda file: attributes(file["t"], nblocks=0), "do not hold each of its columns once"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), DAMAGE)
+def test_damage_is_one_line(path: Path, change: Callable[[h5py.File], None], message: str) -> None:
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(DataError, match=message) as caught, open_frame(path):
+        pass
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (text_attribute("t/axis1", kind=b"integer"), "index of /t is `integer`, not times"),
+        (text_attribute("t/axis1", kind=b"datetime64[D]"), r"has the unit `D`"),
+        (text_attribute("t/axis1", tz=b"UTC"), "has a time zone; store local times without one"),
+        (lambda f: f["t/axis1"].write_direct(np.arange(7)), "row 1 is 1970-.*, no whole second"),
+        (lambda f: f["t/axis1"].__setitem__(4, np.iinfo(np.int64).min), "row 4 is NaT, no whole"),
+    ],
+)  # fmt: skip
+def test_an_index_that_is_no_plain_time_is_one_line(
+    path: Path, change: Callable[[h5py.File], None], message: str
+) -> None:
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with open_frame(path) as frame, pytest.raises(DataError, match=message):
+        frame.times()
+
+
+def test_files_that_are_no_hdf(path: Path) -> None:
+    whole = path.read_bytes()
+    for content in (b"", b"<!doctype html>", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"series.h5 cannot be read as HDF: ") as caught:
+            open_frame(path).__enter__()
+        assert "\n" not in str(caught.value)
+    with (
+        pytest.raises(DataError, match=r"absent.h5 cannot be read as HDF: .*No such file"),
+        open_frame(path.with_name("absent.h5")),
+    ):
+        pass
+
+
+def test_values_that_do_not_unpack_are_one_line(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["t/block0_values"]
+        values = file["t"].create_dataset(
+            "block0_values", (7, 3), "f8", chunks=(7, 3), compression=5
+        )
+        values[...] = VALUES
+        chunk = values.id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\0" * chunk.size
+    path.write_bytes(content)
+    with (
+        open_frame(path) as frame,
+        pytest.raises(DataError, match="/t/block0_values cannot be read: "),
+    ):
+        frame.rows(0, 7)
+
+
+def test_a_table_is_chosen_by_name(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.copy("t", "u")
+        file["u/block0_values"][0, 0] = 99
+    with open_frame(path, key="u") as frame:
+        assert frame.rows(0, 1)[0, 0] == 99
+    with pytest.raises(DataError, match="has no table `v`; its tables are t, u"):
+        open_frame(path, key="v").__enter__()
