@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -58,17 +57,15 @@ def _load(path: Path, nodes: int) -> Any:
             size = sum(member.file_size for member in archive.infolist())
         if size > ENTRY_BYTES * nodes**2 + DESCRIPTION_BYTES:
             raise DataError(f"{path} unpacks to {size} bytes, too many for {nodes} x {nodes}")
-        with warnings.catch_warnings():
-            # SciPy only warns of places that are no whole numbers.
-            warnings.simplefilter("error")
-            matrix = sparse.load_npz(path)
-            if matrix.format not in LAYOUTS:
-                raise DataError(
-                    f"{path} has the layout {matrix.format}; save it as {', '.join(LAYOUTS)}"
-                )
-            if matrix.format != "coo":
-                # Else the places in the file are trusted, and what they say is written there.
-                matrix.check_format(full_check=True)
+        _check_places(path)
+        matrix = sparse.load_npz(path)
+        if matrix.format not in LAYOUTS:
+            raise DataError(
+                f"{path} has the layout {matrix.format}; save it as {', '.join(LAYOUTS)}"
+            )
+        if matrix.format != "coo":
+            # Else the places in the file are trusted, and what they say is written there.
+            matrix.check_format(full_check=True)
     except DataError:
         raise
     # SciPy and zipfile raise many kinds of errors over a damaged file.
@@ -76,3 +73,14 @@ def _load(path: Path, nodes: int) -> Any:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path} cannot be read as a sparse matrix of SciPy: {reason}") from None
     return matrix
+
+
+def _check_places(path: Path) -> None:
+    """Refuse places that are no whole numbers, which SciPy would round."""
+    with np.load(path, allow_pickle=False) as stored:
+        for name in ("indices", "indptr", "row", "col", "coords"):
+            if name in stored and stored[name].dtype.kind not in "iu":
+                raise DataError(
+                    f"{path} cannot be read as a sparse matrix of SciPy: `{name}` holds"
+                    f" {stored[name].dtype}, not whole numbers"
+                )
