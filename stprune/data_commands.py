@@ -15,13 +15,26 @@ def add_data_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     """Add `data` and its actions to the command line."""
     data = commands.add_parser("data", help="fetch, check and prepare data sets")
     actions = data.add_subparsers(required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="list data sets")
+    listing = actions.add_parser("list", help="list data sets, and what of them is here")
     listing.set_defaults(command=_list)
+    info = actions.add_parser("info", help="show all that is known of a data set")
+    info.add_argument("dataset")
+    info.set_defaults(command=_info)
+    fetch = actions.add_parser("fetch", help="fetch and check the raw files; resumes")
+    fetch.add_argument("datasets", nargs="+", metavar="dataset")
+    _mirror_option(fetch)
+    fetch.set_defaults(command=_fetch)
     prepare = actions.add_parser("prepare", help="fetch, check and convert a data set")
     prepare.add_argument("dataset")
     _mirror_option(prepare)
     prepare.set_defaults(command=_prepare)
-    for action in (listing, prepare):
+    verify = actions.add_parser("verify", help="check every byte against the hashes on record")
+    verify.add_argument("datasets", nargs="*", metavar="dataset", help="default: all that are here")
+    verify.set_defaults(command=_verify)
+    path = actions.add_parser("path", help="say in which folder the prepared data set is")
+    path.add_argument("dataset")
+    path.set_defaults(command=_path)
+    for action in (listing, info, fetch, prepare, verify, path):
         _place_options(action)
 
 
@@ -57,12 +70,78 @@ def _mirror(parsed: argparse.Namespace) -> str | None:
 
 def _list(parsed: argparse.Namespace) -> None:
     from stprune.data.card import dataset_ids, load_card
+    from stprune.data.inventory import source, state
 
-    cards = _layout(parsed).root
-    for name in dataset_ids(cards):
-        card = load_card(name, cards)
-        size = f"{card.steps} steps of {card.step_minutes} min, {card.nodes} nodes"
-        sys.stdout.write(f"{name:20} {size:40} {card.title}\n")
+    layout = _layout(parsed)
+    rows = [("id", "nodes", "steps", "min", "channels", "source", "here")]
+    for name in dataset_ids(layout.root):
+        card = load_card(name, layout.root)
+        channels = [channel.name for channel in card.channels]
+        shown = ", ".join(channels[:3]) + (", ..." if len(channels) > 3 else "")
+        size = (str(card.nodes), str(card.steps), str(card.step_minutes))
+        rows.append((name, *size, shown, source(card), state(name, card, layout)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 1 <= place <= 3 else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _info(parsed: argparse.Namespace) -> None:
+    from stprune.data.card import load_card
+    from stprune.data.card_text import card_text
+
+    layout = _layout(parsed)
+    sys.stdout.write(card_text(parsed.dataset, load_card(parsed.dataset, layout.root), layout))
+
+
+def _fetch(parsed: argparse.Namespace) -> None:
+    from stprune.data.card import load_card
+    from stprune.data.fetch import fetch
+
+    layout, mirror = _layout(parsed), _mirror(parsed)
+    cards = {name: load_card(name, layout.root) for name in parsed.datasets}
+    for name, card in cards.items():
+        for path in fetch(name, card, layout, mirror, progress=True).values():
+            sys.stdout.write(f"{path}\n")
+        if not card.files:
+            sys.stdout.write(f"{name} is simulated when it is prepared; nothing is to be fetched\n")
+
+
+def _verify(parsed: argparse.Namespace) -> None:
+    from stprune.data.card import dataset_ids, load_card
+    from stprune.data.inventory import is_here
+    from stprune.data.verify import damages
+    from stprune.errors import DataError
+
+    layout = _layout(parsed)
+    names = parsed.datasets or dataset_ids(layout.root)
+    cards = {name: load_card(name, layout.root) for name in names}
+    damaged = []
+    for name, card in cards.items():
+        if not parsed.datasets and not is_here(name, card, layout):
+            continue
+        found = damages(name, card, layout)
+        sys.stdout.write("".join(f"{line}\n" for line in found) or f"{name}: all is right\n")
+        damaged += [name] if found else []
+    if damaged:
+        raise DataError(f"not all is right with {', '.join(damaged)}; each line above says what")
+
+
+def _path(parsed: argparse.Namespace) -> None:
+    from stprune.data.prepare import is_prepared
+    from stprune.errors import DataError
+
+    layout = _layout(parsed)
+    directory = layout.processed(parsed.dataset)
+    if not is_prepared(parsed.dataset, layout, layout.root):
+        raise DataError(
+            f"there is no data set in {directory} that was made from the present card;"
+            f" run `stprune data prepare {parsed.dataset}`"
+        )
+    sys.stdout.write(f"{directory}\n")
 
 
 def _prepare(parsed: argparse.Namespace) -> None:

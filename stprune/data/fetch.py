@@ -108,6 +108,11 @@ def raw_path(dataset: str, role: str, remote: RemoteFile | KaggleFile, layout: D
     return layout.raw(dataset, folder, name)
 
 
+def unpacked_path(dataset: str, role: str, member: str, layout: DataLayout) -> Path:
+    """Where the file that a role takes out of an archive lies."""
+    return layout.raw(dataset, role, PurePosixPath(member).name)
+
+
 def git_blob_sha1(path: Path) -> str:
     """The SHA-1 that git gives the content of a file, as ``git hash-object`` prints it."""
     # git chose SHA-1; here it tells files apart, nothing is kept secret by it.
@@ -253,7 +258,7 @@ def _unpacked(
     """The file that a role means: what was fetched, or a member of it, which is taken out."""
     if remote.member is None:
         return fetched
-    target = layout.raw(dataset, role, PurePosixPath(remote.member).name)
+    target = unpacked_path(dataset, role, remote.member, layout)
     # As when fetching: what is there must do on a disk that cannot be written.
     if not holds(fetched, remote.member, target):
         with folder_lock(target.parent):

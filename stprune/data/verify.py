@@ -1,0 +1,88 @@
+"""Checks every byte of what is here of a data set against the hashes on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from stprune.data.archive import holds
+from stprune.data.canonical import read_canonical, sha256_of
+from stprune.data.card import DatasetCard, LocalFile, RemoteFile
+from stprune.data.fetch import git_blob_sha1, unpacked_path
+from stprune.data.inventory import RawState, is_here, raw_states
+from stprune.data.prepare import is_prepared
+from stprune.errors import DataError
+from stprune.layout import DataLayout
+
+
+def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
+    """What is wrong with a data set, one line each; empty if all that is here is right.
+
+    Raw files may be deleted once the data set is prepared; before that, a missing one counts.
+
+    Raises:
+        DataError: If a file is there and cannot be read.
+    """
+    raw = raw_states(dataset, card, layout)
+    prepared = (layout.processed(dataset) / "meta.json").is_file()
+    if not is_here(dataset, card, layout):
+        command = "fetch" if raw else "prepare"
+        return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]
+    try:
+        found = [line for one in raw for line in _raw_damages(dataset, one, layout, prepared)]
+        if prepared:
+            found += _prepared_damages(dataset, layout)
+    except OSError as error:
+        raise DataError(f"{dataset} cannot be checked: {error}") from None
+    return found
+
+
+def _raw_damages(dataset: str, raw: RawState, layout: DataLayout, prepared: bool) -> Iterator[str]:
+    again = f"run `stprune data fetch {dataset}`"
+    if raw.size is None:
+        if not prepared:
+            yield f"{dataset}: {raw.path} is not there; {again}"
+        return
+    pinned: str | None
+    if isinstance(raw.file, RemoteFile):
+        what, pinned, found = "git blob SHA-1", raw.file.git_blob_sha1, git_blob_sha1(raw.path)
+    else:
+        what, pinned, found = "SHA-256", raw.file.sha256, sha256_of(raw.path)
+    if isinstance(raw.file, LocalFile):
+        again = "put the file back that the card was made from, or make the card anew"
+    if pinned is not None and found != pinned:
+        yield f"{dataset}: {raw.path} is damaged: {what} {found} instead of {pinned}; {again}"
+    elif isinstance(raw.file, RemoteFile) and raw.file.member is not None:
+        taken = unpacked_path(dataset, raw.role, raw.file.member, layout)
+        if not holds(raw.path, raw.file.member, taken):
+            yield f"{dataset}: {taken} is not the `{raw.file.member}` of {raw.path.name}; {again}"
+
+
+def _prepared_damages(dataset: str, layout: DataLayout) -> Iterator[str]:
+    directory = layout.processed(dataset)
+    again = f"delete {directory} and run `stprune data prepare {dataset}`"
+    try:
+        digests = json.loads((directory / "meta.json").read_text(encoding="utf-8"))["sha256"]
+        pinned = {str(name): str(digest) for name, digest in digests.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        yield f"{dataset}: {directory / 'meta.json'} is damaged; {again}"
+        return
+    wrong = [line for name, digest in pinned.items() for line in _differs(directory / name, digest)]
+    yield from (f"{dataset}: {line}; {again}" for line in wrong)
+    if wrong:
+        return
+    try:
+        read_canonical(directory)
+    except DataError as error:
+        yield f"{dataset}: {error}"
+        return
+    if not is_prepared(dataset, layout, layout.root):
+        yield f"{dataset}: {directory} was made from another card; {again}"
+
+
+def _differs(path: Path, pinned: str) -> Iterator[str]:
+    if not path.is_file():
+        yield f"{path} is not there"
+    elif (found := sha256_of(path)) != pinned:
+        yield f"{path} is damaged: SHA-256 {found} instead of {pinned}"

@@ -1,0 +1,248 @@
+"""`stprune data ...`: list, info, fetch, prepare, verify and path, as a user meets them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import toy
+import yaml
+from web_site import blob_sha1
+
+from stprune.__main__ import main
+from stprune.data.card import dataset_ids
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory with the toy card, whose raw files a mirror holds."""
+    toy.write_toy(tmp_path / "data", tmp_path / "mirror")
+    monkeypatch.setenv("STPRUNE_MIRROR", str(tmp_path / "mirror"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], data: Path) -> Run:
+    """Runs `stprune data ...` there; gives exit status, standard output and standard error."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        status = main(["data", *map(str, words), "--data-directory", str(data)])
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return call
+
+
+def row(run: Run, dataset: str) -> str:
+    """The line of one data set in the list."""
+    status, output, _ = run("list")
+    assert status == 0
+    return next(line for line in output.splitlines() if line.startswith(f"{dataset} "))
+
+
+def mistake(result: tuple[int, str, str]) -> str:
+    """The one line of a mistake."""
+    status, _, errors = result
+    assert status == 1
+    assert errors.startswith("stprune: error: ")
+    assert errors.count("\n") == 1
+    return errors
+
+
+def test_the_list_names_every_card_with_its_size(run: Run) -> None:
+    _, output, _ = run("list")
+    lines = output.splitlines()
+    assert lines[0].split() == ["id", "nodes", "steps", "min", "channels", "source", "here"]
+    assert sorted(line.split()[0] for line in lines[1:]) == sorted({*dataset_ids(), "toy"})
+    assert row(run, "toy").split() == ["toy", "8", "504", "60", "load", "data.example.org", "-"]
+    assert row(run, "los_loop").split()[1:4] == ["207", "2016", "5"]
+    assert "github.com/lehaifeng/T-GCN" in row(run, "los_loop")
+    assert row(run, "sim_freeway").split()[-2:] == ["simulated", "-"]
+
+
+def test_the_list_says_what_is_here(run: Run, data: Path) -> None:
+    run("fetch", "toy")
+    assert row(run, "toy").endswith("  fetched")
+    (data / "raw/toy/series/series.csv").unlink()
+    assert row(run, "toy").endswith("  partly fetched")
+    run("prepare", "toy")
+    assert row(run, "toy").endswith("  fetched, prepared")
+    (data / "raw/toy/series/series.csv").unlink()
+    (data / "raw/toy/adjacency/adjacency.csv").unlink()
+    assert row(run, "toy").endswith("  prepared")
+    card = yaml.safe_load((data / "toy.yaml").read_text())
+    (data / "toy.yaml").write_text(yaml.safe_dump(card | {"mape_floor": 7.0}))
+    assert row(run, "toy").endswith("  prepared from another card")
+
+
+def test_info_shows_the_whole_card(run: Run, data: Path) -> None:
+    run("fetch", "toy")
+    status, output, _ = run("info", "toy")
+    assert status == 0
+    card = yaml.safe_load((data / "toy.yaml").read_text())
+    series = (data / "raw/toy/series/series.csv").read_bytes()
+    for text in (
+        *("toy: Toy", card["description"], "8 nodes, 504 steps of 60 min"),
+        *("from 2024-01-01 00:00 on, 21 days", "load (units / hour), the target"),
+        *("a zero is a missing value", "0.6 / 0.2 / 0.2", "wide_csv", "CC0"),
+        *(f"https://{toy.HOST_FOLDER}/series.csv", blob_sha1(series), "fetched"),
+        str(data / "toy.yaml"),
+    ):
+        assert text in output
+
+
+@pytest.mark.parametrize("dataset", dataset_ids())
+def test_info_of_every_card_fits_a_terminal(run: Run, dataset: str) -> None:
+    status, output, _ = run("info", dataset)
+    assert status == 0
+    words = [word for line in output.splitlines() if len(line) > 100 for word in line.split()]
+    assert all("/" in word or len(word) < 30 for word in words), "only addresses are longer"
+
+
+def test_fetch_prints_paths_and_path_says_where(run: Run, data: Path) -> None:
+    status, output, _ = run("fetch", "toy")
+    assert status == 0
+    series, adjacency = data / "raw/toy/series/series.csv", data / "raw/toy/adjacency/adjacency.csv"
+    assert output.splitlines() == [str(series), str(adjacency)]
+    assert "run `stprune data prepare toy`" in mistake(run("path", "toy"))
+    run("prepare", "toy")
+    assert run("path", "toy") == (0, f"{data / 'processed/toy'}\n", "")
+
+
+def test_a_simulated_data_set_needs_no_fetching(run: Run) -> None:
+    status, output, _ = run("fetch", "sim_freeway")
+    assert (status, output.count("\n")) == (0, 1)
+    assert "nothing is to be fetched" in output
+
+
+def test_an_unknown_one_of_several_is_named_before_anything_is_fetched(
+    run: Run, data: Path
+) -> None:
+    assert "did you mean `los_loop`?" in mistake(run("fetch", "toy", "los_lop"))
+    assert not (data / "raw").exists()
+    for action in ("info", "verify", "path"):
+        assert "did you mean `los_loop`?" in mistake(run(action, "los_lop"))
+
+
+def test_verify_of_what_is_whole(run: Run) -> None:
+    assert run("verify")[:2] == (0, ""), "nothing is here yet"
+    run("fetch", "toy")
+    assert run("verify", "toy")[:2] == (0, "toy: all is right\n")
+    run("prepare", "toy")
+    assert run("verify")[:2] == (0, "toy: all is right\n")
+
+
+def test_verify_of_what_was_never_fetched(run: Run) -> None:
+    status, output, errors = run("verify", "toy", "sim_freeway")
+    assert status == 1
+    assert output.splitlines() == [
+        "toy: nothing is here; run `stprune data fetch toy`",
+        "sim_freeway: nothing is here; run `stprune data prepare sim_freeway`",
+    ]
+    assert errors.count("\n") == 1
+
+
+def test_verify_tells_each_damage_in_a_line(run: Run, data: Path) -> None:
+    run("prepare", "toy")
+    series = data / "raw/toy/series/series.csv"
+    series.write_bytes(series.read_bytes()[:-1] + b"0")
+    values = data / "processed/toy/series.npy"
+    content = bytearray(values.read_bytes())
+    content[-1] ^= 1
+    values.write_bytes(bytes(content))
+    (data / "processed/toy/nodes.json").unlink()
+    status, output, errors = run("verify", "toy")
+    assert status == 1
+    lines = output.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"toy: {series} is damaged: git blob SHA-1 ")
+    assert lines[0].endswith("run `stprune data fetch toy`")
+    damaged = {line.split(" is ")[0] for line in lines[1:]}
+    assert damaged == {f"toy: {values}", f"toy: {data / 'processed/toy/nodes.json'}"}
+    assert all("run `stprune data prepare toy`" in line for line in lines[1:])
+    assert errors == ("stprune: error: not all is right with toy; each line above says what\n")
+
+
+def test_what_verify_advises_helps(run: Run, data: Path) -> None:
+    run("fetch", "toy")
+    series = data / "raw/toy/series/series.csv"
+    series.write_bytes(b"other")
+    assert "run `stprune data fetch toy`" in run("verify", "toy")[1]
+    assert run("fetch", "toy")[0] == 0
+    assert run("verify", "toy")[0] == 0
+    series.unlink()
+    assert run("verify", "toy")[1] == (
+        f"toy: {series} is not there; run `stprune data fetch toy`\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"sha256": [1]}', '{"sha256": {}}'])
+def test_verify_of_a_damaged_record(run: Run, data: Path, text: str) -> None:
+    run("prepare", "toy")
+    (data / "processed/toy/meta.json").write_text(text)
+    status, output, _ = run("verify", "toy")
+    assert status == 1
+    assert len(output.splitlines()) == 1
+    assert str(data / "processed/toy") in output
+
+
+def test_verify_of_a_data_set_from_another_card(run: Run, data: Path) -> None:
+    run("prepare", "toy")
+    card = yaml.safe_load((data / "toy.yaml").read_text())
+    (data / "toy.yaml").write_text(yaml.safe_dump(card | {"mape_floor": 7.0}))
+    assert "was made from another card" in run("verify", "toy")[1]
+
+
+def test_raw_files_may_go_once_the_data_set_is_prepared(run: Run, data: Path) -> None:
+    run("prepare", "toy")
+    (data / "raw/toy/series/series.csv").unlink()
+    assert run("verify", "toy")[0] == 0
+
+
+def test_verify_sees_what_was_done_to_a_file_of_an_archive(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "mirror" / toy.HOST_FOLDER / "all.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name in ("series.csv", "adjacency.csv"):
+            opened.write(archive.with_name(name), f"toy/{name}")
+    packed = {
+        "url": f"https://{toy.HOST_FOLDER}/all.zip",
+        "git_blob_sha1": blob_sha1(archive.read_bytes()),
+    }
+    card = yaml.safe_load((data / "toy.yaml").read_text())
+    card["files"] = {role: {**packed, "member": f"toy/{role}.csv"} for role in card["files"]}
+    (data / "toy.yaml").write_text(yaml.safe_dump(card))
+    assert run("prepare", "toy")[0] == 0
+    assert run("verify", "toy")[0] == 0
+    assert "of it the file toy/series.csv" in run("info", "toy")[1]
+    series = data / "raw/toy/series/series.csv"
+    series.write_bytes(series.read_bytes() + b"\n")
+    assert f"{series} is not the `toy/series.csv` of all.zip" in run("verify", "toy")[1]
+    assert run("fetch", "toy")[0] == 0
+    assert run("verify", "toy")[0] == 0
+
+
+def test_the_configuration_says_where_and_from_where(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("STPRUNE_MIRROR")
+    config = {
+        "experiment": "toy",
+        "datasets": {"toy": None},
+        "backbones": {"stid": None},
+        "pruners": {"full": None},
+        "prune_ratios": [0.0],
+        "seeds": [0],
+        "data_directory": str(data),
+        "mirror": str(tmp_path / "mirror"),
+    }
+    path = tmp_path / "toy.yaml"
+    path.write_text(yaml.safe_dump(config))
+    assert main(["data", "fetch", "toy", "--config", str(path)]) == 0
+    assert main(["data", "verify", "--config", str(path)]) == 0
+    assert capsys.readouterr().out.endswith("toy: all is right\n")
