@@ -8,13 +8,13 @@ from typing import Any
 
 from stprune.backbones.base import BACKBONES
 from stprune.benches.base import BenchResult, Goal
+from stprune.benches.own_process import in_own_process
 from stprune.benches.peers import PEERS, missing_package
 from stprune.benches.step_cost import (
     Form,
     NoCompilerError,
     StepCost,
     StepSize,
-    in_own_process,
     peak_megabytes,
     step_costs,
     trains,

@@ -10,27 +10,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from pathlib import Path
 from statistics import median
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
+from stprune.benches.own_process import resident
 from stprune.benches.peers import peer
 from stprune.errors import StpruneError
 from stprune.published_forms import published_form
 
 Form = Literal["ours", "published", "peer", "compiled", "bf16"]
-Result = TypeVar("Result")
 LEAST_ROUNDS = 2
-STATUS = Path("/proc/self/status")
 
 
 class NoCompilerError(StpruneError):
@@ -184,9 +180,9 @@ def peak_megabytes(name: str, form: Form, size: StepSize) -> float:
     """Largest resident memory of the first training step, above what was resident before it."""
     torch.set_num_threads(size.threads)
     subject = Subject(name, form, size)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     subject.step()
-    return (_resident("VmHWM") - before) / 1e6
+    return (resident("VmHWM") - before) / 1e6
 
 
 def _first_step(subject: Subject, form: Form) -> float:
@@ -200,26 +196,11 @@ def _first_step(subject: Subject, form: Form) -> float:
         raise NoCompilerError(lines[0] if lines else type(error).__name__) from error
 
 
-def in_own_process(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call a function of a module in a fresh process; what it raises is raised here."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 def _features(values: Tensor, slots: Tensor, weekdays: Tensor, size: StepSize) -> Tensor:
     day, week = slots / size.steps_per_day, weekdays / 7
     return torch.cat(
         [values, *(c[:, :, None, None].expand_as(values) for c in (day, week))], dim=-1
     )
-
-
-def _resident(entry: str) -> int:
-    """Bytes of an entry of this process's status."""
-    # Not ru_maxrss, which a process inherits from the one that started it.
-    for line in STATUS.read_text(encoding="ascii").splitlines():
-        if line.startswith(entry + ":"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(entry)
 
 
 def trains(name: str) -> bool:
