@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stprune.config import ExperimentConfig
 
 DEFAULT_CONFIG = Path("config/demo.yaml")
+CLAIMS = Path("claims.yaml")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,6 +35,10 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("--check", action="store_true", help="exit 1 if a goal is missed")
     bench.add_argument("--data-directory", type=Path, default=Path("data"))
     bench.set_defaults(command=_bench)
+    claims = commands.add_parser("claims", help="compare published numbers with the records")
+    claims.add_argument("--file", type=Path, default=CLAIMS, help=f"default: {CLAIMS}")
+    claims.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    claims.set_defaults(command=_claims)
     components = commands.add_parser("list", help="list pruners, backbones, data sets, figures")
     components.set_defaults(command=_list)
     return parser
@@ -168,6 +173,12 @@ def _bench(parsed: argparse.Namespace) -> None:
         result.write(parsed.json)
     if parsed.check:
         check(result)
+
+
+def _claims(parsed: argparse.Namespace) -> None:
+    from stprune.claims import check_claims, claims_text, load_claims
+
+    sys.stdout.write(claims_text(check_claims(load_claims(parsed.file), parsed.results)))
 
 
 def _results(parsed: argparse.Namespace) -> None:

@@ -124,6 +124,12 @@ class ExperimentLayout:
         return self.root / "figures" / f"{name}.{extension}"
 
 
+def recorded_runs(results: Path) -> list[Path]:
+    """``metrics.json`` of all finished runs of all experiments in a results directory, sorted."""
+    depth = RUN_PATTERN.count("/") + 1
+    return sorted(results.glob("/".join(["*", "runs", *["*"] * depth, "metrics.json"])))
+
+
 @dataclass(frozen=True)
 class DataLayout:
     """Paths of data sets below ``root`` = ``<data_directory>``."""

@@ -1,0 +1,141 @@
+"""Published numbers are compared with records of their setting, and with no others."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_records import cost, scores
+
+from stprune.backbones.base import BACKBONES
+from stprune.claims import Claims, check_claims, claims_text, load_claims, verdict
+from stprune.data.card import dataset_ids
+from stprune.errors import ConfigError
+from stprune.layout import ExperimentLayout, RunKey
+from stprune.pruners.base import PRUNERS
+from stprune.records import RECORD_VERSION, RunRecord, write_record
+
+FILE = Path(__file__).resolve().parents[1] / "claims.yaml"
+NOT_STATED = math.nan
+
+
+def test_the_shipped_claims_name_what_exists() -> None:
+    for group in load_claims(FILE).groups:
+        assert group.setting.pruner in PRUNERS.ids()
+        for cell in group.cells:
+            assert cell.dataset in dataset_ids()
+
+
+@pytest.mark.parametrize(
+    ("claimed", "spread", "means", "expected"),
+    [
+        (10.0, NOT_STATED, [], "not run"),
+        (10.0, NOT_STATED, [10.2], "reproduced"),  # 2 % away, as far as is tolerated
+        (10.0, NOT_STATED, [10.3], "not reproduced"),
+        (10.0, 0.2, [10.3], "within spread"),  # 0.3 <= 2 x 0.2
+        (10.0, 0.1, [10.3], "not reproduced"),  # 0.3 > 2 x 0.1
+        # Mean 10.5, standard deviations 0.3 and 0.14: 2 x hypot = 0.66.
+        (10.0, 0.3, [10.4, 10.6], "within spread"),
+    ],
+)
+def test_verdicts_by_hand(claimed: float, spread: float, means: list[float], expected: str) -> None:
+    assert verdict(claimed, spread, means, 2.0) == expected
+
+
+def _config(**changes: Any) -> dict[str, Any]:
+    stid = BACKBONES.load("stid")
+    backbone = {
+        "name": "stid",
+        "id": "stid",
+        "options": stid.Options().model_dump(mode="json"),
+        "optimisation": stid.optimisation.model_dump(mode="json"),
+    }
+    dataset = {"name": "x", "id": "pems08", "node_stride": 1, "days": None, "window_stride": 1}
+    training = {"history": 12, "horizon": 12, "epochs": 100, "patience": 10}
+    whole = {"dataset": dataset, "backbone": backbone, "training": training}
+    whole |= {"pruner": {"name": "full", "id": "full", "options": {}}, "protocol": "legacy"}
+    return {
+        key: {**value, **changes.get(key, {})}
+        if isinstance(value, dict)
+        else changes.get(key, value)
+        for key, value in whole.items()
+    }
+
+
+def _record(folder: Path, seed: int, mae: float, config: dict[str, Any]) -> None:
+    layout = ExperimentLayout(folder / "study")
+    key = RunKey("x", "stid", "full", 0.0, seed)
+    record = RunRecord(
+        record_version=RECORD_VERSION,
+        experiment="study",
+        **key._asdict(),
+        test=scores(99.0),
+        scores_by_rule={"st_ttc": scores(mae)},
+        test_groups={},
+        validation_mae=1.0,
+        best_epoch=0,
+        parameters=1,
+        cost=cost(),
+        config={**config, "seed": seed},
+        fingerprint="",
+        data={},
+        source_digest="",
+        environment={},
+        started="",
+        finished="",
+        resumed=0,
+    )
+    write_record(record, [], layout.metrics(key), layout.run_epochs(key))
+
+
+def _claims() -> Claims:
+    setting = {"pruner": "full", "protocol": "legacy", "history": 12, "horizon": 12}
+    setting |= {"epochs": 100, "patience": 10}
+    cell = {"dataset": "pems08", "backbone": "stid", "mae": [14.0, 0.1]}
+    group = {"source": "S", "rule": "st_ttc", "tolerance_percent": 2, "cells": [cell]}
+    return Claims.model_validate({"groups": [{**group, "setting": setting}]})
+
+
+def test_runs_of_the_setting_are_averaged_by_the_rule_of_the_source(tmp_path: Path) -> None:
+    _record(tmp_path, 0, 14.0, _config())
+    _record(tmp_path, 1, 14.2, _config())
+    (checked,) = check_claims(_claims(), tmp_path)
+    assert (checked.measured, checked.seeds) == (pytest.approx(14.1), 2)
+    assert checked.verdict == "reproduced"
+    text = claims_text([checked])
+    assert "14.00 ± 0.10" in text
+    assert "14.10 ± 0.14 (n = 2)" in text
+    assert "1 reproduced, 0 within spread, 0 not reproduced, 0 not run" in text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataset": {"id": "pems04"}},
+        {"dataset": {"days": 7}},
+        {"dataset": {"node_stride": 2}},
+        {"dataset": {"evaluation_stride": 2}},
+        {"dataset": {"task": "few_shot"}},
+        {"backbone": {"id": "gwnet"}},
+        {"backbone": {"options": {}}},
+        {"backbone": {"optimisation": {}}},
+        {"pruner": {"id": "st_prune"}},
+        {"protocol": "paper"},
+        {"training": {"epochs": 20}},
+        {"training": {"horizon": 24}},
+    ],
+    ids=str,
+)
+def test_runs_of_another_setting_do_not_count(tmp_path: Path, changes: dict[str, Any]) -> None:
+    _record(tmp_path, 0, 14.0, _config(**changes))
+    (checked,) = check_claims(_claims(), tmp_path)
+    assert checked.verdict == "not run"
+
+
+def test_a_cell_without_a_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "claims.yaml"
+    path.write_text(FILE.read_text().replace("rmse: 27.61, mape: 11.11", "seeds: 1"))
+    with pytest.raises(ConfigError, match="states at least one of mae, rmse, mape"):
+        load_claims(path)
