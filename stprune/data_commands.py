@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stprune.describe_command import add_describe_options
+
 if TYPE_CHECKING:
     from stprune.layout import DataLayout
 
@@ -34,7 +36,10 @@ def add_data_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     path = actions.add_parser("path", help="say in which folder the prepared data set is")
     path.add_argument("dataset")
     path.set_defaults(command=_path)
-    for action in (listing, info, fetch, prepare, verify, path):
+    describe = actions.add_parser("describe", help="redundancy, memory, gaps: tables and figures")
+    add_describe_options(describe)
+    describe.set_defaults(command=_describe)
+    for action in (listing, info, fetch, prepare, verify, path, describe):
         _place_options(action)
 
 
@@ -150,3 +155,9 @@ def _prepare(parsed: argparse.Namespace) -> None:
     layout = _layout(parsed)
     directory = prepare(parsed.dataset, layout, _mirror(parsed), progress=True, cards=layout.root)
     sys.stdout.write(f"{directory}\n")
+
+
+def _describe(parsed: argparse.Namespace) -> None:
+    from stprune.describe_command import describe_data
+
+    describe_data(parsed, _layout(parsed))

@@ -95,7 +95,7 @@ class RecordedModel:
 
 def open_recorded_model(
     metrics: Path, config_path: Path | None = None, data_directory: Path | None = None
-) -> tuple[RecordedModel, RunRecord]:
+) -> RecordedModel:
     """Load the model whose record is the file ``metrics``.
 
     Args:
@@ -134,7 +134,7 @@ def open_recorded_model(
         ) from None
     model = RecordedModel(spec, data, network, fabric)
     model.check(record)
-    return model, record
+    return model
 
 
 def _specification(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -29,13 +28,11 @@ def write_description(description: Description, directory: Path) -> list[Path]:
     for name, draw in (("redundancy", redundancy_figure), ("statistics", statistics_figure)):
         with paper_style():
             drawing = draw(description)
-        write_drawing(drawing, partial(_figure, directory, name))
+        write_drawing(drawing, partial(figure_path, directory, name))
         shown.append(directory / f"{name}.png")
-    return [*shown, write_facts(description.facts, directory / "description.json")]
-
-
-def _figure(directory: Path, name: str, kind: str) -> Path:
-    return directory / f"{name}.{kind}"
+    facts = directory / "description.json"
+    atomic.write_json(facts, description.facts)
+    return [*shown, facts]
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path) -> None:
@@ -45,7 +42,6 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path) -> None:
         atomic.write_text(directory / f"{name}.csv", text)
 
 
-def write_facts(facts: Mapping[str, Any], path: Path) -> Path:
-    """Write plain values as JSON; returns where."""
-    atomic.write_json(path, dict(facts))
-    return path
+def figure_path(directory: Path, name: str, kind: str) -> Path:
+    """Where the file of a kind, ``pdf`` or ``png``, of a figure goes."""
+    return directory / f"{name}.{kind}"
