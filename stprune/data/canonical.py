@@ -2,8 +2,9 @@
 
 On disk it is a folder of ``series.npy`` (T, N, C) float32, ``mask.npy`` (T, N, C) bool, or
 (1, 1, 1) where everything was observed, ``timestamps.npy`` (T,) datetime64[s], ``adjacency.npy``
-(N, N) float32, ``nodes.json`` (ids), ``meta.json`` (the card, sizes, SHA-256 of each file) and, for
-labelled data, ``events.csv``. ``meta.json`` is written last: a folder without it is not a data set.
+(N, N) float32, ``nodes.json`` (ids), ``meta.json`` (the card, sizes, SHA-256 of each file and of
+each raw one) and, for labelled data, ``events.csv``. ``meta.json`` is written last: a folder without
+it is not a data set.
 
 A series may be larger than memory. Whoever reads or writes one goes through it in blocks.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,8 +110,19 @@ class CanonicalDataset:
     checksum: str
 
 
-def write_canonical(raw: RawSeries | StreamedSeries, card: DatasetCard, directory: Path) -> None:
+def write_canonical(
+    raw: RawSeries | StreamedSeries,
+    card: DatasetCard,
+    directory: Path,
+    raw_sha256: Mapping[str, str] | None = None,
+) -> None:
     """Check ``raw`` against ``card`` and write it to ``directory``, ``meta.json`` last.
+
+    Args:
+        raw: What the loader read.
+        card: Its card.
+        directory: Where to.
+        raw_sha256: SHA-256 of the raw files by role, to be told of in ``meta.json``.
 
     Raises:
         DataError: If shapes, values or timestamps contradict the card.
@@ -131,6 +143,7 @@ def write_canonical(raw: RawSeries | StreamedSeries, card: DatasetCard, director
         "card": card.model_dump(mode="json"),
         "shape": list(raw.shape),
         "observed_share": observed / math.prod(raw.shape),
+        "raw_sha256": dict(raw_sha256 or {}),
         "sha256": digests,
         # Of the content: a mask has its checksum whether it is written out or not.
         "checksum": _joint({**digests, "mask.npy": content}),

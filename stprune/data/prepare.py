@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from stprune.data.canonical import RawSeries, StreamedSeries, write_canonical
+from stprune.data.canonical import sha256_of, write_canonical
 from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, load_card
 from stprune.data.fetch import fetch, folder_lock
 from stprune.errors import DataError
@@ -49,7 +49,12 @@ def prepare(
         with folder_lock(directory):
             # Another process may have prepared it while this one waited.
             if not _made_from(card, directory):
-                write_canonical(_load(dataset, card, layout, mirror, progress), card, directory)
+                files = fetch(dataset, card, layout, mirror, progress) if card.files else {}
+                log.info("loading %s", dataset)
+                raw = FORMATS.module(card.format).load(card, files)
+                # Not every raw file has a hash on its card.
+                found = {role: sha256_of(path) for role, path in files.items()}
+                write_canonical(raw, card, directory, found)
     except OSError as error:
         raise DataError(f"{dataset} cannot be prepared in {directory}: {error}") from None
     return directory
@@ -64,15 +69,6 @@ def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) 
         DataError: If what is there cannot be read.
     """
     return _made_from(load_card(dataset, cards), layout.processed(dataset))
-
-
-def _load(
-    dataset: str, card: DatasetCard, layout: DataLayout, mirror: str | None, progress: bool
-) -> RawSeries | StreamedSeries:
-    files = fetch(dataset, card, layout, mirror, progress) if card.files else {}
-    log.info("loading %s", dataset)
-    raw: RawSeries | StreamedSeries = FORMATS.module(card.format).load(card, files)
-    return raw
 
 
 def _made_from(card: DatasetCard, directory: Path) -> bool:
