@@ -3,8 +3,8 @@
 On disk it is a folder of ``series.npy`` (T, N, C) float32, ``mask.npy`` (T, N, C) bool, or
 (1, 1, 1) where everything was observed, ``timestamps.npy`` (T,) datetime64[s], ``adjacency.npy``
 (N, N) float32, ``nodes.json`` (ids), ``meta.json`` (the card, sizes, SHA-256 of each file and of
-each raw one) and, for labelled data, ``events.csv``. ``meta.json`` is written last: a folder without
-it is not a data set.
+each raw one) and, for labelled data, ``events.csv``. ``meta.json`` is written last: a folder
+without it is not a data set.
 
 A series may be larger than memory. Whoever reads or writes one goes through it in blocks.
 """
