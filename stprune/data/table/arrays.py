@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,16 +44,18 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
         with file:
             yield _Hdf(path, file)
     elif suffix in NUMPY_SUFFIXES:
-        try:
-            loaded = np.load(path, mmap_mode=None, allow_pickle=False)
-        # A damaged zip fails in as many ways as it has layers.
-        except Exception as error:
-            raise _unreadable(path, "numpy", error) from None
-        if isinstance(loaded, np.ndarray):
-            yield _Single(loaded)
-        else:
-            with loaded:
-                yield _Npz(path, loaded)
+        with ExitStack() as stack:
+            try:
+                # What numpy opens itself it leaves open where the archive is damaged.
+                handle = stack.enter_context(path.open("rb"))
+                loaded = np.load(handle, allow_pickle=False)
+            # A damaged zip fails in as many ways as it has layers.
+            except Exception as error:
+                raise _unreadable(path, "numpy", error) from None
+            if isinstance(loaded, np.ndarray):
+                yield _Single(loaded)
+            else:
+                yield _Npz(path, stack.enter_context(loaded))
     else:
         known = ", ".join(NUMPY_SUFFIXES + HDF_SUFFIXES)
         raise DataError(f"{path}: a file of arrays ends in one of {known}")
@@ -118,12 +120,7 @@ class _Npz:
         try:
             array: NDArray[Any] = self.file[key]
         except Exception as error:
-            if "allow_pickle" in str(error):
-                raise DataError(
-                    f"{self.path}: the array `{key}` holds Python objects, which could run code;"
-                    " store numbers, and texts as numpy text"
-                ) from None
-            raise _unreadable(self.path, "numpy", error) from None
+            raise _unreadable(self.path, "numpy", error, f" of the array `{key}`") from None
         if not isinstance(array, np.ndarray):
             raise DataError(f"{self.path}: the member `{key}` is no array")
         return array
@@ -158,6 +155,11 @@ class _Hdf:
         return array
 
 
-def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
+def _unreadable(path: Path, kind: str, error: Exception, part: str = "") -> DataError:
+    if "allow_pickle" in str(error):
+        return DataError(
+            f"{path}: what it holds{part} is Python objects, which could run code; store numbers,"
+            " and texts as numpy text"
+        )
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return DataError(f"{path} cannot be read as {kind}: {reason}")
+    return DataError(f"{path} cannot be read as {kind}{part}: {reason}")

@@ -123,11 +123,13 @@ def _place_of_ids(path: Path, rows: list[list[str]], nodes: list[str], options: 
         return "header"
     if height == len(nodes) + 1:
         return "both"
-    known = set(nodes)
-    framed = rows[0][1:] == [row[0] for row in rows[1:]] and set(rows[0][1:]) <= known
-    if height == width and width > 1 and framed and not rows[0][0]:
+    frame, known = rows[0][1:], set(nodes)
+    framed = frame == [row[0] for row in rows[1:]] and len(set(frame)) == len(frame) > 0
+    if not framed or not (set(frame) <= known or set(frame) >= known):
+        return "none"
+    if height != len(nodes) or not np.isfinite(cell_numbers(frame)).all():
         return "both"
-    if height == width and width > 2 and framed and len(set(rows[0][1:])) == width - 1:
+    if len(frame) > 1:
         raise DataError(
             f"{path}: the first row and column might be sensor ids or numbers; say which with"
             " `graph.ids: both` or `none`"
