@@ -217,7 +217,7 @@ def test_files_that_are_no_sparse_matrix(tmp_path: Path) -> None:
     assert "does not contain a sparse array" in refusal(path)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_graph_is_one_line_or_the_graph(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "g.npz"

@@ -84,7 +84,7 @@ def test_files_that_are_no_npz(tmp_path: Path) -> None:
     assert "has no array `data`, only `data`" in refusal(path)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_is_one_line_or_the_array(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "a.npz"

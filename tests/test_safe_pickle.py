@@ -177,7 +177,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 VALID = pickle.dumps(GRAPH, 2)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_pickle_is_one_line_or_plain_values(tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(VALID)
