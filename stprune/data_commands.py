@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stprune.add_command import add_add_options
 from stprune.describe_command import add_describe_options
+from stprune.simulate_command import add_simulate_options
 
 if TYPE_CHECKING:
     from stprune.layout import DataLayout
@@ -36,10 +38,16 @@ def add_data_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     path = actions.add_parser("path", help="say in which folder the prepared data set is")
     path.add_argument("dataset")
     path.set_defaults(command=_path)
+    add = actions.add_parser("add", help="make the card of your own data, after checking it")
+    add_add_options(add)
+    add.set_defaults(command=_add)
     describe = actions.add_parser("describe", help="redundancy, memory, gaps: tables and figures")
     add_describe_options(describe)
     describe.set_defaults(command=_describe)
-    for action in (listing, info, fetch, prepare, verify, path, describe):
+    simulate = actions.add_parser("simulate", help="write cards of more simulated cities")
+    add_simulate_options(simulate)
+    simulate.set_defaults(command=_simulate)
+    for action in (listing, info, fetch, prepare, verify, path, add, describe, simulate):
         _place_options(action)
 
 
@@ -157,7 +165,19 @@ def _prepare(parsed: argparse.Namespace) -> None:
     sys.stdout.write(f"{directory}\n")
 
 
+def _add(parsed: argparse.Namespace) -> None:
+    from stprune.add_command import add_data
+
+    add_data(parsed, _layout(parsed))
+
+
 def _describe(parsed: argparse.Namespace) -> None:
     from stprune.describe_command import describe_data
 
     describe_data(parsed, _layout(parsed))
+
+
+def _simulate(parsed: argparse.Namespace) -> None:
+    from stprune.simulate_command import write_cards
+
+    write_cards(parsed, _layout(parsed))

@@ -46,7 +46,7 @@ def of_kind(data: RawSeries, kind: int) -> list[int]:
 def test_the_published_card_has_the_size_that_its_options_make() -> None:
     card = load_card("sim_charging")
     options = Options.model_validate(card.options)
-    assert (card.nodes, card.steps) == (40, 4320) == (options.zones, options.steps)
+    assert (card.nodes, card.steps) == (40, 4320) == (options.size, options.steps)
 
 
 def test_it_becomes_a_canonical_data_set(weeks: RawSeries, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def by_day(week: RawSeries, channel: int) -> NDArray[np.float32]:
 def test_the_published_card_has_the_size_that_its_options_make() -> None:
     card = load_card("sim_freeway")
     options = Options.model_validate(card.options)
-    assert (card.nodes, card.steps) == (64, 8064) == (options.detectors, options.steps)
+    assert (card.nodes, card.steps) == (64, 8064) == (options.size, options.steps)
 
 
 def test_a_small_city_becomes_a_canonical_data_set(week: RawSeries, tmp_path: Path) -> None:

@@ -56,9 +56,29 @@ class Options(StrictModel):
     )
 
     @property
+    def size(self) -> int:
+        """Zones, the nodes of the graph."""
+        return self.zones
+
+    @property
     def steps(self) -> int:
         """Hourly steps."""
         return self.days * HOURS_PER_DAY
+
+
+def options_for(options: Options, nodes: int) -> Options:
+    """The options of a city of ``nodes`` zones, with as many events a zone and week.
+
+    Raises:
+        ConfigError: If there are too few or too many.
+    """
+    share = nodes / options.size
+    changes = {
+        "zones": nodes,
+        "outages_per_week": round(options.outages_per_week * share, 2),
+        "crowds_per_week": round(options.crowds_per_week * share, 2),
+    }
+    return validate(Options, options.model_dump() | changes, "simulated charging")
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
@@ -78,14 +98,14 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         ConfigError: If an option is not valid or contradicts the card.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, options.zones, options.steps, CHANNELS, STEP_MINUTES)
+    check_card(card, options.size, options.steps, CHANNELS, STEP_MINUTES)
     layout, sky, trouble, arrivals, fees = (
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
     start = card.start.replace(tzinfo=None)
     warm = WARM_DAYS * HOURS_PER_DAY
     hours = warm + options.steps
-    city = build_city(options.zones, options.mean_chargers, layout)
+    city = build_city(options.size, options.mean_chargers, layout)
     around = draw_circumstances(start - timedelta(days=WARM_DAYS), WARM_DAYS + options.days, sky)
     prices = draw_prices(city, around, fees)
     expected = expected_drivers(city, around, prices, options.demand_level)
@@ -98,10 +118,10 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         options.crowds_per_week * weeks,
         trouble,
     )
-    extra = extra_drivers(events, hours, options.zones)
+    extra = extra_drivers(events, hours, options.size)
     drivers = draw_drivers(city, around, expected, extra, arrivals)
     sessions = simulate(city, drivers, events, hours)
-    busy = measure.busy_seconds(sessions, hours, options.zones)
+    busy = measure.busy_seconds(sessions, hours, options.size)
     channels = [measure.occupancy(busy), measure.volume(city, busy), prices]
     values = np.stack(channels, axis=-1)[warm:].astype(np.float32)
     return RawSeries(

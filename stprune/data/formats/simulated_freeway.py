@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
@@ -76,13 +76,18 @@ class Options(StrictModel):
         description="Weekday peak of demand at the busiest detector / its capacity.",
     )
 
+    @field_validator("nodes")
+    @classmethod
+    def _can_be_made(cls, nodes: int | None) -> int | None:
+        if nodes is not None:
+            layout_of(nodes)
+        return nodes
+
     @model_validator(mode="after")
     def _one_size(self) -> Options:
         given = [self.corridors, self.segments]
         if given.count(None) != (2 if self.nodes is not None else 0):
             raise ValueError("the size is either `nodes`, or `corridors` and `segments`")
-        if self.nodes is not None:
-            layout_of(self.nodes)
         return self
 
     @property
@@ -93,7 +98,7 @@ class Options(StrictModel):
         return self.corridors, self.segments
 
     @property
-    def detectors(self) -> int:
+    def size(self) -> int:
         """Detectors in the network, the nodes of the graph."""
         return 2 * math.prod(self.layout)
 
@@ -101,6 +106,18 @@ class Options(StrictModel):
     def steps(self) -> int:
         """Five-minute steps."""
         return self.days * BINS_PER_DAY
+
+
+def options_for(options: Options, nodes: int) -> Options:
+    """The options of a city of ``nodes`` detectors, with as many incidents a detector and day.
+
+    Raises:
+        ConfigError: If no network has so many.
+    """
+    incidents = options.incidents_per_day * nodes / options.size
+    changes = {"nodes": nodes, "incidents_per_day": round(incidents, 2)}
+    kept = options.model_dump(exclude={"corridors", "segments"})
+    return validate(Options, kept | changes, "a simulated freeway")
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
@@ -120,7 +137,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         ConfigError: If an option is not valid or contradicts the card.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, options.detectors, options.steps, CHANNELS, BIN_SECONDS // 60)
+    check_card(card, options.size, options.steps, CHANNELS, BIN_SECONDS // 60)
     layout, chance, accidents, readings, engine = (
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
@@ -130,7 +147,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     departures = draw_departures(demand, -WARM_BINS, options.steps + LATE_BINS, chance)
     incidents = draw_incidents(demand, options.days, options.incidents_per_day, accidents)
     seeds = engine.integers(2**31, size=options.days).tolist()
-    values = np.empty((options.steps, options.detectors, len(CHANNELS)), dtype=np.float32)
+    values = np.empty((options.steps, options.size, len(CHANNELS)), dtype=np.float32)
     # Speeds get the error of their reading after all days; until then they keep all their bits.
     speeds = np.empty(values.shape[:2])
     days = [slice(day * BINS_PER_DAY, (day + 1) * BINS_PER_DAY) for day in range(options.days)]

@@ -1,0 +1,77 @@
+"""Cards of more simulated cities: other sizes, lengths and seeds, for studies of scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from stprune import atomic
+from stprune.data.card import FORMATS, DatasetCard
+from stprune.errors import ConfigError
+from stprune.schema import validate
+
+
+def new_city(
+    dataset: str,
+    card: DatasetCard,
+    nodes: int | None = None,
+    days: int | None = None,
+    seed: int | None = None,
+) -> DatasetCard:
+    """The card of a city that is simulated like another one.
+
+    Events are as frequent a node and day; all else is as on ``card``.
+
+    Args:
+        dataset: Id of the data set that ``card`` belongs to.
+        card: Card of a simulated data set.
+        nodes: Nodes of the new one; by default as many.
+        days: Its days; by default as many.
+        seed: Another seed is another city, also of another size.
+
+    Raises:
+        ConfigError: If ``card`` is not simulated, or cannot be made of this size.
+    """
+    module = FORMATS.module(card.format)
+    if not hasattr(module, "options_for"):
+        raise ConfigError(f"{dataset} is not simulated: no other city can be made like it")
+    options = validate(module.Options, card.options, f"options of {dataset}")
+    if nodes is not None and nodes != options.size:
+        options = module.options_for(options, nodes)
+    chosen = {"days": days, "seed": seed}
+    changes = {name: value for name, value in chosen.items() if value is not None}
+    given = options.model_dump(exclude_none=True)
+    options = validate(module.Options, given | changes, f"a city like {dataset}")
+    size = f"{options.size} nodes, {options.days} days, seed {options.seed}"
+    return card.model_copy(
+        update={
+            "title": f"{card.title}: {size}",
+            "description": (
+                f"A made-up city ({size}) that is simulated like `{dataset}`, whose card says how."
+            ),
+            "options": options.model_dump(exclude_none=True),
+            "nodes": options.size,
+            "steps": options.steps,
+        }
+    )
+
+
+def write_new_cards(cards: dict[Path, DatasetCard]) -> None:
+    """Write each card to its path; all or none, and not again where it stands already.
+
+    Raises:
+        ConfigError: If there is another card at one of the paths.
+    """
+    texts = {path: _as_yaml(card) for path, card in cards.items()}
+    new = {path: text for path, text in texts.items() if not path.exists()}
+    for path in texts.keys() - new.keys():
+        if path.read_text(encoding="utf-8") != texts[path]:
+            raise ConfigError(f"{path} holds another card; choose another --id, or delete it")
+    for path, text in new.items():
+        atomic.write_text(path, text)
+
+
+def _as_yaml(card: DatasetCard) -> str:
+    values = card.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
