@@ -101,7 +101,7 @@ def forecast_data(
     target = 0 if target_only else card.target_channel
     channels = slice(card.target_channel, card.target_channel + 1) if target_only else slice(None)
     adjacency = np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
-    graph_sha256 = hashlib.sha256(adjacency).hexdigest()
+    graph_sha256 = hashlib.sha256(adjacency.data).hexdigest()
     release(dataset.adjacency)
     series = np.ascontiguousarray(dataset.series[:steps, ::node_stride, channels])
     mask = dataset.mask[:steps, ::node_stride, channels]

@@ -129,7 +129,7 @@ def symmetrised(weights: NDArray[np.float64], how: Symmetrise) -> NDArray[np.flo
     return np.maximum(weights, weights.T) if how == "max" else (weights + weights.T) / 2
 
 
-def parts(weights: NDArray[np.float64]) -> int:
+def parts(weights: NDArray[np.floating]) -> int:
     """In how many parts a graph falls, if edges are passed in either direction."""
     count, _ = connected_components(csr_array(weights != 0), directed=True, connection="weak")
     return int(count)
