@@ -28,10 +28,13 @@ from stprune.errors import TrainingDivergedError
 from stprune.evaluation import evaluate
 from stprune.grid import RunSpec
 from stprune.kept import KeptArchive
-from stprune.metrics import ErrorSums, absolute_errors, window_mae
+from stprune.metric_rules import RuleSums
+from stprune.metrics import ErrorSums, absolute_errors
 from stprune.micro_batch import parts, windows_at_a_time
 from stprune.model import build_model
 from stprune.optimisation import build_optimiser, build_scheduler, planned_steps
+from stprune.outcome import Outcome
+from stprune.protocol import RULES
 from stprune.pruners.base import PRUNERS, Observer, Probe, Pruner, PruningContext, Selection
 from stprune.records import EpochRecord, Scores
 from stprune.timing import Clock
@@ -49,6 +52,7 @@ class Engine:
 
     def __init__(self, spec: RunSpec, data: ForecastData, fabric: Fabric) -> None:
         self.spec, self.data, self.fabric = spec, data, fabric
+        self.rules = RULES[spec.protocol]
         self.clock = Clock(fabric.device)
         torch.manual_seed(spec.key.seed)
         self.order_rng = np.random.default_rng([spec.key.seed, 1])
@@ -62,7 +66,10 @@ class Engine:
             self.network.to(fabric.device)
             self.optimiser = optimiser = build_optimiser(nn.Linear(1, 1), spec.optimisation)
         self.scheduler = build_scheduler(optimiser, spec.optimisation)
-        self.micro_batch = windows_at_a_time(self.network, spec.compute.micro_batch, fabric.device)
+        self.micro_batch = None
+        if not self.rules.whole_batches:
+            asked = spec.compute.micro_batch
+            self.micro_batch = windows_at_a_time(self.network, asked, fabric.device)
         context = PruningContext(
             windows=len(data.train),
             epochs=spec.training.epochs,
@@ -122,11 +129,13 @@ class Engine:
             TrainingDivergedError: If the loss is not finite any more.
         """
         start = time.perf_counter()
+        self.data.train.begin_epoch(self.epoch)
         with self.clock.wall("selection"):
             selection = self.pruner.select(self.epoch)
             order = self._order(selection)
         ahead = range(self.epoch + 1, self.planned_epochs)
-        later_steps = planned_steps(self.pruner, ahead, self.spec.training.batch_size)
+        size, drop_partial = self.spec.training.batch_size, self.rules.drops_partial_batches
+        later_steps = planned_steps(self.pruner, ahead, size, drop_partial)
         self.scheduler.begin_epoch(len(order.sizes), later_steps)
         rate = self.optimiser.param_groups[0]["lr"]
         if not self.network.trains:
@@ -166,8 +175,10 @@ class Engine:
         return PRUNERS.load(self.spec.pruner)(context, self.spec.pruner_options)
 
     def _order(self, selection: Selection) -> EpochOrder:
-        size = self.spec.training.batch_size
-        return order_epoch(selection, size, self.order_rng, self.fabric.device)
+        size, drop_partial = self.spec.training.batch_size, self.rules.drops_partial_batches
+        return order_epoch(
+            selection, size, self.order_rng, self.fabric.device, drop_partial=drop_partial
+        )
 
     def _train_batches(self, order: EpochOrder) -> Tensor:
         rank, world = self.fabric.global_rank, self.fabric.world_size
@@ -218,7 +229,7 @@ class Engine:
             batch = self._gather(indices)
         forecast = self.model(batch.inputs, batch.time_of_day, batch.day_of_week)
         errors = self._errors(forecast, batch)
-        loss = (weights * window_mae(errors, batch.mask)).sum() * scale
+        loss = (weights * self.rules.window_losses(errors, batch.mask)).sum() * scale
         self.fabric.backward(loss)
         with self.clock.phase("scoring"):
             self.pruner.observe(indices, errors.detach(), batch.mask)
@@ -237,18 +248,25 @@ class Engine:
         return mae
 
     def _validation_mae(self) -> float:
-        return self._evaluate(self.data.validation).mae()
+        store = self.data.validation
+        if self.rules.scores == "paper":
+            return self._evaluate(store).mae()
+        rules = self._rule_sums(store)
+        self._evaluate(store, rules=rules)
+        return rules.st_ttc_mae()
 
-    def _evaluate(self, store: WindowStore, observe: Observer | None = None) -> ErrorSums:
+    def _rule_sums(self, store: WindowStore) -> RuleSums:
+        return RuleSums(store, self.spec.training.batch_size)
+
+    def _evaluate(
+        self, store: WindowStore, observe: Observer | None = None, rules: RuleSums | None = None
+    ) -> ErrorSums:
         batch_size = self.spec.training.evaluation_batch_size
         floor = self.data.mape_floor
-        return evaluate(self.network, store, batch_size, floor, self.fabric, observe)
+        return evaluate(self.network, store, batch_size, floor, self.fabric, observe, rules)
 
-    def test(self) -> tuple[Scores, dict[str, float | None], float]:
+    def test(self) -> Outcome:
         """Evaluate the test windows with the best-validation weights, as a whole and by groups.
-
-        Returns:
-            Scores, MAE of each group, and the seconds it took.
 
         Raises:
             TrainingDivergedError: If no epoch had a finite validation error.
@@ -260,15 +278,16 @@ class Engine:
             )
         self.network.load_state_dict(self.best_weights)
         with self.clock.wall("test"):
-            scores, by_group = self._test()
-        return scores, by_group, self.clock.take()["test"]
+            by_rule, groups = self._test()
+        return Outcome(by_rule[self.rules.scores], groups, self.clock.take()["test"], by_rule)
 
-    def _test(self) -> tuple[Scores, dict[str, float | None]]:
+    def _test(self) -> tuple[dict[str, Scores], dict[str, float | None]]:
         store = self.data.test
-        groups = GroupErrors(store)
-        sums = self._evaluate(store, groups.observe)
+        groups, rules = GroupErrors(store), self._rule_sums(store)
+        sums = self._evaluate(store, groups.observe, rules)
         groups.merge(self.fabric)
-        return sums.scores(), groups.scores(window_groups(store, self.data.events))
+        by_group = groups.scores(window_groups(store, self.data.events))
+        return {"paper": sums.scores(), **rules.scores()}, by_group
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on."""

@@ -67,6 +67,7 @@ def order_epoch(
     rng: np.random.Generator,
     device: torch.device,
     firsts: NDArray[np.int64] | None = None,
+    drop_partial: bool = False,
 ) -> EpochOrder:
     """Shuffle ``selection`` and move it to the device, once.
 
@@ -78,9 +79,21 @@ def order_epoch(
         firsts: (G,) number of the first window of each data set of a union, rising. Then every
             batch is of one data set: each is shuffled and cut evenly by itself, and the batches
             of all come in random order.
+        drop_partial: Make whole batches only and leave out what is left, as the published code
+            of LargeST and its descendants does; not with ``firsts``.
+
+    Raises:
+        ConfigError: If no whole batch can be made.
     """
     if firsts is None:
         order = rng.permutation(len(selection.indices))
+        if drop_partial:
+            order = order[: len(order) // batch_size * batch_size]
+            if not len(order):
+                raise ConfigError(
+                    f"{len(selection.indices)} windows of an epoch fill no batch of {batch_size},"
+                    " and partial batches are dropped; lower `batch_size` or the prune ratio"
+                )
         sizes = even_sizes(len(order), batch_size)
         groups = [0] * len(sizes)
     else:

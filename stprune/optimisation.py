@@ -212,16 +212,19 @@ def build_scheduler(optimiser: torch.optim.Optimizer, settings: OptimiserSetting
     return RateSchedule(optimiser, settings)
 
 
-def planned_steps(pruner: Pruner, epochs: range, batch_size: int) -> list[int]:
+def planned_steps(
+    pruner: Pruner, epochs: range, batch_size: int, drop_partial: bool = False
+) -> list[int]:
     """Gradient steps that each of ``epochs`` is planned to have, as far as is known now.
 
     Args:
         pruner: Tells how many windows its epochs visit.
         epochs: 0-based.
         batch_size: Largest batch.
+        drop_partial: Whether only whole batches are trained on.
     """
     windows = (pruner.epoch_windows(epoch, pruner.epochs) for epoch in epochs)
-    return [math.ceil(count / batch_size) for count in windows]
+    return [count // batch_size if drop_partial else -(-count // batch_size) for count in windows]
 
 
 def _momentum(settings: OptimiserSettings) -> float:

@@ -18,7 +18,7 @@ RECORD_VERSION = 2
 
 
 class Scores(StrictModel):
-    """Errors on one split, pooled over every window, node and horizon step."""
+    """Errors on one split, pooled over every window, node and horizon step unless a rule differs."""
 
     mae: float | None = Field(description="Masked mean absolute error, real units.")
     rmse: float | None = Field(description="Root of the pooled masked mean squared error.")
@@ -101,7 +101,15 @@ class RunRecord(StrictModel):
     pruner: str = Field(description="Name in the configuration.")
     prune_ratio: float = Field(description="Nominal; 0 for a pruner that has none.")
     seed: int = Field(description="Seed of the run.")
-    test: Scores = Field(description="Every test window, once, with the best-validation weights.")
+    test: Scores = Field(
+        description="Of the test windows, once, with the best-validation weights, by the rule of the"
+        " run's protocol."
+    )
+    scores_by_rule: dict[str, Scores] = Field(
+        default_factory=dict,
+        description="The same forecasts by the rules of several publications; see"
+        " docs/protocols.md.",
+    )
     test_groups: dict[str, float | None] = Field(
         description="Test MAE of the windows with an `incident`, of the `least_stationary` tenth,"
         " and of the `worst_node`; of a union, of each of its data sets. None where nothing was"

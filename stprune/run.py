@@ -144,14 +144,15 @@ class _Session:
         engine.checkpoint_seconds = engine.clock.take()["checkpoint"]
 
     def _finish(self, engine: Engine) -> RunRecord:
-        scores, groups, test_seconds = engine.test()
+        outcome = engine.test()
         spec = self.spec
         record = RunRecord(
             record_version=RECORD_VERSION,
             experiment=spec.experiment,
             **spec.key._asdict(),
-            test=scores,
-            test_groups=groups,
+            test=outcome.scores,
+            scores_by_rule=outcome.by_rule,
+            test_groups=outcome.groups,
             transfer=held_out_scores(engine) if isinstance(engine, UnionEngine) else {},
             validation_mae=engine.best_mae,
             best_epoch=engine.best_epoch,
@@ -163,7 +164,7 @@ class _Session:
                 full_epochs=spec.training.epochs,
                 prune_ratio=spec.key.prune_ratio,
                 preparation_seconds=engine.preparation_seconds,
-                test_seconds=test_seconds,
+                test_seconds=outcome.seconds,
                 peak_memory=peak_memory_bytes(self.fabric.device),
             ),
             config=spec.resolved(),

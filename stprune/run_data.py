@@ -10,6 +10,7 @@ from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.union import UnionData, joint_checksum, unite
 from stprune.grid import RunSpec
 from stprune.layout import DataLayout
+from stprune.protocol import RULES, refuse_small_splits
 from stprune.tasks.base import build_task
 from stprune.union_config import MemberEntry
 
@@ -25,7 +26,10 @@ def open_run_data(
     """
     subset = spec.subset
     if not subset.union:
-        return _open(spec, layout, device, spec.dataset, subset)
+        data = _open(spec, layout, device, spec.dataset, subset)
+        if RULES[spec.protocol].drops_partial_batches:
+            refuse_small_splits(data, spec.training.batch_size)
+        return data
 
     def opened(members: list[MemberEntry]) -> dict[str, ForecastData]:
         return {m.dataset: _open(spec, layout, device, m.dataset, m, True) for m in members}

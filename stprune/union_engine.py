@@ -18,6 +18,7 @@ from stprune.engine import Engine
 from stprune.epoch_order import EpochOrder, order_epoch
 from stprune.evaluation import evaluate_union, pooled
 from stprune.grid import RunSpec
+from stprune.metric_rules import RuleSums, rule_scores
 from stprune.metrics import ErrorSums, absolute_errors
 from stprune.per_dataset import PerDatasetPruner
 from stprune.pruners.base import Pruner, PruningContext, Selection
@@ -79,14 +80,18 @@ class UnionEngine(Engine):
             return pooled(list(sums.values())).mae()
         return standardised_mae(self.union.validation, sums)
 
-    def _test(self) -> tuple[Scores, dict[str, float | None]]:
-        sums = self._evaluate_union(self.union.test)
+    def _test(self) -> tuple[dict[str, Scores], dict[str, float | None]]:
+        rules = {part.name: self._rule_sums(part.store) for part in self.union.test.parts}
+        sums = self._evaluate_union(self.union.test, rules)
         by_member = {name: part.scores().mae for name, part in sums.items()}
-        return pooled(list(sums.values())).scores(), by_member
+        paper = pooled(list(sums.values())).scores()
+        return {"paper": paper, **rule_scores(list(rules.values()))}, by_member
 
-    def _evaluate_union(self, store: UnionStore) -> dict[str, ErrorSums]:
+    def _evaluate_union(
+        self, store: UnionStore, rules: Mapping[str, RuleSums] | None = None
+    ) -> dict[str, ErrorSums]:
         size = self.spec.training.evaluation_batch_size
-        return evaluate_union(self.network, store, size, self.fabric)
+        return evaluate_union(self.network, store, size, self.fabric, rules)
 
 
 def standardised_mae(store: UnionStore, sums: Mapping[str, ErrorSums]) -> float:

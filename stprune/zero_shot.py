@@ -75,4 +75,4 @@ def _linear_probe(engine: UnionEngine, name: str, data: ForecastData, probe: Lin
             values.requires_grad_(parameter in head)
         while not trainer.finished:
             trainer.train_epoch()
-        return trainer.test()[0]
+        return trainer.test().scores

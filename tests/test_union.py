@@ -84,7 +84,7 @@ def test_a_run_on_a_union_leaves_a_whole_record(values: dict[str, Any], pruner: 
 def test_the_scores_are_those_of_each_data_set_on_its_own_graph(values: dict[str, Any]) -> None:
     engine = opened(values)
     engine.train_epoch()
-    scores, by_member, _ = engine.test()
+    scores, by_member, *_ = engine.test()
     total, count = 0.0, 0.0
     for part in engine.union.test.parts:
         engine.network.use_graph(part.name, part.adjacency)

@@ -52,6 +52,11 @@ class UnionStore:
         """Where all series live and batches appear."""
         return self.parts[0].store.device
 
+    def begin_epoch(self, epoch: int) -> None:
+        """See :meth:`WindowStore.begin_epoch`."""
+        for part in self.parts:
+            part.store.begin_epoch(epoch)
+
     @property
     def target_channel(self) -> int:
         """The only channel."""

@@ -1,0 +1,180 @@
+"""Does pruning do as well on other tasks? Long forecasts, imputation, few shots, transfer."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from paper_figures.rows import absent_controls, budgets, units
+from stprune.layout import RunKey, format_ratio
+from stprune.records import read_record
+from stprune.significance import CONTROLS, LEVEL, compare, holm, relative_differences
+from stprune.summary import REFERENCE, Results
+from stprune.tables import Column, Table, format_number, label
+
+TITLE = "Pruning under every task"
+SIGNIFICANT = "‡"
+EVERYWHERE = "all"
+OTHERS = (REFERENCE, *CONTROLS)
+
+CAPTION = (
+    "MAE: test MAE by the rule of the task, mean ± standard deviation over the seeds; bold: lowest"
+    " mean of its task, data set and prune ratio, full training aside; underlined: second. Δ:"
+    " 100 (pruner / the other - 1) in %, mean over the pairs of runs of the same data set, prune"
+    f" ratio and seed; below 0 the pruner is better. {SIGNIFICANT}: p below 0.05 in a paired t test"
+    " over those pairs, corrected by Holm's method for all pruners and prune ratios that the task"
+    " and data set (or all of the task) compare with the same other; pairs of one data set depend"
+    " on each other, so it does not speak for other data sets. Time: per-epoch time in % of full"
+    " training's, scoring and selection included; on all data sets, the mean of theirs. Steps: of"
+    " input and of target; an imputation's targets are hidden values of its inputs. A dash: not"
+    " run, or nothing to compare with."
+)
+NOTHING = (
+    "All runs of this experiment do the same task, so there is nothing to compare here;"
+    " config/tasks.yaml is the experiment that does."
+)
+
+
+class Entry(NamedTuple):
+    """What the records say of a data set entry: its task, data set, and steps of a window."""
+
+    task: str
+    dataset: str
+    steps: str | None
+
+
+def build(results: Results) -> Table:
+    """The table of tasks.
+
+    Args:
+        results: The experiment; MAE in the target's unit.
+
+    Returns:
+        For each task one row per prune ratio and pruner over all its data sets, where there are
+        several, and one for each of them. The frame holds ``mae`` and ``mae_sd``, ``time``, and
+        for full training and both controls ``<other>_change``, ``_p``, ``_holm_p`` and ``_pairs``,
+        with the text ``<other>_delta``. Where all runs do the same task there is one row for each
+        data set entry, which names its task only.
+    """
+    entries = _entries(results)
+    several = len({(entry.task, entry.steps) for entry in entries.values()}) > 1
+    rows = (
+        list(_rows(results, entries))
+        if several
+        else [entry._asdict() for entry in entries.values()]
+    )
+    notes = [CAPTION, *budgets(results)] if several else [NOTHING]
+    notes += [*absent_controls(results), *(units(results) if several else [])]
+    return Table(
+        title=TITLE,
+        caption=" ".join(notes),
+        frame=pd.DataFrame(rows),
+        columns=_columns(several),
+        group=("task", "dataset", "ratio") if several else (),
+        unranked={"pruner": (REFERENCE,)} if several else {},
+    )
+
+
+def _entries(results: Results) -> dict[str, Entry]:
+    """By data set entry, by the record of one of its runs."""
+    found: dict[str, Entry] = {}
+    for name, runs in results.summary.groupby("dataset"):
+        one = runs.iloc[0]
+        ratio, seed = float(one["prune_ratio"]), int(one["seed"])
+        key = RunKey(str(name), one["backbone"], one["pruner"], ratio, seed)
+        config = read_record(results.layout.metrics(key)).config
+        dataset, training = config.get("dataset", {}), config.get("training", {})
+        history, horizon = training.get("history"), training.get("horizon")
+        steps = f"{history} → {horizon}" if history and horizon else None
+        found[str(name)] = Entry(
+            dataset.get("task", "forecast"), dataset.get("id", str(name)), steps
+        )
+    repeated = Counter((entry.task, entry.dataset) for entry in found.values())
+    return {
+        name: entry if repeated[entry[:2]] == 1 else entry._replace(dataset=name)
+        for name, entry in sorted(found.items(), key=lambda item: (item[1], item[0]))
+    }
+
+
+def _rows(results: Results, entries: dict[str, Entry]) -> Iterator[dict[str, Any]]:
+    for task in dict.fromkeys(entry.task for entry in entries.values()):
+        mine = {name: entry for name, entry in entries.items() if entry.task == task}
+        if len(mine) > 1:
+            yield from _place(results, list(mine), Entry(task, EVERYWHERE, None))
+        for name, entry in mine.items():
+            yield from _place(results, [name], entry)
+
+
+def _place(results: Results, names: list[str], entry: Entry) -> Iterator[dict[str, Any]]:
+    """Rows of one task on one data set entry, or on several."""
+    runs = results.summary[results.summary["dataset"].isin(names)]
+    means = results.aggregate[results.aggregate["dataset"].isin(names)]
+    cells = sorted(set(zip(runs["prune_ratio"], runs["pruner"], strict=True)))
+    changes = {other: _changes(runs, cells, other) for other in OTHERS}
+    for cell in cells:
+        ratio, pruner = cell
+        here = means[(means["pruner"] == pruner) & (means["prune_ratio"] == ratio)]
+        alone = len(names) == 1
+        row = {
+            **entry._asdict(),
+            "ratio": format_ratio(ratio),
+            "pruner": pruner,
+            "mae": float(here["test_mae"].mean()) if alone else math.nan,
+            "mae_sd": float(here["test_mae_sd"].mean()) if alone else math.nan,
+            "time": float(here["epoch_percent"].mean()),
+        }
+        for other in OTHERS:
+            row |= {f"{other}_{key}": value for key, value in changes[other][cell].items()}
+        yield row
+
+
+def _changes(
+    runs: pd.DataFrame, cells: list[tuple[float, str]], other: str
+) -> dict[tuple[float, str], dict[str, Any]]:
+    """Of each prune ratio and pruner, the differences from ``other``; one family of tests."""
+    found = {}
+    for ratio, pruner in cells:
+        ours = runs[(runs["pruner"] == pruner) & (runs["prune_ratio"] == ratio)]
+        theirs = runs[runs["pruner"] == other]
+        # Full training has no prune ratio of its own: it is the partner at each.
+        theirs = theirs.assign(prune_ratio=ratio) if other == REFERENCE else theirs
+        change, p, pairs = math.nan, math.nan, 0
+        if pruner not in (other, REFERENCE):
+            differences = relative_differences(pd.concat([ours, theirs]), pruner, other)
+            pairs = len(differences)
+            if pairs:
+                compared = compare(differences)
+                change, p = compared.mean, compared.t_p
+        found[ratio, pruner] = {"change": change, "p": p, "pairs": pairs}
+    corrected = holm([numbers["p"] for numbers in found.values()])
+    return {
+        cell: {**numbers, "holm_p": holm_p, "delta": _delta(numbers["change"], holm_p)}
+        for (cell, numbers), holm_p in zip(found.items(), corrected, strict=True)
+    }
+
+
+def _delta(change: float, holm_p: float) -> str | None:
+    if math.isnan(change):
+        return None
+    return f"{format_number(change, 1, True)}{SIGNIFICANT if holm_p < LEVEL else ''}"
+
+
+def _columns(several: bool) -> tuple[Column, ...]:
+    shown = [
+        Column("task", "Task", named=True),
+        Column("dataset", "Data set"),
+        Column("steps", "Steps"),
+    ]
+    if several:
+        shown += [
+            Column("ratio", "Prune ratio"),
+            Column("pruner", "Pruner", named=True),
+            Column("mae", "MAE", 2, "mae_sd", True),
+            *(Column(f"{other}_delta", f"Δ from {label(other)} (%)") for other in OTHERS),
+            Column("time", "Time (%)", 0),
+        ]
+    return tuple(shown)
