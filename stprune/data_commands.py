@@ -12,6 +12,7 @@ from stprune.describe_command import add_describe_options
 from stprune.simulate_command import add_simulate_options
 
 if TYPE_CHECKING:
+    from stprune.config import ExperimentConfig
     from stprune.layout import DataLayout
 
 
@@ -60,24 +61,29 @@ def _place_options(action: argparse.ArgumentParser) -> None:
     action.add_argument("--config", type=Path, help="take mirror and data directory from it")
 
 
+def _config(path: Path) -> ExperimentConfig:
+    """The configuration, its form checked: names in it would load torch, which data can spare."""
+    from stprune.config import ExperimentConfig
+    from stprune.schema import read_yaml, validate
+
+    return validate(ExperimentConfig, read_yaml(path), str(path))
+
+
 def _layout(parsed: argparse.Namespace) -> DataLayout:
     """Where data lie: as the options say, else the configuration, else `data`."""
-    from stprune.config import load_config
     from stprune.layout import DataLayout
 
     folder = parsed.data_directory
     if folder is None and parsed.config is not None:
-        folder = load_config(parsed.config).data_directory
+        folder = _config(parsed.config).data_directory
     return DataLayout(folder or Path("data"))
 
 
 def _mirror(parsed: argparse.Namespace) -> str | None:
     """The mirror that the options or the configuration name, if any."""
-    from stprune.config import load_config
-
     named: str | None = parsed.mirror
     if named is None and parsed.config is not None:
-        named = load_config(parsed.config).mirror
+        named = _config(parsed.config).mirror
     return named
 
 

@@ -14,6 +14,7 @@ import yaml
 from stprune import atomic
 from stprune.config import parse_config
 from stprune.data.card import card_path, load_card
+from stprune.data.local_file import local_paths
 from stprune.figures import FIGURES
 from stprune.grid import data_layout, experiment_layout, run_keys, run_spec
 from stprune.layout import RUN_PATTERN, RunKey
@@ -69,6 +70,11 @@ class WorkflowPlan:
             str(path)
             for path in dataset_sources(load_card(wildcards.dataset, self.data.root).format)
         ]
+
+    def dataset_files(self, wildcards: Any) -> list[str]:
+        """The user's own raw files of the data set that are there."""
+        card = load_card(wildcards.dataset, self.data.root)
+        return [str(path) for path in local_paths(card, self.data)]
 
     def log(self, name: str) -> str:
         """Log of a rule after training."""

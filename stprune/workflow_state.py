@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stprune.data.card import card_path, load_card
+from stprune.data.local_file import local_paths
 from stprune.data.prepare import is_prepared, prepare
 from stprune.errors import StpruneError
 from stprune.grid import RunSpec
@@ -56,6 +57,7 @@ class WorkflowState:
         files = [self.data.processed(dataset) / name for name in CANONICAL_FILES]
         card = load_card(dataset, cards)
         sources = [card_path(dataset, cards), *dataset_sources(card.format)]
+        sources += local_paths(card, self.data)
         if not is_prepared(dataset, self.data, cards) or _older(files, sources):
             log = self.data.root / "processed" / "logs" / f"{dataset}.log"
             logger.info("preparing data set %s (log: %s)", dataset, log)

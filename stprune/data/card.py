@@ -58,7 +58,7 @@ class KaggleFile(StrictModel):
 
 def _source_of(entry: Any) -> str:
     """The kind of source that an entry of `files` means, by the key that only it has."""
-    keys = entry if isinstance(entry, dict) else type(entry).model_fields
+    keys = entry if isinstance(entry, dict) else getattr(type(entry), "model_fields", ())
     if "path" in keys:
         return "local"
     return "kaggle" if "kaggle" in keys else "remote"

@@ -21,6 +21,21 @@ def local_paths(card: DatasetCard, layout: DataLayout) -> list[Path]:
     return [path for path in (local_path(file, layout) for file in files) if path.is_file()]
 
 
+def refuse_changed(dataset: str, card: DatasetCard, layout: DataLayout, since: Path) -> None:
+    """Let no file of the user's own be another one than the data set was made of.
+
+    Only files newer than ``since`` are read: the others were verified when it was written.
+
+    Raises:
+        DataError: If a file has changed, or cannot be read.
+    """
+    for file in card.files.values():
+        if isinstance(file, LocalFile):
+            path = local_path(file, layout)
+            if path.is_file() and path.stat().st_mtime_ns > since.stat().st_mtime_ns:
+                verified_local_file(dataset, file, layout)
+
+
 def verified_local_file(dataset: str, file: LocalFile, layout: DataLayout) -> Path:
     """The path of a file, once its content is known to be the one on the card.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from stprune.data.canonical import sha256_of, write_canonical
 from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, load_card
 from stprune.data.fetch import fetch, folder_lock
+from stprune.data.local_file import refuse_changed
 from stprune.errors import DataError
 from stprune.layout import DataLayout
 
@@ -44,6 +45,7 @@ def prepare(
     card = load_card(dataset, cards)
     directory = layout.processed(dataset)
     if _made_from(card, directory):
+        refuse_changed(dataset, card, layout, since=directory / "meta.json")
         return directory
     try:
         with folder_lock(directory):

@@ -2,6 +2,7 @@ rule prepare_dataset:
     input:
         card=PLAN.dataset_card,
         code=PLAN.dataset_code,
+        files=PLAN.dataset_files,
     output:
         PLAN.processed("{dataset}"),
     log:

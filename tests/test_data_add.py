@@ -1,0 +1,269 @@
+"""`stprune data add`: what it finds in files, the card that it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from own_data import LONG, WIDE
+from pandas_layout import write_frame
+
+from stprune.__main__ import main
+from stprune.data.canonical import read_canonical
+from stprune.data.card import load_card
+from stprune.data.prepare import prepare
+from stprune.errors import DataError
+from stprune.layout import DataLayout
+
+FIVE = WIDE + "2024-01-01T03:00,1,1\n2024-01-01T04:00,1,1\n"
+START = np.datetime64("2024-01-01T00:00:00")
+
+
+def long_series(steps: int = 30, minutes: int = 15) -> str:
+    """Three sensors and two columns with units; sensor c has no row in the last step."""
+    rows = ["time,sensor,flow (vehicles),temperature [C]"]
+    for step in range(steps):
+        time = START + step * np.timedelta64(minutes, "m")
+        rows += [
+            f"{time},{sensor},{step + number},{(step % 7) - 3}"
+            for number, sensor in enumerate("abc")
+            if (step, sensor) != (steps - 1, "c")
+        ]
+    return "\n".join(rows) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(["data", *words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line of a command that must fail, and must write no card."""
+    code, _, err = run(capsys, "add", "mine", *words)
+    assert code == 1, err
+    assert not Path("data/mine.yaml").exists()
+    lines = [line for line in err.splitlines() if line.startswith("stprune: error: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in err
+    return lines[0]
+
+
+def test_a_long_csv_with_distances_from_command_to_data_set(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "data" / "own").mkdir()
+    (folder / "data" / "own" / "series.csv").write_text(long_series())
+    (folder / "roads.csv").write_text("from,to,km\nc,a,1\na,b,3\n")
+    words = ["add", "mine", "--series", "data/own/series.csv", "--edges", "roads.csv"]
+    words += ["--option", "gaps=missing", "--option", "allow_negative=[temperature]"]
+    words += ["--option", "graph.weights=gaussian", "--option", "graph.sigma=2"]
+    code, out, err = run(capsys, *words, "--option", "graph.threshold=0", "--title", "Mine")
+    assert code == 0, err
+    assert "layout long: 30 steps of 15 min from 2024-01-01T00:00:00" in out
+    assert "temperature (C): -3 to 3" in out
+    assert "flow (vehicles): 0 to 30, 1.11% missing" in out
+    assert "graph (edges): 2 edges, directed, 1 part(s)" in out
+    assert "wrote data/mine.yaml; now `stprune data prepare mine`" in out
+    card = load_card("mine", folder / "data")
+    assert (card.title, card.nodes, card.steps, card.step_minutes) == ("Mine", 3, 30, 15)
+    values = yaml.safe_load((folder / "data" / "mine.yaml").read_text())
+    # Below the data directory a path is seen from there, else it is absolute.
+    assert values["files"]["series"]["path"] == "own/series.csv"
+    assert values["files"]["edges"]["path"] == str((folder / "roads.csv").resolve())
+    code, _, err = run(capsys, "prepare", "mine")
+    assert code == 0, err
+    dataset = read_canonical(folder / "data" / "processed" / "mine")
+    np.testing.assert_array_equal(dataset.series[:29, :, 0], np.add.outer(np.arange(29), [0, 1, 2]))
+    np.testing.assert_array_equal(dataset.mask[29, :, 0], [True, True, False])
+    expected = np.zeros((3, 3))
+    expected[2, 0], expected[0, 1] = np.exp(-0.25), np.exp(-2.25)
+    np.testing.assert_allclose(dataset.adjacency, expected, rtol=1e-6)
+
+
+def test_a_changed_file_is_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.csv").write_text(WIDE)
+    words = ("add", "mine", "--series", "a.csv", "--channel", "flow=vehicles")
+    (folder / "a.csv").write_text(FIVE)
+    assert run(capsys, *words)[0] == 0
+    layout = DataLayout(folder / "data")
+    prepare("mine", layout, cards=layout.root)
+    (folder / "a.csv").write_text(FIVE[:-2] + "2\n")
+    later = (layout.processed("mine") / "meta.json").stat().st_mtime_ns + 10**9
+    os.utime(folder / "a.csv", ns=(later, later))
+    with pytest.raises(DataError, match=r"a\.csv has changed since the card of mine was made"):
+        prepare("mine", layout, cards=layout.root)
+    code, _, err = run(capsys, *words)
+    assert code == 1
+    assert "there is a card data/mine.yaml already; say --replace" in err
+    assert run(capsys, *words, "--replace")[0] == 0
+    prepare("mine", layout, cards=layout.root)
+    assert read_canonical(layout.processed("mine")).series[4, 1, 0] == 2
+
+
+def test_semicolons_decimal_commas_and_old_words_for_time(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "\ufeffDatum;a;b\r\n" + "".join(
+        f"{START + step * np.timedelta64(1, 'h')};1,5;{step}\r\n" for step in range(9)
+    )
+    (folder / "a.csv").write_bytes(text.encode())
+    code, out, err = run(capsys, "add", "mine", "--series", "a.csv", "--channel", "flow=vehicles")
+    assert code == 0, err
+    assert "time: 'Datum'" in out
+    # Not silently: this sensor measures nothing.
+    assert "sensor a has one flow throughout" in caplog.text
+    options = load_card("mine", folder / "data").options
+    assert (options["separator"], options["decimal"]) == (";", ",")
+
+
+@pytest.mark.parametrize("kind", ["pandas", "npz", "seconds", "untimed"])
+def test_other_kinds_of_files(folder: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    times = START + np.arange(8) * np.timedelta64(5, "m").astype("timedelta64[s]")
+    values = np.arange(16.0).reshape(8, 2)
+    words = ["--channel", "flow=vehicles"]
+    if kind == "pandas":
+        name = "series.h5"
+        write_frame(folder / name, "df", ["a", "b"], times, values)
+    elif kind == "npz":
+        name = "series.npz"
+        np.savez(folder / name, data=values, when=times)
+        words += ["--option", "array=data", "--option", "time=when"]
+    elif kind == "seconds":
+        name = "series.csv"
+        rows = [f"{int(time.astype(int))},{a},{b}" for time, (a, b) in zip(times, values)]  # noqa: B905
+        (folder / name).write_text("\n".join(["timestamp,a,b", *rows]))
+    else:
+        name = "series.npy"
+        np.save(folder / name, values)
+        words += ["--start", "2024-01-01", "--step-minutes", "5"]
+    code, _, err = run(capsys, "add", "mine", "--series", name, *words)
+    assert code == 0, err
+    layout = DataLayout(folder / "data")
+    dataset = read_canonical(prepare("mine", layout, cards=layout.root))
+    np.testing.assert_array_equal(dataset.series[:, :, 0], values)
+    np.testing.assert_array_equal(dataset.timestamps, times)
+
+
+def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("flow", "speed"):
+        (folder / f"{name}.csv").write_text(FIVE)
+    words = ["--series", "flow=flow.csv", "--series", "speed=speed.csv"]
+    units = ["--channel", "flow=vehicles", "--channel", "speed=km/h", "--target", "speed"]
+    code, _, err = run(capsys, "add", "mine", *words, *units)
+    assert code == 0, err
+    card = load_card("mine", folder / "data")
+    assert card.target == "speed"
+    assert list(card.files) == ["flow", "speed"]
+
+
+def test_averaged_steps_begin_with_a_whole_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        f"2024-01-01T{7 + step // 4:02d}:{step % 4 * 15 + 7:02d},{step},1" for step in range(40)
+    ]
+    (folder / "a.csv").write_text("\n".join(["time,a,b", *rows]))
+    words = ["--channel", "flow=vehicles", "--option", "resample=mean", "--step-minutes", "60"]
+    code, out, err = run(capsys, "add", "mine", "--series", "a.csv", *words)
+    assert code == 0, err
+    assert "10 steps of 60 min from 2024-01-01T07:00:00" in out
+
+
+WORDS = ("--series", "a.csv", "--channel", "flow=vehicles")
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        (WIDE, ["--series", "a.csv"], "say what is measured, and its unit, with --channel"),
+        (WIDE, ["--series", "a.csv", "--channel", "flow"], "no file says the unit of `flow`"),
+        (WIDE, ["--series", "no.csv", "--channel", "flow=v"], "there is no file no.csv"),
+        (WIDE, [*WORDS, "--option", "gaps"], "--option gaps: say KEY=VALUE"),
+        (WIDE, [*WORDS, "--option", "gasp=missing"], "unknown key `gasp`"),
+        (WIDE, [*WORDS, "--option", "graph=1", "--option", "graph.ids=none"], "has a value"),
+        (WIDE, [*WORDS, "--mask-policy", "zeros"], "`mask_policy`"),
+        (WIDE, [*WORDS, "--target", "speed"], "target `speed` is not one of the channels"),
+        (WIDE, [*WORDS, "--start", "soon"], "--start `soon` is no time"),
+        (WIDE, [*WORDS, "--step-minutes", "0"], "`step_minutes`"),
+        (WIDE, [*WORDS, "--step-minutes", "7"], "step_minutes must divide a day"),
+        (WIDE, WORDS, "3 steps are too few to train, validate and test"),
+        ("time,a\n2024-01-01,1\n", WORDS, "has 1 time; a series needs at least two"),
+        ("time,a\n2024-01-01,1\n2024-01-04,1\n", WORDS, "259200 s apart, which is no number of"),
+        ("a,b\n1,2\n3,4\n", WORDS, "has no times: name their column with --option time=NAME"),
+        (LONG, ["--series", "a.csv"], "node=NAME|has the columns|say what is measured"),
+        (WIDE, [*WORDS, "--edges", "roads.csv"], "column 3 is called `km`: say --option graph.w"),
+        (WIDE, [*WORDS, "--edges", "roads.csv", "--adjacency", "roads.csv"], "at most one graph"),
+        (WIDE, ["--series", "x=a.csv", "--channel", "flow=v"], "the series `x` is none of flow"),
+        (WIDE, ["--series", "a.csv", "--series", "b.csv"], "each needs its channel"),
+        ("", WORDS, "is empty, or its first line is"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_leaves_no_card(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    words: list[str],
+    message: str,
+) -> None:
+    (folder / "a.csv").write_text(text)
+    (folder / "roads.csv").write_text("from,to,km\na,b,1\n")
+    line = refused(capsys, *words)
+    assert any(part in line for part in message.split("|")), line
+
+
+def test_ids(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.csv").write_text(WIDE)
+    for name, message in {
+        "Mine": "no id of a data set",
+        "../mine": "no id of a data set",
+        "los_loop": "is another data set",
+    }.items():
+        code, _, err = run(capsys, "add", name, *WORDS, "--replace")
+        assert code == 1
+        assert message in err
+
+
+def test_the_card_is_all_that_a_later_command_needs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.csv").write_text(FIVE)
+    assert run(capsys, "add", "mine", *WORDS)[0] == 0
+    for words, shown in {
+        ("list",): "mine",
+        ("info", "mine"): "a.csv",
+        ("prepare", "mine"): "processed/mine",
+        ("verify", "mine"): "mine: all is right",
+        ("path", "mine"): "processed/mine",
+    }.items():
+        code, out, err = run(capsys, *words)
+        assert code == 0, err
+        assert shown in out
+    (folder / "a.csv").write_text(WIDE)
+    code, out, _ = run(capsys, "verify", "mine")
+    assert code == 1
+    assert "a.csv is damaged: SHA-256" in out
+
+
+def test_options_keep_their_types(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "day," + WIDE.partition(",")[2].replace("2024-01-01T", "1.1.24 ")
+    (folder / "a.csv").write_text(text + "1.1.24 03:00,-999,1\n1.1.24 04:00,1,1\n")
+    words: list[Any] = ["--option", "time_format=%d.%m.%y %H:%M", "--option", "time=day"]
+    words += ["--option", "missing_numbers=[-999]"]
+    code, _, err = run(capsys, "add", "mine", *WORDS, *words)
+    assert code == 0, err
+    options = load_card("mine", folder / "data").options
+    assert options["time_format"] == "%d.%m.%y %H:%M"
+    assert options["missing_numbers"] == [-999]
+    assert load_card("mine", folder / "data").mask_policy == "nan"
