@@ -72,8 +72,8 @@ def masking_table(found: NodeErrors, quantiles: Sequence[float] = QUANTILES) -> 
     rows = []
     for of in ("all nodes", "own node"):
         for quantile in quantiles:
-            axis = None if of == "all nodes" else 0
-            large = found.errors > np.nanquantile(found.errors, quantile, axis=axis)
+            own = of == "own node"
+            large = found.errors > (_own if own else np.nanquantile)(found.errors, quantile)
             for quarter in range(QUARTERS):
                 inside = found.quarter == quarter
                 rows.append((of, quantile, quarter + 1, *_quarter(found, large, inside)))
@@ -104,7 +104,7 @@ def masking_by_node(
         ``quantile`` of all its own); empty where nothing was observed.
     """
     calm = found.errors[found.quarter == 0]
-    large = calm > np.nanquantile(found.errors, quantile, axis=0)
+    large = calm > _own(found.errors, quantile)
     there = np.isfinite(calm).sum(0)
     share = np.where(there > 0, large.sum(0) / np.maximum(there, 1), np.nan)
     return pd.DataFrame(
@@ -131,6 +131,14 @@ def _quarter(
         float(part.any(1).mean()),
         float(part.sum() / every) if every else np.nan,
     )
+
+
+def _own(errors: Errors, quantile: float) -> Errors:
+    """(N,) quantile of each node; NaN where nothing was observed."""
+    there = np.isfinite(errors).any(0)
+    result = np.full(errors.shape[1], np.nan)
+    result[there] = np.nanquantile(errors[:, there], quantile, axis=0)
+    return result
 
 
 def _mean_by_node(errors: Errors) -> Errors:
