@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import canonical
 
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.hidden import HiddenPattern
 from stprune.data.stationarity import first_difference
 from stprune.tasks.base import build_task
-from tests.toy import canonical
 
 STEPS, NODES, HISTORY = 160, 5, 8
 ALL = torch.arange(4)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import released_rules as released
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import canonical, training_store
 
 from stprune.data.dataset import forecast_data
 from stprune.data.windows import WindowStore
 from stprune.metric_rules import RuleSums, rule_scores
 from stprune.records import Scores
-from tests import released_rules as released
-from tests.toy import canonical, training_store
 
 NODES = 3
 

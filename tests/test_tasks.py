@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toy import canonical, day_times
 
 from stprune.config import parse_config
 from stprune.data.dataset import forecast_data
@@ -14,7 +15,6 @@ from stprune.data.windows import split_windows, window_starts
 from stprune.errors import ConfigError, StpruneError
 from stprune.grid import run_keys, run_spec
 from stprune.tasks.base import TASKS, build_task
-from tests.toy import canonical, day_times
 
 SHARES = (0.6, 0.2, 0.2)
 
