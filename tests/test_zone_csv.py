@@ -11,11 +11,17 @@ import fabricated_urban_ev
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.chargers import chargers_of_zones
 from stprune.data.formats.zone_csv import load
+from stprune.data.graph_weights import gaussian
+from stprune.data.matrix_csv import read_matrix
+from stprune.data.time_axis import regular_times
+from stprune.data.timed_csv import read_timed_csv
 from stprune.errors import ConfigError, DataError, StpruneError
 
 CARDS = ["urban_ev", "urban_ev_share", "urban_ev_exogenous", "urban_ev_volume", "urban_ev_duration"]
@@ -85,6 +91,9 @@ def test_distances_become_gaussian_weights(tmp_path: Path) -> None:
     assert raw.node_ids == ["102", "7"]
     assert raw.adjacency[1, 0] == pytest.approx(math.exp(-1))
     assert raw.adjacency[0, 1] == 0, "exp(-9) is below the threshold"
+    card = card_of(["occupancy"], symmetrise="max", threshold=0)
+    raw = load(card, {"occupancy": tmp_path / "occupancy.csv", "distance": path})
+    assert raw.adjacency.tolist() == [[0, np.float32(math.exp(-1))], [np.float32(math.exp(-1)), 0]]
 
 
 def test_missing_values_follow_the_mask_policy(tmp_path: Path) -> None:
@@ -141,7 +150,7 @@ def test_damage_is_named_with_its_place(
         (card_of(["occupancy"]), ["occupancy"], r"takes the files occupancy, adjacency, not occ"),
         (card_of(["occupancy"]), ["occupancy", "price", "adjacency"], "not adjacency, occupancy"),
         (card_of(["occupancy"], scale="share"), ["occupancy"], "`scale`: Input should be 'raw' or"),
-        (card_of(["occupancy"], scale="share_of_chargers"), ["occupancy"], "files occupancy, stati"),
+        (card_of(["occupancy"], scale="share_of_chargers"), ["occupancy"], "occupancy, stations"),
     ],
 )  # fmt: skip
 def test_a_card_that_does_not_fit_is_refused(
@@ -173,11 +182,31 @@ def test_files_as_published_load_by_the_shipped_card(tmp_path: Path, dataset: st
     assert raw.node_ids == target.columns.tolist()
 
 
-def test_the_real_zones_have_the_chargers_that_the_publishers_count() -> None:
+@pytest.fixture
+def real_folder() -> Path:
     path = mirror.real_file(f"{fabricated_urban_ev.BASE}inf.csv")
     if not path:
         pytest.skip("set STPRUNE_MIRROR to a mirror that holds the files of UrbanEV")
-    zones = pd.read_csv(path.parent / "adj.csv", nrows=0).columns.tolist()
-    chargers = chargers_of_zones(path, zones)
+    return path.parent
+
+
+def test_the_real_zones_have_the_chargers_that_the_publishers_count(real_folder: Path) -> None:
+    zones = pd.read_csv(real_folder / "adj.csv", nrows=0).columns.tolist()
+    chargers = chargers_of_zones(real_folder / "inf.csv", zones)
     assert (len(chargers), chargers.sum()) == (275, 17532)
     assert (chargers.min(), chargers.max()) == (4, 373)
+
+
+def test_the_real_graphs_and_weather_are_as_the_cards_say(real_folder: Path) -> None:
+    card = load_card("urban_ev_exogenous")
+    weather = read_timed_csv(real_folder / "weather_central.csv", regular_times(card, card.steps))
+    assert weather.names == ["T", "P0", "P", "U", "nRAIN", "Td"]
+    assert weather.values[0].tolist() == [27.3, 750.6, 756.1, 87, 0, 24.9]
+    assert not np.isnan(weather.values).any()
+    zones = pd.read_csv(real_folder / "adj.csv", nrows=0).columns.tolist()
+    borders = read_matrix(real_folder / "adj.csv", zones)
+    # Each zone touches itself, and 20 links are published in one direction only.
+    assert borders.sum() == 275 + 2 * 590 + 20
+    assert (borders != borders.T).sum() == 2 * 20
+    weights = gaussian(read_matrix(real_folder / "distance.csv", zones))
+    assert connected_components(csr_array(weights))[0] == 1

@@ -19,7 +19,7 @@ from pydantic import Field
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.chargers import chargers_of_zones
-from stprune.data.graph_weights import gaussian
+from stprune.data.graph_weights import Symmetrise, gaussian, symmetrised
 from stprune.data.mask_policy import observed
 from stprune.data.matrix_csv import positions, read_matrix
 from stprune.data.roles import check_roles
@@ -51,6 +51,11 @@ class Options(StrictModel):
         ge=0,
         le=1,
         description="Weights below this are left out where the graph is a file `distance`.",
+    )
+    symmetrise: Symmetrise = Field(
+        default="none",
+        description="Whether both directions of a link get the same weight: as the file has it, the"
+        " larger one, or the mean.",
     )
 
 
@@ -95,7 +100,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         values=values.astype(np.float32),
         mask=mask,
         timestamps=times,
-        adjacency=_graph(files, zones, options.threshold),
+        adjacency=_graph(files, zones, options),
         node_ids=zones,
     )
 
@@ -148,10 +153,10 @@ def _shares(
     return shares
 
 
-def _graph(files: dict[str, Path], zones: list[str], threshold: float) -> NDArray[np.float32]:
+def _graph(files: dict[str, Path], zones: list[str], options: Options) -> NDArray[np.float32]:
     if "distance" in files:
-        weights = gaussian(read_matrix(files["distance"], zones), threshold=threshold)
+        weights = gaussian(read_matrix(files["distance"], zones), threshold=options.threshold)
     else:
         weights = read_matrix(files["adjacency"], zones)
     np.fill_diagonal(weights, 0.0)
-    return weights.astype(np.float32)
+    return symmetrised(weights, options.symmetrise).astype(np.float32)
