@@ -139,7 +139,10 @@ class _Hdf:
             if isinstance(item, h5py.Dataset):
                 found.append(name)
 
-        self.file.visititems(visit)
+        try:
+            self.file.visititems(visit)
+        except Exception as error:
+            raise _unreadable(self.path, "HDF", error) from None
         return found
 
     def read(self, key: str) -> NDArray[Any]:
