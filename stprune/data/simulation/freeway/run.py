@@ -156,7 +156,12 @@ def _send(uxsim: Any, world: Any, network: Network, departures: Departures) -> N
 def _run(
     world: Any, network: Network, drops: list[tuple[int, int, str, float]], steps: int
 ) -> None:
-    """Run to the end, with the capacities changed just before the step where each must hold."""
+    """Run to the end, with the capacities changed just before the step where each must hold.
+
+    This calls the C++ engine below `World.exec_simulation`, which after each part of a run looks
+    at all platoons on behalf of Python objects that are not there.
+    """
+    world.finalize_scenario()
     changes: dict[int, list[tuple[str, float]]] = {}
     for first, end, name, share in drops:
         changes.setdefault(first, []).append((name, share * network.roads[name].capacity))
@@ -164,8 +169,12 @@ def _run(
         changes.setdefault(end, []).append((name, usual))
     for step in sorted(changes):
         if 0 < step < steps:
-            # UXsim's `until_t` is inclusive.
-            world.exec_simulation(until_t=(step - 1) * STEP_SECONDS)
+            _run_to(world, step)
         for name, capacity in changes[step]:
             world.get_link(name).capacity_out = capacity
-    world.exec_simulation(until_t=(steps - 1) * STEP_SECONDS)
+    _run_to(world, steps)
+
+
+def _run_to(world: Any, step: int) -> None:
+    """Run all steps before ``step``; the engine's ``until_t``, a time, is inclusive."""
+    world._cpp_world.main_loop(-1.0, (step - 1) * STEP_SECONDS)
