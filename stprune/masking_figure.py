@@ -78,9 +78,10 @@ def masking_drawing(tables: dict[str, pd.DataFrame], facts: dict[str, Any]) -> D
     calm = own[(own["quarter"] == 1) & (own["quantile"] == 0.95)].iloc[0]
     stride = facts["every_so_many_th_window"]
     taken = "" if stride == 1 else f" (every {stride}th)"
+    split = "training" if facts["split"] == "train" else facts["split"]
     caption = (
         f"Run {facts['run']}: errors of {facts['nodes']} nodes in {facts['windows']}"
-        f" {facts['split']} windows{taken}, in quarters by mean error, 1 the lowest. A node error"
+        f" {split} windows{taken}, in quarters by mean error, 1 the lowest. A node error"
         " is large if it is above the quantile of the errors of that node. Inside quarter 1,"
         f" {100 * calm['large_share']:.2g} % of the node errors are above their 95 % quantile, and"
         f" {100 * calm['windows_with_any']:.3g} % of the windows hold at least one."
@@ -117,7 +118,7 @@ def _by_quarter(axes: Axes, table: pd.DataFrame, column: str, title: str, y: str
             label=f"{100 * float(str(quantile)):g}%",
         )
     axes.set_title(title)
-    axes.set(xlabel="Quarter of windows by mean error", ylabel=y)
+    axes.set(xlabel="Quarter by mean error", ylabel=y)
     axes.set_xticks(range(1, QUARTERS + 1))
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:g}%")
