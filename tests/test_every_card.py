@@ -33,7 +33,8 @@ from stprune.data.card import DatasetCard, dataset_ids, load_card
 from stprune.layout import DataLayout
 from stprune.records import read_epochs
 
-pytestmark = pytest.mark.slow
+# A minute or two on two idle cores, most of it the start of fifty processes.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).resolve().parents[1]
 Fabricate = Callable[[str, Path], DatasetCard]

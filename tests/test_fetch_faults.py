@@ -140,14 +140,17 @@ def test_a_file_that_became_shorter_starts_over(site: Site, tmp_path: Path) -> N
     assert site.ranges[2][0] is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"url": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"url": 1}', b"\xff", b'{"url": "URL", "etag": 5, "total": []}']
+)
 def test_a_damaged_note_of_a_partial_file_starts_over(
     site: Site, tmp_path: Path, damage: bytes
 ) -> None:
     folder = tmp_path / "raw" / "toy" / "series"
     folder.mkdir(parents=True)
     (folder / ".toy.csv.part").write_bytes(OTHER[:1000])
-    (folder / ".toy.csv.part.json").write_bytes(damage)
+    note = damage.replace(b"URL", site.url("/toy.csv").encode())
+    (folder / ".toy.csv.part.json").write_bytes(note)
     site.answers["/toy.csv"] = [Answer(LONG, ranges=True)]
     assert get(card_of(site.url("/toy.csv"), LONG), tmp_path).read_bytes() == LONG
     assert site.ranges == [(None, None)]
@@ -163,6 +166,17 @@ def test_the_part_of_a_mirror_is_not_continued_from_elsewhere(site: Site, tmp_pa
     path = get(card_of(url, LONG), tmp_path, site.url("/mirror"))
     assert path.read_bytes() == LONG
     assert site.ranges[-1] == (None, None)
+
+
+def test_a_part_is_dropped_when_the_file_comes_from_elsewhere(site: Site, tmp_path: Path) -> None:
+    site.answers["/toy.csv"] = [Answer(LONG, ranges=True, cut=CUT), Answer(b"busy", 503)]
+    refusal(site, tmp_path / "data")
+    path = tmp_path / "mirror" / site.host / "toy.csv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(LONG)
+    card = card_of(site.url("/toy.csv"), LONG)
+    assert get(card, tmp_path / "data", str(tmp_path / "mirror")).read_bytes() == LONG
+    assert files_below(tmp_path / "data") == ["toy.csv"]
 
 
 def test_right_size_and_wrong_hash(site: Site, tmp_path: Path) -> None:

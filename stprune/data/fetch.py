@@ -196,7 +196,8 @@ def _fetch_file(
                     log.log(level, "%s; trying %s", error, remote.url)
             else:
                 log.info("fetched %s from %s", target.name, place)
-                return
+                # Perhaps begun from an address before a mirror had it.
+                return Partial(target).discard()
     raise FetchError(
         f"cannot fetch {target.name} of {dataset}: {'; '.join(problems)}; give a mirror by"
         f" `mirror:` or {MIRROR_VARIABLE}, or put the file at {target} yourself"

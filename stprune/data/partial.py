@@ -6,32 +6,25 @@ which version of the file they belong to. Both outlive the process, however it e
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from pydantic import Field
+
 from stprune import atomic
+from stprune.schema import StrictModel
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where the bytes of a partial file came from.
+class Origin(StrictModel):
+    """Where the bytes of a partial file came from."""
 
-    Args:
-        url: The address that was asked.
-        etag: The version that the server named, or None.
-        total: Bytes of the whole file, or None if the server did not say.
-        whole_only: Whether pieces of it cannot be put together.
-    """
-
-    url: str
-    etag: str | None
-    total: int | None
-    whole_only: bool = False
+    url: str = Field(description="Address that was asked.")
+    etag: str | None = Field(None, description="Version of the file, if the server named one.")
+    total: int | None = Field(None, description="Bytes of the whole file, if the server said.")
+    whole_only: bool = Field(False, description="Whether pieces of it cannot be put together.")
 
     @property
     def strong_etag(self) -> str | None:
@@ -60,10 +53,10 @@ class Partial:
     def origin(self, url: str) -> Origin | None:
         """Where the bytes came from, if more of them can be asked for at ``url``, else None."""
         try:
-            origin = Origin(**json.loads(self._note.read_text(encoding="utf-8")))
+            origin = Origin.model_validate_json(self._note.read_bytes())
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):
+        except ValueError:
             log.info("%s is damaged; starting the download again", self._note)
             return None
         usable = origin.url == url and not origin.whole_only and self.size > 0
@@ -72,7 +65,7 @@ class Partial:
     def begin(self, origin: Origin) -> BinaryIO:
         """Start from the first byte."""
         self.discard()
-        atomic.write_json(self._note, asdict(origin))
+        atomic.write_json(self._note, origin.model_dump())
         return self.path.open("wb")
 
     def extend(self) -> BinaryIO:

@@ -192,8 +192,9 @@ def _origin_of(url: str, response: requests.Response) -> Origin:
     length = response.headers.get("Content-Length", "")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         # The length is that of the compressed answer, which cannot be continued.
-        return Origin(url, None, None, whole_only=True)
-    return Origin(url, response.headers.get("ETag"), int(length) if length.isdigit() else None)
+        return Origin(url=url, whole_only=True)
+    total = int(length) if length.isdigit() else None
+    return Origin(url=url, etag=response.headers.get("ETag"), total=total)
 
 
 def _continued(
@@ -207,7 +208,7 @@ def _continued(
         total = None if found[2] == "*" else int(found[2])
         same_size = None in (total, known.total) or total == known.total
         if same_size and (None in (etag, known.etag) or etag == known.etag):
-            return Origin(url, known.etag, total or known.total)
+            return Origin(url=url, etag=known.etag, total=total or known.total)
     if known is None:
         raise PlaceError(f"{url} answered with a part of the file, which nobody asked for")
     position = partial.size
