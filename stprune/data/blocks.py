@@ -40,5 +40,6 @@ def release(array: NDArray[Any]) -> None:
 
     Nothing is done to other arrays. What was written to a copy-on-write map is lost.
     """
-    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
-        array.base.madvise(mmap.MADV_DONTNEED)
+    pages: object = array.base
+    if isinstance(array, np.memmap) and isinstance(pages, mmap.mmap):
+        pages.madvise(mmap.MADV_DONTNEED)

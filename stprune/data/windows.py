@@ -112,8 +112,10 @@ class ReadySeries:
         """Compute it; None for a series of more than half a gigabyte."""
         if series.nbytes > READY_BYTES:
             return None
-        targets = series[:, :, scaler.target_channel].contiguous()
-        return cls(series, scaler, scaler.standardise(series), targets)
+        targets = series[:, :, scaler.target_channel]
+        if not targets.is_contiguous():
+            targets = _copy(targets)
+        return cls(series, scaler, scaler.standardise_(_copy(series)), targets)
 
 
 @dataclass(frozen=True)
@@ -188,16 +190,20 @@ class WindowStore:
         start = self.starts.index_select(0, windows)
         rows, (nodes, channels) = self._rows, self.series.shape[1:]
         inputs = rows.inputs.index_select(0, start).view(-1, self.history, nodes, channels)
-        if not rows.standardised:
-            self.scaler.standardise_(inputs)
         targets = rows.targets.index_select(0, start)
-        targets = targets.view(-1, self.horizon, nodes, 1 if rows.standardised else channels)
+        if rows.standardised:
+            targets = targets.view(-1, self.horizon, nodes)
+        else:
+            self.scaler.standardise_(inputs)
+            targets = targets.view(-1, self.horizon, nodes, channels)[..., self.target_channel]
         return Batch(
             inputs=inputs,
             time_of_day=rows.time_of_day.index_select(0, start),
             day_of_week=rows.day_of_week.index_select(0, start),
-            targets=targets[..., 0 if rows.standardised else self.target_channel],
-            mask=self._gather_mask(start),
+            targets=targets,
+            mask=rows.mask.expand(targets.shape)
+            if self.target_mask is None
+            else rows.mask.index_select(0, start).view(targets.shape),
         )
 
     @cached_property
@@ -214,15 +220,19 @@ class WindowStore:
             targets=_rows(targets[first:], self.horizon),
             time_of_day=_rows(self.time_of_day, self.history),
             day_of_week=_rows(self.day_of_week, self.history),
-            mask=None if mask is None else _rows(mask[first:], self.horizon),
+            mask=torch.ones((), dtype=torch.bool, device=self.device)
+            if mask is None
+            else _rows(mask[first:], self.horizon),
         )
 
-    def _gather_mask(self, start: Tensor) -> Tensor:
-        nodes = self.series.shape[1]
-        if self._rows.mask is None:
-            observed = torch.ones((), dtype=torch.bool, device=self.device)
-            return observed.expand(len(start), self.horizon, nodes)
-        return self._rows.mask.index_select(0, start).view(-1, self.horizon, nodes)
+
+def _copy(values: Tensor) -> Tensor:
+    if values.device.type != "cpu":
+        return values.clone(memory_format=torch.contiguous_format)
+    # Of numpy, which asks for huge pages as torch does not: rows are taken from all over it.
+    copy = np.empty(values.shape, np.float32)
+    copy[:] = values.numpy()
+    return torch.from_numpy(copy)
 
 
 class _Rows(NamedTuple):
@@ -233,7 +243,7 @@ class _Rows(NamedTuple):
     targets: Tensor
     time_of_day: Tensor
     day_of_week: Tensor
-    mask: Tensor | None
+    mask: Tensor  # a single True if nothing is missing
 
 
 def _rows(values: Tensor, length: int) -> Tensor:

@@ -1,0 +1,292 @@
+"""What batches cost: windows a second and peak memory, ours next to other ways, and at any size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stprune.benches.base import BenchResult, Goal
+from stprune.benches.loaders import HISTORY, HORIZON, LOADERS, Batches
+from stprune.benches.own_process import forget_peak, in_own_process, resident
+from stprune.data.canonical import (
+    Block,
+    CanonicalDataset,
+    StreamedSeries,
+    read_canonical,
+    write_canonical,
+)
+from stprune.data.card import DatasetCard
+from stprune.data.dataset import forecast_data
+from stprune.errors import DataError
+
+OURS, COPY, PER_SAMPLE = "gather", "memory copy", "per-sample DataLoader"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A series of made-up numbers, and how batches are taken of it.
+
+    Args:
+        steps: T.
+        nodes: N.
+        channels: C.
+        step_minutes: Minutes from one step to the next.
+        batch: Windows a batch.
+        rounds: How often each way is timed.
+        seconds: About how long each is timed a round.
+    """
+
+    steps: int
+    nodes: int
+    channels: int
+    step_minutes: int
+    batch: int = 64
+    rounds: int = 9
+    seconds: float = 0.3
+
+    def card(self) -> DatasetCard:
+        """Of such a series."""
+        channels = [{"name": f"c{number}", "unit": "none"} for number in range(self.channels)]
+        return DatasetCard.model_validate(
+            {
+                "title": "Made up",
+                "description": "Random numbers for a benchmark.",
+                "format": "none",
+                "licence": "none",
+                "citation": "none",
+                "nodes": self.nodes,
+                "steps": self.steps,
+                "step_minutes": self.step_minutes,
+                "start": "2019-01-01T00:00:00",
+                "channels": channels,
+                "target": "c0",
+                "mask_policy": "nan",
+            }
+        )
+
+    def times(self) -> NDArray[np.datetime64]:
+        """(T,) datetime64[s]."""
+        start = np.datetime64("2019-01-01", "s")
+        return start + np.arange(self.steps) * np.timedelta64(60 * self.step_minutes, "s")
+
+
+# PEMS08 with its three measured channels, and the year of LargeST's CA.
+SIZE = Size(steps=17_856, nodes=170, channels=3, step_minutes=5)
+LARGE = Size(steps=35_040, nodes=8_600, channels=1, step_minutes=15)
+MISSING_SHARE = 0.02
+
+
+def run(data_directory: Path) -> BenchResult:
+    """Time the ways to make batches in turn; then prepare and serve the large series.
+
+    Args:
+        data_directory: The large series lies here for a while: 1.8 GB.
+
+    Raises:
+        DataError: If there is no room for it.
+    """
+    reasons = {name: missing_reason(name) for name in LOADERS}
+    names = [name for name, reason in reasons.items() if reason is None]
+    notes = [f"{LOADERS[n][1]}: not installed ({why})." for n, why in reasons.items() if why]
+    rates = in_own_process(rates_of, names, SIZE)
+    peaks = {name: in_own_process(peak_megabytes, name, SIZE) for name in names}
+    rows = [_row(name, rates, peaks[name]) for name in names]
+    large = [_large(data_directory, share) for share in (0.0, MISSING_SHARE)]
+    return BenchResult(
+        title=f"Batches of {SIZE.batch} windows of {HISTORY} + {HORIZON} steps from {SIZE.steps}"
+        f" steps x {SIZE.nodes} nodes x {SIZE.channels} channels, one thread, median of"
+        f" {SIZE.rounds} rounds in turn; peak memory above libraries and series, each in a process"
+        " of its own",
+        rows=rows,
+        goals=[*_speed_goals(rates), *_memory_goals(large)],
+        notes=[
+            f"Above: {LARGE.steps} steps x {LARGE.nodes} nodes of float32 on disk; resident memory"
+            " is the most of a process that prepares or serves it, libraries included.",
+            *notes,
+        ],
+        derived=large,
+    )
+
+
+def missing_reason(name: str) -> str | None:
+    """Why a loader does not import here, or None if it does."""
+    try:
+        LOADERS[name][0](made_up(Size(2 * (HISTORY + HORIZON) + 8, 2, 1, 60)))
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def made_up(size: Size) -> CanonicalDataset:
+    """A complete data set in memory."""
+    rng = np.random.default_rng(0)
+    shape = (size.steps, size.nodes, size.channels)
+    return CanonicalDataset(
+        card=size.card(),
+        series=rng.normal(50.0, 10.0, shape).astype(np.float32),
+        mask=np.broadcast_to(np.True_, shape),
+        timestamps=size.times(),
+        adjacency=np.zeros((size.nodes, size.nodes), np.float32),
+        node_ids=[str(node) for node in range(size.nodes)],
+        events=pd.DataFrame(),
+        checksum="none",
+    )
+
+
+def rates_of(names: list[str], size: Size) -> dict[str, list[float]]:
+    """Windows a second of each way to make batches, round by round.
+
+    Args:
+        names: Of the ways.
+        size: Of the series and of the measurement.
+    """
+    torch.set_num_threads(1)
+    dataset = made_up(size)
+    ways = {name: LOADERS[name][0](dataset) for name in names}
+    order = _order(size)
+    # A first look says how many batches are enough, and is the warm-up.
+    batches = {
+        name: max(2, min(len(order), round(size.seconds * _rate(way, order[:4]) / size.batch)))
+        for name, way in ways.items()
+    }
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(size.rounds):
+        for name, way in ways.items():
+            rates[name].append(_rate(way, order[: batches[name]]))
+    return rates
+
+
+def peak_megabytes(name: str, size: Size) -> float:
+    """Most resident memory while a way to make batches is set up and used, above the series."""
+    torch.set_num_threads(1)
+    dataset = made_up(size)
+    order = _order(size)[:50]
+    forget_peak()
+    before = resident("VmRSS")
+    _rate(LOADERS[name][0](dataset), order)
+    return (resident("VmHWM") - before) / 1e6
+
+
+def prepare_large(directory: Path, size: Size, missing: float) -> tuple[float, float]:
+    """Write a series block by block; returns seconds, and the process's peak of megabytes.
+
+    Args:
+        directory: Becomes a canonical data set.
+        size: Of the series.
+        missing: Share of values that are.
+    """
+    rng = np.random.default_rng(0)
+    shape = (96, size.nodes, size.channels)
+    seen = rng.random(shape) >= missing
+    day = rng.normal(50.0, 10.0, shape).astype(np.float32) * seen
+
+    def blocks() -> Iterator[Block]:
+        for start in range(0, size.steps, len(day)):
+            length = min(len(day), size.steps - start)
+            yield day[:length], seen[:length]
+
+    adjacency = np.zeros((size.nodes, size.nodes), np.float32)
+    names = [str(node) for node in range(size.nodes)]
+    shape = (size.steps, size.nodes, size.channels)
+    start = time.perf_counter()
+    raw = StreamedSeries(shape, blocks, size.times(), adjacency, names)
+    write_canonical(raw, size.card(), directory)
+    return time.perf_counter() - start, resident("VmHWM") / 1e6
+
+
+def serve_large(directory: Path, size: Size) -> tuple[float, float, float]:
+    """Open a data set and take batches that touch all of it.
+
+    Returns:
+        Seconds to open it, windows a second of random training batches, and the process's peak
+        of megabytes.
+    """
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    data = forecast_data(read_canonical(directory), history=HISTORY, horizon=HORIZON)
+    opened = time.perf_counter() - start
+    for store in (data.train, data.validation, data.test):
+        for windows in torch.arange(0, len(store), HISTORY + HORIZON).split(size.batch):
+            store.gather(windows)
+    windows = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
+    order = windows[: 10 * size.batch].split(size.batch)
+    start = time.perf_counter()
+    for windows in order:
+        data.train.gather(windows)
+    rate = sum(map(len, order)) / (time.perf_counter() - start)
+    return opened, rate, resident("VmHWM") / 1e6
+
+
+def _large(data_directory: Path, missing: float) -> dict[str, float | str]:
+    data_directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(dir=data_directory, prefix=".bench-") as folder:
+            seconds, peak = in_own_process(prepare_large, Path(folder), LARGE, missing)
+            opened, rate, served = in_own_process(serve_large, Path(folder), LARGE)
+    except OSError as error:
+        raise DataError(f"a large series cannot be written in {data_directory}: {error}") from None
+    return {
+        "missing": f"{missing:.0%}",
+        "prepare_s": seconds,
+        "prepare_mb": peak,
+        "open_s": opened,
+        "windows_per_s": rate,
+        "serve_mb": served,
+    }
+
+
+def _order(size: Size) -> list[Tensor]:
+    """Every training window once, at random, in batches."""
+    windows = round(0.6 * (size.steps - HISTORY - HORIZON + 1))
+    return list(
+        torch.randperm(windows, generator=torch.Generator().manual_seed(0)).split(size.batch)
+    )
+
+
+def _rate(way: Batches, order: list[Tensor]) -> float:
+    """Windows a second."""
+    start = time.perf_counter()
+    for _ in way(order):
+        pass
+    return sum(map(len, order)) / (time.perf_counter() - start)
+
+
+def _of_ours(name: str, rates: dict[str, list[float]]) -> float:
+    """Median over rounds of a rate by that of ours in the same round."""
+    return median(a / b for a, b in zip(rates[name], rates[OURS], strict=True))
+
+
+def _row(name: str, rates: dict[str, list[float]], peak: float) -> dict[str, float | str]:
+    return {
+        "batches": name,
+        "of": LOADERS[name][1] or "-",
+        "windows_per_s": median(rates[name]),
+        "of_gather": _of_ours(name, rates),
+        "peak_mb": peak,
+    }
+
+
+def _speed_goals(rates: dict[str, list[float]]) -> list[Goal]:
+    return [
+        # At least five times as fast as the one, and 90 % as fast as the other.
+        Goal(f"speed of the {PER_SAMPLE}", _of_ours(PER_SAMPLE, rates), 1 / 5, "of gather's"),
+        Goal(f"speed of a {COPY}", _of_ours(COPY, rates), 1 / 0.9, "of gather's"),
+    ]
+
+
+def _memory_goals(large: list[dict[str, float | str]]) -> list[Goal]:
+    return [
+        Goal(f"memory to {verb}, {row['missing']} missing", float(row[f"{verb}_mb"]), 2000.0, "MB")
+        for row in large
+        for verb in ("prepare", "serve")
+    ]
