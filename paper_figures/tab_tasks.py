@@ -89,7 +89,7 @@ def _entries(results: Results) -> dict[str, Entry]:
         config = read_record(results.layout.metrics(key)).config
         dataset, training = config.get("dataset", {}), config.get("training", {})
         history, horizon = training.get("history"), training.get("horizon")
-        steps = f"{history} → {horizon}" if history and horizon else None
+        steps = f"{history} to {horizon}" if history and horizon else None
         found[str(name)] = Entry(
             dataset.get("task", "forecast"), dataset.get("id", str(name)), steps
         )
