@@ -246,3 +246,20 @@ def test_the_configuration_says_where_and_from_where(
     assert main(["data", "fetch", "toy", "--config", str(path)]) == 0
     assert main(["data", "verify", "--config", str(path)]) == 0
     assert capsys.readouterr().out.endswith("toy: all is right\n")
+
+
+def test_verify_knows_what_a_file_without_a_hash_was(run: Run, data: Path) -> None:
+    card = yaml.safe_load((data / "toy.yaml").read_text())
+    mirror = data.parent / "mirror" / toy.HOST_FOLDER
+    for role in card["files"]:
+        card["files"][role] = {"kaggle": "someone/toy", "name": f"{role}.csv"}
+        target = data / "raw/kaggle.com/someone/toy" / f"{role}.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((mirror / f"{role}.csv").read_bytes())
+    (data / "toy.yaml").write_text(yaml.safe_dump(card))
+    target.write_bytes(target.read_bytes().replace(b"0.500", b"0.700"))
+    assert run("verify", "toy")[0] == 0, "nobody knows what it should be"
+    assert run("prepare", "toy")[0] == 0
+    assert run("verify", "toy")[0] == 0
+    target.write_bytes(target.read_bytes().replace(b"0.700", b"0.500"))
+    assert f"{target} is damaged: SHA-256 " in run("verify", "toy")[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from stprune.data.archive import holds
@@ -30,18 +31,38 @@ def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
         command = "fetch" if raw else "prepare"
         return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]
     try:
-        found = [line for one in raw for line in _raw_damages(dataset, one, layout, prepared)]
+        meta = _meta(layout.processed(dataset)) if prepared else None
+        found = [line for one in raw for line in _raw_damages(dataset, one, layout, meta)]
         if prepared:
-            found += _prepared_damages(dataset, layout)
+            found += _prepared_damages(dataset, layout, meta)
     except OSError as error:
         raise DataError(f"{dataset} cannot be checked: {error}") from None
     return found
 
 
-def _raw_damages(dataset: str, raw: RawState, layout: DataLayout, prepared: bool) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Meta:
+    """The checksums in ``meta.json``: of the prepared files by name, of the raw ones by role."""
+
+    prepared: dict[str, str]
+    raw: dict[str, str]
+
+
+def _meta(directory: Path) -> _Meta | None:
+    """What the prepared data set says of itself; None if that is damaged."""
+    try:
+        values = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
+        return _Meta(dict(values["sha256"]), dict(values.get("raw_sha256", {})))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _raw_damages(
+    dataset: str, raw: RawState, layout: DataLayout, meta: _Meta | None
+) -> Iterator[str]:
     again = f"run `stprune data fetch {dataset}`"
     if raw.size is None:
-        if not prepared:
+        if not (layout.processed(dataset) / "meta.json").is_file():
             yield f"{dataset}: {raw.path} is not there; {again}"
         return
     pinned: str | None
@@ -51,6 +72,9 @@ def _raw_damages(dataset: str, raw: RawState, layout: DataLayout, prepared: bool
         what, pinned, found = "SHA-256", raw.file.sha256, sha256_of(raw.path)
     if isinstance(raw.file, LocalFile):
         again = "put the file back that the card was made from, or make the card anew"
+    elif pinned is None and meta is not None:
+        # No hash is published, but the prepared data set tells what it was made from.
+        pinned, again = meta.raw.get(raw.role), f"delete it and {again}"
     if pinned is not None and found != pinned:
         yield f"{dataset}: {raw.path} is damaged: {what} {found} instead of {pinned}; {again}"
     elif isinstance(raw.file, RemoteFile) and raw.file.member is not None:
@@ -59,16 +83,14 @@ def _raw_damages(dataset: str, raw: RawState, layout: DataLayout, prepared: bool
             yield f"{dataset}: {taken} is not the `{raw.file.member}` of {raw.path.name}; {again}"
 
 
-def _prepared_damages(dataset: str, layout: DataLayout) -> Iterator[str]:
+def _prepared_damages(dataset: str, layout: DataLayout, meta: _Meta | None) -> Iterator[str]:
     directory = layout.processed(dataset)
     again = f"delete {directory} and run `stprune data prepare {dataset}`"
-    try:
-        digests = json.loads((directory / "meta.json").read_text(encoding="utf-8"))["sha256"]
-        pinned = {str(name): str(digest) for name, digest in digests.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    if meta is None:
         yield f"{dataset}: {directory / 'meta.json'} is damaged; {again}"
         return
-    wrong = [line for name, digest in pinned.items() for line in _differs(directory / name, digest)]
+    pinned = meta.prepared.items()
+    wrong = [line for name, digest in pinned for line in _differs(directory / name, digest)]
     yield from (f"{dataset}: {line}; {again}" for line in wrong)
     if wrong:
         return
