@@ -95,6 +95,15 @@ def test_distances_become_gaussian_weights(tmp_path: Path) -> None:
         read(tmp_path, "edges", "from,to,km\na,b,1\nb,a,1\n", weights="gaussian")
 
 
+def test_a_kernel_that_leaves_no_edge_is_refused(tmp_path: Path) -> None:
+    # Distances that differ little have a small standard deviation: 0.5 here.
+    content = "from,to,km\na,b,2\nb,c,3\n"
+    with pytest.raises(DataError, match=r"with sigma 0\.5 every weight .* shortest distance is 2"):
+        read(tmp_path, "edges", content, weights="gaussian")
+    weights = read(tmp_path, "edges", content, weights="gaussian", sigma=2)
+    assert weights[0, 1] == pytest.approx(math.exp(-1))
+
+
 def test_a_distance_of_zero_must_be_explained(tmp_path: Path) -> None:
     matrix = "0,0,1\n1,0,1\n1,1,0\n"
     with pytest.raises(DataError, match="the distance from a to b is 0; say"):

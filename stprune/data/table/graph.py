@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.data.edge_list import read_edges
-from stprune.data.graph_weights import binary, gaussian, great_circle, nearest, parts, symmetrised
+from stprune.data.graph_weights import (
+    binary,
+    gaussian,
+    great_circle,
+    nearest,
+    parts,
+    spread,
+    symmetrised,
+)
 from stprune.data.table.alignment import aligned
 from stprune.data.table.columns import read_columns
 from stprune.data.table.matrix import read_matrix
@@ -92,9 +100,18 @@ def _weights(path: Path, edges: NDArray[np.float64], graph: GraphOptions) -> NDA
     if graph.weights == "given":
         return np.nan_to_num(edges, nan=0.0)
     try:
-        return gaussian(edges, graph.sigma, graph.threshold)
+        length = spread(edges) if graph.sigma is None else graph.sigma
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+    weights = gaussian(edges, length, graph.threshold)
+    if not weights.any():
+        raise DataError(
+            f"{path}: with sigma {length:g} every weight is below the threshold"
+            f" {graph.threshold:g}, so no edge would be left; the shortest distance is"
+            f" {np.nanmin(edges, initial=np.inf):g}; give a larger `graph.sigma` or a smaller"
+            " `graph.threshold`"
+        )
+    return weights
 
 
 def _edges(
