@@ -55,3 +55,7 @@ def test_two_devices_give_the_scores_of_one(
     for column in ("train_loss", "validation_mae"):
         np.testing.assert_allclose(two_epochs[column], one_epochs[column], rtol=1e-3)
     assert two.test.mae == pytest.approx(one.test.mae, rel=1e-3)
+    for rule, scores in one.scores_by_rule.items():
+        merged = two.scores_by_rule[rule]
+        assert merged.windows == scores.windows
+        assert (merged.mae, merged.rmse) == pytest.approx((scores.mae, scores.rmse), rel=1e-3)

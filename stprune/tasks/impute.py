@@ -2,9 +2,9 @@
 
 Inputs and targets are the same steps. A hidden value is fed as the training mean, which is 0 once
 standardised; loss and scores count values that are hidden and were observed. Other channels than
-the target stay visible. Three patterns, as in the studies of imputation by Cini et al. (ICLR 2022)
-and Du et al. (SAITS, 2023), each with a rate of its own: single points, runs of steps of a sensor,
-and all steps of a sensor in the window. A value is hidden if any of them hides it.
+the target stay visible. Three patterns, each with a rate of its own, hide single points, runs of
+steps of a sensor (both usual: Cini et al., GRIN, ICLR 2022), and all steps of a sensor in the
+window. A value is hidden if any of them hides it.
 """
 
 from __future__ import annotations
