@@ -10,6 +10,7 @@ import pytest
 
 from stprune.data.card import DatasetCard, LocalFile, RemoteFile
 from stprune.data.fetch import fetch
+from stprune.data.local_file import local_paths
 from stprune.errors import ConfigError, DataError
 from stprune.layout import DataLayout
 from stprune.schema import validate
@@ -52,6 +53,8 @@ def test_a_local_file_is_taken_where_it_lies(tmp_path: Path, absolute: bool) -> 
     assert isinstance(card.files["series"], LocalFile)
     found = fetch("toy", card, DataLayout(tmp_path), mirror="")
     assert found == {"series": tmp_path / "own" / "a.csv"}
+    # The workflow makes the data set anew after one of these.
+    assert local_paths(card, DataLayout(tmp_path)) == [tmp_path / "own" / "a.csv"]
 
 
 def test_a_changed_or_missing_local_file_is_one_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import sparse
+from toy import canonical
 
+from stprune.data.dataset import forecast_data
 from stprune.data.table.graph import read_graph
 from stprune.data.table.options import Options
 from stprune.errors import ConfigError, DataError
@@ -204,3 +207,13 @@ def test_a_graph_in_parts_is_allowed_and_said(
 ) -> None:
     read(tmp_path, "edges", "from,to\na,b\n")
     assert "the graph falls into 2 parts; 1 sensor(s) have no edge" in caplog.text
+
+
+def test_the_record_has_the_checksum_of_the_graph_that_was_trained_on() -> None:
+    series = np.random.default_rng(0).random((60, 4, 1), dtype=np.float32)
+    dataset = canonical(series)
+    whole = forecast_data(dataset, history=2, horizon=2).description["graph_sha256"]
+    assert whole == hashlib.sha256(np.ascontiguousarray(dataset.adjacency).tobytes()).hexdigest()
+    part = forecast_data(dataset, history=2, horizon=2, node_stride=2).description["graph_sha256"]
+    kept = np.ascontiguousarray(dataset.adjacency[::2, ::2])
+    assert part == hashlib.sha256(kept.tobytes()).hexdigest() != whole

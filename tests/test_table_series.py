@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pandas_layout import write_frame
 
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.formats import table
+from stprune.data.table.options import GraphOptions, Options
 from stprune.errors import ConfigError, DataError
 
 TIME = {"time": "time"}
@@ -369,3 +371,10 @@ def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any], mes
     with pytest.raises(ConfigError, match=message) as caught:
         load_text(tmp_path, WIDE, options)
     assert "\n" not in str(caught.value)
+
+
+def test_the_page_on_own_data_knows_every_option() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text(encoding="utf-8")
+    page = set(re.findall(r"\w+", text))
+    fields = {*Options.model_fields, *GraphOptions.model_fields}
+    assert fields <= page, fields - page
