@@ -19,6 +19,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from web_site import IMPATIENT, Answer, Site, blob_sha1, card_of, files_below, get, serving
 
 from stprune.data.fetch import fetch
@@ -35,8 +37,6 @@ ETAG = {"ETag": '"v1"'}
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.delenv("STPRUNE_MIRROR", raising=False)
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "127.0.0.1")
     with serving() as server:
         yield server
 
@@ -398,3 +398,37 @@ def test_the_note_names_the_address_and_the_version(site: Site, tmp_path: Path) 
     note = json.loads((tmp_path / "raw/toy/series/.toy.csv.part.json").read_text())
     expected = {"url": site.url("/toy.csv"), "etag": '"v1"', "total": len(LONG)}
     assert note == expected | {"whole_only": False}
+
+
+WHIMS = st.builds(
+    Answer,
+    body=st.sampled_from([LONG, LONG, OTHER, LONG[:150_000], b"<html>"]),
+    status=st.sampled_from([200, 200, 200, 503, 404]),
+    headers=st.sampled_from([{}, ETAG, {"ETag": '"v2"'}, {"ETag": 'W/"v1"'}]),
+    ranges=st.booleans(),
+    cut=st.none() | st.integers(0, len(LONG)),
+    content_range=st.sampled_from([None, None, None, "bytes 0-1/2", "?"]),
+)
+
+
+@given(whims=st.lists(WHIMS, min_size=1, max_size=5), fetches=st.integers(1, 3))
+@settings(max_examples=40)
+def test_whatever_a_server_does_data_are_right_or_absent(
+    tmp_path_factory: pytest.TempPathFactory, whims: list[Answer], fetches: int
+) -> None:
+    root = tmp_path_factory.mktemp("whims")
+    with serving() as site:
+        site.answers["/toy.csv"] = whims
+        card = card_of(site.url("/toy.csv"), LONG)
+        for _ in range(fetches):
+            told = ""
+            try:
+                path = get(card, root, "")
+            except FetchError as error:
+                told = str(error)
+            if told:
+                assert "\n" not in told
+                assert "toy.csv" not in files_below(root)
+            else:
+                assert path.read_bytes() == LONG
+                assert files_below(root) == ["toy.csv"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 import time
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest import mock
 
 from stprune.data.card import DatasetCard
 from stprune.data.fetch import fetch
@@ -129,8 +131,11 @@ def serving() -> Iterator[Site]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
+    # Whatever proxy the machine has.
+    local = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1")
     try:
-        yield Site(f"127.0.0.1:{server.server_port}", answers, requests, ranges)
+        with mock.patch.dict(os.environ, local):
+            yield Site(f"127.0.0.1:{server.server_port}", answers, requests, ranges)
     finally:
         closing.set()
         server.shutdown()
