@@ -30,6 +30,7 @@ from stprune.data.description.redundancy import (
 )
 from stprune.data.description.sample import SAMPLE_VALUES, Sample, channel_number, draw_sample
 from stprune.data.description.stationarity_tail import stationarity_percentiles
+from stprune.errors import DataError
 from stprune.schema import StrictModel
 
 
@@ -79,12 +80,18 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
     Raises:
         UnknownNameError: If there is no such channel.
         ConfigError: If the series is too short for the windows.
+        DataError: If no value of the nodes drawn was observed.
     """
     channel = channel_number(dataset, options.channel)
     length = options.history + options.horizon
     starts = training_starts(dataset, length)
     rng = np.random.default_rng(options.seed)
     sample = draw_sample(dataset, channel, options.nodes, rng)
+    if not sample.observed.any():
+        raise DataError(
+            f"{dataset.card.title}: none of the {len(sample.nodes)} nodes drawn has an observed"
+            f" value of `{dataset.card.channels[channel].name}`; draw more, or by another seed"
+        )
     tables, drawn = _redundancy(sample, starts, options, rng)
     percentiles, tails = stationarity_percentiles(
         sample, starts, history=options.history, horizon=options.horizon
