@@ -21,6 +21,8 @@ def run_cost(
     preparation_seconds: float,
     test_seconds: float,
     peak_memory: int,
+    processor_joules: float | None = None,
+    device_joules: float | None = None,
 ) -> Cost:
     """Add up a run.
 
@@ -33,6 +35,8 @@ def run_cost(
         preparation_seconds: Building and preparing the pruner.
         test_seconds: The one test pass.
         peak_memory: Bytes.
+        processor_joules: Up to the test; None if not counted.
+        device_joules: The same of the devices.
     """
     pruned = [epoch for epoch in epochs if epoch.windows < training_windows]
     full = [epoch for epoch in epochs if epoch.windows >= training_windows]
@@ -61,6 +65,8 @@ def run_cost(
         total_seconds=train + validation + checkpoint,
         test_seconds=test_seconds,
         peak_memory_bytes=peak_memory,
+        processor_joules=processor_joules,
+        device_joules=device_joules,
     )
 
 

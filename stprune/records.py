@@ -80,6 +80,14 @@ class Cost(StrictModel):
     total_seconds: float = Field(description="Training, validation and checkpoints.")
     test_seconds: float = Field(description="The one test pass; not part of the total.")
     peak_memory_bytes: int = Field(description="Peak of the device, or of the process on a CPU.")
+    processor_joules: float | None = Field(
+        None,
+        description="Energy of the processor's packages, and of memory with a counter of its own,"
+        " in the total time; of all that ran on them. None where it cannot be read.",
+    )
+    device_joules: float | None = Field(
+        None, description="The same of the run's NVIDIA devices, through `pynvml`."
+    )
 
 
 class Transfer(StrictModel):

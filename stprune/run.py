@@ -20,6 +20,7 @@ from stprune.config import ExperimentConfig
 from stprune.cores import own_cores
 from stprune.cost import peak_memory_bytes, run_cost
 from stprune.data.union import UnionData
+from stprune.energy import RunEnergy
 from stprune.engine import Engine
 from stprune.events import RunListener
 from stprune.grid import RunSpec, data_layout, experiment_layout, run_spec
@@ -93,28 +94,34 @@ class _Session:
         }
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.resumed = 0
+        self.energy = RunEnergy(fabric.device, fabric.world_size)
 
     def run(self, listeners: Sequence[RunListener]) -> RunRecord:
         """Train what is left to train, test, and write the record."""
         engine, probe = self._engine()
-        if not self._resume(engine):
-            engine.prepare(probe)
-        for listener in listeners:
-            listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
-        try:
-            while not engine.finished:
-                record = engine.train_epoch()
-                self._save(engine)
-                for listener in listeners:
-                    listener.epoch_finished(record)
-            result = self._finish(engine)
-        except BaseException as error:
+        resumed = self._resume(engine)
+        with self.energy:
+            if not resumed:
+                engine.prepare(probe)
             for listener in listeners:
-                listener.run_failed(error)
-            raise
+                listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
+            try:
+                self._train(engine, listeners)
+                result = self._finish(engine)
+            except BaseException as error:
+                for listener in listeners:
+                    listener.run_failed(error)
+                raise
         for listener in listeners:
             listener.run_finished(result)
         return result
+
+    def _train(self, engine: Engine, listeners: Sequence[RunListener]) -> None:
+        while not engine.finished:
+            record = engine.train_epoch()
+            self._save(engine)
+            for listener in listeners:
+                listener.epoch_finished(record)
 
     def _engine(self) -> tuple[Engine, Probe]:
         if isinstance(self.data, UnionData):
@@ -130,6 +137,7 @@ class _Session:
             return False
         engine.load_state_dict(state["engine"])
         self.started, self.resumed = state["started"], state["resumed"] + 1
+        self.energy = RunEnergy(self.fabric.device, self.fabric.world_size, state["energy"])
         return True
 
     def _save(self, engine: Engine) -> None:
@@ -137,6 +145,7 @@ class _Session:
             "engine": engine.state_dict(),
             "started": self.started,
             "resumed": self.resumed,
+            "energy": self.energy.state(),
         }
         with engine.clock.wall("checkpoint"):
             if self.fabric.is_global_zero:
@@ -144,6 +153,7 @@ class _Session:
         engine.checkpoint_seconds = engine.clock.take()["checkpoint"]
 
     def _finish(self, engine: Engine) -> RunRecord:
+        joules, counted = self.energy.state(), self.energy.counted
         outcome = engine.test()
         spec = self.spec
         record = RunRecord(
@@ -166,12 +176,14 @@ class _Session:
                 preparation_seconds=engine.preparation_seconds,
                 test_seconds=outcome.seconds,
                 peak_memory=peak_memory_bytes(self.fabric.device),
+                processor_joules=joules["processor"],
+                device_joules=joules["device"],
             ),
             config=spec.resolved(),
             fingerprint=spec.fingerprint,
             data=self.data.description,
             source_digest=self.digest,
-            environment={**environment(), **self._machine()},
+            environment={**environment(), **self._machine(), "energy": counted},
             started=self.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             resumed=self.resumed,

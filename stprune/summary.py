@@ -39,6 +39,8 @@ SUMMARY_COLUMNS = (
     *("expected_epoch_seconds", "epoch_time_ratio", "threads", "experiment", "fingerprint"),
     *("source_digest", "data_checksum", "git_commit", "started", "finished", "resumed", "record"),
 )
+# Not counted on every machine; tables that older versions wrote have no such columns.
+OPTIONAL_COLUMNS = ("processor_joules", "device_joules")
 # What of a record's `data` must agree between runs that name the same data set.
 DATA_IDENTITY = ("checksum", "node_stride", "days", "window_stride", "nodes", "steps")
 EPOCH_COLUMNS = (*KEYS, *EpochRecord.model_fields)
@@ -75,10 +77,25 @@ def summarise(metric_files: Sequence[Path], summary: Path, epochs: Path) -> None
     """
     if not metric_files:
         raise RecordError(f"there is no run to summarise in {summary}; run the experiment first")
+    frame, every_epoch = collect(metric_files, summary.parent)
+    atomic.write_text(epochs, every_epoch.to_csv(index=False))
+    atomic.write_text(summary, frame.to_csv(index=False))
+
+
+def collect(metric_files: Sequence[Path], root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The two tables of :func:`summarise`, without writing them.
+
+    Args:
+        metric_files: At least one ``metrics.json`` below ``root``.
+        root: The folder of the experiment.
+
+    Raises:
+        RecordError: As :func:`summarise`.
+    """
     rows, tables = [], []
     for path in metric_files:
         record = read_record(path)
-        rows.append(_row(record, path, summary.parent))
+        rows.append(_row(record, path, root))
         tables.append(_epochs_of(record, path.with_name("epochs.csv")))
     frame = pd.DataFrame(rows)
     _refuse_repeats(frame)
@@ -86,8 +103,7 @@ def summarise(metric_files: Sequence[Path], summary: Path, epochs: Path) -> None
     every_epoch = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "epoch"])
     frame = frame.merge(times_to_full(every_epoch, REFERENCE), on=KEYS, validate="one_to_one")
     frame = _with_expected_times(frame).loc[:, list(SUMMARY_COLUMNS)].sort_values(KEYS)
-    atomic.write_text(epochs, every_epoch.to_csv(index=False))
-    atomic.write_text(summary, frame.to_csv(index=False))
+    return frame, every_epoch
 
 
 def read_summary(path: Path) -> pd.DataFrame:
@@ -265,6 +281,8 @@ def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RecordError(f"{path} is not a readable table: {reason}") from None
+    for column in set(OPTIONAL_COLUMNS) & set(columns) - set(frame.columns):
+        frame[column] = np.nan
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise RecordError(f"{path} lacks the columns {missing}; summarise the experiment again")

@@ -78,7 +78,7 @@ def outcome(config: ExperimentConfig, key: RunKey) -> tuple[dict[str, Any], pd.D
     cost = {
         name: value
         for name, value in record["cost"].items()
-        if not name.endswith("_seconds") and name != "peak_memory_bytes"
+        if not name.endswith(("_seconds", "_joules")) and name != "peak_memory_bytes"
     }
     results = {
         name: record[name] for name in ("test", "test_groups", "validation_mae", "best_epoch")
