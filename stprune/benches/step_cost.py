@@ -57,7 +57,7 @@ class StepSize:
     steps_per_day: int = 288
     threads: int = 2
     rounds: int = 9
-    seconds: float = 20.0
+    seconds: float = 8.0
     slow_seconds: float = 10.0
 
     def task(self) -> ForecastTask:
