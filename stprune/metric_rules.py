@@ -34,6 +34,7 @@ from stprune.metrics import error_rows, scores_of_sums
 from stprune.records import Scores
 
 OPENCITY_FLOOR = 0.001
+BLOCK_VALUES = 2**21
 PARTS = ("lowest", "higher", "largest", "opencity")
 
 
@@ -65,6 +66,13 @@ class RuleSums:
             mask: (B, H, N) bool, True where a target was observed, and hidden from the model if
                 the store hides targets; then no other value is a label.
         """
+        # A few windows at a time: the sums of a large graph's batch would take gigabytes.
+        pieces = max(1, BLOCK_VALUES // targets[0].numel())
+        batch = (indices, forecast, targets, mask)
+        for piece in zip(*(values.split(pieces) for values in batch), strict=True):
+            self._add(*piece)
+
+    def _add(self, indices: Tensor, forecast: Tensor, targets: Tensor, mask: Tensor) -> None:
         labels = targets.where(mask, 0.0)
         labelled = mask if self.hides else torch.ones_like(labels, dtype=torch.bool)
         kept = labelled & (indices < self.kept)[:, None, None]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import canonical, training_store
 
+from stprune import metric_rules
 from stprune.data.dataset import forecast_data
 from stprune.data.windows import WindowStore
 from stprune.metric_rules import RuleSums, rule_scores
@@ -138,6 +139,18 @@ def test_a_union_pools_its_data_sets_each_with_its_own_lowest_label() -> None:
     scores = rule_scores([first, second])
     assert scores["st_ttc"].mae == pytest.approx(3.0)
     assert scores["largest"].mae == pytest.approx(6.5 / 3)
+
+
+def test_large_batches_are_added_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    labels, forecast = rng.gamma(1, 2, (7, 2, NODES)), rng.gamma(1, 2, (7, 2, NODES))
+    at_once = rule_sums(forecast, labels, batch_size=3).scores()
+    monkeypatch.setattr(metric_rules, "BLOCK_VALUES", 2 * 2 * NODES)
+    in_pieces = rule_sums(forecast, labels, batch_size=3).scores()
+    for rule, scores in at_once.items():
+        pieces = in_pieces[rule]
+        assert pieces.rmse_per_horizon == pytest.approx(scores.rmse_per_horizon)
+        assert (pieces.mae, pieces.mape) == pytest.approx((scores.mae, scores.mape))
 
 
 def test_sums_start_empty() -> None:
