@@ -230,9 +230,13 @@ def _gaps(axes: Axes, description: Description) -> None:
     longer = gaps["gaps"][::-1].cumsum()[::-1]
     share = 100 * longer / gaps["gaps"].sum()
     axes.step(gaps["hours"], share, where="pre", color=STROKES[2][0], marker=".", markersize=3)
-    axes.set(xscale="log", yscale="log")
+    # A logarithmic axis of less than a decade has no round number to stand at a tick.
+    if gaps["hours"].max() >= 10 * gaps["hours"].min():
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    if share.min() <= 10:
+        axes.set_yscale("log")
     _percent(axes)
-    axes.xaxis.set_major_formatter("{x:g}")
 
 
 def _hours(axes: Axes) -> None:
