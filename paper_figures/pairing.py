@@ -47,7 +47,7 @@ def paired_table(
     compared = compare_all(results.summary, others)
     for other in others:
         part = compared[compared["control"] == other].drop(columns="control")
-        part["interval"] = [_interval(*ends) for ends in part[["low", "high"]].to_numpy()]
+        part["interval"] = [spelled_interval(*ends) for ends in part[["low", "high"]].to_numpy()]
         part["ahead_of"] = [f"{a} of {n}" for a, n in part[["ahead", "datasets"]].to_numpy()]
         named = part.set_index(KEYS).add_prefix(f"{other}_").reset_index()
         frame = frame.merge(named, how="left", on=KEYS, validate="one_to_one")
@@ -87,7 +87,8 @@ def _columns(others: Sequence[str], several_budgets: bool) -> tuple[Column, ...]
     return tuple(shown)
 
 
-def _interval(low: float, high: float) -> str | None:
+def spelled_interval(low: float, high: float) -> str | None:
+    """Both ends in percent with their signs, such as ``[-1.20, +0.40]``; None where unknown."""
     if math.isnan(low):
         return None
     return f"[{format_number(low, 2, True)}, {format_number(high, 2, True)}]"

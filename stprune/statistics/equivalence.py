@@ -1,0 +1,148 @@
+"""Is a pruned run as good as full training? Two one-sided tests against a stated margin.
+
+A difference that is not significant is no proof of equality: with few seeds nothing is. What is to
+be called lossless has to reject the opposite, that the loss is as large as the margin.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from stprune.errors import RecordError
+from stprune.significance import LEVEL, holm
+from stprune.statistics.enough import EVERY_PLACE, LEAST_PAIRS, TOO_FEW
+from stprune.statistics.from_full import differences_from_full
+
+Values = NDArray[np.float64]
+
+# In percent of the test MAE of full training.
+MARGIN = 1.0
+PLACE = ["dataset", "backbone"]
+ROW = ["budget", *PLACE, "prune_ratio", "pruner"]
+TESTS = ("p_equivalent", "p_not_worse", "p_worse")
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Differences against a margin; all in percent. NaN where there are too few to test.
+
+    Args:
+        count: Differences.
+        mean: Their mean; negative is better than full training.
+        sd: Their standard deviation (ddof = 1).
+        low: Lower end of the 90 % t interval of the mean.
+        high: Upper end. Both ends lie within the margin exactly where ``p_equivalent`` < 0.05.
+        p_equivalent: Of two one-sided t tests, the larger p: small, and the mean lies within the
+            margin to both sides (Schuirmann, 1987, Journal of Pharmacokinetics and
+            Biopharmaceutics 15).
+        p_not_worse: One-sided: small, and the mean lies below +margin (non-inferiority).
+        p_worse: One-sided: small, and the mean lies above +margin.
+    """
+
+    count: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+    p_equivalent: float
+    p_not_worse: float
+    p_worse: float
+
+
+def equivalence(differences: Values, margin: float = MARGIN) -> Equivalence:
+    """Test whether the mean of ``differences`` (n,), in percent, lies within ±``margin``.
+
+    Raises:
+        RecordError: If there is no difference, or the margin is not above 0.
+    """
+    count = len(differences)
+    if not margin > 0:
+        raise RecordError(f"the margin of equivalence must be above 0 %, got {margin:g}")
+    if not count:
+        raise RecordError("there is no pair of runs to test for equivalence")
+    mean = float(differences.mean())
+    sd = float(differences.std(ddof=1)) if count > 1 else math.nan
+    if count < LEAST_PAIRS:
+        return Equivalence(count, mean, sd, *[math.nan] * 5)
+    error = sd / math.sqrt(count)
+    half = float(special.stdtrit(count - 1, 1 - LEVEL)) * error
+    below_upper = _below(mean - margin, error, count)
+    above_lower = _below(-mean - margin, error, count)
+    return Equivalence(
+        count=count,
+        mean=mean,
+        sd=sd,
+        low=mean - half,
+        high=mean + half,
+        p_equivalent=max(below_upper, above_lower),
+        p_not_worse=below_upper,
+        p_worse=_below(margin - mean, error, count),
+    )
+
+
+def equivalences(
+    summary: pd.DataFrame, metric: str = "test_mae", margin: float = MARGIN
+) -> pd.DataFrame:
+    """Test for every place, pruner and prune ratio whether it is as good as full training.
+
+    Args:
+        summary: One row a run.
+        metric: Column to compare; lower is better.
+        margin: In percent of full's value of the same seed.
+
+    Returns:
+        One row per budget, data set, backbone, prune ratio and pruner: the fields of
+        `Equivalence` over its seeds, ``holm_<p>`` of each p (Holm's correction over all rows of
+        the same place) and ``verdict``, see `judge`. Before them the rows with data set and
+        backbone ``all``, over the means of the data sets: a data set counts once.
+
+    Raises:
+        RecordError: As `differences_from_full`.
+    """
+    differences = differences_from_full(summary, metric)
+    means = differences.groupby(["budget", "dataset", "prune_ratio", "pruner"])["difference"].mean()
+    overall = means.reset_index().assign(**dict.fromkeys(PLACE, EVERY_PLACE))
+    rows = []
+    for part in (overall, differences):
+        for key, some in part.groupby(ROW):
+            values = some["difference"].to_numpy(dtype=np.float64)
+            found = asdict(equivalence(values, margin))
+            rows.append({**dict(zip(ROW, key, strict=True)), **found})
+    columns = [*ROW, *(field.name for field in fields(Equivalence))]
+    numbers = [name for name in columns if name not in ("budget", *PLACE, "pruner")]
+    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
+    for name in TESTS:
+        families = table.groupby(["budget", *PLACE])[name]
+        table[f"holm_{name}"] = families.transform(lambda p: holm(p.tolist())).astype("float64")
+    corrected = table[[f"holm_{name}" for name in TESTS]].itertuples(index=False, name=None)
+    return table.assign(verdict=[judge(*p_values) for p_values in corrected])
+
+
+def judge(equivalent: float, not_worse: float, worse: float) -> str:
+    """What three corrected p values allow to say of a pruner.
+
+    Returns:
+        ``lossless`` within the margin to both sides; ``not worse`` where only a loss of the margin
+        is excluded (it may be better by more); ``worse`` by more than the margin; ``open`` where
+        the runs do not decide; ``too few`` where there was no test.
+    """
+    if math.isnan(equivalent):
+        return TOO_FEW
+    if equivalent < LEVEL:
+        return "lossless"
+    if not_worse < LEVEL:
+        return "not worse"
+    return "worse" if worse < LEVEL else "open"
+
+
+def _below(distance: float, error: float, count: int) -> float:
+    """One-sided p for a mean below a bound, from mean - bound and its standard error."""
+    if error == 0:
+        return 0.0 if distance < 0 else 1.0
+    return float(special.stdtr(count - 1, distance / error))

@@ -1,0 +1,159 @@
+"""Many pruners over many places: mean ranks, Friedman's test and Nemenyi's critical difference.
+
+Demšar (2006), Statistical comparisons of classifiers over multiple data sets, JMLR 7. A place, a
+data set with a backbone, is a block and counts once: its seeds are averaged first, as repeated
+runs of one place say nothing about others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from stprune.errors import RecordError
+from stprune.significance import LEVEL
+from stprune.summary import REFERENCE
+
+PLACE = ["dataset", "backbone"]
+RUN_COLUMNS = ("budget", *PLACE, "prune_ratio", "pruner", "seed")
+# Friedman's statistic is about more than two; of two, the paired tests speak.
+LEAST_PRUNERS = 3
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How pruners rank over places.
+
+    Args:
+        mean_ranks: By pruner, best first; 1 is the lowest error. Equal errors share a rank.
+        blocks: Places they are ranked in.
+        p: Friedman's test that all rank alike; NaN where there are too few.
+        critical_difference: Two mean ranks at least so far apart differ at 0.05 (Nemenyi); NaN
+            where there are too few places for any two to.
+        left_out: Pruners that were not run in all of these places.
+        places_left_out: Places in which not all of these pruners were run.
+    """
+
+    mean_ranks: pd.Series[float]
+    blocks: int
+    p: float
+    critical_difference: float
+    left_out: tuple[str, ...] = ()
+    places_left_out: tuple[str, ...] = ()
+
+    @property
+    def testable(self) -> bool:
+        """Whether any outcome could have told two pruners apart."""
+        return not math.isnan(self.critical_difference)
+
+
+def rankings(summary: pd.DataFrame, metric: str = "test_mae") -> dict[tuple[str, float], Ranking]:
+    """Rank all pruners, full training among them, at each budget and prune ratio.
+
+    Args:
+        summary: One row a run.
+        metric: Column to rank by; lower is better.
+
+    Returns:
+        By budget and prune ratio; one where no place has two pruners is left out.
+
+    Raises:
+        RecordError: If a column is missing.
+    """
+    missing = [name for name in (*RUN_COLUMNS, metric) if name not in summary.columns]
+    if missing:
+        raise RecordError(f"cannot rank by `{metric}`: the summary lacks the columns {missing}")
+    is_full = summary["pruner"] == REFERENCE
+    full = summary[is_full].groupby(PLACE)[metric].mean()
+    found = {}
+    for key, runs in summary[~is_full].groupby(["budget", "prune_ratio"]):
+        means = runs.groupby([*PLACE, "pruner"])[metric].mean().unstack("pruner")
+        if not full.empty:
+            means[REFERENCE] = full.reindex(means.index)
+        means.index = pd.Index([" with ".join(map(str, place)) for place in means.index])
+        complete = largest_complete(means)
+        if len(complete) and complete.shape[1] > 1:
+            found[str(key[0]), float(str(key[1]))] = ranking(complete, means)
+    return found
+
+
+def largest_complete(values: pd.DataFrame) -> pd.DataFrame:
+    """Leave out rows (places) and columns (pruners) until none lacks a value.
+
+    The row or column with the largest share of missing values goes first; of equals a row, then
+    the first by name. So a half-finished grid loses its unfinished places, and a pruner that
+    declines some backbone is lost itself.
+    """
+    values = values.sort_index(axis="index").sort_index(axis="columns")
+    while values.isna().any(axis=None):
+        rows, columns = values.isna().mean(axis="columns"), values.isna().mean(axis="index")
+        if rows.max() >= columns.max():
+            values = values.drop(index=rows.idxmax())
+        else:
+            values = values.drop(columns=columns.idxmax())
+    return values
+
+
+def ranking(values: pd.DataFrame, every: pd.DataFrame | None = None) -> Ranking:
+    """Rank the columns (pruners) of a complete table of errors in each row (place).
+
+    Args:
+        values: (places, pruners), no value missing.
+        every: What ``values`` was taken from, to name what was left out.
+    """
+    blocks, pruners = values.shape
+    mean_ranks = values.rank(axis="columns", method="average").mean(axis="index")
+    every = values if every is None else every
+    distance = critical_difference(blocks, pruners)
+    # The largest distance there is: one is always first and another always last.
+    testable = pruners >= LEAST_PRUNERS and distance < pruners - 1
+    return Ranking(
+        # Names break ties, so that the order does not depend on that of the runs.
+        mean_ranks=mean_ranks.sort_index().sort_values(kind="stable"),
+        blocks=blocks,
+        p=friedman(values) if testable else math.nan,
+        critical_difference=distance if testable else math.nan,
+        left_out=tuple(sorted(set(every.columns) - set(values.columns))),
+        places_left_out=tuple(sorted(set(every.index) - set(values.index))),
+    )
+
+
+def friedman(values: pd.DataFrame) -> float:
+    """P of Friedman's (1937) test, corrected for ties, that the columns rank alike in each row."""
+    table = values.to_numpy(dtype=np.float64)
+    if (table == table[:, :1]).all():
+        return 1.0
+    return float(stats.friedmanchisquare(*table.T).pvalue)
+
+
+@lru_cache
+def critical_difference(blocks: int, pruners: int, level: float = LEVEL) -> float:
+    """Nemenyi's (1963) critical difference of mean ranks; infinite where nothing is compared."""
+    if blocks < 1 or pruners < 2:
+        return math.inf
+    quantile = float(stats.studentized_range.ppf(1 - level, pruners, np.inf)) / math.sqrt(2)
+    return quantile * math.sqrt(pruners * (pruners + 1) / (6 * blocks))
+
+
+def alike(found: Ranking) -> list[tuple[str, ...]]:
+    """Groups of neighbouring pruners no two of which differ: the bars of the diagram.
+
+    Returns:
+        Each as large as can be, at least two, best first; none where nothing can be told apart.
+    """
+    if not found.testable:
+        return []
+    names, ranks = list(found.mean_ranks.index), found.mean_ranks.to_numpy()
+    groups: list[tuple[str, ...]] = []
+    reached = 0
+    for first, rank in enumerate(ranks):
+        last = int(np.searchsorted(ranks, rank + found.critical_difference, side="left"))
+        if last > max(reached, first + 1):
+            groups.append(tuple(names[first:last]))
+            reached = last
+    return groups

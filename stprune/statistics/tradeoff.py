@@ -1,0 +1,191 @@
+"""Error against time as numbers: the area under a pruner's trade-off, and the Pareto front.
+
+The area is the mean height of the staircase "lowest change in error that this pruner reaches
+within so much time", from no time to that of full training. Where none of its runs is that fast,
+and where its error is worse than that, the height is a stated cap. So each pruner's number depends
+on its own runs and full training's alone, whatever prune ratios it or others were run with: the
+complement of the hypervolume indicator (Zitzler and Thiele, 1999, IEEE Transactions on
+Evolutionary Computation 3) with the reference point (100 %, cap).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stprune.errors import RecordError
+from stprune.significance import RESAMPLING_SEED
+from stprune.statistics.enough import LEAST_PAIRS
+from stprune.summary import REFERENCE
+
+Values = NDArray[np.float64]
+
+# In percent of full training's error: what is this much worse is no bargain at any speed.
+CAP = 10.0
+RESAMPLES = 2000
+SHARE = 0.95
+PLACE = ["budget", "dataset", "backbone"]
+POINT = ["pruner", "prune_ratio"]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The trade-off of one place, of the seeds and of resamples of them.
+
+    Args:
+        points: Pruner and prune ratio of each of the P points; full training is the first.
+        seeds: (P,) how many there are of each.
+        percent: (1 + R, P) time in percent of full training's; the first row is that of the
+            seeds themselves, the others of R resamples, none where there are too few seeds.
+        change: (1 + R, P) error, in percent above full training's.
+    """
+
+    points: list[tuple[str, float]]
+    seeds: NDArray[np.int64]
+    percent: Values
+    change: Values
+
+
+def cloud(runs: pd.DataFrame, metric: str = "test_mae", time: str = "total_seconds") -> Cloud:
+    """Means over seeds of one place, relative to full training, and those of resampled seeds.
+
+    Seeds are drawn with replacement and with all their runs, so that what the runs of a seed share
+    stays shared; full training is drawn with them. The draws have a fixed seed of their own.
+
+    Args:
+        runs: The rows of a summary of one budget, data set and backbone.
+        metric: Error column; lower is better.
+        time: Column of seconds.
+
+    Raises:
+        RecordError: If full training is not among them, or its error or time is not above 0.
+    """
+    tables = [_by_seed(runs, column) for column in (time, metric)]
+    keys = runs[POINT].drop_duplicates().itertuples(index=False, name=None)
+    points = sorted(keys, key=lambda point: (point[0] != REFERENCE, point))
+    if not points or points[0][0] != REFERENCE:
+        raise RecordError(f"a trade-off is relative to `{REFERENCE}`, which was not run here")
+    seconds, errors = (table[points].to_numpy(np.float64) for table in tables)
+    if not (seconds[:, 0] > 0).any() or not (errors[:, 0] > 0).any():
+        raise RecordError(f"error and time of `{REFERENCE}` must be above 0 to compare in percent")
+    weights = _seed_counts(len(seconds))
+    percent, change = (_relative(values, weights) for values in (seconds, errors))
+    return Cloud(points, (~np.isnan(errors)).sum(axis=0), 100 * percent, 100 * (change - 1))
+
+
+def area(percent: Values, change: Values, cap: float = CAP) -> Values:
+    """Area under the trade-off of some points, in percent of error; lower is better.
+
+    Args:
+        percent: (R, m) time of the points in percent of full training's.
+        change: (R, m) their error in percent above full training's.
+        cap: Largest height; also the height where no point is that fast.
+
+    Returns:
+        (R,) ``cap`` for points that are neither faster than full training nor better than the cap;
+        0 would be full training's error in no time; NaN where a point is NaN.
+    """
+    order = np.argsort(percent, axis=1)
+    when = np.take_along_axis(percent, order, axis=1).clip(0, 100)
+    best = np.minimum.accumulate(np.take_along_axis(change, order, axis=1).clip(max=cap), axis=1)
+    rows = len(percent)
+    heights = np.concatenate([np.full((rows, 1), cap), best], axis=1)
+    edges = np.concatenate([np.zeros((rows, 1)), when, np.full((rows, 1), 100.0)], axis=1)
+    found: Values = (np.diff(edges, axis=1) * heights).sum(axis=1) / 100
+    return np.where(np.isnan(percent + change).any(axis=1), np.nan, found)
+
+
+def on_front(percent: Values, change: Values) -> NDArray[np.bool_]:
+    """Which of the points (R, P) no other beats: as fast and as good, and better in one of both.
+
+    A point that is NaN is not on the front and beats none.
+    """
+    one, other = np.index_exp[:, :, None], np.index_exp[:, None, :]
+    no_worse = (percent[other] <= percent[one]) & (change[other] <= change[one])
+    better = (percent[other] < percent[one]) | (change[other] < change[one])
+    beaten = (no_worse & better).any(axis=2)
+    front: NDArray[np.bool_] = ~(beaten | np.isnan(percent + change))
+    return front
+
+
+def interval(resampled: Values) -> tuple[float, float]:
+    """Ends of the percentile interval (Efron, 1979) of resampled values (R,); NaN for none."""
+    known = resampled[~np.isnan(resampled)]
+    if not len(known):
+        return math.nan, math.nan
+    low, high = np.quantile(known, [(1 - SHARE) / 2, (1 + SHARE) / 2])
+    return float(low), float(high)
+
+
+def tradeoff_areas(summary: pd.DataFrame, metric: str = "test_mae") -> pd.DataFrame:
+    """Area and front of every pruner in every place where full training was run.
+
+    Args:
+        summary: One row a run.
+        metric: Error column; lower is better.
+
+    Returns:
+        One row per budget, data set, backbone and pruner: ``seeds`` (the fewest of its prune
+        ratios), ``area`` in percent with ``area_low`` and ``area_high`` (95 %), and by prune ratio,
+        in a tuple of (ratio, whether on the front of all pruners' points, share of the resamples in
+        which it is), ``front``; the ends and shares are NaN for fewer than three seeds.
+    """
+    rows = []
+    for key, runs in with_full(summary).groupby(PLACE):
+        found = cloud(runs, metric)
+        front = on_front(found.percent, found.change)
+        for pruner in sorted({name for name, _ in found.points} - {REFERENCE}):
+            at = [n for n, (name, _) in enumerate(found.points) if name == pruner]
+            seeds = int(found.seeds[at].min())
+            enough = seeds >= LEAST_PAIRS
+            areas = area(found.percent[:, at], found.change[:, at])
+            ends = interval(areas[1:]) if enough else (math.nan, math.nan)
+            shares = front[1:, at].mean(axis=0) if enough else np.full(len(at), np.nan)
+            ratios = [found.points[n][1] for n in at]
+            listed = tuple(zip(ratios, front[0, at].tolist(), shares.tolist(), strict=True))
+            rows.append((*key, pruner, seeds, areas[0], *ends, listed))
+    names = [*PLACE, "pruner", "seeds", "area", "area_low", "area_high", "front"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def with_full(summary: pd.DataFrame) -> pd.DataFrame:
+    """The runs of all places where full training was run; where budgets differ, it is in each."""
+    full = summary[summary["pruner"] == REFERENCE]
+    pruned = summary[summary["pruner"] != REFERENCE]
+    places = pruned[PLACE].drop_duplicates()
+    again = full.drop(columns="budget").merge(places, on=["dataset", "backbone"])
+    pruned = pruned.merge(full[["dataset", "backbone"]].drop_duplicates())
+    return pd.concat([again[list(summary.columns)], pruned], ignore_index=True)
+
+
+def _by_seed(runs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """(seeds, points) of a column, NaN for what was not run."""
+    if runs.duplicated([*POINT, "seed"]).any():
+        raise RecordError(
+            "two runs have the same pruner, prune ratio and seed; summarise them once"
+        )
+    return runs.set_index(["seed", *POINT])[column].astype("float64").unstack(POINT).sort_index()
+
+
+def _seed_counts(seeds: int) -> Values:
+    """(1 + R, seeds) how often each seed counts: once each, then as the resamples have it."""
+    once = np.ones((1, seeds))
+    if seeds < LEAST_PAIRS:
+        return once
+    rng = np.random.Generator(np.random.PCG64(RESAMPLING_SEED))
+    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)
+    return np.concatenate([once, drawn.astype(np.float64)])
+
+
+def _relative(values: Values, weights: Values) -> Values:
+    """(1 + R, P) weighted means over the seeds, NaN without any, divided by full training's."""
+    known = ~np.isnan(values)
+    counts = weights @ known.astype(np.float64)
+    sums = weights @ np.where(known, values, 0.0)
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    relative: Values = means / means[:, :1]
+    return relative
