@@ -188,7 +188,7 @@ def _own(series: NDArray[np.float32], dataset: CanonicalDataset) -> NDArray[np.f
     if not isinstance(whole, np.memmap):
         return series.copy()
     # Of another map of the file, only the pages that are written to are copied.
-    return np.memmap(whole.filename, whole.dtype, "c", whole.offset, series.shape)
+    return np.memmap(str(whole.filename), np.float32, "c", whole.offset, series.shape)
 
 
 def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:
