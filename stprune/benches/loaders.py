@@ -8,12 +8,16 @@ is what is timed.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -66,16 +70,22 @@ def gather(dataset: CanonicalDataset) -> Batches:
 
 
 def memory_copy(dataset: CanonicalDataset) -> Batches:
-    """As many bytes as inputs and targets of a batch have, of the same arrays, in a piece each."""
+    """As many bytes as a batch has, from the same arrays, but each part in one piece."""
     data = Prepared.of(dataset)
-    inputs = torch.from_numpy(data.inputs).flatten(1)
-    targets = torch.from_numpy(data.targets)
+    parts = [
+        (torch.from_numpy(part), length)
+        for part, length in (
+            (data.inputs, HISTORY),
+            (data.slot, HISTORY),
+            (data.weekday, HISTORY),
+            (data.targets, HORIZON),
+        )
+    ]
 
-    def copy(windows: Tensor) -> tuple[Tensor, Tensor]:
+    def copy(windows: Tensor) -> tuple[Tensor, ...]:
         # Any place does, but not always the same one, which would stay in the cache.
-        steps = len(windows) * HISTORY
-        start = int(windows[0]) % max(1, len(inputs) - steps)
-        return inputs[start : start + steps].clone(), targets[start : start + steps].clone()
+        start = int(windows[0]) % max(1, len(data.slot) - len(windows) * max(HISTORY, HORIZON))
+        return tuple(part[start : start + len(windows) * length].clone() for part, length in parts)
 
     return lambda order: map(copy, order)
 
@@ -147,7 +157,8 @@ def threads(dataset: CanonicalDataset) -> Batches:
 def geometric_temporal(dataset: CanonicalDataset) -> Batches:
     """torch-geometric-temporal's index batching; targets of all channels, no calendar."""
     import_geometric_temporal()
-    package = import_module("torch_geometric_temporal.signal.index_dataset")
+    with _lent("dask", "dask.array"):
+        package = import_module("torch_geometric_temporal.signal.index_dataset")
     data = Prepared.of(dataset)
     numbers = np.arange(len(data.inputs) - HISTORY - HORIZON + 1)
     windows = package.IndexDataset(numbers, data.inputs, HORIZON)
@@ -172,6 +183,18 @@ def basicts(dataset: CanonicalDataset) -> Batches:
             "bench", HISTORY, HORIZON, "train", data_file_path=folder
         )
     return lambda order: _data_loader(windows, order)
+
+
+@contextmanager
+def _lent(*names: str) -> Iterator[None]:
+    """Empty modules for packages that are imported but not used, where they are not installed."""
+    missing = [] if find_spec(names[0]) else names
+    sys.modules.update({name: ModuleType(name) for name in missing})
+    try:
+        yield
+    finally:
+        for name in missing:
+            sys.modules.pop(name, None)
 
 
 def _data_loader(windows: Any, order: Sequence[Tensor]) -> Iterable[Any]:

@@ -1,7 +1,7 @@
 """Windows without materialising them: a batch is one vectorised gather from the series.
 
 A window of T input and H target steps is a contiguous block of the (steps, nodes, channels)
-series, so a strided view holds every window in one row and a batch is an ``index_select``. Of the
+series, so a strided view holds every window in one entry and a batch is an ``index_select``. Of the
 windows, only the first steps are kept: those of a series with breaks are not consecutive.
 
 Standardising a batch takes longer than copying it. A series that fits twice into memory is
@@ -188,14 +188,12 @@ class WindowStore:
             windows: (B,) int64 window numbers of this split, on the store's device.
         """
         start = self.starts.index_select(0, windows)
-        rows, (nodes, channels) = self._rows, self.series.shape[1:]
-        inputs = rows.inputs.index_select(0, start).view(-1, self.history, nodes, channels)
+        rows = self._rows
+        inputs = rows.inputs.index_select(0, start)
         targets = rows.targets.index_select(0, start)
-        if rows.standardised:
-            targets = targets.view(-1, self.horizon, nodes)
-        else:
+        if not rows.standardised:
             self.scaler.standardise_(inputs)
-            targets = targets.view(-1, self.horizon, nodes, channels)[..., self.target_channel]
+            targets = targets[..., self.target_channel]
         return Batch(
             inputs=inputs,
             time_of_day=rows.time_of_day.index_select(0, start),
@@ -203,7 +201,7 @@ class WindowStore:
             targets=targets,
             mask=rows.mask.expand(targets.shape)
             if self.target_mask is None
-            else rows.mask.index_select(0, start).view(targets.shape),
+            else rows.mask.index_select(0, start),
         )
 
     @cached_property
@@ -236,18 +234,18 @@ def _copy(values: Tensor) -> Tensor:
 
 
 class _Rows(NamedTuple):
-    """Views whose row i holds steps, one after another, of the window that starts at step i."""
+    """Views whose entry i holds the steps of the window that starts at step i."""
 
-    inputs: Tensor
+    inputs: Tensor  # (n, T, N, C)
     standardised: bool  # inputs are, and targets are of the target channel alone
-    targets: Tensor
-    time_of_day: Tensor
-    day_of_week: Tensor
-    mask: Tensor  # a single True if nothing is missing
+    targets: Tensor  # (n, H, N) or (n, H, N, C)
+    time_of_day: Tensor  # (n, T)
+    day_of_week: Tensor  # (n, T)
+    mask: Tensor  # (n, H, N), or a single True if nothing is missing
 
 
 def _rows(values: Tensor, length: int) -> Tensor:
-    """View of a contiguous (steps, ...) tensor whose row i is steps i to i + length - 1."""
-    width = values.stride(0)
-    shape = (values.shape[0] - length + 1, length * width)
-    return values.as_strided(shape, (width, 1), values.storage_offset())
+    """View of a (steps, ...) tensor whose entry i is steps i to i + length - 1."""
+    shape = (values.shape[0] - length + 1, length, *values.shape[1:])
+    strides = (values.stride(0), *values.stride())
+    return values.as_strided(shape, strides, values.storage_offset())
