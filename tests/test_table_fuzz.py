@@ -371,8 +371,10 @@ def check_graph(
     path = folder / "graph.csv"
     path.write_text("\n".join(lines))
     pairs = [(i, j) for i in range(nodes) for j in range(nodes)]
-    # Loops count for nothing in a matrix; a list of edges is read strictly.
-    right = all(0 <= weights[i][j] < 1e15 for i, j in pairs if i != j or role == "edges")
+    # Loops are left out: a matrix may have anything there, a list of edges any proper number.
+    right = all(0 <= weights[i][j] < 1e15 for i, j in pairs if i != j)
+    if role == "edges":
+        right &= all(0 <= weights[i][i] < math.inf for i in range(nodes))
     found = outcome(lambda: read_graph(role, path, names, Options()))
     assert (found is not None) == right
     if found is None:
