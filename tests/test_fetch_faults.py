@@ -120,7 +120,12 @@ def test_a_server_without_ranges_starts_over(site: Site, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "said", ["bytes 0-9/10", "bytes 65536-70000/999999", "nonsense", f"bytes 1-2/{len(LONG)}"]
+    "said",
+    [
+        *("bytes 0-9/10", "bytes 65536-70000/999999", "nonsense", f"bytes 1-2/{len(LONG)}"),
+        *("bytes ²-³/¹", f"bytes {'9' * 5000}-1/2"),
+    ],
+    ids=range(6),
 )
 def test_a_part_of_something_else_is_dropped(site: Site, tmp_path: Path, said: str) -> None:
     whole = Answer(LONG, ranges=True, headers=ETAG)

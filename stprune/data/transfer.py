@@ -29,6 +29,7 @@ COPY_BYTES = 1 << 20
 PIECE_BYTES = 1 << 16
 # A pause that is asked for is read up to this, in seconds; nobody waits that long here.
 LONGEST_PAUSE = 10**7
+SIZE = "[0-9]{1,18}"
 
 log = logging.getLogger(__name__)
 
@@ -119,13 +120,13 @@ def download(url: str, partial: Partial, progress: bool, network: Network) -> No
                 if partial.size > furthest:
                     furthest, failures = partial.size, 0
                 failures += 1
-                if failures > network.retries:
-                    raise
                 if error.pause > network.longest_pause_seconds:
                     raise PlaceError(
                         f"{error} and asks for {error.pause:.0f} s of pause, more than the"
                         f" {network.longest_pause_seconds:.0f} s that are waited; try again then"
                     ) from None
+                if failures > network.retries:
+                    raise
                 pause = max(error.pause, network.backoff_seconds * 2 ** (failures - 1))
                 log.info("%s; trying again in %.0f s", error, pause)
             time.sleep(pause)
@@ -193,7 +194,7 @@ def _origin_of(url: str, response: requests.Response) -> Origin:
     if response.headers.get("Content-Encoding", "identity") != "identity":
         # The length is that of the compressed answer, which cannot be continued.
         return Origin(url=url, whole_only=True)
-    total = int(length) if length.isdigit() else None
+    total = int(length) if re.fullmatch(SIZE, length) else None
     return Origin(url=url, etag=response.headers.get("ETag"), total=total)
 
 
@@ -202,7 +203,7 @@ def _continued(
 ) -> Origin:
     """What the rest belongs to; if not to what is there, drop that and begin again."""
     given = response.headers.get("Content-Range", "")
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", given)
+    found = re.fullmatch(rf"bytes ({SIZE})-{SIZE}/({SIZE}|\*)", given)
     etag = response.headers.get("ETag")
     if known is not None and found and int(found[1]) == partial.size:
         total = None if found[2] == "*" else int(found[2])
