@@ -1,0 +1,23 @@
+"""Times and sizes in words that a reader takes in at a glance."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that fits it: ``42 s``, ``7 min``, ``3.5 h``, ``12 days``."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 99.5 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:,.0f} days"
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that fits them: ``12 kB``, ``3.4 GB``."""
+    for unit in ("B", "kB", "MB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB" if count < 999.5 else f"{count / 1000:,.1f} TB"
