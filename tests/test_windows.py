@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import canonical
 
+from stprune.data import blocks, windows
+from stprune.data.canonical import CanonicalDataset, RawSeries, read_canonical, write_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.scaler import fit_scaler
 from stprune.data.windows import WindowStore, calendar, split_windows
@@ -42,10 +47,17 @@ def splits_of(data: ForecastData) -> list[WindowStore]:
     nodes=st.integers(1, 4),
     channels=st.integers(1, 3),
     extra=st.integers(5, 40),
+    ready=st.booleans(),
     data=st.data(),
 )
 def test_gather_equals_naive_slicing(
-    history: int, horizon: int, nodes: int, channels: int, extra: int, data: st.DataObject
+    history: int,
+    horizon: int,
+    nodes: int,
+    channels: int,
+    extra: int,
+    ready: bool,
+    data: st.DataObject,
 ) -> None:
     target = data.draw(st.integers(0, channels - 1))
     series, mask = random_series(history + horizon + extra, nodes, channels, extra)
@@ -55,6 +67,8 @@ def test_gather_equals_naive_slicing(
         canonical(series, mask, target_channel=target), history=history, horizon=horizon
     )
     store = data.draw(st.sampled_from(splits_of(opened)))
+    assert store.ready is not None
+    store = store if ready else replace(store, ready=None)
     chosen = data.draw(st.lists(st.integers(0, len(store) - 1), min_size=1, max_size=5))
     batch = store.gather(torch.tensor(chosen))
     mean, std = store.scaler.mean.numpy(), store.scaler.std.numpy()
@@ -68,6 +82,79 @@ def test_gather_equals_naive_slicing(
         np.testing.assert_array_equal(
             batch.targets[row].numpy()[observed], series[middle:end, :, target][observed]
         )
+
+
+def batches_of(data: ForecastData) -> list[Tensor]:
+    """Every part of a batch of all windows of each split."""
+    return [part for store in splits_of(data) for part in store.gather(torch.arange(len(store)))]
+
+
+@settings(max_examples=15)  # each writes a data set
+@given(
+    node_stride=st.integers(1, 3),
+    window_stride=st.integers(1, 4),
+    days=st.sampled_from([None, 3]),
+    target_only=st.booleans(),
+    missing=st.booleans(),
+    ready=st.booleans(),
+)
+def test_batches_from_a_file_are_those_from_memory(
+    node_stride: int,
+    window_stride: int,
+    days: int | None,
+    target_only: bool,
+    missing: bool,
+    ready: bool,
+) -> None:
+    series, mask = random_series(100, 4, 2)
+    mask = mask if missing else np.ones_like(mask)
+    series = np.where(mask, series, np.float32(0))
+    memory = canonical(series, mask, target_channel=1)
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        raw = RawSeries(series, mask, memory.timestamps, memory.adjacency, memory.node_ids)
+        write_canonical(raw, memory.card, Path(name))
+        file = read_canonical(Path(name))
+
+        def opened(dataset: CanonicalDataset, history: int) -> ForecastData:
+            return forecast_data(
+                dataset,
+                history=history,
+                horizon=2,
+                node_stride=node_stride,
+                window_stride=window_stride,
+                days=days,
+                target_only=target_only,
+            )
+
+        expected = batches_of(opened(memory, 3))
+        patch.setattr(windows, "READY_BYTES", 2**20 if ready else 0)
+        data = opened(file, 3)
+        # Other training steps have other means to stand in for what is missing.
+        opened(file, 9)
+        for ours, theirs in zip(batches_of(data), expected, strict=True):
+            assert torch.equal(ours, theirs)
+        np.testing.assert_array_equal(file.series, series)
+        np.testing.assert_array_equal(memory.series, series)
+
+
+def test_another_series_is_not_gathered_from_what_was_ready_of_the_first() -> None:
+    series, mask = random_series(100, 2, 2)
+    store = forecast_data(canonical(series, mask), history=3, horizon=2).train
+    first = store.gather(torch.arange(4))
+    doubled = replace(store, series=store.series * 2).gather(torch.arange(4))
+    assert torch.equal(doubled.targets, first.targets * 2)
+    scaler = replace(store.scaler, mean=torch.zeros(2), std=torch.ones(2))
+    unscaled = replace(store, scaler=scaler).gather(torch.arange(4))
+    assert torch.equal(unscaled.inputs[0], store.series[:3])
+
+
+def test_the_scaler_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    series, mask = random_series(120, 3, 2)
+    whole = fit_scaler(series, mask, 0)
+    monkeypatch.setattr(blocks, "BLOCK_VALUES", 50)
+    pieces = fit_scaler(series, mask, 0)
+    torch.testing.assert_close(pieces.mean, whole.mean, rtol=1e-6, atol=0)
+    torch.testing.assert_close(pieces.std, whole.std, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("step_minutes", [5, 60, 1440])
