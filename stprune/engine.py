@@ -241,13 +241,14 @@ class Engine:
         if (self.epoch + 1) % settings.validate_every and not last:
             return None
         with self.clock.wall("validation"):
-            mae = self._validation_mae()
+            mae = self.validation_mae()
         if mae < self.best_mae:
             self.best_mae, self.best_epoch = mae, self.epoch
             self.best_weights = copy.deepcopy(self.network.state_dict())
         return mae
 
-    def _validation_mae(self) -> float:
+    def validation_mae(self) -> float:
+        """Error on the validation windows, by the rule that chooses the best epoch."""
         store = self.data.validation
         if self.rules.scores == "paper":
             return self._evaluate(store).mae()

@@ -13,17 +13,16 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stprune.backbones.base import Backbone
 from stprune.checkpoint import load_checkpoint
 from stprune.config import ExperimentConfig, load_config
 from stprune.data.dataset import ForecastData
 from stprune.data.union import UnionData
 from stprune.data.windows import WindowStore
+from stprune.engine import Engine
 from stprune.errors import CheckpointError, ConfigError, RecordError
 from stprune.evaluation import evaluate
 from stprune.grid import RunSpec, run_spec
 from stprune.layout import DataLayout, RunKey, experiment_root, weights_beside
-from stprune.model import build_model
 from stprune.records import RunRecord, read_record
 from stprune.run_data import open_run_data
 
@@ -41,14 +40,12 @@ class RecordedModel:
     Args:
         spec: The run.
         data: Its windows.
-        network: With the best-validation weights.
-        fabric: Of one device.
+        engine: On one device; its network has the best-validation weights.
     """
 
     spec: RunSpec
     data: ForecastData
-    network: Backbone
-    fabric: Fabric
+    engine: Engine
 
     def node_errors(self, split: SplitName) -> tuple[NDArray[np.float64], int]:
         """Mean absolute errors of windows at nodes, real units.
@@ -71,8 +68,8 @@ class RecordedModel:
             sums[indices] = errors.float().sum(1)
             counts[indices] = mask.expand_as(errors).sum(1).float()
 
-        batch_size = self.spec.training.evaluation_batch_size
-        evaluate(self.network, store, batch_size, self.data.mape_floor, self.fabric, observe)
+        engine, batch_size = self.engine, self.spec.training.evaluation_batch_size
+        evaluate(engine.network, store, batch_size, self.data.mape_floor, engine.fabric, observe)
         means = torch.where(counts > 0, sums / counts.clamp(min=1), math.nan)
         return means.double().cpu().numpy(), stride
 
@@ -82,9 +79,7 @@ class RecordedModel:
         Raises:
             RecordError: If it does not.
         """
-        batch_size = self.spec.training.evaluation_batch_size
-        store, floor = self.data.validation, self.data.mape_floor
-        found = evaluate(self.network, store, batch_size, floor, self.fabric).mae()
+        found = self.engine.validation_mae()
         if not math.isclose(found, record.validation_mae, rel_tol=SAME):
             raise RecordError(
                 f"run {self.spec.key.path}: its weights have a validation MAE of {found:.6g}, the"
@@ -123,16 +118,15 @@ def open_recorded_model(
         raise RecordError(
             f"{metrics} was made from other data than lie below {layout.root}; train the run again"
         )
-    network = build_model(spec, data, spec.key.seed).to(fabric.device)
-    network.fit(data.train)
+    engine = Engine(spec, data, fabric)
     try:
-        network.load_state_dict(weights)
+        engine.network.load_state_dict(weights)
     except RuntimeError:
         raise RecordError(
             f"the weights beside {metrics} do not fit the present {spec.backbone}, so the code has"
             " changed since; delete the record and train the run again"
         ) from None
-    model = RecordedModel(spec, data, network, fabric)
+    model = RecordedModel(spec, data, engine)
     model.check(record)
     return model
 

@@ -74,7 +74,8 @@ class UnionEngine(Engine):
         errors = absolute_errors(restored, batch.targets, batch.mask)
         return errors / _deviation(self.part) if self.standardised else errors
 
-    def _validation_mae(self) -> float:
+    def validation_mae(self) -> float:
+        """Error on the validation windows, by the rule that chooses the best epoch."""
         sums = self._evaluate_union(self.union.validation)
         if not self.standardised:
             return pooled(list(sums.values())).mae()
