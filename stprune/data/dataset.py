@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from stprune.config import ProtocolKind
 from stprune.data.blocks import fill_missing, release
 from stprune.data.canonical import CanonicalDataset
+from stprune.data.card import DatasetCard
 from stprune.data.legacy_store import LegacyStore
 from stprune.data.protocol import cut_splits, seen_by_scaler
-from stprune.data.scaler import fit_scaler
+from stprune.data.scaler import Scaler, fit_scaler
 from stprune.data.windows import ReadySeries, WindowStore, calendar, window_starts
 from stprune.errors import ConfigError
 from stprune.schema import NoOptions
@@ -90,49 +91,21 @@ def forecast_data(
     Raises:
         ConfigError: If the subset is empty or too short to be split.
     """
-    card = dataset.card
-    day_ends = _day_ends(dataset)
-    if (days or 0) > len(day_ends) or node_stride > card.nodes:
-        raise ConfigError(
-            f"{card.title} has {len(day_ends)} days and {card.nodes} nodes;"
-            f" the subset asks for {days} days and every {node_stride}th node"
-        )
-    steps = card.steps if days is None else int(day_ends[days - 1])
-    target = 0 if target_only else card.target_channel
-    channels = slice(card.target_channel, card.target_channel + 1) if target_only else slice(None)
-    adjacency = np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
-    graph_sha256 = hashlib.sha256(adjacency.data).hexdigest()
-    release(dataset.adjacency)
-    series = np.ascontiguousarray(dataset.series[:steps, ::node_stride, channels])
-    mask = dataset.mask[:steps, ::node_stride, channels]
-    filled = protocol != "legacy" and not mask.all()
-    if filled:
-        series = _own(series, dataset)
-    timestamps = dataset.timestamps[:steps]
+    card, place = dataset.card, device or torch.device("cpu")
     task = task or Forecast(NoOptions())
+    part = _part(dataset, node_stride, days, target_only)
     length = task.window_length(history, horizon)
-    starts = window_starts(timestamps, length, card.step_minutes)
-    splits = cut_splits(protocol, starts, length, steps, card.splits)
+    starts = window_starts(part.timestamps, length, card.step_minutes)
+    splits = cut_splits(protocol, starts, length, len(part.timestamps), card.splits)
     trained = task.training_windows(splits)
     train = trained[::window_stride]
     validation = splits.validation[::evaluation_stride]
     test = splits.test[::evaluation_stride]
-    if math.gcd(window_stride, card.steps_per_day) > 1:
-        logger.warning(
-            "%s: every %dth window trains on some times of day only; a stride without a factor of"
-            " the %d steps of a day sees all of them",
-            card.title,
-            window_stride,
-            card.steps_per_day,
-        )
-    seen = seen_by_scaler(protocol, starts[trained.start : trained.stop], history, mask)
-    scaler = fit_scaler(series[: len(seen)], seen, target)
-    if filled:
-        # A missing input is fed as the training mean: 0 once standardised.
-        fill_missing(series, mask, scaler.mean.numpy())
-    target_mask = mask[:, :, target]
-    place = device or torch.device("cpu")
-    time_of_day, day_of_week = calendar(timestamps, card.step_minutes)
+    _warn_of_unseen_times(card, window_stride)
+    seen = seen_by_scaler(protocol, starts[trained.start : trained.stop], history, part.mask)
+    series, scaler = _scaled(dataset, part, seen, fill=protocol != "legacy")
+    target_mask = part.mask[:, :, part.target]
+    time_of_day, day_of_week = calendar(part.timestamps, card.step_minutes)
     values, scaler = torch.from_numpy(series).to(place), scaler.to(place)
     store = WindowStore(
         series=values,
@@ -143,33 +116,32 @@ def forecast_data(
         day_of_week=day_of_week.to(place),
         history=history,
         horizon=horizon,
-        target_channel=target,
+        target_channel=part.target,
         scaler=scaler,
         starts=torch.from_numpy(starts).to(place),
         ready=ReadySeries.of(values, scaler),
     )
-    training = task.open(store, training=True)
+    training, evaluation = (task.open(store, training=training) for training in (True, False))
     if protocol == "legacy":
         training = LegacyStore.of(training)
-    evaluation = task.open(store, training=False)
     return ForecastData(
         train=training.split(train),
         validation=evaluation.split(validation),
         test=evaluation.split(test),
-        adjacency=torch.from_numpy(adjacency).to(place),
+        adjacency=torch.from_numpy(part.adjacency).to(place),
         channels=training.channels,
         steps_per_day=card.steps_per_day,
         mape_floor=card.mape_floor,
-        train_times=timestamps[starts[train] + training.target_offset].astype("datetime64[m]"),
+        train_times=part.timestamps[starts[train] + training.target_offset].astype("datetime64[m]"),
         events=dataset.events,
         description={
             "checksum": dataset.checksum,
-            "graph_sha256": graph_sha256,
+            "graph_sha256": part.graph_sha256,
             "node_stride": node_stride,
             "days": days,
             "window_stride": window_stride,
             "nodes": series.shape[1],
-            "steps": steps,
+            "steps": len(part.timestamps),
             "train_windows": len(train),
             "validation_windows": len(validation),
             "test_windows": len(test),
@@ -178,6 +150,77 @@ def forecast_data(
             "observed_share": float(target_mask.mean()),
         },
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The declared part of a data set, sharing memory with it where that can be.
+
+    Args:
+        series: (steps, N, C) float32.
+        mask: (steps, N, C) bool.
+        timestamps: (steps,) datetime64[s].
+        adjacency: (N, N) float32.
+        graph_sha256: Of the adjacency.
+        target: Channel of the target.
+    """
+
+    series: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    timestamps: NDArray[np.datetime64]
+    adjacency: NDArray[np.float32]
+    graph_sha256: str
+    target: int
+
+
+def _part(
+    dataset: CanonicalDataset, node_stride: int, days: int | None, target_only: bool
+) -> _Part:
+    card, day_ends = dataset.card, _day_ends(dataset)
+    if (days or 0) > len(day_ends) or node_stride > card.nodes:
+        raise ConfigError(
+            f"{card.title} has {len(day_ends)} days and {card.nodes} nodes;"
+            f" the subset asks for {days} days and every {node_stride}th node"
+        )
+    steps = card.steps if days is None else int(day_ends[days - 1])
+    target = card.target_channel
+    channels = slice(target, target + 1) if target_only else slice(None)
+    adjacency = np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
+    graph_sha256 = hashlib.sha256(adjacency.data).hexdigest()
+    release(dataset.adjacency)
+    return _Part(
+        series=np.ascontiguousarray(dataset.series[:steps, ::node_stride, channels]),
+        mask=dataset.mask[:steps, ::node_stride, channels],
+        timestamps=dataset.timestamps[:steps],
+        adjacency=adjacency,
+        graph_sha256=graph_sha256,
+        target=0 if target_only else target,
+    )
+
+
+def _scaled(
+    dataset: CanonicalDataset, part: _Part, seen: NDArray[np.bool_], fill: bool
+) -> tuple[NDArray[np.float32], Scaler]:
+    """The series to train on, missing values filled if ``fill`` says so, and its scaler."""
+    series, filled = part.series, fill and not part.mask.all()
+    if filled:
+        series = _own(series, dataset)
+    scaler = fit_scaler(series[: len(seen)], seen, part.target)
+    if filled:
+        # A missing input is fed as the training mean: 0 once standardised.
+        fill_missing(series, part.mask, scaler.mean.numpy())
+    return series, scaler
+
+
+def _warn_of_unseen_times(card: DatasetCard, window_stride: int) -> None:
+    if math.gcd(window_stride, card.steps_per_day) > 1:
+        logger.warning(
+            "%s: every %dth window trains on some times of day only; a stride without a factor of"
+            " the %d steps of a day sees all of them",
+            card.title,
+            window_stride,
+            card.steps_per_day,
+        )
 
 
 def _own(series: NDArray[np.float32], dataset: CanonicalDataset) -> NDArray[np.float32]:
