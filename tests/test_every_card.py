@@ -160,7 +160,7 @@ def test_a_card_leads_to_a_trained_run(workflow: Workflow, dataset: str) -> None
     card = prepared.card
     assert prepared.series.shape == (card.steps, card.nodes, len(card.channels))
     changed = {key for key, value in shipped if getattr(card, key) != value}
-    made_small = {"nodes", "steps", "start", "files", "options"}
+    made_small = {"title", "description", "nodes", "steps", "start", "files", "options"}
     assert changed <= made_small, "all else is as shipped"
     assert {role: _address(file) for role, file in card.files.items()} == {
         role: _address(file) for role, file in shipped.files.items()
