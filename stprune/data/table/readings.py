@@ -24,6 +24,7 @@ class Readings:
     """What one file says, in file order.
 
     Args:
+        path: The file.
         times: (R,) datetime64[s] of each row; None if the file has none.
         nodes: N ids of sensors.
         sensor: (R,) int64, index of the sensor that a row is of; None if each row has all.
@@ -32,12 +33,21 @@ class Readings:
         place: Words for an entry of ``values`` by its three indices.
     """
 
+    path: Path
     times: NDArray[np.datetime64] | None
     nodes: list[str]
     sensor: NDArray[np.int64] | None
     values: NDArray[np.float64]
     row: Callable[[int], str]
     place: Callable[[tuple[int, ...]], str]
+
+    def time(self, row: int) -> str:
+        """The time of a row, for messages."""
+        return "" if self.times is None else str(self.times[row])
+
+    def of_sensor(self, row: int, word: str) -> str:
+        """Words for the sensor of a row; none where each row has all."""
+        return "" if self.sensor is None else f" {word} sensor {self.nodes[self.sensor[row]]}"
 
 
 def read_series(path: Path, options: Options, channels: list[str]) -> Readings:
@@ -63,6 +73,7 @@ def read_series(path: Path, options: Options, channels: list[str]) -> Readings:
 def _wide(path: Path, options: Options) -> Readings:
     columns = read_columns(path, options, [options.time] if options.time is not None else [], None)
     return Readings(
+        path=path,
         times=_times(columns, options, None),
         nodes=[str(name) for name in columns.names],
         sensor=None,
@@ -73,17 +84,17 @@ def _wide(path: Path, options: Options) -> Readings:
 
 
 def _long(path: Path, options: Options, channels: list[str]) -> Readings:
-    assert options.time is not None  # noqa: S101 - the options were checked
-    assert options.node is not None  # noqa: S101
-    wanted = options.columns or channels
-    columns = read_columns(path, options, [options.time, options.node], wanted)
-    ids = np.array([str(entry).strip() for entry in columns.texts[options.node]], dtype=object)
+    # Options of a long file always name both; a name may be empty, as pandas writes an index.
+    time, node = options.time or "", options.node or ""
+    columns = read_columns(path, options, [time, node], options.columns or channels)
+    ids = np.array([str(entry).strip() for entry in columns.texts[node]], dtype=object)
     empty = ids == ""
     if empty.any():
         raise DataError(f"{columns.row(int(np.argmax(empty)))} names no sensor")
     codes, nodes = pd.factorize(ids)
     sensor = codes.astype(np.int64)
     return Readings(
+        path=path,
         times=_times(columns, options, sensor),
         nodes=[str(node) for node in nodes],
         sensor=sensor,
@@ -117,6 +128,7 @@ def _frame(path: Path, options: Options) -> Readings:
             read_stamps(times, options.time_format, row), options.timezone, None, row
         )
     return Readings(
+        path=path,
         times=times,
         nodes=names,
         sensor=None,
@@ -160,7 +172,7 @@ def _array(path: Path, options: Options, channels: list[str]) -> Readings:
         times = local_times(
             read_stamps(entries, options.time_format, row), options.timezone, None, row
         )
-    return Readings(times, nodes, None, _finite(values, place), row, place)
+    return Readings(path, times, nodes, None, _finite(values, place), row, place)
 
 
 def _ids(path: Path, ids: NDArray[np.generic]) -> list[str]:

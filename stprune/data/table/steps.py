@@ -71,7 +71,7 @@ def on_steps(
         at, node = (int(index) for index in np.argwhere(~there)[0])
         of = "" if readings.sensor is None else f" of sensor {readings.nodes[node]}"
         raise DataError(
-            f"{readings.row(0).rpartition(':')[0]} has no row{of} for {times[at]}; say"
+            f"{readings.path} has no row{of} for {times[at]}; say"
             " `gaps: missing` if its values are missing"
         )
     return Stepped(times, readings.nodes, grid.reshape(len(numbers), -1, values.shape[-1]))
@@ -93,11 +93,11 @@ def _merged(
     if rule == "refuse":
         again = int(np.min(np.setdiff1d(order, first)))
         before = int(first[np.searchsorted(keys[first], keys[again])])
-        assert readings.times is not None  # noqa: S101 - rows without times have no keys
+        row = int(rows[again])
         raise DataError(
-            f"{readings.row(int(rows[again]))} repeats the time {readings.times[rows[again]]} of"
-            f" {readings.row(int(rows[before])).rpartition(': ')[2]}"
-            f"{_of(readings, int(rows[again]))}; say which counts with `duplicates`"
+            f"{readings.row(row)} repeats the time {readings.time(row)} of"
+            f" {readings.row(int(rows[before])).removeprefix(f'{readings.path}: ')}"
+            f"{readings.of_sensor(row, 'for')}; say which counts with `duplicates`"
         )
     if rule != "mean":
         last = order[np.append(starts[1:], len(order)) - 1]
@@ -106,10 +106,6 @@ def _merged(
     total = np.add.reduceat(np.nan_to_num(values[order], nan=0.0), starts, axis=0)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return keys[first], mean, rows[first]
-
-
-def _of(readings: Readings, row: int) -> str:
-    return "" if readings.sensor is None else f" for sensor {readings.nodes[readings.sensor[row]]}"
 
 
 def _steps(
@@ -148,10 +144,12 @@ def _axis(
         # What is left out between days is no gap; the canonical data set checks the rest.
         return np.unique(step, return_inverse=True)
     if int(step.max()) != card.steps - 1 or int(step.min()):
-        assert readings.times is not None  # noqa: S101 - there are steps
+        first, last = (
+            regular_times(card, 1)[0] + int(number) * (card.step_minutes * 60) * SECOND
+            for number in (step.min(), step.max())
+        )
         raise DataError(
-            f"{readings.row(0).rpartition(':')[0]} covers {readings.times.min()} to"
-            f" {readings.times.max()}, but the card says {card.steps} steps of"
+            f"{readings.path} covers {first} to {last}, but the card says {card.steps} steps of"
             f" {card.step_minutes} min from {card.start}"
         )
     return np.arange(card.steps), step
