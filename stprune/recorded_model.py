@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor
 from stprune.checkpoint import load_checkpoint
 from stprune.config import ExperimentConfig, load_config
 from stprune.data.dataset import ForecastData
-from stprune.data.union import UnionData
 from stprune.data.windows import WindowStore
 from stprune.engine import Engine
 from stprune.errors import CheckpointError, ConfigError, RecordError
@@ -106,14 +105,14 @@ def open_recorded_model(
     """
     record = read_record(metrics)
     spec, config = _specification(metrics, record, config_path)
+    if spec.subset.union:
+        raise ConfigError(f"run {spec.key.path} is of a union; take one of a single data set")
     weights = _weights(metrics, record)
     fabric = Fabric(
         accelerator=spec.compute.accelerator, devices=1, precision=spec.compute.precision
     )
     layout = DataLayout(data_directory or config.data_directory)
-    data = open_run_data(spec, layout, fabric.device)
-    if isinstance(data, UnionData):
-        raise ConfigError(f"run {spec.key.path} is of a union; take one of a single data set")
+    data = cast(ForecastData, open_run_data(spec, layout, fabric.device))
     if data.description["checksum"] != record.data["checksum"]:
         raise RecordError(
             f"{metrics} was made from other data than lie below {layout.root}; train the run again"

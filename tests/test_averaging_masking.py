@@ -13,6 +13,7 @@ import torch
 import toy
 import yaml
 from toy_runs import key_of
+from toy_union import KEY, union_values, write_union
 
 from stprune.averaging_masking import (
     error_percentiles,
@@ -23,7 +24,7 @@ from stprune.averaging_masking import (
 from stprune.checkpoint import load_checkpoint
 from stprune.config import parse_config
 from stprune.errors import CheckpointError, ConfigError, DataError, RecordError
-from stprune.grid import experiment_layout
+from stprune.grid import experiment_layout, run_spec
 from stprune.layout import DataLayout
 from stprune.recorded_model import open_recorded_model
 from stprune.records import read_record
@@ -202,6 +203,41 @@ def test_other_data_than_those_of_the_record_are_refused(
     meta.write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(RecordError, match="was made from other data"):
         open_recorded_model(metrics, data_directory=folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocol": "legacy"},
+        {"datasets": {toy.DATASET: {"task": "impute", "task_options": {"points": 0.3}}}},
+    ],
+    ids=["legacy", "impute"],
+)
+def test_models_of_other_protocols_and_tasks_are_read_as_well(
+    changes: dict[str, Any], toy_values: dict[str, Any], tmp_path: Path
+) -> None:
+    toy_values["training"] |= {"epochs": 1}
+    toy_values |= {"keep_weights": True, **changes}
+    config = parse_config(toy_values, "the toy configuration")
+    train(config, key_of("full"), ())
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(toy_values), encoding="utf-8")
+    # Opening it sees that the validation error is that of the record.
+    model = open_recorded_model(experiment_layout(config).metrics(key_of("full")), path)
+    errors, _ = model.node_errors("validation")
+    assert np.isfinite(errors).any()
+
+
+def test_a_run_of_a_union_is_refused(metrics: Path, tmp_path: Path) -> None:
+    values = union_values(write_union(tmp_path / "data"), tmp_path)
+    path = tmp_path / "union.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    spec = run_spec(parse_config(values, "the union"), KEY)
+    record = json.loads(metrics.read_text(encoding="utf-8"))
+    record |= {**KEY._asdict(), "fingerprint": spec.fingerprint}
+    metrics.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ConfigError, match="is of a union; take one of a single data set"):
+        open_recorded_model(metrics, path)
 
 
 def test_without_the_option_no_weights_are_left(toy_values: dict[str, Any]) -> None:
