@@ -9,16 +9,17 @@ from stprune.tables import Column, Table
 TITLE = "Accuracy and cost of pruned training"
 
 CAPTION = (
-    "Test errors are pooled over all windows, nodes and horizon steps (or as protocol `legacy` has"
-    " it) and taken once, with the weights of the best validation epoch: mean ± standard deviation"
-    " over n seeds (no deviation for one seed). Budget: at prune ratio p a pruner visits a share"
-    " 1 - p of the training windows in a pruned epoch; Kept is the share that it did visit."
-    " Two controls show what selection itself adds: random_dynamic draws windows at random with the same schedule, and"
-    " full_fewer_epochs trains on all windows for fewer epochs at equal cost. Δ is the change of"
-    " the mean against full training of the same data set and backbone. Times are in % of full"
-    " training's and include scoring and selection; the total includes validation and checkpoints."
-    " Bold: lowest mean of the same data set, backbone and prune ratio, full training aside;"
-    " underlined: second. A dash: not run, or nothing to compare with."
+    "Test errors are pooled over all windows, nodes and horizon steps (or as protocol `legacy`"
+    " has it) and taken once, with the weights of the best validation epoch: mean ± standard"
+    " deviation over n seeds (no deviation for one seed). Budget: at prune ratio p a pruner visits"
+    " a share 1 - p of the training windows in a pruned epoch; Kept is the share that it did"
+    " visit. Two controls show what selection itself adds: random_dynamic draws windows at random"
+    " with the same schedule, and full_fewer_epochs trains on all windows for fewer epochs at"
+    " equal cost. Δ is the change of the mean against full training of the same data set and"
+    " backbone. Times are in % of full training's and include scoring and selection; the total"
+    " includes validation and checkpoints. Bold: lowest mean of the same data set, backbone and"
+    " prune ratio, full training aside; underlined: second. A dash: not run, or nothing to compare"
+    " with."
 )
 
 COLUMNS = (
