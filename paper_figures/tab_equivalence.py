@@ -23,8 +23,9 @@ CAPTION = (
     " the same data set and backbone (budgets apart). Verdict, by corrected p below 0.05:"
     " lossless, within the margin to both sides; not worse, a loss of the margin is excluded but"
     " not a gain; worse, by more than the margin; open, the runs do not decide, which is no"
-    f" proof of equality; too few, fewer than {LEAST_PAIRS}. A p of 0.000 is below 0.0005. A"
-    " dash: too few to test."
+    f" proof of equality; {IDENTICAL}, the same values as full training, as of a control that"
+    f" is full training under its budget; too few, fewer than {LEAST_PAIRS}. A p of 0.000 is"
+    " below 0.0005. A dash: not tested."
 )
 
 

@@ -48,7 +48,7 @@ def build(results: Results) -> Table:
     frame = _rows(results.summary)
     frame = frame.merge(compare_with_full(results.summary), how="left", on=ROW)
     frame["cells"] = frame["cells"].fillna(0)
-    frame["verdict"] = frame["verdict"].fillna(TOO_FEW)
+    frame["verdict"] = frame["verdict"].astype("object").where(frame["verdict"].notna(), TOO_FEW)
     for other in OTHERS:
         counts = tallies(results.summary, other).rename(columns=_named(other))
         frame = frame.merge(counts.astype({"prune_ratio": "float64"}), how="left", on=ROW)

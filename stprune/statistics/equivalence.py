@@ -23,6 +23,7 @@ Values = NDArray[np.float64]
 
 # In percent of the test MAE of full training.
 MARGIN = 1.0
+IDENTICAL = "identical"
 PLACE = ["dataset", "backbone"]
 ROW = ["budget", *PLACE, "prune_ratio", "pruner"]
 TESTS = ("p_equivalent", "p_not_worse", "p_worse")
@@ -99,7 +100,8 @@ def equivalences(
     Returns:
         One row per budget, data set, backbone, prune ratio and pruner: the fields of
         `Equivalence` over its seeds, ``holm_<p>`` of each p (Holm's correction over all rows of
-        the same place) and ``verdict``, see `judge`. Before them the rows with data set and
+        the same place) and ``verdict``, see `judge`, or ``identical`` without p where all runs
+        have the very values of full training. Before them the rows with data set and
         backbone ``all``, over the means of the data sets: a data set counts once.
 
     Raises:
@@ -117,11 +119,15 @@ def equivalences(
     columns = [*ROW, *(field.name for field in fields(Equivalence))]
     numbers = [name for name in columns if name not in ("budget", *PLACE, "pruner")]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
+    # A budget under which a control is full training itself leaves nothing to test, and no claim.
+    identical = (table["mean"] == 0) & (table["sd"] == 0)
+    table.loc[identical, list(TESTS)] = math.nan
     for name in TESTS:
         families = table.groupby(["budget", *PLACE])[name]
         table[f"holm_{name}"] = families.transform(lambda p: holm(p.tolist())).astype("float64")
     corrected = table[[f"holm_{name}" for name in TESTS]].itertuples(index=False, name=None)
-    return table.assign(verdict=[judge(*p_values) for p_values in corrected])
+    verdicts = pd.Series([judge(*p_values) for p_values in corrected], dtype="object")
+    return table.assign(verdict=verdicts.mask(identical, IDENTICAL))
 
 
 def judge(equivalent: float, not_worse: float, worse: float) -> str:

@@ -1,0 +1,165 @@
+"""Equivalence: the two one-sided tests, what they are called, and how often they are wrong."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_summary import most_false_alarms, noisy_summary, summary_of
+from scipy import stats
+
+from stprune.errors import RecordError
+from stprune.significance import holm
+from stprune.statistics.equivalence import Equivalence, equivalence, equivalences, judge
+
+SOME = np.array([0.3, -0.8, 1.1, 0.2, -0.4])
+
+
+def test_two_one_sided_tests_worked_by_hand() -> None:
+    # Mean 0, sd 0.5, standard error 0.5 / sqrt(3): the margin of 1 is t = 2 sqrt(3) errors away.
+    # With two degrees of freedom one tail is (1 - t / sqrt(2 + t^2)) / 2, on both sides the same.
+    found = equivalence(np.array([-0.5, 0.0, 0.5]), margin=1.0)
+    t = 2 * math.sqrt(3)
+    tail = (1 - t / math.sqrt(2 + t * t)) / 2
+    assert (found.count, found.mean, found.sd) == (3, 0.0, 0.5)
+    assert found.p_equivalent == pytest.approx(tail)
+    assert found.p_not_worse == pytest.approx(tail)
+    assert found.p_worse == pytest.approx(1 - tail)
+    # The 95 % quantile of t with two degrees of freedom is 2.919986.
+    assert found.high == pytest.approx(2.919986 * 0.5 / math.sqrt(3), rel=1e-6)
+    assert found.low == -found.high
+
+
+def test_agrees_with_the_tests_of_scipy_and_with_statsmodels() -> None:
+    found = equivalence(SOME, margin=1.0)
+    below = stats.ttest_1samp(SOME, 1.0, alternative="less").pvalue
+    above = stats.ttest_1samp(SOME, -1.0, alternative="greater").pvalue
+    assert found.p_equivalent == pytest.approx(max(below, above))
+    assert found.p_not_worse == pytest.approx(below)
+    assert found.p_worse == pytest.approx(
+        stats.ttest_1samp(SOME, 1.0, alternative="greater").pvalue
+    )
+    # statsmodels 0.15.0: ttost_paired(SOME, zeros, -1, 1).
+    assert found.p_equivalent == pytest.approx(0.023581745879408058, rel=1e-9)
+
+
+@given(
+    st.lists(st.floats(-5, 5), min_size=3, max_size=9).filter(lambda some: np.ptp(some) > 1e-3),
+    st.floats(0.1, 3.0),
+)
+def test_equivalent_exactly_where_the_interval_lies_within_the_margin(
+    values: list[float], margin: float
+) -> None:
+    found = equivalence(np.array(values), margin)
+    room = min(margin - found.high, found.low + margin)
+    if abs(room) > 1e-6:
+        assert (found.p_equivalent < 0.05) == (room > 0)
+    turned = equivalence(-np.array(values), margin)
+    assert turned.p_equivalent == pytest.approx(found.p_equivalent)
+    assert found.p_not_worse <= found.p_equivalent
+    wider = equivalence(np.array(values), 2 * margin)
+    assert wider.p_equivalent <= found.p_equivalent + 1e-12
+
+
+def test_equal_differences_need_no_spread_to_be_judged() -> None:
+    assert equivalence(np.zeros(3)).p_equivalent == 0.0
+    assert equivalence(np.full(3, 1.0), margin=1.0).p_equivalent == 1.0
+    assert equivalence(np.full(3, -2.0), margin=1.0).p_not_worse == 0.0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_differences_have_a_mean_and_no_test(count: int) -> None:
+    found = equivalence(np.arange(1.0, count + 1))
+    assert found.mean == (1 + count) / 2
+    assert all(map(math.isnan, (found.low, found.high, found.p_equivalent, found.p_worse)))
+
+
+def test_misuse_is_refused_with_one_line() -> None:
+    with pytest.raises(RecordError, match="margin of equivalence must be above 0 %, got 0"):
+        equivalence(SOME, margin=0.0)
+    with pytest.raises(RecordError, match="no pair of runs"):
+        equivalence(np.array([]))
+
+
+def test_what_the_p_values_are_called() -> None:
+    assert judge(0.01, 0.001, 0.9) == "lossless"
+    assert judge(0.3, 0.001, 0.99) == "not worse"
+    assert judge(0.99, 0.99, 0.01) == "worse"
+    assert judge(0.05, 0.05, 0.05) == "open"
+    assert judge(math.nan, math.nan, math.nan) == "too few"
+
+
+def test_known_losses_get_the_right_verdicts() -> None:
+    losses = {"equal": 0.0, "better": -4.0, "worse": 4.0}
+    table = equivalences(noisy_summary(np.random.default_rng(3), losses, 4, 5, spread=0.25))
+    verdicts = table.groupby("pruner")["verdict"].agg(set).to_dict()
+    assert verdicts == {"equal": {"lossless"}, "better": {"not worse"}, "worse": {"worse"}}
+    # A significant difference is missing as well, yet nothing is shown to be equal.
+    loud = equivalences(noisy_summary(np.random.default_rng(3), {"equal": 0.0}, 4, 5, spread=8.0))
+    assert set(loud["verdict"]) == {"open"}
+
+
+def test_rows_over_all_data_sets_count_each_once_and_come_first() -> None:
+    runs = [("a", "x", 0.5, seed, 2.0 + 0.02 * (seed % 2)) for seed in range(6)]  # + 0.5 %
+    runs += [(name, "x", 0.5, 0, 2.0 * factor) for name, factor in (("b", 0.99), ("c", 1.02))]
+    full = [(name, "full", 0.0, seed, 2.0) for name in "abc" for seed in range(6)]
+    table = equivalences(summary_of([*runs, *full]))
+    assert table["dataset"].tolist() == ["all", "a", "b", "c"]
+    assert table["count"].tolist() == [3, 6, 1, 1]
+    assert table["mean"].tolist() == pytest.approx([(0.5 - 1 + 2) / 3, 0.5, -1.0, 2.0])
+    expected = equivalence(np.array([0.5, -1.0, 2.0]))
+    assert table["p_equivalent"][0] == pytest.approx(expected.p_equivalent)
+    assert table["verdict"].tolist()[2:] == ["too few", "too few"]
+
+
+def test_what_is_full_training_itself_is_no_claim_and_counts_in_no_family() -> None:
+    losses = {"x": 0.0, "y": 0.3}
+    summary = noisy_summary(np.random.default_rng(5), losses, 3, 4, spread=0.3)
+    full = summary[summary["pruner"] == "full"]
+    itself = full.assign(pruner="full_fewer_epochs", prune_ratio=0.5)
+    table = equivalences(pd.concat([summary, itself]))
+    same = table["pruner"] == "full_fewer_epochs"
+    assert set(table["verdict"][same]) == {"identical"}
+    assert table["p_equivalent"][same].isna().all()
+    alone = equivalences(summary)
+    assert table[~same]["holm_p_equivalent"].tolist() == alone["holm_p_equivalent"].tolist()
+
+
+def test_holm_is_over_the_rows_of_a_place() -> None:
+    losses = {"x": 0.0, "y": 0.3, "z": 0.6}
+    table = equivalences(noisy_summary(np.random.default_rng(5), losses, 3, 4, spread=0.3))
+    for _, part in table.groupby("dataset"):
+        assert part["holm_p_equivalent"].tolist() == pytest.approx(
+            holm(part["p_equivalent"].tolist())
+        )
+
+
+def test_a_loss_of_just_the_margin_is_called_lossless_at_the_stated_rate() -> None:
+    rng = np.random.default_rng(11)
+    found = [equivalence(rng.normal(1.0, 0.3, size=5), margin=1.0) for _ in range(2000)]
+    wrong = sum(some.p_equivalent < 0.05 for some in found)
+    # At the boundary the rate is 0.05 itself: neither more nor, by much, less.
+    assert 2000 * 0.05 * 2 - most_false_alarms(2000) < wrong < most_false_alarms(2000)
+
+
+def test_a_family_of_losses_of_the_margin_is_wrong_at_the_stated_rate() -> None:
+    losses = dict.fromkeys("uvwxyz", 1.0)
+    summary = noisy_summary(np.random.default_rng(7), losses, datasets=300, seeds=4, spread=0.3)
+    table = equivalences(summary)
+    places = table[table["dataset"] != "all"].groupby("dataset")["verdict"]
+    assert len(places) == 300
+    assert places.agg(lambda some: "lossless" in set(some)).sum() < most_false_alarms(300)
+    # A verdict of worse is as rare, and without correction a family is wrong far more often.
+    assert places.agg(lambda some: "worse" in set(some)).sum() < most_false_alarms(300)
+    uncorrected = table[table["dataset"] != "all"].groupby("dataset")["p_equivalent"].min()
+    assert (uncorrected < 0.05).sum() > 2 * most_false_alarms(300)
+
+
+def test_without_full_training_there_is_an_empty_table_with_its_columns() -> None:
+    table = equivalences(summary_of([("a", "x", 0.5, 0, 1.0)]))
+    assert table.empty
+    assert {*Equivalence.__dataclass_fields__, "holm_p_equivalent", "verdict"} <= set(table)
