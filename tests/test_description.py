@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import toy
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from toy import canonical, day_times
 
+from stprune.data.canonical import read_canonical
 from stprune.data.description.arrangement import (
     Rows,
     by_day,
@@ -40,6 +44,7 @@ from stprune.data.description.stationarity_tail import (
     top_share,
 )
 from stprune.errors import ConfigError, UnknownNameError
+from stprune.layout import DataLayout
 
 EVERY = 10**6
 
@@ -367,6 +372,23 @@ def test_a_sample_is_seeded_sorted_and_of_the_channel(monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(drawn[0].values, expected)
     np.testing.assert_array_equal(drawn[0].observed, mask[:, nodes, 1])
     assert sum(len(block.values) for block in blocks(dataset, 0)) == 50
+
+
+def test_blocks_of_a_mapped_series_are_its_rows(
+    toy_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stprune.data.description.sample.BLOCK_VALUES", 100 * toy.NODES)
+    dataset = read_canonical(DataLayout(toy_data).processed(toy.DATASET))
+    assert isinstance(dataset.series, np.memmap)
+    found = list(blocks(dataset, 0))
+    assert [block.start for block in found] == [0, 100, 200, 300, 400, 500]
+    values = np.concatenate([block.values for block in found])
+    np.testing.assert_array_equal(values, toy.toy_series().astype(np.float32))
+    observed = np.concatenate([block.observed for block in found])
+    np.testing.assert_array_equal(observed, toy.toy_series() != 0)
+    # A part of a mapped file begins elsewhere in the file than the whole.
+    part = replace(dataset, series=dataset.series[200:], mask=dataset.mask[200:])
+    np.testing.assert_array_equal(next(blocks(part, 0)).values, values[200:300])
 
 
 def test_standardising_leaves_gaps_and_constants_at_zero() -> None:
