@@ -98,6 +98,20 @@ def test_distances_become_gaussian_weights(tmp_path: Path) -> None:
         read(tmp_path, "edges", "from,to,km\na,b,1\nb,a,1\n", weights="gaussian")
 
 
+def test_a_graph_may_be_separated_otherwise_than_the_series(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text("from;to;weight\na;b;2\n")
+    (tmp_path / "matrix.csv").write_text("0;0;0\n0,5;0;0\n0;0;0\n")
+    for role, name in (("edges", "edges.csv"), ("adjacency", "matrix.csv")):
+        with pytest.raises(DataError, match=r"line 1 has one column, .*; say `graph\.separator`"):
+            read_graph(role, tmp_path / name, NODES, Options())
+        for options in (
+            {"graph": {"separator": ";", "decimal": ","}},
+            {"separator": ";", "decimal": ","},
+        ):
+            found = read_graph(role, tmp_path / name, NODES, Options.model_validate(options))
+            assert (found[0, 1] == 2) if role == "edges" else (found[1, 0] == 0.5)
+
+
 def test_a_kernel_that_leaves_no_edge_is_refused(tmp_path: Path) -> None:
     # Distances that differ little have a small standard deviation: 0.5 here.
     content = "from,to,km\na,b,2\nb,c,3\n"

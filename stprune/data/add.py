@@ -83,8 +83,8 @@ def add(request: Request, layout: DataLayout) -> Added:
     for file in files.values():
         if not file.is_file():
             raise DataError(f"there is no file {file}")
-    _refuse_unexplained_numbers(request)
     values = _card_values(request, layout, files)
+    _refuse_unexplained_numbers(request, values["options"])
     where = f"the card of {request.dataset}"
     raw = table.load(validate(DatasetCard, values, where), files)
     values["nodes"] = len(raw.node_ids)
@@ -97,13 +97,14 @@ def add(request: Request, layout: DataLayout) -> Added:
     return Added(path, card, _findings(raw, card))
 
 
-def _refuse_unexplained_numbers(request: Request) -> None:
+def _refuse_unexplained_numbers(request: Request, options: dict[str, Any]) -> None:
     """Let nobody's distances count as weights, where the farthest would weigh most."""
-    graph = request.options.get("graph", {})
-    if "edges" not in request.graph or (isinstance(graph, dict) and "weights" in graph):
+    graph = options.get("graph", {})
+    if "edges" not in request.graph or "weights" in graph:
         return
     path = request.graph["edges"]
-    header = column_names(path, {})
+    separator = graph.get("separator") or options.get("separator", ",")
+    header = column_names(path, {"separator": separator})
     if len(header) > 2 and header[2].lower() not in WEIGHT_NAMES:
         raise ConfigError(
             f"{path}: column 3 is called `{header[2]}`: say --option graph.weights=gaussian if it"

@@ -18,7 +18,7 @@ from stprune.errors import DataError
 ENDS = ("from", "to")
 
 
-def read_edges(path: Path, node_ids: list[str]) -> NDArray[np.float64]:
+def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray[np.float64]:
     """The number of each edge, row to column as listed; 1 where the file has no third column.
 
     An edge may stand twice with the same number, and edges from a node to itself are left out,
@@ -27,6 +27,7 @@ def read_edges(path: Path, node_ids: list[str]) -> NDArray[np.float64]:
     Args:
         path: The csv; its header begins with ``from,to``.
         node_ids: N ids, which the file may list in any order.
+        separator: Between cells.
 
     Returns:
         (N, N) float64, NaN where there is no edge, else a finite number of at least 0.
@@ -35,7 +36,7 @@ def read_edges(path: Path, node_ids: list[str]) -> NDArray[np.float64]:
         DataError: If the file is no such csv, names a node that is not one of ``node_ids``, or
             gives an edge no number, a wrong one, or two different ones.
     """
-    rows = ((line, row) for line, row in enumerate(csv_rows(path), start=1) if row)
+    rows = ((line, row) for line, row in enumerate(csv_rows(path, separator), start=1) if row)
     width = _width(path, next(rows, (1, []))[1])
     position = {name: index for index, name in enumerate(node_ids)}
     edges = np.full((len(node_ids), len(node_ids)), np.nan)

@@ -19,7 +19,7 @@ from stprune.data.graph_weights import (
     symmetrised,
 )
 from stprune.data.table.alignment import aligned
-from stprune.data.table.columns import read_columns
+from stprune.data.table.columns import CSV_SUFFIXES, csv_header, read_columns
 from stprune.data.table.matrix import read_matrix
 from stprune.data.table.measured import LARGEST
 from stprune.data.table.options import GraphOptions, Options
@@ -52,8 +52,11 @@ def read_graph(
         return np.zeros((len(nodes), len(nodes)), np.float32)
     graph = options.graph
     _check(role, graph)
+    signs = {"separator": graph.separator, "decimal": graph.decimal}
+    options = options.model_copy(update={key: sign for key, sign in signs.items() if sign})
+    _refuse_unsplit(path, options)
     if role == "edges":
-        edges = read_edges(path, nodes)
+        edges = read_edges(path, nodes, options.separator)
     elif role == "coordinates":
         edges = great_circle(*_places(path, nodes, options))
     else:
@@ -91,6 +94,18 @@ def _check(role: str, graph: GraphOptions) -> None:
         raise ConfigError(
             f"`graph.nearest`: only distances tell what is near; with {graph.weights} weights the"
             f" file of role `{role}` is not taken for distances"
+        )
+
+
+def _refuse_unsplit(path: Path, options: Options) -> None:
+    """Say so if a csv is separated by another sign than the series."""
+    if path.suffix.lower() not in CSV_SUFFIXES:
+        return
+    header = csv_header(path, options)
+    if len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
+        raise DataError(
+            f"{path}: line 1 has one column, `{header[0][:60]}`, with the sign"
+            f" `{options.separator}` of the series between columns; say `graph.separator`"
         )
 
 

@@ -13,6 +13,8 @@ from stprune.schema import StrictModel
 
 ISO, SECONDS, MILLISECONDS = "iso", "seconds", "milliseconds"
 
+Separator = Literal[",", ";", "\t", "|"]
+Decimal = Literal[".", ","]
 Duplicates = Literal["refuse", "first", "last", "mean"]
 
 
@@ -47,6 +49,12 @@ class GraphOptions(StrictModel):
         " first row, or in its first row and column. `auto` tells by its shape.",
     )
     array: str | None = Field(None, description="Key of the matrix in an npz file.")
+    separator: Separator | None = Field(
+        None, description="Between cells of the graph's csv; null: as in the series."
+    )
+    decimal: Decimal | None = Field(
+        None, description="Decimal sign in the graph's csv; null: as in the series."
+    )
     id_column: str = Field("id", description="Column of sensor ids in a file of coordinates.")
     latitude_column: str = Field("latitude", description="Degrees, north positive.")
     longitude_column: str = Field("longitude", description="Degrees, east positive.")
@@ -85,8 +93,8 @@ class Options(StrictModel):
     array: str | None = Field(
         None, description="Key of the values in an npz or HDF file; null: the only one."
     )
-    separator: Literal[",", ";", "\t", "|"] = Field(",", description="Between cells of a csv.")
-    decimal: Literal[".", ","] = Field(".", description="Decimal sign in a csv.")
+    separator: Separator = Field(",", description="Between cells of a csv.")
+    decimal: Decimal = Field(".", description="Decimal sign in a csv.")
     encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252", "gb18030"] = Field(
         "utf-8", description="Of a csv; a byte order mark does not matter."
     )
