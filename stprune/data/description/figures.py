@@ -26,7 +26,6 @@ STROKES = (
     ("#009E73", ":"),
     ("#CC79A7", (0, (5, 1))),
 )
-# Gaps and nodes span orders of magnitude; days have this many hours.
 HOURS = 24
 MEASURES = {
     "first_difference": "difference",

@@ -24,7 +24,12 @@ ALL = "all pairs"
 
 
 def node_similarity(rows: Rows, adjacency: NDArray[np.float32]) -> pd.DataFrame:
-    """Of nodes over time: all pairs, and those that the graph joins in either direction."""
+    """Of nodes over time: all pairs, and those that the graph joins in either direction.
+
+    Returns:
+        Columns `of`, `pairs` (which ones), `percentile` (0 for the smallest to 100 for the largest
+        correlation), `correlation` (empty if there is no such pair) and `count` (pairs).
+    """
     joined = (adjacency != 0) | (adjacency.T != 0)
     groups = {ALL: _every(rows), "joined by an edge": joined}
     return _distributions("nodes", rows, groups, centred=True)
@@ -52,7 +57,7 @@ def window_similarity(
         chosen: (n,) numbers of the windows to compare.
 
     Returns:
-        Columns as :func:`similarity_columns` says; a later window is one step, one window (the
+        A table as that of :func:`node_similarity`; a later window is one step, one window (the
         first that shares no step), a day or a week after the one it is compared with.
     """
     rows = window_rows(sample, starts[chosen], length)
@@ -68,17 +73,6 @@ def window_similarity(
         correlation = row_correlations(mine.values, mine.observed, other.values, other.observed)
         found.append(_distribution("windows", pairs, correlation))
     return pd.concat(found, ignore_index=True)
-
-
-def similarity_columns() -> dict[str, str]:
-    """What the columns of a table of similarities mean."""
-    return {
-        "of": "nodes, days or windows",
-        "pairs": "which pairs",
-        "percentile": "0 for the smallest to 100 for the largest correlation",
-        "correlation": "over what both have observed; empty if there is no such pair",
-        "count": "pairs with a correlation",
-    }
 
 
 def singular_values(rows: Rows) -> NDArray[np.float64]:
