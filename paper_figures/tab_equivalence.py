@@ -8,7 +8,7 @@ from paper_figures.pairing import spelled_interval
 from paper_figures.rows import absent_controls
 from stprune.layout import format_ratio
 from stprune.statistics.enough import EVERY_PLACE, LEAST_PAIRS
-from stprune.statistics.equivalence import MARGIN, equivalences
+from stprune.statistics.equivalence import IDENTICAL, MARGIN, equivalences
 from stprune.summary import REFERENCE, Results
 from stprune.tables import Column, Table
 
