@@ -121,19 +121,24 @@ def run_keys(config: ExperimentConfig) -> list[RunKey]:
         ConfigError: If a backbone has no run for that reason.
     """
     keys = []
+    # Looked up once: a grid has thousands of runs.
+    trains = {name: _trains(config, name) for name in config.backbones}
+    unpruned = [
+        name
+        for name, entry in config.pruners.items()
+        if not PRUNERS.load(entry.pruner or name).uses_prune_ratio
+    ]
     for dataset, backbone in product(config.datasets, config.backbones):
         pruners = config.pruners
-        if not _trains(config, backbone):
+        if not trains[backbone]:
             pruners = {n: entry for n, entry in pruners.items() if (entry.pruner or n) == UNPRUNED}
             if not pruners:
                 raise ConfigError(
                     f"experiment {config.experiment}: backbone `{backbone}` does not train, so it"
                     f" runs with pruner `{UNPRUNED}` only; add that, or take the backbone out"
                 )
-        for pruner, entry in pruners.items():
-            ratios = config.prune_ratios
-            if not PRUNERS.load(entry.pruner or pruner).uses_prune_ratio:
-                ratios = [0.0]
+        for pruner in pruners:
+            ratios = [0.0] if pruner in unpruned else config.prune_ratios
             for ratio, seed in product(ratios, config.seeds):
                 keys.append(RunKey(dataset, backbone, pruner, ratio, seed))
     return keys

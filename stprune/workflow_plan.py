@@ -6,20 +6,24 @@ The rules themselves only name files, so everything here can be tested without S
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from stprune import atomic
+from stprune.backbones.base import BACKBONES
 from stprune.config import parse_config
 from stprune.data.card import card_path, load_card
 from stprune.data.local_file import local_paths
 from stprune.figures import FIGURES
-from stprune.grid import data_layout, experiment_layout, run_keys, run_spec
+from stprune.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.layout import RUN_PATTERN, RunKey
-from stprune.provenance import dataset_sources, import_closure, run_sources
+from stprune.provenance import dataset_sources, import_closure, run_sources, source_digest
+from stprune.pruners.base import PRUNERS
 from stprune.tables import TABLES
+from stprune.tasks.base import TASKS
 
 STYLE_SHEET = Path(__file__).resolve().parents[1] / "paper_figures" / "style.mplstyle"
 CANONICAL_FILES = (
@@ -102,13 +106,20 @@ class WorkflowPlan:
         return [str(self.data.processed(card) / "meta.json") for card in cards]
 
     def run_code(self, wildcards: Any) -> list[str]:
-        """Source files that the run depends on: only its own backbone and pruner."""
-        spec = run_spec(self.config, self._key(wildcards))
-        return [str(path) for path in run_sources(spec.backbone, spec.pruner, spec.subset.task)]
+        """Source files of the run's own backbone, pruner and task."""
+        spec = self._cell(wildcards)
+        paths = BACKBONES.path(spec.backbone), PRUNERS.path(spec.pruner)
+        return [str(path) for path in (*paths, TASKS.path(spec.subset.task))]
+
+    def run_digest(self, wildcards: Any) -> str:
+        """Changes with any source file that the run depends on, imports followed."""
+        spec = self._cell(wildcards)
+        return self._digest(spec.backbone, spec.pruner, spec.subset.task)
 
     def run_fingerprint(self, wildcards: Any) -> str:
         """Changes when, and only when, the run's own configuration does."""
-        return run_spec(self.config, self._key(wildcards)).fingerprint
+        fingerprint = self._cell_fingerprint(*_cell_name(wildcards))
+        return f"{fingerprint} p{wildcards.prune_ratio} s{wildcards.seed}"
 
     @property
     def records(self) -> list[str]:
@@ -175,14 +186,27 @@ class WorkflowPlan:
         compute = self.config.compute
         return 0 if compute.accelerator == "cpu" else compute.devices
 
-    def _key(self, wildcards: Any) -> RunKey:
-        return RunKey(
-            wildcards.dataset,
-            wildcards.backbone,
-            wildcards.pruner,
-            float(wildcards.prune_ratio),
-            int(wildcards.seed),
-        )
+    # A grid has thousands of runs but few cells: what its runs share is found out once.
+
+    def _cell(self, wildcards: Any) -> RunSpec:
+        """The first run of the same data set, backbone and pruner."""
+        return self._cell_of(*_cell_name(wildcards))
+
+    @cache  # noqa: B019 - there is one plan, as long as its process
+    def _cell_of(self, dataset: str, backbone: str, pruner: str) -> RunSpec:
+        return run_spec(self.config, RunKey(dataset, backbone, pruner, 0.0, 0))
+
+    @cache  # noqa: B019
+    def _cell_fingerprint(self, dataset: str, backbone: str, pruner: str) -> str:
+        return self._cell_of(dataset, backbone, pruner).fingerprint
+
+    @cache  # noqa: B019
+    def _digest(self, backbone: str, pruner: str, task: str) -> str:
+        return source_digest(run_sources(backbone, pruner, task))
+
+
+def _cell_name(wildcards: Any) -> tuple[str, str, str]:
+    return wildcards.dataset, wildcards.backbone, wildcards.pruner
 
 
 def _closure(*start: Path) -> list[str]:

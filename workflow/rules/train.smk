@@ -20,6 +20,8 @@ rule train:
     params:
         config=PLAN.layout.config,
         fingerprint=PLAN.run_fingerprint,
+        # In place of some eighty inputs a run, of which a large grid has millions.
+        sources=PLAN.run_digest,
     message:
         "Train {wildcards.backbone} on {wildcards.dataset} under {wildcards.pruner},"
         " prune ratio {wildcards.prune_ratio}, seed {wildcards.seed}"
