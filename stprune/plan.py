@@ -120,8 +120,8 @@ def _totals(
     """Sums over the runs of a cell; what does not depend on the backbone is counted once."""
     seeds: dict[tuple[str, float], list[bool]] = {}
     for key in keys:
-        done = layout.metrics(key).exists()
-        seeds.setdefault((key.pruner, key.prune_ratio), []).append(done)
+        there = layout.metrics(key).exists()
+        seeds.setdefault((key.pruner, key.prune_ratio), []).append(there)
         any_key = key
     runs = done_runs = steps = disk = 0
     seconds = 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from pathlib import Path
 from time import monotonic, perf_counter, process_time
 from typing import Any
 
+import psutil
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -40,12 +42,16 @@ from stprune.records import EpochRecord
 from stprune.schema import NoOptions, StrictModel, validate
 from stprune.union_engine import UnionEngine
 
+logger = logging.getLogger(__name__)
+
 # Values that a batch may hold when it is measured on a processor: 64 windows of 12 steps of 207
 # nodes. Of a larger graph fewer windows are taken: their time adds up, their memory would too.
 PROCESSOR_VALUES = 64 * 12 * 207
 # A first epoch of so long is not repeated without its warming up.
 SLOW_SECONDS = 1.0
 IMPORT_SECONDS = 60.0
+# Of the memory that is free, what measuring may take.
+MEMORY_SHARE = 0.7
 # Below this share of a core, others had so much of the machine that seconds mean little.
 BUSY = 0.8
 
@@ -169,16 +175,18 @@ def measure_all(
     theirs.close()
     try:
         # Its imports do not count: they take as long for one setting as for all.
-        end = monotonic() + IMPORT_SECONDS
+        patience = max(seconds, IMPORT_SECONDS)
+        if not ours.poll(patience):
+            logger.warning("nothing was measured: torch was not loaded after %.0f s", patience)
+            return found
+        ours.recv()
+        end = monotonic() + seconds
         while len(found) < len(settings) and ours.poll(max(0.0, end - monotonic())):
             try:
-                message = ours.recv()
+                place, result = ours.recv()
             except EOFError:
-                break
-            if message is None:
-                end = monotonic() + seconds
-            else:
-                found[message[0]] = message[1]
+                break  # it was killed, perhaps for want of memory
+            found[place] = result
     finally:
         process.kill()
         process.join()
@@ -191,9 +199,18 @@ def _measure_each(
 ) -> None:
     """What the process does: send None once it is ready, then each result."""
     warnings.simplefilter("ignore")
+    _limit_memory()
     connection.send(None)
     for place, setting in settings:
         connection.send((place, attempt(setting, layout)))
+
+
+def _limit_memory() -> None:
+    """Let a model that is too large fail here, and not whatever else runs on the machine."""
+    import resource
+
+    most = int(psutil.virtual_memory().available * MEMORY_SHARE)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def attempt(setting: Setting, layout: DataLayout) -> StepSeconds | str:

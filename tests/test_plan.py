@@ -191,7 +191,7 @@ def test_the_command(
 ) -> None:
     file, figures = tmp_path / "toy.yaml", tmp_path / "plan.json"
     file.write_text(yaml.safe_dump(values))
-    words = ["plan", "--config", str(file), "--seconds", "60", "--cells", "--json", str(figures)]
+    words = ["plan", "--config", str(file), "--seconds", "599", "--cells", "--json", str(figures)]
     assert main(words) == 0
     text = capsys.readouterr().out
     assert "toy: 8 runs" in text
