@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from stprune.benches.data import Size, prepare_large
+from stprune.benches.data import prepare_large
+from stprune.benches.made_up import Size
 from stprune.benches.own_process import forget_peak, resident
 from stprune.data import blocks, windows
 from stprune.data.canonical import read_canonical

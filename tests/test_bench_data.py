@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from stprune.benches import data
-from stprune.benches.data import COPY, OURS, PER_SAMPLE, Size, made_up, missing_reason
+from stprune.benches.data import COPY, OURS, PER_SAMPLE, missing_reason
 from stprune.benches.loaders import HISTORY, HORIZON, LOADERS
+from stprune.benches.made_up import Size, made_up
 from stprune.data.dataset import forecast_data
 from stprune.errors import DataError
 

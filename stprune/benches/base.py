@@ -16,7 +16,7 @@ BENCHES: Registry[Any] = Registry(
     kind="bench",
     packages=("stprune.benches",),
     contract="builtins:object",
-    others=("base", "loaders", "own_process", "peers", "step_cost"),
+    others=("base", "loaders", "made_up", "own_process", "peers", "step_cost"),
 )
 
 
