@@ -104,6 +104,8 @@ def rates_of(names: list[str], size: Size) -> dict[str, list[float]]:
 def peak_megabytes(name: str, size: Size) -> float:
     """Most resident memory while a way to make batches is set up and used, above the series."""
     torch.set_num_threads(1)
+    # What it imports is not what it holds.
+    missing_reason(name)
     dataset = made_up(size)
     order = _order(size)[:50]
     forget_peak()
