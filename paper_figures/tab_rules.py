@@ -39,7 +39,9 @@ def build(results: Results) -> Table:
         holds ``<rule>_<metric>`` and ``<rule>_<metric>_sd``.
     """
     means = _scores(results).groupby(CELL)
-    mean, spread = means.mean(), means.std(ddof=1).add_suffix("_sd")
+    # A score that one seed lacks makes the mean NaN.
+    mean = means.mean(skipna=False)
+    spread = means.std(ddof=1, skipna=False).add_suffix("_sd")
     frame = with_holes(results.aggregate)[[*CELL, "seeds"]]
     return Table(
         title=TITLE,
