@@ -132,8 +132,15 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
 def _summary(layout: ExperimentLayout, states: Sequence[RunState]) -> pd.DataFrame | None:
     """Of all runs that are done by now, whether it has been written yet or not."""
     done = [layout.metrics(state.key) for state in states if state.state == "done"]
+    if layout.summary.exists():
+        written = layout.summary.stat().st_mtime_ns
+        newer = any(path.stat().st_mtime_ns > written for path in done)
+        summary = read_summary(layout.summary)
+        # Thousands of records are read in minutes, their summary at once.
+        if not newer and len(done) in (0, len(summary)):
+            return summary
     if not done:
-        return read_summary(layout.summary) if layout.summary.exists() else None
+        return None
     return collect(done, layout.root)[0]
 
 
