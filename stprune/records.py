@@ -18,7 +18,7 @@ RECORD_VERSION = 2
 
 
 class Scores(StrictModel):
-    """Errors on one split, pooled over every window, node and horizon step unless a rule differs."""
+    """Errors on one split, pooled over windows, nodes and horizon steps unless a rule differs."""
 
     mae: float | None = Field(description="Masked mean absolute error, real units.")
     rmse: float | None = Field(description="Root of the pooled masked mean squared error.")
@@ -110,8 +110,8 @@ class RunRecord(StrictModel):
     prune_ratio: float = Field(description="Nominal; 0 for a pruner that has none.")
     seed: int = Field(description="Seed of the run.")
     test: Scores = Field(
-        description="Of the test windows, once, with the best-validation weights, by the rule of the"
-        " run's protocol."
+        description="Of the test windows, once, with the best-validation weights, by the rule of"
+        " the run's protocol."
     )
     scores_by_rule: dict[str, Scores] = Field(
         default_factory=dict,
