@@ -98,8 +98,8 @@ def notes(plan: Plan, seconds: float) -> list[str]:
     if shares:
         lines.append(
             f"This machine was busy: {len(shares)} of these had a core for {mean(shares):.0%} of"
-            " the time only, so that their times are too long. They are not kept; plan again when"
-            " nothing else runs."
+            " the time only, so that what one core worked stands for their time. They are not kept;"
+            " plan again when nothing else runs."
         )
     if any(cell.step and cell.step.batch < cell.batch for cell in plan.cells):
         lines.append(
