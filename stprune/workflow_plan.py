@@ -102,14 +102,12 @@ class WorkflowPlan:
 
     def run_data(self, wildcards: Any) -> list[str]:
         """The files whose being there means that the run's data sets are ready."""
-        cards = self.config.datasets[wildcards.dataset].cards(wildcards.dataset)
-        return [str(self.data.processed(card) / "meta.json") for card in cards]
+        return self._prepared(wildcards.dataset)
 
     def run_code(self, wildcards: Any) -> list[str]:
         """Source files of the run's own backbone, pruner and task."""
         spec = self._cell(wildcards)
-        paths = BACKBONES.path(spec.backbone), PRUNERS.path(spec.pruner)
-        return [str(path) for path in (*paths, TASKS.path(spec.subset.task))]
+        return self._components(spec.backbone, spec.pruner, spec.subset.task)
 
     def run_digest(self, wildcards: Any) -> str:
         """Changes with any source file that the run depends on, imports followed."""
@@ -199,6 +197,16 @@ class WorkflowPlan:
     @cache  # noqa: B019
     def _cell_fingerprint(self, dataset: str, backbone: str, pruner: str) -> str:
         return self._cell_of(dataset, backbone, pruner).fingerprint
+
+    @cache  # noqa: B019
+    def _prepared(self, dataset: str) -> list[str]:
+        cards = self.config.datasets[dataset].cards(dataset)
+        return [str(self.data.processed(card) / "meta.json") for card in cards]
+
+    @cache  # noqa: B019
+    def _components(self, backbone: str, pruner: str, task: str) -> list[str]:
+        paths = BACKBONES.path(backbone), PRUNERS.path(pruner), TASKS.path(task)
+        return [str(path) for path in paths]
 
     @cache  # noqa: B019
     def _digest(self, backbone: str, pruner: str, task: str) -> str:
