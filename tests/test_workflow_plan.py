@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from stprune.config import ExperimentConfig
+from stprune.config import ExperimentConfig, load_config
 from stprune.grid import run_keys
 from stprune.layout import RunKey, format_ratio
 from stprune.provenance import REPOSITORY, run_sources, source_digest
@@ -62,11 +62,11 @@ def test_sources_are_those_of_the_record(toy_values: dict[str, Any]) -> None:
     ]
 
 
-def test_the_whole_study_has_every_data_set_and_pruner() -> None:
-    from stprune.pruners.base import PRUNERS
-
+def test_the_whole_study_has_every_published_data_set() -> None:
     config = yaml.safe_load((REPOSITORY / "config" / "paper.yaml").read_text())
-    assert sorted(config["pruners"]) == PRUNERS.ids()
     published = ("pems03", "pems04", "pems07", "pems08", "metr_la", "pems_bay", "urban_ev")
     large = ("largest_sd", "largest_gba", "largest_gla", "largest_ca")
     assert {*published, *large} <= set(config["datasets"])
+    assert {"full", "full_fewer_epochs", "random_dynamic", "st_prune"} <= set(config["pruners"])
+    # Every one is planned job by job: `snakemake -n` takes 2 ms for each of them.
+    assert len(run_keys(load_config(REPOSITORY / "config" / "paper.yaml"))) < 10_000
