@@ -126,6 +126,7 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
         console.print(Text(f"{dataset}, {label(str(backbone))}", style="bold"), soft_wrap=True)
         console.print(_grid(place))
     notes = [*units(results), *budgets(results)]
+    console.print()
     console.print(Text(" ".join([*notes, "Bold: best of a prune ratio; underlined: second."])))
 
 
