@@ -26,6 +26,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pydantic import Field
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from stprune import atomic
 from stprune.backbones.base import parameter_count
@@ -48,7 +49,7 @@ logger = logging.getLogger(__name__)
 # nodes. Of a larger graph fewer windows are taken: their time adds up, their memory would too.
 PROCESSOR_VALUES = 64 * 12 * 207
 # A first epoch of so long is not repeated without its warming up.
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 3.0
 IMPORT_SECONDS = 60.0
 # Of the memory that is free, what measuring may take.
 MEMORY_SHARE = 0.7
@@ -200,9 +201,18 @@ def _measure_each(
     """What the process does: send None once it is ready, then each result."""
     warnings.simplefilter("ignore")
     _limit_memory()
+    _warm_up()
     connection.send(None)
     for place, setting in settings:
         connection.send((place, attempt(setting, layout)))
+
+
+def _warm_up() -> None:
+    """Let torch load what it loads with the first step of an optimiser: it takes a second."""
+    layer = nn.Linear(8, 8)
+    optimiser = torch.optim.AdamW(layer.parameters(), foreach=True)
+    layer(torch.ones(8, 8)).sum().backward()
+    optimiser.step()
 
 
 def _limit_memory() -> None:
