@@ -39,9 +39,9 @@ def run(data_directory: Path) -> BenchResult:
     goals: list[Goal] = []
     notes = [
         "A step is forward, mean absolute error, backward, clip to norm 5 and Adam; ours takes as"
-        " many windows at a time as its runs do (compute.micro_batch). Forms of a"
-        " backbone are timed in turn, after a step each to warm up: step_s is the median,"
-        " of_ours the median ratio to our step of the same round.",
+        " many windows at a time as its runs do (compute.micro_batch). Forms of a backbone are"
+        " timed in turn, each in its process, after a step to warm up: step_s is the median, of_ours the"
+        " median ratio to our step of the same round.",
         "gflop: matrix products, convolutions and attention of forward and backward, two a"
         " multiply-add, as torch's FlopCounterMode counts them; neither sums and activations nor"
         " the sparse graph products of ours are in it.",
@@ -77,13 +77,13 @@ def _measure(name: str) -> tuple[list[dict[str, Any]], list[str]]:
         else:
             notes.append(f"{name}: its peer in {PEERS[name][0]} does not import here: {missing}.")
     try:
-        costs = in_own_process(step_costs, name, tuple(forms), SIZE)
+        costs = step_costs(name, tuple(forms), SIZE)
     except DeclinedError as declined:
         return [], [*notes, f"{name}: declined, {declined}"]
     if name in COMPILED:
-        costs += in_own_process(step_costs, name, ("ours", "bf16"), SIZE)[1:]
+        costs += step_costs(name, ("ours", "bf16"), SIZE)[1:]
         try:
-            costs += in_own_process(step_costs, name, ("ours", "compiled"), SIZE)[1:]
+            costs += step_costs(name, ("ours", "compiled"), SIZE)[1:]
         except NoCompilerError as missing_compiler:
             notes.append(f"{name}: not compiled, {missing_compiler}")
     size = replace(SIZE, batch=costs[0].batch)

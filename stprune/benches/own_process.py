@@ -13,10 +13,15 @@ STATUS = Path("/proc/self/status")
 FORGET = Path("/proc/self/clear_refs")
 
 
+def own_process() -> ProcessPoolExecutor:
+    """A fresh process that calls functions of modules, one after another, and keeps its state."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
 def in_own_process(function: Callable[..., Result], *arguments: Any) -> Result:
     """Call a function of a module in a fresh process; what it raises is raised here."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    with own_process() as process:
+        return process.submit(function, *arguments).result()
 
 
 def resident(entry: Literal["VmRSS", "VmHWM"]) -> int:

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
-from stprune.benches.own_process import resident
+from stprune.benches.own_process import own_process, resident
 from stprune.benches.peers import peer
 from stprune.errors import StpruneError
 from stprune.published_forms import published_form
@@ -138,42 +138,76 @@ class Subject:
         return time.perf_counter() - start
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What the first step of a model tells, in which a compiled one is compiled."""
+
+    seconds: float
+    operations: int
+    parameters: int
+
+
+class _Measured:
+    """The model that this process measures, once it has begun."""
+
+    subject: ClassVar[Subject]
+
+
 def step_costs(name: str, forms: tuple[Form, ...], size: StepSize) -> list[StepCost]:
     """Time the forms of a backbone in turn, so that a slow moment touches all of them.
+
+    Each has a process of its own: what one asks of the allocator would decide how long another
+    waits for its memory.
 
     Args:
         name: Id of the backbone.
         forms: What to measure, ours first.
         size: Of the task and of the measurement.
     """
-    torch.set_num_threads(size.threads)
-    subjects = [Subject(name, form, size) for form in forms]
-    operations = []
-    for form, subject in zip(forms, subjects, strict=True):
-        counter = FlopCounterMode(display=False)
-        counted = form in ("ours", "published", "peer")
-        with counter if counted else nullcontext():
-            warm_up = _first_step(subject, form)
-        operations.append(counter.get_total_flops() if counted else 0)
-        if len(forms) == 1 and warm_up > size.slow_seconds and size.batch >= 4:
-            return step_costs(name, forms, replace(size, batch=size.batch // 4))
-    rounds: list[list[float]] = []
-    start = time.perf_counter()
-    while len(rounds) < size.rounds and (
-        len(rounds) < LEAST_ROUNDS or time.perf_counter() - start < size.seconds
-    ):
-        rounds.append([subject.step() for subject in subjects])
+    with ExitStack() as stack:
+        processes = [stack.enter_context(own_process()) for _ in forms]
+        begun = [
+            process.submit(_begin, name, form, size).result()
+            for process, form in zip(processes, forms, strict=True)
+        ]
+        slow = len(forms) == 1 and begun[0].seconds > size.slow_seconds and size.batch >= 4
+        rounds: list[list[float]] = []
+        start = time.perf_counter()
+        while not slow and (
+            len(rounds) < LEAST_ROUNDS
+            or (len(rounds) < size.rounds and time.perf_counter() - start < size.seconds)
+        ):
+            rounds.append([process.submit(_timed_step).result() for process in processes])
+    if slow:
+        return step_costs(name, forms, replace(size, batch=size.batch // 4))
     return [
         StepCost(
             form,
             size.batch,
-            parameter_count(subjects[i].model),
-            operations[i],
+            begun[i].parameters,
+            begun[i].operations,
             median(times[i] for times in rounds),
             median(times[i] / times[0] for times in rounds),
         )
         for i, form in enumerate(forms)
     ]
+
+
+def _begin(name: str, form: Form, size: StepSize) -> Begun:
+    """Build the model that this process measures, and train its first step."""
+    torch.set_num_threads(size.threads)
+    subject = _Measured.subject = Subject(name, form, size)
+    counter = FlopCounterMode(display=False)
+    counted = form in ("ours", "published", "peer")
+    with counter if counted else nullcontext():
+        seconds = _first_step(subject, form)
+    operations = counter.get_total_flops() if counted else 0
+    return Begun(seconds, operations, parameter_count(subject.model))
+
+
+def _timed_step() -> float:
+    """Seconds of one more step of the model that this process measures."""
+    return _Measured.subject.step()
 
 
 def peak_megabytes(name: str, form: Form, size: StepSize) -> float:
