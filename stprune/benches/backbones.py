@@ -40,7 +40,7 @@ def run(data_directory: Path) -> BenchResult:
     notes = [
         "A step is forward, mean absolute error, backward, clip to norm 5 and Adam; ours takes as"
         " many windows at a time as its runs do (compute.micro_batch). Forms of a backbone are"
-        " timed in turn, each in its process, after a step to warm up: step_s is the median, of_ours"
+        " timed in turn, each in its process, after one step: step_s is the median, of_ours"
         " the median ratio to our step of the same round.",
         "gflop: matrix products, convolutions and attention of forward and backward, two a"
         " multiply-add, as torch's FlopCounterMode counts them; neither sums and activations nor"
