@@ -22,6 +22,7 @@ from stprune.errors import DeclinedError
 from stprune.graph import scaled_laplacian
 from stprune.layers.dropout import Dropout
 from stprune.layers.graph_product import GraphProduct
+from stprune.micro_batch import fitting_windows
 from stprune.schema import StrictModel
 
 
@@ -188,6 +189,11 @@ class Stgcn(Backbone):
         last = self.norm(self.last(self.blocks(values)))[:, 0]
         forecast: Tensor = self.regression(functional.relu(self.hidden(last)))
         return forecast.transpose(1, 2)
+
+    def micro_batch(self) -> int | None:
+        """As many windows as have small enough gated convolutions for a processor."""
+        gated = 2 * self.options.temporal_channels
+        return fitting_windows(self.task.history * self.task.nodes * gated)
 
     def unused_parameters(self) -> frozenset[str]:
         """Projections of residual paths that do not shrink; the published model holds them."""
