@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from stprune.backbones.base import BACKBONES
+from stprune.errors import RecordError
 from stprune.layout import recorded_runs
 from stprune.records import RunRecord, read_record
 from stprune.schema import StrictModel, read_yaml, validate
@@ -120,8 +121,10 @@ def check_claims(claims: Claims, results: Path) -> list[Checked]:
     """Compare every claimed number with all records below ``results``.
 
     Raises:
-        RecordError: If a record cannot be read.
+        RecordError: If there is no such folder, or a record in it cannot be read.
     """
+    if not results.is_dir():
+        raise RecordError(f"there is no folder {results} of results; name one with --results")
     records = [read_record(path) for path in recorded_runs(results)]
     return [
         checked

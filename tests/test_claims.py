@@ -12,7 +12,7 @@ from synthetic_records import cost, scores
 from stprune.backbones.base import BACKBONES
 from stprune.claims import Claims, check_claims, claims_text, load_claims, verdict
 from stprune.data.card import dataset_ids
-from stprune.errors import ConfigError
+from stprune.errors import ConfigError, RecordError
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.pruners.base import PRUNERS
 from stprune.records import RECORD_VERSION, RunRecord, write_record
@@ -139,3 +139,9 @@ def test_a_cell_without_a_number_is_refused(tmp_path: Path) -> None:
     path.write_text(FILE.read_text().replace("rmse: 27.61, mape: 11.11", "seeds: 1"))
     with pytest.raises(ConfigError, match="states at least one of mae, rmse, mape"):
         load_claims(path)
+
+
+def test_a_folder_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
+    assert check_claims(_claims(), tmp_path)[0].verdict == "not run"
+    with pytest.raises(RecordError, match="there is no folder .*nowhere of results"):
+        check_claims(_claims(), tmp_path / "nowhere")
