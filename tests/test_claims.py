@@ -143,5 +143,5 @@ def test_a_cell_without_a_number_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
     assert check_claims(_claims(), tmp_path)[0].verdict == "not run"
-    with pytest.raises(RecordError, match="there is no folder .*nowhere of results"):
+    with pytest.raises(RecordError, match=r"there is no folder .*nowhere of results"):
         check_claims(_claims(), tmp_path / "nowhere")
