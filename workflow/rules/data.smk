@@ -20,4 +20,4 @@ rule prepare_dataset:
     message:
         "Prepare data set {wildcards.dataset}"
     shell:
-        "python -m stprune data prepare {wildcards.dataset} --config {params.config} > {log} 2>&1"
+        "python -m stprune data prepare {wildcards.dataset} --config {params.config:q} > {log:q} 2>&1"

@@ -20,7 +20,7 @@ rule summarise:
     message:
         "Collect all runs of the experiment"
     shell:
-        "python -m stprune summarise --config {params.config} > {log} 2>&1"
+        "python -m stprune summarise --config {params.config:q} > {log:q} 2>&1"
 
 
 rule table:
@@ -51,7 +51,7 @@ rule table:
     message:
         "Write table {wildcards.name}"
     shell:
-        "python -m stprune table {wildcards.name} --config {params.config} > {log} 2>&1"
+        "python -m stprune table {wildcards.name} --config {params.config:q} > {log:q} 2>&1"
 
 
 rule figure:
@@ -81,7 +81,7 @@ rule figure:
     message:
         "Draw figure {wildcards.name}"
     shell:
-        "python -m stprune figure {wildcards.name} --config {params.config} > {log} 2>&1"
+        "python -m stprune figure {wildcards.name} --config {params.config:q} > {log:q} 2>&1"
 
 
 rule page:
@@ -105,4 +105,4 @@ rule page:
     message:
         "Write the report"
     shell:
-        "python -m stprune report --config {params.config} > {log} 2>&1"
+        "python -m stprune report --config {params.config:q} > {log:q} 2>&1"

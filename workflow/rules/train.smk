@@ -26,7 +26,7 @@ rule train:
         "Train {wildcards.backbone} on {wildcards.dataset} under {wildcards.pruner},"
         " prune ratio {wildcards.prune_ratio}, seed {wildcards.seed}"
     shell:
-        "python -m stprune train --config {params.config} --dataset {wildcards.dataset}"
+        "python -m stprune train --config {params.config:q} --dataset {wildcards.dataset}"
         " --backbone {wildcards.backbone} --pruner {wildcards.pruner}"
         " --prune-ratio {wildcards.prune_ratio} --seed {wildcards.seed}"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"
