@@ -5,8 +5,9 @@ Tables, figures and the report read only what is computed here, so they cannot d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +15,24 @@ import numpy as np
 import pandas as pd
 
 from stprune import atomic
+from stprune.aggregate import aggregate as aggregate
+from stprune.columns import DATA_IDENTITY, GROUPS, OPTIONAL_COLUMNS, TEXT_COLUMNS
+from stprune.columns import EPOCH_COLUMNS as EPOCH_COLUMNS
+from stprune.columns import KEYS as KEYS
+from stprune.columns import METRICS as METRICS
+from stprune.columns import REFERENCE as REFERENCE
+from stprune.columns import SUMMARY_COLUMNS as SUMMARY_COLUMNS
 from stprune.errors import RecordError
-from stprune.layout import ExperimentLayout
-from stprune.records import Cost, EpochRecord, RunRecord, read_epochs, read_record
+from stprune.layout import ExperimentLayout, RunKey
+from stprune.records import EpochRecord, RunRecord, read_epochs, read_record
+from stprune.run_records import (
+    Environment,
+    RunRecords,
+    environments_of,
+    horizons_of,
+    run_keys_of,
+)
 from stprune.time_to_full import times_to_full
-
-REFERENCE = "full"
-KEYS = ["dataset", "backbone", "pruner", "prune_ratio", "seed"]
-METRICS = ("mae", "rmse", "mape")
-# Parts of the test windows, or of the nodes, whose MAE a mean over all would hide.
-GROUPS = ("incident", "least_stationary", "worst_node")
-# Read as text: a digest of digits only must not turn into a number.
-TEXT_COLUMNS = (
-    *("experiment", "dataset", "backbone", "pruner", "target_unit", "budget", "fingerprint"),
-    *("source_digest", "data_checksum", "git_commit", "started", "finished", "record"),
-)
-SUMMARY_COLUMNS = (
-    *KEYS,
-    *(f"test_{metric}" for metric in METRICS),
-    *(f"test_mae_{group}" for group in GROUPS),
-    *("target_unit", "test_windows", "mape_floor", "validation_mae", "best_epoch", "parameters"),
-    *Cost.model_fields,
-    *("time_to_full_seconds", "time_to_full_percent"),
-    *("expected_epoch_seconds", "epoch_time_ratio", "threads", "experiment", "fingerprint"),
-    *("source_digest", "data_checksum", "git_commit", "started", "finished", "resumed", "record"),
-)
-# Not counted on every machine; tables that older versions wrote have no such columns.
-OPTIONAL_COLUMNS = ("processor_joules", "device_joules")
-# What of a record's `data` must agree between runs that name the same data set.
-DATA_IDENTITY = ("checksum", "node_stride", "days", "window_stride", "nodes", "steps")
-EPOCH_COLUMNS = (*KEYS, *EpochRecord.model_fields)
 
 
 @dataclass(frozen=True)
@@ -61,6 +50,28 @@ class Results:
     epochs: pd.DataFrame
     aggregate: pd.DataFrame
     layout: ExperimentLayout
+
+    @cached_property
+    def records(self) -> Mapping[RunKey, RunRecord]:
+        """The record of every run of the summary, in its order; each is read when asked for."""
+        layout = self.layout
+        return RunRecords(run_keys_of(self.summary), lambda key: read_record(layout.metrics(key)))
+
+    @cached_property
+    def horizons(self) -> pd.DataFrame:
+        """Test errors by step ahead, columns ``HORIZON_COLUMNS``; see `horizons_of`."""
+        return horizons_of(self.records)
+
+    @cached_property
+    def environments(self) -> list[tuple[Environment, int]]:
+        """What the runs ran on, each with its number of runs; see `environments_of`."""
+        return environments_of(self.records)
+
+    @cached_property
+    def configuration(self) -> str | None:
+        """The text of the resolved ``config.yaml``; None where there is none."""
+        path = self.layout.config
+        return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def summarise(metric_files: Sequence[Path], summary: Path, epochs: Path) -> None:
@@ -127,59 +138,6 @@ def load_results(layout: ExperimentLayout) -> Results:
     summary = read_summary(layout.summary)
     every_epoch = _read_table(layout.epochs, EPOCH_COLUMNS)
     return Results(summary, every_epoch, aggregate(summary), layout)
-
-
-def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
-    """Compare the seeds' means with full training of the same data set and backbone.
-
-    Standard deviations are those of a sample (ddof = 1), so NaN for one seed. A score that one
-    seed lacks makes the mean NaN. Without a run of `full` all relative columns are NaN.
-
-    Args:
-        summary: One row a run.
-
-    Returns:
-        One row per data set, backbone, pruner and prune ratio, sorted, with ``seeds`` (count),
-        ``target_unit`` and ``budget``; ``test_<metric>`` and ``test_mae_<group>``, each with
-        ``_sd`` and ``_change`` (% against full); ``epoch_seconds``, ``total_seconds``,
-        ``train_seconds`` (means) with ``epoch_percent``, ``total_percent``, ``train_percent`` (of
-        full's mean) and their ``_sd``; the means ``gradient_steps``, ``realised_keep_ratio``,
-        ``overhead_seconds`` and ``expected_epoch_seconds``; ``epoch_time_ratio``, measured over
-        expected per-epoch time; ``time_to_full_seconds`` and ``time_to_full_percent`` (see
-        `times_to_full`) with ``_sd``, and ``reached``, how many of the seeds reached full's
-        accuracy at all.
-    """
-    cells = summary.groupby(KEYS[:-1], sort=True)
-    scores = [*(f"test_{name}" for name in METRICS), *(f"test_mae_{name}" for name in GROUPS)]
-    times = ["epoch_seconds", "total_seconds", "train_seconds"]
-    reaching = ["time_to_full_seconds", "time_to_full_percent"]
-    costs = ["gradient_steps", "realised_keep_ratio", "overhead_seconds", "expected_epoch_seconds"]
-    mean = cells[[*scores, *times, *costs, *reaching]].mean(skipna=False)
-    spread = cells[[*scores, *times, *reaching]].std(ddof=1, skipna=False)
-    full = _full_means(mean)
-    table = mean.copy()
-    table.insert(0, "seeds", cells.size())
-    table.insert(1, "target_unit", cells["target_unit"].first())
-    table.insert(2, "budget", cells["budget"].first())
-    for score in scores:
-        table[f"{score}_sd"] = spread[score]
-        table[f"{score}_change"] = 100 * (mean[score] / full[score] - 1)
-    for time in times:
-        percent = time.replace("_seconds", "_percent")
-        table[percent] = 100 * mean[time] / full[time]
-        table[f"{percent}_sd"] = 100 * spread[time] / full[time]
-    for column in reaching:
-        table[f"{column}_sd"] = spread[column]
-    table["reached"] = cells["time_to_full_seconds"].count()
-    table["epoch_time_ratio"] = mean["epoch_seconds"] / mean["expected_epoch_seconds"]
-    return table.reset_index()
-
-
-def _full_means(mean: pd.DataFrame) -> pd.DataFrame:
-    """The means of `full`, repeated on each row of the same data set and backbone."""
-    rows = mean.index.get_level_values("pruner") == REFERENCE
-    by_place = mean.droplevel(["pruner", "prune_ratio"])
-    return by_place[rows].reindex(by_place.index).set_axis(mean.index)
 
 
 def _with_expected_times(frame: pd.DataFrame) -> pd.DataFrame:
