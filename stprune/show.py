@@ -58,19 +58,35 @@ def show(place: Path | None, results: Path, console: Console) -> None:
         RecordError: If there is no such experiment.
     """
     known = experiments(results)
-    if place is None and len(known) != 1:
-        if not known:
-            raise RecordError(f"there is no experiment in {results}; train one first")
+    if place is None and len(known) > 1:
         _list(known, console)
         return
+    _show_experiment(ExperimentLayout(experiment_folder(place, results)), console)
+
+
+def experiment_folder(place: Path | None, results: Path) -> Path:
+    """Folder of one experiment.
+
+    Args:
+        place: The folder, or the experiment's name; None for the only one there is.
+        results: Folder of all experiments.
+
+    Raises:
+        RecordError: If there is no such experiment, or there are several to choose from.
+    """
+    known = experiments(results)
+    names = ", ".join(path.name for path in known)
     if place is None:
-        place = known[0]
-    elif not place.is_dir() and (results / place).is_dir():
+        if not known:
+            raise RecordError(f"there is no experiment in {results}; train one first")
+        if len(known) > 1:
+            raise RecordError(f"there are several experiments in {results}, name one: {names}")
+        return known[0]
+    if not place.is_dir() and (results / place).is_dir():
         place = results / place
     if not _is_experiment(place):
-        names = ", ".join(path.name for path in known) or "none"
-        raise RecordError(f"there is no experiment in {place} (in {results}: {names})")
-    _show_experiment(ExperimentLayout(place), console)
+        raise RecordError(f"there is no experiment in {place} (in {results}: {names or 'none'})")
+    return place
 
 
 def experiments(results: Path) -> list[Path]:
