@@ -4,13 +4,41 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from stprune.command_line import build_parser
 from stprune.errors import StpruneError
+from stprune.plain_text import PlainFormatter
 
-INTERRUPTED = 130
+# As a shell reports a process that a signal ended.
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was told to end (SIGTERM), as a batch system does before it kills."""
+
+
+@contextmanager
+def _end_is_interrupt() -> Iterator[None]:
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that nothing half-written stays."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,26 +48,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the program's name; those of the process by default.
 
     Returns:
-        0; 1 for a user's mistake, which is one line on standard error; 130 if interrupted.
+        0; 1 for a user's mistake, which is one line on standard error (2 if what it lacks is an
+        account elsewhere); 130 if interrupted, 143 if told to end by SIGTERM.
     """
     parsed = build_parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Chatty libraries would bury our own lines.
-    for library in ("filelock", "lightning_fabric", "matplotlib"):
+    for library in ("filelock", "lightning_fabric", "matplotlib", "wandb"):
         logging.getLogger(library).setLevel(logging.WARNING)
     # It tells of each retry at length; what became of a download is told by us.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
-        parsed.command(parsed)
+        with _end_is_interrupt():
+            parsed.command(parsed)
         sys.stdout.flush()
     except StpruneError as error:
         sys.stderr.write(f"stprune: error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
+        return error.exit_code
+    except KeyboardInterrupt as error:
         sys.stderr.write("stprune: interrupted; the same command continues where it stopped\n")
-        return INTERRUPTED
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output, such as `head`, has seen enough. What Python would still flush
         # at exit goes nowhere.

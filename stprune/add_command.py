@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from stprune.errors import ConfigError
+from stprune.text_file import parse_yaml
 
 if TYPE_CHECKING:
     from stprune.layout import DataLayout
@@ -108,8 +107,8 @@ def _options(words: list[str]) -> dict[str, Any]:
             if not isinstance(place, dict):
                 raise ConfigError(f"--option {word}: `{parent}` has a value already")
         try:
-            place[last] = yaml.safe_load(text) if text else ""
-        except yaml.YAMLError:
+            place[last] = parse_yaml(text) if text else ""
+        except ValueError:
             # Such as a pattern of times that begins with %.
             place[last] = text
     return options

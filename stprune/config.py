@@ -9,10 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from stprune.errors import ConfigError
 from stprune.layout import format_ratio
+from stprune.plain_text import NAME, has_credentials
 from stprune.schema import StrictModel, read_yaml, validate
 from stprune.union_config import MEMBER_KEYS, LinearProbe, MemberEntry, complete_member
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-]*$"
 SEEDS = range(2**32)
 Tracking = Literal["offline", "online", "disabled"]
 BudgetKind = Literal["epochs", "total_windows", "steps", "total_time"]
@@ -239,6 +239,25 @@ class ExperimentConfig(StrictModel):
             if not re.fullmatch(NAME, name):
                 raise ValueError(f"a name is made of letters, digits, - and _, not {name!r}")
         return entries
+
+    @field_validator("mirror")
+    @classmethod
+    def _no_password(cls, mirror: str | None) -> str | None:
+        """A configuration is written beside the results and shown in the report."""
+        if mirror is not None and has_credentials(mirror):
+            raise ValueError(
+                "an address with a password is no part of a configuration, which others read;"
+                " set the variable STPRUNE_MIRROR to it instead"
+            )
+        return mirror
+
+    @field_validator("data_directory", "results_directory")
+    @classmethod
+    def _no_braces(cls, directory: Path) -> Path:
+        """To Snakemake, braces in a path are a pattern."""
+        if "{" in str(directory) or "}" in str(directory):
+            raise ValueError(f"a directory without braces is meant, not {str(directory)!r}")
+        return directory
 
     @field_validator("prune_ratios")
     @classmethod

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
+
+from stprune.plain_text import plain_line
 
 
 class StpruneError(Exception):
     """Base of all errors whose message alone tells the user what to do.
 
-    The message is one line: what was wrong, where, and what would be right.
+    The message is one line: what was wrong, where, and what would be right. What it quotes may come
+    from a stranger's file: see :mod:`stprune.plain_text`.
     """
+
+    #: How the command line ends.
+    exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return plain_line(super().__str__())
 
 
 class ConfigError(StpruneError):
@@ -33,6 +43,27 @@ class FetchError(DataError):
 
 class DeclinedError(StpruneError):
     """A backbone or pruner that cannot do what it is asked, with the reason."""
+
+
+class WriteError(StpruneError, OSError):
+    """A file that cannot be written: disk full, quota, no permission.
+
+    Args:
+        message: What the user is told.
+        failure: What the system said.
+    """
+
+    def __init__(self, message: str, failure: OSError) -> None:
+        super().__init__(message)
+        self.message = message
+        self.errno, self.strerror = failure.errno, failure.strerror
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class OutOfMemoryError(StpruneError):
+    """A run that the machine or the device has not enough memory for."""
 
 
 class CheckpointError(StpruneError):

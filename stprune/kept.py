@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stprune.atomic import atomic_path
+from stprune.data.unpacked_size import refuse_bomb
 from stprune.errors import RecordError
 
 LEVELS = np.linspace(0.0, 1.0, 11)
@@ -84,13 +85,33 @@ def read_kept(path: Path) -> KeptWindows:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            times = archive["times"]
-            kept = np.unpackbits(archive["bits"], axis=1, count=len(times)).astype(bool)
-            return KeptWindows(kept, archive["score_quantiles"], times)
+            refuse_bomb(path, sum(member.file_size for member in archive.zip.infolist()))
+            times, bits = archive["times"], archive["bits"]
+            quantiles = archive["score_quantiles"]
+            _check_form(times, bits, quantiles)
+            kept = np.unpackbits(bits, axis=1, count=len(times)).astype(bool)
+            return KeptWindows(kept, quantiles, times)
     except FileNotFoundError:
         raise RecordError(f"there is no {path}; the run has not finished") from None
     except Exception as error:  # a damaged zip raises whatever its reader stumbles over
         raise RecordError(f"{path} is damaged ({error}); delete the run to do it again") from None
+
+
+def _check_form(times: NDArray[Any], bits: NDArray[Any], quantiles: NDArray[Any]) -> None:
+    """See that the arrays belong together: each window has a time, each epoch a row."""
+    right = (
+        times.ndim == 1
+        and times.dtype == np.dtype("datetime64[m]")
+        and bits.dtype == np.uint8
+        and bits.shape == (len(quantiles), -(-len(times) // 8))
+        and quantiles.dtype == np.float32
+        and quantiles.shape[1:] == LEVELS.shape
+    )
+    if not right:
+        raise ValueError(
+            f"times {times.dtype} {times.shape}, bits {bits.dtype} {bits.shape} and deciles"
+            f" {quantiles.dtype} {quantiles.shape} do not belong together"
+        )
 
 
 def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

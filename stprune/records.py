@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stprune import atomic
 from stprune.errors import RecordError
+from stprune.plain_text import NAME, is_formula, texts_in
 from stprune.schema import StrictModel, validate
+from stprune.text_file import read_json_file
 
 RECORD_VERSION = 2
 
@@ -100,13 +101,13 @@ class Transfer(StrictModel):
 
 
 class RunRecord(StrictModel):
-    """``metrics.json``: one finished run."""
+    """``metrics.json``: one finished run; its names and texts go into paths, tables and pages."""
 
     record_version: int = Field(description="Version of this schema.")
-    experiment: str = Field(description="Name of the experiment.")
-    dataset: str = Field(description="Name in the configuration.")
-    backbone: str = Field(description="Name in the configuration.")
-    pruner: str = Field(description="Name in the configuration.")
+    experiment: str = Field(pattern=NAME, description="Name of the experiment.")
+    dataset: str = Field(pattern=NAME, description="Name in the configuration.")
+    backbone: str = Field(pattern=NAME, description="Name in the configuration.")
+    pruner: str = Field(pattern=NAME, description="Name in the configuration.")
     prune_ratio: float = Field(description="Nominal; 0 for a pruner that has none.")
     seed: int = Field(description="Seed of the run.")
     test: Scores = Field(
@@ -139,6 +140,14 @@ class RunRecord(StrictModel):
     finished: str = Field(description="ISO 8601, UTC.")
     resumed: int = Field(description="How often the run was continued from a checkpoint.")
 
+    @model_validator(mode="after")
+    def _no_formulas(self) -> RunRecord:
+        """A record may be a stranger's, and its texts become cells of csv files."""
+        for text in texts_in([self.data, self.environment, self.started, self.finished]):
+            if is_formula(text):
+                raise ValueError(f"{text[:40]!r} is a formula, where words are meant")
+        return self
+
 
 def write_record(record: RunRecord, epochs: list[EpochRecord], metrics: Path, table: Path) -> None:
     """Write both files of a run atomically, ``metrics.json`` last."""
@@ -156,7 +165,7 @@ def read_record(metrics: Path) -> RunRecord:
         RecordError: If it is missing, no JSON, or of another version.
     """
     try:
-        values = json.loads(metrics.read_text(encoding="utf-8"))
+        values = read_json_file(metrics)
     except FileNotFoundError:
         raise RecordError(f"there is no record {metrics}; the run has not finished") from None
     except (OSError, ValueError) as error:

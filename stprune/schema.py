@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -16,6 +15,8 @@ from pydantic import (
 )
 
 from stprune.errors import ConfigError, unknown_name_message
+from stprune.plain_text import control_character
+from stprune.text_file import read_yaml_file
 
 
 class StrictModel(BaseModel):
@@ -34,6 +35,15 @@ class StrictModel(BaseModel):
         entries = value if isinstance(value, list | tuple) else [value]
         if any(isinstance(entry, bool) for entry in entries) and _is_number(field.annotation):
             raise ValueError("a number is meant, not true or false")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _text_is_plain(cls, value: Any) -> Any:
+        """Refuse what a terminal or a log would obey; see :mod:`stprune.plain_text`."""
+        found = control_character(value)
+        if found is not None:
+            raise ValueError(f"text without control characters is meant, not one with {found}")
         return value
 
 
@@ -68,14 +78,13 @@ def read_yaml(path: Path) -> Any:
         ConfigError: If the file is not there or is no YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return read_yaml_file(path)
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML: {reason}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
 
 
 def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str:

@@ -41,6 +41,7 @@ from stprune.made_up_data import made_up_run_data
 from stprune.provenance import environment, run_sources, source_digest
 from stprune.records import EpochRecord
 from stprune.schema import NoOptions, StrictModel, validate
+from stprune.text_file import read_json_file
 from stprune.union_engine import UnionEngine
 
 logger = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ def read_kept(path: Path) -> dict[str, StepSeconds]:
     if not path.exists():
         return {}
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json_file(path)
     except ValueError as error:
         raise StpruneError(
             f"{path} is not readable ({error}); delete it to measure again"

@@ -12,7 +12,6 @@ A series may be larger than memory. Whoever reads or writes one goes through it 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -26,9 +25,11 @@ from numpy.typing import NDArray
 
 from stprune import atomic
 from stprune.data.blocks import step_blocks
+from stprune.data.canonical_form import check_dataset, check_raw
 from stprune.data.card import DatasetCard
 from stprune.data.npy_stream import NpyStream
 from stprune.errors import DataError
+from stprune.text_file import read_json_file
 
 Block = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -127,7 +128,7 @@ def write_canonical(
     Raises:
         DataError: If shapes, values or timestamps contradict the card.
     """
-    _check(raw, card)
+    check_raw(raw, card)
     digests, observed = _write_series(raw, card, directory)
     content = digests["mask.npy"]
     if observed == math.prod(raw.shape):
@@ -205,8 +206,9 @@ def read_canonical(directory: Path) -> CanonicalDataset:
         )
     try:
         return _open(directory)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    # A damaged folder fails in as many ways as it has files.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
             f"the data set in {directory} is damaged ({reason});"
             f" delete the folder and run `stprune data prepare {directory.name}`"
@@ -214,22 +216,26 @@ def read_canonical(directory: Path) -> CanonicalDataset:
 
 
 def _open(directory: Path) -> CanonicalDataset:
-    meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
+    meta = read_json_file(directory / "meta.json")
     text = (directory / "events.csv").read_text(encoding="utf-8")
     shape = tuple(meta["shape"])
     mask = np.load(directory / "mask.npy", mmap_mode="c")
-    return CanonicalDataset(
+    dataset = CanonicalDataset(
         card=DatasetCard.model_validate(meta["card"]),
         # Copy-on-write: whoever fills missing inputs pays for those pages only.
         series=np.load(directory / "series.npy", mmap_mode="c"),
         mask=mask if mask.shape == shape else np.broadcast_to(np.array(mask), shape),
         timestamps=np.load(directory / "timestamps.npy"),
         adjacency=np.load(directory / "adjacency.npy", mmap_mode="c"),
-        node_ids=json.loads((directory / "nodes.json").read_text(encoding="utf-8")),
+        node_ids=read_json_file(directory / "nodes.json"),
         events=pd.read_csv(directory / "events.csv") if text.strip() else pd.DataFrame(),
         # Folders of earlier versions have none; they hold every mask written out.
         checksum=meta.get("checksum") or _joint(meta["sha256"]),
     )
+    if mask.shape not in (shape, (1, 1, 1)):
+        raise DataError(f"mask.npy has the shape {mask.shape}, the series {shape}")
+    check_dataset(dataset, shape)
+    return dataset
 
 
 def _joint(digests: dict[str, str]) -> str:
@@ -241,40 +247,3 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check(raw: RawSeries | StreamedSeries, card: DatasetCard) -> None:
-    expected = (card.steps, card.nodes, len(card.channels))
-    if raw.shape != expected:
-        raise DataError(
-            f"{card.title}: the series is (steps, nodes, channels) = {raw.shape},"
-            f" but the card says {expected}"
-        )
-    masked = not isinstance(raw, RawSeries) or raw.mask.shape == expected
-    if not masked or raw.timestamps.shape != expected[:1]:
-        raise DataError(f"{card.title}: mask or timestamps do not have the shape of the series")
-    if raw.adjacency.shape != (card.nodes, card.nodes) or len(raw.node_ids) != card.nodes:
-        raise DataError(
-            f"{card.title}: the graph has shape {raw.adjacency.shape} and"
-            f" {len(raw.node_ids)} names for {card.nodes} nodes"
-        )
-    if not np.isfinite(raw.adjacency).all():
-        raise DataError(f"{card.title}: the graph has weights that are not finite")
-    _check_times(raw.timestamps, card)
-
-
-def _check_times(timestamps: NDArray[np.datetime64], card: DatasetCard) -> None:
-    seconds = card.step_minutes * 60
-    steps = np.diff(timestamps.astype("datetime64[s]")).astype(np.int64)
-    wrong = steps != seconds
-    if card.breaks == "daily":
-        # Whole steps may be left out, but only where another day begins.
-        later = np.diff(timestamps.astype("datetime64[D]")).astype(np.int64) > 0
-        wrong &= ~later | (steps % seconds != 0)
-    if wrong.any():
-        position = int(np.flatnonzero(wrong)[0])
-        place = " within a day" if card.breaks == "daily" else ""
-        raise DataError(
-            f"{card.title}: the step after {timestamps[position]} is"
-            f" {steps[position]} s long, not {seconds} s{place}"
-        )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from stprune.errors import ConfigError, UnknownNameError
+from stprune.plain_text import NAME, has_credentials, is_formula
 from stprune.registry import Registry
 from stprune.schema import StrictModel, read_yaml, validate
 
@@ -22,13 +25,24 @@ FORMATS: Registry[Any] = Registry(
 class RemoteFile(StrictModel):
     """One raw file, pinned by the SHA-1 that git gives its content."""
 
-    url: str = Field(pattern=r"^https?://", description="Address, pinned to a commit.")
+    url: str = Field(pattern=r"^https?://[^/?#]", description="Address, pinned to a commit.")
     git_blob_sha1: str = Field(pattern=r"^[0-9a-f]{40}$", description="`git hash-object` of it.")
     member: str | None = Field(
         None,
         pattern=r"(^|/)[^/]*[^/.][^/]*$",
         description="The file to take out, if the address is that of a zip or tar archive.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _leads_to_one_file(cls, url: str) -> str:
+        """Below a mirror, the address is a path; and a card is read by others."""
+        path = unquote(urlsplit(url).path)
+        if ".." in path.split("/") or "\0" in path:
+            raise ValueError("an address without `..` is meant")
+        if has_credentials(url):
+            raise ValueError("an address without a password is meant, since others read a card")
+        return url
 
 
 class LocalFile(StrictModel):
@@ -78,6 +92,14 @@ class Channel(StrictModel):
     name: str = Field(description="Short name, such as `flow`.")
     unit: str = Field(description="Unit in words, such as `vehicles / 5 min`.")
 
+    @field_validator("name", "unit")
+    @classmethod
+    def _no_formula(cls, text: str) -> str:
+        """Both stand in headings, captions and cells of tables."""
+        if is_formula(text) or "\n" in text:
+            raise ValueError("a line of words is meant, not a formula")
+        return text
+
 
 class DatasetCard(StrictModel):
     """Everything that is known of a data set before it is fetched."""
@@ -114,6 +136,15 @@ class DatasetCard(StrictModel):
     splits: tuple[float, float, float] = Field(
         default=(0.6, 0.2, 0.2), description="Shares of the windows: train, validation, test."
     )
+
+    @field_validator("files")
+    @classmethod
+    def _plain_roles(cls, files: dict[str, RawFile]) -> dict[str, RawFile]:
+        """What is fetched lies in a folder named after its role."""
+        for role, file in files.items():
+            if not isinstance(file, LocalFile) and not re.fullmatch(NAME, role):
+                raise ValueError(f"a role is made of letters, digits, - and _, not {role!r}")
+        return files
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetCard:
@@ -171,4 +202,6 @@ def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:
 
 
 def _cards(directory: Path) -> list[Path]:
-    return sorted(directory.glob("*.yaml")) + sorted(CARD_DIRECTORY.glob("*.yaml"))
+    paths = sorted(directory.glob("*.yaml")) + sorted(CARD_DIRECTORY.glob("*.yaml"))
+    # An id stands in paths and commands: a file of another name is no card.
+    return [path for path in paths if re.fullmatch(NAME, path.stem)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from stprune.data.unpacked_size import refuse_bomb
 from stprune.errors import DataError
 
 
@@ -38,6 +40,7 @@ def read_npz_array(path: Path, key: str, shape: tuple[int | None, ...]) -> NDArr
             with archive.open(f"{key}.npy") as member:
                 found, dtype = _header(member)
             _check(path, key, found, dtype, shape)
+            refuse_bomb(path, math.prod(found) * dtype.itemsize)
             with archive.open(f"{key}.npy") as member:
                 array: NDArray[Any] = npy.read_array(member, allow_pickle=False)
     except DataError:

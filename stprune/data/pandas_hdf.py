@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.data.unpacked_size import refuse_bomb
 from stprune.errors import DataError
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def _array(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
     # Such an array would show the content of other files on this machine.
     if array.is_virtual or array.external:
         raise DataError(f"{path}: the numbers of {array.name} lie in another file: refused")
+    refuse_bomb(path, array.nbytes)
     return array
 
 

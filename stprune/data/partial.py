@@ -13,6 +13,7 @@ from typing import BinaryIO
 from pydantic import Field
 
 from stprune import atomic
+from stprune.plain_text import without_credentials
 from stprune.schema import StrictModel
 
 log = logging.getLogger(__name__)
@@ -59,13 +60,14 @@ class Partial:
         except ValueError:
             log.info("%s is damaged; starting the download again", self._note)
             return None
-        usable = origin.url == url and not origin.whole_only and self.size > 0
+        usable = origin.url == without_credentials(url) and not origin.whole_only and self.size > 0
         return origin if usable else None
 
     def begin(self, origin: Origin) -> BinaryIO:
         """Start from the first byte."""
         self.discard()
-        atomic.write_json(self._note, origin.model_dump())
+        note = origin.model_dump() | {"url": without_credentials(origin.url)}
+        atomic.write_json(self._note, note)
         return self.path.open("wb")
 
     def extend(self) -> BinaryIO:

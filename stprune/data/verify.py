@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from stprune.data.inventory import RawState, is_here, raw_states
 from stprune.data.prepare import is_prepared
 from stprune.errors import DataError
 from stprune.layout import DataLayout
+from stprune.text_file import read_json_file
 
 
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
@@ -51,7 +51,7 @@ class _Meta:
 def _meta(directory: Path) -> _Meta | None:
     """What the prepared data set says of itself; None if that is damaged."""
     try:
-        values = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
+        values = read_json_file(directory / "meta.json")
         return _Meta(dict(values["sha256"]), dict(values.get("raw_sha256", {})))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.data.unpacked_size import refuse_bomb
 from stprune.errors import DataError
 
 NUMPY_SUFFIXES = (".npz", ".npy")
@@ -118,7 +119,11 @@ class _Npz:
 
     def read(self, key: str) -> NDArray[Any]:
         try:
+            if f"{key}.npy" in self.file.zip.namelist():
+                refuse_bomb(self.path, self.file.zip.getinfo(f"{key}.npy").file_size)
             array: NDArray[Any] = self.file[key]
+        except DataError:
+            raise
         except Exception as error:
             raise _unreadable(self.path, "numpy", error, f" of the array `{key}`") from None
         if not isinstance(array, np.ndarray):
@@ -148,10 +153,16 @@ class _Hdf:
     def read(self, key: str) -> NDArray[Any]:
         try:
             dataset = self.file[key]
+            # Such an array would show the content of other files on this machine.
+            if dataset.is_virtual or dataset.external:
+                raise DataError(f"{self.path}: the numbers of `{key}` lie in another file: refused")
+            refuse_bomb(self.path, dataset.nbytes)
             if dataset.dtype.kind == "O":
                 texts = dataset.asstr()[...]
                 return np.array([str(text) for text in texts.ravel()]).reshape(texts.shape)
             array: NDArray[Any] = np.asarray(dataset[...])
+        except DataError:
+            raise
         # Also a library below h5py may refuse, each in its own way.
         except Exception as error:
             raise _unreadable(self.path, "HDF", error) from None

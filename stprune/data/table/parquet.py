@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from stprune.data.table.cells import cell_numbers
 from stprune.data.table.header import pick
 from stprune.data.table.stamps import Entries
+from stprune.data.unpacked_size import refuse_bomb
 from stprune.errors import DataError
+
+NUMBER_BYTES = 8
 
 
 def parquet_names(path: Path) -> list[str]:
@@ -48,7 +51,9 @@ def read_parquet(
     _, numbers = pick(path, header, text_names, number_names)
     names = [header[column] for column in numbers]
     try:
-        table = pq.ParquetFile(path).read(columns=[*text_names, *names])
+        file = pq.ParquetFile(path)
+        refuse_bomb(path, NUMBER_BYTES * file.metadata.num_rows * len([*text_names, *names]))
+        table = file.read(columns=[*text_names, *names])
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(path, error) from None
     if not table.num_rows:

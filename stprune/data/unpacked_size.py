@@ -1,0 +1,26 @@
+"""Refuses a small file that unpacks to more than a memory holds (CWE-409)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stprune.data.archive import LARGE_BYTES, MOST_RATIO
+from stprune.errors import DataError
+
+
+def refuse_bomb(path: Path, unpacked: int) -> None:
+    """See that a file does not claim far more than its own size; nothing of it is unpacked yet.
+
+    Args:
+        path: The file.
+        unpacked: Bytes that what it holds would take in memory.
+
+    Raises:
+        DataError: If that is more than 1 GiB and more than 200 times the file's size.
+    """
+    packed = path.stat().st_size
+    if unpacked > LARGE_BYTES and unpacked > MOST_RATIO * packed:
+        raise DataError(
+            f"{path} of {packed} bytes would unpack to {unpacked}, over {MOST_RATIO} times its"
+            " size: refused"
+        )
