@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from stprune.figures import Drawing, absent_controls, most_varied_first, seeds_in_words
 from stprune.heat_map import COLOURS, draw_cells, empty_figure, symmetric
-from stprune.kept_patterns import HOURS, WEEKDAYS, archives, calendar_share, pruned_runs
+from stprune.kept_patterns import HOURS, WEEKDAYS, pruned_runs
+from stprune.kept_tables import HOUR_COLUMNS
 from stprune.layout import format_ratio
 from stprune.significance import CONTROLS
-from stprune.summary import Results
+from stprune.summary import KEYS, Results
 from stprune.tables import label
 
 TITLE = "Which hours of the week are kept"
@@ -67,23 +68,15 @@ def build(results: Results) -> Drawing:
 
 def _calendars(results: Results, runs: pd.DataFrame) -> tuple[Calendars, int]:
     """Mean calendar by data set and pruner, in doublings of the average; and runs without any."""
-    found: dict[str, dict[str, list[Calendar]]] = defaultdict(lambda: defaultdict(list))
-    missing = 0
-    for key, archive in archives(results, runs):
-        share = calendar_share(archive.kept, archive.times) if archive else None
-        if share is None:
-            missing += 1
-        else:
-            found[key.dataset][key.pruner].append(share)
-    means: Calendars = {}
-    for dataset, pruners in found.items():
+    shares = runs[KEYS].merge(results.kept.calendars, on=KEYS, validate="one_to_one")
+    means: Calendars = defaultdict(dict)
+    for (dataset, pruner), part in shares.groupby(["dataset", "pruner"], sort=False):
+        mean = part[list(HOUR_COLUMNS)].to_numpy(dtype=np.float64).mean(axis=0)
         # A window that was never kept is infinitely many halvings away: the end of the scale.
         with np.errstate(divide="ignore"):
-            means[dataset] = {
-                pruner: np.log2(np.mean(shares, axis=0)).clip(-FARTHEST, FARTHEST)
-                for pruner, shares in pruners.items()
-            }
-    return means, missing
+            doublings = np.log2(mean).clip(-FARTHEST, FARTHEST)
+        means[str(dataset)][str(pruner)] = doublings.reshape(WEEKDAYS, HOURS)
+    return dict(means), len(runs) - len(shares)
 
 
 def _that_fit(names: list[str], calendars: Calendars) -> tuple[list[str], list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from stprune.figures import Drawing, absent_controls, seeds_in_words
 from stprune.heat_map import COLOURS, draw_cells, empty_figure, symmetric, write_in_cells
-from stprune.kept_patterns import archives, overlaps, pruned_epochs, pruned_runs
-from stprune.layout import RunKey, format_ratio
+from stprune.kept_patterns import pruned_runs
+from stprune.layout import format_ratio
 from stprune.significance import CONTROLS
 from stprune.summary import Results
 from stprune.tables import label
@@ -35,14 +34,6 @@ X, Y = "Pruner", "Pruner"
 Values = NDArray[np.float64]
 
 
-class Choice(NamedTuple):
-    """What a run kept in its pruned epochs: epoch number to (n,) bool as packed bits."""
-
-    key: RunKey
-    windows: int
-    epochs: dict[int, NDArray[np.uint8]]
-
-
 class Agreement(NamedTuple):
     """Means over pairs of runs, (pruners, pruners): the overlap, and what chance would give."""
 
@@ -58,12 +49,12 @@ def build(results: Results) -> Drawing:
     """
     runs = pruned_runs(results.summary)
     pruners = sorted(runs["pruner"].unique(), key=_order)
-    found, missing = {}, 0
-    for ratio, part in runs.groupby("prune_ratio"):
-        choices, without = _choices(results, part)
-        missing += without
-        if choices:
-            found[float(str(ratio))] = _agreement(choices, pruners)
+    kept = results.kept
+    missing = len(runs) - len(kept.calendars)
+    found = {
+        float(str(ratio)): _agreement(part, pruners)
+        for ratio, part in kept.overlaps.groupby("prune_ratio")
+    }
     absent = absent_controls(results.aggregate["pruner"])
     seeds = seeds_in_words(results.aggregate)
     if not found:
@@ -80,49 +71,22 @@ def _order(pruner: str) -> tuple[bool, str]:
     return pruner not in CONTROLS, label(pruner).lower()
 
 
-def _choices(results: Results, runs: pd.DataFrame) -> tuple[list[Choice], int]:
-    """What each run kept, and how many runs have no archive of pruned epochs."""
-    choices = []
-    for key, archive in archives(results, runs):
-        epochs = pruned_epochs(archive.kept) if archive else np.empty(0, dtype=np.int64)
-        if archive and len(epochs):
-            bits = np.packbits(archive.kept[epochs], axis=1)
-            packed = dict(zip(epochs.tolist(), bits, strict=True))
-            choices.append(Choice(key, archive.kept.shape[1], packed))
-    return choices, len(runs) - len(choices)
-
-
-def _agreement(choices: list[Choice], pruners: list[str]) -> Agreement:
-    """Mean over data sets and backbones of what `_at_place` says of each; NaN for no pair."""
-    places: dict[tuple[str, str], list[Choice]] = defaultdict(list)
-    for choice in choices:
-        places[choice.key.dataset, choice.key.backbone].append(choice)
-    every = [_at_place(place, pruners) for place in places.values()]
-    known = (~np.isnan([place.overlap for place in every])).sum(axis=0)
+def _agreement(part: pd.DataFrame, pruners: list[str]) -> Agreement:
+    """Mean over data sets and backbones; NaN for no pair."""
+    places = [_matrices(place, pruners) for _, place in part.groupby(["dataset", "backbone"])]
+    known = (~np.isnan([place.overlap for place in places])).sum(axis=0)
     with np.errstate(invalid="ignore"):
-        sums = (np.nansum([place[part] for place in every], axis=0) / known for part in (0, 1))
+        sums = (np.nansum([place[part] for place in places], axis=0) / known for part in (0, 1))
         return Agreement(*sums)
 
 
-def _at_place(choices: list[Choice], pruners: list[str]) -> Agreement:
-    """Agreement in one epoch: the latest of those that the most runs pruned."""
-    counts = Counter(epoch for choice in choices for epoch in choice.epochs)
-    epoch = max(counts, key=lambda epoch: (counts[epoch], epoch))
-    compared = [choice for choice in choices if epoch in choice.epochs]
-    bits = np.stack([choice.epochs[epoch] for choice in compared])
-    kept = np.unpackbits(bits, axis=1, count=compared[0].windows).astype(np.bool_)
-    at = np.array([pruners.index(choice.key.pruner) for choice in compared])
-    seeds = np.array([choice.key.seed for choice in compared])
-    # Seeds of a pruner among themselves; two pruners in runs that share their seed.
-    pair = (at[:, None] == at[None, :]) != (seeds[:, None] == seeds[None, :])
-    rows, columns = np.nonzero(pair)
-    shape = (len(pruners), len(pruners))
-    total, count = np.zeros((2, *shape)), np.zeros(shape)
-    np.add.at(count, (at[rows], at[columns]), 1)
-    for part, values in enumerate(overlaps(kept)):
-        np.add.at(total[part], (at[rows], at[columns]), values[rows, columns])
-    with np.errstate(invalid="ignore"):
-        return Agreement(*(total / count))
+def _matrices(place: pd.DataFrame, pruners: list[str]) -> Agreement:
+    """What the table of overlaps says of one data set and backbone."""
+    at = tuple(place[name].map(pruners.index) for name in ("pruner", "other"))
+    found = Agreement(*np.full((2, len(pruners), len(pruners)), np.nan))
+    for values, matrix in zip((place["overlap"], place["chance"]), found, strict=True):
+        matrix[at] = values
+    return found
 
 
 def _draw(found: dict[float, Agreement], pruners: list[str]) -> Figure:

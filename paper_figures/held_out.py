@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stprune.records import read_record
-from stprune.summary import REFERENCE, Results
+from stprune.layout import RunKey
+from stprune.summary import KEYS, REFERENCE, Results
 
 PLACE = ["dataset", "backbone", "held_out"]
 CELL = [*PLACE, "pruner", "prune_ratio"]
@@ -33,7 +33,7 @@ def held_out_scores(results: Results) -> pd.DataFrame:
     rows = []
     for _, runs in results.summary.groupby("dataset"):
         for position, run in enumerate(runs.to_dict("records")):
-            record = read_record(results.layout.root / run["record"])
+            record = results.records[RunKey(*(run[key] for key in KEYS))]
             if not position and not record.transfer:
                 break  # what an entry holds out is the same for all of its runs
             for name, transfer in record.transfer.items():

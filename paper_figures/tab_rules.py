@@ -8,8 +8,6 @@ from typing import Any
 import pandas as pd
 
 from paper_figures.rows import units, with_holes
-from stprune.layout import RunKey
-from stprune.records import read_record
 from stprune.summary import REFERENCE, Results
 from stprune.tables import Column, Table
 
@@ -56,14 +54,11 @@ def build(results: Results) -> Table:
 def _scores(results: Results) -> pd.DataFrame:
     """One row a run, from its record."""
     rows: list[dict[str, Any]] = []
-    for keys in results.summary[[*CELL, "seed"]].itertuples(index=False, name=None):
-        dataset, backbone, pruner, ratio, seed = keys
-        key = RunKey(dataset, backbone, pruner, float(ratio), int(seed))
-        by_rule = read_record(results.layout.metrics(key)).scores_by_rule
-        row: dict[str, Any] = dict(zip(CELL, keys, strict=False))
+    for key, record in results.records.items():
+        row: dict[str, Any] = dict(zip(CELL, key, strict=False))
         for rule in RULES:
             for metric in METRICS:
-                value = getattr(by_rule.get(rule), metric, None)
+                value = getattr(record.scores_by_rule.get(rule), metric, None)
                 row[f"{rule}_{metric}"] = math.nan if value is None else float(value)
         rows.append(row)
     return pd.DataFrame(rows)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from paper_figures.rows import absent_controls, budgets, units
-from stprune.layout import RunKey, format_ratio
-from stprune.records import read_record
+from stprune.layout import format_ratio
+from stprune.run_records import run_keys_of
 from stprune.significance import CONTROLS, LEVEL, compare, holm, relative_differences
 from stprune.summary import REFERENCE, Results
 from stprune.tables import Column, Table, format_number, label
@@ -83,10 +83,7 @@ def _entries(results: Results) -> dict[str, Entry]:
     """By data set entry, by the record of one of its runs."""
     found: dict[str, Entry] = {}
     for name, runs in results.summary.groupby("dataset"):
-        one = runs.iloc[0]
-        ratio, seed = float(one["prune_ratio"]), int(one["seed"])
-        key = RunKey(str(name), one["backbone"], one["pruner"], ratio, seed)
-        config = read_record(results.layout.metrics(key)).config
+        config = results.records[run_keys_of(runs)[0]].config
         dataset, training = config.get("dataset", {}), config.get("training", {})
         history, horizon = training.get("history"), training.get("horizon")
         steps = f"{history} to {horizon}" if history and horizon else None

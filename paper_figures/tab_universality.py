@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from paper_figures.rows import absent_controls, budgets, units
-from stprune.layout import RunKey, format_ratio
-from stprune.records import read_record
+from stprune.layout import format_ratio
+from stprune.run_records import run_keys_of
 from stprune.significance import LEVEL, compare, holm, relative_differences
 from stprune.summary import REFERENCE, Results
 from stprune.tables import Column, Table, format_number, label
@@ -79,10 +79,8 @@ def _entries(results: Results) -> dict[str, tuple[str, str | None]]:
     """Backbone and optimiser of every backbone entry, by the record of one of its runs."""
     found: dict[str, tuple[str, str | None]] = {}
     for entry, runs in results.summary.groupby("backbone"):
-        one = runs.iloc[0]
-        name, ratio, seed = str(entry), float(one["prune_ratio"]), int(one["seed"])
-        key = RunKey(one["dataset"], name, one["pruner"], ratio, seed)
-        config = read_record(results.layout.metrics(key)).config.get("backbone", {})
+        name = str(entry)
+        config = results.records[run_keys_of(runs)[0]].config.get("backbone", {})
         optimiser = config.get("optimisation", {}).get("optimiser")
         shown = None if optimiser is None else NAMES.get(optimiser, label(optimiser))
         found[name] = config.get("id", name), shown

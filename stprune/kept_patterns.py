@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-from stprune.kept import KeptWindows, read_kept
-from stprune.layout import RunKey
-from stprune.summary import KEYS, Results
 
 HOURS, WEEKDAYS = 24, 7
 # 1970-01-01, day 0 of NumPy, was a Thursday.
@@ -21,22 +15,6 @@ def pruned_runs(summary: pd.DataFrame) -> pd.DataFrame:
     """The rows of runs that left windows out in at least one epoch."""
     left_out = (summary["realised_keep_ratio"] < 1) & (summary["prune_ratio"] > 0)
     return summary[left_out]
-
-
-def archives(results: Results, runs: pd.DataFrame) -> Iterator[tuple[RunKey, KeptWindows | None]]:
-    """The archive of each of the runs, one after the other; None where there is no file.
-
-    Args:
-        results: The experiment.
-        runs: Rows of its summary.
-
-    Raises:
-        RecordError: If an archive is damaged.
-    """
-    for row in runs[KEYS].itertuples(index=False):
-        key = RunKey(*row)
-        path = results.layout.kept(key)
-        yield key, read_kept(path) if path.exists() else None
 
 
 def pruned_epochs(kept: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -16,13 +16,14 @@ import pandas as pd
 
 from stprune import atomic
 from stprune.aggregate import aggregate as aggregate
-from stprune.columns import DATA_IDENTITY, GROUPS, OPTIONAL_COLUMNS, TEXT_COLUMNS
+from stprune.columns import DATA_IDENTITY, GROUPS
 from stprune.columns import EPOCH_COLUMNS as EPOCH_COLUMNS
 from stprune.columns import KEYS as KEYS
 from stprune.columns import METRICS as METRICS
 from stprune.columns import REFERENCE as REFERENCE
 from stprune.columns import SUMMARY_COLUMNS as SUMMARY_COLUMNS
 from stprune.errors import RecordError
+from stprune.kept_tables import KeptTables
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.records import EpochRecord, RunRecord, read_epochs, read_record
 from stprune.run_records import (
@@ -32,6 +33,8 @@ from stprune.run_records import (
     horizons_of,
     run_keys_of,
 )
+from stprune.run_source import run_source
+from stprune.table_file import read_table
 from stprune.time_to_full import times_to_full
 
 
@@ -43,7 +46,8 @@ class Results:
         summary: One row a run, columns ``SUMMARY_COLUMNS``; seconds, real units, percent.
         epochs: One row an epoch of every run, columns ``EPOCH_COLUMNS``.
         aggregate: One row per data set, backbone, pruner and prune ratio; see `aggregate`.
-        layout: Where the experiment lies, for what stands in the files of single runs.
+        layout: Where the experiment lies, or compact records of it, for what stands in the files
+            of single runs; that is read when it is asked for.
     """
 
     summary: pd.DataFrame
@@ -54,8 +58,12 @@ class Results:
     @cached_property
     def records(self) -> Mapping[RunKey, RunRecord]:
         """The record of every run of the summary, in its order; each is read when asked for."""
-        layout = self.layout
-        return RunRecords(run_keys_of(self.summary), lambda key: read_record(layout.metrics(key)))
+        return RunRecords(run_keys_of(self.summary), run_source(self.layout).record)
+
+    @cached_property
+    def kept(self) -> KeptTables:
+        """What the archives of kept windows say of the runs; see `KeptTables`."""
+        return run_source(self.layout).kept(self.summary)
 
     @cached_property
     def horizons(self) -> pd.DataFrame:
@@ -126,7 +134,7 @@ def read_summary(path: Path) -> pd.DataFrame:
     Raises:
         RecordError: If the file is missing or lacks a column.
     """
-    return _read_table(path, SUMMARY_COLUMNS)
+    return read_table(path, SUMMARY_COLUMNS)
 
 
 def load_results(layout: ExperimentLayout) -> Results:
@@ -136,7 +144,7 @@ def load_results(layout: ExperimentLayout) -> Results:
         RecordError: If a table is missing or lacks a column.
     """
     summary = read_summary(layout.summary)
-    every_epoch = _read_table(layout.epochs, EPOCH_COLUMNS)
+    every_epoch = run_source(layout).epochs()
     return Results(summary, every_epoch, aggregate(summary), layout)
 
 
@@ -223,25 +231,3 @@ def _refuse_mixed_data(frame: pd.DataFrame) -> None:
                 f"runs of `{dataset}` saw different data, delete the outdated ones to run them"
                 f" again: {' and '.join(seen)}"
             )
-
-
-def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(TEXT_COLUMNS, "str"),
-            # Only an empty field is missing: `NA` may well be somebody's name.
-            keep_default_na=False,
-            na_values=[""],
-        )
-    except FileNotFoundError:
-        raise RecordError(f"there is no table {path}; summarise the experiment first") from None
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise RecordError(f"{path} is not a readable table: {reason}") from None
-    for column in set(OPTIONAL_COLUMNS) & set(columns) - set(frame.columns):
-        frame[column] = np.nan
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise RecordError(f"{path} lacks the columns {missing}; summarise the experiment again")
-    return frame

@@ -1,0 +1,136 @@
+"""Compact records hold all that results need, and give the same results to the last bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from synthetic_kept import TIMES, write_archives
+from synthetic_records import PRUNERS, write_experiment
+
+from stprune.__main__ import main
+from stprune.compact import compact
+from stprune.compact_layout import CompactLayout, compact_experiments
+from stprune.config import ExperimentConfig, load_config
+from stprune.errors import RecordError
+from stprune.kept import KeptArchive
+from stprune.layout import ExperimentLayout, RunKey
+from stprune.summary import load_results
+
+SCORED = RunKey("synthetic_roads", "stid", "el2n", 0.5, 1)
+SHOWN = ("random_dynamic", "infobatch", "st_prune", "el2n")
+
+
+def configuration(root: Path, **changes: Any) -> ExperimentConfig:
+    """Of the experiment that `write_experiment` makes of ``SHOWN``, written where it lies."""
+    values = {
+        "experiment": "made_up",
+        "datasets": {"synthetic_roads": {"dataset": "sim_freeway"}},
+        "backbones": {"stid": None},
+        "pruners": dict.fromkeys(("full", *SHOWN)),
+        "prune_ratios": [0.5, 0.9],
+        "seeds": [0, 1],
+        "mirror": "/a/machine",
+    }
+    path = root / "config.yaml"
+    path.write_text(yaml.safe_dump(values | changes), encoding="utf-8")
+    return load_config(path)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
+    layout = write_experiment(tmp_path_factory.mktemp("experiment"), pruners=SHOWN)
+    write_archives(layout)
+    scored = KeptArchive(TIMES)
+    for size in (1000, 500, 500):
+        scored.add(torch.arange(size), torch.arange(1000.0))
+    scored.write(layout.kept(SCORED))
+    configuration(layout.root)
+    return layout
+
+
+@pytest.fixture(scope="module")
+def records(written: ExperimentLayout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("records")
+    compact(written, load_config(written.config), folder)
+    return folder
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_results_are_the_same_to_the_last_bit(written: ExperimentLayout, records: Path) -> None:
+    runs, few = load_results(written), load_results(ExperimentLayout(records / "made_up"))
+    for name in ("summary", "epochs", "aggregate", "horizons"):
+        pd.testing.assert_frame_equal(
+            getattr(few, name), getattr(runs, name), check_exact=True, obj=name
+        )
+    for table, other in zip(few.kept, runs.kept, strict=True):
+        assert len(table)
+        pd.testing.assert_frame_equal(table, other, check_exact=True)
+    assert few.kept.deciles["epoch"].tolist() == [0, 1, 2]
+    assert few.environments == runs.environments
+    assert list(few.records) == list(runs.records)
+    assert dict(few.records) == dict(runs.records)
+    assert (records / "made_up" / "summary.csv").read_bytes() == written.summary.read_bytes()
+
+
+def test_the_same_records_are_the_same_bytes(
+    written: ExperimentLayout, records: Path, tmp_path: Path
+) -> None:
+    compact(written, load_config(written.config), tmp_path)
+    assert _files(tmp_path / "made_up") == _files(records / "made_up")
+    assert compact_experiments(tmp_path) == ["made_up"]
+
+
+def test_no_path_of_the_machine_is_kept(written: ExperimentLayout, records: Path) -> None:
+    text = (records / "made_up" / "config.yaml").read_text(encoding="utf-8")
+    assert "machine" not in text
+    assert load_config(records / "made_up" / "config.yaml").pruners.keys() == {"full", *SHOWN}
+
+
+def test_a_grid_that_is_not_complete_is_refused_unless_whole_seeds_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = write_experiment(tmp_path / "experiment", pruners=SHOWN, seeds=(0, 1, 2))
+    config = configuration(layout.root, seeds=[0, 1, 2])
+    layout.metrics(RunKey("synthetic_roads", "stid", "el2n", 0.9, 1)).unlink()
+    with pytest.raises(RecordError, match=r"lacks the records of 1 of 27 runs, such as .*/s1;"):
+        compact(layout, config, tmp_path / "records")
+    assert not (tmp_path / "records").exists()
+    command = ["compact", str(layout.root), "--into", str(tmp_path / "records"), "--partial"]
+    assert main(command) == 0
+    assert "18 runs" in capsys.readouterr().out
+    results = load_results(ExperimentLayout(tmp_path / "records" / "made_up"))
+    assert sorted(set(results.summary["seed"])) == [0, 2]
+    assert results.configuration is not None
+    assert yaml.safe_load(results.configuration)["seeds"] == [0, 2]
+
+
+def test_no_whole_seed_is_no_compact_record(tmp_path: Path) -> None:
+    layout = write_experiment(tmp_path / "experiment", pruners=PRUNERS[:1], seeds=(0,))
+    with pytest.raises(RecordError, match="has no seed with the records of all its runs"):
+        compact(layout, configuration(layout.root), tmp_path / "records", partial=True)
+
+
+def test_damage_is_named(records: Path, tmp_path: Path) -> None:
+    root = tmp_path / "made_up"
+    root.mkdir()
+    for name, content in _files(records / "made_up").items():
+        (root / name).write_bytes(content)
+    compacted = CompactLayout(root)
+    compacted.overlaps.write_bytes(compacted.overlaps.read_bytes()[:-9])
+    compacted.records.write_bytes(compacted.epochs.read_bytes())
+    results = load_results(ExperimentLayout(root))
+    with pytest.raises(RecordError, match=r"kept_overlaps.parquet is not a readable Parquet file"):
+        _ = results.kept
+    with pytest.raises(RecordError, match=r"records.parquet lacks the columns \['record'\]"):
+        _ = results.horizons
+    compacted.epochs.unlink()
+    with pytest.raises(RecordError, match=r"there is no .*epochs.parquet"):
+        load_results(ExperimentLayout(root))
