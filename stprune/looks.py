@@ -56,12 +56,12 @@ LOOKS = {
     "grand": Look("#E69F00", "X"),
     "forgetting": Look("#E69F00", "v", ":"),
     "herding": Look("#009E73", "D", ":"),
-    "k_center": Look("#CC79A7", "s", ":"),
+    "k_center": Look("#CC79A7", "s", "--"),
     "craig": Look("#CC79A7", "P", "-."),
     "gradmatch": Look("#0072B2", "s", "-."),
     "glister": Look("#009E73", "v", "-."),
-    "ucb": Look("#56B4E9", "^", "-"),
-    "epsilon_greedy": Look("#56B4E9", "X", "-"),
+    "ucb": Look("#56B4E9", "^", "-."),
+    "epsilon_greedy": Look("#56B4E9", "X", ":"),
 }
 
 

@@ -21,8 +21,9 @@ def test_looks_are_distinct_and_stay_from_figure_to_figure() -> None:
 
 
 def test_curves_without_markers_differ_too() -> None:
-    curves = {(look.colour, look.line) for look in looks(RIVALS).values()}
-    assert len(curves) == len(RIVALS)
+    for names in (list(LOOKS), RIVALS):
+        curves = {(look.colour, look.line) for look in looks(names).values()}
+        assert len(curves) == len(names)
 
 
 def test_no_entry_of_a_configuration_takes_the_colour_of_a_known_rival() -> None:

@@ -171,7 +171,7 @@ def test_curves_show_what_fits_and_name_the_rest(results: Results) -> None:
     many = _many_places(results)
     epochs = results.epochs[results.epochs["backbone"] == "stid"]
     copies = [epochs.assign(dataset=f"road_{number}") for number in range(10)]
-    drawing = build("validation_curves", replace(many, epochs=pd.concat(copies)))
+    drawing = build("convergence", replace(many, epochs=pd.concat(copies)))
     assert len(drawing.figure.axes) == 2 * MOST_PLACES
     assert "Not shown, for want of room: road_8 with STID, road_9 with STID." in drawing.caption
 

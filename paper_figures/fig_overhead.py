@@ -1,0 +1,140 @@
+"""Where the time of an epoch goes, and whether it is what the kept share would explain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from stprune.figures import Drawing, absent_controls, seeds_in_words
+from stprune.layout import format_ratio
+from stprune.looks import LEGEND_LINE
+from stprune.summary import KEYS, REFERENCE, Results
+from stprune.tables import label
+
+TITLE = "Where the time of an epoch goes"
+
+WIDTH = 7.0
+ROW_HEIGHT = 0.17
+PLACE = ["dataset", "backbone"]
+CELL = KEYS[:-1]
+# What a part is called, and its colour: cool for training itself, warm for what pruning adds, grey
+# for what the total alone includes (Okabe and Ito, 2008).
+PARTS = {
+    "data": ("Data", "#56B4E9"),
+    "step": ("Step", "#0072B2"),
+    "scoring": ("Scoring", "#D55E00"),
+    "selection": ("Selection", "#F0E442"),
+    "validation": ("Validation", "#9a9a9a"),
+    "checkpoint": ("Checkpoint", "#cfcfcf"),
+}
+COLUMNS = [f"{part}_seconds" for part in PARTS]
+MEASURED, EXPECTED = "epoch_seconds", "expected_epoch_seconds"
+
+
+def build(results: Results) -> Drawing:
+    """One panel per prune ratio, one stacked bar per pruner, with measured and expected time.
+
+    Args:
+        results: The experiment; means over data sets and backbones in % of full training's mean
+            epoch (validation and checkpoint included), or of seconds where full training was not
+            run everywhere.
+    """
+    spent, relative = epoch_parts(results)
+    pruned = spent.loc[spent["pruner"] != REFERENCE, "prune_ratio"]
+    ratios = sorted(pruned.unique()) or [0.0]
+    names = sorted(spent["pruner"].unique(), key=lambda n: (n != REFERENCE, label(n).lower()))
+    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(names) + 0.6 + 3 * LEGEND_LINE))
+    grid = figure.subplots(1, len(ratios), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, ratio in zip(grid, ratios, strict=True):
+        at_ratio = (spent["prune_ratio"] == ratio) | (spent["pruner"] == REFERENCE)
+        _panel(axes, spent[at_ratio].set_index("pruner"), names)
+        axes.set_title(f"Prune ratio {format_ratio(ratio)}")
+        axes.set_xlabel("Time (% of full's epoch)" if relative else "Seconds per epoch", fontsize=7)
+    grid[0].set_ylabel("Pruner")
+    figure.legend(handles=_handles(), loc="outside upper center", ncols=4)
+    caption = [_caption(results, relative), *absent_controls(results.aggregate["pruner"])]
+    return Drawing(figure, " ".join(caption), _alt(names, ratios))
+
+
+def epoch_parts(results: Results) -> tuple[pd.DataFrame, bool]:
+    """Mean time of an epoch by part, of each pruner and prune ratio, over seeds, then places.
+
+    Counted are a run's pruned epochs, or all where none was pruned, as for the per-epoch time of
+    its record.
+
+    Args:
+        results: The experiment.
+
+    Returns:
+        One row per pruner and prune ratio: ``<part>_seconds`` of PARTS, ``epoch_seconds`` and
+        ``expected_epoch_seconds``; and whether they are in % of full training's mean epoch (the
+        sum of its parts) at the same data set and backbone, else in seconds.
+    """
+    epochs = results.epochs.assign(
+        pruned=(results.epochs["keep_ratio"] < 1) & (results.epochs["prune_ratio"] > 0)
+    )
+    any_pruned = epochs.groupby(KEYS)["pruned"].transform("any")
+    counted = epochs[epochs["pruned"] | ~any_pruned]
+    parts = counted.groupby(KEYS)[COLUMNS].mean().groupby(CELL).mean().reset_index()
+    parts = parts.merge(results.aggregate[[*CELL, MEASURED, EXPECTED]], on=CELL)
+    whole = parts[parts["pruner"] == REFERENCE].set_index(PLACE)[COLUMNS].sum(axis="columns")
+    of_place = whole.reindex(pd.MultiIndex.from_frame(parts[PLACE])).to_numpy()
+    relative = not bool(np.isnan(of_place).any())
+    every = [*COLUMNS, MEASURED, EXPECTED]
+    if relative:
+        parts[every] = 100 * parts[every].div(of_place, axis="index")
+    return parts.groupby(["pruner", "prune_ratio"])[every].mean().reset_index(), relative
+
+
+def _panel(axes: Axes, spent: pd.DataFrame, names: list[str]) -> None:
+    rows = [names.index(name) for name in spent.index]
+    left = np.zeros(len(rows))
+    for part, (_, colour) in PARTS.items():
+        width = spent[f"{part}_seconds"].to_numpy(dtype=np.float64)
+        axes.barh(rows, width, left=left, height=0.72, color=colour, linewidth=0)
+        left += width
+    for row, (measured, expected) in zip(rows, spent[[MEASURED, EXPECTED]].to_numpy(), strict=True):
+        axes.plot([expected] * 2, [row - 0.45, row + 0.45], color="black", linewidth=1.1)
+        axes.plot([measured], [row], marker="D", color="black", markersize=2.2)
+    axes.set_yticks(range(len(names)), [label(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0, labelsize=6.5)
+    axes.grid(visible=False, axis="y")
+
+
+def _handles() -> list[Patch | Line2D]:
+    bars = [Patch(color=colour, label=name) for name, colour in PARTS.values()]
+    return [
+        *bars,
+        Line2D([], [], color="black", marker="D", markersize=2.2, linestyle="", label="Measured"),
+        Line2D([], [], color="black", marker="|", markersize=7, linestyle="", label="Expected"),
+    ]
+
+
+def _caption(results: Results, relative: bool) -> str:
+    places = len(results.aggregate.drop_duplicates(PLACE))
+    unit = (
+        "in % of full training's mean epoch with validation and checkpoint"
+        if relative
+        else "in seconds, full training not having been run everywhere"
+    )
+    return (
+        f"Mean over {seeds_in_words(results.aggregate)} and"
+        f" {places} place{'s' if places > 1 else ''} (data sets with backbones), {unit}."
+        " Of the pruned epochs, or of all where none was pruned; what is prepared before the first"
+        " epoch is not in it. Diamond: the per-epoch time, a median without validation and"
+        " checkpoint. Line: what it is expected to be, the kept share of a full epoch and the"
+        " pruner's own scoring and selection; none without full training."
+    )
+
+
+def _alt(names: list[str], ratios: list[float]) -> str:
+    return (
+        "Stacked bars of the time of an epoch by data, step, scoring, selection, validation and"
+        f" checkpoint at prune ratios {', '.join(map(format_ratio, ratios))}, of"
+        f" {', '.join(label(name) for name in names)}. The numbers are in the overhead ledger."
+    )
