@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from stprune.config import TrackingSettings
 from stprune.grid import RunSpec
 from stprune.records import EpochRecord, RunRecord
+from stprune.wandb_run import CLOCK, TrackedRun, log_epoch, permitted_mode, summary_values
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class WandbTracking:
     def run_started(self, spec: RunSpec, epochs: int, done: list[EpochRecord]) -> None:
         """Open the run; the epochs already done are logged again, for offline files."""
         try:
-            self.run = self._open(spec)
+            self.run = self._open(TrackedRun(spec.experiment, spec.key, spec.resolved()))
         except Exception as error:  # whatever the service raises must not end the run
             self._give_up(error)
         for record in done:
@@ -42,55 +42,45 @@ class WandbTracking:
     def epoch_finished(self, record: EpochRecord) -> None:
         """Log one epoch."""
         if self.run is not None:
-            values = {k: v for k, v in record.model_dump().items() if v is not None}
-            self._try(lambda: self.run.log(values, step=record.epoch))
+            self._try(lambda: log_epoch(self.run, record))
 
     def run_finished(self, record: RunRecord) -> None:
         """Write the summary and close."""
         if self.run is None:
             return
-        summary: dict[str, Any] = {
-            "test": record.test.model_dump(
-                include={"mae", "rmse", "mape"},
-            ),
-            "validation_mae": record.validation_mae,
-            "best_epoch": record.best_epoch,
-            "parameters": record.parameters,
-            "cost": record.cost.model_dump(),
-            "data_checksum": record.data["checksum"],
-            "git_commit": record.environment["git_commit"],
-        }
-        self._try(lambda: self.run.summary.update(summary))
+        self._try(lambda: self.run.summary.update(summary_values(record)))
         self._close(0)
 
     def run_failed(self, error: BaseException) -> None:
         """Close the run as failed."""
         self._close(1)
 
-    def _open(self, spec: RunSpec) -> Any:
+    def _open(self, tracked: TrackedRun) -> Any:
         import wandb
 
         self.directory.mkdir(parents=True, exist_ok=True)
-        key = spec.key
-        identity = hashlib.sha256(f"{spec.experiment}/{key.path}".encode()).hexdigest()[:16]
+        mode = permitted_mode(self.settings.mode)
+        # Without a key it would ask for one on a terminal, and the run would wait for the answer.
+        if mode == "online" and not wandb.login(prompt=False, verify=False):
+            raise PermissionError("there is no key; `stprune wandb sync` sends the records later")
         run = wandb.init(
-            mode=self.settings.mode,
+            mode=mode,
             project=self.settings.project,
             entity=self.settings.entity,
             dir=str(self.directory),
             # The same run keeps its identity when it is continued or repeated.
-            id=identity,
-            resume="allow" if self.settings.mode == "online" else None,
-            name=key.path,
-            group=f"{spec.experiment}/{key.path.rpartition('/')[0]}",
+            id=tracked.identity,
+            resume="allow" if mode == "online" else None,
+            name=tracked.name,
+            group=tracked.group,
             job_type="train",
-            tags=[spec.experiment, key.dataset, key.backbone, key.pruner, f"p{key.prune_ratio:g}"],
-            config={"experiment": spec.experiment, **spec.resolved()},
+            tags=tracked.tags,
+            config=tracked.values,
             settings=wandb.Settings(
                 console="off", silent=True, init_timeout=30, x_disable_stats=True
             ),
         )
-        run.define_metric("*", step_metric="elapsed_seconds")
+        run.define_metric("*", step_metric=CLOCK)
         return run
 
     def _try(self, call: Any) -> None:

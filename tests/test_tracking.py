@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import wandb
+import wandb_stand_in
+from wandb_files import read_offline, without_own
 
 from stprune.config import ExperimentConfig, TrackingSettings
+from stprune.grid import experiment_layout
 from stprune.layout import RunKey
 from stprune.records import RunRecord
 from stprune.run import train
 from stprune.tracking import WandbTracking
+from stprune.wandb_records import recorded_run
+from stprune.wandb_run import permitted_mode
 
 KEY = RunKey("toy", "stid", "st_prune", 0.5, 0)
-BLOCK, HEADER = 32768, 7
-FULL, FIRST, LAST = 1, 2, 4
-
-
-def records_of(path: Path) -> Iterator[Any]:
-    """The protobuf records of an offline file: a log of blocks, as in LevelDB."""
-    from wandb.proto import wandb_internal_pb2
-
-    content, position, parts = path.read_bytes(), HEADER, b""
-    while position + HEADER <= len(content):
-        if BLOCK - position % BLOCK < HEADER:
-            position += BLOCK - position % BLOCK
-            continue
-        _, length, kind = struct.unpack("<IHB", content[position : position + HEADER])
-        position += HEADER
-        data = content[position : position + length]
-        position += length
-        parts = data if kind in (FULL, FIRST) else parts + data
-        if kind in (FULL, LAST):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(parts)
-            yield record
-
-
-def values_of(items: Any) -> dict[str, Any]:
-    """Keys (nested ones joined by dots) and decoded values."""
-    return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
 
 
 def comparable(record: RunRecord) -> dict[str, Any]:
@@ -55,43 +30,30 @@ def comparable(record: RunRecord) -> dict[str, Any]:
     return values | {"fingerprint": record.fingerprint, "windows": record.cost.windows_visited}
 
 
-def test_an_offline_run_can_be_read_back(toy_config: ExperimentConfig, tmp_path: Path) -> None:
+def test_an_offline_run_is_its_record(toy_config: ExperimentConfig, tmp_path: Path) -> None:
     folder = tmp_path / "tracked"
-    record = train(toy_config, KEY, [WandbTracking(TrackingSettings(mode="offline"), folder)])
-    # The service writes behind the run's back; the end of the process waits for it, as here.
-    wandb.teardown()
+    with wandb_stand_in.wandb_alone(tmp_path / "home"):
+        record = train(toy_config, KEY, [WandbTracking(TrackingSettings(mode="offline"), folder)])
+        # The service writes behind the run's back; the end of the process waits for it, as here.
+        wandb.teardown()
     files = list(folder.rglob("*.wandb"))
     assert len(files) == 1
-    records = list(records_of(files[0]))
-    runs = [entry.run for entry in records if entry.WhichOneof("record_type") == "run"]
-    assert runs[0].display_name == "toy/stid/st_prune/p0.5/s0"
-    assert runs[0].run_group == "toy/toy/stid/st_prune/p0.5"
-    assert runs[0].job_type == "train"
-    assert set(runs[0].tags) == {"toy", "stid", "st_prune", "p0.5"}
-    config: dict[str, Any] = {}
-    for run in runs:
-        config |= values_of(run.config.update)
-    assert config["experiment"] == "toy"
-    assert config["prune_ratio"] == 0.5
-    assert config["pruner"]["id"] == "st_prune"
-    assert config["training"]["epochs"] == 4
-    history = [
-        values_of(entry.history.item)
-        for entry in records
-        if entry.WhichOneof("record_type") == "history"
-    ]
-    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
-    assert min(row["validation_mae"] for row in history) == record.validation_mae
-    assert all(row["elapsed_seconds"] > 0 for row in history)
-    summary: dict[str, Any] = {}
-    for entry in records:
-        if entry.WhichOneof("record_type") == "summary":
-            summary |= values_of(entry.summary.update)
-    assert summary["test"]["mae"] == record.test.mae
-    assert summary["cost"]["windows_visited"] == record.cost.windows_visited
-    metrics = [entry.metric for entry in records if entry.WhichOneof("record_type") == "metric"]
-    assert ("*", "elapsed_seconds") in [(m.glob_name, m.step_metric) for m in metrics]
-    assert [e.exit.exit_code for e in records if e.WhichOneof("record_type") == "exit"] == [0]
+    run = read_offline(files[0])
+    assert run.name == "toy/stid/st_prune/p0.5/s0"
+    assert run.group == "toy/toy/stid/st_prune/p0.5"
+    assert run.job_type == "train"
+    assert run.tags == {"toy", "stid", "st_prune", "p0.5"}
+    assert ("*", "elapsed_seconds") in run.axes
+    assert run.exit_codes == [0]
+    # What `stprune wandb sync` would make of the record.
+    recorded = recorded_run(experiment_layout(toy_config).metrics(KEY))
+    assert recorded.record == record
+    assert run.identity == recorded.tracked.identity
+    assert without_own(run.config) == {"experiment": "toy", **record.config}
+    assert [without_own(row) for row in run.history] == list(recorded.history.values())
+    assert len(run.history) == record.cost.epochs
+    assert without_own(run.summary) == recorded.summary
+    assert run.summary["validation_mae"] == record.validation_mae
 
 
 class BrokenRun:
@@ -119,7 +81,9 @@ class BrokenRun:
         self._call("finish")
 
 
-@pytest.mark.parametrize("broken", ["import", "init", "define_metric", "log", "summary", "finish"])
+@pytest.mark.parametrize(
+    "broken", ["import", "login", "init", "define_metric", "log", "summary", "finish"]
+)
 def test_a_failing_service_changes_nothing_in_the_record(
     toy_config: ExperimentConfig,
     tmp_path: Path,
@@ -135,7 +99,11 @@ def test_a_failing_service_changes_nothing_in_the_record(
         run._call("init")
         return run
 
-    fake.init, fake.Settings = init, dict
+    def login(**_: Any) -> bool:
+        run._call("login")
+        return True
+
+    fake.login, fake.init, fake.Settings = login, init, dict
     # None in place of a module makes its import fail.
     monkeypatch.setitem(sys.modules, "wandb", None if broken == "import" else fake)
     tracking = WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")
@@ -143,6 +111,29 @@ def test_a_failing_service_changes_nothing_in_the_record(
     assert caplog.text.count("Weights & Biases is left out for this run") == 1
     # After the first failure the service is left alone.
     assert run.calls.count(broken) == (0 if broken == "import" else 1)
+
+
+def test_without_a_key_nobody_is_asked_and_the_record_is_the_same(
+    toy_config: ExperimentConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = train(toy_config, KEY, [])
+    with wandb_stand_in.wandb_alone(tmp_path / "home"):
+        tracking = WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")
+        assert comparable(train(toy_config, KEY, [tracking])) == comparable(expected)
+    assert "there is no key; `stprune wandb sync` sends the records later" in caplog.text
+
+
+def test_the_mode_of_the_environment_keeps_an_online_run_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for told, mode in (("offline", "offline"), ("dryrun", "offline"), ("disabled", "disabled")):
+        monkeypatch.setenv("WANDB_MODE", told)
+        assert permitted_mode("online") == mode
+    monkeypatch.setenv("WANDB_MODE", "online")
+    assert permitted_mode("online") == "online"
+    assert permitted_mode("offline") == "offline"
+    monkeypatch.delenv("WANDB_MODE")
+    assert permitted_mode("disabled") == "disabled"
 
 
 def test_a_failed_run_is_closed_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
