@@ -25,12 +25,16 @@ from stprune.errors import RecordError
 from stprune.figures import FIGURES
 from stprune.findings import findings
 from stprune.layout import ExperimentLayout, RunKey
-from stprune.report import compare_environments, overhead_ledger, write_report
+from stprune.report import write_report
+from stprune.report.environments import compare_environments
+from stprune.report.ledger import overhead_ledger
+from stprune.report.run_pages import run_columns, run_ids
+from stprune.report.vega import vega_script
 from stprune.significance import CONTROLS
 from stprune.summary import load_results, summarise
 from stprune.tables import TABLES, label
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class _Page(HTMLParser):
@@ -53,7 +57,8 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if self.open[-1:] not in (["script"], ["style"]):
+            self.words.append(data)
 
     def values(self, tag: str, name: str) -> list[str]:
         return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
@@ -83,17 +88,23 @@ def test_page_needs_nothing_from_outside(layout: ExperimentLayout) -> None:
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True)
         assert content.startswith(b"\x89PNG")
     assert all(page.values("img", "alt"))
-    assert not re.search(r"https?://|url\(|@import", layout.report.read_text(encoding="utf-8"))
+    text = layout.report.read_text(encoding="utf-8").replace(vega_script(), "")
+    assert not re.search(r"https?://|url\(|@import", text)
 
 
 def test_links_lead_to_sections_and_records(layout: ExperimentLayout) -> None:
     page = _read(layout)
     ids = {value for _, name, value in page.attributes if name == "id"}
     links = page.values("a", "href")
-    records = [unquote(link) for link in links if not link.startswith("#")]
-    assert {link[1:] for link in links if link.startswith("#")} <= ids
-    assert len(set(records)) == 2 + 6 * 2 * 2
-    assert all((layout.root / path).is_file() for path in records)
+    runs = [unquote(link.removeprefix("#run=")) for link in links if link.startswith("#run=")]
+    assert {link[1:] for link in links if not link.startswith("#run=")} <= ids
+    results = load_results(layout)
+    assert sorted(runs) == sorted(run_ids(results.summary))
+    assert len(set(runs)) == 2 + 6 * 2 * 2
+    records = run_columns(results, layout.root)["record"]
+    assert records == [f"runs/{run}/metrics.json" for run in run_ids(results.summary)]
+    # Beside a page that lies elsewhere there are no records to link to.
+    assert set(run_columns(results, layout.root / "runs")["record"]) == {None}
 
 
 def test_config_is_shown_as_text_or_left_out(layout: ExperimentLayout, tmp_path: Path) -> None:
@@ -204,12 +215,16 @@ def test_ledger_adds_up(layout: ExperimentLayout) -> None:
 
 def test_environments_that_differ_are_named() -> None:
     rows, differing = compare_environments(
-        [{"threads": 1, "cpu": {"name": "a"}}, {"threads": 2, "cpu": {"name": "a"}}, {"threads": 2}]
+        [
+            ({"threads": 1, "cpu": {"name": "a"}}, 1),
+            ({"threads": 2, "cpu": {"name": "a"}}, 3),
+            ({"threads": 2}, 1),
+        ]
     )
-    assert dict(rows)["threads"] == "1 (1 runs); 2 (2 runs)"
-    assert dict(rows)["cpu.name"] == "a (2 runs); not recorded (1 runs)"
+    assert dict(rows)["threads"] == "1 (1 run); 2 (4 runs)"
+    assert dict(rows)["cpu.name"] == "a (4 runs); not recorded (1 run)"
     assert differing == ["cpu.name", "threads"]
-    assert compare_environments([{"threads": 1}] * 2) == ([("threads", "1")], [])
+    assert compare_environments([({"threads": 1}, 2)]) == ([("threads", "1")], [])
 
 
 def test_report_before_the_summary_is_refused(tmp_path: Path) -> None:
