@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RECORDS = Path("paper_figures/records")
+# What is made of them.
+PAPER = Path("results/paper")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`stprune compact`: the records of an experiment that are kept with the project."""
+"""`stprune compact` and `stprune paper`: records kept with the project, and all made of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stprune.compact_layout import RECORDS
+from stprune.compact_layout import PAPER, RECORDS
 
 
 def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,6 +23,23 @@ def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
         "--partial", action="store_true", help="leave out seeds that are not complete"
     )
     compact.set_defaults(command=_compact)
+    paper = commands.add_parser(
+        "paper", help="write all tables, figures and reports from compact records"
+    )
+    paper.add_argument("experiments", nargs="*", help="default: all that have compact records")
+    paper.add_argument("--records", type=Path, default=RECORDS, help=f"default: {RECORDS}")
+    paper.add_argument("--into", type=Path, default=PAPER, help=f"default: {PAPER}")
+    paper.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit 1 if a table or figure is not what hashes.json says",
+    )
+    paper.add_argument(
+        "--write-hashes",
+        action="store_true",
+        help="write hashes.json beside the records and nothing else",
+    )
+    paper.set_defaults(command=_paper)
 
 
 def _compact(parsed: argparse.Namespace) -> None:
@@ -41,3 +58,31 @@ def _compact(parsed: argparse.Namespace) -> None:
         f"{written.folder}: {written.runs} runs, {written.size / 1e6:.2f} MB"
         f"{f'; not complete and left out: seeds {left_out}' if left_out else ''}\n"
     )
+
+
+def _paper(parsed: argparse.Namespace) -> None:
+    from stprune.compact_layout import CompactLayout
+    from stprune.errors import RecordError
+    from stprune.paper import check_paper, experiments, make_paper
+    from stprune.paper_hashes import write_hashes
+
+    wrong = []
+    for name in experiments(parsed.records, parsed.experiments):
+        in_memory = parsed.check or parsed.write_hashes
+        made = (
+            check_paper(name, parsed.records)
+            if in_memory
+            else make_paper(name, parsed.records, parsed.into)
+        )
+        tables, figures = map(len, made.hashes)
+        place = "" if in_memory else f" in {parsed.into / name}"
+        sys.stdout.write(f"{name}: {tables} tables, {figures} figures{place}; {made.verdict}\n")
+        if parsed.write_hashes:
+            write_hashes(made.hashes, CompactLayout(parsed.records / name).hashes)
+        elif made.differences != []:
+            wrong.append(name)
+    if parsed.check and wrong:
+        raise RecordError(
+            f"not what hashes.json says: {', '.join(wrong)}; if that is meant,"
+            " `stprune paper --write-hashes` notes it"
+        )
