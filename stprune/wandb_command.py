@@ -1,4 +1,4 @@
-"""`stprune wandb`: send the records to Weights & Biases."""
+"""`stprune wandb`: send the records to Weights & Biases, and save views that compare pruners."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def add_wandb_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
         "--offline", action="store_true", help="write files to send later with `wandb sync`"
     )
     sync.set_defaults(command=_sync)
+    view = parts.add_parser("view", help="save views that compare pruners by prune ratio")
+    _add_place(view)
+    view.add_argument(
+        "--json", type=Path, metavar="FILE", help="only write them there; needs no account"
+    )
+    view.set_defaults(command=_view)
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +82,28 @@ def _print_counts(layout: ExperimentLayout, report: SyncReport, dry: bool) -> No
     kept = f"{report.count('leave') + report.count('conflict')} unchanged"
     would = " would be" if dry else ""
     sys.stdout.write(f"{layout.root}: {len(report.actions)} runs:{would} {counts}, {kept}\n")
+
+
+def _view(parsed: argparse.Namespace) -> None:
+    from stprune import atomic
+    from stprune.wandb_account import signed_in
+    from stprune.wandb_project import WandbProject
+    from stprune.wandb_records import recorded_experiment
+    from stprune.wandb_view import build_view, places, save_view, view_values
+
+    layout, settings = _place(parsed)
+    wanted = places(recorded_experiment(layout))
+    if parsed.json is not None:
+        entity = settings.entity or "entity"
+        views = [build_view(place, entity, settings.project) for place in wanted]
+        atomic.write_json(parsed.json, [view_values(view) for view in views])
+        return
+    with signed_in() as api:
+        project = WandbProject(api, settings.project, settings.entity)
+        for place in wanted:
+            saved = save_view(build_view(place, project.entity, project.project))
+            what = "saved" if saved.changed else "unchanged"
+            sys.stdout.write(f"{saved.title}: {what}, {saved.url}\n")
 
 
 def _place(parsed: argparse.Namespace) -> tuple[ExperimentLayout, TrackingSettings]:

@@ -164,16 +164,18 @@ class StandIn:
         return {"project": {"run": {"history": rows}}}
 
     def _view(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["name"] not in self.projects:
+            return {"project": None}
         nodes = [view for view in self.views if view["name"] == asked["viewName"]]
         return {"project": {"allViews": {"edges": [{"node": node} for node in nodes]}}}
 
     def _upsert_view(self, told: dict[str, Any]) -> dict[str, Any]:
         identity = told.get("id") or f"view-{len(self.views)}"
         rest = [view for view in self.views if view["id"] != identity]
-        view = {**told, "id": identity}
-        self.views = [*rest, view]
+        inserted = len(rest) == len(self.views)
+        self.views = [*rest, {**told, "id": identity}]
         shown = {"id": identity, "name": told["name"]}
-        return {"upsertView": {"view": shown, "inserted": len(rest) == len(self.views) - 1}}
+        return {"upsertView": {"view": shown, "inserted": inserted}}
 
     def stream(self, project: str, run: str, told: dict[str, Any]) -> None:
         """Take lines of history and the newest summary of a run."""
