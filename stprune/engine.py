@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from stprune.budget import TrainingBudget
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import Batch, WindowStore
+from stprune.divergence import refuse_divergence
 from stprune.engine_state import engine_state, restore_engine
 from stprune.epoch_order import EpochOrder, order_epoch
 from stprune.epoch_record import epoch_record
@@ -90,6 +91,7 @@ class Engine:
         self.budget.plan(self.pruner, (), 0.0)
         self.preparation_seconds = 0.0
         self.checkpoint_seconds = 0.0
+        self.batch_losses: list[Tensor] = []
 
     @property
     def epoch(self) -> int:
@@ -145,11 +147,7 @@ class Engine:
             mean_loss = float(self._train_batches(order)) / len(order.sizes)
         self.clock.synchronise()
         train_seconds = time.perf_counter() - start
-        if not math.isfinite(mean_loss):
-            raise TrainingDivergedError(
-                f"run {self.spec.key.path}: the training loss of epoch {self.epoch} is"
-                f" {mean_loss}; lower the learning rate or clip gradients"
-            )
+        refuse_divergence(mean_loss, self.batch_losses, self.spec.key, self.epoch)
         self.kept.add(order.indices, self.pruner.window_state.get("scores"))
         validation_mae = self._validate()
         record = epoch_record(
@@ -184,11 +182,13 @@ class Engine:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         self.model.train()
         total = torch.zeros((), device=self.fabric.device)
+        self.batch_losses.clear()
         batches = order.batches(rank, world)
         for group, (indices, weights, batch_size) in zip(order.groups, batches, strict=True):
             self._enter(group)
             # Gradients are averaged over devices, each of which sums its share of the batch.
-            total += self._step(indices, weights, world / batch_size)
+            self.batch_losses.append(self._step(indices, weights, world / batch_size))
+            total += self.batch_losses[-1]
         if world > 1:
             total = cast(Tensor, self.fabric.all_reduce(total, reduce_op="mean"))
             gather = cast(Gather, self.fabric.all_gather)

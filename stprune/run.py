@@ -15,7 +15,12 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from stprune.backbones.base import parameter_count
-from stprune.checkpoint import load_checkpoint, save_checkpoint
+from stprune.checkpoint import (
+    discard_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+)
 from stprune.config import ExperimentConfig
 from stprune.cores import own_cores
 from stprune.cost import peak_memory_bytes, run_cost
@@ -27,10 +32,12 @@ from stprune.grid import RunSpec, data_layout, experiment_layout, run_spec
 from stprune.layout import RunKey
 from stprune.no_probe import NoProbe
 from stprune.probe import ModelProbe
-from stprune.provenance import environment, run_sources, source_digest
+from stprune.provenance import environment
 from stprune.pruners.base import Probe
 from stprune.records import RECORD_VERSION, RunRecord, write_record
 from stprune.run_data import open_run_data
+from stprune.shortage import naming_shortage
+from stprune.standing import run_identity
 from stprune.union_engine import NO_SCORING_MODELS, UnionEngine
 from stprune.zero_shot import held_out_scores
 
@@ -54,6 +61,7 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
         torch.set_num_threads(config.compute.threads)
         fabric = _fabric(spec)
         fabric.launch()
+        stack.enter_context(naming_shortage(spec))
         session = _Session(config, spec, fabric, cores)
         return session.run(listeners if fabric.is_global_zero else ())
 
@@ -86,12 +94,7 @@ class _Session:
         self.layout = experiment_layout(config)
         self.checkpoint = self.layout.checkpoint(spec.key)
         self.data = open_run_data(spec, data_layout(config), fabric.device)
-        self.digest = source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task))
-        self.identity = {
-            "configuration": spec.fingerprint,
-            "source code": self.digest,
-            "data": self.data.description["checksum"],
-        }
+        self.identity = run_identity(spec, data_layout(config))
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.resumed = 0
         self.energy = RunEnergy(fabric.device, fabric.world_size)
@@ -114,6 +117,8 @@ class _Session:
                 raise
         for listener in listeners:
             listener.run_finished(result)
+        if self.fabric.is_global_zero:
+            discard_checkpoints(self.checkpoint)
         return result
 
     def _train(self, engine: Engine, listeners: Sequence[RunListener]) -> None:
@@ -182,7 +187,7 @@ class _Session:
             config=spec.resolved(),
             fingerprint=spec.fingerprint,
             data=self.data.description,
-            source_digest=self.digest,
+            source_digest=self.identity["source code"],
             environment={**environment(), **self._machine(), "energy": counted},
             started=self.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -193,9 +198,8 @@ class _Session:
             # The record comes last: it is what says that the run is complete.
             engine.kept.write(self.layout.kept(spec.key))
             if self.config.keep_weights:
-                save_checkpoint(self.layout.weights(spec.key), engine.best_weights, self.identity)
+                save_weights(self.layout.weights(spec.key), engine.best_weights, self.identity)
             write_record(record, engine.records, metrics, table)
-            self.checkpoint.unlink(missing_ok=True)
         self.fabric.barrier()
         return record
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from stprune.backbones.base import BACKBONES
+from stprune.checkpoint import discard_checkpoints
 from stprune.config import ExperimentConfig
 from stprune.cores import available_cores
 from stprune.errors import ConfigError, StpruneError
@@ -25,6 +23,7 @@ from stprune.provenance import run_sources, source_digest
 from stprune.pruners.base import PRUNERS
 from stprune.records import read_record
 from stprune.run_data import run_checksum
+from stprune.standing import forget_second_names, reason_to_train
 from stprune.tasks.base import TASKS
 from stprune.warm_runs import WarmRuns
 from stprune.workflow_plan import WorkflowPlan
@@ -48,12 +47,12 @@ def train_all(config: ExperimentConfig, jobs: int | None = None) -> None:
         ConfigError: If there are too few cores, or another process trains this experiment.
         UnfinishedError: If a run failed, or source files changed on the way.
         WorkflowStateError: If Snakemake cannot be told of what was trained.
-        KeyboardInterrupt: If interrupted or told to end (SIGTERM), once the runs under way have
-            ended; each continues from its last epoch next time.
+        KeyboardInterrupt: If interrupted, once the runs under way have ended; each continues from
+            its last epoch next time.
     """
     plan = WorkflowPlan(config.model_dump(mode="json"))
     jobs = _checked_jobs(config, plan.run_threads, jobs)
-    with _alone(config), _end_is_interrupt():
+    with _alone(config):
         # Runs read this copy: editing the file does not change an experiment under way.
         plan.write_config()
         state = WorkflowState(experiment_layout(config), data_layout(config))
@@ -63,7 +62,9 @@ def train_all(config: ExperimentConfig, jobs: int | None = None) -> None:
         wanted = WantedRuns(config)
         missing = wanted.missing()
         result = _train_missing(wanted, missing, jobs, state)
-        state.hand_over(wanted.specs[key] for key in wanted.current())
+        standing = wanted.current()
+        state.hand_over(wanted.specs[key] for key in standing)
+        _tidy(wanted, standing)
     result.check()
 
 
@@ -103,21 +104,12 @@ class WantedRuns:
 
     def reason_to_train(self, key: RunKey) -> str | None:
         """Why the run has to be trained (again); None if its record stands."""
-        layout, spec = self.layout, self.specs[key]
-        files = layout.metrics(key), layout.run_epochs(key), layout.kept(key)
-        if not all(path.exists() for path in files):
-            return "no record"
-        try:
-            record = read_record(layout.metrics(key))
-        except StpruneError:
-            return "record not readable, or of another version"
-        changed = {
-            "configuration": record.fingerprint != spec.fingerprint,
-            "source code": record.source_digest != self.digests[self._components(key)],
-            "data": record.data.get("checksum") != self.checksums[key.dataset],
+        identity = {
+            "configuration": self.specs[key].fingerprint,
+            "source code": self.digests[self._components(key)],
+            "data": self.checksums[key.dataset],
         }
-        names = [name for name, differs in changed.items() if differs]
-        return f"{' and '.join(names)} changed since the record" if names else None
+        return reason_to_train(self.layout.run(key), identity)
 
     def sources_changed(self, key: RunKey) -> bool:
         """Whether the run's source files are no longer those that were imported for it."""
@@ -135,6 +127,13 @@ class WantedRuns:
     def _components(self, key: RunKey) -> tuple[str, str, str]:
         spec = self.specs[key]
         return spec.backbone, spec.pruner, spec.subset.task
+
+
+def _tidy(wanted: WantedRuns, standing: list[RunKey]) -> None:
+    """Remove what finished runs keep for whoever is killed before taking note of them."""
+    forget_second_names(wanted.layout, standing)
+    for key in standing:
+        discard_checkpoints(wanted.layout.checkpoint(key))
 
 
 def _digest(backbone: str, pruner: str, task: str) -> str:
@@ -167,23 +166,6 @@ def _alone(config: ExperimentConfig) -> Iterator[None]:
     except Timeout:
         message = f"another `stprune train-all` works in {root}; wait for it or end it"
         raise ConfigError(message) from None
-
-
-@contextmanager
-def _end_is_interrupt() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C meanwhile."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is told of signals
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from stprune.atomic import naming_failure
 from stprune.data.card import card_path, load_card
 from stprune.data.local_file import local_paths
 from stprune.data.prepare import is_prepared, prepare
@@ -68,9 +69,10 @@ class WorkflowState:
 
     def note(self, spec: RunSpec) -> None:
         """Note, before a run starts, that Snakemake will have to be told of it."""
-        self.journal.parent.mkdir(parents=True, exist_ok=True)
-        with self.journal.open("a", encoding="utf-8") as file:
-            file.write(f"{spec.key.path}\n")
+        with naming_failure(self.journal):
+            self.journal.parent.mkdir(parents=True, exist_ok=True)
+            with self.journal.open("a", encoding="utf-8") as file:
+                file.write(f"{spec.key.path}\n")
 
     def hand_over(self, current: Iterable[RunSpec]) -> None:
         """Tell Snakemake that these records are as it would make them now.

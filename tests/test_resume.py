@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +11,7 @@ import pytest
 import torch
 from toy_runs import Listener, StoppedError, elsewhere, files_below, key_of, outcome
 
+from stprune.checkpoint import discard_checkpoints, previous_checkpoint
 from stprune.config import ExperimentConfig, parse_config
 from stprune.errors import CheckpointError
 from stprune.grid import experiment_layout
@@ -28,7 +31,8 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
         with pytest.raises(StoppedError):
             train(disturbed, key, [listener])
         assert listener.told[-1] == "failed StoppedError"
-        assert files_below(layout.root) == ["last.pt"]
+        left = ["last.pt"] if stop == 0 else ["last.pt", "previous.pt"]
+        assert files_below(layout.root) == left
         torch.rand(3)  # a process of its own would not have this state either
     listener = Listener()
     record = train(disturbed, key, [listener])
@@ -78,13 +82,45 @@ def test_a_changed_configuration_starts_anew(
     assert outcome(config, key)[0] == outcome(fresh, key)[0]
 
 
-def test_a_damaged_checkpoint_is_not_passed_over(all_pruners: ExperimentConfig) -> None:
+def test_damaged_checkpoints_are_not_passed_over(all_pruners: ExperimentConfig) -> None:
     key = key_of("full")
     with pytest.raises(StoppedError):
         train(all_pruners, key, [Listener(1)])
     path = experiment_layout(all_pruners).checkpoint(key)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="delete it"):
+    for damaged in (path, previous_checkpoint(path)):
+        damaged.write_bytes(damaged.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="delete both"):
         train(all_pruners, key, [])
-    path.unlink()
+    discard_checkpoints(path)
     assert train(all_pruners, key, []).resumed == 0
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flip_a_bit(path: Path) -> None:
+    """Of a weight: nothing that the reader would stumble over."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_bit, Path.unlink])
+def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(
+    all_pruners: ExperimentConfig,
+    damage: Callable[[Path], object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key, disturbed = key_of("st_prune"), elsewhere(all_pruners, "disturbed")
+    train(all_pruners, key, [])
+    with pytest.raises(StoppedError):
+        train(disturbed, key, [Listener(3)])
+    damage(experiment_layout(disturbed).checkpoint(key))
+    listener = Listener()
+    train(disturbed, key, [listener])
+    assert len(listener.done) == 3
+    said = "continuing from" in caplog.text and "an epoch earlier" in caplog.text
+    assert said == (damage is not Path.unlink)
+    assert outcome(disturbed, key)[0] == outcome(all_pruners, key)[0]
+    pd.testing.assert_frame_equal(outcome(disturbed, key)[1], outcome(all_pruners, key)[1])

@@ -9,12 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
-
-from filelock import FileLock, Timeout
 
 from stprune import atomic
 from stprune.data.archive import holds, take_member
@@ -33,6 +29,7 @@ from stprune.data.transfer import (
     file_name,
 )
 from stprune.errors import ConfigError, FetchError
+from stprune.folder_lock import folder_lock
 from stprune.layout import DataLayout
 
 MIRROR_VARIABLE = "STPRUNE_MIRROR"
@@ -143,25 +140,6 @@ def resolve_mirror(mirror: str | None) -> Path | str | None:
             " and not an http:// or https:// address"
         )
     return directory
-
-
-@contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time work in ``folder``, which is made if need be.
-
-    The lock ends with the process, however that ends; its empty file ``.lock`` stays.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("waiting for another process that works in %s", folder)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _fetch_file(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
 from stprune.data.canonical import sha256_of, write_canonical
 from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, load_card
-from stprune.data.fetch import fetch, folder_lock
+from stprune.data.fetch import fetch
 from stprune.data.local_file import refuse_changed
 from stprune.errors import DataError
+from stprune.folder_lock import folder_lock
 from stprune.layout import DataLayout
+from stprune.text_file import read_json_file
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) 
 def _made_from(card: DatasetCard, directory: Path) -> bool:
     path = directory / "meta.json"
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
+        meta = read_json_file(path)
         # Through the schema: a key that cards did not have then stands for its default.
         made_from = DatasetCard.model_validate(meta["card"])
         same_card = made_from.model_dump(mode="json") == card.model_dump(mode="json")
