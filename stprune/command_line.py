@@ -109,8 +109,8 @@ def _train(parsed: argparse.Namespace) -> None:
     from stprune.grid import experiment_layout
     from stprune.layout import RunKey
     from stprune.progress import Progress
-    from stprune.run import train
     from stprune.tracking import WandbTracking
+    from stprune.train_once import train_once
 
     config = _load(parsed)
     compute = config.compute
@@ -130,7 +130,7 @@ def _train(parsed: argparse.Namespace) -> None:
     listeners: list[RunListener] = [Progress()]
     if config.tracking.mode != "disabled":
         listeners.append(WandbTracking(config.tracking, experiment_layout(config).tracking()))
-    train(config, key, listeners)
+    train_once(config, key, listeners)
 
 
 def _train_all(parsed: argparse.Namespace) -> None:
@@ -141,12 +141,14 @@ def _train_all(parsed: argparse.Namespace) -> None:
 
 def _summarise(parsed: argparse.Namespace) -> None:
     from stprune.grid import experiment_layout, run_keys
+    from stprune.standing import forget_second_names
     from stprune.summary import summarise
 
     config = _load(parsed)
-    layout = experiment_layout(config)
-    records = [layout.metrics(key) for key in run_keys(config)]
-    summarise(records, layout.summary, layout.epochs)
+    layout, keys = experiment_layout(config), run_keys(config)
+    summarise([layout.metrics(key) for key in keys], layout.summary, layout.epochs)
+    # Whatever started the runs has seen all of them end.
+    forget_second_names(layout, keys)
 
 
 def _figure(parsed: argparse.Namespace) -> None:
