@@ -20,6 +20,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/records.smk"
 
 
 rule all:
@@ -29,7 +30,7 @@ rule all:
 
 
 onstart:
-    PLAN.write_config()
+    begin()
 
 
 onsuccess:

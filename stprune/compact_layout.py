@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RECORDS = Path("paper_figures/records")
-# What is made of them.
-PAPER = Path("results/paper")
+# What is made of them lies in the results directory under this name.
+PAPER = "paper"
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ class CompactLayout:
     def hashes(self) -> Path:
         """What each table and figure made of these records is to be."""
         return self.root / "hashes.json"
+
+    @property
+    def files(self) -> list[Path]:
+        """All records; not the hashes, which no figure or table depends on."""
+        kept = [self.calendars, self.overlaps, self.deciles]
+        return [self.summary, self.config, self.records, self.epochs, *kept]
 
 
 def compact_experiments(records: Path) -> list[str]:

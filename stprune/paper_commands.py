@@ -28,7 +28,8 @@ def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
     )
     paper.add_argument("experiments", nargs="*", help="default: all that have compact records")
     paper.add_argument("--records", type=Path, default=RECORDS, help=f"default: {RECORDS}")
-    paper.add_argument("--into", type=Path, default=PAPER, help=f"default: {PAPER}")
+    into = Path("results", PAPER)
+    paper.add_argument("--into", type=Path, default=into, help=f"default: {into}")
     paper.add_argument(
         "--check",
         action="store_true",

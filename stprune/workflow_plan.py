@@ -149,10 +149,10 @@ class WorkflowPlan:
 
     @property
     def report_code(self) -> list[str]:
-        """Source files of the report and its template."""
-        here = Path(__file__)
-        template = here.parent / "templates" / "report.html.j2"
-        return [*_closure(here.with_name("report.py")), str(template)]
+        """Source files of the report and its templates."""
+        here = Path(__file__).parent
+        templates = map(str, sorted((here / "templates").iterdir()))
+        return [*_closure(*(here / "report").glob("*.py")), *templates]
 
     @property
     def figures(self) -> list[str]:

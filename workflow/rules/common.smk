@@ -7,6 +7,8 @@ from pathlib import Path
 from snakemake.settings.types import DeploymentMethod
 
 from stprune.errors import StpruneError
+from stprune.paper_plan import PaperPlan
+from stprune.workflow_lock import claim
 from stprune.workflow_plan import WorkflowPlan
 
 # Commands run in the environment of this Snakemake, whether it is activated or not; with
@@ -27,6 +29,15 @@ def checked_plan(values):
         sys.exit(f"Error: {error}")
 
 
+def begin():
+    """Keep a second Snakemake out, and write the configuration that the commands read."""
+    try:
+        claim(PLAN.layout)
+        PLAN.write_config()
+    except StpruneError as error:
+        sys.exit(f"Error: {error}")
+
+
 def announce_products():
     """Say where the results are."""
     for path in PLAN.layout.headline:
@@ -34,6 +45,7 @@ def announce_products():
 
 
 PLAN = checked_plan(config)
+PAPER = PaperPlan(PLAN.config.results_directory)
 
 
 wildcard_constraints:
@@ -43,3 +55,4 @@ wildcard_constraints:
     prune_ratio=r"0(\.[0-9]+)?",
     seed=r"[0-9]+",
     name=r"[A-Za-z0-9_]+",
+    experiment=r"[A-Za-z0-9_\-]+",
