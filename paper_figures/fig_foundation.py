@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.held_out import NOTHING, PLACE, held_out_scores
+from paper_figures.held_out import applies as applies
 from stprune.figures import Drawing, absent_controls, draw_reference, seeds_in_words
 from stprune.heat_map import empty_figure
 from stprune.layout import format_ratio

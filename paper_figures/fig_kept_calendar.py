@@ -41,6 +41,11 @@ Calendar = NDArray[np.float64]
 Calendars = dict[str, dict[str, Calendar]]
 
 
+def applies(results: Results) -> bool:
+    """Whether a run with pruned epochs has an archive."""
+    return not results.kept.calendars.empty
+
+
 def build(results: Results) -> Drawing:
     """One panel per pruner, in rows of up to six for each data set, at the largest prune ratio.
 

@@ -41,6 +41,11 @@ class Agreement(NamedTuple):
     chance: Values
 
 
+def applies(results: Results) -> bool:
+    """Whether a run with pruned epochs has an archive."""
+    return not results.kept.calendars.empty
+
+
 def build(results: Results) -> Drawing:
     """One matrix per prune ratio: pruners against pruners, their own seeds on the diagonal.
 

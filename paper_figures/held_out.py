@@ -8,12 +8,19 @@ import numpy as np
 import pandas as pd
 
 from stprune.layout import RunKey
+from stprune.run_records import run_keys_of
 from stprune.summary import KEYS, REFERENCE, Results
 
 PLACE = ["dataset", "backbone", "held_out"]
 CELL = [*PLACE, "pruner", "prune_ratio"]
 SCORES = ("zero_shot_mae", "linear_probe_mae")
 NOTHING = "No run was tried on a data set that it was not trained on: nothing to show."
+
+
+def applies(results: Results) -> bool:
+    """Whether a run was tried on a data set that it was not trained on."""
+    firsts = results.summary.drop_duplicates("dataset")
+    return any(results.records[key].transfer for key in run_keys_of(firsts))
 
 
 def held_out_scores(results: Results) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from paper_figures.held_out import NOTHING, held_out_scores
+from paper_figures.held_out import applies as applies
 from paper_figures.rows import absent_controls, budgets
 from stprune.summary import REFERENCE, Results
 from stprune.tables import Column, Table

@@ -26,6 +26,11 @@ CAPTION = (
 )
 
 
+def applies(results: Results) -> bool:
+    """Whether a run was scored by more than its own rule."""
+    return any(record.scores_by_rule for record in results.records.values())
+
+
 def build(results: Results) -> Table:
     """The table of metric rules.
 

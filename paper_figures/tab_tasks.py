@@ -47,6 +47,11 @@ class Entry(NamedTuple):
     steps: str | None
 
 
+def applies(results: Results) -> bool:
+    """Whether there are several tasks."""
+    return _several(_entries(results))
+
+
 def build(results: Results) -> Table:
     """The table of tasks.
 
@@ -61,7 +66,7 @@ def build(results: Results) -> Table:
         data set entry, which names its task only.
     """
     entries = _entries(results)
-    several = len({(entry.task, entry.steps) for entry in entries.values()}) > 1
+    several = _several(entries)
     rows = (
         list(_rows(results, entries))
         if several
@@ -95,6 +100,10 @@ def _entries(results: Results) -> dict[str, Entry]:
         name: entry if repeated[entry[:2]] == 1 else entry._replace(dataset=name)
         for name, entry in sorted(found.items(), key=lambda item: (item[1], item[0]))
     }
+
+
+def _several(entries: dict[str, Entry]) -> bool:
+    return len({(entry.task, entry.steps) for entry in entries.values()}) > 1
 
 
 def _rows(results: Results, entries: dict[str, Entry]) -> Iterator[dict[str, Any]]:

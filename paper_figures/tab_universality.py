@@ -40,6 +40,11 @@ Cell = tuple[float, str]
 Numbers = dict[str, float]
 
 
+def applies(results: Results) -> bool:
+    """Whether a backbone was trained with several optimisers."""
+    return _several(_entries(results))
+
+
 def build(results: Results) -> Table:
     """The table of backbones and optimisers.
 
@@ -54,7 +59,7 @@ def build(results: Results) -> Table:
         which names its optimiser only.
     """
     entries = _entries(results)
-    several = Counter(backbone for backbone, _ in set(entries.values())).most_common(1)[0][1] > 1
+    several = _several(entries)
     cells = _cells(results.summary) if several else []
     datasets = sorted(results.summary["dataset"].unique()) if several else [EVERYWHERE]
     places = [*datasets, EVERYWHERE] if len(datasets) > 1 else datasets
@@ -85,6 +90,10 @@ def _entries(results: Results) -> dict[str, tuple[str, str | None]]:
         shown = None if optimiser is None else NAMES.get(optimiser, label(optimiser))
         found[name] = config.get("id", name), shown
     return dict(sorted(found.items(), key=lambda item: (item[1][0], item[1][1] or "", item[0])))
+
+
+def _several(entries: dict[str, tuple[str, str | None]]) -> bool:
+    return Counter(backbone for backbone, _ in set(entries.values())).most_common(1)[0][1] > 1
 
 
 def _shown(entries: dict[str, tuple[str, str | None]]) -> dict[str, str]:
