@@ -89,9 +89,10 @@ def _air_rows(card: DatasetCard, station: str, number: int) -> list[str]:
         time = (start + step).item()
         value = "NA" if (step + number) % 50 == 0 else f"{dust[step]:.0f}"
         stamp = f"{time.year},{time.month},{time.day},{time.hour}"
-        rows.append(
-            f'{step + 1},{stamp},{value},70,6,40,900,60,-2.5,1020.8,-19.7,0,"ENE",1.7,"{station}"'
-        )
+        # A channel that never varies cannot be standardised.
+        hour = time.hour / 10
+        weather = f'{hour - 2.5:.1f},{1020.8 - hour:.1f},{hour - 19.7:.1f},0,"ENE",{hour + 0.7:.1f}'
+        rows.append(f'{step + 1},{stamp},{value},70,6,40,900,60,{weather},"{station}"')
     return rows
 
 
