@@ -13,6 +13,7 @@ from stprune import atomic
 from stprune.errors import RecordError
 from stprune.plain_text import NAME, is_formula, texts_in
 from stprune.schema import StrictModel, validate
+from stprune.table_cells import check_numbers
 from stprune.text_file import read_json_file
 
 RECORD_VERSION = 2
@@ -192,4 +193,8 @@ def read_epochs(table: Path) -> pd.DataFrame:
     missing = set(EpochRecord.model_fields) - set(frame.columns)
     if missing:
         raise RecordError(f"{table} lacks the columns {sorted(missing)}")
+    columns = list(EpochRecord.model_fields)
+    # Validation may be skipped, everything else is known of each epoch.
+    known = [column for column in columns if column != "validation_mae"]
+    check_numbers(table, frame, columns, finite=known)
     return frame

@@ -14,6 +14,7 @@ from stprune.config import ExperimentConfig
 from stprune.errors import StpruneError
 from stprune.grid import run_keys
 from stprune.layout import ExperimentLayout, RunKey
+from stprune.plain_text import NAME
 from stprune.records import RunRecord, read_record
 from stprune.schema import read_yaml, validate
 from stprune.warm_runs import last_line
@@ -63,8 +64,10 @@ def begun_runs(layout: ExperimentLayout) -> list[RunKey]:
     for folder, name in (("runs", "metrics.json"), ("logs", "train.log")):
         root = layout.root / folder
         for path in root.glob(f"*/*/*/p*/s*/{name}"):
-            dataset, backbone, pruner, ratio, seed = path.relative_to(root).parts[:5]
-            if re.fullmatch(r"p\d+(\.\d+)?", ratio) and re.fullmatch(r"s\d+", seed):
+            *names, ratio, seed = path.relative_to(root).parts[:5]
+            named = all(re.fullmatch(NAME, part) for part in names)
+            if named and re.fullmatch(r"p\d+(\.\d+)?", ratio) and re.fullmatch(r"s\d+", seed):
+                dataset, backbone, pruner = names
                 found.add(RunKey(dataset, backbone, pruner, float(ratio[1:]), int(seed[1:])))
     return sorted(found)
 

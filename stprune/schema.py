@@ -25,7 +25,9 @@ class StrictModel(BaseModel):
     A number may be written as text, since YAML takes ``1e-3`` for one; a truth value is none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=False, validate_default=True, allow_inf_nan=False
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -9,8 +9,11 @@ from typing import TextIO
 import numpy as np
 import pandas as pd
 
-from stprune.columns import OPTIONAL_COLUMNS, TEXT_COLUMNS
+from stprune.columns import KEYS, OPTIONAL_COLUMNS, TEXT_COLUMNS
 from stprune.errors import RecordError
+from stprune.table_cells import check_numbers, check_texts
+
+ENTRY_COLUMNS = ("dataset", "backbone", "pruner")
 
 
 def read_table(path: Path, columns: Sequence[str], content: TextIO | None = None) -> pd.DataFrame:
@@ -42,4 +45,8 @@ def read_table(path: Path, columns: Sequence[str], content: TextIO | None = None
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise RecordError(f"{path} lacks the columns {missing}; summarise the experiment again")
+    names = [column for column in ENTRY_COLUMNS if column in columns]
+    check_texts(path, frame, [column for column in columns if column in TEXT_COLUMNS], names)
+    numbers = [column for column in columns if column not in TEXT_COLUMNS]
+    check_numbers(path, frame, numbers, finite=[key for key in KEYS if key in numbers])
     return frame

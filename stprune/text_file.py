@@ -31,8 +31,8 @@ def parse_yaml(text: str) -> Any:
     Raises:
         ValueError: As :func:`read_yaml_file`, on one line.
     """
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -44,8 +44,6 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    finally:
-        loader.dispose()
 
 
 def read_json_file(path: Path) -> Any:

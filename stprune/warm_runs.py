@@ -18,6 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from stprune.layout import ExperimentLayout, RunKey, format_ratio
+from stprune.plain_text import plain_line
 
 # What `stprune train` imports once it is called.
 PRELOADED = ("stprune.run", "stprune.progress", "stprune.tracking")
@@ -86,7 +87,7 @@ def last_line(log: Path) -> str:
     """The last line of a log that says anything, without who says it; empty if there is none."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     said = (line.strip() for line in reversed(text.split("\n")) if line.strip())
-    return next(said, "").removeprefix("stprune: error: ")
+    return plain_line(next(said, "").removeprefix("stprune: error: "))
 
 
 def _train_words(config: Path, key: RunKey) -> list[str]:

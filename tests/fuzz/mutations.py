@@ -1,0 +1,121 @@
+"""Changes to good files: bytes put in place of others, files cut short, values exchanged.
+
+Each function that tests call for one changed input counts it, so that a campaign can say how many
+inputs there were and what became of them.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from stprune.errors import StpruneError
+
+# STPRUNE_FUZZ_EXAMPLES is for a campaign; a short form runs with all other tests.
+EXAMPLES = int(os.environ.get("STPRUNE_FUZZ_EXAMPLES", "40"))
+#: By (target, "refused" or "accepted"), how many inputs.
+COUNTS: Counter[tuple[str, str]] = Counter()
+
+campaign = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+PIECES = [
+    *(bytes([byte]) for byte in b"0159,;.-+eE\"'\n\r\t :TZ{}[]&*!|>%@`#?abx_=\\/\x00\x1b\xff"),
+    *(word.encode() for word in ("nan", "inf", "NaN", "", "1e400", "null", "true", "~", "\n\n")),
+    *(word.encode() for word in ("\u0661", "\u2028", "\u202e", "\\u001b", "\\ud800", "<<: ")),
+    *(word.encode() for word in ("9" * 5000, "2024-13-45", "../", "0x7f", "1_0", "- ", "&a ")),
+]
+Changes = list[tuple[int, bytes]]
+byte_changes = st.lists(
+    st.tuples(st.integers(0, 2**20), st.one_of(st.sampled_from(PIECES), st.binary(max_size=3))),
+    max_size=3,
+)
+cuts = st.sampled_from([0, 0, 0, 0, 0, 1, 2, 17, 100, 400])
+
+VALUES: list[Any] = [
+    *(None, True, False, -1, 0, 1, 2, 7, 10**6, 2**63, 10**30, 0.5, -0.5, 1e308, 1e-320),
+    *("", " ", "a", "full", "stid", "st_prune", "toy", "1", "0.5", "1e3", ".inf", "nan", "-"),
+    *("../../x", "/etc/passwd", "a/b", "a b", "a;touch x", "$(touch x)", "{x}", "%s", "\x00"),
+    *("=cmd|'/C calc'!A0", "@SUM(1)", "\x1b[2J", "\u202ea", "\ud800", "a\nb", "é", "x" * 3000),
+    *("https://user:secret@example.org/x", "2024-13-45", "2024-01-01", "<script>", "$\\frac$"),
+    *([], {}, [[]], [None], [0], ["a"], {"a": {}}, {"": 1}, {"a": [1, "b"]}, [1] * 50),
+]
+value_changes = st.lists(
+    st.tuples(
+        st.integers(0, 2**16),
+        st.sampled_from(["set", "set", "set", "drop", "add", "rename"]),
+        st.integers(0, len(VALUES) - 1),
+    ),
+    max_size=2,
+)
+
+
+def mutated(content: bytes, changes: Changes, cut: int = 0) -> bytes:
+    """``content`` with pieces in place of single bytes, and without its last ``cut`` bytes."""
+    changed = bytearray(content)
+    for place, piece in changes:
+        at = place % max(1, len(changed))
+        changed[at : at + 1] = piece
+    return bytes(changed[: len(changed) - cut] if cut else changed)
+
+
+def exchanged(values: Any, changes: list[tuple[int, str, int]]) -> Any:
+    """Nested mappings and lists with single values set, dropped, added or renamed."""
+    values = copy.deepcopy(values)
+    for number, how, which in changes:
+        places = _places(values)
+        if not places:
+            continue
+        inside, key = places[number % len(places)]
+        value = copy.deepcopy(VALUES[which])
+        if how == "set":
+            inside[key] = value
+        elif how == "drop":
+            del inside[key]
+        elif isinstance(inside, list):
+            inside.append(value)
+        elif how == "add":
+            inside[value if isinstance(value, str) else "x"] = value
+        else:
+            inside[f"{key}x"] = inside.pop(key)
+    return values
+
+
+def _places(values: Any) -> list[tuple[Any, Any]]:
+    """Every value in ``values``, as what it stands in and its key there."""
+    items: list[tuple[Any, Any]] = []
+    if isinstance(values, dict):
+        items = list(values.items())
+    elif isinstance(values, list):
+        items = list(enumerate(values))
+    found: list[tuple[Any, Any]] = []
+    for key, value in items:
+        found += [(values, key), *_places(value)]
+    return found
+
+
+Found = TypeVar("Found")
+
+
+def outcome(target: str, read: Callable[[], Found]) -> Found | None:
+    """What was read, or None if it was refused by one line that is safe to show; counted."""
+    try:
+        found = read()
+    except StpruneError as error:
+        COUNTS[target, "refused"] += 1
+        message = str(error)
+        assert message
+        assert message.isprintable(), message
+        assert "secret" not in message, message
+        return None
+    COUNTS[target, "accepted"] += 1
+    return found

@@ -1,0 +1,152 @@
+"""Configurations and cards with anything in them: what they say, or one line."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+import yaml
+from hypothesis import given
+from mutations import (
+    byte_changes,
+    campaign,
+    cuts,
+    exchanged,
+    mutated,
+    outcome,
+    value_changes,
+)
+
+from stprune.config import ExperimentConfig, load_config, parse_config
+from stprune.data.card import DatasetCard, KaggleFile, LocalFile, load_card
+from stprune.data.fetch import raw_path, unpacked_path
+from stprune.grid import run_keys, run_spec
+from stprune.layout import DataLayout
+from stprune.plain_text import control_character
+from stprune.schema import validate
+
+CONFIG = {
+    "experiment": "toy",
+    "datasets": {"toy": None, "part": {"dataset": "toy", "days": 10, "node_stride": 2}},
+    "backbones": {
+        "stid": {"options": {"series_width": 8}, "optimisation": {"learning_rate": 0.005}},
+        "small": {"backbone": "dlinear"},
+    },
+    "pruners": {
+        "full": None,
+        "st_prune": {"options": {"strata": 2}},
+        "other": {"pruner": "infobatch", "options": {}},
+    },
+    "prune_ratios": [0.0, 0.5],
+    "seeds": [0, 1],
+    "training": {"epochs": 4, "batch_size": 32, "budget": "epochs", "patience": None},
+    "compute": {"own_cores": False, "threads": 1},
+    "tracking": {"mode": "disabled", "project": "p"},
+    "mirror": "https://example.org/mirror",
+    "keep_weights": False,
+    "protocol": "paper",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with the toy card."""
+    place = tmp_path_factory.mktemp("fuzz")
+    toy.write_toy(place / "data", place / "mirror")
+    return place
+
+
+def check_config(config: ExperimentConfig | None) -> None:
+    if config is None:
+        return
+    assert control_character(config.model_dump(mode="json")) is None
+    assert parse_config(config.model_dump(mode="json"), "the same") == config
+    if len(config.prune_ratios) * len(config.seeds) < 100:
+        root = config.results_directory / config.experiment / "runs"
+        for key in run_keys(config)[:20]:
+            assert (root / key.path).resolve().is_relative_to(root.resolve())
+            outcome("run of a configuration", partial(run_spec, config, key))
+
+
+@campaign
+@given(changes=value_changes)
+def test_configurations_with_other_values(folder: Path, changes: Any) -> None:
+    values = exchanged(CONFIG | {"data_directory": str(folder / "data")}, changes)
+    check_config(outcome("configuration, values", lambda: parse_config(values, "config.yaml")))
+
+
+@campaign
+@given(changes=byte_changes, cut=cuts)
+def test_configurations_with_other_bytes(folder: Path, changes: Any, cut: int) -> None:
+    values = CONFIG | {"data_directory": str(folder / "data")}
+    path = folder / "config.yaml"
+    path.write_bytes(mutated(yaml.safe_dump(values).encode(), changes, cut))
+    check_config(outcome("configuration, bytes", lambda: load_config(path)))
+
+
+def check_card(card: DatasetCard | None, layout: DataLayout) -> None:
+    if card is None:
+        return
+    assert validate(DatasetCard, card.model_dump(mode="json"), "the same") == card
+    assert control_character(card.model_dump(mode="json")) is None
+    for role, file in card.files.items():
+        if isinstance(file, LocalFile):
+            continue
+        place = outcome("address in a card", partial(raw_path, "toy", role, file, layout))
+        places = [] if place is None else [place]
+        if not isinstance(file, KaggleFile) and file.member is not None:
+            places.append(unpacked_path("toy", role, file.member, layout))
+        for path in places:
+            inside = (layout.root / "raw").resolve()
+            assert path.resolve().is_relative_to(inside)
+            assert path.resolve() != inside
+
+
+CARD = {
+    "title": "Mine",
+    "description": "Two sensors.",
+    "format": "table",
+    "files": {
+        "series": {"url": "https://example.org/a/b.csv", "git_blob_sha1": "0" * 40},
+        "packed": {
+            "url": "https://example.org/a/b.zip",
+            "git_blob_sha1": "0" * 40,
+            "member": "x/y.csv",
+        },
+        "own": {"path": "series.csv", "sha256": "0" * 64},
+        "asked": {"kaggle": "owner/name", "name": "series.csv", "sha256": None},
+    },
+    "options": {"layout": "wide", "time": "time", "graph": {"weights": "given"}},
+    "licence": "none",
+    "citation": "none",
+    "nodes": 2,
+    "steps": 30,
+    "step_minutes": 60,
+    "start": "2024-01-01T00:00:00",
+    "breaks": "none",
+    "channels": [{"name": "flow", "unit": "vehicles / h"}],
+    "target": "flow",
+    "mask_policy": "nan",
+    "mape_floor": 1.0,
+    "splits": [0.6, 0.2, 0.2],
+}
+
+
+@campaign
+@given(changes=value_changes)
+def test_cards_with_other_values(folder: Path, changes: Any) -> None:
+    values = exchanged(CARD, changes)
+    card = outcome("card, values", lambda: validate(DatasetCard, values, "mine.yaml"))
+    check_card(card, DataLayout(folder / "data"))
+
+
+@campaign
+@given(changes=byte_changes, cut=cuts)
+def test_cards_with_other_bytes(folder: Path, changes: Any, cut: int) -> None:
+    text = yaml.safe_dump(CARD).encode()
+    (folder / "mine.yaml").write_bytes(mutated(text, changes, cut))
+    card = outcome("card, bytes", lambda: load_card("mine", folder))
+    check_card(card, DataLayout(folder / "data"))

@@ -1,0 +1,135 @@
+"""Records, tables of epochs and summaries that were changed: their very numbers, or one line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+import synthetic_records
+from hypothesis import given
+from mutations import byte_changes, campaign, cuts, exchanged, mutated, outcome, value_changes
+
+from paper_figures import tab_main
+from stprune.layout import ExperimentLayout, RunKey
+from stprune.records import RunRecord, read_epochs, read_record
+from stprune.summary import collect, load_results
+from stprune.tables import to_latex, to_markdown
+
+KEY = RunKey("roads", "stid", "st_prune", 0.5, 0)
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
+    """Ten runs and their summary; the run ``KEY`` beside them is not in it."""
+    root = tmp_path_factory.mktemp("fuzz") / "made_up"
+    layout = synthetic_records.write_experiment(root, pruners=("random_dynamic", "st_prune"))
+    run, epochs = synthetic_records.pruned_run(KEY, 1)
+    synthetic_records.write_run(layout, run, epochs)
+    return layout
+
+
+def leaves(values: Any, place: str = "") -> dict[str, Any]:
+    """Every plain value by its place."""
+    if isinstance(values, dict):
+        items = list(values.items())
+    elif isinstance(values, list):
+        items = list(enumerate(values))
+    else:
+        return {place: values}
+    return {k: v for key, value in items for k, v in leaves(value, f"{place}/{key}").items()}
+
+
+def check_record(layout: ExperimentLayout, record: RunRecord | None, content: bytes) -> None:
+    """Every number of the file is the record's, and the table's."""
+    if record is None:
+        return
+    found = leaves(record.model_dump(mode="json"))
+    for place, value in leaves(json.loads(content)).items():
+        assert found[place] == value or float(found[place]) == float(value)
+    tables = outcome("record, collected", lambda: collect([layout.metrics(KEY)], layout.root))
+    if tables is not None:
+        row = tables[0].iloc[0]
+        for name in ("mae", "rmse", "mape"):
+            score = getattr(record.test, name)
+            assert row[f"test_{name}"] == score or (
+                score is None and math.isnan(row[f"test_{name}"])
+            )
+        assert row["pruner"] == record.pruner
+        assert row["total_seconds"] == record.cost.total_seconds
+
+
+@pytest.fixture(scope="module")
+def good_record(layout: ExperimentLayout) -> bytes:
+    return layout.metrics(KEY).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def good_epochs(layout: ExperimentLayout) -> bytes:
+    return layout.run_epochs(KEY).read_bytes()
+
+
+@campaign
+@given(changes=value_changes)
+def test_records_with_other_values(
+    layout: ExperimentLayout, good_record: bytes, changes: Any
+) -> None:
+    content = json.dumps(exchanged(json.loads(good_record), changes)).encode()
+    layout.metrics(KEY).write_bytes(content)
+    record = outcome("record, values", lambda: read_record(layout.metrics(KEY)))
+    check_record(layout, record, content)
+
+
+@campaign
+@given(changes=byte_changes, cut=cuts)
+def test_records_with_other_bytes(
+    layout: ExperimentLayout, good_record: bytes, changes: Any, cut: int
+) -> None:
+    content = mutated(good_record, changes, cut)
+    layout.metrics(KEY).write_bytes(content)
+    record = outcome("record, bytes", lambda: read_record(layout.metrics(KEY)))
+    check_record(layout, record, content)
+
+
+@campaign
+@given(changes=byte_changes, cut=cuts)
+def test_epochs_with_other_bytes(
+    layout: ExperimentLayout, good_epochs: bytes, changes: Any, cut: int
+) -> None:
+    content = mutated(good_epochs, changes, cut)
+    path = layout.root / "epochs_of_one.csv"
+    path.write_bytes(content)
+    frame = outcome("epochs, bytes", lambda: read_epochs(path))
+    if frame is not None:
+        check_numbers(frame, content)
+
+
+def check_numbers(frame: pd.DataFrame, content: bytes) -> None:
+    """Every number of a table is what a plain reading of the csv finds there."""
+    header, *rows = [row for row in csv.reader(io.StringIO(content.decode())) if row]
+    assert len(frame) == len(rows)
+    for column in frame.select_dtypes("number"):
+        at = header.index(str(column))
+        for value, row in zip(frame[column], rows, strict=True):
+            text = row[at] if at < len(row) else ""
+            assert (math.isnan(value) and text == "") or value == float(text)
+
+
+@campaign
+@given(changes=byte_changes, cut=cuts)
+def test_summaries_with_other_bytes(layout: ExperimentLayout, changes: Any, cut: int) -> None:
+    other = ExperimentLayout(layout.root.with_name("other"))
+    other.root.mkdir(exist_ok=True)
+    other.epochs.write_bytes(layout.epochs.read_bytes())
+    content = mutated(layout.summary.read_bytes(), changes, cut)
+    other.summary.write_bytes(content)
+    results = outcome("summary, bytes", lambda: load_results(other))
+    if results is not None:
+        check_numbers(results.summary, content)
+        table = tab_main.build(results)
+        assert to_markdown(table)
+        assert to_latex(table, "main")
