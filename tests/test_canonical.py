@@ -61,6 +61,14 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read.events, EVENTS)
 
 
+def test_a_period_without_events_is_read(tmp_path: Path) -> None:
+    raw, card = raw_and_card()
+    write_canonical(replace(raw, events=EVENTS.iloc[:0]), card, tmp_path / "toy")
+    read = read_canonical(tmp_path / "toy")
+    assert list(read.events.columns) == list(EVENTS.columns)
+    assert read.events.empty
+
+
 def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
     raw, card = raw_and_card()
     write_canonical(raw, card, tmp_path / "one")
