@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import WindowStore
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.grid import RunSpec
 from stprune.last_layer import last_layer_gradients, sign_projection
@@ -138,11 +138,8 @@ class ModelProbe:
             training=training,
         )
         device = self.data.train.device
-        fabric = Fabric(
-            accelerator=device.type,
-            devices=[device.index] if device.index is not None else 1,
-            precision=self.spec.compute.precision,
-        )
+        index = 1 if device.index is None else [device.index]
+        fabric = fabric_on(device.type, index, self.spec.compute.precision)
         devices = [device] if device.type == "cuda" else []
         # The run's own dropout must not depend on how many models were scored before.
         with torch.random.fork_rng(devices):

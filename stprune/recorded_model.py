@@ -9,7 +9,6 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from stprune.checkpoint import load_checkpoint
 from stprune.config import ExperimentConfig, load_config
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import WindowStore
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.errors import CheckpointError, ConfigError, RecordError
 from stprune.evaluation import evaluate
@@ -108,9 +108,7 @@ def open_recorded_model(
     if spec.subset.union:
         raise ConfigError(f"run {spec.key.path} is of a union; take one of a single data set")
     weights = _weights(metrics, record)
-    fabric = Fabric(
-        accelerator=spec.compute.accelerator, devices=1, precision=spec.compute.precision
-    )
+    fabric = fabric_on(spec.compute.accelerator, precision=spec.compute.precision)
     layout = DataLayout(data_directory or config.data_directory)
     data = cast(ForecastData, open_run_data(spec, layout, fabric.device))
     if data.description["checksum"] != record.data["checksum"]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from stprune.backbones.base import parameter_count
@@ -25,6 +24,7 @@ from stprune.config import ExperimentConfig
 from stprune.cores import own_cores
 from stprune.cost import peak_memory_bytes, run_cost
 from stprune.data.union import UnionData
+from stprune.devices import fabric_on
 from stprune.energy import RunEnergy
 from stprune.engine import Engine
 from stprune.events import RunListener
@@ -59,7 +59,8 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
             cores = stack.enter_context(own_cores(wanted))
         stack.enter_context(threadpool_limits(config.compute.threads))
         torch.set_num_threads(config.compute.threads)
-        fabric = _fabric(spec)
+        compute = spec.compute
+        fabric = fabric_on(compute.accelerator, compute.devices, compute.precision)
         fabric.launch()
         stack.enter_context(naming_shortage(spec))
         session = _Session(config, spec, fabric, cores)
@@ -68,20 +69,6 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
 
 def _processes(config: ExperimentConfig) -> int:
     return config.compute.devices if config.compute.accelerator == "cpu" else 1
-
-
-def _fabric(spec: RunSpec) -> Fabric:
-    compute = spec.compute
-    strategy: str | DDPStrategy = "auto"
-    if compute.devices > 1:
-        # Some published models hold parameters that no forecast depends on.
-        strategy = DDPStrategy(find_unused_parameters=True)
-    return Fabric(
-        accelerator=compute.accelerator,
-        devices=compute.devices,
-        precision=compute.precision,
-        strategy=strategy,
-    )
 
 
 class _Session:

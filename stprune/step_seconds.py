@@ -33,6 +33,7 @@ from stprune.backbones.base import parameter_count
 from stprune.cores import available_cores
 from stprune.data.card import card_path
 from stprune.data.union import UnionData
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.errors import StpruneError
 from stprune.grid import RunSpec
@@ -242,7 +243,7 @@ def measure(setting: Setting, layout: DataLayout) -> StepSeconds:
     """
     spec = setting.spec
     compute, batch = spec.compute, spec.training.batch_size
-    fabric = Fabric(accelerator=compute.accelerator, devices=1, precision=compute.precision)
+    fabric = fabric_on(compute.accelerator, precision=compute.precision)
     threads = min(compute.threads, len(available_cores()))
     torch.set_num_threads(threads)
     if fabric.device.type == "cpu":

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any, cast
 
 import torch
-from lightning_fabric import Fabric
 
 from stprune.data.dataset import ForecastData
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.evaluation import evaluate
 from stprune.records import Scores, Transfer
@@ -61,11 +61,8 @@ def _linear_probe(engine: UnionEngine, name: str, data: ForecastData, probe: Lin
         training=training,
     )
     device = data.train.device
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=[device.index] if device.index is not None else 1,
-        precision=spec.compute.precision,
-    )
+    index = 1 if device.index is None else [device.index]
+    fabric = fabric_on(device.type, index, spec.compute.precision)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         trainer = Engine(spec, data, fabric)
         trainer.network.load_state_dict(engine.network.state_dict())

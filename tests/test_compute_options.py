@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
 from stprune.compilation import compile_network
 from stprune.config import parse_config
 from stprune.data.dataset import ForecastData
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.errors import ConfigError
 from stprune.grid import experiment_layout, run_spec
@@ -41,7 +41,7 @@ def _engine(values: dict[str, Any], data: ForecastData, **compute: Any) -> Engin
     # Dropout draws differently in generated code.
     values["backbones"]["stid"]["options"]["dropout"] = 0.0
     spec = run_spec(parse_config(values, "toy.yaml"), key_of("full"))
-    fabric = Fabric(accelerator="cpu", devices=1, precision=spec.compute.precision)
+    fabric = fabric_on(precision=spec.compute.precision)
     return Engine(spec, data, fabric)
 
 

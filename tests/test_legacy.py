@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import released_rules as released
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from toy import canonical
 
 from stprune.config import parse_config
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.legacy_store import LegacyStore
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.epoch_order import order_epoch
 from stprune.errors import ConfigError
@@ -134,7 +134,7 @@ def test_a_run_validates_and_tests_as_released(pruner: str, tmp_path: Path) -> N
     """Forecasts of the trained network, scored in numpy, give the run's own numbers."""
     config = parse_config(experiment(tmp_path), "c.yaml")
     key = next(key for key in run_keys(config) if key.pruner == pruner)
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = fabric_on()
     data = opened()
     assert isinstance(data.train, LegacyStore)
     engine = Engine(run_spec(config, key), data, fabric)

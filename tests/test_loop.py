@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 from scripted_probe import ScriptedProbe
 from test_every_pruner import FakeProbe
 from torch import Tensor
@@ -20,6 +19,7 @@ import stprune
 from stprune.config import ExperimentConfig
 from stprune.data.dataset import ForecastData
 from stprune.data.stationarity import stationarity
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.epoch_share import LoopError
 from stprune.errors import (
@@ -122,7 +122,7 @@ def test_a_loop_of_ones_own_trains_what_the_engine_trains(
 ) -> None:
     """Same data, seed and pruner: the same selections, and weights that differ by rounding."""
     spec, data = run_spec(toy_config, key_of("st_prune", 0.5)), toy_forecast
-    engine = Engine(spec, data, Fabric(accelerator="cpu", devices=1))
+    engine = Engine(spec, data, fabric_on())
     chosen: list[list[int]] = []
     select = engine.pruner.select
 

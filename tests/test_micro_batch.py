@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lightning_fabric import Fabric
 from toy_runs import key_of
 
 from stprune.backbones.base import BACKBONES, ForecastTask
 from stprune.config import parse_config
 from stprune.data.dataset import ForecastData
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.errors import DeclinedError
 from stprune.grid import run_spec
@@ -27,7 +27,7 @@ def _engine(values: dict[str, Any], data: ForecastData, micro_batch: int | None)
     # Dropout draws differently for parts.
     values["backbones"]["stid"]["options"]["dropout"] = 0.0
     spec = run_spec(parse_config(values, "toy.yaml"), key_of("st_prune"))
-    return Engine(spec, data, Fabric(accelerator="cpu", devices=1))
+    return Engine(spec, data, fabric_on())
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 7])

@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
 from stprune.backbones.base import OptimiserSettings
 from stprune.config import parse_config
+from stprune.devices import fabric_on
 from stprune.errors import ConfigError
 from stprune.optimisation import (
     MuonWithAdamW,
@@ -165,7 +165,7 @@ def test_muon_serves_a_model_of_matrices_alone_or_of_none() -> None:
 
 
 def test_fabric_clips_and_steps_muon_as_one_optimiser() -> None:
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = fabric_on()
     bare = Net()
     net, optimiser = fabric.setup(bare, build_optimiser(bare, MUON))
     fabric.backward(net())

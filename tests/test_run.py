@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning_fabric import Fabric
 from toy_runs import PRUNERS_WITH_RATIO, Listener, elsewhere, files_below, key_of, outcome
 
 from stprune.config import ExperimentConfig, parse_config
 from stprune.data.dataset import ForecastData
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.errors import DataError, TrainingDivergedError
 from stprune.evaluation import evaluate
@@ -86,7 +86,7 @@ def test_every_test_window_is_scored_once(toy_forecast: ForecastData) -> None:
             return inputs[:, -1:, :, 0].expand(-1, 12, -1)
 
     store = toy_forecast.test
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = fabric_on()
     scores = evaluate(LastValue(), store, 7, 1.0, fabric).scores()
     series = store.series[:, :, 0].double()
     assert store.target_mask is not None
@@ -217,7 +217,7 @@ def trained_once(config: ExperimentConfig, data: ForecastData, selection: Select
         def planned_epochs(self) -> int:
             return 1
 
-    engine = Engine(run_spec(config, key_of("full")), data, Fabric(accelerator="cpu", devices=1))
+    engine = Engine(run_spec(config, key_of("full")), data, fabric_on())
     pruner: Any = Fixed()
     engine.pruner = pruner
     engine.train_epoch()

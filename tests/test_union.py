@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning_fabric import Fabric
 from toy_runs import Listener, StoppedError, elsewhere, files_below
 from toy_union import KEY, SIZES, union_config, union_values, write_union
 
 from stprune.data.union import UnionData, joint_checksum
+from stprune.devices import fabric_on
 from stprune.errors import ConfigError, DeclinedError
 from stprune.evaluation import evaluate
 from stprune.grid import data_layout, experiment_layout, run_keys, run_spec
@@ -46,7 +46,7 @@ def opened(values: dict[str, Any], key: RunKey = KEY) -> UnionEngine:
     spec = run_spec(config, key)
     data = open_run_data(spec, data_layout(config), torch.device("cpu"))
     assert isinstance(data, UnionData)
-    return UnionEngine(spec, data, Fabric(accelerator="cpu", devices=1))
+    return UnionEngine(spec, data, fabric_on())
 
 
 def without_times(record: RunRecord) -> dict[str, Any]:

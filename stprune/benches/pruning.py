@@ -11,12 +11,12 @@ from statistics import median
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from stprune.benches.base import BenchResult, Goal
 from stprune.config import parse_config
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, forecast_data
+from stprune.devices import fabric_on
 from stprune.engine import Engine
 from stprune.grid import run_spec
 from stprune.layout import DataLayout, RunKey
@@ -90,7 +90,7 @@ def _engine(data: ForecastData, data_directory: Path, pruner: str, keep_ratio: f
     }
     config = parse_config(values, "the benchmark")
     key = RunKey(DATASET, BACKBONE, pruner, config.prune_ratios[0], 0)
-    return Engine(run_spec(config, key), data, Fabric(accelerator="cpu", devices=1))
+    return Engine(run_spec(config, key), data, fabric_on())
 
 
 def _row(
