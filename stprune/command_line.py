@@ -12,6 +12,7 @@ from stprune.data_commands import add_data_commands
 from stprune.errors import ConfigError
 from stprune.overview_commands import add_overview_commands
 from stprune.paper_commands import add_paper_commands
+from stprune.rerun_command import add_rerun_command
 from stprune.wandb_command import add_wandb_commands
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_data_commands(commands)
     _add_results(commands)
     add_overview_commands(commands, _config_option)
+    add_rerun_command(commands)
     add_paper_commands(commands)
     add_wandb_commands(commands)
     _add_config(commands)
