@@ -1,40 +1,53 @@
 """The pins for pip and for conda are the same, and this environment follows them."""
 
-from importlib.metadata import PackageNotFoundError, version
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
-import yaml
+
+from workflow import lock
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pins(name: str) -> dict[str, str]:
-    lines = (ROOT / name).read_text().splitlines()
-    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
-    return dict(pairs)
-
-
-def test_conda_has_the_same_pins() -> None:
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    listed = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
-    assert dict(line.split("==") for line in listed) == pins("requirements.lock")
-    assert "nodefaults" in environment["channels"]
-
-
 def test_nothing_in_the_lock_needs_a_compiler() -> None:
-    names = {*pins("requirements.lock"), *pins("requirements-no-deps.lock")}
+    names = {name for file in lock.LOCKS for name in lock.pinned(file)}
     assert not names & {"torch-sparse", "torch-scatter", "torch-cluster"}
+    assert "nodefaults" in (ROOT / "environment.yml").read_text()
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", "requirements-no-deps.lock"])
-def test_this_environment_follows_the_lock(file: str) -> None:
-    wrong = {}
-    for package, number in pins(file).items():
-        try:
-            found = version(package).partition("+")[0]
-        except PackageNotFoundError:
-            found = "not installed"
-        if found != number:
-            wrong[package] = (found, number)
+def test_this_environment_follows_the_lock() -> None:
+    # Packages of one's own beside it change no result; `workflow.lock --check` names them too.
+    wrong = [line for line in lock.differences() if "the lock says nothing" not in line]
     assert not wrong, "installed differs from the lock; run `make setup`"
+
+
+def test_each_difference_is_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here = {"numpy": "2.0.0", "own": "1.0"}
+    monkeypatch.setattr(lock, "installed", lambda: here)
+    monkeypatch.setattr(lock, "ROOT", tmp_path)
+    (tmp_path / "requirements.lock").write_text("# Pins.\nNumPy==2.1.0\nscipy==1.5\n")
+    (tmp_path / "requirements-no-deps.lock").write_text("torch_geometric.temporal==0.56\n")
+    text = "dependencies:\n  - python =3.11\n  - pip:\n      - numpy==2.1.0\n"
+    (tmp_path / "environment.yml").write_text(text)
+    assert lock.differences() == [
+        "numpy: the lock says 2.1.0, this environment has 2.0.0",
+        "own: the lock says nothing, this environment has 1.0",
+        "scipy: the lock says 1.5, this environment has nothing",
+        "torch-geometric-temporal: the lock says 0.56, this environment has nothing",
+        "environment.yml and requirements.lock name different packages; run `make lock`",
+    ]
+    monkeypatch.setattr("sys.argv", ["workflow.lock", "--check"])
+    with pytest.raises(SystemExit) as ended:
+        lock.main()
+    assert ended.value.code == 1
+
+
+def test_the_same_is_no_difference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lock, "installed", lambda: {"numpy": "2.1.0"})
+    monkeypatch.setattr(lock, "ROOT", tmp_path)
+    (tmp_path / "requirements.lock").write_text("numpy==2.1.0\n")
+    (tmp_path / "requirements-no-deps.lock").write_text("")
+    (tmp_path / "environment.yml").write_text("dependencies:\n  - pip:\n      - numpy==2.1.0\n")
+    assert lock.differences() == []

@@ -1,12 +1,21 @@
-"""Write requirements.lock and environment.yml from the packages of this environment."""
+"""Write requirements.lock and environment.yml from this environment, or check it against them.
+
+``python -m workflow.lock`` writes, ``python -m workflow.lock --check`` exits 1 with a line for each
+difference.
+"""
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
+LOCKS = ("requirements.lock", "requirements-no-deps.lock")
 NOT_PINNED = {"pip", "stprune"}
 LOCK_HEADER = "# Complete: installed with --no-deps. Made by `make lock` from requirements.in.\n"
 ENVIRONMENT_HEADER = """\
@@ -24,16 +33,49 @@ dependencies:
 """
 
 
-def pins() -> list[str]:
-    """``name==version`` of every installed package, sorted."""
+def installed() -> dict[str, str]:
+    """Version of every installed package by its normal name, sorted."""
     found = {}
     for package in distributions():
-        name = re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower()
+        name = normal(package.metadata["Name"])
         # A local label such as +cpu names one build; the pin is for all of them.
         version = package.version.partition("+")[0]
         if name not in NOT_PINNED:
-            found[name] = f"{name}=={version}"
-    return [found[name] for name in sorted(found)]
+            found[name] = version
+    return {name: found[name] for name in sorted(found)}
+
+
+def normal(name: str) -> str:
+    """A package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pinned(file: str) -> dict[str, str]:
+    """Versions that a lock file names."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    pairs = [line.partition("==") for line in lines if line and not line.startswith("#")]
+    return {normal(name): version.strip() for name, _, version in pairs}
+
+
+def differences() -> list[str]:
+    """How this environment and the files differ; empty if they do not."""
+    here = installed()
+    wanted = {name: version for file in LOCKS for name, version in pinned(file).items()}
+    found = []
+    for name in sorted({*here, *wanted}):
+        if here.get(name) != wanted.get(name):
+            locked, has = (versions.get(name, "nothing") for versions in (wanted, here))
+            found.append(f"{name}: the lock says {locked}, this environment has {has}")
+    if _listed() != pinned(LOCKS[0]):
+        found.append(f"environment.yml and {LOCKS[0]} name different packages; run `make lock`")
+    return found
+
+
+def _listed() -> dict[str, str]:
+    """Versions that environment.yml names."""
+    values = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    lists = [item["pip"] for item in values["dependencies"] if isinstance(item, dict)]
+    return {normal(name): version for name, _, version in (p.partition("==") for p in lists[0])}
 
 
 def environment(lines: list[str]) -> str:
@@ -42,8 +84,14 @@ def environment(lines: list[str]) -> str:
 
 
 def main() -> None:
-    """Write both files."""
-    lines = pins()
+    """Write both files, or check."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.lock", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    if parser.parse_args().check:
+        found = differences()
+        sys.stdout.writelines(f"{line}\n" for line in found)
+        sys.exit(1 if found else 0)
+    lines = [f"{name}=={version}" for name, version in installed().items()]
     (ROOT / "requirements.lock").write_text(LOCK_HEADER + "\n".join(lines) + "\n")
     (ROOT / "environment.yml").write_text(environment(lines))
 
