@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stprune.add_command import add_add_options
+from stprune.data_overview_command import add_overview_options, write_data_overview
 from stprune.describe_command import add_describe_options
 from stprune.simulate_command import add_simulate_options
 
@@ -45,6 +46,9 @@ def add_data_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     describe = actions.add_parser("describe", help="redundancy, memory, gaps: tables and figures")
     add_describe_options(describe)
     describe.set_defaults(command=_describe)
+    overview = actions.add_parser("overview", help="compare the data sets that were described")
+    add_overview_options(overview)
+    overview.set_defaults(command=write_data_overview)
     simulate = actions.add_parser("simulate", help="write cards of more simulated cities")
     add_simulate_options(simulate)
     simulate.set_defaults(command=_simulate)

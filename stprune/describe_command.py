@@ -38,6 +38,9 @@ def add_describe_options(describe: argparse.ArgumentParser) -> None:
         help="windows of --run to look at (default: train, which is what is pruned)",
     )
     describe.add_argument(
+        "--tables-only", action="store_true", help="draw nothing; `stprune data overview` will"
+    )
+    describe.add_argument(
         "--output", type=Path, help="folder (default: described/<dataset> in the data directory)"
     )
 
@@ -72,11 +75,12 @@ def describe_data(parsed: argparse.Namespace, layout: DataLayout) -> None:
     options = validate(DescriptionOptions, given, "stprune data describe")
     description = describe(parsed.dataset, dataset, options)
     directory = parsed.output or layout.described(parsed.dataset)
-    shown = write_description(description, directory)
+    figures = not parsed.tables_only
+    shown = write_description(description, directory, figures=figures)
     if model is not None:
         from stprune.masking_figure import write_masking
 
-        shown.append(write_masking(model, dataset, parsed.split, directory))
+        shown.append(write_masking(model, dataset, parsed.split, directory, figure=figures))
     sys.stdout.write(summary(description))
     sys.stdout.write("".join(f"{path}\n" for path in shown))
 

@@ -19,7 +19,7 @@ from stprune.averaging_masking import (
     masking_table,
 )
 from stprune.data.canonical import CanonicalDataset
-from stprune.data.description.write import figure_path, write_tables
+from stprune.data.description.write import MASKING_FACTS, figure_path, write_tables
 from stprune.figures import Drawing, paper_style, write_drawing
 from stprune.recorded_model import RecordedModel, SplitName
 
@@ -32,9 +32,17 @@ QUANTILE_STYLES = (("#000000", "o", "-"), ("#D55E00", "s", "--"), ("#0072B2", "^
 
 
 def write_masking(
-    model: RecordedModel, dataset: CanonicalDataset, split: SplitName, directory: Path
+    model: RecordedModel,
+    dataset: CanonicalDataset,
+    split: SplitName,
+    directory: Path,
+    *,
+    figure: bool = True,
 ) -> Path:
-    """Write ``masking.*`` of a run into ``directory``; returns the figure as PNG.
+    """Write ``masking.*`` of a run into ``directory``.
+
+    Returns:
+        The figure as PNG; without one, what was looked at.
 
     Raises:
         DataError: If too few windows of the split have any target.
@@ -51,6 +59,7 @@ def write_masking(
         "run": model.spec.key.path,
         "experiment": model.spec.experiment,
         "fingerprint": model.spec.fingerprint,
+        "epochs": model.spec.training.epochs,
         "split": split,
         "windows": len(found.means),
         "every_so_many_th_window": stride,
@@ -58,11 +67,14 @@ def write_masking(
         "unit": model.data.description["target_unit"],
     }
     write_tables(tables, directory)
+    said = directory / MASKING_FACTS
+    atomic.write_json(said, facts)
+    if not figure:
+        return said
     with paper_style():
         drawing = masking_drawing(tables, facts)
     write_drawing(drawing, partial(figure_path, directory, "masking"))
-    atomic.write_json(directory / "masking.json", facts)
-    return directory / "masking.png"
+    return figure_path(directory, "masking", "png")
 
 
 def masking_drawing(tables: dict[str, pd.DataFrame], facts: dict[str, Any]) -> Drawing:

@@ -1,3 +1,6 @@
+from stprune.data.description.files import description_files, description_sources
+
+
 rule prepare_dataset:
     input:
         card=PLAN.dataset_card,
@@ -21,3 +24,27 @@ rule prepare_dataset:
         "Prepare data set {wildcards.dataset}"
     shell:
         "python -m stprune data prepare {wildcards.dataset} --config {params.config:q} > {log:q} 2>&1"
+
+
+rule describe:
+    input:
+        data=PLAN.processed("{dataset}"),
+        code=description_sources(),
+    output:
+        description_files(PLAN.data, "{dataset}"),
+    log:
+        PLAN.data_log("{dataset}_described"),
+    benchmark:
+        PLAN.data_benchmark("{dataset}_described")
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        config=PLAN.layout.config,
+    message:
+        "Describe data set {wildcards.dataset}"
+    shell:
+        "python -m stprune data describe {wildcards.dataset} --config {params.config:q} > {log:q} 2>&1"

@@ -21,6 +21,7 @@ from stprune.data.description.autocorrelation import autocorrelation_table
 from stprune.data.description.missing import gap_lengths, missing_by_hour
 from stprune.data.description.moments import moments_by_node, moments_by_slot
 from stprune.data.description.overlap import window_overlap
+from stprune.data.description.overview import edge_table, excerpt, node_places, size_facts
 from stprune.data.description.redundancy import (
     day_similarity,
     node_similarity,
@@ -29,7 +30,7 @@ from stprune.data.description.redundancy import (
     window_similarity,
 )
 from stprune.data.description.sample import SAMPLE_VALUES, Sample, channel_number, draw_sample
-from stprune.data.description.stationarity_tail import stationarity_percentiles
+from stprune.data.description.stationarity_tail import node_percentiles, stationarity_percentiles
 from stprune.errors import DataError
 from stprune.schema import StrictModel
 
@@ -93,9 +94,9 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
             f" value of `{dataset.card.channels[channel].name}`; draw more, or by another seed"
         )
     tables, drawn = _redundancy(sample, starts, options, rng)
-    percentiles, tails = stationarity_percentiles(
-        sample, starts, history=options.history, horizon=options.horizon
-    )
+    lengths = {"history": options.history, "horizon": options.horizon}
+    percentiles, tails = stationarity_percentiles(sample, starts, **lengths)
+    at_nodes, node_tails = node_percentiles(sample, starts, **lengths)
     tables |= {
         "by_node": moments_by_node(dataset, channel),
         "by_slot": moments_by_slot(sample),
@@ -104,7 +105,12 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         "gaps": gap_lengths(sample),
         "stationarity": percentiles,
         "stationarity_tail": tails,
+        "node_stationarity": at_nodes,
+        "node_stationarity_tail": node_tails,
         "overlap": window_overlap(starts, length),
+        "excerpt": excerpt(sample),
+        "edges": edge_table(sample, dataset.node_ids),
+        "places": node_places(sample, dataset.node_ids),
     }
     card = dataset.card
     facts = {
@@ -113,6 +119,7 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         "quantity": card.channels[channel].name,
         "unit": card.channels[channel].unit,
         "options": options.model_dump(mode="json"),
+        "card": size_facts(dataset, length),
         "looked_at": {"nodes_of": card.nodes, "steps": len(sample.values), **drawn},
         "key_numbers": key_numbers(tables, sample),
     }

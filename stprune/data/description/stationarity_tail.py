@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -13,6 +16,9 @@ from stprune.data.stationarity import MEASURES
 from stprune.data.windows import WindowStore, calendar
 
 PERCENTILES = np.arange(0, 101)
+# Of windows times nodes there are enough to look further into the tail.
+NODE_PERCENTILES = np.array([*range(100), 99.5, 99.9, 100.0])
+MOST_NODES = 32
 
 
 def stationarity_percentiles(
@@ -32,15 +38,74 @@ def stationarity_percentiles(
         `share_of_top_tenth`, `p99_over_median`.
     """
     store = _store(sample, starts, history, horizon)
-    percentiles, tails = [], []
-    for name, measure in MEASURES.items():
-        moves = measure(store).double().numpy()
-        values = np.percentile(moves, PERCENTILES)
-        percentiles.append(
-            pd.DataFrame({"measure": name, "percentile": PERCENTILES, "value": values})
+    moves = {name: measure(store).double().numpy() for name, measure in MEASURES.items()}
+    return _distributions(moves, PERCENTILES)
+
+
+def node_percentiles(
+    sample: Sample, starts: NDArray[np.int64], *, history: int, horizon: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same of each window at each single node, before any mean over nodes evens it out.
+
+    Args:
+        sample: Some nodes, real units; of more than ``MOST_NODES`` as many, evenly chosen.
+        starts: (n,) int64, first steps of the windows.
+        history: T, input steps.
+        horizon: H, target steps.
+
+    Returns:
+        As of :func:`stationarity_percentiles`, `windows` being windows times nodes; only windows
+        of which a node has every value count. No rows if there is no such window.
+    """
+    count = len(sample.nodes)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_NODES)).round().astype(np.int64))
+    parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MEASURES}
+    for node in chosen:
+        one = slice(node, node + 1)
+        alone = replace(
+            sample,
+            values=sample.values[:, one],
+            observed=sample.observed[:, one],
+            nodes=sample.nodes[one],
+            adjacency=sample.adjacency[one, one],
         )
-        tails.append({"measure": name, "windows": len(moves), **tail(moves)})
-    return pd.concat(percentiles, ignore_index=True), pd.DataFrame(tails)
+        whole = _whole_windows(alone.observed[:, 0], starts, history + horizon)
+        if not len(whole):
+            continue
+        store = _store(alone, whole, history, horizon)
+        for name, measure in MEASURES.items():
+            parts[name].append(measure(store).double().numpy())
+    moves = {name: np.concatenate(values) for name, values in parts.items() if values}
+    return _distributions(moves, NODE_PERCENTILES)
+
+
+def _distributions(
+    moves: dict[str, NDArray[np.float64]], points: NDArray[Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Percentiles and tail of each measure."""
+    percentiles = [
+        pd.DataFrame(
+            {"measure": name, "percentile": points, "value": np.percentile(values, points)}
+        )
+        for name, values in moves.items()
+    ]
+    tails = [
+        {"measure": name, "windows": len(values), **tail(values)} for name, values in moves.items()
+    ]
+    columns = ["measure", "windows", "mean", "median", "gini", "share_of_top_tenth"]
+    table = pd.DataFrame(tails, columns=[*columns, "p99_over_median"])
+    if not percentiles:
+        return pd.DataFrame(columns=["measure", "percentile", "value"]), table
+    return pd.concat(percentiles, ignore_index=True), table
+
+
+def _whole_windows(
+    observed: NDArray[np.bool_], starts: NDArray[np.int64], length: int
+) -> NDArray[np.int64]:
+    """The starts of windows that miss nothing."""
+    missing = np.concatenate([[0], (~observed).cumsum()])
+    whole: NDArray[np.int64] = starts[missing[starts + length] == missing[starts]]
+    return whole
 
 
 def tail(values: NDArray[np.float64]) -> dict[str, float]:

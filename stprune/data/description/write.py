@@ -14,23 +14,33 @@ from stprune.data.description.figures import redundancy_figure, statistics_figur
 from stprune.figures import paper_style, write_drawing
 
 # Enough for every use, and the same text wherever the last bits differ.
-DIGITS = "%.8g"
+DIGITS = "%.6g"
+FACTS = "description.json"
+MASKING_FACTS = "masking.json"
 
 
-def write_description(description: Description, directory: Path) -> list[Path]:
+def write_description(
+    description: Description, directory: Path, *, figures: bool = True
+) -> list[Path]:
     """Write all files into ``directory``; ``description.json`` last.
+
+    Args:
+        description: What is written.
+        directory: Where to.
+        figures: Whether the two figures are drawn too.
 
     Returns:
         The figures as PNG and the key numbers: what to look at first.
     """
     write_tables(description.tables, directory)
     shown = []
-    for name, draw in (("redundancy", redundancy_figure), ("statistics", statistics_figure)):
+    drawn = (("redundancy", redundancy_figure), ("statistics", statistics_figure))
+    for name, draw in drawn if figures else ():
         with paper_style():
             drawing = draw(description)
         write_drawing(drawing, partial(figure_path, directory, name))
         shown.append(directory / f"{name}.png")
-    facts = directory / "description.json"
+    facts = directory / FACTS
     atomic.write_json(facts, description.facts)
     return [*shown, facts]
 

@@ -1,0 +1,1 @@
+"""Figures and tables of the data sets themselves: one a file, drawn from their descriptions."""

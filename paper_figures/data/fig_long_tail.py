@@ -1,0 +1,106 @@
+"""Is stationarity long-tailed? How much more than the median some windows move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from paper_figures.data.strokes import PERCENT, add_legend, names, panels, positions, strokes
+from stprune.data.description.describe import Description
+from stprune.figures import Drawing
+
+TITLE = "Long tail of stationarity"
+
+MEASURES = {
+    "first_difference": "Difference",
+    "window_std": "Deviation",
+    "spectral_flatness": "Spectral flatness",
+}
+# Of what decays as an exponential: the top tenth's share of the sum, 0.1 (1 - ln 0.1).
+EXPONENTIAL_SHARE = 100 * 0.1 * (1 - np.log(0.1))
+GREY = "#8a8a8a"
+
+
+def build(described: Sequence[Description]) -> Drawing:
+    """Above: means over nodes, as the pruner takes them; below: single nodes.
+
+    Args:
+        described: The data sets; movement in multiples of the median.
+    """
+    figure, axes = panels(2)
+    for row, (table, where) in enumerate(
+        [("stationarity", "windows"), ("node_stationarity", "nodes")]
+    ):
+        for column, measure in enumerate(["first_difference", "window_std"]):
+            letter = "abcdef"[3 * row + column]
+            panel = axes[3 * row + column]
+            panel.set_title(f"({letter}) {MEASURES[measure]}, {where}")
+            _survival(panel, described, table, measure)
+        letter = "abcdef"[3 * row + 2]
+        axes[3 * row + 2].set_title(f"({letter}) Top tenth, {where}")
+        _top_tenth(axes[3 * row + 2], described, f"{table}_tail")
+    add_legend(figure, described)
+    caption = (
+        "Stationarity of training windows by first difference, standard deviation and spectral"
+        " flatness: large means that a window moves. (a, b, d, e) Share of"
+        " windows that move at least so many times the median; grey, what an exponential"
+        " distribution would have: a tail is long if it lies above. (c, f) Share of all movement"
+        " that the most moving tenth holds, by measure; 10 % if all moved alike, 33 % (grey) of an"
+        " exponential. Above: means over nodes, which are what windows are chosen by. Below:"
+        " windows at single nodes (at most 32), before a mean over nodes evens them out."
+    )
+    return Drawing(figure, caption, _alt(described))
+
+
+def _survival(axes: Axes, described: Sequence[Description], name: str, measure: str) -> None:
+    for one, stroke in zip(described, strokes(described), strict=True):
+        table = one.tables[name]
+        part = table[table["measure"] == measure]
+        median = part.loc[part["percentile"] == 50, "value"]
+        if median.empty or median.iloc[0] <= 0:
+            continue
+        shown = part[part["percentile"] < 100]
+        axes.plot(
+            shown["value"] / median.iloc[0],
+            100 - shown["percentile"],
+            color=stroke.colour,
+            linestyle=stroke.line,
+        )
+    times = np.linspace(0, 10, 50)
+    axes.plot(times, 100 * 0.5**times, color=GREY, linewidth=0.9, zorder=1)
+    lowest = 0.1 if name.startswith("node") else 1.0
+    axes.set(yscale="log", ylim=(lowest, 110), xlim=(0, 10 if name.startswith("node") else 6))
+    axes.set(xlabel="Times the median", ylabel="Windows at least")
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _top_tenth(axes: Axes, described: Sequence[Description], name: str) -> None:
+    for number, (one, stroke) in enumerate(zip(described, strokes(described), strict=True)):
+        share = one.tables[name].set_index("measure")["share_of_top_tenth"].reindex(list(MEASURES))
+        places = np.arange(len(MEASURES)) + positions(number, len(described))
+        axes.plot(places, 100 * share, color=stroke.colour, linestyle="", marker=stroke.marker)
+    axes.axhline(10, color=GREY, linewidth=0.9, linestyle=":")
+    axes.axhline(EXPONENTIAL_SHARE, color=GREY, linewidth=0.9)
+    axes.set_xticks(range(len(MEASURES)), ["difference", "deviation", "flatness"])
+    axes.set(ylabel="Of all movement", xlabel="Measure", ylim=(0, None))
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _alt(described: Sequence[Description]) -> str:
+    said = []
+    for one in described:
+        share = _share(one.tables["stationarity_tail"])
+        node = _share(one.tables["node_stationarity_tail"])
+        said.append(f"{one.title} {share} of windows and {node} of windows at single nodes")
+    return (
+        f"Six panels on how unevenly windows of {names(described)} move. The top tenth by first"
+        f" difference holds of all movement: {'; '.join(said)}."
+    )
+
+
+def _share(tail: pd.DataFrame) -> str:
+    part = tail.loc[tail["measure"] == "first_difference", "share_of_top_tenth"].dropna()
+    return f"{100 * part.iloc[0]:.0f} %" if len(part) else "not known"

@@ -1,0 +1,135 @@
+"""How much the data repeat themselves: nodes, days and windows alike, and how few would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from paper_figures.data.strokes import PERCENT, add_legend, names, panels, positions, strokes
+from stprune.data.description.describe import Description
+from stprune.figures import Drawing
+
+TITLE = "Redundancy of the data"
+
+KINDS = ("nodes", "days", "windows")
+APART = {
+    "one step apart": "step",
+    "a window apart": "window",
+    "a day apart": "day",
+    "a week apart": "week",
+    "all pairs": "any",
+}
+
+
+def build(described: Sequence[Description]) -> Drawing:
+    """Above: how alike nodes, days and windows are; below: components, rank, overlap.
+
+    Args:
+        described: The data sets; values standardised by node.
+    """
+    figure, axes = panels(2)
+    _similarity(axes[0], described, "nodes", "joined by an edge")
+    axes[0].set_title("(a) Neighbours alike")
+    _similarity(axes[1], described, "days", "all pairs")
+    axes[1].set_title("(b) Days alike")
+    _apart(axes[2], described)
+    axes[2].set_title("(c) Windows alike")
+    _components(axes[3], described)
+    axes[3].set_title("(d) Components of windows")
+    _ranks(axes[4], described)
+    axes[4].set_title("(e) Effective rank")
+    _overlap(axes[5], described)
+    axes[5].set_title("(f) Overlap of windows")
+    add_legend(figure, described)
+    caption = (
+        "(a, b) Share of pairs whose correlation is at most that on the horizontal axis: of nodes"
+        " that the graph joins, and of whole days. (c) Median correlation of a window of 24 steps"
+        " with that which begins so much later, and of any two. (d) Variance of a sample of"
+        " training windows that the largest components hold. (e) Effective rank in % of the"
+        " largest possible, the number of rows or columns compared, whichever is smaller; not"
+        " comparable where that number differs. (f) Share of a window's steps that the next one kept has too."
+        f" {_looked(described)}"
+    )
+    return Drawing(figure, caption, _alt(described))
+
+
+def _similarity(axes: Axes, described: Sequence[Description], of: str, pairs: str) -> None:
+    for one, stroke in zip(described, strokes(described), strict=True):
+        table = one.tables["similarity"]
+        part = table[(table["of"] == of) & (table["pairs"] == pairs) & (table["count"] > 0)]
+        axes.plot(
+            part["correlation"], part["percentile"], color=stroke.colour, linestyle=stroke.line
+        )
+    axes.set(xlabel="Correlation", ylabel="Pairs at most so alike", xlim=(-0.5, 1), ylim=(0, 100))
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _apart(axes: Axes, described: Sequence[Description]) -> None:
+    for number, (one, stroke) in enumerate(zip(described, strokes(described), strict=True)):
+        table = one.tables["similarity"]
+        middle = table[(table["of"] == "windows") & (table["percentile"] == 50)]
+        values = middle.set_index("pairs")["correlation"].reindex(list(APART))
+        places = np.arange(len(APART)) + positions(number, len(described))
+        axes.plot(places, values, color=stroke.colour, linestyle="", marker=stroke.marker)
+    axes.axhline(0, color="#a0a0a0", linewidth=0.7)
+    axes.set_xticks(range(len(APART)), list(APART.values()))
+    axes.set(ylabel="Median correlation", ylim=(-0.25, 1.03), xlabel="Begin so much later")
+
+
+def _components(axes: Axes, described: Sequence[Description]) -> None:
+    for one, stroke in zip(described, strokes(described), strict=True):
+        table = one.tables["spectrum"]
+        part = table[table["of"] == "windows"]
+        share = 100 * part["variance_share"]
+        axes.plot(part["component"], share, color=stroke.colour, linestyle=stroke.line)
+    axes.set(xlabel="Components", ylabel="Variance held", xscale="log", ylim=(0, 102))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _ranks(axes: Axes, described: Sequence[Description]) -> None:
+    for number, (one, stroke) in enumerate(zip(described, strokes(described), strict=True)):
+        table = one.tables["effective_rank"].set_index("of").reindex(list(KINDS))
+        share = 100 * table["effective_rank"] / table["largest_possible"]
+        places = np.arange(len(KINDS)) + positions(number, len(described))
+        axes.plot(places, share, color=stroke.colour, linestyle="", marker=stroke.marker)
+    axes.set_xticks(range(len(KINDS)), list(KINDS))
+    axes.set(ylabel="Of the largest possible", ylim=(0, 103), xlabel="Rows compared")
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _overlap(axes: Axes, described: Sequence[Description]) -> None:
+    for one, stroke in zip(described, strokes(described), strict=True):
+        table = one.tables["overlap"]
+        axes.plot(
+            table["stride"], 100 * table["overlap"], color=stroke.colour, linestyle=stroke.line
+        )
+    axes.set(xlabel="Every k-th window is kept, k", ylabel="Steps shared", ylim=(0, 100))
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _looked(described: Sequence[Description]) -> str:
+    said = []
+    for one in described:
+        looked = one.facts["looked_at"]
+        said.append(
+            f"{one.title}: {looked['nodes']} nodes, {looked['days']} days,"
+            f" {looked['windows']} windows"
+        )
+    return f"Compared were {'; '.join(said)}."
+
+
+def _alt(described: Sequence[Description]) -> str:
+    said = []
+    for one in described:
+        rank = one.tables["effective_rank"].set_index("of").loc["windows"]
+        said.append(
+            f"{one.title}, effective rank of windows {rank['effective_rank']:.3g}"
+            f" of {rank['largest_possible']:g}"
+        )
+    return (
+        f"Six panels that compare the redundancy of {names(described)}. {'; '.join(said)}."
+        " The numbers are in the table of redundancy."
+    )

@@ -1,0 +1,149 @@
+"""What the values are like: the day, the week, the memory, the nodes, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from paper_figures.data.strokes import PERCENT, add_legend, names, panels, strokes
+from stprune.data.description.describe import Description
+from stprune.figures import Drawing
+
+TITLE = "Statistical properties of the data"
+
+HOURS = 24
+
+
+def build(described: Sequence[Description]) -> Drawing:
+    """Above: the day and its spread; below: autocorrelation, nodes, missing values.
+
+    Args:
+        described: The data sets; values in % of the mean of all nodes, or without a unit.
+    """
+    figure, axes = panels(2)
+    _day(axes[0], described, "weekdays")
+    axes[0].set_title("(a) Weekdays")
+    _day(axes[1], described, "weekend")
+    axes[1].set_title("(b) Saturday and Sunday")
+    _spread(axes[2], described)
+    axes[2].set_title("(c) Spread over days")
+    _memory(axes[3], described)
+    axes[3].set_title("(d) Memory")
+    _nodes(axes[4], described)
+    axes[4].set_title("(e) Nodes")
+    _missing(axes[5], described)
+    axes[5].set_title("(f) Missing by node")
+    add_legend(figure, described)
+    caption = (
+        "(a, b) Mean of the nodes by time of day, in % of their mean over all values. (c) Standard"
+        " deviation from day to day at the same time of day, weekdays, on the same scale."
+        " (d) Autocorrelation, median of the nodes. (e) Mean and standard deviation of each node,"
+        " in % of the mean of all. (f) Missing values by node, worst first; a data set without a"
+        " line misses none, whether because its publishers filled the gaps or because it is"
+        " simulated."
+    )
+    memory = []
+    for one in described:
+        numbers = one.facts["key_numbers"]
+        known = [
+            (words, numbers[f"autocorrelation after {words}"]) for words in ("a day", "a week")
+        ]
+        said = [f"{value:.2f} after {words}" for words, value in known if value is not None]
+        memory.append(f"{one.title} {' and '.join(said) or 'not known'}")
+    alt = (
+        f"Six panels on the values of {names(described)}. Mean autocorrelation:"
+        f" {'; '.join(memory)}."
+    )
+    return Drawing(figure, caption, alt)
+
+
+def _mean(one: Description) -> float:
+    """Mean of all nodes; 1 where it is 0 and nothing could be seen from it."""
+    mean = float(one.tables["by_node"]["mean"].mean())
+    return abs(mean) or 1.0
+
+
+def _day(axes: Axes, described: Sequence[Description], days: str) -> None:
+    for one, stroke in zip(described, strokes(described), strict=True):
+        table = one.tables["by_slot"]
+        part = table[(table["days"] == days) & (table["observed"] > 0)]
+        axes.plot(
+            part["hour"],
+            100 * part["mean"] / _mean(one),
+            color=stroke.colour,
+            linestyle=stroke.line,
+        )
+    axes.set(ylabel="Mean of the nodes", ylim=(0, None))
+    _hours(axes)
+
+
+def _spread(axes: Axes, described: Sequence[Description]) -> None:
+    for one, stroke in zip(described, strokes(described), strict=True):
+        table = one.tables["by_slot"]
+        part = table[(table["days"] == "weekdays") & (table["observed"] > 0)]
+        axes.plot(
+            part["hour"],
+            100 * part["std_over_days"] / _mean(one),
+            color=stroke.colour,
+            linestyle=stroke.line,
+        )
+    axes.set(ylabel="Standard deviation", ylim=(0, None))
+    _hours(axes)
+
+
+def _memory(axes: Axes, described: Sequence[Description]) -> None:
+    for one, stroke in zip(described, strokes(described), strict=True):
+        table = one.tables["autocorrelation"]
+        axes.plot(
+            table["hours"] / HOURS, table["median"], color=stroke.colour, linestyle=stroke.line
+        )
+    axes.axhline(0, color="#a0a0a0", linewidth=0.7)
+    axes.set(xlabel="Lag (days)", ylabel="Autocorrelation", xlim=(0, 7), ylim=(None, 1.03))
+    axes.set_xticks(range(8))
+
+
+def _nodes(axes: Axes, described: Sequence[Description]) -> None:
+    for one, stroke in zip(described, strokes(described), strict=True):
+        table, mean = one.tables["by_node"], _mean(one)
+        axes.plot(
+            100 * table["mean"] / mean,
+            100 * table["std"] / mean,
+            color=stroke.colour,
+            linestyle="",
+            marker=stroke.marker,
+            markersize=2.2,
+            alpha=0.6,
+            markeredgewidth=0,
+            rasterized=len(table) > 2000,
+        )
+    axes.set(xlabel="Mean of a node", ylabel="Standard deviation", xlim=(0, None), ylim=(0, None))
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _missing(axes: Axes, described: Sequence[Description]) -> None:
+    for one, stroke in zip(described, strokes(described), strict=True):
+        rates = one.tables["by_node"]["missing_rate"].sort_values(ascending=False).to_numpy()
+        if not rates.max() > 0:
+            continue
+        share = 100 * (np.arange(len(rates)) + 1) / len(rates)
+        axes.plot(
+            share,
+            100 * rates,
+            color=stroke.colour,
+            linestyle=stroke.line,
+            marker=stroke.marker if len(rates) <= 20 else "",
+        )
+    if not axes.lines:
+        axes.text(0.5, 0.5, "Nothing is missing", transform=axes.transAxes, ha="center")
+    axes.set(xlabel="Nodes, worst first", ylabel="Missing values", xlim=(0, 100), ylim=(0, None))
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _hours(axes: Axes) -> None:
+    axes.set(xlabel="Hour of day", xlim=(0, HOURS))
+    axes.set_xticks(range(0, HOURS + 1, 6))
+    axes.yaxis.set_major_formatter(PERCENT)

@@ -1,0 +1,78 @@
+"""The data sets: size, span, target, what is missing, windows, graph, terms, source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from stprune.data.description.describe import Description
+from stprune.tables import Column, Table
+
+TITLE = "Data sets"
+
+COLUMNS = (
+    Column("title", "Data set"),
+    Column("nodes", "Nodes", 0),
+    Column("edges", "Edges", 0),
+    Column("steps", "Steps", 0),
+    Column("step_minutes", "Step (min)", 0),
+    Column("first", "From"),
+    Column("last", "To"),
+    Column("target", "Target"),
+    Column("missing_percent", "Missing (%)", 2),
+    Column("train_windows", "Train", 0, over="Windows"),
+    Column("validation_windows", "Val.", 0, over="Windows"),
+    Column("test_windows", "Test", 0, over="Windows"),
+    Column("source", "Source"),
+    Column("licence", "Licence"),
+)
+
+
+def build(described: Sequence[Description]) -> Table:
+    """One row a data set.
+
+    Args:
+        described: The data sets.
+    """
+    frame = pd.DataFrame([_row(one) for one in described])
+    lengths = sorted({_length(one) for one in described})
+    windows = " or ".join(f"{history} + {horizon}" for history, horizon in lengths)
+    caption = (
+        "Edges: weights of the graph that are not 0, each direction counted, without loops. From"
+        " and to: local time of the first and the last step. Missing: of the target, over all"
+        f" nodes and steps. Windows: of {windows} steps at stride 1, split by time, none across a"
+        " break of the time axis; a study may take fewer nodes, days or windows, which its records"
+        " say. Simulated data are made when they are prepared; all other data are fetched from"
+        " their source and not shipped."
+    )
+    return Table(TITLE, caption, frame, COLUMNS)
+
+
+def _row(one: Description) -> dict[str, Any]:
+    card = one.facts["card"]
+    taken = ("title", "nodes", "edges", "steps", "step_minutes")
+    windows = ("train_windows", "validation_windows", "test_windows")
+    missing = one.tables["by_node"]["missing_rate"].mean()
+    return {
+        "dataset": one.facts["dataset"],
+        **{key: card[key] for key in taken},
+        "first": card["first"][:10],
+        "last": card["last"][:10],
+        "target": f"{one.quantity} ({one.unit})",
+        "missing_percent": 100 * float(missing),
+        **{key: card[key] for key in windows},
+        "source": card["source"],
+        "licence": _short(card["licence"]),
+    }
+
+
+def _length(one: Description) -> tuple[int, int]:
+    options = one.facts["options"]
+    return options["history"], options["horizon"]
+
+
+def _short(licence: str) -> str:
+    """The terms without what the card adds to them."""
+    return licence.split(";")[0].split(" (")[0].strip().rstrip(".")

@@ -1,0 +1,83 @@
+"""How much the data repeat themselves, in numbers: the table behind the figures of redundancy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from stprune.data.description.describe import Description
+from stprune.tables import Column, Table
+
+TITLE = "Redundancy and stationarity"
+
+CORRELATIONS = {
+    "neighbours": ("nodes", "joined by an edge"),
+    "days": ("days", "all pairs"),
+    "next_window": ("windows", "a window apart"),
+    "next_day": ("windows", "a day apart"),
+    "next_week": ("windows", "a week apart"),
+}
+
+COLUMNS = (
+    Column("title", "Data set"),
+    Column("neighbours", "Neighbours", 2, over="Median correlation"),
+    Column("days", "Days", 2, over="Median correlation"),
+    Column("next_window", "Window", 2, over="Median correlation"),
+    Column("next_day", "Day", 2, over="Median correlation"),
+    Column("next_week", "Week", 2, over="Median correlation"),
+    Column("node_rank", "Nodes", 0, over="Effective rank (%)"),
+    Column("day_rank", "Days", 0, over="Effective rank (%)"),
+    Column("window_rank", "Windows", 0, over="Effective rank (%)"),
+    Column("components", "90 % in", 0),
+    Column("top_tenth", "Windows", 0, over="Top tenth (%)"),
+    Column("top_tenth_nodes", "Nodes", 0, over="Top tenth (%)"),
+    Column("p99", "Windows", 1, over="99 % / median"),
+    Column("p99_nodes", "Nodes", 1, over="99 % / median"),
+)
+
+
+def build(described: Sequence[Description]) -> Table:
+    """One row a data set.
+
+    Args:
+        described: The data sets.
+    """
+    frame = pd.DataFrame([_row(one) for one in described])
+    caption = (
+        "Median correlation of pairs: nodes that the graph joins; whole days; a training window"
+        " and that which begins a window (no step shared), a day or a week later; values"
+        " standardised by node. Effective rank (exponential of the entropy of the singular values)"
+        " in % of the largest possible, of nodes, days and windows; 90 % in: components that hold"
+        " nine tenths of the windows' variance. Stationarity by first difference: share of all"
+        " movement that the most moving tenth of the windows holds (10 if all move alike, 33 for"
+        " an exponential distribution), and its 99th percentile over its median (6.6 for an"
+        " exponential); of windows (means over nodes) and of windows at single nodes. A dash: not"
+        " defined, such as a week's lag in a week of data."
+    )
+    return Table(TITLE, caption, frame, COLUMNS)
+
+
+def _row(one: Description) -> dict[str, Any]:
+    similarity = one.tables["similarity"]
+    middle = similarity[similarity["percentile"] == 50].set_index(["of", "pairs"])["correlation"]
+    rank = one.tables["effective_rank"].set_index("of")
+    share = 100 * rank["effective_rank"] / rank["largest_possible"]
+    windows, nodes = (
+        one.tables[name].set_index("measure").reindex(["first_difference"]).iloc[0]
+        for name in ("stationarity_tail", "node_stationarity_tail")
+    )
+    return {
+        "dataset": one.facts["dataset"],
+        "title": one.title,
+        **dict(zip(CORRELATIONS, middle.reindex(list(CORRELATIONS.values())), strict=True)),
+        "node_rank": float(share["nodes"]),
+        "day_rank": float(share["days"]),
+        "window_rank": float(share["windows"]),
+        "components": float(rank["components_for_90_percent"]["windows"]),
+        "top_tenth": 100 * float(windows["share_of_top_tenth"]),
+        "top_tenth_nodes": 100 * float(nodes["share_of_top_tenth"]),
+        "p99": float(windows["p99_over_median"]),
+        "p99_nodes": float(nodes["p99_over_median"]),
+    }
