@@ -5,6 +5,7 @@ Tables, figures and the report read only what is computed here, so they cannot d
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +17,9 @@ import pandas as pd
 
 from stprune import atomic
 from stprune.aggregate import aggregate as aggregate
-from stprune.columns import DATA_IDENTITY, GROUPS
+from stprune.columns import DATA_IDENTITY
 from stprune.columns import EPOCH_COLUMNS as EPOCH_COLUMNS
+from stprune.columns import GROUPS as GROUPS
 from stprune.columns import KEYS as KEYS
 from stprune.columns import METRICS as METRICS
 from stprune.columns import REFERENCE as REFERENCE
@@ -119,6 +121,7 @@ def collect(metric_files: Sequence[Path], root: Path) -> tuple[pd.DataFrame, pd.
     frame = pd.DataFrame(rows)
     _refuse_repeats(frame)
     _refuse_mixed_data(frame)
+    _refuse_mixed_versions(frame)
     every_epoch = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "epoch"])
     frame = frame.merge(times_to_full(every_epoch, REFERENCE), on=KEYS, validate="one_to_one")
     frame = _with_expected_times(frame).loc[:, list(SUMMARY_COLUMNS)].sort_values(KEYS)
@@ -192,7 +195,14 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
         "data_checksum": checksum,
         "record": _relative(path, experiment),
         "data_seen": ", ".join(f"{name} {record.data.get(name)}" for name in DATA_IDENTITY),
+        "settings": _settings(record),
     }
+
+
+def _settings(record: RunRecord) -> str:
+    """The run's configuration but for what seeds and prune ratios differ in."""
+    kept = {k: v for k, v in record.config.items() if k not in ("seed", "prune_ratio")}
+    return json.dumps(kept, sort_keys=True)
 
 
 def _relative(path: Path, experiment: Path) -> str:
@@ -231,3 +241,15 @@ def _refuse_mixed_data(frame: pd.DataFrame) -> None:
                 f"runs of `{dataset}` saw different data, delete the outdated ones to run them"
                 f" again: {' and '.join(seen)}"
             )
+
+
+def _refuse_mixed_versions(frame: pd.DataFrame) -> None:
+    """Seeds and prune ratios of one pruner are compared: nothing else may have changed."""
+    for name, what in (("source_digest", "source code"), ("settings", "configurations")):
+        for place, runs in frame.groupby(KEYS[:3]):
+            records = list(runs.drop_duplicates(name)["record"])
+            if len(records) > 1:
+                raise RecordError(
+                    f"runs of {'/'.join(map(str, place))} are of different {what}, such as"
+                    f" {records[0]} and {records[1]}; delete the outdated ones to run them again"
+                )
