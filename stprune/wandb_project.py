@@ -67,6 +67,8 @@ class WandbProject:
 
     def runs(self, identities: Sequence[str]) -> dict[str, RemoteRun]:
         """Those of the runs that are there, by id; none if the project is not there."""
+        # W&B's library would answer the same question from memory.
+        self.api.flush()
         found: dict[str, RemoteRun] = {}
         for start in range(0, len(identities), PAGE):
             wanted = list(identities[start : start + PAGE])

@@ -156,7 +156,7 @@ def _differing(kind: str, local: Mapping[str, Any], remote: Mapping[str, Any]) -
 def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """Nested keys joined by dots, with their values."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):  # an empty one does not reach W&B
             yield from _leaves(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", value

@@ -12,8 +12,9 @@ import wandb
 import wandb_stand_in
 from wandb_files import read_offline, without_own
 
+from stprune.__main__ import main
 from stprune.config import ExperimentConfig, TrackingSettings
-from stprune.grid import experiment_layout
+from stprune.grid import experiment_layout, run_spec
 from stprune.layout import RunKey
 from stprune.records import RunRecord
 from stprune.run import train
@@ -54,6 +55,36 @@ def test_an_offline_run_is_its_record(toy_config: ExperimentConfig, tmp_path: Pa
     assert len(run.history) == record.cost.epochs
     assert without_own(run.summary) == recorded.summary
     assert run.summary["validation_mae"] == record.validation_mae
+
+
+def test_a_run_tracked_online_and_continued_needs_no_sync(
+    toy_config: ExperimentConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, spec = TrackingSettings(mode="online"), run_spec(toy_config, KEY)
+    train(toy_config, KEY, [])
+    layout = experiment_layout(toy_config)
+    recorded = recorded_run(layout.metrics(KEY))
+    epochs = list(recorded.epochs)
+    with wandb_stand_in.wandb_service(tmp_path / "home") as service:
+        killed = WandbTracking(settings, tmp_path / "tracked")
+        killed.run_started(spec, len(epochs), [])
+        for epoch in epochs[:2]:
+            killed.epoch_finished(epoch)
+        killed.run_failed(KeyboardInterrupt())
+        again = WandbTracking(settings, tmp_path / "tracked")
+        again.run_started(spec, len(epochs), epochs[:2])
+        for epoch in epochs[2:]:
+            again.epoch_finished(epoch)
+        again.run_finished(recorded.record)
+        (run,) = service.projects["stprune"].values()
+        assert [without_own(row) for row in run.history] == list(recorded.history.values())
+        assert without_own(run.summary) == recorded.summary
+        writes = list(service.writes)
+        assert main(["wandb", "sync", str(layout.root)]) == 0
+        assert "1 runs: 0 created, 0 updated, 1 unchanged" in capsys.readouterr().out
+        assert service.writes == writes
+    # Whoever tracks lets wandb tell W&B of the machine: nothing else was asked.
+    assert service.surprises == []
 
 
 class BrokenRun:

@@ -15,10 +15,9 @@ from wandb_stand_in import KEY, HeldRun, StandIn
 from stprune import wandb_sync
 from stprune.__main__ import main
 from stprune.layout import ExperimentLayout, RunKey
+from stprune.wandb_project import send_run
 from stprune.wandb_records import RecordedRun, recorded_experiment
 from stprune.wandb_run import TrackedRun
-
-ST_PRUNE = [f"synthetic_roads/stid/st_prune/p0.5/s{seed}" for seed in (0, 1)]
 
 
 @pytest.fixture
@@ -48,7 +47,10 @@ def held(run: RecordedRun, epochs: int | None = None, **changes: Any) -> HeldRun
         "display_name": run.tracked.name,
         "group": run.tracked.group,
         "tags": run.tracked.tags,
-        "config": {key: {"value": value} for key, value in run.tracked.values.items()},
+        "config": {
+            "_wandb": {"value": {"t": {}}},
+            **{key: {"value": value} for key, value in run.tracked.values.items()},
+        },
         "summary": {**summary, "_step": len(history) - 1},
         "history": history,
     }
@@ -128,6 +130,40 @@ def test_what_is_not_the_record_is_updated_and_another_training_is_left_alone(
         assert without_own(run.summary) == recorded.summary
         assert [without_own(row) for row in run.history] == list(recorded.history.values())
     assert set(runs[cut.tracked.identity].tags) == {*cut.tracked.tags, "a reader's"}
+
+
+def test_an_interrupted_sync_goes_on_where_it_stopped(
+    service: StandIn,
+    layout: ExperimentLayout,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sent: list[str] = []
+
+    def interrupted(tracked: TrackedRun, *arguments: Any, **options: Any) -> None:
+        if len(sent) == 2:
+            raise KeyboardInterrupt
+        sent.append(tracked.name)
+        send_run(tracked, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wandb_sync, "send_run", interrupted)
+        assert main(["wandb", "sync", str(layout.root)]) == 130
+    assert {run.display_name for run in service.projects["stprune"].values()} == set(sent)
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "4 runs: 2 created, 0 updated, 2 unchanged" in told(capsys)
+
+
+def test_an_empty_part_of_a_configuration_is_no_difference(
+    service: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = ExperimentLayout(tmp_path / "one")
+    config = {"pruner": {"name": "full", "options": {}}, "training": {"clip": None, "rate": 1e-3}}
+    run = synthetic.record(RunKey("roads", "stid", "full", 0.0, 0), config=config)
+    synthetic.write_run(layout, run, synthetic.epochs(2))
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "1 runs: 0 created, 0 updated, 1 unchanged" in told(capsys)
 
 
 def test_a_summary_that_did_not_arrive_is_told(

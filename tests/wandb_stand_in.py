@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -61,7 +62,8 @@ class HeldRun:
             "eventsLineCount": 0,
             "eventsTail": "[]",
             "logLineCount": 0,
-            "wandbConfig": json.dumps(self.config.get("_wandb", {})),
+            # A run without these has never begun, and so is not resumed.
+            "wandbConfig": json.dumps(self.config.get("_wandb", {}).get("value", {})),
             "commit": None,
             "readOnly": False,
             "createdAt": "2000-01-01T00:00:00Z",
@@ -190,6 +192,13 @@ class StandIn:
         held.finished = bool(told.get("complete")) or held.finished
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of errors, but not of a client that has gone: wandb's process just ends."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def wandb_service(home: Path) -> Iterator[StandIn]:
     """The stand-in while the block lasts, as the only service that wandb knows or can reach.
@@ -251,7 +260,7 @@ def wandb_service(home: Path) -> Iterator[StandIn]:
         def log_message(self, format: str, *args: object) -> None:
             """Keep the test's output clean."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     service.url = f"http://127.0.0.1:{server.server_port}"
