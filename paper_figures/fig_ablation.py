@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from paper_figures.difference_axis import DifferenceAxis, difference_axis
 from stprune.figures import Drawing, absent_controls, seeds_in_words
 from stprune.heat_map import empty_figure
 from stprune.layout import format_ratio
@@ -25,18 +25,7 @@ WIDTH = 7.0
 ROW_HEIGHT = 0.19
 # How far the two controls' points of a row lie from its middle, in rows.
 APART = 0.18
-# The axis ends at so many times the median where the worst entry loses twice that: it would
-# flatten all others.
-OFF_SCALE = 5.0
 X, Y = "Difference in test MAE (%)", "Pruner"
-
-
-class Scale(NamedTuple):
-    """The horizontal axis in percent; whether something lies beyond its ends."""
-
-    low: float
-    high: float
-    beyond: bool
 
 
 def build(results: Results) -> Drawing:
@@ -53,9 +42,9 @@ def build(results: Results) -> Drawing:
         caption = " ".join([f"{reason} Experiment of {seeds}.", *absent])
         return Drawing(empty_figure(WIDTH, reason, X, Y), caption, f"An empty panel. {reason}")
     names = _order(compared)
-    scale = _scale(compared)
-    figure = _draw(compared, names, scale)
-    caption = " ".join([_caption(compared, seeds, scale), *absent])
+    axis = difference_axis(compared)
+    figure = _draw(compared, names, axis)
+    caption = " ".join([_caption(compared, seeds, axis), *absent])
     return Drawing(figure, caption, _alt(compared, names))
 
 
@@ -68,18 +57,7 @@ def _order(compared: pd.DataFrame) -> list[str]:
     return sorted(means.index, key=lambda name: (means[name], label(name).lower()))
 
 
-def _scale(compared: pd.DataFrame) -> Scale:
-    limit = max(1.0, OFF_SCALE * float(compared["mean"].abs().median()))
-    ends = compared[["low", "high", "mean"]]
-    low, high = min(float(ends.min().min()), 0.0), max(float(ends.max().max()), 0.0)
-    beyond = bool((compared["mean"].abs() > 2 * limit).any())
-    if beyond:
-        low, high = max(low, -limit), min(high, limit)
-    margin = 0.06 * (high - low) or 0.5
-    return Scale(low - margin, high + margin, beyond)
-
-
-def _draw(compared: pd.DataFrame, names: list[str], scale: Scale) -> Figure:
+def _draw(compared: pd.DataFrame, names: list[str], axis: DifferenceAxis) -> Figure:
     budgets = sorted(compared["budget"].unique())
     ratios = sorted(compared["prune_ratio"].unique())
     height = len(budgets) * (ROW_HEIGHT * len(names) + 0.55) + 0.2 + 2 * LEGEND_LINE
@@ -88,7 +66,7 @@ def _draw(compared: pd.DataFrame, names: list[str], scale: Scale) -> Figure:
     for budget, panels in zip(budgets, grid, strict=True):
         for ratio, axes in zip(ratios, panels, strict=True):
             part = compared[(compared["budget"] == budget) & (compared["prune_ratio"] == ratio)]
-            _panel(axes, part, names, scale)
+            _panel(axes, part, names, axis)
             where = f", equal {label(budget).lower()}" if len(budgets) > 1 else ""
             axes.set_title(f"Prune ratio {format_ratio(ratio)}{where}")
         panels[0].set_ylabel(Y)
@@ -98,9 +76,9 @@ def _draw(compared: pd.DataFrame, names: list[str], scale: Scale) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, part: pd.DataFrame, names: list[str], scale: Scale) -> None:
+def _panel(axes: Axes, part: pd.DataFrame, names: list[str], axis: DifferenceAxis) -> None:
     axes.axvline(0, color="black", linewidth=0.7, zorder=1)
-    axes.set_xlim(scale.low, scale.high)
+    axes.set_xlim(axis.low, axis.high)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), [label(name) for name in names])
     axes.tick_params(axis="y", length=0, labelsize=6.5)
@@ -109,19 +87,19 @@ def _panel(axes: Axes, part: pd.DataFrame, names: list[str], scale: Scale) -> No
     for row in range(1, len(names), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="#f3f3f3", linewidth=0, zorder=0)
     for _, point in part.iterrows():
-        _point(axes, point, names.index(point["pruner"]), scale)
+        _point(axes, point, names.index(point["pruner"]), axis)
 
 
-def _point(axes: Axes, point: pd.Series[float], row: int, scale: Scale) -> None:
+def _point(axes: Axes, point: pd.Series[float], row: int, axis: DifferenceAxis) -> None:
     control = str(point["control"])
     look, sure = LOOKS[control], point["holm_p"] < LEVEL
     height = row + (-APART if control == CONTROLS[0] else APART)
     fill = look.colour if sure else "white"
     mean = float(point["mean"])
-    if not scale.low <= mean <= scale.high:
-        right = mean > scale.high
+    if not axis.holds(mean):
+        right = mean > axis.high
         axes.plot(
-            [scale.high if right else scale.low],
+            [axis.high if right else axis.low],
             [height],
             marker=">" if right else "<",
             color=look.colour,
@@ -131,7 +109,7 @@ def _point(axes: Axes, point: pd.Series[float], row: int, scale: Scale) -> None:
         )
         axes.annotate(
             format_number(mean, 0, signed=True),
-            (scale.high if right else scale.low, height),
+            (axis.high if right else axis.low, height),
             xytext=(-4 if right else 4, 0),
             textcoords="offset points",
             ha="right" if right else "left",
@@ -141,7 +119,7 @@ def _point(axes: Axes, point: pd.Series[float], row: int, scale: Scale) -> None:
         )
         return
     if not math.isnan(point["low"]):
-        ends = np.clip([point["low"], point["high"]], scale.low, scale.high)
+        ends = np.clip([point["low"], point["high"]], axis.low, axis.high)
         axes.plot(ends, [height, height], color=look.colour, linewidth=0.9, zorder=2)
     axes.plot(
         [mean],
@@ -176,7 +154,7 @@ def _handles() -> list[Line2D]:
     return shown
 
 
-def _caption(compared: pd.DataFrame, seeds: str, scale: Scale) -> str:
+def _caption(compared: pd.DataFrame, seeds: str, axis: DifferenceAxis) -> str:
     few, many = int(compared["cells"].min()), int(compared["cells"].max())
     pairs = f"{many}" if few == many else f"{few} to {many}"
     parts = [
@@ -187,7 +165,7 @@ def _caption(compared: pd.DataFrame, seeds: str, scale: Scale) -> str:
         " against that control. Hollow is no proof of equality. Entries by their mean difference"
         " over the panels."
     ]
-    if scale.beyond:
+    if axis.beyond:
         parts.append("Arrows and cut bars: beyond the scale, with the mean.")
     return " ".join(parts)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from paper_figures.foremost import foremost
+from paper_figures.log_axis import plain_log_axis
 from stprune.figures import Drawing, absent_controls, seeds_in_words, that_fit
 from stprune.layout import format_ratio
 from stprune.looks import Look, add_legend, legend_height, looks
@@ -114,10 +114,7 @@ def _panel(
             time, curve["low"], curve["high"], color=look.colour, alpha=0.15, linewidth=0
         )
     axes.set_xlim(left=0)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    plain_log_axis(axes)
     axes.tick_params(labelsize=6)
     if full.empty:
         return
