@@ -8,7 +8,8 @@ size of the same backbone; graph products grow faster than that, so it may be fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from stprune.backbones.base import BACKBONES
@@ -18,7 +19,7 @@ from stprune.grid import RunSpec, data_layout, experiment_layout
 from stprune.layout import DataLayout, ExperimentLayout, step_seconds_file
 from stprune.made_up_data import nodes_of
 from stprune.provenance import environment
-from stprune.records import read_epochs, read_record
+from stprune.records import RunRecord, read_epochs, read_record
 from stprune.step_seconds import Setting, StepSeconds, measure_all, read_kept, write_kept
 
 
@@ -52,7 +53,7 @@ def known_seconds(
     kept = read_kept(file)
     for place, spec in specs.items():
         setting = Setting(spec, nodes[place[0]])
-        recorded = _from_records(spec, experiment_layout(config))
+        recorded = recorded_seconds(spec, experiment_layout(config))
         if not BACKBONES.load(spec.backbone).trains:
             found[place] = StepSeconds(train=0, evaluate=0, parameters=0, batch=1), "no training"
         elif recorded is not None:
@@ -95,14 +96,19 @@ def _scaled(
     return step.model_copy(update=changes), "scaled"
 
 
-def _from_records(spec: RunSpec, layout: ExperimentLayout) -> StepSeconds | None:
-    """From the first run of the same cell and settings that this processor has trained."""
-    folder = layout.run(spec.key).parents[2]
-    wanted = _timed_settings(spec.resolved())
-    for metrics in sorted(folder.glob("*/p*/s*/metrics.json")):
-        record = read_record(metrics)
-        same_machine = record.environment.get("processor") == environment()["processor"]
-        if not same_machine or _timed_settings(record.config) != wanted:
+def recorded_seconds(
+    spec: RunSpec, layout: ExperimentLayout, *, any_machine: bool = False
+) -> StepSeconds | None:
+    """What a window cost the first run of the same cell and settings that has a record.
+
+    Args:
+        spec: A run of the cell.
+        layout: Where the records lie.
+        any_machine: Take one of another processor too.
+    """
+    for metrics, record in records_like(spec, layout):
+        here = record.environment.get("processor") == environment()["processor"]
+        if not (any_machine or here):
             continue
         epochs = read_epochs(metrics.with_name("epochs.csv"))
         validated = epochs["validation_mae"].count()
@@ -117,6 +123,15 @@ def _from_records(spec: RunSpec, layout: ExperimentLayout) -> StepSeconds | None
             batch=spec.training.batch_size,
         )
     return None
+
+
+def records_like(spec: RunSpec, layout: ExperimentLayout) -> Iterator[tuple[Path, RunRecord]]:
+    """Records of the same data set, backbone and settings, and their files."""
+    wanted = _timed_settings(spec.resolved())
+    for metrics in sorted(layout.run(spec.key).parents[2].glob("*/p*/s*/metrics.json")):
+        record = read_record(metrics)
+        if _timed_settings(record.config) == wanted:
+            yield metrics, record
 
 
 def _timed_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def make_plan(config: ExperimentConfig, seconds: float) -> Plan:
     return Plan(
         config.experiment,
         tuple(cells),
-        {card: _data_bytes(card, data) for card in cards},
+        {card: data_bytes(card, data) for card in cards},
         _together(config),
         tuple(card for card in cards if _breaks_unknown(card, data)),
     )
@@ -161,7 +161,8 @@ def _together(config: ExperimentConfig) -> int:
     return max(1, len(available_cores()) // (compute.threads * compute.devices))
 
 
-def _data_bytes(name: str, data: DataLayout) -> int:
+def data_bytes(name: str, data: DataLayout) -> int:
+    """Bytes of a prepared data set; at most, if it is not prepared yet."""
     folder = data.processed(name)
     if (folder / "meta.json").exists():
         return sum(path.stat().st_size for path in folder.iterdir())

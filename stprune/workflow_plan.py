@@ -6,9 +6,9 @@ The rules themselves only name files, so everything here can be tested without S
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -24,6 +24,9 @@ from stprune.provenance import dataset_sources, import_closure, run_sources, sou
 from stprune.pruners.base import PRUNERS
 from stprune.tables import TABLES
 from stprune.tasks.base import TASKS
+
+if TYPE_CHECKING:
+    from stprune.requests import RunRequests
 
 STYLE_SHEET = Path(__file__).resolve().parents[1] / "paper_figures" / "style.mplstyle"
 CANONICAL_FILES = (
@@ -184,6 +187,21 @@ class WorkflowPlan:
         compute = self.config.compute
         return 0 if compute.accelerator == "cpu" else compute.devices
 
+    def run_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that a run asks a cluster for."""
+        return self._requests.minutes(_run_key(wildcards), attempt)
+
+    def run_megabytes(self, wildcards: Any, attempt: int) -> int:
+        """Memory that a run asks a cluster for; more after an attempt that failed."""
+        return self._requests.megabytes(_run_key(wildcards), attempt)
+
+    @cached_property
+    def _requests(self) -> RunRequests:
+        # Imported late: it loads the engine, which a plan without runs does not need.
+        from stprune.requests import RunRequests
+
+        return RunRequests(self.config)
+
     # A grid has thousands of runs but few cells: what its runs share is found out once.
 
     def _cell(self, wildcards: Any) -> RunSpec:
@@ -215,6 +233,11 @@ class WorkflowPlan:
 
 def _cell_name(wildcards: Any) -> tuple[str, str, str]:
     return wildcards.dataset, wildcards.backbone, wildcards.pruner
+
+
+def _run_key(wildcards: Any) -> RunKey:
+    ratio, seed = float(wildcards.prune_ratio), int(wildcards.seed)
+    return RunKey(*_cell_name(wildcards), ratio, seed)
 
 
 def _closure(*start: Path) -> list[str]:

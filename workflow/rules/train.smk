@@ -14,8 +14,8 @@ rule train:
         "../../environment.yml"
     threads: PLAN.run_threads
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=PLAN.run_megabytes,
+        runtime=PLAN.run_minutes,
         gpu=PLAN.run_gpus,
     params:
         config=PLAN.layout.config,
