@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -126,6 +127,15 @@ def test_every_table_is_on_the_page_the_main_one_first(layout: ExperimentLayout)
     assert "Against Random (dynamic) Against Full (fewer epochs)" in page.text
     for name in CONTROLS:
         assert page.words.count(label(name)) >= len(titles)
+
+
+def test_what_scripts_read_is_json_that_no_text_can_end(layout: ExperimentLayout) -> None:
+    text = layout.report.read_text(encoding="utf-8")
+    blocks = re.findall(r'<script type="application/json" id="([a-z-]+)">(.*?)</script>', text)
+    embedded = {name: json.loads(block) for name, block in blocks}
+    assert set(embedded) == {"embedded-runs", "embedded-charts"}
+    assert not any("<" in block for _, block in blocks)
+    assert len(embedded["embedded-runs"]["runs"]["id"]) == 2 + 6 * 2 * 2
 
 
 def test_page_is_the_same_every_time(layout: ExperimentLayout) -> None:

@@ -23,7 +23,11 @@ from stprune.tables import Table, format_number, label
 # The pruner that the benchmark is about.
 METHOD = "st_prune"
 WORDS = {"win": "better", "lose": "worse", "tie": "cannot be told apart", TOO_FEW: "too few runs"}
-OF_FULL = ("lossless", "not worse", "worse", "open", IDENTICAL, TOO_FEW)
+OF_FULL = ("lossless", "not worse", "worse", IDENTICAL, "open", TOO_FEW)
+# Verdicts that decide nothing are counted, not listed.
+UNDECIDED = ("open", TOO_FEW)
+# Names that a sentence can hold.
+MOST_NAMES = 8
 
 
 class Headline(NamedTuple):
@@ -33,15 +37,22 @@ class Headline(NamedTuple):
     basis: str
 
 
-def headlines(results: Results, tables: Mapping[str, Table]) -> list[Headline]:
-    """The findings of an experiment, the most important first.
+class Headlines(NamedTuple):
+    """The findings under one budget, which the heading names; empty for an only one."""
+
+    heading: str
+    findings: list[Headline]
+
+
+def headlines(results: Results, tables: Mapping[str, Table]) -> list[Headlines]:
+    """The findings of an experiment by budget, the most important first.
 
     Args:
         results: The experiment.
         tables: By name; of ``pairs`` and ``equivalence`` the frames are read.
 
     Returns:
-        Under each budget: the method and then all pruners against each control, what may be called
+        Of each budget: the method and then all pruners against the controls, what may be called
         lossless, and whether ranks differ.
     """
     pairs, equivalence = tables["pairs"].frame, tables["equivalence"].frame
@@ -54,12 +65,13 @@ def headlines(results: Results, tables: Mapping[str, Table]) -> list[Headline]:
         overall = pairs[(pairs["budget"] == budget) & pairs["prune_ratio"].isna()]
         some = [
             *_method(overall, seeds),
+            *_both_controls(overall, seeds),
             *_all_pruners(overall, seeds),
             *_lossless(equivalence[equivalence["budget"] == budget], seeds),
             *_ranks({ratio: r for (b, ratio), r in ranked.items() if b == budget}, seeds),
         ]
-        under = f"Budget {budget.replace('_', ' ')}: " if len(budgets) > 1 else ""
-        found += [Headline(f"{under}{sentence}", basis) for sentence, basis in some]
+        heading = f"Budget: {budget.replace('_', ' ')}" if len(budgets) > 1 else ""
+        found.append(Headlines(heading, some))
     return found
 
 
@@ -104,6 +116,23 @@ def _basis(row: pd.Series[Any], control: str, seeds: str) -> str:
         f"Paired t test over {cells} pairs of runs, all prune ratios, {seeds}:"
         f" {p_in_words(p)}, Holm-corrected{others}."
     )
+
+
+def _both_controls(overall: pd.DataFrame, seeds: str) -> list[Headline]:
+    """Who wins against both controls, the first thing a method has to do."""
+    present = [name for name in CONTROLS if overall[f"{name}_mean"].notna().any()]
+    if len(present) < len(CONTROLS):
+        lacking = _listed([label(name) for name in CONTROLS if name not in present])
+        return [Headline(f"Nothing can be better than both controls: {lacking} was not run.", "")]
+    rows = overall[~overall["pruner"].isin(CONTROLS)]
+    won = [
+        label(str(row["pruner"]))
+        for _, row in rows.iterrows()
+        if all(_verdict(row, control) == "win" for control in CONTROLS)
+    ]
+    basis = f"Paired t tests at {LEVEL:g}, Holm-corrected for each control; {seeds}."
+    sentence = f"Of {_count(len(rows), 'pruner')} better than both controls: {_listed(won)}."
+    return [Headline(sentence, basis)]
 
 
 def _all_pruners(overall: pd.DataFrame, seeds: str) -> list[Headline]:
@@ -162,11 +191,14 @@ def _lossless(equivalence: pd.DataFrame, seeds: str) -> list[Headline]:
 
 
 def _by_verdict(rows: pd.DataFrame) -> str:
-    """Such as ``lossless: ST-Prune at 0.1, 0.3; open: …``; verdicts of none are said too."""
+    """Such as ``lossless: ST-Prune at 0.1, 0.3; worse: none; open: 7 of 9``."""
     words = []
     for verdict in OF_FULL:
         part = rows[rows["verdict"] == verdict]
         if part.empty and verdict not in ("lossless", "worse"):
+            continue
+        if verdict in UNDECIDED:
+            words.append(f"{verdict}: {len(part)} of {len(rows)}")
             continue
         names = [
             f"{label(str(pruner))} at {', '.join(format_ratio(r) for r in some['prune_ratio'])}"
@@ -211,7 +243,8 @@ def _rank(ratio: float, ranking: Ranking, seeds: str) -> Headline:
         sentence = f"{at} the pruners' ranks do not differ; first by mean rank is {best}."
         return Headline(sentence, f"{tested}: {p_in_words(ranking.p)}.")
     near = next((group for group in alike(ranking) if names[0] in group), (names[0],))
-    rest = _listed([label(str(name)) for name in near if name != names[0]])
+    others = [label(str(name)) for name in near if name != names[0]]
+    rest = _listed(others) if len(others) <= MOST_NAMES else f"{len(others)} others"
     sentence = f"{at} ranks differ; first is {best}, not told apart from it: {rest}."
     distance = format_number(ranking.critical_difference, 2)
     basis = f"{tested}: {p_in_words(ranking.p)}; Nemenyi's critical difference {distance}."

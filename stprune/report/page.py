@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 
 from stprune import atomic
+from stprune.applicable import applicable
 from stprune.figures import FIGURES, places, seeds_in_words
 from stprune.findings import Finding, findings
 from stprune.layout import ExperimentLayout
@@ -20,7 +21,7 @@ from stprune.report.environments import compare_environments
 from stprune.report.headlines import headlines, place_verdict
 from stprune.report.ledger import overhead_ledger
 from stprune.report.methods import methods
-from stprune.report.pictures import picture
+from stprune.report.pictures import Picture, picture
 from stprune.report.run_pages import embedded_runs, run_table
 from stprune.report.tradeoff_chart import tradeoff_chart
 from stprune.report.vega import vega_script
@@ -33,19 +34,30 @@ RUN_AXES = ("dataset", "backbone", "pruner")
 HEADLINE_FIGURE, HEADLINE_TABLE = "tradeoff", "main"
 
 
-def write_report(layout: ExperimentLayout, results: Results | None = None) -> None:
+def write_report(
+    layout: ExperimentLayout,
+    results: Results | None = None,
+    tables: Mapping[str, Table] | None = None,
+    pictures: Mapping[str, Picture] | None = None,
+) -> None:
     """Write ``report.html`` of an experiment; it needs no network and no other file.
 
     Args:
         layout: The experiment; without ``config.yaml`` that section is left out.
         results: Its results, where they have been loaded already.
+        tables: Its tables that have something to show, by name, where they have been built already.
+        pictures: The same of its figures.
 
     Raises:
         RecordError: If the experiment has no summary yet, or a record that it names is gone.
     """
     results = results or load_results(layout)
     environment, differing = compare_environments(results.environments)
-    tables = {name: TABLES.module(name).build(results) for name in TABLES.ids()}
+    if tables is None:
+        names = applicable(TABLES, results)
+        tables = {name: TABLES.module(name).build(results) for name in names}
+    if pictures is None:
+        pictures = {name: picture(name, results) for name in applicable(FIGURES, results)}
     order = _first(HEADLINE_TABLE, list(tables))
     scripts = [vega_script(), *(_script(name) for name in SCRIPTS)]
     page = _template().render(
@@ -58,7 +70,7 @@ def write_report(layout: ExperimentLayout, results: Results | None = None) -> No
         overview=_overview(results),
         headlines=headlines(results, tables),
         findings=_by_place(results, tables["equivalence"]),
-        figures=[picture(name, results) for name in _first(HEADLINE_FIGURE, FIGURES.ids())],
+        figures=[pictures[name] for name in _first(HEADLINE_FIGURE, list(pictures))],
         sections=[
             ("results", "Results", [_for_page(tables[name]) for name in order]),
             ("overhead", "Overhead", [_for_page(overhead_ledger(results))]),

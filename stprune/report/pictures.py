@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 
 from PIL import Image
 
-from stprune.figures import FIGURES, build, rendered
+from stprune.figures import FIGURES, Drawing, FigureFiles, build, figure_files
 from stprune.summary import Results
 
 # A palette of so many colours shows plots as they are in a third of the bytes.
@@ -32,15 +33,26 @@ def picture(name: str, results: Results) -> Picture:
         UnknownNameError: If there is no ``paper_figures/fig_<name>.py``.
     """
     drawing = build(name, results)
-    encoded = base64.b64encode(small_png(rendered(drawing.figure, "png"))).decode("ascii")
-    source = f"data:image/png;base64,{encoded}"
+    return picture_of(name, drawing, figure_files(drawing))
+
+
+def picture_of(name: str, drawing: Drawing, files: FigureFiles) -> Picture:
+    """A figure whose files have been made; its caption stands in the page, not in the picture."""
+    content = small_png(files.png, files.note)
+    source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
     return Picture(FIGURES.module(name).TITLE, drawing.caption, drawing.alt, source)
 
 
-def small_png(content: bytes) -> bytes:
-    """The same picture with at most ``COLOURS`` colours, the same bytes every time."""
+def small_png(content: bytes, left_out: float = 0.0) -> bytes:
+    """The same picture with at most ``COLOURS`` colours, the same bytes every time.
+
+    Args:
+        content: A PNG file.
+        left_out: Share of its height, from below, that is cut off.
+    """
     with Image.open(io.BytesIO(content)) as image:
-        palette = image.convert("RGB").quantize(
+        shown = image.crop((0, 0, image.width, math.floor(image.height * (1 - left_out))))
+        palette = shown.convert("RGB").quantize(
             COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
         )
     buffer = io.BytesIO()

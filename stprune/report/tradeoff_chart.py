@@ -12,8 +12,8 @@ from stprune.report.vega_spec import Spec, finished
 from stprune.summary import REFERENCE, Results
 from stprune.tables import label
 
-# How far above full training, in percent, errors are shown; None shows all.
-LIMITS = (None, 50, 20, 10, 5)
+# How far above full training, in percent, errors are shown where not all are.
+LIMITS = (50, 20, 10, 5)
 TIMES = ("per epoch", "total")
 HEIGHT = 420
 # A slanted cross and a pentagon, which Vega has no names for.
@@ -72,14 +72,20 @@ def _choices(results: Results, relative: bool) -> list[alt.Parameter]:
     known = {place_name(*row[:2]): row[2] for row in units.itertuples(index=False, name=None)}
     place = alt.binding_select(options=names, name="Data set and backbone ")
     time = alt.binding_radio(options=list(TIMES), name="Time ")
-    words = ["all", *(f"up to {limit} % above full training" for limit in LIMITS[1:])]
-    limit = alt.binding_select(options=list(LIMITS), labels=words, name="Errors ")
+    words = ["all", *(f"up to {limit} % above full training" for limit in LIMITS)]
+    limit = alt.binding_select(options=[None, *LIMITS], labels=words, name="Errors ")
     choices = [
         alt.param(name="place", value=names[0], bind=place),
         alt.param(name="time", value=TIMES[0], bind=time),
         alt.param(name="units", value=known),
+        # The page knows its width, and sets it: the room below the chart depends on it.
+        alt.param(name="legend_columns", value=1),
     ]
-    return [*choices, alt.param(name="limit", value=None, bind=limit)] if relative else choices
+    if not relative:
+        return choices
+    # Some lose so much that nothing else could be told apart.
+    far = results.aggregate["test_mae_change"].max() > LIMITS[0]
+    return [*choices, alt.param(name="limit", value=LIMITS[0] if far else None, bind=limit)]
 
 
 def _of_place(chart: alt.Chart, relative: bool) -> alt.Chart:
@@ -95,18 +101,16 @@ def _of_place(chart: alt.Chart, relative: bool) -> alt.Chart:
 
 
 def _title() -> alt.TitleParams:
-    unit = "(units[place] ? ' in ' + units[place] : '')"
-    return alt.TitleParams(
-        text=alt.ExprRef(f"'Test MAE' + {unit} + ', time ' + time"),
-        anchor="start",
-    )
+    """Only the unit, which differs between places; an axis cannot say what is chosen."""
+    text = alt.ExprRef("units[place] ? 'Errors in ' + units[place] : ''")
+    return alt.TitleParams(text=text, limit=alt.ExprRef("width"), anchor="start")
 
 
 def _legend() -> alt.Legend:
     return alt.Legend(
         orient="bottom",
         title=None,
-        columns=alt.ExprRef("max(1, floor(width / 150))"),
+        columns=alt.ExprRef("legend_columns"),
         symbolLimit=0,
         symbolSize=70,
         labelLimit=135,
@@ -118,7 +122,7 @@ def _faded(chosen: alt.Parameter, opacity: float, other: float) -> Any:
 
 
 def _time(relative: bool) -> alt.X:
-    unit = "% of full training's; seconds where that was not run" if relative else "s"
+    unit = "% of full training" if relative else "s"
     return alt.X("time_shown:Q").title(f"Time ({unit})").scale(zero=False, nice=True)
 
 

@@ -9,7 +9,7 @@ import altair as alt
 Spec = dict[str, Any]
 
 # Pixels: what the page's own small print has.
-LETTERS, TITLE = 12, 14
+LETTERS = 12
 
 
 def finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> Spec:
@@ -18,7 +18,7 @@ def finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> Spec:
         chart.configure(font="system-ui, sans-serif")
         .configure_axis(labelFontSize=LETTERS, titleFontSize=LETTERS, gridColor="#e4e4e4")
         .configure_legend(labelFontSize=LETTERS)
-        .configure_title(fontSize=TITLE)
+        .configure_title(fontSize=LETTERS, fontWeight="normal")
         .configure_view(stroke=None)
     )
     spec: Spec = chart.to_dict()

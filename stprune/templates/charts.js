@@ -26,6 +26,8 @@
     const part = document.getElementById("tradeoff"), box = document.getElementById("tradeoff-chart");
     const own = ["id", "seed", "epochs", "gradient_steps", "budget", "fingerprint"];
     part.querySelector(".interactive").hidden = false;
+    charts.tradeoff.params.find(param => param.name === "legend_columns").value =
+      Math.max(1, Math.floor((box.clientWidth - 40) / 150));
     const drawn = await draw(box, charts.tradeoff, {
       runs: rows(runs, [...shared, ...own], runs.id.length).map(shown),
       means: rows(means, [...shared, "seeds", "spread"], means.seeds.length).map(shown),

@@ -33,7 +33,7 @@
     const body = element("tbody", {}, ...rows.map(([name, ...cells]) =>
       element("tr", {}, element("th", { scope: "row" }, name), ...cells)));
     const box = element("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": caption });
-    box.append(element("table", {}, body));
+    box.append(element("table", { class: "plain" }, body));
     return element("div", {}, element("h3", {}, caption), box);
   }
 
@@ -97,10 +97,10 @@
     const texts = named.filter(([kind, name]) => entries[kind]?.[name] !== undefined)
       .map(([kind, name]) => `# ${kind}: ${name}\n${entries[kind][name]}`);
     if (entries.training) texts.push(`# training\n${entries.training}`);
-    if (!texts.length) return "";
+    if (!texts.length) return [];
     const box = element("details", {}, element("summary", {}, "Configuration of this run"));
     box.append(element("pre", { tabindex: "0" }, texts.join("\n\n")));
-    return box;
+    return [box];
   }
 
   function others(r) {
@@ -141,7 +141,7 @@
       heading.textContent = `${label(r.pruner)} at prune ratio ${r.prune_ratio}, seed ${r.seed}`;
       section.append(
         element("p", { class: "note" }, `${r.place}. ${r.id}`), others(r),
-        element("div", { class: "curves" }), element("div", { class: "facts" }, scores(r), ledger(r)), facts(r), configured(r));
+        element("div", { class: "curves" }), element("div", { class: "facts" }, scores(r), ledger(r)), facts(r), ...configured(r));
       const rows = epochs(at, r);
       const box = section.querySelector(".curves");
       if (curves.elapsed_seconds[at] === null) {

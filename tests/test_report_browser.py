@@ -1,0 +1,256 @@
+"""The report in a real browser: alone, without network, on a desk, on a phone and on paper."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from browser import LACKING, chromium, console, requests, set_width
+from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
+from synthetic_records import write_experiment
+
+from stprune.report import write_report
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(LACKING), reason=LACKING)]
+
+PICKED = ("random_dynamic", "st_prune")
+RUN = "synthetic_roads/gwnet/st_prune/p0.9/s1"
+# What would run, load or end a script early if it were taken for more than text.
+UNIT = "</script><script>window.ran = 1</script><img src='https://a.invalid/x.png'>"
+# A mark of a run that nothing lies on.
+UNCOVERED_MARK = """
+const chart = document.getElementById("tradeoff-chart");
+chart.scrollIntoView();
+return [...chart.querySelector(".mark-symbol.role-mark").querySelectorAll("path")].find(mark => {
+  const box = mark.getBoundingClientRect();
+  return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === mark;
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("seen")
+    backbones = ("gwnet", "stid")
+    layout = write_experiment(root, backbones, pruners=PICKED, seeds=(0, 1, 2))
+    summary = pd.read_csv(layout.summary)
+    summary["target_unit"] = summary["target_unit"].mask(summary["backbone"] == "stid", UNIT)
+    summary.to_csv(layout.summary, index=False)
+    layout.config.write_text(
+        "experiment: seen\npruners:\n  st_prune:\n    options: {strata: 7}\n", encoding="utf-8"
+    )
+    write_report(layout)
+    return layout.report
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def opened(browser: Chrome, page: Path) -> Iterator[Chrome]:
+    """The page as it is after its scripts ran; afterwards nothing may have gone wrong."""
+    set_width(browser, 1280)
+    _open(browser, page)
+    yield browser
+    assert console(browser) == []
+    asked = {address for address in requests(browser) if not address.startswith("data:")}
+    assert asked <= {page.as_uri()}
+
+
+def _open(driver: Chrome, page: Path, part: str = "") -> None:
+    driver.get("about:blank")
+    console(driver), requests(driver)
+    driver.get(page.as_uri() + part)
+    _one(driver, "#tradeoff.live svg .role-mark path")
+
+
+def _one(driver: Chrome, selector: str) -> WebElement:
+    return driver.find_element(By.CSS_SELECTOR, selector)
+
+
+def _value(driver: Chrome, script: str) -> Any:
+    return driver.execute_script(f"return {script}")
+
+
+def _cells(driver: Chrome, column: int) -> list[str]:
+    """What is shown in a column of the table of runs, from the first row to the last."""
+    rows = "[...document.querySelectorAll('#runs tbody tr')].filter(row => !row.hidden)"
+    shown: list[str] = _value(driver, f"{rows}.map(row => row.cells[{column}].textContent)")
+    return shown
+
+
+def _heading(driver: Chrome, title: str) -> tuple[int, WebElement]:
+    heads = driver.find_elements(By.CSS_SELECTOR, "#runs thead th")
+    titles = [head.text for head in heads]
+    return titles.index(title), heads[titles.index(title)]
+
+
+def test_it_opens_with_chart_and_pictures_and_asks_for_nothing(opened: Chrome) -> None:
+    assert _value(opened, "window.ran") is None
+    assert _value(opened, "document.documentElement.lang") == "en"
+    images = opened.find_elements(By.CSS_SELECTOR, "img")
+    assert images
+    assert all(len(image.get_attribute("alt") or "") > 20 for image in images)
+    assert not _one(opened, "#tradeoff .fallback").is_displayed()
+    # Vega's menu would lead to an editor on the network.
+    assert _value(opened, "document.querySelector('.vega-actions')") is None
+    levels = _value(opened, "[...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_a_heading_sorts_both_ways(opened: Chrome) -> None:
+    column, head = _heading(opened, "Test MAE")
+    button = head.find_element(By.TAG_NAME, "button")
+    button.click()
+    ascending = [float(text) for text in _cells(opened, column)]
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert ascending == sorted(ascending)
+    assert len(set(ascending)) > 10
+    button.send_keys("\n")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert [float(text) for text in _cells(opened, column)] == ascending[::-1]
+    column, other = _heading(opened, "Pruner")
+    other.find_element(By.TAG_NAME, "button").click()
+    assert head.get_attribute("aria-sort") is None
+    assert _cells(opened, column) == sorted(_cells(opened, column))
+
+
+def test_a_filter_shows_the_rows_with_every_word_and_says_how_many(opened: Chrome) -> None:
+    runs = 2 * 3 * (1 + 2 * 2)
+    box = _one(opened, "#runs input[type=search]")
+    said = _one(opened, "#runs output[aria-live=polite]")
+    label = _one(opened, f"label[for={box.get_attribute('id')}]")
+    assert label.text == "Filter Runs"
+    assert said.text == f"{runs} rows"
+    box.send_keys("st-prune GWNET/ p0.9")
+    assert said.text == f"3 of {runs} rows"
+    assert set(_cells(opened, 2)) == {"ST-Prune"}
+    assert set(_cells(opened, 3)) == {"0.9"}
+    _heading(opened, "Seed")[1].find_element(By.TAG_NAME, "button").click()
+    assert _cells(opened, 4) == ["0", "1", "2"]
+    box.clear()
+    box.send_keys("nothing like it")
+    assert said.text == f"0 of {runs} rows"
+
+
+def test_a_mark_tells_its_run_and_opens_it(opened: Chrome) -> None:
+    mark = opened.execute_script(UNCOVERED_MARK)
+    ActionChains(opened).move_to_element(mark).perform()
+    told = _one(opened, "#vg-tooltip-element.visible").text
+    for word in ("Prune ratio", "Seed", "Test MAE", "Per epoch (s)", "Configuration"):
+        assert word in told
+    run = re.search(r"synthetic_roads/gwnet/\S+", told)
+    assert run
+    ActionChains(opened).move_to_element(mark).click().perform()
+    assert _value(opened, "location.hash") == f"#run={run[0]}"
+    assert _one(opened, "#run").is_displayed()
+
+
+def test_place_time_and_limit_change_what_is_drawn(opened: Chrome) -> None:
+    choices = _one(opened, "#tradeoff-choices")
+    marks = "[...document.querySelectorAll('#tradeoff-chart .mark-symbol path')]"
+    drawn = f"{marks}.map(path => path.getAttribute('transform') + path.getAttribute('d'))"
+    seen = [_value(opened, drawn)]
+    choices.find_element(By.CSS_SELECTOR, "input[value=total]").click()
+    seen.append(_value(opened, drawn))
+    place, limit = (Select(box) for box in choices.find_elements(By.TAG_NAME, "select"))
+    assert [option.text for option in place.options] == [
+        "synthetic_roads, Graph WaveNet",
+        "synthetic_roads, STID",
+    ]
+    place.select_by_index(1)
+    seen.append(_value(opened, drawn))
+    assert UNIT[:20] in _one(opened, "#tradeoff-chart .role-title").text
+    assert len(seen[0]) == len(seen[2])
+    limit.select_by_visible_text("up to 5 % above full training")
+    seen.append(_value(opened, drawn))
+    assert len(seen[3]) < len(seen[2])
+    assert len({str(marks) for marks in seen}) == len(seen)
+
+
+def test_an_address_opens_a_run(opened: Chrome, page: Path) -> None:
+    _open(opened, page, f"#run={RUN}")
+    shown = _one(opened, "#run")
+    assert shown.find_element(By.TAG_NAME, "h2").text == "ST-Prune at prune ratio 0.9, seed 1"
+    for curve in (_one(opened, f"#run figure:nth-child({n}) svg") for n in (1, 2)):
+        assert len(curve.find_elements(By.CSS_SELECTOR, ".mark-line path")) == 2
+    for words in ("Where the time went", "Checkpoint", "strata: 7", "Test RMSE", "800, of 1,000"):
+        assert words in (shown.get_attribute("textContent") or "")
+    link = shown.find_element(By.LINK_TEXT, f"runs/{RUN}/metrics.json")
+    assert (page.parent / (link.get_dom_attribute("href") or "")).is_file()
+    shown.find_element(By.LINK_TEXT, "s2").click()
+    wait = WebDriverWait(opened, 20)
+    wait.until(lambda _: "seed 2" in shown.find_element(By.TAG_NAME, "h2").text)
+    _value(opened, "location.hash = '#run=no/such/<b>run</b>'")
+    assert "There is no run no/such/<b>run</b> on this page." in shown.text
+
+
+def test_links_in_the_table_of_runs_open_them(opened: Chrome) -> None:
+    opened.find_element(By.CSS_SELECTOR, f"#runs a[href='#run={RUN}']").click()
+    assert _one(opened, "#run h2").text == "ST-Prune at prune ratio 0.9, seed 1"
+    assert _value(opened, "document.activeElement.closest('#run') !== null")
+
+
+@pytest.mark.parametrize("part", ["", f"#run={RUN}"])
+def test_a_phone_scrolls_tables_but_not_the_page(opened: Chrome, page: Path, part: str) -> None:
+    set_width(opened, 360)
+    _open(opened, page, part)
+    assert _value(opened, "document.documentElement.scrollWidth") == 360
+    wide = (
+        "[...document.querySelectorAll('.scroll')].some(box => box.scrollWidth > box.clientWidth)"
+    )
+    assert _value(opened, wide)
+    chart = _one(opened, "#tradeoff-chart svg").rect
+    assert 300 <= chart["width"] <= 360
+
+
+def test_it_prints_as_pages_with_the_picture_of_the_trade_off(opened: Chrome) -> None:
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert _one(opened, "#tradeoff .fallback img").is_displayed()
+    assert not _one(opened, "#tradeoff-chart").is_displayed()
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    printed = base64.b64decode(opened.print_page())
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 2
+    assert _value(opened, "[...document.querySelectorAll('details')].every(some => some.open)")
+
+
+def test_the_policy_refuses_other_scripts_and_every_address(browser: Chrome, page: Path) -> None:
+    _open(browser, page)
+    browser.execute_script(
+        "const script = document.createElement('script'); script.textContent = 'window.ran = 1';"
+        "const image = document.createElement('img'); image.src = 'https://a.invalid/x.png';"
+        "document.body.append(script, image)"
+    )
+    assert _value(browser, "window.ran") is None
+    failed = browser.execute_async_script(
+        "fetch('https://a.invalid/').then(() => arguments[0](false), () => arguments[0](true))"
+    )
+    assert failed
+    assert all("Content Security Policy" in line for line in console(browser))
+
+
+def test_without_scripts_all_but_the_chart_is_there(browser: Chrome, page: Path) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(page.as_uri())
+        assert _one(browser, "#tradeoff .fallback img").is_displayed()
+        assert not _one(browser, "#runs .filter").is_displayed()
+        assert _one(browser, "noscript p").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

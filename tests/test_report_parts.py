@@ -1,0 +1,262 @@
+"""What the report says and carries: findings with their tests, runs, curves, charts, policy."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic_records import PRUNERS, cost, epochs, record, scores, write_experiment, write_run
+
+from paper_figures import tab_equivalence, tab_pairs
+from stprune.layout import ExperimentLayout, RunKey
+from stprune.looks import LOOKS
+from stprune.report.headlines import Headlines, headlines, p_in_words, place_verdict
+from stprune.report.methods import methods
+from stprune.report.page import content_policy
+from stprune.report.pictures import small_png
+from stprune.report.run_pages import configured_entries, learning_curves, numbers, run_columns
+from stprune.report.tradeoff_chart import tradeoff_chart
+from stprune.report.vega import vega_script
+from stprune.summary import Results, load_results, summarise
+
+Errors = Mapping[str, Sequence[float]]
+
+
+def _results(root: Path, places: Mapping[str, Errors], ratio: float = 0.5, **spent: Any) -> Results:
+    """Test errors by data set and pruner, one a seed."""
+    layout = ExperimentLayout(root)
+    files = []
+    for dataset, pruners in places.items():
+        for pruner, seed in ((p, s) for p, some in pruners.items() for s in range(len(some))):
+            key = RunKey(dataset, "stid", pruner, 0.0 if pruner == "full" else ratio, seed)
+            test = scores(pruners[pruner][seed])
+            files.append(write_run(layout, record(key, test=test, cost=cost(**spent)), epochs(8)))
+    summarise(files, layout.summary, layout.epochs)
+    return load_results(layout)
+
+
+def _headlines(results: Results) -> list[Headlines]:
+    tables = {"pairs": tab_pairs.build(results), "equivalence": tab_equivalence.build(results)}
+    return headlines(results, tables)
+
+
+def _said(results: Results) -> dict[str, str]:
+    """What each finding rests on, by its sentence, where there is one budget."""
+    (only,) = _headlines(results)
+    assert only.heading == ""
+    return dict(only.findings)
+
+
+CONTROLS = {"random_dynamic": [2.0, 2.2, 2.1, 2.3], "full_fewer_epochs": [2.5, 2.0, 2.2, 2.4]}
+
+
+def test_a_difference_that_holds_is_a_headline_with_its_test(tmp_path: Path) -> None:
+    # Every seed 10 % (and a little) above the random control.
+    worse = [2.2, 2.42, 2.32, 2.53]
+    said = _said(_results(tmp_path, {"r": {**CONTROLS, "full": [2.0] * 4, "st_prune": worse}}))
+    first = next(iter(said))
+    assert first.startswith("ST-Prune is worse than Random (dynamic): difference +10.")
+    assert "95 % interval +10." in first
+    assert said[first] == (
+        "Paired t test over 4 pairs of runs, all prune ratios, 4 seeds: p < 0.001, Holm-corrected;"
+        " fewer than 3 data sets, so nothing is said of others."
+    )
+    assert "Of 1 pruner better than both controls: none." in said
+
+
+def test_a_difference_that_does_not_hold_is_no_headline(tmp_path: Path) -> None:
+    ours = [2.1, 2.1, 2.2, 2.2]
+    said = list(_said(_results(tmp_path, {"r": {**CONTROLS, "st_prune": ours}})))
+    assert said[0].startswith("ST-Prune cannot be told apart from Random (dynamic): difference ")
+    assert "Full training was not run, so nothing can be called lossless." in said
+
+
+def test_who_beats_both_controls_is_named(tmp_path: Path) -> None:
+    better = {
+        "x": [1.2, 1.0, 1.1, 1.15],
+        "y": [2.2, 2.0, 2.0, 2.4],
+        "st_prune": [4.0, 4.1, 4.0, 4.0],
+    }
+    said = _said(_results(tmp_path, {"r": {**CONTROLS, **better}}))
+    assert "Of 3 pruners better than both controls: X." in said
+    against = next(sentence for sentence in said if sentence.startswith("Against Full (fewer"))
+    assert against.index("better: X (") < against.index("worse: ST-Prune (+")
+    assert "cannot be told apart: " in against
+
+
+def test_one_run_is_too_few_and_an_absent_control_is_told(tmp_path: Path) -> None:
+    said = list(_said(_results(tmp_path, {"r": {"st_prune": [2.2], "random_dynamic": [2.0]}})))
+    assert said[0] == (
+        "Too few runs to test ST-Prune against Random (dynamic); difference +10.00 % of the test"
+        " MAE."
+    )
+    assert said[1] == (
+        "ST-Prune and Full (fewer epochs) have no run in common, so no test was made."
+    )
+    assert "Nothing can be better than both controls: Full (fewer epochs) was not run." in said
+
+
+def test_lossless_is_said_of_data_sets_only_where_there_are_enough(tmp_path: Path) -> None:
+    full, same = [2.0, 2.1, 2.2], [2.001, 2.1, 2.199]
+    place = {"full": full, "st_prune": same, "x": [2.4, 2.5, 2.7]}
+    few = _said(_results(tmp_path / "few", {"r": place}))
+    assert "Nothing can be called lossless in general: 1 data set is too few." in few
+    spread = {name: {"full": full, "st_prune": same, "x": [x, x + 0.1, x + 0.2]}
+              for name, x in (("a", 2.5), ("b", 2.52), ("c", 2.54))}  # fmt: skip
+    results = _results(tmp_path / "many", spread)
+    said = _said(results)
+    general = next(sentence for sentence in said if sentence.startswith("Over 3 data sets"))
+    assert "lossless: ST-Prune at 0.5; worse: X at 0.5" in general
+    assert "TOST" in said[general]
+    equivalence = tab_equivalence.build(results).frame
+    assert place_verdict(equivalence, "a", "stid") == (
+        "Tested against full training (TOST): lossless: ST-Prune at 0.5; worse: X at 0.5."
+    )
+    assert place_verdict(equivalence, "no", "stid") is None
+
+
+def test_each_budget_has_its_own_findings(tmp_path: Path) -> None:
+    layout = ExperimentLayout(tmp_path)
+    files = []
+    for dataset, budget in (("a", "epochs"), ("b", "total_time")):
+        for pruner, seed in itertools.product(("st_prune", "random_dynamic"), range(3)):
+            run = record(RunKey(dataset, "stid", pruner, 0.5, seed), cost=cost(budget=budget))
+            files.append(write_run(layout, run, epochs(8)))
+    summarise(files, layout.summary, layout.epochs)
+    found = _headlines(load_results(layout))
+    assert [part.heading for part in found] == ["Budget: epochs", "Budget: total time"]
+    assert all(part.findings for part in found)
+
+
+def test_p_is_never_zero() -> None:
+    assert [p_in_words(p) for p in (0.0, 0.0499, 1.0, math.nan)] == [
+        *("p < 0.001", "p = 0.050", "p = 1.000", "too few for a p")
+    ]
+
+
+def test_runs_are_held_to_the_mean_of_full_training(tmp_path: Path) -> None:
+    errors = {"full": [1.9, 2.1], "x": [2.2, 1.8]}
+    results = _results(tmp_path, {"r": errors}, epoch_seconds=3.0)
+    columns = run_columns(results, tmp_path)
+    assert columns["id"][-1] == "r/stid/x/p0.5/s1"
+    assert columns["change"] == [-5, 5, 10, -10]
+    assert columns["epoch_percent"] == [100] * 4
+    assert columns["pruner"] == {"values": ["full", "x"], "codes": [0, 0, 1, 1]}
+    # Eight synthetic epochs of 10 s, 85 % of them steps.
+    assert columns["step_seconds"] == [68] * 4
+    lone = _results(tmp_path / "lone", {"r": {"x": [2.2]}})
+    assert run_columns(lone, tmp_path)["change"] == [None]
+
+
+def test_numbers_are_short_and_never_nan() -> None:
+    assert numbers([1.23456789, 2.0, 123456.7, math.nan, math.inf]) == [
+        *(1.2346, 2, 123460, None, None)
+    ]
+    assert json.dumps(numbers([8.0])) == "[8]"
+
+
+def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(tmp_path: Path) -> None:
+    results = _results(tmp_path, {"r": {"x": [2.0] * 3, "y": [2.0] * 2}})
+    # 8 epochs each, in the order x/s0, x/s1, x/s2, y/s0, y/s1.
+    curves = learning_curves(results, most=3 * 8 + 7)
+    assert [None if curve is None else len(curve) for curve in curves["train_loss"]] == [
+        *(8, 8, None, 8, None)
+    ]
+    assert curves["elapsed_seconds"][0][:2] == [11.1, 22.2]
+    assert None not in learning_curves(results)["validation_mae"]
+
+
+def test_what_the_configuration_says_of_an_entry_is_found_by_kind() -> None:
+    text = "experiment: e\npruners:\n  x:\n    options:\n      strata: 7\ntraining:\n  epochs: 4\n"
+    entries = configured_entries(text)
+    assert entries == {"pruners": {"x": "options:\n  strata: 7"}, "training": "epochs: 4"}
+    assert configured_entries(None) == {}
+    assert configured_entries("just words") == {}
+
+
+def test_the_chart_is_the_same_every_time_and_asks_for_nothing(tmp_path: Path) -> None:
+    results = load_results(write_experiment(tmp_path, seeds=(0,), ratios=(0.5,)))
+    chart = tradeoff_chart(results)
+    assert chart == tradeoff_chart(results)
+    text = json.dumps(chart)
+    assert "http" not in text
+    assert '"url"' not in text
+    scales = [layer["encoding"]["color"]["scale"] for layer in chart["layer"][1:]]
+    assert all(scale == scales[0] for scale in scales)
+    assert scales[0]["domain"][0] == "Full training"
+    colours = dict(zip(scales[0]["domain"], scales[0]["range"], strict=True))
+    assert colours["ST-Prune"] == LOOKS["st_prune"].colour
+    assert len(colours) == 1 + len(PRUNERS)
+
+
+def test_without_full_training_times_are_seconds_and_no_limit_is_offered(tmp_path: Path) -> None:
+    lean = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
+    chart = tradeoff_chart(load_results(lean))
+    assert "limit" not in {param["name"] for param in chart["params"]}
+    assert chart["layer"][-1]["encoding"]["x"]["title"] == "Time (s)"
+
+
+def test_methods_say_protocol_budget_data_and_what_was_not_run(tmp_path: Path) -> None:
+    layout = write_experiment(tmp_path, pruners=("st_prune",), ratios=(0.5,), seeds=(0, 3))
+    layout.config.write_text("protocol: strict\n", encoding="utf-8")
+    said = dict(methods(load_results(layout)))
+    assert said["Protocol"].startswith("strict; ")
+    assert (
+        said["Budget"]
+        == "A pruned run may spend as much as full training of: epochs (synthetic_roads)."
+    )
+    assert said["Seeds"] == "0, 3"
+    assert said["Pruners"].endswith("Not run here: Random (dynamic), Full (fewer epochs).")
+    assert "1000 training and 200 test windows, errors in vehicles / 5 min" in said["Data"]
+    assert said["Code"] == "Commit 12345678; 1 source digest."
+
+
+def test_policy_allows_the_very_scripts_and_nothing_else() -> None:
+    # The example of the standard: CSP level 3, section 8.2.
+    policy = content_policy(["alert('Hello, world.');"])
+    assert "script-src 'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='" in policy
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe-inline" not in policy[policy.index("script-src") :]
+
+
+def test_a_picture_gets_small_and_stays_the_same() -> None:
+    image = Image.new("RGB", (60, 40), "white")
+    image.paste((213, 94, 0), (10, 10, 30, 30))
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    small = small_png(buffer.getvalue())
+    assert small == small_png(buffer.getvalue())
+    with Image.open(io.BytesIO(small)) as found:
+        assert found.mode == "P"
+        assert found.convert("RGB").tobytes() == image.tobytes()
+
+
+def test_no_library_can_end_its_script_early() -> None:
+    script = vega_script()
+    assert "vegaEmbed" in script
+    assert "</script" not in script.lower()
+    assert "<!--" not in script
+
+
+def test_a_unit_that_is_not_known_is_none(tmp_path: Path) -> None:
+    results = _results(tmp_path, {"r": {"x": [2.0]}})
+    unit = pd.Series([None], dtype="object")
+    columns = run_columns(
+        Results(results.summary.assign(target_unit=unit), results.epochs, results.aggregate,
+                results.layout), tmp_path)  # fmt: skip
+    assert columns["target_unit"] == {"values": [None], "codes": [0]}
+
+
+@pytest.mark.parametrize("field", ["validation_mae", "train_loss"])
+def test_skipped_validations_are_none_in_a_curve(tmp_path: Path, field: str) -> None:
+    results = _results(tmp_path, {"r": {"x": [2.0]}})
+    results.epochs.loc[results.epochs["epoch"] == 1, field] = math.nan
+    assert learning_curves(results)[field][0][1] is None
