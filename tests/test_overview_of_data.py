@@ -1,23 +1,12 @@
-"""What a data set is at a glance, by hand; and the figures and tables that compare data sets."""
+"""What a data set is at a glance, and how single nodes move: worked by hand."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
-import toy
-import yaml
 from numpy.typing import NDArray
 from toy import canonical, day_times
-from toy_runs import key_of
 
-from stprune.__main__ import main
-from stprune.config import parse_config
-from stprune.data.description.describe import Description, DescriptionOptions, describe
 from stprune.data.description.overview import (
     edge_count,
     edge_table,
@@ -25,22 +14,10 @@ from stprune.data.description.overview import (
     node_places,
     size_facts,
 )
-from stprune.data.description.read import read_description, read_descriptions
 from stprune.data.description.sample import Sample
 from stprune.data.description.stationarity_tail import node_percentiles
-from stprune.data.description.write import write_description
-from stprune.data_overview import (
-    DATA_FIGURES,
-    overview_drawings,
-    overview_tables,
-    write_overview,
-)
-from stprune.errors import DataError
-from stprune.grid import experiment_layout
-from stprune.run import train
 
 IDS = ["s0", "s1", "s2", "s3"]
-SMALL = DescriptionOptions(history=4, horizon=4)
 
 
 def sample_of(
@@ -68,30 +45,6 @@ def chain(*weights: float) -> NDArray[np.float64]:
     """An undirected chain of nodes, with so strong edges."""
     graph = np.diag(weights, 1)
     return graph + graph.T
-
-
-def described(name: str, seed: int, nodes: int = 3, days: int = 15) -> Description:
-    """Noise around a daily wave."""
-    rng = np.random.default_rng(seed)
-    wave = 5 + np.sin(np.arange(24 * days) * 2 * np.pi / 24)[:, None, None]
-    dataset = canonical(wave + rng.normal(size=(24 * days, nodes, 1)))
-    description = describe(name, dataset, SMALL)
-    description.facts["card"]["title"] = name.title()
-    return replace(description, title=name.title())
-
-
-def records(folder: Path, *descriptions: Description) -> Path:
-    for one in descriptions:
-        write_description(one, folder / one.facts["dataset"], figures=False)
-    return folder
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_sizes_windows_and_edges_are_counted() -> None:
@@ -203,121 +156,3 @@ def test_a_node_counts_only_with_windows_it_has_whole() -> None:
     assert (tails["windows"] == 25).all()
     table, tails = node_percentiles(sample_of(values[:, 1:]), np.arange(33), history=4, horizon=4)
     assert len(table) == len(tails) == 0
-
-
-def test_a_description_is_read_as_it_was_written(tmp_path: Path) -> None:
-    one = described("wave", 0)
-    records(tmp_path, one)
-    found = read_description(tmp_path / "wave")
-    assert found.facts == one.facts
-    assert set(found.tables) == set(one.tables)
-    for name, table in one.tables.items():
-        pd.testing.assert_frame_equal(
-            found.tables[name], table, rtol=1e-5, check_dtype=False, obj=name
-        )
-
-
-@pytest.mark.slow
-def test_figures_and_tables_are_the_same_from_records_as_from_data(tmp_path: Path) -> None:
-    every = [described("first", 0), described("second", 1, nodes=5)]
-    records(tmp_path / "records", *every)
-    written = read_descriptions(tmp_path / "records")
-    shown = write_overview(written, tmp_path / "one")
-    write_overview(written, tmp_path / "two")
-    assert files(tmp_path / "one") == files(tmp_path / "two")
-    assert all(path.exists() for path in shown)
-    direct, read = overview_tables(every), overview_tables(written)
-    for name, table in direct.items():
-        pd.testing.assert_frame_equal(read[name].frame, table.frame, rtol=1e-4, check_dtype=False)
-
-
-@pytest.mark.parametrize("name", DATA_FIGURES.ids())
-def test_every_figure_of_data_names_its_axes_and_keeps_words_apart(name: str) -> None:
-    every = [described("first", 0), described("second", 1, nodes=5)]
-    drawing = overview_drawings(every)[name]
-    module = DATA_FIGURES.module(name)
-    assert module.TITLE
-    assert drawing.caption
-    assert drawing.alt
-    drawing.figure.draw_without_rendering()
-    boxes = [legend.get_window_extent() for legend in drawing.figure.legends]
-    boxes += [box for axes in drawing.figure.axes if (box := axes.get_tightbbox()) is not None]
-    for position, box in enumerate(boxes):
-        assert box.x0 >= 0
-        assert box.x1 <= drawing.figure.bbox.x1
-        for other in boxes[position + 1 :]:
-            assert not box.overlaps(other)
-    for axes in drawing.figure.axes:
-        assert axes.get_ylabel() or not axes.get_yticks().size
-
-
-def test_awkward_data_are_compared_without_numbers_made_up(tmp_path: Path) -> None:
-    hole = np.random.default_rng(2).normal(size=(80, 3, 1))
-    mask = np.ones(hole.shape, bool)
-    mask[:, 1] = False
-    mask[5:9, 0] = False
-    awkward = {
-        "constant": canonical(np.full((80, 3, 1), 7.0)),
-        "alone": canonical(hole[:, :1]),
-        "hole": canonical(hole, mask),
-        "nights": canonical(hole[:72, :2], timestamps=day_times(4)),
-    }
-    every = [describe(name, dataset, SMALL) for name, dataset in awkward.items()]
-    records(tmp_path / "records", *every)
-    write_overview(read_descriptions(tmp_path / "records"), tmp_path / "out")
-    table = pd.read_csv(tmp_path / "out" / "tables" / "redundancy.csv").set_index("dataset")
-    assert np.isnan(table.loc["constant", "window_rank"])
-    assert np.isnan(table.loc["alone", "neighbours"])
-    sizes = pd.read_csv(tmp_path / "out" / "tables" / "datasets.csv").set_index("dataset")
-    assert sizes.loc["hole", "missing_percent"] == pytest.approx(100 * (80 + 4) / 240)
-    markdown = (tmp_path / "out" / "tables" / "redundancy.md").read_text(encoding="utf-8")
-    assert "nan" not in markdown
-
-
-def test_the_figure_of_masking_says_which_run_it_is_of(
-    toy_values: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    toy_values["training"] |= {"epochs": 1}  # type: ignore[operator]
-    toy_values["keep_weights"] = True
-    config = parse_config(toy_values, "the toy configuration")
-    train(config, key_of("full"), ())
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(toy_values), encoding="utf-8")
-    metrics = experiment_layout(config).metrics(key_of("full"))
-    folder = tmp_path / "records" / toy.DATASET
-    words = ["data", "describe", "toy", "--config", str(path), "--run", str(metrics)]
-    assert main([*words, "--tables-only", "--output", str(folder)]) == 0
-    assert {one.suffix for one in folder.iterdir()} == {".csv", ".json"}
-    records(tmp_path / "records", described("wave", 0))
-    given = ["--descriptions", str(tmp_path / "records"), "--output", str(tmp_path / "out")]
-    assert main(["data", "overview", *given]) == 0
-    assert str(tmp_path / "out" / "figures" / "averaging_masking.png") in capsys.readouterr().out
-    drawing = overview_drawings(read_descriptions(tmp_path / "records"))["averaging_masking"]
-    assert "Toy: run toy/stid/full/p0/s0" in drawing.caption
-    assert "No run was analysed of Wave." in drawing.caption
-    masking = pd.read_csv(folder / "masking.csv")
-    own = masking[(masking["of"] == "own node") & (masking["quantile"] == 0.95)]
-    line = drawing.figure.axes[0].lines[0]
-    np.testing.assert_allclose(line.get_ydata(), 100 * own["large_share"])
-
-
-def test_a_mistake_in_the_records_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["data", "overview", "--output", str(tmp_path / "out"), "--descriptions"]
-    assert main([*words, str(tmp_path)]) == 1
-    folder = records(tmp_path / "records", described("wave", 0))
-    facts = folder / "wave" / "description.json"
-    whole = json.loads(facts.read_text(encoding="utf-8"))
-    facts.write_text(json.dumps({k: v for k, v in whole.items() if k != "card"}), encoding="utf-8")
-    assert main([*words, str(folder)]) == 1
-    facts.write_text("{", encoding="utf-8")
-    assert main([*words, str(folder)]) == 1
-    errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 3
-    assert "no data set is described in" in errors[0]
-    assert "has no `card`" in errors[1]
-    assert "is no JSON" in errors[2]
-    assert not (tmp_path / "out").exists()
-    with pytest.raises(DataError, match="there is no description in"):
-        read_description(tmp_path)

@@ -49,7 +49,8 @@ def build(described: Sequence[Description]) -> Drawing:
         " with that which begins so much later, and of any two. (d) Variance of a sample of"
         " training windows that the largest components hold. (e) Effective rank in % of the"
         " largest possible, the number of rows or columns compared, whichever is smaller; not"
-        " comparable where that number differs. (f) Share of a window's steps that the next one kept has too."
+        " comparable where that number differs. (f) Share of a window's steps that the"
+        " next one kept has too."
         f" {_looked(described)}"
     )
     return Drawing(figure, caption, _alt(described))
