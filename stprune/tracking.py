@@ -9,7 +9,14 @@ from typing import Any
 from stprune.config import TrackingSettings
 from stprune.grid import RunSpec
 from stprune.records import EpochRecord, RunRecord
-from stprune.wandb_run import CLOCK, TrackedRun, log_epoch, permitted_mode, summary_values
+from stprune.wandb_run import (
+    CLOCK,
+    TrackedRun,
+    log_epoch,
+    permitted_mode,
+    run_settings,
+    summary_values,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +67,7 @@ class WandbTracking:
 
         self.directory.mkdir(parents=True, exist_ok=True)
         mode = permitted_mode(self.settings.mode)
+        wandb.setup(run_settings())
         # Without a key it would ask for one on a terminal, and the run would wait for the answer.
         if mode == "online" and not wandb.login(prompt=False, verify=False):
             raise PermissionError("there is no key; `stprune wandb sync` sends the records later")
@@ -76,9 +84,7 @@ class WandbTracking:
             job_type="train",
             tags=tracked.tags,
             config=tracked.values,
-            settings=wandb.Settings(
-                console="off", silent=True, init_timeout=30, x_disable_stats=True
-            ),
+            settings=run_settings(),
         )
         run.define_metric("*", step_metric=CLOCK)
         return run

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from stprune.errors import StpruneError
+from stprune.wandb_run import run_settings
 
 # Seconds to wait for any one answer; W&B's own retries would go on for hours.
 PATIENCE = 30
@@ -42,15 +43,7 @@ def signed_in() -> Iterator[Any]:
     import wandb
 
     problems = _problems()
-    wandb.setup(
-        wandb.Settings(
-            silent=True,
-            console="off",
-            x_graphql_retry_max=3,
-            x_graphql_retry_wait_min_seconds=0.5,
-            x_file_stream_retry_max=5,
-        )
-    )
+    wandb.setup(run_settings(x_graphql_retry_max=3, x_graphql_retry_wait_min_seconds=0.5))
     try:
         yield _api(problems)
     except StpruneError:
@@ -89,6 +82,9 @@ def _problems() -> tuple[type[Exception], ...]:
 
 def without_key(error: BaseException) -> str:
     """What ``error`` says, on one line, without the key."""
+    import wandb
+
     said = " ".join(str(error).split()) or type(error).__name__
-    key = os.environ.get("WANDB_API_KEY")
-    return said.replace(key, "(key)") if key else said
+    for key in (os.environ.get("WANDB_API_KEY"), wandb.setup().settings.api_key):
+        said = said.replace(key, "(key)") if key else said
+    return said

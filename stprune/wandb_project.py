@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stprune.records import EpochRecord
-from stprune.wandb_run import CLOCK, TrackedRun, log_epoch
+from stprune.wandb_account import WandbError
+from stprune.wandb_run import CLOCK, TrackedRun, log_epoch, run_settings
 
 # Runs asked for at once: an answer stays well below a megabyte.
 PAGE = 100
@@ -54,11 +55,19 @@ class WandbProject:
         api: A ``wandb.Api``.
         project: Name.
         entity: Team or user; None for the account's default.
+
+    Raises:
+        WandbError: If the account has no default.
     """
 
     def __init__(self, api: Any, project: str, entity: str | None) -> None:
         self.api, self.project = api, project
-        self.entity: str = entity or api.default_entity
+        chosen = entity or api.default_entity
+        if not chosen:
+            raise WandbError(
+                "the account of this key has no team or user of its own; give --entity"
+            )
+        self.entity: str = chosen
 
     @property
     def path(self) -> str:
@@ -128,14 +137,10 @@ def send_run(
         tags=sorted({*tags, *tracked.tags}),
         config=tracked.values,
         # What is here now - machine, packages, sources - is not what the run was trained with.
-        settings=wandb.Settings(
-            console="off",
-            silent=True,
-            init_timeout=60,
+        settings=run_settings(
             allow_val_change=True,
             disable_git=True,
             save_code=False,
-            x_disable_stats=True,
             x_disable_meta=True,
             x_save_requirements=False,
         ),

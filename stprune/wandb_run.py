@@ -14,6 +14,8 @@ from stprune.records import EpochRecord, RunRecord
 
 #: What to draw metrics over, besides the epoch.
 CLOCK = "elapsed_seconds"
+#: How long W&B may hold a run up: at its start, and at its end until all has been sent.
+START_SECONDS, END_SECONDS = 30.0, 60.0
 # Of the modes of W&B, those that keep it from sending anything, and what we call them.
 KEPT_HERE: dict[str, Tracking] = {
     "offline": "offline",
@@ -67,6 +69,21 @@ class TrackedRun:
 def history_row(record: EpochRecord) -> dict[str, Any]:
     """What is logged at step ``record.epoch``; what was not measured is left out."""
     return {name: value for name, value in record.model_dump().items() if value is not None}
+
+
+def run_settings(**further: Any) -> Any:
+    """Settings of any run of ours: says nothing, watches no machine, waits no longer than above."""
+    import wandb
+
+    return wandb.Settings(
+        console="off",
+        silent=True,
+        init_timeout=START_SECONDS,
+        finish_timeout=END_SECONDS,
+        finish_timeout_raises=True,
+        x_disable_stats=True,
+        **further,
+    )
 
 
 def log_epoch(run: Any, record: EpochRecord) -> None:

@@ -12,11 +12,12 @@ import wandb
 import wandb_stand_in
 from wandb_files import read_offline, without_own
 
+from stprune import wandb_run
 from stprune.__main__ import main
 from stprune.config import ExperimentConfig, TrackingSettings
 from stprune.grid import experiment_layout, run_spec
 from stprune.layout import RunKey
-from stprune.records import RunRecord
+from stprune.records import RunRecord, read_record
 from stprune.run import train
 from stprune.tracking import WandbTracking
 from stprune.wandb_records import recorded_run
@@ -134,7 +135,7 @@ def test_a_failing_service_changes_nothing_in_the_record(
         run._call("login")
         return True
 
-    fake.login, fake.init, fake.Settings = login, init, dict
+    fake.setup, fake.login, fake.init, fake.Settings = dict, login, init, dict
     # None in place of a module makes its import fail.
     monkeypatch.setitem(sys.modules, "wandb", None if broken == "import" else fake)
     tracking = WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")
@@ -152,6 +153,21 @@ def test_without_a_key_nobody_is_asked_and_the_record_is_the_same(
         tracking = WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")
         assert comparable(train(toy_config, KEY, [tracking])) == comparable(expected)
     assert "there is no key; `stprune wandb sync` sends the records later" in caplog.text
+
+
+def test_a_service_that_takes_nothing_holds_no_run_up(
+    toy_config: ExperimentConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(wandb_run, "END_SECONDS", 0.5)
+    with wandb_stand_in.wandb_service(tmp_path / "home") as service:
+        service.deaf = True
+        tracking = WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")
+        record = train(toy_config, KEY, [tracking])
+    assert read_record(experiment_layout(toy_config).metrics(KEY)) == record
+    assert "Weights & Biases is left out for this run: Timed out" in caplog.text
 
 
 def test_the_mode_of_the_environment_keeps_an_online_run_here(

@@ -12,7 +12,7 @@ import wandb_stand_in
 from wandb_files import read_offline, without_own
 from wandb_stand_in import KEY, HeldRun, StandIn
 
-from stprune import wandb_sync
+from stprune import wandb_run, wandb_sync
 from stprune.__main__ import main
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.wandb_project import send_run
@@ -177,6 +177,18 @@ def test_a_summary_that_did_not_arrive_is_told(
         f"{run.tracked.name}: {missing}" for run in recorded_experiment(layout)
     ]
     assert set(service.projects) == {"elsewhere"}
+
+
+def test_a_service_that_takes_nothing_is_one_line(
+    service: StandIn,
+    layout: ExperimentLayout,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(wandb_run, "END_SECONDS", 0.5)
+    service.deaf = True
+    assert main(["wandb", "sync", str(layout.root)]) == 1
+    assert told(capsys) == "stprune: error: Weights & Biases: Timed out finishing run.\n"
 
 
 def test_a_dry_run_asks_and_changes_nothing(

@@ -86,6 +86,8 @@ class StandIn:
     surprises: list[str] = field(default_factory=list)
     #: A key of summaries that it forgets.
     forgets: str | None = None
+    #: Whether it takes no history and no summaries.
+    deaf: bool = False
 
     @property
     def writes(self) -> list[str]:
@@ -226,6 +228,8 @@ def wandb_service(home: Path) -> Iterator[StandIn]:
                         self.tell({"errors": [{"message": "unknown operation"}]}, 400)
                     else:
                         self.tell({"data": data})
+                elif stream and service.deaf:
+                    self.tell({}, 503)
                 elif stream:
                     service.stream(stream[1], stream[2], told)
                     self.tell({"limits": {}})
