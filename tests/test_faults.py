@@ -1,0 +1,224 @@
+"""A short fault campaign, and faults that it does not draw at random."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.leftovers import impossible_times, run_differences, steady_record
+from faults.project import Project, Trial
+from faults.server import SEARCHED, Server
+from faults.victim import End, Fault
+
+from stprune.records import read_record
+
+NOBODY = 65534
+
+
+Run = Callable[..., End]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Runs a command in a process of its own."""
+    server = Server()
+    yield server.run
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Project:
+    """A project with its data prepared."""
+    made = Project.made(tmp_path_factory.mktemp("faults"))
+    trial = made.trial("prepared")
+    assert run(trial.words("data", "prepare", "toy"), made.root).code == 0
+    return made
+
+
+def one_line(end: End) -> str:
+    """The error that a command ended with."""
+    assert end.code == 1, end.said
+    assert "Traceback" not in end.said
+    assert end.last_line.startswith("stprune: error: ")
+    return end.last_line.removeprefix("stprune: error: ")
+
+
+@pytest.mark.slow
+def test_a_short_campaign_loses_nothing(tmp_path: Path) -> None:
+    """In a process of its own, since it forks many that must not share threads with this one."""
+    counts = tmp_path / "counts.json"
+    words = ["--kills", "16", "--no-grids", "--json", str(counts)]
+    environment = {**os.environ, **SEARCHED}
+    done = subprocess.run(
+        [sys.executable, "-m", "faults", *words], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    stages = json.loads(counts.read_text())["stages"]
+    assert stages["training"]["survived"] >= 8
+    assert stages["all"]["lost"] == 0
+
+
+def test_a_campaign_notices_what_is_lost(project: Project, run: Run) -> None:
+    trial = project.trial("noticed")
+    run(trial.train_words("full"), project.root)
+    folder = trial.run_folder("full")
+    assert run_differences(folder, folder) == []
+    metrics = folder / "metrics.json"
+    values = json.loads(metrics.read_text())
+    values["test"]["mae"] += 1e-12
+    values["cost"]["test_seconds"] = -0.5
+    reference = project.trial("reference")
+    run(reference.train_words("full"), project.root)
+    metrics.write_text(json.dumps(values))
+    assert len(run_differences(reference.run_folder("full"), folder)) == 2
+
+
+def test_a_finished_run_is_not_trained_again(project: Project, run: Run) -> None:
+    """Not even when Snakemake, killed before it noted the run, has deleted its files."""
+    trial = project.trial("finished")
+    words, folder = trial.train_words("st_prune"), trial.run_folder("st_prune")
+    assert run(words, project.root).code == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    again = run(words, project.root)
+    assert "nothing to train, its record of" in again.last_line
+    for path in list(folder.iterdir()):
+        path.unlink()
+    again = run(words, project.root)
+    assert (again.code, "nothing to train" in again.said) == (0, True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_summarising_leaves_one_name_of_each_file(project: Project, run: Run) -> None:
+    trial = project.trial("summarised", pruners={"full": None})
+    assert run(trial.train_words("full"), project.root).code == 0
+    assert list(trial.results.glob("checkpoints/**/metrics.json"))
+    assert run(trial.words("summarise"), project.root).code == 0
+    assert not [p for p in trial.results.glob("checkpoints/**/*") if p.is_file()]
+
+
+def test_a_changed_configuration_brings_nothing_back(project: Project, run: Run) -> None:
+    trial = project.trial("changed")
+    words = trial.train_words("full")
+    assert run(words, project.root).code == 0
+    before = steady_record(trial.run_folder("full") / "metrics.json")
+    trial = project.trial("changed", training={"epochs": 3, "batch_size": 32})
+    (trial.run_folder("full") / "metrics.json").unlink()
+    assert run(words, project.root).code == 0
+    now = steady_record(trial.run_folder("full") / "metrics.json")
+    assert (before["cost"]["epochs"], now["cost"]["epochs"]) == (5, 3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_says_so(
+    project: Project, run: Run, number: signal.Signals
+) -> None:
+    trial = project.trial(number.name, training={"epochs": 100_000, "batch_size": 32})
+    fault = Fault(processor_seconds=1.0, number=number)
+    end = run(trial.train_words("full"), project.root, fault)
+    assert end.code == 128 + number
+    assert end.last_line == "stprune: interrupted; the same command continues where it stopped"
+    assert "Traceback" not in end.said
+    left = {path.name for path in trial.checkpoints("full").iterdir()}
+    assert left == {"last.pt", "previous.pt", ".lock"}
+
+
+def test_a_loss_that_diverges_is_told_with_epoch_and_batch(project: Project, run: Run) -> None:
+    backbone = {"options": {"series_width": 8, "node_width": 8}}
+    hot = {"stid": backbone | {"optimisation": {"learning_rate": 1e30}}}
+    trial = project.trial("diverged", backbones=hot, pruners={"full": None, "st_prune": None})
+    line = one_line(run(trial.train_words("full"), project.root))
+    assert line.startswith("run toy/stid/full/p0/s0: the training loss of epoch 1, batch 2 of ")
+    assert not list(trial.results.glob("runs/**/*.*"))
+
+
+def test_memory_that_is_refused_is_told_with_the_batch_size(project: Project, run: Run) -> None:
+    trial = project.trial("memory", training={"epochs": 2, "batch_size": 300})
+    wide = {"stid": {"options": {"series_width": 4096, "node_width": 4096}}}
+    trial = project.trial("memory", backbones=wide, training={"epochs": 2, "batch_size": 300})
+    end = run(trial.train_words("full"), project.root, Fault(memory_limit=400 * 2**20))
+    line = one_line(end)
+    assert "run toy/stid/full/p0/s0 is out of memory" in line
+    assert "with batches of 300 windows" in line
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody without rights")
+def test_results_that_cannot_be_written_are_a_line(project: Project, run: Run) -> None:
+    for folder in (project.root, *project.root.parents):
+        if folder.stat().st_uid == os.getuid() and folder != Path("/tmp"):  # noqa: S108
+            folder.chmod(folder.stat().st_mode | 0o055)
+    trial = project.trial("read_only")
+    end = run(trial.train_words("full"), project.root, Fault(account=NOBODY))
+    assert "cannot be written: Permission denied; make its folder writable" in one_line(end)
+
+
+def test_a_second_process_waits_for_the_first(project: Project, run: Run) -> None:
+    """And finds the run done."""
+    trial = project.trial("two", training={"epochs": 60, "batch_size": 32})
+    command = [sys.executable, "-m", "stprune", *trial.train_words("full")]
+    first, second = (
+        subprocess.Popen(
+            command,
+            cwd=project.root,
+            env={**os.environ, **SEARCHED},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    )
+    said = [process.communicate()[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    assert sorted("nothing to train" in text for text in said) == [False, True]
+    assert sorted("epoch 1/60" in text for text in said) == [False, True]
+    assert read_record(trial.run_folder("full") / "metrics.json").resumed == 0
+
+
+def test_a_clock_that_jumps_gives_no_impossible_time(project: Project, run: Run) -> None:
+    """Durations come from a clock that nobody sets."""
+    trial = project.trial("clock")
+    fault = Fault(jumping_clock=True)
+    assert run(trial.train_words("st_prune"), project.root, fault).code == 0
+    assert impossible_times(trial.run_folder("st_prune")) == []
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda values: values.update(source_digest="0" * 64), "are of different source code"),
+        (lambda values: values["config"]["training"].update(epochs=9), "different configurations"),
+        (lambda values: values["data"].update(checksum="0" * 64), "saw different data"),
+    ],
+)
+def test_records_of_other_makings_are_not_mixed(
+    project: Project, run: Run, trained_twice: Trial, change: Change, words: str
+) -> None:
+    path = trained_twice.run_folder("random_dynamic", 1) / "metrics.json"
+    before = path.read_text()
+    values = json.loads(before)
+    change(values)
+    path.write_text(json.dumps(values))
+    try:
+        line = one_line(run(trained_twice.words("summarise"), project.root))
+        assert words in line
+        assert "s1/metrics.json" in line
+        assert not (trained_twice.results / "summary.csv").exists()
+    finally:
+        path.write_text(before)
+
+
+@pytest.fixture(scope="module")
+def trained_twice(project: Project, run: Run) -> Trial:
+    """An experiment of one pruner and two seeds."""
+    trial = project.trial("twice", pruners={"random_dynamic": None}, seeds=[0, 1])
+    for seed in (0, 1):
+        assert run(trial.train_words("random_dynamic", seed), project.root).code == 0
+    return trial
