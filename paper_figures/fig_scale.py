@@ -128,10 +128,8 @@ def _caption(points: pd.DataFrame, seeds: str, sentences: list[str]) -> str:
 
 def _alt(points: pd.DataFrame) -> str:
     names = ", ".join(label(name) for name in sorted(points["pruner"].unique()))
-    places = "; ".join(
-        f"{dataset}, {label(model)}"
-        for dataset, model in points[PLACE].drop_duplicates().to_numpy()
-    )
+    pairs = points[PLACE].drop_duplicates().itertuples(index=False, name=None)
+    places = "; ".join(f"{dataset}, {label(model)}" for dataset, model in pairs)
     return (
         f"Test mean absolute error against total training time of models of several sizes under"
         f" {names}; one row of panels each for {places}."

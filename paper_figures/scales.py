@@ -31,9 +31,8 @@ def scale_points(results: Results) -> pd.DataFrame:
         at each ratio that anything was pruned by, or at 0 without any), sorted by data set, model,
         ratio, pruner and parameters. Empty if no model has several scales.
     """
-    entries = results.summary.groupby(["dataset", "backbone"], as_index=False)[
-        ["parameters"]
-    ].mean()
+    cells = results.summary.groupby(["dataset", "backbone"], as_index=False)
+    entries = cells[["parameters"]].mean()
     firsts = results.summary.drop_duplicates("backbone")
     models = {
         key.backbone: results.records[key].config.get("backbone", {}).get("id", key.backbone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,25 @@ from toy_runs import key_of
 
 from stprune.__main__ import main
 from stprune.config import parse_config
+from stprune.data.canonical import read_canonical
+from stprune.data.card import load_card
 from stprune.data.description.describe import Description, DescriptionOptions, describe
 from stprune.data.description.read import read_description, read_descriptions
 from stprune.data.description.write import write_description
+from stprune.data.prepare import prepare
 from stprune.data_overview import (
     DATA_FIGURES,
+    DESCRIPTIONS,
     overview_drawings,
     overview_tables,
     write_overview,
 )
 from stprune.errors import DataError
 from stprune.grid import experiment_layout
+from stprune.layout import DataLayout
 from stprune.run import train
 
+MIRROR = os.environ.get("STPRUNE_MIRROR")
 SMALL = DescriptionOptions(history=4, horizon=4)
 
 
@@ -151,6 +158,34 @@ def test_the_figure_of_masking_says_which_run_it_is_of(
     own = masking[(masking["of"] == "own node") & (masking["quantile"] == 0.95)]
     line = drawing.figure.axes[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(), 100 * own["large_share"])
+
+
+def test_the_descriptions_of_the_project_make_every_figure_and_table() -> None:
+    every = read_descriptions(DESCRIPTIONS)
+    assert len(every) >= 5
+    table = overview_tables(every)["datasets"].frame.set_index("dataset")
+    for name in table.index:
+        card = load_card(name)
+        assert (table["nodes"][name], table["steps"][name]) == (card.nodes, card.steps)
+    analysed = [one for one in every if "masking" in one.facts]
+    assert len(analysed) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.skipif(not MIRROR, reason="the published files are only there with STPRUNE_MIRROR")
+@pytest.mark.parametrize("name", ["los_loop", "hangzhou_metro"])
+def test_the_descriptions_of_the_project_are_those_of_the_published_files(
+    name: str, tmp_path: Path
+) -> None:
+    dataset = read_canonical(prepare(name, DataLayout(tmp_path / "data"), MIRROR))
+    found = describe(name, dataset, DescriptionOptions())
+    kept = read_description(DESCRIPTIONS / name)
+    assert kept.facts["checksum"] == found.facts["checksum"]
+    for table in found.tables:
+        pd.testing.assert_frame_equal(
+            kept.tables[table], found.tables[table], rtol=1e-4, atol=1e-5, check_dtype=False
+        )
 
 
 def test_a_mistake_in_the_records_is_one_line(
