@@ -117,6 +117,7 @@ def test_what_is_not_the_record_is_updated_and_another_training_is_left_alone(
         other.tracked.identity: held(other, history=curves, summary={"test": {"mae": 9.0}}),
         changed.tracked.identity: held(changed, summary=changed.summary | {"best_epoch": 0}),
     }
+    service.projects["stprune"][changed.tracked.identity].config["epochs"] = {"value": 99}
     before = service.projects["stprune"][other.tracked.identity].node()
     assert main(["wandb", "sync", "--results", str(layout.root.parent)]) == 1
     said = told(capsys)
@@ -129,6 +130,7 @@ def test_what_is_not_the_record_is_updated_and_another_training_is_left_alone(
         run = runs[recorded.tracked.identity]
         assert without_own(run.summary) == recorded.summary
         assert [without_own(row) for row in run.history] == list(recorded.history.values())
+        assert run.config["epochs"] == {"value": synthetic.EPOCHS}
     assert set(runs[cut.tracked.identity].tags) == {*cut.tracked.tags, "a reader's"}
 
 
