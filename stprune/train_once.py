@@ -61,6 +61,9 @@ def train_once(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunLis
             metrics.unlink(missing_ok=True)
             train(config, key, [_SecondNames(layout, key), *listeners])
         else:
+            if checkpoint.exists():
+                # Killed between its record and this.
+                keep_second_names(layout, key)
             discard_checkpoints(checkpoint)
             logger.info(
                 "%s: nothing to train, its record of %s stands; to train it anew, delete %s and %s",

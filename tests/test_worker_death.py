@@ -78,7 +78,7 @@ def test_a_killed_worker_costs_an_epoch_and_no_bit(tmp_path: Path) -> None:
     undisturbed = Loop(Windows(trap)).run()
     disturbed = Loop(Windows(trap, deadly=17))
     trap.touch()
-    with pytest.raises(RuntimeError, match="DataLoader worker .*(killed|exited)"):
+    with pytest.raises(RuntimeError, match=r"DataLoader worker .*(killed|exited)"):
         disturbed.run()
     trap.unlink()
     continued = Loop(Windows(trap, deadly=17), disturbed.state).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ class Tally:
         if problems:
             self.lost[stage] += max(faults, 1)
             self.problems += [f"{stage}: {problem}" for problem in problems]
+            sys.stderr.write("".join(f"{stage}: {problem}\n" for problem in problems))
 
     def rows(self) -> list[tuple[str, int, int, int]]:
         """Stage, tried, survived, lost; the last row is their sum."""
@@ -37,7 +39,7 @@ class Tally:
         """A table for the terminal."""
         lines = [f"{'stage':<24}{'tried':>8}{'survived':>10}{'lost':>6}"]
         lines += [f"{s:<24}{tried:>8}{ok:>10}{lost:>6}" for s, tried, ok, lost in self.rows()]
-        return "\n".join([*lines, *self.problems]) + "\n"
+        return "\n".join(lines) + "\n"
 
     def values(self) -> dict[str, object]:
         """For a JSON file."""
