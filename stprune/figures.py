@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import paper_figures
 from stprune import atomic
@@ -50,6 +51,20 @@ class Drawing:
     alt: str
 
 
+class FigureFiles(NamedTuple):
+    """The contents of a figure's files.
+
+    Args:
+        pdf: With the caption below.
+        png: The same.
+        note: Share of the height, from below, that the caption takes.
+    """
+
+    pdf: bytes
+    png: bytes
+    note: float
+
+
 def build(name: str, results: Results) -> Drawing:
     """Draw figure ``name`` in the paper's style, in memory.
 
@@ -77,22 +92,33 @@ def draw(name: str, layout: ExperimentLayout, results: Results | None = None) ->
     write_drawing(drawing, lambda kind: layout.figure(name, kind))
 
 
-def write_drawing(drawing: Drawing, place: Callable[[str], Path]) -> None:
+def write_drawing(drawing: Drawing, place: Callable[[str], Path]) -> FigureFiles:
     """Write a figure with its caption below as PDF and PNG, the same bytes every time.
 
     Args:
         drawing: The figure; it gets its note.
         place: The path of the file of a kind, ``pdf`` or ``png``.
+
+    Returns:
+        What was written.
     """
-    with paper_style():
-        _add_note(drawing)
-    kinds: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
-    for kind in kinds:
-        content = rendered(drawing.figure, kind)
-        # The places that were found for the first file serve the second.
-        drawing.figure.set_layout_engine("none")
+    files = figure_files(drawing)
+    for kind, content in (("pdf", files.pdf), ("png", files.png)):
         with atomic.atomic_path(place(kind)) as path:
             path.write_bytes(content)
+    return files
+
+
+def figure_files(drawing: Drawing) -> FigureFiles:
+    """The files of a figure with its caption below; the drawing gets its note."""
+    figure = drawing.figure
+    with paper_style():
+        note = _add_note(drawing)
+    pdf = rendered(figure, "pdf")
+    # The places that were found for the first file serve the second.
+    figure.set_layout_engine("none")
+    png = rendered(figure, "png")
+    return FigureFiles(pdf, png, _share_of_note(figure, note))
 
 
 def rendered(figure: Figure, kind: Literal["pdf", "png"]) -> bytes:
@@ -180,11 +206,20 @@ def _quiet_fonts() -> Iterator[None]:
         fonts.setLevel(level)
 
 
-def _add_note(drawing: Drawing) -> None:
+def _share_of_note(figure: Figure, note: Text) -> float:
+    """Share of the PNG's height up to the top of the note."""
+    with paper_style():
+        # That of the last drawing, which the extent of a text goes by.
+        dpi = float(mpl.rcParams["savefig.dpi"])
+    top: float = note.get_window_extent(dpi=dpi).y1 / dpi
+    return top / figure.get_figheight()
+
+
+def _add_note(drawing: Drawing) -> Text:
     """The caption in small type under the panels, so that the file can stand alone."""
     figure = drawing.figure
     lines = textwrap.wrap(drawing.caption, int(19 * figure.get_figwidth()))
     # Room of its own, or a long caption would take it from the panels.
     figure.set_figheight(figure.get_figheight() + NOTE_LINE * len(lines))
     # The place of a common axis label, for which the layout reserves room.
-    figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left")
+    return figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left")

@@ -18,8 +18,9 @@ from stprune.paper_hashes import (
     table_hash,
 )
 from stprune.report import write_report
+from stprune.report.pictures import picture_of
 from stprune.summary import load_results
-from stprune.tables import TABLES, Table, write_table
+from stprune.tables import TABLES, write_table
 
 
 class Made(NamedTuple):
@@ -75,15 +76,17 @@ def make_paper(experiment: str, records: Path, into: Path) -> Made:
     results = load_results(ExperimentLayout(compact.root))
     _remove_old(layout)
     hashes = PaperHashes({}, {})
+    tables, pictures = {}, {}
     for name in applicable(TABLES, results):
-        table: Table = TABLES.module(name).build(results)
+        tables[name] = table = TABLES.module(name).build(results)
         hashes.tables[name] = table_hash(table)
         write_table(table, name, layout)
     for name in applicable(FIGURES, results):
         drawing = build(name, results)
         hashes.figures[name] = figure_hash(drawing)
-        write_drawing(drawing, partial(layout.figure, name))
-    write_report(layout, results)
+        files = write_drawing(drawing, partial(layout.figure, name))
+        pictures[name] = picture_of(name, drawing, files)
+    write_report(layout, results, tables, pictures)
     return Made(hashes, _differences(hashes, compact))
 
 

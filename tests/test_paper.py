@@ -1,0 +1,147 @@
+"""From compact records alone come all tables, figures and the report, and it is known which."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic_kept import write_archives
+from synthetic_records import write_experiment
+from test_compact import SHOWN, configuration
+
+from stprune.__main__ import main
+from stprune.compact import compact
+from stprune.compact_layout import CompactLayout
+from stprune.errors import RecordError
+from stprune.figures import build, figure_files
+from stprune.layout import ExperimentLayout
+from stprune.paper_hashes import PaperHashes, read_hashes
+from stprune.paper_plan import PaperPlan
+from stprune.report.pictures import small_png
+from stprune.summary import load_results
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compact records whose runs are gone."""
+    layout = write_experiment(tmp_path_factory.mktemp("experiment"), pruners=SHOWN)
+    write_archives(layout)
+    folder = tmp_path_factory.mktemp("records")
+    compact(layout, configuration(layout.root), folder)
+    shutil.rmtree(layout.root)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def into(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    into = tmp_path_factory.mktemp("paper")
+    old = into / "made_up" / "tables" / "of_another_version.csv"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    assert main(["paper", "--records", str(records), "--into", str(into)]) == 0
+    return into
+
+
+def test_everything_that_has_something_to_show_is_written(into: Path) -> None:
+    made = {path.relative_to(into / "made_up").as_posix() for path in into.glob("made_up/**/*.*")}
+    assert {"report.html", "figures/tradeoff.pdf", "figures/kept_overlap.png"} <= made
+    assert {f"tables/main.{kind}" for kind in ("csv", "md", "tex")} <= made
+    # No held-out data, one task, one optimiser; and what lay there before is gone.
+    nothing = ("foundation", "tasks", "universality", "of_another_version")
+    assert not [path for path in made if Path(path).stem in nothing]
+    main_table = pd.read_csv(into / "made_up" / "tables" / "main.csv")
+    assert set(main_table["pruner"]) >= {"full", *SHOWN}
+
+
+def test_the_check_names_what_differs(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / "records"
+    shutil.copytree(records, copied)
+    here = ["--records", str(copied), "made_up"]
+    assert main(["paper", "--check", *here]) == 1
+    assert main(["paper", "--write-hashes", *here]) == 0
+    assert main(["paper", "--check", *here]) == 0
+    assert "all as hashes.json says" in capsys.readouterr().out
+    path = CompactLayout(copied / "made_up").hashes
+    hashes = json.loads(path.read_text(encoding="utf-8"))
+    hashes["tables"]["main"] = hashes["figures"]["tradeoff"] = "0" * 64
+    path.write_text(json.dumps(hashes), encoding="utf-8")
+    assert main(["paper", "--check", *here]) == 1
+    said = capsys.readouterr()
+    assert "table main differs; figure tradeoff differs\n" in said.out
+    assert "not what hashes.json says: made_up;" in said.err
+
+
+def test_differences_by_hand() -> None:
+    made = PaperHashes({"a": "1", "b": "2"}, {"a": "3"})
+    wanted = PaperHashes({"a": "1", "c": "2"}, {"a": "4"})
+    assert made.differences(wanted) == [
+        "table b is new",
+        "table c was not made",
+        "figure a differs",
+    ]
+    assert made.differences(made) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"tables": {}}', '{"tables": {}, "figures": {"a": 1}}']
+)
+def test_hashes_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "hashes.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecordError, match=r"hashes\.json"):
+        read_hashes(path)
+
+
+def test_an_unknown_experiment_is_one_line(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["paper", "made_upp", "--records", str(records)]) == 1
+    assert "unknown experiment `made_upp`" in capsys.readouterr().err
+    assert main(["paper", "--records", str(tmp_path)]) == 1
+    assert "no compact records" in capsys.readouterr().err
+
+
+def test_the_picture_of_the_page_is_the_figure_without_its_caption(records: Path) -> None:
+    drawing = build("tradeoff", load_results(ExperimentLayout(records / "made_up")))
+    height = drawing.figure.get_figheight()
+    files = figure_files(drawing)
+    # Of what the note added, all but a margin.
+    assert files.note == pytest.approx(1 - height / drawing.figure.get_figheight(), abs=0.02)
+    with Image.open(BytesIO(files.png)) as image:
+        ink = (np.asarray(image.convert("L")) < 128).any(axis=1)
+    first = round(len(ink) * (1 - files.note))
+    # White above the first line of the caption, which comes soon.
+    assert not ink[first - 3 : first + 1].any()
+    assert ink[first : first + 15].any()
+    assert files.png.startswith(b"\x89PNG")
+    assert files.pdf.startswith(b"%PDF")
+
+
+def test_rules_depend_on_records_and_code_but_not_on_hashes(records: Path, tmp_path: Path) -> None:
+    plan = PaperPlan(tmp_path, records)
+    assert plan.products == [str(tmp_path / "paper" / "made_up" / "report.html")]
+
+    class Wildcards:
+        experiment = "made_up"
+
+    needed = plan.records(Wildcards())
+    assert sorted(needed) == sorted(map(str, (records / "made_up").iterdir()))
+    assert all(Path(path).is_file() for path in plan.code(Wildcards()))
+    assert {"fig_tradeoff.py", "page.py", "report.html.j2", "style.mplstyle"} <= {
+        Path(path).name for path in plan.code(Wildcards())
+    }
+
+
+def test_small_png_cuts_from_below() -> None:
+    content = BytesIO()
+    Image.new("RGB", (10, 100), "white").save(content, "png")
+    with Image.open(BytesIO(small_png(content.getvalue(), 0.25))) as image:
+        assert image.size == (10, 75)
