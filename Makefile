@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test fast-test lint format setup lock reference clean
+.PHONY: demo test fast-test faults lint format setup lock reference clean
 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
@@ -17,6 +17,10 @@ test: setup lint
 
 fast-test: setup
 	$(BIN)/pytest -m "not slow"
+
+# Kills, full disks and damaged files at random moments; exit 1 if anything is lost (docs/faults.md).
+faults: setup
+	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS)
 
 lint: setup
 	$(BIN)/ruff check .
