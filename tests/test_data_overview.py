@@ -35,6 +35,7 @@ from stprune.errors import DataError
 from stprune.grid import experiment_layout
 from stprune.layout import DataLayout
 from stprune.run import train
+from stprune.tables import to_markdown
 
 MIRROR = os.environ.get("STPRUNE_MIRROR")
 SMALL = DescriptionOptions(history=4, horizon=4)
@@ -123,14 +124,16 @@ def test_awkward_data_are_compared_without_numbers_made_up(tmp_path: Path) -> No
     }
     every = [describe(name, dataset, SMALL) for name, dataset in awkward.items()]
     records(tmp_path / "records", *every)
-    write_overview(read_descriptions(tmp_path / "records"), tmp_path / "out")
-    table = pd.read_csv(tmp_path / "out" / "tables" / "redundancy.csv").set_index("dataset")
+    written = read_descriptions(tmp_path / "records")
+    for drawing in overview_drawings(written).values():
+        drawing.figure.draw_without_rendering()
+    tables = overview_tables(written)
+    table = tables["redundancy"].frame.set_index("dataset")
     assert np.isnan(table.loc["constant", "window_rank"])
     assert np.isnan(table.loc["alone", "neighbours"])
-    sizes = pd.read_csv(tmp_path / "out" / "tables" / "datasets.csv").set_index("dataset")
+    sizes = tables["datasets"].frame.set_index("dataset")
     assert sizes.loc["hole", "missing_percent"] == pytest.approx(100 * (80 + 4) / 240)
-    markdown = (tmp_path / "out" / "tables" / "redundancy.md").read_text(encoding="utf-8")
-    assert "nan" not in markdown
+    assert "nan" not in to_markdown(tables["redundancy"])
 
 
 def test_the_figure_of_masking_says_which_run_it_is_of(
