@@ -20,6 +20,7 @@ from stprune.__main__ import main
 from stprune.config import parse_config
 from stprune.data.canonical import CanonicalDataset, read_canonical
 from stprune.data.description.describe import Description, DescriptionOptions, describe
+from stprune.data.description.files import NAMES
 from stprune.data.description.write import write_description
 from stprune.data.prepare import prepare
 from stprune.errors import ConfigError, DataError
@@ -67,6 +68,7 @@ def test_all_files_are_written_and_are_the_same_every_time(
     first = files(tmp_path / "first")
     figures = {f"{name}.{kind}" for name in ("redundancy", "statistics") for kind in ("pdf", "png")}
     assert set(first) == {f"{name}.csv" for name in TABLES} | figures | {"description.json"}
+    assert set(NAMES) <= set(first)
     facts = json.loads(first["description.json"])
     assert facts["looked_at"]["nodes"] == toy.NODES
     assert facts["looked_at"]["training_windows"] == round(0.6 * (toy.STEPS - 23))

@@ -160,6 +160,10 @@ def test_an_edited_figure_retrains_nothing(project: Project) -> None:
         file.write_text(text)
 
 
+def test_a_description_is_made_of_what_is_prepared(project: Project) -> None:
+    assert project.planned("data/described/toy/statistics.png") == {"describe": 1}
+
+
 def test_a_changed_option_reruns_only_its_runs(project: Project) -> None:
     changed = CONFIG | {"mirror": "mirror", "pruners": dict(CONFIG["pruners"])}  # type: ignore[call-overload]
     changed["pruners"]["st_prune"] = {"options": {"hard_share": 0.25}}  # type: ignore[index]
