@@ -84,7 +84,7 @@ def without_key(error: BaseException) -> str:
     """What ``error`` says, on one line, without the key."""
     import wandb
 
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     for key in (os.environ.get("WANDB_API_KEY"), wandb.setup().settings.api_key):
         said = said.replace(key, "(key)") if key else said
     return said

@@ -15,6 +15,7 @@ from wandb_stand_in import KEY, HeldRun, StandIn
 from stprune import wandb_run, wandb_sync
 from stprune.__main__ import main
 from stprune.layout import ExperimentLayout, RunKey
+from stprune.wandb_account import without_key
 from stprune.wandb_project import send_run
 from stprune.wandb_records import RecordedRun, recorded_experiment
 from stprune.wandb_run import TrackedRun
@@ -190,7 +191,7 @@ def test_a_service_that_takes_nothing_is_one_line(
     monkeypatch.setattr(wandb_run, "END_SECONDS", 0.5)
     service.deaf = True
     assert main(["wandb", "sync", str(layout.root)]) == 1
-    assert told(capsys) == "stprune: error: Weights & Biases: Timed out finishing run.\n"
+    assert told(capsys) == "stprune: error: Weights & Biases: Timed out finishing run\n"
 
 
 def test_a_dry_run_asks_and_changes_nothing(
@@ -233,6 +234,15 @@ def test_without_a_key_or_a_network_is_one_line_and_touches_nothing(
     assert ("check key and network" if key else "run `wandb login`") in said
     assert "--offline" in said
     assert contents(layout.root) == before
+
+
+def test_what_goes_wrong_is_told_without_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with wandb_stand_in.wandb_alone(tmp_path / "home"):
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        assert without_key(ValueError(f"{KEY} is\n  no key.")) == "(key) is no key"
+        assert without_key(TimeoutError()) == "TimeoutError"
 
 
 def test_offline_files_are_the_records_and_are_written_once(
