@@ -93,7 +93,7 @@ def _write(path: Path, state: dict[str, Any], identity: dict[str, str]) -> None:
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Identity and state as they were saved."""
     try:
-        _refuse_changed_bytes(path)
+        refuse_changed_bytes(path)
         # Only tensors and plain values are unpickled: a checkpoint may come from a stranger.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the reader stumble over anything
@@ -106,16 +106,22 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     raise _unreadable(path, "it does not hold the state of a run")
 
 
-def _refuse_changed_bytes(path: Path) -> None:
+def refuse_changed_bytes(path: Path) -> None:
     """Compare each part of the file with its checksum in there, which torch writes but never reads.
 
     Raises:
         ValueError: If a part differs; or whatever the reader of zip files stumbles over.
     """
     with zipfile.ZipFile(path) as archive:
-        part = archive.testzip()
-    if part is not None:
-        raise ValueError(f"{part} is not what was written")
+        parts = archive.infolist()
+        # Torch takes a part that is marked as a folder for empty, and gives what happened to stand
+        # in memory for its numbers.
+        odd = [part for part in parts if part.external_attr or part.compress_type]
+        if odd or len({part.filename for part in parts}) != len(parts):
+            raise ValueError("its parts are not listed as torch does")
+        changed = archive.testzip()
+    if changed is not None:
+        raise ValueError(f"{changed} is not what was written")
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:

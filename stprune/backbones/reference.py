@@ -11,6 +11,7 @@ forecasts are the published ones on the graph that the weights were trained on.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from stprune.backbones.base import BACKBONES, Backbone
 from stprune.backbones.staeformer import DAYS_PER_WEEK
+from stprune.checkpoint import refuse_changed_bytes
 from stprune.errors import CheckpointError, UnknownNameError
 from stprune.published_forms.layouts import LAYOUTS, Rule
 
@@ -108,6 +110,8 @@ def load_published(
     if not path.is_file():
         raise CheckpointError(f"there is no file of weights {path}; give one that torch.save wrote")
     try:
+        if zipfile.is_zipfile(path):  # older ones are not
+            refuse_changed_bytes(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the reader stumble over anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__

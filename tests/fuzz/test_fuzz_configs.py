@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import toy
@@ -13,10 +11,10 @@ from hypothesis import given
 from mutations import (
     byte_changes,
     campaign,
-    cuts,
     exchanged,
     mutated,
     outcome,
+    seeds,
     value_changes,
 )
 
@@ -68,23 +66,25 @@ def check_config(config: ExperimentConfig | None) -> None:
         root = config.results_directory / config.experiment / "runs"
         for key in run_keys(config)[:20]:
             assert (root / key.path).resolve().is_relative_to(root.resolve())
-            outcome("run of a configuration", partial(run_spec, config, key))
+            outcome("run of a configuration", run_spec, config, key)
 
 
 @campaign
-@given(changes=value_changes)
-def test_configurations_with_other_values(folder: Path, changes: Any) -> None:
-    values = exchanged(CONFIG | {"data_directory": str(folder / "data")}, changes)
-    check_config(outcome("configuration, values", lambda: parse_config(values, "config.yaml")))
+@given(seed=seeds)
+def test_configurations_with_other_values(folder: Path, seed: int) -> None:
+    for changes in value_changes(seed):
+        values = exchanged(CONFIG | {"data_directory": str(folder / "data")}, changes)
+        check_config(outcome("configuration, values", parse_config, values, "config.yaml"))
 
 
 @campaign
-@given(changes=byte_changes, cut=cuts)
-def test_configurations_with_other_bytes(folder: Path, changes: Any, cut: int) -> None:
-    values = CONFIG | {"data_directory": str(folder / "data")}
-    path = folder / "config.yaml"
-    path.write_bytes(mutated(yaml.safe_dump(values).encode(), changes, cut))
-    check_config(outcome("configuration, bytes", lambda: load_config(path)))
+@given(seed=seeds)
+def test_configurations_with_other_bytes(folder: Path, seed: int) -> None:
+    for changes, cut in byte_changes(seed):
+        values = CONFIG | {"data_directory": str(folder / "data")}
+        path = folder / "config.yaml"
+        path.write_bytes(mutated(yaml.safe_dump(values).encode(), changes, cut))
+        check_config(outcome("configuration, bytes", load_config, path))
 
 
 def check_card(card: DatasetCard | None, layout: DataLayout) -> None:
@@ -95,7 +95,7 @@ def check_card(card: DatasetCard | None, layout: DataLayout) -> None:
     for role, file in card.files.items():
         if isinstance(file, LocalFile):
             continue
-        place = outcome("address in a card", partial(raw_path, "toy", role, file, layout))
+        place = outcome("address in a card", raw_path, "toy", role, file, layout)
         places = [] if place is None else [place]
         if not isinstance(file, KaggleFile) and file.member is not None:
             places.append(unpacked_path("toy", role, file.member, layout))
@@ -136,17 +136,19 @@ CARD = {
 
 
 @campaign
-@given(changes=value_changes)
-def test_cards_with_other_values(folder: Path, changes: Any) -> None:
-    values = exchanged(CARD, changes)
-    card = outcome("card, values", lambda: validate(DatasetCard, values, "mine.yaml"))
-    check_card(card, DataLayout(folder / "data"))
+@given(seed=seeds)
+def test_cards_with_other_values(folder: Path, seed: int) -> None:
+    for changes in value_changes(seed):
+        values = exchanged(CARD, changes)
+        card = outcome("card, values", validate, DatasetCard, values, "mine.yaml")
+        check_card(card, DataLayout(folder / "data"))
 
 
 @campaign
-@given(changes=byte_changes, cut=cuts)
-def test_cards_with_other_bytes(folder: Path, changes: Any, cut: int) -> None:
-    text = yaml.safe_dump(CARD).encode()
-    (folder / "mine.yaml").write_bytes(mutated(text, changes, cut))
-    card = outcome("card, bytes", lambda: load_card("mine", folder))
-    check_card(card, DataLayout(folder / "data"))
+@given(seed=seeds)
+def test_cards_with_other_bytes(folder: Path, seed: int) -> None:
+    for changes, cut in byte_changes(seed):
+        text = yaml.safe_dump(CARD).encode()
+        (folder / "mine.yaml").write_bytes(mutated(text, changes, cut))
+        card = outcome("card, bytes", load_card, "mine", folder)
+        check_card(card, DataLayout(folder / "data"))

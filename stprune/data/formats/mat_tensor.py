@@ -8,26 +8,23 @@ without ``missing_stations``. The Hangzhou metro is published so (Chen et al., t
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.io import loadmat, whosmat
 
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.csv_table import csv_rows, number_table, place, sensor_names
 from stprune.data.mask_policy import observed
+from stprune.data.mat_array import read_mat_array
 from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.time_axis import daily_times
-from stprune.data.unpacked_size import refuse_bomb
 from stprune.errors import DataError
 from stprune.schema import StrictModel, validate
 
 ROLES = ("series", "graph")
-NUMBER_BYTES = 8
 
 
 class Options(StrictModel):
@@ -79,21 +76,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
 
 def _read_tensor(path: Path, key: str, card: DatasetCard) -> NDArray[np.float64]:
     """(stations, days, slots) float64."""
-    try:
-        shapes = {name: shape for name, shape, _ in whosmat(path)}
-        refuse_bomb(path, NUMBER_BYTES * math.prod(shapes.get(key, ())))
-        content = loadmat(path, variable_names=[key])
-    except DataError:
-        raise
-    # The reader has no base class of its errors, and a damaged file raises many kinds.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} cannot be read as a MATLAB file: {reason}") from None
-    if key not in content:
-        known = ", ".join(sorted(shapes))
-        raise DataError(f"{path} has no array `{key}`, only {known or 'nothing'}")
-    tensor = np.asarray(content[key])
-    if tensor.ndim != 3 or tensor.dtype.kind not in "uif":
+    tensor = read_mat_array(path, key)
+    if tensor.ndim != 3:
         raise DataError(
             f"{path}: `{key}` must be numbers in (stations, days, slots), not"
             f" {tensor.dtype} {tensor.shape}"
