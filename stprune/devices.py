@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, TypeVar
 
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+
+from stprune.errors import DeviceLostError
+
+Measured = TypeVar("Measured")
+# What gloo and NCCL say of a process that they cannot reach any more.
+LOST = re.compile(r"closed by peer|reset by peer|broken pipe|refused|remote process|timeout", re.I)
 
 
 def fabric_on(
@@ -35,3 +44,30 @@ def fabric_on(
         strategy=strategy,
         plugins=[LightningEnvironment()],
     )
+
+
+def agreed(fabric: Fabric, measured: Measured) -> Measured:
+    """What the first process measured, for all: a budget of time ends all of them at once."""
+    return fabric.broadcast(measured) if fabric.world_size > 1 else measured
+
+
+@contextmanager
+def naming_lost_device(fabric: Fabric, run: str) -> Iterator[None]:
+    """Turn the loss of one of a run's processes into a line that says how to go on.
+
+    Args:
+        fabric: The devices.
+        run: Names the run.
+
+    Raises:
+        DeviceLostError: If one is gone; the others end by this.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if fabric.world_size == 1 or not LOST.search(str(error)):
+            raise
+        raise DeviceLostError(
+            f"run {run}: one of its {fabric.world_size} processes has ended, so process"
+            f" {fabric.global_rank} ends too; the same command goes on from the last epoch"
+        ) from None

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from stprune.budget import TrainingBudget
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import Batch, WindowStore
+from stprune.devices import agreed
 from stprune.divergence import refuse_divergence
 from stprune.engine_state import engine_state, restore_engine
 from stprune.epoch_order import EpochOrder, order_epoch
@@ -58,6 +59,10 @@ class Engine:
         torch.manual_seed(spec.key.seed)
         self.order_rng = np.random.default_rng([spec.key.seed, 1])
         self.network = build_model(spec, data, spec.key.seed)
+        if fabric.global_rank:
+            # Parts of a batch on several devices do not all drop the same units.
+            seeds = np.random.SeedSequence([spec.key.seed, fabric.global_rank])
+            torch.manual_seed(int(seeds.generate_state(1)[0]))
         self.model: nn.Module = self.network
         if self.network.trains:
             optimiser = build_optimiser(self.network, spec.optimisation)
@@ -119,7 +124,7 @@ class Engine:
         """Let the pruner score windows before training; charged to the run."""
         with self.clock.wall("preparation"):
             self.pruner.prepare(probe)
-        self.preparation_seconds = self.clock.take()["preparation"]
+        self.preparation_seconds = agreed(self.fabric, self.clock.take()["preparation"])
 
     def train_epoch(self) -> EpochRecord:
         """Select, train, validate; returns the epoch's record, which is also kept.
@@ -162,7 +167,7 @@ class Engine:
             clocked=self.clock.take(),
             spent=self.records[-1].elapsed_seconds if self.records else self.preparation_seconds,
         )
-        self.records.append(record)
+        self.records.append(agreed(self.fabric, record))
         done = self.budget.schedule_epoch(self.records, self.preparation_seconds)
         while self.scheduler.last_epoch < done:
             self.scheduler.step()

@@ -74,6 +74,10 @@ class RecordError(StpruneError):
     """A run record that is missing, damaged or from another version of the code."""
 
 
+class DeviceLostError(StpruneError):
+    """One of the processes of a run is gone."""
+
+
 class TrainingDivergedError(StpruneError):
     """A loss that is not finite any more."""
 

@@ -24,7 +24,7 @@ from stprune.config import ExperimentConfig
 from stprune.cores import own_cores
 from stprune.cost import peak_memory_bytes, run_cost
 from stprune.data.union import UnionData
-from stprune.devices import fabric_on
+from stprune.devices import fabric_on, naming_lost_device
 from stprune.energy import RunEnergy
 from stprune.engine import Engine
 from stprune.events import RunListener
@@ -62,6 +62,7 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
         compute = spec.compute
         fabric = fabric_on(compute.accelerator, compute.devices, compute.precision)
         fabric.launch()
+        stack.enter_context(naming_lost_device(fabric, spec.key.path))
         stack.enter_context(naming_shortage(spec))
         session = _Session(config, spec, fabric, cores)
         return session.run(listeners if fabric.is_global_zero else ())

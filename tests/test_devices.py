@@ -1,17 +1,20 @@
-"""Two devices (here: processes) train what one trains."""
+"""Two devices (here: processes) train what one trains, and neither outlives the other."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from toy_runs import outcome
+from two_processes import end_of, start_both
 
-from stprune.config import parse_config
+from stprune.config import ExperimentConfig, parse_config
 from stprune.grid import experiment_layout
 from stprune.kept import read_kept
 from stprune.layout import RunKey
@@ -59,3 +62,78 @@ def test_two_devices_give_the_scores_of_one(
         merged = two.scores_by_rule[rule]
         assert merged.windows == scores.windows
         assert (merged.mae, merged.rmse) == pytest.approx((scores.mae, scores.rmse), rel=1e-3)
+
+
+# Where epochs and ratios are such that windows are pruned by scores of both processes.
+DYNAMIC = ("random_dynamic", "infobatch", "ucb", "epsilon_greedy", "st_prune")
+
+
+def _train(path: Path, key: RunKey) -> list[str]:
+    words = ["train", "--config", str(path), "--dataset", key.dataset, "--backbone", key.backbone]
+    words += ["--pruner", key.pruner, "--prune-ratio", str(key.prune_ratio)]
+    return [*words, "--seed", str(key.seed), "--devices", "2"]
+
+
+def _configured(values: dict[str, Any], path: Path, results: Path) -> ExperimentConfig:
+    """Write a configuration whose results lie in a folder of their own."""
+    values = values | {"results_directory": str(results)}
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return parse_config(values, str(path))
+
+
+@pytest.mark.slow
+def test_every_dynamic_pruner_chooses_on_two_devices_what_it_chooses_on_one(
+    toy_values: dict[str, Any], tmp_path: Path
+) -> None:
+    toy_values["backbones"]["stid"]["options"]["dropout"] = 0.0
+    toy_values["pruners"] = dict.fromkeys(DYNAMIC)
+    one = _configured(toy_values, tmp_path / "one.yaml", tmp_path / "one")
+    two = _configured(toy_values, tmp_path / "two.yaml", tmp_path / "two")
+    keys = [RunKey("toy", "stid", pruner, 0.5, 0) for pruner in DYNAMIC]
+    processes = start_both([_train(tmp_path / "two.yaml", key) for key in keys])
+    for process in processes:
+        code, said = end_of(process)
+        assert code == 0, said
+    for key in keys:
+        train(one, key, [])
+        kept = [read_kept(experiment_layout(config).kept(key)).kept for config in (one, two)]
+        assert not kept[0].all()
+        np.testing.assert_array_equal(kept[0], kept[1], err_msg=key.pruner)
+        # float32 sums in another order; an error of 1e-7 grows in a hundred steps.
+        first, second = (read_record(experiment_layout(c).metrics(key)) for c in (one, two))
+        assert second.test.mae == pytest.approx(first.test.mae, rel=1e-3)
+        assert second.cost.windows_visited == first.cost.windows_visited
+
+
+@pytest.mark.slow
+def test_a_lost_process_ends_the_other_and_the_run_goes_on_to_the_same_bits(
+    toy_values: dict[str, Any], tmp_path: Path
+) -> None:
+    # With dropout: each process must go on with the random numbers that it had come to.
+    toy_values["backbones"]["stid"]["options"]["dropout"] = 0.3
+    toy_values["training"] |= {"epochs": 12, "batch_size": 8}
+    key = RunKey("toy", "stid", "st_prune", 0.5, 0)
+    whole = _configured(toy_values, tmp_path / "whole.yaml", tmp_path / "whole")
+    lost = _configured(toy_values, tmp_path / "lost.yaml", tmp_path / "lost")
+    first, second = start_both([_train(tmp_path / "lost.yaml", key)])
+    checkpoint = experiment_layout(lost).checkpoint(key)
+    limit = time.monotonic() + 300
+    while not checkpoint.exists():
+        assert first.poll() is None, end_of(first)
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    second.kill()
+    code, said = end_of(first)
+    end_of(second)
+    assert code == 1
+    assert "one of its 2 processes has ended" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert not experiment_layout(lost).metrics(key).exists()
+    # Once more what was lost, and then the same undisturbed.
+    again = start_both([_train(tmp_path / f"{name}.yaml", key) for name in ("lost", "whole")])
+    ends = [end_of(process) for process in again]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert read_record(experiment_layout(lost).metrics(key)).resumed == 1
+    (results, epochs), (expected, expected_epochs) = outcome(lost, key), outcome(whole, key)
+    assert results == expected
+    assert epochs.equals(expected_epochs)
