@@ -144,7 +144,15 @@ class RunRecord(StrictModel):
     @model_validator(mode="after")
     def _no_formulas(self) -> RunRecord:
         """A record may be a stranger's, and its texts become cells of csv files."""
-        for text in texts_in([self.data, self.environment, self.started, self.finished]):
+        keys = [*self.scores_by_rule, *self.test_groups, *self.transfer]
+        words = [
+            self.cost.budget,
+            self.fingerprint,
+            self.source_digest,
+            self.started,
+            self.finished,
+        ]
+        for text in texts_in([self.data, self.environment, keys, words]):
             if is_formula(text):
                 raise ValueError(f"{text[:40]!r} is a formula, where words are meant")
         return self
