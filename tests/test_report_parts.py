@@ -16,13 +16,15 @@ from PIL import Image
 from synthetic_records import PRUNERS, cost, epochs, record, scores, write_experiment, write_run
 
 from paper_figures import tab_equivalence, tab_pairs
+from stprune.errors import RecordError
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.looks import LOOKS
+from stprune.report.configuration import configured, entries_as_text
 from stprune.report.headlines import Headlines, headlines, p_in_words, place_verdict
 from stprune.report.methods import methods
 from stprune.report.page import content_policy
 from stprune.report.pictures import small_png
-from stprune.report.run_pages import configured_entries, learning_curves, numbers, run_columns
+from stprune.report.run_pages import learning_curves, numbers, run_columns
 from stprune.report.tradeoff_chart import tradeoff_chart
 from stprune.report.vega import vega_script
 from stprune.summary import Results, load_results, summarise
@@ -175,11 +177,21 @@ def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(tmp_path: Pa
 
 
 def test_what_the_configuration_says_of_an_entry_is_found_by_kind() -> None:
-    text = "experiment: e\npruners:\n  x:\n    options:\n      strata: 7\ntraining:\n  epochs: 4\n"
-    entries = configured_entries(text)
+    values = {"pruners": {"x": {"options": {"strata": 7}}}, "training": {"epochs": 4}}
+    entries = entries_as_text({"experiment": "e", **values})
     assert entries == {"pruners": {"x": "options:\n  strata: 7"}, "training": "epochs: 4"}
-    assert configured_entries(None) == {}
-    assert configured_entries("just words") == {}
+    assert entries_as_text({}) == {}
+
+
+@pytest.mark.parametrize("text", ["just words", "a: [", "a: 1\na: 2"])
+def test_a_configuration_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    results = _results(tmp_path, {"r": {"x": [2.0]}})
+    assert configured(results) == {}
+    results.layout.config.write_text(text, encoding="utf-8")
+    fresh = load_results(results.layout)
+    with pytest.raises(RecordError, match=r"config.yaml (is not a readable|must hold)") as refused:
+        configured(fresh)
+    assert "\n" not in str(refused.value)
 
 
 def test_the_chart_is_the_same_every_time_and_asks_for_nothing(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from stprune.layout import format_ratio
+from stprune.report.configuration import configured
 from stprune.significance import CONTROLS
 from stprune.statistics.equivalence import MARGIN
 from stprune.summary import REFERENCE, Results
@@ -43,7 +43,7 @@ def methods(results: Results) -> list[tuple[str, str]]:
         ("Prune ratios", _listed(format_ratio(r) for r in sorted(_pruned(runs)["prune_ratio"]))),
         ("Seeds", _listed(str(seed) for seed in sorted(runs["seed"]))),
         ("Budget", _budget(_pruned(runs))),
-        ("Protocol", _protocol(results.configuration)),
+        ("Protocol", _protocol(configured(results))),
         ("Data", _data(runs)),
         ("Errors", ERRORS),
         ("Times", TIMES),
@@ -58,7 +58,7 @@ def _pruned(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pruners(runs: pd.DataFrame) -> str:
-    present = sorted(set(runs["pruner"]), key=label)
+    present = sorted(set(runs["pruner"]), key=lambda name: label(name).lower())
     lacking = [label(name) for name in (REFERENCE, *CONTROLS) if name not in present]
     absent = f" Not run here: {', '.join(lacking)}." if lacking else ""
     return f"{', '.join(label(name) for name in present)}.{absent}"
@@ -72,9 +72,8 @@ def _budget(runs: pd.DataFrame) -> str:
     return f"A pruned run may spend as much as full training of: {'; '.join(words)}." * bool(words)
 
 
-def _protocol(configuration: str | None) -> str:
-    values = yaml.safe_load(configuration) if configuration else None
-    named = values.get("protocol") if isinstance(values, Mapping) else None
+def _protocol(configuration: Mapping[str, Any]) -> str:
+    named = configuration.get("protocol")
     return f"{named}; docs/protocols.md of the project says what that decides." if named else ""
 
 

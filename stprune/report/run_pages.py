@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
 from stprune.layout import RunKey
+from stprune.report.configuration import configured, entries_as_text
 from stprune.report.ledger import EPOCH_PARTS
 from stprune.report.tradeoff_chart import place_name
 from stprune.summary import KEYS, REFERENCE, Results
@@ -40,6 +40,7 @@ CURVES = ("elapsed_seconds", "validation_mae", "train_loss")
 PLACE = ["dataset", "backbone"]
 
 RUN_COLUMNS = (
+    Column("run", "Run"),
     Column("dataset", "Data set"),
     Column("backbone", "Backbone", named=True),
     Column("pruner", "Pruner", named=True),
@@ -54,7 +55,6 @@ RUN_COLUMNS = (
     Column("epoch_seconds", "Per epoch (s)", 2),
     Column("total_seconds", "Total (s)", 1),
     Column("resumed", "Resumed", 0),
-    Column("run", "Run"),
 )
 RUN_CAPTION = (
     "Every seed of every run, as recorded; the link shows the run's learning curves, where its time"
@@ -65,9 +65,9 @@ Embedded = list[Any] | dict[str, list[Any]]
 
 
 def run_table(results: Results) -> Table:
-    """One row a run; its last column is the address that the page links to the run."""
+    """One row a run; its first column is the address, which the page links to the run."""
     frame = results.summary.assign(run=run_ids(results.summary))
-    return Table("Runs", RUN_CAPTION, frame, RUN_COLUMNS)
+    return Table("Every run", RUN_CAPTION, frame, RUN_COLUMNS)
 
 
 def embedded_runs(results: Results, folder: Path) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def embedded_runs(results: Results, folder: Path) -> dict[str, Any]:
         "runs": run_columns(results, folder),
         "curves": learning_curves(results),
         "means": mean_columns(results.aggregate),
-        "entries": configured_entries(results.configuration),
+        "entries": entries_as_text(configured(results)),
         "labels": readable_names(results.summary),
         "parts": ["preparation", *EPOCH_PARTS],
     }
@@ -166,25 +166,6 @@ def learning_curves(results: Results, most: int = MOST_EPOCHS) -> dict[str, list
     return curves
 
 
-def configured_entries(configuration: str | None) -> dict[str, Any]:
-    """What the resolved configuration says of each data set, backbone and pruner, as YAML text.
-
-    Args:
-        configuration: Text of ``config.yaml``, or None.
-    """
-    values = yaml.safe_load(configuration) if configuration else None
-    if not isinstance(values, Mapping):
-        return {}
-    entries: dict[str, Any] = {}
-    for kind in ("datasets", "backbones", "pruners"):
-        named = values.get(kind)
-        if isinstance(named, Mapping):
-            entries[kind] = {str(name): _text(entry) for name, entry in named.items()}
-    if "training" in values:
-        entries["training"] = _text(values["training"])
-    return entries
-
-
 def readable_names(summary: pd.DataFrame) -> dict[str, str]:
     """The readable name of each pruner and backbone, by id."""
     names = sorted({*summary["pruner"], *summary["backbone"]})
@@ -222,7 +203,3 @@ def _of_full(runs: pd.DataFrame, column: str) -> NDArray[np.float64]:
 def _places(frame: pd.DataFrame) -> pd.Series[Any]:
     pairs = frame[PLACE].itertuples(index=False, name=None)
     return pd.Series([place_name(*pair) for pair in pairs], frame.index, dtype="object")
-
-
-def _text(entry: Any) -> str:
-    return yaml.safe_dump(entry, sort_keys=False, allow_unicode=True).rstrip("\n")

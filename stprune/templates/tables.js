@@ -33,6 +33,7 @@
     const rows = [...table.tBodies[0].rows];
     const texts = rows.map(row => [...row.cells].map(cell => cell.textContent).join(" ").toLowerCase());
     const input = box.querySelector("input"), output = box.querySelector("output");
+    const all = `${rows.length} row${rows.length === 1 ? "" : "s"}`;
     const show = () => {
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
@@ -40,7 +41,7 @@
         row.hidden = !words.every(word => texts[at].includes(word));
         shown += !row.hidden;
       }
-      output.textContent = words.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
+      output.textContent = words.length ? `${shown} of ${all}` : all;
     };
     input.addEventListener("input", show);
     box.hidden = false;
