@@ -79,7 +79,8 @@ class WarmRuns:
             return None
         log = self.layout.train_log(key)
         if code is not None and code < 0:
-            return f"killed by signal {-code} (log: {log})"
+            why = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+            return f"killed by signal {-code}{why} (log: {log})"
         return f"{last_line(log) or f'exit status {code}'} (log: {log})"
 
 
