@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from paper_figures.cell_marks import CAPTION as MARKS_CAPTION
+from paper_figures.cell_marks import CELL, cell_marks
 from paper_figures.rows import absent_controls, budgets, units, with_holes
 from stprune.summary import REFERENCE, Results
 from stprune.tables import Column, Table
@@ -38,6 +42,9 @@ COLUMNS = (
     Column("realised_keep_ratio", "Kept", 3),
 )
 
+# Where the marks of significance stand. The terminal shows the same columns without them.
+MARKED = {"test_mae": "control_marks", "test_mae_change": "full_mark"}
+
 
 def build(results: Results) -> Table:
     """The main table of an experiment.
@@ -49,12 +56,13 @@ def build(results: Results) -> Table:
         One row per data set, backbone, prune ratio and pruner. What was run for one data set and
         backbone but not for another has a row of dashes there.
     """
-    notes = [*budgets(results), *absent_controls(results), *units(results)]
+    notes = [MARKS_CAPTION, *budgets(results), *absent_controls(results), *units(results)]
+    frame = with_holes(results.aggregate)
     return Table(
         title=TITLE,
         caption=" ".join([CAPTION, *notes]),
-        frame=with_holes(results.aggregate),
-        columns=COLUMNS,
+        frame=frame.merge(cell_marks(results.summary), how="left", on=CELL),
+        columns=tuple(replace(column, marks=MARKED.get(column.key, "")) for column in COLUMNS),
         group=("dataset", "backbone", "prune_ratio"),
         unranked={"pruner": (REFERENCE,)},
     )

@@ -71,6 +71,7 @@ class Column:
         signed: Whether positive numbers carry a plus.
         named: Whether ids are shown by their readable names.
         over: Heading that it shares with its neighbours, set above theirs; empty for none.
+        marks: Column with what to set after a number, such as ``†``; empty for none.
     """
 
     key: str
@@ -81,6 +82,7 @@ class Column:
     signed: bool = False
     named: bool = False
     over: str = ""
+    marks: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,8 @@ def escape_latex(text: str) -> str:
         "\N{MULTIPLICATION SIGN}": r"$\times$",
         MINUS: "$-$",
         DASH: "--",
+        "†": r"\dag{}",
+        "‡": r"\ddag{}",
     }
     return re.sub("|".join(map(re.escape, special)), lambda found: special[found[0]], text)
 
@@ -258,11 +262,15 @@ def _column_cells(table: Table, column: Column) -> list[Cell]:
         return [Cell(name or DASH, 0, name or None) for name in names]
     ranks = _ranks(table, column.key) if column.ranked else pd.Series(0, index=values.index)
     spread = table.frame[column.spread] if column.spread else pd.Series(math.nan, values.index)
+    marks = table.frame[column.marks] if column.marks else pd.Series(None, values.index, "object")
     cells = []
-    for value, deviation, rank in zip(values.astype(float), spread, ranks, strict=True):
+    for value, deviation, rank, mark in zip(
+        values.astype(float), spread, ranks, marks, strict=True
+    ):
         text = format_number(value, column.decimals, column.signed)
         if not math.isnan(value) and not math.isnan(deviation):
             text += f" ± {format_number(deviation, column.decimals)}"
+        text += "" if pd.isna(mark) else str(mark)
         cells.append(Cell(text, rank, None if math.isnan(value) else value))
     return cells
 

@@ -36,5 +36,7 @@ def write_archives(layout: ExperimentLayout, without: tuple[str, ...] = ()) -> N
         for epoch in range(EPOCHS):
             kept = WINDOWS if epoch in (0, EPOCHS - 1) else size
             order = np.argsort(-liking + rng.gumbel(size=WINDOWS))
-            archive.add(torch.from_numpy(order[:kept]), None)
+            # Of the pruners here one keeps scores.
+            scores = torch.from_numpy(2.0 + liking) if key.pruner == "st_prune" else None
+            archive.add(torch.from_numpy(order[:kept]), scores)
         archive.write(layout.kept(key))
