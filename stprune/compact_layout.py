@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RECORDS = Path("paper_figures/records")
+# Not an experiment: what is known of the data sets themselves.
+DATA = "data"
 # What is made of them lies in the results directory under this name.
 PAPER = "paper"
 

@@ -7,27 +7,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stprune.applicable import applicable
-from stprune.compact_layout import CompactLayout, compact_experiments
+from stprune.compact_layout import DATA, CompactLayout, compact_experiments
+from stprune.data.description.read import read_descriptions
+from stprune.data_overview import overview_drawings, overview_tables
 from stprune.errors import RecordError, UnknownNameError
-from stprune.figures import FIGURES, build, write_drawing
+from stprune.figures import FIGURES, Drawing, FigureFiles, build, write_drawing
 from stprune.layout import ExperimentLayout
-from stprune.paper_hashes import (
-    PaperHashes,
-    figure_hash,
-    read_hashes,
-    table_hash,
-)
+from stprune.paper_hashes import PaperHashes, figure_hash, read_hashes, table_hash
 from stprune.report import write_report
 from stprune.report.pictures import picture_of
-from stprune.summary import load_results
-from stprune.tables import TABLES, write_table
+from stprune.summary import Results, load_results
+from stprune.tables import TABLES, Table, write_table
 
 
 class Made(NamedTuple):
-    """What was made of an experiment.
+    """What was made of a part.
 
     Args:
-        hashes: What the tables and figures hold.
+        hashes: What its tables and figures hold.
         differences: What is not as the records' ``hashes.json`` says; None if there is none yet.
     """
 
@@ -42,14 +39,28 @@ class Made(NamedTuple):
         return "; ".join(self.differences) or "all as hashes.json says"
 
 
-def experiments(records: Path, names: list[str]) -> list[str]:
-    """The experiments to make: ``names``, or all that have compact records.
+class Part(NamedTuple):
+    """An experiment, or what compares the data sets, in memory.
+
+    Args:
+        tables: By name.
+        drawings: By name, without notes.
+        results: Of the experiment; None of the data sets.
+    """
+
+    tables: dict[str, Table]
+    drawings: dict[str, Drawing]
+    results: Results | None
+
+
+def parts(records: Path, names: list[str]) -> list[str]:
+    """What is to be made: ``names``, or every experiment with compact records and ``data``.
 
     Raises:
-        UnknownNameError: If one of them has none.
+        UnknownNameError: If one of the names has no records.
         RecordError: If there are none at all.
     """
-    known = compact_experiments(records)
+    known = compact_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
     if not known:
         raise RecordError(
             f"there are no compact records in {records}; `stprune compact` makes them"
@@ -60,56 +71,66 @@ def experiments(records: Path, names: list[str]) -> list[str]:
     return names or known
 
 
-def make_paper(experiment: str, records: Path, into: Path) -> Made:
-    """Write the tables, figures and the report of an experiment, the same content every time.
+def make_paper(name: str, records: Path, into: Path) -> Made:
+    """Write the tables, figures and the report of a part, the same content every time.
 
     Args:
-        experiment: Its name.
+        name: Of an experiment, or ``data``.
         records: Folder of all compact records.
-        into: Folder that gets ``<experiment>/`` with ``tables/``, ``figures/`` and
+        into: Folder that gets ``<name>/`` with ``tables/``, ``figures/`` and, of an experiment,
             ``report.html``. Tables and figures that it has from before are removed.
 
     Raises:
-        RecordError: If a record is missing or damaged.
+        StpruneError: If a record, or the description of a data set, is missing or damaged.
     """
-    compact, layout = CompactLayout(records / experiment), ExperimentLayout(into / experiment)
-    results = load_results(ExperimentLayout(compact.root))
+    part, layout = _part(name, records), ExperimentLayout(into / name)
+    made = _made(part, CompactLayout(records / name))
     _remove_old(layout)
-    hashes = PaperHashes({}, {})
-    tables, pictures = {}, {}
-    for name in applicable(TABLES, results):
-        tables[name] = table = TABLES.module(name).build(results)
-        hashes.tables[name] = table_hash(table)
-        write_table(table, name, layout)
-    for name in applicable(FIGURES, results):
-        drawing = build(name, results)
-        hashes.figures[name] = figure_hash(drawing)
-        files = write_drawing(drawing, partial(layout.figure, name))
-        pictures[name] = picture_of(name, drawing, files)
-    write_report(layout, results, tables, pictures)
-    return Made(hashes, _differences(hashes, compact))
+    for table_name, table in part.tables.items():
+        write_table(table, table_name, layout)
+    files = {
+        figure: write_drawing(drawing, partial(layout.figure, figure))
+        for figure, drawing in part.drawings.items()
+    }
+    _write_report(part, files, layout)
+    return made
 
 
-def check_paper(experiment: str, records: Path) -> Made:
-    """Make the tables and figures of an experiment in memory only.
+def check_paper(name: str, records: Path) -> Made:
+    """Make the tables and figures of a part in memory only; arguments as of :func:`make_paper`.
 
     Raises:
-        RecordError: If a record is missing or damaged.
+        StpruneError: If a record, or the description of a data set, is missing or damaged.
     """
-    compact = CompactLayout(records / experiment)
-    results = load_results(ExperimentLayout(compact.root))
-    tables = applicable(TABLES, results)
-    figures = applicable(FIGURES, results)
+    return _made(_part(name, records), CompactLayout(records / name))
+
+
+def _part(name: str, records: Path) -> Part:
+    if name == DATA:
+        described = read_descriptions(records / DATA)
+        return Part(overview_tables(described), overview_drawings(described), None)
+    results = load_results(ExperimentLayout(records / name))
+    tables = {table: TABLES.module(table).build(results) for table in applicable(TABLES, results)}
+    drawings = {figure: build(figure, results) for figure in applicable(FIGURES, results)}
+    return Part(tables, drawings, results)
+
+
+def _made(part: Part, compact: CompactLayout) -> Made:
     hashes = PaperHashes(
-        {name: table_hash(TABLES.module(name).build(results)) for name in tables},
-        {name: figure_hash(build(name, results)) for name in figures},
+        {name: table_hash(table) for name, table in part.tables.items()},
+        {name: figure_hash(drawing) for name, drawing in part.drawings.items()},
     )
-    return Made(hashes, _differences(hashes, compact))
-
-
-def _differences(hashes: PaperHashes, compact: CompactLayout) -> list[str] | None:
     path = compact.hashes
-    return hashes.differences(read_hashes(path)) if path.exists() else None
+    return Made(hashes, hashes.differences(read_hashes(path)) if path.exists() else None)
+
+
+def _write_report(part: Part, files: dict[str, FigureFiles], layout: ExperimentLayout) -> None:
+    if part.results is None:
+        return
+    pictures = {
+        name: picture_of(name, drawing, files[name]) for name, drawing in part.drawings.items()
+    }
+    write_report(layout, part.results, part.tables, pictures)
 
 
 def _remove_old(layout: ExperimentLayout) -> None:

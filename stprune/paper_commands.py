@@ -26,7 +26,9 @@ def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
     paper = commands.add_parser(
         "paper", help="write all tables, figures and reports from compact records"
     )
-    paper.add_argument("experiments", nargs="*", help="default: all that have compact records")
+    paper.add_argument(
+        "parts", nargs="*", help="experiments, or `data` (default: all that have compact records)"
+    )
     paper.add_argument("--records", type=Path, default=RECORDS, help=f"default: {RECORDS}")
     into = Path("results", PAPER)
     paper.add_argument("--into", type=Path, default=into, help=f"default: {into}")
@@ -64,11 +66,11 @@ def _compact(parsed: argparse.Namespace) -> None:
 def _paper(parsed: argparse.Namespace) -> None:
     from stprune.compact_layout import CompactLayout
     from stprune.errors import RecordError
-    from stprune.paper import check_paper, experiments, make_paper
+    from stprune.paper import check_paper, make_paper, parts
     from stprune.paper_hashes import write_hashes
 
     wrong = []
-    for name in experiments(parsed.records, parsed.experiments):
+    for name in parts(parsed.records, parsed.parts):
         in_memory = parsed.check or parsed.write_hashes
         made = (
             check_paper(name, parsed.records)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stprune.compact_layout import PAPER, RECORDS, CompactLayout, compact_experiments
+from stprune.compact_layout import DATA, PAPER, RECORDS, CompactLayout, compact_experiments
+from stprune.data_overview import DATA_FIGURES, DATA_TABLES
 from stprune.figures import FIGURES, STYLE_SHEET
 from stprune.layout import ExperimentLayout
 from stprune.provenance import import_closure
@@ -26,14 +27,28 @@ class PaperPlan:
         self.into = results / PAPER
         self.folder = records
         self.layout = ExperimentLayout(self.into / "{experiment}")
+        self.data = ExperimentLayout(self.into / DATA)
 
     @property
     def products(self) -> list[str]:
-        """The report of every experiment that has compact records."""
-        return [
+        """The report of every experiment that has compact records, and the data's figures."""
+        reports = [
             str(ExperimentLayout(self.into / name).report)
             for name in compact_experiments(self.folder)
         ]
+        return [*reports, str(self.data.root / "figures")] if self.descriptions else reports
+
+    @property
+    def descriptions(self) -> list[str]:
+        """The compact descriptions of data sets."""
+        return [str(path) for path in sorted((self.folder / DATA).glob("*/*"))]
+
+    @property
+    def data_code(self) -> list[str]:
+        """Source files of the tables and figures of the data sets."""
+        start = [DATA_FIGURES.path(name) for name in DATA_FIGURES.ids()]
+        start += [DATA_TABLES.path(name) for name in DATA_TABLES.ids()]
+        return [str(path) for path in (*import_closure([*start, HERE / "paper.py"]), STYLE_SHEET)]
 
     def records(self, wildcards: Any) -> list[str]:
         """The compact records of ``wildcards.experiment``."""

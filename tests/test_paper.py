@@ -21,6 +21,7 @@ from stprune.compact_layout import CompactLayout
 from stprune.errors import RecordError
 from stprune.figures import build, figure_files
 from stprune.layout import ExperimentLayout
+from stprune.paper import parts
 from stprune.paper_hashes import PaperHashes, read_hashes
 from stprune.paper_plan import PaperPlan
 from stprune.report.pictures import small_png
@@ -107,6 +108,23 @@ def test_an_unknown_experiment_is_one_line(
     assert "unknown experiment `made_upp`" in capsys.readouterr().err
     assert main(["paper", "--records", str(tmp_path)]) == 1
     assert "no compact records" in capsys.readouterr().err
+
+
+def test_what_compares_the_data_sets_is_a_part_of_its_own(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    assert parts(tmp_path, []) == ["data"]
+    assert parts(records, []) == ["made_up"]
+    assert main(["paper", "data", "--records", str(tmp_path)]) == 1
+    assert "no data set is described" in capsys.readouterr().err
+    plan = PaperPlan(tmp_path, tmp_path)
+    assert (plan.products, plan.descriptions) == ([], [])
+    (tmp_path / "data" / "roads").mkdir()
+    (tmp_path / "data" / "roads" / "description.json").touch()
+    (tmp_path / "data" / "hashes.json").touch()
+    assert plan.products == [str(tmp_path / "paper" / "data" / "figures")]
+    assert plan.descriptions == [str(tmp_path / "data" / "roads" / "description.json")]
 
 
 def test_the_picture_of_the_page_is_the_figure_without_its_caption(records: Path) -> None:

@@ -55,4 +55,3 @@ wildcard_constraints:
     prune_ratio=r"0(\.[0-9]+)?",
     seed=r"[0-9]+",
     name=r"[A-Za-z0-9_]+",
-    experiment=r"[A-Za-z0-9_\-]+",
