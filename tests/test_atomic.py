@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
 from stprune.atomic import atomic_path, write_json, write_text
+from stprune.errors import WriteError
 
 
 def test_a_file_appears_with_its_folders(tmp_path: Path) -> None:
@@ -56,3 +59,54 @@ def test_json_holds_numbers_exactly_and_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(target, {"mae": float("nan")})
     assert json.loads(target.read_text())["none"] is None
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    target = tmp_path / "b.txt"
+    (tmp_path / ".b.k1ll3d.partial.txt").write_text("half")
+    (tmp_path / ".c.k1ll3d.partial.txt").write_text("of another file")
+    write_text(target, "whole")
+    assert sorted(os.listdir(tmp_path)) == [".c.k1ll3d.partial.txt", "b.txt"]
+
+
+def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
+    target = tmp_path / "b.txt"
+    with atomic_path(target) as slow:
+        slow.write_text("slow")
+        write_text(target, "quick")
+        assert slow.exists()
+        assert target.read_text() == "quick"
+    assert target.read_text() == "slow"
+    assert os.listdir(tmp_path) == ["b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "choose a folder that can be written to")],
+)
+def test_a_refusal_behind_a_librarys_error_is_a_line(
+    tmp_path: Path, number: int, words: str
+) -> None:
+    target = tmp_path / "b.txt"
+
+    def save() -> None:
+        with atomic_path(target):
+            try:
+                raise OSError(number, os.strerror(number))
+            except OSError as error:
+                raise RuntimeError("unexpected pos 704 vs 598") from error
+
+    with pytest.raises(WriteError, match=re.escape(f"{target} cannot be written: ")) as caught:
+        save()
+    assert words in str(caught.value)
+    assert caught.value.errno == number
+    assert os.listdir(tmp_path) == []
+
+
+def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
+    def save() -> None:
+        with atomic_path(tmp_path / "b.txt"):
+            (tmp_path / "absent").read_text()
+
+    with pytest.raises(FileNotFoundError):
+        save()
