@@ -16,7 +16,7 @@ from stprune.heat_map import empty_figure
 from stprune.layout import format_ratio
 from stprune.looks import LEGEND_LINE, LOOKS
 from stprune.significance import CONTROLS, LEVEL, compare_all
-from stprune.summary import Results
+from stprune.summary import REFERENCE, Results
 from stprune.tables import format_number, label
 
 TITLE = "Every entry against both controls"
@@ -26,6 +26,12 @@ ROW_HEIGHT = 0.19
 # How far the two controls' points of a row lie from its middle, in rows.
 APART = 0.18
 X, Y = "Difference in test MAE (%)", "Pruner"
+
+
+def applies(results: Results) -> bool:
+    """Whether a control was run, and something else to compare with it."""
+    names = set(results.summary["pruner"]) - {REFERENCE}
+    return not names.isdisjoint(CONTROLS) and len(names) > 1
 
 
 def build(results: Results) -> Drawing:

@@ -52,6 +52,12 @@ class Row(NamedTuple):
     cells: pd.DataFrame
 
 
+def applies(results: Results) -> bool:
+    """Whether there is full training, and something to compare with it."""
+    names = set(results.summary["pruner"])
+    return REFERENCE in names and len(names) > 1
+
+
 def build(results: Results) -> Drawing:
     """By budget two rows of panels, by step ahead and by part; one column per prune ratio.
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
+from paper_figures.foremost import METHOD
 from stprune.figures import Drawing, absent_controls, seeds_in_words
 from stprune.summary import Results
 
@@ -121,6 +122,11 @@ ANNEAL = Box(
     "\nevery weight 1",
 )
 BOXES = (SCORE, STRATA, SELECT, RESCALE, TRAIN, ANNEAL)
+
+
+def applies(results: Results) -> bool:
+    """Whether the method was run: its drawing says nothing of other pruners."""
+    return METHOD in set(results.summary["pruner"])
 
 
 def build(results: Results) -> Drawing:

@@ -32,6 +32,11 @@ X, Y = "Epoch", "Score"
 NOTHING = "No pruner of this experiment keeps scores from epoch to epoch, or no archive is left."
 
 
+def applies(results: Results) -> bool:
+    """Whether an archive holds scores."""
+    return not results.kept.deciles.empty
+
+
 def build(results: Results) -> Drawing:
     """One row of panels per data set and backbone, one column per pruner, at the largest ratio.
 

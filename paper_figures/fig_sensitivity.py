@@ -55,6 +55,11 @@ class Panel(NamedTuple):
     changes: list[Variant]
 
 
+def applies(results: Results) -> bool:
+    """Whether an entry changes one option of a pruner that was run too."""
+    return bool(variants(results))
+
+
 def build(results: Results) -> Drawing:
     """One panel per option (and budget), one line per prune ratio.
 

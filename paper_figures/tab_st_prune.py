@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from paper_figures.foremost import METHOD
 from paper_figures.pairing import paired_table
 from paper_figures.rows import absent_controls
 from stprune.summary import Results
 from stprune.tables import Table
 
-METHOD = "st_prune"
 TITLE = "Paired comparison with ST-Prune"
 
 

@@ -122,9 +122,14 @@ class Cell:
 
 
 def label(name: str) -> str:
-    """The readable name of a pruner or backbone."""
+    """The readable name of a pruner or backbone, also where an entry adds words to it."""
+    if name in LABELS:
+        return LABELS[name]
+    start = max((known for known in LABELS if name.startswith(f"{known}_")), key=len, default="")
+    if start:
+        return LABELS[start] + name.removeprefix(start).replace("_", " ")
     plain = name.replace("_", " ")
-    return LABELS.get(name, plain[:1].upper() + plain[1:])
+    return plain[:1].upper() + plain[1:]
 
 
 def make_table(name: str, layout: ExperimentLayout, results: Results | None = None) -> None:

@@ -16,7 +16,8 @@ from paper_figures.difference_axis import difference_axis
 from paper_figures.fig_scores import mean_deciles
 from paper_figures.harm import harm_by_group, harm_by_step
 from paper_figures.one_option import Variant, variants
-from stprune.figures import build
+from stprune.applicable import applicable
+from stprune.figures import FIGURES, build
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.looks import LOOKS
 from stprune.summary import Results, load_results, summarise
@@ -145,3 +146,17 @@ def test_score_bands_are_means_over_seeds_as_long_as_all_of_them_train() -> None
     assert means["epoch"].tolist() == [0, 1]
     assert means["decile_1"].tolist() == [6.0, 6.0]
     assert means["decile_9"].tolist() == [14.0, 14.0]
+
+
+def test_figures_say_whether_they_have_something_to_show(tmp_path: Path) -> None:
+    entries = {
+        "random_dynamic": ("random_dynamic", {}),
+        "st_prune": ("st_prune", OPTIONS),
+        "no_tail": ("st_prune", {**OPTIONS, "annealing": "none"}),
+    }
+    runs = [("a", name, 0.5, 0, 2.0) for name in entries]
+    runs.append(("a", "full", 0.0, 0, 2.0))
+    shown = {"ablation", "harm", "method", "sensitivity"}
+    assert shown <= set(applicable(FIGURES, _results(tmp_path / "all", runs, entries)))
+    alone = _results(tmp_path / "alone", [("a", "el2n", 0.5, 0, 2.0)])
+    assert shown.isdisjoint(applicable(FIGURES, alone))

@@ -133,3 +133,11 @@ def test_main_caption_states_budget_and_controls(tmp_path: Path) -> None:
     assert "full_fewer_epochs was not run here." in caption
     assert "random_dynamic was not run here." not in caption
     assert "vehicles / 5 min (synthetic_roads)" in caption
+
+
+def test_an_entry_that_adds_words_to_a_known_name_keeps_its_spelling() -> None:
+    assert label("st_prune_unscaled") == "ST-Prune unscaled"
+    # The longest known start counts.
+    assert label("random_dynamic_no_tail") == "Random (dynamic) no tail"
+    assert label("full_fewer_epochs") == "Full (fewer epochs)"
+    assert label("grandiose_rival") == "Grandiose rival"
