@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from stprune.errors import StpruneError
@@ -75,9 +76,16 @@ def keep_second_names(layout: ExperimentLayout, key: RunKey) -> None:
 
 
 def forget_second_names(layout: ExperimentLayout, keys: Iterable[RunKey]) -> None:
-    """Remove the second names of runs whose records whoever started them has seen."""
+    """Remove the second names of runs whose records whoever started them has seen.
+
+    What is empty then goes too.
+    """
     for key in keys:
-        shutil.rmtree(_second_names(layout, key), ignore_errors=True)
+        second = _second_names(layout, key)
+        shutil.rmtree(second, ignore_errors=True)
+        with suppress(OSError):  # not empty, or not there
+            (second.parent / ".lock").unlink(missing_ok=True)
+            os.removedirs(second.parent)
 
 
 def _second_names(layout: ExperimentLayout, key: RunKey) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def test_summarising_leaves_one_name_of_each_file(project: Project, run: Run) ->
     assert run(trial.train_words("full"), project.root).code == 0
     assert list(trial.results.glob("checkpoints/**/metrics.json"))
     assert run(trial.words("summarise"), project.root).code == 0
-    assert not [p for p in trial.results.glob("checkpoints/**/*") if p.is_file()]
+    assert not (trial.results / "checkpoints").exists()
 
 
 def test_a_changed_configuration_brings_nothing_back(project: Project, run: Run) -> None:
@@ -148,6 +149,49 @@ def test_memory_that_is_refused_is_told_with_the_batch_size(project: Project, ru
     assert "with batches of 300 windows" in line
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("data prepare toy", "train", "summarise", "table main", "figure tradeoff"),
+        pytest.param("report", marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_disk_is_a_line_and_leaves_no_file(
+    project: Project, run: Run, summarised: Trial, command: str
+) -> None:
+    """Each of these writes a file of more than 20 bytes first."""
+    name = command.replace(" ", "_")
+    changes = {"pruners": {"full": None}, "data_directory": f"trials/{name}/data"}
+    trial = project.trial(name, **changes)
+    data = project.root / "trials" / name / "data"
+    words = trial.train_words("full") if command == "train" else trial.words(*command.split())
+    if command == "data prepare toy":
+        data.mkdir(parents=True)
+        shutil.copy(project.root / "data/toy.yaml", data)
+    else:
+        shutil.copytree(project.root / "data", data)
+        shutil.copytree(summarised.results / "runs", trial.results / "runs")
+        for part in () if command == "summarise" else ("summary.csv", "epochs.csv"):
+            shutil.copy(summarised.results / part, trial.results)
+        if command == "train":
+            (trial.run_folder("full") / "metrics.json").unlink()
+    before = set(project.root.rglob("*"))
+    line = one_line(run(words, project.root, Fault(file_limit=20)))
+    assert "File too large" in line
+    assert str(trial.results.parent.relative_to(project.root)) in line
+    new = {path.name for path in set(project.root.rglob("*")) - before if path.is_file()}
+    assert new <= {".lock"}
+
+
+@pytest.fixture(scope="module")
+def summarised(project: Project, run: Run) -> Trial:
+    """An experiment of one run, with its summary."""
+    trial = project.trial("one_run", pruners={"full": None})
+    for words in (trial.train_words("full"), trial.words("summarise")):
+        assert run(words, project.root).code == 0
+    return trial
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody without rights")
 def test_results_that_cannot_be_written_are_a_line(project: Project, run: Run) -> None:
     for folder in (project.root, *project.root.parents):
@@ -158,6 +202,7 @@ def test_results_that_cannot_be_written_are_a_line(project: Project, run: Run) -
     assert "cannot be written: Permission denied; make its folder writable" in one_line(end)
 
 
+@pytest.mark.slow
 def test_a_second_process_waits_for_the_first(project: Project, run: Run) -> None:
     """And finds the run done."""
     trial = project.trial("two", training={"epochs": 60, "batch_size": 32})
