@@ -45,9 +45,9 @@ def build(described: Sequence[Description]) -> Drawing:
     add_legend(figure, described)
     caption = (
         "(a, b) Share of pairs whose correlation is at most that on the horizontal axis: of nodes"
-        " that the graph joins, and of whole days. (c) Median correlation of a window of 24 steps"
-        " with that which begins so much later, and of any two. (d) Variance of a sample of"
-        " training windows that the largest components hold. (e) Effective rank in % of the"
+        " that the graph joins, and of whole days. (c) Median correlation of a window"
+        f" ({_lengths(described)} steps) with that which begins so much later, and of any two."
+        " (d) Variance of a sample of training windows that the largest components hold. (e) Effective rank in % of the"
         " largest possible, the number of rows or columns compared, whichever is smaller; not"
         " comparable where that number differs. (f) Share of a window's steps that the"
         " next one kept has too."
@@ -109,6 +109,13 @@ def _overlap(axes: Axes, described: Sequence[Description]) -> None:
         )
     axes.set(xlabel="Every k-th window is kept, k", ylabel="Steps shared", ylim=(0, 100))
     axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _lengths(described: Sequence[Description]) -> str:
+    """Steps of a window in words, such as ``24``, or ``24 or 48`` where data sets differ."""
+    options = [one.facts["options"] for one in described]
+    lengths = sorted({option["history"] + option["horizon"] for option in options})
+    return " or ".join(map(str, lengths))
 
 
 def _looked(described: Sequence[Description]) -> str:

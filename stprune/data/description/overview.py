@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
-from stprune.data.blocks import step_blocks
+from stprune.data.blocks import release, step_blocks
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.description.sample import Sample
 from stprune.data.inventory import source
@@ -63,6 +63,7 @@ def edge_count(adjacency: NDArray[np.float32]) -> int:
     count = 0
     for rows in step_blocks((*adjacency.shape, 1)):
         count += int(np.count_nonzero(adjacency[rows]))
+        release(adjacency)
     return count - int(np.count_nonzero(np.diagonal(adjacency)))
 
 

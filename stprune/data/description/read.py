@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 from stprune.data.description.describe import Description
 from stprune.data.description.write import FACTS, MASKING_FACTS
 from stprune.errors import DataError
+from stprune.text_file import read_json_file
 
 # Ids of nodes are names, also where they look like numbers.
 NAMES = {"node": str, "from": str, "to": str}
@@ -64,7 +64,7 @@ def read_descriptions(directory: Path) -> list[Description]:
 
 def _facts(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json_file(path)
     except ValueError as error:
         raise DataError(f"{path} is no JSON ({error}); describe the data set again") from None
     if not isinstance(facts, dict):
