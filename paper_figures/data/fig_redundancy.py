@@ -47,10 +47,10 @@ def build(described: Sequence[Description]) -> Drawing:
         "(a, b) Share of pairs whose correlation is at most that on the horizontal axis: of nodes"
         " that the graph joins, and of whole days. (c) Median correlation of a window"
         f" ({_lengths(described)} steps) with that which begins so much later, and of any two."
-        " (d) Variance of a sample of training windows that the largest components hold. (e) Effective rank in % of the"
-        " largest possible, the number of rows or columns compared, whichever is smaller; not"
-        " comparable where that number differs. (f) Share of a window's steps that the"
-        " next one kept has too."
+        " (d) Variance of a sample of training windows that the largest components hold."
+        " (e) Effective rank in % of the largest possible, the number of rows or columns compared,"
+        " whichever is smaller; not comparable where that number differs."
+        " (f) Share of a window's steps that the next one kept has too."
         f" {_looked(described)}"
     )
     return Drawing(figure, caption, _alt(described))
