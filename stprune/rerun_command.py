@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stprune.rerun_difference import Change, Difference
 
 SHOWN = 10
-LONGEST = 60
+LONGEST = 32
 
 
 def add_rerun_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,6 +61,10 @@ def difference_text(difference: Difference) -> str:
     if len(difference.results) > SHOWN:
         lines.append(f"differs: {len(difference.results) - SHOWN} more")
     lines += [f"not compared: {name}, which is not beside it" for name in difference.not_compared]
+    if difference.one_sided:
+        some = ", ".join(dict.fromkeys(name.partition(".")[0] for name in difference.one_sided))
+        count = len(difference.one_sided)
+        lines.append(f"not compared: {count} numbers that only one of the records has ({some})")
     lines += [f"other circumstances: {_line(change)}" for change in difference.circumstances]
     return "".join(f"{line}\n" for line in lines)
 

@@ -51,20 +51,23 @@ class Difference:
     """Two runs side by side.
 
     Args:
-        numbers: How many values of the results were compared.
+        numbers: How many values of the results both have.
         results: Those that differ, the most first.
         circumstances: What else differs.
         not_compared: Files that one of the two does not have.
+        one_sided: Values that one of the two does not have: a version records what another
+            does not.
     """
 
     numbers: int
     results: tuple[Change, ...]
     circumstances: tuple[Change, ...]
     not_compared: tuple[str, ...]
+    one_sided: tuple[str, ...] = ()
 
     @property
     def bit_equal(self) -> bool:
-        """Whether every number is the same, to the last bit."""
+        """Whether every number that both have is the same, to the last bit."""
         return not self.results
 
 
@@ -87,13 +90,17 @@ def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> D
             second |= numbers(files[1])
         else:
             missing.append(name)
-    results = sorted(_changes(first, second), key=lambda change: -change.relative)
+    both = first.keys() & second.keys()
+    results = sorted(
+        (change for change in _changes(first, second) if change.name in both),
+        key=lambda change: -change.relative,
+    )
     around = [dict(_flat(_part(record, CIRCUMSTANCES))) for record, _ in (then, now)]
     circumstances = [
         change for change in _changes(*around) if not change.name.startswith(UNINTERESTING)
     ]
-    names = set(first) | set(second)
-    return Difference(len(names), tuple(results), tuple(circumstances), tuple(missing))
+    alone = tuple(name for name in dict.fromkeys((*first, *second)) if name not in both)
+    return Difference(len(both), tuple(results), tuple(circumstances), tuple(missing), alone)
 
 
 def _part(record: RunRecord, names: tuple[str, ...]) -> dict[str, Any]:

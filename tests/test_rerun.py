@@ -88,6 +88,7 @@ def test_every_difference_is_named(toy_config: ExperimentConfig, tmp_path: Path)
     values["test"]["mae"] *= 1.25
     values["environment"]["versions"]["torch"] = "1.0.0"
     values["source_digest"] = "0" * 64
+    del values["scores_by_rule"]["opencity"]  # as if by a version that did not know that rule
     metrics.write_text(json.dumps(values))
     metrics.with_name("kept.npz").unlink()
     found = again(metrics, toy_config.data_directory, tmp_path / "again")
@@ -97,6 +98,8 @@ def test_every_difference_is_named(toy_config: ExperimentConfig, tmp_path: Path)
     assert names == {"environment.versions.torch", "source_digest"}
     text = difference_text(found)
     assert "differs: test.mae: " in text
+    assert f"not compared: {len(found.one_sided)} numbers that only one" in text
+    assert {name[:23] for name in found.one_sided} == {"scores_by_rule.opencity"}
     assert "(by 0.2 of it)" in text
     assert "not compared: kept.npz" in text
     assert "environment.versions.torch: 1.0.0 then, " in text
