@@ -6,7 +6,6 @@ that records that did not change are no change of the repository either.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 
 from stprune.columns import EPOCH_COLUMNS, KEYS
 from stprune.compact_layout import CompactLayout
+from stprune.data.unpacked_size import refuse_bomb
 from stprune.errors import RecordError
 from stprune.kept_tables import (
     CALENDAR_COLUMNS,
@@ -28,11 +28,15 @@ from stprune.kept_tables import (
     KeptTables,
 )
 from stprune.layout import RunKey
-from stprune.records import RECORD_VERSION, RunRecord
+from stprune.records import RECORD_VERSION, EpochRecord, RunRecord
 from stprune.schema import validate
+from stprune.table_cells import check_numbers, check_texts
+from stprune.table_file import ENTRY_COLUMNS
+from stprune.text_file import parse_json
 
 RECORD_COLUMNS = (*KEYS, "record")
 COMPRESSION_LEVEL = 15
+NUMBER_BYTES = 8
 
 
 class CompactRecords:
@@ -47,7 +51,9 @@ class CompactRecords:
 
     def epochs(self) -> pd.DataFrame:
         """One row an epoch of every run, columns ``EPOCH_COLUMNS``."""
-        return read_parquet(self._layout.epochs, EPOCH_COLUMNS)
+        frame = read_parquet(self._layout.epochs, EPOCH_COLUMNS)
+        check_numbers(self._layout.epochs, frame, EpochRecord.model_fields)
+        return frame
 
     def record(self, key: RunKey) -> RunRecord:
         """The record of a run.
@@ -59,8 +65,11 @@ class CompactRecords:
         text = self._texts.get(key.path)
         if text is None:
             raise RecordError(f"{path} has no record of {key.path}; write the compact records anew")
-        values = json.loads(text)
-        version = values.get("record_version")
+        try:
+            values = parse_json(text)
+        except ValueError as error:
+            raise RecordError(f"{path}, {key.path}: no readable record: {error}") from None
+        version = values.get("record_version") if isinstance(values, dict) else None
         if version != RECORD_VERSION:
             raise RecordError(
                 f"{path}, {key.path}: record version {version}, this is version {RECORD_VERSION};"
@@ -121,15 +130,22 @@ def read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         RecordError: If the file is missing, damaged or lacks a column.
     """
     try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        file = pq.ParquetFile(path)
+        refuse_bomb(path, NUMBER_BYTES * file.metadata.num_rows * file.metadata.num_columns)
+        frame: pd.DataFrame = file.read().to_pandas()
     except FileNotFoundError:
         raise RecordError(f"there is no {path}; write the compact records anew") from None
-    except (OSError, pa.ArrowException) as error:
+    # Arrow raises its own errors over a damaged file, and those of what it is built on.
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise RecordError(f"{path} is not a readable Parquet file: {reason}") from None
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise RecordError(f"{path} lacks the columns {missing}; write the compact records anew")
+    names = [column for column in ENTRY_COLUMNS if column in columns]
+    check_texts(path, frame, names, names)
+    numbers = [key for key in KEYS if key in columns and key not in names]
+    check_numbers(path, frame, numbers, finite=numbers)
     return frame[list(columns)]
 
 

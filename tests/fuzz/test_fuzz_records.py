@@ -6,16 +6,21 @@ import csv
 import io
 import json
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import synthetic_records
 from hypothesis import given
+from hypothesis import strategies as st
 from mutations import byte_changes, campaign, exchanged, mutated, outcome, seeds, value_changes
 
 from paper_figures import tab_main
-from stprune.columns import OPTIONAL_COLUMNS
+from stprune.columns import KEYS, OPTIONAL_COLUMNS
+from stprune.compact_layout import CompactLayout
+from stprune.compact_records import CompactRecords
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.records import RunRecord, read_epochs, read_record
 from stprune.summary import collect, load_results
@@ -104,6 +109,40 @@ def test_epochs_with_other_bytes(layout: ExperimentLayout, good_epochs: bytes, s
         frame = outcome("epochs, bytes", read_epochs, path)
         if frame is not None:
             check_numbers(frame, content)
+
+
+COMPACT = Path(__file__).resolve().parents[2] / "paper_figures" / "records" / "foundation"
+PARTS = ("epochs", "records", "calendars", "overlaps", "deciles")
+
+
+@pytest.fixture(scope="module")
+def compact(tmp_path_factory: pytest.TempPathFactory) -> CompactLayout:
+    """A copy of committed compact records."""
+    folder = tmp_path_factory.mktemp("fuzz") / "foundation"
+    return CompactLayout(Path(shutil.copytree(COMPACT, folder)))
+
+
+@campaign
+@given(part=st.sampled_from(PARTS), seed=seeds)
+def test_compact_records_with_other_bytes(compact: CompactLayout, part: str, seed: int) -> None:
+    path: Path = getattr(compact, part)
+    good = path.read_bytes()
+    summary = pd.read_csv(compact.summary)
+    key = RunKey(*summary[KEYS].iloc[0])
+    try:
+        for changes, cut in byte_changes(seed):
+            path.write_bytes(mutated(good, changes, cut))
+            records = CompactRecords(compact)
+            target = f"compact {part}, bytes"
+            if part == "epochs":
+                outcome(target, records.epochs)
+            elif part == "records":
+                record = outcome(target, records.record, key)
+                assert record is None or isinstance(record, RunRecord)
+            else:
+                outcome(target, records.kept, summary)
+    finally:
+        path.write_bytes(good)
 
 
 def check_numbers(frame: pd.DataFrame, content: bytes) -> None:
