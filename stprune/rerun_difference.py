@@ -43,7 +43,7 @@ class Change:
         """By how much a number differs, as a share; infinite for what is no number."""
         if not all(isinstance(value, int | float) for value in (self.then, self.now)):
             return math.inf
-        return abs(self.now - self.then) / max(abs(self.then), abs(self.now))
+        return float(abs(self.now - self.then) / max(abs(self.then), abs(self.now)))
 
 
 @dataclass(frozen=True)
