@@ -143,11 +143,13 @@ def _train_all(parsed: argparse.Namespace) -> None:
 
 def _summarise(parsed: argparse.Namespace) -> None:
     from stprune.grid import experiment_layout, run_keys
+    from stprune.run_states import refuse_missing
     from stprune.standing import forget_second_names
     from stprune.summary import summarise
 
     config = _load(parsed)
     layout, keys = experiment_layout(config), run_keys(config)
+    refuse_missing(layout, keys)
     summarise([layout.metrics(key) for key in keys], layout.summary, layout.epochs)
     # Whatever started the runs has seen all of them end.
     forget_second_names(layout, keys)

@@ -11,7 +11,7 @@ from typing import Literal
 import psutil
 
 from stprune.config import ExperimentConfig
-from stprune.errors import StpruneError
+from stprune.errors import RecordError, StpruneError
 from stprune.grid import run_keys
 from stprune.layout import ExperimentLayout, RunKey
 from stprune.plain_text import NAME
@@ -88,6 +88,24 @@ def run_states(layout: ExperimentLayout, keys: Sequence[RunKey]) -> list[RunStat
     for key, log in logs.items():
         states[key] = _unfinished(key, log, running=log.resolve() in written)
     return [states[key] for key in keys]
+
+
+def refuse_missing(layout: ExperimentLayout, keys: Sequence[RunKey]) -> None:
+    """See that every run has a record.
+
+    Raises:
+        RecordError: If not, with how many lack one and what became of the first that failed.
+    """
+    missing = [key for key in keys if not layout.metrics(key).exists()]
+    if not missing:
+        return
+    states = run_states(layout, missing)
+    first = next((state for state in states if state.state == "failed"), states[0])
+    note = f": {first.note}" if first.note else ""
+    raise RecordError(
+        f"{len(missing)} of {len(keys)} runs have no record, such as {first.key.path}, which is"
+        f" `{first.state}`{note}; `stprune show {layout.root}` lists them and shows the others"
+    )
 
 
 def open_files(paths: Iterable[Path]) -> set[Path]:

@@ -101,7 +101,7 @@ def test_a_mistake_in_the_configuration_is_one_line(
 
 
 def test_results_before_any_run_are_one_line(run: Run, config_file: Path) -> None:
-    assert_mistake(run("summarise", "--config", config_file), "the run has not finished")
+    assert_mistake(run("summarise", "--config", config_file), "runs have no record")
 
 
 def test_an_unknown_data_set_is_one_line(run: Run, tmp_path: Path) -> None:

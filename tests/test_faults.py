@@ -135,8 +135,16 @@ def test_a_loss_that_diverges_is_told_with_epoch_and_batch(project: Project, run
     hot = {"stid": backbone | {"optimisation": {"learning_rate": 1e30}}}
     trial = project.trial("diverged", backbones=hot, pruners={"full": None, "st_prune": None})
     line = one_line(run(trial.train_words("full"), project.root))
-    assert line.startswith("run toy/stid/full/p0/s0: the training loss of epoch 1, batch 2 of ")
+    where = "the training loss of epoch 1, batch 2 of "
+    assert line.startswith(f"run toy/stid/full/p0/s0: {where}")
     assert not list(trial.results.glob("runs/**/*.*"))
+    # As `train-all` and Snakemake keep what a run says.
+    log = trial.results / "logs/toy/stid/full/p0/s0/train.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(f"stprune: error: {line}\n")
+    summary = one_line(run(trial.words("summarise"), project.root))
+    assert summary.startswith("2 of 2 runs have no record, such as toy/stid/full/p0/s0, which is")
+    assert where in summary
 
 
 def test_memory_that_is_refused_is_told_with_the_batch_size(project: Project, run: Run) -> None:
