@@ -8,6 +8,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from faults.grids import Grids
@@ -18,11 +19,14 @@ from faults.tally import Tally
 
 # Of a hundred deaths, so many at each stage; the other faults are counted beside them.
 SHARES = {"training": 50, "preparation": 16, "collection": 20, "train-all": 6, "snakemake": 8}
-OTHERS = ("tell_to_end", "damage_checkpoint", "fill_disk")
+STAGES = (*SHARES, "others")
 
 
-def campaign(folder: Path, kills: int, seed: int, grids: bool = True) -> Tally:
-    """Try at least ``kills`` deaths below ``folder``, and a tenth as many of each other fault."""
+def campaign(folder: Path, kills: int, seed: int, stages: Sequence[str]) -> Tally:
+    """Try at least ``kills`` deaths below ``folder``, and a tenth as many of each other fault.
+
+    Fewer if ``stages`` are not all.
+    """
     import_everything()
     chance, tally = random.Random(seed), Tally()  # noqa: S311 - moments, no secrets
     project = Project.made(folder)
@@ -32,16 +36,16 @@ def campaign(folder: Path, kills: int, seed: int, grids: bool = True) -> Tally:
         ("preparation", single.kill_preparation),
         ("collection", single.kill_collection),
     ):
-        wanted = _share(kills, stage)
-        while tally.tried[stage] < wanted:
+        while stage in stages and tally.tried[stage] < _share(kills, stage):
             trial()
-    for name in OTHERS:
-        for _ in range(max(1, kills // 10)):
-            getattr(single, name)()
-    if grids:
-        experiments = Grids(project, chance, tally)
-        for stage in ("train-all", "snakemake"):
-            experiments.kill(stage, _share(kills, stage))
+    for trial in (single.tell_to_end, single.damage_checkpoint, single.fill_disk):
+        for _ in range(max(1, kills // 10) if "others" in stages else 0):
+            trial()
+    grids = [stage for stage in ("train-all", "snakemake") if stage in stages]
+    experiments = Grids(project, chance, tally) if grids else None
+    for stage in grids:
+        assert experiments is not None
+        experiments.kill(stage, _share(kills, stage))
     return tally
 
 
@@ -55,13 +59,13 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="deaths to try (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the counts there")
-    parser.add_argument("--no-grids", action="store_true", help="single commands only")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="only these")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work there, and leave it there")
     parsed = parser.parse_args()
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="stprune-faults-") as scratch:
         folder = parsed.keep or Path(scratch)
-        tally = campaign(folder, parsed.kills, parsed.seed, grids=not parsed.no_grids)
+        tally = campaign(folder, parsed.kills, parsed.seed, parsed.stages)
     seconds = round(time.monotonic() - start)
     sys.stdout.write(f"{tally.text()}{seconds} s, seed {parsed.seed}\n")
     if parsed.json is not None:
