@@ -80,7 +80,7 @@ def _temporary(target: Path) -> tuple[int, Path]:
             dir=target.parent, prefix=f".{target.stem}.", suffix=f".partial{target.suffix}"
         )
         # Whoever came between the two calls has locked it to remove it.
-        if lock_descriptor(handle, blocking=False) and os.fstat(handle).st_nlink:
+        if _lock(handle) is not False and os.fstat(handle).st_nlink:
             return handle, Path(name)
         os.close(handle)
 
@@ -92,10 +92,18 @@ def _remove_leftovers(target: Path) -> None:
         with suppress(FileNotFoundError, PermissionError):
             handle = os.open(path, os.O_RDWR)
             try:
-                if lock_descriptor(handle, blocking=False):
+                if _lock(handle):
                     path.unlink()
             finally:
                 os.close(handle)
+
+
+def _lock(handle: int) -> bool | None:
+    """Whether the file is ours now; None where the file system has no locks, so nobody can tell."""
+    try:
+        return lock_descriptor(handle, blocking=False)
+    except OSError:
+        return None
 
 
 def _write_failure(error: BaseException | None) -> OSError | None:

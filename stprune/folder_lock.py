@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ def folder_lock(folder: Path, *, leave_no_trace: bool = False) -> Iterator[None]
         except Timeout:
             logger.info("waiting for another process that works in %s", folder)
             lock.acquire()
+        except OSError as error:
+            if error.errno != errno.ENOLCK:
+                raise
+            logger.warning("no locks on the disk of %s: let no second process work there", folder)
     try:
         yield
         if leave_no_trace:

@@ -110,3 +110,17 @@ def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError):
         save()
+
+
+def test_a_disk_without_locks_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can tell there whether the writer of a leftover lives, so it stays."""
+
+    def no_lock(handle: int, *, blocking: bool) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("stprune.atomic.lock_descriptor", no_lock)
+    (tmp_path / ".b.other.partial.txt").touch()
+    write_text(tmp_path / "b.txt", "whole")
+    assert sorted(os.listdir(tmp_path)) == [".b.other.partial.txt", "b.txt"]
