@@ -47,6 +47,7 @@ JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 KillWait=2
 MinJobAge=600
+SlurmdParameters=config_overrides
 MailProg=/bin/true
 ReturnToService=2
 GresTypes=gpu

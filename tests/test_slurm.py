@@ -1,0 +1,182 @@
+"""Runs on a real Slurm cluster of one node: what they ask for, and that a killed one goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from slurm_cluster import Cluster, missing_programs, one_node_cluster
+from test_workflow import CONFIG, Project, copy_project
+
+pytestmark = [
+    pytest.mark.slow,
+    # A minute on two idle cores; a busy machine must not make it fail.
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(
+        bool(missing_programs()),
+        reason=f"needs Debian's slurm-wlm and munge (there is no {', '.join(missing_programs())})",
+    ),
+]
+
+PATIENCE_SECONDS = 1500.0
+TOO_LITTLE, ENOUGH = "700M", "1400M"
+GENEROUS, TWICE_GENEROUS = "4100M", "8200M"
+# Of a cluster without accounts, and asking often: a test has no hour to wait.
+HERE = (
+    *("--profile", "profiles/slurm", "--workflow-profile", "none", "--latency-wait", "10"),
+    *("--slurm-status-command", "squeue", "--slurm-no-account"),
+    *("--slurm-init-seconds-before-status-checks", "1"),
+)
+# No run waits for cores that something else on this machine holds.
+SHARED = {"mirror": "mirror", "compute": {"own_cores": False}}
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A Snakemake that submits jobs."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait(self) -> int:
+        """Wait for its end; returns its exit code."""
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < limit, self.said()
+            time.sleep(0.1)
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A project on a cluster."""
+
+    project: Project
+    cluster: Cluster
+
+    def configure(self, name: str, **changes: Any) -> str:
+        """Write a configuration of toy runs; returns its file."""
+        values = CONFIG | SHARED | {"experiment": name, "seeds": [0]} | changes
+        file = f"{name}.yaml"
+        (self.project.root / file).write_text(yaml.safe_dump(values, sort_keys=False))
+        return file
+
+    @contextmanager
+    def snakemake(self, config: str, paths: Sequence[str], *words: str) -> Iterator[Submission]:
+        """Let Snakemake make the records of some runs; it ends with the body."""
+        experiment = Path(config).stem
+        targets = [f"results/{experiment}/runs/{path}/metrics.json" for path in paths]
+        log = self.project.root / f"{experiment}.snakemake"
+        command = [sys.executable, "-m", "snakemake", *HERE, *words, "--configfile", config]
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [*command, "--", *targets],
+                cwd=self.project.root,
+                env={**self.cluster.environment, "PYTHONPATH": str(self.project.root)},
+                stdout=output,
+                stderr=output,
+            )
+            try:
+                yield Submission(process, log)
+            finally:
+                process.kill()
+                process.wait()
+
+    def stprune(self, *words: str) -> None:
+        """Do something in the project, outside the cluster."""
+        done = self.project.python("-m", "stprune", *words)
+        assert done.returncode == 0, done.stderr
+
+    def metrics(self, experiment: str, path: str) -> Path:
+        return self.project.root / "results" / experiment / "runs" / path / "metrics.json"
+
+    def record(self, experiment: str, path: str) -> dict[str, Any]:
+        return dict(json.loads(self.metrics(experiment, path).read_text()))
+
+    def requests(self, before: Collection[str] = ()) -> dict[str, tuple[str, str, str]]:
+        """State, memory and GPUs of every job but those ``before``, by its number."""
+        asked = "--format=%i %T %m %b"
+        lines = self.cluster.command("squeue", "--states=all", "--noheader", asked).splitlines()
+        jobs = (line.split() for line in lines)
+        return {
+            job: (state, memory, gpus) for job, state, memory, gpus in jobs if job not in before
+        }
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with one_node_cluster() as cluster:
+        yield Site(copy_project(tmp_path_factory.mktemp("site")), cluster)
+
+
+def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(site: Site) -> None:
+    stid = {"backbone": "stid", "options": {"series_width": 8, "node_width": 8}}
+    backbones = {"ended": stid, "short": stid}
+    changes = {"backbones": backbones, "pruners": {"st_prune": None}}
+    training = {"batch_size": 8, "validate_every": 1}
+    # By the record of another seed, which is wrong, `short` needs less than Snakemake alone.
+    other = site.configure("killed", **changes, training=training | {"epochs": 1}, seeds=[1])
+    site.stprune("data", "prepare", "toy", "--config", other)
+    site.stprune(*_train(other, "short", seed=1))
+    record = site.record("killed", "toy/short/st_prune/p0.5/s1")
+    record["cost"]["peak_memory_bytes"] = -(10**8)
+    site.metrics("killed", "toy/short/st_prune/p0.5/s1").write_text(json.dumps(record))
+    config = site.configure("killed", **changes, training=training | {"epochs": 60})
+    checkpoints = site.project.root / "results/killed/checkpoints"
+    checkpoint = checkpoints / "toy/ended/st_prune/p0.5/s0/last.pt"
+    paths = [f"toy/{backbone}/st_prune/p0.5/s0" for backbone in backbones]
+    before = site.requests()
+    with site.snakemake(config, paths) as submission:
+        submission.wait_for(checkpoint.exists)
+        jobs = site.requests(before)
+        ended = next(job for job, (_, memory, _) in jobs.items() if memory == GENEROUS)
+        site.cluster.command("scancel", ended)
+        assert submission.wait() == 0, submission.said()
+    jobs = site.requests(before)
+    attempts = [jobs[number] for number in sorted(jobs, key=int)]
+    # What is not known yet is generous, what is known is not; each next attempt gets twice that.
+    assert sorted(memory for _, memory, _ in attempts[:2]) == [GENEROUS, TOO_LITTLE]
+    assert sorted(attempts[2:]) == [
+        ("COMPLETED", memory, "N/A") for memory in (ENOUGH, TWICE_GENEROUS)
+    ]
+    assert site.record("killed", paths[0])["resumed"] == 1
+    undisturbed = site.configure("undisturbed", **changes, training=training | {"epochs": 60})
+    site.stprune(*_train(undisturbed, "ended"))
+    killed, whole = (site.record(name, paths[0]) for name in ("killed", "undisturbed"))
+    for name in ("test", "validation_mae", "best_epoch", "fingerprint"):
+        assert killed[name] == whole[name]
+
+
+def _train(config: str, backbone: str, seed: int = 0) -> list[str]:
+    words = ["train", "--config", config, "--dataset", "toy", "--backbone", backbone]
+    return [*words, "--pruner", "st_prune", "--prune-ratio", "0.5", "--seed", str(seed)]
+
+
+def test_short_runs_share_a_job_that_has_a_gpu(site: Site) -> None:
+    # Without a GPU here, `auto` is the processor; the node says that it has one.
+    compute = {"own_cores": False, "accelerator": "auto"}
+    pruners = ("full", "random_dynamic")
+    config = site.configure("grouped", compute=compute, pruners=dict.fromkeys(pruners))
+    site.stprune("data", "prepare", "toy", "--config", config)
+    paths = ["toy/stid/full/p0/s0", "toy/stid/random_dynamic/p0.5/s0"]
+    before = site.requests()
+    with site.snakemake(config, paths, "--group-components", "runs=2") as submission:
+        assert submission.wait() == 0, submission.said()
+    jobs = site.requests(before).values()
+    assert [(state, gpus) for state, _, gpus in jobs] == [("COMPLETED", "gres:gpu:1")]
+    assert all(site.metrics("grouped", path).exists() for path in paths)
