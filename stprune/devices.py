@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ def fabric_on(
     if isinstance(devices, int) and devices > 1:
         # Some published models hold parameters that no forecast depends on.
         strategy = DDPStrategy(find_unused_parameters=True)
+        # Whoever waits for no other when one is lost is killed by Fabric, which says so here only.
+        logging.getLogger("lightning_fabric.strategies.launchers").setLevel(logging.INFO)
     return Fabric(
         accelerator=accelerator,
         devices=devices,
