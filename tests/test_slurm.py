@@ -110,7 +110,7 @@ class Site:
 
     def requests(self, before: Collection[str] = ()) -> dict[str, tuple[str, str, str]]:
         """State, memory and GPUs of every job but those ``before``, by its number."""
-        asked = "--format=%i %T %m %b"
+        asked = "--Format=JobID,State,MinMemory,tres-per-job"
         lines = self.cluster.command("squeue", "--states=all", "--noheader", asked).splitlines()
         jobs = (line.split() for line in lines)
         return {
