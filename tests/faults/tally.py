@@ -7,6 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 
+# A line of progress after so many faults of a stage.
+REPORTED = 5
+
+
 @dataclass
 class Tally:
     """The counts of a campaign.
@@ -28,6 +32,9 @@ class Tally:
             self.lost[stage] += max(faults, 1)
             self.problems += [f"{stage}: {problem}" for problem in problems]
             sys.stderr.write("".join(f"{stage}: {problem}\n" for problem in problems))
+        if self.tried[stage] % REPORTED < faults:
+            sys.stderr.write(f"{stage}: {self.tried[stage]} tried, {self.lost[stage]} lost\n")
+            sys.stderr.flush()
 
     def rows(self) -> list[tuple[str, int, int, int]]:
         """Stage, tried, survived, lost; the last row is their sum."""
