@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
-
 # A line of progress after so many faults of a stage.
 REPORTED = 5
 
