@@ -17,7 +17,6 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-]*$"
 # Control characters but tab and line feed; what separates lines or turns the reading direction;
 # halves of characters, which no file can hold.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-UNSHOWN = re.compile(f"[\t\n{CONTROL.pattern[1:]}")
 CREDENTIALS = re.compile(r"(?<=://)[^/?#\s@]*@")
 # A sign alone is a unit or a dash, and one before digits a number.
 # Spreadsheets of East Asia take the wide forms of the signs as well.
@@ -26,7 +25,10 @@ FORMULA = re.compile("[=@\uff1d\uff20].|[+\\-\uff0b\uff0d].*[(|!]", re.DOTALL)
 
 def plain_line(text: str) -> str:
     """``text`` as one line that is safe to show: characters escaped, credentials of URLs hidden."""
-    return UNSHOWN.sub(lambda found: repr(found[0])[1:-1], without_credentials(text))
+    shown = without_credentials(text)
+    if shown.isprintable():
+        return shown
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in shown)
 
 
 class PlainFormatter(logging.Formatter):

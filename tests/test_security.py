@@ -482,4 +482,5 @@ def test_a_line_is_shown_as_it_is_unless_it_could_harm() -> None:
     words = "größer als 5 µm: ∆ = 3 %, 日本"
     assert plain_line(words) == words
     assert plain_line("a\tb\r\nc\x9b\u2028") == r"a\tb\r\nc\x9b\u2028"
+    assert plain_line("soft\xad\u200bword") == r"soft\xad\u200bword"
     assert plain_line("http://u:p@h/x?y and https://t@h") == "http://...@h/x?y and https://...@h"
