@@ -15,6 +15,7 @@ from toy_runs import outcome
 from two_processes import end_of, start_both
 
 from stprune.config import ExperimentConfig, parse_config
+from stprune.devices import fabric_on
 from stprune.grid import experiment_layout
 from stprune.kept import read_kept
 from stprune.layout import RunKey
@@ -62,6 +63,18 @@ def test_two_devices_give_the_scores_of_one(
         merged = two.scores_by_rule[rule]
         assert merged.windows == scores.windows
         assert (merged.mae, merged.rmse) == pytest.approx((scores.mae, scores.rmse), rel=1e-3)
+
+
+def test_a_job_of_a_cluster_is_not_taken_for_the_layout_of_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fabric would look for four processes that Slurm has not started, and wait for them."""
+    for name, value in {"NTASKS": "4", "JOB_NAME": "train", "PROCID": "3", "LOCALID": "3"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    for devices in (1, 2):
+        fabric = fabric_on(devices=devices)
+        assert fabric.world_size == devices
+        assert fabric.global_rank == 0
 
 
 # Where epochs and ratios are such that windows are pruned by scores of both processes.
