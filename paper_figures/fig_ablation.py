@@ -168,8 +168,9 @@ def _caption(compared: pd.DataFrame, seeds: str, axis: DifferenceAxis) -> str:
         f" seed, in % of the control's; left of 0 is better. {seeds}, {pairs} pairs a point. Bars:"
         " 95 % percentile bootstrap interval over the pairs. Filled: p below"
         f" {LEVEL} in a paired t test, by Holm's correction over all pruners and prune ratios"
-        " against that control. Hollow is no proof of equality. Entries by their mean difference"
-        " over the panels."
+        " against that control. Hollow is no proof of equality, and as the pairs of one data set"
+        " depend on each other, filled does not speak for other data sets. Entries by their mean"
+        " difference over the panels."
     ]
     if axis.beyond:
         parts.append("Arrows and cut bars: beyond the scale, with the mean.")

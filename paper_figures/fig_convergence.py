@@ -18,6 +18,8 @@ TITLE = "Convergence against wall clock"
 
 WIDTH = 7.0
 ROW_HEIGHT = 1.45
+# Curves that stay so many times above full training's best may leave the panel at the top.
+FAR = 1.5
 # The largest unit in which the longest run is still at least two long.
 TIME_UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 CELL = KEYS[:-1]
@@ -48,9 +50,11 @@ def build(results: Results) -> Drawing:
         for axes, ratio in zip(panels, ratios, strict=True):
             _panel(axes, _at(part, ratio), _at(reached, ratio), seconds, shown)
             axes.set_xlabel(f"Elapsed time ({unit})", fontsize=7, labelpad=1)
+        _limit(panels[0], part)
         panels[0].set_ylabel(f"{place[0]}\n{label(place[1])}\nValidation MAE", fontsize=6)
     add_legend(figure, shown)
-    caption = [_caption(results), *left_out, *others, *absent_controls(table["pruner"])]
+    cut = [not _near(_of(curves, place)).all() for place in rows]
+    caption = [_caption(results, any(cut)), *left_out, *others, *absent_controls(table["pruner"])]
     return Drawing(figure, " ".join(caption), _alt(rows, names))
 
 
@@ -133,12 +137,29 @@ def _panel(
         )
 
 
+def _limit(axes: Axes, curves: pd.DataFrame) -> None:
+    """Leave to the curves that come near full training's best the height that they need."""
+    full = curves.loc[curves["pruner"] == REFERENCE, "mae"]
+    near = _near(curves)
+    if full.empty or near.all():
+        return
+    low, high = curves["low"].min(), curves.loc[near, "high"].max()
+    axes.set_ylim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
+
+
+def _near(curves: pd.DataFrame) -> pd.Series[bool]:
+    """Rows of curves whose lowest error is within ``FAR`` times that of full training."""
+    best = curves.loc[curves["pruner"] == REFERENCE, "mae"].min()
+    lowest = curves.groupby(["pruner", "prune_ratio"])["mae"].transform("min")
+    return lowest <= FAR * best
+
+
 def _time_unit(part: pd.DataFrame) -> tuple[str, float]:
     longest = part["seconds"].max()
     return next(((name, size) for name, size in TIME_UNITS if longest >= 2 * size), TIME_UNITS[-1])
 
 
-def _caption(results: Results) -> str:
+def _caption(results: Results, cut: bool) -> str:
     parts = [
         f"Mean validation MAE over {seeds_in_words(results.aggregate)} after each epoch, against"
         " the mean time until then (preparation, scoring, selection, validation and checkpoints"
@@ -150,6 +171,11 @@ def _caption(results: Results) -> str:
             "Full training is drawn in every panel; dotted: its lowest mean. Large markers with"
             " an edge on that line: mean time to full training's best of the same seed, where every"
             " seed reached it."
+        )
+    if cut:
+        parts.append(
+            f"Curves that stay {100 * (FAR - 1):.0f} % above that line, or more, may leave a panel"
+            " at the top."
         )
     return " ".join(parts)
 

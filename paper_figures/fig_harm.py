@@ -18,7 +18,7 @@ from stprune.heat_map import empty_figure
 from stprune.layout import format_ratio
 from stprune.looks import Look, add_legend, legend_height, looks
 from stprune.summary import REFERENCE, Results
-from stprune.tables import label
+from stprune.tables import MINUS, label
 
 TITLE = "Harm by step ahead and by part of the test set"
 
@@ -31,6 +31,8 @@ PARTS = {
     "least_stationary": "least\nstationary",
     "worst_node": "worst\nnode",
 }
+# Of more panels beside each other, names of parts have to stand upright.
+WIDE_ENOUGH = 3
 # How far the pruners of a part lie apart, as a share of the room between two parts.
 SPREAD = 0.6
 # Where an axis may turn from linear to logarithmic, in percent, and how its ticks go on.
@@ -87,14 +89,15 @@ def build(results: Results) -> Drawing:
 
 def _draw(rows: list[Row], shown: dict[str, Look]) -> Figure:
     ratios = sorted({ratio for row in rows for ratio in row.cells["prune_ratio"]})
-    height = ROW_HEIGHT * len(rows) + 0.4 + legend_height(len(shown))
+    upright = 0.5 * sum(not row.by_step for row in rows) if len(ratios) > WIDE_ENOUGH else 0.0
+    height = ROW_HEIGHT * len(rows) + upright + 0.4 + legend_height(len(shown))
     figure = Figure(figsize=(WIDTH, height))
     grid = figure.subplots(len(rows), len(ratios), sharex="row", sharey="row", squeeze=False)
     several = len({row.budget for row in rows}) > 1
     for row, panels in zip(rows, grid, strict=True):
         for axes, ratio in zip(panels, ratios, strict=True):
             cells = row.cells[row.cells["prune_ratio"] == ratio]
-            _panel(axes, cells, row, shown)
+            _panel(axes, cells, row, shown, len(ratios) > WIDE_ENOUGH)
             axes.tick_params(labelsize=6)
             if panels[0] is grid[0][0]:
                 axes.set_title(f"Prune ratio {format_ratio(ratio)}")
@@ -105,7 +108,7 @@ def _draw(rows: list[Row], shown: dict[str, Look]) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, cells: pd.DataFrame, row: Row, shown: dict[str, Look]) -> None:
+def _panel(axes: Axes, cells: pd.DataFrame, row: Row, shown: dict[str, Look], narrow: bool) -> None:
     axes.axhline(0, color="black", linewidth=0.7, zorder=1)
     parts = [part for part in PARTS if part in set(row.cells["part"])]
     for rank, (pruner, look) in enumerate(shown.items()):
@@ -127,7 +130,8 @@ def _panel(axes: Axes, cells: pd.DataFrame, row: Row, shown: dict[str, Look]) ->
     if row.by_step:
         axes.set_xlabel(X, fontsize=7, labelpad=1)
         return
-    axes.set_xticks(range(len(parts)), [PARTS[part] for part in parts])
+    words = [PARTS[part].replace("\n", " ") if narrow else PARTS[part] for part in parts]
+    axes.set_xticks(range(len(parts)), words, rotation=90 if narrow else 0)
     axes.set_xlim(-0.5, len(parts) - 0.5)
     axes.set_xlabel("Part of the test set", fontsize=7, labelpad=1)
 
@@ -168,8 +172,12 @@ def _limit(axes: Axes, row: Row) -> None:
     axes.set_yscale("symlog", linthresh=end, linscale=1.5)
     beyond = [sign * end * factor for factor in (2, 10, 50) for sign in (-1, 1)]
     axes.yaxis.set_major_locator(FixedLocator([-end, -end / 2, 0, end / 2, end, *beyond]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", MINUS)))
     axes.yaxis.set_minor_locator(NullLocator())
+    spread = row.cells["sd"].fillna(0)
+    lowest, highest = (row.cells["mean"] - spread).min(), (row.cells["mean"] + spread).max()
+    # Room for a marker at either end, which the scale's own margin is too small for.
+    axes.set_ylim(min(1.3 * lowest, -0.1 * end), 1.3 * highest)
 
 
 def _caption(rows: list[Row], seeds: str) -> str:

@@ -86,7 +86,7 @@ def build(results: Results) -> Drawing:
         f" entry, whose value is marked on the line at 0. {seeds}, {pairs} pairs a point. Bars:"
         f" 95 % percentile bootstrap interval over the pairs. Filled: p below {LEVEL} in a paired"
         " t test, by Holm's correction over the pruner's entries and prune ratios. Hollow is no"
-        " proof of equality."
+        " proof of equality, and filled does not speak for other data sets."
     )
     if difference_axis(compared).beyond:
         caption += " Arrows and cut bars: beyond the scale, with the mean."

@@ -31,6 +31,7 @@ WIDTH = 7.0
 ROW_HEIGHT = 2.5
 # A point that loses more than this many times the median loss would flatten all others.
 OFF_SCALE = 4.0
+PALE = 0.45
 
 
 class Cost(NamedTuple):
@@ -69,7 +70,8 @@ def build(results: Results) -> Drawing:
         part = table[(table["dataset"] == dataset) & (table["backbone"] == backbone)]
         for axes, cost in zip(panels, COSTS, strict=True):
             _panel(axes, part, cost, shown)
-        panels[0].set_title(f"{dataset}, {label(backbone)}", fontweight="bold")
+        place = f"{dataset}, {backbone if averaged else label(backbone)}"
+        panels[0].set_title(place.replace("_", " ") if averaged else place, fontweight="bold")
         panels[0].set_ylabel("Change in test MAE (%)" if averaged else _error_label(part))
     add_legend(figure, shown)
     spread = _spread_of_means(table) if averaged else _spread(table)
@@ -101,7 +103,7 @@ def _line(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Lo
     if cost.percent == "epoch_percent" and _whole_epochs(points).all():
         # Its points stand one above the other, where a line would say nothing.
         look = replace(look, line="")
-    axes.errorbar(
+    drawn = axes.errorbar(
         points[x],
         points["test_mae"],
         # A single seed has no spread: no bar, rather than one of zero length.
@@ -115,6 +117,9 @@ def _line(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Lo
         markeredgewidth=0.4,
         zorder=3,
     )
+    # Paler than the lines that they belong to: many of them lie on each other.
+    for bars in (*drawn.lines[1], *drawn.lines[2]):
+        bars.set_alpha(PALE)
 
 
 def _error_limit(part: pd.DataFrame) -> float:
@@ -146,6 +151,8 @@ def _arrows(axes: Axes, points: pd.DataFrame, x: str, shown: dict[str, Look]) ->
             va="top",
             fontsize="x-small",
             color=look.colour,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+            zorder=5,
             arrowprops={"arrowstyle": "-|>", "color": look.colour, "shrinkA": 0, "shrinkB": 0},
         )
 

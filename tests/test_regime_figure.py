@@ -149,7 +149,7 @@ def test_many_places_are_averaged_by_budget(results: Results) -> None:
     assert len(drawing.figure.axes) == 4
     titles = [axes.get_title(loc="left") for axes in drawing.figure.axes[::2]]
     assert titles == [
-        f"Mean of 5 data sets with backbones, Equal {b}" for b in ("epochs", "total time")
+        f"Mean of 5 data sets with backbones, equal {b}" for b in ("epochs", "total time")
     ]
     assert drawing.figure.axes[0].get_ylabel() == "Change in test MAE (%)"
 
