@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -180,7 +181,13 @@ def signed_rank_test(differences: Values) -> float:
     """
     if len(differences) < 2:
         return math.nan
-    return float(stats.wilcoxon(differences).pvalue) if np.any(differences) else 1.0
+    return _signed_rank_p(tuple(differences.tolist())) if np.any(differences) else 1.0
+
+
+# Several tables and figures ask for the same runs, and the exact p of tied ranks takes long.
+@lru_cache(maxsize=4096)
+def _signed_rank_p(differences: tuple[float, ...]) -> float:
+    return float(stats.wilcoxon(differences).pvalue)
 
 
 def bootstrap_interval(values: Values, share: float = 0.95) -> tuple[float, float]:
@@ -188,9 +195,14 @@ def bootstrap_interval(values: Values, share: float = 0.95) -> tuple[float, floa
 
     The resamples come from a generator of their own with a fixed seed: equal values, equal ends.
     """
-    count = len(values)
-    if count < 2:
+    if len(values) < 2:
         return math.nan, math.nan
+    return _interval(tuple(values.tolist()), share)
+
+
+@lru_cache(maxsize=4096)
+def _interval(numbers: tuple[float, ...], share: float) -> tuple[float, float]:
+    values, count = np.array(numbers), len(numbers)
     rng = np.random.Generator(np.random.PCG64(RESAMPLING_SEED))
     draws = rng.integers(count, size=(RESAMPLES, count), dtype=np.int32)
     low, high = np.quantile(values[draws].mean(axis=1), [(1 - share) / 2, (1 + share) / 2])
