@@ -151,7 +151,8 @@ def _near(curves: pd.DataFrame) -> pd.Series[bool]:
     """Rows of curves whose lowest error is within ``FAR`` times that of full training."""
     best = curves.loc[curves["pruner"] == REFERENCE, "mae"].min()
     lowest = curves.groupby(["pruner", "prune_ratio"])["mae"].transform("min")
-    return lowest <= FAR * best
+    near: pd.Series[bool] = lowest <= FAR * best
+    return near
 
 
 def _time_unit(part: pd.DataFrame) -> tuple[str, float]:
