@@ -22,6 +22,7 @@ from synthetic_records import (
     write_run,
 )
 
+from stprune.applicable import applicable
 from stprune.errors import RecordError
 from stprune.figures import FIGURES
 from stprune.findings import findings
@@ -29,6 +30,7 @@ from stprune.layout import ExperimentLayout, RunKey
 from stprune.report import write_report
 from stprune.report.environments import compare_environments
 from stprune.report.ledger import overhead_ledger
+from stprune.report.pictures import Picture
 from stprune.report.run_pages import run_columns, run_ids
 from stprune.report.vega import vega_script
 from stprune.significance import CONTROLS
@@ -36,6 +38,10 @@ from stprune.summary import load_results, summarise
 from stprune.tables import TABLES, label
 
 VOID = {"meta", "img", "br", "input"}
+
+
+# In the place of all figures, where a test is not about them.
+BLANK = {"tradeoff": Picture("Blank", "Nothing.", "A blank picture", "data:image/png;base64,")}
 
 
 class _Page(HTMLParser):
@@ -84,7 +90,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
 def test_page_needs_nothing_from_outside(layout: ExperimentLayout) -> None:
     page = _read(layout)
     sources = page.values("img", "src") + page.values("script", "src") + page.values("link", "href")
-    assert len(sources) == len(FIGURES.ids())
+    assert len(sources) == len(applicable(FIGURES, load_results(layout)))
     for source in sources:
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True)
         assert content.startswith(b"\x89PNG")
@@ -112,13 +118,14 @@ def test_config_is_shown_as_text_or_left_out(layout: ExperimentLayout, tmp_path:
     assert "experiment: <script>alert('x')</script>" in _read(layout).text
     assert "<script>alert" not in layout.report.read_text(encoding="utf-8")
     bare = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
-    write_report(bare)
+    write_report(bare, pictures=BLANK)
     assert "Configuration" not in _read(bare).text
 
 
 def test_every_table_is_on_the_page_the_main_one_first(layout: ExperimentLayout) -> None:
     page = _read(layout)
-    titles = {name: TABLES.module(name).TITLE for name in TABLES.ids()}
+    shown_here = applicable(TABLES, load_results(layout))
+    titles = {name: TABLES.module(name).TITLE for name in shown_here}
     regions = page.values("div", "aria-label")
     shown = [region for region in regions if region in titles.values()]
     assert shown[0] == titles["main"]
@@ -146,7 +153,7 @@ def test_page_is_the_same_every_time(layout: ExperimentLayout) -> None:
 
 def test_report_without_full_training_makes_no_comparison(tmp_path: Path) -> None:
     lean = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
-    write_report(lean)
+    write_report(lean, pictures=BLANK)
     text = _read(lean).text
     assert "Full training was not run, so nothing is relative to it." in text
     assert "Without full training nothing is expected." in text

@@ -41,8 +41,6 @@ PLACE = ["dataset", "backbone"]
 
 RUN_COLUMNS = (
     Column("run", "Run"),
-    Column("dataset", "Data set"),
-    Column("backbone", "Backbone", named=True),
     Column("pruner", "Pruner", named=True),
     Column("prune_ratio", "Prune ratio"),
     Column("seed", "Seed", 0),

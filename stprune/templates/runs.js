@@ -16,7 +16,9 @@
   const whole = value => (value === null ? "–" : value.toLocaleString("en"));
   const seconds = value => (value === null ? "–" : `${number(value)} s`);
   const percent = value => (value === null ? "–" : `${value.toFixed(1)} %`);
-  const in_unit = (value, unit) => (value === null || !unit ? number(value) : `${number(value)} ${unit}`);
+  const four = new Intl.NumberFormat("en", { minimumSignificantDigits: 4, maximumSignificantDigits: 4 });
+  const score = value => (value === null ? "–" : four.format(value));
+  const in_unit = (value, unit) => (value === null || !unit ? score(value) : `${score(value)} ${unit}`);
 
   function element(name, attributes = {}, ...children) {
     const made = document.createElement(name);
@@ -45,10 +47,10 @@
       ["Test MAE", cell(in_unit(r.test_mae, unit))],
       ["Against full training", cell(r.change === null ? "–" : `${r.change < 0 ? "−" : "+"}${percent(Math.abs(r.change))}`)],
       ["Test RMSE", cell(in_unit(r.test_rmse, unit))],
-      ["Test MAPE", cell(r.test_mape === null ? "–" : `${number(r.test_mape)} %`)],
-      ["MAE, windows with an incident", cell(number(r.test_mae_incident))],
-      ["MAE, least stationary tenth", cell(number(r.test_mae_least_stationary))],
-      ["MAE, worst node", cell(number(r.test_mae_worst_node))],
+      ["Test MAPE", cell(in_unit(r.test_mape, "%"))],
+      ["MAE, windows with an incident", cell(score(r.test_mae_incident))],
+      ["MAE, least stationary tenth", cell(score(r.test_mae_least_stationary))],
+      ["MAE, worst node", cell(score(r.test_mae_worst_node))],
       ["Validation MAE", cell(`${in_unit(r.validation_mae, unit)}, epoch ${number(r.best_epoch)}`)],
       ["Reached full training's accuracy", cell(r.time_to_full_seconds === null ? "no, or not known" : `after ${seconds(r.time_to_full_seconds)}`)],
     ]);
@@ -138,7 +140,8 @@
       section.append(element("p", { role: "status" }, `There is no run ${id} on this page. `, element("a", { href: "#runs" }, "All runs")));
     } else {
       const r = run(at);
-      heading.textContent = `${label(r.pruner)} at prune ratio ${r.prune_ratio}, seed ${r.seed}`;
+      const at_ratio = r.prune_ratio ? ` at prune ratio ${r.prune_ratio}` : "";
+      heading.textContent = `${label(r.pruner)}${at_ratio}, seed ${r.seed}`;
       section.append(
         element("p", { class: "note" }, `${r.place}. ${r.id}`), others(r),
         element("div", { class: "curves" }), element("div", { class: "facts" }, scores(r), ledger(r)), facts(r), ...configured(r));
