@@ -8,7 +8,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from faults.grids import Grids
@@ -36,17 +36,26 @@ def campaign(folder: Path, kills: int, seed: int, stages: Sequence[str]) -> Tall
         ("preparation", single.kill_preparation),
         ("collection", single.kill_collection),
     ):
-        while stage in stages and tally.tried[stage] < _share(kills, stage):
-            trial()
-    for trial in (single.tell_to_end, single.damage_checkpoint, single.fill_disk):
-        for _ in range(max(1, kills // 10) if "others" in stages else 0):
-            trial()
+        wanted = _share(kills, stage) if stage in stages else 0
+        _try(trial, tally, stage, wanted)
+    for stage, trial in (
+        ("SIGTERM, SIGINT", single.tell_to_end),
+        ("damaged checkpoint", single.damage_checkpoint),
+        ("full disk", single.fill_disk),
+    ):
+        _try(trial, tally, stage, max(1, kills // 10) if "others" in stages else 0)
     grids = [stage for stage in ("train-all", "snakemake") if stage in stages]
     experiments = Grids(project, chance, tally) if grids else None
     for stage in grids:
         assert experiments is not None
         experiments.kill(stage, _share(kills, stage))
     return tally
+
+
+def _try(trial: Callable[[], None], tally: Tally, stage: str, wanted: int) -> None:
+    """Repeat a trial until so many faults have struck: some come too late, or fit on the disk."""
+    while tally.tried[stage] < wanted:
+        trial()
 
 
 def _share(kills: int, stage: str) -> int:

@@ -104,7 +104,8 @@ class SingleCommands:
         """Send SIGTERM or SIGINT to a run: exit code, last words, nothing half-written."""
         trial, pruner = self._trial(), self.chance.choice(list(PRUNERS))
         number = self.chance.choice(list(SIGNALS))
-        moment = self._share(pruner)
+        # Not before there is anybody to be told.
+        moment = max(0.02, self._share(pruner))
         fault = Fault(processor_seconds=moment, number=number)
         end = self._run(trial, pruner, self._train(trial, pruner), fault)
         struck = end.code == SIGNALS[number]
