@@ -20,6 +20,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 from synthetic_records import write_experiment
 
 from stprune.report import write_report
+from stprune.report.pictures import picture
+from stprune.summary import load_results
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(LACKING), reason=LACKING)]
 
@@ -49,7 +51,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layout.config.write_text(
         "experiment: seen\npruners:\n  st_prune:\n    options: {strata: 7}\n", encoding="utf-8"
     )
-    write_report(layout)
+    results = load_results(layout)
+    pictures = {name: picture(name, results) for name in ("tradeoff", "regimes")}
+    write_report(layout, results, pictures=pictures)
     return layout.report
 
 
