@@ -14,6 +14,7 @@ from stprune.schema import StrictModel, read_yaml, validate
 from stprune.union_config import MEMBER_KEYS, LinearProbe, MemberEntry, complete_member
 
 SEEDS = range(2**32)
+LONGEST_PART = 255
 Tracking = Literal["offline", "online", "disabled"]
 BudgetKind = Literal["epochs", "total_windows", "steps", "total_time"]
 ProtocolKind = Literal["paper", "legacy", "strict"]
@@ -253,10 +254,12 @@ class ExperimentConfig(StrictModel):
 
     @field_validator("data_directory", "results_directory")
     @classmethod
-    def _no_braces(cls, directory: Path) -> Path:
-        """To Snakemake, braces in a path are a pattern."""
+    def _is_a_path(cls, directory: Path) -> Path:
+        """To Snakemake, braces in a path are a pattern; to the system, parts have a length."""
         if "{" in str(directory) or "}" in str(directory):
             raise ValueError(f"a directory without braces is meant, not {str(directory)!r}")
+        if any(len(part.encode()) > LONGEST_PART for part in directory.parts):
+            raise ValueError(f"no part of a path has more than {LONGEST_PART} bytes")
         return directory
 
     @field_validator("prune_ratios")

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-# What names entries, cards and experiments, and stands in paths and commands.
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-]*$"
+# What names entries, cards and experiments, and stands in paths and commands; a part of a path has
+# 255 bytes at most.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,99}$"
 # Control characters but tab and line feed; what separates lines or turns the reading direction;
 # halves of characters, which no file can hold.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -92,7 +92,7 @@ def test_rules_quote_whatever_no_pattern_restricts() -> None:
 
 BAD_NAMES = (
     *("a;touch x", "$(touch x)", "`id`", "../x", "a/b", ".", "..", "", " a", "a b", "-x", "{x}"),
-    *("a\nb", "\x1b[2J", "=cmd", "é", "a.b", "<b>", "a'b"),
+    *("a\nb", "\x1b[2J", "=cmd", "é", "a.b", "<b>", "a'b", "x" * 101),
 )
 
 
