@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import zipfile
 from contextlib import suppress
@@ -85,9 +86,11 @@ def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any
 
 
 def _write(path: Path, state: dict[str, Any], identity: dict[str, str]) -> None:
-    # A file of Python's own: torch's would not say why it cannot be written.
-    with path.open("wb") as file:
-        torch.save({"identity": identity, "state": state}, file)
+    # In memory first: torch's own file would not say why it cannot be written, and an interrupt
+    # while it writes to one of Python's would end in an abort.
+    content = io.BytesIO()
+    torch.save({"identity": identity, "state": state}, content)
+    path.write_bytes(content.getbuffer())
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:

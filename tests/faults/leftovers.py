@@ -15,7 +15,7 @@ RUN_FILES = ("epochs.csv", "kept.npz", "metrics.json")
 CIRCUMSTANCES = ("started", "finished", "resumed", "environment")
 MEASURED = ("_seconds", "_joules", "_bytes", "_percent", "_ratio_sd", "_time_ratio")
 # Locks end with their process, but their empty files may stay.
-LOCKS = (".lock", ".train-all.lock")
+LOCKS = (".lock", ".train-all.lock", ".workflow.lock")
 TIMED_COLUMNS = ("started", "finished", "resumed", "git_commit")
 
 
