@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test fast-test faults lint format setup lock reference clean
+.PHONY: demo test fast-test faults fuzz lint format setup lock reference clean
 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
@@ -21,6 +21,10 @@ fast-test: setup
 # Kills, full disks and damaged files at random moments; exit 1 if anything is lost (docs/faults.md).
 faults: setup
 	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS)
+
+# 10,000 files changed at random for each reader; the counts are said at the end (SECURITY.md).
+fuzz: setup
+	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz tests/test_table_fuzz.py
 
 lint: setup
 	$(BIN)/ruff check .

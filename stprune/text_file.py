@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def read_json_file(path: Path) -> Any:
     """What a JSON file holds.
 
     Raises:
-        ValueError: If it is no JSON, too large or too deep, or has a key twice or a NaN.
+        ValueError: If it is no JSON, too large or too deep, or has a key twice, a NaN, or a number
+            that no float holds.
         OSError: If it cannot be read.
     """
     return parse_json(_read(path, LARGEST_JSON))
@@ -63,7 +65,12 @@ def parse_json(text: str) -> Any:
         ValueError: As :func:`read_json_file`.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
+        return json.loads(
+            text,
+            parse_float=_finite,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_distinct,
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -115,3 +122,11 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    # Python reads 1e400 as infinity, which later steps may turn into a missing value.
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"the number {digits[:40]} is too large")
+    return value

@@ -307,6 +307,7 @@ def test_aliases_and_merges_of_a_sane_size_are_read() -> None:
         ("[" * 200_000, "nested too deeply"),
         ('{"a": NaN}', "NaN is no JSON"),
         ('{"a": -Infinity}', "-Infinity is no JSON"),
+        ('{"a": [-1e400]}', "the number -1e400 is too large"),
         ('{"a": 1, "b": 2, "a": 3}', "the key `a` twice"),
     ],
 )
