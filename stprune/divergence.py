@@ -1,4 +1,4 @@
-"""A loss that is not finite any more, and where it began."""
+"""A loss or a validation error that is not finite any more, and where it began."""
 
 from __future__ import annotations
 
@@ -32,3 +32,21 @@ def refuse_divergence(mean_loss: float, losses: Sequence[Tensor], key: RunKey, e
         f"run {key.path}: the training loss of epoch {epoch + 1}{batch} is {mean_loss}; lower the"
         " learning rate or clip gradients"
     )
+
+
+def refuse_no_validation_error(mae: float, key: RunKey, epoch: int) -> None:
+    """End a run whose validation error is not finite: no epoch could be chosen by it.
+
+    Args:
+        mae: On the validation windows, after the epoch.
+        key: The run.
+        epoch: 0-based.
+
+    Raises:
+        TrainingDivergedError: Naming the epoch, counted from 1.
+    """
+    if not math.isfinite(mae):
+        raise TrainingDivergedError(
+            f"run {key.path}: the validation error of epoch {epoch + 1} is {mae}; lower the"
+            " learning rate, or see whether the validation split has any observed target"
+        )

@@ -21,12 +21,11 @@ from stprune.budget import TrainingBudget
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import Batch, WindowStore
 from stprune.devices import agreed
-from stprune.divergence import refuse_divergence
+from stprune.divergence import refuse_divergence, refuse_no_validation_error
 from stprune.engine_state import engine_state, restore_engine
 from stprune.epoch_order import EpochOrder, order_epoch
 from stprune.epoch_record import epoch_record
 from stprune.error_groups import GroupErrors, window_groups
-from stprune.errors import TrainingDivergedError
 from stprune.evaluation import evaluate
 from stprune.grid import RunSpec
 from stprune.kept import KeptArchive
@@ -133,7 +132,7 @@ class Engine:
         to on the training windows.
 
         Raises:
-            TrainingDivergedError: If the loss is not finite any more.
+            TrainingDivergedError: If the loss or the validation error is not finite any more.
         """
         start = time.perf_counter()
         self.data.train.begin_epoch(self.epoch)
@@ -247,6 +246,7 @@ class Engine:
             return None
         with self.clock.wall("validation"):
             mae = self.validation_mae()
+        refuse_no_validation_error(mae, self.spec.key, self.epoch)
         if mae < self.best_mae:
             self.best_mae, self.best_epoch = mae, self.epoch
             self.best_weights = copy.deepcopy(self.network.state_dict())
@@ -272,16 +272,7 @@ class Engine:
         return evaluate(self.network, store, batch_size, floor, self.fabric, observe, rules)
 
     def test(self) -> Outcome:
-        """Evaluate the test windows with the best-validation weights, as a whole and by groups.
-
-        Raises:
-            TrainingDivergedError: If no epoch had a finite validation error.
-        """
-        if self.best_epoch < 0:
-            raise TrainingDivergedError(
-                f"run {self.spec.key.path}: no epoch has a finite validation error; lower the"
-                " learning rate, or see whether the validation split has any observed target"
-            )
+        """Evaluate the test windows with the best-validation weights, as a whole and by groups."""
         self.network.load_state_dict(self.best_weights)
         with self.clock.wall("test"):
             by_rule, groups = self._test()

@@ -205,7 +205,8 @@ def _read(path: Path, array: h5py.Dataset, rows: slice = slice(None)) -> NDArray
 
 
 def _reason(error: OSError) -> str:
-    return " ".join(str(error).split())[:200]
+    # The path, which may be long, stands in front of the reason.
+    return " ".join(str(error).split())[:1000]
 
 
 def _text(value: Any) -> str:
