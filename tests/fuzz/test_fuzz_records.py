@@ -111,6 +111,15 @@ def test_epochs_with_other_bytes(layout: ExperimentLayout, good_epochs: bytes, s
             check_numbers(frame, content)
 
 
+def test_epochs_with_another_end_of_a_line(tmp_path: Path, good_epochs: bytes) -> None:
+    content = good_epochs.replace(b"\n2,", b"\r2,").replace(b"\n4,", b"\r\n4,")
+    path = tmp_path / "epochs.csv"
+    path.write_bytes(content)
+    frame = read_epochs(path)
+    assert list(frame["epoch"]) == list(range(8))
+    check_numbers(frame, content)
+
+
 COMPACT = Path(__file__).resolve().parents[2] / "paper_figures" / "records" / "foundation"
 PARTS = ("epochs", "records", "calendars", "overlaps", "deciles")
 
@@ -147,7 +156,9 @@ def test_compact_records_with_other_bytes(compact: CompactLayout, part: str, see
 
 def check_numbers(frame: pd.DataFrame, content: bytes) -> None:
     """Every number of a table is what a plain reading of the csv finds there."""
-    header, *rows = [row for row in csv.reader(io.StringIO(content.decode())) if row]
+    # A carriage return alone ends a line as well.
+    text = io.StringIO(content.decode(), newline=None)
+    header, *rows = [row for row in csv.reader(text) if row]
     assert len(frame) == len(rows)
     for column in frame.select_dtypes("number"):
         if str(column) not in header:
@@ -156,8 +167,8 @@ def check_numbers(frame: pd.DataFrame, content: bytes) -> None:
             continue
         at = header.index(str(column))
         for value, row in zip(frame[column], rows, strict=True):
-            text = row[at] if at < len(row) else ""
-            assert (math.isnan(value) and text == "") or value == float(text)
+            cell = row[at] if at < len(row) else ""
+            assert (math.isnan(value) and cell == "") or value == float(cell)
 
 
 @campaign
