@@ -39,8 +39,8 @@ def begin():
 
 
 def announce_products():
-    """Say where the results are."""
-    for path in PLAN.layout.headline:
+    """Say where the results are; a target such as `paper` or a single file makes others."""
+    for path in filter(Path.exists, PLAN.layout.headline):
         print(path, file=sys.stderr)
 
 
