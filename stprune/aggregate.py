@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from stprune.columns import GROUPS, KEYS, METRICS, REFERENCE
+from stprune.errors import RecordError
 
 
 def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
@@ -26,6 +27,9 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
         expected per-epoch time; ``time_to_full_seconds`` and ``time_to_full_percent`` (see
         `times_to_full`) with ``_sd``, and ``reached``, how many of the seeds reached full's
         accuracy at all.
+
+    Raises:
+        RecordError: If `full` has several prune ratios at one data set and backbone.
     """
     cells = summary.groupby(KEYS[:-1], sort=True)
     scores = [*(f"test_{name}" for name in METRICS), *(f"test_mae_{name}" for name in GROUPS)]
@@ -57,4 +61,12 @@ def _full_means(mean: pd.DataFrame) -> pd.DataFrame:
     """The means of `full`, repeated on each row of the same data set and backbone."""
     rows = mean.index.get_level_values("pruner") == REFERENCE
     by_place = mean.droplevel(["pruner", "prune_ratio"])
-    return by_place[rows].reindex(by_place.index).set_axis(mean.index)
+    full = by_place[rows]
+    twice = full.index[full.index.duplicated()]
+    if len(twice):
+        dataset, backbone = twice[0]
+        raise RecordError(
+            f"the summary has `{REFERENCE}` of {dataset}, {backbone} at several prune ratios;"
+            " it has one, 0: summarise the records again"
+        )
+    return full.reindex(by_place.index).set_axis(mean.index)

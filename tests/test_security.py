@@ -381,6 +381,14 @@ def test_a_summary_with_such_a_cell_is_refused(tmp_path: Path, column: str, cell
     assert str(caught.value).isprintable()
 
 
+def test_a_summary_with_full_at_two_ratios_is_refused(tmp_path: Path) -> None:
+    layout = synthetic_records.write_experiment(tmp_path / "x", pruners=("st_prune",))
+    text = layout.summary.read_text()
+    layout.summary.write_text(text.replace(",full,0.0,", ",full,0.8,", 1))
+    with pytest.raises(RecordError, match=r"has `full` of .* at several prune ratios"):
+        load_results(layout)
+
+
 @pytest.mark.parametrize("field", ["dataset", "backbone", "pruner", "experiment"])
 def test_a_record_cannot_name_another_folder(tmp_path: Path, field: str) -> None:
     values = synthetic_records.record(KEY).model_dump(mode="json") | {field: "../../x"}
