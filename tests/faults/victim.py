@@ -97,9 +97,11 @@ def _watch(process: int, fault: Fault) -> float:
     try:
         while not _ended(descriptor):
             used = time.clock_gettime(clock)
-            if (waiting is not None and used >= waiting) or time.monotonic() > limit:
+            if waiting is not None and used >= waiting:
                 os.killpg(process, fault.number)
                 waiting = None
+            if time.monotonic() > limit:
+                os.killpg(process, signal.SIGKILL)
     except (ProcessLookupError, OSError):
         pass  # it ended between two looks
     finally:
@@ -118,6 +120,8 @@ def _live(words: Sequence[str], folder: Path, fault: Fault, said: int, count: in
     code = 70
     try:
         os.setsid()
+        # Tests started in the background may have it ignored, and Python keeps that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(said, 1)
         os.dup2(said, 2)
         os.chdir(folder)
