@@ -82,7 +82,7 @@ def main(folder: Path) -> None:
     run("data", "prepare", "ring_road", "--config", config)
     choice = ["--dataset", "ring_road", "--backbone", "stid", "--pruner", "st_prune"]
     run("train", "--config", config, *choice, "--prune-ratio", "0.5")
-    (record,) = (folder / "results").rglob("metrics.json")
+    (record,) = (folder / "results").glob("*/runs/**/metrics.json")
     test = json.loads(record.read_text(encoding="utf-8"))["test"]
     sys.stdout.write(f"test MAE {test['mae']:.2f} vehicles / h over {test['windows']} windows\n")
 
