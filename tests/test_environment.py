@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ def test_this_environment_follows_the_lock() -> None:
     # Packages of one's own beside it change no result; `workflow.lock --check` names them too.
     wrong = [line for line in lock.differences() if "the lock says nothing" not in line]
     assert not wrong, "installed differs from the lock; run `make setup`"
+
+
+def test_copies_on_the_path_are_not_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = lock.installed()
+    carried = tmp_path / "packaging-1.0.dist-info"
+    carried.mkdir()
+    (carried / "METADATA").write_text("Metadata-Version: 2.1\nName: packaging\nVersion: 1.0\n")
+    # setuptools puts the packages that it carries on the path like this when it is imported.
+    monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path)])
+    assert lock.installed() == before
 
 
 def test_each_difference_is_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

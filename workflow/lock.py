@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import sysconfig
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -36,7 +37,9 @@ dependencies:
 def installed() -> dict[str, str]:
     """Version of every installed package by its normal name, sorted."""
     found = {}
-    for package in distributions():
+    # Not all of sys.path: setuptools, once imported, puts the copies that it carries there too.
+    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    for package in distributions(path=sorted(folders)):
         name = normal(package.metadata["Name"])
         # A local label such as +cpu names one build; the pin is for all of them.
         version = package.version.partition("+")[0]
