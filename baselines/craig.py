@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.pruners.base import LossScale, Probe, Selection, scale_weights
-from stprune.static_pruning import BlockOptions, EmbeddingPruner, choose_in_blocks
+from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
 
 
 class CraigOptions(BlockOptions):

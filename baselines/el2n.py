@@ -14,8 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from stprune.configuration.schema import StrictModel
 from stprune.pruners.base import Probe, Pruner, PruningContext, Selection, budget
-from stprune.schema import StrictModel
 
 
 class EL2NOptions(StrictModel):

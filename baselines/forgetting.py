@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from stprune.configuration.schema import StrictModel
 from stprune.metrics import window_mae
 from stprune.pruners.base import Probe, Selection
-from stprune.schema import StrictModel
-from stprune.static_pruning import StaticPruner, keep_highest, scoring_seed
+from stprune.pruning.static import StaticPruner, keep_highest, scoring_seed
 
 
 class ForgettingOptions(StrictModel):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from stprune.configuration.schema import StrictModel
 from stprune.pruners.base import Pruner, Selection, everything, tail_start
-from stprune.schema import StrictModel
 
 
 class FewerEpochsOptions(StrictModel):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.pruners.base import Probe, Selection
-from stprune.static_pruning import GradientOptions, StaticPruner, scoring_seed, stacked
+from stprune.pruning.static import GradientOptions, StaticPruner, scoring_seed, stacked
 
 
 class GlisterOptions(GradientOptions):

@@ -18,7 +18,7 @@ from pydantic import Field
 from scipy.optimize import nnls
 
 from stprune.pruners.base import LossScale, Probe, Selection, scale_weights
-from stprune.static_pruning import BlockOptions, EmbeddingPruner, choose_in_blocks
+from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
 
 
 class GradMatchOptions(BlockOptions):

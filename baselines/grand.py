@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from stprune.configuration.schema import StrictModel
 from stprune.pruners.base import Probe, Selection
-from stprune.schema import StrictModel
-from stprune.static_pruning import StaticPruner, keep_highest, scoring_seed
+from stprune.pruning.static import StaticPruner, keep_highest, scoring_seed
 
 
 class GraNdOptions(StrictModel):

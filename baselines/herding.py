@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.pruners.base import Probe, Selection
-from stprune.static_pruning import BlockOptions, EmbeddingPruner, choose_in_blocks
+from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
 
 
 def herd(

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from stprune.dynamic_pruning import DynamicPruner, ScheduleOptions
 from stprune.pruners.base import LossScale, Selection
+from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
 
 
 class RandomDynamicOptions(ScheduleOptions):

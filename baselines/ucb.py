@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.dynamic_pruning import MeanErrorPruner, ScheduleOptions
 from stprune.pruners.base import PruningContext, Selection
+from stprune.pruning.dynamic import MeanErrorPruner, ScheduleOptions
 
 
 class UCBOptions(ScheduleOptions):

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from paper_figures.foremost import foremost
 from paper_figures.log_axis import plain_log_axis
-from stprune.figures import Drawing, absent_controls, seeds_in_words, that_fit
-from stprune.layout import format_ratio
-from stprune.looks import Look, add_legend, legend_height, looks
-from stprune.summary import KEYS, REFERENCE, Results
-from stprune.tables import label
+from stprune.paper.figures import Drawing, absent_controls, seeds_in_words, that_fit
+from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.results.layout import format_ratio
+from stprune.results.summary import KEYS, REFERENCE, Results
+from stprune.results.tables import label
 
 TITLE = "Convergence against wall clock"
 

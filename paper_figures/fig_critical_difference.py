@@ -8,14 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stprune.figures import MOST_PLACES, Drawing, absent_controls, seeds_in_words
-from stprune.heat_map import empty_figure
-from stprune.layout import format_ratio
-from stprune.looks import Look, looks
+from stprune.paper.figures import MOST_PLACES, Drawing, absent_controls, seeds_in_words
+from stprune.paper.heat_map import empty_figure
+from stprune.paper.looks import Look, looks
+from stprune.results.layout import format_ratio
+from stprune.results.summary import Results
+from stprune.results.tables import format_number, label
 from stprune.statistics.enough import TOO_FEW
 from stprune.statistics.ranks import Ranking, alike, rankings
-from stprune.summary import Results
-from stprune.tables import format_number, label
 
 TITLE = "Critical differences of mean ranks"
 

@@ -13,12 +13,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from paper_figures.difference_axis import difference_axis
 from paper_figures.foremost import foremost
 from paper_figures.harm import EVERYTHING, harm_by_group, harm_by_step
-from stprune.figures import Drawing, absent_controls, seeds_in_words
-from stprune.heat_map import empty_figure
-from stprune.layout import format_ratio
-from stprune.looks import Look, add_legend, legend_height, looks
-from stprune.summary import REFERENCE, Results
-from stprune.tables import MINUS, label
+from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
+from stprune.paper.heat_map import empty_figure
+from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.results.layout import format_ratio
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import MINUS, label
 
 TITLE = "Harm by step ahead and by part of the test set"
 

@@ -13,14 +13,14 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stprune.figures import Drawing, absent_controls, most_varied_first, seeds_in_words
-from stprune.heat_map import COLOURS, draw_cells, empty_figure, symmetric
-from stprune.kept_patterns import HOURS, WEEKDAYS, pruned_runs
-from stprune.kept_tables import HOUR_COLUMNS
-from stprune.layout import format_ratio
-from stprune.significance import CONTROLS
-from stprune.summary import KEYS, Results
-from stprune.tables import label
+from stprune.paper.figures import Drawing, absent_controls, most_varied_first, seeds_in_words
+from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, symmetric
+from stprune.results.kept_patterns import HOURS, WEEKDAYS, pruned_runs
+from stprune.results.kept_tables import HOUR_COLUMNS
+from stprune.results.layout import format_ratio
+from stprune.results.summary import KEYS, Results
+from stprune.results.tables import label
+from stprune.statistics.significance import CONTROLS
 
 TITLE = "Which hours of the week are kept"
 

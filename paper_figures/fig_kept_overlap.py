@@ -13,13 +13,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stprune.figures import Drawing, absent_controls, seeds_in_words
-from stprune.heat_map import COLOURS, draw_cells, empty_figure, symmetric, write_in_cells
-from stprune.kept_patterns import pruned_runs
-from stprune.layout import format_ratio
-from stprune.significance import CONTROLS
-from stprune.summary import Results
-from stprune.tables import label
+from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
+from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, symmetric, write_in_cells
+from stprune.results.kept_patterns import pruned_runs
+from stprune.results.layout import format_ratio
+from stprune.results.summary import Results
+from stprune.results.tables import label
+from stprune.statistics.significance import CONTROLS
 
 TITLE = "How far the kept windows agree"
 

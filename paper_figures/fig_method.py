@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from paper_figures.foremost import METHOD
-from stprune.figures import Drawing, absent_controls, seeds_in_words
-from stprune.summary import Results
+from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
+from stprune.results.summary import Results
 
 TITLE = "ST-Prune, as we read it"
 

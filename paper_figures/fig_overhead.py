@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from stprune.figures import Drawing, absent_controls, seeds_in_words
-from stprune.layout import format_ratio
-from stprune.looks import LEGEND_LINE
-from stprune.summary import KEYS, REFERENCE, Results
-from stprune.tables import label
+from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
+from stprune.paper.looks import LEGEND_LINE
+from stprune.results.layout import format_ratio
+from stprune.results.summary import KEYS, REFERENCE, Results
+from stprune.results.tables import label
 
 TITLE = "Where the time of an epoch goes"
 

@@ -13,12 +13,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stprune.figures import Drawing, absent_controls, places, seeds_in_words
-from stprune.heat_map import COLOURS, draw_cells, empty_figure, write_in_cells
-from stprune.layout import format_ratio
-from stprune.significance import CONTROLS, LEVEL, holm, relative_differences, t_test
-from stprune.summary import REFERENCE, Results
-from stprune.tables import MINUS, label
+from stprune.paper.figures import Drawing, absent_controls, places, seeds_in_words
+from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, write_in_cells
+from stprune.results.layout import format_ratio
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import MINUS, label
+from stprune.statistics.significance import CONTROLS, LEVEL, holm, relative_differences, t_test
 
 TITLE = "Where pruning pays"
 

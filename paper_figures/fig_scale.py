@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from paper_figures.foremost import foremost
 from paper_figures.scales import NOTHING, PLACE, scale_points
 from paper_figures.scales import applies as applies
-from stprune.figures import Drawing, absent_controls, seeds_in_words
-from stprune.heat_map import empty_figure
-from stprune.layout import format_ratio
-from stprune.looks import Look, add_legend, legend_height, looks
-from stprune.summary import REFERENCE, Results
-from stprune.tables import label
+from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
+from stprune.paper.heat_map import empty_figure
+from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.results.layout import format_ratio
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import label
 
 TITLE = "Error against time at several model scales"
 

@@ -12,12 +12,12 @@ from matplotlib.ticker import MaxNLocator
 
 from paper_figures.foremost import METHOD
 from paper_figures.log_axis import plain_log_axis
-from stprune.figures import Drawing, absent_controls, seeds_in_words, that_fit
-from stprune.heat_map import empty_figure
-from stprune.layout import format_ratio
-from stprune.looks import LEGEND_LINE, looks
-from stprune.summary import Results
-from stprune.tables import label
+from stprune.paper.figures import Drawing, absent_controls, seeds_in_words, that_fit
+from stprune.paper.heat_map import empty_figure
+from stprune.paper.looks import LEGEND_LINE, looks
+from stprune.results.layout import format_ratio
+from stprune.results.summary import Results
+from stprune.results.tables import label
 
 TITLE = "Scores from epoch to epoch"
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stprune.figures import (
+from stprune.paper.figures import (
     MOST_PLACES,
     Drawing,
     absent_controls,
@@ -18,11 +18,11 @@ from stprune.figures import (
     places,
     seeds_in_words,
 )
-from stprune.layout import format_ratio
-from stprune.looks import Look, add_legend, legend_height, looks
-from stprune.place_means import mean_over_places
-from stprune.summary import REFERENCE, Results
-from stprune.tables import label
+from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.results.layout import format_ratio
+from stprune.results.place_means import mean_over_places
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import label
 
 PLACE = ["dataset", "backbone"]
 TITLE = "Test error against training time"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stprune.significance import CONTROLS
-from stprune.summary import REFERENCE, Results
-from stprune.tables import label
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import label
+from stprune.statistics.significance import CONTROLS
 
 MOST_CURVES = 8
 METHOD = "st_prune"

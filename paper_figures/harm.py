@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import pandas as pd
 
-from stprune.columns import GROUPS, KEYS
+from stprune.results.columns import GROUPS, KEYS
+from stprune.results.summary import Results
 from stprune.statistics.from_full import differences_from_full
-from stprune.summary import Results
 
 # The name of a group, or a step ahead.
 Part = TypeVar("Part", str, int)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stprune.layout import RunKey
-from stprune.run_records import run_keys_of
-from stprune.summary import KEYS, REFERENCE, Results
+from stprune.results.layout import RunKey
+from stprune.results.run_records import run_keys_of
+from stprune.results.summary import KEYS, REFERENCE, Results
 
 PLACE = ["dataset", "backbone", "held_out"]
 CELL = [*PLACE, "pruner", "prune_ratio"]

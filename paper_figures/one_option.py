@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from stprune.layout import RunKey
-from stprune.summary import KEYS, Results
+from stprune.results.layout import RunKey
+from stprune.results.summary import KEYS, Results
 
 
 class Variant(NamedTuple):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from stprune.layout import format_ratio
-from stprune.significance import compare_all
-from stprune.summary import REFERENCE, Results
-from stprune.tables import Column, Table, format_number, label
+from stprune.results.layout import format_ratio
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import Column, Table, format_number, label
+from stprune.statistics.significance import compare_all
 
 CAPTION = (
     "Differences in test MAE, 100 (pruner / the other - 1) in %, of the pairs of runs with the same"

@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.significance import CONTROLS
-from stprune.summary import REFERENCE, Results
+from stprune.results.summary import REFERENCE, Results
+from stprune.statistics.significance import CONTROLS
 
 
 def with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
     """Every pruner and ratio for every data set and backbone, NaN where there is no run.
 
     Args:
-        aggregate: As `stprune.summary.aggregate` returns it.
+        aggregate: As `stprune.results.summary.aggregate` returns it.
 
     Returns:
         Sorted by data set, backbone, prune ratio and pruner, full training first.

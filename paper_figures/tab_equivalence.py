@@ -6,11 +6,11 @@ import pandas as pd
 
 from paper_figures.pairing import spelled_interval
 from paper_figures.rows import absent_controls
-from stprune.layout import format_ratio
+from stprune.results.layout import format_ratio
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import Column, Table
 from stprune.statistics.enough import EVERY_PLACE, LEAST_PAIRS
 from stprune.statistics.equivalence import IDENTICAL, MARGIN, equivalences
-from stprune.summary import REFERENCE, Results
-from stprune.tables import Column, Table
 
 TITLE = "Equivalence with full training"
 

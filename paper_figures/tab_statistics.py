@@ -8,15 +8,15 @@ import pandas as pd
 
 from paper_figures.pairing import spelled_interval
 from paper_figures.rows import absent_controls
-from stprune.layout import format_ratio
-from stprune.significance import CONTROLS
+from stprune.results.layout import format_ratio
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import Column, Table, format_number, label
 from stprune.statistics.enough import LEAST_PAIRS, TOO_FEW
 from stprune.statistics.equivalence import MARGIN
 from stprune.statistics.from_full import ROW, compare_with_full
 from stprune.statistics.ranks import rankings
+from stprune.statistics.significance import CONTROLS
 from stprune.statistics.tally import TALLIES, tallies
-from stprune.summary import REFERENCE, Results
-from stprune.tables import Column, Table, format_number, label
 
 TITLE = "Tests over all data sets and backbones"
 OTHERS = (REFERENCE, *CONTROLS)

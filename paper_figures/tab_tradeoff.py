@@ -7,11 +7,11 @@ import math
 import pandas as pd
 
 from paper_figures.rows import absent_controls, budgets
-from stprune.layout import format_ratio
+from stprune.results.layout import format_ratio
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import Column, Table, format_number
 from stprune.statistics.enough import LEAST_PAIRS
 from stprune.statistics.tradeoff import CAP, tradeoff_areas
-from stprune.summary import REFERENCE, Results
-from stprune.tables import Column, Table, format_number
 
 TITLE = "Area under the trade-off, and the Pareto front"
 

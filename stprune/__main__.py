@@ -13,7 +13,7 @@ from typing import Any
 
 from stprune.command_line import build_parser
 from stprune.errors import StpruneError
-from stprune.plain_text import PlainFormatter
+from stprune.files.plain_text import PlainFormatter
 
 # As a shell reports a process that a signal ended.
 INTERRUPTED = 128 + signal.SIGINT

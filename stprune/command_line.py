@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stprune import __version__
-from stprune.data_commands import add_data_commands
+from stprune.commands.data import add_data_commands
+from stprune.commands.overview import add_overview_commands
+from stprune.commands.paper import add_paper_commands
+from stprune.commands.rerun import add_rerun_command
+from stprune.commands.wandb import add_wandb_commands
 from stprune.errors import ConfigError
-from stprune.overview_commands import add_overview_commands
-from stprune.paper_commands import add_paper_commands
-from stprune.rerun_command import add_rerun_command
-from stprune.wandb_command import add_wandb_commands
 
 if TYPE_CHECKING:
-    from stprune.config import ExperimentConfig
+    from stprune.configuration.experiment import ExperimentConfig
 
 DEFAULT_CONFIG = Path("config/demo.yaml")
 CLAIMS = Path("claims.yaml")
@@ -101,18 +101,18 @@ def _config_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(parsed: argparse.Namespace) -> ExperimentConfig:
-    from stprune.config import load_config
+    from stprune.configuration.experiment import load_config
 
     return load_config(parsed.config)
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    from stprune.events import RunListener
-    from stprune.grid import experiment_layout
-    from stprune.layout import RunKey
-    from stprune.progress import Progress
-    from stprune.tracking import WandbTracking
-    from stprune.train_once import train_once
+    from stprune.configuration.grid import experiment_layout
+    from stprune.results.layout import RunKey
+    from stprune.tracking.live import WandbTracking
+    from stprune.training.events import RunListener
+    from stprune.workflow.progress import Progress
+    from stprune.workflow.train_once import train_once
 
     config = _load(parsed)
     compute = config.compute
@@ -136,16 +136,16 @@ def _train(parsed: argparse.Namespace) -> None:
 
 
 def _train_all(parsed: argparse.Namespace) -> None:
-    from stprune.train_all import train_all
+    from stprune.workflow.train_all import train_all
 
     train_all(_load(parsed), parsed.jobs)
 
 
 def _summarise(parsed: argparse.Namespace) -> None:
-    from stprune.grid import experiment_layout, run_keys
-    from stprune.run_states import refuse_missing
-    from stprune.standing import forget_second_names
-    from stprune.summary import summarise
+    from stprune.configuration.grid import experiment_layout, run_keys
+    from stprune.results.summary import summarise
+    from stprune.workflow.run_states import refuse_missing
+    from stprune.workflow.standing import forget_second_names
 
     config = _load(parsed)
     layout, keys = experiment_layout(config), run_keys(config)
@@ -156,21 +156,21 @@ def _summarise(parsed: argparse.Namespace) -> None:
 
 
 def _figure(parsed: argparse.Namespace) -> None:
-    from stprune.figures import draw
-    from stprune.grid import experiment_layout
+    from stprune.configuration.grid import experiment_layout
+    from stprune.paper.figures import draw
 
     draw(parsed.name, experiment_layout(_load(parsed)))
 
 
 def _table(parsed: argparse.Namespace) -> None:
-    from stprune.grid import experiment_layout
-    from stprune.tables import make_table
+    from stprune.configuration.grid import experiment_layout
+    from stprune.results.tables import make_table
 
     make_table(parsed.name, experiment_layout(_load(parsed)))
 
 
 def _report(parsed: argparse.Namespace) -> None:
-    from stprune.grid import experiment_layout
+    from stprune.configuration.grid import experiment_layout
     from stprune.report import write_report
 
     write_report(experiment_layout(_load(parsed)))
@@ -188,14 +188,14 @@ def _bench(parsed: argparse.Namespace) -> None:
 
 
 def _claims(parsed: argparse.Namespace) -> None:
-    from stprune.claims import check_claims, claims_text, load_claims
+    from stprune.results.claims import check_claims, claims_text, load_claims
 
     sys.stdout.write(claims_text(check_claims(load_claims(parsed.file), parsed.results)))
 
 
 def _results(parsed: argparse.Namespace) -> None:
+    from stprune.configuration.grid import experiment_layout
     from stprune.errors import RecordError
-    from stprune.grid import experiment_layout
 
     for path in experiment_layout(_load(parsed)).headline:
         if not path.exists():
@@ -204,7 +204,7 @@ def _results(parsed: argparse.Namespace) -> None:
 
 
 def _config(parsed: argparse.Namespace) -> None:
-    from stprune.grid import run_keys, run_spec
+    from stprune.configuration.grid import run_keys, run_spec
 
     config = _load(parsed)
     keys = run_keys(config)
@@ -222,9 +222,9 @@ def _list(parsed: argparse.Namespace) -> None:
     from stprune.backbones.base import BACKBONES
     from stprune.benches.base import BENCHES
     from stprune.data.card import dataset_ids
-    from stprune.figures import FIGURES
+    from stprune.paper.figures import FIGURES
     from stprune.pruners.base import PRUNERS
-    from stprune.tables import TABLES
+    from stprune.results.tables import TABLES
 
     groups = {
         "data sets": dataset_ids(),

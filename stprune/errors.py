@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from stprune.plain_text import plain_line
+from stprune.files.plain_text import plain_line
 
 
 class StpruneError(Exception):
     """Base of all errors whose message alone tells the user what to do.
 
     The message is one line: what was wrong, where, and what would be right. What it quotes may come
-    from a stranger's file: see :mod:`stprune.plain_text`.
+    from a stranger's file: see :mod:`stprune.files.plain_text`.
     """
 
     #: How the command line ends.

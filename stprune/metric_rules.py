@@ -31,7 +31,7 @@ from torch import Tensor
 from stprune.data.legacy_store import null_label
 from stprune.data.windows import WindowStore
 from stprune.metrics import error_rows, scores_of_sums
-from stprune.records import Scores
+from stprune.results.records import Scores
 
 OPENCITY_FLOOR = 0.001
 BLOCK_VALUES = 2**21

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from stprune.records import Scores
+from stprune.results.records import Scores
 
 
 def absolute_errors(forecast: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def run_sources(backbone: str, pruner: str, task: str = "forecast") -> list[Path
     Imports within the project are followed; other backbones, pruners and tasks are found by name
     only and so do not count.
     """
-    start = REPOSITORY / "stprune" / "run.py"
+    start = REPOSITORY / "stprune" / "training" / "run.py"
     components = BACKBONES.path(backbone), PRUNERS.path(pruner), TASKS.path(task)
     return import_closure([start, *components])
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stprune.kept import KeptArchive
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.summary import KEYS, read_summary
+from stprune.results.kept import KeptArchive
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import KEYS, read_summary
 
 WINDOWS = 1000
 EPOCHS = 8

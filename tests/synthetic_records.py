@@ -9,9 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.records import RECORD_VERSION, Cost, EpochRecord, RunRecord, Scores, write_record
-from stprune.summary import summarise
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.records import (
+    RECORD_VERSION,
+    Cost,
+    EpochRecord,
+    RunRecord,
+    Scores,
+    write_record,
+)
+from stprune.results.summary import summarise
 
 PRUNERS = ("random_dynamic", "full_fewer_epochs", "infobatch", "st_prune", "el2n", "made_up_rival")
 WINDOWS = 1000

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stprune import IndexedDataset, PrunedBatchSampler, Pruning
-from stprune.epoch_order import even_sizes
-from stprune.epoch_share import LoopError
 from stprune.errors import ConfigError
+from stprune.own_loop.epoch_share import LoopError
 from stprune.pruners.base import budget
+from stprune.training.epoch_order import even_sizes
 
 
 class Squares:

@@ -12,7 +12,7 @@ from stprune.benches.base import BENCHES, BenchResult, Goal, MissedGoalError, ch
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import forecast_data
 from stprune.errors import UnknownNameError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 RESULT = BenchResult(
     title="Two epochs",

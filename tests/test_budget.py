@@ -12,12 +12,12 @@ from toy_runs import key_of, outcome
 from baselines.infobatch import InfoBatch, InfoBatchOptions
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
 from baselines.random_static import RandomStatic
-from stprune.budget import TrainingBudget
-from stprune.config import ExperimentConfig, TrainingSettings
+from stprune.configuration.experiment import ExperimentConfig, TrainingSettings
+from stprune.configuration.schema import NoOptions
 from stprune.pruners.base import Pruner, PruningContext
-from stprune.records import EpochRecord
-from stprune.run import train
-from stprune.schema import NoOptions
+from stprune.results.records import EpochRecord
+from stprune.training.budget import TrainingBudget
+from stprune.training.run import train
 
 WINDOWS, EPOCHS, BATCH = 100, 8, 16
 

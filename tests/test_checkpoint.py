@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from stprune.checkpoint import load_checkpoint, save_checkpoint
 from stprune.errors import CheckpointError
+from stprune.training.checkpoint import load_checkpoint, save_checkpoint
 
 IDENTITY = {"configuration": "a", "source code": "b", "data": "c"}
 

@@ -12,12 +12,12 @@ from synthetic_kept import write_archives
 from synthetic_records import PRUNERS, write_experiment
 
 from stprune.__main__ import main
-from stprune.compact import compact
-from stprune.compact_layout import CompactLayout, compact_experiments
-from stprune.config import load_config
+from stprune.configuration.experiment import load_config
 from stprune.errors import RecordError
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.summary import load_results
+from stprune.results.compact import compact
+from stprune.results.compact_layout import CompactLayout, compact_experiments
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import load_results
 
 
 @pytest.fixture(scope="module")

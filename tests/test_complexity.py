@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stprune.complexity import SpatialStructure, complexity, edge_list
+from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
 
 KINDS: tuple[SpatialStructure, ...] = ("std", "top_nodes", "graph")
 

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
-from stprune.compilation import compile_network
-from stprune.config import parse_config
+from stprune.configuration.experiment import parse_config
+from stprune.configuration.grid import experiment_layout, run_spec
 from stprune.data.dataset import ForecastData
-from stprune.devices import fabric_on
-from stprune.engine import Engine
 from stprune.errors import ConfigError
-from stprune.grid import experiment_layout, run_spec
-from stprune.probe import window_gradients
-from stprune.records import read_epochs, read_record
-from stprune.run import train
+from stprune.pruning.probe import window_gradients
+from stprune.results.records import read_epochs, read_record
+from stprune.training.compilation import compile_network
+from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
+from stprune.training.run import train
 
 CPU = torch.device("cpu")
 # What torch imports when it compiles for the first time.

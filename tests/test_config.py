@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stprune.config import ExperimentConfig, load_config, parse_config
+from stprune.configuration.experiment import ExperimentConfig, load_config, parse_config
+from stprune.configuration.grid import run_keys, run_spec
 from stprune.errors import ConfigError
-from stprune.grid import run_keys, run_spec
-from stprune.layout import RunKey, format_ratio
+from stprune.results.layout import RunKey, format_ratio
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = sorted((REPOSITORY / "config").glob("*.yaml"))

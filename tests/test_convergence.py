@@ -11,8 +11,8 @@ from synthetic_records import write_experiment
 
 from paper_figures.fig_convergence import mean_curves
 from paper_figures.foremost import foremost
-from stprune.figures import build
-from stprune.summary import Results, load_results
+from stprune.paper.figures import build
+from stprune.results.summary import Results, load_results
 
 
 @pytest.fixture(scope="module")

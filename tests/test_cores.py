@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from stprune.cores import available_cores, own_cores
 from stprune.errors import ConfigError
+from stprune.training.cores import available_cores, own_cores
 
 # Tells which cores it holds and is pinned to, then holds them until its input ends.
 HOLDER = """
 import os, sys
 from pathlib import Path
-from stprune.cores import own_cores
-import stprune.cores
-stprune.cores.available_cores = lambda: [int(c) for c in sys.argv[3].split(",")]
-stprune.cores.POLL_SECONDS = 0.02
+from stprune.training.cores import own_cores
+import stprune.training.cores
+stprune.training.cores.available_cores = lambda: [int(c) for c in sys.argv[3].split(",")]
+stprune.training.cores.POLL_SECONDS = 0.02
 print("asking", flush=True)
 with own_cores(int(sys.argv[1]), Path(sys.argv[2])) as held:
     print(held, sorted(os.sched_getaffinity(0)), flush=True)

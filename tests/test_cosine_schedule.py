@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
-import stprune.run
-from stprune.config import ExperimentConfig, parse_config
-from stprune.engine import Engine
-from stprune.run import train
+import stprune.training.run
+from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.training.engine import Engine
+from stprune.training.run import train
 
 START = 0.01
 
@@ -28,7 +28,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             noted.append(self.optimiser.param_groups[0]["lr"])
             return loss
 
-    monkeypatch.setattr(stprune.run, "Engine", Noting)
+    monkeypatch.setattr(stprune.training.run, "Engine", Noting)
     return noted
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from stprune.budget import TrainingBudget
-from stprune.config import TrainingSettings
-from stprune.cost import peak_memory_bytes, run_cost
-from stprune.records import Cost, EpochRecord
-from stprune.timing import Clock
+from stprune.configuration.experiment import TrainingSettings
+from stprune.results.records import Cost, EpochRecord
+from stprune.training.budget import TrainingBudget
+from stprune.training.cost import peak_memory_bytes, run_cost
+from stprune.training.timing import Clock
 
 
 def epoch(number: int, windows: int, step: float, **parts: float) -> EpochRecord:

@@ -17,7 +17,7 @@ from stprune.data.canonical import read_canonical
 from stprune.data.card import load_card
 from stprune.data.prepare import prepare
 from stprune.errors import DataError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 FIVE = WIDE + "2024-01-01T03:00,1,1\n2024-01-01T04:00,1,1\n"
 START = np.datetime64("2024-01-01T00:00:00")

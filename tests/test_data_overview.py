@@ -17,25 +17,25 @@ from toy import canonical, day_times
 from toy_runs import key_of
 
 from stprune.__main__ import main
-from stprune.config import parse_config
+from stprune.configuration.experiment import parse_config
+from stprune.configuration.grid import experiment_layout
 from stprune.data.canonical import read_canonical
 from stprune.data.card import load_card
 from stprune.data.description.describe import Description, DescriptionOptions, describe
 from stprune.data.description.read import read_description, read_descriptions
 from stprune.data.description.write import write_description
 from stprune.data.prepare import prepare
-from stprune.data_overview import (
+from stprune.errors import DataError
+from stprune.paper.data_overview import (
     DATA_FIGURES,
     DESCRIPTIONS,
     overview_drawings,
     overview_tables,
     write_overview,
 )
-from stprune.errors import DataError
-from stprune.grid import experiment_layout
-from stprune.layout import DataLayout
-from stprune.run import train
-from stprune.tables import to_markdown
+from stprune.results.layout import DataLayout
+from stprune.results.tables import to_markdown
+from stprune.training.run import train
 
 MIRROR = os.environ.get("STPRUNE_MIRROR")
 SMALL = DescriptionOptions(history=4, horizon=4)

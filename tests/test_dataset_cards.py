@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from stprune.configuration.schema import StrictModel, validate
 from stprune.data.card import FORMATS, KaggleFile, RemoteFile, card_path, dataset_ids, load_card
 from stprune.data.transfer import file_name
-from stprune.schema import StrictModel, validate
 
 PINNED = re.compile(r"^https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+")
 

@@ -17,16 +17,16 @@ from toy import canonical, day_times
 from toy_runs import key_of
 
 from stprune.__main__ import main
-from stprune.config import parse_config
+from stprune.configuration.experiment import parse_config
+from stprune.configuration.grid import experiment_layout
 from stprune.data.canonical import CanonicalDataset, read_canonical
 from stprune.data.description.describe import Description, DescriptionOptions, describe
 from stprune.data.description.files import NAMES
 from stprune.data.description.write import write_description
 from stprune.data.prepare import prepare
 from stprune.errors import ConfigError, DataError
-from stprune.grid import experiment_layout
-from stprune.layout import DataLayout
-from stprune.run import train
+from stprune.results.layout import DataLayout
+from stprune.training.run import train
 
 MIRROR = os.environ.get("STPRUNE_MIRROR")
 TABLES = {

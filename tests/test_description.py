@@ -44,7 +44,7 @@ from stprune.data.description.stationarity_tail import (
     top_share,
 )
 from stprune.errors import ConfigError, UnknownNameError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 EVERY = 10**6
 

@@ -14,13 +14,13 @@ import yaml
 from toy_runs import outcome
 from two_processes import end_of, start_both
 
-from stprune.config import ExperimentConfig, parse_config
-from stprune.devices import fabric_on
-from stprune.grid import experiment_layout
-from stprune.kept import read_kept
-from stprune.layout import RunKey
-from stprune.records import read_epochs, read_record
-from stprune.run import train
+from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.configuration.grid import experiment_layout
+from stprune.results.kept import read_kept
+from stprune.results.layout import RunKey
+from stprune.results.records import read_epochs, read_record
+from stprune.training.devices import fabric_on
+from stprune.training.run import train
 
 
 @pytest.mark.slow

@@ -16,11 +16,11 @@ from paper_figures.difference_axis import difference_axis
 from paper_figures.fig_scores import mean_deciles
 from paper_figures.harm import harm_by_group, harm_by_step
 from paper_figures.one_option import Variant, variants
-from stprune.applicable import applicable
-from stprune.figures import FIGURES, build
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.looks import LOOKS
-from stprune.summary import Results, load_results, summarise
+from stprune.paper.applicable import applicable
+from stprune.paper.figures import FIGURES, build
+from stprune.paper.looks import LOOKS
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import Results, load_results, summarise
 
 OPTIONS = {"annealing": "tail", "hard_share": 0.5}
 

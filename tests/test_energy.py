@@ -10,9 +10,11 @@ import pytest
 import torch
 from toy_runs import key_of
 
-from stprune import energy
-from stprune.config import ExperimentConfig
-from stprune.energy import (
+from stprune.configuration.experiment import ExperimentConfig
+from stprune.configuration.grid import experiment_layout
+from stprune.results.records import RunRecord, read_record
+from stprune.training import energy
+from stprune.training.energy import (
     Counter,
     CounterError,
     EnergyMeter,
@@ -20,9 +22,7 @@ from stprune.energy import (
     nvml_counters,
     processor_counters,
 )
-from stprune.grid import experiment_layout
-from stprune.records import RunRecord, read_record
-from stprune.run import train
+from stprune.training.run import train
 
 
 def zone(powercap: Path, folder: str, name: str, microjoules: int, limit: int = 1000) -> Path:

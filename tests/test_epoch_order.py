@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stprune.epoch_order import even_sizes, order_epoch
 from stprune.errors import ConfigError
 from stprune.pruners.base import Selection
+from stprune.training.epoch_order import even_sizes, order_epoch
 
 CPU = torch.device("cpu")
 

@@ -13,8 +13,8 @@ from made_up_summary import most_false_alarms, noisy_summary, summary_of
 from scipy import stats
 
 from stprune.errors import RecordError
-from stprune.significance import holm
 from stprune.statistics.equivalence import Equivalence, equivalence, equivalences, judge
+from stprune.statistics.significance import holm
 
 SOME = np.array([0.3, -0.8, 1.1, 0.2, -0.4])
 

@@ -30,8 +30,8 @@ import yaml
 from stprune.__main__ import main
 from stprune.data.canonical import read_canonical
 from stprune.data.card import DatasetCard, dataset_ids, load_card
-from stprune.layout import DataLayout
-from stprune.records import read_epochs
+from stprune.results.layout import DataLayout
+from stprune.results.records import read_epochs
 
 # A minute or two on two idle cores, most of it the start of fifty processes.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -12,7 +12,7 @@ import yaml
 from stprune.data.canonical import CanonicalDataset, read_canonical
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.prepare import prepare
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 
 def prepared(dataset: str, folder: Path) -> tuple[DatasetCard, CanonicalDataset]:

@@ -26,7 +26,7 @@ from web_site import (
 from stprune.data.fetch import fetch, git_blob_sha1
 from stprune.data.transfer import Network
 from stprune.errors import ConfigError, FetchError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 OTHER = CONTENT.replace(b"4", b"5")
 

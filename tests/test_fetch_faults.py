@@ -25,7 +25,7 @@ from web_site import IMPATIENT, Answer, Site, blob_sha1, card_of, files_below, g
 
 from stprune.data.fetch import fetch
 from stprune.errors import FetchError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 # Longer than several of the pieces of 64 KiB that a download is written in, and without a period.
 LONG = b"".join(b"%d,%d\n" % (row, row * row % 997) for row in range(40_000))
@@ -320,7 +320,7 @@ from pathlib import Path
 from stprune.data.card import load_card
 from stprune.data.fetch import fetch
 from stprune.errors import StpruneError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 root, limit = Path(sys.argv[1]), int(sys.argv[2])
 if limit:

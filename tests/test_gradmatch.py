@@ -11,7 +11,7 @@ from scripted_probe import ScriptedProbe
 
 from baselines.gradmatch import GradMatch, GradMatchOptions, match_gradients, pick_atoms
 from stprune.pruners.base import PruningContext
-from stprune.static_pruning import choose_in_blocks
+from stprune.pruning.static import choose_in_blocks
 
 
 def test_weights_by_hand() -> None:

@@ -11,7 +11,7 @@ from scripted_probe import ScriptedProbe
 
 from baselines.herding import Herding, herd
 from stprune.pruners.base import PruningContext
-from stprune.static_pruning import BlockOptions, choose_in_blocks
+from stprune.pruning.static import BlockOptions, choose_in_blocks
 
 
 def test_rows_by_hand() -> None:

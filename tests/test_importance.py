@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from stprune.selection import importance, inclusion_probabilities
+from stprune.pruning.selection import importance, inclusion_probabilities
 
 SCORES = st.one_of(
     st.floats(0, 100, width=32), st.just(1.0), st.just(float("inf")), st.just(float("nan"))

@@ -12,7 +12,7 @@ from scripted_probe import ScriptedProbe
 
 from baselines.k_center import KCenter, farthest_first
 from stprune.pruners.base import PruningContext
-from stprune.static_pruning import BlockOptions, choose_in_blocks
+from stprune.pruning.static import BlockOptions, choose_in_blocks
 
 
 def test_rows_by_hand() -> None:

@@ -19,7 +19,7 @@ from stprune.data.fetch import fetch
 from stprune.data.prepare import prepare
 from stprune.data.transfer import Network
 from stprune.errors import ConfigError, FetchError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 CONTENT = b"ID,District,ID2\n1,11,0\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

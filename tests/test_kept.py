@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from toy_runs import key_of
 
-from stprune.config import ExperimentConfig
+from stprune.configuration.experiment import ExperimentConfig
+from stprune.configuration.grid import experiment_layout
 from stprune.errors import RecordError
-from stprune.grid import experiment_layout
-from stprune.kept import KeptArchive, jaccard, read_kept
-from stprune.records import read_epochs
-from stprune.run import train
+from stprune.results.kept import KeptArchive, jaccard, read_kept
+from stprune.results.records import read_epochs
+from stprune.training.run import train
 
 
 def hours(windows: int) -> NDArray[np.datetime64]:

@@ -15,10 +15,10 @@ from synthetic_kept import EPOCHS, TIMES, write_archives
 from synthetic_records import PRUNERS, write_experiment
 
 from stprune.errors import RecordError
-from stprune.figures import build
-from stprune.kept import KeptArchive, jaccard, read_kept
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.summary import load_results
+from stprune.paper.figures import build
+from stprune.results.kept import KeptArchive, jaccard, read_kept
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import load_results
 
 NAMES = ("kept_calendar", "kept_overlap")
 SHOWN = ("random_dynamic", "el2n", "infobatch", "made_up_rival", "st_prune")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stprune.kept import jaccard
-from stprune.kept_patterns import calendar_share, overlaps, pruned_epochs
+from stprune.results.kept import jaccard
+from stprune.results.kept_patterns import calendar_share, overlaps, pruned_epochs
 
 
 def _days(*texts: str) -> np.ndarray:

@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 from toy import canonical
 
-from stprune.config import parse_config
+from stprune.configuration.experiment import parse_config
+from stprune.configuration.grid import run_keys, run_spec
+from stprune.configuration.protocol import RULES, refuse_small_splits
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.legacy_store import LegacyStore
-from stprune.devices import fabric_on
-from stprune.engine import Engine
-from stprune.epoch_order import order_epoch
 from stprune.errors import ConfigError
-from stprune.grid import run_keys, run_spec
-from stprune.protocol import RULES, refuse_small_splits
 from stprune.pruners.base import everything
 from stprune.tasks.base import build_task
+from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
+from stprune.training.epoch_order import order_epoch
 
 STEPS, NODES, HISTORY, HORIZON, BATCH = 230, 3, 5, 4, 16
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from stprune.figures import paper_style
-from stprune.looks import LOOKS, add_legend, legend_height, looks
+from stprune.paper.figures import paper_style
+from stprune.paper.looks import LOOKS, add_legend, legend_height, looks
 
 RIVALS = [f"rival_{number}" for number in range(20)]
 

@@ -16,12 +16,10 @@ from torch import Tensor
 from toy_runs import key_of
 
 import stprune
-from stprune.config import ExperimentConfig
+from stprune.configuration.experiment import ExperimentConfig
+from stprune.configuration.grid import run_spec
 from stprune.data.dataset import ForecastData
 from stprune.data.stationarity import stationarity
-from stprune.devices import fabric_on
-from stprune.engine import Engine
-from stprune.epoch_share import LoopError
 from stprune.errors import (
     CheckpointError,
     ConfigError,
@@ -29,11 +27,13 @@ from stprune.errors import (
     StpruneError,
     UnknownNameError,
 )
-from stprune.grid import run_spec
-from stprune.loop import Pruning
-from stprune.model import build_model
-from stprune.optimisation import build_optimiser, build_scheduler
+from stprune.own_loop.epoch_share import LoopError
+from stprune.own_loop.loop import Pruning
 from stprune.pruners.base import PRUNERS
+from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
+from stprune.training.model import build_model
+from stprune.training.optimisation import build_optimiser, build_scheduler
 
 WINDOWS, HORIZON, NODES = 60, 2, 3
 

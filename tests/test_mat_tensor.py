@@ -17,7 +17,7 @@ from stprune.data.dataset import forecast_data
 from stprune.data.formats import mat_tensor
 from stprune.data.prepare import prepare
 from stprune.errors import ConfigError, DataError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 # Three stations, two days, four slots from 20:00 to 24:00; station 2 of a line of four is closed.
 TENSOR = np.arange(24, dtype=np.uint16).reshape(3, 2, 4)

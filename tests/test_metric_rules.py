@@ -14,7 +14,7 @@ from stprune import metric_rules
 from stprune.data.dataset import forecast_data
 from stprune.data.windows import WindowStore
 from stprune.metric_rules import RuleSums, rule_scores
-from stprune.records import Scores
+from stprune.results.records import Scores
 
 NODES = 3
 

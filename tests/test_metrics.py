@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stprune.metrics import ErrorSums, absolute_errors, window_mae
-from stprune.records import Scores
+from stprune.results.records import Scores
 
 CPU = torch.device("cpu")
 

@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 from toy_runs import key_of
 
 from stprune.backbones.base import BACKBONES, ForecastTask
-from stprune.config import parse_config
+from stprune.configuration.experiment import parse_config
+from stprune.configuration.grid import run_spec
 from stprune.data.dataset import ForecastData
-from stprune.devices import fabric_on
-from stprune.engine import Engine
 from stprune.errors import DeclinedError
-from stprune.grid import run_spec
-from stprune.micro_batch import fitting_windows, normalises_over_batch, parts, windows_at_a_time
+from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
+from stprune.training.micro_batch import (
+    fitting_windows,
+    normalises_over_batch,
+    parts,
+    windows_at_a_time,
+)
 
 CPU = torch.device("cpu")
 

@@ -15,10 +15,11 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
 from stprune.backbones.base import OptimiserSettings
-from stprune.config import parse_config
-from stprune.devices import fabric_on
+from stprune.configuration.experiment import parse_config
 from stprune.errors import ConfigError
-from stprune.optimisation import (
+from stprune.pruners.base import PRUNERS, PruningContext
+from stprune.training.devices import fabric_on
+from stprune.training.optimisation import (
     MuonWithAdamW,
     RateSchedule,
     build_optimiser,
@@ -26,8 +27,7 @@ from stprune.optimisation import (
     planned_steps,
     split_for_muon,
 )
-from stprune.pruners.base import PRUNERS, PruningContext
-from stprune.run import train
+from stprune.training.run import train
 
 MUON = OptimiserSettings(optimiser="muon", learning_rate=0.02, weight_decay=0.1)
 

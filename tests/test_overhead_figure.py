@@ -8,8 +8,8 @@ import pytest
 from synthetic_records import cost, epochs, record, write_run
 
 from paper_figures.fig_overhead import epoch_parts
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.summary import Results, load_results, summarise
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import Results, load_results, summarise
 
 
 def _results(root: Path, full_at: tuple[str, ...]) -> Results:

@@ -16,16 +16,16 @@ from synthetic_kept import write_archives
 from synthetic_records import write_experiment
 
 from stprune.__main__ import main
-from stprune.compact import compact
-from stprune.compact_layout import RECORDS, CompactLayout
 from stprune.errors import RecordError
-from stprune.figures import build, figure_files
-from stprune.layout import ExperimentLayout
-from stprune.paper import check_paper, parts
-from stprune.paper_hashes import PaperHashes, read_hashes
-from stprune.paper_plan import PaperPlan
+from stprune.paper.figures import build, figure_files
+from stprune.paper.hashes import PaperHashes, read_hashes
+from stprune.paper.make import check_paper, parts
 from stprune.report.pictures import small_png
-from stprune.summary import load_results
+from stprune.results.compact import compact
+from stprune.results.compact_layout import RECORDS, CompactLayout
+from stprune.results.layout import ExperimentLayout
+from stprune.results.summary import load_results
+from stprune.workflow.paper_plan import PaperPlan
 
 KEPT = Path(__file__).parents[1] / RECORDS
 

@@ -15,7 +15,7 @@ import yaml
 from stprune.data.canonical import read_canonical
 from stprune.data.prepare import is_prepared, prepare
 from stprune.errors import DataError, FetchError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 FILES = {"series": b"a,b\n1,2\n3,4\n5,6\n", "adjacency": b"1,0.5\n0.25,1\n"}
 CARD = {

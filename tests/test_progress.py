@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from stprune.config import ExperimentConfig
-from stprune.layout import RunKey
-from stprune.progress import Progress
-from stprune.run import train
+from stprune.configuration.experiment import ExperimentConfig
+from stprune.results.layout import RunKey
+from stprune.training.run import train
+from stprune.workflow.progress import Progress
 
 KEY = RunKey("toy", "stid", "st_prune", 0.5, 0)
 
@@ -19,7 +19,9 @@ def test_lines_tell_each_epoch_and_the_result(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="stprune"):
         record = train(toy_config, KEY, [Progress(live=False)])
-    lines = [entry.getMessage() for entry in caplog.records if "stprune.prog" in entry.name]
+    lines = [
+        entry.getMessage() for entry in caplog.records if entry.name == "stprune.workflow.progress"
+    ]
     assert lines[0] == "toy/stid/st_prune/p0.5/s0: 4 epochs"
     assert lines[1].startswith("epoch 1/4: kept 100.0 %")
     assert lines[2].startswith("epoch 2/4: kept 49.8 %")

@@ -40,22 +40,27 @@ def test_a_run_depends_on_its_own_backbone_and_no_other(backbone: str) -> None:
 
 def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:
     found = names(provenance.run_sources("stid", "st_prune"))
-    for part in ("engine", "metrics", "evaluation", "epoch_order", "data/windows", "data/scaler"):
+    training = ("training/engine", "training/evaluation", "training/epoch_order")
+    for part in (*training, "metrics", "data/windows", "data/scaler"):
         assert f"stprune/{part}.py" in found
     # Only st_prune selects by complexity and strata.
     full = names(provenance.run_sources("stid", "full"))
-    for part in ("complexity", "selection", "dynamic_pruning"):
-        assert f"stprune/{part}.py" in found
-        assert f"stprune/{part}.py" not in full
-    for part in ("figures", "tables", "report", "summary", "tracking", "progress", "__main__"):
-        assert f"stprune/{part}.py" not in found
+    for part in ("complexity", "selection", "dynamic"):
+        assert f"stprune/pruning/{part}.py" in found
+        assert f"stprune/pruning/{part}.py" not in full
+    after = ("results/tables", "results/summary", "workflow/progress", "__main__")
+    for file in (f"stprune/{part}.py" for part in after):
+        assert Path(file).exists()
+        assert file not in found
+    rooms = ("paper", "report", "tracking", "commands", "planning", "statistics")
+    assert not [name for name in found if name.startswith(tuple(f"stprune/{r}/" for r in rooms))]
 
 
 def test_a_data_set_depends_on_its_own_format() -> None:
     found = names(provenance.dataset_sources("wide_csv"))
     formats = {name for name in found if name.startswith("stprune/data/formats/")}
     assert formats == {"stprune/data/formats/wide_csv.py"}
-    assert "stprune/engine.py" not in found
+    assert "stprune/training/engine.py" not in found
 
 
 def test_the_digest_is_that_of_names_and_contents(

@@ -13,10 +13,10 @@ from matplotlib.collections import QuadMesh
 from scipy import stats
 from synthetic_records import write_experiment
 
-from stprune.figures import MOST_PLACES, build
-from stprune.place_means import mean_over_places
-from stprune.summary import Results, aggregate, load_results
-from stprune.tables import MINUS
+from stprune.paper.figures import MOST_PLACES, build
+from stprune.results.place_means import mean_over_places
+from stprune.results.summary import Results, aggregate, load_results
+from stprune.results.tables import MINUS
 
 
 @pytest.fixture(scope="module")

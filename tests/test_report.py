@@ -22,20 +22,20 @@ from synthetic_records import (
     write_run,
 )
 
-from stprune.applicable import applicable
 from stprune.errors import RecordError
-from stprune.figures import FIGURES
-from stprune.findings import findings
-from stprune.layout import ExperimentLayout, RunKey
+from stprune.paper.applicable import applicable
+from stprune.paper.figures import FIGURES
 from stprune.report import write_report
 from stprune.report.environments import compare_environments
 from stprune.report.ledger import overhead_ledger
 from stprune.report.pictures import Picture
 from stprune.report.run_pages import run_columns, run_ids
 from stprune.report.vega import vega_script
-from stprune.significance import CONTROLS
-from stprune.summary import load_results, summarise
-from stprune.tables import TABLES, label
+from stprune.results.findings import findings
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import load_results, summarise
+from stprune.results.tables import TABLES, label
+from stprune.statistics.significance import CONTROLS
 
 VOID = {"meta", "img", "br", "input"}
 

@@ -21,7 +21,7 @@ from synthetic_records import write_experiment
 
 from stprune.report import write_report
 from stprune.report.pictures import picture
-from stprune.summary import load_results
+from stprune.results.summary import load_results
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(LACKING), reason=LACKING)]
 

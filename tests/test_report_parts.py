@@ -17,8 +17,7 @@ from synthetic_records import PRUNERS, cost, epochs, record, scores, write_exper
 
 from paper_figures import tab_equivalence, tab_pairs
 from stprune.errors import RecordError
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.looks import LOOKS
+from stprune.paper.looks import LOOKS
 from stprune.report.configuration import configured, entries_as_text
 from stprune.report.headlines import Headlines, headlines, p_in_words, place_verdict
 from stprune.report.methods import methods
@@ -27,7 +26,8 @@ from stprune.report.pictures import small_png
 from stprune.report.run_pages import learning_curves, numbers, run_columns
 from stprune.report.tradeoff_chart import tradeoff_chart
 from stprune.report.vega import vega_script
-from stprune.summary import Results, load_results, summarise
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import Results, load_results, summarise
 
 Errors = Mapping[str, Sequence[float]]
 

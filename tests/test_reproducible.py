@@ -11,12 +11,12 @@ import pytest
 import yaml
 from test_workflow import CONFIG, RUN, copy_project
 
-from stprune.config import parse_config
-from stprune.grid import experiment_layout
-from stprune.layout import RunKey
-from stprune.records import RunRecord, read_record
-from stprune.rerun_difference import compare_runs
-from stprune.run import train
+from stprune.configuration.experiment import parse_config
+from stprune.configuration.grid import experiment_layout
+from stprune.results.layout import RunKey
+from stprune.results.records import RunRecord, read_record
+from stprune.results.rerun_difference import compare_runs
+from stprune.training.run import train
 
 KEY = RunKey("toy", "stid", "st_prune", 0.5, 0)
 SHARED = {"compute": {"own_cores": False}}

@@ -12,12 +12,12 @@ import pytest
 import toy
 from toy_runs import key_of
 
-from stprune.config import ExperimentConfig, parse_config
-from stprune.grid import experiment_layout
-from stprune.layout import DataLayout
-from stprune.plan import data_bytes
-from stprune.requests import RunRequests
-from stprune.run import train
+from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.configuration.grid import experiment_layout
+from stprune.planning.plan import data_bytes
+from stprune.results.layout import DataLayout
+from stprune.training.run import train
+from stprune.workflow.requests import RunRequests
 
 FULL, HALF = key_of("full"), key_of("st_prune", 0.5)
 

@@ -12,15 +12,15 @@ from toy_runs import key_of
 from toy_union import KEY, union_config, union_values, write_union
 
 from stprune.__main__ import main
-from stprune.config import ExperimentConfig, parse_config
+from stprune.commands.rerun import difference_text
+from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.configuration.grid import experiment_layout, run_spec
 from stprune.errors import RecordError
-from stprune.grid import experiment_layout, run_spec
-from stprune.layout import RunKey
-from stprune.records import read_record
-from stprune.rerun import config_of_record, rerun
-from stprune.rerun_command import difference_text
-from stprune.rerun_difference import Difference
-from stprune.run import train
+from stprune.results.layout import RunKey
+from stprune.results.records import read_record
+from stprune.results.rerun import config_of_record, rerun
+from stprune.results.rerun_difference import Difference
+from stprune.training.run import train
 
 
 def made_again(config: ExperimentConfig, key: RunKey, folder: Path) -> Difference:

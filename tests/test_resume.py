@@ -11,11 +11,11 @@ import pytest
 import torch
 from toy_runs import Listener, StoppedError, elsewhere, files_below, key_of, outcome
 
-from stprune.checkpoint import discard_checkpoints, previous_checkpoint
-from stprune.config import ExperimentConfig, parse_config
+from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.configuration.grid import experiment_layout
 from stprune.errors import CheckpointError
-from stprune.grid import experiment_layout
-from stprune.run import train
+from stprune.training.checkpoint import discard_checkpoints, previous_checkpoint
+from stprune.training.run import train
 
 
 @pytest.mark.parametrize("pruner", ["full", "el2n", "infobatch", "st_prune", "random_dynamic"])

@@ -12,17 +12,17 @@ import pytest
 import torch
 from toy_runs import PRUNERS_WITH_RATIO, Listener, elsewhere, files_below, key_of, outcome
 
-from stprune.config import ExperimentConfig, parse_config
+from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.configuration.grid import experiment_layout, run_spec
 from stprune.data.dataset import ForecastData
-from stprune.devices import fabric_on
-from stprune.engine import Engine
 from stprune.errors import DataError, TrainingDivergedError
-from stprune.evaluation import evaluate
-from stprune.grid import experiment_layout, run_spec
-from stprune.model import build_model
 from stprune.pruners.base import Selection
-from stprune.records import read_epochs, read_record
-from stprune.run import train
+from stprune.results.records import read_epochs, read_record
+from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
+from stprune.training.evaluation import evaluate
+from stprune.training.model import build_model
+from stprune.training.run import train
 
 
 @pytest.mark.parametrize("pruner", ["full", *PRUNERS_WITH_RATIO])

@@ -21,7 +21,8 @@ import torch
 from own_data import card_with, load_text
 
 from stprune.__main__ import main
-from stprune.config import load_config, parse_config
+from stprune.configuration.experiment import load_config, parse_config
+from stprune.configuration.schema import read_yaml, validate
 from stprune.data import mat_array, unpacked_size
 from stprune.data.canonical import read_canonical
 from stprune.data.card import DatasetCard, dataset_ids, load_card
@@ -31,14 +32,13 @@ from stprune.data.mat_array import read_mat_array
 from stprune.data.npz_array import read_npz_array
 from stprune.data.safe_pickle import read_pickle
 from stprune.errors import CheckpointError, ConfigError, DataError, RecordError, StpruneError
-from stprune.kept import KeptArchive, read_kept
-from stprune.layout import DataLayout, ExperimentLayout, RunKey
-from stprune.plain_text import is_formula, plain_line
-from stprune.records import read_record
-from stprune.schema import read_yaml, validate
-from stprune.summary import load_results
-from stprune.text_file import parse_json, parse_yaml
-from stprune.warm_runs import last_line
+from stprune.files.plain_text import is_formula, plain_line
+from stprune.files.text_file import parse_json, parse_yaml
+from stprune.results.kept import KeptArchive, read_kept
+from stprune.results.layout import DataLayout, ExperimentLayout, RunKey
+from stprune.results.records import read_record
+from stprune.results.summary import load_results
+from stprune.workflow.warm_runs import last_line
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("stprune", "baselines", "paper_figures", "workflow", "examples")
@@ -167,7 +167,7 @@ class Harm:
 def test_nothing_unpickles_what_a_stranger_pickled(tmp_path: Path, toy_data: Path) -> None:
     from stprune.backbones.base import BACKBONES
     from stprune.backbones.reference import load_published
-    from stprune.checkpoint import load_checkpoint
+    from stprune.training.checkpoint import load_checkpoint
 
     made = tmp_path / "made"
     harm = np.array([Harm(made)], dtype=object)
@@ -196,7 +196,7 @@ def test_nothing_unpickles_what_a_stranger_pickled(tmp_path: Path, toy_data: Pat
 
 
 def test_a_checkpoint_gives_nothing_that_was_not_stored(tmp_path: Path) -> None:
-    from stprune.checkpoint import load_checkpoint, save_checkpoint
+    from stprune.training.checkpoint import load_checkpoint, save_checkpoint
 
     path = tmp_path / "last.pt"
     save_checkpoint(path, {"count": torch.tensor(3)}, {})

@@ -11,7 +11,7 @@ import pytest
 from synthetic_records import write_experiment
 
 from stprune.report import write_report
-from stprune.summary import summarise
+from stprune.results.summary import summarise
 
 HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>{{7*7}}"
 

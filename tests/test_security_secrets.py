@@ -13,16 +13,16 @@ from toy_runs import key_of
 from web_site import card_of
 
 from stprune.__main__ import main
-from stprune.config import ExperimentConfig, TrackingSettings, parse_config
+from stprune.configuration.experiment import ExperimentConfig, TrackingSettings, parse_config
+from stprune.configuration.grid import experiment_layout
 from stprune.data.fetch import fetch
 from stprune.data.partial import Origin, Partial
 from stprune.data.transfer import Network
 from stprune.errors import ConfigError, FetchError
-from stprune.grid import experiment_layout
-from stprune.layout import DataLayout
-from stprune.run import train
-from stprune.summary import summarise
-from stprune.tracking import WandbTracking
+from stprune.results.layout import DataLayout
+from stprune.results.summary import summarise
+from stprune.tracking.live import WandbTracking
+from stprune.training.run import train
 
 SECRETS = {
     "WANDB_API_KEY": "5ec4e7" + "0a" * 17,

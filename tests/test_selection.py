@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 from stprune.pruners.base import Selection
-from stprune.selection import (
+from stprune.pruning.selection import (
     Rescaling,
     Shares,
     allocate,

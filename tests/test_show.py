@@ -13,12 +13,12 @@ import yaml
 from rich.console import Console
 
 from stprune.__main__ import main
-from stprune.config import ExperimentConfig
+from stprune.configuration.experiment import ExperimentConfig
 from stprune.errors import RecordError
-from stprune.layout import ExperimentLayout, RunKey
 from stprune.quantities import duration, size
-from stprune.run_states import begun_runs, planned_runs, run_states
-from stprune.show import show
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.show import show
+from stprune.workflow.run_states import begun_runs, planned_runs, run_states
 
 PRUNERS = ("random_dynamic", "st_prune")
 # Of synthetic_roads/stid, p0.5: full is 3 and 11.1 s an epoch; 2 pruners at 2 ratios, 2 seeds.

@@ -14,7 +14,7 @@ import pytest
 from scipy import integrate, stats
 
 from stprune.errors import RecordError
-from stprune.significance import (
+from stprune.statistics.significance import (
     CELL,
     Values,
     bootstrap_interval,

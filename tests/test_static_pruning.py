@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stprune.static_pruning import choose_in_blocks, keep_highest, scoring_seed
+from stprune.pruning.static import choose_in_blocks, keep_highest, scoring_seed
 
 
 def first_rows(block: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from toy_runs import STATIC_RIVALS, key_of
 
-from stprune.config import parse_config
-from stprune.grid import experiment_layout
-from stprune.records import read_epochs
-from stprune.run import train
+from stprune.configuration.experiment import parse_config
+from stprune.configuration.grid import experiment_layout
+from stprune.results.records import read_epochs
+from stprune.training.run import train
 
 
 @pytest.mark.parametrize("pruner", STATIC_RIVALS)

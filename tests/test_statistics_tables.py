@@ -13,10 +13,10 @@ from made_up_summary import noisy_summary
 from synthetic_records import write_experiment
 
 from paper_figures import tab_equivalence, tab_reaching, tab_statistics, tab_tradeoff
-from stprune.figures import build
+from stprune.paper.figures import build
+from stprune.results.summary import Results, load_results
+from stprune.results.tables import DASH, Table, to_cells, to_markdown
 from stprune.statistics.ranks import rankings
-from stprune.summary import Results, load_results
-from stprune.tables import DASH, Table, to_cells, to_markdown
 
 TABLES = (tab_equivalence, tab_reaching, tab_statistics, tab_tradeoff)
 

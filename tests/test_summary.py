@@ -9,8 +9,14 @@ import pytest
 from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
 
 from stprune.errors import RecordError
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.summary import EPOCH_COLUMNS, SUMMARY_COLUMNS, load_results, read_summary, summarise
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import (
+    EPOCH_COLUMNS,
+    SUMMARY_COLUMNS,
+    load_results,
+    read_summary,
+    summarise,
+)
 
 
 def _write(layout: ExperimentLayout, key: RunKey, mae: float = 3.0, **costs: float | None) -> Path:

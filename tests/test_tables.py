@@ -10,9 +10,9 @@ import pytest
 from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
 
 from paper_figures.tab_main import build
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.summary import load_results, summarise
-from stprune.tables import (
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import load_results, summarise
+from stprune.results.tables import (
     Column,
     Table,
     escape_latex,

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from toy import canonical, day_times
 
-from stprune.config import parse_config
+from stprune.configuration.experiment import parse_config
+from stprune.configuration.grid import run_keys, run_spec
 from stprune.data.dataset import forecast_data
 from stprune.data.protocol import cut_splits
 from stprune.data.windows import split_windows, window_starts
 from stprune.errors import ConfigError, StpruneError
-from stprune.grid import run_keys, run_spec
 from stprune.tasks.base import TASKS, build_task
 
 SHARES = (0.6, 0.2, 0.2)

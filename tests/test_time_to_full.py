@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from synthetic_records import epochs, record, write_run
 
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.summary import load_results, summarise
-from stprune.time_to_full import times_to_full
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.summary import load_results, summarise
+from stprune.results.time_to_full import times_to_full
 
 Curve = list[float]
 

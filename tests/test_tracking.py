@@ -12,16 +12,16 @@ import wandb
 import wandb_stand_in
 from wandb_files import read_offline, without_own
 
-from stprune import wandb_run
 from stprune.__main__ import main
-from stprune.config import ExperimentConfig, TrackingSettings
-from stprune.grid import experiment_layout, run_spec
-from stprune.layout import RunKey
-from stprune.records import RunRecord, read_record
-from stprune.run import train
-from stprune.tracking import WandbTracking
-from stprune.wandb_records import recorded_run
-from stprune.wandb_run import permitted_mode
+from stprune.configuration.experiment import ExperimentConfig, TrackingSettings
+from stprune.configuration.grid import experiment_layout, run_spec
+from stprune.results.layout import RunKey
+from stprune.results.records import RunRecord, read_record
+from stprune.tracking import told as wandb_run
+from stprune.tracking.finished_runs import recorded_run
+from stprune.tracking.live import WandbTracking
+from stprune.tracking.told import permitted_mode
+from stprune.training.run import train
 
 KEY = RunKey("toy", "stid", "st_prune", 0.5, 0)
 

@@ -11,14 +11,14 @@ import pytest
 from filelock import FileLock
 from toy_runs import key_of
 
-from stprune.config import ExperimentConfig, parse_config
+from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.configuration.grid import data_layout, experiment_layout
 from stprune.errors import ConfigError
-from stprune.grid import data_layout, experiment_layout
-from stprune.layout import ExperimentLayout
-from stprune.run import train
-from stprune.train_all import WantedRuns, train_all
-from stprune.warm_runs import last_line
-from stprune.workflow_state import WorkflowState
+from stprune.results.layout import ExperimentLayout
+from stprune.training.run import train
+from stprune.workflow.snakemake_state import WorkflowState
+from stprune.workflow.train_all import WantedRuns, train_all
+from stprune.workflow.warm_runs import last_line
 
 KEY = key_of("st_prune", 0.5)
 Reason = Callable[..., str | None]

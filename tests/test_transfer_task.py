@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from toy_union import KEY, union_config, union_values, write_union
 
-from stprune.run import train
+from stprune.training.run import train
 
 
 def test_the_test_is_that_of_the_other_city(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from stprune.epoch_order import order_epoch
 from stprune.metrics import absolute_errors, window_mae
 from stprune.pruners.base import Selection, scale_weights
-from stprune.selection import Rescaling, hard_and_easy, importance
+from stprune.pruning.selection import Rescaling, hard_and_easy, importance
+from stprune.training.epoch_order import order_epoch
 
 WINDOWS = 8
 SCORES = np.array([3, 1, 4, 1.5, 9, 2.6, 5, 3.5], dtype=np.float32)

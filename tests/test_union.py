@@ -12,19 +12,19 @@ import torch
 from toy_runs import Listener, StoppedError, elsewhere, files_below
 from toy_union import KEY, SIZES, union_config, union_values, write_union
 
+from stprune.configuration.grid import data_layout, experiment_layout, run_keys, run_spec
 from stprune.data.union import UnionData, joint_checksum
-from stprune.devices import fabric_on
 from stprune.errors import ConfigError, DeclinedError
-from stprune.evaluation import evaluate
-from stprune.grid import data_layout, experiment_layout, run_keys, run_spec
-from stprune.kept import read_kept
-from stprune.layout import RunKey
-from stprune.per_dataset import PerDatasetPruner
-from stprune.records import RunRecord, read_epochs, read_record
-from stprune.run import train
-from stprune.run_data import open_run_data, run_checksum
-from stprune.train_all import WantedRuns
-from stprune.union_engine import UnionEngine
+from stprune.pruning.per_dataset import PerDatasetPruner
+from stprune.results.kept import read_kept
+from stprune.results.layout import RunKey
+from stprune.results.records import RunRecord, read_epochs, read_record
+from stprune.training.devices import fabric_on
+from stprune.training.evaluation import evaluate
+from stprune.training.run import train
+from stprune.training.run_data import open_run_data, run_checksum
+from stprune.training.union_engine import UnionEngine
+from stprune.workflow.train_all import WantedRuns
 
 # Windows of 24 steps: 481 of 504, of which 60 % train, 20 % validate, 20 % test.
 BIG, SMALL, EACH = 289, 97, 96
@@ -240,7 +240,7 @@ def test_held_out_data_are_tested_once_and_never_trained_on(values: dict[str, An
 
 
 def test_a_linear_probe_trains_nothing_but_the_head(values: dict[str, Any]) -> None:
-    from stprune.zero_shot import held_out_scores
+    from stprune.training.zero_shot import held_out_scores
 
     values["datasets"]["cities"]["linear_probe"] = {"epochs": 1}
     engine = opened(values)

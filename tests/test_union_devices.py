@@ -11,10 +11,10 @@ import pytest
 import yaml
 from toy_union import KEY, union_config, union_values, write_union
 
-from stprune.grid import experiment_layout
-from stprune.kept import read_kept
-from stprune.records import read_epochs, read_record
-from stprune.run import train
+from stprune.configuration.grid import experiment_layout
+from stprune.results.kept import read_kept
+from stprune.results.records import read_epochs, read_record
+from stprune.training.run import train
 
 
 @pytest.mark.slow

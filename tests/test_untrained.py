@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from toy_runs import Listener, StoppedError, elsewhere
 
-from stprune.config import ExperimentConfig, parse_config
+from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.configuration.grid import experiment_layout, run_keys
 from stprune.data.dataset import ForecastData
 from stprune.errors import ConfigError
-from stprune.grid import experiment_layout, run_keys
-from stprune.layout import RunKey
-from stprune.records import RunRecord, read_epochs
-from stprune.run import train
+from stprune.results.layout import RunKey
+from stprune.results.records import RunRecord, read_epochs
+from stprune.training.run import train
 
 UNTRAINED = ("historical_average", "last_value")
 

@@ -12,13 +12,14 @@ import wandb_stand_in
 from wandb_files import read_offline, without_own
 from wandb_stand_in import KEY, HeldRun, StandIn
 
-from stprune import wandb_run, wandb_sync
 from stprune.__main__ import main
-from stprune.layout import ExperimentLayout, RunKey
-from stprune.wandb_account import without_key
-from stprune.wandb_project import send_run
-from stprune.wandb_records import RecordedRun, recorded_experiment
-from stprune.wandb_run import TrackedRun
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.tracking import sync as wandb_sync
+from stprune.tracking import told as wandb_run
+from stprune.tracking.account import without_key
+from stprune.tracking.finished_runs import RecordedRun, recorded_experiment
+from stprune.tracking.project import send_run
+from stprune.tracking.told import TrackedRun
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import wandb_stand_in
 from wandb_stand_in import ENTITY, StandIn
 
 from stprune.__main__ import main
-from stprune.layout import ExperimentLayout
-from stprune.wandb_records import recorded_experiment
-from stprune.wandb_view import Place
+from stprune.results.layout import ExperimentLayout
+from stprune.tracking.finished_runs import recorded_experiment
+from stprune.tracking.view import Place
 
 # Of wandb-workspaces, as it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from stprune.epoch_order import EpochOrder, order_epoch
 from stprune.pruners.base import Selection
-from stprune.window_state import merge_window_state
+from stprune.training.epoch_order import EpochOrder, order_epoch
+from stprune.training.window_state import merge_window_state
 
 
 class Exchange:

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from stprune.config import ExperimentConfig, load_config
-from stprune.grid import run_keys
-from stprune.layout import RunKey, format_ratio
+from stprune.configuration.experiment import ExperimentConfig, load_config
+from stprune.configuration.grid import run_keys
 from stprune.provenance import REPOSITORY, run_sources, source_digest
-from stprune.workflow_plan import WorkflowPlan
+from stprune.results.layout import RunKey, format_ratio
+from stprune.workflow.plan import WorkflowPlan
 
 
 def wildcards() -> Any:

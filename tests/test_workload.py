@@ -10,15 +10,15 @@ import torch
 from toy_runs import key_of
 from toy_union import KEY, union_config, union_values, write_union
 
-from stprune.config import ExperimentConfig, parse_config
+from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.configuration.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.errors import DeclinedError
-from stprune.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
-from stprune.layout import DataLayout
-from stprune.records import read_record
-from stprune.run import train
-from stprune.run_data import open_run_data
-from stprune.step_seconds import StepSeconds
-from stprune.workload import Preparation, Windows, Workload, run_windows, run_workload
+from stprune.planning.step_seconds import StepSeconds
+from stprune.planning.workload import Preparation, Windows, Workload, run_windows, run_workload
+from stprune.results.layout import DataLayout
+from stprune.results.records import read_record
+from stprune.training.run import train
+from stprune.training.run_data import open_run_data
 
 STEP = StepSeconds(train=0.1, evaluate=0.01, parameters=1, batch=1)
 # Of 289 training windows.

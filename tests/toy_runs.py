@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.config import ExperimentConfig
-from stprune.grid import RunSpec, experiment_layout
-from stprune.layout import RunKey
-from stprune.records import EpochRecord, RunRecord, read_epochs, read_record
+from stprune.configuration.experiment import ExperimentConfig
+from stprune.configuration.grid import RunSpec, experiment_layout
+from stprune.results.layout import RunKey
+from stprune.results.records import EpochRecord, RunRecord, read_epochs, read_record
 
 STATIC_RIVALS = (
     "el2n",

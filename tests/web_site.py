@@ -17,7 +17,7 @@ from unittest import mock
 from stprune.data.card import DatasetCard
 from stprune.data.fetch import fetch
 from stprune.data.transfer import Network
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 CONTENT = b"1,2\n10,20\n30,40\n" * 1000
 IMPATIENT = Network(retries=2, backoff_seconds=0.0, connect_seconds=5, read_seconds=5)

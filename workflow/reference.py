@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
-from stprune.config import (
+from stprune.configuration.experiment import (
     BackboneEntry,
     ComputeSettings,
     DatasetEntry,
@@ -17,12 +17,12 @@ from stprune.config import (
     TrackingSettings,
     TrainingSettings,
 )
+from stprune.configuration.schema import StrictModel
+from stprune.configuration.union import LinearProbe, MemberEntry
 from stprune.data.card import DatasetCard
 from stprune.pruners.base import PRUNERS
-from stprune.records import RunRecord
-from stprune.schema import StrictModel
+from stprune.results.records import RunRecord
 from stprune.tasks.base import TASKS
-from stprune.union_config import LinearProbe, MemberEntry
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS: dict[str, type[StrictModel]] = {

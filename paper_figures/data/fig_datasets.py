@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from paper_figures.data.strokes import WIDTH, names
 from stprune.data.description.describe import Description
-from stprune.figures import Drawing
+from stprune.paper.figures import Drawing
 
 TITLE = "The data sets"
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from paper_figures.data.strokes import PERCENT, add_legend, names, panels, positions, strokes
 from stprune.data.description.describe import Description
-from stprune.figures import Drawing
+from stprune.paper.figures import Drawing
 
 TITLE = "Redundancy of the data"
 

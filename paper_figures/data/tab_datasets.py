@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from stprune.data.description.describe import Description
-from stprune.tables import Column, Table
+from stprune.results.tables import Column, Table
 
 TITLE = "Data sets"
 

@@ -14,9 +14,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from stprune.configuration.schema import StrictModel
 from stprune.errors import DeclinedError
 from stprune.registry import Registry
-from stprune.schema import StrictModel
 
 if TYPE_CHECKING:
     from stprune.data.windows import WindowStore
@@ -191,7 +191,7 @@ class Backbone(nn.Module, ABC):
     def micro_batch(self) -> int | None:
         """Windows of a batch that train fastest together on a processor; None for all of them.
 
-        See :mod:`stprune.micro_batch`. By default all.
+        See :mod:`stprune.training.micro_batch`. By default all.
         """
         return None
 

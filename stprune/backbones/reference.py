@@ -20,9 +20,9 @@ from torch import Tensor
 
 from stprune.backbones.base import BACKBONES, Backbone
 from stprune.backbones.staeformer import DAYS_PER_WEEK
-from stprune.checkpoint import refuse_changed_bytes
 from stprune.errors import CheckpointError, UnknownNameError
 from stprune.published_forms.layouts import LAYOUTS, Rule
+from stprune.training.checkpoint import refuse_changed_bytes
 
 State = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]

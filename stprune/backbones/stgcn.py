@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.configuration.schema import StrictModel
 from stprune.errors import DeclinedError
 from stprune.graph import scaled_laplacian
 from stprune.layers.dropout import Dropout
 from stprune.layers.graph_product import GraphProduct
-from stprune.micro_batch import fitting_windows
-from stprune.schema import StrictModel
+from stprune.training.micro_batch import fitting_windows
 
 
 class StgcnOptions(StrictModel):

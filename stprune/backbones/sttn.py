@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.configuration.schema import StrictModel
 from stprune.errors import DeclinedError
 from stprune.graph import double_transition, powers
 from stprune.layers.axis_attention import Axis, attend, split_heads
 from stprune.layers.dropout import Dropout
 from stprune.layers.graph_product import GraphProduct
-from stprune.schema import StrictModel
 
 
 class SttnOptions(StrictModel):

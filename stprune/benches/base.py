@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stprune import atomic
 from stprune.errors import StpruneError
+from stprune.files import atomic
 from stprune.registry import Registry
 
 BENCHES: Registry[Any] = Registry(

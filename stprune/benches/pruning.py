@@ -13,15 +13,15 @@ import numpy as np
 import torch
 
 from stprune.benches.base import BenchResult, Goal
-from stprune.config import parse_config
+from stprune.configuration.experiment import parse_config
+from stprune.configuration.grid import run_spec
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, forecast_data
-from stprune.devices import fabric_on
-from stprune.engine import Engine
-from stprune.grid import run_spec
-from stprune.layout import DataLayout, RunKey
-from stprune.records import EpochRecord
-from stprune.selection import hard_and_easy
+from stprune.pruning.selection import hard_and_easy
+from stprune.results.layout import DataLayout, RunKey
+from stprune.results.records import EpochRecord
+from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
 
 DATASET, BACKBONE = "sim_freeway", "stid"
 KEEP_RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)

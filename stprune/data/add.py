@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from stprune import atomic
+from stprune.configuration.schema import read_yaml, validate
 from stprune.data.canonical import RawSeries, sha256_of
 from stprune.data.card import DatasetCard, card_path, dataset_ids
 from stprune.data.formats import table
@@ -22,8 +22,8 @@ from stprune.data.table.options import Options
 from stprune.data.table.readings import Readings, read_series
 from stprune.data.windows import split_windows, window_starts
 from stprune.errors import ConfigError, DataError
-from stprune.layout import DataLayout
-from stprune.schema import read_yaml, validate
+from stprune.files import atomic
+from stprune.results.layout import DataLayout
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 FORMAT = "table"

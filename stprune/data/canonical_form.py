@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stprune.data.card import DatasetCard
 from stprune.errors import DataError
-from stprune.plain_text import control_character, is_formula
+from stprune.files.plain_text import control_character, is_formula
 
 if TYPE_CHECKING:
     from stprune.data.canonical import CanonicalDataset, RawSeries, StreamedSeries

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, card_path
 from stprune.data.inventory import RawState, raw_states, source, state
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 WIDTH = 96
 INDENT = 14

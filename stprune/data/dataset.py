@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from stprune.config import ProtocolKind
+from stprune.configuration.experiment import ProtocolKind
+from stprune.configuration.schema import NoOptions
 from stprune.data.blocks import fill_missing, release
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.card import DatasetCard
@@ -22,7 +23,6 @@ from stprune.data.protocol import cut_splits, seen_by_scaler
 from stprune.data.scaler import Scaler, fit_scaler
 from stprune.data.windows import ReadySeries, WindowStore, calendar, window_starts
 from stprune.errors import ConfigError
-from stprune.schema import NoOptions
 from stprune.tasks.base import Task
 from stprune.tasks.forecast import Forecast
 

@@ -12,7 +12,6 @@ import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from stprune import atomic
 from stprune.data.archive import holds, take_member
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RemoteFile
 from stprune.data.disk_space import unwritable
@@ -29,8 +28,9 @@ from stprune.data.transfer import (
     file_name,
 )
 from stprune.errors import ConfigError, FetchError
-from stprune.folder_lock import folder_lock
-from stprune.layout import DataLayout
+from stprune.files import atomic
+from stprune.files.folder_lock import folder_lock
+from stprune.results.layout import DataLayout
 
 MIRROR_VARIABLE = "STPRUNE_MIRROR"
 HASH_BYTES = 1 << 20

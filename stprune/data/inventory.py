@@ -11,7 +11,7 @@ from stprune.data.fetch import raw_path
 from stprune.data.local_file import local_path
 from stprune.data.partial import Partial
 from stprune.data.prepare import is_prepared
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from stprune.data.canonical import sha256_of
 from stprune.data.card import DatasetCard, LocalFile
 from stprune.errors import DataError
-from stprune.layout import DataLayout
+from stprune.results.layout import DataLayout
 
 
 def local_path(file: LocalFile, layout: DataLayout) -> Path:

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from pydantic import Field
 
-from stprune import atomic
-from stprune.plain_text import without_credentials
-from stprune.schema import StrictModel
+from stprune.configuration.schema import StrictModel
+from stprune.files import atomic
+from stprune.files.plain_text import without_credentials
 
 log = logging.getLogger(__name__)
 

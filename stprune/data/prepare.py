@@ -10,9 +10,9 @@ from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, load_card
 from stprune.data.fetch import fetch
 from stprune.data.local_file import refuse_changed
 from stprune.errors import DataError
-from stprune.folder_lock import folder_lock
-from stprune.layout import DataLayout
-from stprune.text_file import read_json_file
+from stprune.files.folder_lock import folder_lock
+from stprune.files.text_file import read_json_file
+from stprune.results.layout import DataLayout
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.config import ProtocolKind
+from stprune.configuration.experiment import ProtocolKind
 from stprune.data.windows import SplitRanges, split_windows
 from stprune.errors import ConfigError
 

@@ -13,8 +13,8 @@ from stprune.data.fetch import git_blob_sha1, unpacked_path
 from stprune.data.inventory import RawState, is_here, raw_states
 from stprune.data.prepare import is_prepared
 from stprune.errors import DataError
-from stprune.layout import DataLayout
-from stprune.text_file import read_json_file
+from stprune.files.text_file import read_json_file
+from stprune.results.layout import DataLayout
 
 
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stprune.configuration.schema import NoOptions, StrictModel
 from stprune.registry import Registry
-from stprune.schema import NoOptions, StrictModel
 
 if TYPE_CHECKING:
     from stprune.data.union_store import UnionStore

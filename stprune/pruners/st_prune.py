@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from stprune.complexity import SpatialStructure, complexity, edge_list
 from stprune.data.stationarity import StationarityMeasure, stationarity
-from stprune.dynamic_pruning import DynamicPruner, ScheduleOptions
 from stprune.errors import DeclinedError
 from stprune.pruners.base import LossScale, PruningContext, Selection, scale_weights
-from stprune.selection import Rescaling, Shares, hard_and_easy, importance, quantile_strata
+from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
+from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
+from stprune.pruning.selection import Rescaling, Shares, hard_and_easy, importance, quantile_strata
 
 
 class STPruneOptions(ScheduleOptions):

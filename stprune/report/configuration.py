@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from stprune.errors import RecordError
-from stprune.summary import Results
-from stprune.text_file import parse_yaml
+from stprune.files.text_file import parse_yaml
+from stprune.results.summary import Results
 
 ENTRIES = ("datasets", "backbones", "pruners")
 

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from stprune.figures import seeds_in_words
-from stprune.layout import format_ratio
-from stprune.significance import CONTROLS, LEAST_DATASETS, LEVEL
+from stprune.paper.figures import seeds_in_words
+from stprune.results.layout import format_ratio
+from stprune.results.summary import Results
+from stprune.results.tables import Table, format_number, label
 from stprune.statistics.enough import EVERY_PLACE, TOO_FEW
 from stprune.statistics.equivalence import IDENTICAL, MARGIN
 from stprune.statistics.ranks import Ranking, alike, rankings
-from stprune.summary import Results
-from stprune.tables import Table, format_number, label
+from stprune.statistics.significance import CONTROLS, LEAST_DATASETS, LEVEL
 
 # The pruner that the benchmark is about.
 METHOD = "st_prune"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from stprune.summary import REFERENCE, Results
-from stprune.tables import Column, Table
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import Column, Table
 
 # How far a measured per-epoch time may lie from the expected one.
 TOLERANCE = 0.10

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.layout import format_ratio
 from stprune.report.configuration import configured
-from stprune.significance import CONTROLS
+from stprune.results.layout import format_ratio
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import format_number, label
 from stprune.statistics.equivalence import MARGIN
-from stprune.summary import REFERENCE, Results
-from stprune.tables import format_number, label
+from stprune.statistics.significance import CONTROLS
 
 TIMES = (
     "Wall clock. A per-epoch time is from the selection of windows to the last optimiser step, so"

@@ -11,11 +11,9 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from stprune import atomic
-from stprune.applicable import applicable
-from stprune.figures import FIGURES, places, seeds_in_words
-from stprune.findings import Finding, findings
-from stprune.layout import ExperimentLayout
+from stprune.files import atomic
+from stprune.paper.applicable import applicable
+from stprune.paper.figures import FIGURES, places, seeds_in_words
 from stprune.report.curve_chart import QUANTITIES, curve_chart
 from stprune.report.environments import compare_environments
 from stprune.report.headlines import headlines, place_verdict
@@ -25,8 +23,10 @@ from stprune.report.pictures import Picture, picture
 from stprune.report.run_pages import embedded_runs, run_table
 from stprune.report.tradeoff_chart import tradeoff_chart
 from stprune.report.vega import vega_script
-from stprune.summary import REFERENCE, Results, load_results
-from stprune.tables import TABLES, Cell, Table, is_text, shared_headings, to_cells
+from stprune.results.findings import Finding, findings
+from stprune.results.layout import ExperimentLayout
+from stprune.results.summary import REFERENCE, Results, load_results
+from stprune.results.tables import TABLES, Cell, Table, is_text, shared_headings, to_cells
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 SCRIPTS = ("tables.js", "runs.js", "charts.js")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from stprune.figures import FIGURES, Drawing, FigureFiles, build, figure_files
-from stprune.summary import Results
+from stprune.paper.figures import FIGURES, Drawing, FigureFiles, build, figure_files
+from stprune.results.summary import Results
 
 # A palette of so many colours shows plots as they are in a third of the bytes.
 COLOURS = 256

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import altair as alt
 
-from stprune.figures import places
-from stprune.looks import Line, Look, looks
+from stprune.paper.figures import places
+from stprune.paper.looks import Line, Look, looks
 from stprune.report.vega_spec import Spec, finished
-from stprune.summary import REFERENCE, Results
-from stprune.tables import label
+from stprune.results.summary import REFERENCE, Results
+from stprune.results.tables import label
 
 # How far above full training, in percent, errors are shown where not all are.
 LIMITS = (50, 20, 10, 5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stprune.significance import LEVEL
+from stprune.statistics.significance import LEVEL
 
 TOO_FEW = "too few"
 # In the place of a data set and of a backbone: a row over all of them.

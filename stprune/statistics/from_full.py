@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from stprune.errors import RecordError
-from stprune.significance import Comparison, compare, holm, verdict
+from stprune.results.summary import REFERENCE
 from stprune.statistics.enough import LEAST_PAIRS, TOO_FEW, signed_rank_can_tell
-from stprune.summary import REFERENCE
+from stprune.statistics.significance import Comparison, compare, holm, verdict
 
 # `full` has prune ratio 0, so it pairs with a pruned run by these alone.
 SEEDED = ["dataset", "backbone", "seed"]

@@ -16,8 +16,8 @@ import pandas as pd
 from scipy import stats
 
 from stprune.errors import RecordError
-from stprune.significance import LEVEL
-from stprune.summary import REFERENCE
+from stprune.results.summary import REFERENCE
+from stprune.statistics.significance import LEVEL
 
 PLACE = ["dataset", "backbone"]
 RUN_COLUMNS = ("budget", *PLACE, "prune_ratio", "pruner", "seed")

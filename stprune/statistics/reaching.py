@@ -1,8 +1,8 @@
 """How fast runs come down to full training's mean accuracy, with those that never do censored.
 
-`stprune.time_to_full` holds each run to full training of its own seed and says when it got there.
-Here all runs of a place are held to one goal, full training's own runs too, so that the two can be
-tested against each other.
+`stprune.results.time_to_full` holds each run to full training of its own seed and says when it got
+there. Here all runs of a place are held to one goal, full training's own runs too, so that the two
+can be tested against each other.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stprune.layout import RunKey
-from stprune.significance import LEVEL, holm
+from stprune.results.layout import RunKey
+from stprune.results.summary import REFERENCE
 from stprune.statistics.enough import EVERY_PLACE, TOO_FEW
+from stprune.statistics.significance import LEVEL, holm
 from stprune.statistics.survival import LogRank, Sample, least_log_rank_p, log_rank, restricted_mean
-from stprune.summary import REFERENCE
 
 PLACE = ["dataset", "backbone"]
 CHOICE = ["prune_ratio", "pruner"]

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stprune.significance import relative_differences
+from stprune.results.summary import REFERENCE
 from stprune.statistics.equivalence import MARGIN
 from stprune.statistics.from_full import ROW, differences_from_full
-from stprune.summary import REFERENCE
+from stprune.statistics.significance import relative_differences
 
 TALLIES = ("wins", "ties", "losses")
 

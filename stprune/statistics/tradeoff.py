@@ -18,9 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stprune.errors import RecordError
-from stprune.significance import RESAMPLING_SEED
+from stprune.results.summary import REFERENCE
 from stprune.statistics.enough import LEAST_PAIRS
-from stprune.summary import REFERENCE
+from stprune.statistics.significance import RESAMPLING_SEED
 
 Values = NDArray[np.float64]
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stprune.backbones.base import BACKBONES
+from stprune.configuration.schema import NoOptions, StrictModel, validate
 from stprune.data.windows import SplitRanges, WindowStore
 from stprune.errors import ConfigError, UnknownNameError
 from stprune.registry import Registry
-from stprune.schema import NoOptions, StrictModel, validate
 
 if TYPE_CHECKING:
-    from stprune.config import DatasetEntry, ExperimentConfig, TrainingSettings
+    from stprune.configuration.experiment import DatasetEntry, ExperimentConfig, TrainingSettings
 
 
 class Task:
@@ -95,7 +95,7 @@ def check_task(config: ExperimentConfig, name: str, place: str) -> None:
         ConfigError: One line saying what does not fit.
     """
     # Imported late: configurations are checked with this.
-    from stprune.config import TrainingSettings
+    from stprune.configuration.experiment import TrainingSettings
 
     entry = config.datasets[name]
     if entry.task not in TASKS.ids():

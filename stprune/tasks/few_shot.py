@@ -12,9 +12,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from stprune.configuration.schema import StrictModel
 from stprune.data.windows import SplitRanges
 from stprune.errors import ConfigError
-from stprune.schema import StrictModel
 from stprune.tasks.base import Task
 
 

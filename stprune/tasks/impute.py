@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from stprune.configuration.schema import StrictModel
 from stprune.data.hidden import HiddenPattern, ImputationStore
 from stprune.data.windows import WindowStore
 from stprune.errors import ConfigError
-from stprune.schema import StrictModel
 from stprune.tasks.base import Task
 
 if TYPE_CHECKING:
-    from stprune.config import DatasetEntry, TrainingSettings
+    from stprune.configuration.experiment import DatasetEntry, TrainingSettings
 
 
 class ImputeOptions(StrictModel):

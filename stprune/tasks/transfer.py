@@ -13,7 +13,7 @@ from stprune.errors import ConfigError
 from stprune.tasks.base import Task
 
 if TYPE_CHECKING:
-    from stprune.config import DatasetEntry, TrainingSettings
+    from stprune.configuration.experiment import DatasetEntry, TrainingSettings
 
 
 class Transfer(Task):

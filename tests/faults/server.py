@@ -49,11 +49,11 @@ def import_everything() -> None:
     import stprune.__main__
     import stprune.data.formats.wide_csv
     import stprune.data.prepare
-    import stprune.figures
-    import stprune.progress
-    import stprune.tables
-    import stprune.tracking
-    import stprune.train_once  # noqa: F401
+    import stprune.paper.figures
+    import stprune.results.tables
+    import stprune.tracking.live
+    import stprune.workflow.progress
+    import stprune.workflow.train_once  # noqa: F401
     from faults.project import PRUNERS as USED
     from stprune.backbones.base import BACKBONES
     from stprune.pruners.base import PRUNERS

@@ -7,9 +7,9 @@ from pathlib import Path
 from snakemake.settings.types import DeploymentMethod
 
 from stprune.errors import StpruneError
-from stprune.paper_plan import PaperPlan
-from stprune.workflow_lock import claim
-from stprune.workflow_plan import WorkflowPlan
+from stprune.workflow.paper_plan import PaperPlan
+from stprune.workflow.experiment_lock import claim
+from stprune.workflow.plan import WorkflowPlan
 
 # Commands run in the environment of this Snakemake, whether it is activated or not; with
 # `--software-deployment-method conda` they run in the environment that the rules name.

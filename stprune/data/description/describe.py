@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from stprune.configuration.schema import StrictModel
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.description.arrangement import (
     day_rows,
@@ -32,7 +33,6 @@ from stprune.data.description.redundancy import (
 from stprune.data.description.sample import SAMPLE_VALUES, Sample, channel_number, draw_sample
 from stprune.data.description.stationarity_tail import node_percentiles, stationarity_percentiles
 from stprune.errors import DataError
-from stprune.schema import StrictModel
 
 
 class DescriptionOptions(StrictModel):

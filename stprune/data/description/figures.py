@@ -14,7 +14,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from stprune.data.description.describe import Description
 from stprune.data.description.redundancy import pairs_of
-from stprune.figures import Drawing
+from stprune.paper.figures import Drawing
 
 WIDTH, ROW_HEIGHT, COLUMNS = 7.0, 2.05, 3
 PERCENT = StrMethodFormatter("{x:g}%")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stprune.layout import DataLayout
 from stprune.provenance import import_closure
+from stprune.results.layout import DataLayout
 
 NAMES = (
     "description.json",

@@ -10,7 +10,7 @@ import pandas as pd
 from stprune.data.description.describe import Description
 from stprune.data.description.write import FACTS, MASKING_FACTS
 from stprune.errors import DataError
-from stprune.text_file import read_json_file
+from stprune.files.text_file import read_json_file
 
 # Ids of nodes are names, also where they look like numbers.
 NAMES = {"node": str, "from": str, "to": str}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stprune import atomic
 from stprune.data.description.describe import Description
 from stprune.data.description.figures import redundancy_figure, statistics_figure
-from stprune.figures import paper_style, write_drawing
+from stprune.files import atomic
+from stprune.paper.figures import paper_style, write_drawing
 
 # Enough for every use, and the same text wherever the last bits differ.
 DIGITS = "%.6g"

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from stprune.configuration.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.simulation.card_check import check_card
@@ -28,7 +29,6 @@ from stprune.data.simulation.charging.disturbances import (
     extra_drivers,
 )
 from stprune.data.simulation.charging.run import simulate
-from stprune.schema import StrictModel, validate
 
 CHANNELS = ["occupancy", "volume", "price"]
 STEP_MINUTES = 60

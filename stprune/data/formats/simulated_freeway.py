@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
+from stprune.configuration.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.simulation.card_check import check_card
@@ -39,7 +40,6 @@ from stprune.data.simulation.freeway.layout import (
 from stprune.data.simulation.freeway.network import STEP_SECONDS, Network, build_network
 from stprune.data.simulation.freeway.routes import detector_distances, gaussian_adjacency
 from stprune.data.simulation.freeway.run import simulate
-from stprune.schema import StrictModel, validate
 
 CHANNELS = ["flow", "speed"]
 # A run fills the roads before its day begins, and ends when those of the day have got through.

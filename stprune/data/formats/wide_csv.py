@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.configuration.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.csv_table import csv_rows, number_table, place, sensor_names
@@ -19,7 +20,6 @@ from stprune.data.mask_policy import observed
 from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.time_axis import regular_times
 from stprune.errors import DataError
-from stprune.schema import StrictModel, validate
 
 ROLES = ("series", "adjacency")
 

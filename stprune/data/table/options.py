@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
+from stprune.configuration.schema import StrictModel
 from stprune.data.graph_weights import Symmetrise
-from stprune.schema import StrictModel
 
 ISO, SECONDS, MILLISECONDS = "iso", "seconds", "milliseconds"
 

@@ -1,0 +1,36 @@
+"""`stprune data overview`: figures and tables that compare the data sets that were described."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+OUTPUT = Path("results") / "paper" / "data"
+
+
+def add_overview_options(overview: argparse.ArgumentParser) -> None:
+    """Where descriptions are read from, and where the figures go."""
+    overview.add_argument(
+        "--descriptions",
+        type=Path,
+        metavar="DIRECTORY",
+        help="a folder a data set, as `data describe` writes them (default: those of the project)",
+    )
+    overview.add_argument(
+        "--output", type=Path, default=OUTPUT, help=f"gets tables/ and figures/ (default: {OUTPUT})"
+    )
+
+
+def write_data_overview(parsed: argparse.Namespace) -> None:
+    """Write them, and say where.
+
+    Raises:
+        DataError: If nothing is described there, or a description cannot be read.
+    """
+    from stprune.data.description.read import read_descriptions
+    from stprune.paper.data_overview import DESCRIPTIONS, write_overview
+
+    described = read_descriptions(parsed.descriptions or DESCRIPTIONS)
+    shown = write_overview(described, parsed.output)
+    sys.stdout.write("".join(f"{path}\n" for path in shown))

@@ -1,0 +1,1 @@
+"""The one schema of an experiment, and from it to its runs."""

@@ -1,0 +1,1 @@
+"""What a mean error hides, and whether a score sees it."""

@@ -1,0 +1,1 @@
+"""What pruners are made of: scores, selection at an exact budget, schedules, probes."""

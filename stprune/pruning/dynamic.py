@@ -1,0 +1,83 @@
+"""What dynamic pruners share: when to prune, and a new choice before every pruned epoch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from stprune.configuration.schema import StrictModel
+from stprune.metrics import window_mae
+from stprune.pruners.base import (
+    Annealing,
+    Pruner,
+    Selection,
+    annealed_keep_ratio,
+    budget,
+    everything,
+)
+
+
+class ScheduleOptions(StrictModel):
+    """When to prune."""
+
+    annealing: Annealing = Field("tail", description="Return to full data at the end.")
+    delta: float = Field(0.875, gt=0, le=1, description="Share of the epochs before the tail.")
+
+
+class DynamicPruner(Pruner):
+    """Passes over all windows first, then chooses K of them before each epoch, then anneals."""
+
+    Options: ClassVar[type[StrictModel]] = ScheduleOptions
+    options: ScheduleOptions
+
+    @property
+    def full_first_epoch(self) -> bool:
+        """Whether the first epoch is a pass over all windows, as scoring them needs."""
+        return True
+
+    @abstractmethod
+    def choose(self, epoch: int, size: int) -> Selection:
+        """The windows of a pruned epoch.
+
+        Args:
+            epoch: 0-based.
+            size: K, 1 to n - 1.
+        """
+
+    def epoch_windows(self, epoch: int, epochs: int) -> int:
+        """n in the first epoch, then K by the schedule."""
+        return budget(self.context.windows, self.keep_ratio(epoch, epochs))
+
+    def keep_ratio(self, epoch: int, epochs: int) -> float:
+        """Share of the windows that ``epoch`` is to visit."""
+        options = self.options
+        if epoch == 0 and self.full_first_epoch:
+            return 1.0
+        ratio = self.context.keep_ratio
+        return annealed_keep_ratio(epoch, epochs, ratio, options.annealing, options.delta)
+
+    def select(self, epoch: int) -> Selection:
+        """All windows where the schedule says so, else a new choice."""
+        size = self.epoch_windows(epoch, self.epochs)
+        if size == self.context.windows:
+            return everything(size)
+        return self.choose(epoch, size)
+
+
+class MeanErrorPruner(DynamicPruner):
+    """A dynamic pruner that keeps a running mean of each window's masked MAE.
+
+    Its window state is ``means`` and ``visits``; a mean means nothing before the first visit.
+    """
+
+    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
+        """Add each window's masked MAE to its running mean."""
+        means, visits = self.window_state["means"], self.window_state["visits"]
+        visits[indices] += 1
+        new = window_mae(errors, mask)
+        old = torch.where(visits[indices] > 1, means[indices], new)
+        means[indices] = old + (new - old) / visits[indices]

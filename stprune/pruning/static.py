@@ -1,0 +1,148 @@
+"""What static pruners share: one choice before training, kept for every epoch.
+
+Those that compare windows with each other do so within blocks of consecutive windows, as
+DeepCore (Guo et al. 2022) does within classes: so memory and time grow with n, not with its
+square, and every stretch of time keeps its share of the budget.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from stprune.configuration.schema import StrictModel
+from stprune.pruners.base import Probe, Pruner, PruningContext, Selection, budget, everything
+
+Rule = Callable[[NDArray[np.float32], int], tuple[NDArray[np.int64], NDArray[np.float64]]]
+
+
+def scoring_seed(run_seed: int, repeat: int = 0) -> int:
+    """Seed of the ``repeat``-th scoring model: far from the runs' own, so that they differ."""
+    return 1_000_003 * (repeat + 1) + run_seed
+
+
+class StaticPruner(Pruner):
+    """Chooses once, in ``prepare``; the weights of the kept windows are its whole state."""
+
+    def __init__(self, context: PruningContext, options: Any) -> None:
+        super().__init__(context, options)
+        # 0 for a window that is left out.
+        self.window_state["weights"] = torch.zeros(context.windows, device=context.device)
+        self.size = budget(context.windows, context.keep_ratio)
+
+    @abstractmethod
+    def choose(self, probe: Probe) -> Selection:
+        """The K windows to keep, in any order, with positive weights."""
+
+    def prepare(self, probe: Probe) -> None:
+        """Choose; without pruning there is nothing to choose, so nothing is trained."""
+        if self.size == self.context.windows:
+            return
+        chosen = self.choose(probe)
+        weights = np.zeros(self.context.windows, dtype=np.float32)
+        weights[chosen.indices] = chosen.weights
+        self.window_state["weights"].copy_(torch.from_numpy(weights))
+
+    def select(self, epoch: int) -> Selection:
+        """The same windows in every epoch."""
+        if self.size == self.context.windows:
+            return everything(self.context.windows)
+        weights = self.window_state["weights"].cpu().numpy()
+        indices = np.flatnonzero(weights)
+        return Selection(indices, weights[indices])
+
+
+def keep_highest(
+    scores: NDArray[np.floating[Any]], size: int, rng: np.random.Generator | None = None
+) -> Selection:
+    """The ``size`` windows with the highest scores, weight 1.
+
+    Args:
+        scores: (n,) float.
+        size: K.
+        rng: Breaks ties at random; without it they go to the earlier window.
+    """
+    windows = len(scores)
+    order = np.arange(windows) if rng is None else rng.permutation(windows)
+    kept = order[np.argsort(-scores[order], kind="stable")[:size]]
+    return Selection(np.sort(kept).astype(np.int64), np.ones(size, dtype=np.float32))
+
+
+class GradientOptions(StrictModel):
+    """How windows are embedded."""
+
+    scoring_epochs: int = Field(2, ge=1, description="Epochs the scoring model is trained.")
+    width: int = Field(
+        64, ge=1, description="Length of the random projection of a window's gradient."
+    )
+
+
+class BlockOptions(GradientOptions):
+    """How windows are embedded, and which of them are compared."""
+
+    block: int = Field(
+        256, ge=1, description="Consecutive windows that are compared with each other, at most."
+    )
+
+
+class EmbeddingPruner(StaticPruner):
+    """A static pruner that compares windows by the gradient of a model's last layer."""
+
+    Options: ClassVar[type[StrictModel]] = BlockOptions
+    options: BlockOptions
+
+    def embed(self, probe: Probe) -> NDArray[np.float32]:
+        """(n, width) projected gradient of each window's loss."""
+        gradients = probe.gradients(
+            self.options.scoring_epochs, scoring_seed(self.context.seed), self.options.width
+        )
+        return stacked(gradients.training, self.context.windows)
+
+
+def stacked(parts: Iterator[tuple[Tensor, Tensor]], windows: int) -> NDArray[np.float32]:
+    """(n, P) array of (window numbers, (B, P) values) in batches, without a second copy."""
+    whole: NDArray[np.float32] | None = None
+    for indices, values in parts:
+        if whole is None:
+            whole = np.zeros((windows, values.shape[1]), dtype=np.float32)
+        whole[indices.cpu().numpy()] = values.cpu().numpy()
+    if whole is None:
+        raise ValueError("there are no windows to embed")
+    return whole
+
+
+def choose_in_blocks(
+    embeddings: NDArray[np.float32], size: int, block: int, rule: Rule
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Apply ``rule`` to blocks of consecutive windows, each with its share of the budget.
+
+    Args:
+        embeddings: (n, P).
+        size: K, 1 to n.
+        block: Largest block; a budget of fewer windows than blocks makes them larger.
+        rule: From a (m, P) block and its budget k, 1 to m, to k distinct rows and weights.
+
+    Returns:
+        (K,) distinct windows in ascending order and their (K,) weights.
+    """
+    windows = len(embeddings)
+    blocks = min(-(-windows // block), size)
+    edges = np.arange(blocks + 1) * windows // blocks
+    # Differences of a rounded running share: exact in all, and spread evenly over time.
+    places = np.diff(size * edges // windows)
+    indices, weights = [], []
+    for first, last, count in zip(edges[:-1], edges[1:], places, strict=True):
+        if count:
+            rows, factors = rule(embeddings[first:last], int(count))
+            indices.append(first + rows)
+            weights.append(factors)
+    joined = np.concatenate(indices)
+    order = np.argsort(joined)
+    return joined[order].astype(np.int64), np.concatenate(weights)[order]

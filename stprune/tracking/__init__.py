@@ -1,0 +1,1 @@
+"""Weights & Biases: while a run trains, and from its record."""

@@ -1,0 +1,159 @@
+"""What a run may spend, and how many epochs that makes.
+
+A pruned epoch is cheap, so what a pruned run and full training have in common must be said:
+their epochs, the windows they visit, their gradient steps, or their total time. Under the last
+three a pruned run trains for more epochs, on a schedule (first pass, tail, learning rate) of
+that length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from stprune.configuration.experiment import TrainingSettings
+from stprune.pruners.base import Pruner
+from stprune.results.records import EpochRecord
+
+# Sums of seconds and shares are not exact; without it the last epoch could be lost to rounding.
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class EpochPrice:
+    """What an epoch costs, in the unit of a budget.
+
+    Args:
+        window: For each window visited.
+        step: For each gradient step.
+        epoch: For each epoch.
+        pruned_epoch: For each epoch that does not visit all windows, on top.
+    """
+
+    window: float = 0.0
+    step: float = 0.0
+    epoch: float = 0.0
+    pruned_epoch: float = 0.0
+
+
+class TrainingBudget:
+    """Plans the epochs of one run.
+
+    The limit of ``total_time`` is what full training would take by this run's own measure: its
+    seconds a window and its seconds of validation and checkpoints an epoch. So the two are
+    timed on the same machine in the same minutes; the plan follows the measure after each epoch.
+
+    Args:
+        training: Settings of the run: the budget's kind, epochs E, batch size.
+        windows: n, training windows.
+    """
+
+    def __init__(self, training: TrainingSettings, windows: int) -> None:
+        self.kind, self.epochs = training.budget, training.epochs
+        self.windows, self.batch_size = windows, training.batch_size
+        self.validate_every = training.validate_every
+
+    def plan(self, pruner: Pruner, records: Sequence[EpochRecord], preparation: float) -> None:
+        """Set ``pruner.epochs`` to the most epochs that the budget allows.
+
+        Windows and steps are never exceeded. Time is met to the nearest epoch: it varies, and
+        full training must not lose its last epoch to a slow first one.
+
+        Args:
+            pruner: Tells how many windows its epochs visit.
+            records: The epochs so far.
+            preparation: Seconds spent before them; they count in total time only.
+        """
+        if self.kind == "epochs" or (self.kind == "total_time" and not records):
+            return
+        price = self.price(records)
+        limit = self.epochs * self._cost(self.windows, price) * (1 + TOLERANCE)
+        spent = self._spent(records, preparation)
+
+        def affordable(epochs: int) -> bool:
+            ahead = [pruner.epoch_windows(e, epochs) for e in range(len(records), epochs)]
+            costs = [self._cost(windows, price) for windows in ahead]
+            slack = costs[-1] / 2 if costs and self.kind == "total_time" else 0.0
+            return spent + sum(costs) <= limit + slack
+
+        done = max(1, len(records))
+        if records and records[-1].validation_mae is None:
+            done += 1  # the last epoch is always validated
+        epochs = max(done, pruner.epochs)
+        if affordable(epochs) and not self._annealing(pruner, records):
+            epochs = _largest(affordable, epochs)
+        while epochs > done and not affordable(epochs):
+            epochs -= 1
+        pruner.epochs = epochs
+
+    def planned_epochs(self, pruner: Pruner) -> int:
+        """Epochs that the run trains in all."""
+        return pruner.planned_epochs() if self.kind == "epochs" else pruner.epochs
+
+    def share(self, records: Sequence[EpochRecord], preparation: float) -> float:
+        """What was spent over what full training spends; 1 is equal. Needs one epoch at least."""
+        limit = self.epochs * self._cost(self.windows, self.price(records))
+        return self._spent(records, preparation) / limit
+
+    def schedule_epoch(self, records: Sequence[EpochRecord], preparation: float) -> int:
+        """The epoch of full training that the learning rate's schedule has come to."""
+        if self.kind == "epochs":
+            return len(records)
+        return math.floor(self.epochs * min(1.0, self.share(records, preparation)) + TOLERANCE)
+
+    def price(self, records: Sequence[EpochRecord]) -> EpochPrice:
+        """Prices; those of time are means over the epochs so far, as what is spent is a sum."""
+        if self.kind == "epochs":
+            return EpochPrice(epoch=1.0)
+        if self.kind == "total_windows":
+            return EpochPrice(window=1.0)
+        if self.kind == "steps":
+            return EpochPrice(step=1.0)
+        validations = [r.validation_seconds for r in records if r.validation_mae is not None]
+        validation = mean(validations) / self.validate_every if validations else 0.0
+        training = sum(r.data_seconds + r.step_seconds for r in records)
+        return EpochPrice(
+            window=training / sum(r.windows for r in records),
+            epoch=validation + mean(r.checkpoint_seconds for r in records),
+            pruned_epoch=mean(r.scoring_seconds + r.selection_seconds for r in records),
+        )
+
+    def _cost(self, windows: int, price: EpochPrice) -> float:
+        cost = price.epoch + price.window * windows
+        cost += price.step * math.ceil(windows / self.batch_size)
+        return cost + (price.pruned_epoch if windows < self.windows else 0.0)
+
+    def _spent(self, records: Sequence[EpochRecord], preparation: float) -> float:
+        if self.kind == "epochs":
+            return float(len(records))
+        if self.kind == "total_windows":
+            return float(sum(record.windows for record in records))
+        if self.kind == "steps":
+            return float(sum(record.gradient_steps for record in records))
+        return preparation + sum(
+            record.train_seconds + record.validation_seconds + record.checkpoint_seconds
+            for record in records
+        )
+
+    def _annealing(self, pruner: Pruner, records: Sequence[EpochRecord]) -> bool:
+        """Whether the way back to full data has begun: it must not be left again."""
+        done = len(records)
+        if done < 2:
+            return False
+        last = pruner.epoch_windows(done - 1, pruner.epochs)
+        return last > pruner.epoch_windows(1, pruner.epochs) or last == self.windows
+
+
+def _largest(affordable: Callable[[int], bool], epochs: int) -> int:
+    """The largest affordable number of epochs, from one that is affordable."""
+    step = 1
+    while affordable(epochs + step):
+        epochs += step
+        step *= 2
+    while step > 1:
+        step //= 2
+        if affordable(epochs + step):
+            epochs += step
+    return epochs

@@ -1,0 +1,113 @@
+"""What a run asks of a cluster: minutes and memory, by what runs like it took before.
+
+A window's cost is that of a record of the same data set, backbone and settings, on any machine,
+else what `stprune plan` measured here. How many windows a run visits is counted from its pruner and
+budget, so that a heavily pruned run asks for less time than a full one.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from functools import cache
+from itertools import islice
+
+from stprune.backbones.base import BACKBONES
+from stprune.configuration.experiment import ExperimentConfig
+from stprune.configuration.grid import RunSpec, data_layout, experiment_layout, run_spec
+from stprune.errors import StpruneError
+from stprune.planning.known_seconds import recorded_seconds, records_like, run_nodes
+from stprune.planning.plan import data_bytes
+from stprune.planning.step_seconds import Setting, StepSeconds, read_kept
+from stprune.planning.workload import Windows, run_windows, run_workload
+from stprune.results.layout import RunKey, step_seconds_file
+
+logger = logging.getLogger(__name__)
+
+# A node may be slower or busier than the one that was measured. A run that is ended by its time
+# limit goes on from its checkpoint, so what is asked for need not be what the worst case takes.
+TIME_FACTOR = 3.0
+# Starting Python and torch on a busy shared disk, and the wait for cores.
+START_MINUTES = 10
+UNKNOWN_MINUTES = 720
+MEMORY_FACTOR = 1.5
+# Snakemake runs beside the training, twice, with all that its rules import.
+BESIDE_MB = 800
+UNKNOWN_MB = 4000
+# Records that are looked at for the peak; seeds hardly differ.
+FEW = 20
+
+
+class RunRequests:
+    """Requests of an experiment's runs.
+
+    Args:
+        config: The experiment.
+    """
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self.config = config
+        self.layout, self.data = experiment_layout(config), data_layout(config)
+        self.measured = read_kept(step_seconds_file(config.results_directory))
+
+    def minutes(self, key: RunKey, attempt: int = 1) -> int:
+        """Minutes to ask for; more with each attempt."""
+        return attempt * self._minutes(key._replace(seed=0))
+
+    def megabytes(self, key: RunKey, attempt: int = 1) -> int:
+        """Memory to ask for; twice as much with each attempt, for one may have been too little."""
+        return int(2 ** (attempt - 1) * self._megabytes(key.dataset, key.backbone))
+
+    @cache  # noqa: B019 - there is one plan, as long as its process
+    def _minutes(self, key: RunKey) -> int:
+        step = self._step(key.dataset, key.backbone)
+        if step is None:
+            return UNKNOWN_MINUTES
+        try:
+            work = run_workload(run_spec(self.config, key), self._windows(key.dataset), step)
+        except StpruneError:
+            # The run's own log is where its user looks for what is wrong with it.
+            return UNKNOWN_MINUTES
+        return START_MINUTES + math.ceil(TIME_FACTOR * work.seconds(step) / 60)
+
+    @cache  # noqa: B019
+    def _step(self, dataset: str, backbone: str) -> StepSeconds | None:
+        spec = self._cell(dataset, backbone)
+        if not BACKBONES.load(spec.backbone).trains:
+            return StepSeconds(train=0, evaluate=0, parameters=0, batch=1)
+        try:
+            recorded = recorded_seconds(spec, self.layout, any_machine=True)
+        except StpruneError as error:
+            logger.warning("%s; it does not count for what runs ask for", error)
+            recorded = None
+        setting = Setting(spec, run_nodes(spec, self.data))
+        return recorded or self.measured.get(setting.key(self.data))
+
+    @cache  # noqa: B019
+    def _megabytes(self, dataset: str, backbone: str) -> int:
+        spec = self._cell(dataset, backbone)
+        try:
+            few = islice(records_like(spec, self.layout), FEW)
+            # On a GPU the recorded peak is the device's.
+            peaks = [
+                record.cost.peak_memory_bytes
+                for _, record in few
+                if record.environment.get("device") == "cpu"
+            ]
+        except StpruneError:
+            peaks = []
+        if peaks:
+            wanted = BESIDE_MB + MEMORY_FACTOR * max(peaks) / 1e6
+        else:
+            # The series and its mask may be in memory twice while they are opened.
+            wanted = UNKNOWN_MB + 2 * sum(data_bytes(card, self.data) for card in spec.cards) / 1e6
+        return 100 * math.ceil(wanted / 100)
+
+    @cache  # noqa: B019
+    def _windows(self, dataset: str) -> Windows:
+        return run_windows(self._cell(dataset, next(iter(self.config.backbones))), self.data)
+
+    def _cell(self, dataset: str, backbone: str) -> RunSpec:
+        """A run on the data set with the backbone; which one does not matter."""
+        pruner = next(iter(self.config.pruners))
+        return run_spec(self.config, RunKey(dataset, backbone, pruner, 0.0, 0))

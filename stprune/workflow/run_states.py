@@ -1,0 +1,144 @@
+"""Where each run of an experiment stands, from the files that it left and who writes them now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from stprune.configuration.experiment import ExperimentConfig
+from stprune.configuration.grid import run_keys
+from stprune.configuration.schema import read_yaml, validate
+from stprune.errors import RecordError, StpruneError
+from stprune.files.plain_text import NAME
+from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.results.records import RunRecord, read_record
+from stprune.workflow.warm_runs import last_line
+
+State = Literal["done", "running", "failed", "stopped", "to do"]
+# What training says after each epoch, and how a log ends that was not cut off.
+EPOCH = re.compile(r"epoch (\d+)/(\d+):")
+INTERRUPTED = "stprune: interrupted"
+MISTAKE = "stprune: error: "
+EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run.
+
+    Args:
+        key: Which.
+        state: ``done``: it has a record. ``running``: a process here writes its log. ``failed``:
+            its log ends in an error, or its record cannot be read. ``stopped``: it was interrupted,
+            killed, or runs on another machine. ``to do``: it has not begun.
+        note: Why it failed, or how far it is.
+        record: Of a run that is done.
+    """
+
+    key: RunKey
+    state: State
+    note: str = ""
+    record: RunRecord | None = None
+
+
+def planned_runs(layout: ExperimentLayout) -> list[RunKey] | None:
+    """All runs of the experiment as it was last started; None if that is not known.
+
+    Raises:
+        ConfigError: If its ``config.yaml`` is damaged, or of another version.
+    """
+    if not layout.config.exists():
+        return None
+    values = read_yaml(layout.config)
+    return run_keys(validate(ExperimentConfig, values, str(layout.config)))
+
+
+def begun_runs(layout: ExperimentLayout) -> list[RunKey]:
+    """Runs that left a record or a log, sorted."""
+    found = set()
+    for folder, name in (("runs", "metrics.json"), ("logs", "train.log")):
+        root = layout.root / folder
+        for path in root.glob(f"*/*/*/p*/s*/{name}"):
+            *names, ratio, seed = path.relative_to(root).parts[:5]
+            named = all(re.fullmatch(NAME, part) for part in names)
+            if named and re.fullmatch(r"p\d+(\.\d+)?", ratio) and re.fullmatch(r"s\d+", seed):
+                dataset, backbone, pruner = names
+                found.add(RunKey(dataset, backbone, pruner, float(ratio[1:]), int(seed[1:])))
+    return sorted(found)
+
+
+def run_states(layout: ExperimentLayout, keys: Sequence[RunKey]) -> list[RunState]:
+    """Where each of ``keys`` stands."""
+    states: dict[RunKey, RunState] = {}
+    logs: dict[RunKey, Path] = {}
+    for key in keys:
+        if layout.metrics(key).exists():
+            states[key] = _recorded(layout, key)
+        elif layout.train_log(key).exists():
+            logs[key] = layout.train_log(key)
+        else:
+            begun = layout.checkpoint(key).exists()
+            states[key] = RunState(key, "stopped" if begun else "to do")
+    written = open_files(logs.values())
+    for key, log in logs.items():
+        states[key] = _unfinished(key, log, running=log.resolve() in written)
+    return [states[key] for key in keys]
+
+
+def refuse_missing(layout: ExperimentLayout, keys: Sequence[RunKey]) -> None:
+    """See that every run has a record.
+
+    Raises:
+        RecordError: If not, with how many lack one and what became of the first that failed.
+    """
+    missing = [key for key in keys if not layout.metrics(key).exists()]
+    if not missing:
+        return
+    states = run_states(layout, missing)
+    first = next((state for state in states if state.state == "failed"), states[0])
+    note = f": {first.note}" if first.note else ""
+    raise RecordError(
+        f"{len(missing)} of {len(keys)} runs have no record, such as {first.key.path}, which is"
+        f" `{first.state}`{note}; `stprune show {layout.root}` lists them and shows the others"
+    )
+
+
+def open_files(paths: Iterable[Path]) -> set[Path]:
+    """Those of ``paths`` that a process of this user holds open, resolved."""
+    wanted = {path.resolve() for path in paths}
+    found: set[Path] = set()
+    if not wanted:
+        return found
+    for process in psutil.process_iter():
+        try:
+            found |= wanted & {Path(file.path) for file in process.open_files()}
+        except (psutil.Error, OSError):
+            continue  # another user's, or gone
+    return found
+
+
+def _recorded(layout: ExperimentLayout, key: RunKey) -> RunState:
+    try:
+        return RunState(key, "done", record=read_record(layout.metrics(key)))
+    except StpruneError as error:
+        return RunState(key, "failed", str(error))
+
+
+def _unfinished(key: RunKey, log: Path, running: bool) -> RunState:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    passed = EPOCH.findall(text)
+    progress = f"epoch {passed[-1][0]} of {passed[-1][1]}" if passed else ""
+    if running:
+        return RunState(key, "running", progress)
+    lines = [line for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    if last.startswith(MISTAKE) or EXCEPTION.match(last):
+        return RunState(key, "failed", last_line(log))
+    interrupted = last.startswith(INTERRUPTED)
+    note = "interrupted" if interrupted else "its log ends without a word"
+    return RunState(key, "stopped", f"{note}, after {progress}" if progress else note)
