@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.foremost import foremost
 from paper_figures.log_axis import plain_log_axis
-from stprune.paper.figures import Drawing, absent_controls, seeds_in_words, that_fit
+from stprune.paper.figures import (
+    Drawing,
+    absent_controls,
+    row_height,
+    row_name,
+    seeds_in_words,
+    that_fit,
+)
 from stprune.paper.looks import Look, add_legend, legend_height, looks
 from stprune.results.layout import format_ratio
 from stprune.results.summary import KEYS, REFERENCE, Results
@@ -23,6 +32,7 @@ FAR = 1.5
 # The largest unit in which the longest run is still at least two long.
 TIME_UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 CELL = KEYS[:-1]
+UNIT: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 5.5, "color": "#555555"}
 
 
 def build(results: Results) -> Drawing:
@@ -38,20 +48,28 @@ def build(results: Results) -> Drawing:
     pruned = table.loc[table["pruner"] != REFERENCE, "prune_ratio"]
     ratios = sorted(pruned.unique()) or [0.0]
     shown = looks(names)
-    height = ROW_HEIGHT * len(rows) + 0.6 + legend_height(len(shown))
+    rows_height = row_height(len(rows), ROW_HEIGHT) * len(rows)
+    height = rows_height + 0.6 + legend_height(len(shown))
     figure = Figure(figsize=(WIDTH, height))
     grid = figure.subplots(len(rows), len(ratios), sharex="row", sharey="row", squeeze=False)
     for axes, ratio in zip(grid[0], ratios, strict=True):
         axes.set_title(f"Prune ratio {format_ratio(ratio)}")
+    units = {place: _time_unit(_of(curves, place)) for place in rows}
+    common = f" ({units[rows[0]][0]})" if len(set(units.values())) == 1 else ""
     for place, panels in zip(rows, grid, strict=True):
         part = _of(curves, place)
         reached = _of(table[table["pruner"].isin(names)], place)
-        unit, seconds = _time_unit(part)
+        unit, seconds = units[place]
         for axes, ratio in zip(panels, ratios, strict=True):
             _panel(axes, _at(part, ratio), _at(reached, ratio), seconds, shown)
-            axes.set_xlabel(f"Elapsed time ({unit})", fontsize=7, labelpad=1)
+        if not common:
+            # In a panel, as low rows have no room for it below.
+            panels[-1].text(1, 1, f"in {unit}", transform=panels[-1].transAxes, **UNIT)
         _limit(panels[0], part)
-        panels[0].set_ylabel(f"{place[0]}\n{label(place[1])}\nValidation MAE", fontsize=6)
+        panels[0].set_ylabel(row_name(*place), fontsize=5.5)
+    for axes in grid[-1]:
+        axes.set_xlabel(f"Elapsed time{common}", fontsize=7, labelpad=1)
+    figure.supylabel("Validation MAE", fontsize=7)
     add_legend(figure, shown)
     cut = [not _near(_of(curves, place)).all() for place in rows]
     caption = [_caption(results, any(cut)), *left_out, *others, *absent_controls(table["pruner"])]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stprune.paper.figures import MOST_PLACES, Drawing, absent_controls, seeds_in_words
+from stprune.paper.figures import PAGE_HEIGHT, Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import Look, looks
 from stprune.results.layout import format_ratio
@@ -26,6 +27,9 @@ AXIS_WIDTH = WIDTH - 2 * NAME_WIDTH - 0.4
 # Inches from one name to the next, and from one bar to the next.
 LINE = 0.16
 BAR = 0.09
+# What the axis with its numbers takes, and what the longest note does.
+ABOVE = 0.5
+NOTE = 0.7
 X = "Mean rank (1: lowest test MAE)"
 NAME_SIZE = 7
 
@@ -39,16 +43,17 @@ def build(results: Results) -> Drawing:
         results: The experiment; ranked is the test MAE, averaged over seeds.
     """
     found = rankings(results.summary)
-    shown = dict(list(found.items())[:MOST_PLACES])
+    groups = {panel: alike(ranking) for panel, ranking in found.items()}
+    depths = [_depth(found[panel], groups[panel]) for panel in found]
+    shown = dict(list(found.items())[: _that_fit(depths)])
     notes = absent_controls(results.aggregate["pruner"])
     seeds = seeds_in_words(results.aggregate)
     if not shown:
         reason = "No data set on which two pruners of the same prune ratio were run."
         caption = " ".join([f"{reason} Experiment of {seeds}.", *notes])
         return Drawing(empty_figure(WIDTH, reason, X, "Prune ratio"), caption, reason)
-    groups = {panel: alike(ranking) for panel, ranking in shown.items()}
-    depths = [_depth(shown[panel], groups[panel]) for panel in shown]
-    figure = Figure(figsize=(WIDTH, sum(depths) + 0.5 * len(depths)))
+    depths = depths[: len(shown)]
+    figure = Figure(figsize=(WIDTH, sum(depths) + ABOVE * len(depths)))
     grid = figure.subplots(len(shown), 1, squeeze=False, height_ratios=depths)[:, 0]
     several = len({budget for budget, _ in found}) > 1
     look = looks(results.summary["pruner"])
@@ -56,9 +61,15 @@ def build(results: Results) -> Drawing:
         _draw(axes, shown[panel], groups[panel], look)
         axes.set_ylabel(_name(panel, several, "\n"), fontweight="bold")
         axes.set_xlabel(X, fontsize=NAME_SIZE)
-    hidden = [_name(panel, several, ", ") for panel in list(found)[MOST_PLACES:]]
+    hidden = [_name(panel, several, ", ") for panel in list(found)[len(shown) :]]
     caption = " ".join([_caption(shown, several, seeds), *_not_shown(hidden), *notes])
     return Drawing(figure, caption, _alt(shown, several))
+
+
+def _that_fit(depths: list[float]) -> int:
+    """How many of the panels a page has room for; one always is."""
+    heights = np.cumsum(np.array(depths) + ABOVE)
+    return max(1, int((heights <= PAGE_HEIGHT - NOTE).sum()))
 
 
 def _depth(ranking: Ranking, groups: list[tuple[str, ...]]) -> float:

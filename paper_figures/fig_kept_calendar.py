@@ -26,9 +26,9 @@ TITLE = "Which hours of the week are kept"
 
 WIDTH = 7.0
 MOST_COLUMNS = 6
-ROW_HEIGHT = 0.85
+ROW_HEIGHT = 0.72
 # More rows of panels than this fill more than a page.
-MOST_ROWS = 12
+MOST_ROWS = 9
 # Letters of a name that fit above a panel.
 LONGEST = 18
 # In doublings: the colours end at a quarter of the average, and at four times it.

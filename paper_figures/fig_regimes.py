@@ -13,7 +13,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stprune.paper.figures import Drawing, absent_controls, places, seeds_in_words
+from stprune.paper.figures import (
+    PAGE_HEIGHT,
+    Drawing,
+    absent_controls,
+    places,
+    seeds_in_words,
+)
 from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, write_in_cells
 from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
@@ -22,7 +28,9 @@ from stprune.statistics.significance import CONTROLS, LEVEL, holm, relative_diff
 
 TITLE = "Where pruning pays"
 
-CELL_HEIGHT = 0.17
+# Where a page is not high enough for all rows, they are lower, down to what a name needs.
+CELL_HEIGHT, LOWEST = 0.17, 0.085
+NOTE = 0.6
 # A cell at least so wide, in inches, holds its number; a narrower one only the mark.
 WIDE_ENOUGH = 0.36
 NARROWEST = 0.17
@@ -126,7 +134,9 @@ def _draw(panels: list[Panel], marked: list[NDArray[np.bool_]], rows: list[Place
     width = max(7.0, 1.6 + NARROWEST * widest)
     cell = (width - 1.8) / widest
     names = max(len(label(name)) for panel in panels for _, name in panel.columns)
-    height = len(panels) * (CELL_HEIGHT * max(len(rows), 3) + 0.55 + 0.055 * names) + 0.6
+    lines, around = len(panels) * max(len(rows), 3), len(panels) * (0.55 + 0.055 * names) + 0.6
+    row = min(CELL_HEIGHT, max(LOWEST, (PAGE_HEIGHT - NOTE - around) / lines))
+    height = row * lines + around
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     limit, beyond = _limit(panels)

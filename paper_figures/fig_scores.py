@@ -12,7 +12,14 @@ from matplotlib.ticker import MaxNLocator
 
 from paper_figures.foremost import METHOD
 from paper_figures.log_axis import plain_log_axis
-from stprune.paper.figures import Drawing, absent_controls, seeds_in_words, that_fit
+from stprune.paper.figures import (
+    Drawing,
+    absent_controls,
+    row_height,
+    row_name,
+    seeds_in_words,
+    that_fit,
+)
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import LEGEND_LINE, looks
 from stprune.results.layout import format_ratio
@@ -90,14 +97,18 @@ def mean_deciles(deciles: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(curves: pd.DataFrame, rows: list[tuple[str, str]], names: list[str]) -> Figure:
-    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(rows) + 0.5 + 2 * LEGEND_LINE))
+    height = row_height(len(rows), ROW_HEIGHT) * len(rows) + 0.5 + 2 * LEGEND_LINE
+    figure = Figure(figsize=(WIDTH, height))
     grid = figure.subplots(len(rows), len(names), squeeze=False)
     colours = {name: look.colour for name, look in looks(names).items()}
     for (dataset, backbone), panels in zip(rows, grid, strict=True):
         place = curves[(curves["dataset"] == dataset) & (curves["backbone"] == backbone)]
         for axes, name in zip(panels, names, strict=True):
             _panel(axes, place[place["pruner"] == name].sort_values("epoch"), colours[name])
-        panels[0].set_ylabel(f"{dataset}\n{label(backbone)}\n{Y}", fontsize=6)
+        panels[0].set_ylabel(row_name(dataset, backbone), fontsize=5.5)
+    for axes in grid[-1]:
+        axes.set_xlabel(X, fontsize=7, labelpad=1)
+    figure.supylabel(Y, fontsize=7)
     for axes, name in zip(grid[0], names, strict=True):
         axes.set_title(label(name))
     figure.legend(handles=_handles(), loc="outside upper center", ncols=3)
@@ -113,7 +124,6 @@ def _panel(axes: Axes, points: pd.DataFrame, colour: str) -> None:
     if not points.empty and (points[list(DECILES)] > 0).all(axis=None):
         plain_log_axis(axes)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel(X, fontsize=7, labelpad=1)
     axes.tick_params(which="both", labelsize=5.5)
 
 

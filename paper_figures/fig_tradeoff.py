@@ -11,12 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stprune.paper.figures import (
-    MOST_PLACES,
+    ROWS_HEIGHT,
     Drawing,
     absent_controls,
     draw_reference,
     places,
+    row_height,
     seeds_in_words,
+    that_fit,
 )
 from stprune.paper.looks import Look, add_legend, legend_height, looks
 from stprune.results.layout import format_ratio
@@ -32,6 +34,8 @@ ROW_HEIGHT = 2.5
 # A point that loses more than this many times the median loss would flatten all others.
 OFF_SCALE = 4.0
 PALE = 0.45
+# Numbers of more points off the scale than this would hide what is on it.
+MOST_NUMBERS = 4
 
 
 class Cost(NamedTuple):
@@ -51,7 +55,7 @@ COSTS = (
 def build(results: Results) -> Drawing:
     """One row of two panels per data set and backbone: per-epoch time left, total time right.
 
-    More of them than a reader can take in are averaged, one row per budget.
+    More of them than fit a page are averaged, one row per budget.
 
     Args:
         results: The experiment; test MAE in the target's unit, times in % of full training's, or
@@ -59,12 +63,14 @@ def build(results: Results) -> Drawing:
     """
     table = results.aggregate
     full = table.loc[table["pruner"] == REFERENCE]
-    averaged = len(places(table)) > MOST_PLACES and not full.empty
+    averaged = ROW_HEIGHT * len(places(table)) > ROWS_HEIGHT and not full.empty
+    rows, others = that_fit(results)
     if averaged:
         table = mean_over_places(results)
-    rows = places(table)
+        rows, others = places(table), []
     shown = looks(table["pruner"])
-    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(rows) + 0.6 + legend_height(len(shown))))
+    height = row_height(len(rows), ROW_HEIGHT) * len(rows) + 0.6 + legend_height(len(shown))
+    figure = Figure(figsize=(WIDTH, height))
     grid = figure.subplots(len(rows), len(COSTS), sharey="row", squeeze=False)
     for (dataset, backbone), panels in zip(rows, grid, strict=True):
         part = table[(table["dataset"] == dataset) & (table["backbone"] == backbone)]
@@ -75,7 +81,8 @@ def build(results: Results) -> Drawing:
         panels[0].set_ylabel("Change in test MAE (%)" if averaged else _error_label(part))
     add_legend(figure, shown)
     spread = _spread_of_means(table) if averaged else _spread(table)
-    return Drawing(figure, f"{spread} {_caption(table)}", _alt(table, rows))
+    caption = " ".join([spread, _caption(table), *others])
+    return Drawing(figure, caption, _alt(table, rows))
 
 
 def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -> None:
@@ -133,7 +140,8 @@ def _error_limit(part: pd.DataFrame) -> float:
 
 
 def _arrows(axes: Axes, points: pd.DataFrame, x: str, shown: dict[str, Look]) -> None:
-    """Points above the axis: an arrow at its edge, and the error that it stands for."""
+    """Points above the axis: an arrow at its edge, and the error that it stands for if few."""
+    numbered = len(points) <= MOST_NUMBERS
     width = axes.get_xlim()[1]
     last, level = -np.inf, 0
     for _, point in points.sort_values(x).iterrows():
@@ -142,10 +150,10 @@ def _arrows(axes: Axes, points: pd.DataFrame, x: str, shown: dict[str, Look]) ->
         last = point[x]
         look = shown[str(point["pruner"])]
         axes.annotate(
-            f"{point['test_mae']:.3g}",
+            f"{point['test_mae']:.3g}" if numbered else "",
             xy=(point[x], 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(0, -13 - 9 * level),
+            xytext=(0, -13 - 9 * level if numbered else -9),
             textcoords="offset points",
             ha="center",
             va="top",
@@ -200,7 +208,10 @@ def _caption(table: pd.DataFrame) -> str:
             " time of an epoch on the left."
         )
     if any((p["test_mae"] > _error_limit(p)).any() for _, p in table.groupby(PLACE)):
-        parts.append("Arrows: errors off the scale, with their values.")
+        parts.append(
+            "Arrows: errors off the scale, with their values where they are few; all are in the"
+            " main table."
+        )
     return " ".join([*parts, *absent_controls(table["pruner"])])
 
 

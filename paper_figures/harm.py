@@ -9,7 +9,7 @@ import pandas as pd
 
 from stprune.results.columns import GROUPS, KEYS
 from stprune.results.summary import Results
-from stprune.statistics.from_full import differences_from_full
+from stprune.statistics.from_full import differences_of
 
 # The name of a group, or a step ahead.
 Part = TypeVar("Part", str, int)
@@ -51,16 +51,13 @@ def harm(summary: pd.DataFrame, columns: Mapping[Part, str]) -> pd.DataFrame:
         over the seeds' means over data sets and backbones; ``sd`` over the seeds (ddof = 1, NaN
         for one); ``seeds`` and ``places``, how many.
     """
-    tables = []
-    for part, column in columns.items():
-        pairs = differences_from_full(summary, column).assign(part=part)
-        keys = [*ROW, "seed"]
-        pairs["place"] = pairs["dataset"] + "/" + pairs["backbone"]
-        by_seed = pairs.groupby(keys).agg(
-            difference=("difference", "mean"), places=("place", "nunique")
-        )
-        tables.append(by_seed.reset_index())
-    every = pd.concat(tables, ignore_index=True)
+    parts = {column: part for part, column in columns.items()}
+    pairs = differences_of(summary, list(parts))
+    pairs["part"] = pairs["metric"].map(parts)
+    pairs["place"] = pairs["dataset"] + "/" + pairs["backbone"]
+    by_seed = pairs.groupby([*ROW, "seed"])
+    every = by_seed.agg(difference=("difference", "mean"), places=("place", "nunique"))
+    every = every.reset_index()
     cells = every.groupby(ROW)
     return pd.DataFrame(
         {

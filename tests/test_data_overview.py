@@ -21,7 +21,8 @@ from stprune.configuration.experiment import parse_config
 from stprune.configuration.grid import experiment_layout
 from stprune.data.canonical import read_canonical
 from stprune.data.card import load_card
-from stprune.data.description.describe import Description, DescriptionOptions, describe
+from stprune.data.description.describe import DescriptionOptions, describe
+from stprune.data.description.described import Description
 from stprune.data.description.read import read_description, read_descriptions
 from stprune.data.description.write import write_description
 from stprune.data.prepare import prepare

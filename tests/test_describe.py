@@ -20,7 +20,8 @@ from stprune.__main__ import main
 from stprune.configuration.experiment import parse_config
 from stprune.configuration.grid import experiment_layout
 from stprune.data.canonical import CanonicalDataset, read_canonical
-from stprune.data.description.describe import Description, DescriptionOptions, describe
+from stprune.data.description.describe import DescriptionOptions, describe
+from stprune.data.description.described import Description
 from stprune.data.description.files import NAMES
 from stprune.data.description.write import write_description
 from stprune.data.prepare import prepare

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from figure_sizes import fits_a_page
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from PIL import Image
@@ -78,9 +79,30 @@ def test_figure_says_what_it_shows(name: str, layout: ExperimentLayout) -> None:
     assert "2 seeds" in drawing.caption
     assert "ST-Prune" in drawing.alt
     for axes in drawing.figure.axes:
-        # Where panels share their axes, the outer ones name them.
-        assert axes.get_xlabel() or axes.get_ylabel() or not _has_tick_labels(axes)
+        # Where panels show the same quantities, the outer ones name them.
+        named = axes.get_xlabel() or axes.get_ylabel() or _lowest_below(axes).get_xlabel()
+        assert named or not _has_tick_labels(axes)
     assert drawing.figure.axes[0].get_ylabel()
+
+
+def _lowest_below(axes: Axes) -> Axes:
+    """The last panel of the same column; the panel itself if it stands alone."""
+    place = axes.get_subplotspec()
+    if place is None or axes.figure is None:
+        return axes
+    others = [(panel, panel.get_subplotspec()) for panel in axes.figure.axes]
+    column = [
+        panel
+        for panel, at in others
+        if at is not None and at.get_gridspec() is place.get_gridspec()
+        if at.colspan == place.colspan
+    ]
+    return column[-1]
+
+
+@pytest.mark.parametrize("name", FIGURE_IDS)
+def test_figure_fits_a_page(name: str, layout: ExperimentLayout) -> None:
+    assert fits_a_page(build(name, load_results(layout)))
 
 
 @pytest.mark.parametrize("name", FIGURE_IDS)

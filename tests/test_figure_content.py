@@ -55,6 +55,14 @@ def test_it_changes_with_the_words_beside_it() -> None:
     assert content_hash(_figure(), "2 seeds") != content_hash(_figure(), "3 seeds")
 
 
+def test_what_rounding_leaves_of_nothing_makes_no_difference() -> None:
+    def nothing(left: float) -> Figure:
+        return _figure(lambda axes: axes.lines[0].set_ydata([0.1, left, 0.3]))
+
+    assert content_hash(nothing(3e-14)) == content_hash(nothing(0.0))
+    assert content_hash(nothing(3e-8)) != content_hash(nothing(0.0))
+
+
 def test_size_layout_and_drawing_make_no_difference() -> None:
     drawn = _figure(figsize=(9, 3), layout="constrained")
     drawn.draw_without_rendering()

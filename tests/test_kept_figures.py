@@ -158,5 +158,8 @@ def test_calendar_names_the_data_sets_that_it_has_no_room_for(layout: Experiment
     full = one[one["pruner"] == "full"].assign(dataset="road_only_full")
     drawing = build("kept_calendar", replace(results, summary=pd.concat([*copies, full])))
     assert "No such run of road_only_full." in drawing.caption
-    assert "Not shown, for want of room: road_11, road_12." in drawing.caption
+    assert (
+        "Not shown, for want of room: road_08, road_09, road_10, road_11, road_12."
+        in drawing.caption
+    )
     assert "road_13" in drawing.alt

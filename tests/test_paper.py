@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from compact_experiment import SHOWN, configuration
+from figure_sizes import fits_a_page
 from PIL import Image
 from synthetic_kept import write_archives
 from synthetic_records import write_experiment
@@ -19,7 +20,7 @@ from stprune.__main__ import main
 from stprune.errors import RecordError
 from stprune.paper.figures import build, figure_files
 from stprune.paper.hashes import PaperHashes, read_hashes
-from stprune.paper.make import check_paper, parts
+from stprune.paper.make import build_part, compare, parts
 from stprune.report.pictures import small_png
 from stprune.results.compact import compact
 from stprune.results.compact_layout import RECORDS, CompactLayout
@@ -44,8 +45,10 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", parts(KEPT, []))
 def test_the_kept_records_give_what_they_are_to_give(name: str) -> None:
-    made = check_paper(name, KEPT)
-    assert made.differences == []
+    part = build_part(name, KEPT)
+    assert compare(part, CompactLayout(KEPT / name)).differences == []
+    for figure, drawing in part.drawings.items():
+        assert fits_a_page(drawing), figure
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.data.description.describe import Description
+from stprune.data.description.described import Description
 from stprune.results.tables import Column, Table
 
 TITLE = "Redundancy and stationarity"

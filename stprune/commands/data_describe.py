@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stprune.data.description.describe import Description
+    from stprune.data.description.described import Description
     from stprune.results.layout import DataLayout
 
 # Options with the names and defaults of `DescriptionOptions`.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import paper_figures
-from stprune.data.description.describe import Description
+from stprune.data.description.described import Description
 from stprune.paper.figures import Drawing, paper_style, write_drawing
 from stprune.registry import Registry
 from stprune.results.layout import ExperimentLayout

@@ -25,6 +25,8 @@ from numpy.typing import ArrayLike
 
 # Processors may round the last digits of a sum differently.
 DIGITS = 9
+# What is left of a difference of equals is nothing but such digits.
+LEAST = 1e-12
 
 
 def content_hash(figure: Figure, *words: str) -> str:
@@ -32,8 +34,8 @@ def content_hash(figure: Figure, *words: str) -> str:
 
     Of every panel, in order: its scales and limits, its titles and axis labels, and of each thing
     drawn in it the numbers in data coordinates (lines: x and y; collections: offsets, values and
-    paths; patches: vertices; images: values) to nine significant digits, and all texts. Of
-    legends only the words.
+    paths; patches: vertices; images: values) to nine significant digits, where what is less than
+    a billionth of the largest beside it counts as 0, and all texts. Of legends only the words.
 
     Args:
         figure: Not drawn yet, or drawn: it makes no difference.
@@ -95,6 +97,9 @@ def _numbers(values: ArrayLike | None) -> str:
     if array.dtype.kind not in "fiub":
         return f"{array.shape} {' '.join(map(str, np.ma.filled(array, '-').ravel()))}"
     numbers = np.ma.filled(array.astype(np.float64), np.nan).ravel()
+    finite = np.abs(numbers[np.isfinite(numbers)])
+    nothing = max(LEAST, 10.0**-DIGITS * float(finite.max(initial=0.0)))
+    numbers[np.abs(numbers) < nothing] = 0.0
     # Adding nothing turns a negative zero into zero.
     texts = ("-" if np.isnan(number) else f"{number + 0.0:.{DIGITS}g}" for number in numbers)
     return f"{array.shape} {' '.join(texts)}"

@@ -29,8 +29,13 @@ from stprune.statistics.significance import CONTROLS
 FIGURES: Registry[Any] = Registry(
     kind="figure", packages=("paper_figures",), contract="builtins:object", prefix="fig_"
 )
+# Every figure fits a page, upright or sideways, with its note; in inches.
+PAGE_HEIGHT = 9.5
+PAGE_WIDTH_SIDEWAYS = 10.5
+# What rows of panels may take of it, where legend and note need the rest.
+ROWS_HEIGHT = 7.8
 # Rows of panels that a reader can still take in.
-MOST_PLACES = 8
+MOST_PLACES = 10
 # Height of a line of the note under a figure, in inches.
 NOTE_LINE = 0.12
 STYLE_SHEET = Path(paper_figures.__path__[0]) / "style.mplstyle"
@@ -121,6 +126,12 @@ def figure_files(drawing: Drawing) -> FigureFiles:
     return FigureFiles(pdf, png, _share_of_note(figure, note))
 
 
+def size_with_note(drawing: Drawing) -> tuple[float, float]:
+    """Width and height in inches that a drawing's files have, its caption below included."""
+    width, height = drawing.figure.get_size_inches()
+    return float(width), float(height) + NOTE_LINE * len(_note_lines(drawing))
+
+
 def rendered(figure: Figure, kind: Literal["pdf", "png"]) -> bytes:
     """The file content of a figure, without dates or versions in it."""
     nameless: dict[str, Any] = {"png": {"Software": None}}
@@ -171,6 +182,17 @@ def that_fit(results: Results) -> tuple[list[tuple[str, str]], list[str]]:
     return shown, [f"Not shown, for want of room: {names}."] if hidden else []
 
 
+def row_height(rows: int, tallest: float) -> float:
+    """Inches of each of so many rows of panels: less than ``tallest`` where a page would not do."""
+    return min(tallest, ROWS_HEIGHT / rows)
+
+
+def row_name(dataset: str, backbone: str) -> str:
+    """A data set and backbone beside a row of panels, in lines that a low row has room for."""
+    parts = textwrap.wrap(dataset.replace("_", "_ "), 16)
+    return "\n".join([*(part.replace("_ ", "_") for part in parts), label(backbone)])
+
+
 def draw_reference(axes: Axes, full: pd.DataFrame, metric: str = "test_mae") -> None:
     """Full training as a horizontal line, with a band of one standard deviation if known."""
     for _, row in full.iterrows():
@@ -215,11 +237,15 @@ def _share_of_note(figure: Figure, note: Text) -> float:
     return top / figure.get_figheight()
 
 
+def _note_lines(drawing: Drawing) -> list[str]:
+    return textwrap.wrap(drawing.caption, int(19 * drawing.figure.get_figwidth()))
+
+
 def _add_note(drawing: Drawing) -> Text:
     """The caption in small type under the panels, so that the file can stand alone."""
     figure = drawing.figure
-    lines = textwrap.wrap(drawing.caption, int(19 * figure.get_figwidth()))
+    lines = _note_lines(drawing)
     # Room of its own, or a long caption would take it from the panels.
-    figure.set_figheight(figure.get_figheight() + NOTE_LINE * len(lines))
+    figure.set_figheight(size_with_note(drawing)[1])
     # The place of a common axis label, for which the layout reserves room.
     return figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left")

@@ -83,8 +83,8 @@ def make_paper(name: str, records: Path, into: Path) -> Made:
     Raises:
         StpruneError: If a record, or the description of a data set, is missing or damaged.
     """
-    part, layout = _part(name, records), ExperimentLayout(into / name)
-    made = _made(part, CompactLayout(records / name))
+    part, layout = build_part(name, records), ExperimentLayout(into / name)
+    made = compare(part, CompactLayout(records / name))
     _remove_old(layout)
     for table_name, table in part.tables.items():
         write_table(table, table_name, layout)
@@ -102,10 +102,15 @@ def check_paper(name: str, records: Path) -> Made:
     Raises:
         StpruneError: If a record, or the description of a data set, is missing or damaged.
     """
-    return _made(_part(name, records), CompactLayout(records / name))
+    return compare(build_part(name, records), CompactLayout(records / name))
 
 
-def _part(name: str, records: Path) -> Part:
+def build_part(name: str, records: Path) -> Part:
+    """All tables and figures of a part, in memory; arguments as of :func:`make_paper`.
+
+    Raises:
+        StpruneError: If a record, or the description of a data set, is missing or damaged.
+    """
     if name == DATA:
         described = read_descriptions(records / DATA)
         return Part(overview_tables(described), overview_drawings(described), None)
@@ -115,7 +120,8 @@ def _part(name: str, records: Path) -> Part:
     return Part(tables, drawings, results)
 
 
-def _made(part: Part, compact: CompactLayout) -> Made:
+def compare(part: Part, compact: CompactLayout) -> Made:
+    """What a part holds, and how that differs from what the records say that it is to hold."""
     hashes = PaperHashes(
         {name: table_hash(table) for name, table in part.tables.items()},
         {name: figure_hash(drawing) for name, drawing in part.drawings.items()},

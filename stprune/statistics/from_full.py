@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 import numpy as np
@@ -40,24 +41,46 @@ def differences_from_full(summary: pd.DataFrame, metric: str = "test_mae") -> pd
         RecordError: If a column is missing, a run is there twice, or a value of `full` is not
             above 0.
     """
+    return differences_of(summary, [metric]).drop(columns="metric")
+
+
+def differences_of(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """As `differences_from_full`, of several columns at once.
+
+    Args:
+        summary: One row a run.
+        metrics: Columns to compare; lower is better.
+
+    Returns:
+        The rows of each metric after those of the one before, with the column ``metric``.
+
+    Raises:
+        RecordError: As `differences_from_full`.
+    """
     address = list(DIFFERENCE_COLUMNS)[:-1]
-    needed = [*address, metric]
-    missing = [name for name in needed if name not in summary.columns]
+    missing = [name for name in (*address, *metrics) if name not in summary.columns]
     if missing:
-        raise RecordError(f"cannot compare `{metric}`: the summary lacks the columns {missing}")
-    is_full = summary["pruner"] == REFERENCE
-    full = summary.loc[is_full, [*SEEDED, metric]].dropna()
-    pruned = summary.loc[~is_full, needed].dropna()
+        names = ", ".join(f"`{name}`" for name in metrics)
+        raise RecordError(f"cannot compare {names}: the summary lacks the columns {missing}")
+    values = summary.melt(address, list(metrics), var_name="metric").dropna()
+    is_full = values["pruner"] == REFERENCE
+    full = values.loc[is_full, ["metric", *SEEDED, "value"]]
+    pruned = values[~is_full]
     for runs, keys in ((full, SEEDED), (pruned, address)):
-        if runs.duplicated(keys).any():
-            names = ", ".join(str(value) for value in runs.loc[runs.duplicated(keys), keys].iloc[0])
+        twice = runs[runs.duplicated(["metric", *keys])]
+        if not twice.empty:
+            names = ", ".join(str(value) for value in twice[keys].iloc[0])
             raise RecordError(f"two runs have the same address ({names}); summarise them once")
-    if not (full[metric] > 0).all():
-        raise RecordError(f"`{metric}` of `{REFERENCE}` must be above 0 to compare in percent")
-    pairs = pruned.merge(full, on=SEEDED, suffixes=("", "_full"))
-    pairs["difference"] = 100 * (pairs[metric] / pairs[f"{metric}_full"] - 1)
-    table = pairs[list(DIFFERENCE_COLUMNS)].astype(DIFFERENCE_COLUMNS)
-    return table.sort_values(address, ignore_index=True)
+    wrong = full.loc[~(full["value"] > 0), "metric"]
+    if not wrong.empty:
+        raise RecordError(
+            f"`{wrong.iloc[0]}` of `{REFERENCE}` must be above 0 to compare in percent"
+        )
+    pairs = pruned.merge(full, on=["metric", *SEEDED], suffixes=("", "_full"))
+    pairs["difference"] = 100 * (pairs["value"] / pairs["value_full"] - 1)
+    pairs["metric"] = pd.Categorical(pairs["metric"], categories=list(metrics), ordered=True)
+    table = pairs.sort_values(["metric", *address], ignore_index=True)
+    return table.astype({"metric": "object", **DIFFERENCE_COLUMNS})[["metric", *DIFFERENCE_COLUMNS]]
 
 
 def compare_with_full(summary: pd.DataFrame, metric: str = "test_mae") -> pd.DataFrame:

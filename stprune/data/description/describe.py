@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from stprune.data.description.arrangement import (
     window_rows,
 )
 from stprune.data.description.autocorrelation import autocorrelation_table
+from stprune.data.description.described import Description
 from stprune.data.description.missing import gap_lengths, missing_by_hour
 from stprune.data.description.moments import moments_by_node, moments_by_slot
 from stprune.data.description.overlap import window_overlap
@@ -45,26 +45,6 @@ class DescriptionOptions(StrictModel):
     days: int = Field(128, ge=1, description="Days compared with each other, at most.")
     windows: int = Field(512, ge=1, description="Windows compared with each other, at most.")
     seed: int = Field(0, ge=0, description="Seed of the draws.")
-
-
-@dataclass(frozen=True)
-class Description:
-    """A data set described.
-
-    Args:
-        title: Of the data set.
-        quantity: Name of the channel.
-        unit: Of the channel.
-        facts: What was looked at and the key numbers, as plain values; None for what is not
-            defined.
-        tables: By name of the file to be, without its suffix.
-    """
-
-    title: str
-    quantity: str
-    unit: str
-    facts: dict[str, Any]
-    tables: dict[str, pd.DataFrame]
 
 
 def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) -> Description:

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from stprune.data.description.describe import Description
-from stprune.data.description.redundancy import pairs_of
+from stprune.data.description.described import Description, pairs_of
 from stprune.paper.figures import Drawing
 
 WIDTH, ROW_HEIGHT, COLUMNS = 7.0, 2.05, 3

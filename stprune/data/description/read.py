@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.data.description.describe import Description
+from stprune.data.description.described import Description
 from stprune.data.description.write import FACTS, MASKING_FACTS
 from stprune.errors import DataError
 from stprune.files.text_file import read_json_file

@@ -6,7 +6,6 @@ windows by that of their departures from the nodes' means, so that two quiet nig
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -169,10 +168,3 @@ def _starts_later(
     wanted = times[mine] + distance * 60 * sample.step_minutes
     place = np.searchsorted(times[starts], wanted).clip(max=len(starts) - 1)
     return np.where(times[starts[place]] == wanted, starts[place], -1)
-
-
-def pairs_of(similarity: pd.DataFrame, of: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The groups of pairs that have any correlation, in the order of the table."""
-    part = similarity[(similarity["of"] == of) & (similarity["count"] > 0)]
-    for name, group in part.groupby("pairs", sort=False):
-        yield str(name), group

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stprune.data.description.describe import Description
+from stprune.data.description.described import Description
 from stprune.data.description.figures import redundancy_figure, statistics_figure
 from stprune.files import atomic
 from stprune.paper.figures import paper_style, write_drawing
