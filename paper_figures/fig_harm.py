@@ -190,11 +190,24 @@ def _caption(rows: list[Row], seeds: str) -> str:
         "Incident: windows with a simulated incident; least stationary: the tenth of the windows"
         " with the largest mean change from step to step; worst node: that of each run.",
     ]
+    ladders = [row.cells.groupby("part")["places"].max() for row in rows if row.by_step]
+    last = sorted({int(steps.index[at]) for steps in ladders for at in _falls(steps)})
+    if last:
+        parts.append(
+            f"After step {', '.join(map(str, last))} fewer places have steps, so lines may jump"
+            " there without any change at one of them."
+        )
     ends = [end for row in rows if (end := _threshold(row)) is not None]
     if ends:
         words = " and ".join(f"{end:g}" for end in sorted(set(ends)))
         parts.append(f"Vertical axes are linear up to {words} % and logarithmic beyond.")
     return " ".join(parts)
+
+
+def _falls(places: pd.Series[int]) -> list[int]:
+    """Positions of the steps after which fewer places have one."""
+    counts = places.sort_index().to_numpy()
+    return [at for at in range(len(counts) - 1) if counts[at + 1] < counts[at]]
 
 
 def _alt(rows: list[Row], names: list[str]) -> str:

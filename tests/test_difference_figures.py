@@ -135,6 +135,16 @@ def test_harm_counts_each_place_once_and_spreads_over_seeds(tmp_path: Path) -> N
     assert by_step["mean"].tolist() == pytest.approx([15.0, 15.0])
 
 
+def test_harm_says_where_places_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [(name, "full", 0.0, 0, 2.0) for name in ("a", "b")]
+    results = _results(tmp_path, [*runs, ("a", "x", 0.5, 0, 2.2), ("b", "x", 0.5, 0, 3.0)])
+    assert "fewer places" not in build("harm", results).caption
+    steps = results.horizons
+    shorter = steps[(steps["dataset"] == "a") | (steps["step"] == 1)]
+    monkeypatch.setattr(Results, "horizons", property(lambda _: shorter))
+    assert "After step 1 fewer places have steps" in build("harm", results).caption
+
+
 def test_score_bands_are_means_over_seeds_as_long_as_all_of_them_train() -> None:
     rows = [(seed, epoch) for seed in (0, 1) for epoch in range(2 + seed)]
     frame = pd.DataFrame(rows, columns=["seed", "epoch"]).assign(

@@ -189,8 +189,9 @@ def row_height(rows: int, tallest: float) -> float:
 
 def row_name(dataset: str, backbone: str) -> str:
     """A data set and backbone beside a row of panels, in lines that a low row has room for."""
-    parts = textwrap.wrap(dataset.replace("_", "_ "), 16)
-    return "\n".join([*(part.replace("_ ", "_") for part in parts), label(backbone)])
+    parts = textwrap.wrap(dataset.replace("_", "_ "), 15)
+    lines = [*(part.replace("_ ", "_") for part in parts), *textwrap.wrap(label(backbone), 15)]
+    return "\n".join(lines)
 
 
 def draw_reference(axes: Axes, full: pd.DataFrame, metric: str = "test_mae") -> None:
