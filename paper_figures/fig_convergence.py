@@ -19,9 +19,9 @@ from stprune.paper.figures import (
     that_fit,
 )
 from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import KEYS, REFERENCE, Results
-from stprune.results.tables import label
 
 TITLE = "Convergence against wall clock"
 

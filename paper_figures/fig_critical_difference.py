@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from stprune.paper.figures import PAGE_HEIGHT, Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import Look, looks
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import Results
-from stprune.results.tables import format_number, label
+from stprune.results.tables import format_number
 from stprune.statistics.enough import TOO_FEW
 from stprune.statistics.ranks import Ranking, alike, rankings
 

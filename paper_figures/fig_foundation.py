@@ -11,9 +11,9 @@ from paper_figures.held_out import applies as applies
 from stprune.paper.figures import Drawing, absent_controls, draw_reference, seeds_in_words
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import label
 
 TITLE = "Error on unseen data against total time"
 

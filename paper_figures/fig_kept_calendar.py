@@ -17,9 +17,9 @@ from stprune.paper.figures import Drawing, absent_controls, most_varied_first, s
 from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, symmetric
 from stprune.results.kept_patterns import HOURS, WEEKDAYS, pruned_runs
 from stprune.results.kept_tables import HOUR_COLUMNS
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import KEYS, Results
-from stprune.results.tables import label
 from stprune.statistics.significance import CONTROLS
 
 TITLE = "Which hours of the week are kept"

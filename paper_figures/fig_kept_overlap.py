@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, symmetric, write_in_cells
 from stprune.results.kept_patterns import pruned_runs
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import Results
-from stprune.results.tables import label
 from stprune.statistics.significance import CONTROLS
 
 TITLE = "How far the kept windows agree"

@@ -11,9 +11,9 @@ from matplotlib.patches import Patch
 
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
 from stprune.paper.looks import LEGEND_LINE
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import KEYS, REFERENCE, Results
-from stprune.results.tables import label
 
 TITLE = "Where the time of an epoch goes"
 

@@ -21,9 +21,10 @@ from stprune.paper.figures import (
     seeds_in_words,
 )
 from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, write_in_cells
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import MINUS, label
+from stprune.results.tables import MINUS
 from stprune.statistics.significance import CONTROLS, LEVEL, holm, relative_differences, t_test
 
 TITLE = "Where pruning pays"

@@ -22,9 +22,9 @@ from stprune.paper.figures import (
 )
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import LEGEND_LINE, looks
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import Results
-from stprune.results.tables import label
 
 TITLE = "Scores from epoch to epoch"
 

@@ -21,10 +21,10 @@ from stprune.paper.figures import (
     that_fit,
 )
 from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.place_means import mean_over_places
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import label
 
 PLACE = ["dataset", "backbone"]
 TITLE = "Test error against training time"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import label
 from stprune.statistics.significance import CONTROLS
 
 MOST_CURVES = 8

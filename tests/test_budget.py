@@ -12,8 +12,9 @@ from toy_runs import key_of, outcome
 from baselines.infobatch import InfoBatch, InfoBatchOptions
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
 from baselines.random_static import RandomStatic
-from stprune.configuration.experiment import ExperimentConfig, TrainingSettings
+from stprune.configuration.experiment import ExperimentConfig
 from stprune.configuration.schema import NoOptions
+from stprune.configuration.settings import TrainingSettings
 from stprune.pruners.base import Pruner, PruningContext
 from stprune.results.records import EpochRecord
 from stprune.training.budget import TrainingBudget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from stprune.configuration.experiment import TrainingSettings
+from stprune.configuration.settings import TrainingSettings
 from stprune.results.records import Cost, EpochRecord
 from stprune.training.budget import TrainingBudget
 from stprune.training.cost import peak_memory_bytes, run_cost

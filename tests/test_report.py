@@ -32,9 +32,10 @@ from stprune.report.pictures import Picture
 from stprune.report.run_pages import run_columns, run_ids
 from stprune.report.vega import vega_script
 from stprune.results.findings import findings
+from stprune.results.labels import label
 from stprune.results.layout import ExperimentLayout, RunKey
 from stprune.results.summary import load_results, summarise
-from stprune.results.tables import TABLES, label
+from stprune.results.tables import TABLES
 from stprune.statistics.significance import CONTROLS
 
 VOID = {"meta", "img", "br", "input"}

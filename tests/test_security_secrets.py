@@ -13,8 +13,9 @@ from toy_runs import key_of
 from web_site import card_of
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import ExperimentConfig, TrackingSettings, parse_config
+from stprune.configuration.experiment import ExperimentConfig, parse_config
 from stprune.configuration.grid import experiment_layout
+from stprune.configuration.settings import TrackingSettings
 from stprune.data.fetch import fetch
 from stprune.data.partial import Origin, Partial
 from stprune.data.transfer import Network

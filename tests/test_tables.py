@@ -10,6 +10,7 @@ import pytest
 from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
 
 from paper_figures.tab_main import build
+from stprune.results.labels import label
 from stprune.results.layout import ExperimentLayout, RunKey
 from stprune.results.summary import load_results, summarise
 from stprune.results.tables import (
@@ -17,7 +18,6 @@ from stprune.results.tables import (
     Table,
     escape_latex,
     format_number,
-    label,
     to_cells,
     to_latex,
     to_markdown,

@@ -13,8 +13,9 @@ import wandb_stand_in
 from wandb_files import read_offline, without_own
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import ExperimentConfig, TrackingSettings
+from stprune.configuration.experiment import ExperimentConfig
 from stprune.configuration.grid import experiment_layout, run_spec
+from stprune.configuration.settings import TrackingSettings
 from stprune.results.layout import RunKey
 from stprune.results.records import RunRecord, read_record
 from stprune.tracking import told as wandb_run

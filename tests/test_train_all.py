@@ -13,7 +13,7 @@ from toy_runs import key_of
 
 from stprune.configuration.experiment import ExperimentConfig, parse_config
 from stprune.configuration.grid import data_layout, experiment_layout
-from stprune.errors import ConfigError
+from stprune.errors import ConfigError, StpruneError
 from stprune.results.layout import ExperimentLayout
 from stprune.training.run import train
 from stprune.workflow.snakemake_state import WorkflowState
@@ -127,3 +127,29 @@ def test_elsewhere_snakemake_is_left_alone(
     state.hand_over(WantedRuns(toy_config).specs.values())
     assert layout.metrics(KEY).stat().st_mtime_ns == before
     assert not (tmp_path / ".snakemake").exists()
+
+
+def test_snakemake_is_told_of_many_runs_in_parts_that_a_command_line_holds(
+    toy_config: ExperimentConfig, layout: ExperimentLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = toy_config.model_copy(update={"seeds": [0, 1, 2]})
+    state = WorkflowState(layout, data_layout(many))
+    state.here = True
+    specs = list(WantedRuns(many).specs.values())
+    for spec in specs:
+        state.note(spec)
+    told: list[list[Path]] = []
+
+    def snakemake(_: WorkflowState, targets: list[Path], *options: str) -> str | None:
+        assert options[0] == "--touch"
+        told.append(targets)
+        return None if len(told) < 3 else "it is locked"
+
+    monkeypatch.setattr(WorkflowState, "_snakemake", snakemake)
+    monkeypatch.setattr("stprune.workflow.snakemake_state.AT_ONCE", 2)
+    assert len(specs) == 6
+    with pytest.raises(StpruneError, match="told of 2 finished run"):
+        state.hand_over(specs)
+    assert [len(part) for part in told] == [2, 2, 2]
+    # What it was not told of is still noted.
+    assert state.journal.read_text().split() == [spec.key.path for spec in specs]

@@ -10,14 +10,12 @@ import yaml
 from stprune.backbones.base import BACKBONES, OptimiserSettings
 from stprune.configuration.experiment import (
     BackboneEntry,
-    ComputeSettings,
     DatasetEntry,
     ExperimentConfig,
     PrunerEntry,
-    TrackingSettings,
-    TrainingSettings,
 )
 from stprune.configuration.schema import StrictModel
+from stprune.configuration.settings import ComputeSettings, TrackingSettings, TrainingSettings
 from stprune.configuration.union import LinearProbe, MemberEntry
 from stprune.data.card import DatasetCard
 from stprune.pruners.base import PRUNERS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stprune.configuration.experiment import TrackingSettings
+    from stprune.configuration.settings import TrackingSettings
     from stprune.results.layout import ExperimentLayout
     from stprune.tracking.sync import SyncReport
 
@@ -108,8 +108,8 @@ def _view(parsed: argparse.Namespace) -> None:
 
 def _place(parsed: argparse.Namespace) -> tuple[ExperimentLayout, TrackingSettings]:
     """The experiment, and the project that the words or else its configuration name."""
-    from stprune.configuration.experiment import TrackingSettings
     from stprune.configuration.schema import read_yaml, validate
+    from stprune.configuration.settings import TrackingSettings
     from stprune.results.layout import ExperimentLayout
     from stprune.results.show import experiment_folder
 

@@ -9,15 +9,9 @@ from itertools import product
 from typing import Any, Literal
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
-from stprune.configuration.experiment import (
-    SEEDS,
-    ComputeSettings,
-    DatasetEntry,
-    ExperimentConfig,
-    ProtocolKind,
-    TrainingSettings,
-)
+from stprune.configuration.experiment import SEEDS, DatasetEntry, ExperimentConfig, ProtocolKind
 from stprune.configuration.schema import StrictModel
+from stprune.configuration.settings import ComputeSettings, TrainingSettings
 from stprune.errors import ConfigError, UnknownNameError
 from stprune.pruners.base import PRUNERS
 from stprune.results.layout import DataLayout, ExperimentLayout, RunKey

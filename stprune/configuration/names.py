@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
-from stprune.configuration.experiment import ExperimentConfig, TrainingSettings
+from stprune.configuration.experiment import ExperimentConfig
 from stprune.configuration.protocol import check_legacy
 from stprune.configuration.schema import validate
+from stprune.configuration.settings import TrainingSettings
 from stprune.configuration.union import check_union
 from stprune.data.card import dataset_ids
 from stprune.errors import UnknownNameError

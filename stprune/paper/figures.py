@@ -21,9 +21,9 @@ import paper_figures
 from stprune.files import atomic
 from stprune.paper.looks import LOOKS
 from stprune.registry import Registry
+from stprune.results.labels import label
 from stprune.results.layout import ExperimentLayout
 from stprune.results.summary import REFERENCE, Results, load_results
-from stprune.results.tables import label
 from stprune.statistics.significance import CONTROLS
 
 FIGURES: Registry[Any] = Registry(

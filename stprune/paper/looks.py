@@ -11,8 +11,8 @@ from typing import Literal
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from stprune.results.labels import label
 from stprune.results.summary import REFERENCE
-from stprune.results.tables import label
 
 # An empty one draws the points alone.
 Line = Literal["-", "--", "-.", ":", ""]

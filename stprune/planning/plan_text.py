@@ -15,7 +15,7 @@ from rich.text import Text
 
 from stprune.planning.plan import Cell, Plan
 from stprune.quantities import count, duration, size
-from stprune.results.tables import label
+from stprune.results.labels import label
 
 LEFT_OUT = (
     "Left out: selecting and scoring windows while training, choosing from scores once they are"

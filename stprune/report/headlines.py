@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from stprune.paper.figures import seeds_in_words
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import Results
-from stprune.results.tables import Table, format_number, label
+from stprune.results.tables import Table, format_number
 from stprune.statistics.enough import EVERY_PLACE, TOO_FEW
 from stprune.statistics.equivalence import IDENTICAL, MARGIN
 from stprune.statistics.ranks import Ranking, alike, rankings

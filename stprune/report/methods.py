@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from stprune.report.configuration import configured
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import format_number, label
+from stprune.results.tables import format_number
 from stprune.statistics.equivalence import MARGIN
 from stprune.statistics.significance import CONTROLS
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from stprune.report.configuration import configured, entries_as_text
 from stprune.report.ledger import EPOCH_PARTS
 from stprune.report.tradeoff_chart import place_name
+from stprune.results.labels import label
 from stprune.results.layout import RunKey
 from stprune.results.summary import KEYS, REFERENCE, Results
-from stprune.results.tables import Column, Table, label
+from stprune.results.tables import Column, Table
 
 # Of what is embedded: errors and seconds are not known to more.
 DIGITS = 5

@@ -9,8 +9,8 @@ import altair as alt
 from stprune.paper.figures import places
 from stprune.paper.looks import Line, Look, looks
 from stprune.report.vega_spec import Spec, finished
+from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import label
 
 # How far above full training, in percent, errors are shown where not all are.
 LIMITS = (50, 20, 10, 5)

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from stprune.paper.figures import places
+from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE
-from stprune.results.tables import format_number, label
+from stprune.results.tables import format_number
 from stprune.statistics.significance import CONTROLS
 
 

@@ -19,9 +19,10 @@ from paper_figures import tab_main
 from paper_figures.rows import budgets, units, with_holes
 from stprune.errors import RecordError, StpruneError
 from stprune.quantities import duration
+from stprune.results.labels import label
 from stprune.results.layout import ExperimentLayout, recorded_runs
 from stprune.results.summary import REFERENCE, Results, aggregate, collect, read_summary
-from stprune.results.tables import Cell, Column, Table, is_text, label, to_cells
+from stprune.results.tables import Cell, Column, Table, is_text, to_cells
 from stprune.workflow.run_states import RunState, State, begun_runs, planned_runs, run_states
 
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from stprune.files import atomic
 from stprune.registry import Registry
+from stprune.results.labels import label
 from stprune.results.layout import ExperimentLayout
 from stprune.results.summary import Results, load_results
 
@@ -25,37 +26,6 @@ WIDE = 14
 TABLES: Registry[Any] = Registry(
     kind="table", packages=("paper_figures",), contract="builtins:object", prefix="tab_"
 )
-
-# Names whose spelling is not their id's; any other id is shown with spaces and a capital.
-LABELS = {
-    "agcrn": "AGCRN",
-    "astgcn": "ASTGCN",
-    "craig": "CRAIG",
-    "dcrnn": "DCRNN",
-    "dlinear": "DLinear",
-    "el2n": "EL2N",
-    "epsilon_greedy": "Epsilon-greedy",
-    "full": "Full training",
-    "full_fewer_epochs": "Full (fewer epochs)",
-    "glister": "GLISTER",
-    "gradmatch": "GradMatch",
-    "grand": "GraNd",
-    "gwnet": "Graph WaveNet",
-    "infobatch": "InfoBatch",
-    "k_center": "k-center",
-    "lstm": "LSTM",
-    "mtgnn": "MTGNN",
-    "opencity": "OpenCity",
-    "random_dynamic": "Random (dynamic)",
-    "random_static": "Random (static)",
-    "st_prune": "ST-Prune",
-    "staeformer": "STAEformer",
-    "stgcn": "STGCN",
-    "stid": "STID",
-    "stnorm": "ST-Norm",
-    "sttn": "STTN",
-    "ucb": "UCB",
-}
 
 
 @dataclass(frozen=True)
@@ -119,17 +89,6 @@ class Cell:
     text: str
     rank: Literal[0, 1, 2] = 0
     sort: float | str | None = None
-
-
-def label(name: str) -> str:
-    """The readable name of a pruner or backbone, also where an entry adds words to it."""
-    if name in LABELS:
-        return LABELS[name]
-    start = max((known for known in LABELS if name.startswith(f"{known}_")), key=len, default="")
-    if start:
-        return LABELS[start] + name.removeprefix(start).replace("_", " ")
-    plain = name.replace("_", " ")
-    return plain[:1].upper() + plain[1:]
 
 
 def make_table(name: str, layout: ExperimentLayout, results: Results | None = None) -> None:

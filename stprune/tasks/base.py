@@ -16,7 +16,8 @@ from stprune.errors import ConfigError, UnknownNameError
 from stprune.registry import Registry
 
 if TYPE_CHECKING:
-    from stprune.configuration.experiment import DatasetEntry, ExperimentConfig, TrainingSettings
+    from stprune.configuration.experiment import DatasetEntry, ExperimentConfig
+    from stprune.configuration.settings import TrainingSettings
 
 
 class Task:
@@ -95,7 +96,7 @@ def check_task(config: ExperimentConfig, name: str, place: str) -> None:
         ConfigError: One line saying what does not fit.
     """
     # Imported late: configurations are checked with this.
-    from stprune.configuration.experiment import TrainingSettings
+    from stprune.configuration.settings import TrainingSettings
 
     entry = config.datasets[name]
     if entry.task not in TASKS.ids():

@@ -13,7 +13,8 @@ from stprune.errors import ConfigError
 from stprune.tasks.base import Task
 
 if TYPE_CHECKING:
-    from stprune.configuration.experiment import DatasetEntry, TrainingSettings
+    from stprune.configuration.experiment import DatasetEntry
+    from stprune.configuration.settings import TrainingSettings
 
 
 class Transfer(Task):

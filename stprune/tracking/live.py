@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from stprune.configuration.experiment import TrackingSettings
 from stprune.configuration.grid import RunSpec
+from stprune.configuration.settings import TrackingSettings
 from stprune.results.records import EpochRecord, RunRecord
 from stprune.tracking.told import (
     CLOCK,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stprune.configuration.experiment import Tracking
+from stprune.configuration.settings import Tracking
 from stprune.results.layout import RunKey
 from stprune.results.records import EpochRecord, RunRecord
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from stprune.configuration.experiment import TrainingSettings
+from stprune.configuration.settings import TrainingSettings
 from stprune.pruners.base import Pruner
 from stprune.results.records import EpochRecord
 

@@ -27,6 +27,9 @@ from stprune.workflow.warm_runs import last_line
 
 logger = logging.getLogger(__name__)
 
+# A command line has room for some 20,000 paths.
+AT_ONCE = 2000
+
 
 class WorkflowStateError(StpruneError):
     """Snakemake refused what it was asked."""
@@ -90,13 +93,18 @@ class WorkflowState:
             for spec in current
             if spec.key.path in noted or self._looks_old(spec)
         ]
-        if targets:
-            options = ("--touch", "--force", "--allowed-rules", "train")
-            problem = self._snakemake(targets, *options)
+        for start in range(0, len(targets), AT_ONCE):
+            part = targets[start : start + AT_ONCE]
+            logger.info(
+                "telling Snakemake of %d of %d finished runs (takes about a minute a thousand)",
+                start + len(part),
+                len(targets),
+            )
+            problem = self._snakemake(part, "--touch", "--force", "--allowed-rules", "train")
             if problem is not None:
                 raise WorkflowStateError(
-                    f"Snakemake could not be told of {len(targets)} finished run(s), and may train"
-                    f" them again; repeat the command to tell it: {problem}"
+                    f"Snakemake could not be told of {len(targets) - start} finished run(s), and"
+                    f" may train them again; repeat the command to tell it: {problem}"
                 )
         self.journal.unlink(missing_ok=True)
 
