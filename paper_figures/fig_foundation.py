@@ -10,7 +10,7 @@ from paper_figures.held_out import NOTHING, PLACE, held_out_scores
 from paper_figures.held_out import applies as applies
 from stprune.paper.figures import Drawing, absent_controls, draw_reference, seeds_in_words
 from stprune.paper.heat_map import empty_figure
-from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.paper.looks import Look, add_legend, draw_points, legend_height, looks
 from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
@@ -69,19 +69,7 @@ def _panel(axes: Axes, part: pd.DataFrame, score: str, shown: dict[str, Look]) -
     x = "total_percent" if relative else "total_seconds"
     for pruner, points in part.groupby("pruner"):
         points, look = points.sort_values("prune_ratio"), shown[str(pruner)]
-        spread = points[f"{score}_sd"].to_numpy(dtype=float)
-        axes.errorbar(
-            points[x],
-            points[score],
-            yerr=None if pd.isna(spread).all() else spread,
-            color=look.colour,
-            marker=look.marker,
-            linestyle=look.line,
-            elinewidth=0.8,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            zorder=3,
-        )
+        draw_points(axes, points[x], points[score], look, y_spread=points[f"{score}_sd"])
     axes.set_xlabel(f"Total time {'(% of full training)' if relative else '(s)'}")
     unit = part["held_out_unit"].iloc[0]
     axes.set_ylabel(f"{SCORES[score]} MAE" + ("" if pd.isna(unit) else f" ({unit})"))

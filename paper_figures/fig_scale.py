@@ -11,7 +11,7 @@ from paper_figures.scales import NOTHING, PLACE, scale_points
 from paper_figures.scales import applies as applies
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import empty_figure
-from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.paper.looks import Look, add_legend, draw_points, legend_height, looks
 from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
@@ -69,20 +69,8 @@ def _spread_out(ratios: list[float]) -> list[float]:
 def _panel(axes: Axes, part: pd.DataFrame, shown: dict[str, Look]) -> None:
     for pruner, line in part.groupby("pruner"):
         look, line = shown[str(pruner)], line.sort_values("parameters")
-        spread = line["test_mae_sd"].to_numpy(dtype=float)
-        axes.errorbar(
-            line["total_seconds"],
-            line["test_mae"],
-            # A single seed has no spread: no bar, rather than one of zero length.
-            yerr=None if pd.isna(spread).all() else spread,
-            color=look.colour,
-            marker=look.marker,
-            linestyle=look.line,
-            elinewidth=0.8,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            zorder=3,
-        )
+        x, y, spread = line["total_seconds"], line["test_mae"], line["test_mae_sd"]
+        draw_points(axes, x, y, look, y_spread=spread)
     named = REFERENCE if (part["pruner"] == REFERENCE).any() else part["pruner"].min()
     for _, point in part[part["pruner"] == named].iterrows():
         axes.annotate(

@@ -20,7 +20,7 @@ from stprune.paper.figures import (
     seeds_in_words,
     that_fit,
 )
-from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.paper.looks import Look, add_legend, draw_points, legend_height, looks
 from stprune.results.labels import label
 from stprune.results.layout import format_ratio
 from stprune.results.place_means import mean_over_places
@@ -110,20 +110,8 @@ def _line(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Lo
     if cost.percent == "epoch_percent" and _whole_epochs(points).all():
         # Its points stand one above the other, where a line would say nothing.
         look = replace(look, line="")
-    drawn = axes.errorbar(
-        points[x],
-        points["test_mae"],
-        # A single seed has no spread: no bar, rather than one of zero length.
-        xerr=_bars(points, f"{x}_sd") if relative else None,
-        yerr=_bars(points, "test_mae_sd"),
-        color=look.colour,
-        marker=look.marker,
-        linestyle=look.line,
-        elinewidth=0.8,
-        markeredgecolor="white",
-        markeredgewidth=0.4,
-        zorder=3,
-    )
+    x_spread = points[f"{x}_sd"] if relative else None
+    drawn = draw_points(axes, points[x], points["test_mae"], look, x_spread, points["test_mae_sd"])
     # Paler than the lines that they belong to: many of them lie on each other.
     for bars in (*drawn.lines[1], *drawn.lines[2]):
         bars.set_alpha(PALE)
@@ -168,11 +156,6 @@ def _arrows(axes: Axes, points: pd.DataFrame, x: str, shown: dict[str, Look]) ->
 def _whole_epochs(points: pd.DataFrame) -> pd.Series[bool]:
     """Rows whose every epoch is a full one: their saving is in the number of epochs."""
     return (points["realised_keep_ratio"] >= 1) & (points["prune_ratio"] > 0)
-
-
-def _bars(points: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    bars: np.ndarray[tuple[int], np.dtype[np.float64]] = points[column].to_numpy(dtype=np.float64)
-    return bars
 
 
 def _error_label(part: pd.DataFrame) -> str:

@@ -23,12 +23,12 @@ def build(described: Sequence[Description]) -> Drawing:
         described: The data sets; values in % of the mean of all nodes, or without a unit.
     """
     figure, axes = panels(2)
-    _day(axes[0], described, "weekdays")
-    axes[0].set_title("(a) Weekdays")
-    _day(axes[1], described, "weekend")
-    axes[1].set_title("(b) Saturday and Sunday")
-    _spread(axes[2], described)
-    axes[2].set_title("(c) Spread over days")
+    _by_hour(axes[0], described, "weekdays", "mean")
+    axes[0].set(title="(a) Weekdays", ylabel="Mean of the nodes")
+    _by_hour(axes[1], described, "weekend", "mean")
+    axes[1].set(title="(b) Saturday and Sunday", ylabel="Mean of the nodes")
+    _by_hour(axes[2], described, "weekdays", "std_over_days")
+    axes[2].set(title="(c) Spread over days", ylabel="Standard deviation")
     _memory(axes[3], described)
     axes[3].set_title("(d) Memory")
     _nodes(axes[4], described)
@@ -65,31 +65,17 @@ def _mean(one: Description) -> float:
     return abs(mean) or 1.0
 
 
-def _day(axes: Axes, described: Sequence[Description], days: str) -> None:
+def _by_hour(axes: Axes, described: Sequence[Description], days: str, column: str) -> None:
     for one, stroke in zip(described, strokes(described), strict=True):
         table = one.tables["by_slot"]
         part = table[(table["days"] == days) & (table["observed"] > 0)]
         axes.plot(
             part["hour"],
-            100 * part["mean"] / _mean(one),
+            100 * part[column] / _mean(one),
             color=stroke.colour,
             linestyle=stroke.line,
         )
-    axes.set(ylabel="Mean of the nodes", ylim=(0, None))
-    _hours(axes)
-
-
-def _spread(axes: Axes, described: Sequence[Description]) -> None:
-    for one, stroke in zip(described, strokes(described), strict=True):
-        table = one.tables["by_slot"]
-        part = table[(table["days"] == "weekdays") & (table["observed"] > 0)]
-        axes.plot(
-            part["hour"],
-            100 * part["std_over_days"] / _mean(one),
-            color=stroke.colour,
-            linestyle=stroke.line,
-        )
-    axes.set(ylabel="Standard deviation", ylim=(0, None))
+    axes.set(ylim=(0, None))
     _hours(axes)
 
 

@@ -8,8 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE
@@ -132,3 +137,34 @@ def _line(colour: str, others: Iterable[Look]) -> Line:
     """The line style that this colour has been given least often."""
     used = [look.line for look in others if look.colour == colour]
     return min(LINES, key=lambda line: (used.count(line), LINES.index(line)))
+
+
+def draw_points(
+    axes: Axes,
+    x: pd.Series[float],
+    y: pd.Series[float],
+    look: Look,
+    x_spread: pd.Series[float] | None = None,
+    y_spread: pd.Series[float] | None = None,
+) -> ErrorbarContainer:
+    """The points of one pruner, joined by its line, with bars where a spread is known."""
+    return axes.errorbar(
+        x,
+        y,
+        xerr=_bars(x_spread),
+        yerr=_bars(y_spread),
+        color=look.colour,
+        marker=look.marker,
+        linestyle=look.line,
+        elinewidth=0.8,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        zorder=3,
+    )
+
+
+def _bars(spread: pd.Series[float] | None) -> NDArray[np.float64] | None:
+    # A single seed has no spread: no bar, rather than one of zero length.
+    if spread is None or spread.isna().all():
+        return None
+    return np.asarray(spread, dtype=np.float64)
