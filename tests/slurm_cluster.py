@@ -1,7 +1,9 @@
 """A Slurm cluster of one node, started by hand in a folder: no root, accounting or cgroups needed.
 
 Debian's `slurm-wlm` and `munge` have everything. Without accounting, `squeue` is what knows how a
-job ended; without cgroups, Slurm itself looks every second whether a job has too much memory.
+job ended; without cgroups, Slurm itself looks every second whether a job has too much memory. A job
+that is started again waits until the credential of its first start has expired, two minutes
+elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +20,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo")
+PROGRAMS = (
+    "munged",
+    "slurmctld",
+    "slurmd",
+    "sbatch",
+    "srun",
+    "squeue",
+    "scancel",
+    "scontrol",
+    "sinfo",
+)
 PATIENCE_SECONDS = 30.0
 CPUS, MEMORY_MB = 2, 10_000
 CONFIGURATION = """\
@@ -29,7 +41,7 @@ SlurmdPort={node_port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool

@@ -39,6 +39,13 @@ HERE = (
 # No run waits for cores that something else on this machine holds.
 SHARED = {"mirror": "mirror", "compute": {"own_cores": False}}
 
+STID = {"backbone": "stid", "options": {"series_width": 8, "node_width": 8}}
+CHANGES: dict[str, Any] = {
+    "backbones": {"ended": STID, "short": STID},
+    "pruners": {"st_prune": None},
+}
+LONG = {"batch_size": 8, "validate_every": 1, "epochs": 60}
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -105,6 +112,9 @@ class Site:
     def metrics(self, experiment: str, path: str) -> Path:
         return self.project.root / "results" / experiment / "runs" / path / "metrics.json"
 
+    def checkpoint(self, experiment: str, path: str) -> Path:
+        return self.project.root / "results" / experiment / "checkpoints" / path / "last.pt"
+
     def record(self, experiment: str, path: str) -> dict[str, Any]:
         return dict(json.loads(self.metrics(experiment, path).read_text()))
 
@@ -124,25 +134,35 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(copy_project(tmp_path_factory.mktemp("site")), cluster)
 
 
-def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(site: Site) -> None:
-    stid = {"backbone": "stid", "options": {"series_width": 8, "node_width": 8}}
-    backbones = {"ended": stid, "short": stid}
-    changes = {"backbones": backbones, "pruners": {"st_prune": None}}
-    training = {"batch_size": 8, "validate_every": 1}
+@pytest.fixture(scope="module")
+def undisturbed(site: Site) -> dict[str, Any]:
+    """The record of a run that nothing happened to."""
+    config = site.configure("undisturbed", **CHANGES, training=LONG)
+    site.stprune("data", "prepare", "toy", "--config", config)
+    site.stprune(*_train(config, "ended"))
+    return site.record("undisturbed", "toy/ended/st_prune/p0.5/s0")
+
+
+def _assert_went_on(record: dict[str, Any], undisturbed: dict[str, Any]) -> None:
+    assert record["resumed"] == 1
+    for name in ("test", "validation_mae", "best_epoch", "fingerprint"):
+        assert record[name] == undisturbed[name]
+
+
+def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(
+    site: Site, undisturbed: dict[str, Any]
+) -> None:
     # By the record of another seed, which is wrong, `short` needs less than Snakemake alone.
-    other = site.configure("killed", **changes, training=training | {"epochs": 1}, seeds=[1])
-    site.stprune("data", "prepare", "toy", "--config", other)
+    other = site.configure("killed", **CHANGES, training=LONG | {"epochs": 1}, seeds=[1])
     site.stprune(*_train(other, "short", seed=1))
     record = site.record("killed", "toy/short/st_prune/p0.5/s1")
     record["cost"]["peak_memory_bytes"] = -(10**8)
     site.metrics("killed", "toy/short/st_prune/p0.5/s1").write_text(json.dumps(record))
-    config = site.configure("killed", **changes, training=training | {"epochs": 60})
-    checkpoints = site.project.root / "results/killed/checkpoints"
-    checkpoint = checkpoints / "toy/ended/st_prune/p0.5/s0/last.pt"
-    paths = [f"toy/{backbone}/st_prune/p0.5/s0" for backbone in backbones]
+    config = site.configure("killed", **CHANGES, training=LONG)
+    paths = [f"toy/{backbone}/st_prune/p0.5/s0" for backbone in CHANGES["backbones"]]
     before = site.requests()
     with site.snakemake(config, paths) as submission:
-        submission.wait_for(checkpoint.exists)
+        submission.wait_for(site.checkpoint("killed", paths[0]).exists)
         jobs = site.requests(before)
         ended = next(job for job, (_, memory, _) in jobs.items() if memory == GENEROUS)
         site.cluster.command("scancel", ended)
@@ -154,12 +174,22 @@ def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(site: Site) ->
     assert sorted(attempts[2:]) == [
         ("COMPLETED", memory, "N/A") for memory in (ENOUGH, TWICE_GENEROUS)
     ]
-    assert site.record("killed", paths[0])["resumed"] == 1
-    undisturbed = site.configure("undisturbed", **changes, training=training | {"epochs": 60})
-    site.stprune(*_train(undisturbed, "ended"))
-    killed, whole = (site.record(name, paths[0]) for name in ("killed", "undisturbed"))
-    for name in ("test", "validation_mae", "best_epoch", "fingerprint"):
-        assert killed[name] == whole[name]
+    _assert_went_on(site.record("killed", paths[0]), undisturbed)
+
+
+def test_a_run_that_slurm_starts_again_goes_on(site: Site, undisturbed: dict[str, Any]) -> None:
+    """As after a node failed, or another's job took it."""
+    config = site.configure("again", **CHANGES, training=LONG)
+    path = "toy/ended/st_prune/p0.5/s0"
+    before = site.requests()
+    with site.snakemake(config, [path]) as submission:
+        submission.wait_for(site.checkpoint("again", path).exists)
+        (job,) = site.requests(before)
+        site.cluster.command("scontrol", "requeue", job)
+        assert submission.wait() == 0, submission.said()
+    jobs = site.requests(before)
+    assert {number: state for number, (state, *_) in jobs.items()} == {job: "COMPLETED"}
+    _assert_went_on(site.record("again", path), undisturbed)
 
 
 def _train(config: str, backbone: str, seed: int = 0) -> list[str]:
