@@ -34,7 +34,7 @@ CELL_HEIGHT, LOWEST = 0.17, 0.085
 NOTE = 0.6
 # A cell at least so wide, in inches, holds its number; a narrower one only the mark.
 WIDE_ENOUGH = 0.36
-NARROWEST = 0.17
+NARROWEST = 0.12
 NUMBER_SIZE = 5.5
 MARK = "*"
 X, Y = "Pruner, by prune ratio", "Data set, backbone"

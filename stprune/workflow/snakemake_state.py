@@ -96,7 +96,7 @@ class WorkflowState:
         for start in range(0, len(targets), AT_ONCE):
             part = targets[start : start + AT_ONCE]
             logger.info(
-                "telling Snakemake of %d of %d finished runs (takes about a minute a thousand)",
+                "telling Snakemake of %d of %d finished runs (about two minutes a thousand)",
                 start + len(part),
                 len(targets),
             )
