@@ -9,6 +9,8 @@ missing targets are comparable. Training the scoring models is charged to the ru
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -42,6 +44,7 @@ class EL2N(Pruner):
     """Keeps the K windows with the largest mean error norm, in every epoch."""
 
     Options = EL2NOptions
+    draws: ClassVar[bool] = False
     options: EL2NOptions
 
     def __init__(self, context: PruningContext, options: EL2NOptions) -> None:

@@ -14,6 +14,7 @@ class Full(Pruner):
     """Keeps everything, whatever the prune ratio."""
 
     uses_prune_ratio: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
 
     def epoch_windows(self, epoch: int, epochs: int) -> int:
         """n in every epoch."""

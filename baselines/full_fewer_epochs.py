@@ -6,6 +6,8 @@ Official code: none. Where we differ: nowhere.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from stprune.configuration.schema import StrictModel
@@ -27,6 +29,7 @@ class FullFewerEpochs(Pruner):
     """
 
     Options = FewerEpochsOptions
+    draws: ClassVar[bool] = False
     options: FewerEpochsOptions
 
     def planned_epochs(self) -> int:

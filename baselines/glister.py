@@ -11,6 +11,8 @@ network can be used. The validation split that picks the best epoch is also the 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -75,6 +77,7 @@ class Glister(StaticPruner):
     """Keeps K windows that lower the validation loss, with weight 1."""
 
     Options = GlisterOptions
+    draws: ClassVar[bool] = False
     options: GlisterOptions
 
     def choose(self, probe: Probe) -> Selection:

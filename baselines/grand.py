@@ -9,6 +9,8 @@ training the scoring models is charged to the run.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
@@ -28,6 +30,7 @@ class GraNd(StaticPruner):
     """Keeps the K windows with the largest mean norm; ties go to the earlier window."""
 
     Options = GraNdOptions
+    draws: ClassVar[bool] = False
     options: GraNdOptions
 
     def choose(self, probe: Probe) -> Selection:

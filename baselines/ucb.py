@@ -11,6 +11,7 @@ budget is exact, drawn anew each epoch, with the full first epoch and tail of th
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -58,6 +59,7 @@ class UCB(MeanErrorPruner):
     """Keeps the K windows with the largest bounds before each pruned epoch, with weight 1."""
 
     Options = UCBOptions
+    draws: ClassVar[bool] = False
     options: UCBOptions
 
     def __init__(self, context: PruningContext, options: UCBOptions) -> None:

@@ -129,12 +129,15 @@ class Pruner(ABC):
     Attributes:
         Options: Schema of the pruner's options.
         uses_prune_ratio: False for a pruner that is the same at every prune ratio.
+        draws: False for a pruner that chooses by its scores alone, so that equal scores give equal
+            windows whatever the seed.
         epochs: E', epochs of the pruner's schedule; E of full training unless the run's budget
             is another, under which the engine sets it.
     """
 
     Options: ClassVar[type[StrictModel]] = NoOptions
     uses_prune_ratio: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
 
     def __init__(self, context: PruningContext, options: Any) -> None:
         self.context = context

@@ -96,6 +96,7 @@ class EmbeddingPruner(StaticPruner):
     """A static pruner that compares windows by the gradient of a model's last layer."""
 
     Options: ClassVar[type[StrictModel]] = BlockOptions
+    draws: ClassVar[bool] = False
     options: BlockOptions
 
     def embed(self, probe: Probe) -> NDArray[np.float32]:
