@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from compact_experiment import SHOWN, configuration
@@ -105,6 +106,13 @@ def test_damage_is_named(records: Path, tmp_path: Path) -> None:
         _ = results.kept
     with pytest.raises(RecordError, match=r"records.parquet lacks the columns \['record'\]"):
         _ = results.horizons
+    plain = {"compression": "NONE", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(pq.read_table(compacted.deciles), compacted.deciles, **plain)
+    wrong = compacted.deciles.read_bytes().replace(b"st_prune", b"st\x86prune")
+    compacted.deciles.write_bytes(wrong)
+    compacted.overlaps.write_bytes(_files(records / "made_up")[compacted.overlaps.name])
+    with pytest.raises(RecordError, match=r"score_deciles.parquet is not a readable .* UTF8"):
+        _ = load_results(ExperimentLayout(root)).kept
     compacted.epochs.unlink()
     with pytest.raises(RecordError, match=r"there is no .*epochs.parquet"):
         load_results(ExperimentLayout(root))

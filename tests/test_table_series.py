@@ -9,6 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from own_data import FLOW_AND_SPEED, LONG, LONG_OPTIONS, WIDE, card_with, load_text
 from pandas_layout import write_frame
@@ -345,6 +347,12 @@ def test_wrong_parquet(tmp_path: Path) -> None:
     refused(good.assign(time=[HOURS[0], None, HOURS[2]]), "row 2, column `time` has no value")
     refused(good.assign(b=[1, None, 3]), "row 2, column `b` is NaN, but the mask policy")
     refused(good[:0], "has no row")
+    texts = pa.Table.from_pandas(good.assign(b=["1.5", "2.5", "3.5"]))
+    pq.write_table(texts, tmp_path / "series.parquet", compression="NONE", use_dictionary=False)
+    wrong = (tmp_path / "series.parquet").read_bytes().replace(b"2.5", b"2\x865")
+    (tmp_path / "series.parquet").write_bytes(wrong)
+    with pytest.raises(DataError, match=r"cannot be read as parquet: .* UTF8"):
+        table.load(card_with(TIME), {"series": tmp_path / "series.parquet"})
     (tmp_path / "series.parquet").write_bytes(b"PAR1 no PAR1")
     with pytest.raises(DataError, match="cannot be read as parquet"):
         table.load(card_with(TIME), {"series": tmp_path / "series.parquet"})

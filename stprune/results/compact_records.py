@@ -132,7 +132,10 @@ def read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         file = pq.ParquetFile(path)
         refuse_bomb(path, NUMBER_BYTES * file.metadata.num_rows * file.metadata.num_columns)
-        frame: pd.DataFrame = file.read().to_pandas()
+        table = file.read()
+        # Else a text that is no UTF-8 shows only where it is looked at.
+        table.validate(full=True)
+        frame: pd.DataFrame = table.to_pandas()
     except FileNotFoundError:
         raise RecordError(f"there is no {path}; write the compact records anew") from None
     # Arrow raises its own errors over a damaged file, and those of what it is built on.

@@ -54,6 +54,8 @@ def read_parquet(
         file = pq.ParquetFile(path)
         refuse_bomb(path, NUMBER_BYTES * file.metadata.num_rows * len([*text_names, *names]))
         table = file.read(columns=[*text_names, *names])
+        # Else a text that is no UTF-8 shows only where it is looked at.
+        table.validate(full=True)
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(path, error) from None
     if not table.num_rows:
