@@ -47,6 +47,16 @@ def load(folder: Path, **changes: Any) -> RawSeries:
     return wide_csv.load(card_with(**changes), files)
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x1c", "\x0c"])
+def test_only_the_end_of_a_line_ends_a_line(folder: Path, sign: str) -> None:
+    text = SERIES.replace("3\n4", f"3{sign}4")
+    (folder / "series.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="line 2 has 5 columns, but the series has 3 sensors"):
+        load(folder)
+    (folder / "series.csv").write_bytes(SERIES.replace("\n", "\r").encode())
+    assert load(folder).values.shape == (2, 3, 1)
+
+
 def test_series_graph_and_times(folder: Path) -> None:
     raw = load(folder)
     assert raw.values.dtype == np.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,9 @@ def csv_rows(path: Path, separator: str = ",", encoding: str = "utf-8") -> Itera
     try:
         # A spreadsheet may put a byte order mark before the first sensor id.
         text = path.read_text(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
-        yield from csv.reader(text.rstrip(" \r\n").splitlines(), delimiter=separator)
+        # Not `splitlines`, for which many signs within a text end a line too.
+        lines = io.StringIO(text.rstrip(" \r\n"), newline=None)
+        yield from csv.reader(lines, delimiter=separator)
     except (OSError, UnicodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as csv: {error}") from None
 

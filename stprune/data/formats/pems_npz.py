@@ -99,7 +99,7 @@ def _read_ids(path: Path | None, card: DatasetCard) -> list[str]:
     if path is None:
         return [str(position) for position in range(card.nodes)]
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from None
     while names and not names[-1]:
