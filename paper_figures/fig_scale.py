@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.foremost import foremost
+from paper_figures.log_axis import plain_log_axis
 from paper_figures.scales import NOTHING, PLACE, scale_points
 from paper_figures.scales import applies as applies
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
@@ -76,15 +77,14 @@ def _panel(axes: Axes, part: pd.DataFrame, shown: dict[str, Look]) -> None:
         axes.annotate(
             in_words(point["parameters"]),
             (point["total_seconds"], point["test_mae"]),
-            xytext=(0, 5),
+            xytext=(5, -1),
             textcoords="offset points",
-            ha="center",
+            va="top",
             fontsize=6,
         )
-    axes.set(xlabel="Total time (s)", xscale="log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")
-    axes.margins(x=0.12, y=0.15)
+    axes.set_xlabel("Total time (s)")
+    plain_log_axis(axes, "x")
+    axes.margins(x=0.15, y=0.15)
 
 
 def in_words(parameters: float) -> str:
