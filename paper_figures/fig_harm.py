@@ -192,7 +192,7 @@ def _caption(rows: list[Row], seeds: str) -> str:
         " with the largest mean change from step to step; worst node: that of each run.",
     ]
     ladders = [row.cells.groupby("part")["places"].max() for row in rows if row.by_step]
-    last = sorted({int(steps.index[at]) for steps in ladders for at in _falls(steps)})
+    last = sorted({step for places in ladders for step in _last_steps(places)})
     if last:
         parts.append(
             f"After step {', '.join(map(str, last))} fewer places have steps, so lines may jump"
@@ -205,10 +205,9 @@ def _caption(rows: list[Row], seeds: str) -> str:
     return " ".join(parts)
 
 
-def _falls(places: pd.Series[int]) -> list[int]:
-    """Positions of the steps after which fewer places have one."""
-    counts = places.sort_index().to_numpy()
-    return [at for at in range(len(counts) - 1) if counts[at + 1] < counts[at]]
+def _last_steps(places: pd.Series[int]) -> list[int]:
+    """Steps, which index the counts of places in order, after which fewer places have one."""
+    return places.index[:-1][places.diff().iloc[1:] < 0].tolist()
 
 
 def _alt(rows: list[Row], names: list[str]) -> str:

@@ -1,6 +1,6 @@
 """Finds components by folder: the file stem is the id, and one file holds one component.
 
-Listing ids imports nothing, so a workflow can be planned without loading torch.
+Listing ids and finding their files imports nothing; only `load` imports a component.
 """
 
 from __future__ import annotations
