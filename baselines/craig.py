@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.pruners.base import LossScale, Probe, Selection, scale_weights
+from stprune.pruning.base import LossScale, Probe, Selection, scale_weights
 from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
 
 

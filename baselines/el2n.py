@@ -16,8 +16,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from stprune.configuration.schema import StrictModel
-from stprune.pruners.base import Probe, Pruner, PruningContext, Selection, budget
+from stprune.base.schema import StrictModel
+from stprune.pruning.base import Probe, Pruner, PruningContext, Selection, budget
 
 
 class EL2NOptions(StrictModel):

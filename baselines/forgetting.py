@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from stprune.configuration.schema import StrictModel
-from stprune.metrics import window_mae
-from stprune.pruners.base import Probe, Selection
+from stprune.base.schema import StrictModel
+from stprune.pruning.base import Probe, Selection
 from stprune.pruning.static import StaticPruner, keep_highest, scoring_seed
+from stprune.training.metrics import window_mae
 
 
 class ForgettingOptions(StrictModel):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from stprune.pruners.base import Pruner, Selection, everything
+from stprune.pruning.base import Pruner, Selection, everything
 
 
 class Full(Pruner):

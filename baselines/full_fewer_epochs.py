@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel
-from stprune.pruners.base import Pruner, Selection, everything, tail_start
+from stprune.base.schema import StrictModel
+from stprune.pruning.base import Pruner, Selection, everything, tail_start
 
 
 class FewerEpochsOptions(StrictModel):

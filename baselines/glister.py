@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.pruners.base import Probe, Selection
+from stprune.pruning.base import Probe, Selection
 from stprune.pruning.static import GradientOptions, StaticPruner, scoring_seed, stacked
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.optimize import nnls
 
-from stprune.pruners.base import LossScale, Probe, Selection, scale_weights
+from stprune.pruning.base import LossScale, Probe, Selection, scale_weights
 from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
 
 

@@ -14,8 +14,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel
-from stprune.pruners.base import Probe, Selection
+from stprune.base.schema import StrictModel
+from stprune.pruning.base import Probe, Selection
 from stprune.pruning.static import StaticPruner, keep_highest, scoring_seed
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.pruners.base import Probe, Selection
+from stprune.pruning.base import Probe, Selection
 from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
 
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from stprune.metrics import window_mae
-from stprune.pruners.base import LossScale, PruningContext, Selection, budget, scale_weights
+from stprune.pruning.base import LossScale, PruningContext, Selection, budget, scale_weights
 from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
+from stprune.training.metrics import window_mae
 
 
 class InfoBatchOptions(ScheduleOptions):

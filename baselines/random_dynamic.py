@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from stprune.pruners.base import LossScale, Selection
+from stprune.pruning.base import LossScale, Selection
 from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
 
 

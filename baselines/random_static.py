@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stprune.configuration.schema import StrictModel
-from stprune.pruners.base import Pruner, PruningContext, Selection, budget
+from stprune.base.schema import StrictModel
+from stprune.pruning.base import Pruner, PruningContext, Selection, budget
 
 
 class RandomStatic(Pruner):

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.pruners.base import PruningContext, Selection
+from stprune.pruning.base import PruningContext, Selection
 from stprune.pruning.dynamic import MeanErrorPruner, ScheduleOptions
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from stprune import IndexedDataset, PrunedBatchSampler, Pruning
-from stprune.own_loop.lightning_callback import PruningCallback
+from stprune.loop.lightning_callback import PruningCallback
 
 
 class PrunedForecaster(LightningModule):

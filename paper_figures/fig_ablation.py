@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from paper_figures.difference_axis import DifferenceAxis, difference_axis
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import LEGEND_LINE, LOOKS
+from stprune.paper.tables import format_number
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import format_number
 from stprune.statistics.significance import CONTROLS, LEVEL, compare_all
 
 TITLE = "Every entry against both controls"

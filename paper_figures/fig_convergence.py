@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from paper_figures.foremost import foremost
 from paper_figures.log_axis import plain_log_axis
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import (
     Drawing,
     absent_controls,
@@ -20,7 +21,6 @@ from stprune.paper.figures import (
 )
 from stprune.paper.looks import Look, add_legend, legend_height, looks
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import KEYS, REFERENCE, Results
 
 TITLE = "Convergence against wall clock"

@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import PAGE_HEIGHT, Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import Look, looks
+from stprune.paper.tables import format_number
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import Results
-from stprune.results.tables import format_number
 from stprune.statistics.enough import TOO_FEW
 from stprune.statistics.ranks import Ranking, alike, rankings
 

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from paper_figures.held_out import NOTHING, PLACE, held_out_scores
 from paper_figures.held_out import applies as applies
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import Drawing, absent_controls, draw_reference, seeds_in_words
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import Look, add_legend, draw_points, legend_height, looks
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
 
 TITLE = "Error on unseen data against total time"

@@ -13,13 +13,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from paper_figures.difference_axis import difference_axis
 from paper_figures.foremost import foremost
 from paper_figures.harm import EVERYTHING, harm_by_group, harm_by_step
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import Look, add_legend, legend_height, looks
+from stprune.paper.tables import MINUS
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import MINUS
 
 TITLE = "Harm by step ahead and by part of the test set"
 

@@ -13,12 +13,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import Drawing, absent_controls, most_varied_first, seeds_in_words
 from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, symmetric
 from stprune.results.kept_patterns import HOURS, WEEKDAYS, pruned_runs
 from stprune.results.kept_tables import HOUR_COLUMNS
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import KEYS, Results
 from stprune.statistics.significance import CONTROLS
 

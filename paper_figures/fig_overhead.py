@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
 from stprune.paper.looks import LEGEND_LINE
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import KEYS, REFERENCE, Results
 
 TITLE = "Where the time of an epoch goes"

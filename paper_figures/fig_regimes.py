@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import (
     PAGE_HEIGHT,
     Drawing,
@@ -21,10 +22,9 @@ from stprune.paper.figures import (
     seeds_in_words,
 )
 from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, write_in_cells
+from stprune.paper.tables import MINUS
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import MINUS
 from stprune.statistics.significance import CONTROLS, LEVEL, holm, relative_differences, t_test
 
 TITLE = "Where pruning pays"

@@ -10,11 +10,11 @@ from paper_figures.foremost import foremost
 from paper_figures.log_axis import plain_log_axis
 from paper_figures.scales import NOTHING, PLACE, scale_points
 from paper_figures.scales import applies as applies
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import Look, add_legend, draw_points, legend_height, looks
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
 
 TITLE = "Error against time at several model scales"

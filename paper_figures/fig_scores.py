@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from paper_figures.foremost import METHOD
 from paper_figures.log_axis import plain_log_axis
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import (
     Drawing,
     absent_controls,
@@ -23,7 +24,6 @@ from stprune.paper.figures import (
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import LEGEND_LINE, looks
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import Results
 
 TITLE = "Scores from epoch to epoch"

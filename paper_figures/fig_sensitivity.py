@@ -16,13 +16,13 @@ from matplotlib.lines import Line2D
 
 from paper_figures.difference_axis import DifferenceAxis, difference_axis
 from paper_figures.one_option import Variant, variants
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import empty_figure
 from stprune.paper.looks import LEGEND_LINE, MARKERS
+from stprune.paper.tables import format_number
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import Results
-from stprune.results.tables import format_number
 from stprune.statistics.significance import LEVEL, compare_all
 
 TITLE = "Sensitivity to each option"

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stprune.base.layout import format_ratio
 from stprune.paper.figures import (
     ROWS_HEIGHT,
     Drawing,
@@ -22,7 +23,6 @@ from stprune.paper.figures import (
 )
 from stprune.paper.looks import Look, add_legend, draw_points, legend_height, looks
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.place_means import mean_over_places
 from stprune.results.summary import REFERENCE, Results
 

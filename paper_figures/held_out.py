@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stprune.results.layout import RunKey
+from stprune.base.layout import RunKey
 from stprune.results.run_records import run_keys_of
 from stprune.results.summary import KEYS, REFERENCE, Results
 

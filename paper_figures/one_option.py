@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from stprune.results.layout import RunKey
+from stprune.base.layout import RunKey
 from stprune.results.summary import KEYS, Results
 
 

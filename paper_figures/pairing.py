@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from stprune.base.layout import format_ratio
+from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table, format_number
 from stprune.statistics.significance import compare_all
 
 CAPTION = (

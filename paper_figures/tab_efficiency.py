@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from paper_figures.rows import absent_controls, budgets, with_holes
+from stprune.paper.tables import Column, Table
 from stprune.results.summary import KEYS, REFERENCE, Results
-from stprune.results.tables import Column, Table
 
 TITLE = "Efficiency"
 

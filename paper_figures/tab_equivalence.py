@@ -6,9 +6,9 @@ import pandas as pd
 
 from paper_figures.pairing import spelled_interval
 from paper_figures.rows import absent_controls
-from stprune.results.layout import format_ratio
+from stprune.base.layout import format_ratio
+from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table
 from stprune.statistics.enough import EVERY_PLACE, LEAST_PAIRS
 from stprune.statistics.equivalence import IDENTICAL, MARGIN, equivalences
 

@@ -7,8 +7,8 @@ import pandas as pd
 from paper_figures.held_out import NOTHING, held_out_scores
 from paper_figures.held_out import applies as applies
 from paper_figures.rows import absent_controls, budgets
+from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table
 
 TITLE = "Pruned training on several data sets, and data sets held out from it"
 

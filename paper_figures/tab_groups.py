@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from paper_figures.rows import absent_controls, budgets, units, with_holes
+from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table
 
 TITLE = "Errors that a mean hides, and time to full training's accuracy"
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from paper_figures.cell_marks import CAPTION as MARKS_CAPTION
 from paper_figures.cell_marks import CELL, cell_marks
 from paper_figures.rows import absent_controls, budgets, units, with_holes
+from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table
 
 TITLE = "Accuracy and cost of pruned training"
 

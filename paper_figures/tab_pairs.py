@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from paper_figures.pairing import paired_table
 from paper_figures.rows import absent_controls
+from stprune.paper.tables import Table
 from stprune.results.summary import Results
-from stprune.results.tables import Table
 from stprune.statistics.significance import CONTROLS
 
 TITLE = "Paired comparison with the controls"

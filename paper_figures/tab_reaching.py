@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from paper_figures.rows import absent_controls
+from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table
 from stprune.statistics.enough import EVERY_PLACE
 from stprune.statistics.reaching import compare_reaching
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from paper_figures.rows import units, with_holes
+from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table
 
 TITLE = "Test scores by the metric rules of several publications"
 RULES = {"paper": "Ours", "st_ttc": "ST-TTC", "largest": "LargeST", "opencity": "OpenCity"}

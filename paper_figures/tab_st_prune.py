@@ -5,8 +5,8 @@ from __future__ import annotations
 from paper_figures.foremost import METHOD
 from paper_figures.pairing import paired_table
 from paper_figures.rows import absent_controls
+from stprune.paper.tables import Table
 from stprune.results.summary import Results
-from stprune.results.tables import Table
 
 TITLE = "Paired comparison with ST-Prune"
 

@@ -8,10 +8,10 @@ import pandas as pd
 
 from paper_figures.pairing import spelled_interval
 from paper_figures.rows import absent_controls
+from stprune.base.layout import format_ratio
+from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table, format_number
 from stprune.statistics.enough import LEAST_PAIRS, TOO_FEW
 from stprune.statistics.equivalence import MARGIN
 from stprune.statistics.from_full import ROW, compare_with_full

@@ -7,9 +7,9 @@ import math
 import pandas as pd
 
 from paper_figures.rows import absent_controls, budgets
-from stprune.results.layout import format_ratio
+from stprune.base.layout import format_ratio
+from stprune.paper.tables import Column, Table, format_number
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table, format_number
 from stprune.statistics.enough import LEAST_PAIRS
 from stprune.statistics.tradeoff import CAP, tradeoff_areas
 

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from paper_figures.rows import absent_controls, budgets, units
+from stprune.base.layout import format_ratio
+from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
-from stprune.results.layout import format_ratio
 from stprune.results.run_records import run_keys_of
 from stprune.results.summary import REFERENCE, Results
-from stprune.results.tables import Column, Table, format_number
 from stprune.statistics.significance import LEVEL, compare, holm, relative_differences
 
 TITLE = "Pruning under every backbone and optimiser"

@@ -10,16 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stprune.own_loop.batch_sampler import IndexedDataset, PrunedBatchSampler
-    from stprune.own_loop.loop import Pruning
+    from stprune.loop.batch_sampler import IndexedDataset, PrunedBatchSampler
+    from stprune.loop.loop import Pruning
 
 __version__ = "0.1.0"
 __all__ = ["IndexedDataset", "PrunedBatchSampler", "Pruning", "__version__"]
 
 _MODULES = {
-    "IndexedDataset": "stprune.own_loop.batch_sampler",
-    "PrunedBatchSampler": "stprune.own_loop.batch_sampler",
-    "Pruning": "stprune.own_loop.loop",
+    "IndexedDataset": "stprune.loop.batch_sampler",
+    "PrunedBatchSampler": "stprune.loop.batch_sampler",
+    "Pruning": "stprune.loop.loop",
 }
 
 

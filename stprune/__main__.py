@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from stprune.base.errors import StpruneError
+from stprune.base.plain_text import PlainFormatter
 from stprune.command_line import build_parser
-from stprune.errors import StpruneError
-from stprune.files.plain_text import PlainFormatter
 
 # As a shell reports a process that a signal ended.
 INTERRUPTED = 128 + signal.SIGINT

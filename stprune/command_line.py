@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stprune import __version__
+from stprune.base.errors import ConfigError
 from stprune.commands.data import add_data_commands
 from stprune.commands.overview import add_overview_commands
 from stprune.commands.paper import add_paper_commands
 from stprune.commands.rerun import add_rerun_command
 from stprune.commands.wandb import add_wandb_commands
-from stprune.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stprune.configuration.experiment import ExperimentConfig
+    from stprune.config.experiment import ExperimentConfig
 
 DEFAULT_CONFIG = Path("config/demo.yaml")
 CLAIMS = Path("claims.yaml")
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_wandb_commands(commands)
     _add_config(commands)
     bench = commands.add_parser("bench", help="measure, side by side in one run")
-    bench.add_argument("name", help="file stprune/benches/<name>.py")
+    bench.add_argument("name", help="file benchmarks/<name>.py")
     bench.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     bench.add_argument("--check", action="store_true", help="exit 1 if a goal is missed")
     bench.add_argument("--data-directory", type=Path, default=Path("data"))
@@ -101,14 +101,14 @@ def _config_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(parsed: argparse.Namespace) -> ExperimentConfig:
-    from stprune.configuration.experiment import load_config
+    from stprune.config.experiment import load_config
 
     return load_config(parsed.config)
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    from stprune.configuration.grid import experiment_layout
-    from stprune.results.layout import RunKey
+    from stprune.base.layout import RunKey
+    from stprune.config.grid import experiment_layout
     from stprune.tracking.live import WandbTracking
     from stprune.training.events import RunListener
     from stprune.workflow.progress import Progress
@@ -142,7 +142,7 @@ def _train_all(parsed: argparse.Namespace) -> None:
 
 
 def _summarise(parsed: argparse.Namespace) -> None:
-    from stprune.configuration.grid import experiment_layout, run_keys
+    from stprune.config.grid import experiment_layout, run_keys
     from stprune.results.summary import summarise
     from stprune.workflow.run_states import refuse_missing
     from stprune.workflow.standing import forget_second_names
@@ -156,28 +156,28 @@ def _summarise(parsed: argparse.Namespace) -> None:
 
 
 def _figure(parsed: argparse.Namespace) -> None:
-    from stprune.configuration.grid import experiment_layout
+    from stprune.config.grid import experiment_layout
     from stprune.paper.figures import draw
 
     draw(parsed.name, experiment_layout(_load(parsed)))
 
 
 def _table(parsed: argparse.Namespace) -> None:
-    from stprune.configuration.grid import experiment_layout
-    from stprune.results.tables import make_table
+    from stprune.config.grid import experiment_layout
+    from stprune.paper.tables import make_table
 
     make_table(parsed.name, experiment_layout(_load(parsed)))
 
 
 def _report(parsed: argparse.Namespace) -> None:
-    from stprune.configuration.grid import experiment_layout
-    from stprune.report import write_report
+    from stprune.config.grid import experiment_layout
+    from stprune.paper.report import write_report
 
     write_report(experiment_layout(_load(parsed)))
 
 
 def _bench(parsed: argparse.Namespace) -> None:
-    from stprune.benches.base import check, run_bench
+    from benchmarks.base import check, run_bench
 
     result = run_bench(parsed.name, parsed.data_directory)
     sys.stdout.write(result.text())
@@ -188,14 +188,14 @@ def _bench(parsed: argparse.Namespace) -> None:
 
 
 def _claims(parsed: argparse.Namespace) -> None:
-    from stprune.results.claims import check_claims, claims_text, load_claims
+    from stprune.workflow.claims import check_claims, claims_text, load_claims
 
     sys.stdout.write(claims_text(check_claims(load_claims(parsed.file), parsed.results)))
 
 
 def _results(parsed: argparse.Namespace) -> None:
-    from stprune.configuration.grid import experiment_layout
-    from stprune.errors import RecordError
+    from stprune.base.errors import RecordError
+    from stprune.config.grid import experiment_layout
 
     for path in experiment_layout(_load(parsed)).headline:
         if not path.exists():
@@ -204,7 +204,7 @@ def _results(parsed: argparse.Namespace) -> None:
 
 
 def _config(parsed: argparse.Namespace) -> None:
-    from stprune.configuration.grid import run_keys, run_spec
+    from stprune.config.grid import run_keys, run_spec
 
     config = _load(parsed)
     keys = run_keys(config)
@@ -219,12 +219,12 @@ def _config(parsed: argparse.Namespace) -> None:
 
 
 def _list(parsed: argparse.Namespace) -> None:
+    from benchmarks.base import BENCHES
     from stprune.backbones.base import BACKBONES
-    from stprune.benches.base import BENCHES
     from stprune.data.card import dataset_ids
     from stprune.paper.figures import FIGURES
-    from stprune.pruners.base import PRUNERS
-    from stprune.results.tables import TABLES
+    from stprune.paper.tables import TABLES
+    from stprune.pruning.base import PRUNERS
 
     groups = {
         "data sets": dataset_ids(),

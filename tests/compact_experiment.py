@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from stprune.configuration.experiment import ExperimentConfig, load_config
+from stprune.config.experiment import ExperimentConfig, load_config
 
 SHOWN = ("random_dynamic", "infobatch", "st_prune", "el2n")
 

@@ -10,11 +10,11 @@ import toy
 from hypothesis import settings
 from toy_runs import PRUNERS_WITH_RATIO
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.base.layout import DataLayout
+from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.prepare import prepare
-from stprune.results.layout import DataLayout
 
 # Repeatable, independent of the machine's speed, and nothing kept between runs.
 settings.register_profile("stprune", deadline=None, derandomize=True, database=None)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from stprune.benches.data import prepare_large
-from stprune.benches.made_up import Size
-from stprune.benches.own_process import forget_peak, resident
+from benchmarks.data import prepare_large
+from benchmarks.made_up import Size
+from benchmarks.own_process import forget_peak, resident
 from stprune.data import blocks, windows
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import forecast_data

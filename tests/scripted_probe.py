@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from stprune.pruners.base import Gradients, Observer
+from stprune.pruning.base import Gradients, Observer
 
 
 class ScriptedProbe:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stprune.results.kept import KeptArchive
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.records.kept import KeptArchive
 from stprune.results.summary import KEYS, read_summary
 
 WINDOWS = 1000

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.records import (
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.records.run import (
     RECORD_VERSION,
     Cost,
     EpochRecord,

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from stprune.backbones.agcrn import Agcrn, AgcrnOptions
 from stprune.backbones.base import ForecastTask, parameter_count
-from stprune.errors import DeclinedError
-from stprune.layers.geometric_temporal import import_geometric_temporal
+from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
+from stprune.base.errors import DeclinedError
 
 Weights = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]

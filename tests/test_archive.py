@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from web_site import Answer, blob_sha1, card_of, files_below, get, serving
 
-from stprune.configuration.schema import validate
+from stprune.base.errors import ConfigError, DataError, FetchError
+from stprune.base.schema import validate
 from stprune.data import archive as module
 from stprune.data.archive import holds, take_member
 from stprune.data.card import DatasetCard
-from stprune.errors import ConfigError, DataError, FetchError
 
 CONTENT = b"".join(b"%d,%d\n" % (row, row * row % 997) for row in range(30_000))
 FILES = {"readme.txt": b"see data/", "data/series.csv": CONTENT, "data/empty.csv": b""}

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
-from stprune.errors import DataError
-from stprune.layers.geometric_temporal import import_geometric_temporal
+from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
+from stprune.base.errors import DataError
 
 PER_DAY = 24
 SMALL = {"graph_channels": 4, "temporal_channels": 3}

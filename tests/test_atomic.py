@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stprune.errors import WriteError
-from stprune.files.atomic import atomic_path, write_json, write_text
+from stprune.base.atomic import atomic_path, write_json, write_text
+from stprune.base.errors import WriteError
 
 
 def test_a_file_appears_with_its_folders(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_disk_without_locks_is_written_to(
     def no_lock(handle: int, *, blocking: bool) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("stprune.files.atomic.lock_descriptor", no_lock)
+    monkeypatch.setattr("stprune.base.atomic.lock_descriptor", no_lock)
     (tmp_path / ".b.other.partial.txt").touch()
     write_text(tmp_path / "b.txt", "whole")
     assert sorted(os.listdir(tmp_path)) == [".b.other.partial.txt", "b.txt"]

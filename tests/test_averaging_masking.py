@@ -15,19 +15,19 @@ import yaml
 from toy_runs import key_of
 from toy_union import KEY, union_values, write_union
 
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import experiment_layout, run_spec
-from stprune.errors import CheckpointError, ConfigError, DataError, RecordError
-from stprune.masking.averaging_masking import (
+from stprune.base.errors import CheckpointError, ConfigError, DataError, RecordError
+from stprune.base.layout import DataLayout
+from stprune.config.experiment import parse_config
+from stprune.config.grid import experiment_layout, run_spec
+from stprune.describe.averaging_masking import (
     error_percentiles,
     in_quarters,
     masking_by_node,
     masking_table,
 )
-from stprune.results.layout import DataLayout
-from stprune.results.recorded_model import open_recorded_model
-from stprune.results.records import read_record
+from stprune.records.run import read_record
 from stprune.training.checkpoint import load_checkpoint
+from stprune.training.recorded_model import open_recorded_model
 from stprune.training.run import train
 
 NAN = float("nan")
@@ -143,7 +143,7 @@ def test_of_more_windows_than_fit_every_so_many_th_is_taken(
 ) -> None:
     model = open_recorded_model(metrics)
     whole, _ = model.node_errors("train")
-    monkeypatch.setattr("stprune.results.recorded_model.KEPT_ERRORS", 100 * toy.NODES)
+    monkeypatch.setattr("stprune.training.recorded_model.KEPT_ERRORS", 100 * toy.NODES)
     part, stride = model.node_errors("train")
     assert (stride, len(part)) == (3, 97)
     np.testing.assert_allclose(part, whole[::3], rtol=1e-5)

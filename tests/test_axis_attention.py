@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stprune.layers.axis_attention import Axis, attend, split_heads
+from stprune.backbones.layers.axis_attention import Axis, attend, split_heads
 
 
 @pytest.mark.parametrize(("axis", "shape"), [("time", (2, 15, 4, 3)), ("nodes", (8, 3, 5, 3))])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
-from stprune.errors import DeclinedError
+from stprune.base.errors import DeclinedError
 
 PEMS03, PEMS04, PEMS07, PEMS08, URBANEV = (358, 288), (307, 288), (883, 288), (170, 288), (275, 24)
 PUBLISHED = [

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stprune import IndexedDataset, PrunedBatchSampler, Pruning
-from stprune.errors import ConfigError
-from stprune.own_loop.epoch_share import LoopError
-from stprune.pruners.base import budget
+from stprune.base.errors import ConfigError
+from stprune.loop.epoch_share import LoopError
+from stprune.pruning.base import budget
 from stprune.training.epoch_order import even_sizes
 
 

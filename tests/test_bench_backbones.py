@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import backbones
+from benchmarks.own_process import in_own_process
+from benchmarks.peers import PEERS, missing_package, peer
+from benchmarks.step_cost import StepSize, Subject, peak_megabytes, step_costs
 from stprune.backbones.base import BACKBONES, parameter_count
-from stprune.benches import backbones
-from stprune.benches.own_process import in_own_process
-from stprune.benches.peers import PEERS, missing_package, peer
-from stprune.benches.step_cost import StepSize, Subject, peak_megabytes, step_costs
 from stprune.published_forms import CLASSES
 
 SMALL = StepSize(

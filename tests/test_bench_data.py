@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from stprune.benches import data
-from stprune.benches.data import COPY, OURS, PER_SAMPLE, missing_reason
-from stprune.benches.loaders import HISTORY, HORIZON, LOADERS
-from stprune.benches.made_up import Size, made_up
+from benchmarks import data
+from benchmarks.data import COPY, OURS, PER_SAMPLE, missing_reason
+from benchmarks.loaders import HISTORY, HORIZON, LOADERS
+from benchmarks.made_up import Size, made_up
+from stprune.base.errors import DataError
 from stprune.data.dataset import forecast_data
-from stprune.errors import DataError
 
 SMALL = Size(steps=400, nodes=3, channels=2, step_minutes=60, batch=8, rounds=2, seconds=0.001)
 ORDER = [torch.tensor([5, 100, 7]), torch.tensor([3, 0])]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from stprune.benches import pruning
-from stprune.benches.base import BENCHES, BenchResult, Goal, MissedGoalError, check
+from benchmarks import pruning
+from benchmarks.base import BENCHES, BenchResult, Goal, MissedGoalError, check
+from stprune.base.errors import UnknownNameError
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import forecast_data
-from stprune.errors import UnknownNameError
-from stprune.results.layout import DataLayout
 
 RESULT = BenchResult(
     title="Two epochs",

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from test_stationarity import naive_first_difference
 from toy import canonical, day_times
 
+from stprune.base.errors import ConfigError
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.stationarity import MEASURES, first_difference
 from stprune.data.windows import WindowStore, window_starts
-from stprune.errors import ConfigError
 
 HOUR = np.timedelta64(1, "h")
 

@@ -12,11 +12,11 @@ from toy_runs import key_of, outcome
 from baselines.infobatch import InfoBatch, InfoBatchOptions
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
 from baselines.random_static import RandomStatic
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.schema import NoOptions
-from stprune.configuration.settings import TrainingSettings
-from stprune.pruners.base import Pruner, PruningContext
-from stprune.results.records import EpochRecord
+from stprune.base.schema import NoOptions
+from stprune.base.settings import TrainingSettings
+from stprune.config.experiment import ExperimentConfig
+from stprune.pruning.base import Pruner, PruningContext
+from stprune.records.run import EpochRecord
 from stprune.training.budget import TrainingBudget
 from stprune.training.run import train
 

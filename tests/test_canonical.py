@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import canonical
 
+from stprune.base.errors import DataError
 from stprune.data import blocks
 from stprune.data.canonical import (
     Block,
@@ -26,7 +27,6 @@ from stprune.data.canonical import (
     write_canonical,
 )
 from stprune.data.card import DatasetCard
-from stprune.errors import DataError
 
 RNG = np.random.default_rng(0)
 SERIES = RNG.normal(size=(30, 3, 2)).astype(np.float32)

@@ -12,8 +12,8 @@ from synthetic_records import write_experiment
 
 from paper_figures import tab_main
 from paper_figures.cell_marks import cell_marks
+from stprune.paper.tables import to_latex, to_markdown
 from stprune.results.summary import load_results
-from stprune.results.tables import to_latex, to_markdown
 
 SEEDS = range(3)
 # Percent above or below the control, by seed.

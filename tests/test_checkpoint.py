@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from stprune.errors import CheckpointError
+from stprune.base.errors import CheckpointError
 from stprune.training.checkpoint import load_checkpoint, save_checkpoint
 
 IDENTITY = {"configuration": "a", "source code": "b", "data": "c"}

@@ -10,12 +10,12 @@ import pytest
 from synthetic_records import cost, scores
 
 from stprune.backbones.base import BACKBONES
+from stprune.base.errors import ConfigError, RecordError
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.data.card import dataset_ids
-from stprune.errors import ConfigError, RecordError
-from stprune.pruners.base import PRUNERS
-from stprune.results.claims import Claims, check_claims, claims_text, load_claims, verdict
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.records import RECORD_VERSION, RunRecord, write_record
+from stprune.pruning.base import PRUNERS
+from stprune.records.run import RECORD_VERSION, RunRecord, write_record
+from stprune.workflow.claims import Claims, check_claims, claims_text, load_claims, verdict
 
 FILE = Path(__file__).resolve().parents[1] / "claims.yaml"
 NOT_STATED = math.nan

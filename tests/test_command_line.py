@@ -177,7 +177,7 @@ def test_an_interrupt_is_no_traceback(
     def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stprune.configuration.experiment.load_config", interrupted)
+    monkeypatch.setattr("stprune.config.experiment.load_config", interrupted)
     status, _, errors = run("config", "--config", config_file)
     assert status == INTERRUPTED
     assert errors.count("\n") == 1

@@ -13,11 +13,11 @@ from synthetic_kept import write_archives
 from synthetic_records import PRUNERS, write_experiment
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import load_config
-from stprune.errors import RecordError
-from stprune.results.compact import compact
-from stprune.results.compact_layout import CompactLayout, compact_experiments
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.config.experiment import load_config
+from stprune.records.compact import compact
+from stprune.records.compact_layout import CompactLayout, compact_experiments
 from stprune.results.summary import load_results
 
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import experiment_layout, run_spec
+from stprune.base.errors import ConfigError
+from stprune.config.experiment import parse_config
+from stprune.config.grid import experiment_layout, run_spec
 from stprune.data.dataset import ForecastData
-from stprune.errors import ConfigError
 from stprune.pruning.probe import window_gradients
-from stprune.results.records import read_epochs, read_record
+from stprune.records.run import read_epochs, read_record
 from stprune.training.compilation import compile_network
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stprune.configuration.experiment import ExperimentConfig, load_config, parse_config
-from stprune.configuration.grid import run_keys, run_spec
-from stprune.errors import ConfigError
-from stprune.results.layout import RunKey, format_ratio
+from stprune.base.errors import ConfigError
+from stprune.base.layout import RunKey, format_ratio
+from stprune.config.experiment import ExperimentConfig, load_config, parse_config
+from stprune.config.grid import run_keys, run_spec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = sorted((REPOSITORY / "config").glob("*.yaml"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stprune.errors import ConfigError
+from stprune.base.errors import ConfigError
 from stprune.training.cores import available_cores, own_cores
 
 # Tells which cores it holds and is pinned to, then holds them until its input ends.

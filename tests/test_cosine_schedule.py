@@ -10,7 +10,7 @@ import pytest
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
 import stprune.training.run
-from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.training.engine import Engine
 from stprune.training.run import train
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from stprune.configuration.settings import TrainingSettings
-from stprune.results.records import Cost, EpochRecord
+from stprune.base.settings import TrainingSettings
+from stprune.records.run import Cost, EpochRecord
 from stprune.training.budget import TrainingBudget
 from stprune.training.cost import peak_memory_bytes, run_cost
 from stprune.training.timing import Clock

@@ -10,7 +10,7 @@ import torch
 from scripted_probe import ScriptedProbe
 
 from baselines.craig import Craig, CraigOptions, facility_location
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 from stprune.pruning.static import choose_in_blocks
 
 LINE = [[0.0], [1.0], [2.0], [10.0], [11.0]]

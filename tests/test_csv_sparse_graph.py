@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse
 
+from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.card import DatasetCard, RemoteFile, load_card
 from stprune.data.formats import csv_sparse_graph
 from stprune.data.sparse_npz import read_sparse_graph
-from stprune.errors import ConfigError, DataError
 
 MIRROR = os.environ.get("STPRUNE_MIRROR")
 # Half hours from 01:00 on, of which 02:00 and 02:30 did not exist.

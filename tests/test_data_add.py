@@ -13,11 +13,11 @@ from own_data import LONG, WIDE
 from pandas_layout import write_frame
 
 from stprune.__main__ import main
+from stprune.base.errors import DataError
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
 from stprune.data.card import load_card
 from stprune.data.prepare import prepare
-from stprune.errors import DataError
-from stprune.results.layout import DataLayout
 
 FIVE = WIDE + "2024-01-01T03:00,1,1\n2024-01-01T04:00,1,1\n"
 START = np.datetime64("2024-01-01T00:00:00")

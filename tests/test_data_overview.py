@@ -17,16 +17,17 @@ from toy import canonical, day_times
 from toy_runs import key_of
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import experiment_layout
+from stprune.base.errors import DataError
+from stprune.base.layout import DataLayout
+from stprune.config.experiment import parse_config
+from stprune.config.grid import experiment_layout
 from stprune.data.canonical import read_canonical
 from stprune.data.card import load_card
-from stprune.data.description.describe import DescriptionOptions, describe
-from stprune.data.description.described import Description
-from stprune.data.description.read import read_description, read_descriptions
-from stprune.data.description.write import write_description
 from stprune.data.prepare import prepare
-from stprune.errors import DataError
+from stprune.describe.describe import DescriptionOptions, describe
+from stprune.describe.described import Description
+from stprune.describe.read import read_description, read_descriptions
+from stprune.describe.write import write_description
 from stprune.paper.data_overview import (
     DATA_FIGURES,
     DESCRIPTIONS,
@@ -34,8 +35,7 @@ from stprune.paper.data_overview import (
     overview_tables,
     write_overview,
 )
-from stprune.results.layout import DataLayout
-from stprune.results.tables import to_markdown
+from stprune.paper.tables import to_markdown
 from stprune.training.run import train
 
 MIRROR = os.environ.get("STPRUNE_MIRROR")

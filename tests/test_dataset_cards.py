@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from stprune.configuration.schema import StrictModel, validate
+from stprune.base.schema import StrictModel, validate
 from stprune.data.card import FORMATS, KaggleFile, RemoteFile, card_path, dataset_ids, load_card
 from stprune.data.transfer import file_name
 

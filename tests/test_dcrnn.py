@@ -10,9 +10,9 @@ from torch import Tensor
 
 from stprune.backbones.base import ForecastTask, parameter_count
 from stprune.backbones.dcrnn import Dcrnn, DcrnnOptions, DiffusionGru, diffusion_terms
-from stprune.errors import DataError
-from stprune.layers.geometric_temporal import import_geometric_temporal
-from stprune.layers.graph_product import GraphProduct
+from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
+from stprune.backbones.layers.graph_product import GraphProduct
+from stprune.base.errors import DataError
 
 Weights = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]

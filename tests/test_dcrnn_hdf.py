@@ -13,10 +13,10 @@ from fabricated_pems import pickled_graph
 from numpy.typing import NDArray
 from pandas_layout import write_frame
 
+from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.card import DatasetCard, RemoteFile, load_card
 from stprune.data.formats import dcrnn_hdf
-from stprune.errors import ConfigError, DataError
 
 MIRROR = os.environ.get("STPRUNE_MIRROR")
 IDS = ["773869", "767541", "767542"]

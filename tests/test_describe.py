@@ -17,16 +17,16 @@ from toy import canonical, day_times
 from toy_runs import key_of
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import experiment_layout
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.layout import DataLayout
+from stprune.config.experiment import parse_config
+from stprune.config.grid import experiment_layout
 from stprune.data.canonical import CanonicalDataset, read_canonical
-from stprune.data.description.describe import DescriptionOptions, describe
-from stprune.data.description.described import Description
-from stprune.data.description.files import NAMES
-from stprune.data.description.write import write_description
 from stprune.data.prepare import prepare
-from stprune.errors import ConfigError, DataError
-from stprune.results.layout import DataLayout
+from stprune.describe.describe import DescriptionOptions, describe
+from stprune.describe.described import Description
+from stprune.describe.files import NAMES
+from stprune.describe.write import write_description
 from stprune.training.run import train
 
 MIRROR = os.environ.get("STPRUNE_MIRROR")

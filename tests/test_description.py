@@ -15,20 +15,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from toy import canonical, day_times
 
+from stprune.base.errors import ConfigError, UnknownNameError
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
-from stprune.data.description.arrangement import (
+from stprune.describe.arrangement import (
     Rows,
     by_day,
     day_rows,
     standardised,
     training_starts,
 )
-from stprune.data.description.autocorrelation import autocorrelation_table, autocorrelations
-from stprune.data.description.correlation import pair_correlations, row_correlations
-from stprune.data.description.missing import gap_lengths, missing_by_hour
-from stprune.data.description.moments import moments_by_node, moments_by_slot
-from stprune.data.description.overlap import window_overlap
-from stprune.data.description.redundancy import (
+from stprune.describe.autocorrelation import autocorrelation_table, autocorrelations
+from stprune.describe.correlation import pair_correlations, row_correlations
+from stprune.describe.missing import gap_lengths, missing_by_hour
+from stprune.describe.moments import moments_by_node, moments_by_slot
+from stprune.describe.overlap import window_overlap
+from stprune.describe.redundancy import (
     day_similarity,
     effective_rank,
     node_similarity,
@@ -37,14 +39,12 @@ from stprune.data.description.redundancy import (
     spectrum,
     window_similarity,
 )
-from stprune.data.description.sample import Sample, blocks, channel_number, draw_sample
-from stprune.data.description.stationarity_tail import (
+from stprune.describe.sample import Sample, blocks, channel_number, draw_sample
+from stprune.describe.stationarity_tail import (
     gini,
     stationarity_percentiles,
     top_share,
 )
-from stprune.errors import ConfigError, UnknownNameError
-from stprune.results.layout import DataLayout
 
 EVERY = 10**6
 
@@ -197,7 +197,7 @@ def test_rank_table_counts_the_components_for_nine_tenths_of_the_variance() -> N
 
 def test_moments_of_nodes_with_gaps_constants_and_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # Blocks of two steps: the first value of a node may lie in a later one.
-    monkeypatch.setattr("stprune.data.description.sample.BLOCK_VALUES", 8)
+    monkeypatch.setattr("stprune.describe.sample.BLOCK_VALUES", 8)
     values = np.array(
         [[9, 1013.7, 9, 0], [9, 1013.7, 9, 0], [9, 1013.7, 9, 4], [1, 1013.7, 9, 8], [3, 0, 9, 9]]
     )
@@ -359,7 +359,7 @@ def test_overlap_by_stride_and_at_a_break() -> None:
 
 
 def test_a_sample_is_seeded_sorted_and_of_the_channel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stprune.data.description.sample.BLOCK_VALUES", 100)
+    monkeypatch.setattr("stprune.describe.sample.BLOCK_VALUES", 100)
     series = np.random.default_rng(0).normal(size=(50, 12, 2)).astype(np.float32)
     mask = np.random.default_rng(1).random(series.shape) > 0.2
     dataset = canonical(series, mask)
@@ -377,7 +377,7 @@ def test_a_sample_is_seeded_sorted_and_of_the_channel(monkeypatch: pytest.Monkey
 def test_blocks_of_a_mapped_series_are_its_rows(
     toy_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stprune.data.description.sample.BLOCK_VALUES", 100 * toy.NODES)
+    monkeypatch.setattr("stprune.describe.sample.BLOCK_VALUES", 100 * toy.NODES)
     dataset = read_canonical(DataLayout(toy_data).processed(toy.DATASET))
     assert isinstance(dataset.series, np.memmap)
     found = list(blocks(dataset, 0))

@@ -14,11 +14,11 @@ import yaml
 from toy_runs import outcome
 from two_processes import end_of, start_both
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
-from stprune.configuration.grid import experiment_layout
-from stprune.results.kept import read_kept
-from stprune.results.layout import RunKey
-from stprune.results.records import read_epochs, read_record
+from stprune.base.layout import RunKey
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import experiment_layout
+from stprune.records.kept import read_kept
+from stprune.records.run import read_epochs, read_record
 from stprune.training.devices import fabric_on
 from stprune.training.run import train
 

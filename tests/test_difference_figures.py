@@ -16,10 +16,10 @@ from paper_figures.difference_axis import difference_axis
 from paper_figures.fig_scores import mean_deciles
 from paper_figures.harm import harm_by_group, harm_by_step
 from paper_figures.one_option import Variant, variants
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.applicable import applicable
 from stprune.paper.figures import FIGURES, build
 from stprune.paper.looks import LOOKS
-from stprune.results.layout import ExperimentLayout, RunKey
 from stprune.results.summary import Results, load_results, summarise
 
 OPTIONS = {"annealing": "tail", "hard_share": 0.5}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from stprune.layers.diffusion import diffuse
-from stprune.layers.graph_product import GraphProduct
+from stprune.backbones.layers.diffusion import diffuse
+from stprune.backbones.layers.graph_product import GraphProduct
 
 
 def test_side_by_side() -> None:

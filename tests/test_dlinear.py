@@ -10,8 +10,8 @@ from test_backbone_parity import Batch, build, same_forecast_and_gradient
 from torch import Tensor
 
 from stprune.backbones.base import BACKBONES, parameter_count
-from stprune.configuration.schema import validate
-from stprune.errors import ConfigError
+from stprune.base.errors import ConfigError
+from stprune.base.schema import validate
 
 Weights = dict[str, Tensor]
 

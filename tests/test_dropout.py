@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stprune.layers.dropout import COIN_BITS, Dropout
+from stprune.backbones.layers.dropout import COIN_BITS, Dropout
 
 
 @pytest.mark.parametrize("share", [0.15, 0.3, 0.5])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stprune.base.errors import DataError
 from stprune.data.edge_list import read_edges
-from stprune.errors import DataError
 
 NODES = ["a", "b", "c"]
 NONE = np.nan

@@ -9,9 +9,9 @@ import pytest
 from synthetic_records import cost, epochs, record, write_run
 
 from paper_figures import tab_efficiency
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.paper.tables import DASH, to_cells
 from stprune.results.summary import Results, load_results, summarise
-from stprune.results.tables import DASH, to_cells
 
 
 def _results(root: Path, *spent: dict[str, Any]) -> Results:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from baselines.el2n import EL2N, EL2NOptions, error_norm
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 
 
 class ScriptedProbe:

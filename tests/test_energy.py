@@ -10,9 +10,9 @@ import pytest
 import torch
 from toy_runs import key_of
 
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import experiment_layout
-from stprune.results.records import RunRecord, read_record
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import experiment_layout
+from stprune.records.run import RunRecord, read_record
 from stprune.training import energy
 from stprune.training.energy import (
     Counter,

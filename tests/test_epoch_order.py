@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stprune.errors import ConfigError
-from stprune.pruners.base import Selection
+from stprune.base.errors import ConfigError
+from stprune.pruning.base import Selection
 from stprune.training.epoch_order import even_sizes, order_epoch
 
 CPU = torch.device("cpu")

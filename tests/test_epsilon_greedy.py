@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from baselines.epsilon_greedy import EpsilonGreedy, EpsilonGreedyOptions, greedy_and_random
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 
 MEANS = np.array([1, 9, 3, 8, 5, 7, 2, 6, 4, 0], dtype=np.float32)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_up_summary import most_false_alarms, noisy_summary, summary_of
 from scipy import stats
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.statistics.equivalence import Equivalence, equivalence, equivalences, judge
 from stprune.statistics.significance import holm
 

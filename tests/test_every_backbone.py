@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import validate
-from stprune.errors import ConfigError
+from stprune.base.errors import ConfigError
+from stprune.base.schema import validate
 
 BATCH, PER_DAY = 4, 24
 Batch = tuple[Tensor, Tensor, Tensor]

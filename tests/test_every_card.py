@@ -28,10 +28,10 @@ import shortened_simulations
 import yaml
 
 from stprune.__main__ import main
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
 from stprune.data.card import DatasetCard, dataset_ids, load_card
-from stprune.results.layout import DataLayout
-from stprune.results.records import read_epochs
+from stprune.records.run import read_epochs
 
 # A minute or two on two idle cores, most of it the start of fifty processes.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

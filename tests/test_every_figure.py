@@ -17,11 +17,11 @@ from PIL import Image
 from synthetic_kept import write_archives
 from synthetic_records import PRUNERS, write_experiment
 
-from stprune.errors import UnknownNameError
+from stprune.base.errors import UnknownNameError
+from stprune.base.layout import ExperimentLayout
 from stprune.paper.figures import FIGURES, build, draw
-from stprune.results.layout import ExperimentLayout
+from stprune.paper.tables import TABLES, Table, make_table
 from stprune.results.summary import Results, load_results
-from stprune.results.tables import TABLES, Table, make_table
 from stprune.statistics.significance import CONTROLS
 
 FIGURE_IDS = FIGURES.ids()

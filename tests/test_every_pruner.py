@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import training_store
 
-from stprune.pruners.base import (
+from stprune.pruning.base import (
     PRUNERS,
     Gradients,
     Observer,

@@ -7,7 +7,7 @@ import torch
 from toy import NODES, STEPS, canonical, toy_series
 
 from stprune.data.dataset import ForecastData, forecast_data
-from stprune.tasks.base import TASKS, build_task
+from stprune.data.tasks.base import TASKS, build_task
 
 STEPS_IN, STEPS_OUT = 8, 8
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import CanonicalDataset, read_canonical
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.prepare import prepare
-from stprune.results.layout import DataLayout
 
 
 def prepared(dataset: str, folder: Path) -> tuple[DatasetCard, CanonicalDataset]:

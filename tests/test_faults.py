@@ -18,7 +18,7 @@ from faults.project import Project, Trial
 from faults.server import SEARCHED, Server
 from faults.victim import End, Fault
 
-from stprune.results.records import read_record
+from stprune.records.run import read_record
 
 NOBODY = 65534
 

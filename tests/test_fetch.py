@@ -23,10 +23,10 @@ from web_site import (
     serving,
 )
 
+from stprune.base.errors import ConfigError, FetchError
+from stprune.base.layout import DataLayout
 from stprune.data.fetch import fetch, git_blob_sha1
 from stprune.data.transfer import Network
-from stprune.errors import ConfigError, FetchError
-from stprune.results.layout import DataLayout
 
 OTHER = CONTENT.replace(b"4", b"5")
 

@@ -23,9 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from web_site import IMPATIENT, Answer, Site, blob_sha1, card_of, files_below, get, serving
 
+from stprune.base.errors import FetchError
+from stprune.base.layout import DataLayout
 from stprune.data.fetch import fetch
-from stprune.errors import FetchError
-from stprune.results.layout import DataLayout
 
 # Longer than several of the pieces of 64 KiB that a download is written in, and without a period.
 LONG = b"".join(b"%d,%d\n" % (row, row * row % 997) for row in range(40_000))
@@ -319,8 +319,8 @@ import resource, sys
 from pathlib import Path
 from stprune.data.card import load_card
 from stprune.data.fetch import fetch
-from stprune.errors import StpruneError
-from stprune.results.layout import DataLayout
+from stprune.base.errors import StpruneError
+from stprune.base.layout import DataLayout
 
 root, limit = Path(sys.argv[1]), int(sys.argv[2])
 if limit:

@@ -6,7 +6,7 @@ import numpy as np
 from scripted_probe import ScriptedProbe
 
 from baselines.forgetting import Forgetting, ForgettingOptions, forgetting_events
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 
 ERRORS = np.array(
     [

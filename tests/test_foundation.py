@@ -11,12 +11,12 @@ from synthetic_records import cost, epochs, record, scores, write_experiment, wr
 
 from paper_figures import fig_foundation, tab_foundation
 from paper_figures.held_out import NOTHING, held_out_scores
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.figures import build, draw
+from stprune.paper.tables import DASH, make_table, to_cells
+from stprune.records.run import Transfer
 from stprune.results.labels import label
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.records import Transfer
 from stprune.results.summary import Results, load_results, summarise
-from stprune.results.tables import DASH, make_table, to_cells
 
 MINUS = "\N{MINUS SIGN}"
 # Pruner, prune ratio, seed, zero-shot and linear-probe MAE, total seconds.

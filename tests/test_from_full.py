@@ -10,7 +10,7 @@ import pytest
 from made_up_summary import most_false_alarms, noisy_summary, summary_of
 from scipy import stats
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.statistics.enough import signed_rank_can_tell
 from stprune.statistics.from_full import compare_with_full, differences_from_full
 from stprune.statistics.significance import holm

@@ -7,8 +7,8 @@ import pytest
 from baselines.full import Full
 from baselines.full_fewer_epochs import FewerEpochsOptions, FullFewerEpochs
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
-from stprune.configuration.schema import NoOptions
-from stprune.pruners.base import PruningContext
+from stprune.base.schema import NoOptions
+from stprune.pruning.base import PruningContext
 
 
 def planned(epochs: int, prune_ratio: float, **options: float) -> int:

@@ -15,9 +15,7 @@ from torch import Tensor
 from stprune.backbones import geometric_temporal
 from stprune.backbones.base import ForecastTask, parameter_count
 from stprune.backbones.geometric_temporal import GeometricTemporal, GeometricTemporalOptions
-from stprune.errors import DataError, DeclinedError
-from stprune.graph import symmetric_laplacian
-from stprune.layers.geometric_layers import (
+from stprune.backbones.layers.geometric_layers import (
     CELLS,
     KEPT_SIZES,
     EdgeList,
@@ -25,7 +23,9 @@ from stprune.layers.geometric_layers import (
     LayerName,
     gcn_propagation,
 )
-from stprune.layers.geometric_temporal import import_geometric_temporal
+from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
+from stprune.backbones.layers.graph import symmetric_laplacian
+from stprune.base.errors import DataError, DeclinedError
 
 LAYERS = sorted([*CELLS, "a3tgcn"])
 PER_DAY = 24
@@ -241,7 +241,7 @@ def test_says_how_to_install_the_package(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_importing_warns_of_nothing() -> None:
     program = (
         "import sys, torch\n"
-        "from stprune.layers.geometric_temporal import import_geometric_temporal\n"
+        "from stprune.backbones.layers.geometric_temporal import import_geometric_temporal\n"
         "import_geometric_temporal()\n"
         "assert 'torch_sparse' not in sys.modules\n"
     )

@@ -10,7 +10,7 @@ import torch
 from scripted_probe import ScriptedProbe
 
 from baselines.glister import Glister, GlisterOptions, lower_validation_loss
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 
 # Mean squared norm 1, so nothing is rescaled.
 TRAINING = np.array([[1, 0], [1, 0], [0, 1], [0, -1], [-1, 0]], np.float32)

@@ -10,7 +10,7 @@ import torch
 from scripted_probe import ScriptedProbe
 
 from baselines.gradmatch import GradMatch, GradMatchOptions, match_gradients, pick_atoms
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 from stprune.pruning.static import choose_in_blocks
 
 

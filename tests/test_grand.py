@@ -6,7 +6,7 @@ import torch
 from scripted_probe import ScriptedProbe
 
 from baselines.grand import GraNd, GraNdOptions
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 
 FIRST = torch.tensor([[3.0, 4.0], [0.0, 6.0], [1.0, 1.0], [4.0, 4.0]])  # norms 5, 6, 1.4, 5.7
 SECOND = torch.tensor([[9.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 0.0]])

@@ -8,8 +8,7 @@ import torch
 from scipy.sparse import csgraph
 from torch import Tensor
 
-from stprune.errors import DataError
-from stprune.graph import (
+from stprune.backbones.layers.graph import (
     chebyshev_polynomials,
     double_transition,
     powers,
@@ -18,6 +17,7 @@ from stprune.graph import (
     scaled_laplacian,
     symmetric_laplacian,
 )
+from stprune.base.errors import DataError
 
 
 def random_graph(nodes: int, seed: int = 0) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stprune.layers.graph_product import LARGEST_SPARSE_FILL, GraphProduct
+from stprune.backbones.layers.graph_product import LARGEST_SPARSE_FILL, GraphProduct
 
 
 def a_matrix(rows: int, columns: int, fill: float) -> Tensor:

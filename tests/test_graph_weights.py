@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from stprune.base.errors import DataError
 from stprune.data.graph_weights import (
     EARTH_RADIUS_KM,
     binary,
@@ -20,7 +21,6 @@ from stprune.data.graph_weights import (
     spread,
     symmetrised,
 )
-from stprune.errors import DataError
 
 NONE = np.nan
 DISTANCES = np.array([[NONE, 1.0, NONE], [3.0, NONE, 0.0], [NONE, NONE, NONE]])

@@ -10,7 +10,7 @@ import torch
 from scripted_probe import ScriptedProbe
 
 from baselines.herding import Herding, herd
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 from stprune.pruning.static import BlockOptions, choose_in_blocks
 
 

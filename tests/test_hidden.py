@@ -12,7 +12,7 @@ from toy import canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.hidden import HiddenPattern
 from stprune.data.stationarity import first_difference
-from stprune.tasks.base import build_task
+from stprune.data.tasks.base import build_task
 
 STEPS, NODES, HISTORY = 160, 5, 8
 ALL = torch.arange(4)

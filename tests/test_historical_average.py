@@ -12,11 +12,11 @@ from torch import Tensor
 from toy import START, canonical
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
-from stprune.configuration.schema import validate
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.schema import validate
 from stprune.data.dataset import forecast_data
 from stprune.data.scaler import Scaler
 from stprune.data.windows import WindowStore
-from stprune.errors import ConfigError, DataError
 
 
 def build(store: WindowStore, per_day: int, days: str = "weekend") -> Backbone:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 from baselines.infobatch import InfoBatch, InfoBatchOptions, infobatch_select
-from stprune.pruners.base import PruningContext, budget
+from stprune.pruning.base import PruningContext, budget
 
 # Mean 5.5 with ten windows: 8 below it, 2 above.
 SCORES = np.array([1, 2, 3, 4, 5, 1, 2, 3, 14, 20], dtype=np.float32)

@@ -11,7 +11,7 @@ import torch
 from scripted_probe import ScriptedProbe
 
 from baselines.k_center import KCenter, farthest_first
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 from stprune.pruning.static import BlockOptions, choose_in_blocks
 
 

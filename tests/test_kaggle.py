@@ -14,12 +14,12 @@ import pytest
 import yaml
 from web_site import Answer, serving
 
+from stprune.base.errors import ConfigError, FetchError
+from stprune.base.layout import DataLayout
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.fetch import fetch
 from stprune.data.prepare import prepare
 from stprune.data.transfer import Network
-from stprune.errors import ConfigError, FetchError
-from stprune.results.layout import DataLayout
 
 CONTENT = b"ID,District,ID2\n1,11,0\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

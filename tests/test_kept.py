@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from toy_runs import key_of
 
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import experiment_layout
-from stprune.errors import RecordError
-from stprune.results.kept import KeptArchive, jaccard, read_kept
-from stprune.results.records import read_epochs
+from stprune.base.errors import RecordError
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import experiment_layout
+from stprune.records.kept import KeptArchive, jaccard, read_kept
+from stprune.records.run import read_epochs
 from stprune.training.run import train
 
 

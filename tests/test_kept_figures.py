@@ -14,10 +14,10 @@ from matplotlib.collections import QuadMesh
 from synthetic_kept import EPOCHS, TIMES, write_archives
 from synthetic_records import PRUNERS, write_experiment
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.figures import build
-from stprune.results.kept import KeptArchive, jaccard, read_kept
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.records.kept import KeptArchive, jaccard, read_kept
 from stprune.results.summary import load_results
 
 NAMES = ("kept_calendar", "kept_overlap")

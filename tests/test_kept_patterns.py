@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stprune.results.kept import jaccard
+from stprune.records.kept import jaccard
 from stprune.results.kept_patterns import calendar_share, overlaps, pruned_epochs
 
 

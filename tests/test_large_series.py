@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from large_series import SIZE, growth_of_preparing, growth_of_serving
 
-from stprune.benches.own_process import in_own_process
+from benchmarks.own_process import in_own_process
 from stprune.data.blocks import fill_missing, release
 
 SERIES = SIZE.steps * SIZE.nodes * 4 / 1e6

@@ -18,12 +18,12 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from pandas_layout import write_frame
 
+from stprune.base.errors import ConfigError, DataError
 from stprune.data import pandas_hdf
 from stprune.data.canonical import StreamedSeries
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.formats.largest_hdf import load
 from stprune.data.step_means import step_means
-from stprune.errors import ConfigError, DataError
 
 NAN = math.nan
 SENSORS = "ID,Lat,Lng,District,County,Fwy,Lanes,Type,Direction,ID2\n" + "".join(

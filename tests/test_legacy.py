@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from toy import canonical
 
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import run_keys, run_spec
-from stprune.configuration.protocol import RULES, refuse_small_splits
+from stprune.base.errors import ConfigError
+from stprune.config.experiment import parse_config
+from stprune.config.grid import run_keys, run_spec
+from stprune.config.protocol import RULES, refuse_small_splits
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.legacy_store import LegacyStore
-from stprune.errors import ConfigError
-from stprune.pruners.base import everything
-from stprune.tasks.base import build_task
+from stprune.data.tasks.base import build_task
+from stprune.pruning.base import everything
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 from stprune.training.epoch_order import order_epoch

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from stprune import IndexedDataset, PrunedBatchSampler, Pruning
-from stprune.errors import CheckpointError, ConfigError
-from stprune.own_loop.epoch_share import LoopError
+from stprune.base.errors import CheckpointError, ConfigError
+from stprune.loop.epoch_share import LoopError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what the package says of itself when it is imported
     from pytorch_lightning import Callback, LightningModule, Trainer
     from pytorch_lightning.callbacks import ModelCheckpoint
 
-    from stprune.own_loop.lightning_callback import PruningCallback
+    from stprune.loop.lightning_callback import PruningCallback
 
 WINDOWS, EPOCHS = 60, 6
 INPUTS = torch.randn(WINDOWS, 4, 3, generator=torch.Generator().manual_seed(0))

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from stprune.configuration.schema import validate
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.layout import DataLayout
+from stprune.base.schema import validate
 from stprune.data.card import DatasetCard, LocalFile, RemoteFile
 from stprune.data.fetch import fetch
 from stprune.data.local_file import local_paths
-from stprune.errors import ConfigError, DataError
-from stprune.results.layout import DataLayout
 
 CONTENT = b"a,b\n1,2\n"
 

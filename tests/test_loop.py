@@ -16,20 +16,20 @@ from torch import Tensor
 from toy_runs import key_of
 
 import stprune
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import run_spec
-from stprune.data.dataset import ForecastData
-from stprune.data.stationarity import stationarity
-from stprune.errors import (
+from stprune.base.errors import (
     CheckpointError,
     ConfigError,
     DeclinedError,
     StpruneError,
     UnknownNameError,
 )
-from stprune.own_loop.epoch_share import LoopError
-from stprune.own_loop.loop import Pruning
-from stprune.pruners.base import PRUNERS
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import run_spec
+from stprune.data.dataset import ForecastData
+from stprune.data.stationarity import stationarity
+from stprune.loop.epoch_share import LoopError
+from stprune.loop.loop import Pruning
+from stprune.pruning.base import PRUNERS
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 from stprune.training.model import build_model

@@ -11,18 +11,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import run_spec
+from stprune.base.errors import DataError
+from stprune.base.layout import DataLayout, RunKey
+from stprune.config.experiment import parse_config
+from stprune.config.grid import run_spec
 from stprune.data.canonical import CanonicalDataset, read_canonical
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.dataset import forecast_data
 from stprune.data.prepare import prepare
-from stprune.errors import DataError
-from stprune.masking.incident_ranking import incident_windows, ranking_auc
-from stprune.metrics import window_mae
+from stprune.describe.incident_ranking import incident_windows, ranking_auc
 from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
 from stprune.pruning.probe import ModelProbe
-from stprune.results.layout import DataLayout, RunKey
+from stprune.training.metrics import window_mae
 
 
 def incidents(*steps: tuple[int, int]) -> pd.DataFrame:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from scipy.io import savemat
 
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import RawSeries, read_canonical, write_canonical
 from stprune.data.card import DatasetCard
 from stprune.data.dataset import forecast_data
 from stprune.data.formats import mat_tensor
 from stprune.data.prepare import prepare
-from stprune.errors import ConfigError, DataError
-from stprune.results.layout import DataLayout
 
 # Three stations, two days, four slots from 20:00 to 24:00; station 2 of a line of four is closed.
 TENSOR = np.arange(24, dtype=np.uint16).reshape(3, 2, 4)

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import canonical, training_store
 
-from stprune import metric_rules
 from stprune.data.dataset import forecast_data
 from stprune.data.windows import WindowStore
-from stprune.metric_rules import RuleSums, rule_scores
-from stprune.results.records import Scores
+from stprune.records.run import Scores
+from stprune.training import metric_rules
+from stprune.training.metric_rules import RuleSums, rule_scores
 
 NODES = 3
 

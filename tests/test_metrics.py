@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stprune.metrics import ErrorSums, absolute_errors, window_mae
-from stprune.results.records import Scores
+from stprune.records.run import Scores
+from stprune.training.metrics import ErrorSums, absolute_errors, window_mae
 
 CPU = torch.device("cpu")
 

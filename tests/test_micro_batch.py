@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from toy_runs import key_of
 
 from stprune.backbones.base import BACKBONES, ForecastTask
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import run_spec
+from stprune.base.errors import DeclinedError
+from stprune.config.experiment import parse_config
+from stprune.config.grid import run_spec
 from stprune.data.dataset import ForecastData
-from stprune.errors import DeclinedError
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 from stprune.training.micro_batch import (

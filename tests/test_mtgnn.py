@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
-from stprune.configuration.schema import validate
-from stprune.errors import ConfigError
-from stprune.layers.geometric_temporal import import_geometric_temporal
+from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
+from stprune.base.errors import ConfigError
+from stprune.base.schema import validate
 
 PER_DAY = 24
 SMALL = {

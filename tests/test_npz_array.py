@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stprune.base.errors import DataError
 from stprune.data.npz_array import read_npz_array
-from stprune.errors import DataError
 
 ARRAY = np.arange(24.0).reshape(4, 3, 2)
 

@@ -14,10 +14,10 @@ from test_backbone_parity import PER_DAY, Batch, build, same_forecast_and_gradie
 from torch import Tensor
 
 from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
-from stprune.errors import DataError, DeclinedError
-from stprune.layers import city_encoding
-from stprune.layers.city_encoding import laplacian_places, mixing
-from stprune.layers.patch_layers import attend
+from stprune.backbones.layers import city_encoding
+from stprune.backbones.layers.city_encoding import laplacian_places, mixing
+from stprune.backbones.layers.patch_layers import attend
+from stprune.base.errors import DataError, DeclinedError
 
 Weights = dict[str, Tensor]
 TINY = {"width": 8, "heads": 2, "layers": 2, "eigenvectors": 3}

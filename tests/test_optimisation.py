@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
 from stprune.backbones.base import OptimiserSettings
-from stprune.configuration.experiment import parse_config
-from stprune.errors import ConfigError
-from stprune.pruners.base import PRUNERS, PruningContext
+from stprune.base.errors import ConfigError
+from stprune.config.experiment import parse_config
+from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.training.devices import fabric_on
 from stprune.training.optimisation import (
     MuonWithAdamW,

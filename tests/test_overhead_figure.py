@@ -8,7 +8,7 @@ import pytest
 from synthetic_records import cost, epochs, record, write_run
 
 from paper_figures.fig_overhead import epoch_parts
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.results.summary import Results, load_results, summarise
 
 

@@ -7,15 +7,15 @@ import pytest
 from numpy.typing import NDArray
 from toy import canonical, day_times
 
-from stprune.data.description.overview import (
+from stprune.describe.overview import (
     edge_count,
     edge_table,
     excerpt,
     node_places,
     size_facts,
 )
-from stprune.data.description.sample import Sample
-from stprune.data.description.stationarity_tail import node_percentiles
+from stprune.describe.sample import Sample
+from stprune.describe.stationarity_tail import node_percentiles
 
 IDS = ["s0", "s1", "s2", "s3"]
 
@@ -98,8 +98,8 @@ def test_edges_are_pairs_and_the_strongest_are_kept(monkeypatch: pytest.MonkeyPa
     sample = sample_of(np.zeros((2, 4)), chain(3, 1, 2) + np.eye(4))
     every = list(edge_table(sample, IDS).itertuples(index=False, name=None))
     assert every == [("s0", "s1"), ("s1", "s2"), ("s2", "s3")]
-    monkeypatch.setattr("stprune.data.description.overview.MOST_EDGES", 0)
-    monkeypatch.setattr("stprune.data.description.overview.LEAST_EDGES", 2)
+    monkeypatch.setattr("stprune.describe.overview.MOST_EDGES", 0)
+    monkeypatch.setattr("stprune.describe.overview.LEAST_EDGES", 2)
     some = list(edge_table(sample, IDS).itertuples(index=False, name=None))
     assert some == [("s0", "s1"), ("s2", "s3")]
 

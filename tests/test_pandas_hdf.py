@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from pandas_layout import attributes, write_frame
 
+from stprune.base.errors import DataError
 from stprune.data import pandas_hdf
 from stprune.data.pandas_hdf import open_frame
-from stprune.errors import DataError
 
 TIMES = np.datetime64("2019-01-01T00:00:00") + np.arange(7) * np.timedelta64(300, "s")
 VALUES = np.arange(21.0).reshape(7, 3)

@@ -17,14 +17,14 @@ from synthetic_kept import write_archives
 from synthetic_records import write_experiment
 
 from stprune.__main__ import main
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout
 from stprune.paper.figures import build, figure_files
 from stprune.paper.hashes import PaperHashes, read_hashes
 from stprune.paper.make import build_part, compare, parts
-from stprune.report.pictures import small_png
-from stprune.results.compact import compact
-from stprune.results.compact_layout import RECORDS, CompactLayout
-from stprune.results.layout import ExperimentLayout
+from stprune.paper.report.pictures import small_png
+from stprune.records.compact import compact
+from stprune.records.compact_layout import RECORDS, CompactLayout
 from stprune.results.summary import load_results
 from stprune.workflow.paper_plan import PaperPlan
 

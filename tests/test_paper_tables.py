@@ -10,9 +10,9 @@ import pytest
 from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
 
 from paper_figures import tab_groups, tab_main, tab_pairs, tab_st_prune
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.paper.tables import DASH, Table, make_table, shared_headings, to_cells
 from stprune.results.summary import Results, load_results, summarise
-from stprune.results.tables import DASH, Table, make_table, shared_headings, to_cells
 from stprune.statistics.significance import CONTROLS
 
 Run = tuple[str, str, float, int, float]

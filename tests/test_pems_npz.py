@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.edge_list import read_edges
 from stprune.data.formats import pems_npz
-from stprune.errors import ConfigError, DataError
 
 MIRROR = os.environ.get("STPRUNE_MIRROR")
 SERIES = np.array([[[1, 0.5], [2, 0.25], [3, 0]], [[4, 0.5], [0, 0.25], [6, 0]]])

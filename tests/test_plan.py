@@ -14,15 +14,15 @@ import yaml
 from toy_runs import key_of
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import data_layout, experiment_layout, run_spec
-from stprune.planning import known_seconds, step_seconds
-from stprune.planning.plan import make_plan
-from stprune.planning.plan_text import hours, notes, totals
-from stprune.planning.step_seconds import Setting, StepSeconds, attempt, measuring_order
-from stprune.results.layout import step_seconds_file
-from stprune.results.records import read_record
+from stprune.base.layout import step_seconds_file
+from stprune.config.experiment import parse_config
+from stprune.config.grid import data_layout, experiment_layout, run_spec
+from stprune.records.run import read_record
 from stprune.training.run import train
+from stprune.workflow import known_seconds, step_seconds
+from stprune.workflow.estimate import make_plan
+from stprune.workflow.estimate_text import hours, notes, totals
+from stprune.workflow.step_seconds import Setting, StepSeconds, attempt, measuring_order
 
 # Full: 4 epochs of 289 windows; st_prune: 810 windows; 96 are validated four times and tested once.
 STEP = StepSeconds(train=0.1, evaluate=0.01, parameters=1000, batch=32)
@@ -138,7 +138,7 @@ def test_records_say_what_a_window_costs(values: dict[str, Any], measured: list[
 
 
 def test_side_by_side(values: dict[str, Any], measured: list[list[int]], monkeypatch: Any) -> None:
-    monkeypatch.setattr("stprune.planning.plan.available_cores", lambda: [0, 1, 2, 3])
+    monkeypatch.setattr("stprune.workflow.estimate.available_cores", lambda: [0, 1, 2, 3])
     values["compute"] = {"threads": 2}
     plan = make_plan(parse_config(values, "toy"), 1.0)
     assert plan.together == 2

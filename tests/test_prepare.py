@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
+from stprune.base.errors import DataError, FetchError
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
 from stprune.data.prepare import is_prepared, prepare
-from stprune.errors import DataError, FetchError
-from stprune.results.layout import DataLayout
 
 FILES = {"series": b"a,b\n1,2\n3,4\n5,6\n", "adjacency": b"1,0.5\n0.25,1\n"}
 CARD = {

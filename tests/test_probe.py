@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from toy_runs import key_of
 
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import run_spec
+from stprune.base.errors import DeclinedError
+from stprune.config.experiment import parse_config
+from stprune.config.grid import run_spec
 from stprune.data.dataset import ForecastData
-from stprune.errors import DeclinedError
-from stprune.metrics import absolute_errors, window_mae
 from stprune.pruning.last_layer import last_layer_gradients, sign_projection
 from stprune.pruning.probe import ModelProbe
+from stprune.training.metrics import absolute_errors, window_mae
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.results.layout import RunKey
+from stprune.base.layout import RunKey
+from stprune.config.experiment import ExperimentConfig
 from stprune.training.run import train
 from stprune.workflow.progress import Progress
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stprune import provenance
 from stprune.backbones.base import BACKBONES
-from stprune.pruners.base import PRUNERS
+from stprune.pruning.base import PRUNERS
+from stprune.training import provenance
 
-COMPONENT_FOLDERS = ("stprune/backbones", "stprune/pruners", "baselines")
+COMPONENT_FOLDERS = ("stprune/backbones", "baselines")
 
 
 def names(files: list[Path]) -> set[str]:
@@ -23,36 +23,34 @@ def test_a_run_depends_on_its_own_pruner_and_no_other(pruner: str) -> None:
     found = names(provenance.run_sources("stid", pruner))
     components = {name for name in found if name.rpartition("/")[0] in COMPONENT_FOLDERS}
     own = PRUNERS.path(pruner).relative_to(provenance.REPOSITORY).as_posix()
-    assert components == {
-        "stprune/backbones/base.py",
-        "stprune/backbones/stid.py",
-        "stprune/pruners/base.py",
-        own,
-    }
+    of_backbones = {"stprune/backbones/base.py", "stprune/backbones/stid.py"}
+    assert components | {own} == {*of_backbones, own}
+    methods = {name for name in found if name == "stprune/pruning/st_prune.py"}
+    assert methods == ({own} if pruner == "st_prune" else set())
 
 
 @pytest.mark.parametrize("backbone", BACKBONES.ids())
 def test_a_run_depends_on_its_own_backbone_and_no_other(backbone: str) -> None:
     found = names(provenance.run_sources(backbone, "full"))
-    components = {name for name in found if name.startswith("stprune/backbones/")}
+    components = {name for name in found if name.rpartition("/")[0] == "stprune/backbones"}
     assert components == {"stprune/backbones/base.py", f"stprune/backbones/{backbone}.py"}
 
 
 def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:
     found = names(provenance.run_sources("stid", "st_prune"))
     training = ("training/engine", "training/evaluation", "training/epoch_order")
-    for part in (*training, "metrics", "data/windows", "data/scaler"):
+    for part in (*training, "training/metrics", "data/windows", "data/scaler"):
         assert f"stprune/{part}.py" in found
     # Only st_prune selects by complexity and strata.
     full = names(provenance.run_sources("stid", "full"))
     for part in ("complexity", "selection", "dynamic"):
         assert f"stprune/pruning/{part}.py" in found
         assert f"stprune/pruning/{part}.py" not in full
-    after = ("results/tables", "results/summary", "workflow/progress", "__main__")
+    after = ("paper/tables", "results/summary", "workflow/progress", "__main__")
     for file in (f"stprune/{part}.py" for part in after):
         assert Path(file).exists()
         assert file not in found
-    rooms = ("paper", "report", "tracking", "commands", "planning", "statistics")
+    rooms = ("paper", "tracking", "commands", "statistics")
     assert not [name for name in found if name.startswith(tuple(f"stprune/{r}/" for r in rooms))]
 
 
@@ -81,10 +79,28 @@ def test_the_digest_is_that_of_names_and_contents(
     (tmp_path / "renamed.py").write_text(one.read_text())
     alone = provenance.source_digest([one])
     assert provenance.source_digest([tmp_path / "renamed.py"]) != alone
-    # Swapped contents are another program.
+    # Swapped code is another program.
     one.write_text("b = 3\n")
     two.write_text("a = 1\n")
     assert provenance.source_digest([one, two]) not in (before, changed)
+
+
+def test_comments_docstrings_and_layout_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
+    file = tmp_path / "one.py"
+    file.write_text('"""One."""\n\n\ndef f(a):\n    """Double."""\n    return 2 * a\n')
+    before = provenance.source_digest([file])
+    file.write_text('"""Uno."""\n# why\ndef f(a):\n    """Twice."""\n    return (2 * a)  # so\n')
+    assert provenance.source_digest([file]) == before
+    file.write_text('"""One."""\n\n\ndef f(a):\n    """Double."""\n    return 3 * a\n')
+    assert provenance.source_digest([file]) != before
+    # A docstring is not the same as any other text.
+    file.write_text('def f():\n    return "a"\n')
+    text = provenance.source_digest([file])
+    file.write_text('def f():\n    return "b"\n')
+    assert provenance.source_digest([file]) != text
 
 
 def test_imports_are_followed_wherever_they_stand(

@@ -12,7 +12,7 @@ import torch
 from published_pairs import SMALL, build, forecasts
 
 from stprune.backbones.reference import from_published, load_published, to_published
-from stprune.errors import CheckpointError, UnknownNameError
+from stprune.base.errors import CheckpointError, UnknownNameError
 from stprune.published_forms import published_form
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from made_up_summary import most_false_alarms
 
-from stprune.results.layout import RunKey
+from stprune.base.layout import RunKey
 from stprune.statistics.reaching import compare_reaching, times_to_goal
 
 Curve = list[float]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stprune.backbones.base import BACKBONES
-from stprune.pruners.base import PRUNERS
+from stprune.pruning.base import PRUNERS
 from workflow.reference import pages
 
 

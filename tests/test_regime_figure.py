@@ -14,9 +14,9 @@ from scipy import stats
 from synthetic_records import write_experiment
 
 from stprune.paper.figures import MOST_PLACES, build
+from stprune.paper.tables import MINUS
 from stprune.results.place_means import mean_over_places
 from stprune.results.summary import Results, aggregate, load_results
-from stprune.results.tables import MINUS
 
 
 @pytest.fixture(scope="module")

@@ -22,20 +22,20 @@ from synthetic_records import (
     write_run,
 )
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.applicable import applicable
 from stprune.paper.figures import FIGURES
-from stprune.report import write_report
-from stprune.report.environments import compare_environments
-from stprune.report.ledger import overhead_ledger
-from stprune.report.pictures import Picture
-from stprune.report.run_pages import run_columns, run_ids
-from stprune.report.vega import vega_script
-from stprune.results.findings import findings
+from stprune.paper.findings import findings
+from stprune.paper.report import write_report
+from stprune.paper.report.environments import compare_environments
+from stprune.paper.report.ledger import overhead_ledger
+from stprune.paper.report.pictures import Picture
+from stprune.paper.report.run_pages import run_columns, run_ids
+from stprune.paper.report.vega import vega_script
+from stprune.paper.tables import TABLES
 from stprune.results.labels import label
-from stprune.results.layout import ExperimentLayout, RunKey
 from stprune.results.summary import load_results, summarise
-from stprune.results.tables import TABLES
 from stprune.statistics.significance import CONTROLS
 
 VOID = {"meta", "img", "br", "input"}

@@ -19,8 +19,8 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 from synthetic_records import write_experiment
 
-from stprune.report import write_report
-from stprune.report.pictures import picture
+from stprune.paper.report import write_report
+from stprune.paper.report.pictures import picture
 from stprune.results.summary import load_results
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(LACKING), reason=LACKING)]

@@ -16,17 +16,17 @@ from PIL import Image
 from synthetic_records import PRUNERS, cost, epochs, record, scores, write_experiment, write_run
 
 from paper_figures import tab_equivalence, tab_pairs
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.looks import LOOKS
-from stprune.report.configuration import configured, entries_as_text
-from stprune.report.headlines import Headlines, headlines, p_in_words, place_verdict
-from stprune.report.methods import methods
-from stprune.report.page import content_policy
-from stprune.report.pictures import small_png
-from stprune.report.run_pages import learning_curves, numbers, run_columns
-from stprune.report.tradeoff_chart import tradeoff_chart
-from stprune.report.vega import vega_script
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.paper.report.configuration import configured, entries_as_text
+from stprune.paper.report.headlines import Headlines, headlines, p_in_words, place_verdict
+from stprune.paper.report.methods import methods
+from stprune.paper.report.page import content_policy
+from stprune.paper.report.pictures import small_png
+from stprune.paper.report.run_pages import learning_curves, numbers, run_columns
+from stprune.paper.report.tradeoff_chart import tradeoff_chart
+from stprune.paper.report.vega import vega_script
 from stprune.results.summary import Results, load_results, summarise
 
 Errors = Mapping[str, Sequence[float]]

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from test_workflow import CONFIG, RUN, copy_project
 
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import experiment_layout
-from stprune.results.layout import RunKey
-from stprune.results.records import RunRecord, read_record
-from stprune.results.rerun_difference import compare_runs
+from stprune.base.layout import RunKey
+from stprune.config.experiment import parse_config
+from stprune.config.grid import experiment_layout
+from stprune.records.run import RunRecord, read_record
+from stprune.training.rerun_difference import compare_runs
 from stprune.training.run import train
 
 KEY = RunKey("toy", "stid", "st_prune", 0.5, 0)

@@ -12,11 +12,11 @@ import pytest
 import toy
 from toy_runs import key_of
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
-from stprune.configuration.grid import experiment_layout
-from stprune.planning.plan import data_bytes
-from stprune.results.layout import DataLayout
+from stprune.base.layout import DataLayout
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import experiment_layout
 from stprune.training.run import train
+from stprune.workflow.estimate import data_bytes
 from stprune.workflow.requests import RunRequests
 
 FULL, HALF = key_of("full"), key_of("st_prune", 0.5)

@@ -12,14 +12,14 @@ from toy_runs import key_of
 from toy_union import KEY, union_config, union_values, write_union
 
 from stprune.__main__ import main
+from stprune.base.errors import RecordError
+from stprune.base.layout import RunKey
 from stprune.commands.rerun import difference_text
-from stprune.configuration.experiment import ExperimentConfig, parse_config
-from stprune.configuration.grid import experiment_layout, run_spec
-from stprune.errors import RecordError
-from stprune.results.layout import RunKey
-from stprune.results.records import read_record
-from stprune.results.rerun import config_of_record, rerun
-from stprune.results.rerun_difference import Difference
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import experiment_layout, run_spec
+from stprune.records.run import read_record
+from stprune.training.rerun import config_of_record, rerun
+from stprune.training.rerun_difference import Difference
 from stprune.training.run import train
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from toy_runs import Listener, StoppedError, elsewhere, files_below, key_of, outcome
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
-from stprune.configuration.grid import experiment_layout
-from stprune.errors import CheckpointError
+from stprune.base.errors import CheckpointError
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import experiment_layout
 from stprune.training.checkpoint import discard_checkpoints, previous_checkpoint
 from stprune.training.run import train
 

@@ -8,9 +8,9 @@ import pytest
 from synthetic_records import epochs, record, scores, write_experiment, write_run
 
 from paper_figures import tab_rules
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.paper.tables import DASH, to_cells
 from stprune.results.summary import load_results, summarise
-from stprune.results.tables import DASH, to_cells
 
 
 def test_scores_are_the_means_of_the_seeds_by_rule(tmp_path: Path) -> None:

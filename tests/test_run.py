@@ -12,12 +12,12 @@ import pytest
 import torch
 from toy_runs import PRUNERS_WITH_RATIO, Listener, elsewhere, files_below, key_of, outcome
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
-from stprune.configuration.grid import experiment_layout, run_spec
+from stprune.base.errors import DataError, TrainingDivergedError
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import experiment_layout, run_spec
 from stprune.data.dataset import ForecastData
-from stprune.errors import DataError, TrainingDivergedError
-from stprune.pruners.base import Selection
-from stprune.results.records import read_epochs, read_record
+from stprune.pruning.base import Selection
+from stprune.records.run import read_epochs, read_record
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 from stprune.training.evaluation import evaluate

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stprune.base.errors import DataError
 from stprune.data.safe_pickle import read_pickle
-from stprune.errors import DataError
 
 MIRROR = os.environ.get("STPRUNE_MIRROR")
 GRAPH = (["10", "20"], {"10": 0, "20": 1}, np.array([[1.0, 0.5], [0.0, 1.0]], dtype=np.float32))

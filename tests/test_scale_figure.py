@@ -11,8 +11,8 @@ from synthetic_records import cost, epochs, record, scores, write_experiment, wr
 
 from paper_figures.fig_scale import in_words
 from paper_figures.scales import NOTHING, applies, scale_points
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.figures import build
-from stprune.results.layout import ExperimentLayout, RunKey
 from stprune.results.summary import Results, load_results, summarise
 
 # Entry, component, parameters; pruner, prune ratio, seed, test MAE, total seconds.

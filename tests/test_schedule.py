@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stprune.pruners.base import annealed_keep_ratio, budget, scale_weights, tail_start
+from stprune.pruning.base import annealed_keep_ratio, budget, scale_weights, tail_start
 
 
 @pytest.mark.parametrize(

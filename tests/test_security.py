@@ -21,8 +21,12 @@ import torch
 from own_data import card_with, load_text
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import load_config, parse_config
-from stprune.configuration.schema import read_yaml, validate
+from stprune.base.errors import CheckpointError, ConfigError, DataError, RecordError, StpruneError
+from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
+from stprune.base.plain_text import is_formula, plain_line
+from stprune.base.schema import read_yaml, validate
+from stprune.base.text_file import parse_json, parse_yaml
+from stprune.config.experiment import load_config, parse_config
 from stprune.data import mat_array, unpacked_size
 from stprune.data.canonical import read_canonical
 from stprune.data.card import DatasetCard, dataset_ids, load_card
@@ -31,12 +35,8 @@ from stprune.data.formats import table
 from stprune.data.mat_array import read_mat_array
 from stprune.data.npz_array import read_npz_array
 from stprune.data.safe_pickle import read_pickle
-from stprune.errors import CheckpointError, ConfigError, DataError, RecordError, StpruneError
-from stprune.files.plain_text import is_formula, plain_line
-from stprune.files.text_file import parse_json, parse_yaml
-from stprune.results.kept import KeptArchive, read_kept
-from stprune.results.layout import DataLayout, ExperimentLayout, RunKey
-from stprune.results.records import read_record
+from stprune.records.kept import KeptArchive, read_kept
+from stprune.records.run import read_record
 from stprune.results.summary import load_results
 from stprune.workflow.warm_runs import last_line
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from synthetic_records import write_experiment
 
-from stprune.report import write_report
+from stprune.paper.report import write_report
 from stprune.results.summary import summarise
 
 HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>{{7*7}}"

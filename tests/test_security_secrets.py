@@ -13,14 +13,14 @@ from toy_runs import key_of
 from web_site import card_of
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import ExperimentConfig, parse_config
-from stprune.configuration.grid import experiment_layout
-from stprune.configuration.settings import TrackingSettings
+from stprune.base.errors import ConfigError, FetchError
+from stprune.base.layout import DataLayout
+from stprune.base.settings import TrackingSettings
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import experiment_layout
 from stprune.data.fetch import fetch
 from stprune.data.partial import Origin, Partial
 from stprune.data.transfer import Network
-from stprune.errors import ConfigError, FetchError
-from stprune.results.layout import DataLayout
 from stprune.results.summary import summarise
 from stprune.tracking.live import WandbTracking
 from stprune.training.run import train

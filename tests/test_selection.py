@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from stprune.pruners.base import Selection
+from stprune.pruning.base import Selection
 from stprune.pruning.selection import (
     Rescaling,
     Shares,

@@ -13,12 +13,12 @@ import yaml
 from rich.console import Console
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.errors import RecordError
-from stprune.quantities import duration, size
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.show import show
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.base.quantities import duration, size
+from stprune.config.experiment import ExperimentConfig
 from stprune.workflow.run_states import begun_runs, planned_runs, run_states
+from stprune.workflow.show import show
 
 PRUNERS = ("random_dynamic", "st_prune")
 # Of synthetic_roads/stid, p0.5: full is 3 and 11.1 s an epoch; 2 pruners at 2 ratios, 2 seeds.

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.statistics.significance import (
     CELL,
     Values,

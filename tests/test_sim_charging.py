@@ -11,11 +11,11 @@ import pytest
 import shortened_simulations
 from numpy.typing import NDArray
 
+from stprune.base.errors import ConfigError
 from stprune.data.canonical import RawSeries, read_canonical, write_canonical
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.formats.simulated_charging import Options, load
 from stprune.data.simulation.charging.city import HOME, SHOP, WORK, build_city
-from stprune.errors import ConfigError
 
 KINDS = ("home", "work", "shop", "transit")
 

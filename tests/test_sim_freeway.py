@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stprune.base.errors import ConfigError
 from stprune.data.canonical import RawSeries, read_canonical, write_canonical
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.formats.simulated_freeway import Options, load
 from stprune.data.simulation.freeway.network import PLATOON_VEHICLES
-from stprune.errors import ConfigError
 
 
 def small_card(**changes: Any) -> DatasetCard:

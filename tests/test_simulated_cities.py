@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stprune.__main__ import main
-from stprune.configuration.schema import validate
+from stprune.base.errors import ConfigError
+from stprune.base.layout import DataLayout
+from stprune.base.schema import validate
 from stprune.data.canonical import read_canonical
 from stprune.data.card import load_card
 from stprune.data.formats.simulated_freeway import Options
 from stprune.data.prepare import prepare
 from stprune.data.simulation.freeway.layout import layout_of
 from stprune.data.simulation.new_card import new_city
-from stprune.errors import ConfigError
-from stprune.results.layout import DataLayout
 
 
 @pytest.mark.parametrize(

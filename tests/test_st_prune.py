@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from toy import training_store
 
-from stprune.configuration.schema import NoOptions
-from stprune.errors import DeclinedError
-from stprune.pruners.base import PRUNERS, PruningContext, Selection
-from stprune.pruners.st_prune import STPrune, STPruneOptions
+from stprune.base.errors import DeclinedError
+from stprune.base.schema import NoOptions
+from stprune.pruning.base import PRUNERS, PruningContext, Selection
+from stprune.pruning.st_prune import STPrune, STPruneOptions
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},

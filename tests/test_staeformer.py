@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stprune.backbones.base import ForecastTask, parameter_count
 from stprune.backbones.staeformer import Staeformer, StaeformerOptions
-from stprune.errors import DeclinedError
+from stprune.base.errors import DeclinedError
 
 PER_DAY = 24
 SMALL = {

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from toy_runs import STATIC_RIVALS, key_of
 
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import experiment_layout
-from stprune.results.records import read_epochs
+from stprune.config.experiment import parse_config
+from stprune.config.grid import experiment_layout
+from stprune.records.run import read_epochs
 from stprune.training.run import train
 
 

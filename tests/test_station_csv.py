@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import RawSeries, read_canonical, write_canonical
 from stprune.data.card import DatasetCard
 from stprune.data.formats import station_csv
 from stprune.data.prepare import prepare
-from stprune.errors import ConfigError, DataError
-from stprune.results.layout import DataLayout
 
 HEADER = '"No","year","month","day","hour","PM2.5","TEMP","wd","station"\n'
 EAST = HEADER + '1,2016,2,29,23,4,-0.7,"N","East"\n2,2016,3,1,0,NA,-1.1,NA,"East"\n'

@@ -14,8 +14,8 @@ from synthetic_records import write_experiment
 
 from paper_figures import tab_equivalence, tab_reaching, tab_statistics, tab_tradeoff
 from stprune.paper.figures import build
+from stprune.paper.tables import DASH, Table, to_cells, to_markdown
 from stprune.results.summary import Results, load_results
-from stprune.results.tables import DASH, Table, to_cells, to_markdown
 from stprune.statistics.ranks import rankings
 
 TABLES = (tab_equivalence, tab_reaching, tab_statistics, tab_tradeoff)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stprune.backbones.base import ForecastTask, parameter_count
 from stprune.backbones.sttn import Sttn, SttnOptions
-from stprune.errors import DeclinedError
+from stprune.base.errors import DeclinedError
 
 PER_DAY = 24
 SMALL = {"channels": 6, "heads": 3, "end_channels": 5, "expansion": 2, "blocks": 2, "dropout": 0.0}

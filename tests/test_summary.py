@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
 
-from stprune.errors import RecordError
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.results.summary import (
     EPOCH_COLUMNS,
     SUMMARY_COLUMNS,

@@ -25,12 +25,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from own_data import WIDE, card_with
 
+from stprune.base.errors import StpruneError
 from stprune.data.canonical import RawSeries
 from stprune.data.card import load_card
 from stprune.data.formats import table
 from stprune.data.table.graph import read_graph
 from stprune.data.table.options import Options
-from stprune.errors import StpruneError
 
 # STPRUNE_FUZZ_EXAMPLES is for whoever changed a rule and wants to be sure.
 FEW, MANY = 25, int(os.environ.get("STPRUNE_FUZZ_EXAMPLES", "100"))

@@ -12,11 +12,11 @@ import pytest
 from scipy import sparse
 from toy import canonical
 
-from stprune.configuration.schema import validate
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.schema import validate
 from stprune.data.dataset import forecast_data
 from stprune.data.table.graph import read_graph
 from stprune.data.table.options import Options
-from stprune.errors import ConfigError, DataError
 
 NODES = ["a", "b", "c"]
 WEIGHTS = np.array([[0, 0.5, 0], [0.25, 0, 2], [0, 1, 0]])

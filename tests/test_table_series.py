@@ -15,10 +15,10 @@ import pytest
 from own_data import FLOW_AND_SPEED, LONG, LONG_OPTIONS, WIDE, card_with, load_text
 from pandas_layout import write_frame
 
+from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.formats import table
 from stprune.data.table.options import GraphOptions, Options
-from stprune.errors import ConfigError, DataError
 
 TIME = {"time": "time"}
 HOURS = pd.date_range("2024-01-01", periods=3, freq="h")

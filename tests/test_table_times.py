@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.table.local_time import local_times
 from stprune.data.table.stamps import read_stamps
-from stprune.errors import DataError
 
 
 def row(number: int) -> str:

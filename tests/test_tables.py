@@ -10,10 +10,8 @@ import pytest
 from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
 
 from paper_figures.tab_main import build
-from stprune.results.labels import label
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.summary import load_results, summarise
-from stprune.results.tables import (
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.paper.tables import (
     Column,
     Table,
     escape_latex,
@@ -22,6 +20,8 @@ from stprune.results.tables import (
     to_latex,
     to_markdown,
 )
+from stprune.results.labels import label
+from stprune.results.summary import load_results, summarise
 
 
 def _table(values: list[float], names: list[str], group: list[str] | None = None) -> Table:

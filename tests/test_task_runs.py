@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.training.run import train
 
 IMPUTE = {"task": "impute", "task_options": {"points": 0.2, "blocks": 0.1, "show_hidden": True}}

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from toy import canonical, day_times
 
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import run_keys, run_spec
+from stprune.base.errors import ConfigError, StpruneError
+from stprune.config.experiment import parse_config
+from stprune.config.grid import run_keys, run_spec
 from stprune.data.dataset import forecast_data
 from stprune.data.protocol import cut_splits
+from stprune.data.tasks.base import TASKS, build_task
 from stprune.data.windows import split_windows, window_starts
-from stprune.errors import ConfigError, StpruneError
-from stprune.tasks.base import TASKS, build_task
 
 SHARES = (0.6, 0.2, 0.2)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from synthetic_records import epochs, record, write_run
 
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.results.summary import load_results, summarise
 from stprune.results.time_to_full import times_to_full
 

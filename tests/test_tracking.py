@@ -13,11 +13,11 @@ import wandb_stand_in
 from wandb_files import read_offline, without_own
 
 from stprune.__main__ import main
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import experiment_layout, run_spec
-from stprune.configuration.settings import TrackingSettings
-from stprune.results.layout import RunKey
-from stprune.results.records import RunRecord, read_record
+from stprune.base.layout import RunKey
+from stprune.base.settings import TrackingSettings
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import experiment_layout, run_spec
+from stprune.records.run import RunRecord, read_record
 from stprune.tracking import told as wandb_run
 from stprune.tracking.finished_runs import recorded_run
 from stprune.tracking.live import WandbTracking

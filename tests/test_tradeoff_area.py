@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_summary import noisy_summary, summary_of
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.statistics.tradeoff import CAP, area, cloud, interval, on_front, tradeoff_areas
 
 Points = list[tuple[float, float]]

@@ -11,10 +11,10 @@ import pytest
 from filelock import FileLock
 from toy_runs import key_of
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
-from stprune.configuration.grid import data_layout, experiment_layout
-from stprune.errors import ConfigError, StpruneError
-from stprune.results.layout import ExperimentLayout
+from stprune.base.errors import ConfigError, StpruneError
+from stprune.base.layout import ExperimentLayout
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import data_layout, experiment_layout
 from stprune.training.run import train
 from stprune.workflow.snakemake_state import WorkflowState
 from stprune.workflow.train_all import WantedRuns, train_all

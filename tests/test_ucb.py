@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from baselines.ucb import UCB, UCBOptions, upper_bounds
-from stprune.pruners.base import PruningContext
+from stprune.pruning.base import PruningContext
 
 
 def show(pruner: UCB, windows: list[int], values: list[float]) -> None:

@@ -12,13 +12,13 @@ import torch
 from toy_runs import Listener, StoppedError, elsewhere, files_below
 from toy_union import KEY, SIZES, union_config, union_values, write_union
 
-from stprune.configuration.grid import data_layout, experiment_layout, run_keys, run_spec
+from stprune.base.errors import ConfigError, DeclinedError
+from stprune.base.layout import RunKey
+from stprune.config.grid import data_layout, experiment_layout, run_keys, run_spec
 from stprune.data.union import UnionData, joint_checksum
-from stprune.errors import ConfigError, DeclinedError
 from stprune.pruning.per_dataset import PerDatasetPruner
-from stprune.results.kept import read_kept
-from stprune.results.layout import RunKey
-from stprune.results.records import RunRecord, read_epochs, read_record
+from stprune.records.kept import read_kept
+from stprune.records.run import RunRecord, read_epochs, read_record
 from stprune.training.devices import fabric_on
 from stprune.training.evaluation import evaluate
 from stprune.training.run import train

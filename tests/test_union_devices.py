@@ -11,9 +11,9 @@ import pytest
 import yaml
 from toy_union import KEY, union_config, union_values, write_union
 
-from stprune.configuration.grid import experiment_layout
-from stprune.results.kept import read_kept
-from stprune.results.records import read_epochs, read_record
+from stprune.config.grid import experiment_layout
+from stprune.records.kept import read_kept
+from stprune.records.run import read_epochs, read_record
 from stprune.training.run import train
 
 

@@ -9,9 +9,9 @@ import pytest
 from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
 
 from paper_figures import tab_universality
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.paper.tables import DASH, MINUS, Table, make_table, to_cells
 from stprune.results.summary import Results, load_results, summarise
-from stprune.results.tables import DASH, MINUS, Table, make_table, to_cells
 
 Run = tuple[str, str, str, float, int, float]
 

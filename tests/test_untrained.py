@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from toy_runs import Listener, StoppedError, elsewhere
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
-from stprune.configuration.grid import experiment_layout, run_keys
+from stprune.base.errors import ConfigError
+from stprune.base.layout import RunKey
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import experiment_layout, run_keys
 from stprune.data.dataset import ForecastData
-from stprune.errors import ConfigError
-from stprune.results.layout import RunKey
-from stprune.results.records import RunRecord, read_epochs
+from stprune.records.run import RunRecord, read_epochs
 from stprune.training.run import train
 
 UNTRAINED = ("historical_average", "last_value")

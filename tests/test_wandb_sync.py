@@ -13,7 +13,7 @@ from wandb_files import read_offline, without_own
 from wandb_stand_in import KEY, HeldRun, StandIn
 
 from stprune.__main__ import main
-from stprune.results.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.tracking import sync as wandb_sync
 from stprune.tracking import told as wandb_run
 from stprune.tracking.account import without_key

@@ -13,7 +13,7 @@ import wandb_stand_in
 from wandb_stand_in import ENTITY, StandIn
 
 from stprune.__main__ import main
-from stprune.results.layout import ExperimentLayout
+from stprune.base.layout import ExperimentLayout
 from stprune.tracking.finished_runs import recorded_experiment
 from stprune.tracking.view import Place
 

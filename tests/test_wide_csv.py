@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.card import DatasetCard
 from stprune.data.formats import wide_csv
-from stprune.errors import ConfigError, DataError
 
 SERIES = "s1,s2,s3\n1,2.5,3\n4,0,6\n"
 ADJACENCY = "1,0.5,0\n0.25,1,0\n0,0,1\n"

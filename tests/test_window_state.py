@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stprune.pruners.base import Selection
+from stprune.pruning.base import Selection
 from stprune.training.epoch_order import EpochOrder, order_epoch
 from stprune.training.window_state import merge_window_state
 

@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import canonical
 
+from stprune.base.errors import ConfigError, DataError
 from stprune.data import blocks, windows
 from stprune.data.canonical import CanonicalDataset, RawSeries, read_canonical, write_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.scaler import fit_scaler
 from stprune.data.windows import WindowStore, calendar, split_windows
-from stprune.errors import ConfigError, DataError
 
 
 def random_series(

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from stprune.configuration.experiment import ExperimentConfig, load_config
-from stprune.configuration.grid import run_keys
-from stprune.provenance import REPOSITORY, run_sources, source_digest
-from stprune.results.layout import RunKey, format_ratio
+from stprune.base.layout import RunKey, format_ratio
+from stprune.config.experiment import ExperimentConfig, load_config
+from stprune.config.grid import run_keys
+from stprune.training.provenance import REPOSITORY, run_sources, source_digest
 from stprune.workflow.plan import WorkflowPlan
 
 
@@ -57,8 +57,8 @@ def test_sources_are_those_of_the_record(toy_values: dict[str, Any]) -> None:
         Path(path).relative_to(REPOSITORY).as_posix() for path in plan.run_code(wildcards())
     ] == [
         "stprune/backbones/stid.py",
-        "stprune/pruners/st_prune.py",
-        "stprune/tasks/forecast.py",
+        "stprune/pruning/st_prune.py",
+        "stprune/data/tasks/forecast.py",
     ]
 
 

@@ -10,15 +10,15 @@ import torch
 from toy_runs import key_of
 from toy_union import KEY, union_config, union_values, write_union
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
-from stprune.configuration.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
-from stprune.errors import DeclinedError
-from stprune.planning.step_seconds import StepSeconds
-from stprune.planning.workload import Preparation, Windows, Workload, run_windows, run_workload
-from stprune.results.layout import DataLayout
-from stprune.results.records import read_record
+from stprune.base.errors import DeclinedError
+from stprune.base.layout import DataLayout
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
+from stprune.records.run import read_record
 from stprune.training.run import train
 from stprune.training.run_data import open_run_data
+from stprune.workflow.step_seconds import StepSeconds
+from stprune.workflow.workload import Preparation, Windows, Workload, run_windows, run_workload
 
 STEP = StepSeconds(train=0.1, evaluate=0.01, parameters=1, batch=1)
 # Of 289 training windows.

@@ -14,6 +14,7 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from stprune.base.errors import ConfigError, DataError, StpruneError
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.chargers import chargers_of_zones
@@ -22,7 +23,6 @@ from stprune.data.graph_weights import gaussian
 from stprune.data.matrix_csv import read_matrix
 from stprune.data.time_axis import regular_times
 from stprune.data.timed_csv import read_timed_csv
-from stprune.errors import ConfigError, DataError, StpruneError
 
 CARDS = ["urban_ev", "urban_ev_share", "urban_ev_exogenous", "urban_ev_volume", "urban_ev_duration"]
 FILES = {

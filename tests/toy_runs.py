@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import RunSpec, experiment_layout
-from stprune.results.layout import RunKey
-from stprune.results.records import EpochRecord, RunRecord, read_epochs, read_record
+from stprune.base.layout import RunKey
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import RunSpec, experiment_layout
+from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
 
 STATIC_RIVALS = (
     "el2n",

@@ -9,10 +9,10 @@ import numpy as np
 import toy
 import yaml
 
-from stprune.configuration.experiment import ExperimentConfig, parse_config
+from stprune.base.layout import DataLayout, RunKey
+from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.card import DatasetCard
-from stprune.results.layout import DataLayout, RunKey
 
 # Nodes, and what the toy's values are multiplied with.
 SIZES = {"toy_big": (7, 1.0), "toy_small": (4, 0.01), "toy_away": (5, 2.0)}

@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
 
+from stprune.base.layout import DataLayout
 from stprune.data.card import DatasetCard
 from stprune.data.fetch import fetch
 from stprune.data.transfer import Network
-from stprune.results.layout import DataLayout
 
 CONTENT = b"1,2\n10,20\n30,40\n" * 1000
 IMPATIENT = Network(retries=2, backoff_seconds=0.0, connect_seconds=5, read_seconds=5)

@@ -8,19 +8,19 @@ from typing import Any
 import yaml
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
-from stprune.configuration.experiment import (
+from stprune.base.schema import StrictModel
+from stprune.base.settings import ComputeSettings, TrackingSettings, TrainingSettings
+from stprune.config.experiment import (
     BackboneEntry,
     DatasetEntry,
     ExperimentConfig,
     PrunerEntry,
 )
-from stprune.configuration.schema import StrictModel
-from stprune.configuration.settings import ComputeSettings, TrackingSettings, TrainingSettings
-from stprune.configuration.union import LinearProbe, MemberEntry
+from stprune.config.union import LinearProbe, MemberEntry
 from stprune.data.card import DatasetCard
-from stprune.pruners.base import PRUNERS
-from stprune.results.records import RunRecord
-from stprune.tasks.base import TASKS
+from stprune.data.tasks.base import TASKS
+from stprune.pruning.base import PRUNERS
+from stprune.records.run import RunRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS: dict[str, type[StrictModel]] = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.data.description.described import Description
-from stprune.results.tables import Column, Table
+from stprune.describe.described import Description
+from stprune.paper.tables import Column, Table
 
 TITLE = "Redundancy and stationarity"
 

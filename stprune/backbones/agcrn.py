@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.layers.diffusion import diffuse
+from stprune.backbones.layers.diffusion import diffuse
+from stprune.base.schema import StrictModel
 
 
 class AgcrnOptions(StrictModel):

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.graph import chebyshev_polynomials, scaled_laplacian
+from stprune.backbones.layers.graph import chebyshev_polynomials, scaled_laplacian
+from stprune.base.schema import StrictModel
 
 
 class AstgcnOptions(StrictModel):

@@ -14,9 +14,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from stprune.configuration.schema import StrictModel
-from stprune.errors import DeclinedError
-from stprune.registry import Registry
+from stprune.base.errors import DeclinedError
+from stprune.base.registry import Registry
+from stprune.base.schema import StrictModel
 
 if TYPE_CHECKING:
     from stprune.data.windows import WindowStore
@@ -126,7 +126,7 @@ class Backbone(nn.Module, ABC):
     """A forecasting model.
 
     Subclasses take ``(task, options)``, build their layers, and may raise
-    :class:`stprune.errors.DeclinedError` for a task they cannot do.
+    :class:`stprune.base.errors.DeclinedError` for a task they cannot do.
 
     Attributes:
         Options: Schema of the backbone's own options, with the published sizes as defaults.

@@ -22,10 +22,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.graph import chebyshev_polynomials, double_transition
-from stprune.layers.diffusion import diffuse
-from stprune.layers.graph_product import GraphProduct
+from stprune.backbones.layers.diffusion import diffuse
+from stprune.backbones.layers.graph import chebyshev_polynomials, double_transition
+from stprune.backbones.layers.graph_product import GraphProduct
+from stprune.base.schema import StrictModel
 
 
 class DcrnnOptions(StrictModel):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
+from stprune.base.schema import StrictModel
 
 
 class DlinearOptions(StrictModel):

@@ -22,9 +22,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.errors import DeclinedError
-from stprune.layers.geometric_layers import EdgeList, GeometricLayer
+from stprune.backbones.layers.geometric_layers import EdgeList, GeometricLayer
+from stprune.base.errors import DeclinedError
+from stprune.base.schema import StrictModel
 
 
 class GeometricTemporalOptions(StrictModel):

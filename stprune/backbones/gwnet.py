@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.graph import double_transition, powers
-from stprune.layers.dropout import Dropout
-from stprune.layers.graph_product import GraphProduct
+from stprune.backbones.layers.dropout import Dropout
+from stprune.backbones.layers.graph import double_transition, powers
+from stprune.backbones.layers.graph_product import GraphProduct
+from stprune.base.schema import StrictModel
 
 
 class GwnetOptions(StrictModel):

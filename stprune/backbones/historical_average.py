@@ -17,9 +17,9 @@ from pydantic import Field
 from torch import Tensor
 
 from stprune.backbones.base import Backbone, ForecastTask
-from stprune.configuration.schema import StrictModel
+from stprune.base.errors import DataError
+from stprune.base.schema import StrictModel
 from stprune.data.windows import WindowStore
-from stprune.errors import DataError
 
 KINDS = {"same": (0,) * 7, "weekend": (0, 0, 0, 0, 0, 1, 1), "weekday": tuple(range(7))}
 STEPS_AT_ONCE = 4096

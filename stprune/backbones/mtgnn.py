@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.graph import powers
+from stprune.backbones.layers.graph import powers
+from stprune.base.schema import StrictModel
 
 KERNELS = (2, 3, 6, 7)
 

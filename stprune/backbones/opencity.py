@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.errors import DataError, DeclinedError
-from stprune.layers.city_encoding import CityEncodings
-from stprune.layers.patch_layers import PatchBlock
+from stprune.backbones.layers.city_encoding import CityEncodings
+from stprune.backbones.layers.patch_layers import PatchBlock
+from stprune.base.errors import DataError, DeclinedError
+from stprune.base.schema import StrictModel
 
 MINUTES_PER_DAY = 1440
 DAYS_PER_WEEK = 7

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from stprune.backbones.base import BACKBONES, Backbone
 from stprune.backbones.staeformer import DAYS_PER_WEEK
-from stprune.errors import CheckpointError, UnknownNameError
+from stprune.base.errors import CheckpointError, UnknownNameError
 from stprune.published_forms.layouts import LAYOUTS, Rule
 from stprune.training.checkpoint import refuse_changed_bytes
 

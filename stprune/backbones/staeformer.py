@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.errors import DeclinedError
-from stprune.layers.axis_attention import Axis, attend
-from stprune.layers.dropout import Dropout
+from stprune.backbones.layers.axis_attention import Axis, attend
+from stprune.backbones.layers.dropout import Dropout
+from stprune.base.errors import DeclinedError
+from stprune.base.schema import StrictModel
 from stprune.training.micro_batch import fitting_windows
 
 DAYS_PER_WEEK = 7

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.errors import DeclinedError
-from stprune.graph import scaled_laplacian
-from stprune.layers.dropout import Dropout
-from stprune.layers.graph_product import GraphProduct
+from stprune.backbones.layers.dropout import Dropout
+from stprune.backbones.layers.graph import scaled_laplacian
+from stprune.backbones.layers.graph_product import GraphProduct
+from stprune.base.errors import DeclinedError
+from stprune.base.schema import StrictModel
 from stprune.training.micro_batch import fitting_windows
 
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.configuration.schema import StrictModel
-from stprune.layers.dropout import Dropout
+from stprune.backbones.layers.dropout import Dropout
+from stprune.base.schema import StrictModel
 
 DAYS_PER_WEEK = 7
 

@@ -13,8 +13,8 @@ from stprune.commands.data_overview import add_overview_options, write_data_over
 from stprune.commands.data_simulate import add_simulate_options
 
 if TYPE_CHECKING:
-    from stprune.configuration.experiment import ExperimentConfig
-    from stprune.results.layout import DataLayout
+    from stprune.base.layout import DataLayout
+    from stprune.config.experiment import ExperimentConfig
 
 
 def add_data_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -67,15 +67,15 @@ def _place_options(action: argparse.ArgumentParser) -> None:
 
 def _config(path: Path) -> ExperimentConfig:
     """The configuration, its form checked: names in it would load torch, which data can spare."""
-    from stprune.configuration.experiment import ExperimentConfig
-    from stprune.configuration.schema import read_yaml, validate
+    from stprune.base.schema import read_yaml, validate
+    from stprune.config.experiment import ExperimentConfig
 
     return validate(ExperimentConfig, read_yaml(path), str(path))
 
 
 def _layout(parsed: argparse.Namespace) -> DataLayout:
     """Where data lie: as the options say, else the configuration, else `data`."""
-    from stprune.results.layout import DataLayout
+    from stprune.base.layout import DataLayout
 
     folder = parsed.data_directory
     if folder is None and parsed.config is not None:
@@ -134,10 +134,10 @@ def _fetch(parsed: argparse.Namespace) -> None:
 
 
 def _verify(parsed: argparse.Namespace) -> None:
+    from stprune.base.errors import DataError
     from stprune.data.card import dataset_ids, load_card
     from stprune.data.inventory import is_here
     from stprune.data.verify import damages
-    from stprune.errors import DataError
 
     layout = _layout(parsed)
     names = parsed.datasets or dataset_ids(layout.root)
@@ -154,8 +154,8 @@ def _verify(parsed: argparse.Namespace) -> None:
 
 
 def _path(parsed: argparse.Namespace) -> None:
+    from stprune.base.errors import DataError
     from stprune.data.prepare import is_prepared
-    from stprune.errors import DataError
 
     layout = _layout(parsed)
     directory = layout.processed(parsed.dataset)

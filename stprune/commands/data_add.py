@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stprune.errors import ConfigError
-from stprune.files.text_file import parse_yaml
+from stprune.base.errors import ConfigError
+from stprune.base.text_file import parse_yaml
 
 if TYPE_CHECKING:
-    from stprune.results.layout import DataLayout
+    from stprune.base.layout import DataLayout
 
 CARD_KEYS = ("title", "description", "licence", "citation", "target", "mask_policy", "breaks")
 

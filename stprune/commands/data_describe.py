@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stprune.data.description.described import Description
-    from stprune.results.layout import DataLayout
+    from stprune.base.layout import DataLayout
+    from stprune.describe.described import Description
 
 # Options with the names and defaults of `DescriptionOptions`.
 OPTIONS = ("history", "horizon", "channel", "nodes", "days", "windows", "seed")
@@ -51,19 +51,19 @@ def describe_data(parsed: argparse.Namespace, layout: DataLayout) -> None:
     Raises:
         StpruneError: One line, before anything is written, for what cannot be described.
     """
-    from stprune.configuration.schema import validate
+    from stprune.base.errors import ConfigError
+    from stprune.base.schema import validate
     from stprune.data.canonical import read_canonical
     from stprune.data.card import load_card
-    from stprune.data.description.describe import DescriptionOptions, describe
-    from stprune.data.description.write import write_description
-    from stprune.errors import ConfigError
+    from stprune.describe.describe import DescriptionOptions, describe
+    from stprune.describe.write import write_description
 
     load_card(parsed.dataset, layout.root)
     dataset = read_canonical(layout.processed(parsed.dataset))
     given = {name: getattr(parsed, name) for name in OPTIONS if getattr(parsed, name) is not None}
     model = None
     if parsed.run is not None:
-        from stprune.results.recorded_model import open_recorded_model
+        from stprune.training.recorded_model import open_recorded_model
 
         model = open_recorded_model(parsed.run, parsed.config, parsed.data_directory)
         if model.spec.dataset != parsed.dataset:
@@ -78,7 +78,7 @@ def describe_data(parsed: argparse.Namespace, layout: DataLayout) -> None:
     figures = not parsed.tables_only
     shown = write_description(description, directory, figures=figures)
     if model is not None:
-        from stprune.masking.figure import write_masking
+        from stprune.describe.masking_figure import write_masking
 
         shown.append(write_masking(model, dataset, parsed.split, directory, figure=figures))
     sys.stdout.write(summary(description))

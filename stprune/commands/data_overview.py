@@ -28,7 +28,7 @@ def write_data_overview(parsed: argparse.Namespace) -> None:
     Raises:
         DataError: If nothing is described there, or a description cannot be read.
     """
-    from stprune.data.description.read import read_descriptions
+    from stprune.describe.read import read_descriptions
     from stprune.paper.data_overview import DESCRIPTIONS, write_overview
 
     described = read_descriptions(parsed.descriptions or DESCRIPTIONS)

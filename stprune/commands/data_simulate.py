@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stprune.base.layout import DataLayout
     from stprune.data.card import DatasetCard
-    from stprune.results.layout import DataLayout
 
 
 def add_simulate_options(simulate: argparse.ArgumentParser) -> None:
@@ -29,9 +29,9 @@ def write_cards(parsed: argparse.Namespace, layout: DataLayout) -> None:
     Raises:
         StpruneError: One line, before anything is written, for what cannot be made.
     """
+    from stprune.base.errors import ConfigError
     from stprune.data.card import load_card
     from stprune.data.simulation.new_card import new_city, write_new_cards
-    from stprune.errors import ConfigError
 
     seeds = parsed.seeds or [None]
     if parsed.id is not None and len(seeds) > 1:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from stprune.errors import ConfigError
+from stprune.base.errors import ConfigError
 
 SECONDS = 15.0
 
@@ -38,10 +38,10 @@ def add_overview_commands(
 def _plan(parsed: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from stprune.configuration.experiment import load_config
-    from stprune.files import atomic
-    from stprune.planning.plan import make_plan
-    from stprune.planning.plan_text import plan_values, print_plan
+    from stprune.base import atomic
+    from stprune.config.experiment import load_config
+    from stprune.workflow.estimate import make_plan
+    from stprune.workflow.estimate_text import plan_values, print_plan
 
     if not 0 <= parsed.seconds < float("inf"):
         raise ConfigError(f"--seconds {parsed.seconds:g} is no time to measure; give 0 or more")
@@ -54,6 +54,6 @@ def _plan(parsed: argparse.Namespace) -> None:
 def _show(parsed: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from stprune.results.show import show
+    from stprune.workflow.show import show
 
     show(parsed.experiment, parsed.results, Console(highlight=False))

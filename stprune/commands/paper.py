@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stprune.results.compact_layout import PAPER, RECORDS
+from stprune.records.compact_layout import PAPER, RECORDS
 
 
 def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,10 +46,10 @@ def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def _compact(parsed: argparse.Namespace) -> None:
-    from stprune.configuration.experiment import load_config
-    from stprune.errors import RecordError
-    from stprune.results.compact import compact
-    from stprune.results.layout import ExperimentLayout
+    from stprune.base.errors import RecordError
+    from stprune.base.layout import ExperimentLayout
+    from stprune.config.experiment import load_config
+    from stprune.records.compact import compact
 
     layout = ExperimentLayout(parsed.experiment)
     if not layout.root.is_dir():
@@ -64,10 +64,10 @@ def _compact(parsed: argparse.Namespace) -> None:
 
 
 def _paper(parsed: argparse.Namespace) -> None:
-    from stprune.errors import RecordError
+    from stprune.base.errors import RecordError
     from stprune.paper.hashes import write_hashes
     from stprune.paper.make import check_paper, make_paper, parts
-    from stprune.results.compact_layout import CompactLayout
+    from stprune.records.compact_layout import CompactLayout
 
     wrong = []
     for name in parts(parsed.records, parsed.parts):

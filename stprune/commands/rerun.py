@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 
 if TYPE_CHECKING:
-    from stprune.results.rerun_difference import Change, Difference
+    from stprune.training.rerun_difference import Change, Difference
 
 SHOWN = 10
 LONGEST = 32
@@ -32,8 +32,8 @@ def add_rerun_command(commands: argparse._SubParsersAction[argparse.ArgumentPars
 def _rerun(parsed: argparse.Namespace) -> None:
     import tempfile
 
-    from stprune.results.records import read_record
-    from stprune.results.rerun import config_of_record, rerun
+    from stprune.records.run import read_record
+    from stprune.training.rerun import config_of_record, rerun
     from stprune.workflow.progress import Progress
 
     record = read_record(parsed.metrics)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stprune.configuration.settings import TrackingSettings
-    from stprune.results.layout import ExperimentLayout
+    from stprune.base.layout import ExperimentLayout
+    from stprune.base.settings import TrackingSettings
     from stprune.tracking.sync import SyncReport
 
 
@@ -85,7 +85,7 @@ def _print_counts(layout: ExperimentLayout, report: SyncReport, dry: bool) -> No
 
 
 def _view(parsed: argparse.Namespace) -> None:
-    from stprune.files import atomic
+    from stprune.base import atomic
     from stprune.tracking.account import signed_in
     from stprune.tracking.finished_runs import recorded_experiment
     from stprune.tracking.project import WandbProject
@@ -108,10 +108,10 @@ def _view(parsed: argparse.Namespace) -> None:
 
 def _place(parsed: argparse.Namespace) -> tuple[ExperimentLayout, TrackingSettings]:
     """The experiment, and the project that the words or else its configuration name."""
-    from stprune.configuration.schema import read_yaml, validate
-    from stprune.configuration.settings import TrackingSettings
-    from stprune.results.layout import ExperimentLayout
-    from stprune.results.show import experiment_folder
+    from stprune.base.layout import ExperimentLayout
+    from stprune.base.schema import read_yaml, validate
+    from stprune.base.settings import TrackingSettings
+    from stprune.workflow.show import experiment_folder
 
     layout = ExperimentLayout(experiment_folder(parsed.experiment, parsed.results))
     told: dict[str, object] = {}

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from stprune.configuration.schema import read_yaml, validate
+from stprune.base import atomic
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.layout import DataLayout
+from stprune.base.schema import read_yaml, validate
 from stprune.data.canonical import RawSeries, sha256_of
 from stprune.data.card import DatasetCard, card_path, dataset_ids
 from stprune.data.formats import table
@@ -21,9 +24,6 @@ from stprune.data.table.graph import GRAPH_ROLES
 from stprune.data.table.options import Options
 from stprune.data.table.readings import Readings, read_series
 from stprune.data.windows import split_windows, window_starts
-from stprune.errors import ConfigError, DataError
-from stprune.files import atomic
-from stprune.results.layout import DataLayout
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 FORMAT = "table"

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
 
+from stprune.base import atomic
+from stprune.base.errors import DataError, unknown_name_message
 from stprune.data.disk_space import require_room
-from stprune.errors import DataError, unknown_name_message
-from stprune.files import atomic
 
 MOST_ENTRIES = 10_000
 MOST_BYTES = 64 << 30

@@ -23,13 +23,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stprune.base import atomic
+from stprune.base.errors import DataError
+from stprune.base.text_file import read_json_file
 from stprune.data.blocks import step_blocks
 from stprune.data.canonical_form import check_dataset, check_raw
 from stprune.data.card import DatasetCard
 from stprune.data.npy_stream import NpyStream
-from stprune.errors import DataError
-from stprune.files import atomic
-from stprune.files.text_file import read_json_file
 
 Block = tuple[NDArray[np.float32], NDArray[np.bool_]]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
+from stprune.base.plain_text import control_character, is_formula
 from stprune.data.card import DatasetCard
-from stprune.errors import DataError
-from stprune.files.plain_text import control_character, is_formula
 
 if TYPE_CHECKING:
     from stprune.data.canonical import CanonicalDataset, RawSeries, StreamedSeries

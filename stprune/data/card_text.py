@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from stprune.base.layout import DataLayout
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, card_path
 from stprune.data.inventory import RawState, raw_states, source, state
-from stprune.results.layout import DataLayout
 
 WIDTH = 96
 INDENT = 14

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.csv_table import csv_rows
-from stprune.errors import DataError
 
 ZONE_COLUMN = "TAZID"
 COUNT_COLUMN = "charge_count"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.errors import DataError
+from stprune.base.errors import DataError
 
 
 def csv_rows(path: Path, separator: str = ",", encoding: str = "utf-8") -> Iterator[list[str]]:

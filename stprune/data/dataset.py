@@ -13,18 +13,18 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from stprune.configuration.experiment import ProtocolKind
-from stprune.configuration.schema import NoOptions
+from stprune.base.errors import ConfigError
+from stprune.base.schema import NoOptions
+from stprune.config.experiment import ProtocolKind
 from stprune.data.blocks import fill_missing, release
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.card import DatasetCard
 from stprune.data.legacy_store import LegacyStore
 from stprune.data.protocol import cut_splits, seen_by_scaler
 from stprune.data.scaler import Scaler, fit_scaler
+from stprune.data.tasks.base import Task
+from stprune.data.tasks.forecast import Forecast
 from stprune.data.windows import ReadySeries, WindowStore, calendar, window_starts
-from stprune.errors import ConfigError
-from stprune.tasks.base import Task
-from stprune.tasks.forecast import Forecast
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import errno
 import shutil
 from pathlib import Path
 
-from stprune.errors import FetchError
+from stprune.base.errors import FetchError
 
 # A full disk, a full quota, and a file larger than the system lets it become.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.csv_table import csv_rows
-from stprune.errors import DataError
 
 ENDS = ("from", "to")
 

@@ -12,6 +12,10 @@ import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from stprune.base import atomic
+from stprune.base.errors import ConfigError, FetchError
+from stprune.base.folder_lock import folder_lock
+from stprune.base.layout import DataLayout
 from stprune.data.archive import holds, take_member
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RemoteFile
 from stprune.data.disk_space import unwritable
@@ -27,10 +31,6 @@ from stprune.data.transfer import (
     download,
     file_name,
 )
-from stprune.errors import ConfigError, FetchError
-from stprune.files import atomic
-from stprune.files.folder_lock import folder_lock
-from stprune.results.layout import DataLayout
 
 MIRROR_VARIABLE = "STPRUNE_MIRROR"
 HASH_BYTES = 1 << 20

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from stprune.base.layout import DataLayout
 from stprune.data.card import DatasetCard, LocalFile, RawFile, RemoteFile
 from stprune.data.fetch import raw_path
 from stprune.data.local_file import local_path
 from stprune.data.partial import Partial
 from stprune.data.prepare import is_prepared
-from stprune.results.layout import DataLayout
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import logging
 import os
 from pathlib import Path
 
+from stprune.base.errors import FetchError
 from stprune.data.canonical import sha256_of
 from stprune.data.card import KaggleFile
 from stprune.data.partial import Partial
 from stprune.data.transfer import AbsentError, Network, PlaceError, download
-from stprune.errors import FetchError
 
 HOST = "www.kaggle.com"
 # What may hold a secret, and must not come out of a message of the client.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stprune.base.errors import DataError
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import sha256_of
 from stprune.data.card import DatasetCard, LocalFile
-from stprune.errors import DataError
-from stprune.results.layout import DataLayout
 
 
 def local_path(file: LocalFile, layout: DataLayout) -> Path:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.archive import LARGE_BYTES, MOST_RATIO
-from stprune.errors import DataError
 
 HEADER_BYTES = 128
 ORDERS = {b"IM": "<", b"MI": ">"}

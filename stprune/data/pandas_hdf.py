@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.unpacked_size import refuse_bomb
-from stprune.errors import DataError
 
 if TYPE_CHECKING:
     import h5py

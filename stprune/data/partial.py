@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel
-from stprune.files import atomic
-from stprune.files.plain_text import without_credentials
+from stprune.base import atomic
+from stprune.base.plain_text import without_credentials
+from stprune.base.schema import StrictModel
 
 log = logging.getLogger(__name__)
 

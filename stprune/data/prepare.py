@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from stprune.base.errors import DataError
+from stprune.base.folder_lock import folder_lock
+from stprune.base.layout import DataLayout
+from stprune.base.text_file import read_json_file
 from stprune.data.canonical import sha256_of, write_canonical
 from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, load_card
 from stprune.data.fetch import fetch
 from stprune.data.local_file import refuse_changed
-from stprune.errors import DataError
-from stprune.files.folder_lock import folder_lock
-from stprune.files.text_file import read_json_file
-from stprune.results.layout import DataLayout
 
 log = logging.getLogger(__name__)
 

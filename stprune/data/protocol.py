@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.configuration.experiment import ProtocolKind
+from stprune.base.errors import ConfigError
+from stprune.config.experiment import ProtocolKind
 from stprune.data.windows import SplitRanges, split_windows
-from stprune.errors import ConfigError
 
 
 def cut_splits(

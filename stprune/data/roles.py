@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from stprune.base.errors import ConfigError
 from stprune.data.card import DatasetCard
-from stprune.errors import ConfigError
 
 
 def check_roles(

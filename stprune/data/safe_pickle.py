@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.errors import DataError
+from stprune.base.errors import DataError
 
 # What protocols 2 to 4 write for lists, tuples, mappings, text, numbers and arrays.
 PLAIN = """

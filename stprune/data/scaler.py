@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stprune.base.errors import DataError
 from stprune.data.blocks import step_blocks
-from stprune.errors import DataError
 
 
 @dataclass(frozen=True)

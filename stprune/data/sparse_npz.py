@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from stprune.errors import DataError
+from stprune.base.errors import DataError
 
 LAYOUTS = ("csc", "csr", "coo")
 # A number and two places for each entry, and what describes them.

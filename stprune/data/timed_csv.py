@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.csv_table import csv_rows, number_table, place, sensor_names
-from stprune.errors import DataError
 
 TIME_FORMATS = (
     "%Y-%m-%d %H:%M:%S",

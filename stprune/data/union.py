@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stprune.base.errors import ConfigError
 from stprune.data.dataset import ForecastData
 from stprune.data.union_store import Part, UnionStore
 from stprune.data.windows import WindowStore
-from stprune.errors import ConfigError
 
 
 @dataclass(frozen=True)

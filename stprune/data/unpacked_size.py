@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stprune.base.errors import DataError
 from stprune.data.archive import LARGE_BYTES, MOST_RATIO
-from stprune.errors import DataError
 
 
 def refuse_bomb(path: Path, unpacked: int) -> None:

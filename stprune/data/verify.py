@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stprune.base.errors import DataError
+from stprune.base.layout import DataLayout
+from stprune.base.text_file import read_json_file
 from stprune.data.archive import holds
 from stprune.data.canonical import read_canonical, sha256_of
 from stprune.data.card import DatasetCard, LocalFile, RemoteFile
 from stprune.data.fetch import git_blob_sha1, unpacked_path
 from stprune.data.inventory import RawState, is_here, raw_states
 from stprune.data.prepare import is_prepared
-from stprune.errors import DataError
-from stprune.files.text_file import read_json_file
-from stprune.results.layout import DataLayout
 
 
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stprune.base.errors import ConfigError
 from stprune.data.scaler import Scaler
-from stprune.errors import ConfigError
 
 READY_BYTES = 2**29
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stprune.registry import Registry
+from stprune.base.registry import Registry
 from stprune.results.summary import Results
 
 

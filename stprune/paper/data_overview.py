@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import paper_figures
-from stprune.data.description.described import Description
+from stprune.base.layout import ExperimentLayout
+from stprune.base.registry import Registry
+from stprune.describe.described import Description
 from stprune.paper.figures import Drawing, paper_style, write_drawing
-from stprune.registry import Registry
-from stprune.results.layout import ExperimentLayout
-from stprune.results.tables import Table, write_table
+from stprune.paper.tables import Table, write_table
 
 PACKAGE = "paper_figures.data"
 DATA_FIGURES: Registry[Any] = Registry(

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import paper_figures
-from stprune.files import atomic
+from stprune.base import atomic
+from stprune.base.layout import ExperimentLayout
+from stprune.base.registry import Registry
 from stprune.paper.looks import LOOKS
-from stprune.registry import Registry
 from stprune.results.labels import label
-from stprune.results.layout import ExperimentLayout
 from stprune.results.summary import REFERENCE, Results, load_results
 from stprune.statistics.significance import CONTROLS
 

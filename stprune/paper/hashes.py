@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stprune.errors import RecordError
-from stprune.files import atomic
+from stprune.base import atomic
+from stprune.base.errors import RecordError
 from stprune.paper.figure_content import content_hash
 from stprune.paper.figures import Drawing
-from stprune.results.tables import Table
+from stprune.paper.tables import Table
 
 
 class PaperHashes(NamedTuple):

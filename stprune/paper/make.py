@@ -6,18 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from stprune.data.description.read import read_descriptions
-from stprune.errors import RecordError, UnknownNameError
+from stprune.base.errors import RecordError, UnknownNameError
+from stprune.base.layout import ExperimentLayout
+from stprune.describe.read import read_descriptions
 from stprune.paper.applicable import applicable
 from stprune.paper.data_overview import overview_drawings, overview_tables
 from stprune.paper.figures import FIGURES, Drawing, FigureFiles, build, write_drawing
 from stprune.paper.hashes import PaperHashes, figure_hash, read_hashes, table_hash
-from stprune.report import write_report
-from stprune.report.pictures import picture_of
-from stprune.results.compact_layout import DATA, CompactLayout, compact_experiments
-from stprune.results.layout import ExperimentLayout
+from stprune.paper.report import write_report
+from stprune.paper.report.pictures import picture_of
+from stprune.paper.tables import TABLES, Table, write_table
+from stprune.records.compact_layout import DATA, CompactLayout, compact_experiments
 from stprune.results.summary import Results, load_results
-from stprune.results.tables import TABLES, Table, write_table
 
 
 class Made(NamedTuple):

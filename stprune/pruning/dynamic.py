@@ -9,9 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from stprune.configuration.schema import StrictModel
-from stprune.metrics import window_mae
-from stprune.pruners.base import (
+from stprune.base.schema import StrictModel
+from stprune.pruning.base import (
     Annealing,
     Pruner,
     Selection,
@@ -19,6 +18,7 @@ from stprune.pruners.base import (
     budget,
     everything,
 )
+from stprune.training.metrics import window_mae
 
 
 class ScheduleOptions(StrictModel):

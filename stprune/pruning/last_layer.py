@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from stprune.errors import DeclinedError
+from stprune.base.errors import DeclinedError
 
 
 def last_layer_gradients(

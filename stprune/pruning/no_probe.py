@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from stprune.errors import DeclinedError
-from stprune.pruners.base import Observer
+from stprune.base.errors import DeclinedError
+from stprune.pruning.base import Observer
 
 
 class NoProbe:

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stprune.configuration.schema import NoOptions
+from stprune.base.schema import NoOptions
 from stprune.data.union_store import UnionStore
-from stprune.pruners.base import Probe, Pruner, PruningContext, Selection
+from stprune.pruning.base import Probe, Pruner, PruningContext, Selection
 
 Build = Callable[[PruningContext], Pruner]
 

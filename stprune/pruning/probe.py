@@ -8,12 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from stprune.configuration.grid import RunSpec
-from stprune.configuration.schema import NoOptions
+from stprune.base.schema import NoOptions
+from stprune.config.grid import RunSpec
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import WindowStore
-from stprune.metrics import absolute_errors, window_mae
-from stprune.pruners.base import (
+from stprune.pruning.base import (
     Gradients,
     Observer,
     Pruner,
@@ -24,6 +23,7 @@ from stprune.pruners.base import (
 from stprune.pruning.last_layer import last_layer_gradients, sign_projection
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
+from stprune.training.metrics import absolute_errors, window_mae
 
 
 class Watcher(Pruner):

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.pruners.base import Selection
+from stprune.pruning.base import Selection
 
 Shares = Literal["proportional", "neyman"]
 Rescaling = Literal["stationarity", "uniform", "none"]

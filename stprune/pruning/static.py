@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from stprune.configuration.schema import StrictModel
-from stprune.pruners.base import Probe, Pruner, PruningContext, Selection, budget, everything
+from stprune.base.schema import StrictModel
+from stprune.pruning.base import Probe, Pruner, PruningContext, Selection, budget, everything
 
 Rule = Callable[[NDArray[np.float32], int], tuple[NDArray[np.int64], NDArray[np.float64]]]
 

@@ -19,7 +19,7 @@ from typing import Any
 from torch import nn
 
 from stprune.backbones.base import ForecastTask
-from stprune.errors import UnknownNameError
+from stprune.base.errors import UnknownNameError
 
 CLASSES = {
     "gwnet": "PublishedGwnet",

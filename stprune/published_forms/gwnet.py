@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from stprune.backbones.base import ForecastTask
 from stprune.backbones.gwnet import GwnetOptions
-from stprune.graph import double_transition
+from stprune.backbones.layers.graph import double_transition
 
 
 class ChannelMix(nn.Module):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from stprune.backbones.base import ForecastTask
+from stprune.backbones.layers.graph import scaled_laplacian
 from stprune.backbones.stgcn import StgcnOptions
-from stprune.graph import scaled_laplacian
 
 
 class ChannelAlign(nn.Module):

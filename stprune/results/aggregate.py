@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.results.columns import GROUPS, KEYS, METRICS, REFERENCE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stprune.results.records import Cost, EpochRecord
+from stprune.records.run import Cost, EpochRecord
 
 REFERENCE = "full"
 KEYS = ["dataset", "backbone", "pruner", "prune_ratio", "seed"]

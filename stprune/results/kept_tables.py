@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.results.columns import KEYS
 from stprune.results.kept_patterns import (
     HOURS,
@@ -18,7 +19,6 @@ from stprune.results.kept_patterns import (
     pruned_epochs,
     pruned_runs,
 )
-from stprune.results.layout import ExperimentLayout, RunKey
 from stprune.results.run_records import run_keys_of
 
 PLACE = ["dataset", "backbone", "prune_ratio"]
@@ -98,7 +98,7 @@ def _read(
 ) -> Choice | None:
     """Note the rows of one run; its choice, if there is an archive with pruned epochs."""
     # Imports torch, which compact records do without.
-    from stprune.results.kept import read_kept
+    from stprune.records.kept import read_kept
 
     path = layout.kept(key)
     if not path.exists():

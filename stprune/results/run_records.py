@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stprune.base.layout import RunKey
+from stprune.records.run import RunRecord
 from stprune.results.columns import KEYS
-from stprune.results.layout import RunKey
-from stprune.results.records import RunRecord
 
 HORIZON_COLUMNS = (*KEYS, "step", "mae", "rmse")
 Environment = dict[str, Any]

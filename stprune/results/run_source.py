@@ -9,12 +9,12 @@ from typing import Protocol
 
 import pandas as pd
 
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.records.compact_layout import CompactLayout
+from stprune.records.compact_records import CompactRecords
+from stprune.records.run import RunRecord, read_record
 from stprune.results.columns import EPOCH_COLUMNS
-from stprune.results.compact_layout import CompactLayout
-from stprune.results.compact_records import CompactRecords
 from stprune.results.kept_tables import KeptTables, kept_tables
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.records import RunRecord, read_record
 from stprune.results.table_file import read_table
 
 

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stprune.errors import RecordError
-from stprune.files import atomic
+from stprune.base import atomic
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
 from stprune.results.aggregate import aggregate as aggregate
 from stprune.results.columns import DATA_IDENTITY
 from stprune.results.columns import EPOCH_COLUMNS as EPOCH_COLUMNS
@@ -26,8 +28,6 @@ from stprune.results.columns import METRICS as METRICS
 from stprune.results.columns import REFERENCE as REFERENCE
 from stprune.results.columns import SUMMARY_COLUMNS as SUMMARY_COLUMNS
 from stprune.results.kept_tables import KeptTables
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.records import EpochRecord, RunRecord, read_epochs, read_record
 from stprune.results.run_records import (
     Environment,
     RunRecords,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stprune.errors import RecordError
-from stprune.files.plain_text import CONTROL, NAME, is_formula
+from stprune.base.errors import RecordError
+from stprune.base.plain_text import CONTROL, NAME, is_formula
 
 FIRST_LINE = 2  # below the header
 

@@ -9,7 +9,7 @@ from typing import TextIO
 import numpy as np
 import pandas as pd
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.results.columns import KEYS, OPTIONAL_COLUMNS, TEXT_COLUMNS
 from stprune.results.table_cells import check_numbers, check_texts
 

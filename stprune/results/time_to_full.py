@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from stprune.results.layout import RunKey
+from stprune.base.layout import RunKey
 
 RUN = list(RunKey._fields)
 PLACE = ["dataset", "backbone"]

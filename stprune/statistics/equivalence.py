@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.statistics.enough import EVERY_PLACE, LEAST_PAIRS, TOO_FEW
 from stprune.statistics.from_full import differences_from_full
 from stprune.statistics.significance import LEVEL, holm

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 import numpy as np
 import pandas as pd
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.results.summary import REFERENCE
 from stprune.statistics.enough import LEAST_PAIRS, TOO_FEW, signed_rank_can_tell
 from stprune.statistics.significance import Comparison, compare, holm, verdict

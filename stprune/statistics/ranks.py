@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.results.summary import REFERENCE
 from stprune.statistics.significance import LEVEL
 

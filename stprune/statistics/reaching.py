@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stprune.results.layout import RunKey
+from stprune.base.layout import RunKey
 from stprune.results.summary import REFERENCE
 from stprune.statistics.enough import EVERY_PLACE, TOO_FEW
 from stprune.statistics.significance import LEVEL, holm

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.results.summary import REFERENCE
 
 CONTROLS = ("random_dynamic", "full_fewer_epochs")

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stprune.errors import RecordError
+from stprune.base.errors import RecordError
 from stprune.results.summary import REFERENCE
 from stprune.statistics.enough import LEAST_PAIRS
 from stprune.statistics.significance import RESAMPLING_SEED

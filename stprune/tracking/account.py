@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from stprune.errors import StpruneError
+from stprune.base.errors import StpruneError
 from stprune.tracking.told import run_settings
 
 # Seconds to wait for any one answer; W&B's own retries would go on for hours.

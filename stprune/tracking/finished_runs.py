@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stprune.configuration.schema import validate
-from stprune.errors import RecordError
-from stprune.results.layout import ExperimentLayout, RunKey, recorded_runs
-from stprune.results.records import EpochRecord, RunRecord, read_record
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey, recorded_runs
+from stprune.base.schema import validate
+from stprune.records.run import EpochRecord, RunRecord, read_record
 from stprune.tracking.told import TrackedRun, history_row, summary_values, whole_summary
 
 

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from stprune.configuration.grid import RunSpec
-from stprune.configuration.settings import TrackingSettings
-from stprune.results.records import EpochRecord, RunRecord
+from stprune.base.settings import TrackingSettings
+from stprune.config.grid import RunSpec
+from stprune.records.run import EpochRecord, RunRecord
 from stprune.tracking.told import (
     CLOCK,
     TrackedRun,

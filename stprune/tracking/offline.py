@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from stprune.configuration.settings import TrackingSettings
+from stprune.base.settings import TrackingSettings
 from stprune.tracking.account import WandbError
 from stprune.tracking.finished_runs import RecordedRun
 from stprune.tracking.project import send_run

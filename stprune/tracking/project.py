@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stprune.results.records import EpochRecord
+from stprune.records.run import EpochRecord
 from stprune.tracking.account import WandbError
 from stprune.tracking.told import CLOCK, TrackedRun, log_epoch, run_settings
 

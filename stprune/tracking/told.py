@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stprune.configuration.settings import Tracking
-from stprune.results.layout import RunKey
-from stprune.results.records import EpochRecord, RunRecord
+from stprune.base.layout import RunKey
+from stprune.base.settings import Tracking
+from stprune.records.run import EpochRecord, RunRecord
 
 #: What to draw metrics over, besides the epoch.
 CLOCK = "elapsed_seconds"

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from stprune.configuration.settings import TrainingSettings
-from stprune.pruners.base import Pruner
-from stprune.results.records import EpochRecord
+from stprune.base.settings import TrainingSettings
+from stprune.pruning.base import Pruner
+from stprune.records.run import EpochRecord
 
 # Sums of seconds and shares are not exact; without it the last epoch could be lost to rounding.
 TOLERANCE = 1e-9

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from stprune.errors import CheckpointError
-from stprune.files.atomic import atomic_path
+from stprune.base.atomic import atomic_path
+from stprune.base.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 

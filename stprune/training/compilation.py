@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from stprune.errors import ConfigError
+from stprune.base.errors import ConfigError
 
 
 def compile_network(network: nn.Module, device: torch.device) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stprune.errors import ConfigError
+from stprune.base.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 

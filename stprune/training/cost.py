@@ -7,7 +7,7 @@ from statistics import median
 
 import torch
 
-from stprune.results.records import Cost, EpochRecord
+from stprune.records.run import Cost, EpochRecord
 from stprune.training.budget import TrainingBudget
 
 

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 
-from stprune.errors import DeviceLostError
+from stprune.base.errors import DeviceLostError
 
 Measured = TypeVar("Measured")
 # What gloo and NCCL say of a process that they cannot reach any more.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from stprune.errors import TrainingDivergedError
-from stprune.results.layout import RunKey
+from stprune.base.errors import TrainingDivergedError
+from stprune.base.layout import RunKey
 
 
 def refuse_divergence(mean_loss: float, losses: Sequence[Tensor], key: RunKey, epoch: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from stprune.results.records import EpochRecord
+from stprune.records.run import EpochRecord
 
 if TYPE_CHECKING:
     from stprune.training.engine import Engine

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stprune.errors import ConfigError
-from stprune.pruners.base import Selection
+from stprune.base.errors import ConfigError
+from stprune.pruning.base import Selection
 
 
 @dataclass(frozen=True)

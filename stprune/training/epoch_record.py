@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stprune.results.records import EpochRecord
+from stprune.records.run import EpochRecord
 from stprune.training.epoch_order import EpochOrder
 
 

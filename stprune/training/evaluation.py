@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from stprune.backbones.base import Backbone
 from stprune.data.union_store import UnionStore
 from stprune.data.windows import WindowStore
-from stprune.metric_rules import RuleSums
-from stprune.metrics import ErrorSums, absolute_errors
-from stprune.pruners.base import Observer
+from stprune.pruning.base import Observer
+from stprune.training.metric_rules import RuleSums
+from stprune.training.metrics import ErrorSums, absolute_errors
 
 
 def evaluate(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from stprune.configuration.grid import RunSpec
-from stprune.results.records import EpochRecord, RunRecord
+from stprune.config.grid import RunSpec
+from stprune.records.run import EpochRecord, RunRecord
 
 
 class RunListener(Protocol):

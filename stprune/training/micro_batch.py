@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from stprune.backbones.base import Backbone
-from stprune.errors import DeclinedError
+from stprune.base.errors import DeclinedError
 
 # Measured with STAEformer, where a tensor of tokens of 5, 10 and 20 MB did about as well, and with
 # STGCN, where 8, 17 and 33 MB did.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask
-from stprune.configuration.grid import RunSpec
+from stprune.config.grid import RunSpec
 from stprune.data.dataset import ForecastData
 from stprune.training.compilation import compile_network
 

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from stprune.backbones.base import OptimiserSettings
-from stprune.errors import ConfigError
-from stprune.pruners.base import Pruner
+from stprune.base.errors import ConfigError
+from stprune.pruning.base import Pruner
 
 MUON_SCALES = {"adamw": "match_rms_adamw", "original": "original"}
 MOMENTA = {"sgd": 0.9, "muon": 0.95}

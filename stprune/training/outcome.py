@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stprune.results.records import Scores
+from stprune.records.run import Scores
 
 
 class Outcome(NamedTuple):

@@ -14,15 +14,14 @@ from lightning_fabric import Fabric
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from stprune.backbones.base import parameter_count
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import RunSpec, data_layout, experiment_layout, run_spec
+from stprune.base.layout import RunKey
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
 from stprune.data.union import UnionData
-from stprune.provenance import environment
-from stprune.pruners.base import Probe
+from stprune.pruning.base import Probe
 from stprune.pruning.no_probe import NoProbe
 from stprune.pruning.probe import ModelProbe
-from stprune.results.layout import RunKey
-from stprune.results.records import RECORD_VERSION, RunRecord, write_record
+from stprune.records.run import RECORD_VERSION, RunRecord, write_record
 from stprune.training.checkpoint import (
     discard_checkpoints,
     load_checkpoint,
@@ -35,6 +34,7 @@ from stprune.training.devices import fabric_on, naming_lost_device
 from stprune.training.energy import RunEnergy
 from stprune.training.engine import Engine
 from stprune.training.events import RunListener
+from stprune.training.provenance import environment
 from stprune.training.run_data import open_run_data
 from stprune.training.shortage import naming_shortage
 from stprune.training.union_engine import NO_SCORING_MODELS, UnionEngine

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from stprune.configuration.experiment import DatasetEntry
-from stprune.configuration.grid import RunSpec
-from stprune.configuration.protocol import RULES, refuse_small_splits
-from stprune.configuration.union import MemberEntry
+from stprune.base.layout import DataLayout
+from stprune.config.experiment import DatasetEntry
+from stprune.config.grid import RunSpec
+from stprune.config.protocol import RULES, refuse_small_splits
+from stprune.config.union import MemberEntry
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, forecast_data
+from stprune.data.tasks.base import build_task
 from stprune.data.union import UnionData, joint_checksum, unite
-from stprune.results.layout import DataLayout
-from stprune.tasks.base import build_task
 
 
 def open_run_data(

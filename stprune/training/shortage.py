@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stprune.configuration.grid import RunSpec
-from stprune.errors import OutOfMemoryError
+from stprune.base.errors import OutOfMemoryError
+from stprune.config.grid import RunSpec
 
 # What torch says of a processor's memory; a device's has an error of its own with similar words.
 REFUSED = re.compile(r"can't allocate memory|out of memory|not enough memory", re.IGNORECASE)

@@ -10,19 +10,19 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from stprune.configuration.grid import RunSpec
+from stprune.config.grid import RunSpec
 from stprune.data.dataset import ForecastData
 from stprune.data.union import UnionData
 from stprune.data.union_store import Part, UnionStore
 from stprune.data.windows import Batch
-from stprune.metric_rules import RuleSums, rule_scores
-from stprune.metrics import ErrorSums, absolute_errors
-from stprune.pruners.base import Pruner, PruningContext, Selection
+from stprune.pruning.base import Pruner, PruningContext, Selection
 from stprune.pruning.per_dataset import PerDatasetPruner
-from stprune.results.records import Scores
+from stprune.records.run import Scores
 from stprune.training.engine import Engine
 from stprune.training.epoch_order import EpochOrder, order_epoch
 from stprune.training.evaluation import evaluate_union, pooled
+from stprune.training.metric_rules import RuleSums, rule_scores
+from stprune.training.metrics import ErrorSums, absolute_errors
 
 
 class UnionEngine(Engine):

@@ -8,7 +8,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from stprune.errors import ConfigError
+from stprune.base.errors import ConfigError
 from stprune.training.epoch_order import EpochOrder
 
 Gather = Callable[[Tensor], Tensor]

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import torch
 
-from stprune.configuration.schema import NoOptions
-from stprune.configuration.union import LinearProbe
+from stprune.base.schema import NoOptions
+from stprune.config.union import LinearProbe
 from stprune.data.dataset import ForecastData
-from stprune.results.records import Scores, Transfer
+from stprune.records.run import Scores, Transfer
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 from stprune.training.evaluation import evaluate

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from filelock import FileLock, Timeout
 
-from stprune.errors import ConfigError
-from stprune.files.atomic import naming_failure
-from stprune.results.layout import ExperimentLayout
+from stprune.base.atomic import naming_failure
+from stprune.base.errors import ConfigError
+from stprune.base.layout import ExperimentLayout
 
 _held: list[FileLock] = []
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from stprune.base.layout import ExperimentLayout
 from stprune.paper.data_overview import DATA_FIGURES, DATA_TABLES
 from stprune.paper.figures import FIGURES, STYLE_SHEET
-from stprune.provenance import import_closure
-from stprune.results.compact_layout import DATA, PAPER, RECORDS, CompactLayout, compact_experiments
-from stprune.results.layout import ExperimentLayout
-from stprune.results.tables import TABLES
+from stprune.paper.tables import TABLES
+from stprune.records.compact_layout import DATA, PAPER, RECORDS, CompactLayout, compact_experiments
+from stprune.training.provenance import import_closure
 
 PACKAGE = Path(__file__).parents[1]
 MAKE = PACKAGE / "paper" / "make.py"
@@ -60,6 +60,6 @@ class PaperPlan:
         """Source files of the tables, the figures and the report."""
         start = [FIGURES.path(name) for name in FIGURES.ids()]
         start += [TABLES.path(name) for name in TABLES.ids()]
-        start += [MAKE, *(PACKAGE / "report").glob("*.py")]
-        shown = [STYLE_SHEET, *sorted((PACKAGE / "templates").iterdir())]
+        start += [MAKE, *(PACKAGE / "paper" / "report").glob("*.py")]
+        shown = [STYLE_SHEET, *sorted((PACKAGE / "paper" / "templates").iterdir())]
         return [str(path) for path in (*import_closure(start), *shown)]

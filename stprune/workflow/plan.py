@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from stprune.backbones.base import BACKBONES
-from stprune.configuration.experiment import parse_config
-from stprune.configuration.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
+from stprune.base import atomic
+from stprune.base.layout import RUN_PATTERN, RunKey
+from stprune.config.experiment import parse_config
+from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.data.card import card_path, load_card
 from stprune.data.local_file import local_paths
-from stprune.files import atomic
+from stprune.data.tasks.base import TASKS
 from stprune.paper.figures import FIGURES, STYLE_SHEET
-from stprune.provenance import dataset_sources, import_closure, run_sources, source_digest
-from stprune.pruners.base import PRUNERS
-from stprune.results.layout import RUN_PATTERN, RunKey
-from stprune.results.tables import TABLES
-from stprune.tasks.base import TASKS
+from stprune.paper.tables import TABLES
+from stprune.pruning.base import PRUNERS
+from stprune.training.provenance import dataset_sources, import_closure, run_sources, source_digest
 
 if TYPE_CHECKING:
     from stprune.workflow.requests import RunRequests
@@ -153,8 +153,8 @@ class WorkflowPlan:
     @property
     def report_code(self) -> list[str]:
         """Source files of the report and its templates."""
-        templates = map(str, sorted((PACKAGE / "templates").iterdir()))
-        return [*_closure(*(PACKAGE / "report").glob("*.py")), *templates]
+        templates = map(str, sorted((PACKAGE / "paper" / "templates").iterdir()))
+        return [*_closure(*(PACKAGE / "paper" / "report").glob("*.py")), *templates]
 
     @property
     def figures(self) -> list[str]:

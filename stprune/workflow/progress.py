@@ -8,8 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stprune.configuration.grid import RunSpec
-from stprune.results.records import EpochRecord, RunRecord
+from stprune.config.grid import RunSpec
+from stprune.records.run import EpochRecord, RunRecord
 
 logger = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from functools import cache
 from itertools import islice
 
 from stprune.backbones.base import BACKBONES
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import RunSpec, data_layout, experiment_layout, run_spec
-from stprune.errors import StpruneError
-from stprune.planning.known_seconds import recorded_seconds, records_like, run_nodes
-from stprune.planning.plan import data_bytes
-from stprune.planning.step_seconds import Setting, StepSeconds, read_kept
-from stprune.planning.workload import Windows, run_windows, run_workload
-from stprune.results.layout import RunKey, step_seconds_file
+from stprune.base.errors import StpruneError
+from stprune.base.layout import RunKey, step_seconds_file
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
+from stprune.workflow.estimate import data_bytes
+from stprune.workflow.known_seconds import recorded_seconds, records_like, run_nodes
+from stprune.workflow.step_seconds import Setting, StepSeconds, read_kept
+from stprune.workflow.workload import Windows, run_windows, run_workload
 
 logger = logging.getLogger(__name__)
 

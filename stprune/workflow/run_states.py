@@ -10,13 +10,13 @@ from typing import Literal
 
 import psutil
 
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import run_keys
-from stprune.configuration.schema import read_yaml, validate
-from stprune.errors import RecordError, StpruneError
-from stprune.files.plain_text import NAME
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.records import RunRecord, read_record
+from stprune.base.errors import RecordError, StpruneError
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.base.plain_text import NAME
+from stprune.base.schema import read_yaml, validate
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import run_keys
+from stprune.records.run import RunRecord, read_record
 from stprune.workflow.warm_runs import last_line
 
 State = Literal["done", "running", "failed", "stopped", "to do"]

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from stprune.configuration.grid import RunSpec
-from stprune.errors import StpruneError
-from stprune.provenance import run_sources, source_digest
-from stprune.results.layout import DataLayout, ExperimentLayout, RunKey
-from stprune.results.records import RunRecord, read_record
+from stprune.base.errors import StpruneError
+from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
+from stprune.config.grid import RunSpec
+from stprune.records.run import RunRecord, read_record
+from stprune.training.provenance import run_sources, source_digest
 from stprune.training.run_data import run_checksum
 
 FILES = ("kept.npz", "epochs.csv", "metrics.json")

@@ -13,16 +13,16 @@ from itertools import chain
 from filelock import FileLock, Timeout
 
 from stprune.backbones.base import BACKBONES
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import data_layout, experiment_layout, run_keys, run_spec
-from stprune.errors import ConfigError, StpruneError
-from stprune.provenance import run_sources, source_digest
-from stprune.pruners.base import PRUNERS
-from stprune.results.layout import RunKey
-from stprune.results.records import read_record
-from stprune.tasks.base import TASKS
+from stprune.base.errors import ConfigError, StpruneError
+from stprune.base.layout import RunKey
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import data_layout, experiment_layout, run_keys, run_spec
+from stprune.data.tasks.base import TASKS
+from stprune.pruning.base import PRUNERS
+from stprune.records.run import read_record
 from stprune.training.checkpoint import discard_checkpoints
 from stprune.training.cores import available_cores
+from stprune.training.provenance import run_sources, source_digest
 from stprune.training.run_data import run_checksum
 from stprune.workflow.plan import WorkflowPlan
 from stprune.workflow.snakemake_state import WorkflowState

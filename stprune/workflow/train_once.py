@@ -6,11 +6,11 @@ import logging
 import os
 from collections.abc import Sequence
 
-from stprune.configuration.experiment import ExperimentConfig
-from stprune.configuration.grid import RunSpec, data_layout, experiment_layout, run_spec
-from stprune.files.folder_lock import folder_lock
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.records import EpochRecord, RunRecord
+from stprune.base.folder_lock import folder_lock
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
+from stprune.records.run import EpochRecord, RunRecord
 from stprune.training.checkpoint import discard_checkpoints
 from stprune.training.events import RunListener
 from stprune.training.run import train

@@ -50,14 +50,14 @@ def import_everything() -> None:
     import stprune.data.formats.wide_csv
     import stprune.data.prepare
     import stprune.paper.figures
-    import stprune.results.tables
+    import stprune.paper.tables
     import stprune.tracking.live
     import stprune.workflow.progress
     import stprune.workflow.train_once  # noqa: F401
     from faults.project import PRUNERS as USED
     from stprune.backbones.base import BACKBONES
-    from stprune.pruners.base import PRUNERS
-    from stprune.tasks.base import TASKS
+    from stprune.data.tasks.base import TASKS
+    from stprune.pruning.base import PRUNERS
 
     BACKBONES.load("stid")
     TASKS.load("forecast")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from stprune.errors import StpruneError
+from stprune.base.errors import StpruneError
 
 # STPRUNE_FUZZ_EXAMPLES is for a campaign; a short form runs with all other tests.
 EXAMPLES = int(os.environ.get("STPRUNE_FUZZ_EXAMPLES", "40"))

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import byte_changes, campaign, mutated, outcome, seeds
 
+from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
 from stprune.data.card import load_card
 from stprune.data.mat_array import read_mat_array
 from stprune.data.safe_pickle import read_pickle
 from stprune.data.verify import damages
-from stprune.results.kept import KeptArchive, read_kept
-from stprune.results.layout import DataLayout
+from stprune.records.kept import KeptArchive, read_kept
 from stprune.training.checkpoint import load_checkpoint, save_checkpoint
 
 IDENTITY = {"configuration": "1" * 64, "data": "2" * 64}

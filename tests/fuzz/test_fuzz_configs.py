@@ -18,13 +18,13 @@ from mutations import (
     value_changes,
 )
 
-from stprune.configuration.experiment import ExperimentConfig, load_config, parse_config
-from stprune.configuration.grid import run_keys, run_spec
-from stprune.configuration.schema import validate
+from stprune.base.layout import DataLayout
+from stprune.base.plain_text import control_character
+from stprune.base.schema import validate
+from stprune.config.experiment import ExperimentConfig, load_config, parse_config
+from stprune.config.grid import run_keys, run_spec
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, load_card
 from stprune.data.fetch import raw_path, unpacked_path
-from stprune.files.plain_text import control_character
-from stprune.results.layout import DataLayout
 
 CONFIG = {
     "experiment": "toy",

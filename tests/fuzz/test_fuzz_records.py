@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from mutations import byte_changes, campaign, exchanged, mutated, outcome, seeds, value_changes
 
 from paper_figures import tab_main
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.paper.tables import to_latex, to_markdown
+from stprune.records.compact_layout import CompactLayout
+from stprune.records.compact_records import CompactRecords
+from stprune.records.run import RunRecord, read_epochs, read_record
 from stprune.results.columns import KEYS, OPTIONAL_COLUMNS
-from stprune.results.compact_layout import CompactLayout
-from stprune.results.compact_records import CompactRecords
-from stprune.results.layout import ExperimentLayout, RunKey
-from stprune.results.records import RunRecord, read_epochs, read_record
 from stprune.results.summary import collect, load_results
-from stprune.results.tables import to_latex, to_markdown
 
 KEY = RunKey("roads", "stid", "st_prune", 0.5, 0)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
-from stprune.errors import StpruneError
+from stprune.base.errors import StpruneError
 from stprune.workflow.paper_plan import PaperPlan
 from stprune.workflow.experiment_lock import claim
 from stprune.workflow.plan import WorkflowPlan

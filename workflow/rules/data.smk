@@ -1,4 +1,4 @@
-from stprune.data.description.files import description_files, description_sources
+from stprune.describe.files import description_files, description_sources
 
 
 rule prepare_dataset:

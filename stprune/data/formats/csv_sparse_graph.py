@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel, validate
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.csv_table import csv_rows, number_table, place, sensor_names
@@ -24,7 +25,6 @@ from stprune.data.mask_policy import observed
 from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.sparse_npz import read_sparse_graph
 from stprune.data.time_axis import regular_times
-from stprune.errors import ConfigError, DataError
 
 ROLES = ("series", "graph")
 MINUTES_FORWARD = 60

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel, validate
+from stprune.base.errors import DataError
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.mask_policy import observed
 from stprune.data.pandas_hdf import open_frame
 from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.safe_pickle import read_pickle
-from stprune.errors import DataError
 
 ROLES = ("series", "graph")
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel, validate
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import Block, StreamedSeries
 from stprune.data.card import DatasetCard
 from stprune.data.csv_table import csv_rows
@@ -24,7 +25,6 @@ from stprune.data.pandas_hdf import StoredFrame, open_frame
 from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.step_means import Rounding, step_means
 from stprune.data.time_axis import regular_times
-from stprune.errors import ConfigError, DataError
 
 ROLES = ("series", "sensors", "adjacency")
 COLUMNS = ("ID", "District", "ID2")

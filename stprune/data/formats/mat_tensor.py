@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel, validate
+from stprune.base.errors import DataError
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.csv_table import csv_rows, number_table, place, sensor_names
@@ -22,7 +23,6 @@ from stprune.data.mask_policy import observed
 from stprune.data.mat_array import read_mat_array
 from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.time_axis import daily_times
-from stprune.errors import DataError
 
 ROLES = ("series", "graph")
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel, validate
+from stprune.base.errors import DataError
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.edge_list import read_edges
@@ -24,7 +25,6 @@ from stprune.data.mask_policy import observed
 from stprune.data.npz_array import read_npz_array
 from stprune.data.roles import check_roles
 from stprune.data.time_axis import regular_times
-from stprune.errors import DataError
 
 
 class Options(StrictModel):

@@ -15,12 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel, validate
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.mask_policy import observed
 from stprune.data.time_axis import regular_times
-from stprune.errors import ConfigError, DataError
 
 TIME_COLUMNS = ["year", "month", "day", "hour"]
 STATION_COLUMN = "station"

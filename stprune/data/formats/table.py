@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.configuration.schema import validate
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.schema import validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.table.alignment import aligned, refuse_repeated
@@ -22,7 +23,6 @@ from stprune.data.table.options import Options
 from stprune.data.table.readings import read_series
 from stprune.data.table.sensors import kept_sensors
 from stprune.data.table.steps import Stepped, on_steps
-from stprune.errors import ConfigError, DataError
 
 SERIES = "series"
 

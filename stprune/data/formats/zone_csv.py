@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.configuration.schema import StrictModel, validate
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.chargers import chargers_of_zones
@@ -26,7 +27,6 @@ from stprune.data.matrix_csv import positions, read_matrix
 from stprune.data.roles import check_roles
 from stprune.data.time_axis import regular_times
 from stprune.data.timed_csv import TimedTable, read_timed_csv
-from stprune.errors import ConfigError, DataError
 
 # Of chargers in use no more than all can be; rounding and chargers built later leave some above.
 IMPLAUSIBLE_SHARE = 0.1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import time
 
+from stprune.base.errors import ConfigError
 from stprune.data.card import DatasetCard
-from stprune.errors import ConfigError
 
 
 def check_card(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import yaml
 
-from stprune.configuration.schema import validate
+from stprune.base import atomic
+from stprune.base.errors import ConfigError
+from stprune.base.schema import validate
 from stprune.data.card import FORMATS, DatasetCard
-from stprune.errors import ConfigError
-from stprune.files import atomic
 
 
 def new_city(

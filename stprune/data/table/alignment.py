@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.errors import DataError
+from stprune.base.errors import DataError
 
 
 def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.unpacked_size import refuse_bomb
-from stprune.errors import DataError
 
 NUMPY_SUFFIXES = (".npz", ".npy")
 HDF_SUFFIXES = (".h5", ".hdf5", ".hdf")

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.csv_table import csv_rows
 from stprune.data.table.cells import cell_numbers
 from stprune.data.table.header import pick
 from stprune.data.table.options import Options
 from stprune.data.table.parquet import read_parquet
 from stprune.data.table.stamps import Entries
-from stprune.errors import DataError
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")

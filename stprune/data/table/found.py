@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.csv_table import csv_rows
 from stprune.data.pandas_hdf import open_frame
 from stprune.data.table.arrays import HDF_SUFFIXES, NUMPY_SUFFIXES
 from stprune.data.table.columns import CSV_SUFFIXES, PARQUET_SUFFIXES
 from stprune.data.table.options import ISO, MILLISECONDS, SECONDS
 from stprune.data.table.parquet import parquet_names
-from stprune.errors import DataError
 
 TIME_NAMES = ("time", "timestamp", "datetime", "date_time", "date", "index", "__index_level_0__")
 PLACES = ("node", "sensor", "station", "detector", "zone")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import ConfigError, DataError
 from stprune.data.edge_list import read_edges
 from stprune.data.graph_weights import (
     binary,
@@ -23,7 +24,6 @@ from stprune.data.table.columns import CSV_SUFFIXES, csv_header, read_columns
 from stprune.data.table.matrix import read_matrix
 from stprune.data.table.measured import LARGEST
 from stprune.data.table.options import GraphOptions, Options
-from stprune.errors import ConfigError, DataError
 
 GRAPH_ROLES = ("adjacency", "edges", "coordinates")
 

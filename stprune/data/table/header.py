@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stprune.errors import DataError
+from stprune.base.errors import DataError
 
 
 def pick(

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.table.stamps import Place, Stamps
-from stprune.errors import DataError
 
 
 def local_times(

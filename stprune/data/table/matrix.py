@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.csv_table import csv_rows
 from stprune.data.table.alignment import aligned
 from stprune.data.table.arrays import numbers_of, open_arrays, pick_array
 from stprune.data.table.cells import cell_numbers
 from stprune.data.table.columns import CSV_SUFFIXES
 from stprune.data.table.options import Options
-from stprune.errors import DataError
 
 SPARSE_KEYS = {"data", "indices", "indptr", "shape"}
 INFINITE_WORDS = frozenset({"inf", "+inf", "infinity"})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.card import DatasetCard
 from stprune.data.mask_policy import observed
 from stprune.data.table.options import Options
 from stprune.data.table.readings import Readings
-from stprune.errors import DataError
 
 LARGEST = 1e15
 """Beyond it the square of an error, which training takes in float32, is no number any more."""

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
-from stprune.configuration.schema import StrictModel
+from stprune.base.schema import StrictModel
 from stprune.data.graph_weights import Symmetrise
 
 ISO, SECONDS, MILLISECONDS = "iso", "seconds", "milliseconds"

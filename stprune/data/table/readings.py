@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.pandas_hdf import open_frame
 from stprune.data.table.arrays import HDF_SUFFIXES, numbers_of, open_arrays, pick_array
 from stprune.data.table.columns import Columns, read_columns
 from stprune.data.table.local_time import local_times
 from stprune.data.table.options import Options
 from stprune.data.table.stamps import read_stamps
-from stprune.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.card import DatasetCard
 from stprune.data.table.options import Options
-from stprune.errors import DataError
 
 log = logging.getLogger(__name__)
 

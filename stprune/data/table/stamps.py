@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.table.options import ISO, MILLISECONDS, SECONDS
-from stprune.errors import DataError
 
 FIRST, LAST = np.datetime64("1900-01-01", "s"), np.datetime64("2200-01-01", "s")
 

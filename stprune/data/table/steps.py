@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stprune.base.errors import DataError
 from stprune.data.card import DatasetCard
 from stprune.data.table.options import Duplicates, Options
 from stprune.data.table.readings import Readings
 from stprune.data.time_axis import regular_times
-from stprune.errors import DataError
 
 SECOND = np.timedelta64(1, "s")
 

@@ -1,0 +1,1 @@
+"""What every room uses: errors, registry, schemas, paths, files."""

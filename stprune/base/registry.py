@@ -1,0 +1,100 @@
+"""Finds components by folder: the file stem is the id, and one file holds one component.
+
+Listing ids and finding their files imports nothing; only `load` imports a component.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Generic, TypeVar, cast
+
+from stprune.base.errors import UnknownNameError
+
+Component = TypeVar("Component")
+
+
+@dataclass(frozen=True)
+class Registry(Generic[Component]):
+    """All components of one kind.
+
+    Args:
+        kind: What a component is called in messages, such as ``"pruner"``.
+        packages: Names of the packages whose modules are components.
+        contract: ``module:Class`` that each component derives from.
+        prefix: Only modules whose name starts so belong; the id is the rest of the name.
+        others: Modules beside the components that are none themselves.
+        modules: Full names of components outside ``packages``.
+    """
+
+    kind: str
+    packages: tuple[str, ...]
+    contract: str
+    prefix: str = ""
+    others: tuple[str, ...] = ("base",)
+    modules: tuple[str, ...] = ()
+
+    def ids(self) -> list[str]:
+        """Ids of all components, sorted; nothing is imported but the (empty) packages.
+
+        Raises:
+            TypeError: If two packages hold a module of the same name.
+        """
+        return sorted(self._modules())
+
+    def path(self, name: str) -> Path:
+        """The source file of component ``name``."""
+        package, _, stem = self._module_name(name).rpartition(".")
+        folder = importlib.import_module(package).__path__[0]
+        return Path(folder) / f"{stem}.py"
+
+    def load(self, name: str) -> type[Component]:
+        """The class of component ``name``.
+
+        Raises:
+            UnknownNameError: If there is no such file.
+            TypeError: If the file does not hold exactly one component class.
+        """
+        contract_module, _, contract_name = self.contract.partition(":")
+        contract = getattr(importlib.import_module(contract_module), contract_name)
+        module = importlib.import_module(self._module_name(name))
+        return self._only_subclass(module, contract)
+
+    def module(self, name: str) -> ModuleType:
+        """The imported module of component ``name``."""
+        return importlib.import_module(self._module_name(name))
+
+    def _module_name(self, name: str) -> str:
+        modules = self._modules()
+        if name not in modules:
+            raise UnknownNameError(self.kind, name, modules)
+        return modules[name]
+
+    def _modules(self) -> dict[str, str]:
+        found = {module.rpartition(".")[2]: module for module in self.modules}
+        for package in self.packages:
+            for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
+                if info.ispkg or info.name in self.others or not info.name.startswith(self.prefix):
+                    continue
+                name = info.name.removeprefix(self.prefix)
+                if name in found:
+                    raise TypeError(f"two {self.kind}s are called {name}: {found[name]}, {package}")
+                found[name] = f"{package}.{info.name}"
+        return found
+
+    def _only_subclass(self, module: ModuleType, contract: type) -> type[Component]:
+        classes = [
+            member
+            for _, member in inspect.getmembers(module, inspect.isclass)
+            if issubclass(member, contract) and member.__module__ == module.__name__
+        ]
+        if len(classes) != 1:
+            raise TypeError(
+                f"{module.__name__} must define exactly one {self.kind} class"
+                f" (a subclass of {self.contract}), but has {len(classes)}"
+            )
+        return cast(type[Component], classes[0])

@@ -1,0 +1,202 @@
+"""From a configuration to its runs, each fully resolved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+from stprune.backbones.base import BACKBONES, OptimiserSettings
+from stprune.base.errors import ConfigError, UnknownNameError
+from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
+from stprune.base.schema import StrictModel
+from stprune.base.settings import ComputeSettings, TrainingSettings
+from stprune.config.experiment import SEEDS, DatasetEntry, ExperimentConfig, ProtocolKind
+from stprune.data.tasks.base import build_task
+from stprune.pruning.base import PRUNERS
+
+UNPRUNED = "full"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run with every default filled in.
+
+    Args:
+        experiment: Name of the experiment.
+        key: Address of the run.
+        dataset: Card id; of a union, the entry's name.
+        subset: Part of the data set, or the data sets of a union.
+        backbone: Backbone id.
+        backbone_options: Validated options.
+        optimisation: Optimiser settings.
+        pruner: Pruner id.
+        pruner_options: Validated options.
+        training: Training settings.
+        compute: Compute settings.
+        quota: Whether a pruner keeps its share of a union, or of each of its data sets.
+        protocol: Rules of splits, scaler, masks and metrics.
+    """
+
+    experiment: str
+    key: RunKey
+    dataset: str
+    subset: DatasetEntry
+    backbone: str
+    backbone_options: StrictModel
+    optimisation: OptimiserSettings
+    pruner: str
+    pruner_options: StrictModel
+    training: TrainingSettings
+    compute: ComputeSettings
+    quota: Literal["union", "per_dataset"] = "union"
+    protocol: ProtocolKind = "paper"
+
+    @property
+    def cards(self) -> list[str]:
+        """Ids of the data sets that the run reads."""
+        return self.subset.cards(self.key.dataset)
+
+    def resolved(self) -> dict[str, Any]:
+        """All that decides the result, as plain values for the record."""
+        return {
+            "dataset": self._resolved_dataset(),
+            "backbone": {
+                "name": self.key.backbone,
+                "id": self.backbone,
+                "options": self.backbone_options.model_dump(mode="json"),
+                "optimisation": self.optimisation.model_dump(mode="json"),
+            },
+            "pruner": {
+                "name": self.key.pruner,
+                "id": self.pruner,
+                "options": self.pruner_options.model_dump(mode="json"),
+                **({"quota": self.quota} if self.subset.union else {}),
+            },
+            "prune_ratio": self.key.prune_ratio,
+            "seed": self.key.seed,
+            "training": self.training.model_dump(mode="json"),
+            "compute": self.compute.model_dump(mode="json", exclude={"own_cores"}),
+            **({} if self.protocol == "paper" else {"protocol": self.protocol}),
+        }
+
+    def _resolved_dataset(self) -> dict[str, Any]:
+        left_out = {"dataset", "training", "task", "task_options"}
+        subset = self.subset.model_dump(mode="json", exclude=left_out)
+        plain = ("node_stride", "days", "window_stride")
+        if self.subset.union:
+            # Its members hold what they took over.
+            part = {key: value for key, value in subset.items() if key not in plain}
+        else:
+            part = {key: subset[key] for key in plain}
+            if self.subset.evaluation_stride > 1:
+                part["evaluation_stride"] = self.subset.evaluation_stride
+        if self.subset.task != "forecast":
+            options = build_task(self.subset.task, self.subset.task_options).options
+            part |= {"task": self.subset.task, "task_options": options.model_dump(mode="json")}
+        return {"name": self.key.dataset, "id": self.dataset, **part}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of :meth:`resolved`."""
+        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_keys(config: ExperimentConfig) -> list[RunKey]:
+    """All runs of the experiment.
+
+    A pruner without a prune ratio has one cell, at 0. A backbone that does not train has nothing
+    that could be pruned, and so only the cells of ``full``.
+
+    Raises:
+        ConfigError: If a backbone has no run for that reason.
+    """
+    keys = []
+    # Looked up once: a grid has thousands of runs.
+    trains = {name: _trains(config, name) for name in config.backbones}
+    unpruned = [
+        name
+        for name, entry in config.pruners.items()
+        if not PRUNERS.load(entry.pruner or name).uses_prune_ratio
+    ]
+    for dataset, backbone in product(config.datasets, config.backbones):
+        pruners = config.pruners
+        if not trains[backbone]:
+            pruners = {n: entry for n, entry in pruners.items() if (entry.pruner or n) == UNPRUNED}
+            if not pruners:
+                raise ConfigError(
+                    f"experiment {config.experiment}: backbone `{backbone}` does not train, so it"
+                    f" runs with pruner `{UNPRUNED}` only; add that, or take the backbone out"
+                )
+        for pruner in pruners:
+            ratios = [0.0] if pruner in unpruned else config.prune_ratios
+            for ratio, seed in product(ratios, config.seeds):
+                keys.append(RunKey(dataset, backbone, pruner, ratio, seed))
+    return keys
+
+
+def _trains(config: ExperimentConfig, name: str) -> bool:
+    return BACKBONES.load(config.backbones[name].backbone or name).trains
+
+
+def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
+    """Resolve one run.
+
+    Raises:
+        UnknownNameError: If the configuration has no entry of that name.
+        ConfigError: If no such run can be: its prune ratio or seed is out of range.
+    """
+    for kind, name, entries in (
+        ("data set entry", key.dataset, list(config.datasets)),
+        ("backbone entry", key.backbone, list(config.backbones)),
+        ("pruner entry", key.pruner, list(config.pruners)),
+    ):
+        if name not in entries:
+            raise UnknownNameError(kind, name, entries, f"experiment {config.experiment}")
+    subset = config.datasets[key.dataset]
+    backbone = config.backbones[key.backbone]
+    pruner = config.pruners[key.pruner]
+    backbone_id = backbone.backbone or key.backbone
+    pruner_id = pruner.pruner or key.pruner
+    backbone_class = BACKBONES.load(backbone_id)
+    pruner_class = PRUNERS.load(pruner_id)
+    if not backbone_class.trains and pruner_id != UNPRUNED:
+        raise ConfigError(
+            f"backbone `{backbone_id}` does not train, so its pruner is `{UNPRUNED}`,"
+            f" not `{pruner_id}`"
+        )
+    if not 0 <= key.prune_ratio < 1:
+        raise ConfigError(f"a prune ratio is a share removed in [0, 1), not {key.prune_ratio}")
+    if key.prune_ratio and not pruner_class.uses_prune_ratio:
+        raise ConfigError(f"pruner `{pruner_id}` has no prune ratio; use 0, not {key.prune_ratio}")
+    if key.seed not in SEEDS:
+        raise ConfigError(f"a seed is a whole number in [0, 2**32), not {key.seed}")
+    settings = backbone_class.optimisation.model_dump() | backbone.optimisation
+    return RunSpec(
+        experiment=config.experiment,
+        key=key,
+        dataset=subset.dataset or key.dataset,
+        subset=subset,
+        backbone=backbone_id,
+        backbone_options=backbone_class.Options.model_validate(backbone.options),
+        optimisation=OptimiserSettings.model_validate(settings),
+        pruner=pruner_id,
+        pruner_options=pruner_class.Options.model_validate(pruner.options),
+        training=TrainingSettings.model_validate(config.training.model_dump() | subset.training),
+        compute=config.compute,
+        quota=pruner.quota,
+        protocol=config.protocol,
+    )
+
+
+def experiment_layout(config: ExperimentConfig) -> ExperimentLayout:
+    """Where the experiment's results lie."""
+    return ExperimentLayout(config.results_directory / config.experiment)
+
+
+def data_layout(config: ExperimentConfig) -> DataLayout:
+    """Where its data lie."""
+    return DataLayout(config.data_directory)

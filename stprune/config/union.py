@@ -1,0 +1,70 @@
+"""Entries of a union of data sets in a configuration, and what has to fit together for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from stprune.base.errors import ConfigError
+from stprune.base.schema import StrictModel
+from stprune.data.card import load_card
+
+if TYPE_CHECKING:
+    from stprune.config.experiment import DatasetEntry, ExperimentConfig
+
+
+class MemberEntry(StrictModel):
+    """A data set of a union, or one held out from it; what is not given is the entry's."""
+
+    dataset: str = Field(description="Card in `data/`.")
+    node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
+    days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
+    window_stride: int = Field(1, ge=1, description="Train on every so many-th window.")
+
+
+class LinearProbe(StrictModel):
+    """A second evaluation on held-out data sets, after training the last layer on them."""
+
+    epochs: int = Field(ge=1, description="Epochs; the weights of the best validation count.")
+
+
+MEMBER_KEYS = ("node_stride", "days", "window_stride")
+
+
+def complete_member(member: Any, own: dict[str, Any]) -> Any:
+    """A member as a mapping: of a bare name, and with what the entry says in place of it."""
+    values = {"dataset": member} if isinstance(member, str) else member
+    return {**own, **values} if isinstance(values, dict) else values
+
+
+def check_union(config: ExperimentConfig, name: str, entry: DatasetEntry, place: str) -> None:
+    """What a union asks of its data sets, of training and of every backbone.
+
+    Raises:
+        ConfigError: One line saying which of them does not fit.
+    """
+    # Imported late: both load torch, which reading a configuration's form does not need.
+    from stprune.backbones.base import BACKBONES
+    from stprune.data.union import refuse_mixed_steps
+
+    directory = config.data_directory
+    minutes = {card: load_card(card, directory).step_minutes for card in entry.cards(name)}
+    refuse_mixed_steps(minutes, f"{place}: ")
+    if (entry.training.get("budget") or config.training.budget) == "steps":
+        raise ConfigError(
+            f"{place}: the steps of a union depend on what is selected of each data set, so they"
+            " cannot be a budget; take epochs, total_windows or total_time"
+        )
+    for backbone_name, backbone in config.backbones.items():
+        kind = BACKBONES.load(backbone.backbone or backbone_name)
+        if not (kind.transferable and kind.trains):
+            raise ConfigError(
+                f"{place}: backbone `{backbone_name}` cannot be trained on a union: it is not"
+                " transferable, or learns nothing; give it an experiment of its own"
+            )
+        if entry.linear_probe and not hasattr(kind, "linear_probe_parameters"):
+            raise ConfigError(
+                f"{place}: backbone `{backbone_name}` does not say which layer a linear probe"
+                " trains; leave `linear_probe` out"
+            )

@@ -1,0 +1,31 @@
+"""Forecast on data sets that the model was not trained on.
+
+A run trains and validates on its data set, or its union, and is tested on those in `zero_shot`,
+each scaled by its own training inputs. Only targets are inputs, and only transferable backbones
+can do it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from stprune.base.errors import ConfigError
+from stprune.data.tasks.base import Task
+
+if TYPE_CHECKING:
+    from stprune.base.settings import TrainingSettings
+    from stprune.config.experiment import DatasetEntry
+
+
+class Transfer(Task):
+    """Train on one city, test on another."""
+
+    of_unions: ClassVar[bool] = True
+
+    def check(self, entry: DatasetEntry, training: TrainingSettings, place: str) -> None:
+        """There must be something to transfer to; see :meth:`Task.check`."""
+        if not entry.zero_shot:
+            raise ConfigError(
+                f"{place}: task `transfer` takes the data set to train on as `dataset` (or several"
+                " as `union`) and those to test on as `zero_shot`"
+            )

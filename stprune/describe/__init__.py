@@ -1,0 +1,1 @@
+"""What a data set is like, in tables and figures."""

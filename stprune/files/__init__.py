@@ -1,1 +1,0 @@
-"""Files that appear whole or not at all, and text from strangers that is read with care."""

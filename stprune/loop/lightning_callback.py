@@ -1,0 +1,110 @@
+"""Pruning under the Trainer of Lightning; needs the package ``pytorch-lightning``.
+
+::
+
+    data = IndexedDataset(dataset)
+    # LightningModule.train_dataloader:
+    return DataLoader(data, batch_sampler=PrunedBatchSampler(pruning, data))
+    # LightningModule.training_step, whose batch is (indices, sample):
+    return pruning.loss(indices, errors, mask)
+
+    Trainer(callbacks=[PruningCallback(pruning)], max_epochs=pruning.epochs,
+            reload_dataloaders_every_n_epochs=1, use_distributed_sampler=False)
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from stprune.base.errors import CheckpointError, ConfigError
+from stprune.loop.epoch_share import EpochShare, LoopError
+from stprune.loop.loop import Pruning
+
+
+class PruningCallback(Callback):
+    """Starts and ends the epochs of pruning with those of the trainer, and saves its state.
+
+    Checkpoints must be those of the end of an epoch, which they are by default.
+
+    Args:
+        pruning: The one that the module's loss and batch sampler use.
+    """
+
+    def __init__(self, pruning: Pruning) -> None:
+        self.pruning = pruning
+        self._share: EpochShare | None = None
+        self._batches = 0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the first epoch, before the trainer asks how long it is.
+
+        Raises:
+            ConfigError: If the trainer is set up so that pruning cannot work.
+        """
+        epochs = self.pruning.epochs
+        # The trainer gets this attribute elsewhere than in its class, so its type is not known.
+        if cast(Any, trainer).reload_dataloaders_every_n_epochs != 1:
+            raise ConfigError(
+                "pass reload_dataloaders_every_n_epochs=1 to the Trainer: the number of batches"
+                " is another in each epoch"
+            )
+        if trainer.max_epochs is not None and 0 <= trainer.max_epochs < epochs:
+            raise ConfigError(
+                f"Trainer(max_epochs={trainer.max_epochs}) ends before the schedule of pruning;"
+                f" make max_epochs and the epochs of pruning {epochs} both"
+            )
+        self._start_next(trainer)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count the batch."""
+        self._batches += 1
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the epoch and start the next.
+
+        Raises:
+            LoopError: If the module did not show its errors to pruning.
+        """
+        if not self._batches:
+            return  # a resumed trainer repeats the end of the epoch in which it was saved
+        if self._share is not None and not self._share.observed:
+            raise LoopError(
+                f"epoch {self._share.epoch}: no window was observed; `training_step` must call"
+                " `loss` or `observe` of pruning"
+            )
+        self._batches = 0
+        self.pruning.end_epoch()
+        self._start_next(trainer)
+
+    def _start_next(self, trainer: Trainer) -> None:
+        if self.pruning.epoch < self.pruning.epochs:
+            self._share = self.pruning.start_epoch(repeatable=True)
+        else:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of pruning.
+
+        Raises:
+            CheckpointError: If the epoch's end has not come: the trainer would continue from
+                there with batches of the next epoch.
+        """
+        if self._batches:
+            raise CheckpointError(
+                "pruning is saved when an epoch has ended: pass save_on_train_epoch_end=True and"
+                " no every_n_train_steps to ModelCheckpoint"
+            )
+        return self.pruning.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.pruning.load_state_dict(state_dict)

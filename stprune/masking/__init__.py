@@ -1,1 +1,0 @@
-"""What a mean error hides, and whether a score sees it."""

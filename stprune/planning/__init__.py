@@ -1,1 +1,0 @@
-"""What an experiment will take, before anything starts."""

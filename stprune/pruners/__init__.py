@@ -1,1 +1,0 @@
-"""ST-Prune and the contract of every pruner."""

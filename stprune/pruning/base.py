@@ -1,0 +1,261 @@
+"""The contract of every pruner, and what pruners share: budgets and annealing.
+
+A pruner is one file: ``stprune/pruning/st_prune.py`` or one in ``baselines/``, with one subclass of
+:class:`Pruner`. Its header names the paper, the venue, the official code and where we differ.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stprune.base.registry import Registry
+from stprune.base.schema import NoOptions, StrictModel
+
+if TYPE_CHECKING:
+    from stprune.data.union_store import UnionStore
+    from stprune.data.windows import WindowStore
+
+Annealing = Literal["none", "tail", "cosine"]
+LossScale = Literal["mean", "sum"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The windows of one epoch.
+
+    Args:
+        indices: (K,) int64, distinct window numbers in [0, n).
+        weights: (K,) float32, factor of each window's loss.
+    """
+
+    indices: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PruningContext:
+    """What a pruner may know before training starts.
+
+    Args:
+        windows: n, number of training windows.
+        epochs: E, epochs of full training.
+        prune_ratio: p in [0, 1), share of the windows left out of a pruned epoch.
+        seed: Seed of the run; each pruner draws from generators of its own.
+        device: Where per-window state lives.
+        store: The training windows, for pruners that look at the data; None without one.
+        adjacency: (N, N) graph, None without one and for a union of data sets.
+        stationarity: (n,) of each window, for pruners that balance by it; None to measure it.
+    """
+
+    windows: int
+    epochs: int
+    prune_ratio: float
+    seed: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    store: WindowStore | UnionStore | None = None
+    adjacency: Tensor | None = None
+    stationarity: NDArray[np.floating[Any]] | None = None
+
+    @property
+    def keep_ratio(self) -> float:
+        """r = 1 - p."""
+        return 1.0 - self.prune_ratio
+
+
+Observer = Callable[[Tensor, Tensor, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradient of each window's loss with respect to a trained model's last layer, in batches.
+
+    Args:
+        training: (B,) int64 window numbers and their (B, P) float32 gradients; all windows.
+        validation: (B, P) gradients of the validation windows, of the same model.
+    """
+
+    training: Iterator[tuple[Tensor, Tensor]]
+    validation: Iterator[Tensor]
+
+
+class Probe(Protocol):
+    """A fresh model of the run's kind that a static pruner may train to score windows.
+
+    Each call trains a model of its own; all of it counts as preparation time.
+    """
+
+    def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Train on all windows, then yield (indices, errors, mask) of one more pass.
+
+        Shapes are those of :meth:`Pruner.observe`.
+        """
+        ...
+
+    def watch(self, epochs: int, seed: int, observe: Observer) -> None:
+        """Train on all windows, and show ``observe`` the errors of each training step.
+
+        Every window is shown once an epoch; arguments are those of :meth:`Pruner.observe`.
+        """
+        ...
+
+    def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
+        """Train on all windows; then the last layer's gradient of each window's loss.
+
+        Args:
+            epochs: Epochs to train.
+            seed: Of the model's initial weights and order.
+            width: Length of a random projection of the gradients; None leaves them whole.
+        """
+        ...
+
+
+class Pruner(ABC):
+    """Chooses the windows of each epoch.
+
+    The engine calls ``prepare`` once, then for each epoch ``select`` and, after every batch,
+    ``observe``. Per-window tensors that ``observe`` writes at ``indices`` belong in
+    ``window_state``, so that several devices can merge what each of them saw. The score of each
+    window, if the pruner has one, is called ``scores`` there: its deciles are archived.
+
+    Attributes:
+        Options: Schema of the pruner's options.
+        uses_prune_ratio: False for a pruner that is the same at every prune ratio.
+        draws: False for a pruner that chooses by its scores alone, so that equal scores give equal
+            windows whatever the seed.
+        epochs: E', epochs of the pruner's schedule; E of full training unless the run's budget
+            is another, under which the engine sets it.
+    """
+
+    Options: ClassVar[type[StrictModel]] = NoOptions
+    uses_prune_ratio: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
+
+    def __init__(self, context: PruningContext, options: Any) -> None:
+        self.context = context
+        self.options = options
+        self.epochs = context.epochs
+        # Named after the class, so that equal seeds do not couple different pruners' draws.
+        name = [ord(letter) for letter in type(self).__name__]
+        self.rng = np.random.Generator(
+            np.random.PCG64(np.random.SeedSequence([context.seed, *name]))
+        )
+        self.window_state: dict[str, Tensor] = {}
+
+    def planned_epochs(self) -> int:
+        """Epochs to train under a budget of epochs: E', but for a control that trains shorter."""
+        return self.epochs
+
+    def epoch_windows(self, epoch: int, epochs: int) -> int:
+        """Windows that ``select(epoch)`` returns when the whole schedule has ``epochs`` epochs.
+
+        Budgets of windows, steps and time are planned with it. K in every epoch, unless a pruner
+        says otherwise; where its number depends on scores, an estimate.
+        """
+        return budget(self.context.windows, self.context.keep_ratio)
+
+    def prepare(self, probe: Probe) -> None:
+        """Score windows before training, if the pruner needs to."""
+
+    @abstractmethod
+    def select(self, epoch: int) -> Selection:
+        """The windows of ``epoch`` (0-based), in any order."""
+
+    def enter(self, member: int) -> None:
+        """Batches of this data set of a union follow; told before the first of them.
+
+        Args:
+            member: Its number, in the order of the union's windows.
+        """
+
+    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
+        """Take note of the errors that the training step made anyway.
+
+        Must not copy to the host: it runs after every batch.
+
+        Args:
+            indices: (B,) int64 window numbers, on the device.
+            errors: (B, H, N) float32, absolute errors in real units, 0 where masked; detached.
+            mask: (B, H, N) bool, True where a target was observed (may be an expanded view).
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue exactly: random state and per-window tensors."""
+        return {
+            "epochs": self.epochs,
+            "rng": self.rng.bit_generator.state,
+            "window_state": dict(self.window_state),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.epochs = state["epochs"]
+        self.rng.bit_generator.state = state["rng"]
+        for name, values in state["window_state"].items():
+            self.window_state[name] = values.to(self.context.device)
+
+
+PRUNERS: Registry[Pruner] = Registry(
+    kind="pruner",
+    packages=("baselines",),
+    modules=("stprune.pruning.st_prune",),
+    contract="stprune.pruning.base:Pruner",
+)
+
+
+def budget(windows: int, keep_ratio: float) -> int:
+    """K = max(1, round(r n)): windows that a pruned epoch visits, exactly."""
+    return max(1, round(keep_ratio * windows))
+
+
+def tail_start(epochs: int, delta: float) -> int:
+    """First epoch of the full-data tail: the last ceil((1 - delta) E) epochs are full.
+
+    Rounding up keeps at least one full epoch at the end, however few epochs there are.
+    """
+    # The small amount guards against 1 - 0.875 style rounding, not against real fractions.
+    return epochs - math.ceil((1.0 - delta) * epochs - 1e-9)
+
+
+def annealed_keep_ratio(
+    epoch: int, epochs: int, keep_ratio: float, annealing: Annealing, delta: float
+) -> float:
+    """Keep ratio of ``epoch`` under a schedule.
+
+    ``tail`` returns to full data for the last (1 - delta) share of epochs (InfoBatch, Qin et
+    al. 2024); ``cosine`` rises from r to 1 over the last third; ``none`` stays at r. Our reading
+    for ST-Prune, whose own schedule is not public.
+    """
+    if annealing == "tail":
+        return 1.0 if epoch >= tail_start(epochs, delta) else keep_ratio
+    if annealing == "cosine":
+        start = epochs - max(1, epochs // 3)
+        if epoch < start:
+            return keep_ratio
+        progress = (epoch - start + 1) / (epochs - start)
+        return keep_ratio + (1.0 - keep_ratio) * 0.5 * (1.0 - math.cos(math.pi * progress))
+    return keep_ratio
+
+
+def scale_weights(weights: NDArray[np.float32], loss_scale: LossScale) -> NDArray[np.float32]:
+    """Rescale an epoch's weights to mean 1 (``mean``), or leave them (``sum``, as InfoBatch).
+
+    With mean 1 the learning rate keeps its meaning whatever the prune ratio.
+    """
+    if loss_scale == "sum":
+        return weights
+    scaled: NDArray[np.float32] = (weights / weights.mean(dtype=np.float64)).astype(np.float32)
+    return scaled
+
+
+def everything(windows: int) -> Selection:
+    """All windows with weight 1."""
+    return Selection(np.arange(windows, dtype=np.int64), np.ones(windows, dtype=np.float32))

@@ -1,0 +1,132 @@
+"""ST-Prune: dynamic pruning by the structure of a window's error, balanced by stationarity.
+
+Paper: Chen, Chen, Wu, Liang, Zhou, "Learning from complexity: exploring dynamic sample pruning
+of spatio-temporal training". Venue: arXiv 2602.19113, 2026. Official code: none public.
+Where we differ: the paper's formulas are not public to us. The ideas (complexity-informed
+score, stationarity-aware rescaling, annealing) are the paper's; every formula here is our
+reading, described in ``docs/method.md``, and every choice is an option.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from stprune.base.errors import DeclinedError
+from stprune.data.stationarity import StationarityMeasure, stationarity
+from stprune.pruning.base import LossScale, PruningContext, Selection, scale_weights
+from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
+from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
+from stprune.pruning.selection import Rescaling, Shares, hard_and_easy, importance, quantile_strata
+
+
+class STPruneOptions(ScheduleOptions):
+    """The choices of our reading; the defaults are those of ``docs/method.md``."""
+
+    spatial: SpatialStructure = Field(
+        "std", description="Spatial structure: spread over nodes, worst nodes, or over edges."
+    )
+    spatial_weight: float = Field(1.0, ge=0, description="lambda_s, weight of spatial structure.")
+    temporal_weight: float = Field(0.0, ge=0, description="lambda_t, of temporal structure.")
+    score_memory: float = Field(
+        0.0, ge=0, lt=1, description="Share of the old score that an exponential average keeps."
+    )
+    sampling: Literal["hard_and_easy", "importance"] = Field(
+        "hard_and_easy", description="Hard set and balanced rest, or in proportion to the score."
+    )
+    hard_share: float = Field(0.5, ge=0, le=1, description="alpha, share of K kept by rank.")
+    score_share: float = Field(
+        0.5, ge=0, lt=1, description="beta of `importance`; the rest of the draw is uniform."
+    )
+    stationarity: StationarityMeasure = Field(
+        "first_difference", description="What the strata are quantiles of."
+    )
+    strata: int = Field(10, ge=1, description="B, quantile strata of stationarity.")
+    shares: Shares = Field(
+        "proportional", description="Places of a stratum: by size, or size times score spread."
+    )
+    rescaling: Rescaling = Field(
+        "stationarity", description="Weight of an easy window: n_b / k_b, one for all, or 1."
+    )
+    weight_limit: float | None = Field(
+        None, ge=1, description="Largest weight before the loss scale, biased; null: no limit."
+    )
+    loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
+
+
+class STPrune(DynamicPruner):
+    """Scores each window when it is visited, and selects anew before each pruned epoch."""
+
+    Options = STPruneOptions
+    options: STPruneOptions
+
+    def __init__(self, context: PruningContext, options: STPruneOptions) -> None:
+        super().__init__(context, options)
+        self.edges = None
+        if options.spatial == "graph":
+            if context.adjacency is None:
+                raise DeclinedError("st_prune with spatial: graph needs the graph; use std")
+            self.edges = edge_list(context.adjacency)
+        # Unseen windows are visited before they can be pruned.
+        self.window_state["scores"] = torch.full(
+            (context.windows,), float("inf"), device=context.device
+        )
+        self.strata = quantile_strata(self._stationarity(), options.strata)
+
+    def _stationarity(self) -> NDArray[np.floating[Any]]:
+        context = self.context
+        if context.stationarity is not None:
+            return context.stationarity
+        if self.options.strata == 1:
+            return np.zeros(context.windows, dtype=np.float32)
+        if context.store is None:
+            raise DeclinedError(
+                "st_prune balances by stationarity: give it that of each window, or the training"
+                " windows to measure it from, or option strata: 1"
+            )
+        return stationarity(context.store, self.options.stationarity).cpu().numpy()
+
+    def choose(self, epoch: int, size: int) -> Selection:
+        """A scored selection."""
+        options = self.options
+        scores = self.window_state["scores"].cpu().numpy()
+        if options.sampling == "importance":
+            chosen = importance(scores, size, score_share=options.score_share, rng=self.rng)
+        else:
+            chosen = hard_and_easy(
+                scores,
+                self.strata,
+                size,
+                hard_share=options.hard_share,
+                rng=self.rng,
+                shares=options.shares,
+                rescaling=options.rescaling,
+            )
+        weights = chosen.weights
+        if options.weight_limit is not None:
+            weights = np.minimum(weights, np.float32(options.weight_limit))
+        return Selection(chosen.indices, scale_weights(weights, options.loss_scale))
+
+    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
+        """Remember each window's complexity, mixed with what was known of it."""
+        options = self.options
+        score = complexity(
+            errors,
+            mask,
+            spatial=options.spatial,
+            spatial_weight=options.spatial_weight,
+            temporal_weight=options.temporal_weight,
+            edges=self.edges,
+        )
+        scores = self.window_state["scores"]
+        if options.score_memory:
+            old = scores[indices]
+            known = torch.isfinite(old)
+            mixed = options.score_memory * old + (1 - options.score_memory) * score
+            score = torch.where(known, mixed, score)
+        scores[indices] = score

@@ -1,0 +1,129 @@
+"""Which windows each epoch kept, compactly: one bit a window and epoch, and score quantiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stprune.base.atomic import atomic_path
+from stprune.base.errors import RecordError
+from stprune.data.unpacked_size import refuse_bomb
+
+LEVELS = np.linspace(0.0, 1.0, 11)
+
+
+@dataclass(frozen=True)
+class KeptWindows:
+    """A run's archive, unpacked.
+
+    Args:
+        kept: (epochs, n) bool, True where the epoch visited the window.
+        score_quantiles: (epochs, 11) float32, deciles of the scores after the epoch, from the
+            smallest to the largest; NaN for a pruner without scores.
+        times: (n,) datetime64[m], first target step of each window.
+    """
+
+    kept: NDArray[np.bool_]
+    score_quantiles: NDArray[np.float32]
+    times: NDArray[np.datetime64]
+
+
+class KeptArchive:
+    """Takes note of each epoch; saved with the run's checkpoint.
+
+    Args:
+        times: (n,) datetime64[m], first target step of each training window.
+    """
+
+    def __init__(self, times: NDArray[np.datetime64]) -> None:
+        self.windows, self.times = len(times), times
+        self.bits: list[Tensor] = []
+        self.quantiles: list[Tensor] = []
+
+    def add(self, indices: Tensor, scores: Tensor | None) -> None:
+        """Note an epoch.
+
+        Args:
+            indices: (K,) int64, the windows it visited.
+            scores: (n,) the pruner's scores after it; None if it keeps none.
+        """
+        kept = np.zeros(self.windows, dtype=bool)
+        kept[indices.cpu().numpy()] = True
+        self.bits.append(torch.from_numpy(np.packbits(kept)))
+        self.quantiles.append(torch.from_numpy(_quantiles(scores)))
+
+    def write(self, path: Path) -> None:
+        """Write the archive atomically; equal archives are equal files."""
+        with atomic_path(path) as temporary:
+            np.savez_compressed(
+                temporary,
+                bits=torch.stack(self.bits).numpy(),
+                score_quantiles=torch.stack(self.quantiles).numpy(),
+                times=self.times.astype("datetime64[m]"),
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All epochs so far."""
+        return {"bits": list(self.bits), "quantiles": list(self.quantiles)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.bits, self.quantiles = list(state["bits"]), list(state["quantiles"])
+
+
+def read_kept(path: Path) -> KeptWindows:
+    """Read a run's ``kept.npz``.
+
+    Raises:
+        RecordError: If it is missing or damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            refuse_bomb(path, sum(member.file_size for member in archive.zip.infolist()))
+            times, bits = archive["times"], archive["bits"]
+            quantiles = archive["score_quantiles"]
+            _check_form(times, bits, quantiles)
+            kept = np.unpackbits(bits, axis=1, count=len(times)).astype(bool)
+            return KeptWindows(kept, quantiles, times)
+    except FileNotFoundError:
+        raise RecordError(f"there is no {path}; the run has not finished") from None
+    except Exception as error:  # a damaged zip raises whatever its reader stumbles over
+        raise RecordError(f"{path} is damaged ({error}); delete the run to do it again") from None
+
+
+def _check_form(times: NDArray[Any], bits: NDArray[Any], quantiles: NDArray[Any]) -> None:
+    """See that the arrays belong together: each window has a time, each epoch a row."""
+    right = (
+        times.ndim == 1
+        and times.dtype == np.dtype("datetime64[m]")
+        and bits.dtype == np.uint8
+        and bits.shape == (len(quantiles), -(-len(times) // 8))
+        and quantiles.dtype == np.float32
+        and quantiles.shape[1:] == LEVELS.shape
+    )
+    if not right:
+        raise ValueError(
+            f"times {times.dtype} {times.shape}, bits {bits.dtype} {bits.shape} and deciles"
+            f" {quantiles.dtype} {quantiles.shape} do not belong together"
+        )
+
+
+def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Windows that both epochs kept over those that either kept; each (n,)."""
+    either = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / either if either else 1.0
+
+
+def _quantiles(scores: Tensor | None) -> NDArray[np.float32]:
+    values = np.empty(0, dtype=np.float32) if scores is None else scores.cpu().numpy()
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return np.full(len(LEVELS), np.nan, dtype=np.float32)
+    quantiles: NDArray[np.float32] = np.quantile(finite, LEVELS).astype(np.float32)
+    return quantiles

@@ -1,5 +1,0 @@
-"""One self-contained HTML page that says what an experiment found and how it was run."""
-
-from stprune.report.page import write_report
-
-__all__ = ["write_report"]

@@ -1,0 +1,139 @@
+"""Where a result comes from: source files, versions, machine, git commit."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import platform
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from stprune.backbones.base import BACKBONES
+from stprune.data.card import FORMATS
+from stprune.data.tasks.base import TASKS
+from stprune.pruning.base import PRUNERS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RECORDED_PACKAGES = ("torch", "lightning-fabric", "numpy", "pandas", "torch-geometric", "stprune")
+
+
+def run_sources(backbone: str, pruner: str, task: str = "forecast") -> list[Path]:
+    """Source files that a run depends on: those of `run.py`, its backbone, pruner and task.
+
+    Imports within the project are followed; other backbones, pruners and tasks are found by name
+    only and so do not count.
+    """
+    start = REPOSITORY / "stprune" / "training" / "run.py"
+    components = BACKBONES.path(backbone), PRUNERS.path(pruner), TASKS.path(task)
+    return import_closure([start, *components])
+
+
+def dataset_sources(format_name: str) -> list[Path]:
+    """Source files that a canonical data set depends on."""
+    start = REPOSITORY / "stprune" / "data" / "prepare.py"
+    return import_closure([start, FORMATS.path(format_name)])
+
+
+def source_digest(files: Iterable[Path]) -> str:
+    """SHA-256 over names and code of ``files``, in any order.
+
+    Comments, docstrings and layout do not count, so that only what can change a run does.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        name = path.resolve().relative_to(REPOSITORY).as_posix()
+        stat = path.stat()
+        code = _code_digest(path.resolve(), stat.st_mtime_ns, stat.st_size)
+        digest.update(f"{name}\0{code}\n".encode())
+    return digest.hexdigest()
+
+
+@cache
+def _code_digest(path: Path, modified: int, size: int) -> str:
+    """SHA-256 of the code of a Python file, without comments and docstrings.
+
+    The time of the last change and the size are only what an answer is remembered under.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body[0] = ast.Pass()
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor and git commit, for the record."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
+        **git_state(),
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the checkout and whether tracked files differ from it; None outside git."""
+    command = ["git", "-C", str(REPOSITORY)]
+    try:
+        commit = subprocess.run(  # noqa: S603 - fixed arguments
+            [*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run(  # noqa: S603
+            [*command, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return {"git_commit": None, "git_dirty": None}
+    return {"git_commit": commit, "git_dirty": bool(changes)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def import_closure(start: list[Path]) -> list[Path]:
+    """``start`` and every file of the project that they import, directly or not."""
+    found: set[Path] = set()
+    waiting = [path.resolve() for path in start]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting.extend(_project_imports(path))
+    return sorted(found)
+
+
+@cache
+def _project_imports(path: Path) -> tuple[Path, ...]:
+    """Files of the project that ``path`` imports by an import statement."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    files = (REPOSITORY / (name.replace(".", "/") + ".py") for name in names)
+    return tuple(file.resolve() for file in files if file.exists())

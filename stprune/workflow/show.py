@@ -1,0 +1,243 @@
+"""`stprune show`: an experiment at a glance, on any terminal or in a pipe."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import mean
+from typing import Literal
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from paper_figures import tab_main
+from paper_figures.rows import budgets, units, with_holes
+from stprune.base.errors import RecordError, StpruneError
+from stprune.base.layout import ExperimentLayout, recorded_runs
+from stprune.base.quantities import duration
+from stprune.paper.tables import Cell, Column, Table, is_text, to_cells
+from stprune.results.labels import label
+from stprune.results.summary import REFERENCE, Results, aggregate, collect, read_summary
+from stprune.workflow.run_states import RunState, State, begun_runs, planned_runs, run_states
+
+STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")
+STYLES = {"done": "green", "running": "cyan", "failed": "red", "stopped": "yellow", "to do": "dim"}
+# Failures that are told one by one; of more, the rest is counted.
+LISTED = 20
+# The speed of a grid is that of its last runs: what ran days ago says nothing.
+RECENT_RUNS = 20
+# Columns of the main table by the width of terminal that has room for them.
+ALL = (
+    "pruner",
+    *(c.key for c in tab_main.COLUMNS if c.key not in ("dataset", "backbone", "pruner")),
+)
+LESS = (*ALL[:5], "test_mae_change", "epoch_percent", "total_percent")
+LEAST = (*ALL[:4], "test_mae_change", "total_percent")
+WIDTHS = ((132, ALL), (86, LESS), (0, LEAST))
+SHORT = {
+    "prune_ratio": "p",
+    "test_mae_change": "Δ MAE %",
+    "epoch_percent": "epoch %",
+    "total_percent": "time %",
+}
+
+
+def show(place: Path | None, results: Path, console: Console) -> None:
+    """Print one experiment, or a line for each of several.
+
+    Args:
+        place: Folder of the experiment, or its name; None for whatever ``results`` holds.
+        results: Folder of all experiments.
+        console: Where to.
+
+    Raises:
+        RecordError: If there is no such experiment.
+    """
+    known = experiments(results)
+    if place is None and len(known) > 1:
+        _list(known, console)
+        return
+    _show_experiment(ExperimentLayout(experiment_folder(place, results)), console)
+
+
+def experiment_folder(place: Path | None, results: Path) -> Path:
+    """Folder of one experiment.
+
+    Args:
+        place: The folder, or the experiment's name; None for the only one there is.
+        results: Folder of all experiments.
+
+    Raises:
+        RecordError: If there is no such experiment, or there are several to choose from.
+    """
+    known = experiments(results)
+    names = ", ".join(path.name for path in known)
+    if place is None:
+        if not known:
+            raise RecordError(f"there is no experiment in {results}; train one first")
+        if len(known) > 1:
+            raise RecordError(f"there are several experiments in {results}, name one: {names}")
+        return known[0]
+    if not place.is_dir() and (results / place).is_dir():
+        place = results / place
+    if not _is_experiment(place):
+        raise RecordError(f"there is no experiment in {place} (in {results}: {names or 'none'})")
+    return place
+
+
+def experiments(results: Path) -> list[Path]:
+    """Folders below ``results`` that hold an experiment, sorted."""
+    return sorted(path for path in results.glob("*") if _is_experiment(path))
+
+
+def _is_experiment(path: Path) -> bool:
+    names = ("config.yaml", "runs", "summary.csv")
+    return path.is_dir() and any((path / name).exists() for name in names)
+
+
+def _list(known: Sequence[Path], console: Console) -> None:
+    records = Counter(path.parents[6] for path in recorded_runs(known[0].parent))
+    for path in known:
+        console.print(f"{path}: {records[path]} runs with a record", style=None, soft_wrap=True)
+    console.print("`stprune show FOLDER` shows one of them.", soft_wrap=True)
+
+
+def _show_experiment(layout: ExperimentLayout, console: Console) -> None:
+    planned = planned_runs(layout)
+    states = run_states(layout, begun_runs(layout) if planned is None else planned)
+    console.print(Text(str(layout.root), style="bold"), soft_wrap=True)
+    _print_results(layout, states, console)
+    if states:
+        _print_progress(states, planned is not None, console)
+        _print_failures(states, console)
+
+
+def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console: Console) -> None:
+    try:
+        summary = _summary(layout, states)
+    except StpruneError as error:
+        console.print(Text(f"no table: {error}", style="red"), soft_wrap=True)
+        return
+    if summary is None:
+        return
+    results = Results(summary, pd.DataFrame(), aggregate(summary), layout)
+    frame = with_holes(results.aggregate)
+    wanted = next(keys for width, keys in WIDTHS if console.width >= width)
+    by_key = {column.key: column for column in tab_main.COLUMNS}
+    columns = tuple(by_key[key] for key in wanted)
+    for (dataset, backbone), rows in frame.groupby(["dataset", "backbone"], sort=False):
+        place = Table(
+            "",
+            "",
+            rows.reset_index(drop=True),
+            columns,
+            ("prune_ratio",),
+            {"pruner": (REFERENCE,)},
+        )
+        console.print()
+        console.print(Text(f"{dataset}, {label(str(backbone))}", style="bold"), soft_wrap=True)
+        console.print(_grid(place))
+    notes = [*units(results), *budgets(results)]
+    console.print()
+    console.print(Text(" ".join([*notes, "Bold: best of a prune ratio; underlined: second."])))
+
+
+def _summary(layout: ExperimentLayout, states: Sequence[RunState]) -> pd.DataFrame | None:
+    """Of all runs that are done by now, whether it has been written yet or not."""
+    done = [layout.metrics(state.key) for state in states if state.state == "done"]
+    if layout.summary.exists():
+        written = layout.summary.stat().st_mtime_ns
+        newer = any(path.stat().st_mtime_ns > written for path in done)
+        summary = read_summary(layout.summary)
+        # Thousands of records are read in minutes, their summary at once.
+        if not newer and len(done) in (0, len(summary)):
+            return summary
+    if not done:
+        return None
+    return collect(done, layout.root)[0]
+
+
+def _grid(table: Table) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        title = SHORT.get(column.key, column.title)
+        grid.add_column(title, justify=_side(table, column), overflow="fold")
+    for row in to_cells(table):
+        grid.add_row(*(_styled(cell) for cell in row))
+    return grid
+
+
+def _side(table: Table, column: Column) -> Literal["left", "right"]:
+    return "left" if is_text(table, column) else "right"
+
+
+def _styled(cell: Cell) -> Text:
+    return Text(cell.text, style={0: "", 1: "bold", 2: "underline"}[cell.rank])
+
+
+def _print_progress(states: Sequence[RunState], complete: bool, console: Console) -> None:
+    counts = Counter(state.state for state in states)
+    line = Text(f"{counts['done']} of {len(states)} runs done", style="bold")
+    for name in STATES[1:]:
+        if counts[name]:
+            line.append(f", {counts[name]} {name}", style=STYLES[name])
+    console.print()
+    console.print(line)
+    for state in states:
+        if state.state == "running":
+            console.print(Text(f"  {state.key.path}: {state.note or 'starting'}"), soft_wrap=True)
+    if not complete:
+        console.print("There is no config.yaml here, so what is to do is not known.")
+    elif counts["running"]:
+        console.print(_forecast(states))
+    elif counts["done"] < len(states):
+        console.print("No run is under way on this machine.")
+
+
+def _forecast(states: Sequence[RunState]) -> str:
+    """Rate and time left, from what runs of the same cell took and how fast the last ones came."""
+    records = [state.record for state in states if state.record is not None]
+    if len(records) < 2:
+        return "Time left: not known before two runs are done."
+    ends = sorted(records, key=lambda record: _moment(record.finished))[-RECENT_RUNS:]
+    span = _moment(ends[-1].finished) - _moment(ends[0].finished)
+    work = sum(run.cost.total_seconds + run.cost.test_seconds for run in ends[1:])
+    if span <= 0 or work <= 0:
+        return "Time left: not known, for the last runs ended in the same second."
+    seconds: dict[tuple[str, ...], list[float]] = {}
+    for run in records:
+        cell = (run.dataset, run.backbone, run.pruner, str(run.prune_ratio))
+        for size in range(len(cell) + 1):
+            taken = run.cost.total_seconds + run.cost.test_seconds
+            seconds.setdefault(cell[:size], []).append(taken)
+    ahead = 0.0
+    for state in states:
+        if state.state != "done":
+            key = state.key
+            cell = (key.dataset, key.backbone, key.pruner, str(key.prune_ratio))
+            # The closest that there is: the same cell, else its pruner, backbone, data set, all.
+            closest = next(cell[:n] for n in range(len(cell), -1, -1) if cell[:n] in seconds)
+            ahead += mean(seconds[closest])
+    rate = (len(ends) - 1) / span * 3600
+    left = duration(ahead * span / work)
+    return f"Rate of the last {len(ends)}: {rate:.3g} runs an hour; about {left} left."
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _print_failures(states: Sequence[RunState], console: Console) -> None:
+    for name in ("failed", "stopped"):
+        some = [state for state in states if state.state == name]
+        for state in some[:LISTED]:
+            line = Text(f"{name} ", style=STYLES[name])
+            line.append(f"{state.key.path}: {state.note or 'a checkpoint and no log'}", style="")
+            console.print(line, soft_wrap=True)
+        if len(some) > LISTED:
+            console.print(f"... and {len(some) - LISTED} more {name}")
