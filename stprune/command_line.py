@@ -80,7 +80,7 @@ def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     table = commands.add_parser("table", help="write a table from the summary")
     table.add_argument("name", help="file paper_figures/tab_<name>.py")
     table.set_defaults(command=_table)
-    report = commands.add_parser("report", help="write the self-contained report.html")
+    report = commands.add_parser("report", help="write all tables, figures and report.html")
     report.set_defaults(command=_report)
     results = commands.add_parser("results", help="say where table, plot and report are")
     results.set_defaults(command=_results)
@@ -157,23 +157,23 @@ def _summarise(parsed: argparse.Namespace) -> None:
 
 def _figure(parsed: argparse.Namespace) -> None:
     from stprune.config.grid import experiment_layout
-    from stprune.paper.figures import draw
+    from stprune.paper.products import make_one
 
-    draw(parsed.name, experiment_layout(_load(parsed)))
+    make_one("figures", parsed.name, experiment_layout(_load(parsed)).root)
 
 
 def _table(parsed: argparse.Namespace) -> None:
     from stprune.config.grid import experiment_layout
-    from stprune.paper.tables import make_table
+    from stprune.paper.products import make_one
 
-    make_table(parsed.name, experiment_layout(_load(parsed)))
+    make_one("tables", parsed.name, experiment_layout(_load(parsed)).root)
 
 
 def _report(parsed: argparse.Namespace) -> None:
     from stprune.config.grid import experiment_layout
-    from stprune.paper.report import write_report
+    from stprune.paper.products import make_products
 
-    write_report(experiment_layout(_load(parsed)))
+    make_products(experiment_layout(_load(parsed)).root)
 
 
 def _bench(parsed: argparse.Namespace) -> None:

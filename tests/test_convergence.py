@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from paper_figures.foremost import foremost
 from synthetic_records import write_experiment
 
 from paper_figures.fig_convergence import mean_curves
-from paper_figures.foremost import foremost
 from stprune.paper.figures import build
 from stprune.results.summary import Results, load_results
 

@@ -26,15 +26,15 @@ from stprune.data.card import load_card
 from stprune.data.prepare import prepare
 from stprune.describe.describe import DescriptionOptions, describe
 from stprune.describe.described import Description
-from stprune.describe.read import read_description, read_descriptions
-from stprune.describe.write import write_description
-from stprune.paper.data_overview import (
+from stprune.describe.products import (
     DATA_FIGURES,
     DESCRIPTIONS,
     overview_drawings,
     overview_tables,
     write_overview,
 )
+from stprune.describe.read import read_description, read_descriptions
+from stprune.describe.write import write_description
 from stprune.paper.tables import to_markdown
 from stprune.training.run import train
 

@@ -10,16 +10,15 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
-from synthetic_records import cost, epochs, record, scores, write_run
-
-from paper_figures.difference_axis import difference_axis
-from paper_figures.fig_scores import mean_deciles
 from paper_figures.harm import harm_by_group, harm_by_step
 from paper_figures.one_option import Variant, variants
+from synthetic_records import cost, epochs, record, scores, write_run
+
+from paper_figures.fig_scores import mean_deciles
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.paper.applicable import applicable
+from stprune.paper.draw import LOOKS, difference_axis
 from stprune.paper.figures import FIGURES, build
-from stprune.paper.looks import LOOKS
+from stprune.paper.products import applicable
 from stprune.results.summary import Results, load_results, summarise
 
 OPTIONS = {"annealing": "tail", "hard_share": 0.5}

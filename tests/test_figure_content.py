@@ -9,7 +9,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stprune.paper.figure_content import content_hash
+from stprune.paper.fingerprints import content_hash
 
 
 def _figure(change: Callable[[Axes], object] | None = None, **options: object) -> Figure:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from stprune.paper.draw import LOOKS, legend, legend_height, looks
 from stprune.paper.figures import paper_style
-from stprune.paper.looks import LOOKS, add_legend, legend_height, looks
 
 RIVALS = [f"rival_{number}" for number in range(20)]
 
@@ -36,7 +36,7 @@ def test_a_legend_of_many_names_is_as_high_as_it_says_and_no_wider_than_the_page
         with paper_style():
             figure = Figure(figsize=(7.0, 4.0))
             figure.subplots()
-            add_legend(figure, looks(f"hard_share_{number}" for number in range(names)))
+            legend(figure, looks(f"hard_share_{number}" for number in range(names)))
             figure.draw_without_rendering()
             box = figure.legends[0].get_window_extent()
         assert box.x0 >= 0

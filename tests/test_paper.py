@@ -20,8 +20,8 @@ from stprune.__main__ import main
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout
 from stprune.paper.figures import build, figure_files
-from stprune.paper.hashes import PaperHashes, read_hashes
-from stprune.paper.make import build_part, compare, parts
+from stprune.paper.fingerprints import PaperHashes, read_hashes
+from stprune.paper.products import build_part, compare, parts
 from stprune.paper.report.pictures import small_png
 from stprune.records.compact import compact
 from stprune.records.compact_layout import RECORDS, CompactLayout

@@ -24,9 +24,9 @@ from synthetic_records import (
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.paper.applicable import applicable
 from stprune.paper.figures import FIGURES
 from stprune.paper.findings import findings
+from stprune.paper.products import applicable
 from stprune.paper.report import write_report
 from stprune.paper.report.environments import compare_environments
 from stprune.paper.report.ledger import overhead_ledger

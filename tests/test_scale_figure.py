@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
+from paper_figures.scales import NOTHING, applies, scale_points
 from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
 
 from paper_figures.fig_scale import in_words
-from paper_figures.scales import NOTHING, applies, scale_points
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.figures import build
 from stprune.results.summary import Results, load_results, summarise

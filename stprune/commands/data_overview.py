@@ -28,9 +28,11 @@ def write_data_overview(parsed: argparse.Namespace) -> None:
     Raises:
         DataError: If nothing is described there, or a description cannot be read.
     """
+    from stprune.describe.products import DESCRIPTIONS, make_overview
     from stprune.describe.read import read_descriptions
-    from stprune.paper.data_overview import DESCRIPTIONS, write_overview
 
     described = read_descriptions(parsed.descriptions or DESCRIPTIONS)
-    shown = write_overview(described, parsed.output)
-    sys.stdout.write("".join(f"{path}\n" for path in shown))
+    made = make_overview(described, parsed.output)
+    shown = [f"tables/{name}.md" for name in made["tables"]]
+    shown += [f"figures/{name}.png" for name in made["figures"]]
+    sys.stdout.write("".join(f"{parsed.output / path}\n" for path in shown))

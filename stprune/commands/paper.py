@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from stprune.base.errors import RecordError
 from stprune.records.compact_layout import PAPER, RECORDS
+
+if TYPE_CHECKING:
+    from stprune.paper.fingerprints import Hashes
 
 
 def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,10 +48,24 @@ def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
         help="write hashes.json beside the records and nothing else",
     )
     paper.set_defaults(command=_paper)
+    products = commands.add_parser(
+        "products", help="write all tables, figures and the report of an experiment"
+    )
+    products.add_argument("folder", type=Path, help="results, such as results/demo")
+    products.add_argument("--into", type=Path, help="where to write (default: the same folder)")
+    products.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit 1 if a table or figure is not what hashes.json says",
+    )
+    products.set_defaults(command=_products)
+    for command in (paper, products):
+        command.add_argument(
+            "--jobs", type=int, default=1, help="processes that draw at the same time (default: 1)"
+        )
 
 
 def _compact(parsed: argparse.Namespace) -> None:
-    from stprune.base.errors import RecordError
     from stprune.base.layout import ExperimentLayout
     from stprune.config.experiment import load_config
     from stprune.records.compact import compact
@@ -63,29 +82,61 @@ def _compact(parsed: argparse.Namespace) -> None:
     )
 
 
-def _paper(parsed: argparse.Namespace) -> None:
-    from stprune.base.errors import RecordError
-    from stprune.paper.hashes import write_hashes
-    from stprune.paper.make import check_paper, make_paper, parts
-    from stprune.records.compact_layout import CompactLayout
+def _products(parsed: argparse.Namespace) -> None:
+    from stprune.paper.products import check_products, make_products
 
+    folder, into = parsed.folder, parsed.into or parsed.folder
+    made = (
+        check_products(folder, parsed.jobs)
+        if parsed.check
+        else make_products(folder, into, parsed.jobs)
+    )
+    sys.stdout.write(f"{_counts(made.hashes)}; {made.verdict}\n")
+    if parsed.check and made.differences != []:
+        raise _differs(folder.name)
+
+
+def _paper(parsed: argparse.Namespace) -> None:
+    from stprune.base.errors import UnknownNameError
+    from stprune.describe.products import make_overview
+    from stprune.describe.read import read_descriptions
+    from stprune.paper.fingerprints import write_hashes
+    from stprune.paper.products import check_products, compared, make_products
+    from stprune.records.compact_layout import DATA, compact_experiments
+
+    records, in_memory = parsed.records, parsed.check or parsed.write_hashes
+    known = compact_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
+    if not known:
+        raise RecordError(f"there are no kept records in {records}; `stprune compact` makes them")
+    for name in parsed.parts:
+        if name not in known:
+            raise UnknownNameError("experiment", name, known, str(records))
     wrong = []
-    for name in parts(parsed.records, parsed.parts):
-        in_memory = parsed.check or parsed.write_hashes
-        made = (
-            check_paper(name, parsed.records)
-            if in_memory
-            else make_paper(name, parsed.records, parsed.into)
-        )
-        tables, figures = map(len, made.hashes)
-        place = "" if in_memory else f" in {parsed.into / name}"
-        sys.stdout.write(f"{name}: {tables} tables, {figures} figures{place}; {made.verdict}\n")
+    for name in parsed.parts or known:
+        folder, into = records / name, parsed.into / name
+        if name == DATA:
+            described = read_descriptions(folder)
+            made = compared(make_overview(described, None if in_memory else into), folder)
+        elif in_memory:
+            made = check_products(folder, parsed.jobs)
+        else:
+            made = make_products(folder, into, parsed.jobs)
+        place = "" if in_memory else f" in {into}"
+        sys.stdout.write(f"{name}: {_counts(made.hashes)}{place}; {made.verdict}\n")
         if parsed.write_hashes:
-            write_hashes(made.hashes, CompactLayout(parsed.records / name).hashes)
+            write_hashes(made.hashes, folder)
         elif made.differences != []:
             wrong.append(name)
     if parsed.check and wrong:
-        raise RecordError(
-            f"not what hashes.json says: {', '.join(wrong)}; if that is meant,"
-            " `stprune paper --write-hashes` notes it"
-        )
+        raise _differs(", ".join(wrong))
+
+
+def _counts(hashes: Hashes) -> str:
+    return f"{len(hashes['tables'])} tables, {len(hashes['figures'])} figures"
+
+
+def _differs(names: str) -> RecordError:
+    return RecordError(
+        f"not what hashes.json says: {names}; if that is meant, `stprune paper --write-hashes`"
+        " notes it"
+    )

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from stprune.base.layout import ExperimentLayout
-from stprune.paper.data_overview import DATA_FIGURES, DATA_TABLES
+from stprune.describe.products import DATA_FIGURES, DATA_TABLES
 from stprune.paper.figures import FIGURES, STYLE_SHEET
 from stprune.paper.tables import TABLES
 from stprune.records.compact_layout import DATA, PAPER, RECORDS, CompactLayout, compact_experiments
 from stprune.training.provenance import import_closure
 
 PACKAGE = Path(__file__).parents[1]
-MAKE = PACKAGE / "paper" / "make.py"
+MAKE = PACKAGE / "paper" / "products.py"
 
 
 class PaperPlan:

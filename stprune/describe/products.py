@@ -1,0 +1,58 @@
+"""Makes the figures and tables that compare data sets; no run has a part in them.
+
+They are files of ``paper_figures/data/`` with ``build(described)``, where ``described`` is what
+`stprune data describe` found of each data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stprune.base.layout import ExperimentLayout
+from stprune.base.registry import Registry
+from stprune.describe.described import Description
+from stprune.paper.figures import Drawing, paper_style, write_drawing
+from stprune.paper.fingerprints import Hashes, figure_hash, table_hash
+from stprune.paper.tables import Table, write_table
+from stprune.records.compact_layout import DATA, RECORDS
+
+PACKAGE = "paper_figures.data"
+DATA_FIGURES: Registry[Any] = Registry(
+    kind="figure of data", packages=(PACKAGE,), contract="builtins:object", prefix="fig_"
+)
+DATA_TABLES: Registry[Any] = Registry(
+    kind="table of data", packages=(PACKAGE,), contract="builtins:object", prefix="tab_"
+)
+# The descriptions that are kept with the project, a folder a data set.
+DESCRIPTIONS = RECORDS / DATA
+
+
+def make_overview(described: Sequence[Description], into: Path | None) -> Hashes:
+    """Make every table and figure that compares data sets, the same bytes every time.
+
+    Args:
+        described: At least one data set.
+        into: Gets ``tables/`` and ``figures/``, as an experiment's folder does; None to make them
+            in memory only.
+
+    Returns:
+        The hashes of what was made.
+    """
+    layout = ExperimentLayout(into) if into is not None else None
+    hashes: Hashes = {"tables": {}, "figures": {}}
+    for name in DATA_TABLES.ids():
+        table: Table = DATA_TABLES.module(name).build(described)
+        hashes["tables"][name] = table_hash(table)
+        if layout is not None:
+            write_table(table, name, layout)
+    for name in DATA_FIGURES.ids():
+        with paper_style():
+            drawing: Drawing = DATA_FIGURES.module(name).build(described)
+        # Drawing the caption below a figure changes its content, so hash it first.
+        hashes["figures"][name] = figure_hash(drawing)
+        if layout is not None:
+            write_drawing(drawing, partial(layout.figure, name))
+    return hashes
