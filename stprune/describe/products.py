@@ -30,6 +30,17 @@ DATA_TABLES: Registry[Any] = Registry(
 DESCRIPTIONS = RECORDS / DATA
 
 
+def overview_tables(described: Sequence[Description]) -> dict[str, Table]:
+    """Every table that compares data sets, by its id."""
+    return {name: DATA_TABLES.module(name).build(described) for name in DATA_TABLES.ids()}
+
+
+def overview_drawings(described: Sequence[Description]) -> dict[str, Drawing]:
+    """Every figure that compares data sets, by its id."""
+    with paper_style():
+        return {name: DATA_FIGURES.module(name).build(described) for name in DATA_FIGURES.ids()}
+
+
 def make_overview(described: Sequence[Description], into: Path | None) -> Hashes:
     """Make every table and figure that compares data sets, the same bytes every time.
 
@@ -41,18 +52,15 @@ def make_overview(described: Sequence[Description], into: Path | None) -> Hashes
     Returns:
         The hashes of what was made.
     """
-    layout = ExperimentLayout(into) if into is not None else None
-    hashes: Hashes = {"tables": {}, "figures": {}}
-    for name in DATA_TABLES.ids():
-        table: Table = DATA_TABLES.module(name).build(described)
-        hashes["tables"][name] = table_hash(table)
-        if layout is not None:
+    tables, drawings = overview_tables(described), overview_drawings(described)
+    hashes: Hashes = {
+        "tables": {name: table_hash(table) for name, table in tables.items()},
+        "figures": {name: figure_hash(drawing) for name, drawing in drawings.items()},
+    }
+    if into is not None:
+        layout = ExperimentLayout(into)
+        for name, table in tables.items():
             write_table(table, name, layout)
-    for name in DATA_FIGURES.ids():
-        with paper_style():
-            drawing: Drawing = DATA_FIGURES.module(name).build(described)
-        # Drawing the caption below a figure changes its content, so hash it first.
-        hashes["figures"][name] = figure_hash(drawing)
-        if layout is not None:
+        for name, drawing in drawings.items():
             write_drawing(drawing, partial(layout.figure, name))
     return hashes
