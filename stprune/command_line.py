@@ -37,12 +37,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_paper_commands(commands)
     add_wandb_commands(commands)
     _add_config(commands)
-    bench = commands.add_parser("bench", help="measure, side by side in one run")
-    bench.add_argument("name", help="file benchmarks/<name>.py")
-    bench.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    bench.add_argument("--check", action="store_true", help="exit 1 if a goal is missed")
-    bench.add_argument("--data-directory", type=Path, default=Path("data"))
-    bench.set_defaults(command=_bench)
     claims = commands.add_parser("claims", help="compare published numbers with the records")
     claims.add_argument("--file", type=Path, default=CLAIMS, help=f"default: {CLAIMS}")
     claims.add_argument("--results", type=Path, default=Path("results"), help="default: results")
@@ -176,17 +170,6 @@ def _report(parsed: argparse.Namespace) -> None:
     write_report(experiment_layout(_load(parsed)))
 
 
-def _bench(parsed: argparse.Namespace) -> None:
-    from benchmarks.base import check, run_bench
-
-    result = run_bench(parsed.name, parsed.data_directory)
-    sys.stdout.write(result.text())
-    if parsed.json is not None:
-        result.write(parsed.json)
-    if parsed.check:
-        check(result)
-
-
 def _claims(parsed: argparse.Namespace) -> None:
     from stprune.workflow.claims import check_claims, claims_text, load_claims
 
@@ -219,7 +202,6 @@ def _config(parsed: argparse.Namespace) -> None:
 
 
 def _list(parsed: argparse.Namespace) -> None:
-    from benchmarks.base import BENCHES
     from stprune.backbones.base import BACKBONES
     from stprune.data.card import dataset_ids
     from stprune.paper.figures import FIGURES
@@ -232,7 +214,6 @@ def _list(parsed: argparse.Namespace) -> None:
         "pruners": PRUNERS.ids(),
         "figures": FIGURES.ids(),
         "tables": TABLES.ids(),
-        "benches": BENCHES.ids(),
     }
     for title, names in groups.items():
         sys.stdout.write(f"{title + ':':12}{', '.join(names)}\n")
