@@ -16,7 +16,8 @@ from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
 from stprune.data.dataset import ForecastData
 from stprune.training.devices import fabric_on
-from stprune.training.engine import Engine, normalises_over_batch, parts, windows_at_a_time
+from stprune.training.engine import Engine
+from stprune.training.micro_batch import normalises_over_batch, parts, windows_at_a_time
 
 CPU = torch.device("cpu")
 
