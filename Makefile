@@ -24,7 +24,7 @@ faults: setup
 
 # 10,000 files changed at random for each reader; the counts are said at the end (SECURITY.md).
 fuzz: setup
-	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz tests/test_table_fuzz.py
+	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz tests/test_own_random.py
 
 lint: setup
 	$(BIN)/ruff check .
