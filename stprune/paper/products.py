@@ -16,6 +16,7 @@ from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.paper.figures import FIGURES, Drawing, build, write_drawing
 from stprune.paper.fingerprints import (
+    KINDS,
     Hashes,
     Kind,
     differences,
@@ -41,11 +42,13 @@ class Made(NamedTuple):
     differences: list[str] | None
 
     @property
-    def verdict(self) -> str:
-        """Whether everything is as expected, in words."""
+    def in_words(self) -> str:
+        """How much was made, and whether it is as expected."""
+        tables, figures = (len(self.hashes[kind]) for kind in KINDS)
+        verdict = "; ".join(self.differences or []) or "all as hashes.json says"
         if self.differences is None:
-            return "no hashes.json to compare with"
-        return "; ".join(self.differences) or "all as hashes.json says"
+            verdict = "no hashes.json to compare with"
+        return f"{tables} tables, {figures} figures; {verdict}"
 
 
 class _Product(NamedTuple):
