@@ -114,7 +114,7 @@ def _list(parsed: argparse.Namespace) -> None:
 
 def _info(parsed: argparse.Namespace) -> None:
     from stprune.data.card import load_card
-    from stprune.data.card_text import card_text
+    from stprune.data.inventory import card_text
 
     layout = _layout(parsed)
     sys.stdout.write(card_text(parsed.dataset, load_card(parsed.dataset, layout.root), layout))
@@ -136,8 +136,7 @@ def _fetch(parsed: argparse.Namespace) -> None:
 def _verify(parsed: argparse.Namespace) -> None:
     from stprune.base.errors import DataError
     from stprune.data.card import dataset_ids, load_card
-    from stprune.data.inventory import is_here
-    from stprune.data.verify import damages
+    from stprune.data.inventory import damages, is_here
 
     layout = _layout(parsed)
     names = parsed.datasets or dataset_ids(layout.root)

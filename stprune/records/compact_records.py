@@ -20,7 +20,7 @@ from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey
 from stprune.base.schema import validate
 from stprune.base.text_file import parse_json
-from stprune.data.unpacked_size import refuse_bomb
+from stprune.base.unpacked_size import refuse_bomb
 from stprune.records.compact_layout import CompactLayout
 from stprune.records.run import RECORD_VERSION, EpochRecord, RunRecord
 from stprune.results.columns import EPOCH_COLUMNS, KEYS

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stprune.base.atomic import atomic_path
 from stprune.base.errors import RecordError
-from stprune.data.unpacked_size import refuse_bomb
+from stprune.base.unpacked_size import refuse_bomb
 
 LEVELS = np.linspace(0.0, 1.0, 11)
 

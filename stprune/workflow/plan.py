@@ -17,8 +17,7 @@ from stprune.base import atomic
 from stprune.base.layout import RUN_PATTERN, RunKey
 from stprune.config.experiment import parse_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
-from stprune.data.card import card_path, load_card
-from stprune.data.local_file import local_paths
+from stprune.data.card import card_path, load_card, local_paths
 from stprune.data.tasks.base import TASKS
 from stprune.paper.figures import FIGURES, STYLE_SHEET
 from stprune.paper.tables import TABLES

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
-from stprune.data.unpacked_size import refuse_bomb
+from stprune.base.unpacked_size import refuse_bomb
 
 NUMPY_SUFFIXES = (".npz", ".npy")
 HDF_SUFFIXES = (".h5", ".hdf5", ".hdf")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.data.edge_list import read_edges
+from stprune.data.formats.base import read_edges
 from stprune.data.graph_weights import (
     binary,
     gaussian,

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
+from stprune.base.unpacked_size import refuse_bomb
 from stprune.data.table.cells import cell_numbers
 from stprune.data.table.header import pick
 from stprune.data.table.stamps import Entries
-from stprune.data.unpacked_size import refuse_bomb
 
 NUMBER_BYTES = 8
 
