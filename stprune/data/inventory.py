@@ -157,10 +157,11 @@ def _raw_damages(dataset: str, file: RawFile, path: Path, recorded: str | None) 
         recorded: Its SHA-256 when the data set was prepared, which counts if the card has no hash.
     """
     problem = content_problem(path, file, recorded)
-    if problem and isinstance(file, LocalFile):
-        yield f"{path} has changed: {problem}; put the old file back, or make the card anew"
-    elif problem:
-        yield f"{path} is damaged: {problem}; delete it and run `stprune data fetch {dataset}`"
+    if problem:
+        advice = f"delete it and run `stprune data fetch {dataset}`"
+        if isinstance(file, LocalFile):
+            advice = "put the file back that the card was made from, or make the card anew"
+        yield f"{path} is damaged: {problem}; {advice}"
 
 
 def _read_meta(directory: Path) -> dict[str, Any] | None:

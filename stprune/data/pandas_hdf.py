@@ -116,10 +116,11 @@ def _frame(path: Path, file: h5py.File, key: str | None) -> StoredFrame:
         problem = "does not have exactly one table" if key is None else f"has no table `{key}`"
         raise DataError(f"{path} {problem}; its tables are {', '.join(keys) or 'none'}")
     group = file[wanted[0]]
-    if _text(group.attrs.get("pandas_type", b"")) != "frame":
+    kind = _text(group.attrs.get("pandas_type", b""))
+    if kind != "frame":
         raise DataError(
-            f"{path}: {group.name} is not in the fixed layout of pandas; write it with"
-            " DataFrame.to_hdf(..., format='fixed')"
+            f"{path}: {group.name} is of the type `{kind}`, not in the fixed layout of pandas;"
+            " write it with DataFrame.to_hdf(..., format='fixed')"
         )
     index, names = _array(path, group, "axis1"), _names(path, group, "axis0")
     at = {name: column for column, name in enumerate(names)}

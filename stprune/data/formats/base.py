@@ -196,7 +196,9 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
             gives an edge no number, a wrong one, or two different ones.
     """
     with reading(path, "a csv of edges"):
-        frame = pd.read_csv(path, sep=separator, dtype=object, keep_default_na=False)
+        frame = pd.read_csv(
+            path, sep=separator, dtype=object, keep_default_na=False, skip_blank_lines=False
+        ).fillna("")
     header = [str(name).strip().lower() for name in frame.columns]
     if header[:2] != ["from", "to"] or len(header) > 3 or frame.empty:
         raise DataError(
@@ -205,30 +207,33 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
         )
     position = {name: index for index, name in enumerate(node_ids)}
     edges = np.full((len(node_ids), len(node_ids)), np.nan)
-    for source, target, *cell in frame.itertuples(index=False, name=None):
-        ends = [str(source).strip(), str(target).strip()]
-        for name in ends:
+    for line, row in enumerate(frame.itertuples(index=False, name=None), start=2):
+        source, target, *cell = (str(value).strip() for value in row)
+        if not (source or target or any(cell)):
+            continue
+        for name in (source, target):
             if name not in position:
-                raise DataError(f"{path} names the node `{name}`, which the series does not have")
+                raise DataError(
+                    f"{path}: line {line} names the node `{name}`, which the series does not have"
+                )
         number = _number(cell[0]) if cell else 1.0
         if not (np.isfinite(number) and number >= 0):
             raise DataError(
-                f"{path}: the edge from {ends[0]} to {ends[1]} has `{cell[0]}`, but it must be a"
-                " finite number of at least 0"
+                f"{path}: line {line}: `{cell[0]}` is not a finite number of at least 0"
             )
-        place = position[ends[0]], position[ends[1]]
+        place = position[source], position[target]
         if edges[place] != number and not np.isnan(edges[place]):
             raise DataError(
-                f"{path} gives the edge from {ends[0]} to {ends[1]} both {edges[place]:g} and"
-                f" {number:g}"
+                f"{path}: line {line} gives the edge from {source} to {target} {number:g}, but an"
+                f" earlier line gives it {edges[place]:g}"
             )
         edges[place] = number
     np.fill_diagonal(edges, np.nan)
     return edges
 
 
-def _number(cell: object) -> float:
+def _number(cell: str) -> float:
     try:
-        return float(str(cell))
+        return float(cell)
     except ValueError:
         return np.nan
