@@ -7,11 +7,15 @@ Form: https://github.com/XDZhelheim/STAEformer, model/STAEformer.py
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from stprune.backbones.base import ForecastTask
 from stprune.backbones.staeformer import DAYS_PER_WEEK, StaeformerOptions
+
+from . import Batch, Weights, in_public_form, with_calendar
 
 
 class Attention(nn.Module):
@@ -62,7 +66,7 @@ class AttentionLayer(nn.Module):
         return result.transpose(axis, -2)
 
 
-class PublishedStaeformer(nn.Module):
+class Form(nn.Module):
     """STAEformer with tensors (B, T, N, width).
 
     Args:
@@ -119,3 +123,35 @@ class PublishedStaeformer(nn.Module):
         flat = hidden.transpose(1, 2).reshape(batch, nodes, steps * hidden.shape[-1])
         forecast: Tensor = self.output_proj(flat)
         return forecast.transpose(1, 2)
+
+
+def forecast(model: Any, batch: Batch) -> Tensor:
+    """(B, H, N) of a model, by the public form."""
+    form = Form(model.task, model.options)
+    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+
+
+PARTS = {
+    "query": "attn.FC_Q",
+    "key": "attn.FC_K",
+    "value": "attn.FC_V",
+    "output": "attn.out_proj",
+    "inner": "feed_forward.0",
+    "outer": "feed_forward.2",
+    "attention_norm": "ln1",
+    "perceptron_norm": "ln2",
+    "input_projection": "input_proj",
+    "regression": "output_proj",
+    "time_of_day_embedding": "tod_embedding",
+    "day_of_week_embedding": "dow_embedding",
+    "temporal_layers": "attn_layers_t",
+    "spatial_layers": "attn_layers_s",
+}
+
+
+def published_state(model: Any) -> Weights:
+    """Our weights by the public names."""
+    return {
+        ".".join(PARTS.get(part, part) for part in name.split(".")): parameter
+        for name, parameter in model.named_parameters()
+    }

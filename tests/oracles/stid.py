@@ -6,11 +6,15 @@ Form: https://github.com/liuxu77/LargeST, src/models/stid.py
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from stprune.backbones.base import ForecastTask
 from stprune.backbones.stid import DAYS_PER_WEEK, StidOptions
+
+from . import Batch, Weights, in_public_form, with_calendar
 
 
 class Perceptron(nn.Module):
@@ -28,7 +32,7 @@ class Perceptron(nn.Module):
         return change + hidden
 
 
-class PublishedStid(nn.Module):
+class Form(nn.Module):
     """STID that takes its identities from the features of the last step.
 
     Args:
@@ -76,3 +80,35 @@ class PublishedStid(nn.Module):
                 parts.append(table[rows].transpose(1, 2).unsqueeze(-1))
         forecast: Tensor = self.regression_layer(self.encoder(torch.cat(parts, dim=1)))
         return forecast[..., 0]
+
+
+def forecast(model: Any, batch: Batch) -> Tensor:
+    """(B, H, N) of a model, by the public form."""
+    form = Form(model.task, model.options)
+    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+
+
+def published_state(model: Any) -> Weights:
+    """Our weights by the public names."""
+    steps, channels = model.task.history, model.task.channels
+    # Public columns go step by step: values, time, weekday; ours are all values, all times, all
+    # weekdays.
+    values, days, weeks = model.series_embedding.weight.split([steps * channels, steps, steps], 1)
+    by_step = [values.unflatten(1, (steps, channels)), days[:, :, None], weeks[:, :, None]]
+    state = {
+        "time_series_emb_layer.weight": torch.cat(by_step, dim=2).flatten(1)[:, :, None, None],
+        "time_series_emb_layer.bias": model.series_embedding.bias,
+    }
+    for name, table in (
+        ("node_emb", model.node_embedding),
+        ("time_in_day_emb", model.time_of_day_embedding),
+        ("day_in_week_emb", model.day_of_week_embedding),
+    ):
+        if table is not None:
+            state[name] = table
+    pointwise = {"regression_layer": model.regression}
+    for i, layer in enumerate(model.encoder):
+        pointwise |= {f"encoder.{i}.fc1": layer.inner, f"encoder.{i}.fc2": layer.outer}
+    for name, layer in pointwise.items():
+        state |= {f"{name}.weight": layer.weight[:, :, None, None], f"{name}.bias": layer.bias}
+    return state

@@ -6,6 +6,8 @@ Form: https://github.com/liuxu77/LargeST, src/models/gwnet.py
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,6 +15,8 @@ from torch.nn import functional
 from stprune.backbones.base import ForecastTask
 from stprune.backbones.gwnet import GwnetOptions
 from stprune.backbones.layers.graph import double_transition
+
+from . import Batch, Weights, in_public_form, with_calendar
 
 
 class ChannelMix(nn.Module):
@@ -48,7 +52,7 @@ class GraphConvolution(nn.Module):
         return functional.dropout(mixed, self.dropout, training=self.training)
 
 
-class PublishedGwnet(nn.Module):
+class Form(nn.Module):
     """Graph WaveNet with tensors (B, channels, N, T).
 
     Args:
@@ -111,3 +115,42 @@ class PublishedGwnet(nn.Module):
         hidden = self.end_conv_1(torch.relu(skip))
         forecast: Tensor = self.end_conv_2(torch.relu(hidden))
         return forecast[..., -1]
+
+
+def forecast(model: Any, batch: Batch) -> Tensor:
+    """(B, H, N) of a model, by the public form."""
+    form = Form(model.task, model.options)
+    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+
+
+def published_state(model: Any) -> Weights:
+    """Our weights by the public names; ours merges what the public code keeps apart."""
+    width = model.options.residual_channels
+    state = {"nodevec1": model.source_embedding, "nodevec2": model.target_embedding}
+    for name, layer in (
+        ("start_conv", model.start),
+        ("end_conv_1", model.end),
+        ("end_conv_2", model.regression),
+    ):
+        state |= {f"{name}.weight": layer.weight[:, :, None, None], f"{name}.bias": layer.bias}
+    skips = model.skip_weight.split(width, dim=1)
+    for i, (gate, mix, norm) in enumerate(
+        zip(model.gates, model.diffusions, model.norms, strict=True)
+    ):
+        # Ours has time before nodes, the public kernel nodes before time.
+        kernels = gate.convolution.weight.transpose(2, 3).chunk(2)
+        biases = gate.convolution.bias.chunk(2)
+        for part, kernel, bias in zip(("filter", "gate"), kernels, biases, strict=True):
+            state |= {f"{part}_convs.{i}.weight": kernel, f"{part}_convs.{i}.bias": bias}
+        state |= {
+            f"skip_convs.{i}.weight": skips[i][:, :, None, None],
+            f"skip_convs.{i}.bias": model.skip_bias[i],
+            # (terms, in, out) against (out, terms in, 1, 1).
+            f"gconv.{i}.mlp.mlp.weight": mix.weight.permute(2, 0, 1).flatten(1)[:, :, None, None],
+            f"gconv.{i}.mlp.mlp.bias": mix.bias,
+            f"bn.{i}.weight": norm.weight,
+            f"bn.{i}.bias": norm.bias,
+        }
+        # Copies, which a training step of the form may change.
+        state |= {f"bn.{i}.{name}": buffer.clone() for name, buffer in norm.named_buffers()}
+    return state

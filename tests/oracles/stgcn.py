@@ -6,12 +6,16 @@ Form: https://github.com/liuxu77/LargeST, src/models/stgcn.py
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from stprune.backbones.base import ForecastTask
 from stprune.backbones.layers.graph import scaled_laplacian
 from stprune.backbones.stgcn import StgcnOptions
+
+from . import Batch, Weights, in_public_form, with_calendar
 
 
 class ChannelAlign(nn.Module):
@@ -131,7 +135,7 @@ class OutputBlock(nn.Module):
         return forecast.permute(0, 3, 1, 2)
 
 
-class PublishedStgcn(nn.Module):
+class Form(nn.Module):
     """STGCN with tensors (B, channels, T, N).
 
     Args:
@@ -156,3 +160,35 @@ class PublishedStgcn(nn.Module):
         """(B, T, N, C + 2) to (B, H, N)."""
         forecast: Tensor = self.output(self.st_blocks(features.permute(0, 3, 1, 2)))
         return forecast[:, :, 0]
+
+
+def forecast(model: Any, batch: Batch) -> Tensor:
+    """(B, H, N) of a model, by the public form."""
+    form = Form(model.task, model.options)
+    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+
+
+def published_state(model: Any) -> Weights:
+    """Our weights by the public names."""
+    state: Weights = {}
+
+    def take(name: str, layer: Any, pointwise: bool = False) -> None:
+        weight = layer.weight[:, :, None, None] if pointwise else layer.weight
+        state.update({f"{name}.weight": weight, f"{name}.bias": layer.bias})
+
+    def temporal(name: str, layer: Any) -> None:
+        take(f"{name}.causal_conv", layer.convolution)
+        take(f"{name}.align.align_conv", layer.align.projection, pointwise=True)
+
+    temporal("output.tmp_conv1", model.last)
+    take("output.tc1_ln", model.norm)
+    take("output.fc1", model.hidden)
+    take("output.fc2", model.regression)
+    for i, block in enumerate(model.blocks):
+        name = f"st_blocks.{i}"
+        temporal(f"{name}.tmp_conv1", block.before)
+        take(f"{name}.graph_conv.align.align_conv", block.graph.align.projection, pointwise=True)
+        take(f"{name}.graph_conv.cheb_graph_conv", block.graph)
+        temporal(f"{name}.tmp_conv2", block.after)
+        take(f"{name}.tc2_ln", block.norm)
+    return state
