@@ -11,7 +11,7 @@ from stprune import __version__
 from stprune.base.errors import ConfigError
 from stprune.commands.data import add_data_commands
 from stprune.commands.overview import add_overview_commands
-from stprune.commands.paper import add_paper_commands
+from stprune.commands.paper import add_paper_command
 from stprune.commands.rerun import add_rerun_command
 from stprune.commands.wandb import add_wandb_commands
 
@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_results(commands)
     add_overview_commands(commands, _config_option)
     add_rerun_command(commands)
-    add_paper_commands(commands)
+    add_paper_command(commands)
     add_wandb_commands(commands)
     _add_config(commands)
     bench = commands.add_parser("bench", help="measure, side by side in one run")
@@ -73,6 +73,9 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     summarise = commands.add_parser("summarise", help="collect all runs of an experiment")
+    summarise.add_argument(
+        "--partial", action="store_true", help="leave out seeds that are not complete"
+    )
     summarise.set_defaults(command=_summarise)
     figure = commands.add_parser("figure", help="draw a figure from the summary")
     figure.add_argument("name", help="file paper_figures/fig_<name>.py")
@@ -143,14 +146,19 @@ def _train_all(parsed: argparse.Namespace) -> None:
 
 def _summarise(parsed: argparse.Namespace) -> None:
     from stprune.config.grid import experiment_layout, run_keys
-    from stprune.results.summary import summarise
+    from stprune.results.summarise import complete_seeds, summarise
     from stprune.workflow.run_states import refuse_missing
     from stprune.workflow.standing import forget_second_names
 
     config = _load(parsed)
     layout, keys = experiment_layout(config), run_keys(config)
-    refuse_missing(layout, keys)
-    summarise([layout.metrics(key) for key in keys], layout.summary, layout.epochs)
+    values = config.model_dump(mode="json")
+    if parsed.partial:
+        keys, left_out = complete_seeds(layout, keys)
+        values["seeds"] = [seed for seed in config.seeds if seed not in left_out]
+    else:
+        refuse_missing(layout, keys)
+    summarise([layout.metrics(key) for key in keys], layout, values)
     # Whatever started the runs has seen all of them end.
     forget_second_names(layout, keys)
 

@@ -1,4 +1,4 @@
-"""`stprune compact` and `stprune paper`: records kept with the project, and all made of them."""
+"""`stprune paper`: everything that is made of the experiments kept with the project."""
 
 from __future__ import annotations
 
@@ -6,28 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from stprune.records.compact_layout import PAPER, RECORDS
+from stprune.base.layout import PAPER, RECORDS
 
 
-def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add them to the command line."""
-    compact = commands.add_parser(
-        "compact", help="write the records of an experiment into a few small files"
-    )
-    compact.add_argument("experiment", type=Path, help="its folder, such as results/demo")
-    compact.add_argument(
-        "--config", type=Path, help="says what runs there are (default: its own config.yaml)"
-    )
-    compact.add_argument("--into", type=Path, default=RECORDS, help=f"default: {RECORDS}")
-    compact.add_argument(
-        "--partial", action="store_true", help="leave out seeds that are not complete"
-    )
-    compact.set_defaults(command=_compact)
+def add_paper_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add it to the command line."""
     paper = commands.add_parser(
-        "paper", help="write all tables, figures and reports from compact records"
+        "paper", help="write all tables, figures and reports of kept experiments"
     )
     paper.add_argument(
-        "parts", nargs="*", help="experiments, or `data` (default: all that have compact records)"
+        "parts", nargs="*", help="experiments, or `data` (default: all that are kept)"
     )
     paper.add_argument("--records", type=Path, default=RECORDS, help=f"default: {RECORDS}")
     into = Path("results", PAPER)
@@ -45,29 +33,11 @@ def add_paper_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
     paper.set_defaults(command=_paper)
 
 
-def _compact(parsed: argparse.Namespace) -> None:
-    from stprune.base.errors import RecordError
-    from stprune.base.layout import ExperimentLayout
-    from stprune.config.experiment import load_config
-    from stprune.records.compact import compact
-
-    layout = ExperimentLayout(parsed.experiment)
-    if not layout.root.is_dir():
-        raise RecordError(f"there is no folder {layout.root}; name one such as results/demo")
-    config = load_config(parsed.config or layout.config)
-    written = compact(layout, config, parsed.into, parsed.partial)
-    left_out = ", ".join(map(str, written.left_out))
-    sys.stdout.write(
-        f"{written.folder}: {written.runs} runs, {written.size / 1e6:.2f} MB"
-        f"{f'; not complete and left out: seeds {left_out}' if left_out else ''}\n"
-    )
-
-
 def _paper(parsed: argparse.Namespace) -> None:
     from stprune.base.errors import RecordError
+    from stprune.base.layout import kept_hashes
     from stprune.paper.hashes import write_hashes
     from stprune.paper.make import check_paper, make_paper, parts
-    from stprune.records.compact_layout import CompactLayout
 
     wrong = []
     for name in parts(parsed.records, parsed.parts):
@@ -81,7 +51,7 @@ def _paper(parsed: argparse.Namespace) -> None:
         place = "" if in_memory else f" in {parsed.into / name}"
         sys.stdout.write(f"{name}: {tables} tables, {figures} figures{place}; {made.verdict}\n")
         if parsed.write_hashes:
-            write_hashes(made.hashes, CompactLayout(parsed.records / name).hashes)
+            write_hashes(made.hashes, kept_hashes(parsed.records / name))
         elif made.differences != []:
             wrong.append(name)
     if parsed.check and wrong:
