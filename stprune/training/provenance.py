@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from stprune.backbones.base import BACKBONES
+from stprune.base.layout import DataLayout
+from stprune.config.grid import RunSpec
+from stprune.data.canonical import joint_checksum, read_canonical
 from stprune.data.card import FORMATS
 from stprune.data.tasks.base import TASKS
 from stprune.pruning.base import PRUNERS
@@ -66,6 +69,24 @@ def _code_digest(path: Path, modified: int, size: int) -> str:
         ):
             node.body[0] = ast.Pass()
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+
+
+def run_identity(spec: RunSpec, data: DataLayout) -> dict[str, str]:
+    """What a result depends on, as it is now.
+
+    Raises:
+        DataError: If the run's data are not prepared.
+    """
+    return {
+        "configuration": spec.fingerprint,
+        "source code": source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task)),
+        "data": run_checksum(spec, data),
+    }
+
+
+def run_checksum(spec: RunSpec, layout: DataLayout) -> str:
+    """Checksum of the data that a run would read now, as its record has it."""
+    return joint_checksum([read_canonical(layout.processed(name)).checksum for name in spec.cards])
 
 
 def environment() -> dict[str, Any]:

@@ -14,27 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from stprune.base.errors import StpruneError
-from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
-from stprune.config.grid import RunSpec
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.records.run import RunRecord, read_record
-from stprune.training.provenance import run_sources, source_digest
-from stprune.training.run_data import run_checksum
 
 FILES = ("kept.npz", "epochs.csv", "metrics.json")
 SECOND_NAMES = "finished"
-
-
-def run_identity(spec: RunSpec, data: DataLayout) -> dict[str, str]:
-    """What a result depends on, as it is now.
-
-    Raises:
-        DataError: If the run's data are not prepared.
-    """
-    return {
-        "configuration": spec.fingerprint,
-        "source code": source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task)),
-        "data": run_checksum(spec, data),
-    }
 
 
 def reason_to_train(folder: Path, identity: Mapping[str, str]) -> str | None:

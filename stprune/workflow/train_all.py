@@ -22,8 +22,7 @@ from stprune.pruning.base import PRUNERS
 from stprune.records.run import read_record
 from stprune.training.checkpoint import discard_checkpoints
 from stprune.training.cores import available_cores
-from stprune.training.provenance import run_sources, source_digest
-from stprune.training.run_data import run_checksum
+from stprune.training.provenance import run_checksum, run_sources, source_digest
 from stprune.workflow.plan import WorkflowPlan
 from stprune.workflow.snakemake_state import WorkflowState
 from stprune.workflow.standing import forget_second_names, reason_to_train

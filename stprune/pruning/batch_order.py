@@ -1,0 +1,173 @@
+"""The order of an epoch: which windows make which batch, and which device sees which."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stprune.base.errors import ConfigError
+from stprune.pruning.base import Selection
+
+
+@dataclass(frozen=True)
+class EpochOrder:
+    """A shuffled selection, cut into batches.
+
+    Args:
+        indices: (K,) int64 window numbers in training order, on the device.
+        weights: (K,) float32, likewise.
+        sizes: Windows of each batch.
+        groups: Number of each batch's data set, all 0 unless it is a union.
+    """
+
+    indices: Tensor
+    weights: Tensor
+    sizes: list[int]
+    groups: list[int]
+
+    def batches(self, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Each batch's indices and weights on device ``rank`` of ``world``, and its whole size.
+
+        Raises:
+            ConfigError: If a batch has fewer windows than there are devices.
+        """
+        if min(self.sizes) < world:
+            raise ConfigError(
+                f"a batch of {min(self.sizes)} windows cannot be shared by {world} devices;"
+                " lower the prune ratio or the number of devices"
+            )
+        parts = zip(self.indices.split(self.sizes), self.weights.split(self.sizes), strict=True)
+        for indices, weights in parts:
+            yield indices[rank::world], weights[rank::world], len(indices)
+
+    def seen_by(self, rank: int, world: int) -> Tensor:
+        """Window numbers that device ``rank`` sees in the whole epoch."""
+        return torch.cat([indices for indices, _, _ in self.batches(rank, world)])
+
+
+def even_sizes(count: int, batch_size: int) -> list[int]:
+    """Sizes of ceil(count / batch_size) batches that differ by at most one.
+
+    A tiny last batch makes a step of mostly noise: it cost 6 % MAE in a run where every sixth
+    step was of one window.
+    """
+    batches = math.ceil(count / batch_size)
+    return [count // batches + (1 if i < count % batches else 0) for i in range(batches)]
+
+
+def order_epoch(
+    selection: Selection,
+    batch_size: int,
+    rng: np.random.Generator,
+    device: torch.device,
+    firsts: NDArray[np.int64] | None = None,
+    drop_partial: bool = False,
+) -> EpochOrder:
+    """Shuffle ``selection`` and move it to the device, once.
+
+    Args:
+        selection: Any windows.
+        batch_size: Largest batch.
+        rng: Draws the order.
+        device: Where training looks for it.
+        firsts: (G,) number of the first window of each data set of a union, rising. Then every
+            batch is of one data set: each is shuffled and cut evenly by itself, and the batches
+            of all come in random order.
+        drop_partial: Make whole batches only and leave out what is left, as the published code
+            of LargeST and its descendants does; not with ``firsts``.
+
+    Raises:
+        ConfigError: If no whole batch can be made.
+    """
+    if firsts is None:
+        order = rng.permutation(len(selection.indices))
+        if drop_partial:
+            order = order[: len(order) // batch_size * batch_size]
+            if not len(order):
+                raise ConfigError(
+                    f"{len(selection.indices)} windows of an epoch fill no batch of {batch_size},"
+                    " and partial batches are dropped; lower `batch_size` or the prune ratio"
+                )
+        sizes = even_sizes(len(order), batch_size)
+        groups = [0] * len(sizes)
+    else:
+        order, sizes, groups = _order_by_group(selection.indices, batch_size, rng, firsts)
+    return EpochOrder(
+        indices=torch.from_numpy(selection.indices[order]).to(device),
+        weights=torch.from_numpy(selection.weights[order]).to(device),
+        sizes=sizes,
+        groups=groups,
+    )
+
+
+def _order_by_group(
+    indices: NDArray[np.int64],
+    batch_size: int,
+    rng: np.random.Generator,
+    firsts: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], list[int], list[int]]:
+    """Positions in ``indices`` in training order, and the size and group of each batch."""
+    group_of = np.searchsorted(firsts, indices, side="right") - 1
+    batches: list[tuple[int, NDArray[np.int64]]] = []
+    for group in range(len(firsts)):
+        positions = rng.permutation(np.flatnonzero(group_of == group))
+        # A pruner may leave a data set out.
+        sizes = even_sizes(len(positions), batch_size) if len(positions) else []
+        cuts = np.cumsum(sizes[:-1], dtype=np.int64)
+        batches += [(group, part) for part in np.split(positions, cuts) if len(part)]
+    batches = [batches[number] for number in rng.permutation(len(batches))]
+    order = np.concatenate([part for _, part in batches])
+    return order, [len(part) for _, part in batches], [group for group, _ in batches]
+
+
+Gather = Callable[[Tensor], Tensor]
+
+
+def merge_window_state(
+    state: Mapping[str, Tensor], order: EpochOrder, rank: int, world: int, gather: Gather
+) -> None:
+    """Give every device what the others observed in this epoch, in place.
+
+    All devices call it at the same point. A device observes the windows of its share alone, so
+    each row of the merged state comes from the one that saw the window.
+
+    Args:
+        state: Per-window tensors of a pruner, each (n, ...) on the device.
+        order: The epoch's order, the same on every device.
+        rank: This device.
+        world: Number of devices.
+        gather: Collects an equally shaped tensor (L, ...) of every device into (world, L, ...).
+    """
+    if world == 1:
+        return
+    seen = [order.seen_by(other, world) for other in range(world)]
+    longest = max(len(part) for part in seen)
+    for values in state.values():
+        mine = torch.zeros(longest, *values.shape[1:], dtype=values.dtype, device=values.device)
+        mine[: len(seen[rank])] = values[seen[rank]]
+        gathered = gather(mine)
+        for other, part in enumerate(seen):
+            values[part] = gathered[other, : len(part)]
+
+
+def gather_from_processes(values: Tensor) -> Tensor:
+    """Collect (L, ...) of every process of the default group into (world, L, ...).
+
+    Raises:
+        ConfigError: If there is no such group.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        raise ConfigError(
+            "several processes must exchange what they saw: initialise torch.distributed first,"
+            " or pass `gather`"
+        )
+    parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, values)
+    return torch.stack(parts)
