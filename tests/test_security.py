@@ -22,7 +22,7 @@ from own_data import card_with, load_text
 from stprune.__main__ import main
 from stprune.base import unpacked_size
 from stprune.base.errors import CheckpointError, ConfigError, DataError, RecordError, StpruneError
-from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
+from stprune.base.layout import STORE_TABLES, DataLayout, ExperimentLayout, RunKey
 from stprune.base.plain_text import is_formula, plain_line
 from stprune.base.schema import read_yaml, validate
 from stprune.base.text_file import parse_json, parse_yaml
@@ -33,7 +33,8 @@ from stprune.data.fetch import raw_path
 from stprune.data.formats import table
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_record
-from stprune.results.summary import load_results
+from stprune.records.store import read_store, write_store
+from stprune.results.summary import aggregate, load_results
 from stprune.workflow.warm_runs import last_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -328,27 +329,27 @@ def test_a_sensor_named_by_a_formula_is_refused(tmp_path: Path, toy_data: Path) 
         ("record", "/etc/passwd"),
         ("target_unit", "=cmd|'/C calc'!A0"),
         ("target_unit", "\x1b]0;x\x07"),
-        ("test_mae", "three"),
-        ("seed", ""),
-        ("prune_ratio", "nan"),
+        ("seed", None),
+        ("prune_ratio", float("nan")),
     ],
 )
-def test_a_summary_with_such_a_cell_is_refused(tmp_path: Path, column: str, cell: str) -> None:
+def test_a_summary_with_such_a_cell_is_refused(tmp_path: Path, column: str, cell: Any) -> None:
     layout = synthetic_records.write_experiment(tmp_path / "x", pruners=("st_prune",))
-    frame = pd.read_csv(layout.summary, dtype=str, keep_default_na=False)
-    frame.loc[1, column] = cell
-    frame.to_csv(layout.summary, index=False)
-    with pytest.raises(RecordError, match=f"line 3, column `{column}`") as caught:
-        load_results(layout)
+    tables = {name: read_store(layout.store, name) for name in STORE_TABLES}
+    tables["summary"] = tables["summary"].astype({column: object})
+    tables["summary"].loc[1, column] = cell
+    write_store(layout.store, tables)
+    with pytest.raises(RecordError, match=column) as caught:
+        load_results(layout.store)
     assert str(caught.value).isprintable()
 
 
 def test_a_summary_with_full_at_two_ratios_is_refused(tmp_path: Path) -> None:
     layout = synthetic_records.write_experiment(tmp_path / "x", pruners=("st_prune",))
-    text = layout.summary.read_text()
-    layout.summary.write_text(text.replace(",full,0.0,", ",full,0.8,", 1))
-    with pytest.raises(RecordError, match=r"has `full` of .* at several prune ratios"):
-        load_results(layout)
+    summary = read_store(layout.store, "summary")
+    summary.loc[summary.index[summary["pruner"] == "full"][0], "prune_ratio"] = 0.8
+    with pytest.raises(RecordError, match=r"`full`"):
+        aggregate(summary)
 
 
 @pytest.mark.parametrize("field", ["dataset", "backbone", "pruner", "experiment"])

@@ -1,7 +1,8 @@
-"""Cards of more simulated cities: other sizes, lengths and seeds, for studies of scale."""
+"""Cards of simulated cities: whether they say what their options make, and new ones."""
 
 from __future__ import annotations
 
+from datetime import time
 from pathlib import Path
 
 import yaml
@@ -10,6 +11,35 @@ from stprune.base import atomic
 from stprune.base.errors import ConfigError
 from stprune.base.schema import validate
 from stprune.data.card import FORMATS, DatasetCard
+
+
+def check_card(
+    card: DatasetCard, nodes: int, steps: int, channels: list[str], step_minutes: int
+) -> None:
+    """Compare a card with what will be simulated for it.
+
+    Args:
+        card: The card.
+        nodes: Nodes that its options make.
+        steps: Steps that its options make.
+        channels: Names of the simulated channels, in order.
+        step_minutes: Minutes of a step.
+
+    Raises:
+        ConfigError: If it says something else, or does not start at midnight.
+    """
+    where = f"options of {card.title}"
+    if (card.steps, card.nodes) != (steps, nodes):
+        raise ConfigError(
+            f"{where}: they make {nodes} nodes and {steps} steps,"
+            f" but the card says {card.nodes} and {card.steps}"
+        )
+    if [channel.name for channel in card.channels] != channels:
+        raise ConfigError(f"{where}: the channels of the card must be {' and '.join(channels)}")
+    if card.step_minutes != step_minutes:
+        raise ConfigError(f"{where}: step_minutes must be {step_minutes}, got {card.step_minutes}")
+    if card.start.time() != time(0):
+        raise ConfigError(f"{where}: start must be a midnight, got {card.start}")
 
 
 def new_city(
@@ -63,15 +93,13 @@ def write_new_cards(cards: dict[Path, DatasetCard]) -> None:
     Raises:
         ConfigError: If there is another card at one of the paths.
     """
-    texts = {path: _as_yaml(card) for path, card in cards.items()}
+    texts = {}
+    for path, card in cards.items():
+        values = card.model_dump(mode="json", exclude_defaults=True)
+        texts[path] = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     new = {path: text for path, text in texts.items() if not path.exists()}
     for path in texts.keys() - new.keys():
         if path.read_text(encoding="utf-8") != texts[path]:
             raise ConfigError(f"{path} holds another card; choose another --id, or delete it")
     for path, text in new.items():
         atomic.write_text(path, text)
-
-
-def _as_yaml(card: DatasetCard) -> str:
-    values = card.model_dump(mode="json", exclude_defaults=True)
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
