@@ -26,8 +26,8 @@ from stprune.describe.masking import (
     masking_by_node,
     masking_table,
 )
+from stprune.pruning.base import window_mae
 from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
-from stprune.pruning.window_errors import window_mae
 from stprune.training.probe import ModelProbe
 
 NAN = float("nan")
