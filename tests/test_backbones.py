@@ -26,7 +26,7 @@ from torch import Tensor
 from stprune.backbones import geometric_temporal
 from stprune.backbones.base import BACKBONES, ForecastTask
 from stprune.backbones.dcrnn import diffusion_terms
-from stprune.backbones.layers.geometric_layers import (
+from stprune.backbones.geometric_temporal import (
     CELLS,
     KEPT_SIZES,
     EdgeList,

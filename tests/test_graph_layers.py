@@ -9,10 +9,12 @@ from scipy.sparse import csgraph
 from torch import Tensor
 
 from stprune.backbones.layers.axis_attention import Axis, attend, split_heads
-from stprune.backbones.layers.diffusion import diffuse
 from stprune.backbones.layers.dropout import COIN_BITS, Dropout
 from stprune.backbones.layers.graph import (
+    LARGEST_SPARSE_FILL,
+    GraphProduct,
     chebyshev_polynomials,
+    diffuse,
     double_transition,
     powers,
     random_walk,
@@ -20,7 +22,6 @@ from stprune.backbones.layers.graph import (
     scaled_laplacian,
     symmetric_laplacian,
 )
-from stprune.backbones.layers.graph_product import LARGEST_SPARSE_FILL, GraphProduct
 from stprune.base.errors import DataError
 
 

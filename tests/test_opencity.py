@@ -14,10 +14,9 @@ from test_backbone_oracles import OPENCITY, PER_DAY
 from test_backbones import reached_nodes
 from torch import Tensor
 
+from stprune.backbones import opencity as city_encoding
 from stprune.backbones.base import BACKBONES, ForecastTask
-from stprune.backbones.layers import city_encoding
-from stprune.backbones.layers.city_encoding import laplacian_places, mixing
-from stprune.backbones.layers.patch_layers import attend
+from stprune.backbones.opencity import attend, laplacian_places, mixing
 from stprune.base.errors import DataError, DeclinedError
 
 

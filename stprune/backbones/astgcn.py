@@ -152,23 +152,13 @@ class AstgcnBlock(nn.Module):
 class Astgcn(Backbone):
     """The ASTGCN forecaster.
 
-    Args:
-        task: What to forecast.
-        options: Sizes.
-
     Raises:
         DataError: If the graph has negative weights.
     """
 
     Options: ClassVar[type[StrictModel]] = AstgcnOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam",
-        learning_rate=1e-3,
-        weight_decay=1e-4,
-        clip_norm=5.0,
-        schedule="cosine",
-        schedule_unit="epochs",
-        final_rate=1e-3,
+        weight_decay=1e-4, clip_norm=5.0, schedule="cosine", schedule_unit="epochs", final_rate=1e-3
     )
 
     def __init__(self, task: ForecastTask, options: AstgcnOptions) -> None:

@@ -203,16 +203,10 @@ class Mtgnn(Backbone):
     A history shorter than the receptive field is padded with zeros before it. Inside, tensors
     are (N, B, T, width), so that a graph acts on one matrix of N rows. The given graph is not
     used.
-
-    Args:
-        task: What to forecast.
-        options: Sizes.
     """
 
     Options: ClassVar[type[StrictModel]] = MtgnnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: MtgnnOptions) -> None:
         super().__init__(task, options)

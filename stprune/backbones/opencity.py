@@ -17,16 +17,18 @@ Where we differ: `head: short`, the default, is a declared adaptation: the publi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
+from scipy.linalg import eigh
 from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.backbones.layers.city_encoding import CityEncodings
-from stprune.backbones.layers.patch_layers import PatchBlock
+from stprune.backbones.layers.dropout import keep_mask
+from stprune.backbones.layers.graph import random_walk, symmetric_laplacian
 from stprune.base.errors import DataError, DeclinedError
 from stprune.base.schema import StrictModel
 
@@ -80,9 +82,7 @@ class Opencity(Backbone):
     """
 
     Options: ClassVar[type[StrictModel]] = OpencityOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(clip_norm=5.0)
     transferable: ClassVar[bool] = True
     past_steps: Tensor
     future_steps: Tensor
@@ -226,3 +226,270 @@ def _sinusoids(positions: int, width: int, like: Tensor) -> Tensor:
     even = torch.arange(0, width, 2, dtype=like.dtype, device=like.device)
     angles = place * 1e4 ** -(even / width)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+    """softmax(QKᵀ / √d) V with a share of the softmax dropped.
+
+    On a CPU no fused kernel drops, and drawing a random number for each entry takes longer than
+    the matrix products; sixteen random bits an entry serve as well, and take a sixth of the time.
+
+    Args:
+        query: (batch, heads, P, d).
+        key: (batch, heads, P, d).
+        value: (batch, heads, P, d).
+        dropout: Share of entries that are zeroed, in [0, 1); the others grow to make up for it.
+
+    Returns:
+        (batch, heads, P, d).
+    """
+    if dropout == 0 or query.device.type != "cpu" or torch.compiler.is_compiling():
+        return functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    kept, scale = keep_mask(scores.shape, dropout)
+    attended: Tensor = (scores.softmax(dim=-1) * kept) @ (value * scale)
+    return attended
+
+
+class PatchAttention(nn.Module):
+    """Attention of each node over its patches, plus what it attends to, normalised.
+
+    There is no projection after it.
+
+    Args:
+        width: D.
+        heads: Parts of the width that attend apart.
+        dropout: Share of the attention weights dropped.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.heads = heads
+        self.dropout = dropout
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Self-attention: (N, B, P, D) to (N, B, P, D)."""
+        return self._attend(self.query(hidden), hidden @ self.key.weight.T, hidden)
+
+    def with_context(self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor) -> Tensor:
+        """The future's context asks, the past's answers.
+
+        Args:
+            hidden: (N, B, P, D), what is attended to.
+            past: (B, P, D), calendar of the history.
+            future: (B, P, D), calendar of the horizon.
+            places: (N, D), which node it is.
+
+        Returns:
+            (N, B, P, D).
+        """
+        # A layer of a sum is the sum of its layers, and calendars are the same for all nodes.
+        asked = functional.linear(places, self.query.weight)[:, None, None]
+        queries = self.query(future) + asked
+        keys = functional.linear(past, self.key.weight).expand_as(hidden)
+        return self._attend(queries, keys, hidden)
+
+    def _attend(self, queries: Tensor, keys: Tensor, hidden: Tensor) -> Tensor:
+        attended = attend(
+            self._split(queries),
+            self._split(keys),
+            self._split(self.value(hidden)),
+            self.dropout if self.training else 0.0,
+        )
+        joined = attended.transpose(1, 2).reshape(hidden.shape)
+        normalised: Tensor = self.norm(joined + hidden)
+        return normalised
+
+    def _split(self, values: Tensor) -> Tensor:
+        """(N, B, P, D) to (N B, heads, P, D / heads)."""
+        patches, width = values.shape[2:]
+        return values.reshape(-1, patches, self.heads, width // self.heads).transpose(1, 2)
+
+
+class GraphMix(nn.Module):
+    """``W2 (0.05 x + 0.95 W1 (A x)) + b`` with the rows of A summing to 1."""
+
+    KEPT = 0.05
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.neighbours = nn.Linear(width, width, bias=False)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, hidden: Tensor, mixing: Tensor) -> Tensor:
+        """(N, B, P, D) to (N, B, P, D); ``mixing`` is (N, N)."""
+        mixed = ((1 - self.KEPT) * mixing @ hidden.flatten(1)).view_as(hidden)
+        output: Tensor = self.output(torch.add(self.neighbours(mixed), hidden, alpha=self.KEPT))
+        return output
+
+
+class SwiGlu(nn.Module):
+    """``W2 (silu(W1 x) * W3 x)`` without biases; W1 and W3 lie in one layer (Shazeer, 2020)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.gates = nn.Linear(width, 2 * inner, bias=False)
+        self.output = nn.Linear(inner, width, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., D) to (..., D)."""
+        gate, value = self.gates(hidden).chunk(2, dim=-1)
+        output: Tensor = self.output(functional.silu(gate) * value)
+        return output
+
+
+class PatchBlock(nn.Module):
+    """Context attention, self-attention and graph, then a perceptron; both parts residual.
+
+    Args:
+        width: D.
+        heads: Heads of each attention.
+        inner: Width inside the perceptron.
+        dropout: Share dropped after the graph.
+        attention_dropout: Share of the attention weights dropped.
+    """
+
+    def __init__(
+        self, width: int, heads: int, inner: int, dropout: float, attention_dropout: float
+    ) -> None:
+        super().__init__()
+        self.before_attention = nn.RMSNorm(width, eps=1e-6)
+        self.context = PatchAttention(width, heads, attention_dropout)
+        self.itself = PatchAttention(width, heads, attention_dropout)
+        self.graph = GraphMix(width)
+        self.dropout = nn.Dropout(dropout)
+        self.before_perceptron = nn.RMSNorm(width, eps=1e-6)
+        self.perceptron = SwiGlu(width, inner)
+
+    def forward(
+        self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor, mixing: Tensor
+    ) -> Tensor:
+        """(N, B, P, D) to (N, B, P, D); the rest as for :class:`PatchAttention` and graph."""
+        attended = self.context.with_context(self.before_attention(hidden), past, future, places)
+        hidden = hidden + self.dropout(self.graph(self.itself(attended), mixing))
+        perceived: Tensor = self.perceptron(self.before_perceptron(hidden))
+        return hidden + perceived
+
+
+@dataclass(frozen=True)
+class CityEncoding:
+    """One graph as the model sees it.
+
+    Args:
+        mixing: (N, N) float, rows that sum to 1.
+        eigenvectors: (N, E) float, of the Laplacian.
+    """
+
+    mixing: Tensor
+    eigenvectors: Tensor
+
+
+class CityEncodings:
+    """Encodings of the graphs of several data sets, each computed once.
+
+    Args:
+        eigenvectors: E, how many place a node.
+        self_loops: Whether every node gets an edge of weight 1 to itself before nodes mix.
+    """
+
+    def __init__(self, eigenvectors: int, self_loops: bool) -> None:
+        self.eigenvectors = eigenvectors
+        self.self_loops = self_loops
+        self._name = ""
+        self._graphs: dict[str, Tensor] = {}
+        self._exact: dict[str, CityEncoding] = {}
+        self._moved: dict[tuple[str, torch.dtype, torch.device], CityEncoding] = {}
+
+    def use(self, name: str, adjacency: Tensor) -> None:
+        """Make a graph the current one.
+
+        Args:
+            name: Of its data set.
+            adjacency: (N, N) float, weight of the edge from row to column, 0 for none.
+
+        Raises:
+            DataError: If it is no graph, or the name was given to another one.
+        """
+        known = self._graphs.get(name)
+        if known is None:
+            weights = adjacency.detach().cpu()
+            self._exact[name] = CityEncoding(
+                mixing(weights, self.self_loops), laplacian_places(weights, self.eigenvectors)
+            )
+            self._graphs[name] = adjacency.detach().clone()
+        elif not torch.equal(known, adjacency.detach().to(known)):
+            raise DataError(f"`{name}` is already the name of another graph; give each its own")
+        self._name = name
+
+    def current(self, like: Tensor) -> CityEncoding:
+        """The current graph's encoding, in the dtype and on the device of ``like``."""
+        key = (self._name, like.dtype, like.device)
+        if key not in self._moved:
+            exact = self._exact[self._name]
+            # Converted before it is moved, since not every device knows float64.
+            self._moved[key] = CityEncoding(
+                exact.mixing.to(like.dtype).to(like.device),
+                exact.eigenvectors.to(like.dtype).to(like.device),
+            )
+        return self._moved[key]
+
+
+def mixing(adjacency: Tensor, self_loops: bool) -> Tensor:
+    """I + D^(-1/2) A D^(-1/2) with D the row sums, each row then divided by its sum.
+
+    Args:
+        adjacency: (N, N) float, weights of at least 0.
+        self_loops: Whether A gets a diagonal of ones first.
+
+    Returns:
+        (N, N) float64; the row of a node without edges is that of the identity.
+
+    Raises:
+        DataError: If the adjacency is not square or has a negative or non-finite weight.
+    """
+    weights = adjacency.double().clone()
+    if self_loops and weights.ndim == 2:
+        weights.fill_diagonal_(1.0)
+    walk = random_walk(weights)
+    # D^(-1/2) A D^(-1/2) = D^(1/2) (D^-1 A) D^(-1/2)
+    root = weights.sum(dim=1).sqrt()
+    inverse = torch.where(root > 0, 1 / root, 0.0)
+    normalised = torch.eye(len(weights), dtype=torch.float64) + root[:, None] * walk * inverse
+    return normalised / normalised.sum(dim=1, keepdim=True)
+
+
+def laplacian_places(adjacency: Tensor, count: int) -> Tensor:
+    """Eigenvectors of the symmetric normalised Laplacian with small eigenvalues.
+
+    As many as there are nodes without edges are skipped, and one more (that of a connected
+    graph's eigenvalue 0). The first entry within a millionth of the largest is positive.
+    Eigenvectors of equal eigenvalues are any basis of theirs.
+
+    Args:
+        adjacency: (N, N) float, weights of at least 0.
+        count: E, eigenvectors to return.
+
+    Returns:
+        (N, E) float64, columns by rising eigenvalue; zeros where there are not so many.
+
+    Raises:
+        DataError: If the adjacency is not square or has a negative or non-finite weight.
+    """
+    laplacian = symmetric_laplacian(adjacency.double())
+    nodes = len(laplacian)
+    away = laplacian - torch.eye(nodes, dtype=torch.float64)
+    skipped = int((away == 0).all(dim=1).sum()) + 1
+    places = torch.zeros(nodes, count, dtype=torch.float64)
+    last = min(skipped + count, nodes) - 1
+    if last < skipped:
+        return places
+    _, vectors = eigh(laplacian.numpy(), subset_by_index=[skipped, last])
+    found = torch.from_numpy(vectors)
+    sizes = found.abs()
+    first = (sizes >= (1 - 1e-6) * sizes.amax(dim=0)).int().argmax(dim=0)
+    places[:, : found.shape[1]] = found * found.gather(0, first[None]).sign()
+    return places

@@ -94,11 +94,7 @@ class AttentionLayer(nn.Module):
 
 
 class Staeformer(Backbone):
-    """The STAEformer forecaster.
-
-    Args:
-        task: What to forecast; the graph is not used.
-        options: Sizes.
+    """The STAEformer forecaster; it uses no graph.
 
     Raises:
         DeclinedError: If the heads do not divide the width of all embeddings together.
@@ -106,8 +102,6 @@ class Staeformer(Backbone):
 
     Options: ClassVar[type[StrictModel]] = StaeformerOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam",
-        learning_rate=1e-3,
         weight_decay=1.5e-3,
         clip_norm=5.0,
         milestones=(25, 45, 65),

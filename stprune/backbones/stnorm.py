@@ -116,16 +116,11 @@ class Stnorm(Backbone):
 
     A history longer than the receptive field is cut to its last steps, a shorter one is padded
     with zeros before it.
-
-    Args:
-        task: What to forecast; the graph is not used.
-        options: Sizes.
+    It uses no graph.
     """
 
     Options: ClassVar[type[StrictModel]] = StnormOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: StnormOptions) -> None:
         super().__init__(task, options)
