@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
 from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
-from stprune.backbones.layers.graph import scaled_laplacian
-from stprune.base.errors import DataError, DeclinedError
+from stprune.backbones.layers.graph import checked_weights, scaled_laplacian
+from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
 
 
@@ -42,67 +42,6 @@ class GeometricTemporalOptions(StrictModel):
     calendar: bool = Field(True, description="Add the time of day and the weekday to the inputs.")
 
 
-class GeometricTemporal(Backbone):
-    """A recurrent layer of the package as a forecaster.
-
-    Raises:
-        DeclinedError: If torch-geometric-temporal is not installed, or the history is one step.
-        DataError: If the graph has negative weights.
-    """
-
-    Options: ClassVar[type[StrictModel]] = GeometricTemporalOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings()
-    transferable: ClassVar[bool] = True
-    edges: EdgeList
-
-    def __init__(self, task: ForecastTask, options: GeometricTemporalOptions) -> None:
-        super().__init__(task, options)
-        if task.history < 2:
-            raise DeclinedError(
-                "geometric_temporal: a history of 1 step gives a recurrent layer nothing to"
-                " remember; give at least 2"
-            )
-        entering = task.channels + (2 if options.calendar else 0)
-        width = options.hidden_channels
-        cell = "tgcn" if options.layer == "a3tgcn" else options.layer
-        try:
-            self.layer = GeometricLayer(cell, entering, width, options.chebyshev_terms)
-        except ImportError as error:
-            raise DeclinedError(
-                "geometric_temporal: torch-geometric-temporal is not installed; install it with"
-                f" `pip install --no-deps torch-geometric-temporal` ({error})"
-            ) from None
-        self.edges = self.layer.edges(task.adjacency)
-        self._known_graphs: dict[str, EdgeList] = {}
-        # The start of the package's A3TGCN.
-        steps = torch.rand(task.history) if options.layer == "a3tgcn" else None
-        self.attention = None if steps is None else nn.Parameter(steps)
-        self.regression = nn.Linear(width, task.horizon)
-
-    def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
-        """See :meth:`Backbone.forward`; N is that of the graph in use."""
-        values = inputs
-        if self.options.calendar:
-            values = self.calendar_inputs(inputs, time_of_day, day_of_week)
-        states: Tensor = self.layer(values, self.edges)
-        if self.attention is None:
-            read = states[:, -1]
-        else:
-            read = torch.einsum("t,btnw->bnw", self.attention.softmax(dim=0), states)
-        forecast: Tensor = self.regression(read)
-        return forecast.transpose(1, 2)
-
-    def use_graph(self, name: str, adjacency: Tensor) -> None:
-        """See :meth:`Backbone.use_graph`.
-
-        Raises:
-            DataError: If the graph has negative weights.
-        """
-        if name not in self._known_graphs:
-            self._known_graphs[name] = self.layer.edges(adjacency)
-        self.edges = self._known_graphs[name].to(self.regression.weight)
-
-
 LayerName = Literal["gconv_gru", "gconv_lstm", "gc_lstm", "tgcn"]
 CELLS: dict[LayerName, str] = {
     "gconv_gru": "GConvGRU",
@@ -110,7 +49,6 @@ CELLS: dict[LayerName, str] = {
     "gc_lstm": "GCLSTM",
     "tgcn": "TGCN",
 }
-KEPT_SIZES = 4
 
 
 def gcn_propagation(adjacency: Tensor) -> Tensor:
@@ -127,11 +65,8 @@ def gcn_propagation(adjacency: Tensor) -> Tensor:
     Raises:
         DataError: If a weight is negative or not finite.
     """
-    weights = adjacency.double()
-    if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
-        raise DataError("the graph has weights that are not finite and at least 0")
-    own = weights.diagonal()
-    weights = weights + torch.diag(torch.where(own == 0, 1.0, 0.0))
+    weights = checked_weights(adjacency)
+    weights = weights + torch.diag(torch.where(weights.diagonal() == 0, 1.0, 0.0))
     scale = weights.sum(dim=0).rsqrt()
     return (scale[:, None] * weights * scale[None, :]).to(adjacency.dtype)
 
@@ -152,7 +87,6 @@ class EdgeList(nn.Module):
         self.nodes = len(matrix)
         self.register_buffer("index", index, persistent=False)
         self.register_buffer("weight", matrix[index[0], index[1]], persistent=False)
-        self._kept: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
 
     def copies(self, count: int) -> tuple[Tensor, Tensor]:
         """Edges of ``count`` copies, node n of copy b being b N + n.
@@ -160,24 +94,19 @@ class EdgeList(nn.Module):
         Returns:
             (2, count E) int64 and (count E) float.
         """
-        key = (count, self.weight.dtype, self.weight.device)
-        if key not in self._kept:
-            if len(self._kept) >= KEPT_SIZES:
-                del self._kept[next(iter(self._kept))]
-            offsets = torch.arange(count, device=self.index.device)[:, None] * self.nodes
-            index = (self.index[:, None, :] + offsets).flatten(1)
-            self._kept[key] = index, self.weight.repeat(count)
-        return self._kept[key]
+        offsets = torch.arange(count, device=self.index.device)[:, None] * self.nodes
+        return (self.index[:, None, :] + offsets).flatten(1), self.weight.repeat(count)
 
 
 class GeometricLayer(nn.Module):
     """A recurrent layer of the package, run over all steps of a batch of windows.
 
-    Args:
-        layer: Which one.
-        width_in: Channels of the input.
-        width: Channels of the state.
-        chebyshev_terms: Polynomials of the graph, for the layers that have them.
+    The windows are copies of the graph side by side, and the layer's convolutions take their
+    edges as they are given, normalised once. Version 0.56 has other layers that are not offered:
+    its DCRNN weighs edges by degrees alone and is not a number where no edge enters a node, its
+    AGCRN mixes the weights of all nodes anew at each step (both are backbones of our own),
+    EvolveGCN sees the last step only or pools over all windows of a batch, and DyGrEncoder cannot
+    take a single node.
 
     Raises:
         ImportError: If the package is not installed.
@@ -252,3 +181,64 @@ def _prepared_chebyshev() -> Any:
             return edge_index, edge_weight
 
     return PreparedChebConv
+
+
+class GeometricTemporal(Backbone):
+    """A recurrent layer of the package as a forecaster.
+
+    Raises:
+        DeclinedError: If torch-geometric-temporal is not installed, or the history is one step.
+        DataError: If the graph has negative weights.
+    """
+
+    Options: ClassVar[type[StrictModel]] = GeometricTemporalOptions
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings()
+    transferable: ClassVar[bool] = True
+    edges: EdgeList
+
+    def __init__(self, task: ForecastTask, options: GeometricTemporalOptions) -> None:
+        super().__init__(task, options)
+        if task.history < 2:
+            raise DeclinedError(
+                "geometric_temporal: a history of 1 step gives a recurrent layer nothing to"
+                " remember; give at least 2"
+            )
+        entering = task.channels + (2 if options.calendar else 0)
+        width = options.hidden_channels
+        cell = "tgcn" if options.layer == "a3tgcn" else options.layer
+        try:
+            self.layer = GeometricLayer(cell, entering, width, options.chebyshev_terms)
+        except ImportError as error:
+            raise DeclinedError(
+                "geometric_temporal: torch-geometric-temporal is not installed; install it with"
+                f" `pip install --no-deps torch-geometric-temporal` ({error})"
+            ) from None
+        self.edges = self.layer.edges(task.adjacency)
+        self._known_graphs: dict[str, EdgeList] = {}
+        # The start of the package's A3TGCN.
+        steps = torch.rand(task.history) if options.layer == "a3tgcn" else None
+        self.attention = None if steps is None else nn.Parameter(steps)
+        self.regression = nn.Linear(width, task.horizon)
+
+    def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
+        """See :meth:`Backbone.forward`; N is that of the graph in use."""
+        values = inputs
+        if self.options.calendar:
+            values = self.calendar_inputs(inputs, time_of_day, day_of_week)
+        states: Tensor = self.layer(values, self.edges)
+        if self.attention is None:
+            read = states[:, -1]
+        else:
+            read = torch.einsum("t,btnw->bnw", self.attention.softmax(dim=0), states)
+        forecast: Tensor = self.regression(read)
+        return forecast.transpose(1, 2)
+
+    def use_graph(self, name: str, adjacency: Tensor) -> None:
+        """See :meth:`Backbone.use_graph`.
+
+        Raises:
+            DataError: If the graph has negative weights.
+        """
+        if name not in self._known_graphs:
+            self._known_graphs[name] = self.layer.edges(adjacency)
+        self.edges = self._known_graphs[name].to(self.regression.weight)

@@ -182,14 +182,10 @@ class MtgnnLayer(nn.Module):
         self.without_graph = nn.Linear(width, residual)
 
     def forward(self, values: Tensor, graphs: Tensor) -> tuple[Tensor, Tensor]:
-        """One layer.
-
-        Args:
-            values: (N, B, T, residual_channels).
-            graphs: As for :class:`MixHop`.
+        """(N, B, T, residual_channels), graphs as for :class:`MixHop`, to values and skip path.
 
         Returns:
-            Values (N, B, T - 6 dilation, residual_channels), skip path (N, B, skip_channels).
+            (N, B, T - 6 dilation, residual_channels) and (N, B, skip_channels).
         """
         gated = self.dropout(self.gate(values))
         skip = self.skip(gated.flatten(2))

@@ -17,7 +17,6 @@ Where we differ: `head: short`, the default, is a declared adaptation: the publi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -65,169 +64,6 @@ class OpencityOptions(StrictModel):
     )
 
 
-class Opencity(Backbone):
-    """The OpenCity forecaster.
-
-    Inside, tensors are (N, B, P, D) with P patches, so that the graph acts on one matrix of N
-    rows. No weight depends on the graph or its size, and none of the state does.
-
-    Args:
-        task: What to forecast; its graph is the first that is used.
-        options: Sizes.
-
-    Raises:
-        DeclinedError: If the heads do not share the width evenly, if `head: next_day` is asked
-            for anything but a day from a day, or if a patch would be too long.
-        DataError: If the graph has negative weights.
-    """
-
-    Options: ClassVar[type[StrictModel]] = OpencityOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(clip_norm=5.0)
-    transferable: ClassVar[bool] = True
-    past_steps: Tensor
-    future_steps: Tensor
-
-    def __init__(self, task: ForecastTask, options: OpencityOptions) -> None:
-        super().__init__(task, options)
-        width, layers = SIZES[options.size]
-        width, layers = options.width or width, options.layers or layers
-        self.steps, self.patches = _patching(task, options)
-        if width % options.heads or width % 2:
-            raise DeclinedError(
-                f"opencity: a width of {width} cannot be shared by {options.heads} heads and halved"
-                " for minute and weekday; give an even multiple of the heads"
-            )
-        self.cities = CityEncodings(options.eigenvectors, options.self_loops)
-        self.use_graph("", task.adjacency)
-
-        # Columns go step by step, the channels of a step side by side.
-        self.patch = nn.Linear(options.patch_steps * task.channels, width, bias=False)
-        self.minute = nn.Embedding(MINUTES_PER_DAY + 1, width // 2)
-        self.weekday = nn.Embedding(DAYS_PER_WEEK + 1, width // 2)
-        self.place = nn.Linear(options.eigenvectors, width)
-        self.blocks = nn.ModuleList(
-            PatchBlock(
-                width,
-                options.heads,
-                max(1, int(width * options.swiglu_ratio)),
-                options.dropout,
-                options.attention_dropout,
-            )
-            for _ in range(layers)
-        )
-        outputs = task.horizon
-        if options.head == "next_day":
-            outputs = options.patches * options.patch_steps
-        self.head = nn.Linear(self.patches * width, outputs)
-
-        # The first step of each patch: of the history, and of as many parts of the horizon.
-        starts = torch.arange(self.patches)
-        missing = self.steps * self.patches - task.history
-        past = (starts * self.steps - missing).clamp_min(0)
-        future = starts * task.horizon // self.patches
-        self.register_buffer("past_steps", past, persistent=False)
-        self.register_buffer("future_steps", future, persistent=False)
-
-    def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
-        """See :meth:`Backbone.forward`.
-
-        Raises:
-            DataError: If the inputs have other nodes than the graph in use.
-        """
-        city = self.cities.current(inputs)
-        if inputs.shape[2] != len(city.mixing):
-            raise DataError(
-                f"opencity: the inputs have {inputs.shape[2]} nodes, the graph in use"
-                f" {len(city.mixing)}; call use_graph with theirs"
-            )
-        places = self.place(city.eigenvectors)
-        past, future = self._calendars(time_of_day, day_of_week)
-
-        series = inputs.permute(2, 0, 1, 3)
-        mean = series.mean(dim=2, keepdim=True)
-        deviation = (series.var(dim=2, correction=0, keepdim=True) + 1e-5).sqrt()
-        hidden = self._embed((series - mean) / deviation)
-        for block in self.blocks:
-            hidden = block(hidden, past, future, places, city.mixing)
-
-        weight, bias = self.head.weight[: self.task.horizon], self.head.bias[: self.task.horizon]
-        scaled = functional.linear(hidden.flatten(2), weight, bias)
-        target = self.task.target_channel
-        forecast = scaled * deviation[:, :, :, target] + mean[:, :, :, target]
-        return forecast.permute(1, 2, 0)
-
-    def use_graph(self, name: str, adjacency: Tensor) -> None:
-        """See :meth:`Backbone.use_graph`; encodings are computed once for each name.
-
-        Raises:
-            DataError: If the graph has negative weights, or the name is that of another graph.
-        """
-        self.cities.use(name, adjacency)
-
-    def linear_probe_parameters(self) -> frozenset[str]:
-        """Names of the parameters that a linear probe trains: those of the head."""
-        return frozenset(f"head.{name}" for name, _ in self.head.named_parameters())
-
-    def unused_parameters(self) -> frozenset[str]:
-        """The biases of the keys, which move all scores of a query alike."""
-        return frozenset(
-            f"blocks.{layer}.{attention}.key.bias"
-            for layer in range(len(self.blocks))
-            for attention in ("context", "itself")
-        )
-
-    def _embed(self, series: Tensor) -> Tensor:
-        """(N, B, T, C), normalised, to patches with their positions, (N, B, P, D)."""
-        # Missing steps come first and hold the window's mean.
-        missing = self.steps * self.patches - self.task.history
-        padded = functional.pad(series, (0, 0, missing, 0))
-        patches = padded.reshape(*series.shape[:2], self.patches, -1)
-        # A short patch is as one padded with zeros, whose columns need not be multiplied.
-        weight = self.patch.weight[:, : patches.shape[-1]]
-        embedded = functional.linear(patches, weight)
-        return embedded + _sinusoids(self.patches, embedded.shape[-1], series)
-
-    def _calendars(self, time_of_day: Tensor, day_of_week: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedded calendars of the patches of the history and of the horizon, (B, P, D) each."""
-        per_day = self.task.steps_per_day
-        ahead = time_of_day[:, -1:] + 1 + self.future_steps
-        days = (day_of_week[:, -1:] + ahead // per_day) % DAYS_PER_WEEK
-        past = self._calendar(time_of_day[:, self.past_steps], day_of_week[:, self.past_steps])
-        return past, self._calendar(ahead % per_day, days)
-
-    def _calendar(self, slots: Tensor, weekdays: Tensor) -> Tensor:
-        """A slot is named by the minute of its end, and Monday is 1, whatever the step length."""
-        minutes = (slots + 1) * MINUTES_PER_DAY // self.task.steps_per_day
-        return torch.cat([self.minute(minutes), self.weekday(weekdays + 1)], dim=-1)
-
-
-def _patching(task: ForecastTask, options: OpencityOptions) -> tuple[int, int]:
-    """Steps of a patch, and patches of a history."""
-    if options.head == "next_day":
-        day = task.steps_per_day
-        if not task.history == task.horizon == day or day % options.patches:
-            raise DeclinedError(
-                "opencity: `head: next_day` forecasts a day from a day, in"
-                f" {options.patches} patches of equal length, but a day has {day} steps, the"
-                f" history {task.history} and the horizon {task.horizon}; take `head: short`"
-            )
-    steps = -(-task.history // options.patches)
-    if steps > options.patch_steps:
-        raise DeclinedError(
-            f"opencity: {options.patches} patches of a history of {task.history} steps have"
-            f" {steps} steps, more than `patch_steps: {options.patch_steps}`; give more of either"
-        )
-    return steps, -(-task.history // steps)
-
-
-def _sinusoids(positions: int, width: int, like: Tensor) -> Tensor:
-    """(positions, width) of sines and cosines (Vaswani et al., 2017)."""
-    place = torch.arange(positions, dtype=like.dtype, device=like.device)[:, None]
-    even = torch.arange(0, width, 2, dtype=like.dtype, device=like.device)
-    angles = place * 1e4 ** -(even / width)
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
-
-
 def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
     """softmax(QKᵀ / √d) V with a share of the softmax dropped.
 
@@ -254,12 +90,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
 class PatchAttention(nn.Module):
     """Attention of each node over its patches, plus what it attends to, normalised.
 
-    There is no projection after it.
-
-    Args:
-        width: D.
-        heads: Parts of the width that attend apart.
-        dropout: Share of the attention weights dropped.
+    There is no projection after it. ``dropout`` is the share of the attention weights dropped.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -343,27 +174,17 @@ class SwiGlu(nn.Module):
 
 
 class PatchBlock(nn.Module):
-    """Context attention, self-attention and graph, then a perceptron; both parts residual.
+    """Context attention, self-attention and graph, then a perceptron; both parts residual."""
 
-    Args:
-        width: D.
-        heads: Heads of each attention.
-        inner: Width inside the perceptron.
-        dropout: Share dropped after the graph.
-        attention_dropout: Share of the attention weights dropped.
-    """
-
-    def __init__(
-        self, width: int, heads: int, inner: int, dropout: float, attention_dropout: float
-    ) -> None:
+    def __init__(self, width: int, options: OpencityOptions) -> None:
         super().__init__()
         self.before_attention = nn.RMSNorm(width, eps=1e-6)
-        self.context = PatchAttention(width, heads, attention_dropout)
-        self.itself = PatchAttention(width, heads, attention_dropout)
+        self.context = PatchAttention(width, options.heads, options.attention_dropout)
+        self.itself = PatchAttention(width, options.heads, options.attention_dropout)
         self.graph = GraphMix(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(options.dropout)
         self.before_perceptron = nn.RMSNorm(width, eps=1e-6)
-        self.perceptron = SwiGlu(width, inner)
+        self.perceptron = SwiGlu(width, max(1, int(width * options.swiglu_ratio)))
 
     def forward(
         self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor, mixing: Tensor
@@ -375,34 +196,18 @@ class PatchBlock(nn.Module):
         return hidden + perceived
 
 
-@dataclass(frozen=True)
-class CityEncoding:
-    """One graph as the model sees it.
-
-    Args:
-        mixing: (N, N) float, rows that sum to 1.
-        eigenvectors: (N, E) float, of the Laplacian.
-    """
-
-    mixing: Tensor
-    eigenvectors: Tensor
-
-
 class CityEncodings:
     """Encodings of the graphs of several data sets, each computed once.
 
-    Args:
-        eigenvectors: E, how many place a node.
-        self_loops: Whether every node gets an edge of weight 1 to itself before nodes mix.
+    Nothing in them is learnt, so they are no part of a model's state.
     """
 
-    def __init__(self, eigenvectors: int, self_loops: bool) -> None:
-        self.eigenvectors = eigenvectors
-        self.self_loops = self_loops
+    def __init__(self, options: OpencityOptions) -> None:
+        self.eigenvectors, self.self_loops = options.eigenvectors, options.self_loops
         self._name = ""
-        self._graphs: dict[str, Tensor] = {}
-        self._exact: dict[str, CityEncoding] = {}
-        self._moved: dict[tuple[str, torch.dtype, torch.device], CityEncoding] = {}
+        # Adjacency, mixing and eigenvectors by name; the last two again as last used.
+        self._graphs: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self._moved: dict[tuple[str, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
 
     def use(self, name: str, adjacency: Tensor) -> None:
         """Make a graph the current one.
@@ -414,27 +219,22 @@ class CityEncodings:
         Raises:
             DataError: If it is no graph, or the name was given to another one.
         """
-        known = self._graphs.get(name)
-        if known is None:
-            weights = adjacency.detach().cpu()
-            self._exact[name] = CityEncoding(
-                mixing(weights, self.self_loops), laplacian_places(weights, self.eigenvectors)
-            )
-            self._graphs[name] = adjacency.detach().clone()
-        elif not torch.equal(known, adjacency.detach().to(known)):
+        weights = adjacency.detach().cpu()
+        if name not in self._graphs:
+            places = laplacian_places(weights, self.eigenvectors)
+            self._graphs[name] = weights.clone(), mixing(weights, self.self_loops), places
+        known = self._graphs[name][0]
+        if not torch.equal(known, weights.to(known)):
             raise DataError(f"`{name}` is already the name of another graph; give each its own")
         self._name = name
 
-    def current(self, like: Tensor) -> CityEncoding:
-        """The current graph's encoding, in the dtype and on the device of ``like``."""
+    def current(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mixing (N, N) and eigenvectors (N, E) of the current graph, as ``like`` is typed."""
         key = (self._name, like.dtype, like.device)
         if key not in self._moved:
-            exact = self._exact[self._name]
             # Converted before it is moved, since not every device knows float64.
-            self._moved[key] = CityEncoding(
-                exact.mixing.to(like.dtype).to(like.device),
-                exact.eigenvectors.to(like.dtype).to(like.device),
-            )
+            mix, places = (part.to(like.dtype).to(like.device) for part in self._graphs[key[0]][1:])
+            self._moved[key] = mix, places
         return self._moved[key]
 
 
@@ -488,8 +288,162 @@ def laplacian_places(adjacency: Tensor, count: int) -> Tensor:
     if last < skipped:
         return places
     _, vectors = eigh(laplacian.numpy(), subset_by_index=[skipped, last])
-    found = torch.from_numpy(vectors)
-    sizes = found.abs()
+    chosen = torch.from_numpy(vectors)
+    sizes = chosen.abs()
     first = (sizes >= (1 - 1e-6) * sizes.amax(dim=0)).int().argmax(dim=0)
-    places[:, : found.shape[1]] = found * found.gather(0, first[None]).sign()
+    places[:, : chosen.shape[1]] = chosen * chosen.gather(0, first[None]).sign()
     return places
+
+
+class Opencity(Backbone):
+    """The OpenCity forecaster.
+
+    Inside, tensors are (N, B, P, D) with P patches, so that the graph acts on one matrix of N
+    rows. No weight depends on the graph or its size, and none of the state does.
+
+    Args:
+        task: What to forecast; its graph is the first that is used.
+        options: Sizes.
+
+    Raises:
+        DeclinedError: If the heads do not share the width evenly, if `head: next_day` is asked
+            for anything but a day from a day, or if a patch would be too long.
+        DataError: If the graph has negative weights.
+    """
+
+    Options: ClassVar[type[StrictModel]] = OpencityOptions
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(clip_norm=5.0)
+    transferable: ClassVar[bool] = True
+    past_steps: Tensor
+    future_steps: Tensor
+
+    def __init__(self, task: ForecastTask, options: OpencityOptions) -> None:
+        super().__init__(task, options)
+        width, layers = SIZES[options.size]
+        width, layers = options.width or width, options.layers or layers
+        self.steps, self.patches = _patching(task, options)
+        if width % options.heads or width % 2:
+            raise DeclinedError(
+                f"opencity: a width of {width} cannot be shared by {options.heads} heads and halved"
+                " for minute and weekday; give an even multiple of the heads"
+            )
+        self.cities = CityEncodings(options)
+        self.use_graph("", task.adjacency)
+
+        # Columns go step by step, the channels of a step side by side.
+        self.patch = nn.Linear(options.patch_steps * task.channels, width, bias=False)
+        self.minute = nn.Embedding(MINUTES_PER_DAY + 1, width // 2)
+        self.weekday = nn.Embedding(DAYS_PER_WEEK + 1, width // 2)
+        self.place = nn.Linear(options.eigenvectors, width)
+        self.blocks = nn.ModuleList(PatchBlock(width, options) for _ in range(layers))
+        outputs = task.horizon
+        if options.head == "next_day":
+            outputs = options.patches * options.patch_steps
+        self.head = nn.Linear(self.patches * width, outputs)
+
+        # The first step of each patch: of the history, and of as many parts of the horizon.
+        starts = torch.arange(self.patches)
+        missing = self.steps * self.patches - task.history
+        past = (starts * self.steps - missing).clamp_min(0)
+        future = starts * task.horizon // self.patches
+        self.register_buffer("past_steps", past, persistent=False)
+        self.register_buffer("future_steps", future, persistent=False)
+
+    def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
+        """See :meth:`Backbone.forward`.
+
+        Raises:
+            DataError: If the inputs have other nodes than the graph in use.
+        """
+        mix, eigenvectors = self.cities.current(inputs)
+        if inputs.shape[2] != len(mix):
+            raise DataError(
+                f"opencity: the inputs have {inputs.shape[2]} nodes, the graph in use {len(mix)};"
+                " call use_graph with theirs"
+            )
+        places = self.place(eigenvectors)
+        past, future = self._calendars(time_of_day, day_of_week)
+
+        series = inputs.permute(2, 0, 1, 3)
+        mean = series.mean(dim=2, keepdim=True)
+        deviation = (series.var(dim=2, correction=0, keepdim=True) + 1e-5).sqrt()
+        hidden = self._embed((series - mean) / deviation)
+        for block in self.blocks:
+            hidden = block(hidden, past, future, places, mix)
+
+        weight, bias = self.head.weight[: self.task.horizon], self.head.bias[: self.task.horizon]
+        scaled = functional.linear(hidden.flatten(2), weight, bias)
+        target = self.task.target_channel
+        forecast = scaled * deviation[:, :, :, target] + mean[:, :, :, target]
+        return forecast.permute(1, 2, 0)
+
+    def use_graph(self, name: str, adjacency: Tensor) -> None:
+        """See :meth:`Backbone.use_graph`; encodings are computed once for each name.
+
+        Raises:
+            DataError: If the graph has negative weights, or the name is that of another graph.
+        """
+        self.cities.use(name, adjacency)
+
+    def linear_probe_parameters(self) -> frozenset[str]:
+        """Names of the parameters that a linear probe trains: those of the head."""
+        return frozenset(f"head.{name}" for name, _ in self.head.named_parameters())
+
+    def unused_parameters(self) -> frozenset[str]:
+        """The biases of the keys, which move all scores of a query alike."""
+        return frozenset(
+            f"blocks.{layer}.{attention}.key.bias"
+            for layer in range(len(self.blocks))
+            for attention in ("context", "itself")
+        )
+
+    def _embed(self, series: Tensor) -> Tensor:
+        """(N, B, T, C), normalised, to patches with their positions, (N, B, P, D)."""
+        # Missing steps come first and hold the window's mean.
+        missing = self.steps * self.patches - self.task.history
+        padded = functional.pad(series, (0, 0, missing, 0))
+        patches = padded.reshape(*series.shape[:2], self.patches, -1)
+        # A short patch is as one padded with zeros, whose columns need not be multiplied.
+        weight = self.patch.weight[:, : patches.shape[-1]]
+        embedded = functional.linear(patches, weight)
+        return embedded + _sinusoids(self.patches, embedded.shape[-1], series)
+
+    def _calendars(self, time_of_day: Tensor, day_of_week: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedded calendars of the patches of the history and of the horizon, (B, P, D) each."""
+        per_day = self.task.steps_per_day
+        ahead = time_of_day[:, -1:] + 1 + self.future_steps
+        days = (day_of_week[:, -1:] + ahead // per_day) % DAYS_PER_WEEK
+        past = self._calendar(time_of_day[:, self.past_steps], day_of_week[:, self.past_steps])
+        return past, self._calendar(ahead % per_day, days)
+
+    def _calendar(self, slots: Tensor, weekdays: Tensor) -> Tensor:
+        """A slot is named by the minute of its end, and Monday is 1, whatever the step length."""
+        minutes = (slots + 1) * MINUTES_PER_DAY // self.task.steps_per_day
+        return torch.cat([self.minute(minutes), self.weekday(weekdays + 1)], dim=-1)
+
+
+def _patching(task: ForecastTask, options: OpencityOptions) -> tuple[int, int]:
+    """Steps of a patch, and patches of a history."""
+    if options.head == "next_day":
+        day = task.steps_per_day
+        if not task.history == task.horizon == day or day % options.patches:
+            raise DeclinedError(
+                "opencity: `head: next_day` forecasts a day from a day, in"
+                f" {options.patches} patches of equal length, but a day has {day} steps, the"
+                f" history {task.history} and the horizon {task.horizon}; take `head: short`"
+            )
+    steps = -(-task.history // options.patches)
+    if steps > options.patch_steps:
+        raise DeclinedError(
+            f"opencity: {options.patches} patches of a history of {task.history} steps have"
+            f" {steps} steps, more than `patch_steps: {options.patch_steps}`; give more of either"
+        )
+    return steps, -(-task.history // steps)
+
+
+def _sinusoids(positions: int, width: int, like: Tensor) -> Tensor:
+    """(positions, width) of sines and cosines (Vaswani et al., 2017)."""
+    place = torch.arange(positions, dtype=like.dtype, device=like.device)[:, None]
+    even = torch.arange(0, width, 2, dtype=like.dtype, device=like.device)
+    angles = place * 1e4 ** -(even / width)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)

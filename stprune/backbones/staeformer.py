@@ -52,13 +52,7 @@ class StaeformerOptions(StrictModel):
 
 
 class AttentionLayer(nn.Module):
-    """Attention over one axis, then a perceptron; each is added and normalised after (post-norm).
-
-    Args:
-        axis: Attend from step to step of a node, or from node to node of a step.
-        width: C, width of the tokens.
-        options: Sizes.
-    """
+    """Attention over one axis, then a perceptron; each is added, then normalised (post-norm)."""
 
     def __init__(self, axis: Axis, width: int, options: StaeformerOptions) -> None:
         super().__init__()

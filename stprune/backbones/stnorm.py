@@ -93,14 +93,10 @@ class NormLayer(nn.Module):
         self.skip = nn.Linear(width, width)
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Convolve.
-
-        Args:
-            values: (B, T, N, width).
+        """(B, T, N, width) to gated values and what their last step adds to the skip path.
 
         Returns:
-            The gated values, (B, T - (kernel - 1) dilation, N, width), and what their last step
-            adds to the skip path, (B, N, width).
+            (B, T - (kernel - 1) dilation, N, width) and (B, N, width).
         """
         norms = (self.temporal_norm, self.spatial_norm)
         views = torch.cat([values, *(norm(values) for norm in norms if norm is not None)], dim=-1)

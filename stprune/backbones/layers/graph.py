@@ -32,7 +32,7 @@ def random_walk(adjacency: Tensor) -> Tensor:
     Raises:
         DataError: If the adjacency is not square or has a negative or non-finite weight.
     """
-    weights = _checked(adjacency)
+    weights = checked_weights(adjacency)
     return (_inverse(weights.sum(dim=1))[:, None] * weights).to(adjacency.dtype)
 
 
@@ -65,7 +65,7 @@ def symmetric_laplacian(adjacency: Tensor) -> Tensor:
     Raises:
         DataError: As :func:`random_walk`.
     """
-    weights = _checked(adjacency)
+    weights = checked_weights(adjacency)
     weights = torch.maximum(weights, weights.T).fill_diagonal_(0)
     scale = _inverse(weights.sum(dim=1)).sqrt()
     laplacian = torch.eye(len(weights), dtype=torch.float64, device=weights.device)
@@ -134,8 +134,12 @@ def walk_powers(adjacency: Tensor, order: int, self_loops: bool) -> list[Tensor]
     return [power for walk in double_transition(adjacency) for power in powers(walk.T, order)]
 
 
-def _checked(adjacency: Tensor) -> Tensor:
-    """The adjacency in float64, if it is one."""
+def checked_weights(adjacency: Tensor) -> Tensor:
+    """The adjacency in float64.
+
+    Raises:
+        DataError: If it is not square or has a negative or non-finite weight.
+    """
     if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
         raise DataError(f"a graph must be a square matrix, got shape {tuple(adjacency.shape)}")
     weights = adjacency.double()
