@@ -15,7 +15,7 @@ from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.paper.tables import MINUS
-from stprune.results.columns import GROUPS, KEYS
+from stprune.records.store import GROUPS, KEYS
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
 from stprune.statistics.from_full import differences_from_full, differences_of

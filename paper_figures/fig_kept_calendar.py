@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.results.kept_patterns import HOURS, WEEKDAYS, pruned_runs
-from stprune.results.kept_tables import HOUR_COLUMNS
+from stprune.records.store import HOUR_COLUMNS, HOURS, WEEKDAYS
+from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
 from stprune.results.summary import KEYS, Results
 from stprune.statistics.significance import CONTROLS

@@ -16,7 +16,7 @@ from paper_figures.fig_kept_calendar import applies
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.results.kept_patterns import pruned_runs
+from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.significance import CONTROLS

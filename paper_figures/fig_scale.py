@@ -9,8 +9,7 @@ from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.results.labels import label
-from stprune.results.run_records import run_keys_of
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import REFERENCE, Results, run_keys_of
 
 TITLE = "Error against time at several model scales"
 ROW_HEIGHT = 2.5

@@ -13,8 +13,7 @@ from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.results.labels import label
-from stprune.results.place_means import mean_over_places
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import REFERENCE, Results, mean_over_places
 
 TITLE = "Test error against training time"
 ROW_HEIGHT = 2.5

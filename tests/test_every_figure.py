@@ -34,7 +34,7 @@ LEAN_FIGURES = ("convergence", "method", "overhead", "tradeoff")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     layout = write_experiment(tmp_path_factory.mktemp("every"), backbones=("stid", "gwnet"))
     write_archives(layout)
-    return load_results(layout)
+    return load_results(layout.store)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,8 @@ def test_what_applies_is_what_has_something_to_show(
 ) -> None:
     assert applicable(FIGURES, results) == GENERAL_FIGURES
     assert applicable(TABLES, results) == GENERAL_TABLES
-    assert set(applicable(FIGURES, load_results(lean))) == set(LEAN_FIGURES)
-    assert {"main", "efficiency", "groups"} <= set(applicable(TABLES, load_results(lean)))
+    assert set(applicable(FIGURES, load_results(lean.store))) == set(LEAN_FIGURES)
+    assert {"main", "efficiency", "groups"} <= set(applicable(TABLES, load_results(lean.store)))
 
 
 @pytest.mark.parametrize("name", GENERAL_FIGURES)
@@ -114,7 +114,7 @@ def test_figure_is_the_same_every_time_and_leaves_settings_and_log_alone(
     files = []
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            make_one("figures", name, lean.root)
+            make_one("figures", name, lean)
             files.append([lean.figure(name, kind).read_bytes() for kind in ("png", "pdf")])
     assert files[0] == files[1]
     assert files[0][0].startswith(b"\x89PNG")
@@ -124,7 +124,7 @@ def test_figure_is_the_same_every_time_and_leaves_settings_and_log_alone(
     assert logging.getLogger("fontTools").level == logging.NOTSET
     assert dict(mpl.rcParams) == before
     assert plt.get_fignums() == []
-    caption = build(name, load_results(lean)).caption
+    caption = build(name, load_results(lean.store)).caption
     assert caption.count("was not run here") == 2
 
 
@@ -132,26 +132,27 @@ def test_figure_is_the_same_every_time_and_leaves_settings_and_log_alone(
 def test_table_has_all_formats_and_plain_numbers(name: str, results: Results) -> None:
     table: Table = TABLES.module(name).build(results)
     assert table.caption
-    write_table(table, name, results.layout)
-    path = results.layout.table(name, "csv")
+    layout = ExperimentLayout(results.store.parent)
+    write_table(table, name, layout)
+    path = layout.table(name, "csv")
     written = pd.read_csv(path, keep_default_na=False, na_values=[""])
     for column in table.columns:
         if pd.api.types.is_numeric_dtype(table.frame[column.key]):
             assert written[column.key].equals(table.frame[column.key]), column.key
-    markdown = results.layout.table(name, "md").read_text(encoding="utf-8")
+    markdown = layout.table(name, "md").read_text(encoding="utf-8")
     assert markdown.count("\n| ") == len(table.frame) + 2
-    latex = results.layout.table(name, "tex").read_text(encoding="utf-8")
+    latex = layout.table(name, "tex").read_text(encoding="utf-8")
     assert latex.count(r" \\") == len(table.frame) + 1
 
 
 def test_tables_can_do_without_full_training(lean: ExperimentLayout) -> None:
-    for name in applicable(TABLES, load_results(lean)):
-        make_one("tables", name, lean.root)
+    for name in applicable(TABLES, load_results(lean.store)):
+        make_one("tables", name, lean)
         assert "nan" not in lean.table(name, "md").read_text(encoding="utf-8"), name
 
 
 def test_unknown_names_are_refused(lean: ExperimentLayout) -> None:
     with pytest.raises(UnknownNameError, match="tradeoff"):
-        make_one("figures", "tradeof", lean.root)
+        make_one("figures", "tradeof", lean)
     with pytest.raises(UnknownNameError, match="main"):
-        make_one("tables", "mein", lean.root)
+        make_one("tables", "mein", lean)

@@ -29,8 +29,8 @@ from stprune.paper.draw import LOOKS
 from stprune.paper.figures import FIGURES, build
 from stprune.paper.products import applicable
 from stprune.paper.tables import MINUS
-from stprune.results.place_means import mean_over_places
-from stprune.results.summary import Results, aggregate, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, aggregate, load_results, mean_over_places
 from stprune.statistics.significance import CONTROLS
 
 OPTIONS = {"annealing": "tail", "hard_share": 0.5}
@@ -39,7 +39,7 @@ OPTIONS = {"annealing": "tail", "hard_share": 0.5}
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     root = tmp_path_factory.mktemp("numbers")
-    return load_results(write_experiment(root, backbones=("gwnet", "stid"), seeds=(0, 1, 2)))
+    return load_results(write_experiment(root, backbones=("gwnet", "stid"), seeds=(0, 1, 2)).store)
 
 
 def _with(results: Results, summary: pd.DataFrame) -> Results:
@@ -87,7 +87,7 @@ def test_tradeoff_names_what_is_off_its_scale(results: Results) -> None:
 
 def test_tradeoff_is_in_seconds_where_nothing_is_relative(tmp_path: Path) -> None:
     lean = write_experiment(tmp_path, ratios=(0.5,), seeds=(0,), with_full=False)
-    results = load_results(lean)
+    results = load_results(lean.store)
     axes = build("tradeoff", results).figure.axes[0]
     assert axes.get_xlabel() == "Per-epoch time (s)"
     assert axes.get_ylabel() == "Test MAE (vehicles / 5 min)"
@@ -234,8 +234,8 @@ def _results(
         key = RunKey(dataset, "stid", pruner, ratio, seed)
         run = record(key, test=scores(mae), test_groups=groups, config=config, cost=cost())
         files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def _points(axes: Axes, colour: str) -> list[tuple[float, float]]:
@@ -359,7 +359,7 @@ def test_a_curve_is_the_mean_of_seeds_as_long_as_all_of_them_train() -> None:
 
 
 def test_the_marker_stands_at_the_mean_time_to_full_training(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path))
+    results = load_results(write_experiment(tmp_path).store)
     table = results.aggregate.set_index(["pruner", "prune_ratio"])
     axes = build("convergence", results).figure.axes[0]
     full = results.epochs[results.epochs["pruner"] == "full"]
@@ -402,8 +402,8 @@ def _timed(root: Path, full_at: tuple[str, ...]) -> Results:
         spent = cost(realised_keep_ratio=0.3, epoch_seconds=4.0, overhead_seconds=0.2)
         run = record(RunKey(dataset, "stid", "st_prune", 0.7, 0), cost=spent)
         files.append(write_run(layout, run, table))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def test_parts_are_in_percent_of_full_trainings_epoch(tmp_path: Path) -> None:
@@ -456,8 +456,8 @@ def scaled(tmp_path: Path) -> Results:
             config={"backbone": {"name": entry, "id": component}},
         )
         files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def test_scales_are_entries_of_one_component_that_differ_in_parameters(scaled: Results) -> None:

@@ -1,4 +1,4 @@
-"""From compact records alone come all tables, figures and the report, and it is known which."""
+"""From kept experiments alone come all tables, figures and the report, and it is known which."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from compact_experiment import SHOWN, configuration
 from PIL import Image
 from synthetic_kept import write_archives
 from synthetic_records import write_experiment
 
 from stprune.__main__ import main
+from stprune.base.layout import RECORDS, kept_experiments, kept_hashes
 from stprune.paper.products import check_products
 from stprune.paper.report.pictures import small_png
-from stprune.records.compact import compact
-from stprune.records.compact_layout import RECORDS, CompactLayout, compact_experiments
+from stprune.results.summarise import summarise
 from stprune.workflow.paper_plan import PaperPlan
 
 KEPT = Path(__file__).parents[1] / RECORDS
@@ -26,17 +27,20 @@ KEPT = Path(__file__).parents[1] / RECORDS
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compact records whose runs are gone."""
+    """A kept experiment whose runs are gone."""
     layout = write_experiment(tmp_path_factory.mktemp("experiment"), pruners=SHOWN)
     write_archives(layout)
+    configuration(layout.root)
+    files = sorted(layout.root.glob("runs/**/metrics.json"))
+    summarise(files, layout, yaml.safe_load(layout.config.read_text()))
     folder = tmp_path_factory.mktemp("records")
-    compact(layout, configuration(layout.root), folder)
+    shutil.move(layout.store, folder / "made_up")
     shutil.rmtree(layout.root)
     return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", compact_experiments(KEPT))
+@pytest.mark.parametrize("name", kept_experiments(KEPT))
 def test_the_kept_records_give_what_they_are_to_give(name: str) -> None:
     assert check_products(KEPT / name).differences == []
 
@@ -70,7 +74,7 @@ def test_the_check_names_what_differs(
     here = ["--records", str(copied), "made_up"]
     assert main(["paper", "--write-hashes", *here]) == 0
     assert "no hashes.json" in capsys.readouterr().out
-    path = CompactLayout(copied / "made_up").hashes
+    path = kept_hashes(copied / "made_up")
     hashes = json.loads(path.read_text(encoding="utf-8"))
     hashes["tables"]["main"] = hashes["figures"]["tradeoff"] = "0" * 64
     path.write_text(json.dumps(hashes), encoding="utf-8")

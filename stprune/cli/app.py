@@ -11,8 +11,8 @@ from typer import Argument, Option
 
 from stprune import __version__
 from stprune.base.errors import ConfigError, RecordError
+from stprune.base.layout import PAPER, RECORDS
 from stprune.cli import data, wandb
-from stprune.records.compact_layout import PAPER, RECORDS
 
 if TYPE_CHECKING:
     from stprune.base.layout import ExperimentLayout
@@ -92,17 +92,27 @@ def train_all(
 
 
 @app.command()
-def summarise(config: ConfigFile = DEMO) -> None:
+def summarise(
+    config: ConfigFile = DEMO,
+    partial: Annotated[bool, Option("--partial", help="Leave out incomplete seeds.")] = False,
+) -> None:
     """Collect all runs of an experiment."""
     from stprune.config.grid import experiment_layout, run_keys
-    from stprune.results.summary import summarise
+    from stprune.results.summarise import complete_seeds, summarise
     from stprune.workflow.run_states import refuse_missing
     from stprune.workflow.standing import forget_second_names
 
     experiment = _load(config)
     layout, keys = experiment_layout(experiment), run_keys(experiment)
-    refuse_missing(layout, keys)
-    summarise([layout.metrics(key) for key in keys], layout.summary, layout.epochs)
+    values = experiment.model_dump(mode="json")
+    if partial:
+        keys, left_out = complete_seeds(layout, keys)
+        values["seeds"] = [seed for seed in experiment.seeds if seed not in left_out]
+        if left_out:
+            sys.stdout.write(f"left out, for they are not complete: seeds {left_out}\n")
+    else:
+        refuse_missing(layout, keys)
+    summarise([layout.metrics(key) for key in keys], layout, values)
     # Whatever started the runs has seen all of them end.
     forget_second_names(layout, keys)
 
@@ -115,7 +125,7 @@ def figure(
     """Draw a figure from the summary."""
     from stprune.paper.products import make_one
 
-    make_one("figures", name, _layout(config).root)
+    make_one("figures", name, _layout(config))
 
 
 @app.command()
@@ -126,7 +136,7 @@ def table(
     """Write a table from the summary."""
     from stprune.paper.products import make_one
 
-    make_one("tables", name, _layout(config).root)
+    make_one("tables", name, _layout(config))
 
 
 @app.command()
@@ -134,7 +144,7 @@ def report(config: ConfigFile = DEMO) -> None:
     """Write all tables, all figures and the self-contained report.html."""
     from stprune.paper.products import make_products
 
-    make_products(_layout(config).root)
+    make_products(_layout(config).store, _layout(config).root)
 
 
 @app.command()
@@ -238,39 +248,18 @@ def _then_and_now(change: Change, longest: int = 32) -> str:
 
 
 @app.command()
-def compact(
-    experiment: Annotated[Path, Argument(help="Folder, such as results/demo.")],
-    config: Annotated[
-        Path | None, Option(help="Lists the runs. Default: config.yaml of the experiment.")
-    ] = None,
-    into: Annotated[Path, Option(help="Folder of kept experiments.")] = RECORDS,
-    partial: Annotated[bool, Option("--partial", help="Leave out incomplete seeds.")] = False,
-) -> None:
-    """Write the records of an experiment into a few small files."""
-    from stprune.base.layout import ExperimentLayout
-    from stprune.records.compact import compact
-
-    layout = ExperimentLayout(experiment)
-    if not layout.root.is_dir():
-        raise RecordError(f"there is no folder {layout.root}; name one such as results/demo")
-    written = compact(layout, _load(config or layout.config), into, partial)
-    left_out = ", ".join(map(str, written.left_out))
-    sys.stdout.write(
-        f"{written.folder}: {written.runs} runs, {written.size / 1e6:.2f} MB"
-        f"{f'; not complete and left out: seeds {left_out}' if left_out else ''}\n"
-    )
-
-
-@app.command()
 def products(
     folder: Annotated[Path, Argument(help="Results, such as results/demo.")],
     into: Annotated[Path | None, Option(help="Folder to write to. Default: the same.")] = None,
     jobs: Jobs = 1,
 ) -> None:
     """Write all tables, figures and the report of an experiment, fresh or kept."""
+    from stprune.base.layout import ExperimentLayout
     from stprune.paper.products import make_products
 
-    sys.stdout.write(f"{folder}: {make_products(folder, into, jobs).in_words}\n")
+    store = ExperimentLayout(folder).store
+    made = make_products(store if store.exists() else folder, into or folder, jobs)
+    sys.stdout.write(f"{into or folder}: {made.in_words}\n")
 
 
 @app.command()
@@ -290,15 +279,17 @@ def paper(
 ) -> None:
     """Write all tables, figures and reports of kept experiments."""
     from stprune.base.errors import UnknownNameError
+    from stprune.base.layout import DATA, kept_experiments
+    from stprune.describe.description import read_descriptions
     from stprune.describe.products import make_overview
-    from stprune.describe.read import read_descriptions
     from stprune.paper import fingerprints
     from stprune.paper.products import check_products, compared, make_products
-    from stprune.records.compact_layout import DATA, compact_experiments
 
-    known = compact_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
+    known = kept_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
     if not known:
-        raise RecordError(f"there are no kept records in {records}; `stprune compact` makes them")
+        raise RecordError(
+            f"there are no kept experiments in {records}; copy the `store` of one there"
+        )
     for name in parts or []:
         if name not in known:
             raise UnknownNameError("experiment", name, known, str(records))
@@ -307,7 +298,7 @@ def paper(
         folder, target = records / name, None if in_memory else into / name
         if name == DATA:
             made = compared(make_overview(read_descriptions(folder), target), folder)
-        elif in_memory:
+        elif target is None:
             made = check_products(folder, jobs)
         else:
             made = make_products(folder, target, jobs)

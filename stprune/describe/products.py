@@ -11,13 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stprune.base.layout import ExperimentLayout
+from stprune.base.layout import DATA, RECORDS, ExperimentLayout
 from stprune.base.registry import Registry
-from stprune.describe.described import Description
+from stprune.describe.description import Description
 from stprune.paper.figures import Drawing, paper_style, write_drawing
 from stprune.paper.fingerprints import Hashes, figure_hash, table_hash
 from stprune.paper.tables import Table, write_table
-from stprune.records.compact_layout import DATA, RECORDS
 
 PACKAGE = "paper_figures.data"
 DATA_FIGURES: Registry[Any] = Registry(

@@ -26,10 +26,10 @@ from pydantic import TypeAdapter
 
 from stprune.base import atomic
 from stprune.base.errors import RecordError
+from stprune.base.layout import kept_hashes
 from stprune.paper.figures import Drawing
 from stprune.paper.tables import Table
 
-HASHES = "hashes.json"
 # Hashes in hexadecimal digits, by kind and name.
 Kind = Literal["tables", "figures"]
 Hashes = dict[Kind, dict[str, str]]
@@ -143,7 +143,7 @@ def differences(made: Hashes, expected: Hashes) -> list[str]:
 
 def write_hashes(hashes: Hashes, folder: Path) -> None:
     """Write ``hashes.json`` into the folder of kept records."""
-    atomic.write_json(folder / HASHES, hashes)
+    atomic.write_json(kept_hashes(folder), hashes)
 
 
 def read_hashes(folder: Path) -> Hashes | None:
@@ -152,7 +152,7 @@ def read_hashes(folder: Path) -> Hashes | None:
     Raises:
         RecordError: If the file does not hold texts by kind and name.
     """
-    path = folder / HASHES
+    path = kept_hashes(folder)
     if not path.exists():
         return None
     try:

@@ -34,8 +34,7 @@ class Made(NamedTuple):
 
     Args:
         hashes: What its tables and figures hold.
-        differences: What is not as ``hashes.json`` in its folder says; None if there is no such
-            file.
+        differences: What is not as ``hashes.json`` in its store says; None if there is none.
     """
 
     hashes: Hashes
@@ -72,19 +71,19 @@ def applicable(registry: Registry[Any], results: Results) -> list[str]:
     return [n for n, m in modules.items() if not hasattr(m, "applies") or m.applies(results)]
 
 
-def make_products(folder: Path, into: Path | None = None, jobs: int = 1) -> Made:
+def make_products(store: Path, into: Path, jobs: int = 1) -> Made:
     """Write all tables, figures and the report of an experiment, the same content every time.
 
     Args:
-        folder: Results of an experiment, fresh or kept.
-        into: Gets ``tables/``, ``figures/`` and ``report.html``; ``folder`` by default. Tables and
-            figures that are there already are removed.
+        store: Of an experiment, fresh or kept.
+        into: Gets ``tables/``, ``figures/`` and ``report.html``. Tables and figures that are there
+            already are removed.
         jobs: Processes that work at the same time.
 
     Raises:
         StpruneError: If a record is missing or damaged.
     """
-    results, layout = load_results(ExperimentLayout(folder)), ExperimentLayout(into or folder)
+    results, layout = load_results(store), ExperimentLayout(into)
     for name in ("tables", "figures"):
         for path in sorted((layout.root / name).glob("*")):
             path.unlink()
@@ -92,29 +91,27 @@ def make_products(folder: Path, into: Path | None = None, jobs: int = 1) -> Made
     tables = {n: p.made for (_, n), p in made.items() if isinstance(p.made, Table)}
     pictures = {n: p.made for (_, n), p in made.items() if isinstance(p.made, Picture)}
     write_report(layout, results, tables, pictures)
-    return compared(_hashes(made), folder)
+    return compared(_hashes(made), store)
 
 
-def check_products(folder: Path, jobs: int = 1) -> Made:
+def check_products(store: Path, jobs: int = 1) -> Made:
     """Make the tables and figures of an experiment in memory only; see :func:`make_products`."""
-    made = _products(load_results(ExperimentLayout(folder)), None, jobs)
-    return compared(_hashes(made), folder)
+    return compared(_hashes(_products(load_results(store), None, jobs)), store)
 
 
-def make_one(kind: Kind, name: str, folder: Path) -> None:
-    """Write one table or figure of an experiment into its folder.
+def make_one(kind: Kind, name: str, layout: ExperimentLayout) -> None:
+    """Write one table or figure of a fresh experiment.
 
     Args:
         kind: ``tables`` or ``figures``.
         name: Part of ``paper_figures/tab_<name>.py`` or ``fig_<name>.py`` after the prefix.
-        folder: Results of the experiment.
+        layout: The experiment.
 
     Raises:
         UnknownNameError: If there is no such table or figure.
         RecordError: If the experiment has no summary yet.
     """
-    layout = ExperimentLayout(folder)
-    _make((kind, name), load_results(layout), layout)
+    _make((kind, name), load_results(layout.store), layout)
 
 
 def compared(hashes: Hashes, folder: Path) -> Made:
