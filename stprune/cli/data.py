@@ -227,7 +227,7 @@ def _pair(word: str) -> tuple[str, str]:
 
 def _options(words: list[str]) -> dict[str, Any]:
     """Nested options from words such as ``graph.weights=gaussian``."""
-    from stprune.base.text_file import parse_yaml
+    from stprune.base.text import parse_yaml
 
     options: dict[str, Any] = {}
     for word in words:

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
 
-from stprune.base import atomic
 from stprune.base.errors import DataError, unknown_name_message
+from stprune.base.files import atomic_path
 from stprune.data.disk_space import require_room
 
 MOST_ENTRIES = 10_000
@@ -73,7 +73,7 @@ def take_member(archive: Path, member: str, target: Path) -> None:
         FetchError: If the disk has no room for it.
         OSError: If ``target`` cannot be written.
     """
-    with open_member(archive, member) as (content, size), atomic.atomic_path(target) as temporary:
+    with open_member(archive, member) as (content, size), atomic_path(target) as temporary:
         require_room(target.parent, size)
         written = 0
         with temporary.open("wb") as file:

@@ -12,9 +12,8 @@ import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from stprune.base import atomic
 from stprune.base.errors import ConfigError, FetchError
-from stprune.base.folder_lock import folder_lock
+from stprune.base.files import atomic_path, folder_lock
 from stprune.base.layout import DataLayout
 from stprune.data.archive import holds, take_member
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RemoteFile
@@ -187,7 +186,7 @@ def _bring(
 ) -> None:
     """Make ``target`` from one place, once its content is known to be right."""
     if isinstance(place, Path):
-        with atomic.atomic_path(target) as temporary:
+        with atomic_path(target) as temporary:
             copy(place, temporary)
             _verify(temporary, place, remote)
         return

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
-from stprune.data.archive import LARGE_BYTES, MOST_RATIO
+from stprune.base.files import LARGE_BYTES, MOST_RATIO
 
 HEADER_BYTES = 128
 ORDERS = {b"IM": "<", b"MI": ">"}

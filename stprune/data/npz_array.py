@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
-from stprune.data.unpacked_size import refuse_bomb
+from stprune.base.files import refuse_bomb
 
 
 def read_npz_array(path: Path, key: str, shape: tuple[int | None, ...]) -> NDArray[Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
-from stprune.data.unpacked_size import refuse_bomb
+from stprune.base.files import refuse_bomb
 
 if TYPE_CHECKING:
     import h5py

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from pydantic import Field
 
-from stprune.base import atomic
-from stprune.base.plain_text import without_credentials
+from stprune.base.files import flush, write_json
 from stprune.base.schema import StrictModel
+from stprune.base.text import without_credentials
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Partial:
         """Start from the first byte."""
         self.discard()
         note = origin.model_dump() | {"url": without_credentials(origin.url)}
-        atomic.write_json(self._note, note)
+        write_json(self._note, note)
         return self.path.open("wb")
 
     def extend(self) -> BinaryIO:
@@ -84,6 +84,6 @@ class Partial:
 
     def finish(self, target: Path) -> None:
         """Give the file its name, once its content was checked."""
-        atomic.flush(self.path)
+        flush(self.path)
         self.path.replace(target)
         self._note.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stprune.base.errors import DataError
 from stprune.base.layout import DataLayout
-from stprune.base.text_file import read_json_file
+from stprune.base.text import read_json_file
 from stprune.data.archive import holds
 from stprune.data.canonical import read_canonical, sha256_of
 from stprune.data.card import DatasetCard, LocalFile, RemoteFile

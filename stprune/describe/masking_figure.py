@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stprune.base import atomic
+from stprune.base.files import write_json
 from stprune.data.canonical import CanonicalDataset
 from stprune.describe.averaging_masking import (
     QUARTERS,
@@ -68,7 +68,7 @@ def write_masking(
     }
     write_tables(tables, directory)
     said = directory / MASKING_FACTS
-    atomic.write_json(said, facts)
+    write_json(said, facts)
     if not figure:
         return said
     with paper_style():

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from stprune.base.errors import DataError
-from stprune.base.text_file import read_json_file
+from stprune.base.text import read_json_file
 from stprune.describe.described import Description
 from stprune.describe.write import FACTS, MASKING_FACTS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stprune.base import atomic
+from stprune.base.files import write_json, write_text
 from stprune.describe.described import Description
 from stprune.describe.figures import redundancy_figure, statistics_figure
 from stprune.paper.figures import paper_style, write_drawing
@@ -41,7 +41,7 @@ def write_description(
         write_drawing(drawing, partial(figure_path, directory, name))
         shown.append(directory / f"{name}.png")
     facts = directory / FACTS
-    atomic.write_json(facts, description.facts)
+    write_json(facts, description.facts)
     return [*shown, facts]
 
 
@@ -49,7 +49,7 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path) -> None:
     """Write each table as ``<name>.csv``."""
     for name, table in tables.items():
         text = table.to_csv(index=False, float_format=DIGITS, lineterminator="\n")
-        atomic.write_text(directory / f"{name}.csv", text)
+        write_text(directory / f"{name}.csv", text)
 
 
 def figure_path(directory: Path, name: str, kind: str) -> Path:
