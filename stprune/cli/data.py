@@ -64,7 +64,7 @@ def fetch(
     data_directory: DataDirectory = None,
     config: ConfigFile = None,
 ) -> None:
-    """Fetch and check the raw files; continues what was cut off."""
+    """Fetch and check the raw files."""
     from stprune.data.card import load_card
     from stprune.data.fetch import fetch
 
