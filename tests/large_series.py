@@ -9,7 +9,8 @@ import torch
 from benchmarks.data import prepare_large
 from benchmarks.made_up import Size
 from benchmarks.own_process import forget_peak, resident
-from stprune.data import blocks, windows
+from stprune.data import canonical as blocks
+from stprune.data import windows
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import forecast_data
 

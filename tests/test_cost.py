@@ -7,8 +7,8 @@ import torch
 from stprune.base.settings import TrainingSettings
 from stprune.records.run import Cost, EpochRecord
 from stprune.training.budget import TrainingBudget
+from stprune.training.clock import Clock
 from stprune.training.cost import peak_memory_bytes, run_cost
-from stprune.training.timing import Clock
 
 
 def epoch(number: int, windows: int, step: float, **parts: float) -> EpochRecord:

@@ -9,7 +9,8 @@ import pytest
 from large_series import SIZE, growth_of_preparing, growth_of_serving
 
 from benchmarks.own_process import in_own_process
-from stprune.data.blocks import fill_missing, release
+from stprune.data.canonical import release
+from stprune.data.dataset import fill_missing
 
 SERIES = SIZE.steps * SIZE.nodes * 4 / 1e6
 # Made whole, to be written.

@@ -23,7 +23,7 @@ from stprune.data import pandas_hdf
 from stprune.data.canonical import StreamedSeries
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.formats.largest_hdf import load
-from stprune.data.step_means import step_means
+from stprune.data.raw_values import step_means
 
 NAN = math.nan
 SENSORS = "ID,Lat,Lng,District,County,Fwy,Lanes,Type,Direction,ID2\n" + "".join(

@@ -16,8 +16,8 @@ from stprune.base.errors import ConfigError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_keys, run_spec
 from stprune.data.dataset import ForecastData, forecast_data
-from stprune.data.legacy_store import LegacyStore
 from stprune.data.tasks.base import build_task
+from stprune.data.windows import LegacyStore
 from stprune.pruning.base import everything
 from stprune.pruning.batch_order import order_epoch
 from stprune.training.devices import fabric_on

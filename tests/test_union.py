@@ -16,7 +16,7 @@ from stprune.base.errors import ConfigError, DeclinedError
 from stprune.base.layout import RunKey
 from stprune.config.grid import data_layout, experiment_layout, run_keys, run_spec
 from stprune.data.canonical import joint_checksum
-from stprune.data.union import UnionData
+from stprune.data.dataset import UnionData
 from stprune.pruning.per_dataset import PerDatasetPruner
 from stprune.records.kept import read_kept
 from stprune.records.run import RunRecord, read_epochs, read_record

@@ -21,7 +21,7 @@ from stprune.data.chargers import chargers_of_zones
 from stprune.data.formats.zone_csv import load
 from stprune.data.graph_weights import gaussian
 from stprune.data.matrix_csv import read_matrix
-from stprune.data.time_axis import regular_times
+from stprune.data.raw_values import regular_times
 from stprune.data.timed_csv import read_timed_csv
 
 CARDS = ["urban_ev", "urban_ev_share", "urban_ev_exogenous", "urban_ev_volume", "urban_ev_duration"]

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
-from stprune.data.blocks import release, step_blocks
-from stprune.data.canonical import CanonicalDataset
+from stprune.data.canonical import CanonicalDataset, release, step_blocks
 from stprune.data.inventory import source
 from stprune.data.windows import split_windows, window_starts
 from stprune.describe.sample import Sample

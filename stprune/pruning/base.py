@@ -21,7 +21,7 @@ from stprune.base.registry import Registry
 from stprune.base.schema import NoOptions, StrictModel
 
 if TYPE_CHECKING:
-    from stprune.data.union_store import UnionStore
+    from stprune.data.dataset import UnionStore
     from stprune.data.windows import WindowStore
 
 Annealing = Literal["none", "tail", "cosine"]

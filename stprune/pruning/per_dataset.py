@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stprune.base.schema import NoOptions
-from stprune.data.union_store import UnionStore
+from stprune.data.dataset import UnionStore
 from stprune.pruning.base import Probe, Pruner, PruningContext, Selection
 
 Build = Callable[[PruningContext], Pruner]

@@ -26,6 +26,7 @@ from stprune.pruning.window_errors import absolute_errors
 from stprune.records.kept import KeptArchive
 from stprune.records.run import EpochRecord, Scores
 from stprune.training.budget import TrainingBudget
+from stprune.training.clock import Clock
 from stprune.training.devices import agreed
 from stprune.training.divergence import refuse_divergence, refuse_no_validation_error
 from stprune.training.engine_state import engine_state, restore_engine
@@ -38,7 +39,6 @@ from stprune.training.micro_batch import parts, windows_at_a_time
 from stprune.training.model import build_model
 from stprune.training.optimisation import build_optimiser, build_scheduler, planned_steps
 from stprune.training.outcome import Outcome
-from stprune.training.timing import Clock
 
 
 class Engine:

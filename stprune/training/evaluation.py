@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone
-from stprune.data.union_store import UnionStore
+from stprune.data.dataset import UnionStore
 from stprune.data.windows import WindowStore
 from stprune.pruning.base import Observer
 from stprune.pruning.window_errors import absolute_errors

@@ -9,9 +9,8 @@ from stprune.base.layout import DataLayout
 from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.grid import RunSpec
 from stprune.data.canonical import read_canonical
-from stprune.data.dataset import ForecastData, forecast_data
+from stprune.data.dataset import ForecastData, UnionData, forecast_data, unite
 from stprune.data.tasks.base import build_task
-from stprune.data.union import UnionData, unite
 from stprune.training.metric_rules import RULES
 
 

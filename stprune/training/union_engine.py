@@ -11,9 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from stprune.config.grid import RunSpec
-from stprune.data.dataset import ForecastData
-from stprune.data.union import UnionData
-from stprune.data.union_store import Part, UnionStore
+from stprune.data.dataset import ForecastData, Part, UnionData, UnionStore
 from stprune.data.windows import Batch
 from stprune.pruning.base import Pruner, PruningContext, Selection
 from stprune.pruning.batch_order import EpochOrder, order_epoch

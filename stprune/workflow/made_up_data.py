@@ -17,9 +17,8 @@ from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.grid import RunSpec
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.card import DatasetCard, load_card
-from stprune.data.dataset import ForecastData, forecast_data
+from stprune.data.dataset import ForecastData, UnionData, forecast_data, unite
 from stprune.data.tasks.base import build_task
-from stprune.data.union import UnionData, unite
 
 # Edges from each node; road graphs have 2 to 4, LargeST's more.
 LINKS = 4

@@ -36,7 +36,7 @@ from stprune.base.schema import NoOptions, StrictModel, validate
 from stprune.base.text_file import read_json_file
 from stprune.config.grid import RunSpec
 from stprune.data.card import card_path
-from stprune.data.union import UnionData
+from stprune.data.dataset import UnionData
 from stprune.records.run import EpochRecord
 from stprune.training.cores import available_cores
 from stprune.training.devices import fabric_on

@@ -19,7 +19,7 @@ from stprune.base.layout import DataLayout
 from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.grid import RunSpec
 from stprune.data.card import DatasetCard, load_card
-from stprune.data.protocol import cut_splits
+from stprune.data.dataset import cut_splits
 from stprune.data.tasks.base import build_task
 from stprune.data.windows import window_starts
 from stprune.pruning.base import PRUNERS, Gradients, Observer, Probe, Pruner, PruningContext, budget

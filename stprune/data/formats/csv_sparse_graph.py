@@ -21,10 +21,9 @@ from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.csv_table import csv_rows, number_table, place, sensor_names
-from stprune.data.mask_policy import observed
+from stprune.data.raw_values import observed, regular_times
 from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.sparse_npz import read_sparse_graph
-from stprune.data.time_axis import regular_times
 
 ROLES = ("series", "graph")
 MINUTES_FORWARD = 60

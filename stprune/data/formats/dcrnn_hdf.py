@@ -19,8 +19,8 @@ from stprune.base.errors import DataError
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.mask_policy import observed
 from stprune.data.pandas_hdf import open_frame
+from stprune.data.raw_values import observed
 from stprune.data.roles import check_one_channel, check_roles
 from stprune.data.safe_pickle import read_pickle
 

@@ -20,11 +20,9 @@ from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import Block, StreamedSeries
 from stprune.data.card import DatasetCard
 from stprune.data.csv_table import csv_rows
-from stprune.data.mask_policy import observed
 from stprune.data.pandas_hdf import StoredFrame, open_frame
+from stprune.data.raw_values import Rounding, observed, regular_times, step_means
 from stprune.data.roles import check_one_channel, check_roles
-from stprune.data.step_means import Rounding, step_means
-from stprune.data.time_axis import regular_times
 
 ROLES = ("series", "sensors", "adjacency")
 COLUMNS = ("ID", "District", "ID2")

@@ -21,10 +21,9 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.edge_list import read_edges
 from stprune.data.graph_weights import Symmetrise, binary, gaussian, symmetrised
-from stprune.data.mask_policy import observed
 from stprune.data.npz_array import read_npz_array
+from stprune.data.raw_values import observed, regular_times
 from stprune.data.roles import check_roles
-from stprune.data.time_axis import regular_times
 
 
 class Options(StrictModel):

@@ -19,8 +19,7 @@ from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.mask_policy import observed
-from stprune.data.time_axis import regular_times
+from stprune.data.raw_values import observed, regular_times
 
 TIME_COLUMNS = ["year", "month", "day", "hour"]
 STATION_COLUMN = "station"

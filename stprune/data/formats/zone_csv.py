@@ -22,10 +22,9 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.chargers import chargers_of_zones
 from stprune.data.graph_weights import Symmetrise, gaussian, symmetrised
-from stprune.data.mask_policy import observed
 from stprune.data.matrix_csv import positions, read_matrix
+from stprune.data.raw_values import observed, regular_times
 from stprune.data.roles import check_roles
-from stprune.data.time_axis import regular_times
 from stprune.data.timed_csv import TimedTable, read_timed_csv
 
 # Of chargers in use no more than all can be; rounding and chargers built later leave some above.

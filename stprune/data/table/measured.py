@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
 from stprune.data.card import DatasetCard
-from stprune.data.mask_policy import observed
+from stprune.data.raw_values import observed
 from stprune.data.table.options import Options
 from stprune.data.table.readings import Readings
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
 from stprune.data.card import DatasetCard
+from stprune.data.raw_values import regular_times
 from stprune.data.table.options import Duplicates, Options
 from stprune.data.table.readings import Readings
-from stprune.data.time_axis import regular_times
 
 SECOND = np.timedelta64(1, "s")
 
