@@ -17,7 +17,7 @@ from stprune.base.layout import DataLayout, RunKey
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
 from stprune.data.canonical import read_canonical
-from stprune.data.dataset import ForecastData, forecast_data
+from stprune.data.dataset import ForecastData, alone, forecast_data
 from stprune.pruning.selection import hard_and_easy
 from stprune.records.run import EpochRecord
 from stprune.training.devices import fabric_on
@@ -90,7 +90,7 @@ def _engine(data: ForecastData, data_directory: Path, pruner: str, keep_ratio: f
     }
     config = parse_config(values, "the benchmark")
     key = RunKey(DATASET, BACKBONE, pruner, config.prune_ratios[0], 0)
-    return Engine(run_spec(config, key), data, fabric_on())
+    return Engine(run_spec(config, key), alone(data), fabric_on())
 
 
 def _row(
@@ -152,7 +152,7 @@ def _total_speed_ups(
     training = {
         ratio: training_seconds(
             [engine.pruner.epoch_windows(e, SCHEDULE_EPOCHS) for e in range(SCHEDULE_EPOCHS)],
-            len(engine.data.train),
+            engine.windows,
             epoch[1.0],
             epoch[ratio],
         )

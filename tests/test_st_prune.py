@@ -47,7 +47,7 @@ def pruner(
         epochs,
         prune_ratio,
         seed,
-        store=training_store(windows),
+        stores=(training_store(windows),),
         adjacency=torch.ones(3, 3),
     )
     return STPrune(context, STPruneOptions.model_validate({"loss_scale": "sum"} | options))
@@ -153,7 +153,7 @@ def test_without_memory_the_last_visit_counts() -> None:
 
 
 def test_graph_structure_needs_a_graph() -> None:
-    context = PruningContext(10, 4, 0.5, 0, store=training_store(10))
+    context = PruningContext(10, 4, 0.5, 0, stores=(training_store(10),))
     with pytest.raises(DeclinedError, match="needs the graph"):
         STPrune(context, STPruneOptions(spatial="graph"))
 

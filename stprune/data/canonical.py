@@ -241,9 +241,10 @@ def _open(directory: Path) -> CanonicalDataset:
         raise DataError(f"the series has the shape {shape}, which is not the card's")
     # Copy-on-write: filling missing inputs copies only the pages that change.
     arrays: dict[str, Any] = {
-        name: np.load(directory / f"{name}.npy", mmap_mode=mode)
-        for name, mode in (("series", "c"), ("mask", "c"), ("timestamps", None), ("adjacency", "c"))
+        name: np.load(directory / f"{name}.npy", mmap_mode="c")
+        for name in ("series", "mask", "adjacency")
     }
+    arrays["timestamps"] = np.load(directory / "timestamps.npy")
     if arrays["mask"].shape == (1, 1, 1):
         arrays["mask"] = np.broadcast_to(np.array(arrays["mask"]), shape)
     for name, expected, dtype in (

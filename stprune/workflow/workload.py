@@ -26,9 +26,9 @@ from stprune.pruning.base import PRUNERS, Gradients, Observer, Probe, Pruner, Pr
 from stprune.pruning.no_probe import NoProbe
 from stprune.records.run import EpochRecord
 from stprune.training.budget import TrainingBudget
-from stprune.training.metric_rules import RULES
+from stprune.training.evaluation import RULES
 from stprune.training.optimisation import planned_steps
-from stprune.training.union_engine import NO_SCORING_MODELS
+from stprune.training.scoring import NO_SCORING_MODELS
 from stprune.workflow.step_seconds import StepSeconds
 
 # Windows of the stand-in that a static pruner chooses from while it is watched.
