@@ -21,7 +21,7 @@ from stprune.config.grid import experiment_layout
 from stprune.data.fetch import fetch
 from stprune.data.partial import Origin, Partial
 from stprune.data.transfer import Network
-from stprune.results.summary import summarise
+from stprune.results.summarise import summarise
 from stprune.tracking.live import WandbTracking
 from stprune.training.run import train
 
@@ -91,7 +91,7 @@ def test_a_tracked_run_holds_no_secret(
     with caplog.at_level(logging.DEBUG), wandb_stand_in.wandb_alone(tmp_path / "home"):
         train(toy_config, key, [WandbTracking(settings, layout.tracking())])
         wandb.teardown()
-    summarise([layout.metrics(key)], layout.summary, layout.epochs)
+    summarise([layout.metrics(key)], layout)
     files = [path for path in layout.root.rglob("*") if path.is_file()]
     assert {"metrics.json", "summary.csv"} <= {path.name for path in files}
     assert any(path.suffix == ".wandb" for path in files)

@@ -354,7 +354,7 @@ def simulate(
 ) -> None:
     """Write cards of more simulated cities, to be prepared like any data set."""
     from stprune.data.card import load_card
-    from stprune.data.simulation.new_card import new_city, write_new_cards
+    from stprune.data.simulation.cards import new_city, write_new_cards
 
     # An option takes one value; of `--seeds 1 2 3` the others arrive as arguments.
     wanted: list[int | None] = [*(seeds or ()), *(more_seeds or ())] or [None]

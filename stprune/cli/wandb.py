@@ -12,7 +12,6 @@ from typer import Argument, Option
 if TYPE_CHECKING:
     from stprune.base.layout import ExperimentLayout
     from stprune.base.settings import TrackingSettings
-    from stprune.tracking.sync import SyncReport
 
 app = typer.Typer(help="Weights & Biases, from the records.", rich_markup_mode=None)
 
@@ -36,46 +35,37 @@ def sync(
     ] = False,
 ) -> None:
     """Create or update one W&B run for each record."""
-    from stprune.tracking.account import WandbError, signed_in
-    from stprune.tracking.finished_runs import recorded_experiment
-    from stprune.tracking.offline import write_offline
-    from stprune.tracking.project import WandbProject
-    from stprune.tracking.sync import sync
-    from stprune.tracking.told import permitted_mode
+    from stprune.tracking.payload import finished_runs, permitted_mode
+    from stprune.tracking.sync import WandbError, signed_in, sync, write_offline
 
-    layout, settings = _place(experiment, results, project, entity)
+    layout, place = _place(experiment, results, project, entity)
     mode = permitted_mode("offline" if offline else "online")
     if mode == "disabled":
-        raise WandbError("WANDB_MODE=disabled keeps W&B from everything; unset it to sync")
-    runs = recorded_experiment(layout)
+        raise WandbError("WANDB_MODE=disabled forbids every sync; unset it")
+    runs = finished_runs(layout)
+    folder = layout.tracking() / "records"
+    lines: list[str] = []
     if mode == "offline":
-        folder = layout.tracking() / "records"
-        report = write_offline(runs, folder, settings, dry=dry_run)
-        _print_counts(layout, report, dry_run)
-        if not dry_run:
-            sys.stdout.write(f"send them with: wandb sync {folder}/offline-run-*\n")
-        return
-    with signed_in() as api:
-        online = WandbProject(api, settings.project, settings.entity)
-        report = sync(runs, online, dry=dry_run)
-    _print_counts(layout, report, dry_run)
-    if dry_run:
-        return
-    for line in report.mismatches:
-        sys.stdout.write(f"{line}\n")
-    if report.mismatches:
+        actions = write_offline(runs, folder, place, dry=dry_run)
+        end = f"send them with: wandb sync {folder}/offline-run-*"
+    else:
+        with signed_in(place.entity) as (api, owner):
+            place = place.model_copy(update={"entity": owner})
+            actions, lines = sync(runs, api, place, dry=dry_run)
+        end = f"{owner}/{place.project}: every summary at W&B is that of its record"
+    created, updated = (list(actions.values()).count(name) for name in ("create", "update"))
+    sys.stdout.write(
+        f"{layout.root}: {len(runs)} runs:{' would be' if dry_run else ''} {created} created,"
+        f" {updated} updated, {len(runs) - created - updated} unchanged\n"
+    )
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    if lines:
         raise WandbError(
-            f"{len(report.mismatches)} of {len(runs)} runs at W&B are not what their records say;"
+            f"{len(lines)} of {len(runs)} runs at W&B are not what their records say;"
             " the lines above name them"
         )
-    sys.stdout.write(f"{online.path}: every summary at W&B is that of its record\n")
-
-
-def _print_counts(layout: ExperimentLayout, report: SyncReport, dry: bool) -> None:
-    counts = f"{report.count('create')} created, {report.count('update')} updated"
-    kept = f"{report.count('leave') + report.count('conflict')} unchanged"
-    would = " would be" if dry else ""
-    sys.stdout.write(f"{layout.root}: {len(report.actions)} runs:{would} {counts}, {kept}\n")
+    if not dry_run:
+        sys.stdout.write(f"{end}\n")
 
 
 @app.command()
@@ -90,40 +80,37 @@ def view(
 ) -> None:
     """Save views that compare pruners by prune ratio."""
     from stprune.base import atomic
-    from stprune.tracking.account import signed_in
-    from stprune.tracking.finished_runs import recorded_experiment
-    from stprune.tracking.project import WandbProject
-    from stprune.tracking.view import build_view, places, save_view, view_values
+    from stprune.tracking.payload import finished_runs
+    from stprune.tracking.sync import signed_in
+    from stprune.tracking.view import Place, build_view, save_view, view_values
 
     layout, settings = _place(experiment, results, project, entity)
-    wanted = places(recorded_experiment(layout))
+    records = [run.record for run in finished_runs(layout)]
+    places = sorted({Place(run.experiment, run.dataset, run.backbone) for run in records})
     if json is not None:
-        name = settings.entity or "entity"
-        views = [build_view(place, name, settings.project) for place in wanted]
+        owner = settings.entity or "entity"
+        views = [build_view(place, owner, settings.project) for place in places]
         atomic.write_json(json, [view_values(view) for view in views])
         return
-    with signed_in() as api:
-        online = WandbProject(api, settings.project, settings.entity)
-        for place in wanted:
-            saved = save_view(build_view(place, online.entity, online.project))
-            what = "saved" if saved.changed else "unchanged"
-            sys.stdout.write(f"{saved.title}: {what}, {saved.url}\n")
+    with signed_in(settings.entity) as (_, owner):
+        for place in places:
+            view = build_view(place, owner, settings.project)
+            saved = "saved" if save_view(view) else "unchanged"
+            sys.stdout.write(f"{view.name}: {saved}, {view.url}\n")
 
 
 def _place(
     experiment: Path | None, results: Path, project: str | None, entity: str | None
 ) -> tuple[ExperimentLayout, TrackingSettings]:
-    """The experiment, and the project that the words or else its configuration name."""
+    """The experiment, and the project that the options or else its configuration name."""
     from stprune.base.layout import ExperimentLayout
     from stprune.base.schema import read_yaml, validate
     from stprune.base.settings import TrackingSettings
     from stprune.workflow.show import experiment_folder
 
     layout = ExperimentLayout(experiment_folder(experiment, results))
-    told: dict[str, object] = {}
-    if layout.config.exists():
-        values = read_yaml(layout.config)
-        told = (values.get("tracking") if isinstance(values, dict) else None) or {}
-    settings = validate(TrackingSettings, told, f"{layout.config} at `tracking`")
-    words = {"project": project, "entity": entity}
-    return layout, settings.model_copy(update={k: v for k, v in words.items() if v is not None})
+    values = read_yaml(layout.config) if layout.config.exists() else {}
+    configured = (values.get("tracking") if isinstance(values, dict) else None) or {}
+    settings = validate(TrackingSettings, configured, f"{layout.config} at `tracking`")
+    options = {"project": project, "entity": entity}
+    return layout, settings.model_copy(update={k: v for k, v in options.items() if v is not None})
