@@ -210,6 +210,9 @@ def trained_once(config: ExperimentConfig, data: ForecastData, selection: Select
         def select(self, epoch: int) -> Selection:
             return selection
 
+        def enter(self, member: int) -> None:
+            pass
+
         def observe(self, *_: Any) -> None:
             pass
 
