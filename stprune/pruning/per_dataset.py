@@ -24,8 +24,8 @@ Build = Callable[[PruningContext], Pruner]
 class PerDatasetPruner(Pruner):
     """One pruner for each data set behind the interface of a single one.
 
-    Per-window state of the members are views of the union's, so that archives, checkpoints and
-    the exchange between devices see one pruner.
+    Per-window states of the members are views of the union's, so that archives, checkpoints and the
+    exchange between devices see one pruner.
 
     Args:
         context: Of the union; each member gets a context of its own data set.
@@ -39,7 +39,7 @@ class PerDatasetPruner(Pruner):
         sizes = [len(store) for store in context.stores]
         self.firsts = np.cumsum([0, *sizes[:-1]]).tolist()
         for number, (store, adjacency) in enumerate(zip(context.stores, adjacencies, strict=True)):
-            # A seed of its own, or data sets of one size would all keep the same numbers.
+            # A seed of its own; otherwise data sets of one size would keep the same numbers.
             seed = np.random.SeedSequence([context.seed, number]).generate_state(1)[0]
             own = replace(
                 context,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stprune.base.atomic import atomic_path
 from stprune.base.errors import RecordError
-from stprune.data.unpacked_size import refuse_bomb
+from stprune.base.unpacked_size import refuse_bomb
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,7 +20,7 @@ from stprune.base import atomic
 from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey, store_config, store_table
 from stprune.base.plain_text import CONTROL, NAME, is_formula
-from stprune.data.unpacked_size import refuse_bomb
+from stprune.base.unpacked_size import refuse_bomb
 from stprune.records.run import Cost, EpochRecord
 
 REFERENCE = "full"

@@ -32,10 +32,9 @@ from stprune.base.errors import DeclinedError, TrainingDivergedError
 from stprune.config.grid import RunSpec
 from stprune.data.dataset import ForecastData, RunData
 from stprune.data.windows import WindowStore
-from stprune.pruning.base import PRUNERS, Observer, Probe, Pruner, PruningContext
+from stprune.pruning.base import PRUNERS, Observer, Probe, Pruner, PruningContext, absolute_errors
 from stprune.pruning.batch_order import EpochOrder, Gather, merge_window_state, order_epoch
 from stprune.pruning.per_dataset import PerDatasetPruner
-from stprune.pruning.window_errors import absolute_errors
 from stprune.records.kept import KeptArchive
 from stprune.records.run import EpochRecord, Scores
 from stprune.training.budget import TrainingBudget

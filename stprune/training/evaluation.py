@@ -41,8 +41,7 @@ from torch import Tensor, nn
 from stprune.base.settings import ProtocolKind
 from stprune.data.stationarity import first_difference
 from stprune.data.windows import WindowStore, null_label
-from stprune.pruning.base import Observer
-from stprune.pruning.window_errors import absolute_errors, window_mae
+from stprune.pruning.base import Observer, absolute_errors, window_mae
 from stprune.records.run import Scores
 
 LEAST_STATIONARY = 0.1

@@ -23,7 +23,7 @@ from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, RunData, alone, forecast_data, unite
 from stprune.data.tasks.base import build_task
 from stprune.pruning.base import Probe
-from stprune.pruning.no_probe import NoProbe
+from stprune.pruning.probe import NoProbe
 from stprune.records.run import RECORD_VERSION, EpochRecord, RunRecord, write_record
 from stprune.training.budget import peak_memory_bytes, run_cost
 from stprune.training.checkpoint import (

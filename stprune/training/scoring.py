@@ -21,9 +21,8 @@ from stprune.base.settings import LinearProbe
 from stprune.config.grid import RunSpec
 from stprune.data.dataset import ForecastData, alone
 from stprune.data.windows import WindowStore
-from stprune.pruning.base import Gradients, Observer
-from stprune.pruning.last_layer import last_layer_gradients, sign_projection
-from stprune.pruning.window_errors import absolute_errors, window_mae
+from stprune.pruning.base import Gradients, Observer, absolute_errors, window_mae
+from stprune.pruning.probe import last_layer_gradients, sign_projection
 from stprune.records.run import Scores, Transfer
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
 from stprune.data.card import DatasetCard
-from stprune.data.raw_values import regular_times
+from stprune.data.formats.base import regular_times
 from stprune.data.table.options import Options
 from stprune.data.table.series import Readings
 

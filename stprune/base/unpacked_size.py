@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from stprune.base.errors import DataError
-from stprune.data.archive import LARGE_BYTES, MOST_RATIO
+
+# Tables of numbers shrink to a tenth, mostly empty matrices to a five-hundredth.
+LARGE_BYTES = 1 << 30
+MOST_RATIO = 200
 
 
 def refuse_bomb(path: Path, unpacked: int) -> None:
-    """See that a file does not claim far more than its own size; nothing of it is unpacked yet.
+    """Refuse a file that claims to hold far more than its own size, before it is unpacked.
 
     Args:
         path: The file.

@@ -1,19 +1,36 @@
-"""Gradient of each window's loss with respect to the weights of a network's last layer.
+"""Parts of probes: gradients of a network's last layer, and the probe where there is none.
 
-One backward pass to the last layer's output serves a whole batch: windows do not mix in
-evaluation mode, so the gradient of the summed loss is that of each window by itself, and a
-window's weight gradient is a product of that and the layer's input.
+One backward pass to the last layer's output serves a whole batch: windows do not mix in evaluation
+mode, so the gradient of the summed loss is that of each window by itself, and a window's weight
+gradient is a product of that and the layer's input.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
 
 from stprune.base.errors import DeclinedError
+
+
+class NoProbe:
+    """A probe that declines to score.
+
+    Args:
+        pruner: Id, to name in the message.
+        reason: Why there is none, and what to do; the rest of the sentence.
+    """
+
+    def __init__(self, pruner: str, reason: str) -> None:
+        self.pruner, self.reason = pruner, reason
+
+    def _decline(self, *_: Any, **__: Any) -> NoReturn:
+        raise DeclinedError(f"{self.pruner} trains models of its own to score windows{self.reason}")
+
+    train = watch = gradients = _decline
 
 
 def last_layer_gradients(
