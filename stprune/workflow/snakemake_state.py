@@ -14,8 +14,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from stprune.base.atomic import naming_failure
 from stprune.base.errors import StpruneError
+from stprune.base.files import naming_failure
 from stprune.base.layout import DataLayout, ExperimentLayout
 from stprune.config.grid import RunSpec
 from stprune.data.card import card_path, load_card, local_paths

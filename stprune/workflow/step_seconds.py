@@ -29,11 +29,11 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from stprune.backbones.base import parameter_count
-from stprune.base import atomic
 from stprune.base.errors import StpruneError
+from stprune.base.files import write_json
 from stprune.base.layout import DataLayout
 from stprune.base.schema import NoOptions, StrictModel, validate
-from stprune.base.text_file import read_json_file
+from stprune.base.text import read_json_file
 from stprune.config.grid import RunSpec
 from stprune.data.card import card_path
 from stprune.data.union import UnionData
@@ -142,7 +142,7 @@ def read_kept(path: Path) -> dict[str, StepSeconds]:
 
 def write_kept(path: Path, measured: Mapping[str, StepSeconds]) -> None:
     """Keep what was measured."""
-    atomic.write_json(path, KeptSeconds(measured=dict(measured)).model_dump(mode="json"))
+    write_json(path, KeptSeconds(measured=dict(measured)).model_dump(mode="json"))
 
 
 def measuring_order(settings: Sequence[Setting]) -> list[int]:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 
-from stprune.base.folder_lock import folder_lock
+from stprune.base.files import folder_lock
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec

@@ -18,7 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from stprune.base.layout import ExperimentLayout, RunKey, format_ratio
-from stprune.base.plain_text import plain_line
+from stprune.base.text import plain_line
 
 # What `stprune train` imports once it is called.
 PRELOADED = ("stprune.training.run", "stprune.workflow.progress", "stprune.tracking.live")
