@@ -63,12 +63,10 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     train.add_argument("--threads", type=int, help="threads in all, instead of the config's")
     train.add_argument("--devices", type=int, help="devices, instead of the config's")
     train.set_defaults(command=_train)
-    train_all = commands.add_parser("train-all", help="train all runs without a record")
-    _config_option(train_all)
-    train_all.add_argument(
-        "--jobs", type=int, help="runs side by side (default: as many as there are cores for)"
-    )
-    train_all.set_defaults(command=_train_all)
+    block = commands.add_parser("train-block", help="train the runs of one job of the workflow")
+    _config_option(block)
+    block.add_argument("block", help="such as sim_freeway/stid/s0")
+    block.set_defaults(command=_train_block)
 
 
 def _add_results(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -112,7 +110,7 @@ def _train(parsed: argparse.Namespace) -> None:
     from stprune.tracking.live import WandbTracking
     from stprune.training.events import RunListener
     from stprune.workflow.progress import Progress
-    from stprune.workflow.train_once import train_once
+    from stprune.workflow.train import train_once
 
     config = _load(parsed)
     compute = config.compute
@@ -135,24 +133,21 @@ def _train(parsed: argparse.Namespace) -> None:
     train_once(config, key, listeners)
 
 
-def _train_all(parsed: argparse.Namespace) -> None:
-    from stprune.workflow.train_all import train_all
+def _train_block(parsed: argparse.Namespace) -> None:
+    from stprune.workflow.train import train_block
 
-    train_all(_load(parsed), parsed.jobs)
+    train_block(parsed.config, parsed.block)
 
 
 def _summarise(parsed: argparse.Namespace) -> None:
     from stprune.config.grid import experiment_layout, run_keys
     from stprune.results.summary import summarise
     from stprune.workflow.run_states import refuse_missing
-    from stprune.workflow.standing import forget_second_names
 
     config = _load(parsed)
     layout, keys = experiment_layout(config), run_keys(config)
     refuse_missing(layout, keys)
     summarise([layout.metrics(key) for key in keys], layout.summary, layout.epochs)
-    # Whatever started the runs has seen all of them end.
-    forget_second_names(layout, keys)
 
 
 def _figure(parsed: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ from stprune.data.safe_pickle import read_pickle
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_record
 from stprune.results.summary import load_results
-from stprune.workflow.warm_runs import last_line
+from stprune.workflow.run_states import last_line
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("stprune", "baselines", "paper_figures", "workflow", "examples")

@@ -111,6 +111,10 @@ class ExperimentLayout:
         """What training the run said, beside the logs of the workflow's other rules."""
         return self.root / "logs" / key.path / "train.log"
 
+    def block(self, path: str) -> Path:
+        """Stamp of a block of runs: when it was written, each of them had a valid record."""
+        return self.root / "blocks" / f"{path}.json"
+
     def tracking(self) -> Path:
         """Offline files of Weights & Biases."""
         return self.root / "wandb"

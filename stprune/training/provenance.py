@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from stprune.backbones.base import BACKBONES
+from stprune.base.layout import DataLayout
+from stprune.config.grid import RunSpec
 from stprune.data.card import FORMATS
 from stprune.data.tasks.base import TASKS
 from stprune.pruning.base import PRUNERS
+from stprune.training.run_data import run_checksum
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDED_PACKAGES = ("torch", "lightning-fabric", "numpy", "pandas", "torch-geometric", "stprune")
@@ -66,6 +69,19 @@ def _code_digest(path: Path, modified: int, size: int) -> str:
         ):
             node.body[0] = ast.Pass()
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+
+
+def run_identity(spec: RunSpec, data: DataLayout) -> dict[str, str]:
+    """What a result depends on, as it is now.
+
+    Raises:
+        DataError: If the run's data are not prepared.
+    """
+    return {
+        "configuration": spec.fingerprint,
+        "source code": source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task)),
+        "data": run_checksum(spec, data),
+    }
 
 
 def environment() -> dict[str, Any]:

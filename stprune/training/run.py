@@ -34,12 +34,11 @@ from stprune.training.devices import fabric_on, naming_lost_device
 from stprune.training.energy import RunEnergy
 from stprune.training.engine import Engine
 from stprune.training.events import RunListener
-from stprune.training.provenance import environment
+from stprune.training.provenance import environment, run_identity
 from stprune.training.run_data import open_run_data
 from stprune.training.shortage import naming_shortage
 from stprune.training.union_engine import NO_SCORING_MODELS, UnionEngine
 from stprune.training.zero_shot import held_out_scores
-from stprune.workflow.standing import run_identity
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 from functools import cache
 from itertools import islice
 
@@ -50,16 +51,17 @@ class RunRequests:
         self.layout, self.data = experiment_layout(config), data_layout(config)
         self.measured = read_kept(step_seconds_file(config.results_directory))
 
-    def minutes(self, key: RunKey, attempt: int = 1) -> int:
-        """Minutes to ask for; more with each attempt."""
-        return attempt * self._minutes(key._replace(seed=0))
+    def minutes(self, keys: Iterable[RunKey], attempt: int = 1) -> int:
+        """Minutes for runs one after another; more with each attempt."""
+        work = sum(self._minutes(key._replace(seed=0)) for key in keys)
+        return attempt * (START_MINUTES + math.ceil(work))
 
-    def megabytes(self, key: RunKey, attempt: int = 1) -> int:
-        """Memory to ask for; twice as much with each attempt, for one may have been too little."""
-        return int(2 ** (attempt - 1) * self._megabytes(key.dataset, key.backbone))
+    def megabytes(self, dataset: str, backbone: str, attempt: int = 1) -> int:
+        """Memory for a run; twice as much with each attempt, for one may have been too little."""
+        return int(2 ** (attempt - 1) * self._megabytes(dataset, backbone))
 
     @cache  # noqa: B019 - there is one plan, as long as its process
-    def _minutes(self, key: RunKey) -> int:
+    def _minutes(self, key: RunKey) -> float:
         step = self._step(key.dataset, key.backbone)
         if step is None:
             return UNKNOWN_MINUTES
@@ -68,7 +70,7 @@ class RunRequests:
         except StpruneError:
             # The run's own log is where its user looks for what is wrong with it.
             return UNKNOWN_MINUTES
-        return START_MINUTES + math.ceil(TIME_FACTOR * work.seconds(step) / 60)
+        return TIME_FACTOR * work.seconds(step) / 60
 
     @cache  # noqa: B019
     def _step(self, dataset: str, backbone: str) -> StepSeconds | None:
