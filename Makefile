@@ -3,37 +3,38 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
+READY_TEST = $(VENV)/ready-test
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test fast-test faults fuzz lint format setup lock reference clean
+.PHONY: demo test fast-test faults fuzz lint format setup setup-test lock reference clean
 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
 	if [ -t 2 ]; then logger="--logger rich"; fi; $(BIN)/snakemake --cores $(CORES) $$logger
 	$(BIN)/stprune results
 
-test: setup lint
+test: setup-test lint
 	$(BIN)/pytest -n $(CORES) --dist loadfile
 
-fast-test: setup
+fast-test: setup-test
 	$(BIN)/pytest -m "not slow"
 
 # Kills, full disks and damaged files at random moments; exit 1 if anything is lost (docs/faults.md).
-faults: setup
+faults: setup-test
 	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS)
 
 # 10,000 files changed at random for each reader; the counts are said at the end (SECURITY.md).
-fuzz: setup
+fuzz: setup-test
 	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz tests/test_table_fuzz.py
 
-lint: setup
+lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
-format: setup
+format: setup-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
@@ -49,12 +50,21 @@ $(READY): requirements.lock requirements-no-deps.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-# Resolve the newest versions that requirements.in allows, then write environment.yml from it.
+setup-test: $(READY_TEST)
+
+# Tests, linters and benchmarks need more than running the study does.
+$(READY_TEST): requirements-test.lock $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --prefer-binary -r requirements-test.lock
+	touch $(READY_TEST)
+
+# Resolve the newest versions that requirements*.in allow; environment.yml gets the pins of the first.
 lock:
 	rm -rf .venv.lock
 	$(PYTHON) -m venv .venv.lock
 	.venv.lock/bin/pip install --quiet --disable-pip-version-check -r requirements.in
 	.venv.lock/bin/python -m workflow.lock
+	.venv.lock/bin/pip install --quiet --disable-pip-version-check -r requirements.in -r requirements-test.in
+	.venv.lock/bin/python -m workflow.lock --tests
 	rm -rf .venv.lock
 
 # Schemas and config/README.md, from the models that check configurations.

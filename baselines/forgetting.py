@@ -20,7 +20,7 @@ from torch import Tensor
 from stprune.base.schema import StrictModel
 from stprune.pruning.base import Probe, Selection
 from stprune.pruning.static import StaticPruner, keep_highest, scoring_seed
-from stprune.training.metrics import window_mae
+from stprune.pruning.window_errors import window_mae
 
 
 class ForgettingOptions(StrictModel):

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stprune.pruning.base import LossScale, PruningContext, Selection, budget, scale_weights
 from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
-from stprune.training.metrics import window_mae
+from stprune.pruning.window_errors import window_mae
 
 
 class InfoBatchOptions(ScheduleOptions):

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import typer
+
 from stprune.base.errors import StpruneError
-from stprune.base.plain_text import PlainFormatter
-from stprune.command_line import build_parser
+from stprune.base.plain_text import PlainFormatter, plain_line
+from stprune.cli.app import app
 
 # As a shell reports a process that a signal ended.
 INTERRUPTED = 128 + signal.SIGINT
@@ -48,31 +50,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the program's name; those of the process by default.
 
     Returns:
-        0; 1 for a user's mistake, which is one line on standard error (2 if what it lacks is an
-        account elsewhere); 130 if interrupted, 143 if told to end by SIGTERM.
+        0; 1 for a user's mistake, which is one line on standard error (2 for a command that does
+        not exist or lacks an option, or if an account elsewhere is missing); 130 if interrupted,
+        143 if ended by SIGTERM.
     """
-    parsed = build_parser().parse_args(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Chatty libraries would bury our own lines.
     for library in ("filelock", "lightning_fabric", "matplotlib", "wandb"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    # It tells of each retry at length; what became of a download is told by us.
+    # It logs each retry at length; we log what became of a download.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with _end_is_interrupt():
-            parsed.command(parsed)
+            command = typer.main.get_command(app)
+            with command.make_context("stprune", words) as context:
+                command.invoke(context)
         sys.stdout.flush()
     except StpruneError as error:
         sys.stderr.write(f"stprune: error: {error}\n")
         return error.exit_code
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.TyperException as mistake:
+        message = " ".join(mistake.format_message().split())
+        sys.stderr.write(f"stprune: error: {plain_line(message)} (--help lists what there is)\n")
+        return mistake.exit_code
     except KeyboardInterrupt as error:
         sys.stderr.write("stprune: interrupted; the same command continues where it stopped\n")
         return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output, such as `head`, has seen enough. What Python would still flush
-        # at exit goes nowhere.
+        # The reader of our output, such as `head`, has left. Python flushes the rest at exit: into
+        # nothing, so that it does not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 

@@ -16,7 +16,7 @@ from stprune import IndexedDataset, PrunedBatchSampler, Pruning
 from stprune.base.errors import ConfigError
 from stprune.loop.epoch_share import LoopError
 from stprune.pruning.base import budget
-from stprune.training.epoch_order import even_sizes
+from stprune.pruning.batch_order import even_sizes
 
 
 class Squares:

@@ -131,6 +131,37 @@ def test_from_raw_files_to_a_finished_run(
     assert record.is_file()
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["trian"], "'train'"),
+        (["data"], "command"),
+        (["train", "--backbone", "stid"], "--dataset"),
+        (["train", "--sed", "1"], "--seed"),
+        (["data", "describe", "toy", "--history", "many"], "--history"),
+        (["data", "describe", "toy", "--split", "none"], "--split"),
+    ],
+    ids=str,
+)
+def test_a_command_that_does_not_exist_is_one_line(run: Run, words: list[str], named: str) -> None:
+    status, output, errors = run(*words)
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert errors.startswith("stprune: error: ")
+    assert named in errors
+
+
+@pytest.mark.parametrize("words", [[], ["data"], ["wandb"], ["train"], ["data", "add"]], ids=str)
+def test_help_loads_neither_torch_nor_rich(words: list[str]) -> None:
+    code = (
+        "import sys; from stprune.__main__ import main;"
+        f" status = main({[*words, '--help']});"
+        " sys.exit(status or any(name in sys.modules for name in ('torch', 'numpy', 'rich')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: {' '.join(['stprune', *words])}")
+
+
 def test_config_lists_the_runs(run: Run, config_file: Path) -> None:
     status, output, errors = run("config", "--config", config_file)
     assert (status, errors) == (0, "")

@@ -15,11 +15,11 @@ from stprune.base.errors import ConfigError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import experiment_layout, run_spec
 from stprune.data.dataset import ForecastData
-from stprune.pruning.probe import window_gradients
 from stprune.records.run import read_epochs, read_record
 from stprune.training.compilation import compile_network
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
+from stprune.training.probe import window_gradients
 from stprune.training.run import train
 
 CPU = torch.device("cpu")

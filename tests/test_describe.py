@@ -100,7 +100,6 @@ def test_the_description_lies_in_the_data_directory_unless_told(
     [
         (["nothing"], "unknown data set `nothing`"),
         (["toy", "--channel", "flow"], "unknown channel `flow` in Toy (known: load)"),
-        (["toy", "--history", "many"], "`history`: Input should be a valid integer"),
         (["toy", "--windows", "0"], "`windows`: Input should be greater than or equal to 1"),
         (["toy", "--horizon", "2000"], "no 2012 consecutive steps for a window among 504"),
         (["toy", "--run", "nowhere.json"], "there is no record nowhere.json"),

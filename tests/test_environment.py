@@ -42,6 +42,7 @@ def test_each_difference_is_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(lock, "ROOT", tmp_path)
     (tmp_path / "requirements.lock").write_text("# Pins.\nNumPy==2.1.0\nscipy==1.5\n")
     (tmp_path / "requirements-no-deps.lock").write_text("torch_geometric.temporal==0.56\n")
+    (tmp_path / "requirements-test.lock").write_text("")
     text = "dependencies:\n  - python =3.11\n  - pip:\n      - numpy==2.1.0\n"
     (tmp_path / "environment.yml").write_text(text)
     assert lock.differences() == [
@@ -61,6 +62,7 @@ def test_the_same_is_no_difference(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(lock, "installed", lambda: {"numpy": "2.1.0"})
     monkeypatch.setattr(lock, "ROOT", tmp_path)
     (tmp_path / "requirements.lock").write_text("numpy==2.1.0\n")
-    (tmp_path / "requirements-no-deps.lock").write_text("")
+    for name in ("requirements-no-deps.lock", "requirements-test.lock"):
+        (tmp_path / name).write_text("")
     (tmp_path / "environment.yml").write_text("dependencies:\n  - pip:\n      - numpy==2.1.0\n")
     assert lock.differences() == []

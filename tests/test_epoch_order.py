@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stprune.base.errors import ConfigError
 from stprune.pruning.base import Selection
-from stprune.training.epoch_order import even_sizes, order_epoch
+from stprune.pruning.batch_order import even_sizes, order_epoch
 
 CPU = torch.device("cpu")
 

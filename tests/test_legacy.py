@@ -15,14 +15,15 @@ from toy import canonical
 from stprune.base.errors import ConfigError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_keys, run_spec
-from stprune.config.protocol import RULES, refuse_small_splits
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.legacy_store import LegacyStore
 from stprune.data.tasks.base import build_task
 from stprune.pruning.base import everything
+from stprune.pruning.batch_order import order_epoch
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
-from stprune.training.epoch_order import order_epoch
+from stprune.training.metric_rules import RULES
+from stprune.training.run_data import refuse_small_splits
 
 STEPS, NODES, HISTORY, HORIZON, BATCH = 230, 3, 5, 4, 16
 CPU = torch.device("cpu")

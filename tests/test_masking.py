@@ -19,10 +19,11 @@ from stprune.data.canonical import CanonicalDataset, read_canonical
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.dataset import forecast_data
 from stprune.data.prepare import prepare
-from stprune.describe.incident_ranking import incident_windows, ranking_auc
+from stprune.data.windows import incident_windows
+from stprune.describe.incident_ranking import ranking_auc
 from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
-from stprune.pruning.probe import ModelProbe
-from stprune.training.metrics import window_mae
+from stprune.pruning.window_errors import window_mae
+from stprune.training.probe import ModelProbe
 
 
 def incidents(*steps: tuple[int, int]) -> pd.DataFrame:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from stprune.pruning.window_errors import absolute_errors, window_mae
 from stprune.records.run import Scores
-from stprune.training.metrics import ErrorSums, absolute_errors, window_mae
+from stprune.training.metrics import ErrorSums
 
 CPU = torch.device("cpu")
 

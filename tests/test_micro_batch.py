@@ -10,19 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_runs import key_of
 
-from stprune.backbones.base import BACKBONES, ForecastTask
+from stprune.backbones.base import BACKBONES, ForecastTask, fitting_windows
 from stprune.base.errors import DeclinedError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
 from stprune.data.dataset import ForecastData
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
-from stprune.training.micro_batch import (
-    fitting_windows,
-    normalises_over_batch,
-    parts,
-    windows_at_a_time,
-)
+from stprune.training.micro_batch import normalises_over_batch, parts, windows_at_a_time
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,7 @@ from toy_union import KEY, union_config, union_values, write_union
 from stprune.__main__ import main
 from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey
-from stprune.commands.rerun import difference_text
+from stprune.cli.app import difference_text
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_spec
 from stprune.records.run import read_record

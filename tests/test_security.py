@@ -348,7 +348,7 @@ KEY = RunKey("roads", "stid", "st_prune", 0.5, 0)
 
 
 def test_a_sensor_named_by_a_formula_is_refused(tmp_path: Path, toy_data: Path) -> None:
-    from stprune.data.canonical_form import check_raw
+    from stprune.data.canonical import check_raw
 
     header = "time,=1+1,b"
     text = f"{header}\n2024-01-01T00:00,1,2\n2024-01-01T01:00,3,4\n2024-01-01T02:00,5,0\n"

@@ -1,30 +1,281 @@
-"""Weights & Biases: offline files that hold the run, and a record that does not depend on it."""
+"""Weights & Biases holds what the records say, is never in the way, and is needed by nobody."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import synthetic_records as synthetic
 import wandb
 import wandb_stand_in
-from wandb_files import read_offline, without_own
+from wandb_stand_in import ENTITY, KEY, HeldRun, StandIn, without_own
 
 from stprune.__main__ import main
-from stprune.base.layout import RunKey
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.base.settings import TrackingSettings
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import experiment_layout, run_spec
-from stprune.records.run import RunRecord, read_record
-from stprune.tracking import told as wandb_run
-from stprune.tracking.finished_runs import recorded_run
+from stprune.records.run import RunRecord
+from stprune.tracking import payload as wandb_payload
+from stprune.tracking import sync as wandb_sync
 from stprune.tracking.live import WandbTracking
-from stprune.tracking.told import permitted_mode
+from stprune.tracking.payload import FinishedRun, Payload, finished_run, finished_runs
+from stprune.tracking.view import Place
 from stprune.training.run import train
 
-KEY = RunKey("toy", "stid", "st_prune", 0.5, 0)
+RUN = RunKey("toy", "stid", "st_prune", 0.5, 0)
+PLACE = Place("synthetic", "synthetic_roads", "stid")
+Said = Callable[[], str]
+# Of wandb-workspaces, as it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """The service, which is asked nothing unforeseen; nor is anybody else."""
+    monkeypatch.setattr(wandb_sync, "AGAIN", (0.0,))
+    with wandb_stand_in.wandb_service(tmp_path / "home") as service:
+        yield service
+    assert service.surprises == []
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> ExperimentLayout:
+    """Two seeds each of full training and of ST-Prune."""
+    return synthetic.write_experiment(
+        tmp_path / "results" / "synthetic", pruners=["st_prune"], ratios=[0.5], seeds=[0, 1]
+    )
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    """All that was printed, none of which is the key."""
+
+    def read() -> str:
+        printed = capsys.readouterr()
+        assert KEY not in printed.out + printed.err
+        return printed.out + printed.err
+
+    return read
+
+
+def held(run: FinishedRun, epochs: int | None = None, **changes: Any) -> HeldRun:
+    """What W&B holds of a run after ``epochs`` of its epochs; by default after its end."""
+    steps = range(len(run.epochs) if epochs is None else epochs)
+    history = [{**run.history[step], "_step": step} for step in steps]
+    values: dict[str, Any] = {
+        "name": run.payload.identity,
+        "display_name": run.payload.name,
+        "group": run.payload.group,
+        "tags": run.payload.tags,
+        "config": {
+            "_wandb": {"value": {"t": {}}},
+            **{key: {"value": value} for key, value in run.payload.config.items()},
+        },
+        "summary": {**(run.summary if epochs is None else history[-1]), "_step": len(history) - 1},
+        "history": history,
+    }
+    return HeldRun(**(values | changes))
+
+
+def assert_is_record(there: HeldRun, run: FinishedRun) -> None:
+    assert (there.display_name, there.group) == (run.payload.name, run.payload.group)
+    assert set(there.tags) >= set(run.payload.tags)
+    config = {key: value["value"] for key, value in without_own(there.config).items()}
+    assert config == run.payload.config
+    assert [without_own(row) for row in there.history] == list(run.history.values())
+    assert without_own(there.summary) == run.summary
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_is_addressed_by_its_cell_and_seed() -> None:
+    run = Payload("demo", RunKey("roads", "stid", "st_prune", 0.7, 3), {"seed": 3})
+    # sha256 of "demo/roads/stid/st_prune/p0.7/s3".
+    assert run.identity == "2ccc54b83fbb2692"
+    assert run.group == "demo/roads/stid/st_prune/p0.7"
+    assert run.tags == ["demo", "roads", "stid", "st_prune", "p0.7"]
+    assert run.config == {"experiment": "demo", "seed": 3}
+
+
+def test_a_sync_makes_runs_of_the_records_and_the_next_changes_nothing(
+    service: StandIn, layout: ExperimentLayout, tmp_path: Path, said: Said
+) -> None:
+    before = contents(layout.root)
+    assert main(["wandb", "sync", str(layout.root), "--dry-run"]) == 0
+    assert "4 runs: would be 4 created" in said()
+    assert service.writes == []
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "4 runs: 4 created, 0 updated, 0 unchanged" in said()
+    for run in finished_runs(layout):
+        there = service.projects["stprune"][run.payload.identity]
+        assert_is_record(there, run)
+        assert there.finished
+        assert [row["_step"] for row in there.history] == list(range(len(run.epochs)))
+    writes = list(service.writes)
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "4 runs: 0 created, 0 updated, 4 unchanged" in said()
+    assert service.writes == writes
+    assert contents(layout.root) == before
+    assert all(KEY.encode() not in content for content in contents(tmp_path).values())
+
+
+def test_what_is_not_the_record_is_updated_and_another_training_is_left_alone(
+    service: StandIn, layout: ExperimentLayout, said: Said
+) -> None:
+    runs = finished_runs(layout)
+    done, cut, other, changed = (run.payload.identity for run in runs)
+    curves = [{**row, "_step": step, "train_loss": 0.5} for step, row in runs[2].history.items()]
+    there = service.projects["stprune"] = {
+        done: held(runs[0], tags=[*runs[0].payload.tags, "a reader's"]),
+        cut: held(runs[1], 3, tags=["a reader's"]),
+        other: held(runs[2], history=curves, summary={"test": {"mae": 9.0}}),
+        changed: held(runs[3], summary=runs[3].summary | {"best_epoch": 0}),
+    }
+    there[changed].config["epochs"] = {"value": 99}
+    before = there[other].node()
+    assert main(["wandb", "sync", "--results", str(layout.root.parent)]) == 1
+    output = said()
+    assert "4 runs: 0 created, 2 updated, 2 unchanged" in output
+    assert output.count(runs[2].payload.name) == 1
+    assert there[other].node() == before
+    assert_is_record(there[cut], runs[1])
+    assert_is_record(there[changed], runs[3])
+    assert "a reader's" in there[cut].tags
+
+
+def test_an_interrupted_sync_goes_on_where_it_stopped(
+    service: StandIn, layout: ExperimentLayout, monkeypatch: pytest.MonkeyPatch, said: Said
+) -> None:
+    opened: list[str] = []
+
+    def interrupted(payload: Payload, *arguments: Any, **options: Any) -> Any:
+        if len(opened) == 2:
+            raise KeyboardInterrupt
+        opened.append(payload.name)
+        return wandb_payload.open_run(payload, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wandb_sync, "open_run", interrupted)
+        assert main(["wandb", "sync", str(layout.root)]) == 130
+    assert {run.display_name for run in service.projects["stprune"].values()} == set(opened)
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "4 runs: 2 created, 0 updated, 2 unchanged" in said()
+
+
+def test_an_empty_part_of_a_configuration_is_no_difference(
+    service: StandIn, tmp_path: Path, said: Said
+) -> None:
+    layout = ExperimentLayout(tmp_path / "one")
+    config = {"pruner": {"name": "full", "options": {}}, "training": {"clip": None, "rate": 1e-3}}
+    run = synthetic.record(RunKey("roads", "stid", "full", 0.0, 0), config=config)
+    synthetic.write_run(layout, run, synthetic.epochs(2))
+    for _ in range(2):
+        assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "1 runs: 0 created, 0 updated, 1 unchanged" in said()
+
+
+def test_a_summary_that_did_not_arrive_is_told(
+    service: StandIn, layout: ExperimentLayout, said: Said
+) -> None:
+    service.forgets = "parameters"
+    assert main(["wandb", "sync", str(layout.root), "--project", "elsewhere"]) == 1
+    lines = [line for line in said().splitlines() if "summary parameters" in line]
+    names = [run.payload.name for run in finished_runs(layout)]
+    assert [line.partition(":")[0] for line in lines] == names
+    assert set(service.projects) == {"elsewhere"}
+
+
+def test_a_service_that_takes_nothing_is_one_line_and_holds_no_run_up(
+    service: StandIn,
+    layout: ExperimentLayout,
+    toy_config: ExperimentConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    said: Said,
+) -> None:
+    monkeypatch.setattr(wandb_payload, "END_SECONDS", 0.5)
+    service.deaf = True
+    assert main(["wandb", "sync", str(layout.root)]) == 1
+    assert said().count("\n") == 1
+    train(toy_config, RUN, [WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")])
+    assert "Weights & Biases is left out for this run: Timed out" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["none", "without a network", "wrong"])
+def test_without_an_account_is_one_line_and_touches_nothing(
+    layout: ExperimentLayout,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: Said,
+    key: str,
+) -> None:
+    before = contents(layout.root)
+    if key == "wrong":
+        with wandb_stand_in.wandb_service(tmp_path / "home") as service:
+            service.key = "f" * 40
+            assert main(["wandb", "sync", str(layout.root)]) == 2
+    else:
+        with wandb_stand_in.wandb_alone(tmp_path / "home"):
+            if key != "none":
+                monkeypatch.setenv("WANDB_API_KEY", KEY)
+            assert main(["wandb", "sync", str(layout.root)]) == 2
+    output = said()
+    assert output.count("\n") == 1
+    assert "--offline" in output
+    assert contents(layout.root) == before
+
+
+def test_offline_files_are_the_records_and_are_written_once(
+    service: StandIn, layout: ExperimentLayout, monkeypatch: pytest.MonkeyPatch, said: Said
+) -> None:
+    folder = layout.tracking() / "records"
+    assert main(["wandb", "sync", str(layout.root), "--offline"]) == 0
+    assert "4 runs: 4 created, 0 updated, 0 unchanged" in said()
+    files = contents(folder)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "4 runs: 0 created, 0 updated, 4 unchanged" in said()
+    assert contents(folder) == files
+    # Trained again, with another result.
+    run, epochs = synthetic.pruned_run(RunKey("synthetic_roads", "stid", "full", 0.0, 0), 5)
+    synthetic.write_run(layout, run, epochs)
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "4 runs: 0 created, 1 updated, 3 unchanged" in said()
+    assert all(KEY.encode() not in content for content in contents(layout.root).values())
+    assert service.operations == []
+    monkeypatch.delenv("WANDB_MODE")
+    words = ["-m", "wandb", "sync", *map(str, folder.glob("offline-run-*"))]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    for finished in finished_runs(layout):
+        assert_is_record(service.projects["stprune"][finished.payload.identity], finished)
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "4 runs: 0 created, 0 updated, 4 unchanged" in said()
+
+
+def test_what_cannot_be_synced_is_one_line(
+    layout: ExperimentLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said
+) -> None:
+    (tmp_path / "empty" / "runs").mkdir(parents=True)
+    assert main(["wandb", "sync", str(tmp_path / "empty")]) == 1
+    assert str(tmp_path / "empty") in said()
+    table = layout.run_epochs(RunKey("synthetic_roads", "stid", "full", 0.0, 1))
+    table.write_text(table.read_text().replace("4.0", "four", 1))
+    assert main(["wandb", "sync", str(layout.root), "--offline"]) == 1
+    assert f"{table}, line 2: `train_loss`" in said()
+    assert not layout.tracking().exists()
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert main(["wandb", "sync", str(layout.root)]) == 1
+    assert "WANDB_MODE" in said()
 
 
 def comparable(record: RunRecord) -> dict[str, Any]:
@@ -33,85 +284,35 @@ def comparable(record: RunRecord) -> dict[str, Any]:
     return values | {"fingerprint": record.fingerprint, "windows": record.cost.windows_visited}
 
 
-def test_an_offline_run_is_its_record(toy_config: ExperimentConfig, tmp_path: Path) -> None:
-    folder = tmp_path / "tracked"
-    with wandb_stand_in.wandb_alone(tmp_path / "home"):
-        record = train(toy_config, KEY, [WandbTracking(TrackingSettings(mode="offline"), folder)])
-        # The service writes behind the run's back; the end of the process waits for it, as here.
-        wandb.teardown()
-    files = list(folder.rglob("*.wandb"))
-    assert len(files) == 1
-    run = read_offline(files[0])
-    assert run.name == "toy/stid/st_prune/p0.5/s0"
-    assert run.group == "toy/toy/stid/st_prune/p0.5"
-    assert run.job_type == "train"
-    assert run.tags == {"toy", "stid", "st_prune", "p0.5"}
-    assert ("*", "elapsed_seconds") in run.axes
-    assert run.exit_codes == [0]
-    # What `stprune wandb sync` would make of the record.
-    recorded = recorded_run(experiment_layout(toy_config).metrics(KEY))
-    assert recorded.record == record
-    assert run.identity == recorded.tracked.identity
-    assert without_own(run.config) == {"experiment": "toy", **record.config}
-    assert [without_own(row) for row in run.history] == list(recorded.history.values())
-    assert len(run.history) == record.cost.epochs
-    assert without_own(run.summary) == recorded.summary
-    assert run.summary["validation_mae"] == record.validation_mae
-
-
-def test_a_run_tracked_online_and_continued_needs_no_sync(
-    toy_config: ExperimentConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_a_tracked_and_continued_run_needs_no_sync(
+    service: StandIn, toy_config: ExperimentConfig, tmp_path: Path, mode: Any, said: Said
 ) -> None:
-    settings, spec = TrackingSettings(mode="online"), run_spec(toy_config, KEY)
-    train(toy_config, KEY, [])
+    spec, folder = run_spec(toy_config, RUN), tmp_path / "tracked"
+    train(toy_config, RUN, [])
     layout = experiment_layout(toy_config)
-    recorded = recorded_run(layout.metrics(KEY))
-    epochs = list(recorded.epochs)
-    with wandb_stand_in.wandb_service(tmp_path / "home") as service:
-        killed = WandbTracking(settings, tmp_path / "tracked")
-        killed.run_started(spec, len(epochs), [])
-        for epoch in epochs[:2]:
-            killed.epoch_finished(epoch)
-        killed.run_failed(KeyboardInterrupt())
-        again = WandbTracking(settings, tmp_path / "tracked")
-        again.run_started(spec, len(epochs), epochs[:2])
-        for epoch in epochs[2:]:
-            again.epoch_finished(epoch)
-        again.run_finished(recorded.record)
-        (run,) = service.projects["stprune"].values()
-        assert [without_own(row) for row in run.history] == list(recorded.history.values())
-        assert without_own(run.summary) == recorded.summary
-        writes = list(service.writes)
-        assert main(["wandb", "sync", str(layout.root)]) == 0
-        assert "1 runs: 0 created, 0 updated, 1 unchanged" in capsys.readouterr().out
-        assert service.writes == writes
-    # Whoever tracks lets wandb tell W&B of the machine: nothing else was asked.
-    assert service.surprises == []
-
-
-class BrokenRun:
-    """A run of the service that fails at ``broken``."""
-
-    def __init__(self, broken: str) -> None:
-        self.broken, self.calls = broken, [""]
-        self.summary = self
-
-    def _call(self, name: str) -> None:
-        self.calls.append(name)
-        if name == self.broken:
-            raise ConnectionError("the service is down")
-
-    def define_metric(self, *_: Any, **__: Any) -> None:
-        self._call("define_metric")
-
-    def log(self, *_: Any, **__: Any) -> None:
-        self._call("log")
-
-    def update(self, *_: Any) -> None:
-        self._call("summary")
-
-    def finish(self, **_: Any) -> None:
-        self._call("finish")
+    run = finished_run(layout.metrics(RUN))
+    killed = WandbTracking(TrackingSettings(mode=mode), folder)
+    killed.run_started(spec, len(run.epochs), [])
+    for epoch in run.epochs[:2]:
+        killed.epoch_finished(epoch)
+    killed.run_failed(KeyboardInterrupt())
+    again = WandbTracking(TrackingSettings(mode=mode), folder)
+    again.run_started(spec, len(run.epochs), list(run.epochs[:2]))
+    for epoch in run.epochs[2:]:
+        again.epoch_finished(epoch)
+    again.run_finished(run.record)
+    if mode == "offline":
+        wandb.teardown()  # waits until the file is complete
+        assert service.operations == []
+        last = max(folder.rglob("offline-run-*"), key=lambda path: path.stat().st_mtime)
+        words = ["-m", "wandb", "sync", str(last)]
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    (there,) = service.projects["stprune"].values()
+    assert_is_record(there, run)
+    assert there.job_type == "train"
+    assert main(["wandb", "sync", str(layout.root)]) == 0
+    assert "1 runs: 0 created, 0 updated, 1 unchanged" in said()
 
 
 @pytest.mark.parametrize(
@@ -124,75 +325,107 @@ def test_a_failing_service_changes_nothing_in_the_record(
     caplog: pytest.LogCaptureFixture,
     broken: str,
 ) -> None:
-    expected = train(toy_config, KEY, [])
-    fake: Any = ModuleType("wandb")
-    run = BrokenRun(broken)
+    expected = train(toy_config, RUN, [])
+    calls: list[str] = []
 
-    def init(**_: Any) -> BrokenRun:
-        run._call("init")
-        return run
+    class Service(ModuleType):
+        """wandb and its run, of which one function fails."""
 
-    def login(**_: Any) -> bool:
-        run._call("login")
-        return True
+        Settings = setup = dict
 
-    fake.setup, fake.login, fake.init, fake.Settings = dict, login, init, dict
+        def __getattr__(self, name: str) -> Any:
+            def call(*_: Any, **__: Any) -> Any:
+                calls.append("summary" if name == "update" else name)
+                if calls[-1] == broken:
+                    raise ConnectionError("the service is down")
+                return self
+
+            return self if name == "summary" else call
+
     # None in place of a module makes its import fail.
-    monkeypatch.setitem(sys.modules, "wandb", None if broken == "import" else fake)
+    module: Any = None if broken == "import" else Service("wandb")
+    monkeypatch.setitem(sys.modules, "wandb", module)
     tracking = WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")
-    assert comparable(train(toy_config, KEY, [tracking])) == comparable(expected)
+    assert comparable(train(toy_config, RUN, [tracking])) == comparable(expected)
     assert caplog.text.count("Weights & Biases is left out for this run") == 1
     # After the first failure the service is left alone.
-    assert run.calls.count(broken) == (0 if broken == "import" else 1)
+    assert calls.count(broken) == (0 if broken == "import" else 1)
 
 
-def test_without_a_key_nobody_is_asked_and_the_record_is_the_same(
+def test_without_a_key_the_record_is_the_same(
     toy_config: ExperimentConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = train(toy_config, KEY, [])
+    expected = train(toy_config, RUN, [])
     with wandb_stand_in.wandb_alone(tmp_path / "home"):
         tracking = WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")
-        assert comparable(train(toy_config, KEY, [tracking])) == comparable(expected)
-    assert "there is no key; `stprune wandb sync` sends the records later" in caplog.text
+        assert comparable(train(toy_config, RUN, [tracking])) == comparable(expected)
+    assert "there is no key" in caplog.text
 
 
-def test_a_service_that_takes_nothing_holds_no_run_up(
-    toy_config: ExperimentConfig,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize(
+    ("environment", "configured", "mode"),
+    [
+        ("offline", "online", "offline"),
+        ("dryrun", "online", "offline"),
+        ("disabled", "online", "disabled"),
+        ("online", "online", "online"),
+        ("online", "offline", "offline"),
+        ("", "disabled", "disabled"),
+    ],
+)
+def test_the_environment_can_only_keep_more_here(
+    monkeypatch: pytest.MonkeyPatch, environment: str, configured: Any, mode: str
 ) -> None:
-    monkeypatch.setattr(wandb_run, "END_SECONDS", 0.5)
-    with wandb_stand_in.wandb_service(tmp_path / "home") as service:
-        service.deaf = True
-        tracking = WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")
-        record = train(toy_config, KEY, [tracking])
-    assert read_record(experiment_layout(toy_config).metrics(KEY)) == record
-    assert "Weights & Biases is left out for this run: Timed out" in caplog.text
+    monkeypatch.setenv("WANDB_MODE", environment)
+    assert wandb_payload.permitted_mode(configured) == mode
 
 
-def test_the_mode_of_the_environment_keeps_an_online_run_here(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_view_compares_pruners_at_one_place_by_what_the_runs_hold(
+    layout: ExperimentLayout, tmp_path: Path
 ) -> None:
-    for told, mode in (("offline", "offline"), ("dryrun", "offline"), ("disabled", "disabled")):
-        monkeypatch.setenv("WANDB_MODE", told)
-        assert permitted_mode("online") == mode
-    monkeypatch.setenv("WANDB_MODE", "online")
-    assert permitted_mode("online") == "online"
-    assert permitted_mode("offline") == "offline"
-    monkeypatch.delenv("WANDB_MODE")
-    assert permitted_mode("disabled") == "disabled"
+    file = tmp_path / "views.json"
+    assert main(["wandb", "view", str(layout.root), "--json", str(file)]) == 0
+    (view,) = json.loads(file.read_text())
+    assert view["name"] == PLACE.title
+    (runs,) = view["spec"]["section"]["runSets"]
+    assert [key["name"] for key in runs["grouping"]] == ["pruner.value.name", "prune_ratio.value"]
+    filters = [(kept["key"]["name"], kept["value"]) for kept in runs["filters"]["filters"]]
+    names = ["experiment", "dataset.name", "backbone.name"]
+    assert filters == list(zip(names, PLACE, strict=True))
+    run = finished_runs(layout)[0]
+    sections = view["spec"]["section"]["panelBankConfig"]["sections"]
+    panels = [panel["config"] for section in sections for panel in section["panels"]]
+    assert len(panels) == 9
+    for panel in panels:
+        # Bars and marks show the summary, lines the history.
+        axes = [panel.get(axis, "") for axis in ("xAxis", "yAxis")]
+        paths = [axis.removeprefix("summary:") for axis in axes if axis.startswith("summary:")]
+        if panel.get("vertical") is not None:
+            paths += panel["metrics"]
+        elif "metrics" in panel:
+            assert {*panel["metrics"], panel["xAxis"]} <= set(run.history[0])
+        for path in paths:
+            value: Any = run.summary
+            for key in path.split("."):
+                value = value[key]
+            assert isinstance(value, float)
 
 
-def test_a_failed_run_is_closed_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracking = WandbTracking(TrackingSettings(mode="offline"), tmp_path)
-    codes: list[int] = []
-
-    class Run:
-        def finish(self, exit_code: int) -> None:
-            codes.append(exit_code)
-
-    tracking.run = Run()
-    tracking.run_failed(KeyboardInterrupt())
-    tracking.run_failed(KeyboardInterrupt())
-    assert codes == [1]
+def test_a_view_is_saved_once_and_again_when_it_was_changed(
+    service: StandIn, tmp_path: Path, said: Said
+) -> None:
+    layout = synthetic.write_experiment(
+        tmp_path / "two", pruners=["st_prune"], ratios=[0.5], seeds=[0], backbones=["stid", "gwnet"]
+    )
+    service.projects["stprune"] = {}
+    words = ["wandb", "view", str(layout.root)]
+    titles = [PLACE._replace(backbone=name).title for name in ("gwnet", "stid")]
+    for saved in (2, 0):
+        assert main(words) == 0
+        assert said().count(": saved, ") == saved
+        assert [view["displayName"] for view in service.views] == titles
+    service.views[1]["displayName"] = "renamed"
+    assert main(words) == 0
+    address = f"{service.url}/{ENTITY}/stprune?nw={PLACE.slug}"
+    assert f"{PLACE.title}: saved, {address}\n" in said()
+    assert sorted(view["displayName"] for view in service.views) == titles

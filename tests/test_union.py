@@ -15,14 +15,16 @@ from toy_union import KEY, SIZES, union_config, union_values, write_union
 from stprune.base.errors import ConfigError, DeclinedError
 from stprune.base.layout import RunKey
 from stprune.config.grid import data_layout, experiment_layout, run_keys, run_spec
-from stprune.data.union import UnionData, joint_checksum
+from stprune.data.canonical import joint_checksum
+from stprune.data.union import UnionData
 from stprune.pruning.per_dataset import PerDatasetPruner
 from stprune.records.kept import read_kept
 from stprune.records.run import RunRecord, read_epochs, read_record
 from stprune.training.devices import fabric_on
 from stprune.training.evaluation import evaluate
+from stprune.training.provenance import run_checksum
 from stprune.training.run import train
-from stprune.training.run_data import open_run_data, run_checksum
+from stprune.training.run_data import open_run_data
 from stprune.training.union_engine import UnionEngine
 
 # Windows of 24 steps: 481 of 504, of which 60 % train, 20 % validate, 20 % test.

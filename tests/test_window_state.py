@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from stprune.pruning.base import Selection
-from stprune.training.epoch_order import EpochOrder, order_epoch
-from stprune.training.window_state import merge_window_state
+from stprune.pruning.batch_order import EpochOrder, merge_window_state, order_epoch
 
 
 class Exchange:

@@ -27,6 +27,11 @@ ENTITY = "an_account"
 NOWHERE = "http://127.0.0.1:9"
 
 
+def without_own(values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` without the keys that W&B keeps for itself."""
+    return {key: value for key, value in values.items() if not key.startswith("_")}
+
+
 @dataclass
 class HeldRun:
     """A run as the service holds it."""

@@ -16,9 +16,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ("requirements.lock", "requirements-no-deps.lock")
+LOCKS = ("requirements.lock", "requirements-no-deps.lock", "requirements-test.lock")
 NOT_PINNED = {"pip", "stprune"}
-LOCK_HEADER = "# Complete: installed with --no-deps. Made by `make lock` from requirements.in.\n"
+LOCK_HEADER = "# Complete: installed with --no-deps. Made by `make lock` from {source}.\n"
 ENVIRONMENT_HEADER = """\
 # The same pins as requirements.lock, for conda; made by `make lock`, compared by a test.
 #   conda env create -f environment.yml && conda activate stprune
@@ -90,13 +90,19 @@ def main() -> None:
     """Write both files, or check."""
     parser = argparse.ArgumentParser(prog="python -m workflow.lock", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
-    if parser.parse_args().check:
+    parser.add_argument("--tests", action="store_true", help="write the lock of the tests")
+    chosen = parser.parse_args()
+    if chosen.check:
         found = differences()
         sys.stdout.writelines(f"{line}\n" for line in found)
         sys.exit(1 if found else 0)
-    lines = [f"{name}=={version}" for name, version in installed().items()]
-    (ROOT / "requirements.lock").write_text(LOCK_HEADER + "\n".join(lines) + "\n")
-    (ROOT / "environment.yml").write_text(environment(lines))
+    before = pinned(LOCKS[0]) if chosen.tests else {}
+    lines = [f"{name}=={pin}" for name, pin in installed().items() if name not in before]
+    stem = "requirements-test" if chosen.tests else "requirements"
+    header = LOCK_HEADER.format(source=f"{stem}.in")
+    (ROOT / f"{stem}.lock").write_text(header + "\n".join(lines) + "\n")
+    if not chosen.tests:
+        (ROOT / "environment.yml").write_text(environment(lines))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,17 @@ import yaml
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
 from stprune.base.schema import StrictModel
-from stprune.base.settings import ComputeSettings, TrackingSettings, TrainingSettings
-from stprune.config.experiment import (
+from stprune.base.settings import (
     BackboneEntry,
+    ComputeSettings,
     DatasetEntry,
-    ExperimentConfig,
+    LinearProbe,
+    MemberEntry,
     PrunerEntry,
+    TrackingSettings,
+    TrainingSettings,
 )
-from stprune.config.union import LinearProbe, MemberEntry
+from stprune.config.experiment import ExperimentConfig
 from stprune.data.card import DatasetCard
 from stprune.data.tasks.base import TASKS
 from stprune.pruning.base import PRUNERS

@@ -21,12 +21,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings, fitting_windows
 from stprune.backbones.layers.axis_attention import Axis, attend
 from stprune.backbones.layers.dropout import Dropout
 from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
-from stprune.training.micro_batch import fitting_windows
 
 DAYS_PER_WEEK = 7
 

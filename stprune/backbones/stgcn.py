@@ -17,13 +17,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings, fitting_windows
 from stprune.backbones.layers.dropout import Dropout
 from stprune.backbones.layers.graph import scaled_laplacian
 from stprune.backbones.layers.graph_product import GraphProduct
 from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
-from stprune.training.micro_batch import fitting_windows
 
 
 class StgcnOptions(StrictModel):

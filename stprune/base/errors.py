@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar
 
 from stprune.base.plain_text import plain_line
@@ -84,10 +85,8 @@ class TrainingDivergedError(StpruneError):
 
 def unknown_name_message(kind: str, name: str, known: Iterable[str], where: str = "") -> str:
     """Say that ``name`` is no ``kind``, suggest the nearest known one and list all."""
-    from rapidfuzz import process
-
     names = sorted(known)
     place = f" in {where}" if where else ""
-    nearest = process.extractOne(name, names, score_cutoff=60)
+    nearest = get_close_matches(name, names, n=1)
     hint = f", did you mean `{nearest[0]}`?" if nearest else ""
     return f"unknown {kind} `{name}`{place}{hint} (known: {', '.join(names)})"

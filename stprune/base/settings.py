@@ -1,15 +1,16 @@
-"""The parts of a configuration that say how runs are trained, where, and who is told of them."""
+"""The entries of a configuration, and the settings of training, compute and tracking."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stprune.base.schema import StrictModel
 
 BudgetKind = Literal["epochs", "total_windows", "steps", "total_time"]
 Tracking = Literal["offline", "online", "disabled"]
+ProtocolKind = Literal["paper", "legacy", "strict"]
 
 
 class TrainingSettings(StrictModel):
@@ -72,3 +73,147 @@ class TrackingSettings(StrictModel):
     mode: Tracking = Field("offline", description="`offline` files, `online`, or `disabled`.")
     project: str = Field("stprune", description="Project of the dashboard.")
     entity: str | None = Field(None, description="Team or user; null for the account's default.")
+
+
+class MemberEntry(StrictModel):
+    """A data set of a union, or one held out from it; what is not given is the entry's."""
+
+    dataset: str = Field(description="Card in `data/`.")
+    node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
+    days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
+    window_stride: int = Field(1, ge=1, description="Train on every so many-th window.")
+
+
+class LinearProbe(StrictModel):
+    """A second evaluation on held-out data sets, after training the last layer on them."""
+
+    epochs: int = Field(ge=1, description="Epochs; the weights of the best validation count.")
+
+
+MEMBER_KEYS = ("node_stride", "days", "window_stride")
+
+
+def complete_member(member: Any, own: dict[str, Any]) -> Any:
+    """A member as a mapping: of a bare name, and with what the entry says in place of it."""
+    values = {"dataset": member} if isinstance(member, str) else member
+    return {**own, **values} if isinstance(values, dict) else values
+
+
+class DatasetEntry(StrictModel):
+    """A data set under a name of its own, perhaps only a declared part of it; or a union."""
+
+    dataset: str | None = Field(None, description="Card in `data/`; the entry's name by default.")
+    task: str = Field(
+        "forecast",
+        description="File of `stprune/data/tasks/`: `forecast`, `impute`, `few_shot`, or `transfer`"
+        " to the data sets of `zero_shot`, which it is then tested on.",
+    )
+    task_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the task; its file documents them."
+    )
+    union: list[MemberEntry] = Field(
+        default_factory=list,
+        description="Train one model on all of these instead: names of cards, or mappings with"
+        " `dataset`, `node_stride`, `days`, `window_stride`. Only their targets are used.",
+    )
+    zero_shot: list[MemberEntry] = Field(
+        default_factory=list,
+        description="Test the model of a union on these as well, which it was not trained on.",
+    )
+    linear_probe: LinearProbe | None = Field(
+        None,
+        description="Test on them once more after training the last layer for `epochs` there.",
+    )
+    loss_units: Literal["real", "standardised"] = Field(
+        "real",
+        description="Errors of a union in each data set's unit, as published, or divided by its"
+        " standard deviation: in the loss, for the pruner, and for choosing the best epoch.",
+    )
+    node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
+    days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
+    window_stride: int = Field(
+        1,
+        ge=1,
+        description="Train on every so many-th window; validation and test keep all. Without a"
+        " factor of the steps of a day, or some times of day are never seen.",
+    )
+    evaluation_stride: int = Field(
+        1, ge=1, description="Validate and test on every so many-th window."
+    )
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="Changes to `training` for this data set."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_members(cls, values: Any) -> Any:
+        """Let a bare name stand for a member, and give each what it does not say itself."""
+        if not isinstance(values, dict):
+            return values
+        own = {key: values[key] for key in MEMBER_KEYS if key in values}
+        if values.get("task") == "transfer" and values.get("dataset") and not values.get("union"):
+            # A model of one data set that is tried on others is that of a union of one.
+            values = {**values, "union": [values["dataset"]], "dataset": None}
+        lists = {
+            key: [complete_member(member, own) for member in values[key]]
+            for key in ("union", "zero_shot")
+            if isinstance(values.get(key), list)
+        }
+        return {**values, **lists}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetEntry:
+        if self.union and self.dataset:
+            raise ValueError("an entry has `dataset` or `union`, not both")
+        if not self.union and (self.zero_shot or self.loss_units != "real"):
+            raise ValueError("`zero_shot` and `loss_units` belong to a `union`")
+        if self.linear_probe and not self.zero_shot:
+            raise ValueError("`linear_probe` needs data sets in `zero_shot`")
+        distinct([member.dataset for member in (*self.union, *self.zero_shot)])
+        return self
+
+    def cards(self, name: str) -> list[str]:
+        """Ids of the data sets that a run on this entry, called ``name``, reads."""
+        listed = [member.dataset for member in (*self.union, *self.zero_shot)]
+        return listed or [self.dataset or name]
+
+
+class BackboneEntry(StrictModel):
+    """A backbone under a name of its own, with options."""
+
+    backbone: str | None = Field(
+        None, description="File of `stprune/backbones/`; the entry's name by default."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the backbone; its file documents them."
+    )
+    optimisation: dict[str, Any] = Field(
+        default_factory=dict, description="Changes to its published optimiser settings."
+    )
+
+
+class PrunerEntry(StrictModel):
+    """A pruner under a name of its own, with options."""
+
+    pruner: str | None = Field(
+        None,
+        description="`st_prune`, or a file of `baselines/`; the entry's name by default.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the pruner; its file documents them."
+    )
+    quota: Literal["union", "per_dataset"] = Field(
+        "union",
+        description="Of a union of data sets keep the prune ratio's share in all, or of each.",
+    )
+
+
+def distinct(values: list[Any]) -> list[Any]:
+    """``values``, none of which may repeat.
+
+    Raises:
+        ValueError: If one does.
+    """
+    if len(set(values)) != len(values):
+        raise ValueError(f"values repeat: {values}")
+    return values

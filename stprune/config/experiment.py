@@ -3,129 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from stprune.base.errors import ConfigError
 from stprune.base.layout import format_ratio
 from stprune.base.plain_text import NAME, has_credentials
 from stprune.base.schema import StrictModel, read_yaml, validate
-from stprune.base.settings import ComputeSettings, TrackingSettings, TrainingSettings
-from stprune.config.union import MEMBER_KEYS, LinearProbe, MemberEntry, complete_member
+from stprune.base.settings import (
+    BackboneEntry,
+    ComputeSettings,
+    DatasetEntry,
+    ProtocolKind,
+    PrunerEntry,
+    TrackingSettings,
+    TrainingSettings,
+    distinct,
+)
 
 SEEDS = range(2**32)
 LONGEST_PART = 255
-ProtocolKind = Literal["paper", "legacy", "strict"]
-
-
-class DatasetEntry(StrictModel):
-    """A data set under a name of its own, perhaps only a declared part of it; or a union."""
-
-    dataset: str | None = Field(None, description="Card in `data/`; the entry's name by default.")
-    task: str = Field(
-        "forecast",
-        description="File of `stprune/data/tasks/`: `forecast`, `impute`, `few_shot`, or `transfer`"
-        " to the data sets of `zero_shot`, which it is then tested on.",
-    )
-    task_options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the task; its file documents them."
-    )
-    union: list[MemberEntry] = Field(
-        default_factory=list,
-        description="Train one model on all of these instead: names of cards, or mappings with"
-        " `dataset`, `node_stride`, `days`, `window_stride`. Only their targets are used.",
-    )
-    zero_shot: list[MemberEntry] = Field(
-        default_factory=list,
-        description="Test the model of a union on these as well, which it was not trained on.",
-    )
-    linear_probe: LinearProbe | None = Field(
-        None,
-        description="Test on them once more after training the last layer for `epochs` there.",
-    )
-    loss_units: Literal["real", "standardised"] = Field(
-        "real",
-        description="Errors of a union in each data set's unit, as published, or divided by its"
-        " standard deviation: in the loss, for the pruner, and for choosing the best epoch.",
-    )
-    node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
-    days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
-    window_stride: int = Field(
-        1,
-        ge=1,
-        description="Train on every so many-th window; validation and test keep all. Without a"
-        " factor of the steps of a day, or some times of day are never seen.",
-    )
-    evaluation_stride: int = Field(
-        1, ge=1, description="Validate and test on every so many-th window."
-    )
-    training: dict[str, Any] = Field(
-        default_factory=dict, description="Changes to `training` for this data set."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _complete_members(cls, values: Any) -> Any:
-        """Let a bare name stand for a member, and give each what it does not say itself."""
-        if not isinstance(values, dict):
-            return values
-        own = {key: values[key] for key in MEMBER_KEYS if key in values}
-        if values.get("task") == "transfer" and values.get("dataset") and not values.get("union"):
-            # A model of one data set that is tried on others is that of a union of one.
-            values = {**values, "union": [values["dataset"]], "dataset": None}
-        lists = {
-            key: [complete_member(member, own) for member in values[key]]
-            for key in ("union", "zero_shot")
-            if isinstance(values.get(key), list)
-        }
-        return {**values, **lists}
-
-    @model_validator(mode="after")
-    def _consistent(self) -> DatasetEntry:
-        if self.union and self.dataset:
-            raise ValueError("an entry has `dataset` or `union`, not both")
-        if not self.union and (self.zero_shot or self.loss_units != "real"):
-            raise ValueError("`zero_shot` and `loss_units` belong to a `union`")
-        if self.linear_probe and not self.zero_shot:
-            raise ValueError("`linear_probe` needs data sets in `zero_shot`")
-        _distinct([member.dataset for member in (*self.union, *self.zero_shot)])
-        return self
-
-    def cards(self, name: str) -> list[str]:
-        """Ids of the data sets that a run on this entry, called ``name``, reads."""
-        listed = [member.dataset for member in (*self.union, *self.zero_shot)]
-        return listed or [self.dataset or name]
-
-
-class BackboneEntry(StrictModel):
-    """A backbone under a name of its own, with options."""
-
-    backbone: str | None = Field(
-        None, description="File of `stprune/backbones/`; the entry's name by default."
-    )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the backbone; its file documents them."
-    )
-    optimisation: dict[str, Any] = Field(
-        default_factory=dict, description="Changes to its published optimiser settings."
-    )
-
-
-class PrunerEntry(StrictModel):
-    """A pruner under a name of its own, with options."""
-
-    pruner: str | None = Field(
-        None,
-        description="`st_prune`, or a file of `baselines/`; the entry's name by default.",
-    )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the pruner; its file documents them."
-    )
-    quota: Literal["union", "per_dataset"] = Field(
-        "union",
-        description="Of a union of data sets keep the prune ratio's share in all, or of each.",
-    )
 
 
 class ExperimentConfig(StrictModel):
@@ -214,7 +112,7 @@ class ExperimentConfig(StrictModel):
             # A run's path holds the ratio, and a run is started from its path.
             if float(format_ratio(ratio)) != ratio:
                 raise ValueError(f"a prune ratio has six digits at most, not {ratio}")
-        return _distinct(ratios)
+        return distinct(ratios)
 
     @field_validator("seeds")
     @classmethod
@@ -222,13 +120,7 @@ class ExperimentConfig(StrictModel):
         for seed in seeds:
             if seed not in SEEDS:
                 raise ValueError(f"a seed is a whole number in [0, 2**32), not {seed}")
-        return _distinct(seeds)
-
-
-def _distinct(values: list[Any]) -> list[Any]:
-    if len(set(values)) != len(values):
-        raise ValueError(f"values repeat: {values}")
-    return values
+        return distinct(seeds)
 
 
 def parse_config(values: Any, where: str) -> ExperimentConfig:

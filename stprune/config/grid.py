@@ -12,8 +12,8 @@ from stprune.backbones.base import BACKBONES, OptimiserSettings
 from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
 from stprune.base.schema import StrictModel
-from stprune.base.settings import ComputeSettings, TrainingSettings
-from stprune.config.experiment import SEEDS, DatasetEntry, ExperimentConfig, ProtocolKind
+from stprune.base.settings import ComputeSettings, DatasetEntry, ProtocolKind, TrainingSettings
+from stprune.config.experiment import SEEDS, ExperimentConfig
 from stprune.data.tasks.base import build_task
 from stprune.pruning.base import PRUNERS
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
-from stprune.base.errors import UnknownNameError
+from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.schema import validate
 from stprune.base.settings import TrainingSettings
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.protocol import check_legacy
 from stprune.config.union import check_union
 from stprune.data.card import dataset_ids
-from stprune.data.tasks.base import check_task
+from stprune.data.tasks.base import TASKS
 from stprune.pruning.base import PRUNERS
 
 
@@ -49,3 +49,27 @@ def check_names(config: ExperimentConfig, where: str) -> None:
             check_union(config, name, dataset, place)
         if config.protocol == "legacy":
             check_legacy(config, name, place)
+
+
+def check_task(config: ExperimentConfig, name: str, place: str) -> None:
+    """What the task of the data set entry ``name`` asks of it, of training and every backbone.
+
+    Raises:
+        UnknownNameError: If there is no such task.
+        ConfigError: One line saying what does not fit.
+    """
+    entry = config.datasets[name]
+    if entry.task not in TASKS.ids():
+        raise UnknownNameError("task", entry.task, TASKS.ids(), f"{place} in `task`")
+    kind = TASKS.load(entry.task)
+    options = validate(kind.Options, entry.task_options, f"{place} in `task_options`")
+    training = TrainingSettings.model_validate(config.training.model_dump() | entry.training)
+    kind(options).check(entry, training, place)
+    if entry.union and not kind.of_unions:
+        raise ConfigError(f"{place}: task `{entry.task}` is for one data set, not for a union")
+    for backbone_name, backbone in config.backbones.items():
+        if not kind.forecasts and not BACKBONES.load(backbone.backbone or backbone_name).trains:
+            raise ConfigError(
+                f"{place}: backbone `{backbone_name}` can only forecast, so it cannot do task"
+                f" `{entry.task}`; give it an experiment of its own"
+            )

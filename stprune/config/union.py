@@ -1,41 +1,15 @@
-"""Entries of a union of data sets in a configuration, and what has to fit together for one."""
+"""What has to fit together for a union of data sets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from stprune.base.errors import ConfigError
-from stprune.base.schema import StrictModel
+from stprune.base.settings import DatasetEntry
 from stprune.data.card import load_card
 
 if TYPE_CHECKING:
-    from stprune.config.experiment import DatasetEntry, ExperimentConfig
-
-
-class MemberEntry(StrictModel):
-    """A data set of a union, or one held out from it; what is not given is the entry's."""
-
-    dataset: str = Field(description="Card in `data/`.")
-    node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
-    days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
-    window_stride: int = Field(1, ge=1, description="Train on every so many-th window.")
-
-
-class LinearProbe(StrictModel):
-    """A second evaluation on held-out data sets, after training the last layer on them."""
-
-    epochs: int = Field(ge=1, description="Epochs; the weights of the best validation count.")
-
-
-MEMBER_KEYS = ("node_stride", "days", "window_stride")
-
-
-def complete_member(member: Any, own: dict[str, Any]) -> Any:
-    """A member as a mapping: of a bare name, and with what the entry says in place of it."""
-    values = {"dataset": member} if isinstance(member, str) else member
-    return {**own, **values} if isinstance(values, dict) else values
+    from stprune.config.experiment import ExperimentConfig
 
 
 def check_union(config: ExperimentConfig, name: str, entry: DatasetEntry, place: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stprune.base.errors import ConfigError
 from stprune.base.schema import NoOptions
-from stprune.config.experiment import ProtocolKind
+from stprune.base.settings import ProtocolKind
 from stprune.data.blocks import fill_missing, release
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.card import DatasetCard

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.base.errors import ConfigError
-from stprune.config.experiment import ProtocolKind
+from stprune.base.settings import ProtocolKind
 from stprune.data.windows import SplitRanges, split_windows
 
 

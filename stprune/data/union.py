@@ -6,7 +6,6 @@ pre-training of OpenCity (Li et al. 2024) reads.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stprune.base.errors import ConfigError
+from stprune.data.canonical import joint_checksum
 from stprune.data.dataset import ForecastData
 from stprune.data.union_store import Part, UnionStore
 from stprune.data.windows import WindowStore
@@ -85,13 +85,6 @@ def unite(
         description=_description(members, held_out, tested),
         held_out=held_out,
     )
-
-
-def joint_checksum(checksums: Sequence[str]) -> str:
-    """One checksum of several data sets in order; that of a single one is its own."""
-    if len(checksums) == 1:
-        return checksums[0]
-    return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
 
 
 def refuse_mixed_steps(step_minutes: Mapping[str, int], where: str = "") -> None:

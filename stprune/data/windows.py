@@ -15,11 +15,12 @@ from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stprune.base.errors import ConfigError
+from stprune.base.errors import ConfigError, DataError
 from stprune.data.scaler import Scaler
 
 READY_BYTES = 2**29
@@ -89,6 +90,34 @@ def window_starts(
     seconds = timestamps.astype("datetime64[s]").astype(np.int64)
     span = seconds[length - 1 :] - seconds[: max(0, len(seconds) - length + 1)]
     return np.flatnonzero(span == (length - 1) * step_minutes * 60)
+
+
+def incident_windows(
+    events: pd.DataFrame, starts: NDArray[np.int64], *, history: int, horizon: int
+) -> NDArray[np.bool_]:
+    """Which windows have an incident among their target steps, which their errors come from.
+
+    Args:
+        events: One incident a row; `first_step` and `last_step` count from the first step of
+            the series, both included.
+        starts: (n,) first input step of each window.
+        history: T, input steps.
+        horizon: H, target steps.
+
+    Returns:
+        (n,) bool.
+
+    Raises:
+        DataError: If the data set lists no incidents.
+    """
+    if not {"first_step", "last_step"} <= set(events.columns):
+        raise DataError("the data set lists no incidents with first_step and last_step")
+    first_target = starts + history
+    last_target = first_target + horizon - 1
+    touched = np.zeros(len(starts), dtype=bool)
+    for begin, end in zip(events["first_step"], events["last_step"], strict=True):
+        touched |= (first_target <= end) & (last_target >= begin)
+    return touched
 
 
 @dataclass(frozen=True)

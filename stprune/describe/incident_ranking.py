@@ -8,39 +8,10 @@ with an incident scores above one without.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from stprune.base.errors import DataError
-
-
-def incident_windows(
-    events: pd.DataFrame, starts: NDArray[np.int64], *, history: int, horizon: int
-) -> NDArray[np.bool_]:
-    """Which windows have an incident among their target steps, which their errors come from.
-
-    Args:
-        events: One incident a row; `first_step` and `last_step` count from the first step of
-            the series, both included.
-        starts: (n,) first input step of each window.
-        history: T, input steps.
-        horizon: H, target steps.
-
-    Returns:
-        (n,) bool.
-
-    Raises:
-        DataError: If the data set lists no incidents.
-    """
-    if not {"first_step", "last_step"} <= set(events.columns):
-        raise DataError("the data set lists no incidents with first_step and last_step")
-    first_target = starts + history
-    last_target = first_target + horizon - 1
-    touched = np.zeros(len(starts), dtype=bool)
-    for begin, end in zip(events["first_step"], events["last_step"], strict=True):
-        touched |= (first_target <= end) & (last_target >= begin)
-    return touched
 
 
 def ranking_auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:

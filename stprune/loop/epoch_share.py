@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stprune.base.errors import StpruneError
-from stprune.training.epoch_order import EpochOrder
+from stprune.pruning.batch_order import EpochOrder
 
 
 class LoopError(StpruneError):

@@ -20,10 +20,14 @@ from stprune.base.schema import validate
 from stprune.loop import inputs as loop_inputs
 from stprune.loop.epoch_share import EpochShare, LoopError
 from stprune.pruning.base import Probe, Selection
+from stprune.pruning.batch_order import (
+    Gather,
+    gather_from_processes,
+    merge_window_state,
+    order_epoch,
+)
 from stprune.pruning.no_probe import NoProbe
-from stprune.training.epoch_order import order_epoch
-from stprune.training.metrics import window_mae
-from stprune.training.window_state import Gather, gather_from_processes, merge_window_state
+from stprune.pruning.window_errors import window_mae
 
 
 class Pruning:

@@ -18,7 +18,7 @@ from stprune.pruning.base import (
     budget,
     everything,
 )
-from stprune.training.metrics import window_mae
+from stprune.pruning.window_errors import window_mae
 
 
 class ScheduleOptions(StrictModel):

@@ -1,1 +1,1 @@
-"""Weights & Biases: while a run trains, and from its record."""
+"""Weights & Biases: while a run trains, and from its record. The records are the truth."""

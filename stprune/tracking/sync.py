@@ -2,171 +2,303 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from stprune.tracking.finished_runs import RecordedRun
-from stprune.tracking.project import RemoteRun, WandbProject, send_run
+from stprune.base.errors import StpruneError
+from stprune.base.settings import Tracking, TrackingSettings
+from stprune.tracking.payload import (
+    FinishedRun,
+    history_row,
+    log_epoch,
+    open_run,
+    results,
+    run_settings,
+)
 
 logger = logging.getLogger(__name__)
 
-#: What is to be done with a run. ``conflict``: W&B holds the curves of another training of it.
+#: What a run needs. ``conflict``: W&B holds the curves of another training of it.
 Action = Literal["create", "update", "leave", "conflict"]
-# W&B shows a run's end a moment after it has been told: asked again after these seconds.
+# W&B shows the end of a run a moment after it was sent: ask again after these seconds.
 AGAIN = (1.0, 3.0, 10.0)
-# A sign of life now and then: a run takes a second or so.
-REPORTED = 50
+# Runs in one request, so that an answer stays well below a megabyte.
+PAGE = 100
+# Seconds to wait for one answer; W&B's own retries would go on for hours.
+PATIENCE = 30
+LATER = "or write files to send later with `stprune wandb sync --offline`"
 
 
-@dataclass(frozen=True)
-class SyncReport:
-    """What became of the runs.
+class WandbError(StpruneError):
+    """W&B, or what it holds, is not as it should be."""
+
+
+class NoAccountError(WandbError):
+    """W&B cannot be asked at all: no key, a wrong one, or no network."""
+
+    exit_code: ClassVar[int] = 2
+
+
+@contextmanager
+def signed_in(entity: str | None) -> Iterator[tuple[Any, str]]:
+    """W&B's public API while the block lasts; nothing is asked on the terminal.
 
     Args:
-        actions: What each run needed, by path within the experiment.
-        mismatches: Where W&B and the records differ in the end, one line each.
+        entity: Team or user; None for the account's own.
+
+    Yields:
+        A ``wandb.Api`` and the team or user.
+
+    Raises:
+        NoAccountError: If there is no key, W&B refuses it or does not answer.
+        WandbError: For whatever goes wrong later, in one line without the key.
     """
+    import wandb
 
-    actions: Mapping[str, Action]
-    mismatches: Sequence[str]
+    # What `wandb.Api` raises where it does not turn it into an `Error`; there is no public name.
+    from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
-    def count(self, action: Action) -> int:
-        """Runs that needed it."""
-        return sum(needed == action for needed in self.actions.values())
+    problems = (wandb.errors.Error, WandbApiFailedError, OSError)
+    wandb.setup(run_settings(x_graphql_retry_max=3, x_graphql_retry_wait_min_seconds=0.5))
+    try:
+        try:
+            if not wandb.login(prompt=False, verify=True):
+                raise NoAccountError(
+                    "there is no key of Weights & Biases: run `wandb login`, set WANDB_API_KEY,"
+                    f" {LATER}"
+                )
+            api = wandb.Api(timeout=PATIENCE)
+        except problems as error:
+            raise NoAccountError(
+                f"Weights & Biases refuses the key or does not answer: {without_key(error)};"
+                f" check key and network, {LATER}"
+            ) from None
+        owner = entity or api.default_entity
+        if not owner:
+            raise WandbError("the account of this key has no team or user; give --entity")
+        yield api, owner
+    except problems as error:
+        raise WandbError(f"Weights & Biases: {without_key(error)}") from None
+    finally:
+        wandb.teardown()
 
 
-def needed_action(run: RecordedRun, remote: RemoteRun | None) -> Action:
+def without_key(error: BaseException) -> str:
+    """The message of ``error`` on one line, without the key."""
+    import wandb
+
+    message = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    for key in (os.environ.get("WANDB_API_KEY"), wandb.setup().settings.api_key):
+        message = message.replace(key, "(key)") if key else message
+    return message
+
+
+def sync(
+    runs: Sequence[FinishedRun], api: Any, place: TrackingSettings, *, dry: bool = False
+) -> tuple[dict[str, Action], list[str]]:
+    """Create and update what W&B lacks, then compare every run there with its record.
+
+    A run with the curves of another training is left as it is: W&B's history cannot be rewritten,
+    and one training's curves above another one's results would be worse than none.
+
+    Args:
+        runs: The records.
+        api: A ``wandb.Api``.
+        place: Project, and entity, which must be known.
+        dry: Change nothing.
+
+    Returns:
+        What each run needed, by its name, and one line for each that differs in the end.
+    """
+    remotes = _remote_runs(runs, api, place)
+    actions: dict[str, Action] = {}
+    for run in runs:
+        actions[run.payload.name] = _needed(run, remotes.get(run.payload.identity))
+    if dry:
+        return actions, []
+    with tempfile.TemporaryDirectory() as directory:
+        for run in runs:
+            if actions[run.payload.name] in ("create", "update"):
+                remote = remotes.get(run.payload.identity)
+                _send(run, remote, "online", place, Path(directory))
+    lines = [
+        f"{name}: W&B keeps the curves of another training of this run; sync into another --project"
+        for name, action in actions.items()
+        if action == "conflict"
+    ]
+    rest = [run for run in runs if actions[run.payload.name] != "conflict"]
+    return actions, [*lines, *_mismatches(rest, api, place)]
+
+
+def write_offline(
+    runs: Sequence[FinishedRun], folder: Path, place: TrackingSettings, *, dry: bool = False
+) -> dict[str, Action]:
+    """Write a folder ``offline-run-<digest>-<id>`` for each run that has none of its record.
+
+    Args:
+        runs: The records.
+        folder: Gets the folders; an older one of the same run goes.
+        place: Project and entity.
+        dry: Change nothing.
+
+    Returns:
+        What each run needed, by its name.
+
+    Raises:
+        WandbError: If W&B's library did not write a file.
+    """
+    import wandb
+
+    actions: dict[str, Action] = {}
+    targets = {}
+    for run in runs:
+        payload, rows = run.payload, [history_row(epoch) for epoch in run.epochs]
+        content = [payload.config, payload.name, payload.tags, rows, results(run.record)]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        target = folder / f"offline-run-{digest}-{payload.identity}"
+        older = list(folder.glob(f"offline-run-*-{payload.identity}"))
+        actions[payload.name] = "leave" if target.is_dir() else "update" if older else "create"
+        if not target.is_dir():
+            targets[target] = run, older
+    if dry or not targets:
+        return actions
+    folder.mkdir(parents=True, exist_ok=True)
+    # Inside the folder, so that each arrives by a rename: complete or not at all.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:
+        for run, _ in targets.values():
+            _send(run, None, "offline", place, Path(staging))
+        # The library writes in the background; this waits until all is on disk.
+        wandb.teardown()
+        for target, (run, older) in targets.items():
+            written = list(Path(staging, "wandb").glob(f"offline-run-*-{run.payload.identity}"))
+            if not written or not list(written[0].glob("*.wandb")):
+                raise WandbError(f"wandb wrote no offline file for {run.payload.name}")
+            for path in older:
+                shutil.rmtree(path)
+            written[0].rename(target)
+    return actions
+
+
+def _send(
+    run: FinishedRun, remote: Any, mode: Tracking, place: TrackingSettings, directory: Path
+) -> None:
+    """Create or complete one run, and wait until W&B has it."""
+    opened = open_run(
+        run.payload,
+        mode,
+        place,
+        directory,
+        tags=(remote.tags or ()) if remote else (),
+        allow_val_change=True,
+        # Machine, packages and sources of today are not those that the run was trained with.
+        disable_git=True,
+        save_code=False,
+        x_disable_meta=True,
+        x_save_requirements=False,
+    )
+    for epoch in run.epochs[_rows(remote) if remote else 0 :]:
+        log_epoch(opened, epoch)
+    # Of epochs that are at W&B already, the last values are not written by logging.
+    opened.summary.update(run.summary if remote else results(run.record))
+    opened.finish()
+
+
+def _remote_runs(runs: Sequence[FinishedRun], api: Any, place: TrackingSettings) -> dict[str, Any]:
+    """Those of the runs that W&B has, by id; none if it does not have the project."""
+    # Otherwise W&B's library would answer the same question from memory.
+    api.flush()
+    remotes: dict[str, Any] = {}
+    for start in range(0, len(runs), PAGE):
+        wanted = {"name": {"$in": [run.payload.identity for run in runs[start : start + PAGE]]}}
+        path = f"{place.entity}/{place.project}"
+        try:
+            page = list(api.runs(path, filters=wanted, per_page=PAGE, lazy=False))
+        except ValueError as error:
+            if "Could not find project" not in str(error):
+                raise
+            return {}
+        remotes |= {remote.id: remote for remote in page}
+    return remotes
+
+
+def _rows(remote: Any) -> int:
+    return int(remote.history_line_count or 0)
+
+
+def _needed(run: FinishedRun, remote: Any) -> Action:
     """What makes W&B's run that of the record."""
     if remote is None:
         return "create"
-    if not differences(run, remote):
+    if not _differences(run, remote):
         return "leave"
-    known = run.history
-    if any(known.get(step) != row for step, row in remote.history().items()):
+    # W&B leaves no row out if it is asked for as many as there are.
+    rows = remote.history(samples=_rows(remote), pandas=False) if _rows(remote) else []
+    history = run.history
+    if any(history.get(int(row["_step"])) != _without_own(row) for row in rows):
         return "conflict"
     return "update"
 
 
-def differences(run: RecordedRun, remote: RemoteRun) -> list[str]:
-    """Where a run at W&B is not what its record says; empty if it is."""
-    tracked = run.tracked
-    found = [
-        *_differing("summary", run.summary, remote.summary),
-        *_differing("config", tracked.values, remote.config),
-    ]
-    if remote.rows != len(run.epochs):
-        found.append(f"{remote.rows} epochs at W&B, {len(run.epochs)} in the record")
-    if (remote.name, remote.group) != (tracked.name, tracked.group):
-        found.append(f"name and group {remote.name}, {remote.group} at W&B")
-    missing = set(tracked.tags) - remote.tags
-    if missing:
-        found.append(f"tags {', '.join(sorted(missing))} missing at W&B")
-    return found
+def _differences(run: FinishedRun, remote: Any) -> list[str]:
+    """Where a run at W&B is not what its record says, one line each."""
+    payload = run.payload
+    lines = []
+    for kind, local, there in (
+        ("summary", run.summary, remote.summary_metrics),
+        ("config", payload.config, remote.config),
+    ):
+        ours, theirs = dict(_leaves(local)), dict(_leaves(_without_own(there)))
+        lines += [
+            f"{kind} {name} is {theirs.get(name)} at W&B, {ours.get(name)} in the record"
+            for name in {**ours, **theirs}
+            # What readers have added at W&B is theirs.
+            if ours.get(name) != theirs.get(name) and name.partition(".")[0] in local
+        ]
+    if _rows(remote) != len(run.epochs):
+        lines.append(f"{_rows(remote)} epochs at W&B, {len(run.epochs)} in the record")
+    if (remote.name, remote.group) != (payload.name, payload.group):
+        lines.append(f"name and group {remote.name}, {remote.group} at W&B")
+    if missing := set(payload.tags) - set(remote.tags or ()):
+        lines.append(f"tags {', '.join(sorted(missing))} missing at W&B")
+    return lines
 
 
-def sync(
-    runs: Sequence[RecordedRun],
-    project: WandbProject,
-    *,
-    dry: bool = False,
-) -> SyncReport:
-    """Create and update what W&B lacks, then compare every run's summary with its record.
-
-    A run with the curves of another training is left as it is: W&B's history cannot be rewritten,
-    and one training's curves under another one's results would be worse than none.
-
-    Args:
-        runs: The records.
-        project: Where to.
-        dry: Only say what would be done.
-
-    Raises:
-        wandb.errors.Error: If W&B fails; what has arrived stays, and is left alone next time.
-    """
-    remotes = project.runs([run.tracked.identity for run in runs])
-    pairs = [(run, remotes.get(run.tracked.identity)) for run in runs]
-    actions = [needed_action(run, remote) for run, remote in pairs]
-    report = {run.tracked.name: action for run, action in zip(runs, actions, strict=True)}
-    if dry:
-        return SyncReport(report, [])
-    outdated = [
-        pair for pair, action in zip(pairs, actions, strict=True) if action in ("create", "update")
-    ]
-    _send(outdated, project)
-    lines = [
-        f"{name}: W&B keeps the curves of another training of this run; sync into another --project"
-        for name, action in report.items()
-        if action == "conflict"
-    ]
-    rest = [run for run in runs if report[run.tracked.name] != "conflict"]
-    return SyncReport(report, [*lines, *_mismatches(rest, project)])
-
-
-def _send(pairs: Sequence[tuple[RecordedRun, RemoteRun | None]], project: WandbProject) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        for done, (run, remote) in enumerate(pairs, start=1):
-            send_run(
-                run.tracked,
-                run.epochs[remote.rows if remote else 0 :],
-                # Where epochs are there already, their last values are not written by logging.
-                run.summary if remote else run.written_summary,
-                mode="online",
-                project=project.project,
-                entity=project.entity,
-                directory=Path(directory),
-                tags=sorted(remote.tags) if remote else (),
-            )
-            if done % REPORTED == 0:
-                logger.info("%d of %d runs sent", done, len(pairs))
-
-
-def _mismatches(runs: Sequence[RecordedRun], project: WandbProject) -> list[str]:
+def _mismatches(runs: Sequence[FinishedRun], api: Any, place: TrackingSettings) -> list[str]:
     """One line for each run that W&B does not show as its record has it."""
     for pause in (0.0, *AGAIN):
         time.sleep(pause)
-        remotes = project.runs([run.tracked.identity for run in runs])
+        remotes = _remote_runs(runs, api, place)
         lines = []
         for run in runs:
-            remote = remotes.get(run.tracked.identity)
-            found = differences(run, remote) if remote else ["W&B does not have it"]
-            if found:
-                more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-                lines.append(f"{run.tracked.name}: {found[0]}{more}")
+            remote = remotes.get(run.payload.identity)
+            differences = _differences(run, remote) if remote else ["W&B does not have it"]
+            if differences:
+                more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+                lines.append(f"{run.payload.name}: {differences[0]}{more}")
         if not lines:
             break
     return lines
 
 
-def _differing(kind: str, local: Mapping[str, Any], remote: Mapping[str, Any]) -> list[str]:
-    """Lines for what differs; what W&B's users have added is theirs."""
-    there, here = dict(_leaves(remote)), dict(_leaves(local))
-    return [
-        f"{kind} {name} is {_shown(there, name)} at W&B, {_shown(here, name)} in the record"
-        for name in dict.fromkeys([*here, *there])
-        if _shown(there, name) != _shown(here, name) and name.partition(".")[0] in local
-    ]
+def _without_own(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without W&B's own keys, which begin with an underscore."""
+    return {key: value for key, value in values.items() if not key.startswith("_")}
 
 
-def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested keys joined by dots, with their values."""
+def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Nested keys joined by dots, with their values as JSON, for W&B knows no other types."""
     for key, value in values.items():
         if isinstance(value, Mapping):  # an empty one does not reach W&B
             yield from _leaves(value, f"{path}{key}.")
         else:
-            yield f"{path}{key}", value
-
-
-def _shown(values: Mapping[str, Any], name: str) -> str:
-    # As JSON, for W&B knows no other types; 1 and 1.0 are the same number there.
-    if name not in values:
-        return "missing"
-    value = values[name]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(value, sort_keys=True)
+            whole = isinstance(value, float) and value.is_integer()  # 1 and 1.0 are the same there
+            yield f"{path}{key}", json.dumps(int(value) if whole else value, sort_keys=True)

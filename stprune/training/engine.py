@@ -18,28 +18,27 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from stprune.config.grid import RunSpec
-from stprune.config.protocol import RULES
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import Batch, WindowStore
 from stprune.pruning.base import PRUNERS, Observer, Probe, Pruner, PruningContext, Selection
+from stprune.pruning.batch_order import EpochOrder, Gather, merge_window_state, order_epoch
+from stprune.pruning.window_errors import absolute_errors
 from stprune.records.kept import KeptArchive
 from stprune.records.run import EpochRecord, Scores
 from stprune.training.budget import TrainingBudget
 from stprune.training.devices import agreed
 from stprune.training.divergence import refuse_divergence, refuse_no_validation_error
 from stprune.training.engine_state import engine_state, restore_engine
-from stprune.training.epoch_order import EpochOrder, order_epoch
 from stprune.training.epoch_record import epoch_record
 from stprune.training.error_groups import GroupErrors, window_groups
 from stprune.training.evaluation import evaluate
-from stprune.training.metric_rules import RuleSums
-from stprune.training.metrics import ErrorSums, absolute_errors
+from stprune.training.metric_rules import RULES, RuleSums
+from stprune.training.metrics import ErrorSums
 from stprune.training.micro_batch import parts, windows_at_a_time
 from stprune.training.model import build_model
 from stprune.training.optimisation import build_optimiser, build_scheduler, planned_steps
 from stprune.training.outcome import Outcome
 from stprune.training.timing import Clock
-from stprune.training.window_state import Gather, merge_window_state
 
 
 class Engine:

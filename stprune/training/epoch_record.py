@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stprune.pruning.batch_order import EpochOrder
 from stprune.records.run import EpochRecord
-from stprune.training.epoch_order import EpochOrder
 
 
 def epoch_record(

@@ -12,8 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from stprune.data.stationarity import first_difference
-from stprune.data.windows import WindowStore
-from stprune.describe.incident_ranking import incident_windows
+from stprune.data.windows import WindowStore, incident_windows
 
 LEAST_STATIONARY = 0.1
 

@@ -13,8 +13,9 @@ from stprune.backbones.base import Backbone
 from stprune.data.union_store import UnionStore
 from stprune.data.windows import WindowStore
 from stprune.pruning.base import Observer
+from stprune.pruning.window_errors import absolute_errors
 from stprune.training.metric_rules import RuleSums
-from stprune.training.metrics import ErrorSums, absolute_errors
+from stprune.training.metrics import ErrorSums
 
 
 def evaluate(

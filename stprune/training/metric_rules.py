@@ -21,17 +21,20 @@ of 0. `paper` is `ErrorSums`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from stprune.base.settings import ProtocolKind
 from stprune.data.legacy_store import null_label
 from stprune.data.windows import WindowStore
+from stprune.pruning.window_errors import window_mae
 from stprune.records.run import Scores
-from stprune.training.metrics import error_rows, scores_of_sums
+from stprune.training.metrics import batch_mae_parts, error_rows, scores_of_sums
 
 OPENCITY_FLOOR = 0.001
 BLOCK_VALUES = 2**21
@@ -130,3 +133,30 @@ def rule_scores(parts: Sequence[RuleSums]) -> dict[str, Scores]:
         "largest": scores_of_sums(sums[2], windows, 0.0),
         "opencity": scores_of_sums(sums[3], windows, OPENCITY_FLOOR),
     }
+
+
+@dataclass(frozen=True)
+class TrainingRules:
+    """How a run trains and scores.
+
+    Args:
+        window_losses: From (B, H, N) errors and mask to (B,) losses of the windows of a batch.
+        drops_partial_batches: Whether what fills no whole batch is left out, in every split.
+        scores: Rule of the run's own validation and test scores; see
+            ``stprune.training.metric_rules``.
+        whole_batches: Whether a batch's mask depends on all of it, so that it has no parts.
+    """
+
+    window_losses: Callable[[Tensor, Tensor], Tensor]
+    drops_partial_batches: bool
+    scores: str
+    whole_batches: bool
+
+
+OURS = TrainingRules(window_mae, False, "paper", False)
+RULES: dict[ProtocolKind, TrainingRules] = {
+    "paper": OURS,
+    "strict": OURS,
+    # A loss is pooled over the batch: a window with few labels counts little.
+    "legacy": TrainingRules(batch_mae_parts, True, "st_ttc", True),
+}

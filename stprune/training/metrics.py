@@ -11,31 +11,14 @@ import math
 import torch
 from torch import Tensor
 
+from stprune.pruning.window_errors import absolute_errors
 from stprune.records.run import Scores
-
-
-def absolute_errors(forecast: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """|forecast - target|, 0 where ``mask`` is False. All (B, H, N), real units."""
-    return (forecast - targets).abs() * mask
-
-
-def window_mae(errors: Tensor, mask: Tensor) -> Tensor:
-    """Masked mean absolute error of each window.
-
-    Args:
-        errors: (B, H, N) float, absolute errors, 0 where masked.
-        mask: (B, H, N) bool.
-
-    Returns:
-        (B,) float, real units; 0 for a window without any observed target.
-    """
-    return errors.sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
 
 
 def batch_mae_parts(errors: Tensor, mask: Tensor) -> Tensor:
     """Each window's part in the pooled masked MAE of its batch: their mean is that MAE.
 
-    Unlike in :func:`window_mae`, a window counts by how many of its targets were observed.
+    Unlike in `window_mae`, a window counts by how many of its targets were observed.
 
     Args:
         errors: (B, H, N) float, absolute errors, 0 where masked.

@@ -14,20 +14,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from stprune.backbones.base import Backbone
 from stprune.base.errors import DeclinedError
 
-# Measured with STAEformer, where a tensor of tokens of 5, 10 and 20 MB did about as well, and with
-# STGCN, where 8, 17 and 33 MB did.
-TENSOR_BYTES = 10_000_000
-FLOAT_BYTES = 4
-
-
-def fitting_windows(values: int) -> int:
-    """Windows in a part whose largest often-made tensor has ``values`` numbers a window.
-
-    Returns:
-        As many as fill about 10 MB, at least 1.
-    """
-    return max(1, TENSOR_BYTES // (FLOAT_BYTES * values))
-
 
 def windows_at_a_time(network: Backbone, asked: int | None, device: torch.device) -> int | None:
     """Windows of a batch that are computed together; None for all.

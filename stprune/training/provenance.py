@@ -15,10 +15,10 @@ from typing import Any
 from stprune.backbones.base import BACKBONES
 from stprune.base.layout import DataLayout
 from stprune.config.grid import RunSpec
+from stprune.data.canonical import joint_checksum, read_canonical
 from stprune.data.card import FORMATS
 from stprune.data.tasks.base import TASKS
 from stprune.pruning.base import PRUNERS
-from stprune.training.run_data import run_checksum
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDED_PACKAGES = ("torch", "lightning-fabric", "numpy", "pandas", "torch-geometric", "stprune")
@@ -82,6 +82,11 @@ def run_identity(spec: RunSpec, data: DataLayout) -> dict[str, str]:
         "source code": source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task)),
         "data": run_checksum(spec, data),
     }
+
+
+def run_checksum(spec: RunSpec, layout: DataLayout) -> str:
+    """Checksum of the data that a run would read now, as its record has it."""
+    return joint_checksum([read_canonical(layout.processed(name)).checksum for name in spec.cards])
 
 
 def environment() -> dict[str, Any]:

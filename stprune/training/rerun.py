@@ -13,9 +13,9 @@ from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spe
 from stprune.data.prepare import prepare
 from stprune.records.run import RunRecord
 from stprune.training.events import RunListener
+from stprune.training.provenance import run_checksum
 from stprune.training.rerun_difference import Difference, compare_runs
 from stprune.training.run import train
-from stprune.training.run_data import run_checksum
 
 
 def rerun(

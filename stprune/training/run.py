@@ -20,7 +20,6 @@ from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spe
 from stprune.data.union import UnionData
 from stprune.pruning.base import Probe
 from stprune.pruning.no_probe import NoProbe
-from stprune.pruning.probe import ModelProbe
 from stprune.records.run import RECORD_VERSION, RunRecord, write_record
 from stprune.training.checkpoint import (
     discard_checkpoints,
@@ -34,6 +33,7 @@ from stprune.training.devices import fabric_on, naming_lost_device
 from stprune.training.energy import RunEnergy
 from stprune.training.engine import Engine
 from stprune.training.events import RunListener
+from stprune.training.probe import ModelProbe
 from stprune.training.provenance import environment, run_identity
 from stprune.training.run_data import open_run_data
 from stprune.training.shortage import naming_shortage

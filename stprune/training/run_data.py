@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
+from stprune.base.errors import ConfigError
 from stprune.base.layout import DataLayout
-from stprune.config.experiment import DatasetEntry
+from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.grid import RunSpec
-from stprune.config.protocol import RULES, refuse_small_splits
-from stprune.config.union import MemberEntry
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.tasks.base import build_task
-from stprune.data.union import UnionData, joint_checksum, unite
+from stprune.data.union import UnionData, unite
+from stprune.training.metric_rules import RULES
 
 
 def open_run_data(
@@ -37,11 +37,6 @@ def open_run_data(
     return unite(opened(subset.union), opened(subset.zero_shot), subset.task == "transfer")
 
 
-def run_checksum(spec: RunSpec, layout: DataLayout) -> str:
-    """Checksum of the data that a run would read now, as its record has it."""
-    return joint_checksum([read_canonical(layout.processed(name)).checksum for name in spec.cards])
-
-
 def _open(
     spec: RunSpec,
     layout: DataLayout,
@@ -63,3 +58,18 @@ def _open(
         protocol=spec.protocol,
         device=device,
     )
+
+
+def refuse_small_splits(data: ForecastData, batch_size: int) -> None:
+    """Refuse splits of which dropping partial batches would leave nothing.
+
+    Raises:
+        ConfigError: Naming the split.
+    """
+    stores = {"training": data.train, "validation": data.validation, "test": data.test}
+    for name, store in stores.items():
+        if len(store) < batch_size:
+            raise ConfigError(
+                f"protocol `legacy` drops partial batches, and {len(store)} {name} windows fill"
+                f" none of {batch_size}; lower `batch_size`, or take protocol `paper`"
+            )

@@ -16,13 +16,14 @@ from stprune.data.union import UnionData
 from stprune.data.union_store import Part, UnionStore
 from stprune.data.windows import Batch
 from stprune.pruning.base import Pruner, PruningContext, Selection
+from stprune.pruning.batch_order import EpochOrder, order_epoch
 from stprune.pruning.per_dataset import PerDatasetPruner
+from stprune.pruning.window_errors import absolute_errors
 from stprune.records.run import Scores
 from stprune.training.engine import Engine
-from stprune.training.epoch_order import EpochOrder, order_epoch
 from stprune.training.evaluation import evaluate_union, pooled
 from stprune.training.metric_rules import RuleSums, rule_scores
-from stprune.training.metrics import ErrorSums, absolute_errors
+from stprune.training.metrics import ErrorSums
 
 
 class UnionEngine(Engine):

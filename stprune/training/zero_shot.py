@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 
 from stprune.base.schema import NoOptions
-from stprune.config.union import LinearProbe
+from stprune.base.settings import LinearProbe
 from stprune.data.dataset import ForecastData
 from stprune.records.run import Scores, Transfer
 from stprune.training.devices import fabric_on

@@ -26,8 +26,7 @@ from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.records.kept import read_kept
 from stprune.records.run import read_epochs, read_record
-from stprune.training.provenance import run_sources, source_digest
-from stprune.training.run_data import run_checksum
+from stprune.training.provenance import run_checksum, run_sources, source_digest
 
 logger = logging.getLogger(__name__)
 

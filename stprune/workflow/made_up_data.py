@@ -13,9 +13,8 @@ import pandas as pd
 import torch
 
 from stprune.base.layout import DataLayout
-from stprune.config.experiment import DatasetEntry
+from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.grid import RunSpec
-from stprune.config.union import MemberEntry
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.dataset import ForecastData, forecast_data

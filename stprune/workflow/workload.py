@@ -16,10 +16,8 @@ from torch import Tensor
 
 from stprune.backbones.base import BACKBONES
 from stprune.base.layout import DataLayout
-from stprune.config.experiment import DatasetEntry
+from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.grid import RunSpec
-from stprune.config.protocol import RULES
-from stprune.config.union import MemberEntry
 from stprune.data.card import DatasetCard, load_card
 from stprune.data.protocol import cut_splits
 from stprune.data.tasks.base import build_task
@@ -28,6 +26,7 @@ from stprune.pruning.base import PRUNERS, Gradients, Observer, Probe, Pruner, Pr
 from stprune.pruning.no_probe import NoProbe
 from stprune.records.run import EpochRecord
 from stprune.training.budget import TrainingBudget
+from stprune.training.metric_rules import RULES
 from stprune.training.optimisation import planned_steps
 from stprune.training.union_engine import NO_SCORING_MODELS
 from stprune.workflow.step_seconds import StepSeconds

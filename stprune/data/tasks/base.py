@@ -7,17 +7,12 @@ what a configuration calls it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from stprune.backbones.base import BACKBONES
-from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.registry import Registry
-from stprune.base.schema import NoOptions, StrictModel, validate
+from stprune.base.schema import NoOptions, StrictModel
+from stprune.base.settings import DatasetEntry, TrainingSettings
 from stprune.data.windows import SplitRanges, WindowStore
-
-if TYPE_CHECKING:
-    from stprune.base.settings import TrainingSettings
-    from stprune.config.experiment import DatasetEntry, ExperimentConfig
 
 
 class Task:
@@ -86,30 +81,3 @@ def build_task(name: str, options: Mapping[str, Any]) -> Task:
     """
     task = TASKS.load(name)
     return task(task.Options.model_validate(dict(options)))
-
-
-def check_task(config: ExperimentConfig, name: str, place: str) -> None:
-    """What the task of the data set entry ``name`` asks of it, of training and every backbone.
-
-    Raises:
-        UnknownNameError: If there is no such task.
-        ConfigError: One line saying what does not fit.
-    """
-    # Imported late: configurations are checked with this.
-    from stprune.base.settings import TrainingSettings
-
-    entry = config.datasets[name]
-    if entry.task not in TASKS.ids():
-        raise UnknownNameError("task", entry.task, TASKS.ids(), f"{place} in `task`")
-    kind = TASKS.load(entry.task)
-    options = validate(kind.Options, entry.task_options, f"{place} in `task_options`")
-    training = TrainingSettings.model_validate(config.training.model_dump() | entry.training)
-    kind(options).check(entry, training, place)
-    if entry.union and not kind.of_unions:
-        raise ConfigError(f"{place}: task `{entry.task}` is for one data set, not for a union")
-    for backbone_name, backbone in config.backbones.items():
-        if not kind.forecasts and not BACKBONES.load(backbone.backbone or backbone_name).trains:
-            raise ConfigError(
-                f"{place}: backbone `{backbone_name}` can only forecast, so it cannot do task"
-                f" `{entry.task}`; give it an experiment of its own"
-            )

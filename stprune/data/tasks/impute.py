@@ -9,19 +9,16 @@ window. A value is hidden if any of them hides it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stprune.base.errors import ConfigError
 from stprune.base.schema import StrictModel
+from stprune.base.settings import DatasetEntry, TrainingSettings
 from stprune.data.hidden import HiddenPattern, ImputationStore
 from stprune.data.tasks.base import Task
 from stprune.data.windows import WindowStore
-
-if TYPE_CHECKING:
-    from stprune.base.settings import TrainingSettings
-    from stprune.config.experiment import DatasetEntry
 
 
 class ImputeOptions(StrictModel):

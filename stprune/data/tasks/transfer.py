@@ -7,14 +7,11 @@ can do it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from stprune.base.errors import ConfigError
+from stprune.base.settings import DatasetEntry, TrainingSettings
 from stprune.data.tasks.base import Task
-
-if TYPE_CHECKING:
-    from stprune.base.settings import TrainingSettings
-    from stprune.config.experiment import DatasetEntry
 
 
 class Transfer(Task):

@@ -21,9 +21,9 @@ from stprune.pruning.base import (
     everything,
 )
 from stprune.pruning.last_layer import last_layer_gradients, sign_projection
+from stprune.pruning.window_errors import absolute_errors, window_mae
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
-from stprune.training.metrics import absolute_errors, window_mae
 
 
 class Watcher(Pruner):

@@ -1,0 +1,356 @@
+"""The commands of ``stprune``: runs, results, records; data sets and W&B are groups beside it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+from stprune import __version__
+from stprune.base.errors import ConfigError, RecordError
+from stprune.cli import data, wandb
+from stprune.records.compact_layout import PAPER, RECORDS
+
+if TYPE_CHECKING:
+    from stprune.base.layout import ExperimentLayout
+    from stprune.config.experiment import ExperimentConfig
+    from stprune.training.rerun_difference import Change, Difference
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app.add_typer(data.app, name="data")
+app.add_typer(wandb.app, name="wandb")
+
+ConfigFile = Annotated[Path, Option(help="Configuration of the experiment.")]
+DEMO = Path("config/demo.yaml")
+RESULTS = Path("results")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"stprune {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def stprune(
+    version: Annotated[
+        bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Benchmark dynamic sample pruning for forecasting."""
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, Option(help="Entry of `datasets` in the configuration.")],
+    backbone: Annotated[str, Option(help="Entry of `backbones`.")],
+    pruner: Annotated[str, Option(help="Entry of `pruners`.")],
+    prune_ratio: Annotated[float, Option(help="Share of windows left out, in [0, 1).")] = 0.0,
+    seed: int = 0,
+    threads: Annotated[int | None, Option(help="Threads in all, not the configured.")] = None,
+    devices: Annotated[int | None, Option(help="Devices, not the configured.")] = None,
+    config: ConfigFile = DEMO,
+) -> None:
+    """Train one run of an experiment."""
+    from stprune.base.layout import RunKey
+    from stprune.config.grid import experiment_layout
+    from stprune.tracking.live import WandbTracking
+    from stprune.training.events import RunListener
+    from stprune.workflow.progress import Progress
+    from stprune.workflow.train import train_once
+
+    experiment = _load(config)
+    compute = experiment.compute
+    devices = compute.devices if devices is None else devices
+    if devices < 1:
+        raise ConfigError(f"--devices {devices} is too few; a run needs at least 1")
+    if threads is not None and (threads < 1 or threads % devices):
+        raise ConfigError(f"--threads {threads} cannot be shared evenly by {devices} device(s)")
+    each = compute.threads if threads is None else threads // devices
+    values = compute.model_dump() | {"devices": devices, "threads": each}
+    experiment = experiment.model_copy(update={"compute": type(compute).model_validate(values)})
+    listeners: list[RunListener] = [Progress()]
+    if experiment.tracking.mode != "disabled":
+        folder = experiment_layout(experiment).tracking()
+        listeners.append(WandbTracking(experiment.tracking, folder))
+    train_once(experiment, RunKey(dataset, backbone, pruner, prune_ratio, seed), listeners)
+
+
+@app.command()
+def train_block(
+    block: Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")],
+    config: ConfigFile = DEMO,
+) -> None:
+    """Train the runs of one job of the workflow."""
+    from stprune.workflow import train
+
+    train.train_block(config, block)
+
+
+@app.command()
+def summarise(config: ConfigFile = DEMO) -> None:
+    """Collect all runs of an experiment."""
+    from stprune.config.grid import experiment_layout, run_keys
+    from stprune.results.summary import summarise
+    from stprune.workflow.run_states import refuse_missing
+
+    experiment = _load(config)
+    layout, keys = experiment_layout(experiment), run_keys(experiment)
+    refuse_missing(layout, keys)
+    summarise([layout.metrics(key) for key in keys], layout.summary, layout.epochs)
+
+
+@app.command()
+def figure(
+    name: Annotated[str, Argument(help="File paper_figures/fig_<name>.py.")],
+    config: ConfigFile = DEMO,
+) -> None:
+    """Draw a figure from the summary."""
+    from stprune.paper.figures import draw
+
+    draw(name, _layout(config))
+
+
+@app.command()
+def table(
+    name: Annotated[str, Argument(help="File paper_figures/tab_<name>.py.")],
+    config: ConfigFile = DEMO,
+) -> None:
+    """Write a table from the summary."""
+    from stprune.paper.tables import make_table
+
+    make_table(name, _layout(config))
+
+
+@app.command()
+def report(config: ConfigFile = DEMO) -> None:
+    """Write the self-contained report.html."""
+    from stprune.paper.report import write_report
+
+    write_report(_layout(config))
+
+
+@app.command()
+def results(config: ConfigFile = DEMO) -> None:
+    """Print where the table, the plot and the report are."""
+    for path in _layout(config).headline:
+        if not path.exists():
+            raise RecordError(f"there is no {path} yet; run the workflow first")
+        sys.stdout.write(f"{path}\n")
+
+
+@app.command()
+def plan(
+    seconds: Annotated[float, Option(help="Measure batches this long at most; 0: not.")] = 15.0,
+    cells: Annotated[bool, Option("--cells", help="Show each data set and backbone.")] = False,
+    json: Annotated[Path | None, Option(help="Write all figures to this file, too.")] = None,
+    config: ConfigFile = DEMO,
+) -> None:
+    """Estimate what an experiment will take, before it starts."""
+    from rich.console import Console
+
+    from stprune.base import atomic
+    from stprune.workflow.estimate import make_plan
+    from stprune.workflow.estimate_text import plan_values, print_plan
+
+    if not 0 <= seconds < float("inf"):
+        raise ConfigError(f"--seconds {seconds:g} is no time to measure; give 0 or more")
+    estimate = make_plan(_load(config), seconds)
+    if json is not None:
+        atomic.write_json(json, plan_values(estimate))
+    print_plan(estimate, Console(highlight=False), cells, seconds)
+
+
+@app.command()
+def show(
+    experiment: Annotated[
+        Path | None, Argument(help="Folder or name. Default: the only one there is.")
+    ] = None,
+    results: Annotated[Path, Option(help="Folder of all experiments.")] = RESULTS,
+) -> None:
+    """Show results, progress and failures."""
+    from rich.console import Console
+
+    from stprune.workflow.show import show
+
+    show(experiment, results, Console(highlight=False))
+
+
+@app.command()
+def rerun(
+    metrics: Annotated[Path, Argument(help="metrics.json of the run.")],
+    into: Annotated[Path | None, Option(help="Folder. Default: a temporary one.")] = None,
+    data_directory: Annotated[Path, Option(help="Where the data lie.")] = Path("data"),
+) -> None:
+    """Make a run again from its record alone, and report the difference."""
+    import tempfile
+
+    from stprune.records.run import read_record
+    from stprune.training.rerun import config_of_record, rerun
+    from stprune.workflow.progress import Progress
+
+    record = read_record(metrics)
+    folder = into or Path(tempfile.mkdtemp(prefix="stprune-rerun-"))
+    experiment = config_of_record(record, str(metrics), data_directory, folder)
+    difference = rerun(metrics, record, experiment, [Progress()])
+    sys.stdout.write(f"{metrics}\nmade again in {folder}\n{difference_text(difference)}")
+    if record.config["training"].get("budget") == "total_time":
+        sys.stdout.write("its budget is time, so what it trains depends on the machine\n")
+    if not difference.bit_equal:
+        raise RecordError(
+            f"{metrics}: {len(difference.results)} of {difference.numbers} numbers differ"
+            f" when it is made again, the most `{difference.results[0].name}`"
+        )
+
+
+def difference_text(difference: Difference, shown: int = 10) -> str:
+    """How the second run differs from the record, a line each; of numbers the first ``shown``."""
+    lines = []
+    if difference.bit_equal:
+        lines.append(f"bit-equal: all {difference.numbers} numbers of the results")
+    for change in difference.results[:shown]:
+        relative = "" if change.relative > 1e9 else f" (by {change.relative:.2g} of it)"
+        lines.append(f"differs: {_then_and_now(change)}{relative}")
+    if len(difference.results) > shown:
+        lines.append(f"differs: {len(difference.results) - shown} more")
+    lines += [f"not compared: {name}, which is not beside it" for name in difference.not_compared]
+    if difference.one_sided:
+        some = ", ".join(dict.fromkeys(name.partition(".")[0] for name in difference.one_sided))
+        count = len(difference.one_sided)
+        lines.append(f"not compared: {count} numbers that only one of the records has ({some})")
+    lines += [f"other circumstances: {_then_and_now(it)}" for it in difference.circumstances]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _then_and_now(change: Change, longest: int = 32) -> str:
+    then, now = (
+        text if len(text) <= longest else f"{text[:longest]}..."
+        for text in (str(change.then), str(change.now))
+    )
+    return f"{change.name}: {then} then, {now} now"
+
+
+@app.command()
+def compact(
+    experiment: Annotated[Path, Argument(help="Folder, such as results/demo.")],
+    config: Annotated[
+        Path | None, Option(help="Lists the runs. Default: config.yaml of the experiment.")
+    ] = None,
+    into: Annotated[Path, Option(help="Folder of kept experiments.")] = RECORDS,
+    partial: Annotated[bool, Option("--partial", help="Leave out incomplete seeds.")] = False,
+) -> None:
+    """Write the records of an experiment into a few small files."""
+    from stprune.base.layout import ExperimentLayout
+    from stprune.records.compact import compact
+
+    layout = ExperimentLayout(experiment)
+    if not layout.root.is_dir():
+        raise RecordError(f"there is no folder {layout.root}; name one such as results/demo")
+    written = compact(layout, _load(config or layout.config), into, partial)
+    left_out = ", ".join(map(str, written.left_out))
+    sys.stdout.write(
+        f"{written.folder}: {written.runs} runs, {written.size / 1e6:.2f} MB"
+        f"{f'; not complete and left out: seeds {left_out}' if left_out else ''}\n"
+    )
+
+
+@app.command()
+def paper(
+    parts: Annotated[
+        list[str] | None, Argument(help="Experiments, or `data`. Default: all that are kept.")
+    ] = None,
+    records: Annotated[Path, Option(help="Folder of kept experiments.")] = RECORDS,
+    into: Annotated[Path, Option(help="Folder to write to.")] = RESULTS / PAPER,
+    check: Annotated[
+        bool, Option("--check", help="Write nothing; exit 1 if something is not as hashed.")
+    ] = False,
+    write_hashes: Annotated[
+        bool, Option("--write-hashes", help="Write hashes.json and nothing else.")
+    ] = False,
+) -> None:
+    """Write all tables, figures and reports of kept experiments."""
+    from stprune.paper import hashes, make
+    from stprune.records.compact_layout import CompactLayout
+
+    wrong = []
+    for name in make.parts(records, parts or []):
+        in_memory = check or write_hashes
+        if in_memory:
+            made = make.check_paper(name, records)
+        else:
+            made = make.make_paper(name, records, into)
+        tables, figures = map(len, made.hashes)
+        place = "" if in_memory else f" in {into / name}"
+        sys.stdout.write(f"{name}: {tables} tables, {figures} figures{place}; {made.verdict}\n")
+        if write_hashes:
+            hashes.write_hashes(made.hashes, CompactLayout(records / name).hashes)
+        elif made.differences != []:
+            wrong.append(name)
+    if check and wrong:
+        raise RecordError(
+            f"not what hashes.json says: {', '.join(wrong)}; if that is meant,"
+            " `stprune paper --write-hashes` notes it"
+        )
+
+
+@app.command()
+def config(config: ConfigFile = DEMO) -> None:
+    """Check a configuration and list its runs."""
+    from stprune.config.grid import run_keys, run_spec
+
+    experiment = _load(config)
+    keys = run_keys(experiment)
+    sys.stdout.write(f"{config}: experiment {experiment.experiment}, {len(keys)} runs\n")
+    for dataset in experiment.datasets:
+        runs = [key for key in keys if key.dataset == dataset]
+        training = run_spec(experiment, runs[0]).training
+        length = f"{training.epochs} epochs of full training"
+        sys.stdout.write(f"{dataset}: {len(runs)} runs, {length}, budget {training.budget}\n")
+    for key in keys:
+        sys.stdout.write(f"  {key.path}\n")
+
+
+@app.command()
+def claims(
+    file: Annotated[Path, Option(help="The claims.")] = Path("claims.yaml"),
+    results: Annotated[Path, Option(help="Folder of all experiments.")] = RESULTS,
+) -> None:
+    """Compare published numbers with the records."""
+    from stprune.workflow.claims import check_claims, claims_text, load_claims
+
+    sys.stdout.write(claims_text(check_claims(load_claims(file), results)))
+
+
+@app.command("list")
+def list_components() -> None:
+    """List pruners, backbones, data sets, figures and tables."""
+    from stprune.backbones.base import BACKBONES
+    from stprune.data.card import dataset_ids
+    from stprune.paper.figures import FIGURES
+    from stprune.paper.tables import TABLES
+    from stprune.pruning.base import PRUNERS
+
+    groups = {
+        "data sets": dataset_ids(),
+        "backbones": BACKBONES.ids(),
+        "pruners": PRUNERS.ids(),
+        "figures": FIGURES.ids(),
+        "tables": TABLES.ids(),
+    }
+    for title, names in groups.items():
+        sys.stdout.write(f"{title + ':':12}{', '.join(names)}\n")
+
+
+def _load(config: Path) -> ExperimentConfig:
+    from stprune.config.experiment import load_config
+
+    return load_config(config)
+
+
+def _layout(config: Path) -> ExperimentLayout:
+    from stprune.config.grid import experiment_layout
+
+    return experiment_layout(_load(config))

@@ -1,0 +1,393 @@
+"""``stprune data``: list, fetch, check, prepare, add, describe and simulate data sets."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer import Argument, Option
+
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.layout import DataLayout
+
+if TYPE_CHECKING:
+    from stprune.config.experiment import ExperimentConfig
+
+app = typer.Typer(help="Fetch, check and prepare data sets.", rich_markup_mode=None)
+
+Dataset = Annotated[str, Argument(help="Id of the data set.")]
+DataDirectory = Annotated[Path | None, Option(help="Where the data lie. Default: data.")]
+ConfigFile = Annotated[Path | None, Option(help="Says mirror and data directory.")]
+Mirror = Annotated[str | None, Option(help="Directory or base URL, laid out as HOST/PATH.")]
+
+
+@app.command("list")
+def list_datasets(data_directory: DataDirectory = None, config: ConfigFile = None) -> None:
+    """List the data sets, and what of each is here."""
+    from stprune.data.card import dataset_ids, load_card
+    from stprune.data.inventory import source, state
+
+    layout = _layout(data_directory, config)
+    rows = [("id", "nodes", "steps", "min", "channels", "source", "here")]
+    for name in dataset_ids(layout.root):
+        card = load_card(name, layout.root)
+        channels = [channel.name for channel in card.channels]
+        shown = ", ".join(channels[:3]) + (", ..." if len(channels) > 3 else "")
+        size = (str(card.nodes), str(card.steps), str(card.step_minutes))
+        rows.append((name, *size, shown, source(card), state(name, card, layout)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 1 <= place <= 3 else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+@app.command()
+def info(dataset: Dataset, data_directory: DataDirectory = None, config: ConfigFile = None) -> None:
+    """Show all that is known of a data set."""
+    from stprune.data.card import load_card
+    from stprune.data.card_text import card_text
+
+    layout = _layout(data_directory, config)
+    sys.stdout.write(card_text(dataset, load_card(dataset, layout.root), layout))
+
+
+@app.command()
+def fetch(
+    datasets: Annotated[list[str], Argument(help="Ids of data sets.")],
+    mirror: Mirror = None,
+    data_directory: DataDirectory = None,
+    config: ConfigFile = None,
+) -> None:
+    """Fetch and check the raw files; continues what was cut off."""
+    from stprune.data.card import load_card
+    from stprune.data.fetch import fetch
+
+    layout = _layout(data_directory, config)
+    cards = {name: load_card(name, layout.root) for name in datasets}
+    for name, card in cards.items():
+        for path in fetch(name, card, layout, _mirror(mirror, config), progress=True).values():
+            sys.stdout.write(f"{path}\n")
+        if not card.files:
+            sys.stdout.write(f"{name} is simulated when it is prepared; nothing is to be fetched\n")
+
+
+@app.command()
+def prepare(
+    dataset: Dataset,
+    mirror: Mirror = None,
+    data_directory: DataDirectory = None,
+    config: ConfigFile = None,
+) -> None:
+    """Fetch, check and convert a data set."""
+    from stprune.data.prepare import prepare
+
+    layout = _layout(data_directory, config)
+    directory = prepare(dataset, layout, _mirror(mirror, config), progress=True, cards=layout.root)
+    sys.stdout.write(f"{directory}\n")
+
+
+@app.command()
+def verify(
+    datasets: Annotated[list[str] | None, Argument(help="Default: all that are here.")] = None,
+    data_directory: DataDirectory = None,
+    config: ConfigFile = None,
+) -> None:
+    """Check every byte against the hashes on record."""
+    from stprune.data.card import dataset_ids, load_card
+    from stprune.data.inventory import is_here
+    from stprune.data.verify import damages
+
+    layout = _layout(data_directory, config)
+    cards = {name: load_card(name, layout.root) for name in datasets or dataset_ids(layout.root)}
+    damaged = []
+    for name, card in cards.items():
+        if not datasets and not is_here(name, card, layout):
+            continue
+        lines = damages(name, card, layout)
+        sys.stdout.write("".join(f"{line}\n" for line in lines) or f"{name}: all is right\n")
+        damaged += [name] if lines else []
+    if damaged:
+        raise DataError(f"not all is right with {', '.join(damaged)}; each line above says what")
+
+
+@app.command()
+def path(dataset: Dataset, data_directory: DataDirectory = None, config: ConfigFile = None) -> None:
+    """Print the folder of the prepared data set."""
+    from stprune.data.prepare import is_prepared
+
+    layout = _layout(data_directory, config)
+    directory = layout.processed(dataset)
+    if not is_prepared(dataset, layout, layout.root):
+        raise DataError(
+            f"there is no data set in {directory} that was made from the present card;"
+            f" run `stprune data prepare {dataset}`"
+        )
+    sys.stdout.write(f"{directory}\n")
+
+
+@app.command()
+def add(
+    dataset: Annotated[str, Argument(help="Id of the new data set.")],
+    series: Annotated[
+        list[str],
+        Option(
+            metavar="[CHANNEL=]FILE", help="csv, parquet, npz, npy or HDF; several: one a channel."
+        ),
+    ],
+    adjacency: Annotated[
+        Path | None, Option(help="Graph: a matrix in csv, npy, npz or HDF.")
+    ] = None,
+    edges: Annotated[
+        Path | None, Option(help="Graph: a csv of from,to and perhaps a number.")
+    ] = None,
+    coordinates: Annotated[
+        Path | None, Option(help="Graph: a csv or parquet of id, latitude, longitude.")
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME[=UNIT]",
+            help="Quantity; its unit if no column is called `NAME (UNIT)`.",
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        Option(metavar="KEY=VALUE", help="Rule: gaps=missing or graph.weights=gaussian."),
+    ] = None,
+    start: Annotated[str | None, Option(help="First step, if the file has no times.")] = None,
+    step_minutes: Annotated[int | None, Option(help="Instead of the commonest difference.")] = None,
+    mape_floor: Annotated[float | None, Option(help="Smallest target that MAPE counts.")] = None,
+    splits: Annotated[
+        tuple[float, float, float] | None, Option(help="Train, validation, test.")
+    ] = None,
+    title: Annotated[str | None, Option(help="`title` of the card; so the next ones.")] = None,
+    description: str | None = None,
+    licence: str | None = None,
+    citation: str | None = None,
+    target: str | None = None,
+    mask_policy: str | None = None,
+    breaks: str | None = None,
+    replace: Annotated[bool, Option("--replace", help="Replace a card of this id.")] = False,
+    data_directory: DataDirectory = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write the card of your own data, after checking them."""
+    from stprune.data.add import Request, add
+
+    graph = {"adjacency": adjacency, "edges": edges, "coordinates": coordinates}
+    card = {
+        "title": title,
+        "description": description,
+        "licence": licence,
+        "citation": citation,
+        "target": target,
+        "mask_policy": mask_policy,
+        "breaks": breaks,
+        "start": start,
+        "step_minutes": step_minutes,
+        "mape_floor": mape_floor,
+        "splits": splits,
+    }
+    added = add(
+        Request(
+            dataset=dataset,
+            series=_series(series),
+            graph={role: file for role, file in graph.items() if file is not None},
+            channels=dict(_pair(word) for word in channel or ()),
+            options=_options(option or []),
+            card={key: value for key, value in card.items() if value is not None},
+            replace=replace,
+        ),
+        _layout(data_directory, config),
+    )
+    sys.stdout.write("".join(f"{line}\n" for line in added.findings))
+    sys.stdout.write(f"wrote {added.path}; now `stprune data prepare {dataset}`\n")
+
+
+def _series(words: list[str]) -> dict[str, Path]:
+    if len(words) == 1 and ("=" not in words[0] or Path(words[0]).exists()):
+        return {"series": Path(words[0])}
+    pairs = [_pair(word) for word in words]
+    for word, (_, file) in zip(words, pairs, strict=True):
+        if not file:
+            raise ConfigError(f"--series {word}: of several files, each needs its channel")
+    return {name: Path(file) for name, file in pairs}
+
+
+def _pair(word: str) -> tuple[str, str]:
+    name, _, value = word.partition("=")
+    return name.strip(), value.strip()
+
+
+def _options(words: list[str]) -> dict[str, Any]:
+    """Nested options from words such as ``graph.weights=gaussian``."""
+    from stprune.base.text_file import parse_yaml
+
+    options: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--option {word}: say KEY=VALUE")
+        place = options
+        *parents, last = key.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"--option {word}: `{parent}` has a value already")
+        try:
+            place[last] = parse_yaml(text) if text else ""
+        except ValueError:
+            # Not YAML, such as a format of times that begins with %.
+            place[last] = text
+    return options
+
+
+@app.command()
+def describe(
+    dataset: Dataset,
+    history: Annotated[int | None, Option(help="Input steps. Default: 12, or the run's.")] = None,
+    horizon: Annotated[int | None, Option(help="Target steps. Default: 12, or the run's.")] = None,
+    channel: Annotated[str | None, Option(help="Quantity. Default: the target.")] = None,
+    nodes: Annotated[int | None, Option(help="Nodes drawn, at most. Default: 256.")] = None,
+    days: Annotated[int | None, Option(help="Days compared, at most. Default: 128.")] = None,
+    windows: Annotated[int | None, Option(help="Windows compared, at most. Default: 512.")] = None,
+    seed: Annotated[int | None, Option(help="Seed of the draws. Default: 0.")] = None,
+    run: Annotated[
+        Path | None,
+        Option(
+            metavar="METRICS",
+            help="Show what the mean error of this run's windows hides; needs `keep_weights`.",
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["train", "validation", "test"], Option(help="Windows of --run.")
+    ] = "train",
+    tables_only: Annotated[bool, Option("--tables-only", help="Draw nothing.")] = False,
+    output: Annotated[
+        Path | None, Option(help="Folder. Default: described/<dataset> with the data.")
+    ] = None,
+    data_directory: DataDirectory = None,
+    config: ConfigFile = None,
+) -> None:
+    """Describe a prepared data set: redundancy, memory, gaps, as tables and figures."""
+    from stprune.base.schema import validate
+    from stprune.data.canonical import read_canonical
+    from stprune.data.card import load_card
+    from stprune.describe.describe import DescriptionOptions, describe
+    from stprune.describe.write import write_description
+
+    layout = _layout(data_directory, config)
+    load_card(dataset, layout.root)
+    canonical = read_canonical(layout.processed(dataset))
+    words: dict[str, object] = {
+        "history": history,
+        "horizon": horizon,
+        "channel": channel,
+        "nodes": nodes,
+        "days": days,
+        "windows": windows,
+        "seed": seed,
+    }
+    given = {name: value for name, value in words.items() if value is not None}
+    model = None
+    if run is not None:
+        from stprune.training.recorded_model import open_recorded_model
+
+        model = open_recorded_model(run, config, data_directory)
+        if model.spec.dataset != dataset:
+            raise ConfigError(f"{run} is a run on {model.spec.dataset}, not on {dataset}")
+        training = model.spec.training
+        given = {"history": training.history, "horizon": training.horizon} | given
+    options = validate(DescriptionOptions, given, "stprune data describe")
+    description = describe(dataset, canonical, options)
+    directory = output or layout.described(dataset)
+    shown = write_description(description, directory, figures=not tables_only)
+    if model is not None:
+        from stprune.describe.masking_figure import write_masking
+
+        shown.append(write_masking(model, canonical, split, directory, figure=not tables_only))
+    looked = description.facts["looked_at"]
+    sys.stdout.write(
+        f"{description.title}, {description.quantity} ({description.unit}):"
+        f" {looked['nodes']} of {looked['nodes_of']} nodes, {looked['steps']} steps\n"
+    )
+    for name, value in description.facts["key_numbers"].items():
+        sys.stdout.write(f"{'-' if value is None else format(value, '.4g'):>10}  {name}\n")
+    sys.stdout.write("".join(f"{file}\n" for file in shown))
+
+
+@app.command()
+def overview(
+    descriptions: Annotated[
+        Path | None, Option(help="Folder of described data sets. Default: the project's.")
+    ] = None,
+    output: Annotated[Path, Option(help="Gets tables/ and figures/.")] = Path("results/paper/data"),
+) -> None:
+    """Compare the data sets that were described."""
+    from stprune.describe.read import read_descriptions
+    from stprune.paper.data_overview import DESCRIPTIONS, write_overview
+
+    shown = write_overview(read_descriptions(descriptions or DESCRIPTIONS), output)
+    sys.stdout.write("".join(f"{file}\n" for file in shown))
+
+
+@app.command()
+def simulate(
+    dataset: Annotated[str, Argument(help="Data set to be like, such as sim_freeway.")],
+    more_seeds: Annotated[list[int] | None, Argument(hidden=True, metavar="")] = None,
+    nodes: Annotated[int | None, Option(help="Default: as many.")] = None,
+    days: Annotated[int | None, Option(help="Default: as many.")] = None,
+    seeds: Annotated[
+        list[int] | None, Option(metavar="SEED...", help="A city each. Default: the same.")
+    ] = None,
+    new_id: Annotated[
+        str | None, Option("--id", help="Id of the new one. Default: tells size and seed.")
+    ] = None,
+    data_directory: DataDirectory = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write cards of more simulated cities, to be prepared like any data set."""
+    from stprune.data.card import load_card
+    from stprune.data.simulation.new_card import new_city, write_new_cards
+
+    # An option takes one value; of `--seeds 1 2 3` the others arrive as arguments.
+    wanted: list[int | None] = [*(seeds or ()), *(more_seeds or ())] or [None]
+    if new_id is not None and len(wanted) > 1:
+        raise ConfigError(f"--id {new_id} names one city, but --seeds asks for {len(wanted)}")
+    if new_id is not None and not re.fullmatch(r"[a-z][a-z0-9_]*", new_id):
+        raise ConfigError(f"--id {new_id}: ids are small letters, digits and _, a letter first")
+    layout = _layout(data_directory, config)
+    like = load_card(dataset, layout.root)
+    cards = {}
+    for seed in wanted:
+        card = new_city(dataset, like, nodes, days, seed)
+        own = f"{dataset}_{card.nodes}n_{card.options['days']}d_s{card.options['seed']}"
+        cards[layout.root / f"{new_id or own}.yaml"] = card
+    write_new_cards(cards)
+    sys.stdout.write("".join(f"{file}\n" for file in cards))
+
+
+def _configuration(file: Path) -> ExperimentConfig:
+    """The configuration with its form checked, not its names, which would load torch."""
+    from stprune.base.schema import read_yaml, validate
+    from stprune.config.experiment import ExperimentConfig
+
+    return validate(ExperimentConfig, read_yaml(file), str(file))
+
+
+def _layout(data_directory: Path | None, config: Path | None) -> DataLayout:
+    """Where the data lie: as the options say, else the configuration, else `data`."""
+    if data_directory is None and config is not None:
+        data_directory = _configuration(config).data_directory
+    return DataLayout(data_directory or Path("data"))
+
+
+def _mirror(mirror: str | None, config: Path | None) -> str | None:
+    """The mirror that the options or the configuration name, if any."""
+    return mirror if mirror is not None or config is None else _configuration(config).mirror

@@ -1,0 +1,116 @@
+"""``stprune wandb``: send the records to Weights & Biases, and save views that compare pruners."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from stprune.base.layout import ExperimentLayout
+    from stprune.base.settings import TrackingSettings
+
+app = typer.Typer(help="Weights & Biases, from the records.", rich_markup_mode=None)
+
+Experiment = Annotated[
+    Path | None, Argument(help="Folder or name. Default: the only one there is.")
+]
+ResultsFolder = Annotated[Path, Option(help="Folder of all experiments.")]
+Project = Annotated[str | None, Option(help="Default: `tracking.project` of the experiment.")]
+Entity = Annotated[str | None, Option(help="Default: `tracking.entity`, else the account's.")]
+
+
+@app.command()
+def sync(
+    experiment: Experiment = None,
+    results: ResultsFolder = Path("results"),
+    project: Project = None,
+    entity: Entity = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Only say what would be done.")] = False,
+    offline: Annotated[
+        bool, Option("--offline", help="Write files to send later with `wandb sync`.")
+    ] = False,
+) -> None:
+    """Create or update one W&B run for each record."""
+    from stprune.tracking.payload import finished_runs, permitted_mode
+    from stprune.tracking.sync import WandbError, signed_in, sync, write_offline
+
+    layout, place = _place(experiment, results, project, entity)
+    mode = permitted_mode("offline" if offline else "online")
+    if mode == "disabled":
+        raise WandbError("WANDB_MODE=disabled forbids every sync; unset it")
+    runs = finished_runs(layout)
+    folder = layout.tracking() / "records"
+    lines: list[str] = []
+    if mode == "offline":
+        actions = write_offline(runs, folder, place, dry=dry_run)
+        end = f"send them with: wandb sync {folder}/offline-run-*"
+    else:
+        with signed_in(place.entity) as (api, owner):
+            place = place.model_copy(update={"entity": owner})
+            actions, lines = sync(runs, api, place, dry=dry_run)
+        end = f"{owner}/{place.project}: every summary at W&B is that of its record"
+    created, updated = (list(actions.values()).count(name) for name in ("create", "update"))
+    sys.stdout.write(
+        f"{layout.root}: {len(runs)} runs:{' would be' if dry_run else ''} {created} created,"
+        f" {updated} updated, {len(runs) - created - updated} unchanged\n"
+    )
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    if lines:
+        raise WandbError(
+            f"{len(lines)} of {len(runs)} runs at W&B are not what their records say;"
+            " the lines above name them"
+        )
+    if not dry_run:
+        sys.stdout.write(f"{end}\n")
+
+
+@app.command()
+def view(
+    experiment: Experiment = None,
+    results: ResultsFolder = Path("results"),
+    project: Project = None,
+    entity: Entity = None,
+    json: Annotated[
+        Path | None, Option(help="Only write the views to this file; needs no account.")
+    ] = None,
+) -> None:
+    """Save views that compare pruners by prune ratio."""
+    from stprune.base import atomic
+    from stprune.tracking.payload import finished_runs
+    from stprune.tracking.sync import signed_in
+    from stprune.tracking.view import Place, build_view, save_view, view_values
+
+    layout, settings = _place(experiment, results, project, entity)
+    records = [run.record for run in finished_runs(layout)]
+    places = sorted({Place(run.experiment, run.dataset, run.backbone) for run in records})
+    if json is not None:
+        owner = settings.entity or "entity"
+        views = [build_view(place, owner, settings.project) for place in places]
+        atomic.write_json(json, [view_values(view) for view in views])
+        return
+    with signed_in(settings.entity) as (_, owner):
+        for place in places:
+            view = build_view(place, owner, settings.project)
+            saved = "saved" if save_view(view) else "unchanged"
+            sys.stdout.write(f"{view.name}: {saved}, {view.url}\n")
+
+
+def _place(
+    experiment: Path | None, results: Path, project: str | None, entity: str | None
+) -> tuple[ExperimentLayout, TrackingSettings]:
+    """The experiment, and the project that the options or else its configuration name."""
+    from stprune.base.layout import ExperimentLayout
+    from stprune.base.schema import read_yaml, validate
+    from stprune.base.settings import TrackingSettings
+    from stprune.workflow.show import experiment_folder
+
+    layout = ExperimentLayout(experiment_folder(experiment, results))
+    values = read_yaml(layout.config) if layout.config.exists() else {}
+    configured = (values.get("tracking") if isinstance(values, dict) else None) or {}
+    settings = validate(TrackingSettings, configured, f"{layout.config} at `tracking`")
+    options = {"project": project, "entity": entity}
+    return layout, settings.model_copy(update={k: v for k, v in options.items() if v is not None})

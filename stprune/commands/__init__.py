@@ -1,1 +1,0 @@
-"""The command line's commands; each imports what it needs only when it runs."""
