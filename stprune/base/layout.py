@@ -134,11 +134,6 @@ def recorded_runs(results: Path) -> list[Path]:
     return sorted(results.glob("/".join(["*", "runs", *["*"] * depth, "metrics.json"])))
 
 
-def step_seconds_file(results: Path) -> Path:
-    """What training steps cost on this machine, as `stprune plan` measured it."""
-    return results / "step_seconds.json"
-
-
 @dataclass(frozen=True)
 class DataLayout:
     """Paths of data sets below ``root`` = ``<data_directory>``."""

@@ -153,15 +153,14 @@ def plan(
     from rich.console import Console
 
     from stprune.base import atomic
-    from stprune.workflow.estimate import make_plan
-    from stprune.workflow.estimate_text import plan_values, print_plan
+    from stprune.workflow.estimate import make_plan, plan_values, print_plan
 
     if not 0 <= seconds < float("inf"):
         raise ConfigError(f"--seconds {seconds:g} is no time to measure; give 0 or more")
     estimate = make_plan(_load(config), seconds)
     if json is not None:
         atomic.write_json(json, plan_values(estimate))
-    print_plan(estimate, Console(highlight=False), cells, seconds)
+    print_plan(estimate, Console(highlight=False), cells)
 
 
 @app.command()
