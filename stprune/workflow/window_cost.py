@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
 from stprune.base.layout import DataLayout, ExperimentLayout
@@ -167,27 +168,28 @@ def _measure(spec: RunSpec, data: DataLayout) -> WindowCost:
     history = torch.rand(size, training.history, nodes, channels, device=fabric.device)
     slots = torch.zeros(size, training.history, dtype=torch.int64, device=fabric.device)
 
-    def train() -> float:
+    def train() -> Tensor:
         optimiser.zero_grad()
         loss = model(history, slots, slots).abs().mean()
         fabric.backward(loss)
         optimiser.step()
-        return loss.item()
+        return loss.detach()
 
     @torch.no_grad()
-    def evaluate() -> float:
-        return model(history, slots, slots).abs().mean().item()
+    def evaluate() -> Tensor:
+        forecast: Tensor = model(history, slots, slots)
+        return forecast
 
     with threadpool_limits(threads):
         trained, evaluated = _seconds(train), _seconds(evaluate)
     return WindowCost(trained / size, evaluated / size, parameter_count(network))
 
 
-def _seconds(step: Callable[[], float]) -> float:
+def _seconds(step: Callable[[], Tensor]) -> float:
     """Of a step after a first one, which loads what torch loads late; of a slow one, of itself."""
     for _ in range(2):
         start = perf_counter()
-        step()
+        step().sum().item()  # waits for the device
         taken = perf_counter() - start
         if taken > SLOW_SECONDS:
             break

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from stprune.base.errors import DataError
+from stprune.base.unpacked_size import refuse_bomb
 from stprune.data.table.options import Options
-from stprune.data.unpacked_size import refuse_bomb
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import load_npz
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.data.edge_list import read_edges
+from stprune.data.formats.base import read_edges
 from stprune.data.graph_weights import (
     binary,
     gaussian,

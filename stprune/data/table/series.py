@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
 from stprune.data.card import DatasetCard
-from stprune.data.mask_policy import observed
+from stprune.data.formats.base import observed
 from stprune.data.pandas_hdf import open_frame
 from stprune.data.table.files import HDF_SUFFIXES, column_of, numbers_of, read_array, read_columns
 from stprune.data.table.options import Options

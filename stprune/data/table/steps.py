@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from stprune.base.errors import DataError
 from stprune.data.card import DatasetCard
+from stprune.data.formats.base import regular_times
 from stprune.data.table.options import Options
 from stprune.data.table.series import Readings
-from stprune.data.time_axis import regular_times
 
 
 def on_steps(
