@@ -173,7 +173,7 @@ def _measure(spec: RunSpec, data: DataLayout) -> WindowCost:
         loss = model(history, slots, slots).abs().mean()
         fabric.backward(loss)
         optimiser.step()
-        return loss.detach()
+        return torch.as_tensor(loss).detach()
 
     @torch.no_grad()
     def evaluate() -> Tensor:

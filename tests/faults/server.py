@@ -59,6 +59,8 @@ def import_everything() -> None:
     from stprune.data.tasks.base import TASKS
     from stprune.pruning.base import PRUNERS
 
+    # Python imports it late, which a process without rights could not.
+    "".encode("unicode_escape")
     BACKBONES.load("stid")
     TASKS.load("forecast")
     for pruner in USED:
