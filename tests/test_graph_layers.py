@@ -9,18 +9,18 @@ from scipy.sparse import csgraph
 from torch import Tensor
 
 from stprune.backbones.layers.axis_attention import Axis, attend, split_heads
-from stprune.backbones.layers.diffusion import diffuse
 from stprune.backbones.layers.dropout import COIN_BITS, Dropout
 from stprune.backbones.layers.graph import (
+    LARGEST_SPARSE_FILL,
+    GraphProduct,
     chebyshev_polynomials,
+    diffuse,
     double_transition,
     powers,
     random_walk,
-    renormalised_adjacency,
     scaled_laplacian,
     symmetric_laplacian,
 )
-from stprune.backbones.layers.graph_product import LARGEST_SPARSE_FILL, GraphProduct
 from stprune.base.errors import DataError
 
 
@@ -36,19 +36,6 @@ def test_random_walk_by_hand() -> None:
     adjacency = torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
     expected = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     assert torch.equal(random_walk(adjacency), expected)
-
-
-def test_renormalised_adjacency_by_hand() -> None:
-    # Undirected it is 3 - 0; with loops the degrees are 4, 4 and 1.
-    adjacency = torch.tensor([[7.0, 3.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    expected = torch.tensor([[0.25, 0.75, 0.0], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]])
-    torch.testing.assert_close(renormalised_adjacency(adjacency), expected)
-
-
-def test_renormalised_adjacency_has_eigenvalues_up_to_one() -> None:
-    eigenvalues = torch.linalg.eigvalsh(renormalised_adjacency(random_graph(9)))
-    assert eigenvalues.min() > -1
-    assert eigenvalues.max().item() == pytest.approx(1)
 
 
 def test_double_transition_by_hand() -> None:

@@ -14,10 +14,9 @@ from test_backbone_oracles import OPENCITY, PER_DAY
 from test_backbones import reached_nodes
 from torch import Tensor
 
+from stprune.backbones import opencity
 from stprune.backbones.base import BACKBONES, ForecastTask
-from stprune.backbones.layers import city_encoding
-from stprune.backbones.layers.city_encoding import laplacian_places, mixing
-from stprune.backbones.layers.patch_layers import attend
+from stprune.backbones.opencity import attend, laplacian_places, mixing
 from stprune.base.errors import DataError, DeclinedError
 
 
@@ -114,13 +113,13 @@ def test_graphs_follow_the_model_and_its_copies() -> None:
 def test_encodings_are_computed_once_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small(5)
     seen: list[int] = []
-    original = city_encoding.laplacian_places
+    original = opencity.laplacian_places
 
     def counted(adjacency: Tensor, count: int) -> Tensor:
         seen.append(len(adjacency))
         return original(adjacency, count)
 
-    monkeypatch.setattr(city_encoding, "laplacian_places", counted)
+    monkeypatch.setattr(opencity, "laplacian_places", counted)
     for _ in range(3):
         model.use_graph("nine", city(9))
         model.use_graph("seven", city(7))

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from paper_figures.data.strokes import PERCENT, add_legend, names, panels, positions, strokes
-from stprune.describe.described import Description
+from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
 TITLE = "Long tail of stationarity"

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from paper_figures.data.strokes import PERCENT, add_legend, names, panels, strokes
-from stprune.describe.described import Description
+from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
 TITLE = "Statistical properties of the data"

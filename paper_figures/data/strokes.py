@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import StrMethodFormatter
 
-from stprune.describe.described import Description
+from stprune.describe.description import Description
 
 WIDTH, ROW_HEIGHT, COLUMNS = 7.0, 2.1, 3
 LEGEND_HEIGHT = 0.35

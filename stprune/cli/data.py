@@ -278,8 +278,8 @@ def describe(
     from stprune.base.schema import validate
     from stprune.data.canonical import read_canonical
     from stprune.data.card import load_card
-    from stprune.describe.describe import DescriptionOptions, describe
-    from stprune.describe.write import write_description
+    from stprune.describe.description import DescriptionOptions, describe
+    from stprune.describe.figures import write_description
 
     layout = _layout(data_directory, config)
     load_card(dataset, layout.root)
@@ -308,9 +308,20 @@ def describe(
     directory = output or layout.described(dataset)
     shown = write_description(description, directory, figures=not tables_only)
     if model is not None:
-        from stprune.describe.masking_figure import write_masking
+        from stprune.describe.masking import write_masking
 
-        shown.append(write_masking(model, canonical, split, directory, figure=not tables_only))
+        errors, stride = model.node_errors(split)
+        facts = {
+            "run": model.spec.key.path,
+            "experiment": model.spec.experiment,
+            "fingerprint": model.spec.fingerprint,
+            "epochs": model.spec.training.epochs,
+            "split": split,
+            "every_so_many_th_window": stride,
+            "unit": model.data.description["target_unit"],
+        }
+        ids = canonical.node_ids[:: model.spec.subset.node_stride]
+        shown.append(write_masking(errors, ids, facts, directory, figure=not tables_only))
     looked = description.facts["looked_at"]
     sys.stdout.write(
         f"{description.title}, {description.quantity} ({description.unit}):"
@@ -329,7 +340,7 @@ def overview(
     output: Annotated[Path, Option(help="Gets tables/ and figures/.")] = Path("results/paper/data"),
 ) -> None:
     """Compare the data sets that were described."""
-    from stprune.describe.read import read_descriptions
+    from stprune.describe.description import read_descriptions
     from stprune.paper.data_overview import DESCRIPTIONS, write_overview
 
     shown = write_overview(read_descriptions(descriptions or DESCRIPTIONS), output)

@@ -14,7 +14,7 @@ from typing import Any
 import paper_figures
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
-from stprune.describe.described import Description
+from stprune.describe.description import Description
 from stprune.paper.figures import Drawing, paper_style, write_drawing
 from stprune.paper.tables import Table, write_table
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stprune.base.errors import RecordError, UnknownNameError
 from stprune.base.layout import DATA, ExperimentLayout, kept_experiments, kept_hashes
-from stprune.describe.read import read_descriptions
+from stprune.describe.description import read_descriptions
 from stprune.paper.applicable import applicable
 from stprune.paper.data_overview import overview_drawings, overview_tables
 from stprune.paper.figures import FIGURES, Drawing, FigureFiles, build, write_drawing

@@ -1,4 +1,4 @@
-"""What a mean error hides: by hand, and from the record of a run with its weights."""
+"""The model of a record, from its kept weights: its errors, and what is refused."""
 
 from __future__ import annotations
 
@@ -15,83 +15,14 @@ import yaml
 from toy_runs import key_of
 from toy_union import KEY, union_values, write_union
 
-from stprune.base.errors import CheckpointError, ConfigError, DataError, RecordError
+from stprune.base.errors import CheckpointError, ConfigError, RecordError
 from stprune.base.layout import DataLayout
 from stprune.config.experiment import parse_config
 from stprune.config.grid import experiment_layout, run_spec
-from stprune.describe.averaging_masking import (
-    error_percentiles,
-    in_quarters,
-    masking_by_node,
-    masking_table,
-)
 from stprune.records.run import read_record
 from stprune.training.checkpoint import load_checkpoint
 from stprune.training.recorded_model import open_recorded_model
 from stprune.training.run import train
-
-NAN = float("nan")
-
-
-def hidden() -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Eight windows at four nodes; in the two of the lowest mean one node is as bad as any."""
-    errors = np.repeat(np.arange(1.0, 9)[:, None], 4, axis=1)
-    errors[0] = [0, 0, 0, 5]
-    errors[1] = [0, 0, 0, 7]
-    return errors
-
-
-def test_a_bad_node_in_a_calm_window_is_found() -> None:
-    found = in_quarters(hidden())
-    assert found.quarter.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    # The median of all 32 errors is 5: large are 6, 7, 8 of three windows, and the hidden 7.
-    table = masking_table(found, [0.5]).set_index(["of", "quarter"])
-    calm = table.loc[("all nodes", 1)]
-    assert calm["mean_error"] == pytest.approx((5 / 4 + 7 / 4) / 2)
-    assert calm["large_share"] == pytest.approx(1 / 8)
-    assert calm["windows_with_any"] == pytest.approx(1 / 2)
-    assert calm["share_of_large"] == pytest.approx(1 / 13)
-    assert table.loc[("all nodes", 4), "large_share"] == 1
-    # Node 3 has 5, 7, 3, ..., 8: its median is 5.5; the other nodes' is 4.5.
-    own = table.loc["own node"]
-    assert own.loc[1, "large_share"] == pytest.approx(1 / 8)
-    assert own.loc[3, "large_share"] == pytest.approx((3 + 4) / 8)
-    assert own["windows"].tolist() == [2, 2, 2, 2]
-
-
-def test_a_node_of_a_larger_scale_is_large_of_all_but_not_of_its_own() -> None:
-    errors = np.random.default_rng(0).random((400, 5))
-    errors[:, 0] *= 100
-    table = masking_table(in_quarters(errors), [0.9]).groupby("of")["share_of_large"].first()
-    # Windows are ranked by node 0 alone: what it does not decide is spread evenly.
-    assert table["all nodes"] == 0
-    assert table["own node"] == pytest.approx(0.2, abs=0.06)
-
-
-def test_nodes_and_windows_without_targets_count_nowhere() -> None:
-    errors = hidden()
-    errors[:, 1] = NAN
-    errors = np.vstack([errors, np.full(4, NAN)])
-    found = in_quarters(errors)
-    assert len(found.means) == 8
-    assert found.means[0] == pytest.approx(5 / 3)
-    nodes = masking_by_node(found, ["a", "b", "c", "d"], 0.5).set_index("node")
-    assert nodes.loc["b"].isna().all()
-    assert nodes.loc["d", "error_in_calm_windows"] == 6
-    assert nodes.loc["d", "large_share_in_calm_windows"] == 0.5
-    assert nodes.loc["a", "mean_error"] == pytest.approx(33 / 8)
-
-
-def test_percentiles_of_a_quarter_run_from_its_smallest_to_its_largest_error() -> None:
-    table = error_percentiles(in_quarters(hidden())).set_index(["quarter", "percentile"])["error"]
-    assert table[1, 0] == 0
-    assert table[1, 100] == 7
-    assert table[4, 0] == 7
-
-
-def test_too_few_windows_are_refused() -> None:
-    with pytest.raises(DataError, match="only 3 windows have an observed target"):
-        in_quarters(hidden()[:3])
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +69,7 @@ def test_errors_of_the_model_are_those_of_its_record(metrics: Path) -> None:
     assert pooled == pytest.approx(record.test.mae, rel=1e-4)
 
 
-def test_of_more_windows_than_fit_every_so_many_th_is_taken(
+def test_of_more_windows_than_fit_every_kth_is_taken(
     metrics: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = open_recorded_model(metrics)
@@ -158,7 +89,7 @@ def test_kept_weights_are_tensors_and_are_asked_for_where_they_lack(metrics: Pat
     assert state
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     metrics.with_name("weights.pt").unlink()
-    with pytest.raises(CheckpointError, match="set `keep_weights: true` in the configuration"):
+    with pytest.raises(CheckpointError):
         open_recorded_model(metrics)
 
 
@@ -167,7 +98,7 @@ def test_weights_of_another_run_are_refused(metrics: Path) -> None:
     content = torch.load(path, weights_only=True)
     content["identity"]["source code"] = "another"
     torch.save(content, path)
-    with pytest.raises(CheckpointError, match="its source code changed"):
+    with pytest.raises(CheckpointError):
         open_recorded_model(metrics)
 
 
@@ -175,7 +106,7 @@ def test_weights_that_do_otherwise_than_the_record_says_are_refused(metrics: Pat
     values = json.loads(metrics.read_text(encoding="utf-8"))
     values["validation_mae"] *= 1.1
     metrics.write_text(json.dumps(values), encoding="utf-8")
-    with pytest.raises(RecordError, match="the code has changed since"):
+    with pytest.raises(RecordError):
         open_recorded_model(metrics)
 
 
@@ -185,10 +116,10 @@ def test_another_configuration_is_refused_and_a_missing_one_asked_for(metrics: P
     other = path.with_name("other.yaml")
     values["training"]["epochs"] = 3
     other.write_text(yaml.safe_dump(values), encoding="utf-8")
-    with pytest.raises(ConfigError, match="is not the configuration that"):
+    with pytest.raises(ConfigError):
         open_recorded_model(metrics, other)
     path.unlink()
-    with pytest.raises(ConfigError, match="name the configuration of the run with --config"):
+    with pytest.raises(ConfigError):
         open_recorded_model(metrics)
 
 
@@ -201,7 +132,7 @@ def test_other_data_than_those_of_the_record_are_refused(
     values = json.loads(meta.read_text(encoding="utf-8"))
     values["checksum"] = "0" * 64
     meta.write_text(json.dumps(values), encoding="utf-8")
-    with pytest.raises(RecordError, match="was made from other data"):
+    with pytest.raises(RecordError):
         open_recorded_model(metrics, data_directory=folder)
 
 
@@ -236,7 +167,7 @@ def test_a_run_of_a_union_is_refused(metrics: Path, tmp_path: Path) -> None:
     record = json.loads(metrics.read_text(encoding="utf-8"))
     record |= {**KEY._asdict(), "fingerprint": spec.fingerprint}
     metrics.write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(ConfigError, match="is of a union; take one of a single data set"):
+    with pytest.raises(ConfigError):
         open_recorded_model(metrics, path)
 
 
