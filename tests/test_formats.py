@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated_pems import pickled_graph
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from made_up_files import pickled_graph
 from numpy.typing import NDArray
 from pandas_layout import write_frame
 from scipy import sparse

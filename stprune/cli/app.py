@@ -162,14 +162,14 @@ def plan(
     """Estimate what an experiment will take, before it starts."""
     from rich.console import Console
 
-    from stprune.base import atomic
+    from stprune.base.files import write_json
     from stprune.workflow.estimate import make_plan, plan_values, print_plan
 
     if not 0 <= seconds < float("inf"):
         raise ConfigError(f"--seconds {seconds:g} is no time to measure; give 0 or more")
     estimate = make_plan(_load(config), seconds)
     if json is not None:
-        atomic.write_json(json, plan_values(estimate))
+        write_json(json, plan_values(estimate))
     print_plan(estimate, Console(highlight=False), cells)
 
 

@@ -64,7 +64,7 @@ def fetch(
     data_directory: DataDirectory = None,
     config: ConfigFile = None,
 ) -> None:
-    """Fetch and check the raw files; continues what was cut off."""
+    """Fetch and check the raw files."""
     from stprune.data.card import load_card
     from stprune.data.fetch import fetch
 
@@ -226,7 +226,7 @@ def _pair(word: str) -> tuple[str, str]:
 
 def _options(words: list[str]) -> dict[str, Any]:
     """Nested options from words such as ``graph.weights=gaussian``."""
-    from stprune.base.text_file import parse_yaml
+    from stprune.base.text import parse_yaml
 
     options: dict[str, Any] = {}
     for word in words:

@@ -23,10 +23,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stprune.base import atomic
 from stprune.base.errors import DataError
-from stprune.base.plain_text import control_character, is_formula
-from stprune.base.text_file import read_json_file
+from stprune.base.files import atomic_path, write_json, write_text
+from stprune.base.text import control_character, is_formula, read_json_file
 from stprune.data.blocks import step_blocks
 from stprune.data.card import DatasetCard
 from stprune.data.npy_stream import NpyStream
@@ -137,8 +136,8 @@ def write_canonical(
     times = raw.timestamps.astype("datetime64[s]")
     digests["timestamps.npy"] = _save(directory / "timestamps.npy", times)
     digests["adjacency.npy"] = _save(directory / "adjacency.npy", raw.adjacency)
-    atomic.write_json(directory / "nodes.json", raw.node_ids)
-    atomic.write_text(directory / "events.csv", raw.events.to_csv(index=False))
+    write_json(directory / "nodes.json", raw.node_ids)
+    write_text(directory / "events.csv", raw.events.to_csv(index=False))
     digests |= {name: sha256_of(directory / name) for name in ("nodes.json", "events.csv")}
     meta: dict[str, Any] = {
         "card": card.model_dump(mode="json"),
@@ -149,7 +148,7 @@ def write_canonical(
         # Of the content: a mask has its checksum whether it is written out or not.
         "checksum": _joint({**digests, "mask.npy": content}),
     }
-    atomic.write_json(directory / "meta.json", meta)
+    write_json(directory / "meta.json", meta)
 
 
 def _write_series(
@@ -160,9 +159,7 @@ def _write_series(
     with ExitStack() as stack:
         series, mask = (
             stack.enter_context(
-                NpyStream(
-                    stack.enter_context(atomic.atomic_path(directory / name)), raw.shape, dtype
-                )
+                NpyStream(stack.enter_context(atomic_path(directory / name)), raw.shape, dtype)
             )
             for name, dtype in (("series.npy", np.float32), ("mask.npy", np.bool_))
         )
@@ -188,7 +185,7 @@ def _write_series(
 
 def _save(path: Path, array: NDArray[Any]) -> str:
     """Write a small array to a ``.npy`` file; returns the file's SHA-256."""
-    with atomic.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
     return sha256_of(path)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from stprune.base.atomic import atomic_path
 from stprune.base.errors import CheckpointError
+from stprune.base.files import atomic_path
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stprune.base import atomic
+from stprune.base import files as atomic
 from stprune.base.errors import StpruneError
 from stprune.base.layout import RunKey
-from stprune.base.text_file import read_json_file
+from stprune.base.text import read_json_file
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.records.kept import read_kept

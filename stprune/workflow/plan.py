@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from stprune.base import atomic
 from stprune.base.errors import DataError
+from stprune.base.files import write_text
 from stprune.base.layout import RunKey, store_files
 from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, experiment_layout
@@ -62,7 +62,7 @@ class WorkflowPlan:
         text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         path = self.layout.config
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            atomic.write_text(path, text)
+            write_text(path, text)
 
     def processed(self, dataset: str) -> list[str]:
         """Canonical files of a data set (an id or a wildcard)."""

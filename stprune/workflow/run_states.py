@@ -12,8 +12,8 @@ import psutil
 
 from stprune.base.errors import RecordError, StpruneError
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.base.plain_text import NAME, plain_line
 from stprune.base.schema import read_yaml, validate
+from stprune.base.text import NAME, plain_line
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import run_keys
 from stprune.records.run import RunRecord, read_record

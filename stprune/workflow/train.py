@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from stprune.base.errors import StpruneError, UnknownNameError
-from stprune.base.folder_lock import folder_lock
+from stprune.base.files import folder_lock
 from stprune.base.layout import RunKey, format_ratio
 from stprune.base.quantities import duration
 from stprune.config.experiment import ExperimentConfig, load_config

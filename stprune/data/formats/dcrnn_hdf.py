@@ -41,20 +41,7 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read the series and its graph.
-
-    Args:
-        card: Card of a data set with one channel.
-        files: Paths of the roles ``series`` and ``graph``.
-
-    Returns:
-        Values and mask of shape (T, N, 1), sensors in the order of the series, whichever order the
-        graph has.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card or the other.
-    """
+    """See :mod:`stprune.data.formats.base`; sensors in the order of the series."""
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, files, ("series", "graph"))
     path = files["series"]

@@ -43,19 +43,9 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> StreamedSeries:
-    """Read sensors and graph, and how to read the series.
+    """See :mod:`stprune.data.formats.base`; blocks of shape (t, N, 1), sensors in the csv's order.
 
-    Args:
-        card: Card of a data set with one channel; its options follow `Options`.
-        files: Paths of the three roles.
-
-    Returns:
-        Blocks of shape (t, N, 1): means over the steps of the file that make a step of the card,
-        of those values that were observed. Sensors are in the order of ``sensors``.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card or another.
+    A value is the mean of what was observed in the steps of the file that make a step of the card.
     """
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, files, ("series", "sensors", "adjacency"))

@@ -33,19 +33,7 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read the counts and the network.
-
-    Args:
-        card: Card of a data set with one channel.
-        files: Paths of the roles ``series`` and ``graph``.
-
-    Returns:
-        Values and mask of shape (T, N, 1), T = days x slots, without the hours that no day has.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card or the other.
-    """
+    """See :mod:`stprune.data.formats.base`; values of shape (days x slots, N, 1)."""
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, files, ("series", "graph"))
     path = files["series"]

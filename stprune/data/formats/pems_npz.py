@@ -45,19 +45,7 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read the series and its graph.
-
-    Args:
-        card: Its channels are the last axis of the array, in order.
-        files: Paths of the roles ``series`` and ``edges``, perhaps ``ids``.
-
-    Returns:
-        Values and mask of shape (T, N, C).
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card or another.
-    """
+    """See :mod:`stprune.data.formats.base`; channels are the last axis of the array, in order."""
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, files, ("series", "edges"), optional=("ids",), one_channel=False)
     path = files["series"]

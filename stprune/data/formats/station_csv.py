@@ -31,19 +31,7 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read all stations.
-
-    Args:
-        card: Its options follow `Options`, with a column for each channel.
-        files: Path of each station's file, by the station's name.
-
-    Returns:
-        Values and mask of shape (T, N, C), stations in the order of their names.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card.
-    """
+    """See :mod:`stprune.data.formats.base`; stations in the order of their names."""
     options = validate(Options, card.options, f"options of {card.title}")
     stations = sorted(files)
     check_card(card, files, stations, one_channel=False)

@@ -25,19 +25,7 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read the series and its graph.
-
-    Args:
-        card: Card of a data set with one channel.
-        files: Paths of the roles ``series`` and ``adjacency``.
-
-    Returns:
-        Values and mask of shape (T, N, 1).
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read, or has a NaN where the mask policy allows none.
-    """
+    """See :mod:`stprune.data.formats.base`; values of shape (T, N, 1)."""
     validate(Options, card.options, f"options of {card.title}")
     check_card(card, files, ("series", "adjacency"))
     table = read_numbers(files["series"])

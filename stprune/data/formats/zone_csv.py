@@ -63,20 +63,7 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read target, exogenous channels and graph.
-
-    Args:
-        card: Its options follow `Options`, with a source for each channel.
-        files: Paths by role.
-
-    Returns:
-        Values and mask of shape (T, N, C); zones in the order of the target's file, to which the
-        others are aligned by id.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read, contradicts the card, or is of other zones.
-    """
+    """See :mod:`stprune.data.formats.base`; zones in the order of the target's file."""
     options = validate(Options, card.options, f"options of {card.title}")
     _check(card, options, files)
     times = regular_times(card, card.steps)
@@ -90,7 +77,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
             channels.append(frames[role][[column] * len(zones) if city_wide else zones].to_numpy())
     table = np.stack(channels, axis=2)
     if options.scale == "share_of_chargers":
-        table[:, :, target] /= _chargers(files["stations"], zones)
+        table[:, :, target] /= chargers_of_zones(files["stations"], zones)
         above = float((table[:, :, target] > 1).mean())
         if above > IMPLAUSIBLE_SHARE:
             raise DataError(
@@ -101,7 +88,6 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         weights = gaussian(read_matrix(files["distance"], zones), threshold=options.threshold)
     else:
         weights = read_matrix(files["adjacency"], zones)
-    np.fill_diagonal(weights, 0.0)
     graph = symmetrised(weights, options.symmetrise)
     return raw_series(card, files[sources[target][0]], table, times, graph, zones)
 
@@ -139,7 +125,7 @@ def _read_timed(path: Path, times: NDArray[np.datetime64]) -> pd.DataFrame:
     return frame
 
 
-def _chargers(path: Path, zones: list[str]) -> NDArray[np.float64]:
+def chargers_of_zones(path: Path, zones: list[str]) -> NDArray[np.float64]:
     """(N,) number of chargers at all stations of each zone; stations elsewhere do not matter."""
     with reading(path, "a csv of charging stations"):
         frame = pd.read_csv(path, dtype={"TAZID": str})
