@@ -19,8 +19,7 @@ from stprune.base.layout import DataLayout
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.records.run import read_record
-from stprune.training.run import train
-from stprune.training.run_data import open_run_data
+from stprune.training.run import open_run_data, train
 from stprune.workflow import estimate, window_cost
 from stprune.workflow.estimate import hours, make_plan, totals
 from stprune.workflow.window_cost import WindowCost, measure_costs, measured_cost

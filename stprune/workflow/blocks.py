@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stprune.base import files as atomic
 from stprune.base.errors import StpruneError
+from stprune.base.files import write_json, write_text
 from stprune.base.layout import RunKey
 from stprune.base.text import read_json_file
 from stprune.config.experiment import ExperimentConfig
@@ -147,7 +147,7 @@ class ExperimentRecords:
 
     def write_stamp(self, block: Block) -> None:
         """Note that all runs of the block have valid records."""
-        atomic.write_json(self.layout.block(block.path), self._stamp(block))
+        write_json(self.layout.block(block.path), self._stamp(block))
 
     def outdated(self, block: Block) -> Path | None:
         """The note beside a stamp that says when and why it was found not to hold any more.
@@ -160,7 +160,7 @@ class ExperimentRecords:
         why = self._why_outdated(block, stamp) if stamp.exists() else None
         if why is not None:
             logger.warning("%s: %s", block.path, why)
-            atomic.write_text(note, f"{datetime.now(UTC).isoformat()} {why}\n")
+            write_text(note, f"{datetime.now(UTC).isoformat()} {why}\n")
         return note if note.exists() else None
 
     def _why_outdated(self, block: Block, stamp: Path) -> str | None:

@@ -25,7 +25,7 @@ from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.data.card import load_card
 from stprune.results.labels import label
-from stprune.training.cores import available_cores
+from stprune.training.devices import available_cores
 from stprune.workflow.window_cost import WindowCost, measure_costs, nodes_of, recorded_cost
 from stprune.workflow.workload import Windows, Workload, run_windows, run_workload
 

@@ -27,9 +27,8 @@ from stprune.config.experiment import ExperimentConfig, load_config
 from stprune.config.grid import data_layout, experiment_layout, run_spec
 from stprune.records.run import read_record
 from stprune.training.checkpoint import discard_checkpoints
-from stprune.training.events import RunListener
 from stprune.training.provenance import run_identity
-from stprune.training.run import train
+from stprune.training.run import RunListener, train
 from stprune.workflow.blocks import ExperimentRecords, make_blocks, reason_to_train
 from stprune.workflow.run_states import last_line
 

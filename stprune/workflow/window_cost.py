@@ -20,8 +20,7 @@ from stprune.base.layout import DataLayout, ExperimentLayout
 from stprune.config.grid import RunSpec
 from stprune.data.card import load_card
 from stprune.records.run import RunRecord, read_epochs, read_record
-from stprune.training.cores import available_cores
-from stprune.training.devices import fabric_on
+from stprune.training.devices import available_cores, fabric_on
 from stprune.training.optimisation import build_optimiser
 from stprune.training.provenance import environment
 

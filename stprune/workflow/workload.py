@@ -16,12 +16,12 @@ from stprune.base.layout import DataLayout
 from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.grid import RunSpec
 from stprune.data.card import load_card
-from stprune.data.protocol import cut_splits
+from stprune.data.dataset import cut_splits
 from stprune.data.tasks.base import build_task
 from stprune.data.windows import window_starts
 from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.training.budget import TrainingBudget
-from stprune.training.metric_rules import RULES
+from stprune.training.evaluation import RULES
 from stprune.training.optimisation import planned_steps
 
 
