@@ -180,10 +180,10 @@ DRIVER_SPREAD = 0.08
 
 
 class Bins(NamedTuple):
-    """The time in which detectors count: ``count`` bins of ``steps`` steps from ``first_step``."""
+    """The time in which detectors count: ``number`` bins of ``steps`` steps from ``first_step``."""
 
     first_step: int
-    count: int
+    number: int
     steps: int
 
 
@@ -206,7 +206,7 @@ def flow_by_bin(
         (bins,) vehicles a bin. Their sum is what left the road, to within a platoon.
     """
     changes = np.flatnonzero(np.diff(departures, prepend=0.0))
-    edges = bins.first_step + bins.steps * np.arange(bins.count + 1)
+    edges = bins.first_step + bins.steps * np.arange(bins.number + 1)
     times = np.concatenate([[0.0], changes + moments[changes]])
     passed = np.interp(edges, times, np.concatenate([[0.0], departures[changes]]))
     # The tiny addition keeps a whole number whole that interpolation made 2.9999999.
@@ -239,10 +239,10 @@ def speed_by_bin(
     pace = road.length / ((left - entered) * STEP_SECONDS)
     change = np.bincount(entered, pace, count + 1) - np.bincount(left, pace, count + 1)
     present = np.bincount(entered, minlength=count + 1) - np.bincount(left, minlength=count + 1)
-    window = slice(bins.first_step, bins.first_step + bins.count * bins.steps)
-    summed_speed = np.cumsum(change)[window].reshape(bins.count, bins.steps).sum(axis=1)
-    vehicles = np.cumsum(present)[window].reshape(bins.count, bins.steps).sum(axis=1)
-    mean = np.full(bins.count, road.free_speed)
+    window = slice(bins.first_step, bins.first_step + bins.number * bins.steps)
+    summed_speed = np.cumsum(change)[window].reshape(bins.number, bins.steps).sum(axis=1)
+    vehicles = np.cumsum(present)[window].reshape(bins.number, bins.steps).sum(axis=1)
+    mean = np.full(bins.number, road.free_speed)
     np.divide(summed_speed, vehicles, out=mean, where=vehicles > 0)
     return np.asarray(np.clip(mean, 0.0, road.free_speed))
 
