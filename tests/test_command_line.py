@@ -176,9 +176,8 @@ def test_config_lists_the_runs(run: Run, toy_values: dict[str, Any], tmp_path: P
     ]
 
 
-def test_train_all_refuses_more_runs_than_cores(run: Run, config_file: Path) -> None:
-    words = ("train-all", "--config", config_file, "--jobs", 1000)
-    assert_mistake(run(*words), "1000 run(s) at a time want 1000 threads")
+def test_a_block_that_does_not_exist_is_a_mistake(run: Run, config_file: Path) -> None:
+    assert_mistake(run("train-block", "toy/stid/s7", "--config", config_file), "toy/stid/s0")
 
 
 def test_list_names_every_component(run: Run) -> None:
