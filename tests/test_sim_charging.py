@@ -111,15 +111,6 @@ def test_a_crowd_fills_its_zone(weeks: RawSeries, chargers: NDArray[np.int64]) -
     assert min(gains) > 0.1
 
 
-def test_the_graph_joins_neighbours_both_ways_and_leaves_none_alone(weeks: RawSeries) -> None:
-    weights = weeks.adjacency
-    assert weights.dtype == np.float32
-    np.testing.assert_array_equal(weights, weights.T)
-    assert set(np.unique(weights)) == {0.0, 1.0}
-    assert (np.diag(weights) == 0).all()
-    assert weights.sum(axis=1).min() >= 1
-
-
 def city_of(*chargers: int) -> ChargingCity:
     """Zones in a row, each with the zones beside it as neighbours."""
     zones = len(chargers)
@@ -177,12 +168,6 @@ def test_an_outage_by_hand() -> None:
         (0, 7200, 7500),
     }
     assert (sessions.served, sessions.left, sessions.present) == (5, 0, 0)
-
-
-def test_the_freest_neighbour_is_tried_first() -> None:
-    city = city_of(3, 1, 5)
-    drivers = drivers_of((0, 1, 900, 60, 1), (10, 1, 900, 60, 2))
-    assert rows_of(simulate(city, drivers, [], 1)) == {(1, 0, 900), (2, 550, 1450)}
 
 
 @given(

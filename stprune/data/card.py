@@ -12,9 +12,9 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.layout import DataLayout
-from stprune.base.plain_text import NAME, has_credentials, is_formula
 from stprune.base.registry import Registry
 from stprune.base.schema import StrictModel, read_yaml, validate
+from stprune.base.text import NAME, has_credentials, is_formula
 
 CARD_DIRECTORY = Path(__file__).resolve().parents[2] / "data"
 

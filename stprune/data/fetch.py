@@ -16,9 +16,8 @@ import time
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from stprune.base.atomic import atomic_path
 from stprune.base.errors import ConfigError, DataError, FetchError
-from stprune.base.folder_lock import folder_lock
+from stprune.base.files import atomic_path, folder_lock
 from stprune.base.layout import DataLayout
 from stprune.data.canonical import sha256_of
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, RemoteFile, local_path

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.base.errors import DataError, StpruneError
-from stprune.base.unpacked_size import refuse_bomb
+from stprune.base.files import refuse_bomb
 
 CHUNK_BYTES = 64 * 1024 * 1024
 

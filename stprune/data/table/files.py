@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from stprune.base.errors import DataError
-from stprune.base.unpacked_size import refuse_bomb
+from stprune.base.files import refuse_bomb
 from stprune.data.table.options import Options
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
