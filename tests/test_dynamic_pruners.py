@@ -152,7 +152,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def st_prune(windows: int, prune_ratio: float, seed: int = 0, **options: Any) -> STPrune:
     context = PruningContext(
-        windows, 8, prune_ratio, seed, store=training_store(windows), adjacency=torch.ones(3, 3)
+        windows, 8, prune_ratio, seed, stores=(training_store(windows),), adjacency=torch.ones(3, 3)
     )
     return STPrune(context, STPruneOptions.model_validate({"loss_scale": "sum"} | options))
 

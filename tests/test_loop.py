@@ -29,15 +29,14 @@ from stprune import IndexedDataset, PrunedBatchSampler, Pruning
 from stprune.base.errors import CheckpointError, ConfigError, DeclinedError, StpruneError
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import run_spec
-from stprune.data.dataset import ForecastData
+from stprune.data.dataset import ForecastData, alone
 from stprune.data.stationarity import stationarity
 from stprune.loop.epoch_share import LoopError
 from stprune.pruning.base import PRUNERS, budget
 from stprune.pruning.batch_order import even_sizes
 from stprune.training.devices import fabric_on
-from stprune.training.engine import Engine
-from stprune.training.model import build_model
-from stprune.training.optimisation import build_optimiser, build_scheduler
+from stprune.training.engine import Engine, build_network
+from stprune.training.optimisation import RateSchedule, build_optimiser
 
 WINDOWS, HORIZON, NODES, PROCESSES = 60, 2, 3, 2
 
@@ -123,7 +122,7 @@ def test_a_loop_of_ones_own_trains_what_the_engine_trains(
 ) -> None:
     """Same data, seed and pruner: the same selections, and weights that differ by rounding."""
     spec, data = run_spec(toy_config, key_of("st_prune", 0.5)), toy_forecast
-    engine = Engine(spec, data, fabric_on())
+    engine = Engine(spec, alone(data), fabric_on())
     chosen: list[list[int]] = []
     select = engine.pruner.select
 
@@ -147,9 +146,9 @@ def test_a_loop_of_ones_own_trains_what_the_engine_trains(
         seed=0,
         stationarity=stationarity(store, "first_difference").numpy(),
     )
-    model = build_model(spec, data, 0).train()
+    model = build_network(spec, data).train()
     optimiser = build_optimiser(model, spec.optimisation)
-    scheduler = build_scheduler(optimiser, spec.optimisation)
+    scheduler = RateSchedule(optimiser, spec.optimisation)
     torch.manual_seed(0)
     for epoch in range(pruning.epochs):
         for indices in pruning.batches():

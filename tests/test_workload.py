@@ -15,8 +15,7 @@ from stprune.base.layout import DataLayout
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.records.run import read_record
-from stprune.training.run import train
-from stprune.training.run_data import open_run_data
+from stprune.training.run import open_run_data, train
 from stprune.workflow.step_seconds import StepSeconds
 from stprune.workflow.workload import Preparation, Windows, Workload, run_windows, run_workload
 

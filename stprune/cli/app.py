@@ -17,7 +17,7 @@ from stprune.cli import data, wandb
 if TYPE_CHECKING:
     from stprune.base.layout import ExperimentLayout
     from stprune.config.experiment import ExperimentConfig
-    from stprune.training.rerun_difference import Change, Difference
+    from stprune.training.rerun import Change, Difference
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.add_typer(data.app, name="data")
@@ -58,7 +58,7 @@ def train(
     from stprune.base.layout import RunKey
     from stprune.config.grid import experiment_layout
     from stprune.tracking.live import WandbTracking
-    from stprune.training.events import RunListener
+    from stprune.training.run import RunListener
     from stprune.workflow.progress import Progress
     from stprune.workflow.train_once import train_once
 

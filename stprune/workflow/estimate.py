@@ -11,7 +11,7 @@ from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import data_layout, experiment_layout, run_keys, run_spec
 from stprune.data.card import load_card
-from stprune.training.cores import available_cores
+from stprune.training.devices import available_cores
 from stprune.workflow.known_seconds import known_seconds, run_nodes
 from stprune.workflow.step_seconds import StepSeconds
 from stprune.workflow.workload import Windows, Workload, run_windows, run_workload

@@ -17,9 +17,8 @@ from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.grid import RunSpec
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.card import DatasetCard, load_card
-from stprune.data.dataset import ForecastData, forecast_data
+from stprune.data.dataset import ForecastData, RunData, alone, forecast_data, unite
 from stprune.data.tasks.base import build_task
-from stprune.data.union import UnionData, unite
 
 # Edges from each node; road graphs have 2 to 4, LargeST's more.
 LINKS = 4
@@ -29,7 +28,7 @@ SPLITS = (0.4, 0.3, 0.3)
 
 def made_up_run_data(
     spec: RunSpec, layout: DataLayout, windows: int, device: torch.device
-) -> ForecastData | UnionData:
+) -> RunData:
     """What `open_run_data` would give, from noise.
 
     Args:
@@ -41,7 +40,7 @@ def made_up_run_data(
     subset = spec.subset
     if not subset.union:
         card = load_card(spec.dataset, layout.root)
-        return _made_up(spec, card, subset, windows, device, target_only=False)
+        return alone(_made_up(spec, card, subset, windows, device, target_only=False))
 
     def opened(members: list[MemberEntry]) -> dict[str, ForecastData]:
         return {

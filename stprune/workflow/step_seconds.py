@@ -22,7 +22,6 @@ from typing import Any
 
 import psutil
 import torch
-from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pydantic import Field
 from threadpoolctl import threadpool_limits
@@ -36,13 +35,10 @@ from stprune.base.schema import NoOptions, StrictModel, validate
 from stprune.base.text import read_json_file
 from stprune.config.grid import RunSpec
 from stprune.data.card import card_path
-from stprune.data.union import UnionData
 from stprune.records.run import EpochRecord
-from stprune.training.cores import available_cores
-from stprune.training.devices import fabric_on
+from stprune.training.devices import available_cores, fabric_on
 from stprune.training.engine import Engine
 from stprune.training.provenance import environment, run_sources, source_digest
-from stprune.training.union_engine import UnionEngine
 from stprune.workflow.made_up_data import made_up_run_data
 
 logger = logging.getLogger(__name__)
@@ -250,15 +246,16 @@ def measure(setting: Setting, layout: DataLayout) -> StepSeconds:
         batch = max(1, min(batch, PROCESSOR_VALUES // (setting.nodes * spec.training.history)))
     with threadpool_limits(threads):
         data = made_up_run_data(spec, layout, 2 * batch, fabric.device)
-        engine = _engine(_full(spec, batch), data, fabric)
+        engine = Engine(_full(spec, batch), data, fabric)
         record, share = _timed_epoch(engine)
         if record.train_seconds < SLOW_SECONDS:
             record, share = _timed_epoch(engine)
+    validated = sum(len(member.validation) for member in data.members.values())
     # On a busy machine the clock tells of others: what the processor worked is nearer.
     factor = share if share < BUSY else 1.0
     return StepSeconds(
         train=(record.data_seconds + record.step_seconds) / record.windows * factor,
-        evaluate=record.validation_seconds / len(data.validation) * factor,
+        evaluate=record.validation_seconds / validated * factor,
         parameters=parameter_count(engine.network),
         batch=batch,
         core_share=share,
@@ -272,12 +269,6 @@ def _timed_epoch(engine: Engine) -> tuple[EpochRecord, float]:
     share = (process_time() - processor) / (perf_counter() - wall)
     # Waiting for a GPU is no sign of a busy processor.
     return record, min(1.0, share) if engine.fabric.device.type == "cpu" else 1.0
-
-
-def _engine(spec: RunSpec, data: Any, fabric: Fabric) -> Engine:
-    if isinstance(data, UnionData):
-        return UnionEngine(spec, data, fabric)
-    return Engine(spec, data, fabric)
 
 
 def _full(spec: RunSpec, batch: int) -> RunSpec:

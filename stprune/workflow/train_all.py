@@ -21,7 +21,7 @@ from stprune.data.tasks.base import TASKS
 from stprune.pruning.base import PRUNERS
 from stprune.records.run import read_record
 from stprune.training.checkpoint import discard_checkpoints
-from stprune.training.cores import available_cores
+from stprune.training.devices import available_cores
 from stprune.training.provenance import run_checksum, run_sources, source_digest
 from stprune.workflow.plan import WorkflowPlan
 from stprune.workflow.snakemake_state import WorkflowState

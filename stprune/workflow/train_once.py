@@ -12,9 +12,8 @@ from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
 from stprune.records.run import EpochRecord, RunRecord
 from stprune.training.checkpoint import discard_checkpoints
-from stprune.training.events import RunListener
 from stprune.training.provenance import run_identity
-from stprune.training.run import train
+from stprune.training.run import RunListener, train
 from stprune.workflow.standing import keep_second_names, standing_record
 
 logger = logging.getLogger(__name__)

@@ -19,16 +19,16 @@ from stprune.base.layout import DataLayout
 from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.grid import RunSpec
 from stprune.data.card import DatasetCard, load_card
-from stprune.data.protocol import cut_splits
+from stprune.data.dataset import cut_splits
 from stprune.data.tasks.base import build_task
 from stprune.data.windows import window_starts
 from stprune.pruning.base import PRUNERS, Gradients, Observer, Probe, Pruner, PruningContext, budget
 from stprune.pruning.probe import NoProbe
 from stprune.records.run import EpochRecord
 from stprune.training.budget import TrainingBudget
-from stprune.training.metric_rules import RULES
+from stprune.training.evaluation import RULES
 from stprune.training.optimisation import planned_steps
-from stprune.training.union_engine import NO_SCORING_MODELS
+from stprune.training.scoring import NO_SCORING_MODELS
 from stprune.workflow.step_seconds import StepSeconds
 
 # Windows of the stand-in that a static pruner chooses from while it is watched.
