@@ -9,7 +9,6 @@ from pydantic import Field, field_validator
 
 from stprune.base.errors import ConfigError
 from stprune.base.layout import format_ratio
-from stprune.base.plain_text import NAME, has_credentials
 from stprune.base.schema import StrictModel, read_yaml, validate
 from stprune.base.settings import (
     BackboneEntry,
@@ -21,6 +20,7 @@ from stprune.base.settings import (
     TrainingSettings,
     distinct,
 )
+from stprune.base.text import NAME, has_credentials
 
 SEEDS = range(2**32)
 LONGEST_PART = 255

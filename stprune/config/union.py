@@ -18,13 +18,15 @@ def check_union(config: ExperimentConfig, name: str, entry: DatasetEntry, place:
     Raises:
         ConfigError: One line saying which of them does not fit.
     """
-    # Imported late: both load torch, which reading a configuration's form does not need.
+    # Imported late: it loads torch, which reading a configuration's form does not need.
     from stprune.backbones.base import BACKBONES
-    from stprune.data.union import refuse_mixed_steps
 
     directory = config.data_directory
     minutes = {card: load_card(card, directory).step_minutes for card in entry.cards(name)}
-    refuse_mixed_steps(minutes, f"{place}: ")
+    # A history is a number of steps.
+    if len(set(minutes.values())) > 1:
+        listed = ", ".join(f"{name}: {minutes} min" for name, minutes in minutes.items())
+        raise ConfigError(f"{place}: data sets of a union must have one time step, got {listed}")
     if (entry.training.get("budget") or config.training.budget) == "steps":
         raise ConfigError(
             f"{place}: the steps of a union depend on what is selected of each data set, so they"

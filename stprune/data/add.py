@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from stprune.base import atomic
 from stprune.base.errors import ConfigError, DataError
+from stprune.base.files import write_text
 from stprune.base.layout import DataLayout
 from stprune.base.schema import read_yaml, validate
 from stprune.data.canonical import RawSeries, sha256_of
@@ -93,7 +93,7 @@ def add(request: Request, layout: DataLayout) -> Added:
         raise DataError(
             f"{card.title}: {card.steps} steps are too few to train, validate and test"
         ) from None
-    atomic.write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
     return Added(path, card, _findings(raw, card))
 
 

@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import paper_figures
-from stprune.base import atomic
+from stprune.base.files import atomic_path
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.paper.looks import LOOKS
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results, load_results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 FIGURES: Registry[Any] = Registry(
     kind="figure", packages=("paper_figures",), contract="builtins:object", prefix="fig_"
@@ -109,7 +109,7 @@ def write_drawing(drawing: Drawing, place: Callable[[str], Path]) -> FigureFiles
     """
     files = figure_files(drawing)
     for kind, content in (("pdf", files.pdf), ("png", files.png)):
-        with atomic.atomic_path(place(kind)) as path:
+        with atomic_path(place(kind)) as path:
             path.write_bytes(content)
     return files
 

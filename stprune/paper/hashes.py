@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stprune.base import atomic
 from stprune.base.errors import RecordError
+from stprune.base.files import write_json
 from stprune.paper.figure_content import content_hash
 from stprune.paper.figures import Drawing
 from stprune.paper.tables import Table
@@ -54,7 +54,7 @@ def figure_hash(drawing: Drawing) -> str:
 
 def write_hashes(hashes: PaperHashes, path: Path) -> None:
     """Write them as JSON."""
-    atomic.write_json(path, {"tables": hashes.tables, "figures": hashes.figures})
+    write_json(path, {"tables": hashes.tables, "figures": hashes.figures})
 
 
 def read_hashes(path: Path) -> PaperHashes:

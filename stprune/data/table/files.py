@@ -24,7 +24,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from pyarrow import csv as arrow_csv
 
 from stprune.base.errors import DataError
-from stprune.base.unpacked_size import refuse_bomb
+from stprune.base.files import refuse_bomb
 from stprune.data.formats.base import reading
 from stprune.data.table.options import Options
 
