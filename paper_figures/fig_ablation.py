@@ -12,7 +12,7 @@ from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.significance import CONTROLS, LEVEL, compare_all
+from stprune.statistics.paired import CONTROLS, LEVEL, compare_all
 
 __all__ = ["TITLE", "applies", "build"]
 TITLE = "Every entry against both controls"

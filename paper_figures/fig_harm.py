@@ -18,7 +18,7 @@ from stprune.paper.tables import MINUS
 from stprune.records.store import GROUPS, KEYS
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.from_full import differences_from_full, differences_of
+from stprune.statistics.paired import differences_from_full, differences_of
 
 TITLE = "Harm by step ahead and by part of the test set"
 ROW_HEIGHT = 1.6

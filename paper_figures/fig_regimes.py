@@ -20,7 +20,7 @@ from stprune.paper.figures import Drawing
 from stprune.paper.tables import MINUS
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.significance import CONTROLS, LEVEL, holm, relative_differences, t_test
+from stprune.statistics.paired import CONTROLS, LEVEL, holm, relative_differences, t_test
 
 __all__ = ["TITLE", "applies", "build"]
 TITLE = "Where pruning pays"

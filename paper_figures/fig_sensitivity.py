@@ -19,7 +19,7 @@ from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import KEYS, Results
-from stprune.statistics.significance import LEVEL, compare_all
+from stprune.statistics.paired import LEVEL, compare_all
 
 TITLE = "Sensitivity to each option"
 COLUMNS = 4

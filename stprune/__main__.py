@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from stprune.base.errors import StpruneError
-from stprune.base.plain_text import PlainFormatter, plain_line
+from stprune.base.text import PlainFormatter, plain_line
 from stprune.cli.app import app
 
 # As a shell reports a process that a signal ended.

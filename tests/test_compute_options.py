@@ -14,13 +14,12 @@ from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 from stprune.base.errors import ConfigError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import experiment_layout, run_spec
-from stprune.data.dataset import ForecastData
+from stprune.data.dataset import ForecastData, alone
 from stprune.records.run import read_epochs, read_record
-from stprune.training.compilation import compile_network
-from stprune.training.devices import fabric_on
+from stprune.training.devices import compile_network, fabric_on
 from stprune.training.engine import Engine
-from stprune.training.probe import window_gradients
 from stprune.training.run import train
+from stprune.training.scoring import window_gradients
 
 CPU = torch.device("cpu")
 # What torch imports when it compiles for the first time.
@@ -42,12 +41,12 @@ def _engine(values: dict[str, Any], data: ForecastData, **compute: Any) -> Engin
     values["backbones"]["stid"]["options"]["dropout"] = 0.0
     spec = run_spec(parse_config(values, "toy.yaml"), key_of("full"))
     fabric = fabric_on(precision=spec.compute.precision)
-    return Engine(spec, data, fabric)
+    return Engine(spec, alone(data), fabric)
 
 
 def _step(engine: Engine) -> tuple[Tensor, Tensor]:
     """A forecast of 16 windows in training, and all gradients of its sum of squares."""
-    batch = engine.data.train.gather(torch.arange(16))
+    batch = engine.members[0][1].train.gather(torch.arange(16))
     forecast = engine.model(batch.inputs, batch.time_of_day, batch.day_of_week)
     engine.fabric.backward(forecast.float().square().sum())
     gradients = [p.grad.flatten() for p in engine.network.parameters() if p.grad is not None]

@@ -6,9 +6,8 @@ import torch
 
 from stprune.base.settings import TrainingSettings
 from stprune.records.run import Cost, EpochRecord
-from stprune.training.budget import TrainingBudget
-from stprune.training.cost import peak_memory_bytes, run_cost
-from stprune.training.timing import Clock
+from stprune.training.budget import TrainingBudget, peak_memory_bytes, run_cost
+from stprune.training.clock import Clock
 
 
 def epoch(number: int, windows: int, step: float, **parts: float) -> EpochRecord:
@@ -38,8 +37,6 @@ def cost_of(epochs: list[EpochRecord], prune_ratio: float = 0.8, full_epochs: in
     return run_cost(
         epochs,
         budget=TrainingBudget(TrainingSettings(epochs=full_epochs, batch_size=10), 100),
-        training_windows=100,
-        full_epochs=full_epochs,
         prune_ratio=prune_ratio,
         preparation_seconds=3.0,
         test_seconds=7.0,

@@ -10,7 +10,7 @@ from toy import canonical
 
 from stprune.data.dataset import forecast_data
 from stprune.data.windows import WindowStore
-from stprune.training.error_groups import GroupErrors, window_groups
+from stprune.training.evaluation import GroupErrors, window_groups
 
 
 def store_of(windows: int, nodes: int = 2) -> WindowStore:

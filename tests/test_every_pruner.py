@@ -68,7 +68,7 @@ def build(name: str, windows: int = 60, prune_ratio: float = 0.7, seed: int = 0)
         EPOCHS,
         prune_ratio,
         seed,
-        store=training_store(windows, NODES),
+        stores=(training_store(windows, NODES),),
         adjacency=torch.zeros(NODES, NODES),
     )
     kind = PRUNERS.load(name)

@@ -31,7 +31,7 @@ from stprune.paper.products import applicable
 from stprune.paper.tables import MINUS
 from stprune.results.summarise import summarise
 from stprune.results.summary import Results, aggregate, load_results, mean_over_places
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 OPTIONS = {"annealing": "tail", "hard_share": 0.5}
 

@@ -9,7 +9,7 @@ from scipy.sparse import csgraph
 from torch import Tensor
 
 from stprune.backbones.layers.axis_attention import Axis, attend, split_heads
-from stprune.backbones.layers.dropout import COIN_BITS, Dropout
+from stprune.backbones.layers.dropout import DRAW_BITS, Dropout
 from stprune.backbones.layers.graph import (
     LARGEST_SPARSE_FILL,
     GraphProduct,
@@ -259,12 +259,12 @@ def test_share_and_scale(share: float) -> None:
         dropped = Dropout(share)(values)
     realised = (dropped == 0).double().mean().item()
     assert realised == pytest.approx(share, abs=5 * (share * (1 - share) / values.numel()) ** 0.5)
-    kept = 1 - round(share * 2**COIN_BITS) / 2**COIN_BITS
+    kept = 1 - round(share * 2**DRAW_BITS) / 2**DRAW_BITS
     torch.testing.assert_close(dropped.unique(), torch.tensor([0.0, 2.0 / kept]))
 
 
-def test_coins_of_one_draw_are_independent() -> None:
-    """Four coins share a random number: neighbours agree no more often than chance has it."""
+def test_values_that_share_a_draw_are_independent() -> None:
+    """Four values share a random number: neighbours agree no more often than chance has it."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         kept = (Dropout(0.3)(torch.ones(250_000, 4)) != 0).double()

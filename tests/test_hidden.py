@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from toy import canonical
 
 from stprune.data.dataset import ForecastData, forecast_data
-from stprune.data.hidden import HiddenPattern
 from stprune.data.stationarity import first_difference
 from stprune.data.tasks.base import build_task
+from stprune.data.tasks.impute import HiddenPattern
 
 STEPS, NODES, HISTORY = 160, 5, 8
 ALL = torch.arange(4)

@@ -13,8 +13,8 @@ from toy import canonical, training_store
 from stprune.data.dataset import forecast_data
 from stprune.data.windows import WindowStore
 from stprune.records.run import Scores
-from stprune.training import metric_rules
-from stprune.training.metric_rules import RuleSums, rule_scores
+from stprune.training import evaluation as metric_rules
+from stprune.training.evaluation import RuleSums, rule_scores
 
 NODES = 3
 
@@ -49,7 +49,7 @@ def assert_equal(scores: Scores, errors: released.Errors, rtol: float = 1e-5) ->
 def test_each_rule_counts_its_own_labels() -> None:
     """One step, one node: labels 0, 0.5, 2 and 4, all forecast as 1."""
     labels = np.array([0, 0.5, 2.0, 4.0]).reshape(4, 1, 1)
-    scores = rule_sums(np.ones_like(labels), labels, batch_size=1).scores()
+    scores = rule_scores([rule_sums(np.ones_like(labels), labels, batch_size=1)])
     # The lowest label, 0, is left out; errors 0.5, 1 and 3.
     assert scores["st_ttc"].mae == pytest.approx(1.5)
     assert scores["st_ttc"].mape == pytest.approx(100 * (1 + 0.5 + 0.75) / 3)
@@ -62,14 +62,16 @@ def test_a_fractional_lowest_label_is_masked_and_a_large_one_is_not() -> None:
     fraction = np.array([0.5, 2.0]).reshape(2, 1, 1)
     large = np.array([1.0, 2.0]).reshape(2, 1, 1)
     zeros = np.zeros_like(large)
-    assert rule_sums(zeros, fraction, batch_size=1).scores()["st_ttc"].mae == pytest.approx(2.0)
-    assert rule_sums(zeros, large, batch_size=1).scores()["st_ttc"].mae == pytest.approx(1.5)
+    assert rule_scores([rule_sums(zeros, fraction, batch_size=1)])["st_ttc"].mae == pytest.approx(
+        2.0
+    )
+    assert rule_scores([rule_sums(zeros, large, batch_size=1)])["st_ttc"].mae == pytest.approx(1.5)
 
 
 def test_the_last_partial_batch_counts_in_other_rules_only() -> None:
     """Three windows of which batches of two keep two; the lowest label is theirs as well."""
     labels = np.array([5.0, 7.0, 0.5]).reshape(3, 1, 1)
-    scores = rule_sums(np.zeros_like(labels), labels, batch_size=2).scores()
+    scores = rule_scores([rule_sums(np.zeros_like(labels), labels, batch_size=2)])
     assert (scores["st_ttc"].mae, scores["st_ttc"].windows) == (pytest.approx(6.0), 2)
     assert (scores["largest"].mae, scores["largest"].windows) == (pytest.approx(12.5 / 3), 3)
 
@@ -77,7 +79,7 @@ def test_the_last_partial_batch_counts_in_other_rules_only() -> None:
 def test_the_mean_of_step_errors_is_not_the_pooled_one() -> None:
     labels = np.ones((1, 2, 1))
     forecast = np.array([2.0, 5.0]).reshape(1, 2, 1)
-    scores = rule_sums(forecast, labels, batch_size=1).scores()
+    scores = rule_scores([rule_sums(forecast, labels, batch_size=1)])
     assert scores["st_ttc"].rmse == pytest.approx(2.5)
     assert scores["largest"].rmse == pytest.approx(np.sqrt(8.5))
     assert scores["st_ttc"].rmse_per_horizon == scores["largest"].rmse_per_horizon == [1.0, 4.0]
@@ -86,12 +88,12 @@ def test_the_mean_of_step_errors_is_not_the_pooled_one() -> None:
 def test_missing_is_a_label_of_zero() -> None:
     """So it is the lowest one, and a fraction is masked no more."""
     labels = np.array([np.nan, 0.5, 2.0]).reshape(3, 1, 1)
-    scores = rule_sums(np.zeros_like(labels), labels, batch_size=1).scores()
+    scores = rule_scores([rule_sums(np.zeros_like(labels), labels, batch_size=1)])
     assert scores["st_ttc"].mae == pytest.approx(1.25)
 
 
 def test_nothing_to_score_is_none() -> None:
-    scores = rule_sums(np.ones((2, 1, 1)), np.zeros((2, 1, 1)), batch_size=1).scores()
+    scores = rule_scores([rule_sums(np.ones((2, 1, 1)), np.zeros((2, 1, 1)), batch_size=1)])
     assert {scores[rule].mae for rule in scores} == {None}
 
 
@@ -115,7 +117,7 @@ def test_all_rules_agree_with_plain_numpy(data: st.DataObject) -> None:
     sums = rule_sums(
         forecast, labels, batch_size=batch_size, pieces=data.draw(st.integers(1, windows))
     )
-    scores = sums.scores()
+    scores = rule_scores([sums])
 
     plain = np.nan_to_num(labels).astype(np.float32).astype(np.float64)
     seen = forecast.astype(np.float32).astype(np.float64)
@@ -144,9 +146,9 @@ def test_a_union_pools_its_data_sets_each_with_its_own_lowest_label() -> None:
 def test_large_batches_are_added_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     labels, forecast = rng.gamma(1, 2, (7, 2, NODES)), rng.gamma(1, 2, (7, 2, NODES))
-    at_once = rule_sums(forecast, labels, batch_size=3).scores()
+    at_once = rule_scores([rule_sums(forecast, labels, batch_size=3)])
     monkeypatch.setattr(metric_rules, "BLOCK_VALUES", 2 * 2 * NODES)
-    in_pieces = rule_sums(forecast, labels, batch_size=3).scores()
+    in_pieces = rule_scores([rule_sums(forecast, labels, batch_size=3)])
     for rule, scores in at_once.items():
         pieces = in_pieces[rule]
         assert pieces.rmse_per_horizon == pytest.approx(scores.rmse_per_horizon)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stprune.pruning.base import absolute_errors, window_mae
 from stprune.records.run import Scores
-from stprune.training.metrics import ErrorSums
+from stprune.training.evaluation import ErrorSums
 
 CPU = torch.device("cpu")
 

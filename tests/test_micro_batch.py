@@ -6,18 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from toy_runs import key_of
 
 from stprune.backbones.base import BACKBONES, ForecastTask, fitting_windows
 from stprune.base.errors import DeclinedError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
-from stprune.data.dataset import ForecastData
+from stprune.data.dataset import ForecastData, alone
 from stprune.training.devices import fabric_on
-from stprune.training.engine import Engine
-from stprune.training.micro_batch import normalises_over_batch, parts, windows_at_a_time
+from stprune.training.engine import Engine, windows_at_a_time
 
 CPU = torch.device("cpu")
 
@@ -27,7 +24,7 @@ def _engine(values: dict[str, Any], data: ForecastData, micro_batch: int | None)
     # Dropout draws differently for parts.
     values["backbones"]["stid"]["options"]["dropout"] = 0.0
     spec = run_spec(parse_config(values, "toy.yaml"), key_of("st_prune"))
-    return Engine(spec, data, fabric_on())
+    return Engine(spec, alone(data), fabric_on())
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 7])
@@ -45,16 +42,6 @@ def test_epochs_in_parts_end_at_the_same_weights(
         )
     for name, state in whole.pruner.window_state.items():
         torch.testing.assert_close(cut.pruner.window_state[name], state, rtol=1e-3, atol=1e-3)
-
-
-@given(st.integers(0, 20), st.none() | st.integers(1, 25))
-def test_parts_hold_each_window_once_in_order(windows: int, size: int | None) -> None:
-    indices, weights = torch.arange(windows), torch.rand(windows)
-    cut = parts(indices, weights, size)
-    assert len(cut) >= 1
-    assert torch.equal(torch.cat([part[0] for part in cut]), indices)
-    assert torch.equal(torch.cat([part[1] for part in cut]), weights)
-    assert all(len(part[0]) <= (size or windows) for part in cut)
 
 
 def test_windows_that_fit_are_counted_by_hand() -> None:
@@ -90,4 +77,6 @@ def test_no_backbone_advises_parts_that_change_its_gradient(name: str) -> None:
         network = kind(_task(24), kind.Options())
     except DeclinedError as declined:
         pytest.skip(str(declined))
-    assert network.micro_batch() is None or not normalises_over_batch(network)
+    if (advice := network.micro_batch()) is not None:
+        # Declines a network with statistics over the batch.
+        assert windows_at_a_time(network, advice, CPU) == advice

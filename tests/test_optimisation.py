@@ -23,7 +23,6 @@ from stprune.training.optimisation import (
     MuonWithAdamW,
     RateSchedule,
     build_optimiser,
-    build_scheduler,
     planned_steps,
     split_for_muon,
 )
@@ -218,7 +217,7 @@ def test_changes_are_checked_together_with_what_the_backbone_publishes(
 
 def _bare(settings: OptimiserSettings) -> tuple[torch.optim.Optimizer, RateSchedule]:
     optimiser = build_optimiser(nn.Linear(1, 1), settings)
-    return optimiser, build_scheduler(optimiser, settings)
+    return optimiser, RateSchedule(optimiser, settings)
 
 
 def _rate(optimiser: torch.optim.Optimizer) -> float:

@@ -14,7 +14,7 @@ from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.tables import DASH, TABLES, Table, shared_headings, to_cells, write_table
 from stprune.results.summarise import summarise
 from stprune.results.summary import Results, load_results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 Run = tuple[str, str, float, int, float]
 

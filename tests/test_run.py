@@ -15,13 +15,12 @@ from toy_runs import PRUNERS_WITH_RATIO, Listener, elsewhere, files_below, key_o
 from stprune.base.errors import DataError, TrainingDivergedError
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_spec
-from stprune.data.dataset import ForecastData
+from stprune.data.dataset import ForecastData, alone
 from stprune.pruning.base import Selection
 from stprune.records.run import read_epochs, read_record
 from stprune.training.devices import fabric_on
-from stprune.training.engine import Engine
+from stprune.training.engine import Engine, build_network
 from stprune.training.evaluation import evaluate
-from stprune.training.model import build_model
 from stprune.training.run import train
 
 
@@ -211,13 +210,16 @@ def trained_once(config: ExperimentConfig, data: ForecastData, selection: Select
         def select(self, epoch: int) -> Selection:
             return selection
 
+        def enter(self, member: int) -> None:
+            pass
+
         def observe(self, *_: Any) -> None:
             pass
 
         def planned_epochs(self) -> int:
             return 1
 
-    engine = Engine(run_spec(config, key_of("full")), data, fabric_on())
+    engine = Engine(run_spec(config, key_of("full")), alone(data), fabric_on())
     pruner: Any = Fixed()
     engine.pruner = pruner
     engine.train_epoch()
@@ -239,7 +241,7 @@ def test_a_windows_weight_is_its_share_of_the_loss(
     evens = Selection(np.arange(0, 288, 2), np.ones(144, np.float32))
     half = trained_once(config, toy_forecast, evens)
     assert whole.records[0].train_loss == pytest.approx(half.records[0].train_loss, rel=1e-5)
-    initial = build_model(whole.spec, toy_forecast, 0).state_dict()
+    initial = build_network(whole.spec, toy_forecast).state_dict()
     for name, values in whole.network.state_dict().items():
         torch.testing.assert_close(values, half.network.state_dict()[name])
     changed = [

@@ -11,8 +11,7 @@ from toy import canonical, day_times
 from stprune.base.errors import ConfigError, StpruneError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_keys, run_spec
-from stprune.data.dataset import forecast_data
-from stprune.data.protocol import cut_splits
+from stprune.data.dataset import cut_splits, forecast_data
 from stprune.data.tasks.base import TASKS, build_task
 from stprune.data.windows import split_windows, window_starts
 

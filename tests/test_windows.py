@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from toy import canonical
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.data import blocks, windows
+from stprune.data import canonical as blocks
+from stprune.data import windows
 from stprune.data.canonical import CanonicalDataset, RawSeries, read_canonical, write_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.scaler import fit_scaler

@@ -16,6 +16,11 @@ Where we differ: graphs are normalised once, not in each convolution of each ste
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
+import sys
+import warnings
+from types import ModuleType
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -23,7 +28,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
 from stprune.backbones.layers.graph import checked_weights, scaled_laplacian
 from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
@@ -49,6 +53,38 @@ CELLS: dict[LayerName, str] = {
     "gc_lstm": "GCLSTM",
     "tgcn": "TGCN",
 }
+
+
+def import_geometric_temporal() -> ModuleType:
+    """Import ``torch_geometric_temporal``, with or without torch-sparse.
+
+    The package declares torch-sparse and torch-scatter, which many machines would have to
+    compile. Version 0.56 uses them in one place: a module imports ``SparseTensor`` to ask whether
+    an object is one. So it is installed without dependencies, and a class of that name, of which
+    nothing is ever an instance, stands in while it is imported.
+
+    Raises:
+        ImportError: If the package itself is not installed.
+    """
+    name = "torch_geometric_temporal"
+    if name in sys.modules:
+        return sys.modules[name]
+    lend = importlib.util.find_spec("torch_sparse") is None
+    try:
+        with warnings.catch_warnings():
+            # Deprecations inside other people's packages are not ours to act on.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            if lend:
+                # PyTorch Geometric looks for torch-sparse itself and must not find the stand-in.
+                importlib.import_module("torch_geometric.typing")
+                stand_in = ModuleType("torch_sparse")
+                stand_in.SparseTensor = type("SparseTensor", (), {})  # type: ignore[attr-defined]
+                sys.modules["torch_sparse"] = stand_in
+            return importlib.import_module(name)
+    finally:
+        if lend:
+            sys.modules.pop("torch_sparse", None)
 
 
 def gcn_propagation(adjacency: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from stprune.base.errors import DataError
 from stprune.base.layout import DataLayout
-from stprune.base.text_file import read_json_file
+from stprune.base.text import read_json_file
 from stprune.data.canonical import read_canonical, sha256_of
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, RemoteFile, card_path
 from stprune.data.fetch import content_problem, raw_path

@@ -6,13 +6,12 @@ gathered in blocks and never all at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from stprune.data.union_store import UnionStore
 from stprune.data.windows import WindowStore
 
 StationarityMeasure = Literal["first_difference", "window_std", "spectral_flatness"]
@@ -20,14 +19,12 @@ NODE_BLOCK = 256
 BLOCK_VALUES = 2**22
 
 
-def stationarity(store: WindowStore | UnionStore, measure: StationarityMeasure) -> Tensor:
-    """Stationarity of each window by ``measure``: (n,) float32, on the store's device.
+def stationarity(stores: Sequence[WindowStore], measure: StationarityMeasure) -> Tensor:
+    """Stationarity of each window by ``measure``: (n,) float32, on the stores' device.
 
     No measure has a unit, so windows of several data sets can be compared.
     """
-    if isinstance(store, UnionStore):
-        return torch.cat([MEASURES[measure](part.store) for part in store.parts])
-    return MEASURES[measure](store)
+    return torch.cat([MEASURES[measure](store) for store in stores])
 
 
 def first_difference(store: WindowStore) -> Tensor:

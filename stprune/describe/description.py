@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from stprune.base import atomic
 from stprune.base.errors import DataError
+from stprune.base.files import write_text
 from stprune.base.schema import StrictModel
-from stprune.base.text_file import read_json_file
+from stprune.base.text import read_json_file
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.inventory import source
 from stprune.data.windows import split_windows, window_starts
@@ -202,7 +202,7 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path) -> None:
     """Write each table as ``<name>.csv``."""
     for name, table in tables.items():
         text = table.to_csv(index=False, float_format=DIGITS, lineterminator="\n")
-        atomic.write_text(directory / f"{name}.csv", text)
+        write_text(directory / f"{name}.csv", text)
 
 
 def read_description(directory: Path) -> Description:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from stprune.base import atomic
+from stprune.base.files import write_json
 from stprune.describe.description import FACTS, Description, write_tables
 from stprune.paper.figures import Drawing, paper_style, write_drawing
 
@@ -57,7 +57,7 @@ def write_description(
             drawing = draw(description)
         write_drawing(drawing, partial(_figure_path, directory, name))
         shown.append(directory / f"{name}.png")
-    atomic.write_json(directory / FACTS, description.facts)
+    write_json(directory / FACTS, description.facts)
     return [*shown, directory / FACTS]
 
 

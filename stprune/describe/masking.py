@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stprune.base import atomic
 from stprune.base.errors import DataError
+from stprune.base.files import write_json
 from stprune.describe.description import MASKING_FACTS, write_tables
 from stprune.paper.figures import Drawing, paper_style, write_drawing
 
@@ -175,7 +175,7 @@ def write_masking(
     facts = facts | {"windows": len(found.means), "nodes": found.errors.shape[1]}
     facts = {key: facts[key] for key in (*order, "every_so_many_th_window", "nodes", "unit")}
     write_tables(tables, directory)
-    atomic.write_json(directory / MASKING_FACTS, facts)
+    write_json(directory / MASKING_FACTS, facts)
     if not figure:
         return directory / MASKING_FACTS
     with paper_style():

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
-from stprune.data.blocks import release, step_blocks
+from stprune.data.canonical import release, step_blocks
 from stprune.describe.sample import Sample
 
 # Edges a node of a drawing in which single ones can still be told apart; fewer than the second

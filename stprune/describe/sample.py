@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.base.errors import ConfigError, UnknownNameError
-from stprune.data.blocks import release
-from stprune.data.canonical import CanonicalDataset
+from stprune.data.canonical import CanonicalDataset, release
 from stprune.data.windows import split_windows, window_starts
 
 # Values of a sample: nodes are left out until it holds no more.

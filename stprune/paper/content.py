@@ -9,7 +9,7 @@ import pandas as pd
 
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 # Rows of panels that a reader can still take in.
 MOST_PLACES = 10

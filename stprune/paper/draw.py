@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from stprune.paper.tables import format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE
-from stprune.statistics.significance import LEVEL
+from stprune.statistics.paired import LEVEL
 
 # In inches: the width of a figure, what a page holds with the caption, and what rows of panels may
 # take of it beside legend and caption.

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from stprune.base import atomic
+from stprune.base.files import atomic_path
 from stprune.base.registry import Registry
 from stprune.paper.content import absent_controls
 from stprune.results.summary import Results
@@ -94,7 +94,7 @@ def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> FigureFil
         dpi = float(mpl.rcParams["savefig.dpi"])
     top = float(note.get_window_extent(dpi=dpi).y1) / dpi
     for kind, content in (("pdf", pdf), ("png", png)):
-        with atomic.atomic_path(path_of(kind)) as path:
+        with atomic_path(path_of(kind)) as path:
             path.write_bytes(content)
     return FigureFiles(pdf, png, top / figure.get_figheight())
 

@@ -24,8 +24,8 @@ from matplotlib.text import Text
 from numpy.typing import ArrayLike
 from pydantic import TypeAdapter
 
-from stprune.base import atomic
 from stprune.base.errors import RecordError
+from stprune.base.files import write_json
 from stprune.base.layout import kept_hashes
 from stprune.paper.figures import Drawing
 from stprune.paper.tables import Table
@@ -143,7 +143,7 @@ def differences(made: Hashes, expected: Hashes) -> list[str]:
 
 def write_hashes(hashes: Hashes, folder: Path) -> None:
     """Write ``hashes.json`` into the folder of kept records."""
-    atomic.write_json(kept_hashes(folder), hashes)
+    write_json(kept_hashes(folder), hashes)
 
 
 def read_hashes(folder: Path) -> Hashes | None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from stprune.base import atomic
+from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.results.labels import label
@@ -94,7 +94,7 @@ def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:
     """Write ``table`` as CSV (plain numbers), Markdown and LaTeX, each atomically."""
     texts = (table.frame.to_csv(index=False), to_markdown(table), to_latex(table, name))
     for extension, text in zip(EXTENSIONS, texts, strict=True):
-        atomic.write_text(layout.table(name, extension), text)
+        write_text(layout.table(name, extension), text)
 
 
 def to_cells(table: Table) -> list[list[Cell]]:

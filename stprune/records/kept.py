@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.base.atomic import atomic_path
 from stprune.base.errors import RecordError
-from stprune.base.unpacked_size import refuse_bomb
+from stprune.base.files import atomic_path, refuse_bomb
 
 if TYPE_CHECKING:
     from torch import Tensor

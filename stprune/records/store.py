@@ -16,11 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stprune.base import atomic
 from stprune.base.errors import RecordError
+from stprune.base.files import atomic_path, refuse_bomb, write_text
 from stprune.base.layout import RunKey, store_config, store_table
-from stprune.base.plain_text import CONTROL, NAME, is_formula
-from stprune.base.unpacked_size import refuse_bomb
+from stprune.base.text import CONTROL, NAME, is_formula
 from stprune.records.run import Cost, EpochRecord
 
 REFERENCE = "full"
@@ -91,10 +90,10 @@ def write_store(
     store_table(store, "summary").unlink(missing_ok=True)
     store_config(store).unlink(missing_ok=True)
     if configuration is not None:
-        atomic.write_text(store_config(store), configuration)
+        write_text(store_config(store), configuration)
     # The summary comes last: a store without it is not complete.
     for name in reversed(COLUMNS):
-        with atomic.atomic_path(store_table(store, name)) as temporary:
+        with atomic_path(store_table(store, name)) as temporary:
             _write_table(temporary, tables[name], _schema(name))
 
 

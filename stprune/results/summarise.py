@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from stprune.base import atomic
 from stprune.base.errors import RecordError
+from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
 from stprune.records.store import (
@@ -62,7 +62,7 @@ def summarise(
         text = yaml.safe_dump(values, sort_keys=False)
     layout.summary.unlink(missing_ok=True)
     write_store(layout.store, tables | kept._asdict(), text)
-    atomic.write_text(layout.summary, tables["summary"].to_csv(index=False))
+    write_text(layout.summary, tables["summary"].to_csv(index=False))
 
 
 def complete_seeds(

@@ -207,11 +207,6 @@ class RateSchedule:
             group["lr"] = group["initial_lr"] * share
 
 
-def build_scheduler(optimiser: torch.optim.Optimizer, settings: OptimiserSettings) -> RateSchedule:
-    """The course of the learning rate."""
-    return RateSchedule(optimiser, settings)
-
-
 def planned_steps(
     pruner: Pruner, epochs: range, batch_size: int, drop_partial: bool = False
 ) -> list[int]:

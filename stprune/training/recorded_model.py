@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from stprune.training.checkpoint import load_checkpoint
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 from stprune.training.evaluation import evaluate
-from stprune.training.run_data import open_run_data
+from stprune.training.run import open_run_data
 
 # Windows times nodes whose errors are kept; of more windows every so many-th is taken.
 KEPT_ERRORS = 2**24
@@ -110,12 +110,13 @@ def open_recorded_model(
     weights = _weights(metrics, record)
     fabric = fabric_on(spec.compute.accelerator, precision=spec.compute.precision)
     layout = DataLayout(data_directory or config.data_directory)
-    data = cast(ForecastData, open_run_data(spec, layout, fabric.device))
+    run_data = open_run_data(spec, layout, fabric.device)
+    ((_, data),) = run_data.members.items()
     if data.description["checksum"] != record.data["checksum"]:
         raise RecordError(
             f"{metrics} was made from other data than lie below {layout.root}; train the run again"
         )
-    engine = Engine(spec, data, fabric)
+    engine = Engine(spec, run_data, fabric)
     try:
         engine.network.load_state_dict(weights)
     except RuntimeError:

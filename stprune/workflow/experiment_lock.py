@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from filelock import FileLock, Timeout
 
-from stprune.base.atomic import naming_failure
 from stprune.base.errors import ConfigError
+from stprune.base.files import naming_failure
 from stprune.base.layout import ExperimentLayout
 
 _held: list[FileLock] = []

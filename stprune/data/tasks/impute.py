@@ -9,16 +9,18 @@ window. A value is hidden if any of them hides it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from stprune.base.errors import ConfigError
 from stprune.base.schema import StrictModel
 from stprune.base.settings import DatasetEntry, TrainingSettings
-from stprune.data.hidden import HiddenPattern, ImputationStore
 from stprune.data.tasks.base import Task
-from stprune.data.windows import WindowStore
+from stprune.data.windows import Batch, WindowStore
 
 
 class ImputeOptions(StrictModel):
@@ -87,3 +89,138 @@ class Impute(Task):
         )
         redrawn = training and options.training == "redrawn"
         return ImputationStore.hiding(store, pattern, redrawn, options.show_hidden)
+
+
+SHARES = 2**31
+POINT, BLOCK, OFFSET, SENSOR = range(4)
+# Multipliers of SplitMix64 (Steele, Lea and Flood 2014), as signed numbers.
+FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
+
+
+@dataclass(frozen=True)
+class HiddenPattern:
+    """Which values of a window are hidden.
+
+    Args:
+        points: Share of values hidden one by one.
+        blocks: Share of values hidden in runs of a node's steps.
+        block_steps: Steps of such a run.
+        sensors: Share of nodes hidden for the whole window.
+        seed: Of all draws.
+    """
+
+    points: float
+    blocks: float
+    block_steps: int
+    sensors: float
+    seed: int
+
+    def hidden(self, starts: Tensor, epoch: int, steps: int, nodes: int) -> Tensor:
+        """Where values are hidden.
+
+        Args:
+            starts: (B,) int64, first step of each window.
+            epoch: Another epoch, another draw.
+            steps: T, of a window.
+            nodes: N.
+
+        Returns:
+            (B, T, N) bool.
+        """
+        device = starts.device
+        seed = _mixed(_mixed(torch.tensor(self.seed, device=device)) + epoch)
+        window = _mixed(seed + starts)[:, None, None]
+        step = torch.arange(steps, device=device)[:, None]
+        node = torch.arange(nodes, device=device)
+        hidden = torch.zeros((), dtype=torch.bool, device=device)
+        if self.points:
+            hidden = hidden | _drawn(window, POINT, step * nodes + node, self.points)
+        if self.blocks:
+            # Without an offset of each, the runs of all nodes would begin together.
+            offset = _draws(seed, OFFSET, node) % self.block_steps
+            run = (step + offset).div(self.block_steps, rounding_mode="floor")
+            hidden = hidden | _drawn(window, BLOCK, run * nodes + node, self.blocks)
+        if self.sensors:
+            hidden = hidden | _drawn(window, SENSOR, node, self.sensors)
+        return hidden.expand(len(starts), steps, nodes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImputationStore(WindowStore):
+    """Windows whose hidden values are to be filled in.
+
+    Args:
+        pattern: What is hidden.
+        redrawn: Whether each epoch hides other values.
+        show_hidden: Whether inputs have one more channel, 1 where the target is hidden.
+        epoch: () int64, the epoch under way; shared by all parts of the store.
+    """
+
+    pattern: HiddenPattern
+    redrawn: bool
+    show_hidden: bool
+    epoch: Tensor
+
+    @classmethod
+    def hiding(
+        cls, store: WindowStore, pattern: HiddenPattern, redrawn: bool, show_hidden: bool
+    ) -> Self:
+        """The windows of ``store`` with values hidden; their horizon is their history."""
+        values = {field.name: getattr(store, field.name) for field in fields(WindowStore)}
+        epoch = torch.zeros((), dtype=torch.int64)
+        return cls(**values, pattern=pattern, redrawn=redrawn, show_hidden=show_hidden, epoch=epoch)
+
+    @property
+    def target_offset(self) -> int:
+        """Targets are the inputs' own steps."""
+        return 0
+
+    @property
+    def hides_targets(self) -> bool:
+        """They do."""
+        return True
+
+    @property
+    def channels(self) -> int:
+        """C of a batch's inputs."""
+        return super().channels + int(self.show_hidden)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Hide other values from now on, if they are redrawn."""
+        if self.redrawn:
+            self.epoch.fill_(epoch)
+
+    def gather(self, windows: Tensor) -> Batch:
+        """See :meth:`WindowStore.gather`; the mask is True where hidden and observed."""
+        batch = super().gather(windows)
+        starts = self.starts.index_select(0, windows)
+        nodes = self.series.shape[1]
+        hidden = self.pattern.hidden(starts, int(self.epoch), self.history, nodes)
+        inputs = batch.inputs
+        # The mean of the training inputs, once standardised.
+        inputs[..., self.target_channel].masked_fill_(hidden, 0.0)
+        if self.show_hidden:
+            inputs = torch.cat([inputs, hidden.unsqueeze(-1).to(inputs.dtype)], dim=-1)
+        return batch._replace(inputs=inputs, mask=batch.mask & hidden)
+
+
+def _drawn(window: Tensor, kind: int, place: Tensor, share: float) -> Tensor:
+    """Whether each place of each window falls into ``share``."""
+    return _draws(window, kind, place).lt(round(share * SHARES))
+
+
+def _draws(window: Tensor, kind: int, place: Tensor) -> Tensor:
+    """A number in [0, 2^31) for each place of each window, another for each kind of draw."""
+    return _mixed(window ^ _mixed(place * 4 + kind)) & (SHARES - 1)
+
+
+def _mixed(values: Tensor) -> Tensor:
+    """int64 values with their bits mixed, one to one: SplitMix64's finaliser."""
+    values = (values ^ _shifted(values, 30)).mul(FIRST)
+    values = (values ^ _shifted(values, 27)).mul(SECOND)
+    return values ^ _shifted(values, 31)
+
+
+def _shifted(values: Tensor, bits: int) -> Tensor:
+    """Upper bits on the lower ones' place, zeros above: torch's own shift copies the sign."""
+    return values.bitwise_right_shift(bits).bitwise_and(2 ** (64 - bits) - 1)

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from stprune.base import atomic
+from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout
 from stprune.paper.content import places, seed_count
 from stprune.paper.findings import Finding, findings
@@ -71,7 +71,7 @@ def write_report(
         differing=", ".join(differing),
         config=results.configuration,
     )
-    atomic.write_text(layout.report, page)
+    write_text(layout.report, page)
 
 
 def content_policy(scripts: Sequence[str]) -> str:
