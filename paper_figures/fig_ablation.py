@@ -18,7 +18,7 @@ from stprune.paper.looks import LEGEND_LINE, LOOKS
 from stprune.paper.tables import format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.significance import CONTROLS, LEVEL, compare_all
+from stprune.statistics.paired import CONTROLS, LEVEL, compare_all
 
 TITLE = "Every entry against both controls"
 

@@ -16,7 +16,7 @@ from stprune.paper.looks import Look, looks
 from stprune.paper.tables import format_number
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.enough import TOO_FEW
+from stprune.statistics.paired import TOO_FEW
 from stprune.statistics.ranks import Ranking, alike, rankings
 
 TITLE = "Critical differences of mean ranks"

@@ -20,7 +20,7 @@ from stprune.records.store import HOUR_COLUMNS, HOURS, WEEKDAYS
 from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
 from stprune.results.summary import KEYS, Results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 TITLE = "Which hours of the week are kept"
 

@@ -19,7 +19,7 @@ from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, symmetric,
 from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 TITLE = "How far the kept windows agree"
 

@@ -25,7 +25,7 @@ from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, write_in_c
 from stprune.paper.tables import MINUS
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.significance import CONTROLS, LEVEL, holm, relative_differences, t_test
+from stprune.statistics.paired import CONTROLS, LEVEL, holm, relative_differences, t_test
 
 TITLE = "Where pruning pays"
 

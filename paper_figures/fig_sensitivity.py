@@ -23,7 +23,7 @@ from stprune.paper.looks import LEGEND_LINE, MARKERS
 from stprune.paper.tables import format_number
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.significance import LEVEL, compare_all
+from stprune.statistics.paired import LEVEL, compare_all
 
 TITLE = "Sensitivity to each option"
 

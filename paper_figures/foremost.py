@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 MOST_CURVES = 8
 METHOD = "st_prune"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from stprune.records.store import GROUPS, KEYS
 from stprune.results.summary import Results
-from stprune.statistics.from_full import differences_of
+from stprune.statistics.paired import differences_of
 
 # The name of a group, or a step ahead.
 Part = TypeVar("Part", str, int)

@@ -11,7 +11,7 @@ from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.significance import compare_all
+from stprune.statistics.paired import compare_all
 
 CAPTION = (
     "Differences in test MAE, 100 (pruner / the other - 1) in %, of the pairs of runs with the same"

@@ -22,7 +22,7 @@ from stprune.base.layout import ExperimentLayout
 from stprune.paper.figures import FIGURES, build, draw
 from stprune.paper.tables import TABLES, Table, make_table
 from stprune.results.summary import Results, load_results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 FIGURE_IDS = FIGURES.ids()
 TABLE_IDS = TABLES.ids()

@@ -14,7 +14,7 @@ from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.tables import DASH, Table, make_table, shared_headings, to_cells
 from stprune.results.summarise import summarise
 from stprune.results.summary import Results, load_results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 Run = tuple[str, str, float, int, float]
 

@@ -37,7 +37,7 @@ from stprune.paper.tables import TABLES
 from stprune.results.labels import label
 from stprune.results.summarise import summarise
 from stprune.results.summary import load_results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 VOID = {"meta", "img", "br", "input"}
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import pytest
-from synthetic_records import epochs, record, write_run
 
-from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.results.summarise import summarise, times_to_full
-from stprune.results.summary import load_results
+from stprune.base.layout import RunKey
+from stprune.results.summarise import times_to_full
 
 Curve = list[float]
 
@@ -82,35 +77,3 @@ def test_without_full_there_is_nothing_to_reach_and_places_are_kept_apart() -> N
     elsewhere = _epochs(("full", 0, [9.0], 10.0)).assign(dataset="other")
     table = times_to_full(pd.concat([elsewhere, _epochs(("x", 0, [1.0], 4.0))]))
     assert table.set_index("pruner")["time_to_full_seconds"].isna()["x"]
-
-
-def test_agrees_with_a_loop_over_runs() -> None:
-    rng = np.random.default_rng(5)
-    names = ("full", "x", "y")
-    runs = [(name, seed, list(rng.random(9)), 2.0) for name in names for seed in range(6)]
-    times = _times(*runs)
-    best = {seed: min(curve) for name, seed, curve, _ in runs if name == "full"}
-    for name, seed, curve, pace in runs:
-        first = next((n for n, mae in enumerate(curve) if mae <= best[seed]), None)
-        expected = math.nan if first is None else (first + 1) * pace
-        assert times[name, seed][0] == pytest.approx(expected, nan_ok=True)
-
-
-def test_summary_and_means_hold_it_and_count_who_reached(tmp_path: Path) -> None:
-    layout = ExperimentLayout(tmp_path)
-    # The synthetic validation error falls faster the more is kept: half of 8 epochs never suffices.
-    files = [
-        write_run(layout, record(RunKey("r", "b", "full", 0.0, 0)), epochs(8)),
-        write_run(layout, record(RunKey("r", "b", "x", 0.5, 0)), epochs(8, keep_ratio=0.5)),
-        write_run(layout, record(RunKey("r", "b", "x", 0.5, 1)), epochs(8, seconds=5.0)),
-    ]
-    summarise(files, layout)
-    results = load_results(layout.store)
-    runs = results.summary.set_index(["pruner", "seed"])
-    assert runs.time_to_full_seconds["full", 0] == pytest.approx(8 * 11.1)
-    assert runs.time_to_full_seconds["x", 1] == pytest.approx(8 * 6.1)
-    assert runs.time_to_full_percent["x", 1] == pytest.approx(100 * 6.1 / 11.1)
-    means = results.aggregate.set_index("pruner")
-    assert means.reached.to_dict() == {"full": 1, "x": 1}
-    assert math.isnan(means.time_to_full_seconds["x"])
-    assert means.time_to_full_percent["full"] == pytest.approx(100.0)

@@ -24,7 +24,7 @@ from stprune.base.registry import Registry
 from stprune.paper.looks import LOOKS
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results, load_results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 FIGURES: Registry[Any] = Registry(
     kind="figure", packages=("paper_figures",), contract="builtins:object", prefix="fig_"

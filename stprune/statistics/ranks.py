@@ -15,12 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stprune.base.errors import RecordError
 from stprune.results.summary import REFERENCE
-from stprune.statistics.significance import LEVEL
+from stprune.statistics.paired import LEVEL
 
 PLACE = ["dataset", "backbone"]
-RUN_COLUMNS = ("budget", *PLACE, "prune_ratio", "pruner", "seed")
 # Friedman's statistic is about more than two; of two, the paired tests speak.
 LEAST_PRUNERS = 3
 
@@ -61,13 +59,7 @@ def rankings(summary: pd.DataFrame, metric: str = "test_mae") -> dict[tuple[str,
 
     Returns:
         By budget and prune ratio; one where no place has two pruners is left out.
-
-    Raises:
-        RecordError: If a column is missing.
     """
-    missing = [name for name in (*RUN_COLUMNS, metric) if name not in summary.columns]
-    if missing:
-        raise RecordError(f"cannot rank by `{metric}`: the summary lacks the columns {missing}")
     is_full = summary["pruner"] == REFERENCE
     full = summary[is_full].groupby(PLACE)[metric].mean()
     found = {}

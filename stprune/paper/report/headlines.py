@@ -16,10 +16,9 @@ from stprune.paper.figures import seeds_in_words
 from stprune.paper.tables import Table, format_number
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.enough import EVERY_PLACE, TOO_FEW
-from stprune.statistics.equivalence import IDENTICAL, MARGIN
+from stprune.statistics.equivalence import IDENTICAL
+from stprune.statistics.paired import CONTROLS, EVERY_PLACE, LEAST_DATASETS, LEVEL, MARGIN, TOO_FEW
 from stprune.statistics.ranks import Ranking, alike, rankings
-from stprune.statistics.significance import CONTROLS, LEAST_DATASETS, LEVEL
 
 # The pruner that the benchmark is about.
 METHOD = "st_prune"

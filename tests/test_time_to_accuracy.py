@@ -1,20 +1,24 @@
-"""Censored times: the leukaemia trial's numbers, exact permutations, and the stated rate."""
+"""Time to full training's accuracy: log-rank tests, goals worked by hand, verdicts."""
 
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_up_summary import most_false_alarms
-from scipy import stats
 
-from stprune.statistics.survival import (
+from stprune.base.layout import RunKey
+from stprune.statistics.time_to_accuracy import (
     Sample,
+    compare_reaching,
     least_log_rank_p,
     log_rank,
     log_rank_scores,
     restricted_mean,
+    times_to_goal,
 )
 
 
@@ -46,11 +50,6 @@ def test_restricted_mean_worked_by_hand() -> None:
     assert restricted_mean(sample, 10) == pytest.approx(2 + 3 * 0.75 + 5 * 0.375)
     assert restricted_mean(sample, 4) == pytest.approx(2 + 2 * 0.75)
     assert restricted_mean(sample, 1) == 1.0
-
-
-def test_restricted_mean_without_censoring_is_the_mean_of_the_cut_times() -> None:
-    assert restricted_mean(_sample([1, 2, 9]), 5) == pytest.approx((1 + 2 + 5) / 3)
-    assert restricted_mean(_sample([5, 5], [0, 0]), 5) == 5.0
 
 
 def test_the_leukaemia_trial() -> None:
@@ -101,17 +100,6 @@ def test_p_is_that_of_counting_every_division(seed: int) -> None:
     assert log_rank([(ours, theirs)]).p == pytest.approx(min(1.0, 2 * min(tails)))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_many_runs_have_the_p_of_the_normal_approximation(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    ours, theirs = _chance(rng, 60), _chance(rng, 80, 1.3)
-    censored = [
-        stats.CensoredData(uncensored=s.times[s.observed], right=s.times[~s.observed])
-        for s in (ours, theirs)
-    ]
-    assert log_rank([(ours, theirs)]).p == pytest.approx(stats.logrank(*censored).pvalue, abs=0.05)
-
-
 def test_groups_that_do_not_overlap_have_the_least_p_there_is() -> None:
     early, late = _sample([1, 2, 3, 4]), _sample([5, 6, 7, 8], [0, 0, 0, 0])
     assert log_rank([(early, late)]).p == pytest.approx(2 / 70)
@@ -132,14 +120,99 @@ def test_places_are_never_compared_with_each_other() -> None:
     assert log_rank([(quick[0], slow[0])]).p == pytest.approx(2 / 70)
 
 
-def test_no_event_at_all_is_no_difference() -> None:
-    never = _sample([5] * 4, [0] * 4)
-    assert log_rank([(never, never)]) == (1.0, 0.0)
-
-
 @pytest.mark.parametrize("places", [1, 3])
 def test_without_any_difference_it_is_wrong_at_the_stated_rate(places: int) -> None:
     rng = np.random.default_rng(31 + places)
     strata = [[(_chance(rng, 5), _chance(rng, 5)) for _ in range(places)] for _ in range(400)]
     wrong = sum(log_rank(some).p < 0.05 for some in strata)
     assert 0 < wrong < most_false_alarms(400)
+
+
+Curve = list[float]
+SeededRun = tuple[str, str, float, int, Curve, float]
+
+
+def _epochs(*runs: SeededRun) -> pd.DataFrame:
+    """Data set, pruner, ratio, seed, validation MAE of each epoch, and seconds an epoch."""
+    rows = [
+        (dataset, "stid", pruner, ratio, seed, epoch, mae, (epoch + 1) * pace)
+        for dataset, pruner, ratio, seed, curve, pace in runs
+        for epoch, mae in enumerate(curve)
+    ]
+    names = [*RunKey._fields, "epoch", "validation_mae", "elapsed_seconds"]
+    return pd.DataFrame(rows, columns=names)
+
+
+WORKED = _epochs(
+    ("a", "full", 0.0, 0, [5.0, 3.0, 4.0], 10.0),
+    ("a", "full", 0.0, 1, [5.0, 4.0, 2.0, 2.5], 10.0),  # the goal is (3 + 2) / 2, horizon 40 s
+    ("a", "x", 0.5, 0, [math.nan, 2.5, 9.0], 4.0),  # there after 8 s
+    ("a", "x", 0.5, 1, [3.0, 2.6], 4.0),  # never, and over after 8 s
+    ("a", "x", 0.5, 2, [3.0, 3.0, 1.0], 20.0),  # there after 60 s: not within 40
+    ("b", "x", 0.5, 0, [0.0], 1.0),  # full was not run
+)
+
+
+def test_goal_horizon_and_times_worked_by_hand() -> None:
+    times = times_to_goal(WORKED.sample(frac=1, random_state=5)).set_index(["pruner", "seed"])
+    assert set(times["goal"]) == {2.5}
+    assert set(times["horizon_seconds"]) == {40.0}
+    found = times[["seconds", "reached"]].sort_index().to_dict("index")
+    assert found == {
+        ("full", 0): {"seconds": 40.0, "reached": False},
+        ("full", 1): {"seconds": 30.0, "reached": True},
+        ("x", 0): {"seconds": 8.0, "reached": True},
+        # Its own end, after 8 s, is not what it is given credit for.
+        ("x", 1): {"seconds": 40.0, "reached": False},
+        ("x", 2): {"seconds": 40.0, "reached": False},
+    }
+
+
+def test_rows_worked_by_hand() -> None:
+    table = compare_reaching(WORKED)
+    rows = table.set_index(["dataset", "pruner"])
+    assert list(rows.index) == [("all", "full"), ("all", "x"), ("a", "full"), ("a", "x")]
+    x = rows.loc[("a", "x")]
+    assert (x["seeds"], x["reached"]) == (3, 1)
+    assert x["mean_seconds"] == pytest.approx((8 + 40 + 40) / 3)
+    assert x["mean_percent"] == pytest.approx(100 * (88 / 3) / 35)
+    assert rows.loc[("a", "full"), "mean_seconds"] == pytest.approx(35.0)
+    assert rows["verdict"].tolist() == [None, "too few", None, "too few"]
+    assert rows[["p", "holm_p"]].isna().all(axis=None)
+
+
+def _noisy(
+    rng: np.random.Generator, paces: dict[str, float], datasets: int, seeds: int
+) -> pd.DataFrame:
+    """Curves that fall to 1 in noise; a pace above 1 falls in that many times fewer epochs."""
+    steps = np.arange(1, 41)
+    runs: list[SeededRun] = []
+    for place in range(datasets):
+        for pruner, pace in paces.items():
+            for seed in range(seeds):
+                curve = 1 + 3 * np.exp(-0.1 * pace * steps) + 0.02 * rng.random(40)
+                ratio = 0.0 if pruner == "full" else 0.5
+                runs.append((f"d{place}", pruner, ratio, seed, curve.tolist(), 1 + rng.random()))
+    return _epochs(*runs)
+
+
+def test_known_paces_get_the_right_verdicts() -> None:
+    paces = {"full": 1.0, "quick": 4.0, "slow": 0.4, "equal": 1.0}
+    table = compare_reaching(_noisy(np.random.default_rng(1), paces, 3, 5))
+    overall = table[table["dataset"] == "all"].set_index("pruner")["verdict"].to_dict()
+    assert overall == {"full": None, "quick": "faster", "slow": "slower", "equal": "tie"}
+    quick = table[table["pruner"] == "quick"]
+    assert quick["reached"].tolist() == [15, 5, 5, 5]
+    assert (quick["mean_percent"] < 80).all()
+    assert (quick["excess"] > 0).all()
+
+
+def test_too_few_is_what_no_outcome_could_bring_below_the_level_after_correction() -> None:
+    rng = np.random.default_rng(2)
+    # Five against five: 2 / 252 for each of six is just below 0.05, of seven above.
+    six = {"full": 1.0, **{f"p{n}": 4.0 for n in range(6)}}
+    seven = six | {"p6": 4.0}
+    places = [compare_reaching(_noisy(rng, paces, 1, 5)) for paces in (six, seven)]
+    verdicts = [set(table["verdict"].dropna()) for table in places]
+    assert "too few" not in verdicts[0]
+    assert verdicts[1] == {"too few"}

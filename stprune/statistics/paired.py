@@ -1,4 +1,4 @@
-"""Paired comparison of a pruner with a control, over the runs that both have."""
+"""Paired comparisons: a pruner with a control, or with full training, over the runs of both."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ from stprune.results.summary import REFERENCE
 CONTROLS = ("random_dynamic", "full_fewer_epochs")
 # What two runs must share to be a pair; `full` has prune ratio 0 and so pairs with nothing pruned.
 CELL = ["budget", "dataset", "backbone", "prune_ratio", "seed"]
+# `full` has prune ratio 0, so it pairs with a pruned run by these alone.
+SEEDED = ["dataset", "backbone", "seed"]
+ROW = ["budget", "prune_ratio", "pruner"]
+WINS = ("wins", "ties", "losses")
+TOO_FEW = "too few"
+# In the place of a data set and of a backbone: a row over all of them.
+EVERY_PLACE = "all"
+# With two differences a t test has one degree of freedom: it rests on the assumption that they are
+# normal and on nothing else.
+LEAST_PAIRS = 3
+# What counts as a tie, and as lossless: percent of the test MAE of full training.
+MARGIN = 1.0
 LEVEL = 0.05
 RESAMPLES = 10_000
 RESAMPLING_SEED = 95
@@ -83,9 +95,6 @@ def compare_all(
         at least: the fields of `Comparison`, ``holm_p`` and ``verdict``. Holm's correction is
         over a family: all pruners under one budget against one control, either over all prune
         ratios, or at each (the pruners times the ratios, together).
-
-    Raises:
-        RecordError: If a column is missing or a run is there twice.
     """
     rows = []
     names = sorted(set(summary["pruner"]) - {REFERENCE})
@@ -120,16 +129,14 @@ def relative_differences(
         ``difference``, 100 (pruner / control - 1) in percent.
 
     Raises:
-        RecordError: If a column is missing, a run is there twice, or the control's value is not
-            above 0.
+        RecordError: If the control's value is not above 0.
     """
-    missing = [name for name in (*CELL, "pruner", metric) if name not in summary.columns]
-    if missing:
-        raise RecordError(f"cannot compare `{metric}`: the summary lacks the columns {missing}")
-    ours, theirs = (_values(summary, name, metric) for name in (pruner, control))
+    ours, theirs = (
+        summary[summary["pruner"] == name].set_index(CELL)[metric].astype(float).dropna()
+        for name in (pruner, control)
+    )
     pairs = pd.concat([ours, theirs], axis="columns", join="inner", keys=["ours", "theirs"])
-    if not (pairs["theirs"] > 0).all():
-        raise RecordError(f"`{metric}` of `{control}` must be above 0 to compare in percent")
+    _require_positive(pairs["theirs"], metric, control)
     difference = 100 * (pairs["ours"] / pairs["theirs"] - 1)
     return difference.rename("difference").sort_index().reset_index()
 
@@ -184,6 +191,14 @@ def signed_rank_test(differences: Values) -> float:
     return _signed_rank_p(tuple(differences.tolist())) if np.any(differences) else 1.0
 
 
+def signed_rank_can_tell(pairs: int) -> bool:
+    """Whether Wilcoxon's exact two-sided test of so many pairs can reach p < 0.05 at all.
+
+    The smallest p is that of equal signs, 2 of the 2^n patterns: six pairs are needed.
+    """
+    return 2.0 ** (1 - pairs) < LEVEL
+
+
 # Several tables and figures ask for the same runs, and the exact p of tied ranks takes long.
 @lru_cache(maxsize=4096)
 def _signed_rank_p(differences: tuple[float, ...]) -> float:
@@ -235,9 +250,138 @@ def verdict(mean: float, corrected_p: float) -> Verdict:
     return "win" if mean < 0 else "lose"
 
 
-def _values(summary: pd.DataFrame, pruner: str, metric: str) -> pd.Series[float]:
-    """The metric of a pruner's runs by cell, without those that have none."""
-    values = summary[summary["pruner"] == pruner].set_index(CELL)[metric].astype(float).dropna()
-    if values.index.has_duplicates:
-        raise RecordError(f"`{pruner}` has two runs of the same data set, backbone, ratio and seed")
-    return values
+def _require_positive(values: pd.Series[float], metric: str, control: str) -> None:
+    if not (values > 0).all():
+        raise RecordError(f"`{metric}` of `{control}` must be above 0 to compare in percent")
+
+
+DIFFERENCE_COLUMNS = {
+    **dict.fromkeys(("budget", "dataset", "backbone", "pruner"), "object"),
+    "prune_ratio": "float64",
+    "seed": "int64",
+    "difference": "float64",
+}
+
+
+def differences_from_full(summary: pd.DataFrame, metric: str = "test_mae") -> pd.DataFrame:
+    """Pair each pruned run with full training of its seed.
+
+    Args:
+        summary: One row a run.
+        metric: Column to compare; lower is better.
+
+    Returns:
+        One row per pruned run whose seed of `full` was run too, where both have a value, sorted:
+        ``budget``, ``dataset``, ``backbone``, ``pruner``, ``prune_ratio``, ``seed`` and
+        ``difference``, 100 (pruned / full - 1) in percent.
+
+    Raises:
+        RecordError: If a value of `full` is not above 0.
+    """
+    return differences_of(summary, [metric]).drop(columns="metric")
+
+
+def differences_of(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """As `differences_from_full`, of several columns at once.
+
+    Args:
+        summary: One row a run.
+        metrics: Columns to compare; lower is better.
+
+    Returns:
+        The rows of each metric after those of the one before, with the column ``metric``.
+
+    Raises:
+        RecordError: As `differences_from_full`.
+    """
+    address = list(DIFFERENCE_COLUMNS)[:-1]
+    values = summary.melt(address, list(metrics), var_name="metric").dropna()
+    is_full = values["pruner"] == REFERENCE
+    full = values.loc[is_full, ["metric", *SEEDED, "value"]]
+    _require_positive(full["value"], "/".join(metrics), REFERENCE)
+    pairs = values[~is_full].merge(full, on=["metric", *SEEDED], suffixes=("", "_full"))
+    pairs["difference"] = 100 * (pairs["value"] / pairs["value_full"] - 1)
+    pairs["metric"] = pd.Categorical(pairs["metric"], categories=list(metrics), ordered=True)
+    table = pairs.sort_values(["metric", *address], ignore_index=True)
+    return table.astype({"metric": "object", **DIFFERENCE_COLUMNS})[["metric", *DIFFERENCE_COLUMNS]]
+
+
+def compare_with_full(summary: pd.DataFrame, metric: str = "test_mae") -> pd.DataFrame:
+    """Test at each prune ratio whether a pruner differs from full training.
+
+    Ratios are not pooled: their runs share the same runs of `full`.
+
+    Args:
+        summary: One row a run.
+        metric: Column to compare; lower is better.
+
+    Returns:
+        One row per budget, prune ratio and pruner: the fields of `Comparison` (in percent of
+        full's), ``sd`` over the pairs, ``holm_p`` and ``wilcoxon_holm_p`` (Holm's correction over
+        all rows of the budget), and ``verdict``: win, tie, lose, or too few for fewer than
+        three pairs. The p of a test that cannot reach 0.05 whatever it sees is NaN.
+
+    Raises:
+        RecordError: As `differences_from_full`.
+    """
+    differences = differences_from_full(summary, metric)
+    rows = [
+        {**dict(zip(ROW, key, strict=True)), **_compared(part)}
+        for key, part in differences.groupby(ROW)
+    ]
+    names = [*ROW, *(field.name for field in fields(Comparison)), "sd"]
+    types = {name: "object" if name in ("budget", "pruner") else "float64" for name in names}
+    table = pd.DataFrame(rows, columns=names).astype(types)
+    for raw, corrected in (("t_p", "holm_p"), ("wilcoxon_p", "wilcoxon_holm_p")):
+        families = table.groupby("budget")[raw]
+        table[corrected] = families.transform(lambda p: holm(p.tolist())).astype("float64")
+    judged = table[["cells", "mean", "holm_p"]].itertuples(index=False, name=None)
+    return table.assign(
+        verdict=[verdict(mean, p) if n >= LEAST_PAIRS else TOO_FEW for n, mean, p in judged]
+    )
+
+
+def _compared(part: pd.DataFrame) -> dict[str, float]:
+    """A `Comparison` and the spread, without what so few pairs cannot say."""
+    found = asdict(compare(part))
+    values = part["difference"].to_numpy(dtype=np.float64)
+    found["sd"] = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    if len(values) < LEAST_PAIRS:
+        found |= dict.fromkeys(("low", "high", "t_p"), math.nan)
+    if not signed_rank_can_tell(len(values)):
+        found["wilcoxon_p"] = math.nan
+    return found
+
+
+def count_wins(
+    summary: pd.DataFrame, control: str, metric: str = "test_mae", margin: float = MARGIN
+) -> pd.DataFrame:
+    """Count in how many cells each pruner is better than a control, about equal, or worse.
+
+    Args:
+        summary: One row a run.
+        control: Name of what is compared with; full training is paired by data set, backbone and
+            seed, anything else also by budget and prune ratio.
+        metric: Column to compare; lower is better.
+        margin: Largest difference of a tie, in percent of the control's value.
+
+    Returns:
+        One row per budget, prune ratio and pruner with a cell at least: these, ``wins``, ``ties``
+        and ``losses``; no test is made.
+
+    Raises:
+        RecordError: If the control's value is not above 0.
+    """
+    if control == REFERENCE:
+        pairs = differences_from_full(summary, metric)
+    else:
+        names = sorted(set(summary["pruner"]) - {REFERENCE, control})
+        found = {name: relative_differences(summary, name, control, metric) for name in names}
+        parts = [part.assign(pruner=name) for name, part in found.items()]
+        pairs = pd.concat(parts) if parts else pd.DataFrame(columns=[*ROW, "difference"])
+    rows = []
+    for key, part in pairs.groupby(ROW):
+        wins = int((part["difference"] < -margin).sum())
+        losses = int((part["difference"] > margin).sum())
+        rows.append((*key, wins, len(part) - wins - losses, losses))
+    return pd.DataFrame(rows, columns=[*ROW, *WINS])
