@@ -34,7 +34,7 @@ from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_record
 from stprune.records.store import read_store, write_store
 from stprune.results.summary import aggregate, load_results
-from stprune.workflow.warm_runs import last_line
+from stprune.workflow.run_states import last_line
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("stprune", "baselines", "paper_figures", "workflow", "examples")

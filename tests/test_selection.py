@@ -66,16 +66,23 @@ def strata_and_places(draw: st.DrawFn) -> tuple[list[int], int]:
     return sizes, draw(st.integers(0, sum(sizes)))
 
 
-@given(case=strata_and_places())
-def test_places_are_shared_in_proportion(case: tuple[list[int], int]) -> None:
+@given(
+    case=strata_and_places(),
+    demands=st.lists(st.sampled_from([0.0, 1e-9, 0.3, 1.0, 7.0, 1e6]), min_size=12, max_size=12),
+    by_size=st.booleans(),
+)
+def test_places_are_shared_in_proportion(
+    case: tuple[list[int], int], demands: list[float], by_size: bool
+) -> None:
     sizes, places = case
-    shares = allocate(np.array(sizes, dtype=np.int64), places)
+    demand = None if by_size else np.array(demands[: len(sizes)])
+    shares = allocate(np.array(sizes, dtype=np.int64), places, demand)
     assert shares.sum() == places
     assert (shares >= 0).all()
     assert (shares <= sizes).all()
     filled = sum(size > 0 for size in sizes)
     assert np.count_nonzero(shares) >= min(filled, places)
-    if sum(sizes):
+    if by_size and any(sizes):
         plain = largest_remainder(sizes, places)
         if all(share or not size for share, size in zip(plain, sizes, strict=True)):
             assert shares.tolist() == plain
@@ -173,21 +180,6 @@ def test_the_hard_share_is_exact() -> None:
     )
     assert np.count_nonzero(chosen.weights == 1.0) == 55
     assert chosen.weights.sum() == pytest.approx(1000)
-
-
-@given(
-    case=strata_and_places(),
-    demands=st.lists(st.sampled_from([0.0, 1e-9, 0.3, 1.0, 7.0, 1e6]), min_size=12, max_size=12),
-)
-def test_places_by_demand_fit(case: tuple[list[int], int], demands: list[float]) -> None:
-    sizes, places = case
-    demand = np.array(demands[: len(sizes)])
-    shares = allocate(np.array(sizes, dtype=np.int64), places, demand)
-    assert shares.sum() == places
-    assert (shares >= 0).all()
-    assert (shares <= sizes).all()
-    filled = sum(size > 0 for size in sizes)
-    assert np.count_nonzero(shares) >= min(filled, places)
 
 
 @pytest.mark.parametrize(

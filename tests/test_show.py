@@ -141,7 +141,7 @@ def test_runs_under_way_and_those_that_stopped(layout: ExperimentLayout) -> None
     killed = {state.key: state for state in run_states(layout, [KEY])}[KEY]
     assert (killed.state, killed.note) == (
         "stopped",
-        "its log ends without a word, after epoch 3 of 8",
+        "its log ends abruptly (killed?), after epoch 3 of 8",
     )
 
 

@@ -56,6 +56,12 @@ class ComputeSettings(StrictModel):
         " else all.",
     )
     threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
+    runs_per_job: int | None = Field(
+        None,
+        ge=1,
+        description="Runs that one job of the workflow trains, one after another: a number joins"
+        " seeds, or cuts a seed's runs, up to it. null: all runs of a data set, backbone and seed.",
+    )
     own_cores: bool = Field(
         True, description="Claim cores that no other run uses and pin the run to them."
     )

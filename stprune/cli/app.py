@@ -60,7 +60,7 @@ def train(
     from stprune.tracking.live import WandbTracking
     from stprune.training.run import RunListener
     from stprune.workflow.progress import Progress
-    from stprune.workflow.train_once import train_once
+    from stprune.workflow.train import train_once
 
     experiment = _load(config)
     compute = experiment.compute
@@ -80,14 +80,14 @@ def train(
 
 
 @app.command()
-def train_all(
-    jobs: Annotated[int | None, Option(help="Runs side by side. Default: all cores.")] = None,
+def train_block(
+    block: Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")],
     config: ConfigFile = DEMO,
 ) -> None:
-    """Train all runs without a record."""
-    from stprune.workflow import train_all as grid
+    """Train the runs of one job of the workflow."""
+    from stprune.workflow import train
 
-    grid.train_all(_load(config), jobs)
+    train.train_block(config, block)
 
 
 @app.command()
@@ -99,7 +99,6 @@ def summarise(
     from stprune.config.grid import experiment_layout, run_keys
     from stprune.results.summarise import complete_seeds, summarise
     from stprune.workflow.run_states import refuse_missing
-    from stprune.workflow.standing import forget_second_names
 
     experiment = _load(config)
     layout, keys = experiment_layout(experiment), run_keys(experiment)
@@ -112,8 +111,6 @@ def summarise(
     else:
         refuse_missing(layout, keys)
     summarise([layout.metrics(key) for key in keys], layout, values)
-    # Whatever started the runs has seen all of them end.
-    forget_second_names(layout, keys)
 
 
 @app.command()
@@ -166,15 +163,14 @@ def plan(
     from rich.console import Console
 
     from stprune.base.files import write_json
-    from stprune.workflow.estimate import make_plan
-    from stprune.workflow.estimate_text import plan_values, print_plan
+    from stprune.workflow.estimate import make_plan, plan_values, print_plan
 
     if not 0 <= seconds < float("inf"):
         raise ConfigError(f"--seconds {seconds:g} is no time to measure; give 0 or more")
     estimate = make_plan(_load(config), seconds)
     if json is not None:
         write_json(json, plan_values(estimate))
-    print_plan(estimate, Console(highlight=False), cells, seconds)
+    print_plan(estimate, Console(highlight=False), cells)
 
 
 @app.command()

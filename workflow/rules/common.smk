@@ -51,7 +51,5 @@ PAPER = PaperPlan(PLAN.config.results_directory)
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_\-]+",
     backbone=r"[A-Za-z0-9_\-]+",
-    pruner=r"[A-Za-z0-9_\-]+",
-    prune_ratio=r"0(\.[0-9]+)?",
-    seed=r"[0-9]+",
+    part=r"s[0-9]+(-s[0-9]+)?(_[0-9]+)?",
     name=r"[A-Za-z0-9_]+",

@@ -1,18 +1,20 @@
-"""The order of an epoch: even batches, no window lost or repeated, shared by devices."""
+"""The order of an epoch: even batches, no window lost or repeated, shared by devices and merged."""
 
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from stprune.base.errors import ConfigError
 from stprune.pruning.base import Selection
-from stprune.pruning.batch_order import even_sizes, order_epoch
+from stprune.pruning.batch_order import even_sizes, merge_window_state, order_epoch
 
 CPU = torch.device("cpu")
 
@@ -38,21 +40,20 @@ def test_batches_are_as_few_and_as_even_as_can_be(count: int, batch_size: int) -
     assert max(sizes) - min(sizes) <= 1
 
 
-@given(count=st.integers(1, 200), batch_size=st.integers(1, 64))
-def test_every_window_comes_once_with_its_weight(count: int, batch_size: int) -> None:
+def test_the_order_is_the_generators() -> None:
+    chosen = selection(50)
+    order = order_epoch(chosen, 8, np.random.default_rng(3), CPU)
+    shuffled = chosen.indices[np.random.default_rng(3).permutation(50)]
+    assert order.indices.tolist() == shuffled.tolist()
+    assert order.groups == [0] * 7
+
+
+@given(count=st.integers(4, 100), batch_size=st.integers(8, 40), world=st.integers(1, 4))
+def test_every_window_comes_once_with_its_weight(count: int, batch_size: int, world: int) -> None:
     chosen = selection(count)
     order = order_epoch(chosen, batch_size, np.random.default_rng(0), CPU)
-    batches = list(order.batches(0, 1))
-    assert [size for _, _, size in batches] == order.sizes
-    seen = torch.cat([indices for indices, _, _ in batches])
-    weights = torch.cat([weights for _, weights, _ in batches])
-    assert torch.equal(seen.sort().values, torch.from_numpy(chosen.indices))
-    assert torch.equal(weights, seen + 1.0)
-
-
-@given(count=st.integers(4, 100), batch_size=st.integers(8, 40), world=st.integers(2, 4))
-def test_devices_share_each_batch(count: int, batch_size: int, world: int) -> None:
-    order = order_epoch(selection(count), batch_size, np.random.default_rng(0), CPU)
+    assert torch.equal(order.indices.sort().values, torch.from_numpy(chosen.indices))
+    assert torch.equal(order.weights, order.indices + 1.0)
     whole = [indices for indices, _, _ in order.batches(0, 1)]
     shares = [list(order.batches(rank, world)) for rank in range(world)]
     for number, batch in enumerate(whole):
@@ -70,15 +71,6 @@ def test_a_batch_smaller_than_the_devices_is_a_users_mistake() -> None:
     order = order_epoch(selection(5), 2, np.random.default_rng(0), CPU)
     with pytest.raises(ConfigError, match="cannot be shared by 2 devices"):
         list(order.batches(0, 2))
-
-
-def test_the_order_is_the_generators() -> None:
-    orders = [
-        order_epoch(selection(50), 8, np.random.default_rng(seed), CPU).indices.tolist()
-        for seed in (0, 0, 1)
-    ]
-    assert orders[0] == orders[1] != orders[2]
-    assert orders[0] != sorted(orders[0])
 
 
 @given(
@@ -126,9 +118,51 @@ def test_batches_of_a_union_come_mixed_and_new_every_epoch() -> None:
     assert not batches[0] & batches[1]
 
 
-def test_without_a_union_the_order_is_as_ever() -> None:
-    chosen = selection(50)
-    plain = order_epoch(chosen, 8, np.random.default_rng(3), CPU)
-    shuffled = chosen.indices[np.random.default_rng(3).permutation(50)]
-    assert plain.indices.tolist() == shuffled.tolist()
-    assert plain.groups == [0] * 7
+class Exchange:
+    """Gathers over threads that stand for devices."""
+
+    def __init__(self, world: int) -> None:
+        self.values: list[Tensor] = [torch.empty(0)] * world
+        self.barrier = threading.Barrier(world, timeout=10)
+
+    def gather(self, rank: int, values: Tensor) -> Tensor:
+        self.values[rank] = values
+        self.barrier.wait()
+        gathered = torch.stack(self.values)
+        self.barrier.wait()
+        return gathered
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_every_device_ends_with_what_all_saw(world: int) -> None:
+    chosen = np.array([0, 2, 3, 5, 7, 8, 9])
+    selected = Selection(chosen, np.ones(7, np.float32))
+    order = order_epoch(selected, 4, np.random.default_rng(0), CPU)
+    exchange = Exchange(world)
+    states = []
+    for rank in range(world):
+        # -1 where nothing was seen; else 100 rank + window, in a row of two columns.
+        scores, counts = torch.full((10,), -1.0), torch.zeros(10, 2, dtype=torch.int64)
+        seen = order.seen_by(rank, world)
+        scores[seen] = 100.0 * rank + seen
+        counts[seen] = torch.stack([seen, seen + 1], 1)
+        states.append({"scores": scores, "counts": counts})
+    threads = [
+        threading.Thread(
+            target=merge_window_state,
+            args=(states[rank], order, rank, world, lambda v, r=rank: exchange.gather(r, v)),
+        )
+        for rank in range(world)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for state in states:
+        assert torch.equal(state["scores"], states[0]["scores"])
+        assert state["scores"][[1, 4, 6]].tolist() == [-1, -1, -1]
+        assert state["counts"][[1, 4, 6]].sum() == 0
+    for rank in range(world):
+        for window in order.seen_by(rank, world).tolist():
+            assert states[0]["scores"][window] == 100 * rank + window
+            assert states[0]["counts"][window].tolist() == [window, window + 1]
