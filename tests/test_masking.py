@@ -1,34 +1,21 @@
-"""What a mean error hides, by hand; and whether scores rank windows with incidents above others."""
+"""What a mean error hides, and which windows an incident touches: by hand."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from scipy.stats import mannwhitneyu
 
 from stprune.base.errors import DataError
-from stprune.base.layout import DataLayout, RunKey
-from stprune.config.experiment import parse_config
-from stprune.config.grid import run_spec
-from stprune.data.canonical import CanonicalDataset, read_canonical
-from stprune.data.card import DatasetCard, load_card
-from stprune.data.dataset import forecast_data
-from stprune.data.prepare import prepare
 from stprune.describe.masking import (
     error_percentiles,
     in_quarters,
     masking_by_node,
     masking_table,
 )
-from stprune.pruning.base import window_mae
-from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
 from stprune.training.evaluation import incident_windows
-from stprune.training.scoring import ModelProbe
 
 NAN = float("nan")
 
@@ -111,66 +98,3 @@ def test_windows_with_an_incident_by_hand() -> None:
     # Before the targets of the first window, at both ends, and after the last.
     assert found(incidents((0, 1), (13, 20)), range(10)) == []
     assert found(incidents((0, 2), (12, 20)), range(10)) == [0, 9]
-
-
-def auc(scores: torch.Tensor, positive: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
-    """Area under the ROC curve: the chance that a positive window scores above another."""
-    values = scores.numpy()
-    statistic = mannwhitneyu(values[positive], values[~positive]).statistic
-    return float(statistic / (positive.sum() * (~positive).sum()))
-
-
-@pytest.fixture(scope="module")
-def freeway(tmp_path_factory: pytest.TempPathFactory) -> CanonicalDataset:
-    """The published freeway's first seven days, simulated with its own seed and incidents."""
-    published = load_card("sim_freeway").model_dump(mode="json")
-    published["options"]["days"] = 7
-    published["steps"] = 7 * 288
-    folder = tmp_path_factory.mktemp("freeway")
-    # JSON is YAML.
-    text = DatasetCard.model_validate(published).model_dump_json()
-    (folder / "sim_freeway.yaml").write_text(text, encoding="utf-8")
-    layout = DataLayout(folder)
-    prepare("sim_freeway", layout, cards=folder)
-    return read_canonical(layout.processed("sim_freeway"))
-
-
-@pytest.mark.slow
-def test_scores_rank_windows_with_incidents_above_others(
-    freeway: CanonicalDataset, tmp_path: Path
-) -> None:
-    """After a few epochs, every score does better than chance; none is asserted to be best."""
-    data = forecast_data(freeway, history=12, horizon=12)
-    values = {
-        "experiment": "masking",
-        "datasets": {"sim_freeway": {"days": 7}},
-        "backbones": {"stid": None},
-        "pruners": {"full": None},
-        "prune_ratios": [0.0],
-        "seeds": [0],
-        "training": {"epochs": 8, "batch_size": 32},
-        "compute": {"own_cores": False},
-        "data_directory": str(tmp_path),
-        "results_directory": str(tmp_path),
-    }
-    config = parse_config(values, "the masking test")
-    spec = run_spec(config, RunKey("sim_freeway", "stid", "full", 0.0, 0))
-    passes = list(ModelProbe(spec, data).train(8, 0))
-    errors = torch.cat([part for _, part, _ in passes])
-    mask = torch.cat([part for _, _, part in passes])
-    starts = np.arange(len(data.train))
-    positive = incident_windows(freeway.events, starts + 12, horizon=12)
-    assert 0.05 < positive.mean() < 0.95
-    areas = {"mean": auc(window_mae(errors, mask), positive)}
-    kinds: tuple[SpatialStructure, ...] = ("std", "top_nodes", "graph")
-    for kind in kinds:
-        score = complexity(
-            errors,
-            mask,
-            spatial=kind,
-            spatial_weight=1.0,
-            temporal_weight=0.0,
-            edges=edge_list(data.adjacency),
-        )
-        areas[kind] = auc(score, positive)
-    assert all(0.5 < area < 1 for area in areas.values()), areas

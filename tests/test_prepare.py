@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -72,6 +73,17 @@ def test_prepare_makes_the_canonical_data_set_once(
     monkeypatch.setenv("STPRUNE_MIRROR", "gone")
     assert prepare("toy", layout, cards=cards) == directory
     assert {path: path.stat().st_mtime_ns for path in directory.iterdir()} == before
+
+
+def test_a_data_set_that_an_earlier_version_prepared_stays(toy: tuple[Path, DataLayout]) -> None:
+    cards, layout = toy
+    path = prepare("toy", layout, cards=cards) / "meta.json"
+    meta = json.loads(path.read_text())
+    for file in meta["card"]["files"].values():
+        file["member"] = None
+    path.write_text(json.dumps(meta))
+    assert is_prepared("toy", layout, cards)
+    read_canonical(path.parent)
 
 
 @pytest.mark.parametrize("what", ["card", "file", "meta", "damaged meta"])

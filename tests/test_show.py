@@ -186,7 +186,7 @@ def test_records_that_cannot_be_compared(layout: ExperimentLayout) -> None:
     other = made_up.record(KEY, data={"checksum": "e" * 64, "target_unit": "x"})
     made_up.write_run(layout, other, made_up.epochs(made_up.EPOCHS))
     text = shown(layout)
-    assert "no table: runs of `synthetic_roads` saw different data" in text
+    assert "no table: runs of `synthetic_roads` are of different data" in text
     assert "10 of 10 runs done" in text
 
 

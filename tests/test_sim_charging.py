@@ -60,13 +60,6 @@ def of_kind(data: RawSeries, kind: int) -> list[int]:
     return [zone for zone, name in enumerate(data.node_ids) if name.endswith(KINDS[kind])]
 
 
-def test_energy_is_time_at_a_charger_times_its_power(weeks: RawSeries) -> None:
-    occupancy, volume = weeks.values[..., 0], weeks.values[..., 1]
-    for kind, kilowatts in enumerate((7, 11, 30, 50)):
-        zones = of_kind(weeks, kind)
-        np.testing.assert_allclose(volume[:, zones], kilowatts * occupancy[:, zones], rtol=1e-5)
-
-
 def test_people_charge_where_and_when_they_are(weeks: RawSeries) -> None:
     by_hour = weeks.values[..., 0].reshape(6, 7, 24, 16)
     workdays, weekend = by_hour[:, :5].mean((0, 1)), by_hour[:, 5:].mean((0, 1))

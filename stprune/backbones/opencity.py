@@ -107,7 +107,7 @@ class PatchAttention(nn.Module):
         return self._attend(self.query(hidden), hidden @ self.key.weight.T, hidden)
 
     def with_context(self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor) -> Tensor:
-        """The future's context asks, the past's answers.
+        """Attention whose queries are the future's calendar and whose keys are the past's.
 
         Args:
             hidden: (N, B, P, D), what is attended to.
@@ -219,12 +219,13 @@ class CityEncodings:
         Raises:
             DataError: If it is no graph, or the name was given to another one.
         """
-        weights = adjacency.detach().cpu()
+        given = adjacency.detach()
         if name not in self._graphs:
-            places = laplacian_places(weights, self.eigenvectors)
-            self._graphs[name] = weights.clone(), mixing(weights, self.self_loops), places
+            weights = given.cpu()
+            places = laplacian_eigenvectors(weights, self.eigenvectors)
+            self._graphs[name] = given.clone(), mixing(weights, self.self_loops), places
         known = self._graphs[name][0]
-        if not torch.equal(known, weights.to(known)):
+        if not torch.equal(known, given.to(known)):
             raise DataError(f"`{name}` is already the name of another graph; give each its own")
         self._name = name
 
@@ -262,7 +263,7 @@ def mixing(adjacency: Tensor, self_loops: bool) -> Tensor:
     return normalised / normalised.sum(dim=1, keepdim=True)
 
 
-def laplacian_places(adjacency: Tensor, count: int) -> Tensor:
+def laplacian_eigenvectors(adjacency: Tensor, count: int) -> Tensor:
     """Eigenvectors of the symmetric normalised Laplacian with small eigenvalues.
 
     As many as there are nodes without edges are skipped, and one more (that of a connected
@@ -281,8 +282,8 @@ def laplacian_places(adjacency: Tensor, count: int) -> Tensor:
     """
     laplacian = symmetric_laplacian(adjacency.double())
     nodes = len(laplacian)
-    away = laplacian - torch.eye(nodes, dtype=torch.float64)
-    skipped = int((away == 0).all(dim=1).sum()) + 1
+    off_diagonal = laplacian - torch.eye(nodes, dtype=torch.float64)
+    skipped = int((off_diagonal == 0).all(dim=1).sum()) + 1
     places = torch.zeros(nodes, count, dtype=torch.float64)
     last = min(skipped + count, nodes) - 1
     if last < skipped:
@@ -300,10 +301,6 @@ class Opencity(Backbone):
 
     Inside, tensors are (N, B, P, D) with P patches, so that the graph acts on one matrix of N
     rows. No weight depends on the graph or its size, and none of the state does.
-
-    Args:
-        task: What to forecast; its graph is the first that is used.
-        options: Sizes.
 
     Raises:
         DeclinedError: If the heads do not share the width evenly, if `head: next_day` is asked

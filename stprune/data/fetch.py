@@ -77,7 +77,8 @@ def fetch(
         DataError: If a file of the user's own is missing or has changed.
         WriteError: If the disk is full or cannot be written to.
     """
-    base = resolve_mirror(mirror)
+    # A simulated data set needs no mirror.
+    base = resolve_mirror(mirror) if card.files else None
     return {
         role: _fetch_file(dataset, role, file, layout, base, progress)
         for role, file in card.files.items()

@@ -53,18 +53,14 @@ class StoredFrame:
         kind = _text(self.index.attrs.get("kind", b""))
         # Before pandas 3 the unit went without saying: nanoseconds.
         unit = kind.removeprefix("datetime64")[1:-1] or "ns"
-        if not kind.startswith("datetime64") or unit not in ("s", "ms", "us", "ns"):
-            raise DataError(f"{self.path}: the index is `{kind}`, not times")
-        if "tz" in self.index.attrs:
-            raise DataError(
-                f"{self.path}: the index has a time zone; store local times without one"
-            )
+        known = kind.startswith("datetime64") and unit in ("s", "ms", "us", "ns")
+        if not known or "tz" in self.index.attrs:
+            raise DataError(f"{self.path}: the index is `{kind}`, not times without a time zone")
         exact = self.index[:].astype(f"datetime64[{unit}]")
         times: NDArray[np.datetime64] = exact.astype("datetime64[s]")
         wrong = np.isnat(exact) | (times != exact)
         if wrong.any():
-            row = int(np.argmax(wrong))
-            raise DataError(f"{self.path}: the time of row {row} is {exact[row]}, no whole second")
+            raise DataError(f"{self.path} has the time {exact[wrong][0]}, no whole second")
         return times
 
     def rows(self, first: int, last: int) -> NDArray[np.float64]:

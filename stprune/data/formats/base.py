@@ -14,28 +14,34 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from stprune.base.errors import ConfigError, DataError, StpruneError
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 
+Schema = TypeVar("Schema", bound=StrictModel)
 
-def check_card(
+
+def checked_options(
+    schema: type[Schema],
     card: DatasetCard,
     files: Mapping[str, Path],
     required: Collection[str],
     optional: Collection[str] = (),
     one_channel: bool = True,
-) -> None:
-    """Check that a card has the roles and the number of channels that its format reads.
+) -> Schema:
+    """The options of a card, once its roles and channels are known to be those of its format.
 
     Raises:
-        ConfigError: If it has not.
+        ConfigError: If they are not, or the options do not follow the schema.
     """
+    options = validate(schema, card.options, f"options of {card.title}")
     if not set(required) <= set(files) <= {*required, *optional}:
         perhaps = f", optionally {', '.join(optional)}" if optional else ""
         raise ConfigError(
@@ -46,6 +52,7 @@ def check_card(
         raise ConfigError(
             f"{card.title}: the format {card.format} holds one channel, not {len(card.channels)}"
         )
+    return options
 
 
 def regular_times(card: DatasetCard, steps: int) -> NDArray[np.datetime64]:
@@ -177,32 +184,24 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
     position = {name: index for index, name in enumerate(node_ids)}
     edges = np.full((len(node_ids), len(node_ids)), np.nan)
     for line, row in enumerate(frame.itertuples(index=False, name=None), start=2):
-        source, target, *cell = (str(value).strip() for value in row)
-        if not (source or target or any(cell)):
+        cells = [str(value).strip() for value in row]
+        if not any(cells):
             continue
-        for name in (source, target):
-            if name not in position:
-                raise DataError(
-                    f"{path}: line {line} names the node `{name}`, which the series does not have"
-                )
-        number = _number(cell[0]) if cell else 1.0
-        if not (np.isfinite(number) and number >= 0):
+        try:
+            place = position[cells[0]], position[cells[1]]
+            number = float(cells[2]) if len(cells) == 3 else 1.0
+        except (KeyError, ValueError):
+            number = np.nan
+        if not 0 <= number < np.inf:
             raise DataError(
-                f"{path}: line {line}: `{cell[0]}` is not a finite number of at least 0"
+                f"{path}: line {line}: `{'`, `'.join(cells)}` must be two nodes of the series and,"
+                " if any, a finite number of at least 0"
             )
-        place = position[source], position[target]
-        if edges[place] != number and not np.isnan(edges[place]):
+        if not np.isnan(edges[place]) and edges[place] != number:
             raise DataError(
-                f"{path}: line {line} gives the edge from {source} to {target} {number:g}, but an"
-                f" earlier line gives it {edges[place]:g}"
+                f"{path}: line {line} gives the edge from {cells[0]} to {cells[1]} {number:g}, but"
+                f" an earlier line gives it {edges[place]:g}"
             )
         edges[place] = number
     np.fill_diagonal(edges, np.nan)
     return edges
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return np.nan

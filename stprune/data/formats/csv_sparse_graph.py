@@ -17,10 +17,16 @@ from pydantic import Field
 from scipy import sparse
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import check_card, raw_series, read_numbers, reading, regular_times
+from stprune.data.formats.base import (
+    checked_options,
+    raw_series,
+    read_numbers,
+    reading,
+    regular_times,
+)
 
 MINUTES_FORWARD = 60
 
@@ -39,8 +45,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
 
     The hour that the clock skipped has steps without observations, so that times of day stay right.
     """
-    options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, files, ("series", "graph"))
+    options = checked_options(Options, card, files, ("series", "graph"))
     times = regular_times(card, card.steps)
     has_row = _steps_with_rows(card, options, times)
     path = files["series"]

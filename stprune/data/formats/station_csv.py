@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import check_card, raw_series, reading, regular_times
+from stprune.data.formats.base import checked_options, raw_series, reading, regular_times
 
 
 class Options(StrictModel):
@@ -32,9 +32,8 @@ class Options(StrictModel):
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """See :mod:`stprune.data.formats.base`; stations in the order of their names."""
-    options = validate(Options, card.options, f"options of {card.title}")
     stations = sorted(files)
-    check_card(card, files, stations, one_channel=False)
+    options = checked_options(Options, card, files, stations, one_channel=False)
     if len(options.columns) != len(card.channels) or len(stations) != card.nodes:
         raise ConfigError(
             f"{card.title}: {len(options.columns)} columns and {len(stations)} files for"

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats.base import (
-    check_card,
+    checked_options,
     raw_series,
     read_matrix,
     read_numbers,
@@ -64,8 +64,7 @@ class Options(StrictModel):
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """See :mod:`stprune.data.formats.base`; zones in the order of the target's file."""
-    options = validate(Options, card.options, f"options of {card.title}")
-    _check(card, options, files)
+    options = _checked(card, files)
     times = regular_times(card, card.steps)
     sources = [source.partition(":") for source in options.channels]
     frames = {role: _read_timed(files[role], times) for role in {source[0] for source in sources}}
@@ -92,8 +91,15 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     return raw_series(card, files[sources[target][0]], table, times, graph, zones)
 
 
-def _check(card: DatasetCard, options: Options, files: dict[str, Path]) -> None:
-    """Check that sources, channels and files fit each other."""
+def _checked(card: DatasetCard, files: dict[str, Path]) -> Options:
+    """The options, once sources, channels and files are known to fit each other."""
+    # Of the two possible graphs, the one that the card gives.
+    graph = "distance" if "distance" in files else "adjacency"
+    sources = card.options.get("channels")
+    roles = {str(source).partition(":")[0] for source in sources} if sources else set()
+    if card.options.get("scale") == "share_of_chargers":
+        roles.add("stations")
+    options = checked_options(Options, card, files, [*sorted(roles), graph], one_channel=False)
     if len(options.channels) != len(card.channels):
         raise ConfigError(
             f"options of {card.title}: there are {len(options.channels)} sources for"
@@ -104,12 +110,7 @@ def _check(card: DatasetCard, options: Options, files: dict[str, Path]) -> None:
             f"options of {card.title}: the target `{card.target}` must come from a file with a"
             f" column a zone, not from `{options.channels[card.target_channel]}`"
         )
-    wanted = {source.partition(":")[0] for source in options.channels}
-    if options.scale == "share_of_chargers":
-        wanted.add("stations")
-    # Of the two possible graphs, the one that the card gives.
-    graph = "distance" if "distance" in files else "adjacency"
-    check_card(card, files, [*sorted(wanted), graph], one_channel=False)
+    return options
 
 
 def _read_timed(path: Path, times: NDArray[np.datetime64]) -> pd.DataFrame:
