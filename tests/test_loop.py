@@ -144,7 +144,7 @@ def test_a_loop_of_ones_own_trains_what_the_engine_trains(
         prune_ratio=0.5,
         batch_size=spec.training.batch_size,
         seed=0,
-        stationarity=stationarity(store, "first_difference").numpy(),
+        stationarity=stationarity([store], "first_difference").numpy(),
     )
     model = build_network(spec, data).train()
     optimiser = build_optimiser(model, spec.optimisation)

@@ -92,7 +92,7 @@ def test_it_equals_a_loop_over_windows(
     opened = forecast_data(canonical(series, mask), history=history, horizon=horizon)
     filled = np.where(mask, series, opened.train.scaler.mean.numpy())[..., 0].astype(np.float64)
     expected = plain(kind, filled, mask[..., 0], len(opened.train), history + horizon)
-    np.testing.assert_allclose(stationarity(opened.train, kind), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(stationarity([opened.train], kind), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,12 +106,12 @@ def test_a_constant_series_is_as_stationary_as_can_be(
     moving = rng.normal(size=(STEPS, 3, 1)).astype(np.float32)
     train = forecast_data(canonical(moving), history=history, horizon=2).train
     constant = replace(train, series=torch.full_like(train.series, value))
-    assert stationarity(constant, kind).abs().max() < 1e-6
+    assert stationarity([constant], kind).abs().max() < 1e-6
     # Nor does it matter that two of three nodes were never observed.
     seen = torch.zeros(STEPS, 3, dtype=torch.bool)
     seen[:, 0] = True
     partly = replace(constant, target_mask=seen)
-    assert stationarity(partly, kind).abs().max() < 1e-6
+    assert stationarity([partly], kind).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,12 +119,12 @@ def test_blocks_change_nothing(kind: StationarityMeasure, monkeypatch: pytest.Mo
     rng = np.random.default_rng(2)
     series = rng.normal(size=(STEPS, 7, 1)).astype(np.float32)
     store = forecast_data(canonical(series), history=3, horizon=3).train
-    whole = stationarity(store, kind)
+    whole = stationarity([store], kind)
     monkeypatch.setattr("stprune.data.stationarity.NODE_BLOCK", 3)
     monkeypatch.setattr("stprune.data.stationarity.BLOCK_VALUES", 5 * 7 * 6)
-    np.testing.assert_allclose(stationarity(store, kind), whole, rtol=1e-6)
+    np.testing.assert_allclose(stationarity([store], kind), whole, rtol=1e-6)
     monkeypatch.setattr("stprune.data.stationarity.BLOCK_VALUES", 1)
-    np.testing.assert_allclose(stationarity(store, kind), whole, rtol=1e-6)
+    np.testing.assert_allclose(stationarity([store], kind), whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -134,6 +134,6 @@ def test_noise_is_less_stationary_than_a_slow_wave(kind: StationarityMeasure) ->
     series = np.sin(2 * np.pi * np.arange(150) / 24)[:, None, None].repeat(2, axis=1)
     series[60:] = rng.normal(0, 10, size=(90, 2, 1))
     train = forecast_data(canonical(series.astype(np.float32)), history=12, horizon=12).train
-    values = stationarity(train, kind).numpy()
+    values = stationarity([train], kind).numpy()
     # Windows 0 to 36 hold the wave only, those from 60 on the noise only.
     assert values[:37].max() < 0.5 * values[60:].min()

@@ -58,8 +58,7 @@ class Outcome(NamedTuple):
 
     Args:
         scores: By the rule of the run's protocol.
-        groups: MAE of each group of windows, of each data set for a union; None where nothing was
-            observed.
+        groups: MAE of each group of windows, for a union of each data set; None if unobserved.
         seconds: Duration of the test.
         by_rule: Scores by each rule.
     """
@@ -111,14 +110,12 @@ class Engine:
                 self.network.fit(member.train)
             self.pruner = self._build_pruner()
         self.records: list[EpochRecord] = []
+        self.batch_losses: list[Tensor] = []
         self.kept = KeptArchive(data.train_times)
-        self.best_mae, self.best_epoch = math.inf, -1
-        self.best_weights: dict[str, Tensor] = {}
+        self.best_mae, self.best_epoch, self.best_weights = math.inf, -1, dict[str, Tensor]()
         self.budget = TrainingBudget(spec.training, self.windows)
         self.budget.plan(self.pruner, (), 0.0)
-        self.preparation_seconds = 0.0
-        self.checkpoint_seconds = 0.0
-        self.batch_losses: list[Tensor] = []
+        self.preparation_seconds = self.checkpoint_seconds = 0.0
 
     def _build_pruner(self) -> Pruner:
         def build(context: PruningContext) -> Pruner:
@@ -178,13 +175,10 @@ class Engine:
             member.train.begin_epoch(self.epoch)
         size, drop_partial = spec.training.batch_size, self.rules.drops_partial_batches
         with self.clock.wall("selection"):
+            selection = self.pruner.select(self.epoch)
+            firsts = self.data.firsts if self.data.union else None
             order = order_epoch(
-                self.pruner.select(self.epoch),
-                size,
-                self.order_rng,
-                self.fabric.device,
-                self.data.firsts if self.data.union else None,
-                drop_partial,
+                selection, size, self.order_rng, self.fabric.device, firsts, drop_partial
             )
         ahead = range(self.epoch + 1, self.planned_epochs)
         later_steps = planned_steps(self.pruner, ahead, size, drop_partial)
@@ -204,8 +198,8 @@ class Engine:
         validation_mae = self._validate()
 
         clocked = self.clock.take()
-        data, scoring, selection = (clocked.get(n, 0.0) for n in ("data", "scoring", "selection"))
-        validation = clocked.get("validation", 0.0)
+        phases = ("data", "scoring", "selection", "validation")
+        data, scoring, selecting, validation = (clocked.get(name, 0.0) for name in phases)
         spent = self.records[-1].elapsed_seconds if self.records else self.preparation_seconds
         record = EpochRecord(
             epoch=self.epoch,
@@ -217,9 +211,9 @@ class Engine:
             validation_mae=validation_mae,
             data_seconds=data,
             # What is left of the loop, so that the four parts add up to the measured total.
-            step_seconds=train_seconds - sum((data, scoring, selection)),
+            step_seconds=train_seconds - sum((data, scoring, selecting)),
             scoring_seconds=scoring,
-            selection_seconds=selection,
+            selection_seconds=selecting,
             train_seconds=train_seconds,
             validation_seconds=validation,
             checkpoint_seconds=self.checkpoint_seconds,
@@ -240,7 +234,9 @@ class Engine:
         self.batch_losses.clear()
         batches = order.batches(rank, world)
         for member, (indices, weights, batch_size) in zip(order.groups, batches, strict=True):
-            self._use_graph(*self.members[member])
+            if self.data.union:
+                name, data = self.members[member]
+                self.network.use_graph(name, data.adjacency)
             self.pruner.enter(member)
             # Gradients are averaged over devices, each of which sums its share of the batch.
             self.batch_losses.append(self._step(member, indices, weights, world / batch_size))
@@ -262,12 +258,9 @@ class Engine:
             last = number == len(parts)
             with self.fabric.no_backward_sync(cast(Any, self.model), enabled=not last):
                 loss += self._add_gradient(member, *part, scale)
-        if self.spec.optimisation.clip_norm:
+        if norm := self.spec.optimisation.clip_norm:
             self.fabric.clip_gradients(
-                self.model,
-                self.optimiser,
-                max_norm=self.spec.optimisation.clip_norm,
-                error_if_nonfinite=False,
+                self.model, self.optimiser, max_norm=norm, error_if_nonfinite=False
             )
         self.optimiser.step()
         return loss
@@ -307,8 +300,7 @@ class Engine:
         if not math.isfinite(mae):
             raise TrainingDivergedError(
                 f"run {self.spec.key.path}: the validation error of epoch {self.epoch + 1} is"
-                f" {mae}; lower the learning rate, or check that the validation split has any"
-                " observed target"
+                f" {mae}; lower the learning rate, or check that validation targets are observed"
             )
         if mae < self.best_mae:
             self.best_mae, self.best_epoch = mae, self.epoch
@@ -330,10 +322,6 @@ class Engine:
         errors = [row[0] / deviation for row, deviation in zip(rows, deviations, strict=True)]
         return float(torch.stack(errors).sum() / torch.stack([row[2] for row in rows]).sum())
 
-    def _use_graph(self, name: str, data: ForecastData) -> None:
-        if self.data.union:
-            self.network.use_graph(name, data.adjacency)
-
     def evaluate(
         self,
         name: str,
@@ -343,7 +331,8 @@ class Engine:
         rules: RuleSums | None = None,
     ) -> ErrorSums:
         """Errors on the windows of ``store``, which are of the data set ``name``, on its graph."""
-        self._use_graph(name, data)
+        if self.data.union:
+            self.network.use_graph(name, data.adjacency)
         size = self.spec.training.evaluation_batch_size
         return evaluate(self.network, store, size, data.mape_floor, self.fabric, observe, rules)
 
@@ -379,11 +368,7 @@ class Engine:
             "order_rng": self.order_rng.bit_generator.state,
             "torch_rng": self._of_all_processes(torch.get_rng_state()),
             "device_rng": None if device_rng is None else self._of_all_processes(device_rng),
-            "best": {
-                "mae": self.best_mae,
-                "epoch": self.best_epoch,
-                "weights": self.best_weights,
-            },
+            "best": (self.best_mae, self.best_epoch, self.best_weights),
             "records": [record.model_dump() for record in self.records],
             "preparation_seconds": self.preparation_seconds,
         }
@@ -407,9 +392,7 @@ class Engine:
         torch.set_rng_state(state["torch_rng"][rank].clone())
         if state["device_rng"] is not None:
             torch.cuda.set_rng_state(state["device_rng"][rank].clone(), self.fabric.device)
-        best = state["best"]
-        self.best_mae, self.best_epoch = best["mae"], best["epoch"]
-        self.best_weights = best["weights"]
+        self.best_mae, self.best_epoch, self.best_weights = state["best"]
         self.records = [EpochRecord.model_validate(record) for record in state["records"]]
         self.preparation_seconds = state["preparation_seconds"]
         self.clock.take()
@@ -444,11 +427,11 @@ def windows_at_a_time(network: Backbone, asked: int | None, device: torch.device
 
     Args:
         network: The bare backbone.
-        asked: What the configuration says; None leaves it to the backbone, on a processor.
+        asked: The configured number; None leaves it to the backbone, on a processor.
         device: Where it trains.
 
     Raises:
-        DeclinedError: If parts are requested but the network has statistics over the batch.
+        DeclinedError: If a number is configured but the network has statistics over the batch.
     """
     if asked is None:
         return network.micro_batch() if device.type == "cpu" else None
