@@ -293,10 +293,12 @@ def overview(
 ) -> None:
     """Compare the data sets that were described."""
     from stprune.describe.description import read_descriptions
-    from stprune.paper.data_overview import DESCRIPTIONS, write_overview
+    from stprune.describe.products import DESCRIPTIONS, make_overview
 
-    shown = write_overview(read_descriptions(descriptions or DESCRIPTIONS), output)
-    sys.stdout.write("".join(f"{file}\n" for file in shown))
+    made = make_overview(read_descriptions(descriptions or DESCRIPTIONS), output)
+    shown = [f"tables/{name}.md" for name in made["tables"]]
+    shown += [f"figures/{name}.png" for name in made["figures"]]
+    sys.stdout.write("".join(f"{output / file}\n" for file in shown))
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from stprune.base.layout import format_ratio
-from stprune.paper.figures import places
+from stprune.paper.content import places
 from stprune.paper.tables import format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE

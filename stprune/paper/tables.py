@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal
@@ -15,7 +15,6 @@ from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.results.labels import label
-from stprune.results.summary import Results, load_results
 
 DASH = "–"  # noqa: RUF001, the typographic sign for "not there"
 MINUS = "\N{MINUS SIGN}"
@@ -89,22 +88,6 @@ class Cell:
     text: str
     rank: Literal[0, 1, 2] = 0
     sort: float | str | None = None
-
-
-def make_table(name: str, layout: ExperimentLayout, results: Results | None = None) -> None:
-    """Write ``tables/<name>`` of an experiment in every format.
-
-    Args:
-        name: Part of ``paper_figures/tab_<name>.py`` after the prefix.
-        layout: The experiment.
-        results: Its results, where they have been loaded already.
-
-    Raises:
-        UnknownNameError: If there is no such table.
-        RecordError: If the experiment has no summary yet.
-    """
-    build: Callable[[Results], Table] = TABLES.module(name).build
-    write_table(build(results or load_results(layout.store)), name, layout)
 
 
 def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from filelock import FileLock, Timeout
 
-from stprune.base.errors import DataError
-from stprune.base.files import write_text
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.files import naming_failure, write_text
 from stprune.base.layout import RunKey, store_files
 from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, experiment_layout
@@ -63,6 +64,26 @@ class WorkflowPlan:
         path = self.layout.config
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
+
+    def claim(self) -> None:
+        """Keep other workflows out of the experiment for as long as this process lives.
+
+        Snakemake's own lock is a file that outlives a killed one, so the profiles switch it off.
+
+        Raises:
+            ConfigError: If another one is at work there.
+            WriteError: If its folder cannot be written to.
+        """
+        path = self.layout.root / ".workflow.lock"
+        self._lock = FileLock(path)
+        try:
+            with naming_failure(path):
+                self.layout.root.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigError(
+                f"another Snakemake works in {self.layout.root}; wait for it or end it"
+            ) from None
 
     def processed(self, dataset: str) -> list[str]:
         """Canonical files of a data set (an id or a wildcard)."""

@@ -8,7 +8,6 @@ from snakemake.settings.types import DeploymentMethod
 
 from stprune.base.errors import StpruneError
 from stprune.workflow.paper_plan import PaperPlan
-from stprune.workflow.experiment_lock import claim
 from stprune.workflow.plan import WorkflowPlan
 
 # Commands run in the environment of this Snakemake, whether it is activated or not; with
@@ -32,7 +31,7 @@ def checked_plan(values):
 def begin():
     """Keep a second Snakemake out, and write the configuration that the commands read."""
     try:
-        claim(PLAN.layout)
+        PLAN.claim()
         PLAN.write_config()
     except StpruneError as error:
         sys.exit(f"Error: {error}")

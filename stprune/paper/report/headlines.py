@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from stprune.base.layout import format_ratio
-from stprune.paper.figures import seeds_in_words
+from stprune.paper.content import seed_count
 from stprune.paper.tables import Table, format_number
 from stprune.results.labels import label
 from stprune.results.summary import Results
@@ -61,7 +61,7 @@ def headlines(results: Results, tables: Mapping[str, Table]) -> list[Headlines]:
     found = []
     for budget in budgets:
         part = results.aggregate[results.aggregate["budget"] == budget]
-        seeds = seeds_in_words(part)
+        seeds = seed_count(part)
         overall = pairs[(pairs["budget"] == budget) & pairs["prune_ratio"].isna()]
         some = [
             *_method(overall, seeds),
