@@ -6,7 +6,7 @@ READY = $(VENV)/ready
 READY_TEST = $(VENV)/ready-test
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test fast-test faults fuzz lint format setup setup-test lock reference clean
+.PHONY: demo test fast-test faults fuzz bench lint format setup setup-test lock reference clean
 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
@@ -25,7 +25,12 @@ faults: setup-test
 
 # 10,000 files changed at random for each reader; the counts are said at the end (SECURITY.md).
 fuzz: setup-test
-	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz tests/test_table_fuzz.py
+	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz tests/test_own_random.py
+
+# Ratios measured side by side in one run; with CHECK=1, exit 1 if one misses its goal.
+# `pruning` needs the data set sim_freeway: stprune prepare sim_freeway.
+bench: setup
+	for name in pruning batches step_cost; do $(BIN)/python -m benchmarks.$$name $(if $(CHECK),--check) || failed=1; done; test -z "$$failed"
 
 lint: setup-test
 	$(BIN)/ruff check .

@@ -11,11 +11,10 @@ methods.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.pruning.base import PruningContext, Selection
+from stprune.pruning.base import Selection
 from stprune.pruning.dynamic import MeanErrorPruner, ScheduleOptions
 
 
@@ -50,14 +49,6 @@ class EpsilonGreedy(MeanErrorPruner):
 
     Options = EpsilonGreedyOptions
     options: EpsilonGreedyOptions
-
-    def __init__(self, context: PruningContext, options: EpsilonGreedyOptions) -> None:
-        super().__init__(context, options)
-        # Unseen windows come first.
-        self.window_state["means"] = torch.full(
-            (context.windows,), float("inf"), device=context.device
-        )
-        self.window_state["visits"] = torch.zeros(context.windows, device=context.device)
 
     def choose(self, epoch: int, size: int) -> Selection:
         """The largest means and some at random, weight 1."""

@@ -18,9 +18,8 @@ from pydantic import Field
 from torch import Tensor
 
 from stprune.base.schema import StrictModel
-from stprune.pruning.base import Probe, Selection
+from stprune.pruning.base import Probe, Selection, window_mae
 from stprune.pruning.static import StaticPruner, keep_highest, scoring_seed
-from stprune.pruning.window_errors import window_mae
 
 
 class ForgettingOptions(StrictModel):

@@ -11,7 +11,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from stprune.base.schema import StrictModel
-from stprune.pruning.base import Pruner, Selection, everything, tail_start
+from stprune.pruning.base import Pruner, Selection, everything
+from stprune.pruning.dynamic import tail_start
 
 
 class FewerEpochsOptions(StrictModel):

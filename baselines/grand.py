@@ -12,26 +12,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
-from stprune.base.schema import StrictModel
 from stprune.pruning.base import Probe, Selection
-from stprune.pruning.static import StaticPruner, keep_highest, scoring_seed
-
-
-class GraNdOptions(StrictModel):
-    """How the scores are made."""
-
-    scoring_epochs: int = Field(2, ge=1, description="Epochs each scoring model is trained.")
-    scoring_seeds: int = Field(1, ge=1, description="Scoring models to average over.")
+from stprune.pruning.static import ScoringOptions, StaticPruner, keep_highest, scoring_seed
 
 
 class GraNd(StaticPruner):
     """Keeps the K windows with the largest mean norm; ties go to the earlier window."""
 
-    Options = GraNdOptions
+    Options = ScoringOptions
     draws: ClassVar[bool] = False
-    options: GraNdOptions
+    options: ScoringOptions
 
     def choose(self, probe: Probe) -> Selection:
         """Add up the norms of the scoring models, in which whole gradients are never stored."""

@@ -20,9 +20,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from stprune.pruning.base import LossScale, PruningContext, Selection, budget, scale_weights
+from stprune.pruning.base import (
+    LossScale,
+    PruningContext,
+    Selection,
+    budget,
+    scale_weights,
+    window_mae,
+)
 from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
-from stprune.pruning.window_errors import window_mae
 
 
 class InfoBatchOptions(ScheduleOptions):

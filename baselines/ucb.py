@@ -14,12 +14,12 @@ import math
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.pruning.base import PruningContext, Selection
+from stprune.pruning.base import Selection
 from stprune.pruning.dynamic import MeanErrorPruner, ScheduleOptions
+from stprune.pruning.static import keep_highest
 
 
 class UCBOptions(ScheduleOptions):
@@ -62,15 +62,9 @@ class UCB(MeanErrorPruner):
     draws: ClassVar[bool] = False
     options: UCBOptions
 
-    def __init__(self, context: PruningContext, options: UCBOptions) -> None:
-        super().__init__(context, options)
-        for name in ("means", "visits"):
-            self.window_state[name] = torch.zeros(context.windows, device=context.device)
-
     def choose(self, epoch: int, size: int) -> Selection:
         """The windows with the largest bounds; ties to the earlier."""
         means = self.window_state["means"].cpu().numpy()
         visits = self.window_state["visits"].cpu().numpy()
         bounds = upper_bounds(means, visits, epoch, self.options.exploration)
-        kept = np.sort(np.argsort(-bounds, kind="stable")[:size]).astype(np.int64)
-        return Selection(kept, np.ones(size, dtype=np.float32))
+        return keep_highest(bounds, size)

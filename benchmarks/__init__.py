@@ -1,1 +1,4 @@
-"""Benchmarks: `stprune bench <name>`; one file each, found by its name."""
+"""Benchmarks, run from a checkout: `python -m benchmarks.pruning [--check] [--json FILE]`.
+
+Each measures what it compares side by side in one run, so that its ratios hold on any machine.
+"""

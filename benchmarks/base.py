@@ -1,123 +1,87 @@
-"""What a benchmark yields: figures measured side by side in one run, and goals to hold them to."""
+"""What the benchmarks share: results with goals, the command line, a process to measure in."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from stprune.base import atomic
-from stprune.base.errors import StpruneError
-from stprune.base.registry import Registry
-
-BENCHES: Registry[Any] = Registry(
-    kind="bench",
-    packages=("benchmarks",),
-    contract="builtins:object",
-    others=("base", "loaders", "made_up", "own_process", "peers", "step_cost"),
-)
+Row = dict[str, str | float]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure that should not exceed a limit.
-
-    Args:
-        name: What is measured.
-        value: The measured figure.
-        limit: Largest value that meets the goal.
-        unit: Unit of both.
-    """
+    """A figure and the largest value that it should have."""
 
     name: str
     value: float
     limit: float
-    unit: str
-
-    @property
-    def met(self) -> bool:
-        """Whether the figure is within the limit."""
-        return self.value <= self.limit
 
 
 @dataclass(frozen=True)
 class BenchResult:
-    """All that one benchmark measured.
-
-    Args:
-        title: What it is about, and on what.
-        rows: One mapping of column to value per line of its table.
-        goals: What it is held to.
-        notes: Sentences that belong to the figures.
-        derived: Lines of a second table, of what follows from the measured figures.
-    """
+    """What one benchmark measured: rows with the same columns, and its goals."""
 
     title: str
-    rows: Sequence[dict[str, Any]]
+    rows: Sequence[Row]
     goals: Sequence[Goal]
-    notes: Sequence[str] = field(default_factory=tuple)
-    derived: Sequence[dict[str, Any]] = field(default_factory=tuple)
 
     def text(self) -> str:
-        """The tables, the notes, and each goal with what was measured."""
-        lines = [self.title, "", *_table(self.rows), ""]
-        if self.derived:
-            lines += [*_table(self.derived), ""]
-        lines += self.notes
-        for goal in self.goals:
-            verdict = "met" if goal.met else "MISSED"
-            lines.append(
-                f"{verdict:7}{goal.name}: {goal.value:.4g} {goal.unit} (goal: {goal.limit:.4g})"
-            )
-        return "\n".join(lines) + "\n"
-
-    def write(self, path: Path) -> None:
-        """Write everything as JSON."""
-        goals = [{**asdict(goal), "met": goal.met} for goal in self.goals]
-        values = {"title": self.title, "rows": list(self.rows), "derived": list(self.derived)}
-        atomic.write_json(path, {**values, "goals": goals, "notes": list(self.notes)})
+        """The table, then each goal with what was measured."""
+        cells = [list(self.rows[0]), *([_cell(v) for v in row.values()] for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+            for line in cells
+        ]
+        verdicts = [
+            f"{'met' if goal.value <= goal.limit else 'MISSED':7}{goal.name}: {goal.value:.4g},"
+            f" at most {goal.limit:.4g}"
+            for goal in self.goals
+        ]
+        return "\n".join([self.title, "", *lines, "", *verdicts, ""])
 
 
-class MissedGoalError(StpruneError):
-    """A benchmark that was asked to check its goals missed one."""
+def main(run: Callable[[], BenchResult], arguments: Sequence[str] | None = None) -> int:
+    """Run a benchmark from the command line.
 
+    Args:
+        run: Measures.
+        arguments: Of the command line; those of the process by default.
 
-def check(result: BenchResult) -> None:
-    """Raise if a goal was missed.
-
-    Raises:
-        MissedGoalError: Naming the goals that were.
+    Returns:
+        1 if ``--check`` was given and a goal was missed, else 0.
     """
-    missed = [goal.name for goal in result.goals if not goal.met]
-    if missed:
-        raise MissedGoalError(f"goals missed: {'; '.join(missed)}")
+    parser = argparse.ArgumentParser(description=sys.modules[run.__module__].__doc__)
+    parser.add_argument("--check", action="store_true", help="exit 1 if a goal is missed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parsed = parser.parse_args(arguments)
+    result = run()
+    sys.stdout.write(result.text())
+    if parsed.json:
+        parsed.json.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+    return int(parsed.check and not all(g.value <= g.limit for g in result.goals))
 
 
-def run_bench(name: str, data_directory: Path) -> BenchResult:
-    """Run the benchmark ``benchmarks/<name>.py``.
-
-    Raises:
-        UnknownNameError: If there is none.
-    """
-    function: Callable[[Path], BenchResult] = BENCHES.module(name).run
-    return function(data_directory)
+def own_process() -> ProcessPoolExecutor:
+    """A fresh process that calls functions of modules, one after another, and keeps its state."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    names = list(rows[0])
-    cells = [[_cell(row[name]) for name in names] for row in rows]
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in [names, *cells]
-    ]
+def resident(entry: Literal["VmRSS", "VmHWM"]) -> int:
+    """Bytes of memory that this process has resident now, or had at its peak (Linux)."""
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(entry + ":"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(entry)
 
 
-def _cell(value: Any) -> str:
-    return (
-        json.dumps(value)
-        if not isinstance(value, float | str)
-        else (f"{value:.4g}" if isinstance(value, float) else value)
-    )
+def _cell(value: str | float) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from stprune.base.layout import format_ratio
 from stprune.paper.figures import Drawing, absent_controls, most_varied_first, seeds_in_words
 from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, symmetric
-from stprune.results.kept_patterns import HOURS, WEEKDAYS, pruned_runs
-from stprune.results.kept_tables import HOUR_COLUMNS
+from stprune.records.store import HOUR_COLUMNS, HOURS, WEEKDAYS
+from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
 from stprune.results.summary import KEYS, Results
 from stprune.statistics.significance import CONTROLS

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stprune.base.layout import format_ratio
 from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
 from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, symmetric, write_in_cells
-from stprune.results.kept_patterns import pruned_runs
+from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.significance import CONTROLS

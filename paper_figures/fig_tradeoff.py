@@ -23,8 +23,7 @@ from stprune.paper.figures import (
 )
 from stprune.paper.looks import Look, add_legend, draw_points, legend_height, looks
 from stprune.results.labels import label
-from stprune.results.place_means import mean_over_places
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import REFERENCE, Results, mean_over_places
 
 PLACE = ["dataset", "backbone"]
 TITLE = "Test error against training time"

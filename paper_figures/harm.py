@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from stprune.results.columns import GROUPS, KEYS
+from stprune.records.store import GROUPS, KEYS
 from stprune.results.summary import Results
 from stprune.statistics.from_full import differences_of
 

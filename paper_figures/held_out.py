@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stprune.base.layout import RunKey
-from stprune.results.run_records import run_keys_of
-from stprune.results.summary import KEYS, REFERENCE, Results
+from stprune.results.summary import KEYS, REFERENCE, Results, run_keys_of
 
 PLACE = ["dataset", "backbone", "held_out"]
 CELL = [*PLACE, "pruner", "prune_ratio"]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from stprune.results.run_records import run_keys_of
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import REFERENCE, Results, run_keys_of
 
 PLACE = ["dataset", "model"]
 NOTHING = "No model was trained at more than one scale: nothing to show."

@@ -12,8 +12,7 @@ from paper_figures.rows import absent_controls, budgets, units
 from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
-from stprune.results.run_records import run_keys_of
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import REFERENCE, Results, run_keys_of
 from stprune.statistics.significance import LEVEL, compare, holm, relative_differences
 
 TITLE = "Pruning under every backbone and optimiser"

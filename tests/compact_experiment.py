@@ -1,4 +1,4 @@
-"""The configuration of a made-up experiment, for tests of compact records."""
+"""The configuration of a made-up experiment, for tests of stores."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pandas_layout import write_frame
 
 from stprune.data.canonical import sha256_of
 from stprune.data.card import DatasetCard, KaggleFile, load_card
-from stprune.data.kaggle import HOST
+from stprune.data.fetch import KAGGLE
 
 DAYS = 7
 DISTRICTS = (3, 4, 5, 6, 7, 8, 10, 11, 12)
@@ -34,7 +34,7 @@ def fabricate(dataset: str, folder: Path) -> DatasetCard:
     paths: dict[str, Path] = {}
     for role, file in card.files.items():
         assert isinstance(file, KaggleFile)
-        paths[role] = folder / HOST / "datasets" / file.kaggle / file.name
+        paths[role] = folder / KAGGLE / "datasets" / file.kaggle / file.name
         paths[role].parent.mkdir(parents=True, exist_ok=True)
     sensors.to_csv(paths["sensors"], index=False)
     np.save(paths["adjacency"], _weights(sensors))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stprune.data.card import DatasetCard, dataset_ids, load_card
-from stprune.data.simulation.new_card import new_city, write_new_cards
+from stprune.data.simulation.cards import new_city, write_new_cards
 
 # Few days that leave windows of 12 steps in and 12 out in every split, by format.
 DAYS = {"simulated_freeway": 1, "simulated_charging": 14}

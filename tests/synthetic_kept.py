@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout
 from stprune.records.kept import KeptArchive
-from stprune.results.summary import KEYS, read_summary
+from stprune.records.store import read_store, run_keys_of
+from stprune.results.summarise import summarise
 
 WINDOWS = 1000
 EPOCHS = 8
@@ -17,13 +18,12 @@ TIMES = START + 30 * np.arange(WINDOWS).astype("timedelta64[m]")
 
 
 def write_archives(layout: ExperimentLayout, without: tuple[str, ...] = ()) -> None:
-    """Write the archive of every run in an experiment's summary, but for some pruners'.
+    """Write the archive of every run of an experiment, but for some pruners', and summarise it.
 
     The first and the last epoch are full; in the others `random_dynamic` keeps any windows, and
     every other pruner prefers hours of its own.
     """
-    for row in read_summary(layout.summary)[KEYS].itertuples(index=False):
-        key = RunKey(*row)
+    for key in run_keys_of(read_store(layout.store, "summary")):
         if key.pruner in without:
             continue
         whole = key.pruner in ("full", "full_fewer_epochs")
@@ -40,3 +40,4 @@ def write_archives(layout: ExperimentLayout, without: tuple[str, ...] = ()) -> N
             scores = torch.from_numpy(2.0 + liking) if key.pruner == "st_prune" else None
             archive.add(torch.from_numpy(order[:kept]), scores)
         archive.write(layout.kept(key))
+    summarise(sorted(layout.root.glob("runs/**/metrics.json")), layout)

@@ -18,7 +18,8 @@ from stprune.records.run import (
     Scores,
     write_record,
 )
-from stprune.results.summary import summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 PRUNERS = ("random_dynamic", "full_fewer_epochs", "infobatch", "st_prune", "el2n", "made_up_rival")
 WINDOWS = 1000
@@ -173,5 +174,11 @@ def write_experiment(
         rank = ("full", *pruners).index(pruner)
         run, table = pruned_run(RunKey(*place, pruner, ratio, seed), rank)
         files.append(write_run(layout, run, table))
-    summarise(files, layout.summary, layout.epochs)
+    summarise(files, layout)
     return layout
+
+
+def summarised(layout: ExperimentLayout) -> Results:
+    """Summarise every run that an experiment has by now, and load the results."""
+    summarise(sorted(layout.root.glob("runs/**/metrics.json")), layout)
+    return load_results(layout.store)

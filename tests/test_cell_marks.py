@@ -69,7 +69,7 @@ def test_chance_marks_no_more_places_than_it_may() -> None:
 
 def test_the_main_table_sets_the_marks_after_its_numbers(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, seeds=range(5), ratios=(0.9,))
-    table = tab_main.build(load_results(layout))
+    table = tab_main.build(load_results(layout.store))
     row = table.frame.set_index("pruner").loc["full_fewer_epochs"]
     assert row["full_mark"] == "*"
     line = next(x for x in to_markdown(table).splitlines() if "| Full (fewer epochs) |" in x)
@@ -78,6 +78,6 @@ def test_the_main_table_sets_the_marks_after_its_numbers(tmp_path: Path) -> None
 
 
 def test_daggers_are_set_in_latex(tmp_path: Path) -> None:
-    table = tab_main.build(load_results(write_experiment(tmp_path)))
+    table = tab_main.build(load_results(write_experiment(tmp_path).store))
     latex = to_latex(table, "main")
     assert r"\dag{} lower MAE than random\_dynamic, \ddag{} lower" in latex

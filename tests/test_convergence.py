@@ -17,7 +17,7 @@ from stprune.results.summary import Results, load_results
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return load_results(write_experiment(tmp_path_factory.mktemp("convergence")))
+    return load_results(write_experiment(tmp_path_factory.mktemp("convergence")).store)
 
 
 def _epochs(rows: list[tuple[int, int, float, float]]) -> pd.DataFrame:

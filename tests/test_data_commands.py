@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,30 +199,6 @@ def test_verify_of_a_data_set_from_another_card(run: Run, data: Path) -> None:
 def test_raw_files_may_go_once_the_data_set_is_prepared(run: Run, data: Path) -> None:
     run("prepare", "toy")
     (data / "raw/toy/series/series.csv").unlink()
-    assert run("verify", "toy")[0] == 0
-
-
-def test_verify_sees_what_was_done_to_a_file_of_an_archive(
-    run: Run, data: Path, tmp_path: Path
-) -> None:
-    archive = tmp_path / "mirror" / toy.HOST_FOLDER / "all.zip"
-    with zipfile.ZipFile(archive, "w") as opened:
-        for name in ("series.csv", "adjacency.csv"):
-            opened.write(archive.with_name(name), f"toy/{name}")
-    packed = {
-        "url": f"https://{toy.HOST_FOLDER}/all.zip",
-        "git_blob_sha1": blob_sha1(archive.read_bytes()),
-    }
-    card = yaml.safe_load((data / "toy.yaml").read_text())
-    card["files"] = {role: {**packed, "member": f"toy/{role}.csv"} for role in card["files"]}
-    (data / "toy.yaml").write_text(yaml.safe_dump(card))
-    assert run("prepare", "toy")[0] == 0
-    assert run("verify", "toy")[0] == 0
-    assert "of it the file toy/series.csv" in run("info", "toy")[1]
-    series = data / "raw/toy/series/series.csv"
-    series.write_bytes(series.read_bytes() + b"\n")
-    assert f"{series} is not the `toy/series.csv` of all.zip" in run("verify", "toy")[1]
-    assert run("fetch", "toy")[0] == 0
     assert run("verify", "toy")[0] == 0
 
 

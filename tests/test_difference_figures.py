@@ -20,7 +20,8 @@ from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.applicable import applicable
 from stprune.paper.figures import FIGURES, build
 from stprune.paper.looks import LOOKS
-from stprune.results.summary import Results, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 OPTIONS = {"annealing": "tail", "hard_share": 0.5}
 
@@ -39,8 +40,8 @@ def _results(
         key = RunKey(dataset, "stid", pruner, ratio, seed)
         run = record(key, test=scores(mae), test_groups=groups, config=config, cost=cost())
         files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def _lines(axes: Axes) -> list[NDArray[np.float64]]:

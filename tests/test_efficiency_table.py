@@ -11,7 +11,8 @@ from synthetic_records import cost, epochs, record, write_run
 from paper_figures import tab_efficiency
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.tables import DASH, to_cells
-from stprune.results.summary import Results, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 
 def _results(root: Path, *spent: dict[str, Any]) -> Results:
@@ -24,8 +25,8 @@ def _results(root: Path, *spent: dict[str, Any]) -> Results:
         write_run(layout, record(key, cost=own), epochs(8))
         for key, own in zip(keys, costs, strict=True)
     ]
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def test_means_and_shares_are_those_worked_by_hand(tmp_path: Path) -> None:

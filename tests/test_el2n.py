@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.el2n import EL2N, EL2NOptions, error_norm
+from baselines.el2n import EL2N, error_norm
 from stprune.pruning.base import PruningContext
+from stprune.pruning.static import ScoringOptions
 
 
 class ScriptedProbe:
@@ -27,7 +28,7 @@ class ScriptedProbe:
             yield indices, errors, torch.ones_like(errors, dtype=torch.bool)
 
 
-def kept(probe: ScriptedProbe, prune_ratio: float, options: EL2NOptions) -> list[int]:
+def kept(probe: ScriptedProbe, prune_ratio: float, options: ScoringOptions) -> list[int]:
     context = PruningContext(len(probe.scores[0]), 4, prune_ratio, seed=7)
     pruner = EL2N(context, options)
     pruner.prepare(probe)
@@ -48,22 +49,22 @@ def test_the_norm_is_a_masked_root_mean_square() -> None:
 
 def test_the_largest_norms_are_kept() -> None:
     probe = ScriptedProbe([1.0, 5.0, 2.0, 4.0, 3.0])
-    assert kept(probe, 0.4, EL2NOptions(scoring_epochs=3)) == [1, 3, 4]
+    assert kept(probe, 0.4, ScoringOptions(scoring_epochs=3)) == [1, 3, 4]
     assert [epochs for epochs, _ in probe.calls] == [3]
 
 
 def test_scores_are_averaged_over_different_models() -> None:
     probe = ScriptedProbe([9.0, 5.0, 0.0, 1.0], [0.0, 5.0, 8.0, 1.0])
-    assert kept(probe, 0.5, EL2NOptions(scoring_seeds=2)) == [0, 1]
+    assert kept(probe, 0.5, ScoringOptions(scoring_seeds=2)) == [0, 1]
     seeds = [seed for _, seed in probe.calls]
     assert len(set(seeds)) == 2
     assert 7 not in seeds
 
 
 def test_ties_go_to_the_earlier_window() -> None:
-    assert kept(ScriptedProbe([1.0, 1.0, 1.0, 1.0]), 0.5, EL2NOptions()) == [0, 1]
+    assert kept(ScriptedProbe([1.0, 1.0, 1.0, 1.0]), 0.5, ScoringOptions()) == [0, 1]
 
 
 @pytest.mark.parametrize(("prune_ratio", "size"), [(0.0, 4), (0.99, 1)])
 def test_the_budget_is_exact(prune_ratio: float, size: int) -> None:
-    assert len(kept(ScriptedProbe([1.0, 2.0, 3.0, 4.0]), prune_ratio, EL2NOptions())) == size
+    assert len(kept(ScriptedProbe([1.0, 2.0, 3.0, 4.0]), prune_ratio, ScoringOptions())) == size

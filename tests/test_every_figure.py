@@ -73,7 +73,7 @@ def test_figure_is_written_the_same_every_time(name: str, layout: ExperimentLayo
 @pytest.mark.parametrize("name", FIGURE_IDS)
 def test_figure_says_what_it_shows(name: str, layout: ExperimentLayout) -> None:
     module = FIGURES.module(name)
-    drawing = build(name, load_results(layout))
+    drawing = build(name, load_results(layout.store))
     assert module.__doc__
     assert module.TITLE
     assert "2 seeds" in drawing.caption
@@ -102,12 +102,12 @@ def _lowest_below(axes: Axes) -> Axes:
 
 @pytest.mark.parametrize("name", FIGURE_IDS)
 def test_figure_fits_a_page(name: str, layout: ExperimentLayout) -> None:
-    assert fits_a_page(build(name, load_results(layout)))
+    assert fits_a_page(build(name, load_results(layout.store)))
 
 
 @pytest.mark.parametrize("name", FIGURE_IDS)
 def test_figure_keeps_its_words_apart(name: str, layout: ExperimentLayout) -> None:
-    figure = build(name, load_results(layout)).figure
+    figure = build(name, load_results(layout.store)).figure
     figure.draw_without_rendering()
     boxes = [legend.get_window_extent() for legend in figure.legends]
     boxes += [box for axes in figure.axes if (box := axes.get_tightbbox()) is not None]
@@ -130,8 +130,8 @@ def test_figure_can_do_without_full_training_and_spread(name: str, lean: Experim
 def test_figure_names_the_controls_that_were_not_run(
     name: str, layout: ExperimentLayout, lean: ExperimentLayout
 ) -> None:
-    assert "was not run here" not in build(name, load_results(layout)).caption
-    caption = build(name, load_results(lean)).caption
+    assert "was not run here" not in build(name, load_results(layout.store)).caption
+    caption = build(name, load_results(lean.store)).caption
     assert "Full (fewer epochs) was not run here." in caption
     assert "Random (dynamic) was not run" not in caption
 
@@ -152,7 +152,7 @@ def test_figure_leaves_the_users_settings_and_log_alone(
 @pytest.mark.parametrize("name", TABLE_IDS)
 def test_table_has_all_formats_and_plain_numbers(name: str, layout: ExperimentLayout) -> None:
     make_table(name, layout)
-    table: Table = TABLES.module(name).build(load_results(layout))
+    table: Table = TABLES.module(name).build(load_results(layout.store))
     assert table.caption
     written = pd.read_csv(layout.table(name, "csv"), keep_default_na=False, na_values=[""])
     for column in table.columns:
@@ -178,7 +178,7 @@ def _points(results: Results, panel: int) -> list[tuple[float, float]]:
 
 
 def test_tradeoff_shows_the_numbers_of_the_aggregate(layout: ExperimentLayout) -> None:
-    results = load_results(layout)
+    results = load_results(layout.store)
     first = results.aggregate[results.aggregate["backbone"] == "gwnet"]
     expected = sorted(zip(first["epoch_percent"], first["test_mae"], strict=True))
     assert np.array(sorted(_points(results, 0))) == pytest.approx(np.array(expected))
@@ -190,7 +190,7 @@ def test_tradeoff_shows_the_numbers_of_the_aggregate(layout: ExperimentLayout) -
 def test_both_controls_stand_in_both_panels_of_the_tradeoff(
     panel: int, layout: ExperimentLayout
 ) -> None:
-    results = load_results(layout)
+    results = load_results(layout.store)
     points = {y for _, y in _points(results, panel)}
     first = results.aggregate[results.aggregate["backbone"] == "gwnet"]
     for control in CONTROLS:
@@ -198,7 +198,7 @@ def test_both_controls_stand_in_both_panels_of_the_tradeoff(
 
 
 def test_tradeoff_names_what_is_off_its_scale(layout: ExperimentLayout) -> None:
-    results = load_results(layout)
+    results = load_results(layout.store)
     assert "off the scale" not in build("tradeoff", results).caption
     far = results.aggregate.copy()
     lost = (far["pruner"] == "infobatch") & (far["backbone"] == "gwnet")
@@ -211,7 +211,7 @@ def test_tradeoff_names_what_is_off_its_scale(layout: ExperimentLayout) -> None:
 
 
 def test_tradeoff_labels_seconds_where_nothing_is_relative(lean: ExperimentLayout) -> None:
-    results = load_results(lean)
+    results = load_results(lean.store)
     axes = build("tradeoff", results).figure.axes[0]
     assert axes.get_xlabel() == "Per-epoch time (s)"
     assert axes.get_ylabel() == "Test MAE (vehicles / 5 min)"

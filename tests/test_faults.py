@@ -180,8 +180,8 @@ def test_a_full_disk_is_a_line_and_leaves_no_file(
     else:
         shutil.copytree(project.root / "data", data)
         shutil.copytree(summarised.results / "runs", trial.results / "runs")
-        for part in () if command == "summarise" else ("summary.csv", "epochs.csv"):
-            shutil.copy(summarised.results / part, trial.results)
+        for part in () if command == "summarise" else ("store",):
+            shutil.copytree(summarised.results / part, trial.results / part)
         if command == "train":
             (trial.run_folder("full") / "metrics.json").unlink()
     before = set(project.root.rglob("*"))

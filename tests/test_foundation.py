@@ -16,7 +16,8 @@ from stprune.paper.figures import build, draw
 from stprune.paper.tables import DASH, make_table, to_cells
 from stprune.records.run import Transfer
 from stprune.results.labels import label
-from stprune.results.summary import Results, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 MINUS = "\N{MINUS SIGN}"
 # Pruner, prune ratio, seed, zero-shot and linear-probe MAE, total seconds.
@@ -49,13 +50,13 @@ def written(root: Path) -> ExperimentLayout:
             },
         )
         files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
+    summarise(files, layout)
     return layout
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    return load_results(written(tmp_path))
+    return load_results(written(tmp_path).store)
 
 
 def test_rows_are_those_worked_by_hand(results: Results) -> None:
@@ -103,7 +104,7 @@ def test_the_figure_shows_the_numbers_of_the_table(results: Results) -> None:
 
 
 def test_nothing_held_out_is_said_so(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path))
+    results = load_results(write_experiment(tmp_path).store)
     assert held_out_scores(results).empty
     assert NOTHING in tab_foundation.build(results).caption
     assert to_cells(tab_foundation.build(results)) == []

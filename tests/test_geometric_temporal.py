@@ -1,4 +1,4 @@
-"""PyTorch Geometric Temporal imports and runs without torch-sparse."""
+"""PyTorch Geometric Temporal imports and runs without torch-sparse, and warns of nothing."""
 
 import importlib.util
 import subprocess
@@ -23,9 +23,9 @@ print(tuple(state.shape))
 @pytest.mark.skipif(
     importlib.util.find_spec("torch_sparse") is not None, reason="torch-sparse is installed here"
 )
-def test_imports_and_runs_without_torch_sparse() -> None:
+def test_imports_and_runs_without_torch_sparse_or_a_warning() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM], capture_output=True, text=True
+        [sys.executable, "-W", "error", "-c", PROGRAM], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "(3, 4)"

@@ -1,8 +1,9 @@
-"""Edge weights: numbers worked by hand, and what must hold for any distances."""
+"""Edges and their weights: numbers worked by hand, and what must hold for any distances."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stprune.base.errors import DataError
+from stprune.data.formats.base import read_edges
 from stprune.data.graph_weights import (
     EARTH_RADIUS_KM,
     binary,
@@ -115,3 +117,73 @@ def test_weights_of_any_distances(distances: np.ndarray, count: int) -> None:
     both = symmetrised(weights, "mean")
     np.testing.assert_array_equal(both, both.T)
     assert both.sum() == pytest.approx(weights.sum())
+
+
+NODES = ["a", "b", "c"]
+
+
+def edges_of(folder: Path, text: str) -> np.ndarray:
+    path = folder / "edges.csv"
+    path.write_bytes(text.encode())
+    return read_edges(path, NODES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefffrom,to,distance\r\r\na,b,1\r\r\nc,a,2.5\r\r\n",  # PEMS03 ends its lines so
+        "From, To, cost\n\n a , b , 1 \nc,a,2.5",
+        "from,to,cost\nc,a,2.5\na,b,1\na,b,1.0\n",  # PEMS08 repeats edges
+        "from,to,cost\na,b,1\nc,a,2.5\nc,c,0\n",  # PEMS03 has a loop
+    ],
+)
+def test_an_edge_leads_from_its_row_to_its_column(tmp_path: Path, text: str) -> None:
+    expected = [[NONE, 1.0, NONE], [NONE, NONE, NONE], [2.5, NONE, NONE]]
+    np.testing.assert_array_equal(edges_of(tmp_path, text), expected)
+
+
+def test_without_numbers_every_edge_is_one(tmp_path: Path) -> None:
+    edges = edges_of(tmp_path, "from,to\na,b\nb,a\n")
+    assert edges[0, 1] == edges[1, 0] == 1
+    assert np.isnan(edges).sum() == 7
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0,1,2.5\n",
+        "from,to,cost,lanes\na,b,1,2\n",
+        "from,to,cost\n",
+        "from,to,cost\na,b\n",
+        "from,to,cost\na,b,1\nb,d,1\n",
+        "from,to,cost\na,,1\n",
+        "from,to,cost\na,b,near\n",
+        "from,to,cost\na,b,\n",
+        "from,to,cost\na,b,inf\n",
+        "from,to,cost\na,b,-1\n",
+        "from,to,cost\na,b,1\n\na,b,2\n",
+        "\0",
+    ],
+)
+def test_a_wrong_file_of_edges_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=str(tmp_path / "edges.csv")) as caught:
+        edges_of(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from(NODES), st.sampled_from(NODES)),
+        st.floats(0, 1e6, allow_nan=False),
+        min_size=1,
+    )
+)
+def test_every_edge_is_read_once_and_no_other(
+    tmp_path_factory: pytest.TempPathFactory, edges: dict[tuple[str, str], float]
+) -> None:
+    lines = ["from,to,cost", *(f"{a},{b},{number!r}" for (a, b), number in edges.items())]
+    read = edges_of(tmp_path_factory.mktemp("edges"), "\n".join(lines))
+    for row, a in enumerate(NODES):
+        for column, b in enumerate(NODES):
+            np.testing.assert_equal(read[row, column], edges.get((a, b), NONE) if a != b else NONE)

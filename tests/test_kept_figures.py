@@ -12,7 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from synthetic_kept import EPOCHS, TIMES, write_archives
-from synthetic_records import PRUNERS, write_experiment
+from synthetic_records import PRUNERS, summarised, write_experiment
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey
@@ -50,7 +50,7 @@ def _write(layout: ExperimentLayout, key: RunKey, epochs: list[np.ndarray]) -> N
 
 
 def test_calendar_has_a_panel_for_each_pruner_that_prunes(layout: ExperimentLayout) -> None:
-    figure = build("kept_calendar", load_results(layout)).figure
+    figure = build("kept_calendar", load_results(layout.store)).figure
     titles = [axes.get_title(loc="left").strip() for axes in figure.axes[:-1]]
     assert titles == ["Random (dynamic)", "EL2N", "InfoBatch", "Made up rival", "ST-Prune"]
     # At random only noise: about seven windows of each hour in all epochs and seeds together.
@@ -64,7 +64,7 @@ def test_calendar_shows_the_hours_that_were_kept(tmp_path: Path) -> None:
     everything, mornings = np.arange(len(TIMES)), np.flatnonzero(hours == 8)
     _write(layout, _key("random_dynamic", seed=0), [everything, mornings, mornings])
     _write(layout, _key("random_dynamic", seed=1), [everything, mornings, everything])
-    cells = _cells(build("kept_calendar", load_results(layout)).figure.axes[0])
+    cells = _cells(build("kept_calendar", summarised(layout)).figure.axes[0])
     # Kept 24 times as often as all windows, never in other hours: both ends of the colours.
     assert (cells[:, 8] == 2).all()
     assert (np.delete(cells, 8, axis=1) == -2).all()
@@ -75,13 +75,13 @@ def test_hours_without_data_stay_blank(tmp_path: Path) -> None:
     archive = KeptArchive(TIMES[:48])
     archive.add(torch.arange(5), None)
     archive.write(layout.kept(_key("random_dynamic")))
-    cells = _cells(build("kept_calendar", load_results(layout)).figure.axes[0])
+    cells = _cells(build("kept_calendar", summarised(layout)).figure.axes[0])
     assert not np.ma.getmaskarray(cells)[0].any()
     assert np.ma.getmaskarray(cells)[1:].all()
 
 
 def test_overlap_is_the_mean_jaccard_less_that_of_chance(layout: ExperimentLayout) -> None:
-    figure = build("kept_overlap", load_results(layout)).figure
+    figure = build("kept_overlap", load_results(layout.store)).figure
     last = EPOCHS - 2
 
     def choice(pruner: str, ratio: float, seed: int) -> np.ndarray:
@@ -104,7 +104,7 @@ def test_choices_of_different_sizes_are_held_to_their_own_chance(tmp_path: Path)
     everything = np.arange(1000)
     _write(layout, _key("random_dynamic", seed=0), [everything, everything[:500]])
     _write(layout, _key("random_dynamic", seed=1), [everything, everything[400:600]])
-    cells = _cells(build("kept_overlap", load_results(layout)).figure.axes[0])
+    cells = _cells(build("kept_overlap", summarised(layout)).figure.axes[0])
     # 100 in both of 600 in either; chance: 500 * 200 / 1000 = 100 of 600 as well.
     assert cells[0, 0] == pytest.approx(0.0, abs=1e-12)
 
@@ -112,7 +112,9 @@ def test_choices_of_different_sizes_are_held_to_their_own_chance(tmp_path: Path)
 def test_one_seed_leaves_the_diagonal_hatched(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, seeds=(0,))
     write_archives(layout)
-    mask = np.ma.getmaskarray(_cells(build("kept_overlap", load_results(layout)).figure.axes[0]))
+    mask = np.ma.getmaskarray(
+        _cells(build("kept_overlap", load_results(layout.store)).figure.axes[0])
+    )
     np.testing.assert_array_equal(mask, np.eye(len(SHOWN), dtype=bool))
 
 
@@ -120,7 +122,7 @@ def test_one_seed_leaves_the_diagonal_hatched(tmp_path: Path) -> None:
 def test_runs_without_an_archive_are_counted_in_the_caption(name: str, tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, ratios=(0.9,))
     write_archives(layout, without=("el2n",))
-    caption = build(name, load_results(layout)).caption
+    caption = build(name, load_results(layout.store)).caption
     assert "2 runs without an archive of pruned epochs are not counted." in caption
 
 
@@ -130,33 +132,29 @@ def test_archives_without_pruned_epochs_leave_an_empty_panel_that_says_so(
 ) -> None:
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.9,), seeds=(0,))
     _write(layout, _key("random_dynamic"), [np.arange(len(TIMES))] * 3)
-    (axes,) = build(name, load_results(layout)).figure.axes
+    (axes,) = build(name, summarised(layout)).figure.axes
     assert "No archive of a run with pruned epochs" in axes.texts[0].get_text()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_damaged_archive_is_no_empty_panel(name: str, tmp_path: Path) -> None:
+def test_a_damaged_archive_is_no_empty_panel(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.9,), seeds=(0,))
     layout.kept(_key("random_dynamic")).write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(RecordError, match="is damaged"):
-        build(name, load_results(layout))
+        summarised(layout)
 
 
 def test_calendar_names_the_data_sets_that_it_has_no_room_for(layout: ExperimentLayout) -> None:
-    results = load_results(layout)
+    results = load_results(layout.store)
     one = results.summary
     names = [f"road_{number:02d}" for number in range(14)]
-    for name in names:
-        for row in one.itertuples(index=False):
-            key = RunKey(row.dataset, row.backbone, row.pruner, row.prune_ratio, row.seed)
-            target = layout.kept(key._replace(dataset=name))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(layout.kept(key).read_bytes())
     # The last of them holds other data, so it is shown although it comes last.
     copies = [one.assign(dataset=name) for name in names[:-1]]
     copies.append(one.assign(dataset=names[-1], data_checksum="e" * 64))
     full = one[one["pruner"] == "full"].assign(dataset="road_only_full")
-    drawing = build("kept_calendar", replace(results, summary=pd.concat([*copies, full])))
+    many = replace(results, summary=pd.concat([*copies, full]))
+    calendars = [results.kept.calendars.assign(dataset=name) for name in names]
+    vars(many)["kept"] = results.kept._replace(calendars=pd.concat(calendars))
+    drawing = build("kept_calendar", many)
     assert "No such run of road_only_full." in drawing.caption
     assert (
         "Not shown, for want of room: road_08, road_09, road_10, road_11, road_12."

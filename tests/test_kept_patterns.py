@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stprune.records.kept import jaccard
-from stprune.results.kept_patterns import calendar_share, overlaps, pruned_epochs
+from stprune.results.kept_windows import calendar_share, overlaps, pruned_epochs
 
 
 def _days(*texts: str) -> np.ndarray:

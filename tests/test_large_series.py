@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from large_series import SIZE, growth_of_preparing, growth_of_serving
+from large_series import NODES, STEPS, growth_of_preparing, growth_of_serving, in_own_process
 
-from benchmarks.own_process import in_own_process
 from stprune.data.blocks import fill_missing, release
 
-SERIES = SIZE.steps * SIZE.nodes * 4 / 1e6
+SERIES = STEPS * NODES * 4 / 1e6
 # Made whole, to be written.
-GRAPH = SIZE.nodes**2 * 4 / 1e6
+GRAPH = NODES**2 * 4 / 1e6
 # Batches, blocks, and what the interpreter takes along the way.
 REST = 45
 

@@ -21,8 +21,8 @@ from stprune.data.dataset import forecast_data
 from stprune.data.prepare import prepare
 from stprune.data.windows import incident_windows
 from stprune.describe.incident_ranking import ranking_auc
+from stprune.pruning.base import window_mae
 from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
-from stprune.pruning.window_errors import window_mae
 from stprune.training.probe import ModelProbe
 
 

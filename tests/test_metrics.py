@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stprune.pruning.window_errors import absolute_errors, window_mae
+from stprune.pruning.base import absolute_errors, window_mae
 from stprune.records.run import Scores
 from stprune.training.metrics import ErrorSums
 

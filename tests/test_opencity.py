@@ -1,4 +1,4 @@
-"""OpenCity against its paper's equations; its published sizes; weights that move between cities."""
+"""OpenCity: cities that weights move between, calendars, what is declined, dropped attention."""
 
 from __future__ import annotations
 
@@ -9,271 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from test_backbone_parity import PER_DAY, Batch, build, same_forecast_and_gradient
+from oracles import Batch
+from test_backbone_oracles import OPENCITY, PER_DAY
+from test_backbones import reached_nodes
 from torch import Tensor
 
-from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
+from stprune.backbones.base import BACKBONES, ForecastTask
 from stprune.backbones.layers import city_encoding
 from stprune.backbones.layers.city_encoding import laplacian_places, mixing
 from stprune.backbones.layers.patch_layers import attend
 from stprune.base.errors import DataError, DeclinedError
-
-Weights = dict[str, Tensor]
-TINY = {"width": 8, "heads": 2, "layers": 2, "eigenvectors": 3}
-
-
-def weights_of(model: Any) -> Weights:
-    """Names of the plain version; the perceptron's two entries apart."""
-    weights = {
-        "patch": model.patch.weight,
-        "minute": model.minute.weight,
-        "weekday": model.weekday.weight,
-        "place.w": model.place.weight,
-        "place.b": model.place.bias,
-        "head.w": model.head.weight,
-        "head.b": model.head.bias,
-    }
-    for i, block in enumerate(model.blocks):
-        for short, attention in (("tc", block.context), ("t", block.itself)):
-            for part in ("query", "key", "value"):
-                layer = getattr(attention, part)
-                weights |= {
-                    f"{i}.{short}.{part}.w": layer.weight,
-                    f"{i}.{short}.{part}.b": layer.bias,
-                }
-            weights[f"{i}.{short}.norm"] = attention.norm.weight
-        w1, w3 = block.perceptron.gates.weight.chunk(2)
-        weights |= {
-            f"{i}.norm1": block.before_attention.weight,
-            f"{i}.norm2": block.before_perceptron.weight,
-            f"{i}.graph.w": block.graph.neighbours.weight,
-            f"{i}.mlp.w": block.graph.output.weight,
-            f"{i}.mlp.b": block.graph.output.bias,
-            f"{i}.w1": w1,
-            f"{i}.w2": block.perceptron.output.weight,
-            f"{i}.w3": w3,
-        }
-    return weights
-
-
-def plain_mixing(adjacency: NDArray[np.float64], self_loops: bool) -> NDArray[np.float64]:
-    weights = adjacency.copy()
-    if self_loops:
-        np.fill_diagonal(weights, 1.0)
-    degree = weights.sum(axis=1)
-    result = np.eye(len(weights))
-    for i in range(len(weights)):
-        for j in range(len(weights)):
-            if weights[i, j] > 0:
-                column = degree[j] if degree[j] > 0 else np.inf
-                result[i, j] += weights[i, j] / math.sqrt(degree[i] * column)
-    rows: NDArray[np.float64] = result.sum(axis=1, keepdims=True)
-    return result / rows
-
-
-def plain_places(adjacency: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    weights = np.maximum(adjacency, adjacency.T)
-    np.fill_diagonal(weights, 0.0)
-    degree = weights.sum(axis=1)
-    nodes = len(weights)
-    laplacian = np.eye(nodes)
-    for i in range(nodes):
-        for j in range(nodes):
-            if weights[i, j] > 0:
-                laplacian[i, j] -= weights[i, j] / math.sqrt(degree[i] * degree[j])
-    values, vectors = np.linalg.eigh(laplacian)
-    order = np.argsort(values)[(degree == 0).sum() + 1 :][:count]
-    places = np.zeros((nodes, count))
-    for column, index in enumerate(order):
-        vector = vectors[:, index]
-        places[:, column] = vector * np.sign(vector[np.abs(vector).argmax()])
-    return places
-
-
-def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
-    return x / torch.sqrt((x**2).mean() + 1e-6) * weight
-
-
-def attention(
-    query: list[Tensor], key: list[Tensor], value: list[Tensor], heads: int
-) -> list[Tensor]:
-    """Softmax attention of lists of patches, head by head."""
-    size = len(query[0]) // heads
-    result = []
-    for q in query:
-        parts = []
-        for h in range(heads):
-            own = slice(h * size, (h + 1) * size)
-            scores = torch.stack([(q[own] * k[own]).sum() / math.sqrt(size) for k in key])
-            shares = torch.exp(scores) / torch.exp(scores).sum()
-            parts.append(sum(s * v[own] for s, v in zip(shares, value, strict=True)))
-        result.append(torch.cat(parts))
-    return result
-
-
-def plain(weights: Weights, batch: Batch, model: Any) -> Tensor:
-    """One window at a time; (B, T, N, C) to (B, H, N)."""
-    task, options = model.task, model.options
-    per_day, history, horizon = task.steps_per_day, task.history, task.horizon
-    length = math.ceil(history / options.patches)
-    count = math.ceil(history / length)
-    missing = length * count - history
-    a = plain_mixing(task.adjacency.numpy(), options.self_loops)
-    places = torch.from_numpy(plain_places(task.adjacency.numpy(), options.eigenvectors))
-    width = weights["patch"].shape[0]
-    position = torch.zeros(count, width, dtype=torch.float64)
-    for p in range(count):
-        for d in range(0, width, 2):
-            position[p, d] = math.sin(p / 10000 ** (d / width))
-            position[p, d + 1] = math.cos(p / 10000 ** (d / width))
-
-    def linear(x: Tensor, name: str) -> Tensor:
-        return weights[f"{name}.w"] @ x + weights[f"{name}.b"]
-
-    def calendar(slot: int, weekday: int) -> Tensor:
-        minute = (slot + 1) * 1440 // per_day
-        return torch.cat([weights["minute"][minute], weights["weekday"][weekday + 1]])
-
-    windows = []
-    for x, slots, weekdays in zip(*batch, strict=True):
-        mean = x.mean(dim=0)
-        deviation = torch.sqrt(((x - mean) ** 2).mean(dim=0) + 1e-5)
-        normal = (x - mean) / deviation
-        nodes = range(x.shape[1])
-        past, future = [], []
-        for p in range(count):
-            first = max(0, p * length - missing)
-            past.append(calendar(int(slots[first]), int(weekdays[first])))
-            slot = int(slots[-1]) + 1 + p * horizon // count
-            future.append(calendar(slot % per_day, (int(weekdays[-1]) + slot // per_day) % 7))
-        hidden: list[list[Tensor]] = []
-        for n in nodes:
-            patches = []
-            for p in range(count):
-                steps = [
-                    normal[t, n] if t >= 0 else torch.zeros_like(normal[0, n])
-                    for t in range(p * length - missing, (p + 1) * length - missing)
-                ]
-                steps += [torch.zeros_like(steps[0])] * (options.patch_steps - length)
-                patches.append(weights["patch"] @ torch.cat(steps) + position[p])
-            hidden.append(patches)
-        for i in range(options.layers):
-            attended = []
-            for n in nodes:
-                h = [rms_norm(v, weights[f"{i}.norm1"]) for v in hidden[n]]
-                here = linear(places[n], "place")
-                q = [linear(v + here, f"{i}.tc.query") for v in future]
-                k = [linear(v + here, f"{i}.tc.key") for v in past]
-                context = attention(q, k, [linear(v, f"{i}.tc.value") for v in h], options.heads)
-                u = [
-                    rms_norm(c + v, weights[f"{i}.tc.norm"])
-                    for c, v in zip(context, h, strict=True)
-                ]
-                parts = [
-                    [linear(v, f"{i}.t.{part}") for v in u] for part in ("query", "key", "value")
-                ]
-                q, k, values = parts
-                itself = attention(q, k, values, options.heads)
-                attended.append(
-                    [
-                        rms_norm(s + v, weights[f"{i}.t.norm"])
-                        for s, v in zip(itself, u, strict=True)
-                    ]
-                )
-            for n in nodes:
-                for p in range(count):
-                    around = sum(a[n, m] * attended[m][p] for m in nodes)
-                    mixed = 0.05 * attended[n][p] + 0.95 * (weights[f"{i}.graph.w"] @ around)
-                    x1 = hidden[n][p] + linear(mixed, f"{i}.mlp")
-                    y = rms_norm(x1, weights[f"{i}.norm2"])
-                    gate = weights[f"{i}.w1"] @ y
-                    inner = gate * torch.sigmoid(gate) * (weights[f"{i}.w3"] @ y)
-                    hidden[n][p] = x1 + weights[f"{i}.w2"] @ inner
-        columns = []
-        for n in nodes:
-            forecast = linear(torch.cat(hidden[n]), "head")[:horizon]
-            target = task.target_channel
-            columns.append(forecast * deviation[n, target] + mean[n, target])
-        windows.append(torch.stack(columns, dim=1))
-    return torch.stack(windows)
-
-
-DAY = {"history": PER_DAY, "horizon": PER_DAY}
-CASES = pytest.mark.parametrize(
-    ("sizes", "options"),
-    [
-        ({"nodes": 4, "history": 6}, {"heads": 4}),
-        ({"channels": 2, "horizon": 7}, {"patches": 4, "swiglu_ratio": 1.5}),
-        ({"history": 7, "horizon": 1}, {"patches": 3, "self_loops": False}),
-        ({"nodes": 3, "horizon": 30}, {"patches": 2, "eigenvectors": 8}),
-        (DAY, {"head": "next_day", "patches": 4, "patch_steps": 6}),
-        (DAY, {"head": "next_day", "patches": 6, "patch_steps": 5}),
-    ],
-    ids=[
-        "a patch a step",
-        "channels",
-        "patches that do not fit",
-        "few nodes",
-        "day",
-        "short patches",
-    ],
-)
-
-
-@CASES
-def test_as_published(sizes: dict[str, int], options: dict[str, Any]) -> None:
-    model, batch = build("opencity", TINY | options, **sizes)
-    expected = plain(weights_of(model), batch, model)
-    same_forecast_and_gradient(model.eval()(*batch), expected, batch[0])
-
-
-@CASES
-def test_same_gradient_of_the_weights(sizes: dict[str, int], options: dict[str, Any]) -> None:
-    model, batch = build("opencity", TINY | options, **sizes)
-    unused = model.unused_parameters()
-    used = [p for name, p in model.named_parameters() if name not in unused]
-    mine = torch.autograd.grad(model.eval()(*batch).square().mean(), used)
-    expected = plain(weights_of(model), batch, model).square().mean()
-    for ours, theirs in zip(mine, torch.autograd.grad(expected, used), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
-
-
-def test_no_forecast_depends_on_a_key_s_bias() -> None:
-    """The plain version adds it, as published; its gradient is nothing but rounding."""
-    model, batch = build("opencity", TINY | {"patches": 3}, nodes=3)
-    parameters = dict(model.named_parameters())
-    unused = [parameters[name] for name in sorted(model.unused_parameters())]
-    assert len(unused) == 4
-    expected = plain(weights_of(model), batch, model).square().mean()
-    for gradient in torch.autograd.grad(expected, unused):
-        assert gradient.abs().max() < 1e-14
-
-
-def test_gradients_are_those_of_the_forecast() -> None:
-    options = {
-        "width": 4,
-        "heads": 2,
-        "layers": 1,
-        "eigenvectors": 1,
-        "patches": 2,
-        "patch_steps": 2,
-    }
-    model, (inputs, *calendar) = build("opencity", options, nodes=3, history=4, horizon=2)
-    names, values = zip(*model.eval().named_parameters(), strict=True)
-
-    def forecast(inputs: Tensor, *parameters: Tensor) -> Tensor:
-        state = dict(zip(names, parameters, strict=True))
-        result: Tensor = torch.func.functional_call(model, state, (inputs, *calendar))
-        return result
-
-    # Of the minutes only those that occur; a table of 1441 rows has no other gradient.
-    frozen = [
-        v.detach().requires_grad_(n != "minute.weight") for n, v in zip(names, values, strict=True)
-    ]
-    inputs = inputs[:1]
-    calendar = [part[:1] for part in calendar]
-    assert torch.autograd.gradcheck(forecast, (inputs, *frozen))
 
 
 def city(nodes: int, seed: int = 0) -> Tensor:
@@ -288,22 +33,6 @@ def next_day(size: str, per_day: int = 288, nodes: int = 4, **options: Any) -> A
     return backbone_class(task, backbone_class.Options(size=size, head="next_day", **options))
 
 
-@pytest.mark.parametrize(
-    ("size", "width", "layers", "millions"),
-    [("mini", 128, 3, "1.67"), ("base", 256, 3, "4.72"), ("plus", 512, 6, "25.97")],
-)
-def test_parameters_as_published(size: str, width: int, layers: int, millions: str) -> None:
-    embeddings = 1441 * width // 2 + 8 * width // 2 + (8 * width + width) + 12 * width
-    head = 24 * width * 288 + 288
-    attentions = 6 * (width * width + width)
-    graph = width * width + (width * width + width)
-    perceptron = 3 * width * 2 * width
-    by_hand = embeddings + head + layers * (attentions + graph + perceptron + 4 * width)
-    count = parameter_count(next_day(size))
-    assert count == by_hand
-    assert f"{count / 1e6:.2f}" == millions
-
-
 @pytest.mark.parametrize(("per_day", "steps"), [(288, 12), (144, 6), (48, 2), (24, 1)])
 def test_one_set_of_weights_for_every_step_length(per_day: int, steps: int) -> None:
     """A day is 24 patches at 5, 10, 30 or 60 minutes, and the state always fits."""
@@ -313,13 +42,6 @@ def test_one_set_of_weights_for_every_step_length(per_day: int, steps: int) -> N
     assert (model.patches, model.steps) == (24, steps)
     batch = torch.randn(2, per_day, 4, 1), *torch.zeros(2, 2, per_day, dtype=torch.int64)
     assert model(*batch).shape == (2, per_day, 4)
-
-
-def test_options_override_a_size() -> None:
-    model = next_day("plus", width=32, layers=2)
-    assert len(model.blocks) == 2
-    assert model.head.in_features == 24 * 32
-    assert next_day("base").head.in_features == 24 * 256
 
 
 def declined(message: str, sizes: dict[str, int], **options: Any) -> None:
@@ -350,13 +72,13 @@ def small(nodes: int = 5, seed: int = 0, **options: Any) -> Any:
     backbone_class = BACKBONES.load("opencity")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return backbone_class(task, backbone_class.Options(**TINY | options)).eval()
+        return backbone_class(task, backbone_class.Options(**OPENCITY | options)).eval()
 
 
 def a_batch(nodes: int = 5) -> Batch:
     generator = torch.Generator().manual_seed(1)
     steps = torch.tensor([[3], [20]]) + torch.arange(12)
-    inputs = torch.randn(2, 12, nodes, 1, generator=generator)
+    inputs = torch.randn(2, 12, nodes, 1, generator=generator).requires_grad_()
     return inputs, steps % PER_DAY, steps // PER_DAY % 7
 
 
@@ -387,13 +109,6 @@ def test_graphs_follow_the_model_and_its_copies() -> None:
     inputs, *calendar = a_batch()
     precise = twin.double()(inputs.double(), *calendar)
     torch.testing.assert_close(precise.float(), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_forecasts_in_half_precision() -> None:
-    model, batch = small(5), a_batch()
-    with torch.autocast("cpu", torch.bfloat16):
-        rough = model(*batch)
-    assert (rough - model(*batch)).abs().max() < 0.1
 
 
 def test_encodings_are_computed_once_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,19 +143,12 @@ def test_inputs_of_another_city_are_refused() -> None:
         small(5)(*a_batch(7))
 
 
-def reached(model: Any, batch: Batch, node: int) -> list[bool]:
-    inputs, *calendar = batch
-    inputs = inputs.requires_grad_()
-    (gradient,) = torch.autograd.grad(model(inputs, *calendar)[:, :, node].sum(), inputs)
-    return (gradient.abs().amax(dim=(0, 1, 3)) > 0).tolist()
-
-
 def test_neighbours_count_as_far_as_there_are_layers() -> None:
     """On the path 0 -> 1 -> 2 -> 3 -> 4 two layers of node 0 see as far as node 2."""
     model = small(5)
     model.use_graph("path", torch.diag(torch.ones(4), 1))
-    assert reached(model, a_batch(), 0) == [True, True, True, False, False]
-    assert reached(model, a_batch(), 4) == [False, False, False, False, True]
+    assert reached_nodes(model, a_batch(), 0) == [True, True, True, False, False]
+    assert reached_nodes(model, a_batch(), 4) == [False, False, False, False, True]
 
 
 def test_future_calendar_goes_on_over_midnight_and_week() -> None:
@@ -465,13 +173,6 @@ def test_level_and_spread_of_a_node_s_window_pass_through() -> None:
     scale = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64)
     moved = model(inputs * scale[:, None] + 7 * scale[:, None], *calendar)
     torch.testing.assert_close(moved, forecast * scale + 7 * scale, rtol=1e-5, atol=1e-4)
-
-
-def test_a_linear_probe_trains_the_head() -> None:
-    model = small(5)
-    assert model.linear_probe_parameters() == {"head.weight", "head.bias"}
-    assert model.linear_probe_parameters() <= {name for name, _ in model.named_parameters()}
-    assert (model.head.in_features, model.head.out_features) == (12 * 8, 12)
 
 
 def test_attention_drops_its_share_and_makes_up_for_it() -> None:
@@ -532,8 +233,3 @@ def test_mixing_by_hand() -> None:
     row = np.array([1 + 1 / 2, 1 / math.sqrt(2)])
     expected = torch.from_numpy(np.stack([row / row.sum(), [0.0, 1.0]]))
     torch.testing.assert_close(mixing(edge, True), expected)
-
-
-def test_a_graph_with_negative_weights_is_refused() -> None:
-    with pytest.raises(DataError, match="weights must be finite and at least 0"):
-        small(5).use_graph("wrong", -city(5))

@@ -9,7 +9,8 @@ from synthetic_records import cost, epochs, record, write_run
 
 from paper_figures.fig_overhead import epoch_parts
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.results.summary import Results, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 
 def _results(root: Path, full_at: tuple[str, ...]) -> Results:
@@ -24,8 +25,8 @@ def _results(root: Path, full_at: tuple[str, ...]) -> Results:
         spent = cost(realised_keep_ratio=0.3, epoch_seconds=4.0, overhead_seconds=0.2)
         run = record(RunKey(dataset, "stid", "st_prune", 0.7, 0), cost=spent)
         files.append(write_run(layout, run, table))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def test_parts_are_in_percent_of_full_trainings_epoch(tmp_path: Path) -> None:

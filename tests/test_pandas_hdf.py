@@ -65,8 +65,8 @@ def test_chunks_hold_whole_groups_of_rows(path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(pandas_hdf, "CHUNK_BYTES", 100)
     with open_frame(path) as frame:
         chunks = list(frame.chunks(multiple=3))
-    assert [(first, len(rows)) for first, rows in chunks] == [(0, 3), (3, 3), (6, 1)]
-    np.testing.assert_array_equal(np.concatenate([rows for _, rows in chunks]), VALUES)
+    assert [len(rows) for rows in chunks] == [3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate(chunks), VALUES)
 
 
 class Bomb:
@@ -126,66 +126,70 @@ def without(place: str) -> Callable[[h5py.File], None]:
     return lambda file: file.__delitem__(place)
 
 
-DAMAGE: list[tuple[Callable[[h5py.File], None], str]] = [
-    (pickled_names, "column names in /t/axis0 are object, not text or whole numbers .*pickles"),
-    (values_elsewhere, "numbers of /t/block0_values lie in another file: refused"),
-    (group_elsewhere, "does not have exactly one table; its tables are none"),
-    (lambda file: file.copy("t", "u") and None, "not have exactly one table; its tables are t, u"),
-    (text_attribute("t", pandas_type=b"frame_table"), "not in the fixed layout .* `frame_table`"),
-    (text_attribute("t", pandas_type=b""), "not in the fixed layout .* of type `unknown`"),
-    (without("t/axis1"), "/t has no array axis1, so it is no table of pandas"),
-    (without("t/block0_items"), "/t has no array block0_items"),
-    (values_of((7, 2), "f8"), r"block0_values is float64 \(7, 2\), but must be .* = \(7, 3\)"),
-    (values_of((6, 3), "f8"), r"block0_values is float64 \(6, 3\), but must be .* = \(7, 3\)"),
-    (values_of((7, 3), "S4"), r"block0_values is \|S4 \(7, 3\), but must be numbers"),
-    (names_of("317802", "317802", "400001"), "column `317802` stands twice in /t"),
-    (names_of("317802", "317814", "400002"), "do not hold each of its columns once"),
-    (names_of("317802", "\xff17814", "400001"), "a column name in /t/axis0 is not UTF-8"),
-    (lambda file: attributes(file["t"], nblocks=0), "do not hold each of its columns once"),
+DAMAGE: list[Callable[[h5py.File], object]] = [
+    pickled_names,
+    values_elsewhere,
+    group_elsewhere,
+    lambda file: file.copy("t", "u"),
+    text_attribute("t", pandas_type=b"frame_table"),
+    text_attribute("t", pandas_type=b""),
+    without("t/axis1"),
+    without("t/block0_items"),
+    values_of((7, 2), "f8"),
+    values_of((6, 3), "f8"),
+    values_of((7, 3), "S4"),
+    names_of("317802", "317802", "400001"),
+    names_of("317802", "317814", "400002"),
+    names_of("317802", "\xff17814", "400001"),
+    lambda file: attributes(file["t"], nblocks=0),
 ]
 
 
-@pytest.mark.parametrize(("change", "message"), DAMAGE)
-def test_damage_is_one_line(path: Path, change: Callable[[h5py.File], None], message: str) -> None:
+def read(path: Path) -> None:
+    with open_frame(path) as frame:
+        frame.times()
+        frame.rows(0, frame.shape[0])
+
+
+def refusal(path: Path) -> None:
+    """Opening a file, or reading it, fails with one line that names it."""
+    with pytest.raises(DataError, match=str(path)) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", DAMAGE)
+def test_damage_is_one_line(path: Path, change: Callable[[h5py.File], object]) -> None:
     with h5py.File(path, "r+") as file:
         change(file)
-    with pytest.raises(DataError, match=message) as caught, open_frame(path):
-        pass
-    assert "\n" not in str(caught.value)
-    assert str(path) in str(caught.value)
+    refusal(path)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change",
     [
-        (text_attribute("t/axis1", kind=b"integer"), "index of /t is `integer`, not times"),
-        (text_attribute("t/axis1", kind=b"datetime64[D]"), r"has the unit `D`"),
-        (text_attribute("t/axis1", tz=b"UTC"), "has a time zone; store local times without one"),
-        (lambda f: f["t/axis1"].write_direct(np.arange(7)), "row 1 is 1970-.*, no whole second"),
-        (lambda f: f["t/axis1"].__setitem__(4, np.iinfo(np.int64).min), "row 4 is NaT, no whole"),
+        text_attribute("t/axis1", kind=b"integer"),
+        text_attribute("t/axis1", kind=b"datetime64[D]"),
+        text_attribute("t/axis1", tz=b"UTC"),
+        lambda file: file["t/axis1"].write_direct(np.arange(7)),  # no whole seconds
+        lambda file: file["t/axis1"].__setitem__(4, np.iinfo(np.int64).min),  # no time
     ],
-)  # fmt: skip
+)
 def test_an_index_that_is_no_plain_time_is_one_line(
-    path: Path, change: Callable[[h5py.File], None], message: str
+    path: Path, change: Callable[[h5py.File], object]
 ) -> None:
     with h5py.File(path, "r+") as file:
         change(file)
-    with open_frame(path) as frame, pytest.raises(DataError, match=message):
-        frame.times()
+    refusal(path)
 
 
-def test_files_that_are_no_hdf(path: Path) -> None:
+def test_files_that_are_no_hdf_or_damaged(path: Path) -> None:
     whole = path.read_bytes()
     for content in (b"", b"<!doctype html>", whole[: len(whole) // 2]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"series.h5 cannot be read as HDF: ") as caught:
-            open_frame(path).__enter__()
-        assert "\n" not in str(caught.value)
-    with (
-        pytest.raises(DataError, match=r"absent.h5 cannot be read as HDF: .*No such file"),
-        open_frame(path.with_name("absent.h5")),
-    ):
-        pass
+        refusal(path)
+    path.unlink()
+    refusal(path)
 
 
 def test_values_that_do_not_unpack_are_one_line(path: Path) -> None:
@@ -199,11 +203,7 @@ def test_values_that_do_not_unpack_are_one_line(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\0" * chunk.size
     path.write_bytes(content)
-    with (
-        open_frame(path) as frame,
-        pytest.raises(DataError, match="/t/block0_values cannot be read: "),
-    ):
-        frame.rows(0, 7)
+    refusal(path)
 
 
 def test_a_table_is_chosen_by_name(path: Path) -> None:
@@ -212,5 +212,5 @@ def test_a_table_is_chosen_by_name(path: Path) -> None:
         file["u/block0_values"][0, 0] = 99
     with open_frame(path, key="u") as frame:
         assert frame.rows(0, 1)[0, 0] == 99
-    with pytest.raises(DataError, match="has no table `v`; its tables are t, u"):
-        open_frame(path, key="v").__enter__()
+    with pytest.raises(DataError, match=str(path)), open_frame(path, key="v"):
+        pass

@@ -1,4 +1,4 @@
-"""From compact records alone come all tables, figures and the report, and it is known which."""
+"""From kept experiments alone come all tables, figures and the report, and it is known which."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from compact_experiment import SHOWN, configuration
 from figure_sizes import fits_a_page
 from PIL import Image
@@ -18,13 +19,12 @@ from synthetic_records import write_experiment
 
 from stprune.__main__ import main
 from stprune.base.errors import RecordError
-from stprune.base.layout import ExperimentLayout
+from stprune.base.layout import RECORDS, kept_hashes
 from stprune.paper.figures import build, figure_files
 from stprune.paper.hashes import PaperHashes, read_hashes
 from stprune.paper.make import build_part, compare, parts
 from stprune.paper.report.pictures import small_png
-from stprune.records.compact import compact
-from stprune.records.compact_layout import RECORDS, CompactLayout
+from stprune.results.summarise import summarise
 from stprune.results.summary import load_results
 from stprune.workflow.paper_plan import PaperPlan
 
@@ -33,11 +33,14 @@ KEPT = Path(__file__).parents[1] / RECORDS
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compact records whose runs are gone."""
+    """A kept experiment whose runs are gone."""
     layout = write_experiment(tmp_path_factory.mktemp("experiment"), pruners=SHOWN)
     write_archives(layout)
+    configuration(layout.root)
+    files = sorted(layout.root.glob("runs/**/metrics.json"))
+    summarise(files, layout, yaml.safe_load(layout.config.read_text()))
     folder = tmp_path_factory.mktemp("records")
-    compact(layout, configuration(layout.root), folder)
+    shutil.move(layout.store, folder / "made_up")
     shutil.rmtree(layout.root)
     return folder
 
@@ -46,7 +49,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", parts(KEPT, []))
 def test_the_kept_records_give_what_they_are_to_give(name: str) -> None:
     part = build_part(name, KEPT)
-    assert compare(part, CompactLayout(KEPT / name)).differences == []
+    assert compare(part, KEPT / name).differences == []
     for figure, drawing in part.drawings.items():
         assert fits_a_page(drawing), figure
 
@@ -80,7 +83,7 @@ def test_the_check_names_what_differs(
     here = ["--records", str(copied), "made_up"]
     assert main(["paper", "--write-hashes", *here]) == 0
     assert "nothing says what they are to be" in capsys.readouterr().out
-    path = CompactLayout(copied / "made_up").hashes
+    path = kept_hashes(copied / "made_up")
     hashes = json.loads(path.read_text(encoding="utf-8"))
     hashes["tables"]["main"] = hashes["figures"]["tradeoff"] = "0" * 64
     path.write_text(json.dumps(hashes), encoding="utf-8")
@@ -117,7 +120,7 @@ def test_an_unknown_experiment_is_one_line(
     assert main(["paper", "made_upp", "--records", str(records)]) == 1
     assert "unknown experiment `made_upp`" in capsys.readouterr().err
     assert main(["paper", "--records", str(tmp_path)]) == 1
-    assert "no compact records" in capsys.readouterr().err
+    assert "no kept experiments" in capsys.readouterr().err
 
 
 def test_what_compares_the_data_sets_is_a_part_of_its_own(
@@ -138,7 +141,7 @@ def test_what_compares_the_data_sets_is_a_part_of_its_own(
 
 
 def test_the_picture_of_the_page_is_the_figure_without_its_caption(records: Path) -> None:
-    drawing = build("tradeoff", load_results(ExperimentLayout(records / "made_up")))
+    drawing = build("tradeoff", load_results(records / "made_up"))
     height = drawing.figure.get_figheight()
     files = figure_files(drawing)
     # Of what the note added, all but a margin.

@@ -12,7 +12,8 @@ from synthetic_records import cost, epochs, record, scores, write_experiment, wr
 from paper_figures import tab_groups, tab_main, tab_pairs, tab_st_prune
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.tables import DASH, Table, make_table, shared_headings, to_cells
-from stprune.results.summary import Results, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 from stprune.statistics.significance import CONTROLS
 
 Run = tuple[str, str, float, int, float]
@@ -26,8 +27,8 @@ def _results(root: Path, runs: list[Run], budgets: dict[str, str] | None = None)
         spent = cost(budget=(budgets or {}).get(dataset, "epochs"))
         run = record(RunKey(dataset, "stid", pruner, ratio, seed), test=scores(mae), cost=spent)
         files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def _rows(table: Table) -> list[dict[str, str]]:
@@ -100,7 +101,7 @@ def test_budgets_are_told_apart_only_where_there_are_several(tmp_path: Path) -> 
 
 
 def test_both_controls_are_rows_of_every_table_and_share_a_heading(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path, datasets=("a", "b", "c")))
+    results = load_results(write_experiment(tmp_path, datasets=("a", "b", "c")).store)
     for module in (tab_pairs, tab_groups, tab_main, tab_st_prune):
         assert set(CONTROLS) <= set(module.build(results).frame["pruner"])
     table = tab_pairs.build(results)
@@ -111,11 +112,12 @@ def test_both_controls_are_rows_of_every_table_and_share_a_heading(tmp_path: Pat
     ]
     assert shared_headings(tab_main.build(results)) == []
     assert table.frame["random_dynamic_datasets_p"].notna().any()
-    make_table("pairs", results.layout, results)
-    latex = results.layout.table("pairs", "tex").read_text(encoding="utf-8")
+    layout = ExperimentLayout(results.store.parent)
+    make_table("pairs", layout, results)
+    latex = layout.table("pairs", "tex").read_text(encoding="utf-8")
     assert r"\multicolumn{6}{c}{Against Random (dynamic)}" in latex
     assert r"\cmidrule(lr){3-8}\cmidrule(lr){9-14}" in latex
-    markdown = results.layout.table("pairs", "md").read_text(encoding="utf-8")
+    markdown = layout.table("pairs", "md").read_text(encoding="utf-8")
     assert "Against Full (fewer epochs): Verdict" in markdown
 
 
@@ -127,8 +129,8 @@ def _groups(root: Path, *runs: tuple[str, int, dict[str, Any], int]) -> list[dic
         key = RunKey("r", "stid", pruner, 0.0 if pruner == "full" else 0.5, seed)
         keep = 0.5 if pruner == "too_bad" else 1.0
         files.append(write_run(layout, record(key, **changes), epochs(8, seconds, keep)))
-    summarise(files, layout.summary, layout.epochs)
-    return _rows(tab_groups.build(load_results(layout)))
+    summarise(files, layout)
+    return _rows(tab_groups.build(load_results(layout.store)))
 
 
 def test_hidden_errors_and_time_are_those_worked_by_hand(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_without_full_training_nothing_is_reached_or_missed(tmp_path: Path) -> N
 
 def test_one_seed_and_one_pair_still_make_a_table(tmp_path: Path) -> None:
     lean = load_results(
-        write_experiment(tmp_path, pruners=("random_dynamic", "x"), ratios=(0.5,), seeds=(0,))
+        write_experiment(tmp_path, pruners=("random_dynamic", "x"), ratios=(0.5,), seeds=(0,)).store
     )
     row = _rows(tab_pairs.build(lean))[-1]
     over = "Against Random (dynamic)"
@@ -177,7 +179,7 @@ def test_csv_holds_full_precision(name: str, tmp_path: Path) -> None:
     layout = write_experiment(tmp_path)
     make_table(name, layout)
     text = layout.table(name, "csv").read_text(encoding="utf-8")
-    frame = {"pairs": tab_pairs, "groups": tab_groups}[name].build(load_results(layout)).frame
+    frame = {"pairs": tab_pairs, "groups": tab_groups}[name].build(load_results(layout.store)).frame
     column = {"pairs": "random_dynamic_wilcoxon_p", "groups": "test_mae_worst_node"}[name]
     for value in frame[column].dropna():
         assert repr(float(value)) in text

@@ -13,8 +13,8 @@ from stprune.base.errors import DeclinedError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
 from stprune.data.dataset import ForecastData
-from stprune.pruning.last_layer import last_layer_gradients, sign_projection
-from stprune.pruning.window_errors import absolute_errors, window_mae
+from stprune.pruning.base import absolute_errors, window_mae
+from stprune.pruning.probe import last_layer_gradients, sign_projection
 from stprune.training.probe import ModelProbe
 
 

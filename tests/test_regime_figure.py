@@ -15,14 +15,13 @@ from synthetic_records import write_experiment
 
 from stprune.paper.figures import MOST_PLACES, build
 from stprune.paper.tables import MINUS
-from stprune.results.place_means import mean_over_places
-from stprune.results.summary import Results, aggregate, load_results
+from stprune.results.summary import Results, aggregate, load_results, mean_over_places
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     root = tmp_path_factory.mktemp("regimes")
-    return load_results(write_experiment(root, backbones=("gwnet", "stid"), seeds=(0, 1, 2)))
+    return load_results(write_experiment(root, backbones=("gwnet", "stid"), seeds=(0, 1, 2)).store)
 
 
 def _with(results: Results, summary: pd.DataFrame) -> Results:

@@ -23,7 +23,7 @@ from synthetic_records import (
 )
 
 from stprune.base.errors import RecordError
-from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey, store_config, store_table
 from stprune.paper.applicable import applicable
 from stprune.paper.figures import FIGURES
 from stprune.paper.findings import findings
@@ -35,7 +35,8 @@ from stprune.paper.report.run_pages import run_columns, run_ids
 from stprune.paper.report.vega import vega_script
 from stprune.paper.tables import TABLES
 from stprune.results.labels import label
-from stprune.results.summary import load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import load_results
 from stprune.statistics.significance import CONTROLS
 
 VOID = {"meta", "img", "br", "input"}
@@ -83,7 +84,9 @@ def _read(layout: ExperimentLayout) -> _Page:
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
     layout = write_experiment(tmp_path_factory.mktemp("reported"))
-    layout.config.write_text("experiment: <script>alert('x')</script>\n", encoding="utf-8")
+    store_config(layout.store).write_text(
+        "experiment: <script>alert('x')</script>\n", encoding="utf-8"
+    )
     write_report(layout)
     return layout
 
@@ -91,7 +94,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
 def test_page_needs_nothing_from_outside(layout: ExperimentLayout) -> None:
     page = _read(layout)
     sources = page.values("img", "src") + page.values("script", "src") + page.values("link", "href")
-    assert len(sources) == len(applicable(FIGURES, load_results(layout)))
+    assert len(sources) == len(applicable(FIGURES, load_results(layout.store)))
     for source in sources:
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True)
         assert content.startswith(b"\x89PNG")
@@ -106,7 +109,7 @@ def test_links_lead_to_sections_and_records(layout: ExperimentLayout) -> None:
     links = page.values("a", "href")
     runs = [unquote(link.removeprefix("#run=")) for link in links if link.startswith("#run=")]
     assert {link[1:] for link in links if not link.startswith("#run=")} <= ids
-    results = load_results(layout)
+    results = load_results(layout.store)
     assert sorted(runs) == sorted(run_ids(results.summary))
     assert len(set(runs)) == 2 + 6 * 2 * 2
     records = run_columns(results, layout.root)["record"]
@@ -125,7 +128,7 @@ def test_config_is_shown_as_text_or_left_out(layout: ExperimentLayout, tmp_path:
 
 def test_every_table_is_on_the_page_the_main_one_first(layout: ExperimentLayout) -> None:
     page = _read(layout)
-    shown_here = applicable(TABLES, load_results(layout))
+    shown_here = applicable(TABLES, load_results(layout.store))
     titles = {name: TABLES.module(name).TITLE for name in shown_here}
     regions = page.values("div", "aria-label")
     shown = [region for region in regions if region in titles.values()]
@@ -175,8 +178,8 @@ def _sentences(tmp_path: Path, runs: dict[str, list[float]]) -> list[str]:
             key = RunKey("r", "stid", pruner, 0.0 if pruner == "full" else 0.5, seed)
             run = record(key, test=scores(error), cost=cost())
             files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    (found,) = findings(load_results(layout).aggregate)
+    summarise(files, layout)
+    (found,) = findings(load_results(layout.store).aggregate)
     assert found.place == "r, STID (MAE in vehicles / 5 min)"
     return found.sentences
 
@@ -225,7 +228,7 @@ def test_a_control_may_win_and_its_absence_is_told(tmp_path: Path) -> None:
 
 
 def test_ledger_adds_up(layout: ExperimentLayout) -> None:
-    ledger = overhead_ledger(load_results(layout))
+    ledger = overhead_ledger(load_results(layout.store))
     row = ledger.frame.query("pruner == 'st_prune' and prune_ratio == 0.5").iloc[0]
     # The synthetic epochs spend 10, 85, 3 and 2 % of their time on the four parts.
     assert row["overhead_percent"] == pytest.approx(5.0)
@@ -257,7 +260,7 @@ def test_report_before_the_summary_is_refused(tmp_path: Path) -> None:
 
 def test_record_that_is_gone_is_refused(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
-    path = pd.read_csv(layout.summary)["record"][0]
-    (layout.root / path).unlink()
-    with pytest.raises(RecordError, match="there is no record"):
+    path = store_table(layout.store, "records")
+    pd.read_parquet(path).iloc[1:].to_parquet(path)
+    with pytest.raises(RecordError, match=r"records\.parquet"):
         write_report(layout)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from browser import LACKING, chromium, console, requests, set_width
 from selenium.webdriver import ActionChains, Chrome
@@ -19,8 +18,10 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 from synthetic_records import write_experiment
 
+from stprune.base.layout import STORE_TABLES
 from stprune.paper.report import write_report
 from stprune.paper.report.pictures import picture
+from stprune.records.store import read_store, write_store
 from stprune.results.summary import load_results
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(LACKING), reason=LACKING)]
@@ -45,13 +46,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("seen")
     backbones = ("gwnet", "stid")
     layout = write_experiment(root, backbones, pruners=PICKED, seeds=(0, 1, 2))
-    summary = pd.read_csv(layout.summary)
+    tables = {name: read_store(layout.store, name) for name in STORE_TABLES}
+    summary = tables["summary"]
     summary["target_unit"] = summary["target_unit"].mask(summary["backbone"] == "stid", UNIT)
-    summary.to_csv(layout.summary, index=False)
-    layout.config.write_text(
-        "experiment: seen\npruners:\n  st_prune:\n    options: {strata: 7}\n", encoding="utf-8"
-    )
-    results = load_results(layout)
+    configuration = "experiment: seen\npruners:\n  st_prune:\n    options: {strata: 7}\n"
+    write_store(layout.store, tables, configuration)
+    results = load_results(layout.store)
     pictures = {name: picture(name, results) for name in ("tradeoff", "regimes")}
     write_report(layout, results, pictures=pictures)
     return layout.report

@@ -17,7 +17,7 @@ from synthetic_records import PRUNERS, cost, epochs, record, scores, write_exper
 
 from paper_figures import tab_equivalence, tab_pairs
 from stprune.base.errors import RecordError
-from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey, store_config
 from stprune.paper.looks import LOOKS
 from stprune.paper.report.configuration import configured, entries_as_text
 from stprune.paper.report.headlines import Headlines, headlines, p_in_words, place_verdict
@@ -27,7 +27,8 @@ from stprune.paper.report.pictures import small_png
 from stprune.paper.report.run_pages import learning_curves, numbers, run_columns
 from stprune.paper.report.tradeoff_chart import tradeoff_chart
 from stprune.paper.report.vega import vega_script
-from stprune.results.summary import Results, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 Errors = Mapping[str, Sequence[float]]
 
@@ -41,8 +42,8 @@ def _results(root: Path, places: Mapping[str, Errors], ratio: float = 0.5, **spe
             key = RunKey(dataset, "stid", pruner, 0.0 if pruner == "full" else ratio, seed)
             test = scores(pruners[pruner][seed])
             files.append(write_run(layout, record(key, test=test, cost=cost(**spent)), epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def _headlines(results: Results) -> list[Headlines]:
@@ -132,8 +133,8 @@ def test_each_budget_has_its_own_findings(tmp_path: Path) -> None:
         for pruner, seed in itertools.product(("st_prune", "random_dynamic"), range(3)):
             run = record(RunKey(dataset, "stid", pruner, 0.5, seed), cost=cost(budget=budget))
             files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    found = _headlines(load_results(layout))
+    summarise(files, layout)
+    found = _headlines(load_results(layout.store))
     assert [part.heading for part in found] == ["Budget: epochs", "Budget: total time"]
     assert all(part.findings for part in found)
 
@@ -187,15 +188,15 @@ def test_what_the_configuration_says_of_an_entry_is_found_by_kind() -> None:
 def test_a_configuration_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     results = _results(tmp_path, {"r": {"x": [2.0]}})
     assert configured(results) == {}
-    results.layout.config.write_text(text, encoding="utf-8")
-    fresh = load_results(results.layout)
+    store_config(results.store).write_text(text, encoding="utf-8")
+    fresh = load_results(results.store)
     with pytest.raises(RecordError, match=r"config.yaml (is not a readable|must hold)") as refused:
         configured(fresh)
     assert "\n" not in str(refused.value)
 
 
 def test_the_chart_is_the_same_every_time_and_asks_for_nothing(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path, seeds=(0,), ratios=(0.5,)))
+    results = load_results(write_experiment(tmp_path, seeds=(0,), ratios=(0.5,)).store)
     chart = tradeoff_chart(results)
     assert chart == tradeoff_chart(results)
     text = json.dumps(chart)
@@ -211,15 +212,15 @@ def test_the_chart_is_the_same_every_time_and_asks_for_nothing(tmp_path: Path) -
 
 def test_without_full_training_times_are_seconds_and_no_limit_is_offered(tmp_path: Path) -> None:
     lean = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
-    chart = tradeoff_chart(load_results(lean))
+    chart = tradeoff_chart(load_results(lean.store))
     assert "limit" not in {param["name"] for param in chart["params"]}
     assert chart["layer"][-1]["encoding"]["x"]["title"] == "Time (s)"
 
 
 def test_methods_say_protocol_budget_data_and_what_was_not_run(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, pruners=("st_prune",), ratios=(0.5,), seeds=(0, 3))
-    layout.config.write_text("protocol: strict\n", encoding="utf-8")
-    said = dict(methods(load_results(layout)))
+    store_config(layout.store).write_text("protocol: strict\n", encoding="utf-8")
+    said = dict(methods(load_results(layout.store)))
     assert said["Protocol"].startswith("strict; ")
     assert (
         said["Budget"]
@@ -263,7 +264,7 @@ def test_a_unit_that_is_not_known_is_none(tmp_path: Path) -> None:
     unit = pd.Series([None], dtype="object")
     columns = run_columns(
         Results(results.summary.assign(target_unit=unit), results.epochs, results.aggregate,
-                results.layout), tmp_path)  # fmt: skip
+                results.store), tmp_path)  # fmt: skip
     assert columns["target_unit"] == {"values": [None], "codes": [0]}
 
 

@@ -10,7 +10,8 @@ from synthetic_records import epochs, record, scores, write_experiment, write_ru
 from paper_figures import tab_rules
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.tables import DASH, to_cells
-from stprune.results.summary import load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import load_results
 
 
 def test_scores_are_the_means_of_the_seeds_by_rule(tmp_path: Path) -> None:
@@ -20,8 +21,8 @@ def test_scores_are_the_means_of_the_seeds_by_rule(tmp_path: Path) -> None:
         by_rule = {"paper": scores(mae), "st_ttc": scores(10 * mae)}
         run = record(RunKey("r", "stid", "full", 0.0, seed), scores_by_rule=by_rule)
         files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    table = tab_rules.build(load_results(layout))
+    summarise(files, layout)
+    table = tab_rules.build(load_results(layout.store))
     titles = [f"{column.over}: {column.title}".removeprefix(": ") for column in table.columns]
     (row,) = to_cells(table)
     shown = dict(zip(titles, (cell.text for cell in row), strict=True))
@@ -34,6 +35,6 @@ def test_scores_are_the_means_of_the_seeds_by_rule(tmp_path: Path) -> None:
 
 
 def test_records_without_rules_are_dashes(tmp_path: Path) -> None:
-    table = tab_rules.build(load_results(write_experiment(tmp_path)))
+    table = tab_rules.build(load_results(write_experiment(tmp_path).store))
     assert table.frame["opencity_mape"].isna().all()
     assert len(table.frame) == 13

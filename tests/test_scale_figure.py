@@ -13,7 +13,8 @@ from paper_figures.fig_scale import in_words
 from paper_figures.scales import NOTHING, applies, scale_points
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.figures import build
-from stprune.results.summary import Results, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 # Entry, component, parameters; pruner, prune ratio, seed, test MAE, total seconds.
 SCALES = {
@@ -46,8 +47,8 @@ def results(tmp_path: Path) -> Results:
             config={"backbone": {"name": entry, "id": component}},
         )
         files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def test_scales_are_entries_of_one_component_that_differ_in_parameters(results: Results) -> None:
@@ -87,7 +88,7 @@ def test_lines_join_the_scales_and_name_them_at_full_training(results: Results) 
 
 
 def test_one_scale_is_nothing_to_show(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path, backbones=("stid", "gwnet")))
+    results = load_results(write_experiment(tmp_path, backbones=("stid", "gwnet")).store)
     assert not applies(results)
     assert NOTHING in build("scale", results).caption
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stprune.pruning.base import annealed_keep_ratio, budget, scale_weights, tail_start
+from stprune.pruning.base import budget, scale_weights
+from stprune.pruning.dynamic import annealed_keep_ratio, tail_start
 
 
 @pytest.mark.parametrize(

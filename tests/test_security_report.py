@@ -11,7 +11,7 @@ import pytest
 from synthetic_records import write_experiment
 
 from stprune.paper.report import write_report
-from stprune.results.summary import summarise
+from stprune.results.summarise import summarise
 
 HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>{{7*7}}"
 
@@ -56,8 +56,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         values["config"][f"option {HARM}"] = HARM
         values["started"] = f"2000 {HARM}"
         path.write_text(json.dumps(values))
-    layout.config.write_text(f"experiment: x  # {HARM}\n")
-    summarise(records, layout.summary, layout.epochs)
+    summarise(records, layout, {"experiment": f"x  # {HARM}"})
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WANDB_API_KEY", "KAGGLE_API_TOKEN", "STPRUNE_MIRROR"):
             patch.setenv(name, "http://me:5ec4e7@example.org")

@@ -18,10 +18,9 @@ from stprune.base.layout import DataLayout
 from stprune.base.settings import TrackingSettings
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout
+from stprune.data import fetch as module
 from stprune.data.fetch import fetch
-from stprune.data.partial import Origin, Partial
-from stprune.data.transfer import Network
-from stprune.results.summary import summarise
+from stprune.results.summarise import summarise
 from stprune.tracking.live import WandbTracking
 from stprune.training.run import train
 
@@ -34,7 +33,6 @@ SECRETS = {
     "STPRUNE_MIRROR": "http://me:5ec4e7mirror@127.0.0.1:9/files",
 }
 MARK = "5ec4e7"
-AT_ONCE = Network(retries=1, backoff_seconds=0.0, connect_seconds=2, read_seconds=2)
 
 
 @pytest.fixture
@@ -45,12 +43,16 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("secrets")
 def test_a_failing_fetch_says_no_password(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(module, "TRIES", 1)
     layout = DataLayout(tmp_path)
     card = card_of("https://data.example.org/a/series.csv")
     with caplog.at_level(logging.DEBUG), pytest.raises(FetchError) as caught:
-        fetch("toy", card, layout, None, network=AT_ONCE)
+        fetch("toy", card, layout, None)
     assert "cannot fetch series.csv" in str(caught.value)
     assert "http://...@127.0.0.1:9/files/data.example.org/a/series.csv" in str(caught.value)
     assert MARK not in str(caught.value)
@@ -61,16 +63,6 @@ def test_a_failing_fetch_says_no_password(
     told = capsys.readouterr()
     assert "cannot fetch" in told.err
     assert MARK not in told.err + told.out
-
-
-def test_what_is_noted_of_a_download_has_no_password(tmp_path: Path) -> None:
-    partial = Partial(tmp_path / "series.csv")
-    url = SECRETS["STPRUNE_MIRROR"] + "/series.csv"
-    with partial.begin(Origin(url=url, total=3)) as file:
-        file.write(b"ab")
-    assert not [path for path in tmp_path.iterdir() if MARK.encode() in path.read_bytes()]
-    assert partial.origin(url) is not None, "yet it can go on"
-    assert partial.origin(url.replace("127", "128")) is None
 
 
 def test_a_configuration_with_a_password_is_refused(toy_values: dict[str, Any]) -> None:
@@ -91,7 +83,7 @@ def test_a_tracked_run_holds_no_secret(
     with caplog.at_level(logging.DEBUG), wandb_stand_in.wandb_alone(tmp_path / "home"):
         train(toy_config, key, [WandbTracking(settings, layout.tracking())])
         wandb.teardown()
-    summarise([layout.metrics(key)], layout.summary, layout.epochs)
+    summarise([layout.metrics(key)], layout)
     files = [path for path in layout.root.rglob("*") if path.is_file()]
     assert {"metrics.json", "summary.csv"} <= {path.name for path in files}
     assert any(path.suffix == ".wandb" for path in files)

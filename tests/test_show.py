@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,14 +101,14 @@ def test_no_colour_in_a_pipe(layout: ExperimentLayout, capsys: pytest.CaptureFix
 
 
 def test_what_is_done_is_shown_before_the_summary_is_written(layout: ExperimentLayout) -> None:
-    layout.summary.unlink()
+    shutil.rmtree(layout.store)
     undo(layout, KEY)
     text = shown(layout)
     assert "9 of 10 runs done, 1 to do" in text
     assert "No run is under way" in text
     rows = [line for line in text.splitlines() if line.startswith("ST-Prune")]
     assert len(rows) == 2
-    assert not layout.summary.exists()
+    assert not layout.store.exists()
 
 
 def test_failures_say_why(layout: ExperimentLayout) -> None:

@@ -1,37 +1,54 @@
-"""The simulated charging: does it behave like a city, and are its labels true?"""
+"""The simulated charging: does it behave like a city, are its labels true, queues by hand."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import shortened_simulations
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stprune.base.errors import ConfigError
-from stprune.data.canonical import RawSeries, read_canonical, write_canonical
-from stprune.data.card import DatasetCard, load_card
-from stprune.data.formats.simulated_charging import Options, load
-from stprune.data.simulation.charging.city import HOME, SHOP, WORK, build_city
+from stprune.data.canonical import RawSeries
+from stprune.data.card import load_card
+from stprune.data.formats.simulated_charging import load
+from stprune.data.simulation.cards import new_city
+from stprune.data.simulation.charging.city import (
+    HOME,
+    SHOP,
+    WORK,
+    ChargingCity,
+    Circumstances,
+    build_city,
+    draw_circumstances,
+)
+from stprune.data.simulation.charging.demand import (
+    Disturbance,
+    Drivers,
+    draw_disturbances,
+    draw_drivers,
+    draw_prices,
+    expected_drivers,
+)
+from stprune.data.simulation.charging.run import (
+    BALK_SHARE,
+    DETOUR_SECONDS,
+    Sessions,
+    busy_seconds,
+    simulate,
+)
 
 KINDS = ("home", "work", "shop", "transit")
 
 
-def card_of(**changes: Any) -> DatasetCard:
-    """Six weeks of a city of 16 zones, with many events."""
-    options = {"seed": 2, "days": 42, "zones": 16, "mean_chargers": 10}
-    options |= {"outages_per_week": 3, "crowds_per_week": 2} | changes.pop("options", {})
-    published = load_card("sim_charging").model_dump()
-    size = {"options": options, "nodes": options["zones"], "steps": 24 * options["days"]}
-    return DatasetCard.model_validate(published | size | changes)
-
-
 @pytest.fixture(scope="module")
 def weeks() -> RawSeries:
-    return load(card_of(), {})
+    """Six weeks of a city of 16 zones, with many events."""
+    card = new_city("sim_charging", load_card("sim_charging"), nodes=16, days=42, seed=2)
+    events = {"mean_chargers": 10, "outages_per_week": 3, "crowds_per_week": 2}
+    return load(card.model_copy(update={"options": card.options | events}), {})
 
 
 @pytest.fixture(scope="module")
@@ -41,43 +58,6 @@ def chargers() -> NDArray[np.int64]:
 
 def of_kind(data: RawSeries, kind: int) -> list[int]:
     return [zone for zone, name in enumerate(data.node_ids) if name.endswith(KINDS[kind])]
-
-
-def test_the_published_card_has_the_size_that_its_options_make() -> None:
-    card = load_card("sim_charging")
-    options = Options.model_validate(card.options)
-    assert (card.nodes, card.steps) == (40, 4320) == (options.size, options.steps)
-
-
-def test_it_becomes_a_canonical_data_set(weeks: RawSeries, tmp_path: Path) -> None:
-    write_canonical(weeks, card_of(), tmp_path)
-    data = read_canonical(tmp_path)
-    assert data.series.shape == (1008, 16, 3)
-    assert data.mask.all()
-    assert data.timestamps[0] == np.datetime64("2024-01-01T00:00:00")
-    assert data.timestamps[-1] == np.datetime64("2024-02-11T23:00:00")
-    assert {"node", "first_step", "last_step", "kind"} <= set(data.events.columns)
-
-
-def test_the_seed_decides_every_bit() -> None:
-    small = {"days": 3, "zones": 5, "mean_chargers": 5}
-    one, same, other = (load(card_of(options={**small, "seed": seed}), {}) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one.values, same.values)
-    np.testing.assert_array_equal(one.adjacency, same.adjacency)
-    assert one.events.equals(same.events)
-    assert (one.values != other.values).mean() > 0.5
-
-
-def test_no_more_chargers_are_busy_than_there_are(
-    weeks: RawSeries, chargers: NDArray[np.int64]
-) -> None:
-    occupancy = weeks.values[..., 0]
-    assert (occupancy >= 0).all()
-    assert (occupancy <= chargers).all()
-    # Limited chargers bind: many zones are full now and then, and none is full most of the time.
-    full = (occupancy > 0.98 * chargers).mean(axis=0)
-    assert (full > 0.005).sum() > 8
-    assert full.max() < 0.3
 
 
 def test_energy_is_time_at_a_charger_times_its_power(weeks: RawSeries) -> None:
@@ -131,19 +111,6 @@ def test_a_crowd_fills_its_zone(weeks: RawSeries, chargers: NDArray[np.int64]) -
     assert min(gains) > 0.1
 
 
-def test_events_have_realistic_lengths_and_keep_apart(weeks: RawSeries) -> None:
-    events = weeks.events
-    length = events["last_step"] - events["first_step"] + 1
-    assert length[events["kind"] == "outage"].between(3, 36).all()
-    assert length[events["kind"] == "crowd"].between(4, 7).all()
-    assert (events["first_step"] >= 0).all()
-    assert (events["last_step"] < 1008).all()
-    assert events["first_step"].is_monotonic_increasing
-    for _, same_zone in events.groupby("node"):
-        gaps = same_zone["first_step"].to_numpy()[1:] - same_zone["last_step"].to_numpy()[:-1]
-        assert (gaps > 12).all()
-
-
 def test_the_graph_joins_neighbours_both_ways_and_leaves_none_alone(weeks: RawSeries) -> None:
     weights = weeks.adjacency
     assert weights.dtype == np.float32
@@ -153,44 +120,168 @@ def test_the_graph_joins_neighbours_both_ways_and_leaves_none_alone(weeks: RawSe
     assert weights.sum(axis=1).min() >= 1
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"nodes": 18}, "16 nodes and 1008 steps, but the card says 18 and 1008"),
-        ({"step_minutes": 30}, "step_minutes must be 60, got 30"),
-        ({"start": datetime(2024, 1, 1, 6)}, "must be a midnight"),
-        ({"options": {"zones": 3}}, "`zones`"),
-        ({"options": {"chargers": 4}}, "did you mean `mean_chargers`"),
-        (
-            {"channels": [{"name": "occupancy", "unit": "chargers"}]},
-            "must be occupancy and volume and price",
+def city_of(*chargers: int) -> ChargingCity:
+    """Zones in a row, each with the zones beside it as neighbours."""
+    zones = len(chargers)
+    return ChargingCity(
+        kinds=np.full(zones, HOME),
+        chargers=np.array(chargers),
+        popularity=np.ones(zones),
+        places=np.stack([np.arange(zones), np.zeros(zones)], axis=1),
+        neighbours=[[z for z in (zone - 1, zone + 1) if 0 <= z < zones] for zone in range(zones)],
+    )
+
+
+def drivers_of(*rows: tuple[int, int, int, int, int]) -> Drivers:
+    """Rows are second, zone, seconds needed, patience, tries."""
+    return Drivers(*np.array(rows, dtype=np.int64).reshape(-1, 5).T)
+
+
+def rows_of(sessions: Sessions) -> set[tuple[int, int, int]]:
+    columns = (sessions.zones.tolist(), sessions.begins.tolist(), sessions.ends.tolist())
+    return set(zip(*columns, strict=True))
+
+
+def test_a_line_by_hand() -> None:
+    assert (DETOUR_SECONDS, BALK_SHARE) == (480, 0.3)
+    drivers = drivers_of(
+        (0, 0, 3600, 600, 2),  # Charges at once.
+        (100, 0, 1000, 600, 2),  # Waits here until 700, next door from 1180 to 1780; gives up.
+        (200, 0, 2000, 600, 2),  # Sees one waiting, goes next door: from 680 to 2680.
+        (2500, 1, 5000, 300, 1),  # Waits until 2680 and is cut by the end of the run.
+        (7300, 1, 100, 100, 1),  # Would come after the end.
+    )
+    sessions = simulate(city_of(1, 1), drivers, [], 2)
+    assert rows_of(sessions) == {(0, 0, 3600), (1, 680, 2680), (1, 2680, 7200)}
+    assert (sessions.served, sessions.left, sessions.present) == (2, 1, 1)
+    busy = busy_seconds(sessions, 2, 2)
+    np.testing.assert_array_equal(busy, [[3600, 2000 + 920], [0, 3600]])
+
+
+def test_an_outage_by_hand() -> None:
+    outage = Disturbance("outage", 0, first_hour=1, last_hour=1, chargers_out=1)
+    drivers = drivers_of(
+        (0, 0, 5400, 600, 1),  # Keeps the charger that is left.
+        (60, 0, 5400, 600, 2),  # Last come, cut at 3600; the rest next door, from 4080 to 5940.
+        (3700, 0, 600, 7200, 1),  # Waits until 5400.
+        (5500, 0, 1200, 7200, 1),  # Waits until 6000, and so as if one charger were all.
+        (7200, 0, 300, 1, 1),  # Again there are two.
+    )
+    sessions = simulate(city_of(2, 1), drivers, [outage], 3)
+    assert rows_of(sessions) == {
+        (0, 0, 5400),
+        (0, 60, 3600),
+        (1, 4080, 5940),
+        (0, 5400, 6000),
+        (0, 6000, 7200),
+        (0, 7200, 7500),
+    }
+    assert (sessions.served, sessions.left, sessions.present) == (5, 0, 0)
+
+
+def test_the_freest_neighbour_is_tried_first() -> None:
+    city = city_of(3, 1, 5)
+    drivers = drivers_of((0, 1, 900, 60, 1), (10, 1, 900, 60, 2))
+    assert rows_of(simulate(city, drivers, [], 1)) == {(1, 0, 900), (2, 550, 1450)}
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(0, 4 * 3600),
+            st.integers(0, 2),
+            st.integers(1, 9000),
+            st.integers(1, 3000),
+            st.integers(1, 3),
         ),
-    ],
+        max_size=40,
+    ),
+    out=st.integers(0, 2),
 )
-def test_a_wrong_card_is_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
-        load(card_of(**changes), {})
-    assert "\n" not in str(caught.value)
+def test_no_driver_is_lost_and_no_charger_serves_two(
+    rows: list[tuple[int, int, int, int, int]], out: int
+) -> None:
+    city = city_of(2, 1, 2)
+    outage = Disturbance("outage", 0, first_hour=1, last_hour=2, chargers_out=out)
+    sessions = simulate(city, drivers_of(*sorted(rows)), [outage], 4)
+    came = sum(second < 4 * 3600 for second, *_ in rows)
+    assert sessions.served + sessions.left + sessions.present == came
+    for zone in range(3):
+        mine = sessions.zones == zone
+        begins, ends = sessions.begins[mine], sessions.ends[mine]
+        for moment in np.unique(begins):
+            together = ((begins <= moment) & (moment < ends)).sum()
+            free = 2 - out if zone == 0 and 3600 <= moment < 3 * 3600 else city.chargers[zone]
+            assert together <= free
+    busy = busy_seconds(sessions, 4, 3)
+    assert busy.sum() == (sessions.ends - sessions.begins).sum()
+    needed = sum(seconds for second, _, seconds, *_ in rows if second < 4 * 3600)
+    assert busy.sum() <= needed
 
 
-@pytest.mark.parametrize("dataset", shortened_simulations.simulated_ids())
-def test_every_simulated_card_can_be_made_small(dataset: str, tmp_path: Path) -> None:
-    card = shortened_simulations.fabricate(dataset, tmp_path)
-    assert load_card(dataset, tmp_path) == card
-    assert card.nodes * card.steps < 4000
-    assert min(card.splits) * card.steps >= 24
+def calm(days: int) -> Circumstances:
+    """No holidays, storms or cold; from a Monday on; the same price all day."""
+    hours = np.arange(days * 24)
+    no = np.zeros(len(hours), dtype=bool)
+    return Circumstances(hours % 24, hours // 24 % 7 >= 5, no, no, no, np.ones(len(hours)))
 
 
-@pytest.mark.slow
-def test_the_published_data_set(tmp_path: Path) -> None:
-    card = load_card("sim_charging")
-    raw = load(card, {})
-    write_canonical(raw, card, tmp_path)
-    kinds = raw.events["kind"].value_counts()
-    assert 20 < kinds["outage"] < 60
-    assert 10 < kinds["crowd"] < 40
-    # The week before tells more than the mean: there is a rhythm, and it is not all.
-    occupancy = raw.values[..., 0]
-    weekly = np.abs(occupancy[168:] - occupancy[:-168]).mean()
-    flat = np.abs(occupancy - occupancy.mean(axis=0)).mean()
-    assert 0.3 * flat < weekly < 0.8 * flat
+def test_as_many_come_as_are_expected() -> None:
+    city = build_city(12, 10, np.random.default_rng(0))
+    around = calm(28)
+    prices = np.ones((len(around.hour), 12))
+    expected = expected_drivers(city, around, prices, 1.0)
+    np.testing.assert_allclose(expected_drivers(city, around, prices, 0.5), expected / 2)
+    extra = np.zeros_like(expected)
+    extra[30, 4] = 500.0
+    drivers = draw_drivers(city, around, expected, extra, np.random.default_rng(1))
+    assert (np.diff(drivers.seconds) >= 0).all()
+    assert len(drivers.seconds) == pytest.approx(expected.sum() + 500, rel=0.15)
+    crowd = ((drivers.seconds // 3600 == 30) & (drivers.zones == 4)).sum()
+    assert crowd == pytest.approx(500, rel=0.15)
+    assert drivers.charging.min() >= 300
+    assert set(np.unique(drivers.tries)) == {1, 2, 3}
+    at_home = drivers.charging[city.kinds[drivers.zones] == HOME]
+    assert np.median(at_home) == pytest.approx(4.2 * 3600, rel=0.05)
+
+
+def test_disturbances_keep_away_from_each_other_and_from_the_ends() -> None:
+    city = build_city(20, 10, np.random.default_rng(0))
+    around = calm(60)
+    expected = expected_drivers(city, around, np.ones((len(around.hour), 20)), 1.0)
+    events = draw_disturbances(city, expected, 24, 60.0, 30.0, np.random.default_rng(0))
+    assert len(events) > 40
+    for number, one in enumerate(events):
+        assert 24 <= one.first_hour <= one.last_hour < len(expected)
+        assert (one.chargers_out > 0) == (one.kind == "outage") == (one.extra_drivers == 0)
+        assert one.chargers_out <= city.chargers[one.zone]
+        for other in events[number + 1 :]:
+            if other.zone in (one.zone, *city.neighbours[one.zone]):
+                assert other.first_hour > one.last_hour + 12
+    assert draw_disturbances(city, expected, 24, 0.0, 0.0, np.random.default_rng(0)) == []
+
+
+def test_dear_hours_and_storms_keep_drivers_away() -> None:
+    city = build_city(12, 10, np.random.default_rng(0))
+    around, prices = calm(14), np.ones((14 * 24, 12))
+    flat = expected_drivers(city, around, prices, 1.0)
+    prices[40] = 2.0
+    assert (expected_drivers(city, around, prices, 1.0)[40] < 0.85 * flat[40]).all()
+    storm = replace(around, storm=np.arange(14 * 24) == 41)
+    changed = expected_drivers(city, storm, np.ones_like(prices), 1.0)
+    np.testing.assert_array_equal(np.delete(changed, 41, 0), np.delete(flat, 41, 0))
+    shops = city.kinds == SHOP
+    np.testing.assert_allclose(changed[41, shops], 0.2 * flat[41, shops])
+
+
+def test_the_calendar_the_tariff_and_the_fees() -> None:
+    around = draw_circumstances(datetime(2024, 1, 5), 200, np.random.default_rng(3))
+    weekend = around.free_day & ~around.holiday
+    # From Friday on: Saturday and Sunday are the hours 24 to 71.
+    np.testing.assert_array_equal(np.flatnonzero(weekend)[:48], np.arange(24, 72))
+    assert around.free_day[around.holiday].all()
+    np.testing.assert_array_equal(around.tariff[[3, 8, 11, 23]], [0.35, 0.70, 1.10, 0.35])
+    prices = draw_prices(city_of(1, 1), around, np.random.default_rng(0))
+    # The operator's fee is the same all day, and another one after four weeks.
+    np.testing.assert_allclose(prices[11] - prices[3], 0.75, atol=0.011)
+    assert (prices[3] != prices[3 + 28 * 24]).any()

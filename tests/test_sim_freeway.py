@@ -1,102 +1,55 @@
-"""The simulated freeway: does it behave like traffic, and are its labels true?"""
+"""The simulated freeway: does it behave like traffic, are its labels true, parts by hand."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stprune.base.errors import ConfigError
-from stprune.data.canonical import RawSeries, read_canonical, write_canonical
-from stprune.data.card import DatasetCard, load_card
-from stprune.data.formats.simulated_freeway import Options, load
-from stprune.data.simulation.freeway.network import PLATOON_VEHICLES
+from stprune.data.canonical import RawSeries
+from stprune.data.card import load_card
+from stprune.data.formats.simulated_freeway import load
+from stprune.data.simulation.cards import new_city
+from stprune.data.simulation.freeway.demand import (
+    BIN_SECONDS,
+    Departures,
+    draw_departures,
+    draw_incidents,
+    expected_demand,
+)
+from stprune.data.simulation.freeway.network import (
+    PLATOON_VEHICLES,
+    STEP_SECONDS,
+    Network,
+    Road,
+    ZoneRoutes,
+    build_network,
+    detector_distances,
+    gaussian_adjacency,
+)
+from stprune.data.simulation.freeway.run import (
+    Curves,
+    flow_by_bin,
+    simulate,
+    speed_by_bin,
+)
 
-
-def small_card(**changes: Any) -> DatasetCard:
-    """A card of the published form for a smaller city."""
-    options = {"seed": 3, "days": 7, "corridors": 2, "segments": 4, "incidents_per_day": 2}
-    options |= changes.pop("options", {})
-    published = load_card("sim_freeway").model_dump()
-    size = {
-        "options": options,
-        "nodes": 2 * options["corridors"] * options["segments"],
-        "steps": 288 * options["days"],
-    }
-    return DatasetCard.model_validate(published | size | changes)
+MONDAY = datetime(2024, 1, 1)
 
 
 @pytest.fixture(scope="module")
 def week() -> RawSeries:
-    return load(small_card(), {})
+    """A week of a city of 16 detectors, with many incidents."""
+    card = new_city("sim_freeway", load_card("sim_freeway"), nodes=16, days=7, seed=3)
+    return load(card.model_copy(update={"options": card.options | {"incidents_per_day": 2}}), {})
 
 
 def by_day(week: RawSeries, channel: int) -> NDArray[np.float32]:
     """(7, 288, 16)."""
     return week.values[..., channel].reshape(7, 288, -1)
-
-
-def test_the_published_card_has_the_size_that_its_options_make() -> None:
-    card = load_card("sim_freeway")
-    options = Options.model_validate(card.options)
-    assert (card.nodes, card.steps) == (64, 8064) == (options.size, options.steps)
-
-
-def test_a_small_city_becomes_a_canonical_data_set(week: RawSeries, tmp_path: Path) -> None:
-    write_canonical(week, small_card(), tmp_path)
-    data = read_canonical(tmp_path)
-    assert data.series.shape == (2016, 16, 2)
-    assert data.mask.all()
-    assert data.timestamps[0] == np.datetime64("2024-01-01T00:00:00")
-    assert data.timestamps[-1] == np.datetime64("2024-01-07T23:55:00")
-    assert data.node_ids[:5] == ["c0_in_00", "c0_in_01", "c0_in_02", "c0_in_03", "c0_out_00"]
-    columns = ["event", "node", "first_step", "last_step", "capacity_share", "kind"]
-    assert list(data.events.columns) == columns
-    assert len(data.events) > 3
-
-
-def test_the_seed_decides_every_bit() -> None:
-    def series(seed: int) -> RawSeries:
-        options = {"seed": seed, "days": 2, "corridors": 1, "segments": 3}
-        return load(small_card(options=options), {})
-
-    one, same, other = series(1), series(1), series(2)
-    np.testing.assert_array_equal(one.values, same.values)
-    np.testing.assert_array_equal(one.adjacency, same.adjacency)
-    assert one.events.equals(same.events)
-    assert (one.values != other.values).mean() > 0.5
-    assert not np.array_equal(one.adjacency, other.adjacency)
-
-
-def test_nothing_outside_is_changed() -> None:
-    # In a fresh process, since it is the first import of UXsim that changes most.
-    code = """
-import random, warnings
-import matplotlib as mpl, numpy as np, scipy.sparse.csgraph, pandas
-from stprune.data.card import DatasetCard
-from stprune.data.formats.simulated_freeway import load
-
-def surroundings():
-    state = np.random.get_state(legacy=False)["state"]
-    chance = random.getstate(), state["key"].tobytes(), state["pos"]
-    return chance, list(warnings.filters), warnings.formatwarning, dict(mpl.rcParams)
-
-card = DatasetCard.model_validate_json(CARD)
-before = surroundings()
-load(card, {})
-for was, is_now in zip(before, surroundings(), strict=True):
-    assert was == is_now, (was, is_now)
-"""
-    card = small_card(options={"days": 1, "corridors": 1, "segments": 3})
-    code = code.replace("CARD", repr(card.model_dump_json()))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_counts_are_whole_and_fit_through_the_road(week: RawSeries) -> None:
@@ -128,18 +81,6 @@ def test_commuters_come_on_weekdays_only(week: RawSeries) -> None:
     assert mean(slice(0, 7), night, slice(None)) < 0.1 * mean(workdays, morning, inbound)
 
 
-def test_days_differ_but_join(week: RawSeries) -> None:
-    flow, speed = by_day(week, 0), by_day(week, 1)
-    daily = flow.sum(axis=(1, 2))
-    assert len(set(daily)) == 7
-    assert daily[:5].std() / daily[:5].mean() > 0.005
-    free = np.median(speed, axis=(0, 1))
-    assert (speed[1:, 0] > 0.7 * free).all()
-    # All midnights together, so that chance matters little; empty roads would show at once.
-    before, after = flow[:-1, -1].sum(), flow[1:, 0].sum()
-    assert after == pytest.approx(before, rel=0.15)
-
-
 def test_traffic_is_slower_at_every_incident_than_at_that_time_on_other_days(
     week: RawSeries,
 ) -> None:
@@ -157,46 +98,152 @@ def test_traffic_is_slower_at_every_incident_than_at_that_time_on_other_days(
     assert np.median(ratios) < 0.5
 
 
-def test_the_graph_links_each_segment_to_the_next_and_the_interchange(week: RawSeries) -> None:
-    index = {name: position for position, name in enumerate(week.node_ids)}
-    weights = week.adjacency
-    assert weights.dtype == np.float32
-    for segment in range(3):
-        pair = index[f"c0_in_{segment:02d}"], index[f"c0_in_{segment + 1:02d}"]
-        assert weights[pair] > 0.1 > weights[pair[::-1]]
-    assert weights[index["c0_in_03"], index["c1_out_00"]] > 0.1
-    assert weights[index["c0_in_03"], index["c0_out_00"]] == 0
-    assert (np.diag(weights) == 0).all()
+@pytest.fixture(scope="module")
+def city() -> Network:
+    return build_network(2, 4, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"nodes": 18}, "16 nodes and 2016 steps, but the card says 18 and 2016"),
-        ({"step_minutes": 10}, "step_minutes must be 5, got 10"),
-        ({"start": datetime(2024, 1, 1, 6)}, "must be a midnight"),
-        ({"options": {"demand_level": 9}}, "`demand_level`"),
-        ({"options": {"segment": 4}}, "did you mean `segments`"),
-        (
-            {"channels": [{"name": "flow", "unit": "vehicles"}]},
-            "must be flow and speed",
-        ),
-    ],
-)
-def test_a_wrong_card_is_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
-        load(small_card(**changes), {})
-    assert "\n" not in str(caught.value)
+@pytest.fixture(scope="module")
+def morning_runs(city: Network) -> tuple[Curves, Curves]:
+    """A weekday from 06:00 to 10:00 without and with an incident at c1_in_02, 07:00 to 07:30."""
+    demand = expected_demand(city, 0.8, MONDAY)
+    drawn = draw_departures(demand, 72, 120, np.random.default_rng(1))
+    morning = Departures(drawn.seconds - 6 * 3600, drawn.origins, drawn.destinations)
+    steps = 4 * 600
+    drop = [(600, 900, "c1_in_02", 0.15)]
+    return simulate(city, morning, [], steps, 5), simulate(city, morning, drop, steps, 5)
 
 
-@pytest.mark.slow
-def test_the_published_data_set(tmp_path: Path) -> None:
-    card = load_card("sim_freeway")
-    raw = load(card, {})
-    write_canonical(raw, card, tmp_path)
-    speed = raw.values[..., 1]
-    jammed = (speed < 0.6 * np.median(speed, axis=0)).mean()
-    assert 0.01 < jammed < 0.1
-    assert 28 * 3 < len(raw.events) < 28 * 5
-    # Every detector has a neighbour in one direction or the other.
-    assert ((raw.adjacency + raw.adjacency.T).sum(axis=1) > 0).all()
+def test_an_incident_slows_the_traffic_behind_it_and_thins_it_ahead(
+    city: Network, morning_runs: tuple[Curves, Curves]
+) -> None:
+    without, with_incident = morning_runs
+
+    def speed(curves: Curves, name: str) -> NDArray[np.float64]:
+        arrivals, departures = curves[name]
+        return speed_by_bin(arrivals, departures, city.roads[name], 0, 48, 50)
+
+    def flow(curves: Curves, name: str) -> NDArray[np.float64]:
+        return flow_by_bin(curves[name][1], np.ones(2400), 0, 48, 50)
+
+    for name in city.roads:
+        for usual, changed in zip(without[name], with_incident[name], strict=True):
+            np.testing.assert_array_equal(usual[:600], changed[:600])
+    window = slice(14, 18)
+    for name in ("c1_in_02", "c1_in_01"):
+        assert speed(with_incident, name)[window].max() < 0.5 * speed(without, name)[window].min()
+    left = 0.15 * city.roads["c1_in_02"].capacity * BIN_SECONDS
+    assert flow(with_incident, "c1_in_02")[window].mean() == pytest.approx(left, abs=2)
+    assert flow(with_incident, "c1_in_03")[window].mean() < flow(without, "c1_in_03")[window].mean()
+    # The other carriageway has nothing to do with it.
+    assert speed(with_incident, "c1_out_02")[window].min() > 25
+    # In the end everybody has got through all the same.
+    totals = [flow(curves, "c1_in_02").sum() for curves in morning_runs]
+    assert totals[1] == pytest.approx(totals[0], rel=0.01)
+
+
+def test_vehicles_take_the_quickest_way(city: Network) -> None:
+    routes = ZoneRoutes(city)
+    names = [zone.name for zone in city.zones]
+    outside, other = names.index("c0_zone_00"), names.index("c1_zone_02")
+    assert routes.ways_from(outside)[other] == [
+        "c0_zone_00_on_in",
+        *(f"c0_in_{segment:02d}" for segment in range(4)),
+        "c0_to_c1",
+        *(f"c1_out_{segment:02d}" for segment in range(2)),
+        "c1_zone_02_off_out",
+    ]
+    steps = sum(city.roads[name].steps for name in routes.ways_from(outside)[other])
+    assert routes.times[outside, other] == pytest.approx(steps * STEP_SECONDS)
+    # Each corridor has its own slip roads down town.
+    assert routes.ways_from(outside)[names.index("c1_centre")] == []
+    assert np.isinf(routes.times[outside, names.index("c1_centre")])
+
+
+def test_as_many_leave_as_are_expected(city: Network) -> None:
+    demand = expected_demand(city, 1.0, MONDAY)
+    bins = np.arange(28 * 288)
+    departures = draw_departures(demand, 0, len(bins), np.random.default_rng(0))
+    expected = demand.rates(bins).sum() * BIN_SECONDS
+    assert len(departures.seconds) * PLATOON_VEHICLES == pytest.approx(expected, rel=0.05)
+    assert (np.diff(departures.seconds) >= 0).all()
+    assert (departures.origins != departures.destinations).all()
+    by_zone = np.bincount(departures.destinations, minlength=len(city.zones))
+    shares = demand.trips.sum(axis=1)[:, :] * demand.rates(bins).sum(axis=1)[:, None]
+    np.testing.assert_allclose(by_zone / by_zone.sum(), shares.sum(axis=0) / shares.sum(), rtol=0.1)
+
+
+def test_demand_level_is_the_peak_share_of_capacity(city: Network) -> None:
+    for level in (0.5, 1.05):
+        demand = expected_demand(city, level, MONDAY)
+        assert demand.utilisation(np.arange(7 * 288)).max() == pytest.approx(level)
+
+
+def test_incidents_keep_apart_within_a_day_and_bite(city: Network) -> None:
+    demand = expected_demand(city, 1.0, MONDAY)
+    incidents = draw_incidents(demand, 28, 6.0, np.random.default_rng(0))
+    assert 28 * 2 < len(incidents) < 28 * 6
+    for index, one in enumerate(incidents):
+        assert one.first_bin // 288 == one.last_bin // 288
+        assert 4 <= one.last_bin - one.first_bin + 1 <= 15
+        expected = demand.utilisation(np.array([one.first_bin]))[0, one.detector]
+        assert 0 < one.capacity_share < expected
+        for other in incidents[index + 1 :]:
+            if one.detector // 4 == other.detector // 4:  # four a carriageway
+                assert other.first_bin - one.last_bin > 12
+    assert draw_incidents(demand, 28, 0.0, np.random.default_rng(0)) == []
+
+
+def test_flow_by_hand() -> None:
+    # Platoons of four leave in the steps 1, 3, 3 and 7. The first one passes from the start of
+    # the run to 2, the next two from 2 to 4, the last from 4 to 8.
+    departures = np.array([0, 4, 4, 12, 12, 12, 12, 16], dtype=float)
+    late = np.ones(8)
+    np.testing.assert_array_equal(flow_by_bin(departures, late, 0, 4, 2), [4, 8, 2, 2])
+    # At 1 two have passed, at 3 eight, at 5 thirteen, at 7 fifteen.
+    np.testing.assert_array_equal(flow_by_bin(departures, late, 1, 3, 2), [6, 5, 2])
+    # Half a step earlier: by 1.5, 3.5 and 7.5. At 2 it is 4 + 8 / 4, at 4 it is 12 + 4 / 8.
+    np.testing.assert_array_equal(flow_by_bin(departures, late / 2, 0, 2, 2), [6, 6])
+    np.testing.assert_array_equal(flow_by_bin(np.zeros(8), late, 0, 2, 4), [0, 0])
+
+
+def test_speed_by_hand() -> None:
+    road = Road("road", "a", "b", steps=4, lanes=1, free_speed=20.0)
+    arrivals, departures = np.zeros(20), np.zeros(20)
+    arrivals[1:] += 4  # freely from 1 to 5: 20 m/s
+    departures[5:] += 4
+    arrivals[8:] += 4  # in twice the time from 8 to 16: 10 m/s
+    departures[16:] += 4
+    arrivals[12:] += 4  # from 12 to the end of the run at 20: 10 m/s
+    speed = speed_by_bin(arrivals, departures, road, 0, 5, 4)
+    np.testing.assert_allclose(speed, [20, 20, 10, 10, 10])
+    # One step at 20 m/s in [4, 5), three at 10 m/s in [8, 11): (20 + 30) / 4.
+    np.testing.assert_allclose(speed_by_bin(arrivals, departures, road, 4, 1, 7), [12.5])
+    empty = speed_by_bin(np.zeros(8), np.zeros(8), road, 0, 2, 4)
+    np.testing.assert_array_equal(empty, [20, 20])
+
+
+def test_neighbours_are_those_ahead_by_driving_distance() -> None:
+    roads = [
+        Road("one", "a", "b", steps=5, lanes=2, free_speed=20.0),  # 600 m
+        Road("two", "b", "c", steps=10, lanes=2, free_speed=20.0),  # 1200 m
+        Road("ramp", "c", "d", steps=5, lanes=1, free_speed=20.0),
+        Road("three", "d", "e", steps=5, lanes=2, free_speed=20.0),
+        Road("far", "e", "f", steps=100, lanes=2, free_speed=20.0),  # 12 km
+    ]
+    network = Network({road.name: road for road in roads}, [], ["one", "two", "three", "far"])
+    distances = detector_distances(network)
+    none = np.inf
+    expected: list[list[float]] = [
+        [0, 1200, 2400, 14400],
+        [none, 0, 1200, 13200],
+        [none, none, 0, 12000],
+        [none, none, none, 0],
+    ]
+    np.testing.assert_allclose(distances, expected)
+    sigma = np.std([0, 0, 0, 0, 1200, 1200, 2400])
+    weight = np.exp(-((1200 / sigma) ** 2))
+    assert weight > 0.1 > np.exp(-((2400 / sigma) ** 2))
+    adjacency = np.zeros((4, 4))
+    adjacency[0, 1] = adjacency[1, 2] = weight
+    np.testing.assert_allclose(gaussian_adjacency(distances), adjacency, rtol=1e-6)

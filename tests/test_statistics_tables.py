@@ -25,13 +25,15 @@ TABLES = (tab_equivalence, tab_reaching, tab_statistics, tab_tradeoff)
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     root = tmp_path_factory.mktemp("many")
     return load_results(
-        write_experiment(root, backbones=("stid", "gwnet"), datasets=("a", "b"), seeds=range(5))
+        write_experiment(
+            root, backbones=("stid", "gwnet"), datasets=("a", "b"), seeds=range(5)
+        ).store
     )
 
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return load_results(write_experiment(tmp_path_factory.mktemp("few")))
+    return load_results(write_experiment(tmp_path_factory.mktemp("few")).store)
 
 
 def _column(table: Table, title: str) -> list[str]:
@@ -69,7 +71,7 @@ def test_enough_seeds_are_judged(results: Results) -> None:
 
 
 def test_without_full_training_the_tables_say_so_and_stay_empty_or_dashed(tmp_path: Path) -> None:
-    lacking = load_results(write_experiment(tmp_path, with_full=False))
+    lacking = load_results(write_experiment(tmp_path, with_full=False).store)
     for module in TABLES:
         table = module.build(lacking)
         assert "full was not run here." in table.caption

@@ -21,7 +21,8 @@ from stprune.paper.tables import (
     to_markdown,
 )
 from stprune.results.labels import label
-from stprune.results.summary import load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import load_results
 
 
 def _table(values: list[float], names: list[str], group: list[str] | None = None) -> Table:
@@ -101,8 +102,8 @@ def test_main_table_shows_a_hole_where_one_backbone_lacks_a_run(tmp_path: Path) 
         RunKey("r", "gwnet", "full", 0, 0),
     ]
     files = [write_run(layout, record(key), epochs(8)) for key in keys]
-    summarise(files, layout.summary, layout.epochs)
-    table = build(load_results(layout))
+    summarise(files, layout)
+    table = build(load_results(layout.store))
     texts = {(row[1].text, row[3].text): [c.text for c in row[4:]] for row in to_cells(table)}
     assert texts["Graph WaveNet", "X"] == ["0", *["–"] * 8]  # noqa: RUF001
     assert texts["STID", "X"][:2] == ["1", "3.00"]
@@ -118,8 +119,8 @@ def test_main_table_numbers_are_those_worked_by_hand(tmp_path: Path) -> None:
         cost=spent.model_copy(update={"realised_keep_ratio": 0.25}),
     )
     files = [write_run(layout, run, epochs(8)) for run in (full, pruned)]
-    summarise(files, layout.summary, layout.epochs)
-    row = [cell.text for cell in to_cells(build(load_results(layout)))[1]]
+    summarise(files, layout)
+    row = [cell.text for cell in to_cells(build(load_results(layout.store)))[1]]
     assert row == [
         *("r", "STID", "0.75", "X", "1", "2.50", "4.00", "7.50"),
         *("+25.0", "25.0", "10.0", "12,800", "0.250"),
@@ -127,7 +128,7 @@ def test_main_table_numbers_are_those_worked_by_hand(tmp_path: Path) -> None:
 
 
 def test_main_caption_states_budget_and_controls(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path, pruners=("random_dynamic", "st_prune")))
+    results = load_results(write_experiment(tmp_path, pruners=("random_dynamic", "st_prune")).store)
     caption = build(results).caption
     assert "1 - p of the training windows" in caption
     assert "full_fewer_epochs was not run here." in caption

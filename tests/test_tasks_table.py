@@ -11,7 +11,8 @@ from synthetic_records import cost, epochs, record, scores, write_experiment, wr
 from paper_figures import tab_tasks
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.tables import DASH, MINUS, Table, make_table, to_cells
-from stprune.results.summary import Results, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 # Data set entry: task, card, steps of input and target.
 ENTRIES = {
@@ -41,8 +42,8 @@ def results_of(root: Path, maes: dict[str, dict[str, list[float]]]) -> Results:
                     cost=cost(epoch_seconds=10.0 if pruner == "full" else 4.0),
                 )
                 files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 MAES = {
@@ -101,7 +102,7 @@ def test_p_is_corrected_for_all_that_are_compared_with_the_same(tmp_path: Path) 
 
 def test_an_experiment_of_one_task_says_so(tmp_path: Path) -> None:
     one = results_of(tmp_path / "one", {"s_impute": MAES["s_impute"]})
-    unnamed = load_results(write_experiment(tmp_path / "unnamed"))
+    unnamed = load_results(write_experiment(tmp_path / "unnamed").store)
     for results in (one, unnamed):
         table = tab_tasks.build(results)
         assert table.caption.startswith("All runs of this experiment do the same task")
@@ -111,7 +112,8 @@ def test_an_experiment_of_one_task_says_so(tmp_path: Path) -> None:
 
 def test_it_is_written_in_every_format(tmp_path: Path) -> None:
     results = results_of(tmp_path, MAES)
-    make_table("tasks", results.layout, results)
-    markdown = results.layout.table("tasks", "md").read_text(encoding="utf-8")
+    layout = ExperimentLayout(results.store.parent)
+    make_table("tasks", layout, results)
+    markdown = layout.table("tasks", "md").read_text(encoding="utf-8")
     assert "Δ from Full training (%)" in markdown
     assert "nan" not in markdown

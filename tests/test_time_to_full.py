@@ -11,8 +11,8 @@ import pytest
 from synthetic_records import epochs, record, write_run
 
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.results.summary import load_results, summarise
-from stprune.results.time_to_full import times_to_full
+from stprune.results.summarise import summarise, times_to_full
+from stprune.results.summary import load_results
 
 Curve = list[float]
 
@@ -104,8 +104,8 @@ def test_summary_and_means_hold_it_and_count_who_reached(tmp_path: Path) -> None
         write_run(layout, record(RunKey("r", "b", "x", 0.5, 0)), epochs(8, keep_ratio=0.5)),
         write_run(layout, record(RunKey("r", "b", "x", 0.5, 1)), epochs(8, seconds=5.0)),
     ]
-    summarise(files, layout.summary, layout.epochs)
-    results = load_results(layout)
+    summarise(files, layout)
+    results = load_results(layout.store)
     runs = results.summary.set_index(["pruner", "seed"])
     assert runs.time_to_full_seconds["full", 0] == pytest.approx(8 * 11.1)
     assert runs.time_to_full_seconds["x", 1] == pytest.approx(8 * 6.1)

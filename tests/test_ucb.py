@@ -34,7 +34,7 @@ def test_means_are_over_all_visits() -> None:
     show(pruner, [2, 0], [4.0, 1.0])
     show(pruner, [2], [8.0])
     show(pruner, [2], [0.0])
-    assert pruner.window_state["means"].tolist() == pytest.approx([1, 0, 4, 0])
+    assert pruner.window_state["means"].tolist() == pytest.approx([1, math.inf, 4, math.inf])
     assert pruner.window_state["visits"].tolist() == [1, 0, 3, 0]
 
 

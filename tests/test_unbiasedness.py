@@ -16,10 +16,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from stprune.pruning.base import Selection, scale_weights
+from stprune.pruning.base import Selection, absolute_errors, scale_weights, window_mae
 from stprune.pruning.batch_order import order_epoch
 from stprune.pruning.selection import Rescaling, hard_and_easy, importance
-from stprune.pruning.window_errors import absolute_errors, window_mae
 
 WINDOWS = 8
 SCORES = np.array([3, 1, 4, 1.5, 9, 2.6, 5, 3.5], dtype=np.float32)

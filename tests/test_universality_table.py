@@ -11,7 +11,8 @@ from synthetic_records import cost, epochs, record, scores, write_experiment, wr
 from paper_figures import tab_universality
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.tables import DASH, MINUS, Table, make_table, to_cells
-from stprune.results.summary import Results, load_results, summarise
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 Run = tuple[str, str, str, float, int, float]
 
@@ -35,8 +36,8 @@ def _results(
             cost=cost(epoch_seconds=seconds),
         )
         files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout.summary, layout.epochs)
-    return load_results(layout)
+    summarise(files, layout)
+    return load_results(layout.store)
 
 
 def _rows(table: Table) -> dict[tuple[str, ...], dict[str, str]]:
@@ -110,7 +111,9 @@ def test_entries_that_differ_in_something_else_go_by_their_own_names(tmp_path: P
 def test_without_several_optimisers_it_says_so(tmp_path: Path) -> None:
     """One optimiser a backbone, even if not the same, and records that name none."""
     one = _results(tmp_path / "one", [run for run in RUNS if run[1] != "a_muon"])
-    unnamed = load_results(write_experiment(tmp_path / "unnamed", backbones=("stid", "gwnet")))
+    unnamed = load_results(
+        write_experiment(tmp_path / "unnamed", backbones=("stid", "gwnet")).store
+    )
     for results in (one, unnamed):
         table = tab_universality.build(results)
         assert table.caption.startswith("No backbone of this experiment")
@@ -120,9 +123,10 @@ def test_without_several_optimisers_it_says_so(tmp_path: Path) -> None:
 
 def test_it_is_written_in_every_format(tmp_path: Path) -> None:
     results = _results(tmp_path, RUNS)
-    make_table("universality", results.layout, results)
-    markdown = results.layout.table("universality", "md").read_text(encoding="utf-8")
+    layout = ExperimentLayout(results.store.parent)
+    make_table("universality", layout, results)
+    markdown = layout.table("universality", "md").read_text(encoding="utf-8")
     assert "X, 0.5: Δ (%)" in markdown
     assert "nan" not in markdown
-    latex = results.layout.table("universality", "tex").read_text(encoding="utf-8")
+    latex = layout.table("universality", "tex").read_text(encoding="utf-8")
     assert r"\multicolumn{3}{c}{Y, 0.5}" in latex

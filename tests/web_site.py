@@ -1,10 +1,9 @@
-"""A web server of our own for tests of fetching, which misbehaves as it is told."""
+"""A web server of our own for tests of fetching, which misbehaves as it is asked to."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -17,10 +16,8 @@ from unittest import mock
 from stprune.base.layout import DataLayout
 from stprune.data.card import DatasetCard
 from stprune.data.fetch import fetch
-from stprune.data.transfer import Network
 
 CONTENT = b"1,2\n10,20\n30,40\n" * 1000
-IMPATIENT = Network(retries=2, backoff_seconds=0.0, connect_seconds=5, read_seconds=5)
 
 
 def blob_sha1(content: bytes) -> str:
@@ -33,36 +30,28 @@ class Answer:
 
     Args:
         body: The file.
-        status: For the whole file.
-        promised: Length that is announced, if it is not the true one: a connection that breaks.
+        status: HTTP status.
         headers: Further ones.
-        ranges: Whether a part that is asked for (Range) is given, as 206.
         cut: Bytes after which the connection is closed.
-        stall: Bytes after which nothing comes any more, and the connection stays open.
+        stall: Bytes after which nothing more comes, while the connection stays open.
         slow: Seconds between pieces of 64 KiB.
-        content_range: What a 206 says instead of the truth.
     """
 
     body: bytes = CONTENT
     status: int = 200
-    promised: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    ranges: bool = False
     cut: int | None = None
     stall: int | None = None
     slow: float = 0.0
-    content_range: str | None = None
 
 
 @dataclass
 class Site:
-    """A web server; each path gives its answers in turn, the last one for ever."""
+    """A web server; each path gives its answers in turn, then the last one forever."""
 
     host: str
     answers: dict[str, list[Answer]]
     requests: list[str]
-    #: Of each request, ``Range`` and ``If-Range``.
-    ranges: list[tuple[str | None, str | None]]
 
     def url(self, path: str) -> str:
         return f"http://{self.host}{path}"
@@ -73,51 +62,25 @@ def serving() -> Iterator[Site]:
     """A site while the block lasts."""
     answers: dict[str, list[Answer]] = {}
     requests: list[str] = []
-    ranges: list[tuple[str | None, str | None]] = []
     closing = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             requests.append(self.path)
-            ranges.append((self.headers["Range"], self.headers["If-Range"]))
             turns = answers.get(self.path, [Answer(b"", 404)])
             answer = turns.pop(0) if len(turns) > 1 else turns[0]
             try:
-                self.tell(answer)
+                self.send(answer)
             except OSError:
-                self.close_connection = True  # Whoever asked has gone.
+                self.close_connection = True  # The client has gone.
 
-        def tell(self, answer: Answer) -> None:
-            first = self.first_byte(answer)
-            body = answer.body[first or 0 :]
-            if first is not None and not body:
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(answer.body)}")
-            elif first is not None:
-                last, total = len(answer.body) - 1, len(answer.body)
-                self.send_response(206)
-                told = answer.content_range or f"bytes {first}-{last}/{total}"
-                self.send_header("Content-Range", told)
-            else:
-                self.send_response(answer.status)
-            self.send_header("Content-Length", str(answer.promised or len(body)))
+        def send(self, answer: Answer) -> None:
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(answer.body)))
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.send_body(answer, body)
-
-        def first_byte(self, answer: Answer) -> int | None:
-            """Where the part that is asked for begins; None for the whole."""
-            wanted = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
-            version = self.headers["If-Range"]
-            changed = version is not None and version != answer.headers.get("ETag")
-            if not (answer.ranges and wanted) or changed:
-                return None
-            return int(wanted[1])
-
-        def send_body(self, answer: Answer, body: bytes) -> None:
-            stop = answer.cut if answer.stall is None else answer.stall
-            body = body[:stop]
+            body = answer.body[: answer.cut if answer.stall is None else answer.stall]
             for start in range(0, len(body), 1 << 16):
                 self.wfile.write(body[start : start + (1 << 16)])
                 self.wfile.flush()
@@ -135,7 +98,7 @@ def serving() -> Iterator[Site]:
     local = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1")
     try:
         with mock.patch.dict(os.environ, local):
-            yield Site(f"127.0.0.1:{server.server_port}", answers, requests, ranges)
+            yield Site(f"127.0.0.1:{server.server_port}", answers, requests)
     finally:
         closing.set()
         server.shutdown()
@@ -169,8 +132,6 @@ def files_below(root: Path) -> list[str]:
     return sorted(p.name for p in root.rglob("*") if p.is_file() and p.name != ".lock")
 
 
-def get(
-    card: DatasetCard, root: Path, mirror: str | None = None, network: Network = IMPATIENT
-) -> Path:
+def get(card: DatasetCard, root: Path, mirror: str | None = None) -> Path:
     """Fetch the only file of ``card``."""
-    return fetch("toy", card, DataLayout(root), mirror, network=network)["series"]
+    return fetch("toy", card, DataLayout(root), mirror)["series"]

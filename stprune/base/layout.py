@@ -2,7 +2,7 @@
 
 ``results/<experiment>/`` holds ``runs/<dataset>/<backbone>/<pruner>/p<ratio>/s<seed>/``
 (``metrics.json``, ``epochs.csv``, ``kept.npz``, perhaps ``weights.pt``), the same tree under
-``checkpoints/`` while a run is under way, ``summary.csv``, ``tables/``, ``figures/``,
+``checkpoints/`` while a run is under way, ``summary.csv``, ``store/``, ``tables/``, ``figures/``,
 ``report.html``, ``config.yaml``.
 """
 
@@ -65,13 +65,13 @@ class ExperimentLayout:
 
     @property
     def summary(self) -> Path:
-        """One row a run."""
+        """One row a run, for people; everything after training reads the store."""
         return self.root / "summary.csv"
 
     @property
-    def epochs(self) -> Path:
-        """One row an epoch of every run."""
-        return self.root / "epochs.csv"
+    def store(self) -> Path:
+        """Folder of the Parquet tables of all runs; a copy of it keeps the experiment."""
+        return self.root / "store"
 
     @property
     def report(self) -> Path:
@@ -152,3 +152,36 @@ class DataLayout:
     def described(self, dataset: str) -> Path:
         """Folder of the data set's description."""
         return self.root / "described" / dataset
+
+
+# What is kept of our own experiments, and what is known of the data sets themselves.
+RECORDS = Path("paper_figures/records")
+DATA = "data"
+# What is made of the kept experiments lies in the results directory under this name.
+PAPER = "paper"
+STORE_TABLES = ("summary", "epochs", "records", "calendars", "overlaps", "deciles")
+
+
+def store_table(store: Path, name: str) -> Path:
+    """A table of an experiment's store: one of ``STORE_TABLES``."""
+    return store / f"{name}.parquet"
+
+
+def store_config(store: Path) -> Path:
+    """The experiment's resolved configuration, without the paths of a machine."""
+    return store / "config.yaml"
+
+
+def store_files(store: Path) -> list[Path]:
+    """Everything that a store holds."""
+    return [*(store_table(store, name) for name in STORE_TABLES), store_config(store)]
+
+
+def kept_hashes(store: Path) -> Path:
+    """The hashes that the tables and figures of a kept experiment should have."""
+    return store / "hashes.json"
+
+
+def kept_experiments(records: Path) -> list[str]:
+    """Names of the experiments whose stores are kept below ``records``, sorted."""
+    return sorted(path.parent.name for path in records.glob("*/summary.parquet"))

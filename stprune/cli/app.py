@@ -11,8 +11,8 @@ from typer import Argument, Option
 
 from stprune import __version__
 from stprune.base.errors import ConfigError, RecordError
+from stprune.base.layout import PAPER, RECORDS
 from stprune.cli import data, wandb
-from stprune.records.compact_layout import PAPER, RECORDS
 
 if TYPE_CHECKING:
     from stprune.base.layout import ExperimentLayout
@@ -91,17 +91,27 @@ def train_all(
 
 
 @app.command()
-def summarise(config: ConfigFile = DEMO) -> None:
+def summarise(
+    config: ConfigFile = DEMO,
+    partial: Annotated[bool, Option("--partial", help="Leave out incomplete seeds.")] = False,
+) -> None:
     """Collect all runs of an experiment."""
     from stprune.config.grid import experiment_layout, run_keys
-    from stprune.results.summary import summarise
+    from stprune.results.summarise import complete_seeds, summarise
     from stprune.workflow.run_states import refuse_missing
     from stprune.workflow.standing import forget_second_names
 
     experiment = _load(config)
     layout, keys = experiment_layout(experiment), run_keys(experiment)
-    refuse_missing(layout, keys)
-    summarise([layout.metrics(key) for key in keys], layout.summary, layout.epochs)
+    values = experiment.model_dump(mode="json")
+    if partial:
+        keys, left_out = complete_seeds(layout, keys)
+        values["seeds"] = [seed for seed in experiment.seeds if seed not in left_out]
+        if left_out:
+            sys.stdout.write(f"left out, for they are not complete: seeds {left_out}\n")
+    else:
+        refuse_missing(layout, keys)
+    summarise([layout.metrics(key) for key in keys], layout, values)
     # Whatever started the runs has seen all of them end.
     forget_second_names(layout, keys)
 
@@ -237,30 +247,6 @@ def _then_and_now(change: Change, longest: int = 32) -> str:
 
 
 @app.command()
-def compact(
-    experiment: Annotated[Path, Argument(help="Folder, such as results/demo.")],
-    config: Annotated[
-        Path | None, Option(help="Lists the runs. Default: config.yaml of the experiment.")
-    ] = None,
-    into: Annotated[Path, Option(help="Folder of kept experiments.")] = RECORDS,
-    partial: Annotated[bool, Option("--partial", help="Leave out incomplete seeds.")] = False,
-) -> None:
-    """Write the records of an experiment into a few small files."""
-    from stprune.base.layout import ExperimentLayout
-    from stprune.records.compact import compact
-
-    layout = ExperimentLayout(experiment)
-    if not layout.root.is_dir():
-        raise RecordError(f"there is no folder {layout.root}; name one such as results/demo")
-    written = compact(layout, _load(config or layout.config), into, partial)
-    left_out = ", ".join(map(str, written.left_out))
-    sys.stdout.write(
-        f"{written.folder}: {written.runs} runs, {written.size / 1e6:.2f} MB"
-        f"{f'; not complete and left out: seeds {left_out}' if left_out else ''}\n"
-    )
-
-
-@app.command()
 def paper(
     parts: Annotated[
         list[str] | None, Argument(help="Experiments, or `data`. Default: all that are kept.")
@@ -275,8 +261,8 @@ def paper(
     ] = False,
 ) -> None:
     """Write all tables, figures and reports of kept experiments."""
+    from stprune.base.layout import kept_hashes
     from stprune.paper import hashes, make
-    from stprune.records.compact_layout import CompactLayout
 
     wrong = []
     for name in make.parts(records, parts or []):
@@ -289,7 +275,7 @@ def paper(
         place = "" if in_memory else f" in {into / name}"
         sys.stdout.write(f"{name}: {tables} tables, {figures} figures{place}; {made.verdict}\n")
         if write_hashes:
-            hashes.write_hashes(made.hashes, CompactLayout(records / name).hashes)
+            hashes.write_hashes(made.hashes, kept_hashes(records / name))
         elif made.differences != []:
             wrong.append(name)
     if check and wrong:

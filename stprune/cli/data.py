@@ -51,7 +51,7 @@ def list_datasets(data_directory: DataDirectory = None, config: ConfigFile = Non
 def info(dataset: Dataset, data_directory: DataDirectory = None, config: ConfigFile = None) -> None:
     """Show all that is known of a data set."""
     from stprune.data.card import load_card
-    from stprune.data.card_text import card_text
+    from stprune.data.inventory import card_text
 
     layout = _layout(data_directory, config)
     sys.stdout.write(card_text(dataset, load_card(dataset, layout.root), layout))
@@ -100,8 +100,7 @@ def verify(
 ) -> None:
     """Check every byte against the hashes on record."""
     from stprune.data.card import dataset_ids, load_card
-    from stprune.data.inventory import is_here
-    from stprune.data.verify import damages
+    from stprune.data.inventory import damages, is_here
 
     layout = _layout(data_directory, config)
     cards = {name: load_card(name, layout.root) for name in datasets or dataset_ids(layout.root)}
@@ -354,7 +353,7 @@ def simulate(
 ) -> None:
     """Write cards of more simulated cities, to be prepared like any data set."""
     from stprune.data.card import load_card
-    from stprune.data.simulation.new_card import new_city, write_new_cards
+    from stprune.data.simulation.cards import new_city, write_new_cards
 
     # An option takes one value; of `--seeds 1 2 3` the others arrive as arguments.
     wanted: list[int | None] = [*(seeds or ()), *(more_seeds or ())] or [None]

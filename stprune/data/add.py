@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from stprune.base import atomic
@@ -19,13 +20,13 @@ from stprune.data.canonical import RawSeries, sha256_of
 from stprune.data.card import DatasetCard, card_path, dataset_ids
 from stprune.data.formats import table
 from stprune.data.graph_weights import parts
-from stprune.data.table.found import column_names, found_options, found_step, named_with_unit
+from stprune.data.table.files import read_columns
 from stprune.data.table.graph import GRAPH_ROLES
+from stprune.data.table.guess import guessed_minutes, guessed_options, units_of
 from stprune.data.table.options import Options
-from stprune.data.table.readings import Readings, read_series
+from stprune.data.table.series import read_series
 from stprune.data.windows import split_windows, window_starts
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
 FORMAT = "table"
 SHORTEST_WINDOW = 2
 WEIGHT_NAMES = ("weight", "weights", "w")
@@ -33,7 +34,7 @@ WEIGHT_NAMES = ("weight", "weights", "w")
 
 @dataclass(frozen=True)
 class Request:
-    """What a user says of their data; the rest is found in the files.
+    """What a user says of their data; the rest is guessed from the files.
 
     Args:
         dataset: Id of the data set.
@@ -56,13 +57,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Added:
-    """A card that was written.
-
-    Args:
-        path: The card.
-        card: Its content.
-        findings: Lines that say what was found in the files.
-    """
+    """A card that was written: where, its content, and lines on what the files hold."""
 
     path: Path
     card: DatasetCard
@@ -84,7 +79,6 @@ def add(request: Request, layout: DataLayout) -> Added:
         if not file.is_file():
             raise DataError(f"there is no file {file}")
     values = _card_values(request, layout, files)
-    _refuse_unexplained_numbers(request, values["options"])
     where = f"the card of {request.dataset}"
     raw = table.load(validate(DatasetCard, values, where), files)
     values["nodes"] = len(raw.node_ids)
@@ -92,33 +86,21 @@ def add(request: Request, layout: DataLayout) -> Added:
     if "missing_numbers" not in rules and rules.get("gaps") != "missing" and raw.mask.all():
         values["mask_policy"] = request.card.get("mask_policy", "none")
     card = validate(DatasetCard, values, where)
-    _refuse_too_short(raw, card)
+    windows = len(window_starts(raw.timestamps, SHORTEST_WINDOW, card.step_minutes))
+    try:
+        split_windows(windows, card.splits)
+    except ConfigError:
+        raise DataError(
+            f"{card.title}: {card.steps} steps are too few to train, validate and test"
+        ) from None
     atomic.write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
     return Added(path, card, _findings(raw, card))
 
 
-def _refuse_unexplained_numbers(request: Request, options: dict[str, Any]) -> None:
-    """Let nobody's distances count as weights, where the farthest would weigh most."""
-    graph = options.get("graph", {})
-    if "edges" not in request.graph or "weights" in graph:
-        return
-    path = request.graph["edges"]
-    separator = graph.get("separator") or options.get("separator", ",")
-    header = column_names(path, {"separator": separator})
-    if len(header) > 2 and header[2].lower() not in WEIGHT_NAMES:
-        raise ConfigError(
-            f"{path}: column 3 is called `{header[2]}`: say --option graph.weights=gaussian if it"
-            " holds distances, given for weights, or binary to ignore it"
-        )
-
-
 def _card_path(request: Request, layout: DataLayout) -> Path:
-    """Where the card goes.
-
-    Only a card that was made of a user's files may be replaced: others came with stprune.
-    """
+    """Where the card goes; only a card of a user's own files may be replaced."""
     name = request.dataset
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ConfigError(
             f"`{name}` is no id of a data set; take small letters, digits and _, a letter first"
         )
@@ -135,27 +117,42 @@ def _card_path(request: Request, layout: DataLayout) -> Path:
 def _card_values(request: Request, layout: DataLayout, files: dict[str, Path]) -> dict[str, Any]:
     """All keys of the card, from the request and from the files."""
     first = next(iter(request.series.values()))
-    options = found_options(first, request.options)
+    options = guessed_options(first, request.options)
     channels = _channels(request, first, options)
     checked = validate(Options, options, f"options of {request.dataset}")
     roles = {table.SERIES: list(channels)} | {name: [name] for name in channels}
-    unknown = [role for role in request.series if role not in roles]
+    unknown = set(request.series) - set(roles)
     if unknown:
-        raise ConfigError(f"the series `{unknown[0]}` is none of {', '.join(channels)}")
+        raise ConfigError(f"the series `{unknown.pop()}` is none of {', '.join(channels)}")
+    if "edges" in request.graph and "weights" not in options.get("graph", {}):
+        signs = {"separator": checked.graph.separator or checked.separator}
+        frame = read_columns(request.graph["edges"], checked.model_copy(update=signs))
+        header = [str(name) for name in frame.columns]
+        # Distances that were taken for weights would turn the graph inside out.
+        if len(header) > 2 and header[2].lower() not in WEIGHT_NAMES:
+            raise ConfigError(
+                f"{request.graph['edges']}: column 3 is called `{header[2]}`: say --option"
+                " graph.weights=gaussian (distances), given (weights), or binary to ignore it"
+            )
     readings = [read_series(file, checked, roles[role]) for role, file in request.series.items()]
+    times = [one.times for one in readings if one.times is not None]
+    root = layout.root.resolve()
     return {
         "title": request.dataset,
         "description": "The user's own data.",
         "format": FORMAT,
         "files": {
-            role: {"path": _stored(file, layout), "sha256": sha256_of(file)}
-            for role, file in files.items()
+            role: {
+                "path": str(file.relative_to(root) if file.is_relative_to(root) else file),
+                "sha256": sha256_of(file),
+            }
+            for role, file in ((role, file.resolve()) for role, file in files.items())
         },
         "options": options,
         "licence": "Not stated.",
         "citation": "None.",
         "nodes": len(readings[0].nodes),
-        **_time_axis(request, first, readings, checked),
+        **_time_axis(request, first, times, len(readings[0].values), checked),
         "channels": [{"name": name, "unit": unit} for name, unit in channels.items()],
         "target": next(iter(channels)),
         "mask_policy": "nan",
@@ -163,90 +160,57 @@ def _card_values(request: Request, layout: DataLayout, files: dict[str, Path]) -
     }
 
 
-def _stored(file: Path, layout: DataLayout) -> str:
-    """A path as the card has it: seen from the data directory if the file lies there."""
-    whole, root = file.resolve(), layout.root.resolve()
-    return str(whole.relative_to(root) if whole.is_relative_to(root) else whole)
-
-
 def _channels(request: Request, path: Path, options: dict[str, Any]) -> dict[str, str]:
     """Unit by name of channel. In a long file, `columns` of the options are set with them."""
-    if options["layout"] != "long":
-        if not request.channels:
-            raise ConfigError("say what is measured, and its unit, with --channel NAME=UNIT")
-        return _with_units(request.channels, {})
-    columns = [
-        name
-        for name in column_names(path, options)
-        if name not in (options.get("time"), options.get("node"))
-    ]
-    named = {name: found for name in columns if (found := named_with_unit(name)) is not None}
-    units = dict(named.values())
-    chosen = request.channels or units
+    chosen, units = dict(request.channels), {}
+    if options["layout"] == "long":
+        frame = read_columns(path, Options.model_construct(**Options().model_dump() | options))
+        columns = [
+            name for name in frame.columns if name not in (options.get("time"), options.get("node"))
+        ]
+        named = units_of(columns)
+        units = dict(named.values())
+        chosen = chosen or dict(units)
+        column_of = {name: column for column, (name, _) in named.items()}
+        if "columns" not in options and set(chosen) & set(column_of):
+            options["columns"] = [column_of.get(name, name) for name in chosen]
     if not chosen:
-        raise ConfigError(
-            f"{path} has the columns {', '.join(f'`{name}`' for name in columns)}; say which are"
-            " channels, and their units, with --channel NAME=UNIT"
-        )
-    column_of = {name: name for name in columns} | {
-        short: name for name, (short, _) in named.items()
-    }
-    if "columns" not in options and any(column_of.get(name, name) != name for name in chosen):
-        options["columns"] = [column_of.get(name, name) for name in chosen]
-    return _with_units(chosen, units)
-
-
-def _with_units(channels: dict[str, str], found: dict[str, str]) -> dict[str, str]:
-    units = {name: unit or found.get(name, "") for name, unit in channels.items()}
-    for name, unit in units.items():
+        raise ConfigError(f"{path}: say what is measured, and its unit, with --channel NAME=UNIT")
+    chosen = {name: unit or units.get(name, "") for name, unit in chosen.items()}
+    for name, unit in chosen.items():
         if not unit:
             raise ConfigError(f"no file says the unit of `{name}`; say --channel {name}=UNIT")
-    return units
+    return chosen
 
 
 def _time_axis(
-    request: Request, path: Path, readings: list[Readings], options: Options
+    request: Request, path: Path, times: list[pd.DatetimeIndex], rows: int, options: Options
 ) -> dict[str, Any]:
     """Start, step and number of steps, from the times of all files where the card is silent."""
-    stamps = [reading.times for reading in readings if reading.times is not None]
-    if not stamps:
+    if not times:
         if not {"start", "step_minutes"} <= set(request.card):
             raise ConfigError(
                 f"{path} has no times: name their column with --option time=NAME, or say --start"
                 " and --step-minutes"
             )
-        return {"steps": len(readings[0].values)}
-    times = np.concatenate(stamps)
-    minutes = request.card.get("step_minutes") or found_step(path, times)
-    step = np.timedelta64(minutes, "m").astype("timedelta64[s]")
-    first = times.min()
+        return {"steps": rows}
+    every = pd.DatetimeIndex(np.concatenate([one.to_numpy() for one in times]))
+    minutes = request.card.get("step_minutes") or guessed_minutes(path, every)
+    step = pd.Timedelta(minutes=minutes)
+    start = every.min()
     if options.resample == "mean":
-        midnight = first.astype("datetime64[D]").astype("datetime64[s]")
-        first = midnight + (first - midnight) // step * step
-    start = _start(request.card["start"]) if "start" in request.card else first
-    if request.card.get("breaks") == "daily":
-        steps = len(np.unique((times - start) // step))
-    else:
-        steps = int((times.max() - start) // step) + 1
-    return {"steps": steps, "step_minutes": minutes, "start": str(start)}
-
-
-def _start(text: Any) -> np.datetime64:
-    try:
-        return np.datetime64(datetime.fromisoformat(str(text)).replace(tzinfo=None), "s")
-    except ValueError:
-        raise ConfigError(f"--start `{text}` is no time such as 2024-01-31T08:00") from None
-
-
-def _refuse_too_short(raw: RawSeries, card: DatasetCard) -> None:
-    """Let even the shortest windows, of one step each way, fill three splits."""
-    windows = len(window_starts(raw.timestamps, SHORTEST_WINDOW, card.step_minutes))
-    try:
-        split_windows(windows, card.splits)
-    except ConfigError:
-        raise DataError(
-            f"{card.title}: {card.steps} steps are too few to train, validate and test"
-        ) from None
+        start = start.normalize() + (start - start.normalize()) // step * step
+    if "start" in request.card:
+        try:
+            start = pd.Timestamp(datetime.fromisoformat(request.card["start"]).replace(tzinfo=None))
+        except ValueError:
+            raise ConfigError(
+                f"--start `{request.card['start']}` is no time such as 2024-01-31T08:00"
+            ) from None
+    numbers = (every - start) // step
+    daily = request.card.get("breaks") == "daily"
+    steps = numbers.nunique() if daily else int(numbers.max()) + 1
+    return {"steps": steps, "step_minutes": minutes, "start": start.isoformat()}
 
 
 def _findings(raw: RawSeries, card: DatasetCard) -> list[str]:

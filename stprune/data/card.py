@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from stprune.base.errors import ConfigError, UnknownNameError
+from stprune.base.layout import DataLayout
 from stprune.base.plain_text import NAME, has_credentials, is_formula
 from stprune.base.registry import Registry
 from stprune.base.schema import StrictModel, read_yaml, validate
@@ -27,11 +28,14 @@ class RemoteFile(StrictModel):
 
     url: str = Field(pattern=r"^https?://[^/?#]", description="Address, pinned to a commit.")
     git_blob_sha1: str = Field(pattern=r"^[0-9a-f]{40}$", description="`git hash-object` of it.")
-    member: str | None = Field(
-        None,
-        pattern=r"(^|/)[^/]*[^/.][^/]*$",
-        description="The file to take out, if the address is that of a zip or tar archive.",
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_member(cls, entry: Any) -> Any:
+        """Data sets that an earlier version prepared have an empty ``member`` on their card."""
+        if isinstance(entry, dict) and entry.get("member", "") is None:
+            return {key: value for key, value in entry.items() if key != "member"}
+        return entry
 
     @field_validator("url")
     @classmethod
@@ -205,3 +209,14 @@ def _cards(directory: Path) -> list[Path]:
     paths = sorted(directory.glob("*.yaml")) + sorted(CARD_DIRECTORY.glob("*.yaml"))
     # An id stands in paths and commands: a file of another name is no card.
     return [path for path in paths if re.fullmatch(NAME, path.stem)]
+
+
+def local_path(file: LocalFile, layout: DataLayout) -> Path:
+    """The file's path: absolute as it stands, else below the data directory."""
+    return layout.root / Path(file.path).expanduser()
+
+
+def local_paths(card: DatasetCard, layout: DataLayout) -> list[Path]:
+    """The user's own files of a card that are there now."""
+    files = [file for file in card.files.values() if isinstance(file, LocalFile)]
+    return [path for path in (local_path(file, layout) for file in files) if path.is_file()]

@@ -1,41 +1,52 @@
-"""Fetches raw files, from a mirror first and else from their address, verified by hash.
+"""Fetches raw files: from a mirror first, else from their address, checked by their hash.
 
-The check stands before a file gets its name, so what a fetch leaves below ``raw/`` is whole and
-is what was asked for.
+A file is checked before it gets its name, so that whatever lies below ``raw/`` is complete and the
+file of the card. A download that breaks off is tried again from its first byte.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 import os
+import shutil
+import sys
+import time
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from stprune.base import atomic
-from stprune.base.errors import ConfigError, FetchError
+from stprune.base.atomic import atomic_path
+from stprune.base.errors import ConfigError, DataError, FetchError
 from stprune.base.folder_lock import folder_lock
 from stprune.base.layout import DataLayout
-from stprune.data.archive import holds, take_member
-from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RemoteFile
-from stprune.data.disk_space import unwritable
-from stprune.data.kaggle import fetch_from_kaggle
-from stprune.data.local_file import verified_local_file
-from stprune.data.partial import Partial
-from stprune.data.transfer import (
-    DEFAULT_NETWORK,
-    AbsentError,
-    Network,
-    PlaceError,
-    copy,
-    download,
-    file_name,
-)
+from stprune.data.canonical import sha256_of
+from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, RemoteFile, local_path
 
 MIRROR_VARIABLE = "STPRUNE_MIRROR"
-HASH_BYTES = 1 << 20
+KAGGLE = "www.kaggle.com"
+# Secrets that a message of Kaggle's client could quote.
+SECRETS = ("KAGGLE_KEY", "KAGGLE_API_TOKEN")
+TRIES = 4
+# The pause before the second try; it doubles each time.
+PAUSE_SECONDS = 1.0
+# To connect, and until the next bytes arrive.
+TIMEOUT_SECONDS = (10.0, 60.0)
+TRANSIENT_STATUSES = (429, 500, 502, 503, 504)
+PIECE_BYTES = 1 << 20
+
+# A path, an address, or a file of Kaggle to be had through its client.
+Place = Path | str | KaggleFile
 
 log = logging.getLogger(__name__)
+
+
+class PlaceError(Exception):
+    """A place that did not give the file; the message names the place and the reason."""
+
+
+class AbsentError(PlaceError):
+    """A place that works but does not have the file."""
 
 
 def fetch(
@@ -44,12 +55,11 @@ def fetch(
     layout: DataLayout,
     mirror: str | None,
     progress: bool = False,
-    network: Network = DEFAULT_NETWORK,
 ) -> dict[str, Path]:
-    """Make sure that all raw files of a data set are there, and say where.
+    """Make sure that all raw files of a data set are on this machine, and return their paths.
 
-    A file that is there with the right hash costs no network. Processes that fetch the same
-    file at the same time wait for each other.
+    A file that is there with the right hash needs no network. Processes that fetch the same file
+    at the same time wait for each other.
 
     Args:
         dataset: Id of the data set.
@@ -58,67 +68,37 @@ def fetch(
         mirror: Directory or base URL that holds files as ``HOST/PATH`` of their address, tried
             before the address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is no mirror.
         progress: Show a progress bar, if standard error is a terminal.
-        network: Timeouts and retries.
 
     Returns:
-        The path of each role's file.
+        The path of each role's file. Files of Kaggle that lie in a directory or in the cache of
+        its client, and the user's own, are used where they are.
 
     Raises:
-        FetchError: If a file is to be had nowhere, or only with the wrong content, or cannot be
-            written, or the mirror does not exist.
+        FetchError: If no place has the file with the right content, or the mirror does not exist.
+        DataError: If a file of the user's own is missing or has changed.
+        WriteError: If the disk is full or cannot be written to.
     """
     base = resolve_mirror(mirror)
-    found: dict[str, Path] = {}
-    for role, remote in card.files.items():
-        if isinstance(remote, LocalFile):
-            found[role] = verified_local_file(dataset, remote, layout)
-            continue
-        target = raw_path(dataset, role, remote, layout)
-        try:
-            if isinstance(remote, KaggleFile):
-                with folder_lock(target.parent):
-                    found[role] = fetch_from_kaggle(
-                        dataset, remote, target, base, progress, network
-                    )
-                continue
-            _fetch_file(dataset, remote, target, base, progress, network)
-            found[role] = _unpacked(dataset, role, remote, target, layout)
-        except OSError as error:
-            raise unwritable(target, error) from None
-    return found
+    return {
+        role: _fetch_file(dataset, role, file, layout, base, progress)
+        for role, file in card.files.items()
+    }
 
 
-def raw_path(dataset: str, role: str, remote: RemoteFile | KaggleFile, layout: DataLayout) -> Path:
-    """Where a fetched file lies: below its role, and where others find it that need the same one.
-
-    Those are the other roles of an archive, and the other cards of a data set on Kaggle.
+def raw_path(dataset: str, role: str, file: RawFile, layout: DataLayout) -> Path:
+    """Where a raw file lies once it is there; the cards of one data set on Kaggle share files.
 
     Raises:
-        ConfigError: If the address does not end in a file name.
+        ConfigError: If its address does not end in a file name.
     """
-    if isinstance(remote, KaggleFile):
-        return layout.raw("kaggle.com", remote.kaggle, remote.name)
-    name = file_name(remote.url)
+    if isinstance(file, LocalFile):
+        return local_path(file, layout)
+    if isinstance(file, KaggleFile):
+        return layout.raw("kaggle.com", file.kaggle, file.name)
+    name = PurePosixPath(unquote(urlsplit(file.url).path)).name
     if name in ("", ".."):
-        raise ConfigError(f"the address {remote.url} does not end in a file name")
-    folder = role if remote.member is None else f"archive-{remote.git_blob_sha1[:12]}"
-    return layout.raw(dataset, folder, name)
-
-
-def unpacked_path(dataset: str, role: str, member: str, layout: DataLayout) -> Path:
-    """Where the file that a role takes out of an archive lies."""
-    return layout.raw(dataset, role, PurePosixPath(member).name)
-
-
-def git_blob_sha1(path: Path) -> str:
-    """The SHA-1 that git gives the content of a file, as ``git hash-object`` prints it."""
-    # git chose SHA-1; here it tells files apart, nothing is kept secret by it.
-    digest = hashlib.sha1(usedforsecurity=False)
-    with path.open("rb") as file:
-        digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
-        while chunk := file.read(HASH_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        raise ConfigError(f"the address {file.url} does not end in a file name")
+    return layout.raw(dataset, role, name)
 
 
 def resolve_mirror(mirror: str | None) -> Path | str | None:
@@ -128,13 +108,13 @@ def resolve_mirror(mirror: str | None) -> Path | str | None:
         FetchError: If it is neither a directory that exists nor an http(s) URL.
     """
     chosen = os.environ.get(MIRROR_VARIABLE, "") if mirror is None else mirror
-    source = MIRROR_VARIABLE if mirror is None else "`mirror`"
     if not chosen:
         return None
     if chosen.lower().startswith(("http://", "https://")):
         return chosen.rstrip("/")
-    directory = Path(os.path.expanduser(chosen)).absolute()
-    if "://" in chosen or not directory.is_dir():
+    directory = Path(chosen).expanduser().absolute()
+    if not directory.is_dir():
+        source = MIRROR_VARIABLE if mirror is None else "`mirror`"
         raise FetchError(
             f"the mirror `{chosen}` ({source}) is not a directory that exists"
             " and not an http:// or https:// address"
@@ -142,115 +122,207 @@ def resolve_mirror(mirror: str | None) -> Path | str | None:
     return directory
 
 
+def git_blob_sha1(path: Path) -> str:
+    """The SHA-1 that git gives the content of a file, as ``git hash-object`` prints it."""
+    with path.open("rb") as file:
+        # Git's choice; it tells files apart and keeps no secret.
+        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
+        while piece := file.read(PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def content_problem(path: Path, file: RawFile, pinned: str | None = None) -> str | None:
+    """How the content of ``path`` differs from the hash on the card; None if it does not.
+
+    Args:
+        path: The file.
+        file: Its entry on the card.
+        pinned: SHA-256 to take for a file of Kaggle whose card has none; without either, any
+            content passes.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    if isinstance(file, RemoteFile):
+        kind, wanted, digest = "git blob SHA-1", file.git_blob_sha1, git_blob_sha1
+    else:
+        kind, wanted, digest = "SHA-256", file.sha256 or pinned or "", sha256_of
+    if not wanted or (found := digest(path)) == wanted:
+        return None
+    return f"{kind} {found} ({path.stat().st_size} bytes) instead of {wanted}"
+
+
+def check_local_file(dataset: str, file: LocalFile, path: Path) -> None:
+    """Check that a file of the user's own is the one that the card was made from.
+
+    Raises:
+        DataError: If it is missing, cannot be read, or has changed.
+    """
+    try:
+        problem = content_problem(path, file)
+    except OSError as error:
+        raise DataError(f"{path} of {dataset} cannot be read: {error.strerror or error}") from None
+    if problem:
+        raise DataError(
+            f"{path} has changed since the card of {dataset} was made: {problem}; put the old file"
+            f" back, or make the card anew with `stprune data add {dataset} --replace ...`"
+        )
+
+
 def _fetch_file(
     dataset: str,
-    remote: RemoteFile,
-    target: Path,
+    role: str,
+    file: RawFile,
+    layout: DataLayout,
     base: Path | str | None,
     progress: bool,
-    network: Network,
-) -> None:
-    # Without the lock first: good files on a read-only disk must do.
-    if target.is_file() and git_blob_sha1(target) == remote.git_blob_sha1:
-        return
+) -> Path:
+    target = raw_path(dataset, role, file, layout)
+    if isinstance(file, LocalFile):
+        check_local_file(dataset, file, target)
+        return target
+    # Without the lock first, which needs a disk that can be written to.
+    if target.is_file() and not content_problem(target, file):
+        return target
     problems: list[str] = []
     with folder_lock(target.parent):
+        places = _places(file, base)
         if target.is_file():
+            # Damaged, or fetched by another process in the meantime.
+            places.insert(0, target)
+        for place in places:
             try:
-                return _verify(target, target, remote)
-            except PlaceError as error:
-                log.warning("%s; fetching it again", error)
-                problems.append(str(error))
-        # Nobody else writes here while the lock is held, so these belong to killed processes.
-        for leftover in target.parent.glob(".*.partial*"):
-            leftover.unlink(missing_ok=True)
-        for place in _places(remote.url, base):
-            try:
-                _bring(place, target, remote, progress, network)
+                path = _take(place, target, file, progress)
             except PlaceError as error:
                 problems.append(str(error))
-                if place != remote.url:
-                    level = logging.INFO if isinstance(error, AbsentError) else logging.WARNING
-                    log.log(level, "%s; trying %s", error, remote.url)
+                log.log(logging.INFO if isinstance(error, AbsentError) else logging.WARNING, error)
             else:
-                log.info("fetched %s from %s", target.name, place)
-                # Perhaps begun from an address before a mirror had it.
-                return Partial(target).discard()
+                log.info("%s is here: %s", target.name, path)
+                return path
+    elsewhere = ""
+    if isinstance(file, KaggleFile):
+        elsewhere = f", or download it from https://{KAGGLE}/datasets/{file.kaggle}"
     raise FetchError(
-        f"cannot fetch {target.name} of {dataset}: {'; '.join(problems)}; give a mirror by"
-        f" `mirror:` or {MIRROR_VARIABLE}, or put the file at {target} yourself"
+        f"cannot fetch {target.name} of {dataset}: {'; '.join(problems)}; name a mirror by"
+        f" `mirror:` or {MIRROR_VARIABLE}{elsewhere}, or put the file at {target} yourself"
     )
 
 
-def _bring(
-    place: Path | str, target: Path, remote: RemoteFile, progress: bool, network: Network
-) -> None:
-    """Make ``target`` from one place, once its content is known to be right."""
-    if isinstance(place, Path):
-        with atomic.atomic_path(target) as temporary:
-            copy(place, temporary)
-            _verify(temporary, place, remote)
-        return
-    partial = Partial(target)
-    for again in (True, False):
-        download(place, partial, progress, network)
-        try:
-            _verify(partial.path, place, remote)
-        except PlaceError as error:
-            pieced = partial.spliced
-            partial.discard()
-            if not (again and pieced):
-                raise
-            log.info("%s, put together from several answers; fetching it anew", error)
+def _places(file: RemoteFile | KaggleFile, base: Path | str | None) -> list[Place]:
+    """Where to look, in order: in a mirror, then at the source itself."""
+    if isinstance(file, KaggleFile):
+        path = f"{KAGGLE}/datasets/{file.kaggle}/{file.name}"
+        if isinstance(base, Path):
+            return [base / path, base / file.name, file]
+        # Without a hash, an error page of a web mirror would pass for the file.
+        return [f"{base}/{path}", file] if base and file.sha256 else [file]
+    parts = urlsplit(file.url)
+    if isinstance(base, Path):
+        return [base / parts.netloc / unquote(parts.path).lstrip("/"), file.url]
+    return [f"{base}/{parts.netloc}{parts.path}", file.url] if base else [file.url]
+
+
+def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: bool) -> Path:
+    """The file from one place, once its content is known to be right.
+
+    Raises:
+        PlaceError: If the place does not have it, or has it with the wrong content.
+        WriteError: If ``target`` cannot be written.
+    """
+    if isinstance(place, KaggleFile):
+        place = _ask_kaggle(place)
+    if isinstance(place, Path) and not os.access(place, os.R_OK):
+        raise AbsentError(f"{place} does not exist or cannot be read")
+    if isinstance(place, Path) and (place == target or isinstance(file, KaggleFile)):
+        # LargeST has 7 GB: it is used where it is.
+        return _checked(place, place, file)
+    with atomic_path(target) as temporary:
+        if isinstance(place, Path):
+            shutil.copyfile(place, temporary)
         else:
-            return partial.finish(target)
-
-
-def _verify(path: Path, place: Path | str, remote: RemoteFile) -> None:
-    """Check the content of ``path``, which came from ``place``."""
-    found = git_blob_sha1(path)
-    if found == remote.git_blob_sha1:
-        return
-    kind = _kind_of_stranger(path)
-    if kind is not None:
-        raise PlaceError(f"{place} has {kind} instead of the file")
-    raise PlaceError(
-        f"{place} has the wrong content: git blob SHA-1 {found}"
-        f" ({path.stat().st_size} bytes) instead of {remote.git_blob_sha1}"
-    )
-
-
-def _kind_of_stranger(path: Path) -> str | None:
-    """What a file is that is often given in place of another, in words."""
-    with path.open("rb") as file:
-        start = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "a web page (HTML), perhaps one to log in or of an error: look at it in a browser,"
-    if start.startswith(b"version https://git-lfs."):
-        return "a pointer of Git LFS: fetch the file itself with `git lfs pull` there,"
-    return None
-
-
-def _unpacked(
-    dataset: str, role: str, remote: RemoteFile, fetched: Path, layout: DataLayout
-) -> Path:
-    """The file that a role means: what was fetched, or a member of it, which is taken out."""
-    if remote.member is None:
-        return fetched
-    target = unpacked_path(dataset, role, remote.member, layout)
-    # As when fetching: what is there must do on a disk that cannot be written.
-    if not holds(fetched, remote.member, target):
-        with folder_lock(target.parent):
-            take_member(fetched, remote.member, target)
+            _download(place, temporary, progress)
+        _checked(temporary, place, file)
     return target
 
 
-def _places(url: str, base: Path | str | None) -> list[Path | str]:
-    """Where to look, in order: a path in a mirror directory, or an address."""
-    if base is None:
-        return [url]
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    if isinstance(base, Path):
-        return [base / host / unquote(parts.path).lstrip("/"), url]
-    return [f"{base}/{host}{parts.path}", url]
+def _checked(path: Path, place: Path | str, file: RawFile) -> Path:
+    problem = content_problem(path, file)
+    if problem:
+        raise PlaceError(f"{place} has the wrong content: {problem}")
+    return path
+
+
+def _download(url: str, path: Path, progress: bool) -> None:
+    """Write what ``url`` answers to ``path``; trouble that may pass is waited for.
+
+    Raises:
+        PlaceError: If the address does not give a whole answer.
+        OSError: If ``path`` cannot be written.
+    """
+    import pooch
+    import requests
+
+    get = pooch.HTTPDownloader(
+        progressbar=progress and sys.stderr.isatty(),
+        chunk_size=PIECE_BYTES,
+        timeout=TIMEOUT_SECONDS,
+        headers={"Accept-Encoding": "identity"},
+    )
+    for attempt in range(1, TRIES + 1):
+        problem: PlaceError
+        try:
+            get(url, str(path), None)
+            return
+        except requests.HTTPError as error:
+            status, reason = error.response.status_code, error.response.reason
+            kind = AbsentError if status in (404, 410) else PlaceError
+            problem = kind(f"{url} answered {status} {reason}")
+            passes = status in TRANSIENT_STATUSES
+        except (requests.RequestException, ValueError) as error:
+            problem = PlaceError(f"{url} cannot be fetched: {_root_cause(error)}")
+            passes = isinstance(
+                error,
+                requests.ConnectionError
+                | requests.Timeout
+                | requests.exceptions.ChunkedEncodingError,
+            )
+        if attempt == TRIES or not passes:
+            raise problem from None
+        pause = PAUSE_SECONDS * 2 ** (attempt - 1)
+        log.info("%s; trying again in %.0f s", problem, pause)
+        time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _ask_kaggle(file: KaggleFile) -> Path:
+    """The file in the cache of Kaggle's client, which downloads it with the user's account.
+
+    Raises:
+        PlaceError: If there is no client, or it does not give the file.
+    """
+    account = f"a token of https://{KAGGLE}/settings/api as KAGGLE_API_TOKEN"
+    try:
+        client = importlib.import_module("kagglehub")
+    except ImportError:
+        raise PlaceError(
+            f"Kaggle wants an account: `pip install kagglehub` and set {account}"
+        ) from None
+    try:
+        return Path(client.dataset_download(file.kaggle, path=file.name))
+    # The client has no base class of its errors, and those of its network library pass through.
+    except Exception as error:
+        said = f"{type(error).__name__}: {_root_cause(error)}"
+        for name in SECRETS:
+            said = said.replace(os.environ.get(name) or "\0", "...")
+        raise PlaceError(
+            f"Kaggle did not give it ({said[:200]}); it needs {account}, and that you have accepted"
+            " the terms of the data set there"
+        ) from None
+
+
+def _root_cause(error: BaseException) -> str:
+    """What the system said, in one line, without the layers that libraries put around it."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,7 +1,7 @@
 """Edge weights of a sensor graph, as pure functions of distances or of places.
 
 Distances are an (N, N) float64 matrix with NaN where there is no edge, as
-:func:`stprune.data.edge_list.read_edges` gives them; row i, column j is the way from node i to
+:func:`stprune.data.formats.base.read_edges` gives them; row i, column j is the way from node i to
 node j. Weights are what a canonical data set holds: 0 where there is no edge, and a zero diagonal.
 """
 

@@ -1,78 +1,106 @@
-"""What of each data set is on this machine; looked at, not checked (``verify`` does that)."""
+"""What of each data set is on this machine, shown as text, and whether its bytes are right."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from stprune.base.errors import DataError
 from stprune.base.layout import DataLayout
-from stprune.data.card import DatasetCard, LocalFile, RawFile, RemoteFile
-from stprune.data.fetch import raw_path
-from stprune.data.local_file import local_path
-from stprune.data.partial import Partial
+from stprune.base.text_file import read_json_file
+from stprune.data.canonical import read_canonical, sha256_of
+from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, RemoteFile, card_path
+from stprune.data.fetch import content_problem, raw_path
 from stprune.data.prepare import is_prepared
 
-
-@dataclass(frozen=True)
-class RawState:
-    """One raw file.
-
-    Args:
-        role: Its role on the card.
-        file: Its entry on the card.
-        path: Where it lies, or will lie once it is fetched.
-        size: Its bytes; None if it is not there.
-        arrived: Bytes of a download under way.
-    """
-
-    role: str
-    file: RawFile
-    path: Path
-    size: int | None
-    arrived: int
-
-
-def raw_states(dataset: str, card: DatasetCard, layout: DataLayout) -> list[RawState]:
-    """The raw files of a card, in its order; none for a simulated data set."""
-    states = []
-    for role, file in card.files.items():
-        if isinstance(file, LocalFile):
-            path, arrived = local_path(file, layout), 0
-        else:
-            path = raw_path(dataset, role, file, layout)
-            arrived = Partial(path).size
-        size = path.stat().st_size if path.is_file() else None
-        states.append(RawState(role, file, path, size, arrived))
-    return states
+WIDTH = 96
+INDENT = 14
+MASKS = {
+    "none": "nothing is missing",
+    "zero": "a zero is a missing value",
+    "nan": "NaN or an empty field is a missing value",
+}
 
 
 def source(card: DatasetCard) -> str:
     """Where the raw files come from, in a few words."""
-    names = {_host(file) for file in card.files.values()}
-    return ", ".join(sorted(names)) or "simulated"
+    return ", ".join(sorted({_host(file) for file in card.files.values()})) or "simulated"
 
 
 def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
-    """What is here: `prepared`, `fetched`, `partly fetched` or nothing, in words."""
-    raw = raw_states(dataset, card, layout)
-    there = sum(one.size is not None for one in raw)
+    """What is here, unchecked: `prepared`, `fetched`, `partly fetched` or nothing, in words."""
+    there = [path.is_file() for path in _raw_paths(dataset, card, layout).values()]
     words = []
-    if raw and there == len(raw):
-        words.append("fetched")
-    elif there or any(one.arrived for one in raw):
-        words.append("partly fetched")
+    if any(there):
+        words.append("fetched" if all(there) else "partly fetched")
     if is_prepared(dataset, layout, layout.root):
         words.append("prepared")
-    elif (layout.processed(dataset) / "meta.json").is_file():
+    elif _meta_path(dataset, layout).is_file():
         words.append("prepared from another card")
     return ", ".join(words) or "-"
 
 
 def is_here(dataset: str, card: DatasetCard, layout: DataLayout) -> bool:
     """Whether anything of a data set is here that can be checked."""
-    raw = any(one.size is not None for one in raw_states(dataset, card, layout))
-    return raw or (layout.processed(dataset) / "meta.json").is_file()
+    paths = [_meta_path(dataset, layout), *_raw_paths(dataset, card, layout).values()]
+    return any(path.is_file() for path in paths)
+
+
+def card_text(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
+    """The card of ``dataset`` and its state, as lines of at most ``WIDTH`` characters."""
+    lines = [f"{dataset}: {card.title}", "", *textwrap.wrap(card.description, WIDTH), ""]
+    for name, text in _facts(dataset, card, layout):
+        # Addresses and hashes are for copying: never broken.
+        lines += textwrap.wrap(
+            text,
+            WIDTH,
+            initial_indent=f"{name:{INDENT}}",
+            subsequent_indent=" " * INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines) + "\n"
+
+
+def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
+    """What is wrong with a data set, one line each, after reading every byte that is here.
+
+    Raw files may be deleted once the data set is prepared; before that, a missing one counts.
+
+    Raises:
+        DataError: If a file is there and cannot be read.
+    """
+    if not is_here(dataset, card, layout):
+        command = "fetch" if card.files else "prepare"
+        return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]
+    directory = layout.processed(dataset)
+    prepared = (directory / "meta.json").is_file()
+    try:
+        meta = _read_meta(directory) if prepared else {}
+        raw_sha256 = (meta or {}).get("raw_sha256", {})
+        found: list[str] = []
+        for role, path in _raw_paths(dataset, card, layout).items():
+            if path.is_file():
+                found += _raw_damages(dataset, card.files[role], path, raw_sha256.get(role))
+            elif not prepared:
+                found.append(f"{path} is not there; run `stprune data fetch {dataset}`")
+        if prepared:
+            found += _prepared_damages(dataset, layout, meta)
+    except OSError as error:
+        raise DataError(f"{dataset} cannot be checked: {error}") from None
+    return [f"{dataset}: {line}" for line in found]
+
+
+def _raw_paths(dataset: str, card: DatasetCard, layout: DataLayout) -> dict[str, Path]:
+    """Where the raw file of each role lies, or will lie once it is fetched."""
+    return {role: raw_path(dataset, role, file, layout) for role, file in card.files.items()}
+
+
+def _meta_path(dataset: str, layout: DataLayout) -> Path:
+    return layout.processed(dataset) / "meta.json"
 
 
 def _host(file: RawFile) -> str:
@@ -82,3 +110,90 @@ def _host(file: RawFile) -> str:
             return "/".join(["github.com", *parts.path.split("/")[1:3]])
         return parts.hostname or file.url
     return "own files" if isinstance(file, LocalFile) else "kaggle.com"
+
+
+def _facts(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[tuple[str, str]]:
+    """What `stprune data info` says: a heading, or nothing below the same one, and a text."""
+    days = card.steps * card.step_minutes / 1440
+    breaks = "" if card.breaks == "none" else "; steps are left out between days"
+    yield "size", f"{card.nodes} nodes, {card.steps} steps of {card.step_minutes} min"
+    yield "time", f"from {card.start:%Y-%m-%d %H:%M} on, {days:.4g} days of steps{breaks}"
+    for number, channel in enumerate(card.channels):
+        target = ", the target" if channel.name == card.target else ""
+        yield "" if number else "channels", f"{channel.name} ({channel.unit}){target}"
+    yield "missing", MASKS[card.mask_policy]
+    yield "MAPE", f"taken where the target is at least {card.mape_floor:g}"
+    shares = " / ".join(f"{share:g}" for share in card.splits)
+    yield "splits", f"{shares} of the windows: train, validation, test"
+    yield "format", card.format
+    for number, (key, value) in enumerate(card.options.items()):
+        yield "" if number else "options", f"{key}: {value}"
+    yield "source", source(card)
+    for role, path in _raw_paths(dataset, card, layout).items():
+        file = card.files[role]
+        if isinstance(file, RemoteFile):
+            yield f"  {role}", file.url
+            yield "", f"git blob SHA-1 {file.git_blob_sha1}"
+        else:
+            place = f"{file.name} of {file.kaggle}" if isinstance(file, KaggleFile) else file.path
+            yield f"  {role}", place
+            yield "", f"SHA-256 {file.sha256}" if file.sha256 else "no hash of it is published"
+        if path.is_file():
+            yield "", f"here: {path} ({path.stat().st_size} bytes)"
+    yield "licence", card.licence
+    yield "citation", card.citation
+    yield "card", str(card_path(dataset, layout.root))
+    yield "prepared in", str(layout.processed(dataset))
+    yield "state", state(dataset, card, layout)
+
+
+def _raw_damages(dataset: str, file: RawFile, path: Path, recorded: str | None) -> Iterator[str]:
+    """One line if a raw file is damaged.
+
+    Args:
+        dataset: Id of the data set.
+        file: Its entry on the card.
+        path: Where it is.
+        recorded: Its SHA-256 when the data set was prepared, which counts if the card has no hash.
+    """
+    problem = content_problem(path, file, recorded)
+    if problem:
+        advice = f"delete it and run `stprune data fetch {dataset}`"
+        if isinstance(file, LocalFile):
+            advice = "put the file back that the card was made from, or make the card anew"
+        yield f"{path} is damaged: {problem}; {advice}"
+
+
+def _read_meta(directory: Path) -> dict[str, Any] | None:
+    """``meta.json`` of a prepared data set; None if it is damaged."""
+    try:
+        meta = read_json_file(directory / "meta.json")
+        return meta if isinstance(meta["sha256"], dict) and isinstance(meta["card"], dict) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _prepared_damages(
+    dataset: str, layout: DataLayout, meta: dict[str, Any] | None
+) -> Iterator[str]:
+    directory = layout.processed(dataset)
+    again = f"delete {directory} and run `stprune data prepare {dataset}`"
+    if meta is None:
+        yield f"{directory / 'meta.json'} is damaged; {again}"
+        return
+    wrong = False
+    for name, pinned in meta["sha256"].items():
+        path = directory / name
+        found = sha256_of(path) if path.is_file() else "nothing"
+        if found != pinned:
+            wrong = True
+            yield f"{path} is damaged: SHA-256 {found} instead of {pinned}; {again}"
+    if wrong:
+        return
+    try:
+        read_canonical(directory)
+    except DataError as error:
+        yield str(error)
+        return
+    if not is_prepared(dataset, layout, layout.root):
+        yield f"{directory} was made from another card; {again}"

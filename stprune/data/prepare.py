@@ -10,9 +10,8 @@ from stprune.base.folder_lock import folder_lock
 from stprune.base.layout import DataLayout
 from stprune.base.text_file import read_json_file
 from stprune.data.canonical import sha256_of, write_canonical
-from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, load_card
-from stprune.data.fetch import fetch
-from stprune.data.local_file import refuse_changed
+from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, LocalFile, load_card, local_path
+from stprune.data.fetch import check_local_file, fetch
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +45,13 @@ def prepare(
     card = load_card(dataset, cards)
     directory = layout.processed(dataset)
     if _made_from(card, directory):
-        refuse_changed(dataset, card, layout, since=directory / "meta.json")
+        _check_newer_files(dataset, card, layout, directory / "meta.json")
         return directory
     try:
         with folder_lock(directory):
             # Another process may have prepared it while this one waited.
             if not _made_from(card, directory):
-                files = fetch(dataset, card, layout, mirror, progress) if card.files else {}
+                files = fetch(dataset, card, layout, mirror, progress)
                 log.info("loading %s", dataset)
                 raw = FORMATS.module(card.format).load(card, files)
                 # Not every raw file has a hash on its card.
@@ -64,7 +63,7 @@ def prepare(
 
 
 def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) -> bool:
-    """Whether the canonical data set is there, whole, and made from the present card.
+    """Whether the canonical data set is there, complete, and made from the present card.
 
     Raises:
         UnknownNameError: If there is no such data set.
@@ -89,3 +88,12 @@ def _made_from(card: DatasetCard, directory: Path) -> bool:
     except (ValueError, KeyError, TypeError):
         log.warning("%s is damaged; the data set will be prepared again", path)
         return False
+
+
+def _check_newer_files(dataset: str, card: DatasetCard, layout: DataLayout, meta: Path) -> None:
+    """Check the user's own files that are newer than ``meta``; the others were checked for it."""
+    for file in card.files.values():
+        if isinstance(file, LocalFile):
+            path = local_path(file, layout)
+            if path.is_file() and path.stat().st_mtime_ns > meta.stat().st_mtime_ns:
+                check_local_file(dataset, file, path)

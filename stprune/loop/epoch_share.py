@@ -1,4 +1,4 @@
-"""One process's share of an epoch: its batches, the factor of each loss, and what is done of it."""
+"""One process's share of an epoch: its batches, the factors of its losses, and its progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stprune.pruning.batch_order import EpochOrder
 
 
 class LoopError(StpruneError):
-    """A call from somebody's training loop that does not fit the epoch under way."""
+    """A call from a training loop that does not fit the current epoch."""
 
 
 class EpochShare:
@@ -58,7 +58,7 @@ class EpochShare:
         return self.left or self.observed >= self.total
 
     def unfinished(self) -> LoopError:
-        """What to say to somebody who goes on before the epoch is over."""
+        """The error of going on before the epoch is over."""
         return LoopError(
             f"epoch {self.epoch} is not over: {self.observed} of {self.total} windows were"
             " observed; pass every batch to `loss` or `observe`, or leave it with `end_epoch`"
@@ -78,7 +78,7 @@ class EpochShare:
         self.observed += count
 
     def window_numbers(self, indices: Any) -> Tensor:
-        """``indices`` as (B,) int64 on the device, checked where that needs no waiting.
+        """``indices`` as (B,) int64 on the device; on a CPU, checked to be of this share.
 
         Raises:
             LoopError: If they are no window numbers of this share.
@@ -89,32 +89,58 @@ class EpochShare:
                 "indices must be (B,) whole window numbers, but have shape"
                 f" {tuple(numbers.shape)} and type {numbers.dtype}"
             )
-        numbers = numbers.long()
+        numbers, windows = numbers.long(), len(self.weights)
         if numbers.device.type == "cpu":
-            self._check_numbers(numbers)
-        return numbers.to(self.weights.device, non_blocking=True)
-
-    def _check_numbers(self, numbers: Tensor) -> None:
-        windows = len(self.weights)
-        outside = numbers[(numbers < 0) | (numbers >= windows)]
-        if len(outside):
-            raise LoopError(f"there is no window {int(outside[0])}; numbers are 0 to {windows - 1}")
-        if self.weights.device.type == "cpu":
-            foreign = numbers[self.weights[numbers] == 0]
+            outside = numbers[(numbers < 0) | (numbers >= windows)]
+            if len(outside):
+                number = int(outside[0])
+                raise LoopError(f"there is no window {number}; numbers are 0 to {windows - 1}")
+            # On another device, a comparison would wait for it.
+            on_cpu = self.weights.device.type == "cpu"
+            foreign = numbers[self.weights[numbers] == 0] if on_cpu else outside
             if len(foreign):
                 raise LoopError(
                     f"window {int(foreign[0])} is not in epoch {self.epoch} of process"
                     f" {self.rank}; pass the numbers that came with the batch"
                 )
+        return numbers.to(self.weights.device, non_blocking=True)
 
-    def factors(self, numbers: Tensor) -> Tensor:
+    def factors(self, numbers: Tensor, scale: int = 1) -> Tensor:
         """(B,) factor of each window's loss in the sum over this process's batch.
 
         Its weight over the size of the batch of all processes, times their number, because
-        gradients are averaged over processes.
+        gradients are averaged over processes; times ``scale``: the length of this process's batch,
+        if losses are averaged instead of summed.
         """
-        return self.weights[numbers] * (self.world / self.batch_sizes[numbers])
+        return self.weights[numbers] * (scale * self.world / self.batch_sizes[numbers])
 
-    def mean_weights(self, numbers: Tensor) -> Tensor:
-        """(B,) factor of each window's loss in the mean over this process's batch."""
-        return self.weights[numbers] * (len(numbers) * self.world / self.batch_sizes[numbers])
+
+def checked_errors(numbers: Tensor, errors: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Absolute errors, 0 where masked, and the mask, both (B, H, N).
+
+    Args:
+        numbers: (B,) window numbers, on the device of per-window state.
+        errors: (B, H, N) floats, of either sign.
+        mask: (B, H, N) bool; None where all were observed.
+
+    Raises:
+        LoopError: If shapes, types or devices do not fit.
+    """
+    if errors.ndim != 3 or len(errors) != len(numbers) or not errors.is_floating_point():
+        raise LoopError(
+            f"errors must be (B, H, N) floats of {len(numbers)} windows, but have shape"
+            f" {tuple(errors.shape)} and type {errors.dtype}; add axes of length 1 where needed"
+        )
+    if errors.device != numbers.device:
+        raise LoopError(
+            f"errors are on {errors.device}, but pruning was made for {numbers.device}; pass"
+            f" device='{errors.device}'"
+        )
+    if mask is None:
+        mask = torch.ones((), dtype=torch.bool, device=errors.device).expand(errors.shape)
+    if mask.shape != errors.shape or mask.dtype != torch.bool:
+        raise LoopError(
+            f"mask must be bool of shape {tuple(errors.shape)} like the errors, but is"
+            f" {mask.dtype} of shape {tuple(mask.shape)}"
+        )
+    return errors.abs() * mask, mask

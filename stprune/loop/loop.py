@@ -7,27 +7,37 @@ absolute error of window i, w_i its weight, and B the size of the batch over all
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+import torch.distributed
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 from torch import Tensor
 
-from stprune.base.errors import CheckpointError
-from stprune.base.schema import validate
-from stprune.loop import inputs as loop_inputs
-from stprune.loop.epoch_share import EpochShare, LoopError
-from stprune.pruning.base import Probe, Selection
+from stprune.base.errors import CheckpointError, ConfigError
+from stprune.base.schema import StrictModel, validate
+from stprune.loop.epoch_share import EpochShare, LoopError, checked_errors
+from stprune.pruning.base import PRUNERS, Probe, Pruner, PruningContext, Selection, window_mae
 from stprune.pruning.batch_order import (
     Gather,
     gather_from_processes,
     merge_window_state,
     order_epoch,
 )
-from stprune.pruning.no_probe import NoProbe
-from stprune.pruning.window_errors import window_mae
+from stprune.pruning.probe import NoProbe
+
+
+class LoopSettings(StrictModel):
+    """The numbers that pruning needs to know of a training loop."""
+
+    windows: int = Field(ge=1, description="n, training windows (samples).")
+    epochs: int = Field(ge=1, description="E, epochs of full training.")
+    prune_ratio: float = Field(ge=0, lt=1, description="p, share left out of a pruned epoch.")
+    batch_size: int = Field(ge=1, description="Windows of a step, over all processes.")
+    seed: int = Field(ge=0, description="Of the pruner's draws and the order of batches.")
 
 
 class Pruning:
@@ -77,14 +87,27 @@ class Pruning:
         gather: Gather | None = None,
     ) -> None:
         values = (windows, epochs, prune_ratio, batch_size, seed)
-        named = dict(zip(loop_inputs.LoopSettings.model_fields, values, strict=True))
-        self.settings = validate(loop_inputs.LoopSettings, named, "Pruning")
+        named = dict(zip(LoopSettings.model_fields, values, strict=True))
+        self.settings = validate(LoopSettings, named, "Pruning")
+        if (rank is None) != (world is None) or not 0 <= (rank or 0) < (world or 1):
+            raise ConfigError(f"rank must be in 0 to world - 1, got rank {rank} and world {world}")
+        self._place, self._gather = (rank, world), gather or gather_from_processes
         self.device = torch.device(device)
-        self._place, self._gather = loop_inputs.given_place(rank, world), gather
-        self._pruner, self._identity = loop_inputs.build_pruner(
-            pruner, options, self.settings, self.device, stationarity, adjacency
+        kind = PRUNERS.load(pruner)
+        checked = validate(kind.Options, dict(options or {}), f"options of pruner `{pruner}`")
+        self._pruner = cast(Callable[..., Pruner], kind)(
+            PruningContext(
+                **self.settings.model_dump(exclude={"batch_size"}),
+                device=self.device,
+                adjacency=adjacency,
+                stationarity=_finite_numbers(stationarity, windows),
+            ),
+            checked,
         )
-        self._probe = probe or NoProbe(pruner, loop_inputs.PROBE_MISSING)
+        self._identity = {"pruner": pruner, "options": checked.model_dump(mode="json")}
+        self._identity |= self.settings.model_dump()
+        missing = ": pass `probe`, an object with the methods of stprune.pruning.base.Probe"
+        self._probe = probe or NoProbe(pruner, missing)
         self._order_rng = np.random.default_rng([self.settings.seed, 1])
         self._started, self._prepared = 0, False
         self._share: EpochShare | None = None
@@ -133,14 +156,17 @@ class Pruning:
         if not self._prepared:
             self._pruner.prepare(self._probe)
             self._prepared = True
-        # Kept, because choosing draws from the generators that a checkpoint has to hold.
+        # A checkpoint holds the generators as they were before the choice.
         self._boundary = self._state()
         selection = self._pruner.select(self._started)
         order = order_epoch(selection, self.settings.batch_size, self._order_rng, self.device)
-        rank, world = self._place or loop_inputs.group_place()
-        self._share = EpochShare(
-            self._started, order, self.settings.windows, rank, world, repeatable
-        )
+        rank, world = self._place
+        if rank is None or world is None:
+            rank, world = 0, 1
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        windows = self.settings.windows
+        self._share = EpochShare(self._started, order, windows, rank, world, repeatable)
         self._started += 1
         return self._share
 
@@ -193,7 +219,7 @@ class Pruning:
         """
         share = self._under_way("loss")
         numbers = share.window_numbers(indices)
-        errors, mask = loop_inputs.checked_errors(numbers, errors, mask)
+        errors, mask = checked_errors(numbers, errors, mask)
         loss = (share.factors(numbers) * window_mae(errors, mask)).sum()
         self._observe(share, numbers, errors, mask)
         return loss
@@ -214,7 +240,8 @@ class Pruning:
             LoopError: If no epoch is under way, or these windows are not in it.
         """
         share = self._under_way("weights")
-        return share.mean_weights(share.window_numbers(indices))
+        numbers = share.window_numbers(indices)
+        return share.factors(numbers, scale=len(numbers))
 
     def observe(self, indices: Any, errors: Tensor, mask: Tensor | None = None) -> None:
         """Show the pruner the errors of a training step; arguments are those of :meth:`loss`.
@@ -224,7 +251,7 @@ class Pruning:
         """
         share = self._under_way("observe")
         numbers = share.window_numbers(indices)
-        self._observe(share, numbers, *loop_inputs.checked_errors(numbers, errors, mask))
+        self._observe(share, numbers, *checked_errors(numbers, errors, mask))
 
     def end_epoch(self) -> None:
         """Leave the epoch under way before all of it was observed; all processes must."""
@@ -279,8 +306,8 @@ class Pruning:
             self._merge(share)
 
     def _merge(self, share: EpochShare) -> None:
-        state, place = self._pruner.window_state, (share.rank, share.world)
-        merge_window_state(state, share.order, *place, self._gather or gather_from_processes)
+        state = self._pruner.window_state
+        merge_window_state(state, share.order, share.rank, share.world, self._gather)
 
     def _latest(self) -> EpochShare:
         if self._share is None:
@@ -298,3 +325,21 @@ class Pruning:
                 " first, or call `start_epoch`"
             )
         return self._latest()
+
+
+def _finite_numbers(values: ArrayLike | None, windows: int) -> NDArray[np.float32] | None:
+    """Stationarity as (n,) finite numbers."""
+    if values is None:
+        return None
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+    try:
+        numbers = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"stationarity must be {windows} numbers ({error})") from None
+    if numbers.shape != (windows,) or not np.isfinite(numbers).all():
+        raise ConfigError(
+            f"stationarity must be {windows} finite numbers, one of each window, but has shape"
+            f" {numbers.shape} and {int((~np.isfinite(numbers)).sum())} that are not finite"
+        )
+    return numbers

@@ -93,7 +93,7 @@ def draw(name: str, layout: ExperimentLayout, results: Results | None = None) ->
         UnknownNameError: If there is no such figure.
         RecordError: If the experiment has no summary yet.
     """
-    drawing = build(name, results or load_results(layout))
+    drawing = build(name, results or load_results(layout.store))
     write_drawing(drawing, lambda kind: layout.figure(name, kind))
 
 

@@ -1,4 +1,4 @@
-"""Every table, figure and report of the paper from compact records, without any training."""
+"""Every table, figure and report of the paper from kept records, without any training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stprune.base.errors import RecordError, UnknownNameError
-from stprune.base.layout import ExperimentLayout
+from stprune.base.layout import DATA, ExperimentLayout, kept_experiments, kept_hashes
 from stprune.describe.read import read_descriptions
 from stprune.paper.applicable import applicable
 from stprune.paper.data_overview import overview_drawings, overview_tables
@@ -16,7 +16,6 @@ from stprune.paper.hashes import PaperHashes, figure_hash, read_hashes, table_ha
 from stprune.paper.report import write_report
 from stprune.paper.report.pictures import picture_of
 from stprune.paper.tables import TABLES, Table, write_table
-from stprune.records.compact_layout import DATA, CompactLayout, compact_experiments
 from stprune.results.summary import Results, load_results
 
 
@@ -54,16 +53,16 @@ class Part(NamedTuple):
 
 
 def parts(records: Path, names: list[str]) -> list[str]:
-    """What is to be made: ``names``, or every experiment with compact records and ``data``.
+    """What is to be made: ``names``, or every kept experiment and ``data``.
 
     Raises:
         UnknownNameError: If one of the names has no records.
         RecordError: If there are none at all.
     """
-    known = compact_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
+    known = kept_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
     if not known:
         raise RecordError(
-            f"there are no compact records in {records}; `stprune compact` makes them"
+            f"there are no kept experiments in {records}; copy there the `store` of one"
         )
     for name in names:
         if name not in known:
@@ -76,7 +75,7 @@ def make_paper(name: str, records: Path, into: Path) -> Made:
 
     Args:
         name: Of an experiment, or ``data``.
-        records: Folder of all compact records.
+        records: Folder of all kept experiments.
         into: Folder that gets ``<name>/`` with ``tables/``, ``figures/`` and, of an experiment,
             ``report.html``. Tables and figures that it has from before are removed.
 
@@ -84,7 +83,7 @@ def make_paper(name: str, records: Path, into: Path) -> Made:
         StpruneError: If a record, or the description of a data set, is missing or damaged.
     """
     part, layout = build_part(name, records), ExperimentLayout(into / name)
-    made = compare(part, CompactLayout(records / name))
+    made = compare(part, records / name)
     _remove_old(layout)
     for table_name, table in part.tables.items():
         write_table(table, table_name, layout)
@@ -102,7 +101,7 @@ def check_paper(name: str, records: Path) -> Made:
     Raises:
         StpruneError: If a record, or the description of a data set, is missing or damaged.
     """
-    return compare(build_part(name, records), CompactLayout(records / name))
+    return compare(build_part(name, records), records / name)
 
 
 def build_part(name: str, records: Path) -> Part:
@@ -114,19 +113,19 @@ def build_part(name: str, records: Path) -> Part:
     if name == DATA:
         described = read_descriptions(records / DATA)
         return Part(overview_tables(described), overview_drawings(described), None)
-    results = load_results(ExperimentLayout(records / name))
+    results = load_results(records / name)
     tables = {table: TABLES.module(table).build(results) for table in applicable(TABLES, results)}
     drawings = {figure: build(figure, results) for figure in applicable(FIGURES, results)}
     return Part(tables, drawings, results)
 
 
-def compare(part: Part, compact: CompactLayout) -> Made:
+def compare(part: Part, store: Path) -> Made:
     """What a part holds, and how that differs from what the records say that it is to hold."""
     hashes = PaperHashes(
         {name: table_hash(table) for name, table in part.tables.items()},
         {name: figure_hash(drawing) for name, drawing in part.drawings.items()},
     )
-    path = compact.hashes
+    path = kept_hashes(store)
     return Made(hashes, hashes.differences(read_hashes(path)) if path.exists() else None)
 
 

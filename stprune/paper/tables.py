@@ -104,7 +104,7 @@ def make_table(name: str, layout: ExperimentLayout, results: Results | None = No
         RecordError: If the experiment has no summary yet.
     """
     build: Callable[[Results], Table] = TABLES.module(name).build
-    write_table(build(results or load_results(layout)), name, layout)
+    write_table(build(results or load_results(layout.store)), name, layout)
 
 
 def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:

@@ -1,4 +1,4 @@
-"""The contract of every pruner, and what pruners share: budgets and annealing.
+"""The contract of every pruner, and what pruners share: budget, weights, errors of windows.
 
 A pruner is one file: ``stprune/pruning/st_prune.py`` or one in ``baselines/``, with one subclass of
 :class:`Pruner`. Its header names the paper, the venue, the official code and where we differ.
@@ -6,7 +6,6 @@ A pruner is one file: ``stprune/pruning/st_prune.py`` or one in ``baselines/``, 
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from stprune.data.union_store import UnionStore
     from stprune.data.windows import WindowStore
 
-Annealing = Literal["none", "tail", "cosine"]
 LossScale = Literal["mean", "sum"]
 
 
@@ -90,21 +88,16 @@ class Gradients:
 class Probe(Protocol):
     """A fresh model of the run's kind that a static pruner may train to score windows.
 
-    Each call trains a model of its own; all of it counts as preparation time.
+    Each call trains a model of its own; all of it counts as preparation time. Indices, errors and
+    masks are those of :meth:`Pruner.observe`.
     """
 
     def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Train on all windows, then yield (indices, errors, mask) of one more pass.
-
-        Shapes are those of :meth:`Pruner.observe`.
-        """
+        """Train on all windows, then yield (indices, errors, mask) of one more pass."""
         ...
 
     def watch(self, epochs: int, seed: int, observe: Observer) -> None:
-        """Train on all windows, and show ``observe`` the errors of each training step.
-
-        Every window is shown once an epoch; arguments are those of :meth:`Pruner.observe`.
-        """
+        """Train on all windows, and show ``observe`` every window's errors once an epoch."""
         ...
 
     def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
@@ -143,11 +136,9 @@ class Pruner(ABC):
         self.context = context
         self.options = options
         self.epochs = context.epochs
-        # Named after the class, so that equal seeds do not couple different pruners' draws.
-        name = [ord(letter) for letter in type(self).__name__]
-        self.rng = np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence([context.seed, *name]))
-        )
+        # Seeded with the class name too, so that equal seeds do not couple different pruners.
+        seeds = [context.seed, *map(ord, type(self).__name__)]
+        self.rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seeds)))
         self.window_state: dict[str, Tensor] = {}
 
     def planned_epochs(self) -> int:
@@ -155,10 +146,9 @@ class Pruner(ABC):
         return self.epochs
 
     def epoch_windows(self, epoch: int, epochs: int) -> int:
-        """Windows that ``select(epoch)`` returns when the whole schedule has ``epochs`` epochs.
+        """Windows of ``select(epoch)`` in a schedule of ``epochs``; estimated if it takes scores.
 
-        Budgets of windows, steps and time are planned with it. K in every epoch, unless a pruner
-        says otherwise; where its number depends on scores, an estimate.
+        Budgets of windows, steps and time are planned with it. K in every epoch by default.
         """
         return budget(self.context.windows, self.context.keep_ratio)
 
@@ -170,16 +160,10 @@ class Pruner(ABC):
         """The windows of ``epoch`` (0-based), in any order."""
 
     def enter(self, member: int) -> None:
-        """Batches of this data set of a union follow; told before the first of them.
-
-        Args:
-            member: Its number, in the order of the union's windows.
-        """
+        """Batches of the ``member``-th data set of a union follow."""
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
-        """Take note of the errors that the training step made anyway.
-
-        Must not copy to the host: it runs after every batch.
+        """Use the errors of a training step; runs after every batch, so copy nothing to the host.
 
         Args:
             indices: (B,) int64 window numbers, on the device.
@@ -216,35 +200,6 @@ def budget(windows: int, keep_ratio: float) -> int:
     return max(1, round(keep_ratio * windows))
 
 
-def tail_start(epochs: int, delta: float) -> int:
-    """First epoch of the full-data tail: the last ceil((1 - delta) E) epochs are full.
-
-    Rounding up keeps at least one full epoch at the end, however few epochs there are.
-    """
-    # The small amount guards against 1 - 0.875 style rounding, not against real fractions.
-    return epochs - math.ceil((1.0 - delta) * epochs - 1e-9)
-
-
-def annealed_keep_ratio(
-    epoch: int, epochs: int, keep_ratio: float, annealing: Annealing, delta: float
-) -> float:
-    """Keep ratio of ``epoch`` under a schedule.
-
-    ``tail`` returns to full data for the last (1 - delta) share of epochs (InfoBatch, Qin et
-    al. 2024); ``cosine`` rises from r to 1 over the last third; ``none`` stays at r. Our reading
-    for ST-Prune, whose own schedule is not public.
-    """
-    if annealing == "tail":
-        return 1.0 if epoch >= tail_start(epochs, delta) else keep_ratio
-    if annealing == "cosine":
-        start = epochs - max(1, epochs // 3)
-        if epoch < start:
-            return keep_ratio
-        progress = (epoch - start + 1) / (epochs - start)
-        return keep_ratio + (1.0 - keep_ratio) * 0.5 * (1.0 - math.cos(math.pi * progress))
-    return keep_ratio
-
-
 def scale_weights(weights: NDArray[np.float32], loss_scale: LossScale) -> NDArray[np.float32]:
     """Rescale an epoch's weights to mean 1 (``mean``), or leave them (``sum``, as InfoBatch).
 
@@ -259,3 +214,21 @@ def scale_weights(weights: NDArray[np.float32], loss_scale: LossScale) -> NDArra
 def everything(windows: int) -> Selection:
     """All windows with weight 1."""
     return Selection(np.arange(windows, dtype=np.int64), np.ones(windows, dtype=np.float32))
+
+
+def absolute_errors(forecast: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """|forecast - target|, 0 where ``mask`` is False. All (B, H, N), real units."""
+    return (forecast - targets).abs() * mask
+
+
+def window_mae(errors: Tensor, mask: Tensor) -> Tensor:
+    """Masked mean absolute error of each window.
+
+    Args:
+        errors: (B, H, N) float, absolute errors, 0 where masked.
+        mask: (B, H, N) bool.
+
+    Returns:
+        (B,) float, real units; 0 for a window without any observed target.
+    """
+    return errors.sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)

@@ -55,8 +55,8 @@ class EpochOrder:
 def even_sizes(count: int, batch_size: int) -> list[int]:
     """Sizes of ceil(count / batch_size) batches that differ by at most one.
 
-    A tiny last batch makes a step of mostly noise: it cost 6 % MAE in a run where every sixth
-    step was of one window.
+    A tiny last batch makes a noisy step: it cost 6 % MAE in a run where every sixth step was of one
+    window.
     """
     batches = math.ceil(count / batch_size)
     return [count // batches + (1 if i < count % batches else 0) for i in range(batches)]
@@ -76,12 +76,11 @@ def order_epoch(
         selection: Any windows.
         batch_size: Largest batch.
         rng: Draws the order.
-        device: Where training looks for it.
-        firsts: (G,) number of the first window of each data set of a union, rising. Then every
-            batch is of one data set: each is shuffled and cut evenly by itself, and the batches
-            of all come in random order.
-        drop_partial: Make whole batches only and leave out what is left, as the published code
-            of LargeST and its descendants does; not with ``firsts``.
+        device: Of the result.
+        firsts: (G,) number of the first window of each data set of a union, rising. Each data set
+            is shuffled and cut into even batches by itself; then all batches are shuffled.
+        drop_partial: Make whole batches only, as the published code of LargeST and its descendants
+            does; not with ``firsts``.
 
     Raises:
         ConfigError: If no whole batch can be made.
@@ -135,8 +134,7 @@ def merge_window_state(
 ) -> None:
     """Give every device what the others observed in this epoch, in place.
 
-    All devices call it at the same point. A device observes the windows of its share alone, so
-    each row of the merged state comes from the one that saw the window.
+    All devices must call it at the same point. Each row comes from the device that saw the window.
 
     Args:
         state: Per-window tensors of a pruner, each (n, ...) on the device.

@@ -1,8 +1,7 @@
 """Scores of windows by the structure of their error, not only its mean (ST-Prune; our reading).
 
-The mean error hides a local anomaly among many easy nodes. Each score here is the mean error
-plus weighted measures of how unevenly the error lies over nodes and steps. All are masked, in
-the errors' unit, and computed where the errors are.
+The mean error hides a local anomaly among many easy nodes. A score is the mean error plus weighted
+measures of how unevenly the error lies over nodes and steps, masked and in the errors' unit.
 """
 
 from __future__ import annotations
@@ -48,7 +47,14 @@ def complexity(
     mean = _mean(nodes, observed)
     score = mean
     if spatial_weight:
-        score = score + spatial_weight * _spatial(nodes, observed, mean, spatial, edges)
+        if spatial == "std":
+            structure = _spread(nodes, observed, mean)
+        elif spatial == "top_nodes":
+            structure = _worst(nodes, observed) - mean
+        else:
+            assert edges is not None, "the graph score needs edges"  # noqa: S101
+            structure = _roughness(nodes, observed, *edges)
+        score = score + spatial_weight * structure
     if temporal_weight:
         steps, seen = _masked_mean(errors, mask, dim=2)
         score = score + temporal_weight * _spread(steps, seen, _mean(steps, seen))
@@ -60,21 +66,6 @@ def edge_list(adjacency: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     loops = torch.eye(len(adjacency), dtype=torch.bool, device=adjacency.device)
     source, target = torch.nonzero(adjacency.masked_fill(loops, 0.0), as_tuple=True)
     return source, target, adjacency[source, target]
-
-
-def _spatial(
-    nodes: Tensor,
-    observed: Tensor,
-    mean: Tensor,
-    kind: SpatialStructure,
-    edges: tuple[Tensor, Tensor, Tensor] | None,
-) -> Tensor:
-    if kind == "top_nodes":
-        return _worst(nodes, observed) - mean
-    if kind == "graph":
-        assert edges is not None, "the graph score needs edges"  # noqa: S101 - the class gives them
-        return _roughness(nodes, observed, *edges)
-    return _spread(nodes, observed, mean)
 
 
 def _masked_mean(errors: Tensor, mask: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -96,7 +87,7 @@ def _spread(values: Tensor, valid: Tensor, mean: Tensor) -> Tensor:
 
 def _worst(nodes: Tensor, observed: Tensor) -> Tensor:
     """Mean of the worst 5 % of all nodes (at least one) that were observed."""
-    # 0.05 * 140 is a little above 7, which is no reason for an eighth.
+    # 0.05 * 140 is a little above 7 in floating point.
     count = max(1, math.ceil(WORST_NODES * nodes.shape[1] - 1e-9))
     largest = nodes.masked_fill(~observed, -math.inf).topk(count, dim=1).values
     valid = largest > -math.inf
@@ -106,7 +97,7 @@ def _worst(nodes: Tensor, observed: Tensor) -> Tensor:
 def _roughness(
     nodes: Tensor, observed: Tensor, source: Tensor, target: Tensor, weight: Tensor
 ) -> Tensor:
-    """Root of the edge-weighted mean of squared differences, over edges with both ends seen."""
+    """Root of the edge-weighted mean of squared differences, over edges with both ends observed."""
     both = (observed[:, source] & observed[:, target]) * weight
     squares = (nodes[:, source] - nodes[:, target]).square()
     total = both.sum(1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -11,14 +12,44 @@ from torch import Tensor
 
 from stprune.base.schema import StrictModel
 from stprune.pruning.base import (
-    Annealing,
     Pruner,
+    PruningContext,
     Selection,
-    annealed_keep_ratio,
     budget,
     everything,
+    window_mae,
 )
-from stprune.pruning.window_errors import window_mae
+
+Annealing = Literal["none", "tail", "cosine"]
+
+
+def tail_start(epochs: int, delta: float) -> int:
+    """First epoch of the full-data tail: the last ceil((1 - delta) E) epochs are full.
+
+    Rounding up keeps at least one full epoch at the end, however few epochs there are.
+    """
+    # The small amount guards against 1 - 0.875 style rounding, not against real fractions.
+    return epochs - math.ceil((1.0 - delta) * epochs - 1e-9)
+
+
+def annealed_keep_ratio(
+    epoch: int, epochs: int, keep_ratio: float, annealing: Annealing, delta: float
+) -> float:
+    """Keep ratio of ``epoch`` under a schedule.
+
+    ``tail`` returns to full data for the last (1 - delta) share of epochs (InfoBatch, Qin et
+    al. 2024); ``cosine`` rises from r to 1 over the last third; ``none`` stays at r. Our reading
+    for ST-Prune, whose own schedule is not public.
+    """
+    if annealing == "tail":
+        return 1.0 if epoch >= tail_start(epochs, delta) else keep_ratio
+    if annealing == "cosine":
+        start = epochs - max(1, epochs // 3)
+        if epoch < start:
+            return keep_ratio
+        progress = (epoch - start + 1) / (epochs - start)
+        return keep_ratio + (1.0 - keep_ratio) * 0.5 * (1.0 - math.cos(math.pi * progress))
+    return keep_ratio
 
 
 class ScheduleOptions(StrictModel):
@@ -71,8 +102,14 @@ class DynamicPruner(Pruner):
 class MeanErrorPruner(DynamicPruner):
     """A dynamic pruner that keeps a running mean of each window's masked MAE.
 
-    Its window state is ``means`` and ``visits``; a mean means nothing before the first visit.
+    Its window state is ``means``, +inf before the first visit, and ``visits``.
     """
+
+    def __init__(self, context: PruningContext, options: ScheduleOptions) -> None:
+        super().__init__(context, options)
+        # Unseen windows come first.
+        means = torch.full((context.windows,), float("inf"), device=context.device)
+        self.window_state |= {"means": means, "visits": torch.zeros_like(means)}
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Add each window's masked MAE to its running mean."""

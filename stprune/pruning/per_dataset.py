@@ -25,8 +25,8 @@ Build = Callable[[PruningContext], Pruner]
 class PerDatasetPruner(Pruner):
     """One pruner for each data set behind the interface of a single one.
 
-    Per-window state of the members are views of the union's, so that archives, checkpoints and
-    the exchange between devices see one pruner.
+    Per-window states of the members are views of the union's, so that archives, checkpoints and the
+    exchange between devices see one pruner.
 
     Args:
         context: Of the union; each member gets a context of its own data set.
@@ -39,19 +39,14 @@ class PerDatasetPruner(Pruner):
         super().__init__(context, NoOptions())
         self.firsts = store.firsts.tolist()
         for number, part in enumerate(store.parts):
-            # A seed of its own, or data sets of one size would all keep the same numbers.
+            # A seed of its own; otherwise data sets of one size would keep the same numbers.
             seed = np.random.SeedSequence([context.seed, number]).generate_state(1)[0]
-            self.members.append(
-                build(
-                    replace(
-                        context,
-                        windows=len(part.store),
-                        seed=int(seed),
-                        store=part.store,
-                        adjacency=part.adjacency,
-                    )
-                )
-            )
+            about: dict[str, Any] = {
+                "windows": len(part.store),
+                "store": part.store,
+                "adjacency": part.adjacency,
+            }
+            self.members.append(build(replace(context, seed=int(seed), **about)))
         self.member = 0
         self._share_state()
 

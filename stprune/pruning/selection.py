@@ -75,7 +75,7 @@ def _largest_remainder(sizes: NDArray[np.int64], places: int) -> NDArray[np.int6
 def _capped(
     sizes: NDArray[np.int64], places: int, demand: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """In proportion to ``demand``, with what a full stratum cannot take going to the others."""
+    """In proportion to ``demand``; what a full stratum cannot take goes to the others."""
     shares, left = np.zeros_like(sizes), places
     is_open = (sizes > 0) & (demand > 0)
     while is_open.any():
@@ -90,7 +90,7 @@ def _capped(
         shares[full] = sizes[full]
         left -= int(sizes[full].sum())
         is_open &= ~full
-    # Whoever demands something is full: the rest goes by size.
+    # All strata with demand are full; share the remaining places by size.
     rest = sizes - shares
     return shares + _largest_remainder(rest, left) if left else shares
 
@@ -107,12 +107,11 @@ def hard_and_easy(
 ) -> Selection:
     """Keep the hardest windows, and a balanced, reweighted sample of the rest.
 
-    The hard set is the top ceil(alpha K) scores (unseen and NaN count as hardest), with weight
-    1. The remaining places are shared among the strata and filled uniformly. Under
-    `stationarity` each kept easy window weighs n_b / k_b, so that the weights of a stratum sum
-    to its easy windows. Then the expected weighted sum of gradients is that of all windows,
-    provided that each stratum with easy windows has a place: K - ceil(alpha K) is at least
-    their number. A stratum without a place is left out of the sum.
+    The hard set is the top ceil(alpha K) scores (unseen and NaN count as hardest), with weight 1.
+    The remaining places are shared among the strata and filled uniformly. Under `stationarity` each
+    kept easy window weighs n_b / k_b. Then the expected weighted sum of gradients is that of all
+    windows, if each stratum with easy windows has a place: K - ceil(alpha K) is at least their
+    number. A stratum without a place is left out of the sum.
 
     Args:
         scores: (n,) complexity of each window's last visit.
@@ -127,12 +126,16 @@ def hard_and_easy(
     Returns:
         Exactly ``size`` distinct windows in ascending order, weights not yet rescaled to mean 1.
     """
-    # 0.55 * 100 is a little above 55, which is no reason for a 56th.
+    # 0.55 * 100 is a little above 55 in floating point.
     hard_size = math.ceil(hard_share * size - 1e-9)
     ranking = np.where(np.isnan(scores), np.inf, scores)
     is_kept = np.zeros(len(scores), dtype=bool)
     is_kept[_largest(ranking, hard_size, rng)] = True
-    easy, sizes = _by_stratum(np.flatnonzero(~is_kept), strata)
+    easy = np.flatnonzero(~is_kept)
+    bins = int(strata.max()) + 1
+    # Small whole numbers are sorted by counting, ten times faster than by comparing.
+    groups = strata[easy].astype(np.min_scalar_type(bins))
+    easy, sizes = easy[np.argsort(groups, kind="stable")], np.bincount(groups, minlength=bins)
     demand = sizes * _spread(ranking[easy], strata[easy], sizes) if shares == "neyman" else None
     kept = allocate(sizes, size - hard_size, demand)
     chosen = _sample_groups(easy, sizes, kept, rng)
@@ -144,16 +147,6 @@ def hard_and_easy(
     is_kept[chosen] = True
     indices = np.flatnonzero(is_kept)
     return Selection(indices, weights[indices])
-
-
-def _by_stratum(
-    windows: NDArray[np.int64], strata: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """``windows`` grouped by stratum, and the size of each group."""
-    count = int(strata.max()) + 1
-    # Small whole numbers are sorted by counting, ten times faster than by comparing.
-    groups = strata[windows].astype(np.min_scalar_type(count))
-    return windows[np.argsort(groups, kind="stable")], np.bincount(groups, minlength=count)
 
 
 def _sample_groups(

@@ -72,7 +72,7 @@ class STPrune(DynamicPruner):
             if context.adjacency is None:
                 raise DeclinedError("st_prune with spatial: graph needs the graph; use std")
             self.edges = edge_list(context.adjacency)
-        # Unseen windows are visited before they can be pruned.
+        # Unseen windows come first.
         self.window_state["scores"] = torch.full(
             (context.windows,), float("inf"), device=context.device
         )
@@ -113,7 +113,7 @@ class STPrune(DynamicPruner):
         return Selection(chosen.indices, scale_weights(weights, options.loss_scale))
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
-        """Remember each window's complexity, mixed with what was known of it."""
+        """Keep each window's complexity, averaged with its old one if asked for."""
         options = self.options
         score = complexity(
             errors,

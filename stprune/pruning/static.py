@@ -1,8 +1,8 @@
 """What static pruners share: one choice before training, kept for every epoch.
 
-Those that compare windows with each other do so within blocks of consecutive windows, as
-DeepCore (Guo et al. 2022) does within classes: so memory and time grow with n, not with its
-square, and every stretch of time keeps its share of the budget.
+Windows are compared with each other within blocks of consecutive windows, as DeepCore (Guo et al.
+2022) does within classes: memory and time grow with n, not with its square, and every stretch of
+time keeps its share of the budget.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Rule = Callable[[NDArray[np.float32], int], tuple[NDArray[np.int64], NDArray[np.
 
 
 def scoring_seed(run_seed: int, repeat: int = 0) -> int:
-    """Seed of the ``repeat``-th scoring model: far from the runs' own, so that they differ."""
+    """Seed of the ``repeat``-th scoring model, far from the seeds of runs."""
     return 1_000_003 * (repeat + 1) + run_seed
 
 
@@ -75,6 +75,13 @@ def keep_highest(
     return Selection(np.sort(kept).astype(np.int64), np.ones(size, dtype=np.float32))
 
 
+class ScoringOptions(StrictModel):
+    """How the scores are made."""
+
+    scoring_epochs: int = Field(2, ge=1, description="Epochs each scoring model is trained.")
+    scoring_seeds: int = Field(1, ge=1, description="Scoring models to average over.")
+
+
 class GradientOptions(StrictModel):
     """How windows are embedded."""
 
@@ -114,8 +121,7 @@ def stacked(parts: Iterator[tuple[Tensor, Tensor]], windows: int) -> NDArray[np.
         if whole is None:
             whole = np.zeros((windows, values.shape[1]), dtype=np.float32)
         whole[indices.cpu().numpy()] = values.cpu().numpy()
-    if whole is None:
-        raise ValueError("there are no windows to embed")
+    assert whole is not None, "a run has at least one window"  # noqa: S101
     return whole
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stprune.base.atomic import atomic_path
 from stprune.base.errors import RecordError
-from stprune.data.unpacked_size import refuse_bomb
+from stprune.base.unpacked_size import refuse_bomb
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LEVELS = np.linspace(0.0, 1.0, 11)
 
@@ -43,8 +44,8 @@ class KeptArchive:
 
     def __init__(self, times: NDArray[np.datetime64]) -> None:
         self.windows, self.times = len(times), times
-        self.bits: list[Tensor] = []
-        self.quantiles: list[Tensor] = []
+        self.bits: list[NDArray[np.uint8]] = []
+        self.quantiles: list[NDArray[np.float32]] = []
 
     def add(self, indices: Tensor, scores: Tensor | None) -> None:
         """Note an epoch.
@@ -55,26 +56,33 @@ class KeptArchive:
         """
         kept = np.zeros(self.windows, dtype=bool)
         kept[indices.cpu().numpy()] = True
-        self.bits.append(torch.from_numpy(np.packbits(kept)))
-        self.quantiles.append(torch.from_numpy(_quantiles(scores)))
+        self.bits.append(np.packbits(kept))
+        self.quantiles.append(_quantiles(scores))
 
     def write(self, path: Path) -> None:
         """Write the archive atomically; equal archives are equal files."""
         with atomic_path(path) as temporary:
             np.savez_compressed(
                 temporary,
-                bits=torch.stack(self.bits).numpy(),
-                score_quantiles=torch.stack(self.quantiles).numpy(),
+                bits=np.stack(self.bits),
+                score_quantiles=np.stack(self.quantiles),
                 times=self.times.astype("datetime64[m]"),
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """All epochs so far."""
-        return {"bits": list(self.bits), "quantiles": list(self.quantiles)}
+        """All epochs so far, as tensors: a checkpoint holds no NumPy arrays."""
+        # Only training has a state, and tables read archives without torch.
+        from torch import from_numpy
+
+        return {
+            "bits": [from_numpy(bits) for bits in self.bits],
+            "quantiles": [from_numpy(levels) for levels in self.quantiles],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
-        self.bits, self.quantiles = list(state["bits"]), list(state["quantiles"])
+        self.bits = [bits.numpy() for bits in state["bits"]]
+        self.quantiles = [levels.numpy() for levels in state["quantiles"]]
 
 
 def read_kept(path: Path) -> KeptWindows:

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
@@ -13,8 +14,7 @@ from stprune.base import atomic
 from stprune.base.errors import RecordError
 from stprune.base.plain_text import NAME, is_formula, texts_in
 from stprune.base.schema import StrictModel, validate
-from stprune.base.text_file import read_json_file
-from stprune.results.table_cells import check_numbers
+from stprune.base.text_file import parse_json, read_json_file
 
 RECORD_VERSION = 2
 
@@ -179,30 +179,52 @@ def read_record(metrics: Path) -> RunRecord:
         raise RecordError(f"there is no record {metrics}; the run has not finished") from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{metrics} is not a readable record: {error}") from None
+    return _checked(values, str(metrics), "delete it to run it again")
+
+
+def parse_record(text: str, where: str) -> RunRecord:
+    """Check a record that a store holds as text; ``where`` is named in messages.
+
+    Raises:
+        RecordError: If it is no JSON, or of another version.
+    """
+    try:
+        values = parse_json(text)
+    except ValueError as error:
+        raise RecordError(f"{where} is not a readable record: {error}") from None
+    return _checked(values, where, "summarise the experiment again")
+
+
+def _checked(values: Any, where: str, remedy: str) -> RunRecord:
     version = values.get("record_version") if isinstance(values, dict) else None
     if version != RECORD_VERSION:
         raise RecordError(
-            f"{metrics} has record version {version}, this is version {RECORD_VERSION};"
-            " delete it to run it again"
+            f"{where} has record version {version}, this is version {RECORD_VERSION}; {remedy}"
         )
-    return validate(RunRecord, values, str(metrics))
+    return validate(RunRecord, values, where)
 
 
 def read_epochs(table: Path) -> pd.DataFrame:
-    """Read one ``epochs.csv``.
+    """Read one ``epochs.csv``, columns as in `EpochRecord`; NaN where validation was skipped.
 
     Raises:
-        RecordError: If it is missing or lacks a column.
+        RecordError: If it is missing, lacks a column, or has a cell that is no number.
     """
+    types = {
+        name: "int64" if field.annotation is int else "float64"
+        for name, field in EpochRecord.model_fields.items()
+    }
     try:
-        frame = pd.read_csv(table)
+        frame = pd.read_csv(
+            table, dtype=types, usecols=list(types), keep_default_na=False, na_values=[""]
+        )
     except (OSError, ValueError) as error:
-        raise RecordError(f"{table} is not a readable table of epochs: {error}") from None
-    missing = set(EpochRecord.model_fields) - set(frame.columns)
-    if missing:
-        raise RecordError(f"{table} lacks the columns {sorted(missing)}")
-    columns = list(EpochRecord.model_fields)
-    # Validation may be skipped, everything else is known of each epoch.
-    known = [column for column in columns if column != "validation_mae"]
-    check_numbers(table, frame, columns, finite=known)
-    return frame
+        reason = " ".join(str(error).split())
+        raise RecordError(f"{table} is not a readable table of epochs: {reason}") from None
+    # Validation may be skipped; everything else is known of each epoch.
+    if (
+        not np.isfinite(frame.drop(columns="validation_mae")).all(axis=None)
+        or np.isinf(frame["validation_mae"]).any()
+    ):
+        raise RecordError(f"{table} has a cell that is no finite number; delete the run's record")
+    return frame[list(types)]

@@ -1,6 +1,6 @@
 """How fast runs come down to full training's mean accuracy, with those that never do censored.
 
-`stprune.results.time_to_full` holds each run to full training of its own seed and says when it got
+`stprune.results.summarise` holds each run to full training of its own seed and says when it got
 there. Here all runs of a place are held to one goal, full training's own runs too, so that the two
 can be tested against each other.
 """

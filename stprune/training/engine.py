@@ -20,9 +20,16 @@ from torch import Tensor, nn
 from stprune.config.grid import RunSpec
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import Batch, WindowStore
-from stprune.pruning.base import PRUNERS, Observer, Probe, Pruner, PruningContext, Selection
+from stprune.pruning.base import (
+    PRUNERS,
+    Observer,
+    Probe,
+    Pruner,
+    PruningContext,
+    Selection,
+    absolute_errors,
+)
 from stprune.pruning.batch_order import EpochOrder, Gather, merge_window_state, order_epoch
-from stprune.pruning.window_errors import absolute_errors
 from stprune.records.kept import KeptArchive
 from stprune.records.run import EpochRecord, Scores
 from stprune.training.budget import TrainingBudget

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from stprune.backbones.base import Backbone
 from stprune.data.union_store import UnionStore
 from stprune.data.windows import WindowStore
-from stprune.pruning.base import Observer
-from stprune.pruning.window_errors import absolute_errors
+from stprune.pruning.base import Observer, absolute_errors
 from stprune.training.metric_rules import RuleSums
 from stprune.training.metrics import ErrorSums
 

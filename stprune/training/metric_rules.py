@@ -32,7 +32,7 @@ from torch import Tensor
 from stprune.base.settings import ProtocolKind
 from stprune.data.legacy_store import null_label
 from stprune.data.windows import WindowStore
-from stprune.pruning.window_errors import window_mae
+from stprune.pruning.base import window_mae
 from stprune.records.run import Scores
 from stprune.training.metrics import batch_mae_parts, error_rows, scores_of_sums
 

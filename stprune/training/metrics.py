@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from stprune.pruning.window_errors import absolute_errors
+from stprune.pruning.base import absolute_errors
 from stprune.records.run import Scores
 
 

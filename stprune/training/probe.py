@@ -18,10 +18,11 @@ from stprune.pruning.base import (
     Pruner,
     PruningContext,
     Selection,
+    absolute_errors,
     everything,
+    window_mae,
 )
-from stprune.pruning.last_layer import last_layer_gradients, sign_projection
-from stprune.pruning.window_errors import absolute_errors, window_mae
+from stprune.pruning.probe import last_layer_gradients, sign_projection
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 

@@ -19,7 +19,7 @@ from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
 from stprune.data.union import UnionData
 from stprune.pruning.base import Probe
-from stprune.pruning.no_probe import NoProbe
+from stprune.pruning.probe import NoProbe
 from stprune.records.run import RECORD_VERSION, RunRecord, write_record
 from stprune.training.checkpoint import (
     discard_checkpoints,

@@ -15,10 +15,9 @@ from stprune.data.dataset import ForecastData
 from stprune.data.union import UnionData
 from stprune.data.union_store import Part, UnionStore
 from stprune.data.windows import Batch
-from stprune.pruning.base import Pruner, PruningContext, Selection
+from stprune.pruning.base import Pruner, PruningContext, Selection, absolute_errors
 from stprune.pruning.batch_order import EpochOrder, order_epoch
 from stprune.pruning.per_dataset import PerDatasetPruner
-from stprune.pruning.window_errors import absolute_errors
 from stprune.records.run import Scores
 from stprune.training.engine import Engine
 from stprune.training.evaluation import evaluate_union, pooled

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stprune.base.layout import ExperimentLayout
+from stprune.base.layout import (
+    DATA,
+    PAPER,
+    RECORDS,
+    ExperimentLayout,
+    kept_experiments,
+    store_files,
+)
 from stprune.paper.data_overview import DATA_FIGURES, DATA_TABLES
 from stprune.paper.figures import FIGURES, STYLE_SHEET
 from stprune.paper.tables import TABLES
-from stprune.records.compact_layout import DATA, PAPER, RECORDS, CompactLayout, compact_experiments
 from stprune.training.provenance import import_closure
 
 PACKAGE = Path(__file__).parents[1]
@@ -17,11 +23,11 @@ MAKE = PACKAGE / "paper" / "make.py"
 
 
 class PaperPlan:
-    """Files of the rules that make the paper from compact records; no run is among them.
+    """Files of the rules that make the paper from kept experiments; no run is among them.
 
     Args:
         results: The folder of all results; the paper lies in ``PAPER`` there.
-        records: The folder of all compact records.
+        records: The folder of all kept experiments.
     """
 
     def __init__(self, results: Path, records: Path = RECORDS) -> None:
@@ -32,16 +38,15 @@ class PaperPlan:
 
     @property
     def products(self) -> list[str]:
-        """The report of every experiment that has compact records, and the data's figures."""
+        """The report of every kept experiment, and the data's figures."""
         reports = [
-            str(ExperimentLayout(self.into / name).report)
-            for name in compact_experiments(self.folder)
+            str(ExperimentLayout(self.into / name).report) for name in kept_experiments(self.folder)
         ]
         return [*reports, str(self.data.root / "figures")] if self.descriptions else reports
 
     @property
     def descriptions(self) -> list[str]:
-        """The compact descriptions of data sets."""
+        """The kept descriptions of data sets."""
         return [str(path) for path in sorted((self.folder / DATA).glob("*/*"))]
 
     @property
@@ -52,9 +57,8 @@ class PaperPlan:
         return [str(path) for path in (*import_closure([*start, MAKE]), STYLE_SHEET)]
 
     def records(self, wildcards: Any) -> list[str]:
-        """The compact records of ``wildcards.experiment``."""
-        layout = CompactLayout(self.folder / wildcards.experiment)
-        return [str(path) for path in layout.files]
+        """The store of ``wildcards.experiment``."""
+        return [str(path) for path in store_files(self.folder / wildcards.experiment)]
 
     def code(self, _: Any) -> list[str]:
         """Source files of the tables, the figures and the report."""

@@ -14,11 +14,10 @@ import yaml
 
 from stprune.backbones.base import BACKBONES
 from stprune.base import atomic
-from stprune.base.layout import RUN_PATTERN, RunKey
+from stprune.base.layout import RUN_PATTERN, RunKey, store_files
 from stprune.config.experiment import parse_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
-from stprune.data.card import card_path, load_card
-from stprune.data.local_file import local_paths
+from stprune.data.card import card_path, load_card, local_paths
 from stprune.data.tasks.base import TASKS
 from stprune.paper.figures import FIGURES, STYLE_SHEET
 from stprune.paper.tables import TABLES
@@ -134,8 +133,8 @@ class WorkflowPlan:
 
     @property
     def summaries(self) -> list[str]:
-        """The two tables that everything after training reads."""
-        return [str(self.layout.summary), str(self.layout.epochs)]
+        """The store that everything after training reads, and the summary for people."""
+        return [str(self.layout.summary), *map(str, store_files(self.layout.store))]
 
     def figure_code(self, wildcards: Any) -> list[str]:
         """Source files of a figure, and the style sheet."""
@@ -148,7 +147,7 @@ class WorkflowPlan:
     @property
     def summary_code(self) -> list[str]:
         """Source files of the summary."""
-        return _closure(PACKAGE / "results" / "summary.py")
+        return _closure(PACKAGE / "results" / "summarise.py")
 
     @property
     def report_code(self) -> list[str]:

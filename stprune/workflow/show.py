@@ -18,11 +18,13 @@ from rich.text import Text
 from paper_figures import tab_main
 from paper_figures.rows import budgets, units, with_holes
 from stprune.base.errors import RecordError, StpruneError
-from stprune.base.layout import ExperimentLayout, recorded_runs
+from stprune.base.layout import ExperimentLayout, recorded_runs, store_table
 from stprune.base.quantities import duration
 from stprune.paper.tables import Cell, Column, Table, is_text, to_cells
+from stprune.records.store import read_store
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results, aggregate, collect, read_summary
+from stprune.results.summarise import collect
+from stprune.results.summary import REFERENCE, Results, aggregate
 from stprune.workflow.run_states import RunState, State, begun_runs, planned_runs, run_states
 
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")
@@ -96,7 +98,7 @@ def experiments(results: Path) -> list[Path]:
 
 
 def _is_experiment(path: Path) -> bool:
-    names = ("config.yaml", "runs", "summary.csv")
+    names = ("config.yaml", "runs", "store")
     return path.is_dir() and any((path / name).exists() for name in names)
 
 
@@ -125,7 +127,7 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
         return
     if summary is None:
         return
-    results = Results(summary, pd.DataFrame(), aggregate(summary), layout)
+    results = Results(summary, pd.DataFrame(), aggregate(summary), layout.store)
     frame = with_holes(results.aggregate)
     wanted = next(keys for width, keys in WIDTHS if console.width >= width)
     by_key = {column.key: column for column in tab_main.COLUMNS}
@@ -150,16 +152,17 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
 def _summary(layout: ExperimentLayout, states: Sequence[RunState]) -> pd.DataFrame | None:
     """Of all runs that are done by now, whether it has been written yet or not."""
     done = [layout.metrics(state.key) for state in states if state.state == "done"]
-    if layout.summary.exists():
-        written = layout.summary.stat().st_mtime_ns
+    path = store_table(layout.store, "summary")
+    if path.exists():
+        written = path.stat().st_mtime_ns
         newer = any(path.stat().st_mtime_ns > written for path in done)
-        summary = read_summary(layout.summary)
+        summary = read_store(layout.store, "summary")
         # Thousands of records are read in minutes, their summary at once.
         if not newer and len(done) in (0, len(summary)):
             return summary
     if not done:
         return None
-    return collect(done, layout.root)[0]
+    return collect(done, layout.root)["summary"]
 
 
 def _grid(table: Table) -> Grid:

@@ -18,8 +18,7 @@ from stprune.base.atomic import naming_failure
 from stprune.base.errors import StpruneError
 from stprune.base.layout import DataLayout, ExperimentLayout
 from stprune.config.grid import RunSpec
-from stprune.data.card import card_path, load_card
-from stprune.data.local_file import local_paths
+from stprune.data.card import card_path, load_card, local_paths
 from stprune.data.prepare import is_prepared, prepare
 from stprune.training.provenance import REPOSITORY, dataset_sources, run_sources
 from stprune.workflow.plan import CANONICAL_FILES

@@ -23,7 +23,7 @@ from stprune.data.protocol import cut_splits
 from stprune.data.tasks.base import build_task
 from stprune.data.windows import window_starts
 from stprune.pruning.base import PRUNERS, Gradients, Observer, Probe, Pruner, PruningContext, budget
-from stprune.pruning.no_probe import NoProbe
+from stprune.pruning.probe import NoProbe
 from stprune.records.run import EpochRecord
 from stprune.training.budget import TrainingBudget
 from stprune.training.metric_rules import RULES

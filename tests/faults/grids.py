@@ -34,7 +34,7 @@ WHOLE = "snakemake"
 AFTER_ALL = (
     *(f"runs/*/{name}" for name in RUN_FILES),
     *("config.yaml", ".train-all.pending", "logs/*.log", "benchmarks/*.tsv"),
-    *("summary.csv", "epochs.csv", "tables/main.*"),
+    *("summary.csv", "store/*", "tables/main.*"),
 )
 GIVE_UP_SECONDS = 1800
 

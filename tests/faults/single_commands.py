@@ -23,7 +23,7 @@ AFTER_TRAINING = (
     *(f"runs/*/{name}" for name in RUN_FILES),
     *(f"checkpoints/*/finished/{name}" for name in RUN_FILES),
 )
-COLLECTED = ("summary.csv", "epochs.csv", "tables/*", "figures/*")
+COLLECTED = ("summary.csv", "store/*", "tables/*", "figures/*")
 COLLECTING = (("summarise",), ("table", "main"), ("table", "equivalence"), ("figure", "tradeoff"))
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 INTERRUPTED = "stprune: interrupted; the same command continues where it stopped"
@@ -187,7 +187,7 @@ class SingleCommands:
 
     def _products(self, command: tuple[str, ...]) -> list[str]:
         if command == ("summarise",):
-            return ["summary.csv", "epochs.csv"]
+            return ["summary.csv", "store/summary.parquet", "store/epochs.parquet"]
         kinds = ("csv", "md", "tex") if command[0] == "table" else ("pdf", "png")
         return [f"{command[0]}s/{command[1]}.{kind}" for kind in kinds]
 

@@ -1,16 +1,13 @@
-"""Checkpoints, archives of kept windows, prepared data and pickles with changed bytes."""
+"""Checkpoints, archives of kept windows and prepared data with changed bytes."""
 
 from __future__ import annotations
 
-import io
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import scipy.io
 import torch
 import toy
 from hypothesis import given
@@ -20,9 +17,7 @@ from mutations import byte_changes, campaign, mutated, outcome, seeds
 from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
 from stprune.data.card import load_card
-from stprune.data.mat_array import read_mat_array
-from stprune.data.safe_pickle import read_pickle
-from stprune.data.verify import damages
+from stprune.data.inventory import damages
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -117,35 +112,3 @@ def test_prepared_data(copied_data: Path, part: str, seed: int) -> None:
                 assert outcome("verify", damages, toy.DATASET, card, layout)
         finally:
             path.write_bytes(good)
-
-
-def in_tuple(path: Path) -> tuple[Any]:
-    """So that a pickle of None counts as one that was read."""
-    return (read_pickle(path),)
-
-
-@campaign
-@given(protocol=st.sampled_from([2, 3, 4]), seed=seeds)
-def test_pickles(folder: Path, protocol: int, seed: int) -> None:
-    for changes, cut in byte_changes(seed):
-        value = (["a", "b"], {"a": 0, "b": 1}, np.arange(4, dtype=np.float32).reshape(2, 2))
-        path = folder / "graph.pkl"
-        path.write_bytes(mutated(pickle.dumps(value, protocol=protocol), changes, cut))
-        found = outcome("pickle, bytes", in_tuple, path)
-        if found is not None:
-            assert type(found[0]).__module__ in ("builtins", "numpy")
-
-
-@campaign
-@given(compress=st.booleans(), seed=seeds)
-def test_matlab_files(folder: Path, compress: bool, seed: int) -> None:
-    for changes, cut in byte_changes(seed):
-        file = io.BytesIO()
-        tensor = np.arange(24.0).reshape(2, 3, 4)
-        scipy.io.savemat(file, {"tensor": tensor}, do_compression=compress)
-        path = folder / "tensor.mat"
-        path.write_bytes(mutated(file.getvalue(), changes, cut))
-        found = outcome("MATLAB file, bytes", read_mat_array, path, "tensor")
-        if found is not None:
-            assert found.dtype.kind in "uif"
-            assert found.size * found.dtype.itemsize <= 8 * path.stat().st_size

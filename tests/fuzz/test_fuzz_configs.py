@@ -23,8 +23,8 @@ from stprune.base.plain_text import control_character
 from stprune.base.schema import validate
 from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import run_keys, run_spec
-from stprune.data.card import DatasetCard, KaggleFile, LocalFile, load_card
-from stprune.data.fetch import raw_path, unpacked_path
+from stprune.data.card import DatasetCard, LocalFile, load_card
+from stprune.data.fetch import raw_path
 
 CONFIG = {
     "experiment": "toy",
@@ -96,13 +96,10 @@ def check_card(card: DatasetCard | None, layout: DataLayout) -> None:
         if isinstance(file, LocalFile):
             continue
         place = outcome("address in a card", raw_path, "toy", role, file, layout)
-        places = [] if place is None else [place]
-        if not isinstance(file, KaggleFile) and file.member is not None:
-            places.append(unpacked_path("toy", role, file.member, layout))
-        for path in places:
+        if place is not None:
             inside = (layout.root / "raw").resolve()
-            assert path.resolve().is_relative_to(inside)
-            assert path.resolve() != inside
+            assert place.resolve().is_relative_to(inside)
+            assert place.resolve() != inside
 
 
 CARD = {
@@ -111,11 +108,6 @@ CARD = {
     "format": "table",
     "files": {
         "series": {"url": "https://example.org/a/b.csv", "git_blob_sha1": "0" * 40},
-        "packed": {
-            "url": "https://example.org/a/b.zip",
-            "git_blob_sha1": "0" * 40,
-            "member": "x/y.csv",
-        },
         "own": {"path": "series.csv", "sha256": "0" * 64},
         "asked": {"kaggle": "owner/name", "name": "series.csv", "sha256": None},
     },

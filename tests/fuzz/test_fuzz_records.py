@@ -18,13 +18,11 @@ from hypothesis import strategies as st
 from mutations import byte_changes, campaign, exchanged, mutated, outcome, seeds, value_changes
 
 from paper_figures import tab_main
-from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.base.layout import STORE_TABLES, ExperimentLayout, RunKey, store_table
 from stprune.paper.tables import to_latex, to_markdown
-from stprune.records.compact_layout import CompactLayout
-from stprune.records.compact_records import CompactRecords
 from stprune.records.run import RunRecord, read_epochs, read_record
-from stprune.results.columns import KEYS, OPTIONAL_COLUMNS
-from stprune.results.summary import collect, load_results
+from stprune.results.summarise import collect
+from stprune.results.summary import load_results
 
 KEY = RunKey("roads", "stid", "st_prune", 0.5, 0)
 
@@ -59,7 +57,7 @@ def check_record(layout: ExperimentLayout, record: RunRecord | None, content: by
         assert found[place] == value or float(found[place]) == float(value)
     tables = outcome("record, collected", collect, [layout.metrics(KEY)], layout.root)
     if tables is not None:
-        row = tables[0].iloc[0]
+        row = tables["summary"].iloc[0]
         for name in ("mae", "rmse", "mape"):
             score = getattr(record.test, name)
             assert row[f"test_{name}"] == score or (
@@ -120,36 +118,34 @@ def test_epochs_with_another_end_of_a_line(tmp_path: Path, good_epochs: bytes) -
     check_numbers(frame, content)
 
 
-COMPACT = Path(__file__).resolve().parents[2] / "paper_figures" / "records" / "foundation"
-PARTS = ("epochs", "records", "calendars", "overlaps", "deciles")
+KEPT = Path(__file__).resolve().parents[2] / "paper_figures" / "records" / "foundation"
 
 
 @pytest.fixture(scope="module")
-def compact(tmp_path_factory: pytest.TempPathFactory) -> CompactLayout:
-    """A copy of committed compact records."""
-    folder = tmp_path_factory.mktemp("fuzz") / "foundation"
-    return CompactLayout(Path(shutil.copytree(COMPACT, folder)))
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a kept experiment."""
+    return Path(shutil.copytree(KEPT, tmp_path_factory.mktemp("fuzz") / "foundation"))
 
 
 @campaign
-@given(part=st.sampled_from(PARTS), seed=seeds)
-def test_compact_records_with_other_bytes(compact: CompactLayout, part: str, seed: int) -> None:
-    path: Path = getattr(compact, part)
+@given(name=st.sampled_from(STORE_TABLES), seed=seeds)
+def test_stores_with_other_bytes(store: Path, name: str, seed: int) -> None:
+    path = store_table(store, name)
     good = path.read_bytes()
-    summary = pd.read_csv(compact.summary)
-    key = RunKey(*summary[KEYS].iloc[0])
     try:
         for changes, cut in byte_changes(seed):
             path.write_bytes(mutated(good, changes, cut))
-            records = CompactRecords(compact)
-            target = f"compact {part}, bytes"
-            if part == "epochs":
-                outcome(target, records.epochs)
-            elif part == "records":
-                record = outcome(target, records.record, key)
-                assert record is None or isinstance(record, RunRecord)
+            results = outcome(f"store, {name}, bytes", load_results, store)
+            if results is None:
+                continue
+            target = f"store, {name}, shown"
+            if name == "records":
+                outcome(target, getattr, results, "records")
+            elif name in ("calendars", "overlaps", "deciles"):
+                outcome(target, getattr, results, "kept")
             else:
-                outcome(target, records.kept, summary)
+                table = outcome(target, tab_main.build, results)
+                assert table is None or (to_markdown(table) and to_latex(table, "main"))
     finally:
         path.write_bytes(good)
 
@@ -161,27 +157,7 @@ def check_numbers(frame: pd.DataFrame, content: bytes) -> None:
     header, *rows = [row for row in csv.reader(text) if row]
     assert len(frame) == len(rows)
     for column in frame.select_dtypes("number"):
-        if str(column) not in header:
-            assert column in OPTIONAL_COLUMNS
-            assert frame[column].isna().all()
-            continue
         at = header.index(str(column))
         for value, row in zip(frame[column], rows, strict=True):
             cell = row[at] if at < len(row) else ""
             assert (math.isnan(value) and cell == "") or value == float(cell)
-
-
-@campaign
-@given(seed=seeds)
-def test_summaries_with_other_bytes(layout: ExperimentLayout, seed: int) -> None:
-    for changes, cut in byte_changes(seed):
-        other = ExperimentLayout(layout.root.with_name("other"))
-        other.root.mkdir(exist_ok=True)
-        other.epochs.write_bytes(layout.epochs.read_bytes())
-        content = mutated(layout.summary.read_bytes(), changes, cut)
-        other.summary.write_bytes(content)
-        results = outcome("summary, bytes", load_results, other)
-        if results is not None:
-            check_numbers(results.summary, content)
-            table = outcome("summary, main table", tab_main.build, results)
-            assert table is None or (to_markdown(table) and to_latex(table, "main"))

@@ -9,24 +9,19 @@ STGCN repository of hazdzz, after Li et al. 2018.
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy import sparse
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.csv_table import csv_rows, number_table, place, sensor_names
-from stprune.data.mask_policy import observed
-from stprune.data.roles import check_one_channel, check_roles
-from stprune.data.sparse_npz import read_sparse_graph
-from stprune.data.time_axis import regular_times
+from stprune.data.formats.base import check_card, raw_series, read_numbers, reading, regular_times
 
-ROLES = ("series", "graph")
 MINUTES_FORWARD = 60
 
 
@@ -52,71 +47,39 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
 
     Raises:
         ConfigError: If the card does not fit the format.
-        DataError: If a file is not in the format or contradicts the card.
+        DataError: If a file cannot be read or contradicts the card.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    check_roles(card, files, ROLES)
-    check_one_channel(card)
+    check_card(card, files, ("series", "graph"))
     times = regular_times(card, card.steps)
-    there = _steps_with_rows(card, options, times)
+    has_row = _steps_with_rows(card, options, times)
     path = files["series"]
-    first_line, node_ids, table = _read_series(path, int(there.sum()), card)
-    mask = np.zeros((card.steps, card.nodes), bool)
-    mask[there] = observed(
-        table, card, lambda at: f"{path}: {place(at[0] + first_line, at[1], node_ids)}"
-    )
-    values = np.zeros((card.steps, card.nodes), np.float32)
-    values[there] = np.where(mask[there], table, 0.0)
-    return RawSeries(
-        values=values[:, :, None],
-        mask=mask[:, :, None],
-        timestamps=times,
-        adjacency=read_sparse_graph(files["graph"], card.nodes),
-        node_ids=node_ids,
-    )
+    frame = read_numbers(path)
+    if len(frame) == has_row.sum() - 1:
+        # The first step was taken for a header.
+        frame = read_numbers(path, header=False)
+    if len(frame) != has_row.sum():
+        raise DataError(f"{path} has {len(frame)} rows, but the card says {has_row.sum()}")
+    with reading(files["graph"], "a sparse matrix of SciPy"):
+        graph = sparse.load_npz(files["graph"]).toarray()
+    rows = raw_series(card, path, frame.to_numpy(), times[has_row], graph, list(frame.columns))
+    values = np.zeros((card.steps, *rows.shape[1:]), np.float32)
+    mask = np.zeros(values.shape, bool)
+    values[has_row], mask[has_row] = rows.values, rows.mask
+    return RawSeries(values, mask, times, rows.adjacency, rows.node_ids)
 
 
 def _steps_with_rows(
     card: DatasetCard, options: Options, times: NDArray[np.datetime64]
 ) -> NDArray[np.bool_]:
-    """(T,) bool: which steps the csv has rows for."""
-    there = np.ones(card.steps, bool)
-    if options.clock_forward is not None:
-        at = np.datetime64(options.clock_forward.replace(tzinfo=None), "s")
-        skipped = (times >= at) & (times < at + np.timedelta64(MINUTES_FORWARD, "m"))
-        if skipped.sum() * card.step_minutes != MINUTES_FORWARD:
-            raise ConfigError(
-                f"options of {card.title}: the hour from `clock_forward` {at} on is not whole"
-                f" within the steps from {times[0]} to {times[-1]}"
-            )
-        there = ~skipped
-    return there
-
-
-def _read_series(
-    path: Path, steps: int, card: DatasetCard
-) -> tuple[int, list[str], NDArray[np.float64]]:
-    """Line of the first step, sensor ids, and (steps, N) float64."""
-    lines = _count_lines(path)
-    if lines not in (steps, steps + 1):
-        raise DataError(
-            f"{path} has {lines} lines, but the card says {steps} steps with rows, and perhaps a"
-            " line of sensor ids before them"
+    """(T,) bool: the steps that have a row in the csv."""
+    if options.clock_forward is None:
+        return np.ones(card.steps, bool)
+    at = np.datetime64(options.clock_forward.replace(tzinfo=None), "s")
+    skipped = (times >= at) & (times < at + np.timedelta64(MINUTES_FORWARD, "m"))
+    if skipped.sum() * card.step_minutes != MINUTES_FORWARD:
+        raise ConfigError(
+            f"options of {card.title}: the hour from `clock_forward` {at} on is not whole"
+            f" within the steps from {times[0]} to {times[-1]}"
         )
-    rows = csv_rows(path)
-    head = next(rows, [])
-    if len(head) != card.nodes:
-        raise DataError(f"{path}: line 1 has {len(head)} columns, but the card says {card.nodes}")
-    if lines == steps:
-        node_ids = [str(position) for position in range(card.nodes)]
-        return 1, node_ids, number_table(path, chain([head], rows), 1, node_ids)
-    node_ids = sensor_names(path, head)
-    return 2, node_ids, number_table(path, rows, 2, node_ids)
-
-
-def _count_lines(path: Path) -> int:
-    try:
-        content = path.read_bytes().rstrip()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    return content.count(b"\n") + 1 if content else 0
+    return ~skipped

@@ -18,17 +18,18 @@ from pydantic import Field
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.simulation.card_check import check_card
-from stprune.data.simulation.charging import measure
-from stprune.data.simulation.charging.circumstances import HOURS_PER_DAY, draw_circumstances
-from stprune.data.simulation.charging.city import build_city
-from stprune.data.simulation.charging.demand import draw_drivers, draw_prices, expected_drivers
-from stprune.data.simulation.charging.disturbances import (
+from stprune.data.simulation.cards import check_card
+from stprune.data.simulation.charging.city import HOURS_PER_DAY, build_city, draw_circumstances
+from stprune.data.simulation.charging.demand import (
+    HOUR_SECONDS,
     Disturbance,
     draw_disturbances,
+    draw_drivers,
+    draw_prices,
+    expected_drivers,
     extra_drivers,
 )
-from stprune.data.simulation.charging.run import simulate
+from stprune.data.simulation.charging.run import busy_seconds, simulate, volume
 
 CHANNELS = ["occupancy", "volume", "price"]
 STEP_MINUTES = 60
@@ -121,8 +122,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     extra = extra_drivers(events, hours, options.size)
     drivers = draw_drivers(city, around, expected, extra, arrivals)
     sessions = simulate(city, drivers, events, hours)
-    busy = measure.busy_seconds(sessions, hours, options.size)
-    channels = [measure.occupancy(busy), measure.volume(city, busy), prices]
+    busy = busy_seconds(sessions, hours, options.size)
+    channels = [busy / HOUR_SECONDS, volume(city, busy), prices]
     values = np.stack(channels, axis=-1)[warm:].astype(np.float32)
     return RawSeries(
         values=values,

@@ -21,25 +21,28 @@ from pydantic import Field, field_validator, model_validator
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.simulation.card_check import check_card
-from stprune.data.simulation.freeway import measure
+from stprune.data.simulation.cards import check_card
 from stprune.data.simulation.freeway.demand import (
     BIN_SECONDS,
     BINS_PER_DAY,
     Departures,
+    Incident,
     draw_departures,
+    draw_incidents,
     expected_demand,
 )
-from stprune.data.simulation.freeway.incidents import Incident, draw_incidents
-from stprune.data.simulation.freeway.layout import (
+from stprune.data.simulation.freeway.network import (
     FEWEST_SEGMENTS,
     MOST_CORRIDORS,
     MOST_SEGMENTS,
+    STEP_SECONDS,
+    Network,
+    build_network,
+    detector_distances,
+    gaussian_adjacency,
     layout_of,
 )
-from stprune.data.simulation.freeway.network import STEP_SECONDS, Network, build_network
-from stprune.data.simulation.freeway.routes import detector_distances, gaussian_adjacency
-from stprune.data.simulation.freeway.run import simulate
+from stprune.data.simulation.freeway.run import flow_by_bin, reported_speed, simulate, speed_by_bin
 
 CHANNELS = ["flow", "speed"]
 # A run fills the roads before its day begins, and ends when those of the day have got through.
@@ -157,7 +160,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         )
     for steps in days:
         passed = values[steps, :, 0].astype(np.float64)
-        values[steps, :, 1] = measure.reported_speed(speeds[steps], passed, readings) * KMH
+        values[steps, :, 1] = reported_speed(speeds[steps], passed, readings) * KMH
     return RawSeries(
         values=values,
         mask=np.ones(values.shape, dtype=np.bool_),
@@ -196,11 +199,11 @@ def _simulate_day(
     window = (WARM_BINS * BIN_STEPS, BINS_PER_DAY, BIN_STEPS)
     moments = 1 - readings.random((len(network.detectors), bins * BIN_STEPS))
     flows = [
-        measure.flow(curves[name][1], moment, *window)
+        flow_by_bin(curves[name][1], moment, *window)
         for name, moment in zip(network.detectors, moments, strict=True)
     ]
     speeds = [
-        measure.speed(*curves[name], network.roads[name], *window) for name in network.detectors
+        speed_by_bin(*curves[name], network.roads[name], *window) for name in network.detectors
     ]
     return np.stack(flows, axis=1), np.stack(speeds, axis=1)
 

@@ -19,11 +19,7 @@ from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.mask_policy import observed
-from stprune.data.time_axis import regular_times
-
-TIME_COLUMNS = ["year", "month", "day", "hour"]
-STATION_COLUMN = "station"
+from stprune.data.formats.base import check_card, raw_series, reading, regular_times
 
 
 class Options(StrictModel):
@@ -46,88 +42,34 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
 
     Raises:
         ConfigError: If the card does not fit the format.
-        DataError: If a file is not in the format or contradicts the card.
+        DataError: If a file cannot be read or contradicts the card.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    if len(options.columns) != len(card.channels):
-        raise ConfigError(
-            f"options of {card.title}: there are {len(options.columns)} columns for"
-            f" {len(card.channels)} channels"
-        )
     stations = sorted(files)
-    if len(stations) != card.nodes:
+    check_card(card, files, stations, one_channel=False)
+    if len(options.columns) != len(card.channels) or len(stations) != card.nodes:
         raise ConfigError(
-            f"{card.title}: the format station_csv takes a file for each of the {card.nodes}"
-            f" stations, not {len(stations)}"
+            f"{card.title}: {len(options.columns)} columns and {len(stations)} files for"
+            f" {len(card.channels)} channels and {card.nodes} stations"
         )
     times = regular_times(card, card.steps)
-    tables = []
-    masks = []
-    for station in stations:
-        table = _read_station(files[station], station, options.columns, times)
-        masks.append(_observed(table, card, files[station], options.columns))
-        tables.append(table)
-    mask = np.stack(masks, axis=1)
-    return RawSeries(
-        values=np.where(mask, np.stack(tables, axis=1), 0.0).astype(np.float32),
-        mask=mask,
-        timestamps=times,
-        adjacency=np.ones((card.nodes, card.nodes), np.float32) - np.eye(card.nodes, dtype="f4"),
-        node_ids=stations,
-    )
+    tables = [_read_station(files[name], name, options.columns, times) for name in stations]
+    table = np.stack(tables, axis=1)
+    complete = np.ones((card.nodes, card.nodes), np.float32)
+    return raw_series(card, files[stations[0]].parent, table, times, complete, stations)
 
 
 def _read_station(
     path: Path, station: str, columns: list[str], times: NDArray[np.datetime64]
 ) -> NDArray[np.float64]:
-    """(T, C) float64 of one file whose rows are ``times``."""
-    try:
-        text = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=["NA", ""])
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} cannot be read as csv: {reason}") from None
-    for column in [*TIME_COLUMNS, STATION_COLUMN, *columns]:
-        if column not in text.columns:
-            raise DataError(f"{path} has no column `{column}`; it has {', '.join(text.columns)}")
-    if len(text) != len(times):
-        raise DataError(f"{path} has {len(text)} rows, but the card says {len(times)} steps")
-    other = text[STATION_COLUMN] != station
-    if other.any():
-        row = int(np.argmax(other))
+    """(T, C) float64 of one file whose rows are of ``times``."""
+    with reading(path, "csv"):
+        frame = pd.read_csv(path, keep_default_na=False, na_values=["NA", ""])
+        clock = pd.to_datetime(frame[["year", "month", "day", "hour"]]).to_numpy()
+        table = frame[columns].to_numpy(np.float64)
+    if len(frame) != len(times) or (clock != times).any() or (frame["station"] != station).any():
         raise DataError(
-            f"{path}: line {row + 2} is of station `{text[STATION_COLUMN][row]}`, not `{station}`"
+            f"{path} must have a row of {station} for each of the {len(times)} hours from"
+            f" {times[0]} on, as the card says"
         )
-    _check_times(path, _numbers(path, text, TIME_COLUMNS), times)
-    return _numbers(path, text, columns)
-
-
-def _numbers(path: Path, text: pd.DataFrame, columns: list[str]) -> NDArray[np.float64]:
-    """(T, columns) float64, NaN where there is no value."""
-    numbers = [pd.to_numeric(text[column], errors="coerce").to_numpy(float) for column in columns]
-    table = np.stack(numbers, axis=1)
-    wrong = ~np.isfinite(table) & text[columns].notna().to_numpy()
-    if wrong.any():
-        row, column = (int(index) for index in np.argwhere(wrong)[0])
-        cell = text[columns[column]][row]
-        raise DataError(f"{path}: {_place(row, columns[column])}: `{cell}` is not a finite number")
     return table
-
-
-def _check_times(path: Path, given: NDArray[np.float64], times: NDArray[np.datetime64]) -> None:
-    calendar = pd.DatetimeIndex(times)
-    expected = np.stack([calendar.year, calendar.month, calendar.day, calendar.hour], axis=1)
-    wrong = (given != expected).any(axis=1)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(f"{path}: line {row + 2} is not of {times[row]}, as the card says")
-
-
-def _observed(
-    table: NDArray[np.float64], card: DatasetCard, path: Path, columns: list[str]
-) -> NDArray[np.bool_]:
-    return observed(table, card, lambda at: f"{path}: {_place(at[0], columns[at[1]])}")
-
-
-def _place(row: int, column: str) -> str:
-    """Words for a cell; the header is line 1."""
-    return f"line {row + 2}, column {column}"

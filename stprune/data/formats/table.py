@@ -7,6 +7,7 @@ one of ``adjacency`` (a matrix), ``edges`` (a csv ``from,to`` and perhaps a numb
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,14 @@ from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.table.alignment import aligned, refuse_repeated
-from stprune.data.table.graph import GRAPH_ROLES, read_graph
-from stprune.data.table.measured import measured
+from stprune.data.table.graph import GRAPH_ROLES, aligned, read_graph
 from stprune.data.table.options import Options
-from stprune.data.table.readings import read_series
-from stprune.data.table.sensors import kept_sensors
-from stprune.data.table.steps import Stepped, on_steps
+from stprune.data.table.series import measured, read_series
+from stprune.data.table.steps import on_steps
 
 SERIES = "series"
+
+log = logging.getLogger(__name__)
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
@@ -39,83 +39,82 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
 
     Raises:
         ConfigError: If the card does not fit the format.
-        DataError: If a file breaks a rule, with the row and column that does.
+        DataError: If a file breaks a rule; the message names the row and column.
     """
-    options = validate(Options, card.options, f"options of {card.title}")
-    channels = [channel.name for channel in card.channels]
-    _check(card, options, channels)
-    groups, graph_role = file_roles(card, files)
-    stepped = {role: _stepped(files[role], card, options, names) for role, names in groups.items()}
-    first = next(iter(stepped.values()))
-    values = np.concatenate(
-        [_in_order_of(first, other, card, files[role]) for role, other in stepped.items()], axis=2
-    )
-    adjacency = read_graph(
-        graph_role, files[graph_role] if graph_role else None, first.nodes, options
-    )
-    kept = kept_sensors(values, first.nodes, card, options)
-    values = values[:, kept]
-    mask = ~np.isnan(values)
-    return RawSeries(
-        values=np.where(mask, values, 0.0).astype(np.float32),
-        mask=mask,
-        timestamps=first.times,
-        adjacency=adjacency[np.ix_(kept, kept)],
-        node_ids=[node for node, stays in zip(first.nodes, kept, strict=True) if stays],
-    )
-
-
-def file_roles(
-    card: DatasetCard, files: dict[str, Path]
-) -> tuple[dict[str, list[str]], str | None]:
-    """The channels that each file of the series holds, and the role of the graph's file.
-
-    Raises:
-        ConfigError: If there is a role that means nothing, or one is missing.
-    """
+    where = f"options of {card.title}"
+    options = validate(Options, card.options, where)
     channels = [channel.name for channel in card.channels]
     groups = {SERIES: channels} if SERIES in files else {name: [name] for name in channels}
-    rest = [role for role in files if role not in groups]
-    if not set(groups) <= set(files) or len(rest) > 1 or not set(rest) <= set(GRAPH_ROLES):
+    graph_roles = [role for role in files if role not in groups]
+    if not set(groups) <= set(files) or graph_roles not in ([], *([role] for role in GRAPH_ROLES)):
         raise ConfigError(
             f"{card.title}: the format table takes the file `{SERIES}`, or one called as each"
             f" channel ({', '.join(channels)}), and at most one of {', '.join(GRAPH_ROLES)}, not"
             f" {', '.join(sorted(files)) or 'none'}"
         )
-    return groups, rest[0] if rest else None
+    for wrong, problem in (
+        (
+            options.layout == "wide" and len(channels) > 1 and SERIES in files,
+            "a wide file holds one channel; give a file for each",
+        ),
+        (not set(options.allow_negative) <= set(channels), "`allow_negative` names no channel"),
+        (len(options.columns) not in (0, len(channels)), "`columns` needs one for each channel"),
+        (
+            card.mask_policy != "nan" and (options.missing_numbers or options.gaps == "missing"),
+            "`missing_numbers` and `gaps: missing` need `mask_policy: nan`",
+        ),
+    ):
+        if wrong:
+            raise ConfigError(f"{where}: {problem}")
+    nodes: list[str] = []
+    parts: list[tuple[NDArray[np.datetime64], NDArray[np.float64]]] = []
+    for role, names in groups.items():
+        readings = read_series(files[role], options, names)
+        nodes = nodes or readings.nodes
+        order = aligned(files[role], readings.nodes, nodes)
+        times, values = on_steps(readings, measured(readings, card, options), card, options)
+        if parts and not np.array_equal(times, parts[0][0]):
+            raise DataError(f"{card.title}: {files[role]} has other times than the first file")
+        parts.append((times, values[:, order]))
+    values = np.concatenate([part for _, part in parts], axis=2)
+    graph = graph_roles[0] if graph_roles else None
+    adjacency = read_graph(graph, files[graph] if graph else None, nodes, options)
+    kept = _kept_sensors(values, nodes, card, options)
+    mask = ~np.isnan(values[:, kept])
+    return RawSeries(
+        values=np.where(mask, values[:, kept], 0.0).astype(np.float32),
+        mask=mask,
+        timestamps=parts[0][0],
+        adjacency=adjacency[np.ix_(kept, kept)],
+        node_ids=[node for node, stays in zip(nodes, kept, strict=True) if stays],
+    )
 
 
-def _check(card: DatasetCard, options: Options, channels: list[str]) -> None:
-    where = f"options of {card.title}"
-    unknown = [name for name in options.allow_negative if name not in channels]
-    if unknown:
-        raise ConfigError(f"{where}: `allow_negative`: there is no channel `{unknown[0]}`")
-    if options.columns and len(options.columns) != len(channels):
-        raise ConfigError(
-            f"{where}: `columns`: {len(options.columns)} columns for {len(channels)} channels"
-        )
-    if options.missing_numbers and card.mask_policy != "nan":
-        raise ConfigError(f"{where}: `missing_numbers` needs `mask_policy: nan`")
-    if options.gaps == "missing" and card.mask_policy != "nan":
-        raise ConfigError(f"{where}: `gaps: missing` needs `mask_policy: nan`")
-
-
-def _stepped(path: Path, card: DatasetCard, options: Options, channels: list[str]) -> Stepped:
-    if options.layout == "wide" and len(channels) > 1:
-        raise ConfigError(
-            f"{card.title}: a wide file holds one channel; give a file for each of"
-            f" {', '.join(channels)}"
-        )
-    # A column that is called otherwise than its channel is named in the options.
-    readings = read_series(path, options, channels)
-    refuse_repeated(path, readings.nodes)
-    return on_steps(readings, measured(readings, card, channels, options), card, options)
-
-
-def _in_order_of(
-    first: Stepped, stepped: Stepped, card: DatasetCard, path: Path
-) -> NDArray[np.float64]:
-    """(T, N, C) of a file, sensors in the order of the first file."""
-    if not np.array_equal(stepped.times, first.times):
-        raise DataError(f"{card.title}: {path} has other times than the first file of the series")
-    return stepped.values[:, aligned(path, stepped.nodes, first.nodes)]
+def _kept_sensors(
+    values: NDArray[np.float64], nodes: list[str], card: DatasetCard, options: Options
+) -> NDArray[np.bool_]:
+    """(N,) which sensors of (T, N, C) stay; empty and constant ones are refused, or logged."""
+    seen = ~np.isnan(values)
+    empty: NDArray[np.bool_] = ~np.all(np.any(seen, axis=0), axis=1)
+    target = values[:, :, card.target_channel]
+    lowest, highest = (np.where(np.isnan(target), fill, target) for fill in (np.inf, -np.inf))
+    constant = (lowest.min(axis=0) == highest.max(axis=0)) & ~empty
+    kept = np.ones(len(nodes), bool)
+    for found, rule, option in (
+        (empty, options.empty_sensors, "without a value in some channel; see `empty_sensors`"),
+        (
+            constant,
+            options.constant_sensors,
+            f"one {card.target} throughout; see `constant_sensors`",
+        ),
+    ):
+        if found.any():
+            listed = ", ".join(np.array(nodes, dtype=object)[found][:8])
+            said = f"{card.title}: {found.sum()} sensor(s) ({listed}): {option}"
+            if rule == "refuse":
+                raise DataError(said)
+            log.warning("%s", said + (" (dropped)" if rule == "drop" else ""))
+            kept &= ~found | (rule != "drop")
+    if not kept.any():
+        raise DataError(f"{card.title}: no sensor is left without the empty and constant ones")
+    return kept

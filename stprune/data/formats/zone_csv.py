@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -20,15 +21,17 @@ from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.chargers import chargers_of_zones
+from stprune.data.formats.base import (
+    check_card,
+    raw_series,
+    read_matrix,
+    read_numbers,
+    reading,
+    regular_times,
+)
 from stprune.data.graph_weights import Symmetrise, gaussian, symmetrised
-from stprune.data.mask_policy import observed
-from stprune.data.matrix_csv import positions, read_matrix
-from stprune.data.roles import check_roles
-from stprune.data.time_axis import regular_times
-from stprune.data.timed_csv import TimedTable, read_timed_csv
 
-# Of chargers in use no more than all can be; rounding and chargers built later leave some above.
+# Chargers in use cannot exceed all chargers; rounding and chargers built later leave some above.
 IMPLAUSIBLE_SHARE = 0.1
 
 
@@ -68,95 +71,80 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
 
     Returns:
         Values and mask of shape (T, N, C); zones in the order of the target's file, to which the
-        others are aligned by id. The adjacency has a zero diagonal, whatever the file says.
+        others are aligned by id.
 
     Raises:
         ConfigError: If the card does not fit the format.
-        DataError: If a file is not in the format, contradicts the card, or is of other zones.
+        DataError: If a file cannot be read, contradicts the card, or is of other zones.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    _check_roles(card, options, files)
+    _check(card, options, files)
     times = regular_times(card, card.steps)
-    tables = {
-        role: read_timed_csv(files[role], times)
-        for role in {source.partition(":")[0] for source in options.channels}
-    }
-    zones = tables[options.channels[card.target_channel]].names
-    channels = [_channel(source, tables, zones) for source in options.channels]
-    values = np.stack([table for table, _ in channels], axis=2)
-    places = [columns for _, columns in channels]
-
-    def place(at: tuple[int, ...]) -> str:
-        role = options.channels[at[2]].partition(":")[0]
-        return tables[role].place(at[0], places[at[2]][at[1]])
-
-    mask = observed(values, card, place)
-    values[~mask] = 0.0
+    sources = [source.partition(":") for source in options.channels]
+    frames = {role: _read_timed(files[role], times) for role in {source[0] for source in sources}}
+    target = card.target_channel
+    zones = list(frames[sources[target][0]].columns)
+    channels = []
+    for role, city_wide, column in sources:
+        with reading(files[role], f"a csv with the columns of `{role}{city_wide}{column}`"):
+            channels.append(frames[role][[column] * len(zones) if city_wide else zones].to_numpy())
+    table = np.stack(channels, axis=2)
     if options.scale == "share_of_chargers":
-        values[:, :, card.target_channel] = _shares(
-            values[:, :, card.target_channel], files["stations"], zones, card
-        )
-    return RawSeries(
-        values=values.astype(np.float32),
-        mask=mask,
-        timestamps=times,
-        adjacency=_graph(files, zones, options),
-        node_ids=zones,
-    )
-
-
-def _check_roles(card: DatasetCard, options: Options, files: dict[str, Path]) -> None:
-    if len(options.channels) != len(card.channels):
-        raise ConfigError(
-            f"options of {card.title}: there are {len(options.channels)} sources for"
-            f" {len(card.channels)} channels"
-        )
-    target = options.channels[card.target_channel]
-    if ":" in target:
-        raise ConfigError(
-            f"options of {card.title}: the target `{card.target}` comes from `{target}`, the same"
-            " number for all zones; take a file with a column a zone"
-        )
-    wanted = {source.partition(":")[0] for source in options.channels}
-    if options.scale == "share_of_chargers":
-        wanted.add("stations")
-    # Of the two graphs that there may be, the one that the card gives.
-    check_roles(card, files, [*sorted(wanted), "distance" if "distance" in files else "adjacency"])
-
-
-def _channel(
-    source: str, tables: dict[str, TimedTable], zones: list[str]
-) -> tuple[NDArray[np.float64], list[int]]:
-    """(T, N) float64 of a channel, and which column of its file each zone's numbers are."""
-    role, city_wide, column = source.partition(":")
-    table = tables[role]
-    if not city_wide:
-        columns = positions(table.path, table.names, zones)
-    elif column in table.names:
-        columns = [table.names.index(column)] * len(zones)
-    else:
-        raise DataError(f"{table.path} has no column `{column}`; it has {', '.join(table.names)}")
-    return table.values[:, columns], columns
-
-
-def _shares(
-    busy: NDArray[np.float64], stations: Path, zones: list[str], card: DatasetCard
-) -> NDArray[np.float64]:
-    """(T, N) chargers in use as shares of all chargers of each zone."""
-    shares = busy / chargers_of_zones(stations, zones)
-    above = float((shares > 1).mean())
-    if above > IMPLAUSIBLE_SHARE:
-        raise DataError(
-            f"{card.title}: {above:.0%} of the shares of chargers are above 1, so `{card.target}`"
-            " does not count chargers; take `scale: raw`"
-        )
-    return shares
-
-
-def _graph(files: dict[str, Path], zones: list[str], options: Options) -> NDArray[np.float32]:
+        table[:, :, target] /= _chargers(files["stations"], zones)
+        above = float((table[:, :, target] > 1).mean())
+        if above > IMPLAUSIBLE_SHARE:
+            raise DataError(
+                f"{card.title}: {above:.0%} of the shares of chargers are above 1, so"
+                f" `{card.target}` does not count chargers; take `scale: raw`"
+            )
     if "distance" in files:
         weights = gaussian(read_matrix(files["distance"], zones), threshold=options.threshold)
     else:
         weights = read_matrix(files["adjacency"], zones)
     np.fill_diagonal(weights, 0.0)
-    return symmetrised(weights, options.symmetrise).astype(np.float32)
+    graph = symmetrised(weights, options.symmetrise)
+    return raw_series(card, files[sources[target][0]], table, times, graph, zones)
+
+
+def _check(card: DatasetCard, options: Options, files: dict[str, Path]) -> None:
+    """Check that sources, channels and files fit each other."""
+    if len(options.channels) != len(card.channels):
+        raise ConfigError(
+            f"options of {card.title}: there are {len(options.channels)} sources for"
+            f" {len(card.channels)} channels"
+        )
+    if ":" in options.channels[card.target_channel]:
+        raise ConfigError(
+            f"options of {card.title}: the target `{card.target}` must come from a file with a"
+            f" column a zone, not from `{options.channels[card.target_channel]}`"
+        )
+    wanted = {source.partition(":")[0] for source in options.channels}
+    if options.scale == "share_of_chargers":
+        wanted.add("stations")
+    # Of the two possible graphs, the one that the card gives.
+    graph = "distance" if "distance" in files else "adjacency"
+    check_card(card, files, [*sorted(wanted), graph], one_channel=False)
+
+
+def _read_timed(path: Path, times: NDArray[np.datetime64]) -> pd.DataFrame:
+    """(T, columns) of a csv whose first column holds ``times``, like 2022/9/1 0:00."""
+    frame = read_numbers(path, index=True)
+    with reading(path, "a csv with a first column of times"):
+        found = pd.to_datetime(frame.index, format="mixed").to_numpy()
+    if len(found) != len(times) or (found != times).any():
+        raise DataError(
+            f"{path} must have a row for each of the {len(times)} steps from {times[0]} on, as the"
+            " card says"
+        )
+    return frame
+
+
+def _chargers(path: Path, zones: list[str]) -> NDArray[np.float64]:
+    """(N,) number of chargers at all stations of each zone; stations elsewhere do not matter."""
+    with reading(path, "a csv of charging stations"):
+        frame = pd.read_csv(path, dtype={"TAZID": str})
+        counts = frame.groupby(frame["TAZID"].str.strip())["charge_count"].sum()
+        chargers = counts.reindex(zones, fill_value=0).to_numpy(np.float64)
+    if not (chargers > 0).all():
+        raise DataError(f"{path} has no charger in zone `{zones[int(np.argmin(chargers))]}`")
+    return chargers

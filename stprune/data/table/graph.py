@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import load_npz
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.data.edge_list import read_edges
+from stprune.data.formats.base import read_edges
 from stprune.data.graph_weights import (
     binary,
     gaussian,
@@ -19,15 +20,37 @@ from stprune.data.graph_weights import (
     spread,
     symmetrised,
 )
-from stprune.data.table.alignment import aligned
-from stprune.data.table.columns import CSV_SUFFIXES, csv_header, read_columns
-from stprune.data.table.matrix import read_matrix
-from stprune.data.table.measured import LARGEST
+from stprune.data.table.files import (
+    CSV_SUFFIXES,
+    column_of,
+    csv_cells,
+    numbers_of,
+    read_array,
+    read_columns,
+)
 from stprune.data.table.options import GraphOptions, Options
+from stprune.data.table.series import LARGEST, texts_of
 
 GRAPH_ROLES = ("adjacency", "edges", "coordinates")
 
 log = logging.getLogger(__name__)
+
+
+def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
+    """The position of each of ``nodes`` among ``ids``: (N,) int64.
+
+    Raises:
+        DataError: If an id is empty or stands twice, or only one of the two has it.
+    """
+    position = {name: index for index, name in enumerate(ids)}
+    wrong = [name for index, name in enumerate(ids) if not name or position[name] != index]
+    wrong += sorted(set(ids) ^ set(nodes))
+    if wrong:
+        raise DataError(
+            f"{path}: the sensor `{wrong[0]}` is without a name, stands twice, or is not both in"
+            " this file and in the series"
+        )
+    return np.array([position[name] for name in nodes], np.int64)
 
 
 def read_graph(
@@ -51,62 +74,32 @@ def read_graph(
     if role is None or path is None:
         return np.zeros((len(nodes), len(nodes)), np.float32)
     graph = options.graph
-    _check(role, graph)
+    if role == "coordinates" and graph.weights == "given":
+        raise ConfigError("`graph.weights`: coordinates give distances; say `gaussian` or `binary`")
+    if role == "coordinates" and graph.weights == "binary" and graph.nearest is None:
+        raise ConfigError("`graph.nearest`: `binary` weights of coordinates need it")
+    if role != "coordinates" and graph.nearest is not None and graph.weights != "gaussian":
+        raise ConfigError("`graph.nearest`: only distances (`graph.weights: gaussian`) tell it")
     signs = {"separator": graph.separator, "decimal": graph.decimal}
     options = options.model_copy(update={key: sign for key, sign in signs.items() if sign})
-    _refuse_unsplit(path, options)
-    if role == "edges":
-        edges = read_edges(path, nodes, options.separator)
-    elif role == "coordinates":
+    if role == "coordinates":
         edges = great_circle(*_places(path, nodes, options))
+    elif role == "edges":
+        csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
+        edges = read_edges(path, nodes, options.separator)
     else:
-        edges = _edges(path, read_matrix(path, nodes, options), nodes, graph)
+        edges = _edges_of_matrix(path, _matrix(path, nodes, options), nodes, graph)
     np.fill_diagonal(edges, np.nan)
     if graph.nearest is not None:
         edges = nearest(edges, graph.nearest)
-    weights = _weights(path, edges, graph)
-    weights = symmetrised(weights, graph.symmetrise)
+    weights = symmetrised(_weights(path, edges, graph), graph.symmetrise)
     if weights.max(initial=0.0) > LARGEST:
-        row, column = (int(at) for at in np.unravel_index(np.argmax(weights), weights.shape))
-        raise DataError(
-            f"{path}: the weight from {nodes[row]} to {nodes[column]} is {weights[row, column]:g},"
-            f" beyond {LARGEST:g}"
-        )
+        raise DataError(f"{path}: the weight {weights.max():g} is beyond {LARGEST:g}")
     count = parts(weights)
     if count > 1:
-        alone = int(((weights != 0).sum(axis=0) + (weights != 0).sum(axis=1) == 0).sum())
-        log.warning(
-            "%s: the graph falls into %d parts; %d sensor(s) have no edge", path, count, alone
-        )
+        alone = int((~(weights + weights.T).any(axis=0)).sum())
+        log.warning("%s: a graph in %d parts; %d sensor(s) have no edge", path, count, alone)
     return weights.astype(np.float32)
-
-
-def _check(role: str, graph: GraphOptions) -> None:
-    if role == "coordinates" and graph.weights == "given":
-        raise ConfigError(
-            "`graph.weights`: coordinates give distances, not weights; say `gaussian` or `binary`"
-        )
-    if role == "coordinates" and graph.weights == "binary" and graph.nearest is None:
-        raise ConfigError(
-            "`graph.nearest`: with `binary` weights, coordinates need the number of neighbours"
-        )
-    if role != "coordinates" and graph.nearest is not None and graph.weights != "gaussian":
-        raise ConfigError(
-            f"`graph.nearest`: only distances tell what is near; with {graph.weights} weights the"
-            f" file of role `{role}` is not taken for distances"
-        )
-
-
-def _refuse_unsplit(path: Path, options: Options) -> None:
-    """Say so if a csv is separated by another sign than the series."""
-    if path.suffix.lower() not in CSV_SUFFIXES:
-        return
-    header = csv_header(path, options)
-    if len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
-        raise DataError(
-            f"{path}: line 1 has one column, `{header[0][:60]}`, with the sign"
-            f" `{options.separator}` of the series between columns; say `graph.separator`"
-        )
 
 
 def _weights(path: Path, edges: NDArray[np.float64], graph: GraphOptions) -> NDArray[np.float64]:
@@ -115,56 +108,76 @@ def _weights(path: Path, edges: NDArray[np.float64], graph: GraphOptions) -> NDA
     if graph.weights == "given":
         return np.nan_to_num(edges, nan=0.0)
     try:
-        length = spread(edges) if graph.sigma is None else graph.sigma
+        sigma = spread(edges) if graph.sigma is None else graph.sigma
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    weights = gaussian(edges, length, graph.threshold)
+    weights = gaussian(edges, sigma, graph.threshold)
     if not weights.any():
         raise DataError(
-            f"{path}: with sigma {length:g} every weight is below the threshold"
-            f" {graph.threshold:g}, so no edge would be left; the shortest distance is"
-            f" {np.nanmin(edges, initial=np.inf):g}; give a larger `graph.sigma` or a smaller"
+            f"{path}: with sigma {sigma:g} no weight reaches the threshold {graph.threshold:g}; the"
+            f" shortest distance is {np.nanmin(edges, initial=np.inf):g}; change `graph.sigma` or"
             " `graph.threshold`"
         )
     return weights
 
 
-def _edges(
+def _edges_of_matrix(
     path: Path, matrix: NDArray[np.float64], nodes: list[str], graph: GraphOptions
 ) -> NDArray[np.float64]:
     """A matrix with NaN where it says that there is no edge."""
-    matrix = matrix.copy()
-    np.fill_diagonal(matrix, np.nan)
-    negative = matrix < 0
-    if negative.any():
-        row, column = (int(index) for index in np.argwhere(negative)[0])
-        raise DataError(
-            f"{path}: the number from {nodes[row]} to {nodes[column]} is"
-            f" {matrix[row, column]:g}; weights and distances are at least 0"
-        )
-    if graph.weights == "gaussian":
-        # Who writes distances says "no way" by an empty cell or an infinite number.
+    np.fill_diagonal(matrix, 1.0)  # loops are left out, whatever they weigh
+    distances = graph.weights == "gaussian"
+    if distances:
+        # In a table of distances an empty or infinite cell means that no way leads there.
         matrix[np.isinf(matrix)] = np.nan
-        zero = matrix == 0
-        if zero.any() and graph.zero_distance == "refuse":
-            row, column = (int(index) for index in np.argwhere(zero)[0])
-            raise DataError(
-                f"{path}: the distance from {nodes[row]} to {nodes[column]} is 0; say"
-                " `graph.zero_distance: no_edge` or `same_place`"
-            )
-        if graph.zero_distance == "no_edge":
-            matrix[zero] = np.nan
-        return matrix
-    off_diagonal = ~np.eye(len(nodes), dtype=bool)
-    wrong = off_diagonal & ~np.isfinite(matrix)
+    unclear = (matrix == 0) & (distances and graph.zero_distance == "refuse")
+    wrong = (matrix < 0) | (~np.isfinite(matrix) & (not distances)) | unclear
     if wrong.any():
         row, column = (int(index) for index in np.argwhere(wrong)[0])
         raise DataError(
-            f"{path}: the weight from {nodes[row]} to {nodes[column]} is missing or not finite;"
-            " 0 means no edge"
+            f"{path}: {matrix[row, column]:g} from {nodes[row]} to {nodes[column]}: weights are"
+            " finite numbers of at least 0, distances above 0; for a distance of 0 say"
+            " `graph.zero_distance: no_edge` or `same_place`"
         )
-    matrix[matrix == 0] = np.nan
+    if not distances or graph.zero_distance == "no_edge":
+        matrix[matrix == 0] = np.nan
     return matrix
+
+
+def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float64]:
+    """(N, N), row to column, NaN where a cell is empty, infinity where it says so.
+
+    A csv may hold sensor ids, in its first row or in its first row and column, as its shape tells.
+    An array holds none and is in the order of the series.
+    """
+    size, key = len(nodes), options.graph.array
+    if path.suffix.lower() not in CSV_SUFFIXES:
+        try:
+            matrix = load_npz(path).toarray() if key is None else read_array(path, key, "")
+        # No sparse matrix, or damaged: reading it as an array says which.
+        except Exception:
+            matrix = read_array(path, key, "graph.array")
+        if matrix.shape != (size, size) or matrix.dtype.kind not in "fiub":
+            raise DataError(f"{path}: {matrix.dtype} of shape {matrix.shape} for {size} sensors")
+        return np.array(matrix, np.float64)
+    cells = csv_cells(path, options.separator, options.encoding)
+    ids = rows = nodes
+    if len(cells) == cells.shape[1] + 1:  # ids in the first row
+        ids, cells = list(cells.iloc[0]), cells.iloc[1:]
+    elif len(cells) == size + 1:  # in the first column too
+        ids, rows = list(cells.iloc[0, 1:]), list(cells.iloc[1:, 0])
+        cells = cells.iloc[1:, 1:]
+    if cells.shape != (size, size) or (rows is not nodes and rows != ids):
+        raise DataError(
+            f"{path}: {cells.shape} cells, where a row and a column for each of the {size} sensors"
+            " are meant, in the same order"
+        )
+    order = aligned(path, ids, nodes)
+    infinite = cells.apply(lambda column: column.str.fullmatch("(?i)[+]?inf(inity)?"))
+    cells = cells.mask(infinite, "").set_axis(ids, axis=1)
+    numbers = numbers_of(path, cells, ids, options.decimal)
+    numbers[infinite.to_numpy()] = np.inf
+    return numbers[np.ix_(order, order)]
 
 
 def _places(
@@ -172,17 +185,17 @@ def _places(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(N,) latitude and longitude in degrees."""
     graph = options.graph
-    wanted = [graph.latitude_column, graph.longitude_column]
-    columns = read_columns(path, options, [graph.id_column], wanted)
-    ids = [str(entry).strip() for entry in columns.texts[graph.id_column]]
-    for column, limit in enumerate((90.0, 180.0)):
-        degrees = columns.numbers[:, column]
-        wrong = ~(np.abs(degrees) <= limit)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise DataError(
-                f"{columns.place(row, column)}: {degrees[row]:g} is not between"
-                f" {-limit:g} and {limit:g} degrees"
-            )
-    order = aligned(path, ids, nodes)
-    return columns.numbers[order, 0], columns.numbers[order, 1]
+    frame = read_columns(path, options)
+    names = [graph.latitude_column, graph.longitude_column]
+    ids = texts_of(column_of(path, frame, graph.id_column))
+    degrees = numbers_of(path, frame, names, options.decimal)
+    wrong = ~(np.abs(degrees) <= (90, 180))
+    if wrong.any():
+        row, column = (int(at) for at in np.argwhere(wrong)[0])
+        raise DataError(
+            f"{path}: {frame.index.name} {frame.index[row]}, column `{names[column]}`:"
+            f" {degrees[row, column]:g} is no place; latitudes are -90 to 90 degrees, longitudes"
+            " -180 to 180"
+        )
+    order = aligned(path, list(ids), nodes)
+    return degrees[order, 0], degrees[order, 1]

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from stprune.base.errors import RecordError
+from stprune.base.layout import store_config
 from stprune.base.text_file import parse_yaml
 from stprune.results.summary import Results
 
@@ -21,7 +22,7 @@ def configured(results: Results) -> Mapping[str, Any]:
         RecordError: If it is not readable.
     """
     text = results.configuration
-    path = results.layout.config
+    path = store_config(results.store)
     try:
         values = parse_yaml(text) if text else None
     except ValueError as error:

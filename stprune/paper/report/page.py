@@ -51,7 +51,7 @@ def write_report(
     Raises:
         RecordError: If the experiment has no summary yet, or a record that it names is gone.
     """
-    results = results or load_results(layout)
+    results = results or load_results(layout.store)
     environment, differing = compare_environments(results.environments)
     if tables is None:
         names = applicable(TABLES, results)

@@ -1,4 +1,4 @@
-"""Runs the queues at all chargers through simpy: who charges where, waits, moves on, or leaves."""
+"""The queues at all chargers through simpy, and what each zone reports of them by the hour."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from stprune.data.simulation.charging.city import ChargingCity
-from stprune.data.simulation.charging.demand import HOUR_SECONDS, Drivers
-from stprune.data.simulation.charging.disturbances import Disturbance
+from stprune.data.simulation.charging.city import KINDS, ChargingCity
+from stprune.data.simulation.charging.demand import HOUR_SECONDS, Disturbance, Drivers
 
-# Whoever finds more cars waiting than this share of the chargers does not join the line.
+# A driver who finds more cars waiting than this share of the chargers does not join the line.
 BALK_SHARE = 0.3
 # Time from one zone to the next.
 DETOUR_SECONDS = 480
-# Lower goes first in simpy: a failure takes a charger from whoever uses it.
+# Lower goes first in simpy: a failure takes a charger from its driver.
 FAILURE, DRIVER = 0, 1
 
 Process = Generator[simpy.Event, Any, None]
@@ -108,7 +107,7 @@ class _Run:
             return end - begin
 
     def free_chargers(self, zone: int) -> int:
-        """What an app would tell: chargers not in use, less cars that wait there."""
+        """As an app would show them: chargers not in use, less cars that wait there."""
         site = self.sites[zone]
         return int(site.capacity - site.count - len(site.queue))
 
@@ -146,3 +145,25 @@ def simulate(
     zones, begins, ends = np.array(run.sessions + cut, dtype=np.int64).reshape(-1, 3).T
     present = int((drivers.seconds < end).sum()) - run.served - run.left
     return Sessions(zones, begins, ends, run.served, run.left, present)
+
+
+JOULES_PER_KWH = 3_600_000
+
+
+def busy_seconds(sessions: Sessions, hours: int, zones: int) -> NDArray[np.int64]:
+    """Seconds that cars spent at the chargers of each zone in each hour: (hours, Z) int64."""
+    busy = np.zeros((hours, zones), dtype=np.int64)
+    zone, begins, ends = sessions.zones, sessions.begins, sessions.ends
+    while len(begins):
+        hour = begins // HOUR_SECONDS
+        until = np.minimum(ends, (hour + 1) * HOUR_SECONDS)
+        np.add.at(busy, (hour, zone), until - begins)
+        later = until < ends
+        zone, begins, ends = zone[later], until[later], ends[later]
+    return busy
+
+
+def volume(city: ChargingCity, busy: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Energy delivered in kWh: (hours, Z); every charger of a zone has the power of its kind."""
+    watts = np.array([KINDS[kind].watts for kind in city.kinds], dtype=np.int64)
+    return np.asarray(busy * watts / JOULES_PER_KWH)

@@ -1,4 +1,4 @@
-"""Who drives where and when: commuters, weekends, and days that are not alike.
+"""Who drives where and when, and local incidents that let fewer vehicles pass than want to.
 
 Three patterns of trips (to work, back home, all others) each have a matrix of origins and
 destinations (gravity model) and a profile over the day. Vehicles leave at random, as a Poisson
@@ -13,8 +13,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.data.simulation.freeway.network import PLATOON_VEHICLES, Network
-from stprune.data.simulation.freeway.routes import ZoneRoutes
+from stprune.data.simulation.freeway.network import PLATOON_VEHICLES, Network, ZoneRoutes
 from stprune.data.simulation.rhythm import drift, hump
 
 PATTERNS = ("to work", "to home", "other")
@@ -175,11 +174,87 @@ def _evening(hour: NDArray[np.float64]) -> NDArray[np.float64]:
 def _arrivals(rate: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Times (s) at which a platoon is complete, for ``rate`` vehicles a second in each bin."""
     expected = np.concatenate([[0.0], np.cumsum(rate * BIN_SECONDS)])
-    # The process runs since ever: some of the first platoon are waiting already.
+    # The process began long ago: some of the first platoon are waiting already.
     waiting = int(rng.integers(PLATOON_VEHICLES))
-    enough = int(expected[-1] / PLATOON_VEHICLES + 10 * np.sqrt(expected[-1]) + 20)
-    shapes = np.full(enough, float(PLATOON_VEHICLES))
+    most = int(expected[-1] / PLATOON_VEHICLES + 10 * np.sqrt(expected[-1]) + 20)
+    shapes = np.full(most, float(PLATOON_VEHICLES))
     shapes[0] -= waiting
     gathered = np.cumsum(rng.gamma(shapes))
     gathered = gathered[gathered < expected[-1]]
     return np.asarray(np.interp(gathered, expected, np.arange(len(expected)) * BIN_SECONDS))
+
+
+# Shortest and longest incident, in 5-minute bins.
+SHORTEST_BINS, LONGEST_BINS = 4, 15
+# They happen at detectors and times of at least this share of the greatest utilisation, ...
+BUSY = 0.4
+# ... and leave this share of the expected demand (and at most the given share of the capacity),
+# so that every incident bites: a queue grows behind it.
+LEFT_OF_DEMAND = (0.35, 0.7)
+MOST_LEFT_OF_CAPACITY = 0.7
+# Bins that a carriageway is left alone before and after an incident: traffic that one incident
+# holds back cannot queue at another.
+CALM_BINS = 12
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One drop of capacity.
+
+    Args:
+        detector: Index of the detector at whose road's end it happens.
+        first_bin: First 5-minute bin of it.
+        last_bin: Last bin of it, inclusive.
+        capacity_share: Share of the road's capacity that is left.
+    """
+
+    detector: int
+    first_bin: int
+    last_bin: int
+    capacity_share: float
+
+
+def draw_incidents(
+    demand: Demand, days: int, per_day: float, rng: np.random.Generator
+) -> list[Incident]:
+    """Draw a Poisson number of incidents a day, at busy places and times.
+
+    Args:
+        demand: Tells what is busy.
+        days: Days from bin 0 on.
+        per_day: Expected incidents a day in the whole network.
+        rng: Source of chance.
+
+    Returns:
+        Incidents by start; each within one day. A draw within an hour of another one on the
+        same carriageway is left out, so a crowded network has fewer; and a day on which no
+        place is busy has none.
+    """
+    incidents: list[Incident] = []
+    # A detector's name is that of its carriageway and a number.
+    ways = [name.rpartition("_")[0] for name in demand.network.detectors]
+    greatest = float(demand.utilisation(np.arange(7 * BINS_PER_DAY)).max())
+    for day in range(days):
+        count = int(rng.poisson(per_day))
+        bins = np.arange(day * BINS_PER_DAY, (day + 1) * BINS_PER_DAY - LONGEST_BINS)
+        used = demand.utilisation(bins)
+        places = np.argwhere(used >= BUSY * greatest)
+        for _ in range(count if len(places) else 0):
+            position, detector = (int(index) for index in rng.choice(places))
+            length = int(rng.integers(SHORTEST_BINS, LONGEST_BINS + 1))
+            share = float(rng.uniform(*LEFT_OF_DEMAND) * used[position, detector])
+            first = int(bins[position])
+            new = Incident(
+                detector, first, first + length - 1, round(min(share, MOST_LEFT_OF_CAPACITY), 3)
+            )
+            if not any(_too_near(new, other, ways) for other in incidents):
+                incidents.append(new)
+    return sorted(incidents, key=lambda incident: (incident.first_bin, incident.detector))
+
+
+def _too_near(one: Incident, other: Incident, ways: list[str]) -> bool:
+    return (
+        ways[one.detector] == ways[other.detector]
+        and one.first_bin <= other.last_bin + CALM_BINS
+        and other.first_bin <= one.last_bin + CALM_BINS
+    )

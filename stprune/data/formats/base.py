@@ -1,0 +1,239 @@
+"""What the loaders of published formats share: roles, times, missing values, csv files.
+
+The files of a card are pinned by their hash, so a loader checks only that they fit the card. It
+reads them through pandas, NumPy, SciPy or h5py, and never runs code that a file holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stprune.base.errors import ConfigError, DataError, StpruneError
+from stprune.data.canonical import RawSeries
+from stprune.data.card import DatasetCard
+
+
+def check_card(
+    card: DatasetCard,
+    files: Mapping[str, Path],
+    required: Collection[str],
+    optional: Collection[str] = (),
+    one_channel: bool = True,
+) -> None:
+    """Check that a card has the files and channels that its format reads.
+
+    Args:
+        card: The card.
+        files: Path of each role that the card gives.
+        required: Roles that the format needs.
+        optional: Roles that it can use besides.
+        one_channel: Whether the format holds a single channel.
+
+    Raises:
+        ConfigError: If a role is missing or unknown, or there are too many channels.
+    """
+    if not set(required) <= set(files) <= {*required, *optional}:
+        perhaps = f", optionally {', '.join(optional)}" if optional else ""
+        raise ConfigError(
+            f"{card.title}: the format {card.format} takes the files {', '.join(required)}"
+            f"{perhaps}, not {', '.join(sorted(files)) or 'none'}"
+        )
+    if one_channel and len(card.channels) != 1:
+        raise ConfigError(
+            f"{card.title}: the format {card.format} holds one channel, not {len(card.channels)}"
+        )
+
+
+def regular_times(card: DatasetCard, steps: int) -> NDArray[np.datetime64]:
+    """Times of ``steps`` equal steps from the card's start: (steps,) datetime64[s]."""
+    step = np.timedelta64(card.step_minutes * 60, "s")
+    return np.asarray(np.datetime64(card.start.replace(tzinfo=None), "s") + np.arange(steps) * step)
+
+
+def observed(
+    table: NDArray[np.float64], card: DatasetCard, place: Callable[[tuple[int, ...]], str]
+) -> NDArray[np.bool_]:
+    """Where the card's mask policy counts a value as observed.
+
+    Args:
+        table: Any shape, NaN where the file has no value.
+        card: Its policy says what is missing: nothing, a zero, or NaN.
+        place: Describes an entry of the table, by its indices, for an error message.
+
+    Returns:
+        The shape of ``table``.
+
+    Raises:
+        DataError: If there is a NaN although the policy is not ``nan``.
+    """
+    missing = np.isnan(table)
+    if card.mask_policy != "nan" and missing.any():
+        position = tuple(int(index) for index in np.argwhere(missing)[0])
+        raise DataError(
+            f"{place(position)} is NaN, but the mask policy of {card.title} is"
+            f" `{card.mask_policy}`, not `nan`"
+        )
+    return table != 0 if card.mask_policy == "zero" else ~missing
+
+
+def raw_series(
+    card: DatasetCard,
+    path: Path,
+    table: NDArray[np.float64],
+    times: NDArray[np.datetime64],
+    adjacency: NDArray[np.floating],
+    node_ids: list[str],
+) -> RawSeries:
+    """The series of a loader: missing values masked, no loops in the graph.
+
+    Args:
+        card: Says what counts as missing.
+        path: File that messages name.
+        table: (T, N) or (T, N, C), NaN where the file has no value.
+        times: (T,) datetime64.
+        adjacency: (N, N); its diagonal is set to zero, since a canonical graph has no loops.
+        node_ids: N names.
+
+    Raises:
+        DataError: If there is a NaN although the mask policy is not ``nan``.
+    """
+    table = table if table.ndim == 3 else table[:, :, None]
+
+    def place(at: tuple[int, ...]) -> str:
+        return f"{path}: step {at[0]}, node {node_ids[at[1]]}, {card.channels[at[2]].name}"
+
+    mask = observed(table, card, place)
+    graph = np.array(adjacency, np.float32)
+    np.fill_diagonal(graph, 0.0)
+    values = np.where(mask, table, 0.0).astype(np.float32)
+    return RawSeries(values, mask, times, graph, node_ids)
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a library raises over a file into one line that names it.
+
+    Args:
+        path: The file.
+        kind: What it should be, such as ``"csv"``.
+
+    Raises:
+        DataError: In place of any other error than our own.
+    """
+    try:
+        yield
+    except StpruneError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path} cannot be read as {kind}: {reason}") from None
+
+
+def read_numbers(path: Path, *, header: bool = True, index: bool = False) -> pd.DataFrame:
+    """The numbers of a csv.
+
+    Args:
+        path: The file; an empty cell is a NaN.
+        header: Whether line 1 holds the names of the columns; else they are "0", "1" and so on.
+        index: Whether the first column holds names or times, which become the index as text.
+
+    Returns:
+        (rows, columns) float64, as exact as Python reads a number.
+
+    Raises:
+        DataError: If it is no such csv.
+    """
+    with reading(path, "csv"):
+        frame = pd.read_csv(
+            path,
+            header=0 if header else None,
+            converters={0: str.strip} if index else None,
+            keep_default_na=False,
+            na_values=[""],
+        )
+        if index:
+            frame = frame.set_index(frame.columns[0])
+        frame = frame.astype(np.float64)
+    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+    return frame
+
+
+def read_matrix(path: Path, node_ids: list[str]) -> NDArray[np.float64]:
+    """A square csv under a header of node ids, as (N, N) float64 in the order of ``node_ids``.
+
+    Raises:
+        DataError: If it is no such csv, or lacks a node.
+    """
+    frame = read_numbers(path)
+    with reading(path, "a square csv of the series' nodes"):
+        frame.index = frame.columns
+        return frame.loc[node_ids, node_ids].to_numpy()
+
+
+def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray[np.float64]:
+    """The number of each edge of a csv, from row to column; 1 where it has no third column.
+
+    The PeMS benchmarks are published so, with a road distance as the third column (Guo et al. 2021,
+    Song et al. 2020). An edge may stand twice with the same number; edges from a node to itself
+    are left out.
+
+    Args:
+        path: The csv; its header is ``from,to`` and perhaps the name of a third column.
+        node_ids: N ids, which the file may list in any order.
+        separator: Between cells.
+
+    Returns:
+        (N, N) float64, NaN where there is no edge, else a finite number of at least 0.
+
+    Raises:
+        DataError: If the file is no such csv, names a node that is not one of ``node_ids``, or
+            gives an edge no number, a wrong one, or two different ones.
+    """
+    with reading(path, "a csv of edges"):
+        frame = pd.read_csv(
+            path, sep=separator, dtype=object, keep_default_na=False, skip_blank_lines=False
+        ).fillna("")
+    header = [str(name).strip().lower() for name in frame.columns]
+    if header[:2] != ["from", "to"] or len(header) > 3 or frame.empty:
+        raise DataError(
+            f"{path} must have a header `from,to`, perhaps one more column, and edges below it,"
+            f" not `{separator.join(header)[:80]}`"
+        )
+    position = {name: index for index, name in enumerate(node_ids)}
+    edges = np.full((len(node_ids), len(node_ids)), np.nan)
+    for line, row in enumerate(frame.itertuples(index=False, name=None), start=2):
+        source, target, *cell = (str(value).strip() for value in row)
+        if not (source or target or any(cell)):
+            continue
+        for name in (source, target):
+            if name not in position:
+                raise DataError(
+                    f"{path}: line {line} names the node `{name}`, which the series does not have"
+                )
+        number = _number(cell[0]) if cell else 1.0
+        if not (np.isfinite(number) and number >= 0):
+            raise DataError(
+                f"{path}: line {line}: `{cell[0]}` is not a finite number of at least 0"
+            )
+        place = position[source], position[target]
+        if edges[place] != number and not np.isnan(edges[place]):
+            raise DataError(
+                f"{path}: line {line} gives the edge from {source} to {target} {number:g}, but an"
+                f" earlier line gives it {edges[place]:g}"
+            )
+        edges[place] = number
+    np.fill_diagonal(edges, np.nan)
+    return edges
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return np.nan

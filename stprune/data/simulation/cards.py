@@ -1,0 +1,105 @@
+"""Cards of simulated cities: whether they say what their options make, and new ones."""
+
+from __future__ import annotations
+
+from datetime import time
+from pathlib import Path
+
+import yaml
+
+from stprune.base import atomic
+from stprune.base.errors import ConfigError
+from stprune.base.schema import validate
+from stprune.data.card import FORMATS, DatasetCard
+
+
+def check_card(
+    card: DatasetCard, nodes: int, steps: int, channels: list[str], step_minutes: int
+) -> None:
+    """Compare a card with what will be simulated for it.
+
+    Args:
+        card: The card.
+        nodes: Nodes that its options make.
+        steps: Steps that its options make.
+        channels: Names of the simulated channels, in order.
+        step_minutes: Minutes of a step.
+
+    Raises:
+        ConfigError: If it says something else, or does not start at midnight.
+    """
+    where = f"options of {card.title}"
+    if (card.steps, card.nodes) != (steps, nodes):
+        raise ConfigError(
+            f"{where}: they make {nodes} nodes and {steps} steps,"
+            f" but the card says {card.nodes} and {card.steps}"
+        )
+    if [channel.name for channel in card.channels] != channels:
+        raise ConfigError(f"{where}: the channels of the card must be {' and '.join(channels)}")
+    if card.step_minutes != step_minutes:
+        raise ConfigError(f"{where}: step_minutes must be {step_minutes}, got {card.step_minutes}")
+    if card.start.time() != time(0):
+        raise ConfigError(f"{where}: start must be a midnight, got {card.start}")
+
+
+def new_city(
+    dataset: str,
+    card: DatasetCard,
+    nodes: int | None = None,
+    days: int | None = None,
+    seed: int | None = None,
+) -> DatasetCard:
+    """The card of a city that is simulated like another one.
+
+    Events are as frequent a node and day; all else is as on ``card``.
+
+    Args:
+        dataset: Id of the data set that ``card`` belongs to.
+        card: Card of a simulated data set.
+        nodes: Nodes of the new one; by default as many.
+        days: Its days; by default as many.
+        seed: Another seed is another city, also of another size.
+
+    Raises:
+        ConfigError: If ``card`` is not simulated, or cannot be made of this size.
+    """
+    module = FORMATS.module(card.format)
+    if not hasattr(module, "options_for"):
+        raise ConfigError(f"{dataset} is not simulated: no other city can be made like it")
+    options = validate(module.Options, card.options, f"options of {dataset}")
+    if nodes is not None and nodes != options.size:
+        options = module.options_for(options, nodes)
+    chosen = {"days": days, "seed": seed}
+    changes = {name: value for name, value in chosen.items() if value is not None}
+    given = options.model_dump(exclude_none=True)
+    options = validate(module.Options, given | changes, f"a city like {dataset}")
+    size = f"{options.size} nodes, {options.days} days, seed {options.seed}"
+    return card.model_copy(
+        update={
+            "title": f"{card.title}: {size}",
+            "description": (
+                f"A made-up city ({size}) that is simulated like `{dataset}`, whose card says how."
+            ),
+            "options": options.model_dump(exclude_none=True),
+            "nodes": options.size,
+            "steps": options.steps,
+        }
+    )
+
+
+def write_new_cards(cards: dict[Path, DatasetCard]) -> None:
+    """Write each card to its path; all or none, and not again where it stands already.
+
+    Raises:
+        ConfigError: If there is another card at one of the paths.
+    """
+    texts = {}
+    for path, card in cards.items():
+        values = card.model_dump(mode="json", exclude_defaults=True)
+        texts[path] = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    new = {path: text for path, text in texts.items() if not path.exists()}
+    for path in texts.keys() - new.keys():
+        if path.read_text(encoding="utf-8") != texts[path]:
+            raise ConfigError(f"{path} holds another card; choose another --id, or delete it")
+    for path, text in new.items():
+        atomic.write_text(path, text)

@@ -1,0 +1,205 @@
+"""Columns of a csv or parquet file, arrays of a numpy or HDF file; no pickle is ever read.
+
+A table of columns is a pandas frame whose index counts the rows as a user does: its name is `line`
+for a csv, whose header is line 1, and `row` for a parquet file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from stprune.base.errors import DataError
+from stprune.base.unpacked_size import refuse_bomb
+from stprune.data.table.options import Options
+
+CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+NUMPY_SUFFIXES = (".npz", ".npy")
+HDF_SUFFIXES = (".h5", ".hdf5", ".hdf")
+MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
+UNNAMED = re.compile(r"(Unnamed: \d+)?")  # the second is what pandas calls a column without a name
+
+
+def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
+    """All cells of a csv as text without outer blanks, the header's too; the index counts lines.
+
+    Raises:
+        DataError: If it is not text in this encoding, empty, has a blank line between others, or
+            its lines differ in their number of cells.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    try:
+        text = path.read_text(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
+        header = next(csv.reader(io.StringIO(text), delimiter=separator), [])
+        if len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
+            raise DataError(
+                f"{path}: line 1 has one column, `{header[0][:60]}`; say which sign is between"
+                " columns with `separator` (of a graph: `graph.separator`)"
+            )
+        names = [str(number) for number in range(len(header))]
+        table = arrow_csv.read_csv(
+            io.BytesIO(text.rstrip(" \n").encode()),
+            arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=2**26),
+            arrow_csv.ParseOptions(delimiter=separator, ignore_empty_lines=False),
+            arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+    except (OSError, UnicodeError, csv.Error, pa.ArrowInvalid) as error:
+        raise DataError(f"{path} cannot be read as csv: {error}") from None
+    cells: pd.DataFrame = table.to_pandas().apply(lambda column: column.str.strip())
+    cells.index = pd.RangeIndex(1, len(cells) + 1, name="line")
+    blank = (cells == "").all(axis=1)
+    if blank.any():
+        raise DataError(f"{path}: line {blank.idxmax()} is blank")
+    return cells
+
+
+def read_columns(path: Path, options: Options) -> pd.DataFrame:
+    """All columns of a csv, as text, or of a parquet file, as they are stored.
+
+    Raises:
+        DataError: If the file cannot be read, or has no row.
+    """
+    suffix = path.suffix.lower()
+    if suffix in CSV_SUFFIXES:
+        cells = csv_cells(path, options.separator, options.encoding)
+        frame = cells.iloc[1:].set_axis(cells.iloc[0].to_list(), axis=1)
+    elif suffix in PARQUET_SUFFIXES:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            file = pq.ParquetFile(path)
+            refuse_bomb(path, 8 * file.metadata.num_rows * file.metadata.num_columns)
+            table = file.read()
+            table.validate(full=True)  # else text that is not UTF-8 would fail much later
+            frame = table.to_pandas(ignore_metadata=True, date_as_object=False)
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{path} cannot be read as parquet: {reason}") from None
+        frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
+    else:
+        known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
+        raise DataError(f"{path}: a file with named columns ends in one of {known}")
+    if frame.empty:
+        raise DataError(f"{path} is empty below its header")
+    return frame
+
+
+def column_of(path: Path, frame: pd.DataFrame, name: str) -> pd.Series:
+    """The column called ``name``.
+
+    Raises:
+        DataError: If there is none, or two.
+    """
+    count = list(frame.columns).count(name)
+    if count != 1:
+        names = ", ".join(f"`{other}`" for other in list(frame.columns)[:12])
+        problem = "no column" if not count else f"{count} columns called"
+        raise DataError(f"{path} has {problem} `{name}`; its columns are {names}")
+    return frame[name]
+
+
+def numbers_of(
+    path: Path, frame: pd.DataFrame, names: Sequence[str], decimal: str = "."
+) -> NDArray[np.float64]:
+    """Columns as numbers: (R, K) float64, NaN where a value is missing.
+
+    Raises:
+        DataError: If a column is missing, stands twice or is without a name, or a cell holds no
+            finite number; a sign between thousands is no part of a number.
+    """
+    result = np.empty((len(frame), len(names)))
+    for number, name in enumerate(names):
+        if UNNAMED.fullmatch(name):
+            raise DataError(f"{path}: column `{name}` has no name; name or delete it")
+        column = column_of(path, frame, name)
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(column.cat.categories.dtype)
+        if is_numeric_dtype(column) and not is_bool_dtype(column):
+            result[:, number] = column.to_numpy(np.float64, na_value=np.nan)
+            wrong = np.isinf(result[:, number])
+        else:
+            text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
+            given = ~text.str.lower().isin(MISSING_WORDS)
+            if decimal == ",":
+                text = text.str.replace(".", "?").str.replace(",", ".")
+            result[:, number] = pd.to_numeric(text.where(given), errors="coerce")
+            wrong = given.to_numpy() & ~np.isfinite(result[:, number])
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise DataError(
+                f"{path}: {frame.index.name} {frame.index[row]}, column `{name}`:"
+                f" `{column.iloc[row]}` is not a finite number with the decimal sign `{decimal}`;"
+                " if the column holds times, name it with `time`"
+            )
+    return result
+
+
+def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
+    """One array of an npz, npy or HDF file; texts come as numpy text.
+
+    Args:
+        path: The file.
+        key: Its name; None for the only array of the file.
+        option: The option that names it, for messages.
+
+    Raises:
+        DataError: If there is no such array, it holds Python objects, or it lies in another file.
+    """
+    import h5py
+
+    try:
+        if path.suffix.lower() in HDF_SUFFIXES:
+            with h5py.File(path, "r") as file:
+                found: list[str] = []
+                file.visititems(
+                    lambda name, item: (
+                        found.append(name) if isinstance(item, h5py.Dataset) else None
+                    )
+                )
+                dataset = file[_key(path, found, key, option)]
+                # Such an array would show the content of other files on this machine.
+                if dataset.is_virtual or dataset.external:
+                    raise DataError(f"{path}: `{dataset.name}` lies in another file, so refused")
+                refuse_bomb(path, dataset.nbytes)
+                if h5py.check_string_dtype(dataset.dtype) is None:
+                    return np.asarray(dataset[...])
+                return np.array(dataset.asstr()[...], dtype=np.str_)
+        if path.suffix.lower() in NUMPY_SUFFIXES:
+            # numpy leaves a file open that it opened itself and found damaged.
+            with path.open("rb") as stream:
+                loaded = np.load(stream, allow_pickle=False)
+                if isinstance(loaded, np.ndarray):
+                    return loaded
+                name = _key(path, list(loaded.files), key, option)
+                refuse_bomb(path, loaded.zip.getinfo(f"{name}.npy").file_size)
+                return np.asarray(loaded[name])
+    except DataError:
+        raise
+    # A damaged file fails in as many ways as its format has layers.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path} cannot be read: {reason}") from None
+    known = ", ".join(NUMPY_SUFFIXES + HDF_SUFFIXES)
+    raise DataError(f"{path}: a file of arrays ends in one of {known}")
+
+
+def _key(path: Path, keys: list[str], key: str | None, option: str) -> str:
+    if key is None and len(keys) == 1:
+        return keys[0]
+    if key is None or key not in keys:
+        listed = ", ".join(f"`{name}`" for name in keys[:12]) or "none"
+        raise DataError(f"{path}: name one of its arrays with `{option}`: {listed}")
+    return key

@@ -1,0 +1,94 @@
+"""Parts of probes: gradients of a network's last layer, and the probe where there is none.
+
+One backward pass to the last layer's output serves a whole batch: windows do not mix in evaluation
+mode, so the gradient of the summed loss is that of each window by itself, and a window's weight
+gradient is a product of that and the layer's input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
+
+import torch
+from torch import Tensor, nn
+
+from stprune.base.errors import DeclinedError
+
+
+class NoProbe:
+    """A probe that declines to score.
+
+    Args:
+        pruner: Id, to name in the message.
+        reason: Why there is none, and what to do; the rest of the sentence.
+    """
+
+    def __init__(self, pruner: str, reason: str) -> None:
+        self.pruner, self.reason = pruner, reason
+
+    def _decline(self, *_: Any, **__: Any) -> NoReturn:
+        raise DeclinedError(f"{self.pruner} trains models of its own to score windows{self.reason}")
+
+    train = watch = gradients = _decline
+
+
+def last_layer_gradients(
+    network: nn.Module, forward: Callable[[], Tensor], windows: int
+) -> tuple[Tensor, Tensor]:
+    """Per-window losses and their gradients at the last linear layer that runs.
+
+    Args:
+        network: The model, in evaluation mode.
+        forward: Runs it on a batch and returns the (B,) losses of its windows.
+        windows: B.
+
+    Returns:
+        (B,) losses and (B, P) gradients, P = outputs x (inputs + 1 for a bias).
+
+    Raises:
+        DeclinedError: If the network has no ``nn.Linear``, or one that mixes windows.
+    """
+    seen: list[tuple[nn.Linear, Tensor, Tensor]] = []
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[:] = [(cast(nn.Linear, layer), inputs[0], output)]
+
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        with torch.enable_grad():
+            losses = forward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    kind = type(network).__name__
+    if not seen:
+        raise DeclinedError(f"{kind} runs no nn.Linear, whose gradient could score windows")
+    layer, inputs, output = seen[0]
+    if len(inputs) != windows:
+        raise DeclinedError(
+            f"the last nn.Linear of {kind} sees {len(inputs)} rows for {windows} windows;"
+            " its first dimension must be the batch"
+        )
+    (towards,) = torch.autograd.grad(losses.sum(), output)
+    towards = towards.reshape(windows, -1, layer.out_features)
+    fed = inputs.detach().reshape(windows, -1, layer.in_features)
+    parts = [(towards.transpose(1, 2) @ fed).flatten(1)]
+    if layer.bias is not None:
+        parts.append(towards.sum(1))
+    return losses.detach(), torch.cat(parts, 1)
+
+
+def sign_projection(size: int, width: int, seed: int) -> Tensor:
+    """(P, width) random signs over root(width): keeps distances on average (Achlioptas 2003).
+
+    Args:
+        size: P, length of the vectors to project.
+        width: Length of the projected ones.
+        seed: Of a private generator, so that equal seeds project alike.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    signs = torch.randint(0, 2, (size, width), generator=generator, dtype=torch.int8)
+    projection: Tensor = (2.0 * signs - 1.0) / width**0.5
+    return projection

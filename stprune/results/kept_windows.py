@@ -1,0 +1,176 @@
+"""When the windows that pruners kept are, how far their choices agree, and how scores spread."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.records.kept import read_kept
+from stprune.records.store import COLUMNS, HOURS, WEEKDAYS, run_keys_of
+
+PLACE = ["dataset", "backbone", "prune_ratio"]
+# 1970-01-01, day 0 of NumPy, was a Thursday.
+FIRST_WEEKDAY = 3
+
+Row = tuple[object, ...]
+
+
+class KeptTables(NamedTuple):
+    """The runs that left windows out in some epoch and have an archive.
+
+    Args:
+        calendars: One row a run: how often the windows of each hour of the week, from Monday 0:00
+            on, were kept, as `calendar_share` has it; float32.
+        overlaps: One row per data set, backbone, prune ratio and two pruners: mean over ``pairs``
+            of runs of `overlaps` in one ``epoch``, the latest of those that the most runs pruned.
+            A pruner with itself: its seeds among each other; two pruners: runs that share their
+            seed. NaN where there is no pair.
+        deciles: One row an epoch with scores: 0-based ``epoch``, and deciles of the scores after
+            it, smallest to largest; float32.
+    """
+
+    calendars: pd.DataFrame
+    overlaps: pd.DataFrame
+    deciles: pd.DataFrame
+
+
+class Choice(NamedTuple):
+    """What a run kept in its pruned epochs: epoch number to (n,) bool as packed bits."""
+
+    key: RunKey
+    windows: int
+    epochs: dict[int, NDArray[np.uint8]]
+
+
+def pruned_runs(summary: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs that left windows out in at least one epoch."""
+    return summary[(summary["realised_keep_ratio"] < 1) & (summary["prune_ratio"] > 0)]
+
+
+def kept_tables(layout: ExperimentLayout, summary: pd.DataFrame) -> KeptTables:
+    """Read the archives of all pruned runs.
+
+    Args:
+        layout: The experiment.
+        summary: Its runs; those without an archive have no rows.
+
+    Raises:
+        RecordError: If an archive is damaged.
+    """
+    calendars: list[Row] = []
+    deciles: list[Row] = []
+    agreements: list[Row] = []
+    for _, runs in pruned_runs(summary).groupby(PLACE):
+        choices = []
+        for key in run_keys_of(runs):
+            if not layout.kept(key).exists():
+                continue
+            archive = read_kept(layout.kept(key))
+            for epoch, row in enumerate(archive.score_quantiles):
+                if np.isfinite(row).any():
+                    deciles.append((*key, epoch, *row))
+            share = calendar_share(archive.kept, archive.times)
+            if share is None:
+                continue
+            calendars.append((*key, *share.ravel()))
+            epochs = pruned_epochs(archive.kept)
+            bits = np.packbits(archive.kept[epochs], axis=1)
+            windows = archive.kept.shape[1]
+            choices.append(Choice(key, windows, dict(zip(epochs.tolist(), bits, strict=True))))
+        agreements += _agreement(choices)
+    return KeptTables(
+        *(
+            pd.DataFrame(rows, columns=list(COLUMNS[name]))
+            for name, rows in (
+                ("calendars", calendars),
+                ("overlaps", agreements),
+                ("deciles", deciles),
+            )
+        )
+    )
+
+
+def _agreement(choices: list[Choice]) -> list[Row]:
+    """Rows of one data set, backbone and prune ratio, for every two pruners there."""
+    if not choices:
+        return []
+    counts = Counter(epoch for choice in choices for epoch in choice.epochs)
+    epoch = max(counts, key=lambda epoch: (counts[epoch], epoch))
+    compared = [choice for choice in choices if epoch in choice.epochs]
+    bits = np.stack([choice.epochs[epoch] for choice in compared])
+    kept = np.unpackbits(bits, axis=1, count=compared[0].windows).astype(np.bool_)
+    pruners = sorted({choice.key.pruner for choice in compared})
+    at = np.array([pruners.index(choice.key.pruner) for choice in compared])
+    seeds = np.array([choice.key.seed for choice in compared])
+    # Seeds of a pruner among themselves; two pruners in runs that share their seed.
+    pair = (at[:, None] == at[None, :]) != (seeds[:, None] == seeds[None, :])
+    rows, columns = np.nonzero(pair)
+    shape = (len(pruners), len(pruners))
+    total, count = np.zeros((2, *shape)), np.zeros(shape, dtype=np.int64)
+    np.add.at(count, (at[rows], at[columns]), 1)
+    for part, values in enumerate(overlaps(kept)):
+        np.add.at(total[part], (at[rows], at[columns]), values[rows, columns])
+    with np.errstate(invalid="ignore"):
+        means = total / count
+    dataset, backbone, _, ratio, _ = compared[0].key
+    return [
+        (dataset, backbone, ratio, pruners[i], pruners[j], epoch, count[i, j], *means[:, i, j])
+        for i, j in np.ndindex(*shape)
+    ]
+
+
+def pruned_epochs(kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Numbers of the epochs that left a window out, of an archive (epochs, n)."""
+    return np.flatnonzero(~kept.all(axis=1))
+
+
+def calendar_share(
+    kept: NDArray[np.bool_], times: NDArray[np.datetime64]
+) -> NDArray[np.float64] | None:
+    """How often the windows of each hour of the week were kept, against all windows.
+
+    Args:
+        kept: (epochs, n), True where the epoch visited the window; full epochs are left out.
+        times: (n,) first target step of each window.
+
+    Returns:
+        (7, 24), Monday first: mean share of pruned epochs that kept a window of this weekday and
+        hour, over the same mean of all windows; 1 is as often as at random, NaN means that no
+        window starts then. None where no epoch was pruned.
+    """
+    epochs = pruned_epochs(kept)
+    if not len(epochs):
+        return None
+    share: NDArray[np.float64] = kept[epochs].mean(axis=0)
+    hours = times.astype("datetime64[h]").astype(np.int64)
+    cell = (hours // HOURS + FIRST_WEEKDAY) % WEEKDAYS * HOURS + hours % HOURS
+    cells = WEEKDAYS * HOURS
+    total, count = np.bincount(cell, share, cells), np.bincount(cell, minlength=cells)
+    mean = np.divide(total, count, out=np.full(cells, np.nan), where=count > 0)
+    relative: NDArray[np.float64] = (mean / share.mean()).reshape(WEEKDAYS, HOURS)
+    return relative
+
+
+def overlaps(kept: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Jaccard overlap (1912) of every two choices, and what two random ones would have.
+
+    Args:
+        kept: (R, n), one choice of windows a row, none of them empty.
+
+    Returns:
+        (R, R) windows that both kept over windows that either kept; and (R, R) that of two
+        independent random choices of the same sizes: with a and b of n windows they share a b / n
+        on average, so a b / n over a + b - a b / n (exact for large n).
+    """
+    # Sums of at most n ones: exact in float32 up to 2 ** 24 windows.
+    rows = kept.astype(np.float32)
+    both = (rows @ rows.T).astype(np.float64)
+    sizes = both.diagonal()
+    together = sizes[:, None] + sizes[None, :]
+    chance = np.outer(sizes, sizes) / kept.shape[1]
+    return both / (together - both), chance / (together - chance)

@@ -1,0 +1,272 @@
+"""Collects the records of finished runs into the store of their experiment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from stprune.base import atomic
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
+from stprune.records.store import (
+    GROUPS,
+    KEYS,
+    METRICS,
+    REFERENCE,
+    SUMMARY_COLUMNS,
+    TEXTS,
+    write_store,
+)
+from stprune.results.kept_windows import kept_tables
+
+PLACE = KEYS[:2]
+SEEDED = [*PLACE, "seed"]
+# What of a record's `data` must agree between runs that name the same data set.
+DATA_IDENTITY = ("checksum", "node_stride", "days", "window_stride", "nodes", "steps")
+# Where things lie on one machine is no part of an experiment.
+LOCAL_KEYS = ("mirror", "data_directory", "results_directory")
+
+
+def summarise(
+    metric_files: Sequence[Path],
+    layout: ExperimentLayout,
+    configuration: Mapping[str, Any] | None = None,
+) -> None:
+    """Collect finished runs into the experiment's store, and one row a run into ``summary.csv``.
+
+    The same records give the same bytes.
+
+    Args:
+        metric_files: Every ``metrics.json`` of the experiment, in any order.
+        layout: The experiment.
+        configuration: Its resolved configuration, which the store keeps without paths of a machine.
+
+    Raises:
+        RecordError: If a run is missing, incomplete or recorded twice, or if runs that name the
+            same data set saw different data.
+    """
+    if not metric_files:
+        raise RecordError(f"{layout.root} has no run to summarise; run the experiment first")
+    tables = collect(metric_files, layout.root)
+    kept = kept_tables(layout, tables["summary"])
+    text = None
+    if configuration is not None:
+        values = {key: value for key, value in configuration.items() if key not in LOCAL_KEYS}
+        text = yaml.safe_dump(values, sort_keys=False)
+    layout.summary.unlink(missing_ok=True)
+    write_store(layout.store, tables | kept._asdict(), text)
+    atomic.write_text(layout.summary, tables["summary"].to_csv(index=False))
+
+
+def complete_seeds(
+    layout: ExperimentLayout, keys: Sequence[RunKey]
+) -> tuple[list[RunKey], list[int]]:
+    """The runs of the seeds that have all their records, and the seeds that do not.
+
+    Raises:
+        RecordError: If no seed is complete.
+    """
+    missing = [key for key in keys if not layout.metrics(key).exists()]
+    left_out = sorted({key.seed for key in missing})
+    complete = [key for key in keys if key.seed not in left_out]
+    if not complete:
+        raise RecordError(
+            f"{layout.root} has no seed with the records of all its runs; missing are"
+            f" {len(missing)} of {len(keys)}, such as {missing[0].path}"
+        )
+    return complete, left_out
+
+
+def collect(metric_files: Sequence[Path], root: Path) -> dict[str, pd.DataFrame]:
+    """The tables ``summary``, ``epochs`` and ``records`` of a store, sorted by run.
+
+    Args:
+        metric_files: At least one ``metrics.json`` below ``root``.
+        root: The folder of the experiment.
+
+    Raises:
+        RecordError: As :func:`summarise`.
+    """
+    rows, tables, texts = [], [], []
+    for path in metric_files:
+        record = read_record(path)
+        rows.append(_row(record, path, root))
+        tables.append(_epochs_of(record, path.with_name("epochs.csv")))
+        values = record.model_dump(mode="json")
+        text = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        texts.append((*(getattr(record, key) for key in KEYS), text))
+    frame = pd.DataFrame(rows)
+    _refuse_repeats(frame)
+    _refuse_mixed_data(frame)
+    _refuse_mixed_versions(frame)
+    epochs = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "epoch"])
+    frame = frame.merge(times_to_full(epochs), on=KEYS, validate="one_to_one")
+    frame = _with_expected_times(frame)
+    numbers = [column for column in SUMMARY_COLUMNS if column not in TEXTS]
+    # A number that no run has, such as the joules of a machine without a counter, is NaN.
+    frame[numbers] = frame[numbers].apply(pd.to_numeric)
+    return {
+        "summary": frame.loc[:, list(SUMMARY_COLUMNS)].sort_values(KEYS, ignore_index=True),
+        "epochs": epochs.reset_index(drop=True),
+        "records": pd.DataFrame(texts, columns=[*KEYS, "json"]).sort_values(KEYS),
+    }
+
+
+def _with_expected_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add what an epoch should have taken: its share of a full one's work, and its own overhead.
+
+    A pruned run that had full epochs itself is held to those: they were timed in the same
+    minutes. The others are held to the runs of full training.
+    """
+    full = frame[frame["pruner"] == REFERENCE]
+    work = full.assign(work=full["epoch_seconds"] - full["overhead_seconds"])
+    place = pd.MultiIndex.from_frame(frame[["dataset", "backbone"]])
+    full_work = work.groupby(["dataset", "backbone"])["work"].mean().reindex(place).to_numpy()
+    own = frame["full_epoch_seconds"].astype(float)
+    pruned = (frame["realised_keep_ratio"] < 1) & own.notna()
+    work_of_full = np.where(pruned & ~np.isnan(full_work), own, full_work)
+    expected = frame["realised_keep_ratio"] * work_of_full + frame["overhead_seconds"]
+    return frame.assign(
+        expected_epoch_seconds=expected, epoch_time_ratio=frame["epoch_seconds"] / expected
+    )
+
+
+def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
+    checksum = record.data.get("checksum")
+    if not checksum:
+        raise RecordError(f"{path} has no `data.checksum`; delete it to run it again")
+    scores = {f"test_{metric}": getattr(record.test, metric) for metric in METRICS}
+    scores |= {f"test_mae_{group}": record.test_groups.get(group) for group in GROUPS}
+    same_name = {
+        name: getattr(record, name)
+        for name in SUMMARY_COLUMNS
+        if name in RunRecord.model_fields and name not in KEYS
+    }
+    row = {
+        **{key: getattr(record, key) for key in KEYS},
+        # A score that could not be taken is NaN, which no mean hides.
+        **{name: np.nan if value is None else value for name, value in scores.items()},
+        **same_name,
+        **record.cost.model_dump(),
+        "target_unit": record.data.get("target_unit"),
+        "test_windows": record.test.windows,
+        "mape_floor": record.test.mape_floor,
+        "threads": record.environment.get("threads"),
+        "git_commit": record.environment.get("git_commit"),
+        "data_checksum": checksum,
+        "record": _relative(path, experiment),
+        "data_seen": ", ".join(f"{name} {record.data.get(name)}" for name in DATA_IDENTITY),
+        "settings": _settings(record),
+    }
+    for name, value in row.items():
+        kind = str if name in TEXTS or name not in SUMMARY_COLUMNS else (int, float)
+        # Entries of `data` and `environment` have no types of their own.
+        if value is not None and not isinstance(value, kind):
+            raise RecordError(f"{path}: `{name}` is {value!r}; delete it to run it again")
+    return row
+
+
+def _settings(record: RunRecord) -> str:
+    """The run's configuration but for what seeds and prune ratios differ in."""
+    kept = {k: v for k, v in record.config.items() if k not in ("seed", "prune_ratio")}
+    return json.dumps(kept, sort_keys=True)
+
+
+def _relative(path: Path, experiment: Path) -> str:
+    try:
+        return path.resolve().relative_to(experiment.resolve()).as_posix()
+    except ValueError:
+        raise RecordError(
+            f"{path} is not a run of the experiment in {experiment}; summarise it there"
+        ) from None
+
+
+def _epochs_of(record: RunRecord, path: Path) -> pd.DataFrame:
+    frame = read_epochs(path)
+    if len(frame) != record.cost.epochs:
+        raise RecordError(
+            f"{path} has {len(frame)} epochs, but its record says {record.cost.epochs};"
+            " delete the run's metrics.json to run it again"
+        )
+    keys = pd.DataFrame({key: [getattr(record, key)] * len(frame) for key in KEYS})
+    return pd.concat([keys, frame[list(EpochRecord.model_fields)]], axis="columns")
+
+
+def _refuse_repeats(frame: pd.DataFrame) -> None:
+    repeated = frame[frame.duplicated(KEYS, keep=False)]
+    if not repeated.empty:
+        paths = ", ".join(repeated["record"])
+        raise RecordError(f"these records are of one and the same run, delete all but one: {paths}")
+
+
+def _refuse_mixed_data(frame: pd.DataFrame) -> None:
+    for dataset, runs in frame.groupby("dataset"):
+        kinds = runs.drop_duplicates("data_seen")
+        if len(kinds) > 1:
+            seen = [f"{path} ({data})" for path, data in kinds[["record", "data_seen"]].to_numpy()]
+            raise RecordError(
+                f"runs of `{dataset}` saw different data, delete the outdated ones to run them"
+                f" again: {' and '.join(seen)}"
+            )
+
+
+def _refuse_mixed_versions(frame: pd.DataFrame) -> None:
+    """Seeds and prune ratios of one pruner are compared: nothing else may have changed."""
+    for name, what in (("source_digest", "source code"), ("settings", "configurations")):
+        for place, runs in frame.groupby(KEYS[:3]):
+            records = list(runs.drop_duplicates(name)["record"])
+            if len(records) > 1:
+                raise RecordError(
+                    f"runs of {'/'.join(map(str, place))} are of different {what}, such as"
+                    f" {records[0]} and {records[1]}; delete the outdated ones to run them again"
+                )
+
+
+def times_to_full(epochs: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
+    """When each run's validation MAE first came down to the best one of full training.
+
+    The goal is the lowest validation MAE of any epoch of ``reference`` for the same data set,
+    backbone and seed; where that seed of it was not run, the mean of its seeds' lowest. The time
+    is the ``elapsed_seconds`` of the first epoch at or below the goal, so it counts preparation,
+    scoring, selection, validation and checkpoints. ``reference`` reaches its own goal at its best
+    epoch; that time (the mean over its seeds, where the run's seed is missing) is 100 %.
+
+    Args:
+        epochs: One row an epoch of every run: what addresses the run (`RunKey`), ``epoch``,
+            ``validation_mae`` (real units, NaN where validation was skipped) and
+            ``elapsed_seconds``.
+        reference: Name of the pruner that stands for full training.
+
+    Returns:
+        One row a run: its address, ``time_to_full_seconds`` and ``time_to_full_percent``; both
+        NaN where the goal was never reached, or where ``reference`` was not run.
+    """
+    is_full = epochs["pruner"] == reference
+    goals = epochs[is_full].groupby(SEEDED)["validation_mae"].min()
+    wanted = _of_seed_or_mean(goals, epochs)
+    reached = epochs[epochs["validation_mae"].to_numpy() <= wanted].sort_values("epoch")
+    seconds = reached.groupby(KEYS)["elapsed_seconds"].first()
+    runs = epochs[KEYS].drop_duplicates(ignore_index=True)
+    runs["time_to_full_seconds"] = seconds.reindex(pd.MultiIndex.from_frame(runs[KEYS])).to_numpy()
+    of_full = runs[runs["pruner"] == reference].groupby(SEEDED)["time_to_full_seconds"].mean()
+    whole = _of_seed_or_mean(of_full, runs)
+    return runs.assign(time_to_full_percent=100 * runs["time_to_full_seconds"] / whole)
+
+
+def _of_seed_or_mean(values: pd.Series[float], rows: pd.DataFrame) -> pd.Series[float]:
+    """For each row the value of its data set, backbone and seed, or else the mean of the seeds.
+
+    Args:
+        values: Indexed by data set, backbone and seed.
+        rows: Any rows that have these three.
+    """
+    own = values.reindex(pd.MultiIndex.from_frame(rows[SEEDED])).to_numpy()
+    mean = values.groupby(PLACE).mean().reindex(pd.MultiIndex.from_frame(rows[PLACE])).to_numpy()
+    return pd.Series(own, rows.index).fillna(pd.Series(mean, rows.index))

@@ -1,0 +1,65 @@
+"""One independent version of each backbone, in the plainest form, to compare ours with.
+
+Each module ``<id>.py`` has ``forecast(model, batch)``: the same forecast (B, H, N) as
+``model(*batch)`` from the model's own weights, with gradients. Weights are shared, not copied, so
+gradients with respect to the model's parameters can be compared as well.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Weights = dict[str, Tensor]
+# Inputs (B, T, N, C), slots of the day (B, T) and weekdays (B, T).
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+def oracle_forecast(name: str, model: nn.Module, batch: Batch) -> Tensor:
+    """The forecast of backbone ``name`` by its oracle, (B, H, N)."""
+    forecast: Tensor = importlib.import_module(f"{__name__}.{name}").forecast(model, batch)
+    return forecast
+
+
+def with_calendar(model: Any, batch: Batch) -> Tensor:
+    """(B, T, N, C + 2): the values, the fraction of the day and weekday / 7 of each step."""
+    inputs, slots, weekdays = batch
+    columns = [slots.double() / model.task.steps_per_day, weekdays.double() / 7]
+    nodes = inputs.shape[2]
+    calendar = torch.stack(columns, dim=-1)[:, :, None].expand(-1, -1, nodes, -1)
+    return torch.cat([inputs, calendar.to(inputs.dtype)], dim=-1)
+
+
+def normalised(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Each vector of the last axis minus its mean, over its deviation, scaled and shifted."""
+    mean = x.mean(dim=-1, keepdim=True)
+    variance = ((x - mean) ** 2).mean(dim=-1, keepdim=True)
+    return (x - mean) / torch.sqrt(variance + 1e-5) * weight + bias
+
+
+def batch_normalised(x: Tensor, norm: Any, training: bool) -> Tensor:
+    """Each channel of the last axis by the batch's moments in training, else by stored ones."""
+    mean, variance = norm.running_mean, norm.running_var
+    if training:
+        axes = tuple(range(x.ndim - 1))
+        mean = x.mean(dim=axes)
+        variance = ((x - mean) ** 2).mean(dim=axes)
+    return (x - mean) / torch.sqrt(variance + norm.eps) * norm.weight + norm.bias
+
+
+def linear(x: Tensor, layer: Any) -> Tensor:
+    """W x + b on the last axis, of a layer with or without a bias."""
+    result = x @ layer.weight.T
+    return result if layer.bias is None else result + layer.bias
+
+
+def in_public_form(form: nn.Module, state: Weights, model: nn.Module, features: Tensor) -> Tensor:
+    """Run a module of the public code with weights made of ours; strict in names and shapes."""
+    shapes = {name: value.shape for name, value in form.state_dict().items()}
+    assert {name: value.shape for name, value in state.items()} == shapes
+    form = form.to(features.dtype).train(model.training)
+    forecast: Tensor = torch.func.functional_call(form, state, (features,))
+    return forecast

@@ -1,0 +1,87 @@
+"""DCRNN by the paper's equations, window by window and step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import Batch, Weights, with_calendar
+
+
+def forecast(model: Any, batch: Batch) -> Tensor:
+    """(B, H, N) of a model in double precision, on the graph of its task."""
+    return forecast_on(model, batch, model.task.adjacency)
+
+
+def forecast_on(model: Any, batch: Batch, graph: Tensor) -> Tensor:
+    """(B, H, N) on any graph (N, N)."""
+    options, weights = model.options, _weights(model)
+    width, steps, layers = options.hidden_channels, options.diffusion_steps, range(options.layers)
+    walks = (_walk(graph).T, _walk(graph.T).T)
+
+    def cell(name: str, x: Tensor, h: Tensor) -> Tensor:
+        """Equation 3 on one window."""
+        both = torch.cat([x, h], 1)
+        r = torch.sigmoid(_convolve(weights, f"{name}.r", both, walks, steps))
+        u = torch.sigmoid(_convolve(weights, f"{name}.u", both, walks, steps))
+        gated = torch.cat([x, r * h], 1)
+        return u * h + (1 - u) * torch.tanh(_convolve(weights, f"{name}.c", gated, walks, steps))
+
+    windows = []
+    for series in with_calendar(model, batch) if options.calendar else batch[0]:
+        nodes = series.shape[1]
+        states = [series.new_zeros(nodes, width) for _ in layers]
+        for x in series:
+            for layer in layers:
+                states[layer] = x = cell(f"encoder.{layer}", x, states[layer])
+        x, forecasts = series.new_zeros(nodes, 1), []
+        for _ in range(model.task.horizon):
+            for layer in layers:
+                states[layer] = x = cell(f"decoder.{layer}", x, states[layer])
+            x = x @ model.projection.weight.T
+            forecasts.append(x[:, 0])
+        windows.append(torch.stack(forecasts))
+    return torch.stack(windows)
+
+
+def _weights(model: Any) -> Weights:
+    """By layer, gate ("r", "u", "c") and number of the term: (in + width, width) each."""
+    width = model.options.hidden_channels
+    count = 2 * model.options.diffusion_steps + 1
+    weights = {}
+    for part in ("encoder", "decoder"):
+        for index, layer in enumerate(getattr(model, part)):
+            for gate, name in enumerate("ruc"):
+                columns = slice(gate * width, (gate + 1) * width)
+                of_input = layer.input_weight[:, columns].chunk(count)
+                of_state = layer.candidate_weight if name == "c" else layer.gate_weight[:, columns]
+                for k, (one, other) in enumerate(zip(of_input, of_state.chunk(count), strict=True)):
+                    weights[f"{part}.{index}.{name}.{k}"] = torch.cat([one, other])
+                weights[f"{part}.{index}.{name}.b"] = layer.bias[columns]
+    return weights
+
+
+def _walk(graph: Tensor) -> Tensor:
+    """Entry (i, j) is the chance to go from i to j."""
+    result = torch.zeros_like(graph)
+    for i in range(len(graph)):
+        if graph[i].sum() > 0:
+            result[i] = graph[i] / graph[i].sum()
+    return result
+
+
+def _convolve(
+    weights: Weights, name: str, x: Tensor, walks: tuple[Tensor, Tensor], steps: int
+) -> Tensor:
+    """Equation 2 on one window, (N, in) to (N, out), with Chebyshev terms of both walks."""
+    total = x @ weights[f"{name}.0"] + weights[f"{name}.b"]
+    term = 1
+    for walk in walks:
+        before, now = x, walk @ x
+        for _ in range(steps):
+            total = total + now @ weights[f"{name}.{term}"]
+            before, now = now, 2 * walk @ now - before
+            term += 1
+    return total

@@ -1,0 +1,83 @@
+"""STTN by its equations: attention one head and one query at a time, walks node by node."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import Batch, batch_normalised, linear, normalised, with_calendar
+
+
+def forecast(model: Any, batch: Batch) -> Tensor:
+    """(B, H, N) of a model in double precision, without dropout."""
+    adjacency = model.task.adjacency.clone()
+    if model.options.self_loops:
+        adjacency.fill_diagonal_(1.0)
+    x = linear(with_calendar(model, batch), model.start)
+    for block in model.blocks:
+        z = torch.stack([_window(block, window, adjacency, model.options) for window in x])
+        x = batch_normalised(z, block.norm, model.training) + x
+    end = torch.relu(linear(x[:, -1], model.end))
+    return linear(end, model.regression).transpose(1, 2)
+
+
+def _window(block: Any, x: Tensor, adjacency: Tensor, options: Any) -> Tensor:
+    """One window (T, N, C) through both transformers of a block."""
+    spatial = []
+    for step in x:
+        placed = step + block.node_embedding
+        z = placed + _attention(placed, block.node_attention, options.heads, False, False)
+        z = z + _perceptron(z, block.node_perceptron)
+        spatial.append(z + _walks(placed, block.convolution, adjacency, options.diffusion_steps))
+    temporal = []
+    for node in torch.stack(spatial).unbind(1):
+        z = node + block.step_embedding[:, 0]
+        kind = (options.causal, options.legacy_softmax)
+        z = z + _attention(z, block.step_attention, options.heads, *kind)
+        temporal.append(z + _perceptron(z, block.step_perceptron))
+    return torch.stack(temporal, dim=1)
+
+
+def _attention(x: Tensor, layer: Any, heads: int, causal: bool, twice: bool) -> Tensor:
+    """On the (L, C) tokens of one step or one node."""
+    q, k, v = (linear(x, part) for part in (layer.query, layer.key, layer.value))
+    size = x.shape[1] // heads
+    rows = []
+    for i in range(len(x)):
+        seen = i + 1 if causal else len(x)
+        parts = []
+        for head in range(heads):
+            columns = slice(head * size, (head + 1) * size)
+            scores = torch.exp(k[:seen, columns] @ q[i, columns] / math.sqrt(size))
+            share = torch.cat([scores / scores.sum(), scores.new_zeros(len(x) - seen)])
+            if twice:
+                share = torch.exp(share) / torch.exp(share).sum()
+            parts.append(share @ v[:, columns])
+        rows.append(torch.cat(parts))
+    return linear(torch.stack(rows), layer.output)
+
+
+def _perceptron(x: Tensor, layer: Any) -> Tensor:
+    """Normalised over channels, then two layers around x Φ(x)."""
+    inner = linear(normalised(x, layer.norm.weight, layer.norm.bias), layer.inner)
+    return linear(inner * (1 + torch.erf(inner / math.sqrt(2))) / 2, layer.outer)
+
+
+def _walks(x: Tensor, layer: Any, adjacency: Tensor, order: int) -> Tensor:
+    """On the (N, C) values of one step: walks along the edges, then against them."""
+    total = x @ layer.weight[0] + layer.bias
+    term = 1
+    for edges in (adjacency, adjacency.T):
+        walked = x
+        for _ in range(order):
+            arrived = []
+            for node in range(len(x)):
+                shares = [edges[v, node] / edges[v].sum() for v in range(len(x))]
+                arrived.append(sum(a * row for a, row in zip(shares, walked, strict=True)))
+            walked = torch.stack([torch.as_tensor(row) for row in arrived])
+            total = total + walked @ layer.weight[term]
+            term += 1
+    return total

@@ -1,0 +1,507 @@
+"""Every loader of a published format: small files made as published, worked by hand, and mistakes.
+
+Each format has a way to write its files into a folder, the changes that its card needs, and what
+must come out. Files of a card are pinned by their hash, so mistakes are those of a card.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fabricated_pems import pickled_graph
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from pandas_layout import write_frame
+from scipy import sparse
+from scipy.io import savemat
+
+from stprune.base.errors import ConfigError, DataError
+from stprune.data import pandas_hdf
+from stprune.data.canonical import RawSeries, StreamedSeries, read_canonical, write_canonical
+from stprune.data.card import FORMATS, DatasetCard
+from stprune.data.formats.largest_hdf import step_means
+
+NAN = math.nan
+FIVE_MINUTES = np.timedelta64(300, "s")
+WEIGHTS = np.array([[1, 0.5, 0], [0, 1, 0.25], [0, 0, 1]], np.float32)
+NO_LOOPS = WEIGHTS - np.eye(3, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A format with files.
+
+    Args:
+        files: Text of each role, or how to write it to a path.
+        card: What its card says, beside the usual.
+        values: (T, N, C), NaN where nothing was observed.
+        adjacency: (N, N).
+        nodes: N ids.
+        last: Time of the last step.
+    """
+
+    files: dict[str, str | Callable[[Path], Any]]
+    card: dict[str, Any]
+    values: Any
+    adjacency: Any
+    nodes: list[str]
+    last: str
+    suffixes: dict[str, str] = field(default_factory=dict)
+
+
+def channels(*names: str) -> dict[str, Any]:
+    return {"channels": [{"name": name, "unit": "x"} for name in names], "target": names[0]}
+
+
+def write_speed(path: Path) -> None:
+    times = np.datetime64("2012-03-01T00:00:00") + np.arange(2) * FIVE_MINUTES
+    write_frame(path, "df", ["a", "b", "c"], times, np.array([[64.375, 0, 61.5], [62, 60.25, 0]]))
+
+
+# Rows are five minutes, columns the sensors 500, 600 and 700.
+FLOW = np.array(
+    [[1, 10, NAN], [2, 11, NAN], [4, NAN, NAN], [0, 3, 7], [0, NAN, 8], [0, NAN, 7]], np.float64
+)
+
+
+def write_flow(path: Path, flow: NDArray[np.float64] = FLOW, step: Any = FIVE_MINUTES) -> None:
+    times = np.datetime64("2019-01-01T00:00:00") + np.arange(len(flow)) * step
+    write_frame(path, "t", ["500", "600", "700"], times, flow)
+
+
+# The graph of METR-LA may list the sensors in another order than the series.
+MOVED = [2, 0, 1]
+CASES = {
+    "wide_csv": Case(
+        # Ends of lines and a byte order mark do not matter.
+        files={
+            "series": lambda path: path.write_bytes(
+                b"\xef\xbb\xbfa,b,c\r\n1,2.5,3\r\n4,,0\r\n\r\n"
+            ),
+            "adjacency": "1,0.5,0\n0,1,0.25\n0,0,1\n",
+        },
+        card={"mask_policy": "nan", "step_minutes": 15, "start": "2024-02-28T23:45"},
+        values=[[[1], [2.5], [3]], [[4], [NAN], [0]]],
+        adjacency=NO_LOOPS,
+        nodes=["a", "b", "c"],
+        last="2024-02-29T00:00:00",
+    ),
+    "csv_sparse_graph": Case(
+        # Half hours from 01:00 on, of which 02:00 and 02:30 did not exist.
+        files={
+            "series": "400001,400017,5\n71.4,0.0,1\n67.6,68.5,1\n70,66.1,1\n",
+            "graph": lambda path: sparse.save_npz(path, sparse.csc_matrix(WEIGHTS)),
+        },
+        card={
+            "options": {"clock_forward": "2017-03-12T02:00"},
+            "mask_policy": "zero",
+            "step_minutes": 30,
+            "start": "2017-03-12T01:00",
+        },
+        values=[
+            [[71.4], [NAN], [1]],
+            [[67.6], [68.5], [1]],
+            *(2 * [[[NAN], [NAN], [NAN]]]),
+            [[70], [66.1], [1]],
+        ],
+        adjacency=NO_LOOPS,
+        nodes=["400001", "400017", "5"],
+        last="2017-03-12T03:00:00",
+        suffixes={"graph": ".npz"},
+    ),
+    "pems_npz": Case(
+        # Lines end as in PEMS03; the file has a loop, and an edge twice.
+        files={
+            "series": lambda path: np.savez(path, data=np.arange(12.0).reshape(2, 3, 2)),
+            "edges": "from,to,cost\r\r\n9,7,3\r\r\n7,8,1\r\r\n8,9,5\r\r\n7,8,1.0\r\r\n9,9,0\r\r\n",
+            "ids": "7\r\n8\r\n9",
+        },
+        card={
+            **channels("flow", "occupancy"),
+            "options": {"weights": "gaussian", "threshold": 0.1},
+            "step_minutes": 5,
+            "start": "2018-02-28T23:55",
+        },
+        values=np.arange(12.0).reshape(2, 3, 2),
+        # Distances 3, 1 and 5 have the variance 8/3; exp(-25 * 3 / 8) is below the threshold.
+        adjacency=[[0, math.exp(-3 / 8), 0], [0, 0, 0], [0, 0, 0]],
+        nodes=["7", "8", "9"],
+        last="2018-03-01T00:00:00",
+        suffixes={"series": ".npz"},
+    ),
+    "mat_tensor": Case(
+        # Three stations, two days, two slots from 22:00; station 2 of a line of four is closed.
+        files={
+            "series": lambda path: savemat(
+                path, {"tensor": np.arange(12, dtype=np.uint16).reshape(3, 2, 2)}
+            ),
+            "graph": ",0,1,2,3\n0,0,1,0,0\n1,1,0,1,0\n2,0,1,0,1\n3,0,0,1,0\n",
+        },
+        card={
+            "options": {"missing_stations": ["2"]},
+            "step_minutes": 60,
+            "start": "2024-02-28T22:00",
+            "breaks": "daily",
+        },
+        values=np.arange(12.0).reshape(3, 4).T[:, :, None],
+        adjacency=[[0, 1, 0], [1, 0, 1], [0, 1, 0]],
+        nodes=["0", "1", "3"],
+        last="2024-02-29T23:00:00",
+        suffixes={"series": ".mat"},
+    ),
+    "station_csv": Case(
+        files={
+            "West": '"No","year","month","day","hour","PM","TEMP","station"\n'
+            '1,2016,2,29,23,0,NA,"West"\n2,2016,3,1,0,9,2.5,"West"\n',
+            "East": '"No","year","month","day","hour","PM","TEMP","station"\n'
+            '1,2016,2,29,23,4,-0.7,"East"\n2,2016,3,1,0,NA,-1.1,"East"\n',
+        },
+        card={
+            **channels("dust", "temperature"),
+            "options": {"columns": ["PM", "TEMP"]},
+            "mask_policy": "nan",
+            "step_minutes": 60,
+            "start": "2016-02-29T23:00",
+        },
+        values=[[[4, -0.7], [0, NAN]], [[NAN, -1.1], [9, 2.5]]],
+        adjacency=[[0, 1], [1, 0]],
+        nodes=["East", "West"],
+        last="2016-03-01T00:00:00",
+    ),
+    "zone_csv": Case(
+        # The price lists the zones in another order, and the weather writes times without zeros.
+        files={
+            "occupancy": "time,102,7\n2022-09-01 00:00:00,2,5\n2022-09-01 01:00:00,0,6.5\n",
+            "price": "time,7,102\n2022-09-01 00:00,0.5,0.25\n2022-09-01 01:00,,0.125\n",
+            "weather": "time,T,U\n2022/9/1 0:00,27.5,87\n2022/9/1 1:00,-1,88\n",
+            "stations": "station_id,charge_count,TAZID\n1,3,102\n2,1,102\n3,10,7\n4,9,555\n",
+            "adjacency": "7,102\n1,0\n1,1\n",
+        },
+        card={
+            **channels("occupancy", "price", "humidity"),
+            "options": {
+                "channels": ["occupancy", "price", "weather:U"],
+                "scale": "share_of_chargers",
+            },
+            "mask_policy": "nan",
+            "step_minutes": 60,
+            "start": "2022-09-01T00:00",
+        },
+        # Zone 102 has 3 + 1 chargers, zone 7 has 10; prices stay as they are.
+        values=[[[0.5, 0.25, 87], [0.5, 0.5, 87]], [[0, 0.125, 88], [0.65, NAN, 88]]],
+        adjacency=[[0, 1], [0, 0]],
+        nodes=["102", "7"],
+        last="2022-09-01T01:00:00",
+    ),
+    "dcrnn_hdf": Case(
+        files={
+            "series": write_speed,
+            "graph": lambda path: path.write_bytes(
+                pickled_graph(["c", "a", "b"], WEIGHTS[np.ix_(MOVED, MOVED)])
+            ),
+        },
+        card={"mask_policy": "zero", "step_minutes": 5, "start": "2012-03-01T00:00"},
+        values=[[[64.375], [NAN], [61.5]], [[62], [60.25], [NAN]]],
+        adjacency=NO_LOOPS,
+        nodes=["a", "b", "c"],
+        last="2012-03-01T00:05:00",
+    ),
+    "largest_hdf": Case(
+        files={
+            "series": write_flow,
+            "sensors": "ID,Lat,District,County,ID2\n700,32.5,11,N,2\n500,32,4,N,0\n600,33,11,N,1\n",
+            "adjacency": lambda path: np.save(
+                path, np.array([[1, 0.5, 0.25], [0, 1, 0.75], [0, 0.125, 1]], np.float32)
+            ),
+        },
+        card={
+            "options": {"districts": [11]},
+            "mask_policy": "nan",
+            "step_minutes": 15,
+            "start": "2019-01-01T00:00",
+        },
+        # 21 / 2 = 10.5, to the even one; 22 / 3 = 7.33.
+        values=[[[NAN], [10]], [[7], [3]]],
+        # Rows and columns 2 and 1 of the matrix.
+        adjacency=[[0, 0.125], [0.75, 0]],
+        nodes=["700", "600"],
+        last="2019-01-01T00:15:00",
+        suffixes={"adjacency": ".npy"},
+    ),
+}
+
+
+def card_of(name: str, **changes: Any) -> DatasetCard:
+    case = CASES[name]
+    shape = np.shape(case.values)
+    values = {
+        "title": "Toy",
+        "description": "A few sensors.",
+        "format": name,
+        "licence": "none",
+        "citation": "none",
+        "nodes": shape[1],
+        "steps": shape[0],
+        "mask_policy": "none",
+        **channels("flow"),
+        **case.card,
+    }
+    return DatasetCard.model_validate(values | changes)
+
+
+def write_files(name: str, folder: Path, **changes: Any) -> dict[str, Path]:
+    """Write the files of a case, some of them changed, or left out if None."""
+    case = CASES[name]
+    paths = {}
+    for role, content in (case.files | changes).items():
+        if content is None:
+            continue
+        paths[role] = folder / f"{role}{case.suffixes.get(role, '.csv')}"
+        if isinstance(content, str):
+            paths[role].write_text(content, encoding="utf-8")
+        else:
+            content(paths[role])
+    return paths
+
+
+def load(name: str, folder: Path, card: dict[str, Any] | None = None, **changes: Any) -> RawSeries:
+    """Load a case; a series that comes in blocks is put together."""
+    raw = FORMATS.module(name).load(
+        card_of(name, **card or {}), write_files(name, folder, **changes)
+    )
+    if isinstance(raw, StreamedSeries):
+        values, masks = (np.concatenate(part) for part in zip(*raw.blocks(), strict=True))
+        return RawSeries(values, masks, raw.timestamps, raw.adjacency, raw.node_ids)
+    assert isinstance(raw, RawSeries)
+    return raw
+
+
+def test_every_published_format_has_a_case() -> None:
+    others = {"table", "simulated_freeway", "simulated_charging"}
+    assert set(FORMATS.ids()) == set(CASES) | others
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_loader_gives_the_numbers_of_its_files(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    raw = load(name, tmp_path)
+    expected = np.array(case.values, np.float32)
+    assert (raw.values.dtype, raw.mask.dtype, raw.adjacency.dtype) == ("float32", "bool", "float32")
+    np.testing.assert_array_equal(raw.mask, ~np.isnan(expected))
+    np.testing.assert_array_equal(raw.values, np.nan_to_num(expected))
+    np.testing.assert_allclose(raw.adjacency, case.adjacency, rtol=1e-6)
+    assert raw.node_ids == case.nodes
+    assert str(raw.timestamps[-1]) == case.last
+    # What a loader gives is a canonical data set.
+    write_canonical(raw, card_of(name), tmp_path / "toy")
+    np.testing.assert_array_equal(read_canonical(tmp_path / "toy").series, raw.values)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_card_that_does_not_fit_the_format_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        load(name, tmp_path, {"options": {"no_such_option": 1}})
+    with pytest.raises(ConfigError):
+        load(name, tmp_path, **{next(iter(CASES[name].files)): None})
+    if len(card_of(name).channels) == 1:
+        with pytest.raises(ConfigError):
+            load(name, tmp_path, channels("flow", "speed"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
+    for role in CASES[name].files:
+        paths = write_files(name, tmp_path)
+        paths[role].write_bytes(b"\x89<!doctype html>\xff\x00")
+        with pytest.raises(DataError) as caught:
+            FORMATS.module(name).load(card_of(name), paths)
+        assert str(paths[role]) in str(caught.value)
+        paths[role].unlink()
+        with pytest.raises(DataError) as caught:
+            FORMATS.module(name).load(card_of(name), paths)
+        assert str(paths[role]) in str(caught.value)
+
+
+# The format, what its card says otherwise, what its files hold otherwise, and the file to name.
+MISTAKES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("wide_csv", {"mask_policy": "none"}, {}, "series"),
+    ("wide_csv", {}, {"series": "a,b,c\n1,x,3\n"}, "series"),
+    ("csv_sparse_graph", {"steps": 7}, {}, "series"),
+    ("pems_npz", {"options": {"key": "flow"}}, {}, "series"),
+    ("pems_npz", {"nodes": 4}, {}, "series"),
+    ("pems_npz", {}, {"ids": "7\n8\n6"}, "edges"),
+    ("mat_tensor", {"options": {"key": "flow"}}, {}, "series"),
+    ("mat_tensor", {"options": {"missing_stations": ["9"]}}, {}, "graph"),
+    ("mat_tensor", {"options": {}}, {}, "graph"),
+    (
+        "mat_tensor",
+        {},
+        {"graph": ",0,1,2,3\n0,0,1,0,0\n1,1,0,1,0\n3,0,1,0,1\n2,0,0,1,0\n"},
+        "graph",
+    ),
+    ("station_csv", {"options": {"columns": ["PM", "DEWP"]}}, {}, "East"),
+    ("station_csv", {"steps": 3}, {}, "East"),
+    ("station_csv", {"start": "2016-03-01T00:00"}, {}, "East"),
+    ("station_csv", {}, {"East": CASES["station_csv"].files["West"]}, "East"),
+    ("zone_csv", {"start": "2022-09-02T00:00"}, {}, ""),
+    ("zone_csv", {"steps": 3}, {}, ""),
+    ("zone_csv", {}, {"price": "time,7,9\n2022-09-01 00:00,1,2\n2022-09-01 01:00,1,2\n"}, "price"),
+    ("zone_csv", {}, {"weather": "time,T\n2022/9/1 0:00,2\n2022/9/1 1:00,-1\n"}, "weather"),
+    ("zone_csv", {}, {"adjacency": "7,9\n1,1\n1,1\n"}, "adjacency"),
+    ("zone_csv", {}, {"stations": "charge_count,TAZID\n1,102\n1,8\n"}, "stations"),
+    ("dcrnn_hdf", {"options": {"key": "speed"}}, {}, "series"),
+    ("dcrnn_hdf", {"start": "2012-03-02T00:00"}, {}, "series"),
+    ("largest_hdf", {"steps": 3}, {}, "series"),
+    ("largest_hdf", {"start": "2020-01-01T00:00"}, {}, "series"),
+    ("largest_hdf", {"options": {"districts": [12]}}, {}, "sensors"),
+    ("largest_hdf", {}, {"sensors": "ID,District,ID2\n800,11,0\n"}, "series"),
+    ("largest_hdf", {}, {"sensors": "ID,District,ID2\n700,11,0\n600,11,0\n"}, "sensors"),
+    ("largest_hdf", {}, {"sensors": "ID,District,ID2\n700,11,\n600,11,0\n"}, "sensors"),
+    ("largest_hdf", {}, {"sensors": "ID,District,ID2\n700,11,3\n600,11,0\n"}, "adjacency"),
+    ("largest_hdf", {"mask_policy": "none"}, {}, "series"),
+    (
+        "dcrnn_hdf",
+        {},
+        {"graph": lambda path: path.write_bytes(pickled_graph(["a", "b", "d"], WEIGHTS))},
+        "graph",
+    ),
+    (
+        "largest_hdf",
+        {},
+        {"series": lambda path: write_flow(path, step=np.timedelta64(600, "s"))},
+        "series",
+    ),
+    (
+        "largest_hdf",
+        {},
+        {"adjacency": lambda path: np.save(path, np.array([[{}]]), allow_pickle=True)},
+        "adjacency",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "card", "files", "role"), MISTAKES)
+def test_what_contradicts_a_card_is_one_line_that_names_the_file(
+    tmp_path: Path, name: str, card: dict[str, Any], files: dict[str, Any], role: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        load(name, tmp_path, card, **files)
+    assert str(tmp_path / role) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_sizes_and_infinite_numbers_are_refused_as_a_data_set(tmp_path: Path) -> None:
+    for card, files in (({"nodes": 4}, {}), ({}, {"series": "a,b,c\n1,2,3\n4,5,inf\n"})):
+        raw = load("wide_csv", tmp_path, card, **files)
+        with pytest.raises(DataError):
+            write_canonical(raw, card_of("wide_csv", **card), tmp_path / "toy")
+
+
+def test_a_pickle_that_names_code_runs_nothing(tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "made"),)
+
+    harm = [["a", "b", "c"], Harm(), WEIGHTS]
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        content = pickle.dumps(harm, protocol)
+        with pytest.raises(DataError):
+            load("dcrnn_hdf", tmp_path, graph=lambda path, c=content: path.write_bytes(c))
+    assert not (tmp_path / "made").exists()
+    pickle.loads(content)  # noqa: S301
+    assert (tmp_path / "made").is_dir(), "or the test would show nothing"
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_csv_without_a_header_numbers_its_sensors(tmp_path: Path, ending: str) -> None:
+    series = "71.4,0.0,1\n67.6,68.5,1\n70,66.1,1" + ending
+    raw = load("csv_sparse_graph", tmp_path, series=series)
+    assert raw.node_ids == ["0", "1", "2"]
+    np.testing.assert_array_equal(raw.values, load("csv_sparse_graph", tmp_path).values)
+
+
+@pytest.mark.parametrize("layout", ["csc", "csr", "coo"])
+@pytest.mark.parametrize("kind", [sparse.coo_matrix, sparse.coo_array])
+def test_any_layout_of_a_sparse_graph(tmp_path: Path, layout: str, kind: Any) -> None:
+    graph = kind(WEIGHTS).asformat(layout)
+    raw = load("csv_sparse_graph", tmp_path, graph=lambda path: sparse.save_npz(path, graph))
+    np.testing.assert_array_equal(raw.adjacency, NO_LOOPS)
+
+
+def test_an_hour_that_is_not_whole_is_no_change_of_clocks(tmp_path: Path) -> None:
+    for at in ("2017-03-12T03:00", "2017-03-12T00:30", "2018-03-11T02:00"):
+        with pytest.raises(ConfigError):
+            load("csv_sparse_graph", tmp_path, {"options": {"clock_forward": at}})
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": "binary", "symmetrise": "max"}])
+def test_edges_of_pems_without_ids_name_positions(tmp_path: Path, options: dict[str, Any]) -> None:
+    raw = load("pems_npz", tmp_path, {"options": options}, ids=None, edges="from,to,cost\n0,2,9\n")
+    assert raw.node_ids == ["0", "1", "2"]
+    assert np.argwhere(raw.adjacency).tolist() == ([[0, 2], [2, 0]] if options else [[0, 2]])
+
+
+def test_whole_numbers_as_ids_on_either_side(tmp_path: Path) -> None:
+    ids = np.array([773869, 7, 9])
+    times = np.datetime64("2012-03-01T00:00:00") + np.arange(2) * FIVE_MINUTES
+    content = pickle.dumps([ids.tolist(), {}, WEIGHTS], 2)
+    raw = load(
+        "dcrnn_hdf",
+        tmp_path,
+        series=lambda path: write_frame(path, "df", ids, times, np.ones((2, 3))),
+        graph=lambda path: path.write_bytes(content),
+    )
+    assert raw.node_ids == ["773869", "7", "9"]
+
+
+def test_distances_between_zones_become_gaussian_weights(tmp_path: Path) -> None:
+    files = {"adjacency": None, "distance": "7,102\n0,1000\n3000,0\n"}
+    options = CASES["zone_csv"].card["options"]
+    raw = load("zone_csv", tmp_path, **files)
+    # From 7 to 102 it is 1000 m, back 3000 m: they spread by 1000 m around 2000 m.
+    assert raw.adjacency.tolist() == [[0, 0], [np.float32(math.exp(-1)), 0]]
+    raw = load("zone_csv", tmp_path, {"options": options | {"symmetrise": "max"}}, **files)
+    assert raw.adjacency[0, 1] == raw.adjacency[1, 0] == np.float32(math.exp(-1))
+
+
+def test_shares_of_chargers_far_above_one_are_refused(tmp_path: Path) -> None:
+    text = str(CASES["zone_csv"].files["occupancy"]).replace(",2,5", ",60,5")
+    with pytest.raises(DataError):
+        load("zone_csv", tmp_path, occupancy=text)
+    with pytest.raises(ConfigError, match="target"):
+        load("zone_csv", tmp_path, channels("humidity", "price", "occupancy") | {"options": {
+            "channels": ["weather:U", "price", "occupancy"]}})  # fmt: skip
+
+
+def test_the_means_of_largest_may_stay_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"options": {"rounding": "none"}, "nodes": 3}
+    values = load("largest_hdf", tmp_path, options).values
+    np.testing.assert_allclose(values[:, :, 0], [[0, 7 / 3, 10.5], [22 / 3, 0, 3]], rtol=1e-6)
+    # It makes no difference how much is read at a time.
+    monkeypatch.setattr(pandas_hdf, "CHUNK_BYTES", 1)
+    np.testing.assert_array_equal(load("largest_hdf", tmp_path, options).values, values)
+
+
+tables = st.tuples(st.sampled_from([3, 6, 15]), st.integers(1, 4)).flatmap(
+    lambda shape: arrays(np.float64, shape, elements=st.just(NAN) | st.integers(0, 500).map(float))
+)
+
+
+@given(tables)
+def test_means_are_those_of_pandas(table: NDArray[np.float64]) -> None:
+    index = pd.date_range("2019-01-01", periods=len(table), freq="5min")
+    expected = pd.DataFrame(table, index=index).resample("15min").mean().round(0)
+    np.testing.assert_array_equal(step_means(table, 3, "nearest"), expected.to_numpy())

@@ -1,0 +1,312 @@
+"""Shared layers: graph normalisations and products, attention along an axis, cheap dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csgraph
+from torch import Tensor
+
+from stprune.backbones.layers.axis_attention import Axis, attend, split_heads
+from stprune.backbones.layers.diffusion import diffuse
+from stprune.backbones.layers.dropout import COIN_BITS, Dropout
+from stprune.backbones.layers.graph import (
+    chebyshev_polynomials,
+    double_transition,
+    powers,
+    random_walk,
+    renormalised_adjacency,
+    scaled_laplacian,
+    symmetric_laplacian,
+)
+from stprune.backbones.layers.graph_product import LARGEST_SPARSE_FILL, GraphProduct
+from stprune.base.errors import DataError
+
+
+def random_graph(nodes: int, seed: int = 0) -> Tensor:
+    """Directed weights in [0, 1), about half of them 0, every node on a ring."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.rand(nodes, nodes, generator=generator, dtype=torch.float64)
+    ring = torch.eye(nodes, dtype=torch.float64).roll(1, dims=1)
+    return weights * (weights > 0.5) + ring
+
+
+def test_random_walk_by_hand() -> None:
+    adjacency = torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
+    expected = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    assert torch.equal(random_walk(adjacency), expected)
+
+
+def test_renormalised_adjacency_by_hand() -> None:
+    # Undirected it is 3 - 0; with loops the degrees are 4, 4 and 1.
+    adjacency = torch.tensor([[7.0, 3.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    expected = torch.tensor([[0.25, 0.75, 0.0], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]])
+    torch.testing.assert_close(renormalised_adjacency(adjacency), expected)
+
+
+def test_renormalised_adjacency_has_eigenvalues_up_to_one() -> None:
+    eigenvalues = torch.linalg.eigvalsh(renormalised_adjacency(random_graph(9)))
+    assert eigenvalues.min() > -1
+    assert eigenvalues.max().item() == pytest.approx(1)
+
+
+def test_double_transition_by_hand() -> None:
+    adjacency = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 4.0], [0.0, 6.0, 0.0]])
+    forward, backward = double_transition(adjacency)
+    assert torch.equal(forward, torch.tensor([[0.0, 1, 0], [0, 0, 1], [0, 1, 0]]))
+    # Against the edges: nothing enters node 0, node 1 is entered from 0 (2) and 2 (6).
+    assert torch.equal(backward, torch.tensor([[0.0, 0, 0], [0.25, 0, 0.75], [0, 1, 0]]))
+
+
+def test_a_walk_goes_somewhere_from_every_node_with_an_edge() -> None:
+    for matrix in double_transition(random_graph(11)):
+        torch.testing.assert_close(matrix.sum(dim=1), torch.ones(11, dtype=torch.float64))
+
+
+def test_symmetric_laplacian_by_hand() -> None:
+    """A directed path 0 -> 1 -> 2 with weights 1 and 4, a self-loop, and a node on its own."""
+    adjacency = torch.zeros(4, 4)
+    adjacency[0, 1], adjacency[1, 2], adjacency[2, 2] = 1.0, 4.0, 9.0
+    near, far = -1 / 5**0.5, -4 / 20**0.5
+    expected = torch.tensor([[1.0, near, 0, 0], [near, 1, far, 0], [0, far, 1, 0], [0, 0, 0, 1]])
+    torch.testing.assert_close(symmetric_laplacian(adjacency), expected)
+
+
+def test_symmetric_laplacian_is_that_of_scipy() -> None:
+    adjacency = random_graph(9)
+    undirected = np.maximum(adjacency.numpy(), adjacency.numpy().T)
+    expected = csgraph.laplacian(undirected, normed=True)
+    np.testing.assert_allclose(symmetric_laplacian(adjacency).numpy(), expected, atol=1e-12)
+
+
+def test_scaled_laplacian_by_hand() -> None:
+    # Two nodes: eigenvalues 0 and 2. Triangle: 0, 3/2, 3/2.
+    torch.testing.assert_close(
+        scaled_laplacian(torch.tensor([[0.0, 3.0], [0.0, 0.0]])),
+        torch.tensor([[0.0, -1.0], [-1.0, 0.0]]),
+    )
+    expected = torch.full((3, 3), -2 / 3).fill_diagonal_(1 / 3)
+    torch.testing.assert_close(scaled_laplacian(torch.ones(3, 3)), expected)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 20])
+def test_scaled_laplacian_has_spectrum_up_to_one(nodes: int) -> None:
+    eigenvalues = np.linalg.eigvalsh(scaled_laplacian(random_graph(nodes)).numpy())
+    assert eigenvalues[-1] == pytest.approx(1.0, abs=1e-12)
+    assert eigenvalues[0] >= -1.0 - 1e-12
+
+
+def test_scaled_laplacian_is_the_same_each_time() -> None:
+    """The eigenvalue solver must not start at random, or two runs would differ in a last bit."""
+    adjacency = random_graph(50)
+    first = scaled_laplacian(adjacency)
+    assert all(torch.equal(scaled_laplacian(adjacency), first) for _ in range(5))
+
+
+def test_graph_without_edges() -> None:
+    nothing = torch.zeros(5, 5)
+    assert torch.equal(random_walk(nothing), nothing)
+    assert torch.equal(symmetric_laplacian(nothing), torch.eye(5))
+    torch.testing.assert_close(scaled_laplacian(nothing), torch.eye(5))
+
+
+def test_chebyshev_polynomials_are_cosines() -> None:
+    """T_k(cos x) = cos(k x), for eigenvalues and so for matrices that share eigenvectors."""
+    angles = torch.tensor([0.1, 1.0, 2.5], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    basis = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))[0]
+    matrix = basis @ torch.diag(angles.cos()) @ basis.T
+    polynomials = chebyshev_polynomials(matrix, 5)
+    assert polynomials.shape == (5, 3, 3)
+    for k, polynomial in enumerate(polynomials):
+        torch.testing.assert_close(polynomial, basis @ torch.diag((k * angles).cos()) @ basis.T)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_chebyshev_polynomials(count: int) -> None:
+    matrix = torch.tensor([[2.0, 1.0], [0.0, 3.0]])
+    expected = torch.stack([torch.eye(2), matrix])[:count]
+    assert torch.equal(chebyshev_polynomials(matrix, count), expected)
+
+
+def test_powers_by_hand() -> None:
+    matrix = torch.tensor([[0.0, 2.0], [1.0, 0.0]])
+    first, second, third = powers(matrix, 3)
+    assert torch.equal(first, matrix)
+    assert torch.equal(second, torch.tensor([[2.0, 0.0], [0.0, 2.0]]))
+    assert torch.equal(third, 2 * matrix)
+
+
+def test_the_adjacency_is_left_alone() -> None:
+    adjacency = random_graph(6).fill_diagonal_(1.0)
+    before = adjacency.clone()
+    double_transition(adjacency)
+    scaled_laplacian(adjacency)
+    assert torch.equal(adjacency, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_results_have_the_dtype_of_the_graph(dtype: torch.dtype) -> None:
+    adjacency = random_graph(4).to(dtype)
+    results = [*double_transition(adjacency), scaled_laplacian(adjacency)]
+    results.append(chebyshev_polynomials(adjacency, 3))
+    assert {result.dtype for result in results} == {dtype}
+
+
+def test_weights_that_are_none_are_refused_with_their_place() -> None:
+    adjacency = torch.ones(3, 3)
+    adjacency[1, 2] = -0.5
+    with pytest.raises(DataError, match=r"weight -0\.5 at row 1, column 2"):
+        random_walk(adjacency)
+    adjacency[1, 2] = torch.nan
+    with pytest.raises(DataError, match="weight nan at row 1, column 2"):
+        scaled_laplacian(adjacency)
+    with pytest.raises(DataError, match=r"square matrix, got shape \(2, 3\)"):
+        double_transition(torch.ones(2, 3))
+
+
+def a_matrix(rows: int, columns: int, fill: float) -> Tensor:
+    """Exactly ``fill`` of the entries are not zero; the first row is empty."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.zeros(rows, columns, dtype=torch.float64)
+    where = columns + torch.randperm((rows - 1) * columns, generator=generator)
+    chosen = where[: round(fill * rows * columns)]
+    weights = 0.5 + torch.rand(len(chosen), generator=generator, dtype=torch.float64)
+    matrix.view(-1)[chosen] = weights
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("fill", "sparse"), [(0.0, True), (0.02, True), (0.1, True), (0.11, False)]
+)
+def test_product_and_gradient_are_those_of_the_matrix(fill: float, sparse: bool) -> None:
+    matrix = a_matrix(20, 10, fill)
+    product = GraphProduct(matrix)
+    assert product.sparse == sparse
+    values = (
+        torch.randn(10, 7, generator=torch.Generator().manual_seed(1)).double().requires_grad_()
+    )
+    pull = torch.linspace(-1, 1, 140, dtype=torch.float64).view(20, 7)
+    result = product(values)
+    torch.testing.assert_close(result, matrix @ values, rtol=0, atol=1e-12)
+    (gradient,) = torch.autograd.grad(result, values, pull)
+    torch.testing.assert_close(gradient, matrix.T @ pull, rtol=0, atol=1e-12)
+
+
+def test_second_derivatives_exist() -> None:
+    product = GraphProduct(a_matrix(20, 10, LARGEST_SPARSE_FILL))
+    values = torch.randn(10, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(product, (values,))
+    assert torch.autograd.gradgradcheck(product, (values,))
+
+
+@pytest.mark.parametrize("fill", [0.05, 0.5])
+def test_moves_with_the_model_and_stays_out_of_its_state(fill: float) -> None:
+    product = GraphProduct(a_matrix(20, 10, fill).float())
+    assert not product.state_dict()
+    assert product.double()(torch.ones(10, 3, dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("fill", [0.0, 0.1])
+def test_values_may_be_a_view_or_narrower(fill: float) -> None:
+    """As under autocast: the product is in the matrix's precision, the gradient in theirs."""
+    matrix = a_matrix(20, 10, fill).float()
+    values = torch.randn(7, 10, generator=torch.Generator().manual_seed(1))
+    product = GraphProduct(matrix)
+    torch.testing.assert_close(product(values.T), matrix @ values.T)
+    narrow = values.T.to(torch.bfloat16).requires_grad_()
+    result = product(narrow)
+    torch.testing.assert_close(result, matrix @ narrow.float())
+    result.sum().backward()
+    assert narrow.grad is not None
+    assert narrow.grad.dtype == torch.bfloat16
+
+
+def test_side_by_side() -> None:
+    """Two nodes, one window, two channels; two diffusions: a swap, and a doubling."""
+    terms = torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+    values = torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]])
+    expected = [[[1, 2, 3, 4, 2, 4]], [[3, 4, 1, 2, 6, 8]]]
+    assert diffuse(values, GraphProduct(terms)).tolist() == expected
+    assert diffuse(values, terms.mm).tolist() == expected
+
+
+@pytest.mark.parametrize(("axis", "shape"), [("time", (2, 15, 4, 3)), ("nodes", (8, 3, 5, 3))])
+def test_heads_are_views(axis: Axis, shape: tuple[int, ...]) -> None:
+    values = torch.arange(2 * 4 * 5 * 9.0).view(2, 4, 5, 9)
+    heads = split_heads(values, 3, axis)
+    assert heads.shape == shape
+    assert heads.data_ptr() == values.data_ptr()
+    # Window 1, step 2, node 3, head 1.
+    token = heads[1, 3 * 3 + 1, 2] if axis == "time" else heads[1 * 4 + 2, 1, 3]
+    assert torch.equal(token, values[1, 2, 3, 3:6])
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_weights_by_hand(causal: bool) -> None:
+    """One channel, two steps: scores 0 and log 3 make weights 1/4 and 3/4."""
+    query = torch.tensor([1.0, 1.0]).view(1, 2, 1, 1)
+    key = torch.tensor([1.0, 3.0]).log().view(1, 2, 1, 1)
+    value = torch.tensor([8.0, 16.0]).view(1, 2, 1, 1)
+    result = attend(query, key, value, 1, "time", causal).flatten()
+    torch.testing.assert_close(result, torch.tensor([8.0 if causal else 14.0, 14.0]))
+
+
+def test_a_result_along_nodes_is_that_along_time_with_the_axes_exchanged() -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(2, 3, 5, 8, generator=generator, dtype=torch.float64) for _ in range(3)]
+    along_nodes = attend(parts[0], parts[1], parts[2], 4, "nodes")
+    exchanged = [part.transpose(1, 2).contiguous() for part in parts]
+    along_time = attend(exchanged[0], exchanged[1], exchanged[2], 4, "time")
+    torch.testing.assert_close(along_nodes, along_time.transpose(1, 2), rtol=0, atol=1e-12)
+    assert along_nodes.is_contiguous()
+
+
+@pytest.mark.parametrize("share", [0.15, 0.3, 0.5])
+def test_share_and_scale(share: float) -> None:
+    """The share dropped of a million is within five standard deviations; the rest is scaled."""
+    values = torch.full((1000, 1001), 2.0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        dropped = Dropout(share)(values)
+    realised = (dropped == 0).double().mean().item()
+    assert realised == pytest.approx(share, abs=5 * (share * (1 - share) / values.numel()) ** 0.5)
+    kept = 1 - round(share * 2**COIN_BITS) / 2**COIN_BITS
+    torch.testing.assert_close(dropped.unique(), torch.tensor([0.0, 2.0 / kept]))
+
+
+def test_coins_of_one_draw_are_independent() -> None:
+    """Four coins share a random number: neighbours agree no more often than chance has it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        kept = (Dropout(0.3)(torch.ones(250_000, 4)) != 0).double()
+    correlation = torch.corrcoef(kept.T) - torch.eye(4, dtype=torch.float64)
+    assert correlation.abs().max() < 0.01
+
+
+def test_gradient_has_the_same_mask() -> None:
+    values = torch.randn(3, 5, 7, dtype=torch.float64, requires_grad=True)
+    dropped = Dropout(0.4)(values)
+    (gradient,) = torch.autograd.grad(dropped.sum(), values)
+    torch.testing.assert_close(gradient * values, dropped)
+    assert (gradient == 0).any()
+    assert (gradient != 0).any()
+
+
+def test_seed_decides_and_draws_are_fresh() -> None:
+    layer, values = Dropout(0.5), torch.ones(64)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        one, other = layer(values), layer(values)
+        torch.manual_seed(2)
+        again = layer(values)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_nothing_is_dropped_in_evaluation_or_at_zero_and_all_at_one() -> None:
+    values = torch.randn(11)
+    assert torch.equal(Dropout(0.5).eval()(values), values)
+    assert torch.equal(Dropout(0.0)(values), values)
+    assert not Dropout(1.0)(values).any()

@@ -1,0 +1,189 @@
+"""The graph of a user's data: aligned by sensor id, weighted by the options, or refused."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from toy import canonical
+
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.schema import validate
+from stprune.data.dataset import forecast_data
+from stprune.data.table.graph import read_graph
+from stprune.data.table.options import Options
+
+NODES = ["a", "b", "c"]
+WEIGHTS = np.array([[0, 0.5, 0], [0.25, 0, 2], [0, 1, 0]])
+BOTH = ",b,a,c\nb,9,0.25,2\na,0.5,9,0\nc,1,0,9\n"
+
+
+def read(tmp_path: Path, role: str, content: str, **graph: Any) -> np.ndarray:
+    (tmp_path / "graph.csv").write_text(content)
+    options = validate(Options, {"graph": graph}, "options")
+    return read_graph(role, tmp_path / "graph.csv", NODES, options)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "0,0.5,0\n0.25,7,2\n0,1,0\n",
+        "b,a,c\n0,0.25,2\n0.5,0,0\n1,0,0\n",
+        BOTH,
+        "\ufeff" + BOTH.replace("\n", "\r\n"),
+    ],
+)
+def test_a_csv_matrix_with_and_without_ids(tmp_path: Path, content: str) -> None:
+    weights = read(tmp_path, "adjacency", content)
+    assert weights.dtype == np.float32
+    np.testing.assert_array_equal(weights, WEIGHTS)
+
+
+def test_binary_files(tmp_path: Path) -> None:
+    np.save(tmp_path / "graph.npy", WEIGHTS)
+    np.savez(tmp_path / "two.npz", near=WEIGHTS, far=WEIGHTS)
+    sparse.save_npz(tmp_path / "csr.npz", sparse.csr_array(WEIGHTS))
+    sparse.save_npz(tmp_path / "csc.npz", sparse.csc_array(WEIGHTS))
+    for name, key in (
+        ("graph.npy", None),
+        ("two.npz", "near"),
+        ("csr.npz", None),
+        ("csc.npz", None),
+    ):
+        options = Options.model_validate({"graph": {"array": key}})
+        found = read_graph("adjacency", tmp_path / name, NODES, options)
+        np.testing.assert_array_equal(found, WEIGHTS)
+    sparse.save_npz(tmp_path / "four.npz", sparse.csr_array((4, 4)))
+    np.save(tmp_path / "text.npy", WEIGHTS.astype(str))
+    for name in ("two.npz", "four.npz", "text.npy", "absent.npz"):
+        with pytest.raises(DataError, match=name):
+            read_graph("adjacency", tmp_path / name, NODES, Options())
+
+
+def test_edges_in_any_order(tmp_path: Path) -> None:
+    content = "from,to,cost\nc,b,1\nb,a,0.25\na,b,0.5\nb,c,2\n"
+    np.testing.assert_array_equal(read(tmp_path, "edges", content), WEIGHTS)
+    binary = read(tmp_path, "edges", content, weights="binary")
+    np.testing.assert_array_equal(binary, WEIGHTS != 0)
+    one_way = read(tmp_path, "edges", "from,to\na,b\n", symmetrise="max")
+    np.testing.assert_array_equal(one_way, [[0, 1, 0], [1, 0, 0], [0, 0, 0]])
+    with pytest.raises(DataError, match=r"graph\.csv.*line 3.*`d`"):
+        read(tmp_path, "edges", "from,to\na,b\na,d\n")
+
+
+def test_distances_become_gaussian_weights(tmp_path: Path) -> None:
+    content = "from,to,km\na,b,1\nb,a,3\nb,c,2\n"
+    weights = read(tmp_path, "edges", content, weights="gaussian", sigma=2)
+    expected = [[0, math.exp(-0.25), 0], [math.exp(-2.25), 0, math.exp(-1)], [0, 0, 0]]
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    weights = read(tmp_path, "edges", content, weights="gaussian", sigma=2, threshold=0.5)
+    np.testing.assert_array_equal(weights > 0, np.array(expected) >= 0.5)
+    matrix = "0,1,\n3,0,2\ninf,,0\n"
+    weights = read(tmp_path, "adjacency", matrix, weights="gaussian", sigma=2)
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    # Without sigma it is the standard deviation: 0 of equal distances; of 2 and 3 it is 0.5, which
+    # leaves no edge above the threshold.
+    for wrong in ("from,to,km\na,b,1\nb,a,1\n", "from,to,km\na,b,2\nb,c,3\n"):
+        with pytest.raises(DataError, match=r"graph\.csv"):
+            read(tmp_path, "edges", wrong, weights="gaussian")
+
+
+def test_a_graph_may_be_separated_otherwise_than_the_series(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text("from;to;weight\na;b;2\n")
+    (tmp_path / "matrix.csv").write_text("0;2;0\n0,5;0;0\n0;0;0\n")
+    signs = {"separator": ";", "decimal": ","}
+    for role, name in (("edges", "edges.csv"), ("adjacency", "matrix.csv")):
+        with pytest.raises(DataError, match=rf"{name}.*`graph\.separator`"):
+            read_graph(role, tmp_path / name, NODES, Options())
+        for options in ({"graph": signs}, signs):
+            found = read_graph(role, tmp_path / name, NODES, Options.model_validate(options))
+            assert found[0, 1] == 2
+            assert found[1, 0] == (0.5 if role == "adjacency" else 0)
+
+
+def test_a_distance_of_zero_must_be_explained(tmp_path: Path) -> None:
+    matrix = "0,0,1\n1,0,1\n1,1,0\n"
+    with pytest.raises(DataError, match=r"from a to b.*`graph\.zero_distance"):
+        read(tmp_path, "adjacency", matrix, weights="gaussian", sigma=1)
+    for meaning, weight in (("no_edge", 0.0), ("same_place", 1.0)):
+        options = {"weights": "gaussian", "sigma": 1, "zero_distance": meaning}
+        assert read(tmp_path, "adjacency", matrix, **options)[0, 1] == weight
+
+
+def test_nearest_neighbours_of_places(tmp_path: Path) -> None:
+    # On one meridian: a at 0, c 1 and b 3 degrees north of it.
+    content = "id,latitude,longitude\nb,3,10\nc,1,10\na,0,10\n"
+    weights = read(tmp_path, "coordinates", content, weights="binary", nearest=1)
+    np.testing.assert_array_equal(weights, [[0, 0, 1], [0, 0, 1], [1, 0, 0]])
+    both = read(tmp_path, "coordinates", content, weights="binary", nearest=1, symmetrise="mean")
+    np.testing.assert_array_equal(both, [[0, 0, 1], [0, 0, 0.5], [1, 0.5, 0]])
+    degree = 6371.0088 * math.pi / 180
+    weights = read(tmp_path, "coordinates", content, weights="gaussian", sigma=degree, threshold=0)
+    np.testing.assert_allclose(weights[0], [0, math.exp(-9), math.exp(-1)], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("role", "content", "place"),
+    [
+        ("adjacency", "", ""),
+        ("adjacency", "0,1\n1,0\n", "3 sensors"),
+        ("adjacency", "0,1,0\n1,0,1\n", "3 sensors"),
+        ("adjacency", "0,1,0\n1,0\n0,1,0\n", "#2"),
+        ("adjacency", "0,1,0\n1,0,x\n0,1,0\n", "line 2.*`x`"),
+        ("adjacency", "0,1,0\n1,0,\n0,1,0\n", "from b to c"),
+        ("adjacency", "0,1,0\n1,0,inf\n0,1,0\n", "from b to c"),
+        ("adjacency", "0,1,0\n1,0,-2\n0,1,0\n", "from b to c"),
+        ("adjacency", "0,1,0\n1,0,1e20\n0,1,0\n", "1e[+]20"),
+        ("adjacency", "a,b,d\n0,1,0\n1,0,1\n0,1,0\n", "sensor `[cd]`"),
+        ("adjacency", BOTH.replace("c", "d"), "sensor `[cd]`"),
+        ("adjacency", "a,b,b\n0,1,0\n1,0,1\n0,1,0\n", "sensor `b`"),
+        ("adjacency", BOTH.replace("\na,", "\nx,").replace("\nb,", "\na,"), ""),
+        ("coordinates", "id,latitude,longitude\na,1,1\nb,91,1\nc,3,3\n", "line 3.*`latitude`"),
+        ("coordinates", "id,latitude,longitude\na,1,1\nb,1,\nc,3,3\n", "line 3.*`longitude`"),
+        ("coordinates", "id,latitude,longitude\na,1,1\nb,1,1\n", "sensor `c`"),
+        ("coordinates", "id,latitude,longitude\na,1,1\nb,1,1\nc,1,1\nd,1,1\n", "sensor `d`"),
+        ("coordinates", "id,latitude,longitude\na,1,1\nb,1,1\nb,1,1\n", "sensor `b`"),
+        ("coordinates", "id,lat,lon\na,1,1\n", "`latitude`"),
+    ],
+)
+def test_a_wrong_graph_is_one_line(tmp_path: Path, role: str, content: str, place: str) -> None:
+    weights = "gaussian" if role == "coordinates" else "given"
+    with pytest.raises(DataError, match=rf"graph\.csv.*{place}") as caught:
+        read(tmp_path, role, content, weights=weights)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("role", "graph"),
+    [
+        ("coordinates", {}),
+        ("coordinates", {"weights": "binary"}),
+        ("edges", {"nearest": 2}),
+        ("edges", {"sigma": 0}),
+    ],
+)
+def test_options_that_do_not_fit(tmp_path: Path, role: str, graph: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"graph\."):
+        read(tmp_path, role, "from,to\na,b\n", **graph)
+
+
+def test_a_graph_in_parts_is_allowed_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(tmp_path, "edges", "from,to\na,b\n")
+    assert "graph.csv" in caplog.text
+
+
+def test_the_record_has_the_checksum_of_the_graph_that_was_trained_on() -> None:
+    series = np.random.default_rng(0).random((60, 4, 1), dtype=np.float32)
+    dataset = canonical(series)
+    whole = forecast_data(dataset, history=2, horizon=2).description["graph_sha256"]
+    assert whole == hashlib.sha256(np.ascontiguousarray(dataset.adjacency).tobytes()).hexdigest()
+    part = forecast_data(dataset, history=2, horizon=2, node_stride=2).description["graph_sha256"]
+    kept = np.ascontiguousarray(dataset.adjacency[::2, ::2])
+    assert part == hashlib.sha256(kept.tobytes()).hexdigest() != whole

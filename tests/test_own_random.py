@@ -1,0 +1,239 @@
+"""Own data at random: as a plain reading without numpy and pandas has it, or one clear line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from own_data import WIDE, card_with
+
+from stprune.base.errors import StpruneError
+from stprune.data.canonical import RawSeries
+from stprune.data.card import DatasetCard
+from stprune.data.formats import table
+
+START = datetime(2024, 2, 28, 22)
+NAMES = ["a", "b", "7", "007"]
+at_random = settings(
+    max_examples=int(os.environ.get("STPRUNE_FUZZ_EXAMPLES", "50")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+# Minutes from the start, sensor, and value or None.
+Row = tuple[int, int, float | None]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("random")
+
+
+def outcome(card: DatasetCard, path: Path) -> RawSeries | None:
+    """What was read, in proper form, or None if it was refused in one line."""
+    try:
+        raw = table.load(card, {"series": path})
+    except StpruneError as error:
+        refusal = str(error)
+    else:
+        check(raw)
+        return raw
+    assert len(refusal.splitlines()) == 1
+    return None
+
+
+def check(raw: RawSeries) -> None:
+    assert raw.values.dtype == np.float32
+    assert raw.values.shape == raw.mask.shape
+    assert np.isfinite(raw.values).all()
+    assert not raw.values[~raw.mask].any()
+    assert len(set(raw.node_ids)) == raw.values.shape[1]
+
+
+def plain_reading(
+    rows: list[Row], sensors: int, steps: int, rules: dict[str, Any], policy: str
+) -> dict[tuple[int, int], float] | None:
+    """Value by step and sensor, for those that were observed; None if a rule refuses the rows."""
+    if (rules["gaps"] == "missing" or rules["missing_numbers"]) and policy != "nan":
+        return None
+    cells: dict[tuple[int, int], list[float | None]] = {}
+    for minutes, sensor, number in rows:
+        value = None if number in rules["missing_numbers"] else number
+        if value is None and policy != "nan":
+            return None
+        if value is not None and value < 0 and not rules["allow_negative"]:
+            return None
+        if policy == "zero" and value == 0:
+            value = None
+        cells.setdefault((minutes, sensor), []).append(value)
+    steps_of: dict[tuple[int, int], list[float | None]] = {}
+    for (minutes, sensor), values in sorted(cells.items()):
+        if len(values) > 1 and rules["duplicates"] == "refuse":
+            return None
+        there = [value for value in values if value is not None]
+        chosen = {
+            "first": values[0],
+            "last": values[-1],
+            "mean": sum(there) / len(there) if there else None,
+        }.get(rules["duplicates"], values[0])
+        if not 0 <= minutes < 60 * steps or (minutes % 60 and rules["resample"] == "none"):
+            return None
+        steps_of.setdefault((minutes // 60, sensor), []).append(chosen)
+    covered = {step for step, _ in steps_of}
+    if 0 not in covered or steps - 1 not in covered:
+        return None
+    if rules["gaps"] == "refuse" and len(steps_of) < steps * sensors:
+        return None
+    found = {}
+    for place, values in steps_of.items():
+        there = [value for value in values if value is not None]
+        if there:
+            found[place] = sum(there) / len(there)
+    return found if {sensor for _, sensor in found} == set(range(sensors)) else None
+
+
+@at_random
+@given(
+    shape=st.tuples(st.integers(1, 4), st.integers(2, 4)),
+    more=st.lists(
+        st.tuples(
+            st.sampled_from([0, 60, 120, 180, 30, 240, -60]),
+            st.integers(0, 3),
+            st.one_of(st.none(), st.sampled_from([0.0, 1.5, 2.0, -3.0, -999.0, 1e12])),
+        ),
+        max_size=6,
+    ),
+    left_out=st.integers(0, 4),
+    order=st.randoms(),
+    rules=st.fixed_dictionaries(
+        {
+            "duplicates": st.sampled_from(["refuse", "first", "last", "mean"]),
+            "gaps": st.sampled_from(["refuse", "missing"]),
+            "resample": st.sampled_from(["none", "mean"]),
+            "missing_numbers": st.sampled_from([[], [-999.0], [0.0]]),
+            "allow_negative": st.sampled_from([[], ["flow"]]),
+        }
+    ),
+    policy=st.sampled_from(["nan", "nan", "nan", "none", "zero"]),
+    kind=st.sampled_from(["csv", "parquet"]),
+)
+def test_rows_by_all_rules(
+    folder: Path,
+    shape: tuple[int, int],
+    more: list[Row],
+    left_out: int,
+    order: random.Random,
+    rules: dict[str, Any],
+    policy: str,
+    kind: str,
+) -> None:
+    sensors, steps = shape
+    rows: list[Row] = [(60 * t, n, 1.0 + 10 * t + n) for t in range(steps) for n in range(sensors)]
+    rows += [(minutes, sensor % sensors, value) for minutes, sensor, value in more]
+    if left_out:
+        rows = [row for number, row in enumerate(rows) if number % (left_out + 3)]
+    order.shuffle(rows)
+    if {sensor for _, sensor, _ in rows} != set(range(sensors)):
+        return
+    frame = pd.DataFrame(
+        {
+            "time": [START + timedelta(minutes=minutes) for minutes, _, _ in rows],
+            "sensor": [NAMES[sensor] for _, sensor, _ in rows],
+            "flow": [value for _, _, value in rows],
+        }
+    )
+    path = folder / f"rows.{kind}"
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+    options = {"layout": "long", "time": "time", "node": "sensor", **rules}
+    card = card_with(options, steps=steps, nodes=sensors, start=START, mask_policy=policy)
+    raw = outcome(card, path)
+    expected = plain_reading(rows, sensors, steps, rules, policy)
+    assert (raw is None) == (expected is None)
+    if raw is None or expected is None:
+        return
+    assert raw.values.shape == (steps, sensors, 1)
+    for step in range(steps):
+        assert raw.timestamps[step] == np.datetime64(START + step * timedelta(hours=1))
+        for number, name in enumerate(raw.node_ids):
+            value = expected.get((step, NAMES.index(name)))
+            assert raw.mask[step, number, 0] == (value is not None)
+            assert raw.values[step, number, 0] == pytest.approx(value or 0.0, rel=1e-6)
+
+
+def file_of(kind: str) -> bytes:
+    """Three hours of two sensors in each format."""
+    values = np.array([[1, 2.5], [3, 4], [5, 0]])
+    times = np.datetime64("2024-01-01", "s") + np.arange(3) * np.timedelta64(3600, "s")
+    file = io.BytesIO()
+    if kind == "csv":
+        file.write(WIDE.encode())
+    elif kind == "npy":
+        np.save(file, values)
+    elif kind == "npz":
+        np.savez_compressed(file, values=values, time=times)
+    elif kind == "parquet":
+        pd.DataFrame({"time": times, "a": values[:, 0], "b": values[:, 1]}).to_parquet(file)
+    else:
+        with h5py.File(file, "w") as store:
+            store["values"] = values
+            store["time"] = (times - np.datetime64(0, "s")).astype(int)
+    return file.getvalue()
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "csv": {"time": "time"},
+    "npy": {"layout": "array"},
+    "npz": {"layout": "array", "array": "values", "time": "time"},
+    "parquet": {"time": "time"},
+    "h5": {"layout": "array", "array": "values", "time": "time", "time_format": "seconds"},
+}
+PIECES = [
+    *(bytes([byte]) for byte in b"0159,;.-+eE\"'\n\r\t :TZabx_ \x00\xff\x1c\x0c"),
+    *(word.encode() for word in ("nan", "inf", "", "1e400", "\u0661", "\u2028", "12", "\n\n")),
+]
+
+
+@at_random
+@given(
+    kind=st.sampled_from(["csv", *sorted(OPTIONS)]),
+    changes=st.lists(st.tuples(st.integers(0, 10**5), st.sampled_from(PIECES)), max_size=4),
+    cut=st.sampled_from([0, 0, 0, 1, 40, 300]),
+)
+def test_files_with_changed_bytes(
+    folder: Path, kind: str, changes: list[tuple[int, bytes]], cut: int
+) -> None:
+    changed = bytearray(file_of(kind))
+    for place, piece in changes:
+        at = place % len(changed)
+        changed[at : at + 1] = piece
+    content = bytes(changed[: len(changed) - cut] if cut else changed)
+    path = folder / f"series.{kind}"
+    path.write_bytes(content)
+    raw = outcome(card_with(OPTIONS[kind], mask_policy="nan"), path)
+    assert raw is not None or changes or cut
+    if raw is None or kind != "csv":
+        return
+    # Every cell of a csv that was read is what a plain reading of its text says.
+    header, *lines = csv.reader(io.StringIO(content.decode("utf-8-sig").strip(), newline=None))
+    names = [name.strip() for name in header]
+    rows = sorted(
+        (datetime.fromisoformat(cells["time"]).replace(tzinfo=None), cells)
+        for cells in (dict(zip(names, map(str.strip, line), strict=True)) for line in lines)
+    )
+    assert raw.node_ids == [name for name in names if name != "time"]
+    assert [moment for moment, _ in rows] == raw.timestamps.tolist()
+    for step, (_, cells) in enumerate(rows):
+        for node, name in enumerate(raw.node_ids):
+            missing = cells[name].lower() in ("", "na", "n/a", "nan", "null", "none")
+            assert raw.mask[step, node, 0] == (not missing)
+            assert raw.values[step, node, 0] == (0 if missing else np.float32(cells[name]))

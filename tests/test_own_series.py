@@ -1,0 +1,438 @@
+"""A user's own series: what is read of each kind of file, and what is refused with its place."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from own_data import FLOW_AND_SPEED, LONG, LONG_OPTIONS, WIDE, card_with, load_text
+from pandas_layout import write_frame
+
+from stprune.base.errors import ConfigError, DataError
+from stprune.data.canonical import RawSeries, write_canonical
+from stprune.data.formats import table
+from stprune.data.table.options import GraphOptions, Options
+from stprune.data.table.times import read_times
+
+TIME = {"time": "time"}
+HOURS = pd.date_range("2024-01-01", periods=3, freq="h")
+VALUES = np.array([[1, 2.5], [3, 4], [5, 0]])
+NAN = {"mask_policy": "nan"}
+
+
+def check_wide(raw: RawSeries) -> None:
+    assert raw.values.dtype == np.float32
+    np.testing.assert_array_equal(raw.values[:, :, 0], VALUES)
+    assert raw.mask.all()
+    assert raw.node_ids == ["a", "b"]
+    assert raw.timestamps.dtype == np.dtype("datetime64[s]")
+    np.testing.assert_array_equal(raw.timestamps, HOURS.to_numpy())
+    assert raw.adjacency.shape == (2, 2)
+    assert not raw.adjacency.any()
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (WIDE, {}),
+        ("\ufeff" + WIDE.replace("\n", "\r\n") + "\r\n \n", {}),
+        (WIDE.replace(",", ";").replace("2.5", "2,5"), {"separator": ";", "decimal": ","}),
+        (WIDE.replace(",", "\t"), {"separator": "\t"}),
+        (WIDE.encode("utf-16"), {"encoding": "utf-16"}),
+        (WIDE.replace("T0", " 0").replace(":00,", ":00:00, "), {}),
+        (WIDE.replace("2024-01-01T", "1.1.2024 "), {"time_format": "%d.%m.%Y %H:%M"}),
+        (WIDE.replace(":00,", ":00Z,"), {}),
+        (WIDE.replace(":00,", ":00+02:00,"), {}),
+        (WIDE.replace("time,", ","), {"time": ""}),
+        ("".join(line.partition(",")[2] for line in WIDE.splitlines(True)), {"time": None}),
+        ("\n".join([WIDE.splitlines()[0], *WIDE.splitlines()[:0:-1]]), {}),
+    ],
+)
+def test_a_wide_csv_as_spreadsheets_and_locales_write_it(
+    tmp_path: Path, content: str | bytes, options: dict[str, Any]
+) -> None:
+    raw = load_text(tmp_path, content, TIME | options)
+    check_wide(raw)
+    write_canonical(raw, card_with(TIME), tmp_path / "processed")
+
+
+def test_a_long_csv_in_any_order(tmp_path: Path) -> None:
+    lines = LONG.splitlines()
+    text = "\n".join([lines[0], *reversed(lines[1:])])
+    raw = load_text(tmp_path, text, LONG_OPTIONS, channels=FLOW_AND_SPEED)
+    assert raw.node_ids == ["a", "b"]  # in the order in which they first come
+    np.testing.assert_array_equal(raw.values[:, :, 0], VALUES)
+    np.testing.assert_array_equal(raw.values[:, :, 1], [[10, 20], [30, 40], [50, 60]])
+
+
+@pytest.mark.parametrize("kind", ["numbers", "texts", "index", "zone", "categories"])
+def test_parquet(tmp_path: Path, kind: str) -> None:
+    frame = pd.DataFrame(VALUES, columns=["a", "b"])
+    frame.insert(0, "time", HOURS.tz_localize("Asia/Tokyo") if kind == "zone" else HOURS)
+    if kind == "texts":
+        frame = frame.astype(str)
+    elif kind == "index":
+        frame = frame.set_index("time")
+    elif kind == "categories":
+        frame["a"] = frame["a"].astype("category")
+    frame.to_parquet(tmp_path / "series.parquet")
+    check_wide(table.load(card_with(TIME), {"series": tmp_path / "series.parquet"}))
+
+
+def test_a_long_parquet_with_whole_numbers_as_ids(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"t": HOURS.repeat(2), "id": [7.0, 8.0] * 3, "flow": VALUES.ravel()})
+    frame.to_parquet(tmp_path / "series.pq")
+    options = {"layout": "long", "time": "t", "node": "id"}
+    raw = table.load(card_with(options), {"series": tmp_path / "series.pq"})
+    assert raw.node_ids == ["7", "8"]
+    np.testing.assert_array_equal(raw.values[:, :, 0], VALUES)
+
+
+@pytest.mark.parametrize("times", ["none", "datetime64", "texts", "seconds"])
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_arrays(tmp_path: Path, suffix: str, times: str) -> None:
+    path = tmp_path / f"series{suffix}"
+    stored: dict[str, Any] = {
+        "none": None,
+        "datetime64": HOURS.to_numpy() if suffix == ".npz" else None,
+        "texts": np.array([str(hour) for hour in HOURS], "S19"),
+        "seconds": HOURS.to_numpy().astype("datetime64[s]").astype(int),
+    }
+    arrays = {"values": VALUES, "ids": np.array([b"a", b"b"])}
+    if stored[times] is not None:
+        arrays["when"] = stored[times]
+    prefix = "" if suffix == ".npz" else "deep/"
+    if suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[f"deep/{name}"] = array
+    options = {"layout": "array", "array": f"{prefix}values", "node": f"{prefix}ids"}
+    if stored[times] is not None:
+        options["time"] = f"{prefix}when"
+    if times == "seconds":
+        options["time_format"] = "seconds"
+    check_wide(table.load(card_with(options), {"series": path}))
+
+
+def test_an_npy_with_channels_in_the_third_axis(tmp_path: Path) -> None:
+    both = np.stack([VALUES, VALUES * 10], axis=2)
+    np.save(tmp_path / "series.npy", both)
+    card = card_with({"layout": "array"}, channels=FLOW_AND_SPEED)
+    raw = table.load(card, {"series": tmp_path / "series.npy"})
+    np.testing.assert_array_equal(raw.values, both)
+    assert raw.node_ids == ["0", "1"]
+    with pytest.raises(DataError, match=r"series\.npy"):
+        table.load(card_with({"layout": "array"}), {"series": tmp_path / "series.npy"})
+
+
+def test_a_frame_that_pandas_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "series.h5"
+    write_frame(path, "df", ["a", "b"], HOURS.to_numpy(), VALUES)
+    check_wide(table.load(card_with({"time": "index"}), {"series": path}))
+    check_wide(table.load(card_with({}), {"series": path}))
+
+
+def test_a_file_for_each_channel_in_any_order_of_sensors(tmp_path: Path) -> None:
+    (tmp_path / "flow.csv").write_text(WIDE)
+    speed = "time,b,a\n2024-01-01T00,20,10\n2024-01-01T01,40,30\n2024-01-01T02,60,50\n"
+    (tmp_path / "speed.csv").write_text(speed)
+    files = {"speed": tmp_path / "speed.csv", "flow": tmp_path / "flow.csv"}
+    card = card_with(TIME, channels=FLOW_AND_SPEED)
+    raw = table.load(card, files)
+    assert raw.node_ids == ["a", "b"]
+    np.testing.assert_array_equal(raw.values[:, :, 0], VALUES)
+    np.testing.assert_array_equal(raw.values[:, :, 1], [[10, 20], [30, 40], [50, 60]])
+    for wrong in (speed.replace("b,a", "b,c"), speed.replace("T02", "T03")):
+        (tmp_path / "speed.csv").write_text(wrong)
+        with pytest.raises(DataError, match=r"speed\.csv"):
+            table.load(card, files)
+    for role in ("series", "flow"):  # a wide file holds one channel; speed has no file
+        with pytest.raises(ConfigError):
+            table.load(card, {role: tmp_path / "flow.csv"})
+
+
+@pytest.mark.parametrize("cell", ["", " ", "NaN", "NA", "null", "None", "-999"])
+def test_missing_cells(tmp_path: Path, cell: str) -> None:
+    text = WIDE.replace("3,4", f"{cell},4")
+    raw = load_text(tmp_path, text, TIME | {"missing_numbers": [-999]}, **NAN)
+    np.testing.assert_array_equal(raw.mask[:, 0, 0], [True, False, True])
+    np.testing.assert_array_equal(raw.values[:, 0, 0], [1, 0, 5])
+    with pytest.raises(DataError, match="line 3"):
+        load_text(tmp_path, text, TIME)
+
+
+OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "place"),
+    [
+        ("", {}, ""),
+        ("time,a,b\n", {}, ""),
+        (WIDE.replace("3,4", "3,x"), {}, "line 3.*`b`"),
+        (WIDE.replace("3,4", "3,inf"), {}, "line 3.*`b`"),
+        (WIDE.replace("3,4", "3,1_0"), {}, "line 3.*`b`"),
+        (WIDE.replace("3,4", '3,"1,234"'), {}, "line 3.*`b`"),
+        (WIDE.replace("3,4", "3,1e16"), {}, "line 3.*`b`"),
+        (WIDE.replace("3,4", "3,-4"), {}, "line 3.*`b`.*`allow_negative`"),
+        (WIDE.replace("3,4", "3,4,5"), {}, "#3"),
+        (WIDE.replace("3,4", "3"), {}, "#3"),
+        (WIDE.replace("\n2024-01-01T01", "\n\n2024-01-01T01"), {"gaps": "missing"}, "line 3"),
+        (WIDE.replace("a,b", "a,a"), {}, "`a`"),
+        (WIDE.replace("a,b", "a,"), {}, "``"),
+        # A row counter that pandas wrote is as little a sensor as a column without a name.
+        (WIDE.replace("a,b", "Unnamed: 0,b"), {}, "`Unnamed: 0`"),
+        (WIDE, {"time": "when"}, "`when`"),
+        (WIDE, {"time": None}, "line 2.*`time`"),
+        (WIDE.replace(",", ";"), {}, "`separator`"),
+        (WIDE.replace("T01:00", "T01:05"), {}, "line 3.*`resample"),
+        (WIDE.replace("T01", "T02"), {}, "line 4.*`duplicates`"),
+        (WIDE.replace("T02", "T03"), {}, "line 4"),
+        (WIDE.replace("2024-01-01T00", "2023-12-31T23"), {}, "line 2"),
+        (WIDE.replace("2024-01-01T01:00,3,4\n", ""), {}, "01:00:00.*`gaps"),
+        (WIDE.replace("2024-01-01T02:00,5,0\n", ""), {}, "01:00:00"),
+        (WIDE.replace("T01:00", "T25:00"), {}, "line 3.*`time_format`"),
+        (WIDE.replace("2024-01-01T01:00", ""), {}, "line 3"),
+        (WIDE.replace("2024-01-01T01:00", "0824-01-01"), {}, "line 3"),
+        (WIDE.replace("T01:00", "T01:00:00.5"), {}, "line 3"),
+        (WIDE.replace("T01:00", "T01:00Z"), {}, "line 3"),
+        (OFFSETS.replace("T02:00", "T02:00Z"), {}, "line 3.*`timezone`"),
+        (WIDE, {"time_format": "seconds"}, "line 2"),
+        (WIDE, {"time_format": "%d.%m.%Y"}, "line 2"),
+        (WIDE.encode("utf-16"), {}, ""),
+        (b"\x89HDF\r\n\x1a\n\xff\x00", {}, ""),
+        (WIDE.replace(",", ";"), {"decimal": ",", "separator": ";"}, "line 2.*`b`"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line_with_its_place(
+    tmp_path: Path, text: str | bytes, options: dict[str, Any], place: str
+) -> None:
+    policy = NAN if "gaps" in options else {}
+    with pytest.raises(DataError, match=rf"series\.csv.*{place}") as caught:
+        load_text(tmp_path, text, TIME | options, **policy)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "place"),
+    [
+        (LONG.replace("b,4,40", "b,,40"), {}, "line 5.*`b`.*`flow`"),
+        (LONG.replace("b,4,40", "b,4,-40"), {}, "line 5.*`b`.*`speed`"),
+        (LONG.replace("b,4,40", ",4,40"), {}, "line 5"),
+        (LONG.replace("b,4,40", "a,4,40"), {}, "line 5.*`a`"),
+        (LONG.replace("2024-01-01 01:00,b,4,40\n", ""), {}, "`b`.*01:00:00"),
+        (LONG, {"columns": ["flow", "occupancy"]}, "`occupancy`"),
+        (LONG, {"columns": ["flow", "when"]}, "`when`"),
+    ],
+)
+def test_a_long_file_says_which_sensor(
+    tmp_path: Path, text: str, options: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(DataError, match=rf"series\.csv.*{place}"):
+        load_text(tmp_path, text, LONG_OPTIONS | options, channels=FLOW_AND_SPEED)
+
+
+@pytest.mark.parametrize(("rule", "value"), [("first", 3.0), ("last", 9.0), ("mean", 6.0)])
+def test_duplicates_by_each_rule(tmp_path: Path, rule: str, value: float) -> None:
+    expected = VALUES.copy()
+    expected[1, 0] = value
+    wide = load_text(tmp_path, WIDE + "2024-01-01T01:00,9,4\n", TIME | {"duplicates": rule})
+    np.testing.assert_array_equal(wide.values[:, :, 0], expected)
+    options = LONG_OPTIONS | {"duplicates": rule}
+    text = LONG + "2024-01-01 01:00,a,9,30\n"
+    long = load_text(tmp_path, text, options, channels=FLOW_AND_SPEED)
+    np.testing.assert_array_equal(long.values[:, :, 0], expected)
+
+
+def test_gaps_become_missing_values(tmp_path: Path) -> None:
+    text = WIDE.replace("2024-01-01T01:00,3,4\n", "")
+    raw = load_text(tmp_path, text, TIME | {"gaps": "missing"}, **NAN)
+    np.testing.assert_array_equal(raw.mask[:, :, 0], [[True] * 2, [False] * 2, [True] * 2])
+    assert len(raw.timestamps) == 3
+
+
+def test_means_within_steps_leave_missing_values_out(tmp_path: Path) -> None:
+    text = "time,a,b\n2024-01-01T00:10,1,7\n2024-01-01T00:59:59,2,\n2024-01-01T01:30,4,\n"
+    raw = load_text(tmp_path, text, TIME | {"resample": "mean"}, steps=2, **NAN)
+    np.testing.assert_array_equal(raw.values[:, :, 0], [[1.5, 7], [4, 0]])
+    np.testing.assert_array_equal(raw.mask[:, :, 0], [[True, True], [True, False]])
+
+
+def test_nights_may_be_left_out(tmp_path: Path) -> None:
+    text = "time,a,b\n2024-01-01T22:00,1,2\n2024-01-01T23:00,3,4\n2024-01-02T22:00,5,6\n"
+    card = {"steps": 3, "start": "2024-01-01T22:00", "breaks": "daily"}
+    raw = load_text(tmp_path, text, TIME, **card)
+    write_canonical(raw, card_with(TIME, **card), tmp_path / "processed")
+    np.testing.assert_array_equal(raw.values[:, 0, 0], [1, 3, 5])
+
+
+def test_empty_and_constant_sensors(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = "time,a,b,c\n2024-01-01T00,1,,3\n2024-01-01T01,2,,3\n2024-01-01T02,3,,3\n"
+    empty, both = {"empty_sensors": "drop"}, {"empty_sensors": "drop", "constant_sensors": "drop"}
+    raw = load_text(tmp_path, text, TIME | empty, **NAN)
+    assert raw.node_ids == ["a", "c"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    raw = load_text(tmp_path, text, TIME | both, **NAN)
+    assert raw.node_ids == ["a"]
+    assert raw.adjacency.shape == (1, 1)
+    none_left = text.replace("T01,2", "T01,1").replace("T02,3", "T02,1")
+    for wrong, options in (
+        (text, {}),
+        (text, empty | {"constant_sensors": "refuse"}),
+        (none_left, both),
+    ):
+        with pytest.raises(DataError):
+            load_text(tmp_path, wrong, TIME | options, **NAN)
+
+
+def test_negative_values_only_in_channels_that_may(tmp_path: Path) -> None:
+    options = LONG_OPTIONS | {"allow_negative": ["speed"]}
+    text = LONG.replace("b,4,40", "b,4,-40")
+    assert load_text(tmp_path, text, options, channels=FLOW_AND_SPEED).values[1, 1, 1] == -40
+
+
+def test_objects_damage_and_other_files_behind_arrays(tmp_path: Path) -> None:
+    np.savez(tmp_path / "object.npz", values=np.array([[1, None]], dtype=object))
+    np.save(tmp_path / "object.npy", np.array([[1, None]], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "two.npz", first=VALUES, second=VALUES)
+    np.save(tmp_path / "texts.npy", np.array([["1", "2"]]))
+    np.save(tmp_path / "inf.npy", np.array([[1, 2], [3, np.inf], [5, 6]]))
+    whole = (tmp_path / "two.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "no.h5").write_bytes(b"no HDF at all")
+    (tmp_path / "no.mat").write_bytes(b"")
+    VALUES.tofile(tmp_path / "raw.bin")
+    with h5py.File(tmp_path / "outer.h5", "w") as file:
+        file.create_dataset("v", (3, 2), "f8", external=[(str(tmp_path / "raw.bin"), 0, 48)])
+    files = [path for path in tmp_path.iterdir() if path.suffix != ".bin"]
+    assert len(files) == 9
+    for path in [*files, tmp_path / "absent.npz"]:
+        with pytest.raises(DataError, match=path.name):
+            table.load(card_with({"layout": "array"}), {"series": path})
+
+
+def test_wrong_parquet(tmp_path: Path) -> None:
+    good = pd.DataFrame({"time": HOURS, "a": [1.0, 2, 3], "b": ["1.5", "2.5", "3.5"]})
+    plain = io.BytesIO()
+    good.to_parquet(plain, compression="none")
+    contents = {"UTF": plain.getvalue().replace(b"2.5", b"2\x865"), "parquet": b"PAR1 no PAR1"}
+    for place, column in (
+        ("row 2.*`b`", {"b": ["1", "x", "3"]}),
+        ("`b`", {"b": [True, False, True]}),
+        ("row 2.*`b`", {"b": [1, np.inf, 3]}),
+        ("row 2", {"time": [HOURS[0], None, HOURS[2]]}),
+        ("row 2.*`b`", {"b": [1, None, 3]}),
+    ):
+        file = io.BytesIO()
+        good.assign(**column).to_parquet(file)
+        contents[place] = file.getvalue()
+    for place, content in contents.items():
+        with pytest.raises(DataError, match=rf"series\.parquet.*{place}"):
+            load_text(tmp_path, content, TIME, name="series.parquet")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"layout": "long"},
+        {"node": "id"},
+        {"columns": ["a"]},
+        {"resample": "mean"},
+        {"time_format": "seconds"},
+        {"time_format": "%H:%M", **TIME},
+        {"time_format": "%", **TIME},
+        {"timezone": "Mars/Base"},
+        {"timezone": "../etc"},
+        {"encoding": "rot13"},
+        {"decimal": ",", "separator": ","},
+        {"graph": {"wieghts": "binary"}},
+        {"allow_negative": ["speed"]},
+        {"missing_numbers": [0]},
+        {"gaps": "missing"},
+    ],
+)
+def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, WIDE, options)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_page_on_own_data_knows_every_option() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text(encoding="utf-8")
+    assert {*Options.model_fields, *GraphOptions.model_fields} <= set(re.findall(r"\w+", text))
+
+
+def clock(
+    texts: Any, zone: str | None, sensors: list[int] | None = None, form: str = "iso"
+) -> list[str]:
+    options = Options(time="t", time_format=form, timezone=zone)
+    codes = None if sensors is None else np.array(sensors)
+    entries = pd.Series(texts)
+    times = read_times(Path("own.csv"), entries, options, codes)
+    return [time.strftime("%m-%dT%H:%M") for time in times]
+
+
+def test_offsets_of_summer_time_become_standard_time() -> None:
+    # Berlin sets its clock forward on 31 March 2024, from 2 to 3.
+    written = ["2024-03-31T01:00+01:00", "2024-03-31T03:00+02:00", "2024-03-31T04:00+02:00"]
+    with pytest.raises(DataError, match=r"own\.csv.* 1"):
+        clock(written, None)
+    assert clock(written, "Europe/Berlin") == [f"03-31T0{hour}:00" for hour in (1, 2, 3)]
+    assert clock(written, "UTC") == [f"03-31T0{hour}:00" for hour in (0, 1, 2)]
+    typed = pd.to_datetime(pd.Series(written), utc=True).dt.tz_convert("Europe/Berlin")
+    assert clock(typed, "Europe/Berlin") == [f"03-31T0{hour}:00" for hour in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "form", "expected"),
+    [
+        ("2024-07-01T12:00+02:00", "Europe/Berlin", "iso", "07-01T11:00"),
+        ("2024-07-01T12:00", "Europe/Berlin", "iso", "07-01T11:00"),
+        ("1719828000", "Europe/Berlin", "seconds", "07-01T11:00"),
+        ("1719828000000", "Europe/Berlin", "milliseconds", "07-01T11:00"),
+        ("2024-01-01T12:00", "Australia/Sydney", "iso", "01-01T11:00"),
+        # Databases differ in whether Dublin has summer time or, in winter, less than its standard.
+        ("2024-01-01T12:00", "Europe/Dublin", "iso", "01-01T12:00"),
+        ("2024-07-01T12:00", "Europe/Dublin", "iso", "07-01T11:00"),
+    ],
+)
+def test_standard_time_is_that_of_winter(text: str, zone: str, form: str, expected: str) -> None:
+    assert clock([text], zone, form=form) == [expected]
+
+
+def test_an_hour_that_the_clock_shows_twice_is_told_apart_by_order() -> None:
+    # On 27 October 2024 Berlin's clock is set back from 3 to 2: 02:00 and 02:30 come twice.
+    hours = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]
+    written = [f"2024-10-27T{hour}" for hour in hours]
+    expected = [f"10-27T{hour}" for hour in ("00:30", "01:00", "01:30", "02:00", "02:30", "03:00")]
+    assert clock(written, "Europe/Berlin") == expected
+    both = [text for text in written for _ in range(2)]
+    unfolded = clock(both, "Europe/Berlin", [0, 1] * 6)
+    assert unfolded == [text for text in expected for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2024-10-27T01:00", "2024-10-27T02:00", "2024-10-27T03:00"],  # twice, but written once
+        ["2024-10-27T03:00", "2024-10-27T02:00", "2024-10-27T02:00", "2024-10-27T01:00"],
+        ["2024-03-31T02:30"],  # never
+    ],
+)
+def test_a_clock_that_cannot_be_unfolded(texts: list[str]) -> None:
+    with pytest.raises(DataError, match=r"own\.csv"):
+        clock(texts, "Europe/Berlin")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e30", "1_0", "", "12:00"])
+def test_numbers_that_are_no_times(text: str) -> None:
+    with pytest.raises(DataError, match=r"own\.csv"):
+        clock([text], None, form="seconds")

@@ -1,0 +1,190 @@
+"""Simulated cities: sizes, seeds, cards that fit or are refused, and cards from the command."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shortened_simulations
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stprune.__main__ import main
+from stprune.base.errors import ConfigError
+from stprune.base.layout import DataLayout
+from stprune.base.schema import validate
+from stprune.data.canonical import RawSeries, read_canonical
+from stprune.data.card import FORMATS, DatasetCard, load_card
+from stprune.data.formats.simulated_freeway import Options
+from stprune.data.prepare import prepare
+from stprune.data.simulation.cards import new_city
+from stprune.data.simulation.freeway.network import layout_of
+
+SIMULATED = ["sim_freeway", "sim_charging"]
+
+
+def small_card(dataset: str, days: int = 2, seed: int = 1, **changes: Any) -> DatasetCard:
+    """The published card for six nodes and a few days."""
+    card = new_city(dataset, load_card(dataset), nodes=6, days=days, seed=seed)
+    values = card.model_dump(exclude_defaults=True)
+    values["options"] |= changes.pop("options", {})
+    return DatasetCard.model_validate(values | changes)
+
+
+def load(card: DatasetCard) -> RawSeries:
+    raw: RawSeries = FORMATS.module(card.format).load(card, {})
+    return raw
+
+
+@pytest.mark.parametrize("dataset", shortened_simulations.simulated_ids())
+def test_a_published_card_has_the_size_that_its_options_make(dataset: str, tmp_path: Path) -> None:
+    card = load_card(dataset)
+    options = FORMATS.module(card.format).Options.model_validate(card.options)
+    assert (card.nodes, card.steps) == (options.size, options.steps)
+    small = shortened_simulations.fabricate(dataset, tmp_path)
+    assert load_card(dataset, tmp_path) == small
+    assert min(small.splits) * small.steps >= 24
+
+
+@pytest.mark.parametrize("dataset", SIMULATED)
+def test_the_seed_decides_every_bit(dataset: str) -> None:
+    one, same, other = (load(small_card(dataset, seed=seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.values, same.values)
+    np.testing.assert_array_equal(one.adjacency, same.adjacency)
+    assert one.events.equals(same.events)
+    assert (one.values != other.values).mean() > 0.5
+
+
+@pytest.mark.parametrize("dataset", SIMULATED)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nodes": 18},
+        {"step_minutes": 10},
+        {"start": datetime(2024, 1, 1, 6)},
+        {"options": {"demand_level": 9}},
+        {"options": {"segment": 4}},
+        {"channels": [{"name": "flow", "unit": "vehicles"}], "target": "flow"},
+    ],
+)
+def test_a_wrong_card_is_refused_in_one_line(dataset: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(small_card(dataset, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_simulating_changes_nothing_outside() -> None:
+    # In a fresh process, since it is the first import of UXsim that changes most.
+    code = """
+import random, warnings
+import matplotlib as mpl, numpy as np, scipy.sparse.csgraph, pandas
+from stprune.data.card import DatasetCard
+from stprune.data.formats.simulated_freeway import load
+
+def surroundings():
+    state = np.random.get_state(legacy=False)["state"]
+    chance = random.getstate(), state["key"].tobytes(), state["pos"]
+    return chance, list(warnings.filters), warnings.formatwarning, dict(mpl.rcParams)
+
+card = DatasetCard.model_validate_json(CARD)
+before = surroundings()
+load(card, {})
+for was, is_now in zip(before, surroundings(), strict=True):
+    assert was == is_now, (was, is_now)
+"""
+    code = code.replace("CARD", repr(small_card("sim_freeway", days=1).model_dump_json()))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "layout"),
+    [(6, (1, 3)), (64, (4, 8)), (512, (8, 32)), (2000, (20, 50)), (4096, (32, 64))],
+)
+def test_a_size_tells_corridors_and_segments(nodes: int, layout: tuple[int, int]) -> None:
+    assert layout_of(nodes) == layout
+
+
+@given(st.integers(-10, 5000))
+def test_a_freeway_has_just_the_size_asked_for_or_names_the_next(nodes: int) -> None:
+    try:
+        corridors, segments = layout_of(nodes)
+    except ValueError as error:
+        near = [int(word) for word in str(error).split(";")[1].split() if word.isdigit()]
+        for size in near:
+            assert 2 * math.prod(layout_of(size)) == size
+        assert near == sorted(near)
+        assert 1 <= len(near) <= 2
+    else:
+        assert 2 * corridors * segments == nodes
+        assert 1 <= corridors <= 32
+        assert 3 <= segments <= 64
+
+
+@pytest.mark.parametrize(
+    "size", [{"nodes": 131}, {"nodes": 64, "corridors": 4}, {"corridors": 4}, {}]
+)
+def test_a_size_that_cannot_be_is_refused(size: dict[str, int]) -> None:
+    with pytest.raises(ConfigError):
+        validate(Options, {"seed": 1, "days": 2, **size}, "options")
+
+
+def test_events_are_as_frequent_in_a_larger_city() -> None:
+    freeway = new_city("sim_freeway", load_card("sim_freeway"), nodes=128, days=3, seed=5)
+    assert (freeway.nodes, freeway.steps) == (128, 864)
+    assert freeway.options["incidents_per_day"] == 8
+    assert {"corridors", "segments"}.isdisjoint(freeway.options)
+    charging = new_city("sim_charging", load_card("sim_charging"), nodes=80)
+    assert (charging.nodes, charging.steps) == (80, 4320)
+    assert charging.options["outages_per_week"] == 3
+    same_size = new_city("sim_freeway", load_card("sim_freeway"), seed=8)
+    assert same_size.options == load_card("sim_freeway").options | {"seed": 8}
+
+
+def test_cards_of_several_cities_from_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data", "simulate", "sim_charging", "--nodes", "5", "--days", "2", "--seeds", "1", "2"]
+    words += ["--data-directory", str(tmp_path)]
+    names = [f"sim_charging_5n_2d_s{seed}" for seed in (1, 2)]
+    for _ in range(2):  # The second time they are there already.
+        assert main(words) == 0
+        assert capsys.readouterr().out.split() == [str(tmp_path / f"{name}.yaml") for name in names]
+    layout = DataLayout(tmp_path)
+    one, other = (
+        read_canonical(prepare(name, layout, cards=layout.root)).checksum for name in names
+    )
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["los_loop", "--nodes", "100"], "los_loop"),
+        (["sim_freeway", "--nodes", "131"], "130 or 132"),
+        (["sim_charging", "--nodes", "2"], "zones"),
+        (["sim_freeway", "--days", "0"], "days"),
+        (["sim_freeway", "--id", "Mine"], "Mine"),
+        (["sim_freeway", "--id", "mine", "--seeds", "1", "2"], "--seeds"),
+        (["sim_freeway", "--id", "taken", "--days", "2"], "taken.yaml"),
+        (["sim_charging", "--days", "2", "--seeds", "1", "2"], "_s2.yaml"),
+    ],
+)
+def test_a_wrong_wish_is_one_line_and_writes_nothing(
+    words: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = ["sim_charging_40n_2d_s2.yaml", "taken.yaml"]
+    for name in taken:
+        (tmp_path / name).write_text("title: something else\n")
+    assert main(["data", "simulate", *words, "--data-directory", str(tmp_path)]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert named in output.err
+    assert output.err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == taken
