@@ -67,14 +67,14 @@ lock:
 	rm -rf .venv.lock
 	$(PYTHON) -m venv .venv.lock
 	.venv.lock/bin/pip install --quiet --disable-pip-version-check -r requirements.in
-	.venv.lock/bin/python -m workflow.lock
+	.venv.lock/bin/python -m workflow.maintain lock
 	.venv.lock/bin/pip install --quiet --disable-pip-version-check -r requirements.in -r requirements-test.in
-	.venv.lock/bin/python -m workflow.lock --tests
+	.venv.lock/bin/python -m workflow.maintain tests
 	rm -rf .venv.lock
 
 # Schemas and config/README.md, from the models that check configurations.
 reference: setup
-	$(BIN)/python -m workflow.reference
+	$(BIN)/python -m workflow.maintain reference
 
 clean:
 	rm -rf $(VENV) .venv.lock .mypy_cache .pytest_cache .ruff_cache .snakemake

@@ -19,7 +19,7 @@ from stprune.base.layout import DataLayout, RunKey
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
 from stprune.data.canonical import read_canonical
-from stprune.data.dataset import ForecastData, forecast_data
+from stprune.data.dataset import ForecastData, alone, forecast_data
 from stprune.pruning.selection import hard_and_easy
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
@@ -76,7 +76,7 @@ def engine(data: ForecastData, keep_ratio: float) -> Engine:
     }
     config = parse_config(values, "the benchmark")
     key = RunKey(DATASET, "stid", pruner, config.prune_ratios[0], 0)
-    return Engine(run_spec(config, key), data, fabric_on())
+    return Engine(run_spec(config, key), alone(data), fabric_on())
 
 
 def huge_selection(windows: int) -> tuple[float, float]:

@@ -7,9 +7,15 @@ import math
 import pandas as pd
 
 from stprune.results.summary import KEYS, REFERENCE
-from stprune.statistics.enough import LEAST_PAIRS
-from stprune.statistics.from_full import differences_from_full
-from stprune.statistics.significance import CONTROLS, LEVEL, holm, relative_differences, t_test
+from stprune.statistics.paired import (
+    CONTROLS,
+    LEAST_PAIRS,
+    LEVEL,
+    differences_from_full,
+    holm,
+    relative_differences,
+    t_test,
+)
 
 CELL = KEYS[:-1]
 # So that an empty table can be joined with one that is not.

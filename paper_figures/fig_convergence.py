@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from paper_figures.foremost import foremost
-from paper_figures.log_axis import plain_log_axis
 from stprune.base.layout import format_ratio
-from stprune.paper.figures import (
-    Drawing,
-    absent_controls,
-    row_height,
-    row_name,
-    seeds_in_words,
-    that_fit,
-)
-from stprune.paper.looks import Look, add_legend, legend_height, looks
-from stprune.results.labels import label
+from stprune.paper import content, draw
+from stprune.paper.figures import Drawing
 from stprune.results.summary import KEYS, REFERENCE, Results
 
 TITLE = "Convergence against wall clock"
-
-WIDTH = 7.0
 ROW_HEIGHT = 1.45
-# Curves that stay so many times above full training's best may leave the panel at the top.
+# Curves that stay above full training's best by this factor may leave the panel at the top.
 FAR = 1.5
-# The largest unit in which the longest run is still at least two long.
+# The unit is the largest in which the longest run takes at least two.
 TIME_UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 CELL = KEYS[:-1]
-UNIT: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 5.5, "color": "#555555"}
 
 
 def build(results: Results) -> Drawing:
@@ -41,39 +25,53 @@ def build(results: Results) -> Drawing:
     Args:
         results: The experiment; validation MAE in the target's unit over elapsed wall clock.
     """
-    names, left_out = foremost(results)
-    rows, others = that_fit(results)
+    names, left_out = content.shown_pruners(results)
+    rows, others = content.shown_places(results)
     table = results.aggregate
     curves = mean_curves(results.epochs[results.epochs["pruner"].isin(names)])
-    pruned = table.loc[table["pruner"] != REFERENCE, "prune_ratio"]
-    ratios = sorted(pruned.unique()) or [0.0]
-    shown = looks(names)
-    rows_height = row_height(len(rows), ROW_HEIGHT) * len(rows)
-    height = rows_height + 0.6 + legend_height(len(shown))
-    figure = Figure(figsize=(WIDTH, height))
-    grid = figure.subplots(len(rows), len(ratios), sharex="row", sharey="row", squeeze=False)
-    for axes, ratio in zip(grid[0], ratios, strict=True):
-        axes.set_title(f"Prune ratio {format_ratio(ratio)}")
-    units = {place: _time_unit(_of(curves, place)) for place in rows}
+    ratios = sorted(set(table["prune_ratio"]) - {0.0}) or [0.0]
+    shown = draw.looks(names)
+    height = (
+        draw.row_height(len(rows), ROW_HEIGHT) * len(rows) + 0.6 + draw.legend_height(len(shown))
+    )
+    figure, grid = draw.grid(len(rows), len(ratios), sharex="row", sharey="row", height=height)
+    units = {place: _time_unit(content.at_place(curves, place)) for place in rows}
     common = f" ({units[rows[0]][0]})" if len(set(units.values())) == 1 else ""
     for place, panels in zip(rows, grid, strict=True):
-        part = _of(curves, place)
-        reached = _of(table[table["pruner"].isin(names)], place)
+        part = content.at_place(curves, place)
+        reached = content.at_place(table[table["pruner"].isin(names)], place)
         unit, seconds = units[place]
         for axes, ratio in zip(panels, ratios, strict=True):
-            _panel(axes, _at(part, ratio), _at(reached, ratio), seconds, shown)
+            _panel(axes, _at_ratio(part, ratio), _at_ratio(reached, ratio), seconds, shown)
         if not common:
-            # In a panel, as low rows have no room for it below.
-            panels[-1].text(1, 1, f"in {unit}", transform=panels[-1].transAxes, **UNIT)
+            # Low rows have no room for the unit below the axis.
+            style = {"ha": "right", "va": "top", "fontsize": 5.5, "color": "#555555"}
+            panels[-1].text(1, 1, f"in {unit}", transform=panels[-1].transAxes, **style)
         _limit(panels[0], part)
-        panels[0].set_ylabel(row_name(*place), fontsize=5.5)
+        panels[0].set_ylabel(draw.row_name(*place), fontsize=5.5)
+    for axes, ratio in zip(grid[0], ratios, strict=True):
+        axes.set_title(f"Prune ratio {format_ratio(ratio)}")
     for axes in grid[-1]:
         axes.set_xlabel(f"Elapsed time{common}", fontsize=7, labelpad=1)
     figure.supylabel("Validation MAE", fontsize=7)
-    add_legend(figure, shown)
-    cut = [not _near(_of(curves, place)).all() for place in rows]
-    caption = [_caption(results, any(cut)), *left_out, *others, *absent_controls(table["pruner"])]
-    return Drawing(figure, " ".join(caption), _alt(rows, names))
+    draw.legend(figure, shown)
+    caption = (
+        f"Mean validation MAE over {content.seed_count(table)} against the mean time until then,"
+        " all overhead included; bands from the lowest seed to the highest, errors on a logarithmic"
+        " axis."
+    )
+    if REFERENCE in names:
+        caption += (
+            " Dotted: lowest mean of full training; large markers on it: mean time to full"
+            " training's best of the same seed, where every seed reached it."
+        )
+    if not all(_near(content.at_place(curves, place)).all() for place in rows):
+        caption += " Curves far above that line may leave a panel at the top."
+    alt = (
+        f"Mean validation error against elapsed time for {content.place_names(rows)}; one panel per"
+        f" prune ratio, one line each for {content.labels(names)}."
+    )
+    return Drawing(figure, " ".join([caption, *left_out, *others]), alt)
 
 
 def mean_curves(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -98,16 +96,12 @@ def mean_curves(epochs: pd.DataFrame) -> pd.DataFrame:
         }
     )
     curves = curves.reset_index().merge(seeds.reset_index(), on=CELL)
-    # Where budgets end runs at different epochs, a mean of fewer seeds would jump.
+    # Budgets may end seeds at different epochs; a mean of fewer seeds would jump.
     whole = curves[curves["count"] == curves["seeds"]]
     return whole.drop(columns=["count", "seeds"]).reset_index(drop=True)
 
 
-def _of(frame: pd.DataFrame, place: tuple[str, str]) -> pd.DataFrame:
-    return frame[(frame["dataset"] == place[0]) & (frame["backbone"] == place[1])]
-
-
-def _at(frame: pd.DataFrame, ratio: float) -> pd.DataFrame:
+def _at_ratio(frame: pd.DataFrame, ratio: float) -> pd.DataFrame:
     return frame[(frame["prune_ratio"] == ratio) | (frame["pruner"] == REFERENCE)]
 
 
@@ -116,7 +110,7 @@ def _panel(
     curves: pd.DataFrame,
     reached: pd.DataFrame,
     seconds: float,
-    shown: dict[str, Look],
+    shown: dict[str, draw.Look],
 ) -> None:
     full = curves.loc[curves["pruner"] == REFERENCE, "mae"]
     for pruner, curve in curves.groupby("pruner"):
@@ -127,7 +121,7 @@ def _panel(
             color=look.colour,
             linestyle=look.line,
             linewidth=0.9,
-            # One marker, where the curve ends: colours and line styles repeat sooner.
+            # A marker at the end tells curves apart that share colour and line style.
             marker=look.marker,
             markevery=[-1],
             markersize=2.8,
@@ -136,18 +130,17 @@ def _panel(
             time, curve["low"], curve["high"], color=look.colour, alpha=0.15, linewidth=0
         )
     axes.set_xlim(left=0)
-    plain_log_axis(axes)
+    draw.log_axis(axes)
     axes.tick_params(labelsize=6)
     if full.empty:
         return
     axes.axhline(full.min(), color="black", linewidth=0.5, linestyle=":", zorder=1)
     for _, row in reached[reached["reached"] == reached["seeds"]].iterrows():
-        look = shown[row["pruner"]]
         axes.plot(
             [row["time_to_full_seconds"] / seconds],
             [full.min()],
-            marker=look.marker,
-            color=look.colour,
+            marker=shown[row["pruner"]].marker,
+            color=shown[row["pruner"]].colour,
             markersize=5,
             markeredgecolor="black",
             markeredgewidth=0.6,
@@ -156,10 +149,9 @@ def _panel(
 
 
 def _limit(axes: Axes, curves: pd.DataFrame) -> None:
-    """Leave to the curves that come near full training's best the height that they need."""
-    full = curves.loc[curves["pruner"] == REFERENCE, "mae"]
+    """Scale the axis to the curves that come near full training's best."""
     near = _near(curves)
-    if full.empty or near.all():
+    if near.all() or REFERENCE not in set(curves["pruner"]):
         return
     low, high = curves["low"].min(), curves.loc[near, "high"].max()
     axes.set_ylim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
@@ -176,33 +168,3 @@ def _near(curves: pd.DataFrame) -> pd.Series[bool]:
 def _time_unit(part: pd.DataFrame) -> tuple[str, float]:
     longest = part["seconds"].max()
     return next(((name, size) for name, size in TIME_UNITS if longest >= 2 * size), TIME_UNITS[-1])
-
-
-def _caption(results: Results, cut: bool) -> str:
-    parts = [
-        f"Mean validation MAE over {seeds_in_words(results.aggregate)} after each epoch, against"
-        " the mean time until then (preparation, scoring, selection, validation and checkpoints"
-        " included); bands from the lowest seed to the highest. Both in the target's unit, error"
-        " on a logarithmic axis; epochs that not all seeds had are left out."
-    ]
-    if REFERENCE in set(results.aggregate["pruner"]):
-        parts.append(
-            "Full training is drawn in every panel; dotted: its lowest mean. Large markers with"
-            " an edge on that line: mean time to full training's best of the same seed, where every"
-            " seed reached it."
-        )
-    if cut:
-        parts.append(
-            f"Curves that stay {100 * (FAR - 1):.0f} % above that line, or more, may leave a panel"
-            " at the top."
-        )
-    return " ".join(parts)
-
-
-def _alt(rows: list[tuple[str, str]], names: list[str]) -> str:
-    where = "; ".join(f"{dataset} with {label(backbone)}" for dataset, backbone in rows)
-    return (
-        f"Mean validation error against elapsed time for {where}; one panel per prune ratio, one"
-        f" line each for {', '.join(label(name) for name in names)}. The times are in the table of"
-        " hidden errors."
-    )

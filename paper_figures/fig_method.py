@@ -8,17 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from paper_figures.foremost import METHOD
-from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
+from stprune.paper import content, draw
+from stprune.paper.figures import Drawing
 from stprune.results.summary import Results
 
 TITLE = "ST-Prune, as we read it"
 
-WIDTH, HEIGHT = 7.0, 3.5
+HEIGHT = 3.5
 # The page in hundredths of its width and height.
 PAGE = 100.0
-# Fill by what a step works on: the data, the errors, the choice, the training (light shades of
-# Okabe and Ito's colours, 2008, that black type stands out from).
+# The fill says what a step works on (light shades of Okabe and Ito's colours, 2008).
 DATA, ERRORS, CHOICE, TRAINING = "#e3f1fa", "#fbe3d3", "#fdf6cf", "#dcefe7"
 EDGE = "#444444"
 # What the bar of the third step shows: an example, not a measurement.
@@ -126,7 +125,7 @@ BOXES = (SCORE, STRATA, SELECT, RESCALE, TRAIN, ANNEAL)
 
 def applies(results: Results) -> bool:
     """Whether the method was run: its drawing says nothing of other pruners."""
-    return METHOD in set(results.summary["pruner"])
+    return content.METHOD in set(results.summary["pruner"])
 
 
 def build(results: Results) -> Drawing:
@@ -135,7 +134,7 @@ def build(results: Results) -> Drawing:
     Args:
         results: The experiment beside which it is drawn.
     """
-    figure = Figure(figsize=(WIDTH, HEIGHT))
+    figure = Figure(figsize=(draw.WIDTH, HEIGHT))
     axes = figure.subplots()
     axes.set(xlim=(0, PAGE), ylim=(0, PAGE), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
@@ -165,7 +164,16 @@ def build(results: Results) -> Drawing:
         fontsize=6.5,
         va="bottom",
     )
-    return Drawing(figure, _caption(results), _alt())
+    caption = (
+        "The paper's ideas in our reading; each choice is an option (docs/method.md). Drawn, not"
+        " measured: the shares in step 3 are examples."
+    )
+    alt = (
+        "Workflow of ST-Prune: windows are scored by their error and its structure; of a fixed"
+        " number, the hardest and a uniform draw from each stationarity stratum of the rest are"
+        " kept and weighted; the kept windows are trained on; the last epochs are full again."
+    )
+    return Drawing(figure, caption, alt)
 
 
 def _box(axes: Axes, box: Box) -> None:
@@ -176,7 +184,7 @@ def _box(axes: Axes, box: Box) -> None:
             box.height,
             boxstyle="round,pad=0,rounding_size=1.6",
             # Corners as round one way as the other, on a page wider than high.
-            mutation_aspect=WIDTH / HEIGHT,
+            mutation_aspect=draw.WIDTH / HEIGHT,
             facecolor=box.fill,
             edgecolor=EDGE,
             linewidth=0.8,
@@ -227,31 +235,3 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
             shrinkB=0,
         )
     )
-
-
-def _caption(results: Results) -> str:
-    aggregate = results.aggregate
-    return " ".join(
-        [
-            "The paper's ideas in our reading; its formulas are not public to us, and each choice"
-            " is an option (docs/method.md). Drawn, not measured: shares in step 3 are examples."
-            f" Drawn beside an experiment of {seeds_in_words(aggregate)}.",
-            *absent_controls(aggregate["pruner"]),
-        ]
-    )
-
-
-def _alt() -> str:
-    steps = ", then ".join(
-        (
-            "each window gets a score from its error and the error's structure over nodes and"
-            " horizon",
-            "windows fall into strata by the stationarity of their data",
-            "an exact number is kept: the hardest, and a uniform draw from each stratum of the"
-            " rest",
-            "kept easy windows are weighted by those that they stand for",
-            "the kept windows are trained on, which gives the next scores",
-            "the last epochs are full again",
-        )
-    )
-    return f"Workflow of ST-Prune: {steps}."

@@ -5,24 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from stprune.base.layout import format_ratio
-from stprune.paper.figures import Drawing, absent_controls, seeds_in_words
-from stprune.paper.looks import LEGEND_LINE
+from stprune.paper import content, draw
+from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import KEYS, REFERENCE, Results
 
 TITLE = "Where the time of an epoch goes"
-
-WIDTH = 7.0
 ROW_HEIGHT = 0.17
-PLACE = ["dataset", "backbone"]
 CELL = KEYS[:-1]
-# What a part is called, and its colour: cool for training itself, warm for what pruning adds, grey
-# for what the total alone includes (Okabe and Ito, 2008).
+# Names and colours of the parts: cool for training, warm for what pruning adds, grey for what
+# counts in the total only (Okabe and Ito, 2008).
 PARTS = {
     "data": ("Data", "#56B4E9"),
     "step": ("Step", "#0072B2"),
@@ -44,27 +39,42 @@ def build(results: Results) -> Drawing:
             run everywhere.
     """
     spent, relative = epoch_parts(results)
-    pruned = spent.loc[spent["pruner"] != REFERENCE, "prune_ratio"]
-    ratios = sorted(pruned.unique()) or [0.0]
+    ratios = sorted(set(spent["prune_ratio"]) - {0.0}) or [0.0]
     names = sorted(spent["pruner"].unique(), key=lambda n: (n != REFERENCE, label(n).lower()))
-    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(names) + 0.6 + 3 * LEGEND_LINE))
-    grid = figure.subplots(1, len(ratios), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, ratio in zip(grid, ratios, strict=True):
+    height = ROW_HEIGHT * len(names) + 0.6 + 3 * draw.LEGEND_LINE
+    figure, grid = draw.grid(1, len(ratios), height, sharex=True, sharey=True)
+    for axes, ratio in zip(grid[0], ratios, strict=True):
         at_ratio = (spent["prune_ratio"] == ratio) | (spent["pruner"] == REFERENCE)
         _panel(axes, spent[at_ratio].set_index("pruner"), names)
         axes.set_title(f"Prune ratio {format_ratio(ratio)}")
         axes.set_xlabel("Time (% of full's epoch)" if relative else "Seconds per epoch", fontsize=7)
-    grid[0].set_ylabel("Pruner")
-    figure.legend(handles=_handles(), loc="outside upper center", ncols=4)
-    caption = [_caption(results, relative), *absent_controls(results.aggregate["pruner"])]
-    return Drawing(figure, " ".join(caption), _alt(names, ratios))
+    grid[0, 0].set_ylabel("Pruner")
+    style = {"color": "black", "linestyle": ""}
+    handles = [
+        *(Patch(color=colour, label=name) for name, colour in PARTS.values()),
+        draw.handle("Measured", marker="D", markersize=2.2, **style),
+        draw.handle("Expected", marker="|", markersize=7, **style),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4)
+    count = len(content.places(results.aggregate))
+    caption = (
+        f"Mean time of a pruned epoch over {content.seed_count(results.aggregate)} and {count}"
+        f" place{'s' if count > 1 else ''} (data sets with backbones),"
+        f" {'in % of full training' if relative else 'in seconds'}. Diamond: the per-epoch time"
+        " that is reported, a median without validation and checkpoint; line: the time expected"
+        " from the kept share and the pruner's own scoring and selection."
+    )
+    alt = (
+        f"Stacked bars of the time of an epoch by part and prune ratio, of {content.labels(names)}."
+    )
+    return Drawing(figure, caption, alt)
 
 
 def epoch_parts(results: Results) -> tuple[pd.DataFrame, bool]:
     """Mean time of an epoch by part, of each pruner and prune ratio, over seeds, then places.
 
-    Counted are a run's pruned epochs, or all where none was pruned, as for the per-epoch time of
-    its record.
+    Only the pruned epochs of a run count, or all where none was pruned, as for the per-epoch time
+    of its record.
 
     Args:
         results: The experiment.
@@ -74,15 +84,16 @@ def epoch_parts(results: Results) -> tuple[pd.DataFrame, bool]:
         ``expected_epoch_seconds``; and whether they are in % of full training's mean epoch (the
         sum of its parts) at the same data set and backbone, else in seconds.
     """
-    epochs = results.epochs.assign(
-        pruned=(results.epochs["keep_ratio"] < 1) & (results.epochs["prune_ratio"] > 0)
-    )
+    pruned = (results.epochs["keep_ratio"] < 1) & (results.epochs["prune_ratio"] > 0)
+    epochs = results.epochs.assign(pruned=pruned)
     any_pruned = epochs.groupby(KEYS)["pruned"].transform("any")
     counted = epochs[epochs["pruned"] | ~any_pruned]
     parts = counted.groupby(KEYS)[COLUMNS].mean().groupby(CELL).mean().reset_index()
     parts = parts.merge(results.aggregate[[*CELL, MEASURED, EXPECTED]], on=CELL)
-    whole = parts[parts["pruner"] == REFERENCE].set_index(PLACE)[COLUMNS].sum(axis="columns")
-    of_place = whole.reindex(pd.MultiIndex.from_frame(parts[PLACE])).to_numpy()
+    whole = (
+        parts[parts["pruner"] == REFERENCE].set_index(content.PLACE)[COLUMNS].sum(axis="columns")
+    )
+    of_place = whole.reindex(pd.MultiIndex.from_frame(parts[content.PLACE])).to_numpy()
     relative = not bool(np.isnan(of_place).any())
     every = [*COLUMNS, MEASURED, EXPECTED]
     if relative:
@@ -104,37 +115,3 @@ def _panel(axes: Axes, spent: pd.DataFrame, names: list[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0, labelsize=6.5)
     axes.grid(visible=False, axis="y")
-
-
-def _handles() -> list[Patch | Line2D]:
-    bars = [Patch(color=colour, label=name) for name, colour in PARTS.values()]
-    return [
-        *bars,
-        Line2D([], [], color="black", marker="D", markersize=2.2, linestyle="", label="Measured"),
-        Line2D([], [], color="black", marker="|", markersize=7, linestyle="", label="Expected"),
-    ]
-
-
-def _caption(results: Results, relative: bool) -> str:
-    places = len(results.aggregate.drop_duplicates(PLACE))
-    unit = (
-        "in % of full training's mean epoch with validation and checkpoint"
-        if relative
-        else "in seconds, full training not having been run everywhere"
-    )
-    return (
-        f"Mean over {seeds_in_words(results.aggregate)} and"
-        f" {places} place{'s' if places > 1 else ''} (data sets with backbones), {unit}."
-        " Of the pruned epochs, or of all where none was pruned; what is prepared before the first"
-        " epoch is not in it. Diamond: the per-epoch time, a median without validation and"
-        " checkpoint. Line: what it is expected to be, the kept share of a full epoch and the"
-        " pruner's own scoring and selection; none without full training."
-    )
-
-
-def _alt(names: list[str], ratios: list[float]) -> str:
-    return (
-        "Stacked bars of the time of an epoch by data, step, scoring, selection, validation and"
-        f" checkpoint at prune ratios {', '.join(map(format_ratio, ratios))}, of"
-        f" {', '.join(label(name) for name in names)}. The numbers are in the overhead ledger."
-    )

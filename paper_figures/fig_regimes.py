@@ -13,35 +13,28 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from paper_figures.pairing import has_pairs as applies
 from stprune.base.layout import format_ratio
-from stprune.paper.figures import (
-    PAGE_HEIGHT,
-    Drawing,
-    absent_controls,
-    places,
-    seeds_in_words,
-)
-from stprune.paper.heat_map import COLOURS, draw_cells, empty_figure, write_in_cells
+from stprune.paper import content, draw
+from stprune.paper.figures import Drawing
 from stprune.paper.tables import MINUS
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.significance import CONTROLS, LEVEL, holm, relative_differences, t_test
+from stprune.statistics.paired import CONTROLS, LEVEL, holm, relative_differences, t_test
 
+__all__ = ["TITLE", "applies", "build"]
 TITLE = "Where pruning pays"
-
-# Where a page is not high enough for all rows, they are lower, down to what a name needs.
+# Rows are lower where a page is not high enough for all, down to what a name needs.
 CELL_HEIGHT, LOWEST = 0.17, 0.085
+# Inches for the caption.
 NOTE = 0.6
-# A cell at least so wide, in inches, holds its number; a narrower one only the mark.
+# A cell of at least this width, in inches, holds its number; a narrower one only the mark.
 WIDE_ENOUGH = 0.36
 NARROWEST = 0.12
 NUMBER_SIZE = 5.5
 MARK = "*"
-X, Y = "Pruner, by prune ratio", "Data set, backbone"
 
 Values = NDArray[np.float64]
-Place = tuple[str, str]
-Column = tuple[float, str]
 
 
 class Panel(NamedTuple):
@@ -56,7 +49,7 @@ class Panel(NamedTuple):
     """
 
     control: str
-    columns: list[Column]
+    columns: list[tuple[float, str]]
     difference: Values
     p: Values
     seeds: NDArray[np.int64]
@@ -68,33 +61,57 @@ def build(results: Results) -> Drawing:
     Args:
         results: The experiment; differences in test MAE are in percent of the control's.
     """
-    rows = places(results.aggregate)
+    rows = content.places(results.aggregate)
     panels = [panel for name in CONTROLS if (panel := _panel(results.summary, name, rows))]
-    absent = absent_controls(results.aggregate["pruner"])
-    seeds = seeds_in_words(results.aggregate)
-    if not panels:
-        reason = "No run that a control could be compared with."
-        caption = " ".join([f"{reason} Experiment of {seeds}.", *absent])
-        return Drawing(empty_figure(7.0, reason, X, Y), caption, f"An empty panel. {reason}")
-    corrected = _corrected(panels)
-    marked = [p < LEVEL for p in corrected]
-    figure = _draw(panels, marked, rows)
-    tests = sum(int((~np.isnan(p)).sum()) for p in corrected)
-    caption = _caption(tests, sum(int(cells.sum()) for cells in marked), panels)
-    return Drawing(figure, " ".join([caption, *absent]), _alt(panels, rows))
+    # Holm's correction is over the cells of all panels together.
+    corrected = np.array(holm(np.concatenate([panel.p.ravel() for panel in panels]).tolist()))
+    ends = np.cumsum([panel.p.size for panel in panels])[:-1]
+    marked = [
+        part.reshape(panel.p.shape) < LEVEL
+        for part, panel in zip(np.split(corrected, ends), panels, strict=True)
+    ]
+    # A tenth of the cells may lie beyond the colours: a few pruners that lose much would leave all
+    # others one colour.
+    every = np.abs(np.concatenate([panel.difference.ravel() for panel in panels]))
+    limit = max(1.0, math.ceil(np.nanquantile(every, 0.9)))
+    beyond = bool(np.nanmax(every) > limit)
+    counts = pd.Series(np.concatenate([panel.seeds[panel.seeds > 0] for panel in panels]))
+    caption = (
+        "Mean difference in test MAE over paired seeds, in % of the control's; negative (purple) is"
+        f" better. {content.count_in_words(counts, 'seed')} a cell, prune ratios above the columns;"
+        " hatched: not run."
+    )
+    if beyond:
+        caption += f" Colours end at {limit:.0f} %; some cells lie beyond."
+    tests = int((~np.isnan(corrected)).sum())
+    if tests:
+        caption += (
+            f" {MARK}: p < {LEVEL} in a paired t test over seeds, by Holm's correction over all"
+            f" {tests} cells; an unmarked cell is no proof of equality."
+        )
+    else:
+        caption += " No cell has two seeds, so none can be tested."
+    alt = (
+        f"Heat maps of the difference in test MAE against"
+        f" {content.labels(panel.control for panel in panels)}: {len(rows)} rows of data set and"
+        " backbone, columns of prune ratio and pruner."
+    )
+    return Drawing(_draw(panels, marked, rows, limit, beyond), caption, alt)
 
 
-def _panel(summary: pd.DataFrame, control: str, rows: list[Place]) -> Panel | None:
+def _panel(summary: pd.DataFrame, control: str, rows: list[content.Place]) -> Panel | None:
     """The map against a control; None where no run can be paired with one of it."""
-    # Between the two controls there is one comparison, not two: it stands in the second panel.
+    # The comparison of the two controls with each other stands in the second panel only.
     apart = {REFERENCE, control} | (set(CONTROLS) if control == CONTROLS[0] else set())
-    cells: dict[tuple[Place, Column], Values] = {}
-    for pruner in sorted(set(summary["pruner"]) - apart, key=_order):
+    cells: dict[tuple[content.Place, tuple[float, str]], Values] = {}
+    for pruner in sorted(set(summary["pruner"]) - apart, key=_controls_first):
         pairs = relative_differences(summary, pruner, control)
-        for _, part in pairs.groupby(["dataset", "backbone", "prune_ratio"]):
-            dataset, backbone, ratio = part.iloc[0][["dataset", "backbone", "prune_ratio"]]
-            cells[(dataset, backbone), (ratio, pruner)] = part["difference"].to_numpy(np.float64)
-    columns = sorted({column for _, column in cells}, key=lambda c: (c[0], _order(c[1])))
+        for (dataset, backbone, ratio), part in pairs.groupby(
+            ["dataset", "backbone", "prune_ratio"]
+        ):
+            values = part["difference"].to_numpy(np.float64)
+            cells[(str(dataset), str(backbone)), (float(str(ratio)), pruner)] = values
+    columns = sorted({column for _, column in cells}, key=lambda c: (c[0], _controls_first(c[1])))
     if not columns:
         return None
     difference, p = (np.full((len(rows), len(columns)), np.nan) for _ in range(2))
@@ -106,54 +123,40 @@ def _panel(summary: pd.DataFrame, control: str, rows: list[Place]) -> Panel | No
     return Panel(control, columns, difference, p, seeds)
 
 
-def _order(pruner: str) -> tuple[bool, str]:
+def _controls_first(pruner: str) -> tuple[bool, str]:
     return pruner not in CONTROLS, label(pruner).lower()
 
 
-def _corrected(panels: list[Panel]) -> list[Values]:
-    """Holm's correction over the cells of all panels together."""
-    every = np.array(holm(np.concatenate([panel.p.ravel() for panel in panels]).tolist()))
-    ends = np.cumsum([panel.p.size for panel in panels])[:-1]
-    parts = zip(np.split(every, ends), panels, strict=True)
-    return [part.reshape(panel.p.shape) for part, panel in parts]
-
-
-def _limit(panels: list[Panel]) -> tuple[float, bool]:
-    """Where the colours end, in percent, and whether there are cells beyond.
-
-    A few pruners that lose much would leave all others one colour, so a tenth of the cells may lie
-    beyond.
-    """
-    every = np.abs(np.concatenate([panel.difference.ravel() for panel in panels]))
-    limit = max(1.0, math.ceil(np.nanquantile(every, 0.9)))
-    return limit, bool(np.nanmax(every) > limit)
-
-
-def _draw(panels: list[Panel], marked: list[NDArray[np.bool_]], rows: list[Place]) -> Figure:
+def _draw(
+    panels: list[Panel],
+    marked: list[NDArray[np.bool_]],
+    rows: list[content.Place],
+    limit: float,
+    beyond: bool,
+) -> Figure:
     widest = max(len(panel.columns) for panel in panels)
-    # Beyond a page's width rather than below what can be told apart.
-    width = max(7.0, 1.6 + NARROWEST * widest)
+    # Cells too narrow to tell apart are worse than a figure wider than a page.
+    width = max(draw.WIDTH, 1.6 + NARROWEST * widest)
     cell = (width - 1.8) / widest
     names = max(len(label(name)) for panel in panels for _, name in panel.columns)
     lines, around = len(panels) * max(len(rows), 3), len(panels) * (0.55 + 0.055 * names) + 0.6
-    row = min(CELL_HEIGHT, max(LOWEST, (PAGE_HEIGHT - NOTE - around) / lines))
+    row = min(CELL_HEIGHT, max(LOWEST, (draw.PAGE_HEIGHT - NOTE - around) / lines))
     height = row * lines + around
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
-    limit, beyond = _limit(panels)
     scale = Normalize(-limit, limit)
     for axes, panel, marks in zip(grid, panels, marked, strict=True):
-        draw_cells(axes, panel.difference, scale)
+        draw.cells(axes, panel.difference, scale)
         words = [
             [_word(value, mark, cell >= WIDE_ENOUGH) for value, mark in zip(*pair, strict=True)]
             for pair in zip(panel.difference, marks, strict=True)
         ]
-        write_in_cells(axes, panel.difference, words, scale, NUMBER_SIZE)
+        draw.write_in_cells(axes, panel.difference, words, scale, NUMBER_SIZE)
         _label(axes, panel, rows)
     bar = figure.colorbar(
-        ScalarMappable(scale, COLOURS),
+        ScalarMappable(scale, draw.COLOURS),
         ax=list(grid),
-        # A bar as high as the map would be, of a hand's length at most.
+        # As high as the map, but at most 2.5 inches.
         shrink=min(1.0, 2.5 / height),
         anchor=(0.0, 1.0),
         aspect=20,
@@ -168,19 +171,18 @@ def _word(value: float, mark: bool, with_number: bool) -> str:
     star = MARK if mark else ""
     if math.isnan(value) or not with_number:
         return star
-    decimals = 1 if abs(value) < 9.95 else 0
-    number = f"{value:+.{decimals}f}"
-    # No sign for what rounds to nothing.
+    number = f"{value:+.{1 if abs(value) < 9.95 else 0}f}"
+    # A number that rounds to 0 has no sign.
     number = number[1:] if float(number) == 0 else number.replace("-", MINUS)
     return f"{number}{star}"
 
 
-def _label(axes: Axes, panel: Panel, rows: list[Place]) -> None:
+def _label(axes: Axes, panel: Panel, rows: list[content.Place]) -> None:
     ratios = [ratio for ratio, _ in panel.columns]
     axes.set_xticks(range(len(ratios)), [label(name) for _, name in panel.columns], rotation=90)
     axes.set_yticks(range(len(rows)), [f"{name}, {label(backbone)}" for name, backbone in rows])
     axes.tick_params(labelsize=6)
-    axes.set(xlabel=X, ylabel=Y)
+    axes.set(xlabel="Pruner, by prune ratio", ylabel="Data set, backbone")
     axes.set_title(f"Against {label(panel.control)}", fontweight="bold", pad=14)
     for ratio in sorted(set(ratios)):
         first, count = ratios.index(ratio), ratios.count(ratio)
@@ -195,31 +197,3 @@ def _label(axes: Axes, panel: Panel, rows: list[Place]) -> None:
         )
         if first:
             axes.axvline(first - 0.5, color="black", linewidth=0.8)
-
-
-def _caption(tests: int, marked: int, panels: list[Panel]) -> str:
-    counts = np.concatenate([panel.seeds[panel.seeds > 0] for panel in panels])
-    seeds = seeds_in_words(pd.DataFrame({"seeds": counts}))
-    limit, beyond = _limit(panels)
-    ends = f" Colours end at {limit:.0f} %; some cells lie beyond." if beyond else ""
-    first = (
-        "Mean difference in test MAE over the seeds that both were run with, in % of the control's:"
-        f" negative (purple) is better. {seeds} a cell. Prune ratios above the columns. Hatched:"
-        f" not run.{ends}"
-    )
-    if not tests:
-        return f"{first} No cell has two seeds, so none can be tested."
-    return (
-        f"{first} {MARK}: p < {LEVEL} in a paired t test over seeds, by Holm's correction over all"
-        f" {tests} cells that can be tested; {marked} pass. With few seeds hardly any can: an"
-        " unmarked cell is no proof of equality."
-    )
-
-
-def _alt(panels: list[Panel], rows: list[Place]) -> str:
-    controls = " and against ".join(label(panel.control) for panel in panels)
-    names = sorted({label(name) for panel in panels for _, name in panel.columns})
-    return (
-        f"Heat maps of the difference in test MAE against {controls}: {len(rows)} rows of data set"
-        f" and backbone, columns of prune ratio and pruner ({', '.join(names)})."
-    )

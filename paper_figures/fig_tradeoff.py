@@ -8,27 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from stprune.base.layout import format_ratio
-from stprune.paper.figures import (
-    ROWS_HEIGHT,
-    Drawing,
-    absent_controls,
-    draw_reference,
-    places,
-    row_height,
-    seeds_in_words,
-    that_fit,
-)
-from stprune.paper.looks import Look, add_legend, draw_points, legend_height, looks
+from stprune.paper import content, draw
+from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results, mean_over_places
 
-PLACE = ["dataset", "backbone"]
 TITLE = "Test error against training time"
-
-WIDTH = 7.0
 ROW_HEIGHT = 2.5
 # A point that loses more than this many times the median loss would flatten all others.
 OFF_SCALE = 4.0
@@ -38,7 +25,7 @@ MOST_NUMBERS = 4
 
 
 class Cost(NamedTuple):
-    """A horizontal axis: the columns that it shows."""
+    """A horizontal axis: the columns that it shows, and its title."""
 
     percent: str
     seconds: str
@@ -61,59 +48,89 @@ def build(results: Results) -> Drawing:
             in seconds where full training was not run.
     """
     table = results.aggregate
-    full = table.loc[table["pruner"] == REFERENCE]
-    averaged = ROW_HEIGHT * len(places(table)) > ROWS_HEIGHT and not full.empty
-    rows, others = that_fit(results)
+    has_full = REFERENCE in set(table["pruner"])
+    averaged = ROW_HEIGHT * len(content.places(table)) > draw.ROWS_HEIGHT and has_full
+    rows, others = content.shown_places(results)
     if averaged:
         table = mean_over_places(results)
-        rows, others = places(table), []
-    shown = looks(table["pruner"])
-    height = row_height(len(rows), ROW_HEIGHT) * len(rows) + 0.6 + legend_height(len(shown))
-    figure = Figure(figsize=(WIDTH, height))
-    grid = figure.subplots(len(rows), len(COSTS), sharey="row", squeeze=False)
+        rows, others = content.places(table), []
+    shown = draw.looks(table["pruner"])
+    height = (
+        draw.row_height(len(rows), ROW_HEIGHT) * len(rows) + 0.6 + draw.legend_height(len(shown))
+    )
+    figure, grid = draw.grid(len(rows), len(COSTS), sharey="row", height=height)
     for (dataset, backbone), panels in zip(rows, grid, strict=True):
-        part = table[(table["dataset"] == dataset) & (table["backbone"] == backbone)]
+        part = content.at_place(table, (dataset, backbone))
         for axes, cost in zip(panels, COSTS, strict=True):
             _panel(axes, part, cost, shown)
         place = f"{dataset}, {backbone if averaged else label(backbone)}"
         panels[0].set_title(place.replace("_", " ") if averaged else place, fontweight="bold")
-        panels[0].set_ylabel("Change in test MAE (%)" if averaged else _error_label(part))
-    add_legend(figure, shown)
-    spread = _spread_of_means(table) if averaged else _spread(table)
-    caption = " ".join([spread, _caption(table), *others])
-    return Drawing(figure, caption, _alt(table, rows))
+        error = (
+            "Change in test MAE (%)"
+            if averaged
+            else content.with_unit("Test MAE", part["target_unit"])
+        )
+        panels[0].set_ylabel(error)
+    draw.legend(figure, shown)
+    alt = (
+        f"Test MAE against per-epoch time (left) and total time (right) of {content.labels(shown)};"
+        f" one row of panels each for {content.place_names(rows)}."
+    )
+    return Drawing(figure, " ".join([_caption(table, averaged), *others]), alt)
 
 
-def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, Look]) -> None:
+def _caption(table: pd.DataFrame, averaged: bool) -> str:
+    pruned = table[table["pruner"] != REFERENCE]
+    seeds = content.seed_count(table)
+    ratios = ", ".join(format_ratio(r) for r in sorted(pruned["prune_ratio"].unique()))
+    if averaged:
+        caption = (
+            f"Change against full training, {seeds}; mean and one standard deviation over data sets"
+            " and backbones (of fewer where not everything was run)."
+        )
+    elif table["seeds"].max() == 1:
+        caption = "One seed, so no spread is known."
+    else:
+        caption = f"Mean over {seeds}; bars and the grey band: one standard deviation."
+    caption += f" Each line joins a pruner's prune ratios in order: {ratios}."
+    whole = sorted(pruned.loc[_whole_epochs(pruned), "pruner"].unique())
+    if whole:
+        caption += (
+            f" {content.labels(whole)}: all epochs are full ones, so only total time is saved."
+        )
+    if any(
+        (part["test_mae"] > _error_limit(part)).any() for _, part in table.groupby(content.PLACE)
+    ):
+        caption += " Arrows: errors off the scale."
+    return caption
+
+
+def _panel(axes: Axes, part: pd.DataFrame, cost: Cost, shown: dict[str, draw.Look]) -> None:
     full = part[part["pruner"] == REFERENCE]
-    draw_reference(axes, full)
+    draw.reference(axes, full)
     relative = not full.empty
+    x = cost.percent if relative else cost.seconds
     limit = _error_limit(part)
     for pruner, points in part.groupby("pruner"):
-        _line(axes, points, cost, relative, shown[str(pruner)])
-    axes.set_xlabel(f"{cost.title} (% of full training)" if relative else f"{cost.title} (s)")
+        look, points = shown[str(pruner)], points.sort_values("prune_ratio")
+        if cost.percent == "epoch_percent" and _whole_epochs(points).all():
+            # These points stand one above the other, where a line would say nothing.
+            look = replace(look, line="")
+        spread = points[f"{x}_sd"] if relative else None
+        drawn = draw.points(
+            axes, points[x], points["test_mae"], look, spread, points["test_mae_sd"]
+        )
+        # Bars are paler than lines, as many of them lie on each other.
+        for bars in (*drawn.lines[1], *drawn.lines[2]):
+            bars.set_alpha(PALE)
+    axes.set_xlabel(f"{cost.title} ({'% of full training' if relative else 's'})")
     axes.margins(x=0.05, y=0.10)
     axes.set_xlim(left=0)
     if part["test_mae"].gt(limit).any():
-        _arrows(
-            axes, part[part["test_mae"] > limit], cost.percent if relative else cost.seconds, shown
-        )
+        _arrows(axes, part[part["test_mae"] > limit], x, shown)
         axes.set_ylim(top=limit)
         lowest = (part["test_mae"] - part["test_mae_sd"].fillna(0)).min()
         axes.set_ylim(bottom=lowest - 0.1 * (limit - lowest))
-
-
-def _line(axes: Axes, points: pd.DataFrame, cost: Cost, relative: bool, look: Look) -> None:
-    x = cost.percent if relative else cost.seconds
-    points = points.sort_values("prune_ratio")
-    if cost.percent == "epoch_percent" and _whole_epochs(points).all():
-        # Its points stand one above the other, where a line would say nothing.
-        look = replace(look, line="")
-    x_spread = points[f"{x}_sd"] if relative else None
-    drawn = draw_points(axes, points[x], points["test_mae"], look, x_spread, points["test_mae_sd"])
-    # Paler than the lines that they belong to: many of them lie on each other.
-    for bars in (*drawn.lines[1], *drawn.lines[2]):
-        bars.set_alpha(PALE)
 
 
 def _error_limit(part: pd.DataFrame) -> float:
@@ -126,13 +143,13 @@ def _error_limit(part: pd.DataFrame) -> float:
     return float(limit) if typical > 0 and rivals.gt(limit).any() else np.inf
 
 
-def _arrows(axes: Axes, points: pd.DataFrame, x: str, shown: dict[str, Look]) -> None:
+def _arrows(axes: Axes, points: pd.DataFrame, x: str, shown: dict[str, draw.Look]) -> None:
     """Points above the axis: an arrow at its edge, and the error that it stands for if few."""
     numbered = len(points) <= MOST_NUMBERS
     width = axes.get_xlim()[1]
     last, level = -np.inf, 0
     for _, point in points.sort_values(x).iterrows():
-        # Neighbours' numbers would overlap: the second stands lower.
+        # The numbers of close neighbours would overlap, so the second stands lower.
         level = level + 1 if point[x] - last < 0.08 * width else 0
         last = point[x]
         look = shown[str(point["pruner"])]
@@ -153,54 +170,5 @@ def _arrows(axes: Axes, points: pd.DataFrame, x: str, shown: dict[str, Look]) ->
 
 
 def _whole_epochs(points: pd.DataFrame) -> pd.Series[bool]:
-    """Rows whose every epoch is a full one: their saving is in the number of epochs."""
+    """Rows whose every epoch is a full one: what they save is the number of epochs."""
     return (points["realised_keep_ratio"] >= 1) & (points["prune_ratio"] > 0)
-
-
-def _error_label(part: pd.DataFrame) -> str:
-    unit = part["target_unit"].iloc[0]
-    return "Test MAE" if pd.isna(unit) else f"Test MAE ({unit})"
-
-
-def _spread(table: pd.DataFrame) -> str:
-    if table["seeds"].max() == 1:
-        return "One seed, so no spread is known."
-    return f"Mean over {seeds_in_words(table)}; bars and the grey band: one standard deviation."
-
-
-def _spread_of_means(table: pd.DataFrame) -> str:
-    words = (
-        f"Change against full training of the same data set and backbone, {seeds_in_words(table)};"
-        " mean and one standard deviation over data sets and backbones."
-    )
-    if table.groupby("budget")["places"].nunique().gt(1).any():
-        words += " Not everything was run with all of them, so some points are means of fewer."
-    return words
-
-
-def _caption(table: pd.DataFrame) -> str:
-    pruned = table[table["pruner"] != REFERENCE]
-    ratios = ", ".join(format_ratio(r) for r in sorted(pruned["prune_ratio"].unique()))
-    parts = [f"Each line joins a pruner's prune ratios in order: {ratios}."]
-    whole = sorted(pruned.loc[_whole_epochs(pruned), "pruner"].unique())
-    if whole:
-        names = " and ".join(label(name) for name in whole)
-        parts.append(
-            f"Every epoch of {names} is a full one: what it saves is seen on the right, not in the"
-            " time of an epoch on the left."
-        )
-    if any((p["test_mae"] > _error_limit(p)).any() for _, p in table.groupby(PLACE)):
-        parts.append(
-            "Arrows: errors off the scale, with their values where they are few; all are in the"
-            " main table."
-        )
-    return " ".join([*parts, *absent_controls(table["pruner"])])
-
-
-def _alt(table: pd.DataFrame, rows: list[tuple[str, str]]) -> str:
-    where = "; ".join(f"{dataset} with {label(backbone)}" for dataset, backbone in rows)
-    names = ", ".join(label(name) for name in sorted(table["pruner"].unique()))
-    return (
-        f"Test mean absolute error against per-epoch time (left) and total time (right) of"
-        f" {names}; one row of panels each for {where}. The numbers are in the main table."
-    )

@@ -11,7 +11,7 @@ from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.significance import compare_all
+from stprune.statistics.paired import CONTROLS, compare_all, relative_differences
 
 CAPTION = (
     "Differences in test MAE, 100 (pruner / the other - 1) in %, of the pairs of runs with the same"
@@ -26,6 +26,16 @@ CAPTION = (
 )
 
 KEYS = ["budget", "pruner", "prune_ratio"]
+
+
+def has_pairs(results: Results) -> bool:
+    """Whether a run can be compared with a control of the same cell and seed."""
+    summary = results.summary
+    return any(
+        not relative_differences(summary, pruner, control).empty
+        for control in CONTROLS
+        for pruner in sorted(set(summary["pruner"]) - {REFERENCE, control})
+    )
 
 
 def paired_table(

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 
 def with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,8 @@ from paper_figures.rows import absent_controls
 from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.enough import EVERY_PLACE, LEAST_PAIRS
-from stprune.statistics.equivalence import IDENTICAL, MARGIN, equivalences
+from stprune.statistics.equivalence import IDENTICAL, equivalences
+from stprune.statistics.paired import EVERY_PLACE, LEAST_PAIRS, MARGIN
 
 TITLE = "Equivalence with full training"
 

@@ -6,7 +6,7 @@ from paper_figures.pairing import paired_table
 from paper_figures.rows import absent_controls
 from stprune.paper.tables import Table
 from stprune.results.summary import Results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 TITLE = "Paired comparison with the controls"
 

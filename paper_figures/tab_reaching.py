@@ -7,8 +7,8 @@ import pandas as pd
 from paper_figures.rows import absent_controls
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.enough import EVERY_PLACE
-from stprune.statistics.reaching import compare_reaching
+from stprune.statistics.paired import EVERY_PLACE
+from stprune.statistics.time_to_accuracy import compare_reaching
 
 TITLE = "Time to full training's mean accuracy"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from paper_figures.foremost import METHOD
 from paper_figures.pairing import paired_table
 from paper_figures.rows import absent_controls
+from stprune.paper.content import METHOD
 from stprune.paper.tables import Table
 from stprune.results.summary import Results
 

@@ -12,12 +12,17 @@ from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.enough import LEAST_PAIRS, TOO_FEW
-from stprune.statistics.equivalence import MARGIN
-from stprune.statistics.from_full import ROW, compare_with_full
+from stprune.statistics.paired import (
+    CONTROLS,
+    LEAST_PAIRS,
+    MARGIN,
+    ROW,
+    TOO_FEW,
+    WINS,
+    compare_with_full,
+    count_wins,
+)
 from stprune.statistics.ranks import rankings
-from stprune.statistics.significance import CONTROLS
-from stprune.statistics.tally import TALLIES, tallies
 
 TITLE = "Tests over all data sets and backbones"
 OTHERS = (REFERENCE, *CONTROLS)
@@ -51,7 +56,7 @@ def build(results: Results) -> Table:
     frame["cells"] = frame["cells"].fillna(0)
     frame["verdict"] = frame["verdict"].astype("object").where(frame["verdict"].notna(), TOO_FEW)
     for other in OTHERS:
-        counts = tallies(results.summary, other).rename(columns=_named(other))
+        counts = count_wins(results.summary, other).rename(columns=_named(other))
         frame = frame.merge(counts.astype({"prune_ratio": "float64"}), how="left", on=ROW)
         frame[f"{other}_tally"] = _spelled(frame[list(_named(other).values())])
     frame = _with_ranks(frame, results.summary)
@@ -77,7 +82,7 @@ def _rows(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named(other: str) -> dict[str, str]:
-    return {count: f"{other}_{count}" for count in TALLIES}
+    return {count: f"{other}_{count}" for count in WINS}
 
 
 def _spelled(counts: pd.DataFrame) -> pd.Series[str]:

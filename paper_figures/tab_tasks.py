@@ -14,7 +14,7 @@ from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results, run_keys_of
-from stprune.statistics.significance import CONTROLS, LEVEL, compare, holm, relative_differences
+from stprune.statistics.paired import CONTROLS, LEVEL, compare, holm, relative_differences
 
 TITLE = "Pruning under every task"
 SIGNIFICANT = "‡"

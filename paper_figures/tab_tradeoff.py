@@ -10,7 +10,7 @@ from paper_figures.rows import absent_controls, budgets
 from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.enough import LEAST_PAIRS
+from stprune.statistics.paired import LEAST_PAIRS
 from stprune.statistics.tradeoff import CAP, tradeoff_areas
 
 TITLE = "Area under the trade-off, and the Pareto front"

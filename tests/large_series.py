@@ -11,7 +11,8 @@ import torch
 
 from benchmarks.base import own_process, resident
 from stprune.base.schema import validate
-from stprune.data import blocks, windows
+from stprune.data import canonical as blocks
+from stprune.data import windows
 from stprune.data.canonical import Block, StreamedSeries, read_canonical, write_canonical
 from stprune.data.card import DatasetCard
 from stprune.data.dataset import forecast_data

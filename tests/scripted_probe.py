@@ -11,7 +11,11 @@ from stprune.pruning.base import Gradients, Observer
 
 
 class ScriptedProbe:
-    """Shows window i the error ``errors[epoch][i]``, or the gradients ``training[call][i]``."""
+    """Gives window i ``errors[i]`` of the call or epoch, or the gradients ``training[call][i]``.
+
+    Attributes:
+        calls: (epochs, seed, width) of each model that was asked for.
+    """
 
     def __init__(
         self,
@@ -22,16 +26,22 @@ class ScriptedProbe:
         self.errors, self.training, self.validation = errors or [], training or [], validation
         self.calls: list[tuple[int, int, int | None]] = []
 
+    def _batches(self, row: list[float]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """In random order, in batches of two."""
+        for indices in torch.randperm(len(row)).split(2):
+            errors = torch.tensor(row)[indices][:, None, None].expand(-1, 2, 3)
+            yield indices, errors, torch.ones_like(errors, dtype=torch.bool)
+
     def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        raise AssertionError("not what this pruner should need")
+        row = self.errors[len(self.calls)]
+        self.calls.append((epochs, seed, None))
+        yield from self._batches(row)
 
     def watch(self, epochs: int, seed: int, observe: Observer) -> None:
         self.calls.append((epochs, seed, None))
         for row in self.errors[:epochs]:
-            # Another order each epoch, in batches of two.
-            for indices in torch.randperm(len(row)).split(2):
-                errors = torch.tensor(row)[indices][:, None, None].expand(-1, 2, 3)
-                observe(indices, errors, torch.ones_like(errors, dtype=torch.bool))
+            for batch in self._batches(row):
+                observe(*batch)
 
     def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
         values = self.training[len(self.calls)]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from toy import canonical
 
 from stprune.base.errors import DataError
-from stprune.data import blocks
+from stprune.data import canonical as blocks
 from stprune.data.canonical import (
     Block,
     RawSeries,

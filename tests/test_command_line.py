@@ -87,32 +87,30 @@ def test_mistakes_in_a_run_are_one_line(
     assert_mistake(run(*train_words(config_file, **changes)), words)
 
 
-@pytest.mark.parametrize("command", ["config", "summarise", "report"])
-def test_a_missing_configuration_is_one_line(run: Run, tmp_path: Path, command: str) -> None:
-    assert_mistake(run(command, "--config", tmp_path / "none.yaml"), "there is no file")
-
-
-def test_a_mistake_in_the_configuration_is_one_line(
-    run: Run, toy_values: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["config", "--config", "none.yaml"], "none.yaml"),
+        (["summarise", "--config", "none.yaml"], "none.yaml"),
+        (["summarise", "--config", "toy.yaml"], "no record"),
+        (["config", "--config", "wrong.yaml"], "`prune_ratios`"),
+        (["data", "prepare", "los_lop"], "`los_loop`"),
+        (["data", "prepare", "toy", "--mirror", "gone"], "gone"),
+    ],
+    ids=str,
+)
+def test_other_mistakes_are_one_line(
+    run: Run,
+    toy_values: dict[str, Any],
+    config_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    named: str,
 ) -> None:
-    path = tmp_path / "toy.yaml"
-    path.write_text(yaml.safe_dump(toy_values | {"prune_ratio": 0.5}))
-    assert_mistake(run("config", "--config", path), "did you mean `prune_ratios`?")
-
-
-def test_results_before_any_run_are_one_line(run: Run, config_file: Path) -> None:
-    assert_mistake(run("summarise", "--config", config_file), "runs have no record")
-
-
-def test_an_unknown_data_set_is_one_line(run: Run, tmp_path: Path) -> None:
-    assert_mistake(run("data", "prepare", "los_lop", "--data-directory", tmp_path), "`los_loop`")
-
-
-def test_a_mirror_that_is_not_there_is_one_line(run: Run, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    toy.write_toy(data, tmp_path / "mirror")
-    words = ("data", "prepare", "toy", "--data-directory", data, "--mirror", tmp_path / "gone")
-    assert_mistake(run(*words), "not a directory that exists")
+    monkeypatch.chdir(config_file.parent)
+    Path("wrong.yaml").write_text(yaml.safe_dump(toy_values | {"prune_ratio": 0.5}))
+    toy.write_toy(Path("data"), Path("mirror"))
+    assert_mistake(run(*words), named)
 
 
 def test_from_raw_files_to_a_finished_run(
@@ -162,36 +160,24 @@ def test_help_loads_neither_torch_nor_rich(words: list[str]) -> None:
     assert done.stdout.startswith(f"Usage: {' '.join(['stprune', *words])}")
 
 
-def test_config_lists_the_runs(run: Run, config_file: Path) -> None:
-    status, output, errors = run("config", "--config", config_file)
-    assert (status, errors) == (0, "")
-    assert output.splitlines() == [
-        f"{config_file}: experiment toy, 2 runs",
-        "toy: 2 runs, 4 epochs of full training, budget epochs",
-        "  toy/stid/full/p0/s0",
-        "  toy/stid/st_prune/p0.5/s0",
-    ]
-
-
-def test_config_says_what_each_data_set_is_held_to(
-    run: Run, toy_values: dict[str, Any], tmp_path: Path
-) -> None:
+def test_config_lists_the_runs(run: Run, toy_values: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "two.yaml"
     changed = {"dataset": "toy", "training": {"epochs": 9, "budget": "total_time"}}
     values = toy_values | {"datasets": {"toy": None, "other": changed}}
     path.write_text(yaml.safe_dump(values, sort_keys=False))
     status, output, _ = run("config", "--config", path)
     assert status == 0
-    assert output.splitlines()[:3] == [
+    assert len(output.splitlines()) == 3 + 4
+    assert output.splitlines()[:4] == [
         f"{path}: experiment toy, 4 runs",
         "toy: 2 runs, 4 epochs of full training, budget epochs",
         "other: 2 runs, 9 epochs of full training, budget total_time",
+        "  toy/stid/full/p0/s0",
     ]
 
 
-def test_train_all_refuses_more_runs_than_cores(run: Run, config_file: Path) -> None:
-    words = ("train-all", "--config", config_file, "--jobs", 1000)
-    assert_mistake(run(*words), "1000 run(s) at a time want 1000 threads")
+def test_a_block_that_does_not_exist_is_a_mistake(run: Run, config_file: Path) -> None:
+    assert_mistake(run("train-block", "toy/stid/s7", "--config", config_file), "toy/stid/s0")
 
 
 def test_list_names_every_component(run: Run) -> None:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
+from toy_runs import key_of
 
-from stprune.base.errors import ConfigError
+from stprune.backbones.base import BACKBONES, ForecastTask, fitting_windows
+from stprune.base.errors import ConfigError, DeclinedError
 from stprune.config.experiment import parse_config
-from stprune.config.grid import experiment_layout, run_spec
-from stprune.data.dataset import ForecastData
-from stprune.records.run import read_epochs, read_record
-from stprune.training.compilation import compile_network
-from stprune.training.devices import fabric_on
-from stprune.training.engine import Engine
-from stprune.training.probe import window_gradients
+from stprune.config.grid import run_spec
+from stprune.data.dataset import ForecastData, alone
+from stprune.training.devices import compile_network, fabric_on
+from stprune.training.engine import Engine, windows_at_a_time
 from stprune.training.run import train
+from stprune.training.scoring import window_gradients
 
 CPU = torch.device("cpu")
 # What torch imports when it compiles for the first time.
@@ -42,22 +39,16 @@ def _engine(values: dict[str, Any], data: ForecastData, **compute: Any) -> Engin
     values["backbones"]["stid"]["options"]["dropout"] = 0.0
     spec = run_spec(parse_config(values, "toy.yaml"), key_of("full"))
     fabric = fabric_on(precision=spec.compute.precision)
-    return Engine(spec, data, fabric)
+    return Engine(spec, alone(data), fabric)
 
 
 def _step(engine: Engine) -> tuple[Tensor, Tensor]:
     """A forecast of 16 windows in training, and all gradients of its sum of squares."""
-    batch = engine.data.train.gather(torch.arange(16))
+    batch = engine.members[0][1].train.gather(torch.arange(16))
     forecast = engine.model(batch.inputs, batch.time_of_day, batch.day_of_week)
     engine.fabric.backward(forecast.float().square().sum())
     gradients = [p.grad.flatten() for p in engine.network.parameters() if p.grad is not None]
     return forecast.detach().float(), torch.cat(gradients)
-
-
-def test_neither_is_on_unless_asked_for(toy_values: dict[str, Any]) -> None:
-    compute = parse_config(toy_values, "toy.yaml").compute
-    assert not compute.compile
-    assert compute.precision == "32-true"
 
 
 @pytest.mark.slow
@@ -93,23 +84,6 @@ def test_scoring_by_the_last_layer_sees_through_a_compiled_network(
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
-@torch_warns
-@pytest.mark.usefixtures("compiler")
-def test_a_compiled_run_that_was_stopped_ends_as_an_undisturbed_one(
-    toy_values: dict[str, Any],
-) -> None:
-    toy_values["compute"] = {"own_cores": False, "compile": True}
-    config = parse_config(toy_values, "toy.yaml")
-    disturbed, key = elsewhere(config, "disturbed"), key_of("st_prune", 0.5)
-    with pytest.raises(StoppedError):
-        train(disturbed, key, [Listener(1)])
-    assert train(disturbed, key, []).resumed == 1
-    record = train(config, key, [])
-    assert outcome(disturbed, key)[0] == outcome(config, key)[0]
-    assert record.config["compute"]["compile"] is True
-
-
 def test_bfloat16_forecasts_and_gradients_are_near_those_of_float32(
     toy_values: dict[str, Any], toy_forecast: ForecastData
 ) -> None:
@@ -120,23 +94,6 @@ def test_bfloat16_forecasts_and_gradients_are_near_those_of_float32(
         assert (ours - theirs).norm() < 0.02 * theirs.norm()
         assert not torch.equal(ours, theirs)
     assert {p.dtype for p in mixed.network.parameters()} == {torch.float32}
-
-
-def test_a_run_in_bfloat16_comes_to_about_the_same_error(
-    toy_values: dict[str, Any], tmp_path: Path
-) -> None:
-    toy_values["backbones"]["stid"]["options"]["dropout"] = 0.0
-    found = []
-    for precision in ("32-true", "bf16-mixed"):
-        toy_values["compute"] = {"own_cores": False, "precision": precision}
-        toy_values["results_directory"] = str(tmp_path / precision)
-        config = parse_config(toy_values, "toy.yaml")
-        train(config, key_of("full"), [])
-        layout = experiment_layout(config)
-        record = read_record(layout.metrics(key_of("full")))
-        found.append([record.test.mae, *read_epochs(layout.run_epochs(key_of("full"))).train_loss])
-    np.testing.assert_allclose(found[1], found[0], rtol=0.02)
-    assert found[0] != found[1]
 
 
 def test_a_machine_that_cannot_compile_is_told_in_one_line(
@@ -156,3 +113,69 @@ def test_a_machine_that_cannot_compile_is_told_in_one_line(
     assert "No working C++ compiler" in message
     assert "set it to false" in message
     assert not config.results_directory.exists()
+
+
+CPU = torch.device("cpu")
+
+
+def _in_parts(values: dict[str, Any], data: ForecastData, micro_batch: int | None) -> Engine:
+    values["compute"] = {"own_cores": False, "micro_batch": micro_batch}
+    # Dropout draws differently for parts.
+    values["backbones"]["stid"]["options"]["dropout"] = 0.0
+    spec = run_spec(parse_config(values, "toy.yaml"), key_of("st_prune"))
+    return Engine(spec, alone(data), fabric_on())
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 7])
+def test_epochs_in_parts_end_at_the_same_weights(
+    toy_values: dict[str, Any], toy_forecast: ForecastData, micro_batch: int
+) -> None:
+    whole, cut = (_in_parts(toy_values, toy_forecast, size) for size in (None, micro_batch))
+    for _ in range(2):
+        record, other = whole.train_epoch(), cut.train_epoch()
+        assert other.gradient_steps == record.gradient_steps
+        assert other.train_loss == pytest.approx(record.train_loss, rel=1e-5)
+    for name, weights in whole.network.state_dict().items():
+        torch.testing.assert_close(
+            cut.network.state_dict()[name], weights, rtol=1e-3, atol=1e-4, msg=name
+        )
+    for name, state in whole.pruner.window_state.items():
+        torch.testing.assert_close(cut.pruner.window_state[name], state, rtol=1e-3, atol=1e-3)
+
+
+def test_windows_that_fit_are_counted_by_hand() -> None:
+    # 12 steps, 170 nodes, 152 channels: 310,080 float32 a window, 1.24 MB.
+    assert fitting_windows(12 * 170 * 152) == 8
+    assert fitting_windows(10**9) == 1
+
+
+def _task(nodes: int) -> ForecastTask:
+    return ForecastTask(nodes, 12, 12, 1, 0, 288, torch.ones(nodes, nodes))
+
+
+def test_only_a_processor_follows_the_backbones_advice() -> None:
+    staeformer = BACKBONES.load("staeformer")
+    network = staeformer(_task(170), staeformer.Options())
+    assert windows_at_a_time(network, None, CPU) == 8
+    assert windows_at_a_time(network, None, torch.device("cuda")) is None
+    assert windows_at_a_time(network, 5, torch.device("cuda")) == 5
+
+
+def test_statistics_over_the_batch_decline_parts() -> None:
+    gwnet = BACKBONES.load("gwnet")
+    network = gwnet(_task(4), gwnet.Options())
+    assert windows_at_a_time(network, None, CPU) is None
+    with pytest.raises(DeclinedError, match=r"`compute.micro_batch`: .* leave it at null"):
+        windows_at_a_time(network, 8, CPU)
+
+
+@pytest.mark.parametrize("name", BACKBONES.ids())
+def test_no_backbone_advises_parts_that_change_its_gradient(name: str) -> None:
+    kind = BACKBONES.load(name)
+    try:
+        network = kind(_task(24), kind.Options())
+    except DeclinedError as declined:
+        pytest.skip(str(declined))
+    if (advice := network.micro_batch()) is not None:
+        # Declines a network with statistics over the batch.
+        assert windows_at_a_time(network, advice, CPU) == advice

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from stprune.base.errors import ConfigError
-from stprune.training.cores import available_cores, own_cores
+from stprune.training.devices import available_cores, own_cores
 
 # Tells which cores it holds and is pinned to, then holds them until its input ends.
 HOLDER = """
 import os, sys
 from pathlib import Path
-from stprune.training.cores import own_cores
-import stprune.training.cores
-stprune.training.cores.available_cores = lambda: [int(c) for c in sys.argv[3].split(",")]
-stprune.training.cores.POLL_SECONDS = 0.02
+from stprune.training.devices import own_cores
+import stprune.training.devices
+stprune.training.devices.available_cores = lambda: [int(c) for c in sys.argv[3].split(",")]
+stprune.training.devices.POLL_SECONDS = 0.02
 print("asking", flush=True)
 with own_cores(int(sys.argv[1]), Path(sys.argv[2])) as held:
     print(held, sorted(os.sched_getaffinity(0)), flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -182,6 +181,8 @@ WORDS = ("--series", "a.csv", "--channel", "flow=vehicles")
         (WIDE, [*WORDS, "--option", "gaps"], "gaps"),
         (WIDE, [*WORDS, "--option", "gasp=missing"], "`gasp`"),
         (WIDE, [*WORDS, "--option", "graph=1", "--option", "graph.nearest=2"], "graph"),
+        (WIDE, [*WORDS, "--option", "separator=ab"], "a.csv"),
+        (WIDE, [*WORDS, "--option", "encoding=rot13"], "a.csv"),
         (WIDE, [*WORDS, "--mask-policy", "zeros"], "`mask_policy`"),
         (WIDE, [*WORDS, "--target", "speed"], "`speed`"),
         (WIDE, [*WORDS, "--start", "soon"], "`soon`"),
@@ -298,16 +299,3 @@ def test_the_card_is_all_that_a_later_command_needs(
     code, out, _ = run(capsys, "verify", "mine")
     assert code == 1
     assert "a.csv is damaged: SHA-256" in out
-
-
-def test_options_keep_their_types(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = "day," + WIDE.partition(",")[2].replace("2024-01-01T", "1.1.24 ")
-    (folder / "a.csv").write_text(text + "1.1.24 03:00,-999,1\n1.1.24 04:00,1,1\n")
-    words: list[Any] = ["--option", "time_format=%d.%m.%y %H:%M", "--option", "time=day"]
-    words += ["--option", "missing_numbers=[-999]"]
-    code, _, err = run(capsys, "add", "mine", *WORDS, *words)
-    assert code == 0, err
-    options = load_card("mine", folder / "data").options
-    assert options["time_format"] == "%d.%m.%y %H:%M"
-    assert options["missing_numbers"] == [-999]
-    assert load_card("mine", folder / "data").mask_policy == "nan"

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import toy
 import yaml
-from web_site import blob_sha1
 
 from stprune.__main__ import main
-from stprune.data.card import dataset_ids
+from stprune.data.card import dataset_ids, load_card
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -83,23 +82,16 @@ def test_info_shows_the_whole_card(run: Run, data: Path) -> None:
     status, output, _ = run("info", "toy")
     assert status == 0
     card = yaml.safe_load((data / "toy.yaml").read_text())
-    series = (data / "raw/toy/series/series.csv").read_bytes()
-    for text in (
-        *("toy: Toy", card["description"], "8 nodes, 504 steps of 60 min"),
-        *("from 2024-01-01 00:00 on, 21 days", "load (units / hour), the target"),
-        *("a zero is a missing value", "0.6 / 0.2 / 0.2", "wide_csv", "CC0"),
-        *(f"https://{toy.HOST_FOLDER}/series.csv", blob_sha1(series), "fetched"),
-        str(data / "toy.yaml"),
-    ):
-        assert text in output
+    assert card.items() <= yaml.safe_load(output.split("\nsource:")[0]).items()
+    for text in (data / "toy.yaml", data / "raw/toy/series/series.csv", "state: fetched"):
+        assert str(text) in output
 
 
 @pytest.mark.parametrize("dataset", dataset_ids())
-def test_info_of_every_card_fits_a_terminal(run: Run, dataset: str) -> None:
+def test_info_of_every_card(run: Run, dataset: str) -> None:
     status, output, _ = run("info", dataset)
     assert status == 0
-    words = [word for line in output.splitlines() if len(line) > 100 for word in line.split()]
-    assert all("/" in word or len(word) < 30 for word in words), "only addresses are longer"
+    assert load_card(dataset).title in output
 
 
 def test_fetch_prints_paths_and_path_says_where(run: Run, data: Path) -> None:

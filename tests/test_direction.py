@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -70,3 +72,10 @@ def test_a_room_imports_only_earlier_ones(name: str) -> None:
         (a, b) for a in IMPORTS if room(a) == name for b in IMPORTS[a] if room(b) not in allowed
     }
     assert not back
+
+
+@pytest.mark.parametrize("name", ["base", "records", "results", "statistics", "paper", "tracking"])
+def test_rooms_that_need_no_torch_do_not_load_it(name: str) -> None:
+    modules = [module for module in IMPORTS if room(module) == name]
+    code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

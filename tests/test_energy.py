@@ -8,16 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from toy_runs import key_of
+from toy_runs import Listener, StoppedError, key_of
 
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import experiment_layout
-from stprune.records.run import RunRecord, read_record
+from stprune.records.run import read_record
 from stprune.training import energy
 from stprune.training.energy import (
     Counter,
-    CounterError,
-    EnergyMeter,
+    Energy,
     device_counters,
     nvml_counters,
     processor_counters,
@@ -25,7 +24,7 @@ from stprune.training.energy import (
 from stprune.training.run import train
 
 
-def zone(powercap: Path, folder: str, name: str, microjoules: int, limit: int = 1000) -> Path:
+def zone(powercap: Path, folder: str, name: str, microjoules: int, limit: int = 10**6) -> Path:
     """A zone of powercap as Linux shows it; returns the file of its counter."""
     place = powercap / folder
     place.mkdir(parents=True)
@@ -35,17 +34,17 @@ def zone(powercap: Path, folder: str, name: str, microjoules: int, limit: int = 
     return place / "energy_uj"
 
 
-def scripted(*values: float | str, range: float | None = None) -> Counter:
-    """A counter that says these, one a reading; a word is a failure."""
+def scripted(*values: float | str, range: float | None = None) -> Energy:
+    """A meter of one counter that gives these values, one a reading; a word is a failure."""
     script: Iterator[float | str] = iter(values)
 
     def read() -> float:
         value = next(script)
         if isinstance(value, str):
-            raise CounterError(value)
+            raise OSError(value)
         return value
 
-    return Counter("scripted", read, range)
+    return Energy({"processor": [Counter("scripted", read, range)]})
 
 
 def test_packages_and_memory_count_once(tmp_path: Path) -> None:
@@ -54,157 +53,104 @@ def test_packages_and_memory_count_once(tmp_path: Path) -> None:
     memory = zone(tmp_path, "intel-rapl:0:1", "dram", 2_500_000)
     zone(tmp_path, "intel-rapl:1", "psys", 1)  # holds the package
     zone(tmp_path, "intel-rapl-mmio:0", "package-0", 1)  # the same package again
-    with EnergyMeter(processor_counters(tmp_path)) as meter:
-        package.write_text("8000000\n")
-        memory.write_text("3000000\n")
-        assert meter.take().joules == pytest.approx(3.5)
-    assert meter.take().counted == ("package-0", "dram (intel-rapl:0:1)")
+    meter = Energy({"processor": processor_counters(tmp_path)})
+    package.write_text("8000000\n")
+    memory.write_text("3000000\n")
+    meter.update()
+    assert meter.joules["processor"] == pytest.approx(3.5)
+    assert meter.counted == ["package-0", "dram (intel-rapl:0:1)"]
 
 
 def test_a_counter_that_begins_anew(tmp_path: Path) -> None:
-    package = zone(tmp_path, "intel-rapl:0", "package-0", 990_000_000, limit=1000)
-    with EnergyMeter(processor_counters(tmp_path)) as meter:
-        package.write_text("15000000\n")  # 10 J to the maximum and 15 J after it
-        assert meter.take().joules == pytest.approx(25.0)
-        package.write_text("16000000\n")
-    assert meter.take().joules == pytest.approx(26.0)
-    package.write_text("99000000\n")  # later work is not the run's
-    assert meter.take().joules == pytest.approx(26.0)
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 999_990_000_000)
+    meter = Energy({"processor": processor_counters(tmp_path)})
+    for microjoules, joules in ((15_000_000, 25.0), (16_000_000, 26.0)):
+        package.write_text(f"{microjoules}\n")
+        meter.update()
+        assert meter.joules["processor"] == pytest.approx(joules)
 
 
-def test_a_file_that_may_not_be_read_is_absent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_counter_that_may_have_begun_anew_twice_is_absent(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    zone(tmp_path, "intel-rapl:0", "package-0", 1)
-    real = Path.read_text
-
-    def guarded(path: Path, encoding: str | None = None) -> str:
-        if path.name == "energy_uj":
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, encoding)
-
-    # Tests may run as a user whom no permission stops.
-    monkeypatch.setattr(Path, "read_text", guarded)
-    with EnergyMeter(processor_counters(tmp_path)) as meter:
-        assert meter.take() == energy.Energy(None)
+    """200 kJ at 500 W at most are 400 s."""
+    times = iter((0.0, 0.0, 0.0, 399.0, 399.0, 800.0, 800.0))
+    monkeypatch.setattr(energy.time, "monotonic", lambda: next(times))
+    meter = scripted(1.0, 2.0, 3.0, range=200_000)
+    meter.update()
+    assert meter.joules == {"processor": 1.0}
+    meter.update()
+    assert meter.joules == {"processor": None}
 
 
 @pytest.mark.parametrize("damage", ["", "not a number", None])
 def test_a_counter_that_breaks_on_the_way_leaves_no_part_of_the_sum(
     tmp_path: Path, damage: str | None
 ) -> None:
-    first = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    zone(tmp_path, "intel-rapl:0", "package-0", 0)
     second = zone(tmp_path, "intel-rapl:1", "package-1", 0)
-    with EnergyMeter(processor_counters(tmp_path)) as meter:
-        first.write_text("1000000\n")
-        assert meter.take().joules == pytest.approx(1.0)
-        if damage is None:
-            second.unlink()
-        else:
-            second.write_text(damage)
-        assert meter.take().joules is None
-        second.write_text("0\n")
-        assert meter.take().joules is None
+    meter = Energy({"processor": processor_counters(tmp_path)})
+    if damage is None:
+        second.unlink()
+    else:
+        second.write_text(damage)
+    meter.update()
+    assert meter.joules["processor"] is None
+    assert meter.counted == []
+    second.write_text("0\n")
+    meter.update()
+    assert meter.joules["processor"] is None
 
 
-def test_without_counters_nothing_is_said(tmp_path: Path) -> None:
+def test_without_counters_nothing_is_recorded(tmp_path: Path) -> None:
     assert processor_counters(tmp_path / "none") == []
     assert device_counters(torch.device("cpu")) == []
-    with EnergyMeter([]) as meter:
-        assert meter.take() == energy.Energy(None)
+    assert Energy({"device": []}).joules == {"device": None}
 
 
-def test_earlier_starts_count_unless_they_are_not_known() -> None:
-    with EnergyMeter([scripted(10.0, 12.0, 12.0)], before=5.0) as meter:
-        assert meter.take().joules == 7.0
-    with EnergyMeter([scripted()], before=None) as meter:
-        assert meter.take().joules is None
-
-
-def test_a_counter_without_a_maximum_must_not_go_back() -> None:
-    with EnergyMeter([scripted(10.0, 9.0)]) as meter:
-        assert meter.take().joules is None
-
-
-def test_counters_are_read_while_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each passes its maximum between two questions, twice; only readings between tell."""
-    monkeypatch.setattr(energy, "READ_EVERY_SECONDS", 0.001)
-    meter = EnergyMeter([scripted(0.0, 60.0, 20.0, 80.0, 40.0, "the end", range=100.0)])
-    sums: list[float] = []
-    give_up = meter._give_up
-
-    def note(error: CounterError) -> None:
-        sums.append(meter.total or 0.0)
-        give_up(error)
-
-    monkeypatch.setattr(meter, "_give_up", note)
-    with meter:
-        assert meter._thread is not None
-        meter._thread.join(60)
-    assert sums == [240.0]
-
-
-class NvmlError(Exception):
-    pass
-
-
-def test_devices_by_their_ids() -> None:
-    counts = {"GPU-a": 4_000, "GPU-b": 1_000}
-    nvml = SimpleNamespace(
-        NVMLError=NvmlError,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByUUID=str,
-        nvmlDeviceGetTotalEnergyConsumption=counts.__getitem__,
-    )
-    with EnergyMeter(nvml_counters(nvml, ["a", "b"])) as meter:
-        counts["GPU-a"] += 500
-        counts["GPU-b"] += 250
-        assert meter.take() == energy.Energy(0.75, ("GPU-a", "GPU-b"))
-
-
-def test_a_device_that_does_not_count_is_absent() -> None:
-    def refuse(handle: str) -> int:
-        raise NvmlError("Not Supported")
-
-    nvml = SimpleNamespace(
-        NVMLError=NvmlError,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByUUID=str,
-        nvmlDeviceGetTotalEnergyConsumption=refuse,
-    )
-    with EnergyMeter(nvml_counters(nvml, ["a"])) as meter:
-        assert meter.take().joules is None
-    nvml.nvmlInit = lambda: refuse("a")
-    assert nvml_counters(nvml, ["a"]) == []
-
-
-def test_a_run_records_it(
-    toy_config: ExperimentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("before", "joules"), [(5.0, 7.0), (None, None)])
+def test_earlier_starts_count_unless_they_are_not_known(
+    before: float | None, joules: float | None
 ) -> None:
-    counter = zone(tmp_path / "powercap", "intel-rapl:0", "package-0", 0)
+    script = iter((10.0, 12.0))
+    counters = {"device": [Counter("scripted", lambda: next(script))]}
+    meter = Energy(counters, {"device": before})
+    meter.update()
+    assert meter.joules["device"] == joules
 
-    class Worker:
-        """Adds 3 J an epoch."""
 
-        def run_started(self, *_: object) -> None: ...
+def test_a_gpus_counter_that_goes_back_is_absent() -> None:
+    meter = scripted(10.0, 9.0)
+    meter.update()
+    assert meter.joules["processor"] is None
 
-        def epoch_finished(self, record: object) -> None:
-            counter.write_text(f"{int(counter.read_text()) + 3_000_000}\n")
 
-        def run_finished(self, record: RunRecord) -> None: ...
+def test_devices_are_found_by_their_ids() -> None:
+    millijoules = {"GPU-a": 1000, "GPU-b": 500}
+    nvml = SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetTotalEnergyConsumption=millijoules.__getitem__,
+    )
+    meter = Energy({"device": nvml_counters(nvml, ["a", "b"])})
+    millijoules |= {"GPU-a": 3000, "GPU-b": 700}
+    meter.update()
+    assert meter.joules["device"] == pytest.approx(2.2)
+    assert meter.counted == ["GPU-a", "GPU-b"]
 
-        def run_failed(self, error: BaseException) -> None: ...
 
-    monkeypatch.setattr(energy, "POWERCAP", tmp_path / "powercap")
-    train(toy_config, key_of("full"), [Worker()])
+def test_a_resumed_run_records_the_joules_of_both_starts(
+    toy_config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counter that moves by 1 J a reading: at the start, after each of 4 epochs, at the end."""
+    readings = iter(range(100))
+    counter = Counter("package-0", lambda: float(next(readings)))
+    monkeypatch.setattr("stprune.training.run.processor_counters", lambda: [counter])
+    with pytest.raises(StoppedError):
+        train(toy_config, key_of("full"), [Listener(stop_after=1)])
+    train(toy_config, key_of("full"), [])
     record = read_record(experiment_layout(toy_config).metrics(key_of("full")))
-    assert record.cost.processor_joules == pytest.approx(4 * 3.0)
+    epochs = record.cost.epochs
+    assert record.cost.processor_joules == epochs + 1
     assert record.cost.device_joules is None
     assert record.environment["energy"] == ["package-0"]
-
-
-def test_records_from_before_it_was_counted_can_be_read(toy_config: ExperimentConfig) -> None:
-    record = train(toy_config, key_of("full"), [])
-    values = record.model_dump(mode="json")
-    del values["cost"]["processor_joules"], values["cost"]["device_joules"]
-    assert RunRecord.model_validate(values).cost.processor_joules is None

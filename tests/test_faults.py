@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.leftovers import impossible_times, run_differences, steady_record
+from faults.leftovers import impossible_times, run_differences
 from faults.project import Project, Trial
 from faults.server import SEARCHED, Server
 from faults.victim import End, Fault
@@ -83,38 +83,13 @@ def test_a_campaign_notices_what_is_lost(project: Project, run: Run) -> None:
 
 
 def test_a_finished_run_is_not_trained_again(project: Project, run: Run) -> None:
-    """Not even when Snakemake, killed before it noted the run, has deleted its files."""
     trial = project.trial("finished")
     words, folder = trial.train_words("st_prune"), trial.run_folder("st_prune")
     assert run(words, project.root).code == 0
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again = run(words, project.root)
-    assert "nothing to train, its record of" in again.last_line
-    for path in list(folder.iterdir()):
-        path.unlink()
-    again = run(words, project.root)
     assert (again.code, "nothing to train" in again.said) == (0, True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-def test_summarising_leaves_one_name_of_each_file(project: Project, run: Run) -> None:
-    trial = project.trial("summarised", pruners={"full": None})
-    assert run(trial.train_words("full"), project.root).code == 0
-    assert list(trial.results.glob("checkpoints/**/metrics.json"))
-    assert run(trial.words("summarise"), project.root).code == 0
-    assert not (trial.results / "checkpoints").exists()
-
-
-def test_a_changed_configuration_brings_nothing_back(project: Project, run: Run) -> None:
-    trial = project.trial("changed")
-    words = trial.train_words("full")
-    assert run(words, project.root).code == 0
-    before = steady_record(trial.run_folder("full") / "metrics.json")
-    trial = project.trial("changed", training={"epochs": 3, "batch_size": 32})
-    (trial.run_folder("full") / "metrics.json").unlink()
-    assert run(words, project.root).code == 0
-    now = steady_record(trial.run_folder("full") / "metrics.json")
-    assert (before["cost"]["epochs"], now["cost"]["epochs"]) == (5, 3)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -139,7 +114,7 @@ def test_a_loss_that_diverges_is_told_with_epoch_and_batch(project: Project, run
     where = "the training loss of epoch 1, batch 2 of "
     assert line.startswith(f"run toy/stid/full/p0/s0: {where}")
     assert not list(trial.results.glob("runs/**/*.*"))
-    # As `train-all` and Snakemake keep what a run says.
+    # As a block keeps what a run says.
     log = trial.results / "logs/toy/stid/full/p0/s0/train.log"
     log.parent.mkdir(parents=True)
     log.write_text(f"stprune: error: {line}\n")
@@ -208,7 +183,7 @@ def test_results_that_cannot_be_written_are_a_line(project: Project, run: Run) -
             folder.chmod(folder.stat().st_mode | 0o055)
     trial = project.trial("read_only")
     end = run(trial.train_words("full"), project.root, Fault(account=NOBODY))
-    assert "cannot be written: Permission denied; make its folder writable" in one_line(end)
+    assert "cannot be written: Permission denied" in one_line(end)
 
 
 @pytest.mark.slow

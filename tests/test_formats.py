@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated_pems import pickled_graph
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from made_up_files import pickled_graph
 from numpy.typing import NDArray
 from pandas_layout import write_frame
 from scipy import sparse
@@ -479,9 +479,10 @@ def test_shares_of_chargers_far_above_one_are_refused(tmp_path: Path) -> None:
     text = str(CASES["zone_csv"].files["occupancy"]).replace(",2,5", ",60,5")
     with pytest.raises(DataError):
         load("zone_csv", tmp_path, occupancy=text)
-    with pytest.raises(ConfigError, match="target"):
-        load("zone_csv", tmp_path, channels("humidity", "price", "occupancy") | {"options": {
-            "channels": ["weather:U", "price", "occupancy"]}})  # fmt: skip
+    card = channels("humidity", "price", "occupancy")
+    card["options"] = {"channels": ["weather:U", "price", "occupancy"]}
+    with pytest.raises(ConfigError):  # a target that is the same for all zones
+        load("zone_csv", tmp_path, card, stations=None)
 
 
 def test_the_means_of_largest_may_stay_as_they_are(

@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import sys
 import torch
-from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
+from stprune.backbones.geometric_temporal import import_geometric_temporal
 package = import_geometric_temporal()
 assert package is import_geometric_temporal()
 assert "torch_sparse" not in sys.modules

@@ -9,18 +9,18 @@ from scipy.sparse import csgraph
 from torch import Tensor
 
 from stprune.backbones.layers.axis_attention import Axis, attend, split_heads
-from stprune.backbones.layers.diffusion import diffuse
-from stprune.backbones.layers.dropout import COIN_BITS, Dropout
+from stprune.backbones.layers.dropout import DRAW_BITS, Dropout
 from stprune.backbones.layers.graph import (
+    LARGEST_SPARSE_FILL,
+    GraphProduct,
     chebyshev_polynomials,
+    diffuse,
     double_transition,
     powers,
     random_walk,
-    renormalised_adjacency,
     scaled_laplacian,
     symmetric_laplacian,
 )
-from stprune.backbones.layers.graph_product import LARGEST_SPARSE_FILL, GraphProduct
 from stprune.base.errors import DataError
 
 
@@ -36,19 +36,6 @@ def test_random_walk_by_hand() -> None:
     adjacency = torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
     expected = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     assert torch.equal(random_walk(adjacency), expected)
-
-
-def test_renormalised_adjacency_by_hand() -> None:
-    # Undirected it is 3 - 0; with loops the degrees are 4, 4 and 1.
-    adjacency = torch.tensor([[7.0, 3.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    expected = torch.tensor([[0.25, 0.75, 0.0], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]])
-    torch.testing.assert_close(renormalised_adjacency(adjacency), expected)
-
-
-def test_renormalised_adjacency_has_eigenvalues_up_to_one() -> None:
-    eigenvalues = torch.linalg.eigvalsh(renormalised_adjacency(random_graph(9)))
-    assert eigenvalues.min() > -1
-    assert eigenvalues.max().item() == pytest.approx(1)
 
 
 def test_double_transition_by_hand() -> None:
@@ -272,12 +259,12 @@ def test_share_and_scale(share: float) -> None:
         dropped = Dropout(share)(values)
     realised = (dropped == 0).double().mean().item()
     assert realised == pytest.approx(share, abs=5 * (share * (1 - share) / values.numel()) ** 0.5)
-    kept = 1 - round(share * 2**COIN_BITS) / 2**COIN_BITS
+    kept = 1 - round(share * 2**DRAW_BITS) / 2**DRAW_BITS
     torch.testing.assert_close(dropped.unique(), torch.tensor([0.0, 2.0 / kept]))
 
 
-def test_coins_of_one_draw_are_independent() -> None:
-    """Four coins share a random number: neighbours agree no more often than chance has it."""
+def test_values_that_share_a_draw_are_independent() -> None:
+    """Four values share a random number: neighbours agree no more often than chance has it."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         kept = (Dropout(0.3)(torch.ones(250_000, 4)) != 0).double()

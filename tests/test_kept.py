@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from synthetic_kept import jaccard
 from toy_runs import key_of
 
 from stprune.base.errors import RecordError
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import experiment_layout
-from stprune.records.kept import KeptArchive, jaccard, read_kept
+from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_epochs
+from stprune.results.kept_windows import calendar_share, overlaps
 from stprune.training.run import train
 
 
@@ -54,13 +57,6 @@ def test_quantiles_leave_out_what_is_not_known(tmp_path: Path) -> None:
     assert np.isnan(quantiles[1]).all()
 
 
-def test_jaccard_by_hand() -> None:
-    first, second = np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool)
-    assert jaccard(first, second) == pytest.approx(1 / 3)
-    assert jaccard(first, first) == 1.0
-    assert jaccard(~first & first, second & ~second) == 1.0
-
-
 def test_a_run_archives_what_its_epochs_say(all_pruners: ExperimentConfig) -> None:
     key, layout = key_of("st_prune"), experiment_layout(all_pruners)
     train(all_pruners, key, [])
@@ -78,3 +74,49 @@ def test_a_damaged_or_missing_archive_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "kept.npz").write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(RecordError, match="is damaged"):
         read_kept(tmp_path / "kept.npz")
+
+
+def _days(*texts: str) -> np.ndarray:
+    return np.array(texts, dtype="datetime64[m]")
+
+
+def test_calendar_by_hand() -> None:
+    # Monday at seven twice, Tuesday at seven, Sunday at 23; the first epoch is full.
+    times = _days("2024-01-01T07:00", "2024-01-01T07:30", "2024-01-02T07:59", "2024-01-07T23:00")
+    kept = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [1, 1, 0, 0]], dtype=bool)
+    share = calendar_share(kept, times)
+    assert share is not None
+    # Shares 1, 1/2, 1/2, 0 over their mean 1/2.
+    assert share[0, 7] == pytest.approx(1.5)
+    assert share[1, 7] == pytest.approx(1.0)
+    assert share[6, 23] == 0.0
+    assert np.isnan(share).sum() == 7 * 24 - 3
+
+
+@given(st.datetimes(datetime(1950, 1, 1), datetime(2050, 1, 1)))
+def test_weekday_and_hour_are_those_of_the_calendar(time: datetime) -> None:
+    share = calendar_share(np.array([[True, False]]), np.array([time, time], dtype="datetime64[m]"))
+    assert share is not None
+    assert [tuple(at) for at in np.argwhere(~np.isnan(share))] == [(time.weekday(), time.hour)]
+
+
+@given(st.integers(2, 6), st.integers(1, 200), st.integers(0, 99))
+def test_overlaps_are_the_jaccard_of_every_pair(choices: int, windows: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kept = rng.random((choices, windows)) < rng.random((choices, 1))
+    kept[:, 0] = True
+    found, _ = overlaps(kept)
+    expected = [[jaccard(first, second) for second in kept] for first in kept]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_random_choices_overlap_as_expected() -> None:
+    rng = np.random.default_rng(1)
+    sizes = np.array([500, 1000, 2500, 5000])
+    kept = np.stack([rng.permutation(5000) < size for size in sizes])
+    found, chance = overlaps(kept)
+    apart = ~np.eye(len(sizes), dtype=bool)
+    np.testing.assert_allclose(found[apart], chance[apart], atol=0.02)
+    # Two random halves: a quarter in both, three quarters in either.
+    assert chance[2, 2] == pytest.approx(1 / 3)
+    assert chance[3, 3] == 1.0

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from large_series import NODES, STEPS, growth_of_preparing, growth_of_serving, in_own_process
 
-from stprune.data.blocks import fill_missing, release
+from stprune.data.canonical import release
+from stprune.data.dataset import fill_missing
 
 SERIES = STEPS * NODES * 4 / 1e6
 # Made whole, to be written.

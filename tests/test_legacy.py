@@ -15,15 +15,15 @@ from toy import canonical
 from stprune.base.errors import ConfigError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_keys, run_spec
-from stprune.data.dataset import ForecastData, forecast_data
-from stprune.data.legacy_store import LegacyStore
+from stprune.data.dataset import ForecastData, alone, forecast_data
 from stprune.data.tasks.base import build_task
+from stprune.data.windows import LegacyStore
 from stprune.pruning.base import everything
 from stprune.pruning.batch_order import order_epoch
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
-from stprune.training.metric_rules import RULES
-from stprune.training.run_data import refuse_small_splits
+from stprune.training.evaluation import RULES
+from stprune.training.run import refuse_small_splits
 
 STEPS, NODES, HISTORY, HORIZON, BATCH = 230, 3, 5, 4, 16
 CPU = torch.device("cpu")
@@ -138,7 +138,7 @@ def test_a_run_validates_and_tests_as_released(pruner: str, tmp_path: Path) -> N
     fabric = fabric_on()
     data = opened()
     assert isinstance(data.train, LegacyStore)
-    engine = Engine(run_spec(config, key), data, fabric)
+    engine = Engine(run_spec(config, key), alone(data), fabric)
     while not engine.finished:
         last = engine.train_epoch()
     for epoch, record in enumerate(engine.records):

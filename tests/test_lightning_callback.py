@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,8 +168,8 @@ def test_a_control_that_trains_shorter_stops_the_trainer() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reload_dataloaders_every_n_epochs": 0}, "pass reload_dataloaders_every_n_epochs=1"),
-        ({"max_epochs": 4}, "max_epochs=4.*ends before the schedule.*6 both"),
+        ({"reload_dataloaders_every_n_epochs": 0}, "reload_dataloaders_every_n_epochs=1"),
+        ({"max_epochs": 4}, "max_epochs=4"),
     ],
 )
 def test_a_trainer_that_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -180,19 +178,11 @@ def test_a_trainer_that_does_not_fit_is_refused(changes: dict[str, Any], message
 
 
 def test_a_step_that_does_not_observe_is_refused() -> None:
-    with pytest.raises(LoopError, match="epoch 0: no window was observed; `training_step` must"):
+    with pytest.raises(LoopError, match="training_step"):
         fit(Module(pruning_of(), observes=False))
 
 
 def test_a_checkpoint_before_the_end_of_an_epoch_is_refused(tmp_path: Path) -> None:
     within = ModelCheckpoint(tmp_path, save_on_train_epoch_end=False)
-    with pytest.raises(CheckpointError, match="pass save_on_train_epoch_end=True"):
+    with pytest.raises(CheckpointError, match="save_on_train_epoch_end=True"):
         fit(Module(pruning_of(), validates=True), within)
-
-
-def test_stprune_does_not_need_lightning() -> None:
-    code = (
-        "import sys, stprune; stprune.Pruning; stprune.PrunedBatchSampler;"
-        "sys.exit('pytorch_lightning' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,10 +14,9 @@ from test_backbone_oracles import OPENCITY, PER_DAY
 from test_backbones import reached_nodes
 from torch import Tensor
 
+from stprune.backbones import opencity
 from stprune.backbones.base import BACKBONES, ForecastTask
-from stprune.backbones.layers import city_encoding
-from stprune.backbones.layers.city_encoding import laplacian_places, mixing
-from stprune.backbones.layers.patch_layers import attend
+from stprune.backbones.opencity import attend, laplacian_eigenvectors, mixing
 from stprune.base.errors import DataError, DeclinedError
 
 
@@ -114,13 +113,13 @@ def test_graphs_follow_the_model_and_its_copies() -> None:
 def test_encodings_are_computed_once_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small(5)
     seen: list[int] = []
-    original = city_encoding.laplacian_places
+    original = opencity.laplacian_eigenvectors
 
     def counted(adjacency: Tensor, count: int) -> Tensor:
         seen.append(len(adjacency))
         return original(adjacency, count)
 
-    monkeypatch.setattr(city_encoding, "laplacian_places", counted)
+    monkeypatch.setattr(opencity, "laplacian_eigenvectors", counted)
     for _ in range(3):
         model.use_graph("nine", city(9))
         model.use_graph("seven", city(7))
@@ -218,12 +217,12 @@ def test_places_by_hand() -> None:
     half = 0.5**0.5
     # The first largest entry of the second is the middle one, and there is no third.
     expected = torch.tensor([[half, -0.5, 0], [0, half, 0], [-half, -0.5, 0]], dtype=torch.float64)
-    torch.testing.assert_close(laplacian_places(path, 3), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(laplacian_eigenvectors(path, 3), expected, rtol=0, atol=1e-12)
     pair = torch.zeros(3, 3)
     pair[0, 2] = 1.0
     expected = torch.tensor([[half, 0], [0, 0], [-half, 0]], dtype=torch.float64)
-    torch.testing.assert_close(laplacian_places(pair, 2), expected, rtol=0, atol=1e-12)
-    assert not laplacian_places(torch.zeros(1, 1), 8).any()
+    torch.testing.assert_close(laplacian_eigenvectors(pair, 2), expected, rtol=0, atol=1e-12)
+    assert not laplacian_eigenvectors(torch.zeros(1, 1), 8).any()
 
 
 def test_mixing_by_hand() -> None:

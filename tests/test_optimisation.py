@@ -14,16 +14,17 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
 
+import stprune.training.run
 from stprune.backbones.base import OptimiserSettings
 from stprune.base.errors import ConfigError
-from stprune.config.experiment import parse_config
+from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
 from stprune.training.optimisation import (
     MuonWithAdamW,
     RateSchedule,
     build_optimiser,
-    build_scheduler,
     planned_steps,
     split_for_muon,
 )
@@ -105,35 +106,6 @@ def test_muon_steps_are_those_of_torchs_two_optimisers(scale: str) -> None:
         torch.testing.assert_close(mine, reference, msg=name)
 
 
-def test_the_first_muon_step_turns_the_gradient_into_a_near_orthogonal_matrix() -> None:
-    net = Net()
-    before = net.first.weight.detach().clone()
-    settings = OptimiserSettings(optimiser="muon", learning_rate=0.02)
-    _train(net, build_optimiser(net, settings), 1)
-    change = (before - net.first.weight.detach()) / (0.02 * 0.2 * math.sqrt(6))
-    # Five Newton-Schulz iterations bring all singular values near 1, not to it.
-    assert torch.linalg.svdvals(change).sub(1).abs().max() < 0.5
-
-
-@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw", "muon"])
-def test_saved_and_loaded_it_goes_on_to_the_same_bits(optimiser: str) -> None:
-    settings = OptimiserSettings.model_validate({"optimiser": optimiser, "learning_rate": 0.01})
-    whole, first = Net(), Net()
-    _train(whole, build_optimiser(whole, settings), 7)
-    begun = build_optimiser(first, settings)
-    _train(first, begun, 3)
-    state = copy.deepcopy(begun.state_dict())
-    rest = Net()
-    rest.load_state_dict(first.state_dict())
-    resumed = build_optimiser(rest, settings)
-    _train(rest, resumed, 1)  # moments of its own, which loading must replace
-    rest.load_state_dict(first.state_dict())
-    resumed.load_state_dict(state)
-    _train(rest, resumed, 4)
-    for name, values in whole.state_dict().items():
-        assert torch.equal(values, rest.state_dict()[name]), name
-
-
 def test_what_is_set_on_the_groups_reaches_both_optimisers_even_after_loading() -> None:
     net = Net()
     optimiser = build_optimiser(net, MUON)
@@ -153,15 +125,6 @@ def test_what_is_set_on_the_groups_reaches_both_optimisers_even_after_loading() 
         assert all(
             not torch.equal(before[name], now) for name, now in named.items() if now.requires_grad
         )
-
-
-def test_muon_serves_a_model_of_matrices_alone_or_of_none() -> None:
-    matrix, vector = nn.Linear(3, 2, bias=False), nn.LayerNorm(3)
-    assert len(build_optimiser(matrix, MUON).param_groups) == 1
-    optimiser = build_optimiser(vector, MUON)
-    vector(torch.randn(4, 3)).square().sum().backward()
-    optimiser.step()
-    assert not torch.equal(vector.weight, torch.ones(3))
 
 
 def test_fabric_clips_and_steps_muon_as_one_optimiser() -> None:
@@ -205,20 +168,9 @@ def test_settings_that_contradict_each_other_are_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_changes_are_checked_together_with_what_the_backbone_publishes(
-    toy_values: dict[str, Any],
-) -> None:
-    # STGCN publishes a cut every ten epochs.
-    toy_values["backbones"]["stgcn"] = {"optimisation": {"schedule": "cosine"}}
-    with pytest.raises(ConfigError, match="schedule cosine has no cuts"):
-        parse_config(toy_values, "toy.yaml")
-    toy_values["backbones"]["stgcn"] = {"optimisation": {"schedule": "cosine", "step_epochs": 0}}
-    parse_config(toy_values, "toy.yaml")
-
-
 def _bare(settings: OptimiserSettings) -> tuple[torch.optim.Optimizer, RateSchedule]:
     optimiser = build_optimiser(nn.Linear(1, 1), settings)
-    return optimiser, build_scheduler(optimiser, settings)
+    return optimiser, RateSchedule(optimiser, settings)
 
 
 def _rate(optimiser: torch.optim.Optimizer) -> float:
@@ -305,12 +257,6 @@ def test_a_warm_up_rises_in_equal_steps_to_the_learning_rate() -> None:
     assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 11 / 12)))
 
 
-def test_a_step_that_was_not_announced_is_our_mistake() -> None:
-    optimiser, _ = _bare(OptimiserSettings(schedule="cosine"))
-    with pytest.raises(RuntimeError, match="begin_epoch"):
-        optimiser.step()
-
-
 def test_planned_steps_are_those_of_the_pruners_schedule() -> None:
     pruner = PRUNERS.load("random_dynamic")
     context = PruningContext(windows=100, epochs=8, prune_ratio=0.75, seed=0)
@@ -345,3 +291,59 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
     )
     assert results == expected
     pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
+
+
+START = 0.01
+
+
+@pytest.fixture
+def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of every step of all runs of a test."""
+    noted: list[float] = []
+
+    class Noting(Engine):
+        def _step(self, *arguments: Any) -> Any:
+            loss = super()._step(*arguments)
+            noted.append(self.optimiser.param_groups[0]["lr"])
+            return loss
+
+    monkeypatch.setattr(stprune.training.run, "Engine", Noting)
+    return noted
+
+
+def with_cosine(values: dict[str, Any], pruner: str, budget: str) -> ExperimentConfig:
+    values["training"] |= {"epochs": 6, "budget": budget}
+    values["pruners"] = dict.fromkeys(["full", pruner])
+    optimisation = {"learning_rate": START, "schedule": "cosine"}
+    values["backbones"]["stid"]["optimisation"] = optimisation
+    return parse_config(values, "toy.yaml")
+
+
+@pytest.mark.parametrize("budget", ["epochs", "total_windows", "steps"])
+@pytest.mark.parametrize("pruner", ["full_fewer_epochs", "random_dynamic"])
+def test_each_step_has_its_place_on_the_curve(
+    toy_values: dict[str, Any], rates: list[float], pruner: str, budget: str
+) -> None:
+    record = train(with_cosine(toy_values, pruner, budget), key_of(pruner, 0.5), [])
+    steps = record.cost.gradient_steps
+    curve = [START / 2 * (1 + math.cos(math.pi * k / steps)) for k in range(steps)]
+    assert rates == pytest.approx(curve)
+
+
+@pytest.mark.parametrize("pruner", ["random_dynamic", "infobatch"])
+def test_a_stopped_run_goes_on_along_the_same_curve(
+    toy_values: dict[str, Any], rates: list[float], pruner: str
+) -> None:
+    config, key = with_cosine(toy_values, pruner, "epochs"), key_of(pruner, 0.5)
+    stopped = elsewhere(config, "stopped")
+    train(config, key, [])
+    whole = list(rates)
+    rates.clear()
+    for epoch in (0, 2):
+        with pytest.raises(StoppedError):
+            train(stopped, key, [Listener(epoch)])
+    train(stopped, key, [])
+    assert rates == whole
+    (one, epochs), (other, other_epochs) = outcome(config, key), outcome(stopped, key)
+    assert one == other
+    pd.testing.assert_frame_equal(epochs, other_epochs, check_exact=True)

@@ -240,32 +240,6 @@ def test_a_long_file_says_which_sensor(
         load_text(tmp_path, text, LONG_OPTIONS | options, channels=FLOW_AND_SPEED)
 
 
-@pytest.mark.parametrize(("rule", "value"), [("first", 3.0), ("last", 9.0), ("mean", 6.0)])
-def test_duplicates_by_each_rule(tmp_path: Path, rule: str, value: float) -> None:
-    expected = VALUES.copy()
-    expected[1, 0] = value
-    wide = load_text(tmp_path, WIDE + "2024-01-01T01:00,9,4\n", TIME | {"duplicates": rule})
-    np.testing.assert_array_equal(wide.values[:, :, 0], expected)
-    options = LONG_OPTIONS | {"duplicates": rule}
-    text = LONG + "2024-01-01 01:00,a,9,30\n"
-    long = load_text(tmp_path, text, options, channels=FLOW_AND_SPEED)
-    np.testing.assert_array_equal(long.values[:, :, 0], expected)
-
-
-def test_gaps_become_missing_values(tmp_path: Path) -> None:
-    text = WIDE.replace("2024-01-01T01:00,3,4\n", "")
-    raw = load_text(tmp_path, text, TIME | {"gaps": "missing"}, **NAN)
-    np.testing.assert_array_equal(raw.mask[:, :, 0], [[True] * 2, [False] * 2, [True] * 2])
-    assert len(raw.timestamps) == 3
-
-
-def test_means_within_steps_leave_missing_values_out(tmp_path: Path) -> None:
-    text = "time,a,b\n2024-01-01T00:10,1,7\n2024-01-01T00:59:59,2,\n2024-01-01T01:30,4,\n"
-    raw = load_text(tmp_path, text, TIME | {"resample": "mean"}, steps=2, **NAN)
-    np.testing.assert_array_equal(raw.values[:, :, 0], [[1.5, 7], [4, 0]])
-    np.testing.assert_array_equal(raw.mask[:, :, 0], [[True, True], [True, False]])
-
-
 def test_nights_may_be_left_out(tmp_path: Path) -> None:
     text = "time,a,b\n2024-01-01T22:00,1,2\n2024-01-01T23:00,3,4\n2024-01-02T22:00,5,6\n"
     card = {"steps": 3, "start": "2024-01-01T22:00", "breaks": "daily"}
@@ -291,12 +265,6 @@ def test_empty_and_constant_sensors(tmp_path: Path, caplog: pytest.LogCaptureFix
     ):
         with pytest.raises(DataError):
             load_text(tmp_path, wrong, TIME | options, **NAN)
-
-
-def test_negative_values_only_in_channels_that_may(tmp_path: Path) -> None:
-    options = LONG_OPTIONS | {"allow_negative": ["speed"]}
-    text = LONG.replace("b,4,40", "b,4,-40")
-    assert load_text(tmp_path, text, options, channels=FLOW_AND_SPEED).values[1, 1, 1] == -40
 
 
 def test_objects_damage_and_other_files_behind_arrays(tmp_path: Path) -> None:

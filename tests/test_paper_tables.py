@@ -11,10 +11,10 @@ from synthetic_records import cost, epochs, record, scores, write_experiment, wr
 
 from paper_figures import tab_groups, tab_main, tab_pairs, tab_st_prune
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.paper.tables import DASH, Table, make_table, shared_headings, to_cells
+from stprune.paper.tables import DASH, TABLES, Table, shared_headings, to_cells, write_table
 from stprune.results.summarise import summarise
 from stprune.results.summary import Results, load_results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 Run = tuple[str, str, float, int, float]
 
@@ -113,7 +113,7 @@ def test_both_controls_are_rows_of_every_table_and_share_a_heading(tmp_path: Pat
     assert shared_headings(tab_main.build(results)) == []
     assert table.frame["random_dynamic_datasets_p"].notna().any()
     layout = ExperimentLayout(results.store.parent)
-    make_table("pairs", layout, results)
+    write_table(TABLES.module("pairs").build(results), "pairs", layout)
     latex = layout.table("pairs", "tex").read_text(encoding="utf-8")
     assert r"\multicolumn{6}{c}{Against Random (dynamic)}" in latex
     assert r"\cmidrule(lr){3-8}\cmidrule(lr){9-14}" in latex
@@ -177,7 +177,7 @@ def test_one_seed_and_one_pair_still_make_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["pairs", "groups"])
 def test_csv_holds_full_precision(name: str, tmp_path: Path) -> None:
     layout = write_experiment(tmp_path)
-    make_table(name, layout)
+    write_table(TABLES.module(name).build(load_results(layout.store)), name, layout)
     text = layout.table(name, "csv").read_text(encoding="utf-8")
     frame = {"pairs": tab_pairs, "groups": tab_groups}[name].build(load_results(layout.store)).frame
     column = {"pairs": "random_dynamic_wilcoxon_p", "groups": "test_mae_worst_node"}[name]

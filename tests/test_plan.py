@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,24 @@ import torch
 import toy
 import yaml
 from toy_runs import key_of
+from toy_union import KEY, union_config, union_values, write_union
 
 from stprune.__main__ import main
-from stprune.base.layout import step_seconds_file
-from stprune.config.experiment import parse_config
-from stprune.config.grid import data_layout, experiment_layout, run_spec
+from stprune.base.layout import DataLayout
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.records.run import read_record
-from stprune.training.run import train
-from stprune.workflow import known_seconds, step_seconds
-from stprune.workflow.estimate import make_plan
-from stprune.workflow.estimate_text import hours, notes, totals
-from stprune.workflow.step_seconds import Setting, StepSeconds, attempt, measuring_order
+from stprune.training.run import open_run_data, train
+from stprune.workflow import estimate, window_cost
+from stprune.workflow.estimate import hours, make_plan, totals
+from stprune.workflow.window_cost import WindowCost, measure_costs, measured_cost
+from stprune.workflow.workload import Windows, Workload, run_windows, run_workload
 
+COST = WindowCost(train=0.1, evaluate=0.01, parameters=1000)
 # Full: 4 epochs of 289 windows; st_prune: 810 windows; 96 are validated four times and tested once.
-STEP = StepSeconds(train=0.1, evaluate=0.01, parameters=1000, batch=32)
 FULL, PRUNED = 115.6 + 4.8, 81.0 + 4.8
+WINDOWS = Windows(289, 96, 96)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -37,152 +40,121 @@ def values(toy_values: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """Time runs out after the first setting; notes nodes of what was asked for."""
-    asked: list[list[int]] = []
+def half_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time runs out after the small data set."""
 
-    def measure(
-        settings: Sequence[Setting], layout: object, seconds: float
-    ) -> dict[int, StepSeconds | str]:
-        asked.append([setting.nodes for setting in settings])
-        return {measuring_order(settings)[0]: STEP} if settings and seconds else {}
+    def measure(specs: Mapping[Any, RunSpec], data: object, seconds: float) -> dict[Any, Any]:
+        return {place: COST for place in specs if place[0] == "toy_half" and seconds}
 
-    monkeypatch.setattr(known_seconds, "measure_all", measure)
-    return asked
+    monkeypatch.setattr(estimate, "measure_costs", measure)
 
 
-def test_by_hand(values: dict[str, Any], measured: list[list[int]]) -> None:
+@pytest.mark.usefixtures("half_measured")
+def test_by_hand(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "available_cores", lambda: [0, 1, 2, 3])
+    values["compute"] = {"threads": 2}
     plan = make_plan(parse_config(values, "toy"), 1.0)
     whole, half = plan.cells
     assert (whole.nodes, half.nodes) == (8, 4)
     assert (whole.runs, whole.done, whole.steps) == (4, 0, 2 * 40 + 2 * 28)
-    # The small one is measured first; the other one has twice as many nodes.
+    # The other one has twice as many nodes.
     assert (half.source, whole.source) == ("measured", "scaled")
     assert half.seconds == pytest.approx(2 * (FULL + PRUNED))
-    assert whole.seconds == pytest.approx(2 * half.seconds)
-    # 504 steps of 8 nodes, 4 bytes and one of mask; times; the graph. But it is prepared here.
+    assert whole.seconds == pytest.approx(2 * (2 * (FULL + PRUNED)))
     folder = data_layout(parse_config(values, "toy")).processed(toy.DATASET)
     assert plan.data_bytes == {"toy": sum(path.stat().st_size for path in folder.iterdir())}
-    assert hours(plan.cells) == "~ 21 min"
-    assert hours([half]) == "7 min"
-    assert "8 runs without a record: ~ 21 min" in totals(plan)[0]
-    assert any("scaled" in line for line in notes(plan, 1.0))
+    assert (hours(plan.cells), hours([half])) == ("~ 21 min", "7 min")
+    assert plan.together == 2
+    assert "10 min" in totals(plan)[0]
 
 
-def test_asking_again_goes_on_from_there(values: dict[str, Any], measured: list[list[int]]) -> None:
-    config = parse_config(values, "toy")
-    make_plan(config, 1.0)
-    assert measured == [[8, 4]]
-    plan = make_plan(config, 1.0)
-    assert measured[1:] == [[8]]
-    assert [cell.source for cell in plan.cells] == ["measured", "measured"]
-    # Another length of training does not change what a window costs; another batch does.
-    longer = {**values, "training": {**values["training"], "epochs": 9}}
-    make_plan(parse_config(longer, "toy"), 1.0)
-    assert measured[2:] == [[]]
-    larger = {**values, "training": {**values["training"], "batch_size": 16}}
-    make_plan(parse_config(larger, "toy"), 1.0)
-    assert measured[3:] == [[8, 4]]
-
-
-def test_nothing_is_made_up_where_nothing_was_measured(
-    values: dict[str, Any], measured: list[list[int]]
-) -> None:
+@pytest.mark.usefixtures("half_measured")
+def test_nothing_is_made_up_where_nothing_was_measured(values: dict[str, Any]) -> None:
     plan = make_plan(parse_config(values, "toy"), 0.0)
     assert [cell.seconds for cell in plan.cells] == [None, None]
     assert hours(plan.cells) == "-"
-    assert "Not known (-) for 2: not measured yet." in notes(plan, 0.0)
-    assert not step_seconds_file(Path(values["results_directory"])).exists()
 
 
 def test_what_cannot_be_measured_says_why(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = {0: "out of memory", 1: STEP}
-    monkeypatch.setattr(known_seconds, "measure_all", lambda *_: answers)
+    answers = {("toy", "stid"): "out of memory", ("toy_half", "stid"): COST}
+    monkeypatch.setattr(estimate, "measure_costs", lambda *_: answers)
     plan = make_plan(parse_config(values, "toy"), 1.0)
-    assert plan.cells[0].seconds is None
+    assert (plan.cells[0].seconds, plan.cells[0].source) == (None, "out of memory")
     assert hours(plan.cells) == "> 7 min"
-    assert "Not known (-) for 1: out of memory." in notes(plan, 1.0)
 
 
-def test_a_busy_machine_is_told_of_and_measured_again(
-    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    busy = STEP.model_copy(update={"core_share": 0.1})
-    monkeypatch.setattr(known_seconds, "measure_all", lambda *_: {0: busy, 1: STEP})
-    plan = make_plan(parse_config(values, "toy"), 1.0)
-    assert any("1 of these had a core for 10% of the time" in line for line in notes(plan, 1.0))
-    kept = json.loads(step_seconds_file(Path(values["results_directory"])).read_text())
-    assert len(kept["measured"]) == 1
-
-
-def test_records_say_what_a_window_costs(values: dict[str, Any], measured: list[list[int]]) -> None:
+@pytest.mark.usefixtures("half_measured")
+def test_records_say_what_a_window_costs(values: dict[str, Any]) -> None:
     config = parse_config(values, "toy")
     train(config, key_of("full"), [])
     plan = make_plan(config, 0.0)
-    assert plan.cells[0].source == "records"
-    assert measured == [[4]]
-    cost = read_record(experiment_layout(config).metrics(key_of("full"))).cost
-    step = plan.cells[0].step
-    assert step is not None
-    assert step.train * 4 * 289 == pytest.approx(cost.train_seconds, rel=0.2)
-    assert plan.cells[0].done == 1
+    record = read_record(experiment_layout(config).metrics(key_of("full")))
+    cost = plan.cells[0].cost
+    assert cost is not None
+    assert cost.train * 4 * 289 == pytest.approx(record.cost.train_seconds, rel=0.2)
     # Three runs are left; the other data set's are scaled from the records.
+    assert (plan.cells[0].source, plan.cells[0].done) == ("records", 1)
     assert plan.cells[0].seconds == pytest.approx(
-        step.train * (4 * 289 + 2 * 810) + 3 * 5 * 96 * step.evaluate
+        cost.train * (4 * 289 + 2 * 810) + 3 * 5 * 96 * cost.evaluate
     )
     assert plan.cells[1].source == "scaled"
     other = {**values, "compute": {"own_cores": False, "precision": "bf16-mixed"}}
-    assert make_plan(parse_config(other, "toy"), 0.0).cells[0].source == "not measured yet"
+    assert make_plan(parse_config(other, "toy"), 0.0).cells[0].cost is None
 
 
-def test_side_by_side(values: dict[str, Any], measured: list[list[int]], monkeypatch: Any) -> None:
-    monkeypatch.setattr("stprune.workflow.estimate.available_cores", lambda: [0, 1, 2, 3])
-    values["compute"] = {"threads": 2}
-    plan = make_plan(parse_config(values, "toy"), 1.0)
-    assert plan.together == 2
-    assert totals(plan)[0].endswith("~ 21 min one after another, 10 min with 2 at a time here.")
-
-
-def test_each_backbone_is_measured_before_another_size(values: dict[str, Any]) -> None:
-    config = parse_config(values | {"backbones": {"stid": None, "stgcn": None}}, "toy")
-    settings = [
-        Setting(run_spec(config, key_of("full")._replace(backbone=backbone)), nodes)
-        for backbone, nodes in (("stid", 900), ("stid", 100), ("stgcn", 300), ("stgcn", 200))
-    ]
-    assert measuring_order(settings) == [1, 3, 2, 0]
-
-
-@pytest.mark.parametrize("task", ["forecast", "impute", "few_shot"])
-def test_measuring_trains_the_model_of_the_run(values: dict[str, Any], task: str) -> None:
-    values["datasets"] = {"toy": {"task": task}}
-    config = parse_config(values, "toy")
-    step = attempt(Setting(run_spec(config, key_of("full")), 8), data_layout(config))
-    assert isinstance(step, StepSeconds)
-    assert step.batch == 32
-    assert min(step.train, step.evaluate) > 0
-    if task == "forecast":
-        assert step.parameters == train(config, key_of("full"), []).parameters
-
-
-def test_large_graphs_are_measured_in_small_batches(
-    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(step_seconds, "PROCESSOR_VALUES", 8 * 12 * 5)
-    config = parse_config(values, "toy")
-    step = attempt(Setting(run_spec(config, key_of("full")), 8), data_layout(config))
-    assert isinstance(step, StepSeconds)
-    assert step.batch == 5
+@pytest.mark.parametrize("backbone", ["stid", "stgcn"])
+def test_measuring_trains_the_model_of_the_run(values: dict[str, Any], backbone: str) -> None:
+    config = parse_config(values | {"backbones": {backbone: None}}, "toy")
+    spec = run_spec(config, key_of("full")._replace(backbone=backbone))
+    cost = measured_cost(spec, data_layout(config))
+    assert isinstance(cost, WindowCost)
+    assert min(cost.train, cost.evaluate) > 0
+    if backbone == "stid":
+        assert cost.parameters == train(config, key_of("full"), []).parameters
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there(values: dict[str, Any]) -> None:
     values["compute"]["accelerator"] = "cuda"
     config = parse_config(values, "toy")
-    reason = attempt(Setting(run_spec(config, key_of("full")), 8), data_layout(config))
+    reason = measured_cost(run_spec(config, key_of("full")), data_layout(config))
     assert isinstance(reason, str)
     assert "\n" not in reason
+
+
+class Pool:
+    """Measures in this process, and notes what it was asked for."""
+
+    asked: list[str]
+
+    def __enter__(self) -> Pool:
+        Pool.asked = []
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def apply(self, *_: object) -> None: ...
+
+    def apply_async(self, _: object, arguments: tuple[RunSpec, DataLayout]) -> Pool:
+        Pool.asked.append(f"{arguments[0].key.dataset} {arguments[0].key.backbone}")
+        return self
+
+    def get(self, timeout: float) -> WindowCost:
+        return COST
+
+
+def test_each_backbone_is_measured_before_another_size(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        window_cost, "get_context", lambda _: type("", (), {"Pool": lambda *_: Pool()})
+    )
+    config = parse_config(values | {"backbones": {"stid": None, "stgcn": None}}, "toy")
+    specs = {(k.dataset, k.backbone): run_spec(config, k) for k in run_keys(config)}
+    assert len(measure_costs(specs, data_layout(config), 1.0)) == 4
+    assert Pool.asked == ["toy_half stid", "toy_half stgcn", "toy stid", "toy stgcn"]
 
 
 @pytest.mark.slow
@@ -193,29 +165,101 @@ def test_the_command(
     file.write_text(yaml.safe_dump(values))
     words = ["plan", "--config", str(file), "--seconds", "599", "--cells", "--json", str(figures)]
     assert main(words) == 0
-    text = capsys.readouterr().out
-    assert "toy: 8 runs" in text
-    assert "toy_half" in text
-    assert "Left out:" in text
+    assert "toy_half" in capsys.readouterr().out
     plan = json.loads(figures.read_text())
     assert [cell["source"] for cell in plan["cells"]] == ["measured", "measured"]
     assert all(cell["seconds"] > 0 for cell in plan["cells"])
+    assert main(["plan", "--config", str(file), "--seconds", "nan"]) == 1
 
 
-def test_mistakes(
-    values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def spec_of(values: dict[str, Any], pruner: str = "full", ratio: float = 0.6) -> RunSpec:
+    config = parse_config(values | {"pruners": {pruner: None}}, "the toy configuration")
+    return run_spec(config, key_of(pruner, ratio))
+
+
+@pytest.mark.parametrize(
+    ("pruner", "ratio", "epochs", "trained", "steps"),
+    [
+        ("full", 0.0, 4, 1156, 40),
+        # A first pass, two epochs of round(0.4 * 289) = 116 windows, a tail of one.
+        ("st_prune", 0.6, 4, 2 * 289 + 2 * 116, 10 + 4 + 4 + 10),
+        ("random_static", 0.6, 4, 4 * 116, 16),
+        # Two epochs of a scoring model before.
+        ("el2n", 0.6, 4, 2 * 289 + 4 * 116, 16),
+        # round(2 + 2 * 0.4) epochs of all windows.
+        ("full_fewer_epochs", 0.6, 3, 867, 30),
+    ],
+)
+def test_epochs_and_steps_by_hand(
+    toy_values: dict[str, Any], pruner: str, ratio: float, epochs: int, trained: int, steps: int
 ) -> None:
-    file = tmp_path / "toy.yaml"
-    file.write_text(yaml.safe_dump(values))
-    results = Path(values["results_directory"])
-    results.mkdir()
-    step_seconds_file(results).write_text("{")
-    for words, said in (
-        (["--seconds", "-1"], "--seconds -1"),
-        (["--seconds", "nan"], "--seconds nan"),
-        ([], "delete it to measure again"),
-    ):
-        assert main(["plan", "--config", str(file), *words]) == 1
-        error = capsys.readouterr().err
-        assert error.count("\n") == 1
-        assert said in error
+    work = run_workload(spec_of(toy_values, pruner, ratio), WINDOWS)
+    assert (work.epochs, work.trained, work.steps) == (epochs, trained, steps)
+    assert work.evaluated == (epochs + 1) * 96 + (289 if pruner == "el2n" else 0)
+
+
+def test_validations_now_and_then_and_last(toy_values: dict[str, Any]) -> None:
+    toy_values["training"] |= {"epochs": 7, "validate_every": 3}
+    # After epochs 3, 6 and 7, and the test.
+    assert run_workload(spec_of(toy_values), WINDOWS).evaluated == 4 * 96
+
+
+@pytest.mark.parametrize("budget", ["total_windows", "total_time"])
+def test_equal_budgets_make_more_epochs(toy_values: dict[str, Any], budget: str) -> None:
+    toy_values["training"] |= {"budget": budget}
+    work = run_workload(spec_of(toy_values, "random_static"), WINDOWS)
+    assert work.epochs in (9, 10)  # 1156 / 116
+    assert work.trained == work.epochs * 116
+
+
+def test_a_backbone_that_does_not_train_takes_no_step(toy_values: dict[str, Any]) -> None:
+    values = toy_values | {"backbones": {"last_value": None}, "pruners": {"full": None}}
+    config = parse_config(values, "toy")
+    work = run_workload(run_spec(config, run_keys(config)[0]), WINDOWS)
+    assert work == Workload(epochs=1, steps=0, trained=0, evaluated=481)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"days": 14},
+        {"node_stride": 2, "window_stride": 5, "evaluation_stride": 3},
+        {"task": "few_shot", "task_options": {"share": 0.2}},
+        {"task": "impute"},
+        {"training": {"history": 24, "horizon": 6}},
+    ],
+)
+@pytest.mark.parametrize("protocol", ["paper", "strict"])
+def test_windows_are_those_of_a_run(
+    toy_values: dict[str, Any], changes: dict[str, Any], protocol: str
+) -> None:
+    toy_values |= {"datasets": {"toy": changes}, "protocol": protocol}
+    spec = spec_of(toy_values)
+    layout = DataLayout(Path(toy_values["data_directory"]))
+    data = open_run_data(spec, layout, CPU)
+    assert run_windows(spec, layout) == (len(data.train), len(data.validation), len(data.test))
+
+
+def test_windows_of_what_is_not_prepared(toy_values: dict[str, Any], tmp_path: Path) -> None:
+    card = Path(toy_values["data_directory"]) / "toy.yaml"
+    (tmp_path / "toy.yaml").write_text(card.read_text())
+    # 504 steps are 481 windows of 24: 289, 96 and 96.
+    assert run_windows(spec_of(toy_values), DataLayout(tmp_path)) == WINDOWS
+
+
+def test_windows_of_a_union(tmp_path: Path) -> None:
+    config = union_config(union_values(write_union(tmp_path / "data"), tmp_path / "results"))
+    spec, layout = run_spec(config, KEY), data_layout(config)
+    data = open_run_data(spec, layout, CPU)
+    assert run_windows(spec, layout) == (len(data.train), len(data.validation), len(data.test))
+
+
+@pytest.mark.parametrize("pruner", ["full_fewer_epochs", "infobatch", "st_prune"])
+def test_runs_do_what_was_planned(all_pruners: ExperimentConfig, pruner: str) -> None:
+    key = key_of(pruner)
+    train(all_pruners, key, [])
+    cost = read_record(experiment_layout(all_pruners).metrics(key)).cost
+    spec = run_spec(all_pruners, key)
+    work = run_workload(spec, run_windows(spec, data_layout(all_pruners)))
+    assert (cost.epochs, cost.windows_visited) == (work.epochs, work.trained)
+    assert cost.gradient_steps == work.steps

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +75,17 @@ def test_prepare_makes_the_canonical_data_set_once(
     assert {path: path.stat().st_mtime_ns for path in directory.iterdir()} == before
 
 
+def test_a_data_set_that_an_earlier_version_prepared_stays(toy: tuple[Path, DataLayout]) -> None:
+    cards, layout = toy
+    path = prepare("toy", layout, cards=cards) / "meta.json"
+    meta = json.loads(path.read_text())
+    for file in meta["card"]["files"].values():
+        file["member"] = None
+    path.write_text(json.dumps(meta))
+    assert is_prepared("toy", layout, cards)
+    read_canonical(path.parent)
+
+
 @pytest.mark.parametrize("what", ["card", "file", "meta", "damaged meta"])
 def test_prepare_starts_again_when_something_changed(
     toy: tuple[Path, DataLayout], what: str
@@ -119,39 +128,6 @@ def test_a_folder_that_cannot_be_written_is_one_line(toy: tuple[Path, DataLayout
     (layout.root / "processed").write_text("a file where a folder should be")
     with pytest.raises(DataError, match="toy cannot be prepared in"):
         prepare("toy", layout, cards=cards)
-
-
-@pytest.mark.real_data
-def test_the_real_los_loop(tmp_path: Path) -> None:
-    mirror = os.environ.get("STPRUNE_MIRROR")
-    if not mirror:
-        pytest.skip("set STPRUNE_MIRROR to a mirror that holds the files of Los-loop")
-    layout = DataLayout(tmp_path)
-    directory = prepare("los_loop", layout)
-    raw = layout.raw("los_loop", "series", "los_speed.csv")
-    printed = subprocess.run(
-        ["git", "hash-object", raw], capture_output=True, text=True, check=True
-    ).stdout
-    meta = json.loads((directory / "meta.json").read_text())
-    assert printed.strip() == meta["card"]["files"]["series"]["git_blob_sha1"]
-
-    dataset = read_canonical(directory)
-    assert dataset.series.shape == (2016, 207, 1)
-    assert dataset.mask.all()
-    assert (float(dataset.series.min()), float(dataset.series.max())) == (1.0, 70.0)
-    assert dataset.node_ids[:3] == ["773869", "767541", "767542"]
-    # First and last cells, read off the file.
-    np.testing.assert_allclose(dataset.series[0, :4, 0], [64.375, 67.625, 67.125, 61.5])
-    np.testing.assert_allclose(dataset.series[-1, -3:, 0], [58.75, 68.25, 58.875])
-    assert str(dataset.timestamps[-1]) == "2012-03-07T23:55:00"
-    assert dataset.adjacency[1, 2] == pytest.approx(0.717438, abs=1e-6)
-    assert np.count_nonzero(dataset.adjacency) == 2833 - 207
-    assert not dataset.adjacency.diagonal().any()
-    # At five in the afternoon of a working day people drive slower than at three in the night.
-    hours = dataset.timestamps.astype("datetime64[h]").astype(int) % 24
-    weekdays = np.is_busday(dataset.timestamps.astype("datetime64[D]"))
-    speed = dataset.series[:, :, 0].mean(axis=1)
-    assert speed[weekdays & (hours == 17)].mean() < speed[weekdays & (hours == 3)].mean() - 5
 
 
 @pytest.mark.parametrize("dataset", dataset_ids())

@@ -15,7 +15,7 @@ from stprune.config.grid import run_spec
 from stprune.data.dataset import ForecastData
 from stprune.pruning.base import absolute_errors, window_mae
 from stprune.pruning.probe import last_layer_gradients, sign_projection
-from stprune.training.probe import ModelProbe
+from stprune.training.scoring import ModelProbe
 
 
 @pytest.fixture

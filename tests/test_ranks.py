@@ -89,10 +89,6 @@ def _friedman(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> floa
     return float(stats.chi2.sf(between / within, count - 1))
 
 
-def test_all_equal_is_no_difference() -> None:
-    assert friedman(pd.DataFrame(np.ones((5, 3)))) == 1.0
-
-
 def test_groups_of_alike_pruners_overlap_and_none_lies_within_another() -> None:
     # Twelve places always in the same order: ranks 1 to 6, critical difference 2.18.
     values = pd.DataFrame([[1.0, 2, 3, 4, 5, 6]] * 12, columns=list("abcdef"))

@@ -6,7 +6,7 @@ import pytest
 
 from stprune.backbones.base import BACKBONES
 from stprune.pruning.base import PRUNERS
-from workflow.reference import pages
+from workflow.maintain import pages
 
 
 @pytest.mark.parametrize(

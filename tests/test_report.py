@@ -24,9 +24,9 @@ from synthetic_records import (
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey, store_config, store_table
-from stprune.paper.applicable import applicable
 from stprune.paper.figures import FIGURES
 from stprune.paper.findings import findings
+from stprune.paper.products import applicable, make_products
 from stprune.paper.report import write_report
 from stprune.paper.report.environments import compare_environments
 from stprune.paper.report.ledger import overhead_ledger
@@ -37,13 +37,21 @@ from stprune.paper.tables import TABLES
 from stprune.results.labels import label
 from stprune.results.summarise import summarise
 from stprune.results.summary import load_results
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 VOID = {"meta", "img", "br", "input"}
 
 
 # In the place of all figures, where a test is not about them.
 BLANK = {"tradeoff": Picture("Blank", "Nothing.", "A blank picture", "data:image/png;base64,")}
+
+
+def report(layout: ExperimentLayout) -> None:
+    """Write the page without figures."""
+    results = load_results(layout.store)
+    names = applicable(TABLES, results)
+    tables = {name: TABLES.module(name).build(results) for name in names}
+    write_report(layout, results, tables, BLANK)
 
 
 class _Page(HTMLParser):
@@ -84,10 +92,9 @@ def _read(layout: ExperimentLayout) -> _Page:
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
     layout = write_experiment(tmp_path_factory.mktemp("reported"))
-    store_config(layout.store).write_text(
-        "experiment: <script>alert('x')</script>\n", encoding="utf-8"
-    )
-    write_report(layout)
+    text = "experiment: <script>alert('x')</script>\n"
+    store_config(layout.store).write_text(text, encoding="utf-8")
+    make_products(layout.store, layout.root)
     return layout
 
 
@@ -122,7 +129,7 @@ def test_config_is_shown_as_text_or_left_out(layout: ExperimentLayout, tmp_path:
     assert "experiment: <script>alert('x')</script>" in _read(layout).text
     assert "<script>alert" not in layout.report.read_text(encoding="utf-8")
     bare = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
-    write_report(bare, pictures=BLANK)
+    report(bare)
     assert "Configuration" not in _read(bare).text
 
 
@@ -154,14 +161,14 @@ def test_page_is_the_same_every_time(tmp_path: Path) -> None:
     # Its pictures are, too: that is tested figure by figure.
     pages = []
     for _ in range(2):
-        write_report(layout, pictures=BLANK)
+        report(layout)
         pages.append(layout.report.read_bytes())
     assert pages[0] == pages[1]
 
 
 def test_report_without_full_training_makes_no_comparison(tmp_path: Path) -> None:
     lean = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
-    write_report(lean, pictures=BLANK)
+    report(lean)
     text = _read(lean).text
     assert "Full training was not run, so nothing is relative to it." in text
     assert "Without full training nothing is expected." in text
@@ -254,7 +261,7 @@ def test_environments_that_differ_are_named() -> None:
 
 def test_report_before_the_summary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="summarise the experiment first"):
-        write_report(ExperimentLayout(tmp_path))
+        make_products(ExperimentLayout(tmp_path).store, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -263,4 +270,4 @@ def test_record_that_is_gone_is_refused(tmp_path: Path) -> None:
     path = store_table(layout.store, "records")
     pd.read_parquet(path).iloc[1:].to_parquet(path)
     with pytest.raises(RecordError, match=r"records\.parquet"):
-        write_report(layout)
+        make_products(layout.store, layout.root)

@@ -6,6 +6,7 @@ import base64
 import itertools
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from selenium.webdriver.support.wait import WebDriverWait
 from synthetic_records import write_experiment
 
 from stprune.base.layout import STORE_TABLES
-from stprune.paper.report import write_report
-from stprune.paper.report.pictures import picture
+from stprune.paper.figures import build, write_drawing
+from stprune.paper.products import applicable
+from stprune.paper.report import picture_of, write_report
+from stprune.paper.tables import TABLES
 from stprune.records.store import read_store, write_store
 from stprune.results.summary import load_results
 
@@ -52,8 +55,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     configuration = "experiment: seen\npruners:\n  st_prune:\n    options: {strata: 7}\n"
     write_store(layout.store, tables, configuration)
     results = load_results(layout.store)
-    pictures = {name: picture(name, results) for name in ("tradeoff", "regimes")}
-    write_report(layout, results, pictures=pictures)
+    tables = {name: TABLES.module(name).build(results) for name in applicable(TABLES, results)}
+    pictures = {}
+    for name in ("tradeoff", "regimes"):
+        drawing = build(name, results)
+        files = write_drawing(drawing, partial(layout.figure, name))
+        pictures[name] = picture_of(name, drawing, files)
+    write_report(layout, results, tables, pictures)
     return layout.report
 
 

@@ -18,7 +18,7 @@ from synthetic_records import PRUNERS, cost, epochs, record, scores, write_exper
 from paper_figures import tab_equivalence, tab_pairs
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey, store_config
-from stprune.paper.looks import LOOKS
+from stprune.paper.draw import LOOKS
 from stprune.paper.report.configuration import configured, entries_as_text
 from stprune.paper.report.headlines import Headlines, headlines, p_in_words, place_verdict
 from stprune.paper.report.methods import methods

@@ -15,7 +15,7 @@ from stprune.base.layout import RunKey
 from stprune.config.experiment import parse_config
 from stprune.config.grid import experiment_layout
 from stprune.records.run import RunRecord, read_record
-from stprune.training.rerun_difference import compare_runs
+from stprune.training.rerun import compare_runs
 from stprune.training.run import train
 
 KEY = RunKey("toy", "stid", "st_prune", 0.5, 0)

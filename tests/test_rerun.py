@@ -18,8 +18,7 @@ from stprune.cli.app import difference_text
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_spec
 from stprune.records.run import read_record
-from stprune.training.rerun import config_of_record, rerun
-from stprune.training.rerun_difference import Difference
+from stprune.training.rerun import Difference, config_of_record, rerun
 from stprune.training.run import train
 
 

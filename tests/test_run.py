@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,28 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toy_runs import PRUNERS_WITH_RATIO, Listener, elsewhere, files_below, key_of, outcome
+from toy_runs import (
+    PRUNERS_WITH_RATIO,
+    STATIC_RIVALS,
+    Listener,
+    StoppedError,
+    elsewhere,
+    files_below,
+    key_of,
+    outcome,
+)
 
-from stprune.base.errors import DataError, TrainingDivergedError
+from stprune.base.errors import CheckpointError, ConfigError, DataError, TrainingDivergedError
+from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig, parse_config
-from stprune.config.grid import experiment_layout, run_spec
-from stprune.data.dataset import ForecastData
+from stprune.config.grid import experiment_layout, run_keys, run_spec
+from stprune.data.dataset import ForecastData, alone
 from stprune.pruning.base import Selection
-from stprune.records.run import read_epochs, read_record
+from stprune.records.run import RunRecord, read_epochs, read_record
+from stprune.training.checkpoint import discard_checkpoints, previous_checkpoint
 from stprune.training.devices import fabric_on
-from stprune.training.engine import Engine
+from stprune.training.engine import Engine, build_network
 from stprune.training.evaluation import evaluate
-from stprune.training.model import build_model
 from stprune.training.run import train
 
 
@@ -54,15 +65,6 @@ def test_a_run_leaves_a_whole_record(
     assert record.environment["threads"] == 1
     assert record.data["checksum"] == toy_forecast.description["checksum"]
     assert record.resumed == 0
-
-
-@pytest.mark.parametrize("pruner", ["full", "st_prune", "infobatch", "random_dynamic"])
-def test_training_learns(all_pruners: ExperimentConfig, pruner: str) -> None:
-    train(all_pruners, key_of(pruner), [])
-    _, epochs = outcome(all_pruners, key_of(pruner))
-    first, last = epochs["validation_mae"].iloc[0], epochs["validation_mae"].iloc[-1]
-    assert last < 0.8 * first
-    assert epochs["train_loss"].iloc[-1] < 0.8 * epochs["train_loss"].iloc[0]
 
 
 def test_a_pruned_run_keeps_its_budget(all_pruners: ExperimentConfig) -> None:
@@ -211,13 +213,16 @@ def trained_once(config: ExperimentConfig, data: ForecastData, selection: Select
         def select(self, epoch: int) -> Selection:
             return selection
 
+        def enter(self, member: int) -> None:
+            pass
+
         def observe(self, *_: Any) -> None:
             pass
 
         def planned_epochs(self) -> int:
             return 1
 
-    engine = Engine(run_spec(config, key_of("full")), data, fabric_on())
+    engine = Engine(run_spec(config, key_of("full")), alone(data), fabric_on())
     pruner: Any = Fixed()
     engine.pruner = pruner
     engine.train_epoch()
@@ -239,7 +244,7 @@ def test_a_windows_weight_is_its_share_of_the_loss(
     evens = Selection(np.arange(0, 288, 2), np.ones(144, np.float32))
     half = trained_once(config, toy_forecast, evens)
     assert whole.records[0].train_loss == pytest.approx(half.records[0].train_loss, rel=1e-5)
-    initial = build_model(whole.spec, toy_forecast, 0).state_dict()
+    initial = build_network(whole.spec, toy_forecast).state_dict()
     for name, values in whole.network.state_dict().items():
         torch.testing.assert_close(values, half.network.state_dict()[name])
     changed = [
@@ -257,3 +262,197 @@ def test_data_that_are_not_prepared_are_a_users_mistake(
     with pytest.raises(DataError, match="stprune data prepare toy"):
         train(empty, key_of("full"), [])
     assert files_below(experiment_layout(empty).root) == []
+
+
+@pytest.mark.parametrize("pruner", ["full", "el2n", "infobatch", "st_prune", "random_dynamic"])
+@pytest.mark.parametrize("stops", [(0,), (2,), (5,), (0, 1, 4)], ids=str)
+def test_a_stopped_run_ends_as_an_undisturbed_one(
+    all_pruners: ExperimentConfig, pruner: str, stops: tuple[int, ...]
+) -> None:
+    key, disturbed = key_of(pruner), elsewhere(all_pruners, "disturbed")
+    train(all_pruners, key, [])
+    layout = experiment_layout(disturbed)
+    for stop in stops:
+        listener = Listener(stop)
+        with pytest.raises(StoppedError):
+            train(disturbed, key, [listener])
+        assert listener.told[-1] == "failed StoppedError"
+        left = ["last.pt"] if stop == 0 else ["last.pt", "previous.pt"]
+        assert files_below(layout.root) == left
+        torch.rand(3)  # a process of its own would not have this state either
+    listener = Listener()
+    record = train(disturbed, key, [listener])
+    assert [epoch.epoch for epoch in listener.done] == list(range(stops[-1] + 1))
+    assert record.resumed == len(stops)
+    assert files_below(layout.root) == ["epochs.csv", "kept.npz", "metrics.json"]
+    undisturbed = experiment_layout(all_pruners).kept(key)
+    assert layout.kept(key).read_bytes() == undisturbed.read_bytes()
+    (expected, expected_epochs), (results, epochs) = (
+        outcome(all_pruners, key),
+        outcome(disturbed, key),
+    )
+    assert results == expected
+    pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
+
+
+def test_a_changed_configuration_starts_anew(
+    toy_values: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    key = key_of("st_prune", 0.5)
+    with pytest.raises(StoppedError):
+        train(parse_config(toy_values, "first"), key, [Listener(1)])
+    toy_values["training"]["batch_size"] = 16
+    config = parse_config(toy_values, "second")
+    record = train(config, key, [])
+    assert record.resumed == 0
+    assert "starts anew: its configuration changed since the checkpoint" in caplog.text
+    fresh = elsewhere(config, "fresh")
+    train(fresh, key, [])
+    assert outcome(config, key)[0] == outcome(fresh, key)[0]
+
+
+def test_damaged_checkpoints_are_not_passed_over(all_pruners: ExperimentConfig) -> None:
+    key = key_of("full")
+    with pytest.raises(StoppedError):
+        train(all_pruners, key, [Listener(1)])
+    path = experiment_layout(all_pruners).checkpoint(key)
+    for damaged in (path, previous_checkpoint(path)):
+        damaged.write_bytes(damaged.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="delete both"):
+        train(all_pruners, key, [])
+    discard_checkpoints(path)
+    assert train(all_pruners, key, []).resumed == 0
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flip_a_bit(path: Path) -> None:
+    """Of a weight: nothing that the reader would stumble over."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_bit, Path.unlink])
+def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(
+    all_pruners: ExperimentConfig,
+    damage: Callable[[Path], object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key, disturbed = key_of("st_prune"), elsewhere(all_pruners, "disturbed")
+    train(all_pruners, key, [])
+    with pytest.raises(StoppedError):
+        train(disturbed, key, [Listener(3)])
+    damage(experiment_layout(disturbed).checkpoint(key))
+    listener = Listener()
+    train(disturbed, key, [listener])
+    assert len(listener.done) == 3
+    said = "continuing from" in caplog.text and "an epoch earlier" in caplog.text
+    assert said == (damage is not Path.unlink)
+    assert outcome(disturbed, key)[0] == outcome(all_pruners, key)[0]
+    pd.testing.assert_frame_equal(outcome(disturbed, key)[1], outcome(all_pruners, key)[1])
+
+
+IMPUTE = {"task": "impute", "task_options": {"points": 0.2, "blocks": 0.1, "show_hidden": True}}
+KINDS: dict[str, tuple[dict[str, Any], str]] = {
+    "impute": (IMPUTE, "paper"),
+    "few_shot": ({"task": "few_shot", "task_options": {"share": 0.4}}, "legacy"),
+    "strict": ({}, "strict"),
+}
+
+
+@pytest.fixture(params=KINDS)
+def experiment(request: pytest.FixtureRequest, toy_values: dict[str, Any]) -> ExperimentConfig:
+    entry, protocol = KINDS[request.param]
+    toy_values["datasets"] = {"toy": entry}
+    toy_values["protocol"] = protocol
+    return parse_config(toy_values, "the toy configuration")
+
+
+def test_a_stopped_run_of_another_task_ends_as_an_undisturbed_one(
+    experiment: ExperimentConfig,
+) -> None:
+    key, disturbed = key_of("st_prune", 0.5), elsewhere(experiment, "disturbed")
+    record = train(experiment, key, [])
+    with pytest.raises(StoppedError):
+        train(disturbed, key, [Listener(1)])
+    train(disturbed, key, [])
+    (expected, expected_epochs), (results, epochs) = (
+        outcome(experiment, key),
+        outcome(disturbed, key),
+    )
+    assert results == expected
+    pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
+    assert epochs["train_loss"].iloc[-1] < epochs["train_loss"].iloc[0]
+    assert set(record.scores_by_rule) == {"paper", "st_ttc", "largest", "opencity"}
+    rule = "st_ttc" if experiment.protocol == "legacy" else "paper"
+    assert record.test == record.scores_by_rule[rule]
+
+
+@pytest.mark.parametrize("pruner", STATIC_RIVALS)
+def test_a_static_rival_pays_for_its_choice(toy_values: dict[str, Any], pruner: str) -> None:
+    toy_values["pruners"] = {pruner: None}
+    config = parse_config(toy_values, "the toy configuration")
+    record = train(config, key_of(pruner, 0.5), [])
+    epochs = read_epochs(experiment_layout(config).run_epochs(key_of(pruner, 0.5)))
+    # Half of 289 windows, in each of four epochs; two epochs of scoring are on top.
+    assert epochs["windows"].tolist() == [144] * 4
+    assert record.cost.realised_keep_ratio == pytest.approx(144 / 289)
+    assert record.cost.preparation_seconds > 0
+    assert record.cost.train_seconds == pytest.approx(
+        record.cost.preparation_seconds + epochs["train_seconds"].sum()
+    )
+
+
+UNTRAINED = ("historical_average", "last_value")
+
+
+@pytest.fixture
+def untrained(toy_values: dict[str, Any]) -> ExperimentConfig:
+    """Both of them beside a network, under full training and one pruner."""
+    backbones = {name: {} for name in ("stid", *UNTRAINED)}
+    pruners = {"full": {}, "random_dynamic": {}}
+    return parse_config(toy_values | {"backbones": backbones, "pruners": pruners}, "here")
+
+
+def untrained_key(backbone: str) -> RunKey:
+    return RunKey("toy", backbone, "full", 0.0, 0)
+
+
+def run(config: ExperimentConfig, backbone: str) -> RunRecord:
+    return train(config, untrained_key(backbone), [])
+
+
+def test_a_grid_without_full_training_says_so(toy_values: dict[str, Any]) -> None:
+    changes: dict[str, Any] = {"backbones": {"last_value": {}}, "pruners": {"random_dynamic": {}}}
+    config = parse_config(toy_values | changes, "here")
+    with pytest.raises(ConfigError, match=r"`last_value` does not train, so it runs with .*full"):
+        run_keys(config)
+
+
+def test_a_pruner_is_refused(untrained: ExperimentConfig) -> None:
+    key = RunKey("toy", "last_value", "random_dynamic", 0.5, 0)
+    with pytest.raises(ConfigError, match="does not train, so its pruner is `full`, not `random_"):
+        train(untrained, key, [])
+
+
+@pytest.mark.parametrize("backbone", UNTRAINED)
+def test_one_pass_without_steps(untrained: ExperimentConfig, backbone: str) -> None:
+    record = run(untrained, backbone)
+    epochs = read_epochs(experiment_layout(untrained).run_epochs(untrained_key(backbone)))
+    assert record.parameters == record.cost.gradient_steps == 0
+    assert record.cost.epochs == len(epochs) == 1
+    assert record.best_epoch == 0
+    assert epochs["validation_mae"].tolist() == [record.validation_mae]
+
+
+def test_historical_average_is_fitted_on_training_windows(
+    untrained: ExperimentConfig,
+) -> None:
+    """The toy days repeat, so their mean beats the last value by far."""
+    average, last = (run(untrained, name).test.mae for name in UNTRAINED)
+    assert average is not None
+    assert last is not None
+    assert average < 0.5 * last

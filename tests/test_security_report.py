@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from synthetic_records import write_experiment
 
-from stprune.paper.report import write_report
+from stprune.paper.products import make_products
 from stprune.results.summarise import summarise
 
 HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>{{7*7}}"
@@ -60,7 +60,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WANDB_API_KEY", "KAGGLE_API_TOKEN", "STPRUNE_MIRROR"):
             patch.setenv(name, "http://me:5ec4e7@example.org")
-        write_report(layout)
+        make_products(layout.store, layout.root)
     return layout.report.read_text(encoding="utf-8")
 
 

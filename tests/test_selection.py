@@ -1,4 +1,4 @@
-"""Strata, places and weights by hand and as properties."""
+"""Strata, places, probabilities and weights by hand and as properties."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from stprune.pruning.selection import (
     Shares,
     allocate,
     hard_and_easy,
+    importance,
+    inclusion_probabilities,
     quantile_strata,
 )
 
@@ -64,16 +66,23 @@ def strata_and_places(draw: st.DrawFn) -> tuple[list[int], int]:
     return sizes, draw(st.integers(0, sum(sizes)))
 
 
-@given(case=strata_and_places())
-def test_places_are_shared_in_proportion(case: tuple[list[int], int]) -> None:
+@given(
+    case=strata_and_places(),
+    demands=st.lists(st.sampled_from([0.0, 1e-9, 0.3, 1.0, 7.0, 1e6]), min_size=12, max_size=12),
+    by_size=st.booleans(),
+)
+def test_places_are_shared_in_proportion(
+    case: tuple[list[int], int], demands: list[float], by_size: bool
+) -> None:
     sizes, places = case
-    shares = allocate(np.array(sizes, dtype=np.int64), places)
+    demand = None if by_size else np.array(demands[: len(sizes)])
+    shares = allocate(np.array(sizes, dtype=np.int64), places, demand)
     assert shares.sum() == places
     assert (shares >= 0).all()
     assert (shares <= sizes).all()
     filled = sum(size > 0 for size in sizes)
     assert np.count_nonzero(shares) >= min(filled, places)
-    if sum(sizes):
+    if by_size and any(sizes):
         plain = largest_remainder(sizes, places)
         if all(share or not size for share, size in zip(plain, sizes, strict=True)):
             assert shares.tolist() == plain
@@ -163,19 +172,6 @@ def test_constant_scores_leave_a_fair_draw(score: float) -> None:
     assert np.abs(kept / draws - 8 / 20).max() < 4 * np.sqrt(0.4 * 0.6 / draws)
 
 
-def test_the_smallest_and_the_largest_selection() -> None:
-    rng = np.random.default_rng(0)
-    one = hard_and_easy(np.zeros(1, np.float32), np.zeros(1, np.int64), 1, hard_share=0.5, rng=rng)
-    assert (one.indices.tolist(), one.weights.tolist()) == ([0], [1.0])
-    scores = np.arange(6, dtype=np.float32)
-    strata = np.array([0, 0, 0, 1, 1, 1])
-    hardest = hard_and_easy(scores, strata, 1, hard_share=0.5, rng=rng)
-    assert (hardest.indices.tolist(), hardest.weights.tolist()) == ([5], [1.0])
-    everything = hard_and_easy(scores, strata, 6, hard_share=0.5, rng=rng)
-    assert everything.indices.tolist() == [0, 1, 2, 3, 4, 5]
-    assert everything.weights.tolist() == [1.0] * 6
-
-
 def test_the_hard_share_is_exact() -> None:
     """0.55 of 100 places are 55, not 56, though 0.55 * 100 is a little above 55."""
     scores = np.arange(1000, dtype=np.float32)
@@ -184,40 +180,6 @@ def test_the_hard_share_is_exact() -> None:
     )
     assert np.count_nonzero(chosen.weights == 1.0) == 55
     assert chosen.weights.sum() == pytest.approx(1000)
-
-
-def test_the_weighted_sum_is_unbiased() -> None:
-    """Over many draws, the mean weighted sum of any quantity is that of all windows.
-
-    The bound is four standard errors of the mean, known from the draws' own spread.
-    """
-    rng = np.random.default_rng(1)
-    windows, draws = 24, 4000
-    quantity = rng.normal(size=windows)
-    scores = rng.random(windows).astype(np.float32)
-    strata = np.arange(windows) % 3
-    sums = np.empty(draws)
-    for draw in range(draws):
-        chosen = hard_and_easy(scores, strata, 10, hard_share=0.4, rng=rng)
-        sums[draw] = (chosen.weights * quantity[chosen.indices]).sum()
-    error = 4 * sums.std(ddof=1) / np.sqrt(draws)
-    assert error < 0.5  # a bound that means something: the quantity's own spread is near 5
-    assert abs(sums.mean() - quantity.sum()) < error
-
-
-@given(
-    case=strata_and_places(),
-    demands=st.lists(st.sampled_from([0.0, 1e-9, 0.3, 1.0, 7.0, 1e6]), min_size=12, max_size=12),
-)
-def test_places_by_demand_fit(case: tuple[list[int], int], demands: list[float]) -> None:
-    sizes, places = case
-    demand = np.array(demands[: len(sizes)])
-    shares = allocate(np.array(sizes, dtype=np.int64), places, demand)
-    assert shares.sum() == places
-    assert (shares >= 0).all()
-    assert (shares <= sizes).all()
-    filled = sum(size > 0 for size in sizes)
-    assert np.count_nonzero(shares) >= min(filled, places)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +191,7 @@ def test_places_by_demand_fit(case: tuple[list[int], int], demands: list[float])
         ([20, 20, 20], 8, [6.0, 3.0, 1.0], [5, 2, 1]),
         # 3.6 do not fit into 2; the other 4 places go 3 to 1.
         ([2, 10, 10], 6, [6.0, 3.0, 1.0], [2, 3, 1]),
-        # Who demands something is full, the rest goes by size: 4 among 6 and 2 windows.
+        # The stratum with demand is full, the rest goes by size: 4 among 6 and 2 windows.
         ([3, 6, 2], 7, [1.0, 0.0, 0.0], [3, 3, 1]),
         # No demand at all, as with equal scores: by size.
         ([6, 2], 4, [0.0, 0.0], [3, 1]),
@@ -284,3 +246,83 @@ def test_simpler_rescalings_keep_the_same_windows(
     heavy = one.weights[one.weights != 1]
     assert len(heavy) in (0, size - hard_size)
     assert len(set(heavy.tolist())) <= 1
+
+
+# --- In proportion to the score
+
+
+@st.composite
+def scored(draw: st.DrawFn) -> tuple[NDArray[np.float32], int]:
+    """Scores with ties, NaN and infinity, and K."""
+    scores = draw(npst.arrays(np.float32, st.integers(1, 40), elements=SCORES))
+    return scores, draw(st.integers(1, len(scores)))
+
+
+@st.composite
+def draws(draw: st.DrawFn) -> tuple[NDArray[np.float64], int]:
+    """Positive numbers of very different size, and K."""
+    values = draw(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=40))
+    return np.array(values), draw(st.integers(1, len(values)))
+
+
+@given(case=draws())
+def test_inclusion_probabilities_are_proportional_below_the_cap(
+    case: tuple[NDArray[np.float64], int],
+) -> None:
+    draw, size = case
+    probability = inclusion_probabilities(draw, size)
+    assert probability.sum() == pytest.approx(size, rel=1e-9)
+    assert (probability > 0).all()
+    assert probability.max() <= 1
+    below = probability < 1 - 1e-9
+    ratio = probability[below] / draw[below]
+    np.testing.assert_allclose(ratio, ratio[:1].repeat(len(ratio)), rtol=1e-9)
+    # None is certain that, in proportion to the others, need not be.
+    if below.any():
+        assert (draw[~below] * ratio[0] >= 1 - 1e-6).all()
+
+
+def test_inclusion_probabilities_by_hand() -> None:
+    # 2 * 8 / 10 is more than 1; the one place left is shared between the others.
+    assert inclusion_probabilities(np.array([8.0, 1.0, 1.0]), 2).tolist() == [1.0, 0.5, 0.5]
+    # Twice capped: 3 * 16 / 20, then 2 * 3 / 4.
+    capped = inclusion_probabilities(np.array([16.0, 3.0, 0.5, 0.5]), 3)
+    assert capped.tolist() == [1.0, 1.0, 0.5, 0.5]
+
+
+@given(case=scored(), score_share=st.sampled_from([0.0, 0.5, 0.99]), seed=st.integers(0, 99))
+def test_importance_keeps_exactly_k(
+    case: tuple[NDArray[np.float32], int], score_share: float, seed: int
+) -> None:
+    scores, size = case
+    rng = np.random.default_rng(seed)
+    chosen = importance(scores, size, score_share=score_share, rng=rng)
+    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
+    assert (np.diff(chosen.indices) > 0).all()
+    assert chosen.indices.dtype == np.int64
+    assert chosen.weights.dtype == np.float32
+    assert np.isfinite(chosen.weights).all()
+    assert (chosen.weights >= 1).all()
+    # No window is rarer than the uniform floor makes it.
+    floor = (1 - score_share) * size / len(scores)
+    assert (chosen.weights <= 1 / floor * (1 + 1e-5)).all()
+
+
+def test_importance_weighs_by_hand() -> None:
+    """Probabilities 2 * (0.5 / 4 + 0.5 * c / 10): 0.35, 0.45, 0.55 and 0.65."""
+    scores = np.array([1, 2, 3, 4], dtype=np.float32)
+    rng, kept = np.random.default_rng(0), np.zeros(4)
+    for _ in range(4000):
+        chosen = importance(scores, 2, score_share=0.5, rng=rng)
+        expected = 1 / np.array([0.35, 0.45, 0.55, 0.65])[chosen.indices]
+        np.testing.assert_allclose(chosen.weights, expected, rtol=1e-6)
+        kept[chosen.indices] += 1
+    # Within five standard errors of at most 0.5 / sqrt(4000).
+    np.testing.assert_allclose(kept / 4000, [0.35, 0.45, 0.55, 0.65], atol=0.04)
+    # What is unseen or not a number counts as the largest score known.
+    odd = np.array([1, np.nan, np.inf, 4], dtype=np.float32)
+    as_largest = importance(odd, 4, score_share=0.5, rng=rng)
+    assert as_largest.weights.tolist() == [1.0] * 4
+    one = importance(np.array([0, np.nan, np.inf, 4], np.float32), 1, score_share=0.9, rng=rng)
+    rare, common = 1 / 0.025, 1 / 0.325
+    assert one.weights[0] == pytest.approx(rare if one.indices[0] == 0 else common, rel=1e-6)

@@ -60,13 +60,6 @@ def of_kind(data: RawSeries, kind: int) -> list[int]:
     return [zone for zone, name in enumerate(data.node_ids) if name.endswith(KINDS[kind])]
 
 
-def test_energy_is_time_at_a_charger_times_its_power(weeks: RawSeries) -> None:
-    occupancy, volume = weeks.values[..., 0], weeks.values[..., 1]
-    for kind, kilowatts in enumerate((7, 11, 30, 50)):
-        zones = of_kind(weeks, kind)
-        np.testing.assert_allclose(volume[:, zones], kilowatts * occupancy[:, zones], rtol=1e-5)
-
-
 def test_people_charge_where_and_when_they_are(weeks: RawSeries) -> None:
     by_hour = weeks.values[..., 0].reshape(6, 7, 24, 16)
     workdays, weekend = by_hour[:, :5].mean((0, 1)), by_hour[:, 5:].mean((0, 1))
@@ -109,15 +102,6 @@ def test_a_crowd_fills_its_zone(weeks: RawSeries, chargers: NDArray[np.int64]) -
         gains.append(busy[steps, event.node].mean() - np.median(usual))
     assert np.median(gains) > 0.4
     assert min(gains) > 0.1
-
-
-def test_the_graph_joins_neighbours_both_ways_and_leaves_none_alone(weeks: RawSeries) -> None:
-    weights = weeks.adjacency
-    assert weights.dtype == np.float32
-    np.testing.assert_array_equal(weights, weights.T)
-    assert set(np.unique(weights)) == {0.0, 1.0}
-    assert (np.diag(weights) == 0).all()
-    assert weights.sum(axis=1).min() >= 1
 
 
 def city_of(*chargers: int) -> ChargingCity:
@@ -177,12 +161,6 @@ def test_an_outage_by_hand() -> None:
         (0, 7200, 7500),
     }
     assert (sessions.served, sessions.left, sessions.present) == (5, 0, 0)
-
-
-def test_the_freest_neighbour_is_tried_first() -> None:
-    city = city_of(3, 1, 5)
-    drivers = drivers_of((0, 1, 900, 60, 1), (10, 1, 900, 60, 2))
-    assert rows_of(simulate(city, drivers, [], 1)) == {(1, 0, 900), (2, 550, 1450)}
 
 
 @given(

@@ -85,9 +85,9 @@ class Site:
 
     @contextmanager
     def snakemake(self, config: str, paths: Sequence[str], *words: str) -> Iterator[Submission]:
-        """Let Snakemake make the records of some runs; it ends with the body."""
+        """Let Snakemake train some blocks; it ends with the body."""
         experiment = Path(config).stem
-        targets = [f"results/{experiment}/runs/{path}/metrics.json" for path in paths]
+        targets = [f"results/{experiment}/blocks/{path}.json" for path in paths]
         log = self.project.root / f"{experiment}.snakemake"
         command = [sys.executable, "-m", "snakemake", *HERE, *words, "--configfile", config]
         with log.open("w") as output:
@@ -159,10 +159,11 @@ def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(
     record["cost"]["peak_memory_bytes"] = -(10**8)
     site.metrics("killed", "toy/short/st_prune/p0.5/s1").write_text(json.dumps(record))
     config = site.configure("killed", **CHANGES, training=LONG)
-    paths = [f"toy/{backbone}/st_prune/p0.5/s0" for backbone in CHANGES["backbones"]]
+    blocks = [f"toy/{backbone}/s0" for backbone in CHANGES["backbones"]]
+    ended_run = "toy/ended/st_prune/p0.5/s0"
     before = site.requests()
-    with site.snakemake(config, paths) as submission:
-        submission.wait_for(site.checkpoint("killed", paths[0]).exists)
+    with site.snakemake(config, blocks) as submission:
+        submission.wait_for(site.checkpoint("killed", ended_run).exists)
         jobs = site.requests(before)
         ended = next(job for job, (_, memory, _) in jobs.items() if memory == GENEROUS)
         site.cluster.command("scancel", ended)
@@ -174,7 +175,7 @@ def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(
     assert sorted(attempts[2:]) == [
         ("COMPLETED", memory, "N/A") for memory in (ENOUGH, TWICE_GENEROUS)
     ]
-    _assert_went_on(site.record("killed", paths[0]), undisturbed)
+    _assert_went_on(site.record("killed", ended_run), undisturbed)
 
 
 def test_a_run_that_slurm_starts_again_goes_on(site: Site, undisturbed: dict[str, Any]) -> None:
@@ -182,7 +183,7 @@ def test_a_run_that_slurm_starts_again_goes_on(site: Site, undisturbed: dict[str
     config = site.configure("again", **CHANGES, training=LONG)
     path = "toy/ended/st_prune/p0.5/s0"
     before = site.requests()
-    with site.snakemake(config, [path]) as submission:
+    with site.snakemake(config, ["toy/ended/s0"]) as submission:
         submission.wait_for(site.checkpoint("again", path).exists)
         (job,) = site.requests(before)
         site.cluster.command("scontrol", "requeue", job)
@@ -197,16 +198,16 @@ def _train(config: str, backbone: str, seed: int = 0) -> list[str]:
     return [*words, "--pruner", "st_prune", "--prune-ratio", "0.5", "--seed", str(seed)]
 
 
-def test_short_runs_share_a_job_that_has_a_gpu(site: Site) -> None:
+def test_the_runs_of_a_block_are_a_job_that_has_a_gpu(site: Site) -> None:
     # Without a GPU here, `auto` is the processor; the node says that it has one.
     compute = {"own_cores": False, "accelerator": "auto"}
     pruners = ("full", "random_dynamic")
-    config = site.configure("grouped", compute=compute, pruners=dict.fromkeys(pruners))
+    config = site.configure("together", compute=compute, pruners=dict.fromkeys(pruners))
     site.stprune("data", "prepare", "toy", "--config", config)
     paths = ["toy/stid/full/p0/s0", "toy/stid/random_dynamic/p0.5/s0"]
     before = site.requests()
-    with site.snakemake(config, paths, "--group-components", "runs=2") as submission:
+    with site.snakemake(config, ["toy/stid/s0"]) as submission:
         assert submission.wait() == 0, submission.said()
     jobs = site.requests(before).values()
     assert [(state, gpus) for state, _, gpus in jobs] == [("COMPLETED", "gres:gpu:1")]
-    assert all(site.metrics("grouped", path).exists() for path in paths)
+    assert all(site.metrics("together", path).exists() for path in paths)

@@ -1,66 +1,139 @@
-"""How much a window moves, against a plain loop over windows."""
+"""How much a window moves: every measure against its definition, one window at a time."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 import torch
-from toy import canonical, training_store
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from toy import canonical
 
 from stprune.data.dataset import forecast_data
-from stprune.data.stationarity import first_difference
-from stprune.data.windows import WindowStore
+from stprune.data.stationarity import MEASURES, StationarityMeasure, stationarity
+
+KINDS: tuple[StationarityMeasure, ...] = ("first_difference", "window_std", "spectral_flatness")
+Values: TypeAlias = NDArray[np.float64]
+Seen: TypeAlias = NDArray[np.bool_]
+STEPS = 70
 
 
-def naive_first_difference(store: WindowStore) -> list[float]:
-    """The definition, one window at a time."""
-    length = store.history + store.horizon
-    first = int(store.starts[0])
-    rows = slice(first, int(store.starts[-1]) + length)
-    values = store.series[rows, :, store.target_channel].double().numpy()
-    observed = np.ones(values.shape, dtype=bool)
-    if store.target_mask is not None:
-        observed = store.target_mask[rows].numpy()
-    stds = [values[observed[:, v], v].std() for v in range(values.shape[1])]
+def difference(window: Values, seen: Seen, std: float) -> float | None:
+    pairs = [t for t in range(len(window) - 1) if seen[t] and seen[t + 1]]
+    if not pairs:
+        return None
+    return float(np.mean([abs(window[t + 1] - window[t]) for t in pairs]) / std)
+
+
+def spread(window: Values, seen: Seen, std: float) -> float | None:
+    return float(window[seen].std() / std) if seen.any() else None
+
+
+def flatness(window: Values, seen: Seen, std: float) -> float:
+    """From a sum of cosines and sines, not from a fast transform."""
+    if (window == window[0]).all():
+        return 0.0
+    length = len(window)
+    waves = np.exp(
+        -2j * np.pi * np.outer(np.arange(1, length // 2 + 1), np.arange(length)) / length
+    )
+    power = np.abs(waves @ (window - window.mean())) ** 2
+    return float(np.exp(np.log(power).mean()) / power.mean())
+
+
+DEFINITIONS: dict[str, Callable[[Values, Seen, float], float | None]] = {
+    "first_difference": difference,
+    "window_std": spread,
+    "spectral_flatness": flatness,
+}
+
+
+def plain(kind: str, values: Values, seen: Seen, windows: int, length: int) -> list[float]:
+    """The measure of the first windows of (steps, nodes) values, whose gaps are filled."""
+    rows = windows + length - 1
     result = []
-    for window in (store.starts - first).tolist():
-        means = []
-        for node, std in enumerate(stds):
-            moved = [
-                abs(values[t + 1, node] - values[t, node]) / std
-                for t in range(window, window + length - 1)
-                if observed[t, node] and observed[t + 1, node]
-            ]
-            if moved:
-                means.append(np.mean(moved))
-        result.append(float(np.mean(means)) if means else 0.0)
+    for start in range(windows):
+        each = []
+        for node in range(values.shape[1]):
+            known = values[:rows, node][seen[:rows, node]]
+            std = float(known.std()) if len(known) else 1.0
+            part = slice(start, start + length)
+            value = DEFINITIONS[kind](values[part, node], seen[part, node], std)
+            each += [] if value is None else [value]
+        result.append(float(np.mean(each)) if each else 0.0)
     return result
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.3, 0.9])
-@pytest.mark.parametrize("nodes", [1, 5])
-def test_stationarity_equals_a_loop_over_windows(missing: float, nodes: int) -> None:
-    rng = np.random.default_rng(3)
-    series = rng.normal(size=(80, nodes, 2)).cumsum(0).astype(np.float32)
+def test_every_measure_is_checked() -> None:
+    assert set(KINDS) == set(MEASURES) == set(DEFINITIONS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    missing=st.sampled_from([0.0, 0.3, 0.9]),
+    nodes=st.integers(1, 4),
+    history=st.integers(1, 6),
+    horizon=st.integers(1, 5),
+)
+def test_it_equals_a_loop_over_windows(
+    kind: StationarityMeasure, seed: int, missing: float, nodes: int, history: int, horizon: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    series = rng.normal(50, 3, size=(STEPS, nodes, 1)).astype(np.float32)
     mask = rng.random(series.shape) >= missing
-    opened = forecast_data(canonical(series, mask, target_channel=1), history=3, horizon=2)
-    for store in (opened.train, opened.validation):
-        np.testing.assert_allclose(
-            first_difference(store), naive_first_difference(store), rtol=1e-4, atol=1e-6
-        )
+    # A sensor with one value has no spread to be measured by.
+    mask[:2] = True
+    opened = forecast_data(canonical(series, mask), history=history, horizon=horizon)
+    filled = np.where(mask, series, opened.train.scaler.mean.numpy())[..., 0].astype(np.float64)
+    expected = plain(kind, filled, mask[..., 0], len(opened.train), history + horizon)
+    np.testing.assert_allclose(stationarity([opened.train], kind), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_stationarity_of_many_nodes_is_that_of_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = training_store(30, nodes=7)
-    whole = first_difference(store)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [0.0, 0.1, 63.7])
+@pytest.mark.parametrize("history", [1, 4, 5])
+def test_a_constant_series_is_as_stationary_as_can_be(
+    kind: StationarityMeasure, value: float, history: int
+) -> None:
+    # The data set itself may not be constant; a store of it may.
+    rng = np.random.default_rng(0)
+    moving = rng.normal(size=(STEPS, 3, 1)).astype(np.float32)
+    train = forecast_data(canonical(moving), history=history, horizon=2).train
+    constant = replace(train, series=torch.full_like(train.series, value))
+    assert stationarity([constant], kind).abs().max() < 1e-6
+    # Nor does it matter that two of three nodes were never observed.
+    seen = torch.zeros(STEPS, 3, dtype=torch.bool)
+    seen[:, 0] = True
+    partly = replace(constant, target_mask=seen)
+    assert stationarity([partly], kind).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks_change_nothing(kind: StationarityMeasure, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    series = rng.normal(size=(STEPS, 7, 1)).astype(np.float32)
+    store = forecast_data(canonical(series), history=3, horizon=3).train
+    whole = stationarity([store], kind)
     monkeypatch.setattr("stprune.data.stationarity.NODE_BLOCK", 3)
-    torch.testing.assert_close(first_difference(store), whole)
+    monkeypatch.setattr("stprune.data.stationarity.BLOCK_VALUES", 5 * 7 * 6)
+    np.testing.assert_allclose(stationarity([store], kind), whole, rtol=1e-6)
+    monkeypatch.setattr("stprune.data.stationarity.BLOCK_VALUES", 1)
+    np.testing.assert_allclose(stationarity([store], kind), whole, rtol=1e-6)
 
 
-def test_a_window_that_does_not_move_is_stationary() -> None:
-    series = np.zeros((60, 2, 1), dtype=np.float32)
-    series[30:] = np.arange(30)[:, None, None]
-    train = forecast_data(canonical(series), history=2, horizon=2).train
-    values = first_difference(train)
-    assert values[0] == 0
-    assert values[-1] > 0
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_is_less_stationary_than_a_slow_wave(kind: StationarityMeasure) -> None:
+    """One small wave a window, then noise of ten times its range."""
+    rng = np.random.default_rng(4)
+    series = np.sin(2 * np.pi * np.arange(150) / 24)[:, None, None].repeat(2, axis=1)
+    series[60:] = rng.normal(0, 10, size=(90, 2, 1))
+    train = forecast_data(canonical(series.astype(np.float32)), history=12, horizon=12).train
+    values = stationarity([train], kind).numpy()
+    # Windows 0 to 36 hold the wave only, those from 60 on the noise only.
+    assert values[:37].max() < 0.5 * values[60:].min()

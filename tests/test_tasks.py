@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from toy import canonical, day_times
+import torch
+from toy import NODES, STEPS, canonical, day_times, toy_series
+from toy_union import KEY, union_config, union_values, write_union
 
 from stprune.base.errors import ConfigError, StpruneError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_keys, run_spec
-from stprune.data.dataset import forecast_data
-from stprune.data.protocol import cut_splits
+from stprune.data.dataset import ForecastData, cut_splits, forecast_data
 from stprune.data.tasks.base import TASKS, build_task
 from stprune.data.windows import split_windows, window_starts
+from stprune.training.run import train
 
 SHARES = (0.6, 0.2, 0.2)
 
@@ -158,3 +161,78 @@ def test_what_does_not_fit_is_refused(
 def test_a_union_cannot_be_imputed() -> None:
     entry = {"dataset": None, "union": ["sim_city_1"], "task": "impute"}
     assert "not for a union" in refusal(entry, backbones={"opencity": None})
+
+
+STEPS_IN, STEPS_OUT = 8, 8
+
+
+@pytest.fixture(params=TASKS.ids())
+def data(request: pytest.FixtureRequest) -> ForecastData:
+    series = toy_series()[:, :, None].astype("float32")
+    task = build_task(request.param, {})
+    opened = canonical(series, series != 0)
+    return forecast_data(opened, history=STEPS_IN, horizon=STEPS_OUT, task=task)
+
+
+def test_batches_have_the_shapes_that_backbones_and_the_engine_take(data: ForecastData) -> None:
+    for store in (data.train, data.validation, data.test):
+        batch = store.gather(torch.tensor([0, len(store) - 1]))
+        assert batch.inputs.shape == (2, STEPS_IN, NODES, data.channels)
+        assert batch.targets.shape == batch.mask.shape == (2, STEPS_OUT, NODES)
+        assert batch.time_of_day.shape == batch.day_of_week.shape == (2, STEPS_IN)
+        assert (batch.inputs.dtype, batch.targets.dtype) == (torch.float32, torch.float32)
+        assert batch.mask.dtype == torch.bool
+        assert bool(batch.inputs.isfinite().all())
+        assert bool(batch.mask.any())
+
+
+def test_windows_lie_in_the_series_and_splits_follow_each_other(data: ForecastData) -> None:
+    stores = (data.train, data.validation, data.test)
+    for store in stores:
+        assert int(store.starts[0]) >= 0
+        assert int(store.starts[-1]) + max(store.length, store.history) <= STEPS
+    assert int(data.train.starts[-1]) < int(data.validation.starts[0])
+    assert int(data.validation.starts[-1]) < int(data.test.starts[0])
+    assert len(data.train_times) == len(data.train)
+
+
+def test_targets_are_the_series_values_and_evaluation_never_changes(data: ForecastData) -> None:
+    windows = torch.arange(3)
+    for store in (data.validation, data.test):
+        first = store.gather(windows)
+        store.begin_epoch(7)
+        again = store.gather(windows)
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+        start = int(store.starts[0]) + store.target_offset
+        values = store.series[start : start + STEPS_OUT, :, store.target_channel]
+        assert torch.equal(first.targets[0], values)
+
+
+def test_the_test_is_that_of_the_other_city(tmp_path: Path) -> None:
+    values = union_values(write_union(tmp_path / "data"), tmp_path / "results")
+    entry = {"dataset": "toy_small", "task": "transfer", "zero_shot": ["toy_away"]}
+    values["datasets"] = {"cities": entry}
+    values["training"] = {"epochs": 1, "batch_size": 32}
+    record = train(union_config(values), KEY, [])
+    assert record.config["dataset"]["task"] == "transfer"
+    assert set(record.test_groups) == {"toy_away"}
+    assert record.test.mae == record.transfer["toy_away"].zero_shot.mae
+    assert record.test.windows == record.data["test_windows"]
+    assert record.data["target_unit"] == "units of its own"
+    assert record.test == record.scores_by_rule["paper"]
+    # Validation, which chooses the epoch, stays where the model is trained: a hundredth in size.
+    assert record.validation_mae < 0.1 * (record.test.mae or 0)
+
+
+def test_it_is_the_union_of_one_tried_on_the_other(tmp_path: Path) -> None:
+    values = union_values(write_union(tmp_path / "data"), tmp_path / "results")
+    values["training"] = {"epochs": 1, "batch_size": 32}
+    values["datasets"] = {
+        "cities": {"dataset": "toy_small", "task": "transfer", "zero_shot": ["toy_away"]}
+    }
+    transferred = train(union_config(values), KEY, [])
+    values["results_directory"] = str(tmp_path / "others")
+    values["datasets"] = {"cities": {"union": ["toy_small"], "zero_shot": ["toy_away"]}}
+    union = train(union_config(values), KEY, [])
+    assert transferred.test.mae == union.transfer["toy_away"].zero_shot.mae
+    assert transferred.validation_mae == pytest.approx(union.validation_mae)

@@ -10,7 +10,7 @@ from synthetic_records import cost, epochs, record, scores, write_experiment, wr
 
 from paper_figures import tab_tasks
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.paper.tables import DASH, MINUS, Table, make_table, to_cells
+from stprune.paper.tables import DASH, MINUS, TABLES, Table, to_cells, write_table
 from stprune.results.summarise import summarise
 from stprune.results.summary import Results, load_results
 
@@ -113,7 +113,7 @@ def test_an_experiment_of_one_task_says_so(tmp_path: Path) -> None:
 def test_it_is_written_in_every_format(tmp_path: Path) -> None:
     results = results_of(tmp_path, MAES)
     layout = ExperimentLayout(results.store.parent)
-    make_table("tasks", layout, results)
+    write_table(TABLES.module("tasks").build(results), "tasks", layout)
     markdown = layout.table("tasks", "md").read_text(encoding="utf-8")
     assert "Δ from Full training (%)" in markdown
     assert "nan" not in markdown

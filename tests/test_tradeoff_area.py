@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_summary import noisy_summary, summary_of
+from made_up_summary import summary_of
 
-from stprune.base.errors import RecordError
-from stprune.statistics.tradeoff import CAP, area, cloud, interval, on_front, tradeoff_areas
+from stprune.statistics.tradeoff import CAP, area, cloud, on_front, tradeoff_areas
 
 Points = list[tuple[float, float]]
 POINTS = st.lists(st.tuples(st.floats(0, 150), st.floats(-5, 20)), min_size=1, max_size=6)
@@ -52,16 +51,6 @@ def test_area_is_that_of_the_lowest_change_within_each_time(points: Points) -> N
     ]
     # Within the grid's step at each of the stairs.
     assert _area(points) == pytest.approx(float(np.mean(heights)), abs=0.2 * 15 * len(points) / 100)
-
-
-@given(POINTS, st.tuples(st.floats(0, 150), st.floats(-5, 20)))
-def test_another_point_never_makes_an_area_larger(
-    points: Points, another: tuple[float, float]
-) -> None:
-    before, after = _area(points), _area([*points, another])
-    assert after <= before + 1e-9
-    assert min([CAP, *(change for _, change in points)]) - 1e-9 <= before <= CAP + 1e-9
-    assert _area(points[::-1]) == pytest.approx(before)
 
 
 @given(POINTS)
@@ -117,17 +106,6 @@ def test_resampled_seeds_keep_their_runs_together() -> None:
     assert found.change[:, 1] == pytest.approx(np.full(len(found.change), 5.0))
 
 
-def test_the_interval_covers_the_true_area_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(6)
-    summary = noisy_summary(rng, {"x": 4.0}, datasets=100, seeds=12, spread=1.5)
-    summary.loc[summary["pruner"] == "x", "total_seconds"] = 50.0
-    table = tradeoff_areas(summary)
-    truth = 0.5 * CAP + 0.5 * 4.0
-    covered = ((table["area_low"] <= truth) & (truth <= table["area_high"])).mean()
-    # A percentile interval of 12 values is somewhat too narrow: 95 % stated, about 91 % kept.
-    assert 0.84 < covered < 0.98
-
-
 def test_too_few_seeds_have_an_area_and_no_interval_or_share() -> None:
     row = tradeoff_areas(_runs().query("seed < 2")).iloc[0]
     assert row["area"] == pytest.approx(0.6 * 10 + 0.4 * 2.5)
@@ -161,18 +139,3 @@ def test_places_without_full_training_are_left_out_and_budgets_share_it() -> Non
     other = _runs(budget="steps").query("pruner != 'full'")
     assert tradeoff_areas(pd.concat([_runs(), other]))["budget"].tolist() == ["epochs", "steps"]
     assert tradeoff_areas(lone).empty
-
-
-def test_misuse_is_refused_with_one_line() -> None:
-    runs = _runs()
-    with pytest.raises(RecordError, match="relative to `full`, which was not run here"):
-        cloud(runs[runs["pruner"] == "x"])
-    with pytest.raises(RecordError, match="two runs have the same pruner"):
-        cloud(pd.concat([runs, runs]))
-    with pytest.raises(RecordError, match="must be above 0"):
-        cloud(runs.assign(total_seconds=0.0))
-
-
-def test_interval_of_nothing_is_nothing() -> None:
-    assert all(map(math.isnan, interval(np.array([]))))
-    assert interval(np.array([1.0, math.nan, 1.0])) == (1.0, 1.0)

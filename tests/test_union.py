@@ -16,17 +16,14 @@ from stprune.base.errors import ConfigError, DeclinedError
 from stprune.base.layout import RunKey
 from stprune.config.grid import data_layout, experiment_layout, run_keys, run_spec
 from stprune.data.canonical import joint_checksum
-from stprune.data.union import UnionData
 from stprune.pruning.per_dataset import PerDatasetPruner
 from stprune.records.kept import read_kept
 from stprune.records.run import RunRecord, read_epochs, read_record
 from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
 from stprune.training.evaluation import evaluate
 from stprune.training.provenance import run_checksum
-from stprune.training.run import train
-from stprune.training.run_data import open_run_data
-from stprune.training.union_engine import UnionEngine
-from stprune.workflow.train_all import WantedRuns
+from stprune.training.run import open_run_data, train
 
 # Windows of 24 steps: 481 of 504, of which 60 % train, 20 % validate, 20 % test.
 BIG, SMALL, EACH = 289, 97, 96
@@ -43,12 +40,11 @@ def values(union_data: Path, tmp_path: Path) -> dict[str, Any]:
     return union_values(union_data, tmp_path / "results")
 
 
-def opened(values: dict[str, Any], key: RunKey = KEY) -> UnionEngine:
+def opened(values: dict[str, Any], key: RunKey = KEY) -> Engine:
     config = union_config(values)
     spec = run_spec(config, key)
     data = open_run_data(spec, data_layout(config), torch.device("cpu"))
-    assert isinstance(data, UnionData)
-    return UnionEngine(spec, data, fabric_on())
+    return Engine(spec, data, fabric_on())
 
 
 def without_times(record: RunRecord) -> dict[str, Any]:
@@ -72,7 +68,8 @@ def test_a_run_on_a_union_leaves_a_whole_record(values: dict[str, Any], pruner: 
     assert record.cost.training_windows == WINDOWS
     assert record.data["nodes"] == 11
     assert record.data["target_unit"] == "units and units of its own"
-    assert WantedRuns(config).checksums["cities"] == record.data["checksum"]
+    checksum = run_checksum(run_spec(config, key), data_layout(config))
+    assert checksum == record.data["checksum"]
     epochs = read_epochs(layout.run_epochs(key))
     kept = WINDOWS if pruner == "full" else round(0.4 * WINDOWS)
     assert epochs["windows"].tolist() == [WINDOWS, kept, kept, WINDOWS]
@@ -88,10 +85,10 @@ def test_the_scores_are_those_of_each_data_set_on_its_own_graph(values: dict[str
     engine.train_epoch()
     scores, by_member, *_ = engine.test()
     total, count = 0.0, 0.0
-    for part in engine.union.test.parts:
-        engine.network.use_graph(part.name, part.adjacency)
-        sums = evaluate(engine.network, part.store, 7, part.mape_floor, engine.fabric)
-        assert by_member[part.name] == pytest.approx(sums.mae(), rel=1e-6)
+    for name, part in engine.data.tested.items():
+        engine.network.use_graph(name, part.adjacency)
+        sums = evaluate(engine.network, part.test, 7, part.mape_floor, engine.fabric)
+        assert by_member[name] == pytest.approx(sums.mae(), rel=1e-6)
         total += float(sums.sums[0].sum())
         count += float(sums.sums[2].sum())
     assert scores.mae == pytest.approx(total / count, rel=1e-6)
@@ -128,10 +125,10 @@ def test_standardised_errors_are_free_of_units(union_data: Path, values: dict[st
     assert 0.3 < np.mean(observed[7]) / np.mean(observed[4]) < 3
     assert record.validation_mae is not None
     total, count = 0.0, 0.0
-    for part in engine.union.validation.parts:
-        engine.network.use_graph(part.name, part.adjacency)
-        sums = evaluate(engine.network, part.store, 50, 1.0, engine.fabric)
-        total += float(sums.sums[0].sum() / part.store.scaler.std[0])
+    for name, part in engine.members:
+        engine.network.use_graph(name, part.adjacency)
+        sums = evaluate(engine.network, part.validation, 50, 1.0, engine.fabric)
+        total += float(sums.sums[0].sum() / part.validation.scaler.std[0])
         count += float(sums.sums[2].sum())
     assert record.validation_mae == pytest.approx(total / count, rel=1e-6)
 
@@ -170,16 +167,6 @@ def test_each_data_set_keeps_its_own_share(values: dict[str, Any], pruner: str) 
     assert kept[:, BIG:].sum(1).tolist() == [SMALL, 39, 39, SMALL]
 
 
-def test_one_selection_of_large_errors_may_leave_a_small_unit_out(values: dict[str, Any]) -> None:
-    options = {"hard_share": 1.0}
-    values["pruners"] = {"st_prune": {"options": options}}
-    config, key = union_config(values), KEY._replace(pruner="st_prune", prune_ratio=0.6)
-    train(config, key, [])
-    kept = read_kept(experiment_layout(config).kept(key)).kept
-    assert kept[1].sum() == round(0.4 * WINDOWS)
-    assert kept[1, BIG:].sum() == 0
-
-
 def test_members_of_a_quota_draw_apart_and_see_their_own_graph(values: dict[str, Any]) -> None:
     values["datasets"]["cities"] = {"union": ["toy_big", "toy_small"]}
     values["pruners"] = {
@@ -195,8 +182,8 @@ def test_members_of_a_quota_draw_apart_and_see_their_own_graph(values: dict[str,
     assert isinstance(engine.pruner, PerDatasetPruner)
     engine.train_epoch()
     assert torch.isfinite(engine.pruner.window_state["scores"]).all()
-    for pruner, part in zip(engine.pruner.members, engine.union.train.parts, strict=True):
-        own = engine.pruner.window_state["scores"][part.first :][: len(part.store)]
+    joined = engine.pruner.window_state["scores"].split(engine.data.sizes)
+    for pruner, own in zip(engine.pruner.members, joined, strict=True):
         assert torch.equal(pruner.window_state["scores"], own)
 
 
@@ -210,17 +197,6 @@ def test_a_quota_changes_the_fingerprint_of_a_union_only(
 
     assert fingerprint(values, "union") != fingerprint(values, "per_dataset")
     assert fingerprint(toy_values, "union") == fingerprint(toy_values, "per_dataset")
-
-
-def test_without_pruning_every_pruner_is_full_training(values: dict[str, Any]) -> None:
-    values["pruners"] |= {"quota": {"pruner": "st_prune", "quota": "per_dataset"}}
-    values["prune_ratios"] = [0.0]
-    config = union_config(values)
-    expected = without_times(train(config, KEY, []))
-    ours = ("test", "test_groups", "transfer", "validation_mae", "best_epoch", "windows_visited")
-    for pruner in ("random_dynamic", "st_prune", "infobatch", "quota"):
-        record = without_times(train(config, KEY._replace(pruner=pruner), []))
-        assert {name: record[name] for name in ours} == {name: expected[name] for name in ours}
 
 
 def test_held_out_data_are_tested_once_and_never_trained_on(values: dict[str, Any]) -> None:
@@ -242,7 +218,7 @@ def test_held_out_data_are_tested_once_and_never_trained_on(values: dict[str, An
 
 
 def test_a_linear_probe_trains_nothing_but_the_head(values: dict[str, Any]) -> None:
-    from stprune.training.zero_shot import held_out_scores
+    from stprune.training.scoring import held_out_scores
 
     values["datasets"]["cities"]["linear_probe"] = {"epochs": 1}
     engine = opened(values)
@@ -283,7 +259,7 @@ def test_members_take_over_what_they_do_not_say(values: dict[str, Any]) -> None:
     assert data.description["members"]["toy_big"]["train_windows"] == 40
     assert data.description["members"]["toy_small"]["train_windows"] == 92
     assert data.description["members"]["toy_big"]["validation_windows"] == 19
-    assert len(data.validation) == 38
+    assert sum(len(member.validation) for member in data.members.values()) == 38
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from synthetic_records import cost, epochs, record, scores, write_experiment, wr
 
 from paper_figures import tab_universality
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.paper.tables import DASH, MINUS, Table, make_table, to_cells
+from stprune.paper.tables import DASH, MINUS, TABLES, Table, to_cells, write_table
 from stprune.results.summarise import summarise
 from stprune.results.summary import Results, load_results
 
@@ -124,7 +124,7 @@ def test_without_several_optimisers_it_says_so(tmp_path: Path) -> None:
 def test_it_is_written_in_every_format(tmp_path: Path) -> None:
     results = _results(tmp_path, RUNS)
     layout = ExperimentLayout(results.store.parent)
-    make_table("universality", layout, results)
+    write_table(TABLES.module("universality").build(results), "universality", layout)
     markdown = layout.table("universality", "md").read_text(encoding="utf-8")
     assert "X, 0.5: Δ (%)" in markdown
     assert "nan" not in markdown

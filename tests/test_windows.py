@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +14,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from toy import canonical
+from toy import canonical, day_times
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.data import blocks, windows
+from stprune.data import canonical as blocks
+from stprune.data import windows
 from stprune.data.canonical import CanonicalDataset, RawSeries, read_canonical, write_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.scaler import fit_scaler
+from stprune.data.stationarity import MEASURES
 from stprune.data.windows import WindowStore, calendar, split_windows
 
 
@@ -167,17 +166,6 @@ def test_time_of_day_and_weekday_are_those_of_pandas(step_minutes: int) -> None:
         np.testing.assert_array_equal(weekday, times.day_of_week)
 
 
-def test_a_batch_holds_the_calendar_of_its_input_steps() -> None:
-    series, mask = random_series(200, 2, 1)
-    opened = forecast_data(canonical(series, mask), history=3, horizon=2)
-    times = pd.date_range("2024-01-01", periods=200, freq="h")
-    batch = opened.test.gather(torch.tensor([5]))
-    start = int(opened.test.starts[5])
-    steps = slice(start, start + 3)
-    assert batch.time_of_day.tolist() == [times.hour[steps].tolist()]
-    assert batch.day_of_week.tolist() == [times.day_of_week[steps].tolist()]
-
-
 @given(
     windows=st.integers(3, 5000),
     shares=st.sampled_from([(0.6, 0.2, 0.2), (0.7, 0.1, 0.2), (0.5, 0.25, 0.25)]),
@@ -243,28 +231,6 @@ def test_the_scaler_is_that_of_observed_training_values() -> None:
         assert opened.train.scaler.std[channel] == pytest.approx(values.std(), rel=1e-6)
 
 
-def test_later_values_do_not_change_the_scaler() -> None:
-    series, mask = random_series(120, 3, 1)
-    before = forecast_data(canonical(series, mask), history=4, horizon=3).train.scaler
-    steps = round(0.6 * 114) + 4 - 1
-    changed = series.copy()
-    changed[steps:] += 1000.0
-    after = forecast_data(canonical(changed, mask), history=4, horizon=3).train.scaler
-    assert torch.equal(before.mean, after.mean)
-    assert torch.equal(before.std, after.std)
-    changed[steps - 1] += 1.0
-    last = forecast_data(canonical(changed, mask), history=4, horizon=3).train.scaler
-    assert not torch.equal(before.mean, last.mean)
-
-
-def test_restoring_undoes_standardising_the_target() -> None:
-    series, mask = random_series(120, 3, 2)
-    scaler = fit_scaler(series, mask, target_channel=1)
-    values = torch.from_numpy(series)
-    restored = scaler.restore(scaler.standardise(values)[..., 1])
-    torch.testing.assert_close(restored, values[..., 1])
-
-
 def test_a_channel_without_spread_or_values_is_a_data_error() -> None:
     series, mask = random_series(40, 2, 2)
     series[..., 1] = 3.0
@@ -288,49 +254,6 @@ def test_missing_inputs_are_zero_and_missing_targets_masked() -> None:
     assert batch.mask[1].tolist() == [[True, False], [True, True], [True, True]]
 
 
-def test_a_complete_target_is_all_observed() -> None:
-    series, mask = random_series(100, 2, 2)
-    mask[..., 0] = True
-    opened = forecast_data(canonical(series, mask), history=4, horizon=3)
-    assert opened.train.target_mask is None
-    batch = opened.train.gather(torch.tensor([0, 1]))
-    assert batch.mask.shape == (2, 3, 2)
-    assert batch.mask.all()
-
-
-class LargestStorage(TorchDispatchMode):
-    """Notes the largest memory block behind any tensor that is made."""
-
-    largest = 0
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, arguments: Any = (), options: Any = None
-    ) -> Any:
-        result = function(*arguments, **(options or {}))
-        if isinstance(result, Tensor):
-            self.largest = max(self.largest, result.untyped_storage().nbytes())
-        return result
-
-
-def test_nothing_is_materialised() -> None:
-    """A hundred thousand windows of 24 steps cost what the series costs, not 24 times that."""
-    steps, nodes = 100_023, 5
-    series = np.random.default_rng(0).normal(size=(steps, nodes, 1)).astype(np.float32)
-    dataset = canonical(series)
-    with LargestStorage() as storage:  # type: ignore[no-untyped-call]
-        torch.zeros(1)  # what the first use of the mode imports is not ours
-        tracemalloc.start()
-        opened = forecast_data(dataset, history=12, horizon=12)
-        batch = opened.train.gather(torch.tensor([0, 59_000]))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert sum(len(store) for store in splits_of(opened)) == 100_000
-    assert batch.inputs.shape == (2, 12, nodes, 1)
-    # The calendar's int64 steps and the float64 sums of the scaler are the largest blocks.
-    assert storage.largest <= max(series.nbytes, steps * 8)
-    assert peak < 6 * series.nbytes
-
-
 def test_a_window_stride_that_hides_times_of_day_is_said_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -351,3 +274,97 @@ def test_a_window_stride_thins_training_only() -> None:
     assert thin.validation.starts.equal(whole.validation.starts)
     assert thin.test.starts.equal(whole.test.starts)
     assert thin.train.scaler.mean.equal(whole.train.scaler.mean)
+
+
+HOUR = np.timedelta64(1, "h")
+
+
+def opened_days(
+    days: int, first_hour: int = 6, history: int = 3, horizon: int = 2, kept: int | None = None
+) -> ForecastData:
+    """Hourly days from ``first_hour`` on; each value is the number of its step."""
+    times = day_times(days, first_hour)
+    series = np.arange(len(times), dtype=np.float32).reshape(-1, 1, 1)
+    return forecast_data(
+        canonical(series, timestamps=times), history=history, horizon=horizon, days=kept
+    )
+
+
+def steps_of(store: WindowStore) -> NDArray[np.int64]:
+    """(n, T + H) steps of all windows, read off what is gathered."""
+    batch = store.gather(torch.arange(len(store)))
+    inputs = store.scaler.restore(batch.inputs[:, :, 0, 0])
+    return torch.cat([inputs, batch.targets[:, :, 0]], dim=1).round().long().numpy()
+
+
+@given(
+    days=st.integers(4, 9),
+    first_hour=st.integers(0, 16),
+    history=st.integers(1, 4),
+    horizon=st.integers(1, 3),
+)
+def test_no_window_crosses_a_night_and_none_is_left_out(
+    days: int, first_hour: int, history: int, horizon: int
+) -> None:
+    opened = opened_days(days, first_hour, history, horizon)
+    windows = np.concatenate([steps_of(s) for s in (opened.train, opened.validation, opened.test)])
+    times = day_times(days, first_hour)
+    hours, length = 24 - first_hour, history + horizon
+    assert (np.diff(times[windows], axis=1) == HOUR).all()
+    expected = [
+        step
+        for step in range(len(times) - length + 1)
+        # Where no hour is left out, midnight is no break.
+        if first_hour == 0 or step % hours + length <= hours
+    ]
+    assert windows[:, 0].tolist() == expected
+
+
+def test_the_splits_are_by_time() -> None:
+    opened = opened_days(10)
+    # 18 hours a day hold 14 windows of 5: 140 in all, six days of them for training.
+    assert [len(s) for s in (opened.train, opened.validation, opened.test)] == [84, 28, 28]
+    assert steps_of(opened.train).max() < 6 * 18 == steps_of(opened.validation).min()
+    assert steps_of(opened.validation).max() < 8 * 18 == steps_of(opened.test).min()
+
+
+def test_the_calendar_is_that_of_each_step() -> None:
+    batch = opened_days(10).test.gather(torch.tensor([0, 13, 14]))
+    assert batch.time_of_day.tolist() == [[6, 7, 8], [19, 20, 21], [6, 7, 8]]
+    # The ninth and tenth of January 2024.
+    assert batch.day_of_week[:, 0].tolist() == [1, 1, 2]
+
+
+def test_the_scaler_is_fitted_to_what_training_inputs_hold() -> None:
+    """The last two hours of a day are targets only."""
+    opened = opened_days(10)
+    seen = np.arange(6 * 18).reshape(6, 18)[:, :16]
+    assert opened.train.scaler.mean[0] == pytest.approx(seen.mean())
+    assert opened.train.scaler.std[0] == pytest.approx(seen.std())
+
+
+def test_a_subset_counts_the_days_that_are_there() -> None:
+    opened = opened_days(10, kept=5)
+    assert opened.train.series.shape == (5 * 18, 1, 1)
+    assert opened.description["steps"] == 5 * 18
+    with pytest.raises(ConfigError, match="has 10 days and 1 nodes; the subset asks for 11 days"):
+        opened_days(10, kept=11)
+
+
+def test_days_shorter_than_a_window_are_too_few() -> None:
+    with pytest.raises(ConfigError, match="0 windows are too few"):
+        opened_days(10, first_hour=20)
+
+
+@pytest.mark.parametrize("measure", sorted(MEASURES))
+def test_every_measure_is_that_of_the_window_alone(measure: str) -> None:
+    """Each day repeats the same values, so the same hour of another day is the same window."""
+    times = day_times(8)
+    day = np.random.default_rng(6).normal(size=(18, 3, 1)).astype(np.float32)
+    opened = forecast_data(
+        canonical(np.tile(day, (8, 1, 1)), timestamps=times), history=3, horizon=2
+    )
+    values = MEASURES[measure](opened.train)
+    whole = values[: len(values) // 14 * 14].reshape(-1, 14)
+    torch.testing.assert_close(whole, whole[:1].expand_as(whole), rtol=1e-4, atol=1e-5)
+    assert whole[0].unique().numel() > 10

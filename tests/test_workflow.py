@@ -1,4 +1,4 @@
-"""The real workflow on toy data: products, re-runs, mistakes, a killed run."""
+"""The real workflow on toy data: products, blocks of runs, what is trained again, killed blocks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import toy
 import yaml
@@ -26,7 +31,7 @@ COPIED = (
     *("stprune", "baselines", "paper_figures"),
 )
 PRUNERS = ("full", "full_fewer_epochs", "random_dynamic", "infobatch", "st_prune")
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "experiment": "toy",
     "datasets": {"toy": None},
     "backbones": {"stid": {"options": {"series_width": 8, "node_width": 8}}},
@@ -35,9 +40,19 @@ CONFIG = {
     "seeds": [0, 1],
     "training": {"epochs": 4, "batch_size": 32},
     "tracking": {"mode": "disabled"},
+    "mirror": "mirror",
 }
 RUNS = 2 * len(PRUNERS)
+ST_PRUNE = "toy/stid/st_prune/p0.5/s0"
+INFOBATCH = "toy/stid/infobatch/p0.5/s1"
 RUN = ["--dataset", "toy", "--backbone", "stid", "--pruner", "st_prune", "--prune-ratio", "0.5"]
+LONG = {
+    "pruners": {"st_prune": None},
+    "seeds": [0],
+    "training": {"epochs": 60, "batch_size": 8},
+    # A run must not wait for whatever else holds cores on this machine.
+    "compute": {"own_cores": False},
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +62,7 @@ class Project:
     root: Path
 
     def snakemake(self, *words: str, config: str = "toy.yaml") -> subprocess.CompletedProcess[str]:
-        command = ["snakemake", "--cores", "2", "--configfile", config, *words]
-        return self.python("-m", *command)
+        return self.python("-m", "snakemake", "--cores", "2", "--configfile", config, *words)
 
     def python(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -59,6 +73,11 @@ class Project:
             text=True,
         )
 
+    def train_block(
+        self, name: str, block: str = "toy/stid/s0"
+    ) -> subprocess.CompletedProcess[str]:
+        return self.python("-m", "stprune", "train-block", block, "--config", f"{name}.yaml")
+
     @property
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self.root)}
@@ -67,14 +86,40 @@ class Project:
     def results(self) -> Path:
         return self.root / "results" / "toy"
 
-    def planned(self, *words: str) -> dict[str, int]:
+    def planned(self, *words: str, config: str = "toy.yaml") -> dict[str, int]:
         """Jobs that a dry run would start, by rule."""
-        done = self.snakemake("-n", *words)
+        done = self.snakemake("-n", *words, config=config)
         assert done.returncode == 0, done.stderr
         if "Nothing to be done" in done.stdout + done.stderr:
             return {}
         rows = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
         return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+
+    def configure(self, name: str, **changes: Any) -> None:
+        """Write a configuration of toy runs."""
+        values = CONFIG | {"experiment": name} | changes
+        (self.root / f"{name}.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def record(self, experiment: str, run: str = ST_PRUNE) -> dict[str, Any]:
+        path = self.root / "results" / experiment / "runs" / run / "metrics.json"
+        return dict(json.loads(path.read_text()))
+
+    def trained(self) -> dict[str, float]:
+        """How long each run of the toy experiment trained: no two trainings take the same time."""
+        root = self.results / "runs"
+        return {
+            path.parent.relative_to(root).as_posix(): json.loads(path.read_text())["cost"][
+                "train_seconds"
+            ]
+            for path in root.rglob("metrics.json")
+        }
+
+    def trained_again(self, config: str = "toy.yaml") -> set[str]:
+        """Let the workflow train what it wants to; returns the runs that it trained."""
+        before = self.trained()
+        done = self.snakemake("--", "results/toy/summary.csv", config=config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {run for run, seconds in self.trained().items() if before.get(run) != seconds}
 
 
 def copy_project(target: Path) -> Project:
@@ -86,9 +131,9 @@ def copy_project(target: Path) -> Project:
         else:
             shutil.copy(source, target / name)
     toy.write_toy(target / "data", target / "mirror")
-    text = yaml.safe_dump(CONFIG | {"mirror": "mirror"}, sort_keys=False)
-    (target / "toy.yaml").write_text(text)
-    return Project(target)
+    project = Project(target)
+    project.configure("toy")
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +142,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     copied = copy_project(tmp_path_factory.mktemp("project"))
     done = copied.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr
+    (copied.root / "said.txt").write_text(done.stderr)
     return copied
+
+
+@contextmanager
+def edited(file: Path, change: Callable[[str], str]) -> Iterator[None]:
+    """Change a file while the body runs."""
+    text = file.read_text()
+    file.write_text(change(text))
+    try:
+        yield
+    finally:
+        file.write_text(text)
 
 
 def test_yields_every_product(project: Project) -> None:
@@ -112,80 +169,113 @@ def test_yields_every_product(project: Project) -> None:
     assert not list(project.results.glob("checkpoints/**/*.pt"))
 
 
-def test_records_say_how_the_run_was_made(project: Project) -> None:
-    record = json.loads(
-        (project.results / "runs/toy/stid/st_prune/p0.5/s1/metrics.json").read_text()
-    )
-    assert record["environment"]["threads"] == 1
-    assert len(record["environment"]["cores"]) == 1
-    assert record["cost"]["nominal_keep_ratio"] == 0.5
-    assert record["cost"]["realised_keep_ratio"] == pytest.approx(0.5, abs=0.01)
+def test_every_run_has_a_record_a_log_and_a_line(project: Project) -> None:
+    said = (project.root / "said.txt").read_text()
+    lines = re.findall(r"(\d+)/5 (toy/\S+): test MAE (\S+),", said)
+    assert sorted(int(number) for number, _, _ in lines) == sorted([1, 2, 3, 4, 5] * 2)
+    for _, path, mae in lines:
+        record = project.record("toy", path)
+        assert f"{record['test']['mae']:.4g}" == mae
+        assert record["environment"]["threads"] == len(record["environment"]["cores"]) == 1
+        assert f"{path}: test MAE" in (project.results / "logs" / path / "train.log").read_text()
+    cost = project.record("toy")["cost"]
+    assert cost["nominal_keep_ratio"] == 0.5
+    assert cost["realised_keep_ratio"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_command_line_gives_the_same_run(project: Project) -> None:
-    there = project.results / "runs/toy/stid/st_prune/p0.5/s0/metrics.json"
-    text = (project.root / "toy.yaml").read_text().replace("experiment: toy", "experiment: alone")
-    (project.root / "alone.yaml").write_text(text)
+def assert_same_run(project: Project, first: str, second: str) -> None:
+    """Whatever a run yields but times."""
+    one, other = project.record(first), project.record(second)
+    for name in ("test", "validation_mae", "best_epoch", "fingerprint", "source_digest", "data"):
+        assert one[name] == other[name]
+    archives = []
+    for name in (first, second):
+        with np.load(project.root / "results" / name / "runs" / ST_PRUNE / "kept.npz") as archive:
+            archives.append(dict(archive))
+    for name, values in archives[0].items():
+        np.testing.assert_array_equal(values, archives[1][name])
+
+
+def test_a_single_run_is_the_same(project: Project) -> None:
+    project.configure("alone")
     done = project.python("-m", "stprune", "train", "--config", "alone.yaml", *RUN)
     assert done.returncode == 0, done.stderr
-    here = project.root / "results/alone/runs/toy/stid/st_prune/p0.5/s0/metrics.json"
-    first, second = json.loads(there.read_text()), json.loads(here.read_text())
-    assert first["test"] == second["test"]
-    assert first["fingerprint"] == second["fingerprint"]
+    assert_same_run(project, "toy", "alone")
 
 
-def test_nothing_is_done_twice(project: Project) -> None:
-    assert project.planned() == {}
+def test_nothing_is_done_twice_and_a_comment_retrains_nothing(project: Project) -> None:
+    with edited(project.root / "baselines" / "infobatch.py", lambda text: text + "\n# changed\n"):
+        for source in (project.root / "stprune" / "training").rglob("*.py"):
+            source.touch()
+        assert project.planned() == {}
 
 
-def test_an_edited_pruner_reruns_only_its_runs(project: Project) -> None:
+@pytest.mark.parametrize("kind", ["gone", "damaged", "foreign"])
+def test_a_record_that_is_not_valid_is_noticed_and_made_again(project: Project, kind: str) -> None:
+    """Also by a target after it, when the summary is there."""
+    metrics = project.results / "runs" / INFOBATCH / "metrics.json"
+    if kind == "gone":
+        shutil.rmtree(metrics.parent)
+    elif kind == "damaged":
+        metrics.write_text(metrics.read_text()[:-100])
+    else:
+        shutil.copy(project.results / "runs" / ST_PRUNE / "metrics.json", metrics)
+    planned = project.planned()
+    assert (planned["train"], planned["summarise"]) == (1, 1)
+    assert project.planned("results/toy/tables/main.md")["train"] == 1
+    assert project.trained_again() == {INFOBATCH}
+    assert "train" not in project.planned()
+
+
+def test_an_edited_pruner_trains_exactly_its_runs(project: Project) -> None:
+    runs = {f"toy/stid/infobatch/p0.5/s{seed}" for seed in (0, 1)}
     file = project.root / "baselines" / "infobatch.py"
-    text = file.read_text()
-    try:
-        file.write_text(text + "\n# changed\n")
-        planned = project.planned()
-        assert planned.pop("train") == 2
-        assert set(planned) == {"summarise", "table", "figure", "page"}
-    finally:
-        file.write_text(text)
+    with edited(file, lambda text: text + "\nCHANGED = 1\n"):
+        assert project.planned()["train"] == 2
+        assert project.trained_again() == runs
+        assert "train" not in project.planned()
+    assert project.trained_again() == runs
+
+
+def test_a_new_seed_or_pruner_or_option_trains_only_what_is_new(project: Project) -> None:
+    more = CONFIG["pruners"] | {"random_static": None}
+    project.configure("more", experiment="toy", seeds=[0, 1, 2], pruners=more)
+    static = {f"toy/stid/random_static/p0.5/s{seed}" for seed in (0, 1)}
+    again = project.trained_again("more.yaml")
+    assert static <= again
+    assert {run for run in again - static if not run.endswith("s2")} == set()
+    assert len(again) == 2 + len(more)
+    assert project.trained_again() == set()
 
 
 def test_an_edited_figure_retrains_nothing(project: Project) -> None:
     file = project.root / "paper_figures" / "fig_tradeoff.py"
-    text = file.read_text()
-    try:
-        file.write_text(text + "\n# changed\n")
-        assert set(project.planned()) <= {"figure", "page"}
-    finally:
-        file.write_text(text)
+    with edited(file, lambda text: text + "\n# changed\n"):
+        assert "train" not in project.planned()
 
 
 def test_a_description_is_made_of_what_is_prepared(project: Project) -> None:
     assert project.planned("data/described/toy/statistics.png") == {"describe": 1}
 
 
-def test_a_changed_option_reruns_only_its_runs(project: Project) -> None:
-    changed = CONFIG | {"mirror": "mirror", "pruners": dict(CONFIG["pruners"])}  # type: ignore[call-overload]
-    changed["pruners"]["st_prune"] = {"options": {"hard_share": 0.25}}  # type: ignore[index]
-    (project.root / "changed.yaml").write_text(yaml.safe_dump(changed))
+def test_a_changed_option_concerns_only_its_runs(project: Project) -> None:
+    pruners = CONFIG["pruners"] | {"st_prune": {"options": {"hard_share": 0.25}}}
+    project.configure("changed", experiment="toy", pruners=pruners)
     done = project.snakemake("-n", config="changed.yaml")
-    assert re.search(r"^train +2$", done.stdout + done.stderr, flags=re.MULTILINE)
+    assert len(re.findall("1 to train: configuration changed", done.stderr)) == 2
 
 
 def test_a_wrong_key_is_one_line(project: Project) -> None:
-    wrong = CONFIG | {"training": {"epochss": 3}}
-    (project.root / "wrong.yaml").write_text(yaml.safe_dump(wrong))
+    project.configure("wrong", training={"epochss": 3})
     done = project.snakemake(config="wrong.yaml")
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if "profile" not in line]
     assert len(lines) == 1
     assert "`epochss`" in lines[0]
-    assert "did you mean `epochs`" in lines[0]
 
 
 def test_a_missing_raw_file_is_one_line_in_the_log(project: Project) -> None:
-    lost = CONFIG | {"mirror": "nowhere", "data_directory": "lost"}
-    (project.root / "lost.yaml").write_text(yaml.safe_dump(lost))
+    project.configure("lost", mirror="nowhere", data_directory="lost")
     toy.write_toy(project.root / "lost", project.root / "unused")
     done = project.snakemake(config="lost.yaml")
     assert done.returncode != 0
@@ -197,48 +287,75 @@ def test_a_missing_raw_file_is_one_line_in_the_log(project: Project) -> None:
 
 @pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "config").glob("*.yaml")))
 def test_each_shipped_configuration_plans_alone(project: Project, config: str) -> None:
-    (project.root / "data").mkdir(exist_ok=True)
     for card in (ROOT / "data").glob("*.yaml"):
         shutil.copy(card, project.root / "data")
-    done = project.snakemake("-n", config=f"config/{config}")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^train +[1-9]", done.stdout + done.stderr, flags=re.MULTILINE)
+    assert project.planned(config=f"config/{config}")["train"] > 0
 
 
-def test_a_killed_run_continues_to_the_same_bits(project: Project) -> None:
-    longer = CONFIG | {"mirror": "mirror", "training": {"epochs": 60, "batch_size": 8}}
-    records = []
-    for name in ("undisturbed", "killed"):
-        text = yaml.safe_dump(longer | {"experiment": name})
-        (project.root / f"{name}.yaml").write_text(text)
-        command = ["-m", "stprune", "train", "--config", f"{name}.yaml", *RUN]
-        run = project.root / "results" / name
-        if name == "killed":
-            kill_during(project, command, run / "checkpoints/toy/stid/st_prune/p0.5/s0/last.pt")
-            assert not list(run.glob("runs/**/metrics.json"))
-        done = project.python(*command)
-        assert done.returncode == 0, done.stderr
-        records.append(
-            json.loads((run / "runs/toy/stid/st_prune/p0.5/s0/metrics.json").read_text())
-        )
-    undisturbed, killed = records
-    assert (undisturbed["resumed"], killed["resumed"]) == (0, 1)
-    for name in ("test", "validation_mae", "best_epoch", "fingerprint", "source_digest"):
-        assert undisturbed[name] == killed[name]
+def test_a_failing_run_is_named_and_stops_no_other(project: Project) -> None:
+    wild = {"backbone": "stid", "optimisation": {"learning_rate": 1e30}}
+    project.configure("wild", backbones={"wild": wild}, pruners=dict.fromkeys(["full", "st_prune"]))
+    done = project.train_block("wild", "toy/wild/s0")
+    assert done.returncode == 1
+    failed = [line for line in done.stderr.splitlines() if "failed: toy/wild/" in line]
+    assert len(failed) == 2
+    assert all("training loss" in line and "train.log" in line for line in failed)
+    assert not list((project.root / "results/wild/blocks").rglob("*.json"))
+    done = project.snakemake("--", "results/wild/summary.csv", config="wild.yaml")
+    assert done.returncode != 0
+    assert not (project.root / "results/wild/summary.csv").exists()
 
 
-def kill_during(project: Project, command: list[str], checkpoint: Path) -> None:
-    """Start a run and kill -9 it once it has written a checkpoint."""
+def test_a_run_on_two_devices(project: Project) -> None:
+    """Lightning starts the second process itself, by the words of the first."""
+    project.configure("two", **LONG | {"compute": {"devices": 2, "own_cores": False}})
+    assert project.train_block("two").returncode == 0
+    assert project.record("two")["environment"]["devices"] == 2
+
+
+def start(project: Project, name: str) -> subprocess.Popen[str]:
+    """Start a block in a process group of its own and wait for the first checkpoint."""
     process = subprocess.Popen(
-        [sys.executable, *command],
+        [sys.executable, "-m", "stprune", "train-block", "toy/stid/s0", "--config", f"{name}.yaml"],
         cwd=project.root,
         env=project.environment,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    limit = time.monotonic() + 120
-    while not checkpoint.exists():
-        assert process.poll() is None, "the run ended before it could be killed"
+    limit = time.monotonic() + 300
+    while not list((project.root / "results" / name).glob("checkpoints/**/last.pt")):
+        assert process.poll() is None, "it ended before it could be disturbed"
         assert time.monotonic() < limit
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    return process
+
+
+def test_a_killed_block_continues_to_the_same_bits(project: Project) -> None:
+    for name in ("killed", "undisturbed"):
+        project.configure(name, **LONG)
+    process = start(project, "killed")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not list((project.root / "results/killed").glob("runs/**/metrics.json"))
+    for name in ("killed", "undisturbed"):
+        assert project.train_block(name).returncode == 0
+    assert project.record("killed")["resumed"] == 1
+    assert project.record("undisturbed")["resumed"] == 0
+    assert_same_run(project, "killed", "undisturbed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_runs_end_with_their_block_and_keep_checkpoints(
+    project: Project, number: signal.Signals
+) -> None:
+    name = f"ended{number}"
+    project.configure(name, **LONG | {"training": {"epochs": 100_000, "batch_size": 8}})
+    process = start(project, name)
+    below = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    assert "Traceback" not in said
+    assert psutil.wait_procs(below, timeout=60)[1] == []
+    assert list((project.root / "results" / name).glob("checkpoints/**/last.pt"))

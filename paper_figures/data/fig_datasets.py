@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from paper_figures.data.strokes import WIDTH, names
-from stprune.describe.described import Description
+from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
 TITLE = "The data sets"

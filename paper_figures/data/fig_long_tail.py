@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from paper_figures.data.strokes import PERCENT, add_legend, names, panels, positions, strokes
-from stprune.describe.described import Description
+from paper_figures.data.strokes import PERCENT, add_legend, curves, marks, names, panels
+from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
 TITLE = "Long tail of stationarity"
@@ -56,35 +56,31 @@ def build(described: Sequence[Description]) -> Drawing:
 
 
 def _survival(axes: Axes, described: Sequence[Description], name: str, measure: str) -> None:
-    for one, stroke in zip(described, strokes(described), strict=True):
-        table = one.tables[name]
-        part = table[table["measure"] == measure]
+    def points(one: Description) -> tuple[pd.Series, pd.Series] | None:
+        part = one.tables[name][one.tables[name]["measure"] == measure]
         median = part.loc[part["percentile"] == 50, "value"]
         if median.empty or median.iloc[0] <= 0:
-            continue
+            return None
         shown = part[part["percentile"] < 100]
-        axes.plot(
-            shown["value"] / median.iloc[0],
-            100 - shown["percentile"],
-            color=stroke.colour,
-            linestyle=stroke.line,
-        )
+        return shown["value"] / median.iloc[0], 100 - shown["percentile"]
+
+    curves(axes, described, points)
     times = np.linspace(0, 10, 50)
     axes.plot(times, 100 * 0.5**times, color=GREY, linewidth=0.9, zorder=1)
-    lowest = 0.1 if name.startswith("node") else 1.0
-    axes.set(yscale="log", ylim=(lowest, 110), xlim=(0, 10 if name.startswith("node") else 6))
+    lowest, most = (0.1, 10) if name.startswith("node") else (1.0, 6)
+    axes.set(yscale="log", ylim=(lowest, 110), xlim=(0, most))
     axes.set(xlabel="Times the median", ylabel="Windows at least")
     axes.yaxis.set_major_formatter(PERCENT)
 
 
 def _top_tenth(axes: Axes, described: Sequence[Description], name: str) -> None:
-    for number, (one, stroke) in enumerate(zip(described, strokes(described), strict=True)):
-        share = one.tables[name].set_index("measure")["share_of_top_tenth"].reindex(list(MEASURES))
-        places = np.arange(len(MEASURES)) + positions(number, len(described))
-        axes.plot(places, 100 * share, color=stroke.colour, linestyle="", marker=stroke.marker)
+    def values(one: Description) -> pd.Series:
+        table = one.tables[name].set_index("measure")
+        return 100 * table["share_of_top_tenth"].reindex(list(MEASURES))
+
+    marks(axes, described, ["difference", "deviation", "flatness"], values)
     axes.axhline(10, color=GREY, linewidth=0.9, linestyle=":")
     axes.axhline(EXPONENTIAL_SHARE, color=GREY, linewidth=0.9)
-    axes.set_xticks(range(len(MEASURES)), ["difference", "deviation", "flatness"])
     axes.set(ylabel="Of all movement", xlabel="Measure", ylim=(0, None))
     axes.yaxis.set_major_formatter(PERCENT)
 

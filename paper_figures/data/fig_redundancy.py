@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
-from paper_figures.data.strokes import PERCENT, add_legend, names, panels, positions, strokes
-from stprune.describe.described import Description
+from paper_figures.data.strokes import PERCENT, add_legend, curves, marks, names, panels
+from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
 TITLE = "Redundancy of the data"
@@ -43,101 +43,84 @@ def build(described: Sequence[Description]) -> Drawing:
     _overlap(axes[5], described)
     axes[5].set_title("(f) Overlap of windows")
     add_legend(figure, described)
+    options = [one.facts["options"] for one in described]
+    lengths = sorted({option["history"] + option["horizon"] for option in options})
+    looked = "; ".join(
+        f"{one.title}: {one.facts['looked_at']['nodes']} nodes,"
+        f" {one.facts['looked_at']['days']} days, {one.facts['looked_at']['windows']} windows"
+        for one in described
+    )
+    ranks = [(one.title, one.tables["effective_rank"].set_index("of")) for one in described]
+    said = "; ".join(
+        f"{title}, effective rank of windows {rank['effective_rank']['windows']:.3g}"
+        f" of {rank['largest_possible']['windows']:g}"
+        for title, rank in ranks
+    )
     caption = (
         "(a, b) Share of pairs whose correlation is at most that on the horizontal axis: of nodes"
         " that the graph joins, and of whole days. (c) Median correlation of a window"
-        f" ({_lengths(described)} steps) with that which begins so much later, and of any two."
+        f" ({' or '.join(map(str, lengths))} steps) with that which begins so much later, and of"
+        " any two."
         " (d) Variance of a sample of training windows that the largest components hold."
         " (e) Effective rank in % of the largest possible, the number of rows or columns compared,"
         " whichever is smaller; not comparable where that number differs."
         " (f) Share of a window's steps that the next one kept has too."
-        f" {_looked(described)}"
+        f" Compared were {looked}."
     )
-    return Drawing(figure, caption, _alt(described))
+    alt = (
+        f"Six panels that compare the redundancy of {names(described)}. {said}."
+        " The numbers are in the table of redundancy."
+    )
+    return Drawing(figure, caption, alt)
 
 
 def _similarity(axes: Axes, described: Sequence[Description], of: str, pairs: str) -> None:
-    for one, stroke in zip(described, strokes(described), strict=True):
+    def points(one: Description) -> tuple[pd.Series, pd.Series]:
         table = one.tables["similarity"]
         part = table[(table["of"] == of) & (table["pairs"] == pairs) & (table["count"] > 0)]
-        axes.plot(
-            part["correlation"], part["percentile"], color=stroke.colour, linestyle=stroke.line
-        )
+        return part["correlation"], part["percentile"]
+
+    curves(axes, described, points)
     axes.set(xlabel="Correlation", ylabel="Pairs at most so alike", xlim=(-0.5, 1), ylim=(0, 100))
     axes.yaxis.set_major_formatter(PERCENT)
 
 
 def _apart(axes: Axes, described: Sequence[Description]) -> None:
-    for number, (one, stroke) in enumerate(zip(described, strokes(described), strict=True)):
+    def values(one: Description) -> pd.Series:
         table = one.tables["similarity"]
         middle = table[(table["of"] == "windows") & (table["percentile"] == 50)]
-        values = middle.set_index("pairs")["correlation"].reindex(list(APART))
-        places = np.arange(len(APART)) + positions(number, len(described))
-        axes.plot(places, values, color=stroke.colour, linestyle="", marker=stroke.marker)
+        return middle.set_index("pairs")["correlation"].reindex(list(APART))
+
+    marks(axes, described, list(APART.values()), values)
     axes.axhline(0, color="#a0a0a0", linewidth=0.7)
-    axes.set_xticks(range(len(APART)), list(APART.values()))
     axes.set(ylabel="Median correlation", ylim=(-0.25, 1.03), xlabel="Begin so much later")
 
 
 def _components(axes: Axes, described: Sequence[Description]) -> None:
-    for one, stroke in zip(described, strokes(described), strict=True):
-        table = one.tables["spectrum"]
-        part = table[table["of"] == "windows"]
-        share = 100 * part["variance_share"]
-        axes.plot(part["component"], share, color=stroke.colour, linestyle=stroke.line)
+    def points(one: Description) -> tuple[pd.Series, pd.Series]:
+        part = one.tables["spectrum"][one.tables["spectrum"]["of"] == "windows"]
+        return part["component"], 100 * part["variance_share"]
+
+    curves(axes, described, points)
     axes.set(xlabel="Components", ylabel="Variance held", xscale="log", ylim=(0, 102))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter(PERCENT)
 
 
 def _ranks(axes: Axes, described: Sequence[Description]) -> None:
-    for number, (one, stroke) in enumerate(zip(described, strokes(described), strict=True)):
+    def values(one: Description) -> pd.Series:
         table = one.tables["effective_rank"].set_index("of").reindex(list(KINDS))
-        share = 100 * table["effective_rank"] / table["largest_possible"]
-        places = np.arange(len(KINDS)) + positions(number, len(described))
-        axes.plot(places, share, color=stroke.colour, linestyle="", marker=stroke.marker)
-    axes.set_xticks(range(len(KINDS)), list(KINDS))
+        return 100 * table["effective_rank"] / table["largest_possible"]
+
+    marks(axes, described, KINDS, values)
     axes.set(ylabel="Of the largest possible", ylim=(0, 103), xlabel="Rows compared")
     axes.yaxis.set_major_formatter(PERCENT)
 
 
 def _overlap(axes: Axes, described: Sequence[Description]) -> None:
-    for one, stroke in zip(described, strokes(described), strict=True):
-        table = one.tables["overlap"]
-        axes.plot(
-            table["stride"], 100 * table["overlap"], color=stroke.colour, linestyle=stroke.line
-        )
+    def points(one: Description) -> tuple[pd.Series, pd.Series]:
+        return one.tables["overlap"]["stride"], 100 * one.tables["overlap"]["overlap"]
+
+    curves(axes, described, points)
     axes.set(xlabel="Every k-th window is kept, k", ylabel="Steps shared", ylim=(0, 100))
     axes.yaxis.set_major_formatter(PERCENT)
-
-
-def _lengths(described: Sequence[Description]) -> str:
-    """Steps of a window in words, such as ``24``, or ``24 or 48`` where data sets differ."""
-    options = [one.facts["options"] for one in described]
-    lengths = sorted({option["history"] + option["horizon"] for option in options})
-    return " or ".join(map(str, lengths))
-
-
-def _looked(described: Sequence[Description]) -> str:
-    said = []
-    for one in described:
-        looked = one.facts["looked_at"]
-        said.append(
-            f"{one.title}: {looked['nodes']} nodes, {looked['days']} days,"
-            f" {looked['windows']} windows"
-        )
-    return f"Compared were {'; '.join(said)}."
-
-
-def _alt(described: Sequence[Description]) -> str:
-    said = []
-    for one in described:
-        rank = one.tables["effective_rank"].set_index("of").loc["windows"]
-        said.append(
-            f"{one.title}, effective rank of windows {rank['effective_rank']:.3g}"
-            f" of {rank['largest_possible']:g}"
-        )
-    return (
-        f"Six panels that compare the redundancy of {names(described)}. {'; '.join(said)}."
-        " The numbers are in the table of redundancy."
-    )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
-from paper_figures.data.strokes import PERCENT, add_legend, names, panels, strokes
-from stprune.describe.described import Description
+from paper_figures.data.strokes import PERCENT, add_legend, curves, names, panels, strokes
+from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
 TITLE = "Statistical properties of the data"
@@ -66,70 +67,48 @@ def _mean(one: Description) -> float:
 
 
 def _by_hour(axes: Axes, described: Sequence[Description], days: str, column: str) -> None:
-    for one, stroke in zip(described, strokes(described), strict=True):
+    def points(one: Description) -> tuple[pd.Series, pd.Series]:
         table = one.tables["by_slot"]
         part = table[(table["days"] == days) & (table["observed"] > 0)]
-        axes.plot(
-            part["hour"],
-            100 * part[column] / _mean(one),
-            color=stroke.colour,
-            linestyle=stroke.line,
-        )
-    axes.set(ylim=(0, None))
-    _hours(axes)
+        return part["hour"], 100 * part[column] / _mean(one)
+
+    curves(axes, described, points)
+    axes.set(ylim=(0, None), xlabel="Hour of day", xlim=(0, HOURS))
+    axes.set_xticks(range(0, HOURS + 1, 6))
+    axes.yaxis.set_major_formatter(PERCENT)
 
 
 def _memory(axes: Axes, described: Sequence[Description]) -> None:
-    for one, stroke in zip(described, strokes(described), strict=True):
+    def points(one: Description) -> tuple[pd.Series, pd.Series]:
         table = one.tables["autocorrelation"]
-        axes.plot(
-            table["hours"] / HOURS, table["median"], color=stroke.colour, linestyle=stroke.line
-        )
+        return table["hours"] / HOURS, table["median"]
+
+    curves(axes, described, points)
     axes.axhline(0, color="#a0a0a0", linewidth=0.7)
     axes.set(xlabel="Lag (days)", ylabel="Autocorrelation", xlim=(0, 7), ylim=(None, 1.03))
     axes.set_xticks(range(8))
 
 
 def _nodes(axes: Axes, described: Sequence[Description]) -> None:
-    for one, stroke in zip(described, strokes(described), strict=True):
-        table, mean = one.tables["by_node"], _mean(one)
-        axes.plot(
-            100 * table["mean"] / mean,
-            100 * table["std"] / mean,
-            color=stroke.colour,
-            linestyle="",
-            marker=stroke.marker,
-            markersize=2.2,
-            alpha=0.6,
-            markeredgewidth=0,
-            rasterized=len(table) > 2000,
-        )
+    for one, stroke in strokes(described):
+        table, scale = one.tables["by_node"], 100 / _mean(one)
+        look = {"linestyle": "", "markersize": 2.2, "alpha": 0.6, "markeredgewidth": 0}
+        look["rasterized"] = len(table) > 2000
+        axes.plot(table["mean"] * scale, table["std"] * scale, **stroke | look)
     axes.set(xlabel="Mean of a node", ylabel="Standard deviation", xlim=(0, None), ylim=(0, None))
     axes.xaxis.set_major_formatter(PERCENT)
     axes.yaxis.set_major_formatter(PERCENT)
 
 
 def _missing(axes: Axes, described: Sequence[Description]) -> None:
-    for one, stroke in zip(described, strokes(described), strict=True):
+    for one, stroke in strokes(described):
         rates = one.tables["by_node"]["missing_rate"].sort_values(ascending=False).to_numpy()
-        if not rates.max() > 0:
-            continue
-        share = 100 * (np.arange(len(rates)) + 1) / len(rates)
-        axes.plot(
-            share,
-            100 * rates,
-            color=stroke.colour,
-            linestyle=stroke.line,
-            marker=stroke.marker if len(rates) <= 20 else "",
-        )
+        if rates.max() > 0:
+            share = 100 * (np.arange(len(rates)) + 1) / len(rates)
+            marker = stroke["marker"] if len(rates) <= 20 else ""
+            axes.plot(share, 100 * rates, **stroke | {"marker": marker})
     if not axes.lines:
         axes.text(0.5, 0.5, "Nothing is missing", transform=axes.transAxes, ha="center")
     axes.set(xlabel="Nodes, worst first", ylabel="Missing values", xlim=(0, 100), ylim=(0, None))
     axes.xaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_formatter(PERCENT)
-
-
-def _hours(axes: Axes) -> None:
-    axes.set(xlabel="Hour of day", xlim=(0, HOURS))
-    axes.set_xticks(range(0, HOURS + 1, 6))
     axes.yaxis.set_major_formatter(PERCENT)

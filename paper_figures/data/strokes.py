@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import StrMethodFormatter
 
-from stprune.describe.described import Description
+from stprune.describe.description import Description
 
 WIDTH, ROW_HEIGHT, COLUMNS = 7.0, 2.1, 3
 LEGEND_HEIGHT = 0.35
 PERCENT = StrMethodFormatter("{x:g}%")
 # Colours that the colour-blind can tell apart (Okabe and Ito, 2008).
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-Line = Literal["-", "--", "-.", ":"] | tuple[float, tuple[float, ...]]
-LINES: tuple[Line, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-
-@dataclass(frozen=True)
-class Stroke:
-    """Colour, line style and marker of a data set, as matplotlib takes them."""
-
-    colour: str
-    line: Line
-    marker: str
+Look = dict[str, Any]
 
 
-def strokes(described: Sequence[Description]) -> list[Stroke]:
-    """One for each data set, in their order; beyond seven they repeat."""
-    looks = [Stroke(*look) for look in zip(COLOURS, LINES, MARKERS, strict=True)]
-    return [looks[number % len(looks)] for number in range(len(described))]
+def strokes(described: Sequence[Description]) -> Iterator[tuple[Description, Look]]:
+    """Each data set with its colour, line style and marker; beyond seven they repeat."""
+    for number, one in enumerate(described):
+        at = number % len(COLOURS)
+        yield one, {"color": COLOURS[at], "linestyle": LINES[at], "marker": MARKERS[at]}
+
+
+def curves(
+    axes: Axes,
+    described: Sequence[Description],
+    points: Callable[[Description], tuple[Any, Any] | None],
+    *,
+    marked: bool = False,
+) -> None:
+    """A line a data set through its points, perhaps marked; none where they are None."""
+    for one, stroke in strokes(described):
+        found = points(one)
+        if found is not None:
+            axes.plot(*found, **(stroke if marked else stroke | {"marker": ""}))
+
+
+def marks(
+    axes: Axes,
+    described: Sequence[Description],
+    ticks: Sequence[str],
+    values: Callable[[Description], Any],
+) -> None:
+    """At each tick a marker a data set, side by side, where its value is."""
+    for number, (one, stroke) in enumerate(strokes(described)):
+        beside = 0.12 * (number - (len(described) - 1) / 2)
+        places = [tick + beside for tick in range(len(ticks))]
+        axes.plot(places, values(one), **{**stroke, "linestyle": ""})
+    axes.set_xticks(range(len(ticks)), list(ticks))
 
 
 def panels(rows: int) -> tuple[Figure, list[Axes]]:
@@ -46,24 +66,9 @@ def panels(rows: int) -> tuple[Figure, list[Axes]]:
 
 def add_legend(figure: Figure, described: Sequence[Description], table: str = "by_node") -> None:
     """The names of the data sets that have ``table``, above all panels."""
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=stroke.colour,
-            linestyle=stroke.line,
-            marker=stroke.marker,
-            label=one.title,
-        )
-        for one, stroke in zip(described, strokes(described), strict=True)
-        if table in one.tables
-    ]
+    looks = [(one.title, look) for one, look in strokes(described) if table in one.tables]
+    handles = [Line2D([], [], label=title, **look) for title, look in looks]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
-
-
-def positions(count: int, of: int) -> float:
-    """Where the ``count``-th of so many points at the same tick stands beside it."""
-    return 0.12 * (count - (of - 1) / 2)
 
 
 def names(described: Sequence[Description]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.describe.described import Description
+from stprune.describe.description import Description
 from stprune.paper.tables import Column, Table
 
 TITLE = "Data sets"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.backbones.layers.diffusion import diffuse
+from stprune.backbones.layers.graph import diffuse
 from stprune.base.schema import StrictModel
 
 
@@ -107,16 +107,11 @@ class Agcrn(Backbone):
     """The AGCRN forecaster.
 
     Inside, tensors are (N, T, B, width), so that each node's weights act on one matrix.
-
-    Args:
-        task: What to forecast; the graph is not used.
-        options: Sizes.
+    It uses no graph.
     """
 
     Options: ClassVar[type[StrictModel]] = AgcrnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=3e-3
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(learning_rate=3e-3)
 
     def __init__(self, task: ForecastTask, options: AgcrnOptions) -> None:
         super().__init__(task, options)

@@ -72,15 +72,7 @@ class SpatialAttention(nn.Module):
         self.scoring = nn.Parameter(torch.empty(nodes, nodes))
 
     def forward(self, values: Tensor, between_steps: Tensor) -> Tensor:
-        """Attention of nodes.
-
-        Args:
-            values: (B, N, T, width).
-            between_steps: (B, T, T), E.
-
-        Returns:
-            (B, N, N), Sᵀ: rows that sum to 1.
-        """
+        """(B, N, T, width) and E of (B, T, T) to Sᵀ of (B, N, N), rows that sum to 1."""
         # E goes to the weights and to the sum over channels; x E itself is never needed.
         by_step = between_steps @ self.step_weight
         rows = (values * by_step[:, None, :, None]).sum(dim=2) @ self.mixing
@@ -104,15 +96,7 @@ class AttendedChebyshev(nn.Module):
         self.weight = nn.Parameter(torch.empty(len(polynomials), width_in, width_out))
 
     def forward(self, values: Tensor, attention: Tensor) -> Tensor:
-        """Mix nodes and channels.
-
-        Args:
-            values: (B, N, T, width_in).
-            attention: (B, N, N), Sᵀ.
-
-        Returns:
-            (B, N, T, width_out).
-        """
+        """(B, N, T, width_in), and Sᵀ of (B, N, N), to (B, N, T, width_out)."""
         width = values.shape[-1]
         own = values * attention.diagonal(dim1=1, dim2=2)[:, :, None, None]
         mixed = own.reshape(-1, width) @ self.weight[0]
@@ -152,23 +136,13 @@ class AstgcnBlock(nn.Module):
 class Astgcn(Backbone):
     """The ASTGCN forecaster.
 
-    Args:
-        task: What to forecast.
-        options: Sizes.
-
     Raises:
         DataError: If the graph has negative weights.
     """
 
     Options: ClassVar[type[StrictModel]] = AstgcnOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam",
-        learning_rate=1e-3,
-        weight_decay=1e-4,
-        clip_norm=5.0,
-        schedule="cosine",
-        schedule_unit="epochs",
-        final_rate=1e-3,
+        weight_decay=1e-4, clip_norm=5.0, schedule="cosine", schedule_unit="epochs", final_rate=1e-3
     )
 
     def __init__(self, task: ForecastTask, options: AstgcnOptions) -> None:

@@ -74,7 +74,9 @@ class OptimiserSettings(StrictModel):
         " training; `cosine`: down to `final_rate` over what the run itself will visit.",
     )
     milestones: tuple[int, ...] = Field((), description="Epochs after which the rate is cut.")
-    step_epochs: int = Field(0, ge=0, description="Cut the rate every so many epochs; 0: never.")
+    step_epochs: int = Field(
+        0, ge=0, description="Epochs from one cut of the rate to the next; 0: no cuts."
+    )
     gamma: float = Field(1.0, gt=0, description="Factor of each cut.")
     schedule_unit: Literal["steps", "epochs"] = Field(
         "steps",

@@ -22,9 +22,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.backbones.layers.diffusion import diffuse
-from stprune.backbones.layers.graph import chebyshev_polynomials, double_transition
-from stprune.backbones.layers.graph_product import GraphProduct
+from stprune.backbones.layers.graph import (
+    GraphProduct,
+    chebyshev_polynomials,
+    diffuse,
+    double_transition,
+)
 from stprune.base.schema import StrictModel
 
 
@@ -119,17 +122,12 @@ class Dcrnn(Backbone):
 
     Inside, tensors are (N, B, width), so that a graph acts on one matrix of N rows.
 
-    Args:
-        task: What to forecast.
-        options: Sizes.
-
     Raises:
         DataError: If the graph has negative weights.
     """
 
     Options: ClassVar[type[StrictModel]] = DcrnnOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam",
         learning_rate=1e-2,
         clip_norm=5.0,
         milestones=(20, 30, 40, 50),

@@ -41,17 +41,10 @@ class DlinearOptions(StrictModel):
 
 
 class Dlinear(Backbone):
-    """The DLinear forecaster; it uses neither graph nor calendar.
-
-    Args:
-        task: What to forecast.
-        options: The moving average.
-    """
+    """The DLinear forecaster; it uses neither graph nor calendar."""
 
     Options: ClassVar[type[StrictModel]] = DlinearOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=5e-3
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(learning_rate=5e-3)
     transferable: ClassVar[bool] = True
     ignores: ClassVar[frozenset[str]] = frozenset({"calendar"})
 

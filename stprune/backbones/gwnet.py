@@ -21,8 +21,7 @@ from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
 from stprune.backbones.layers.dropout import Dropout
-from stprune.backbones.layers.graph import double_transition, powers
-from stprune.backbones.layers.graph_product import GraphProduct
+from stprune.backbones.layers.graph import GraphProduct, powers, walk_powers
 from stprune.base.schema import StrictModel
 
 
@@ -110,29 +109,16 @@ class Gwnet(Backbone):
     padded with zeros before it. Inside, tensors are (N, T, B, width), so that a graph acts
     on one matrix of N rows.
 
-    Args:
-        task: What to forecast.
-        options: Sizes.
-
     Raises:
         DataError: If the graph has negative weights.
     """
 
     Options: ClassVar[type[StrictModel]] = GwnetOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
         super().__init__(task, options)
-        adjacency = task.adjacency.clone()
-        if options.self_loops:
-            adjacency.fill_diagonal_(1.0)
-        given = [
-            power
-            for transition in double_transition(adjacency)
-            for power in powers(transition.T, options.diffusion_steps)
-        ]
+        given = walk_powers(task.adjacency, options.diffusion_steps, options.self_loops)
         self.given_graphs = GraphProduct(torch.cat(given, dim=1))
         self.source_embedding = nn.Parameter(torch.randn(task.nodes, options.embedding_rank))
         self.target_embedding = nn.Parameter(torch.randn(options.embedding_rank, task.nodes))

@@ -39,10 +39,6 @@ class HistoricalAverage(Backbone):
 
     Where a cell was never observed, the mean of its slot over all days stands in, then that of
     the node, then that of all nodes. Before :meth:`fit` it forecasts the training mean, 0.
-
-    Args:
-        task: What to forecast.
-        options: Which days are averaged.
     """
 
     Options: ClassVar[type[StrictModel]] = HistoricalAverageOptions

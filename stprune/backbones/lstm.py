@@ -31,17 +31,10 @@ class LstmOptions(StrictModel):
 
 
 class Lstm(Backbone):
-    """The LSTM forecaster; it uses no graph.
-
-    Args:
-        task: What to forecast.
-        options: Sizes.
-    """
+    """The LSTM forecaster; it uses no graph."""
 
     Options: ClassVar[type[StrictModel]] = LstmOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
     transferable: ClassVar[bool] = True
 
     def __init__(self, task: ForecastTask, options: LstmOptions) -> None:

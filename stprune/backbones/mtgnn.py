@@ -182,14 +182,10 @@ class MtgnnLayer(nn.Module):
         self.without_graph = nn.Linear(width, residual)
 
     def forward(self, values: Tensor, graphs: Tensor) -> tuple[Tensor, Tensor]:
-        """One layer.
-
-        Args:
-            values: (N, B, T, residual_channels).
-            graphs: As for :class:`MixHop`.
+        """(N, B, T, residual_channels), graphs as for :class:`MixHop`, to values and skip path.
 
         Returns:
-            Values (N, B, T - 6 dilation, residual_channels), skip path (N, B, skip_channels).
+            (N, B, T - 6 dilation, residual_channels) and (N, B, skip_channels).
         """
         gated = self.dropout(self.gate(values))
         skip = self.skip(gated.flatten(2))
@@ -203,16 +199,10 @@ class Mtgnn(Backbone):
     A history shorter than the receptive field is padded with zeros before it. Inside, tensors
     are (N, B, T, width), so that a graph acts on one matrix of N rows. The given graph is not
     used.
-
-    Args:
-        task: What to forecast.
-        options: Sizes.
     """
 
     Options: ClassVar[type[StrictModel]] = MtgnnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: MtgnnOptions) -> None:
         super().__init__(task, options)

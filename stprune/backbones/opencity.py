@@ -21,12 +21,13 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
+from scipy.linalg import eigh
 from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.backbones.layers.city_encoding import CityEncodings
-from stprune.backbones.layers.patch_layers import PatchBlock
+from stprune.backbones.layers.dropout import keep_mask
+from stprune.backbones.layers.graph import random_walk, symmetric_laplacian
 from stprune.base.errors import DataError, DeclinedError
 from stprune.base.schema import StrictModel
 
@@ -63,15 +64,243 @@ class OpencityOptions(StrictModel):
     )
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+    """softmax(QKᵀ / √d) V with a share of the softmax dropped.
+
+    On a CPU no fused kernel drops, and drawing a random number for each entry takes longer than
+    the matrix products; sixteen random bits an entry serve as well, and take a sixth of the time.
+
+    Args:
+        query: (batch, heads, P, d).
+        key: (batch, heads, P, d).
+        value: (batch, heads, P, d).
+        dropout: Share of entries that are zeroed, in [0, 1); the others grow to make up for it.
+
+    Returns:
+        (batch, heads, P, d).
+    """
+    if dropout == 0 or query.device.type != "cpu" or torch.compiler.is_compiling():
+        return functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    kept, scale = keep_mask(scores.shape, dropout)
+    attended: Tensor = (scores.softmax(dim=-1) * kept) @ (value * scale)
+    return attended
+
+
+class PatchAttention(nn.Module):
+    """Attention of each node over its patches, plus what it attends to, normalised.
+
+    There is no projection after it. ``dropout`` is the share of the attention weights dropped.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.heads = heads
+        self.dropout = dropout
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Self-attention: (N, B, P, D) to (N, B, P, D)."""
+        return self._attend(self.query(hidden), hidden @ self.key.weight.T, hidden)
+
+    def with_context(self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor) -> Tensor:
+        """Attention whose queries are the future's calendar and whose keys are the past's.
+
+        Args:
+            hidden: (N, B, P, D), what is attended to.
+            past: (B, P, D), calendar of the history.
+            future: (B, P, D), calendar of the horizon.
+            places: (N, D), which node it is.
+
+        Returns:
+            (N, B, P, D).
+        """
+        # A layer of a sum is the sum of its layers, and calendars are the same for all nodes.
+        asked = functional.linear(places, self.query.weight)[:, None, None]
+        queries = self.query(future) + asked
+        keys = functional.linear(past, self.key.weight).expand_as(hidden)
+        return self._attend(queries, keys, hidden)
+
+    def _attend(self, queries: Tensor, keys: Tensor, hidden: Tensor) -> Tensor:
+        attended = attend(
+            self._split(queries),
+            self._split(keys),
+            self._split(self.value(hidden)),
+            self.dropout if self.training else 0.0,
+        )
+        joined = attended.transpose(1, 2).reshape(hidden.shape)
+        normalised: Tensor = self.norm(joined + hidden)
+        return normalised
+
+    def _split(self, values: Tensor) -> Tensor:
+        """(N, B, P, D) to (N B, heads, P, D / heads)."""
+        patches, width = values.shape[2:]
+        return values.reshape(-1, patches, self.heads, width // self.heads).transpose(1, 2)
+
+
+class GraphMix(nn.Module):
+    """``W2 (0.05 x + 0.95 W1 (A x)) + b`` with the rows of A summing to 1."""
+
+    KEPT = 0.05
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.neighbours = nn.Linear(width, width, bias=False)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, hidden: Tensor, mixing: Tensor) -> Tensor:
+        """(N, B, P, D) to (N, B, P, D); ``mixing`` is (N, N)."""
+        mixed = ((1 - self.KEPT) * mixing @ hidden.flatten(1)).view_as(hidden)
+        output: Tensor = self.output(torch.add(self.neighbours(mixed), hidden, alpha=self.KEPT))
+        return output
+
+
+class SwiGlu(nn.Module):
+    """``W2 (silu(W1 x) * W3 x)`` without biases; W1 and W3 lie in one layer (Shazeer, 2020)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.gates = nn.Linear(width, 2 * inner, bias=False)
+        self.output = nn.Linear(inner, width, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., D) to (..., D)."""
+        gate, value = self.gates(hidden).chunk(2, dim=-1)
+        output: Tensor = self.output(functional.silu(gate) * value)
+        return output
+
+
+class PatchBlock(nn.Module):
+    """Context attention, self-attention and graph, then a perceptron; both parts residual."""
+
+    def __init__(self, width: int, options: OpencityOptions) -> None:
+        super().__init__()
+        self.before_attention = nn.RMSNorm(width, eps=1e-6)
+        self.context = PatchAttention(width, options.heads, options.attention_dropout)
+        self.itself = PatchAttention(width, options.heads, options.attention_dropout)
+        self.graph = GraphMix(width)
+        self.dropout = nn.Dropout(options.dropout)
+        self.before_perceptron = nn.RMSNorm(width, eps=1e-6)
+        self.perceptron = SwiGlu(width, max(1, int(width * options.swiglu_ratio)))
+
+    def forward(
+        self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor, mixing: Tensor
+    ) -> Tensor:
+        """(N, B, P, D) to (N, B, P, D); the rest as for :class:`PatchAttention` and graph."""
+        attended = self.context.with_context(self.before_attention(hidden), past, future, places)
+        hidden = hidden + self.dropout(self.graph(self.itself(attended), mixing))
+        perceived: Tensor = self.perceptron(self.before_perceptron(hidden))
+        return hidden + perceived
+
+
+class CityEncodings:
+    """Encodings of the graphs of several data sets, each computed once.
+
+    Nothing in them is learnt, so they are no part of a model's state.
+    """
+
+    def __init__(self, options: OpencityOptions) -> None:
+        self.eigenvectors, self.self_loops = options.eigenvectors, options.self_loops
+        self._name = ""
+        # Adjacency, mixing and eigenvectors by name; the last two again as last used.
+        self._graphs: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self._moved: dict[tuple[str, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+
+    def use(self, name: str, adjacency: Tensor) -> None:
+        """Make a graph the current one.
+
+        Args:
+            name: Of its data set.
+            adjacency: (N, N) float, weight of the edge from row to column, 0 for none.
+
+        Raises:
+            DataError: If it is no graph, or the name was given to another one.
+        """
+        given = adjacency.detach()
+        if name not in self._graphs:
+            weights = given.cpu()
+            places = laplacian_eigenvectors(weights, self.eigenvectors)
+            self._graphs[name] = given.clone(), mixing(weights, self.self_loops), places
+        known = self._graphs[name][0]
+        if not torch.equal(known, given.to(known)):
+            raise DataError(f"`{name}` is already the name of another graph; give each its own")
+        self._name = name
+
+    def current(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mixing (N, N) and eigenvectors (N, E) of the current graph, as ``like`` is typed."""
+        key = (self._name, like.dtype, like.device)
+        if key not in self._moved:
+            # Converted before it is moved, since not every device knows float64.
+            mix, places = (part.to(like.dtype).to(like.device) for part in self._graphs[key[0]][1:])
+            self._moved[key] = mix, places
+        return self._moved[key]
+
+
+def mixing(adjacency: Tensor, self_loops: bool) -> Tensor:
+    """I + D^(-1/2) A D^(-1/2) with D the row sums, each row then divided by its sum.
+
+    Args:
+        adjacency: (N, N) float, weights of at least 0.
+        self_loops: Whether A gets a diagonal of ones first.
+
+    Returns:
+        (N, N) float64; the row of a node without edges is that of the identity.
+
+    Raises:
+        DataError: If the adjacency is not square or has a negative or non-finite weight.
+    """
+    weights = adjacency.double().clone()
+    if self_loops and weights.ndim == 2:
+        weights.fill_diagonal_(1.0)
+    walk = random_walk(weights)
+    # D^(-1/2) A D^(-1/2) = D^(1/2) (D^-1 A) D^(-1/2)
+    root = weights.sum(dim=1).sqrt()
+    inverse = torch.where(root > 0, 1 / root, 0.0)
+    normalised = torch.eye(len(weights), dtype=torch.float64) + root[:, None] * walk * inverse
+    return normalised / normalised.sum(dim=1, keepdim=True)
+
+
+def laplacian_eigenvectors(adjacency: Tensor, count: int) -> Tensor:
+    """Eigenvectors of the symmetric normalised Laplacian with small eigenvalues.
+
+    As many as there are nodes without edges are skipped, and one more (that of a connected
+    graph's eigenvalue 0). The first entry within a millionth of the largest is positive.
+    Eigenvectors of equal eigenvalues are any basis of theirs.
+
+    Args:
+        adjacency: (N, N) float, weights of at least 0.
+        count: E, eigenvectors to return.
+
+    Returns:
+        (N, E) float64, columns by rising eigenvalue; zeros where there are not so many.
+
+    Raises:
+        DataError: If the adjacency is not square or has a negative or non-finite weight.
+    """
+    laplacian = symmetric_laplacian(adjacency.double())
+    nodes = len(laplacian)
+    off_diagonal = laplacian - torch.eye(nodes, dtype=torch.float64)
+    skipped = int((off_diagonal == 0).all(dim=1).sum()) + 1
+    places = torch.zeros(nodes, count, dtype=torch.float64)
+    last = min(skipped + count, nodes) - 1
+    if last < skipped:
+        return places
+    _, vectors = eigh(laplacian.numpy(), subset_by_index=[skipped, last])
+    chosen = torch.from_numpy(vectors)
+    sizes = chosen.abs()
+    first = (sizes >= (1 - 1e-6) * sizes.amax(dim=0)).int().argmax(dim=0)
+    places[:, : chosen.shape[1]] = chosen * chosen.gather(0, first[None]).sign()
+    return places
+
+
 class Opencity(Backbone):
     """The OpenCity forecaster.
 
     Inside, tensors are (N, B, P, D) with P patches, so that the graph acts on one matrix of N
     rows. No weight depends on the graph or its size, and none of the state does.
-
-    Args:
-        task: What to forecast; its graph is the first that is used.
-        options: Sizes.
 
     Raises:
         DeclinedError: If the heads do not share the width evenly, if `head: next_day` is asked
@@ -80,9 +309,7 @@ class Opencity(Backbone):
     """
 
     Options: ClassVar[type[StrictModel]] = OpencityOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(clip_norm=5.0)
     transferable: ClassVar[bool] = True
     past_steps: Tensor
     future_steps: Tensor
@@ -97,7 +324,7 @@ class Opencity(Backbone):
                 f"opencity: a width of {width} cannot be shared by {options.heads} heads and halved"
                 " for minute and weekday; give an even multiple of the heads"
             )
-        self.cities = CityEncodings(options.eigenvectors, options.self_loops)
+        self.cities = CityEncodings(options)
         self.use_graph("", task.adjacency)
 
         # Columns go step by step, the channels of a step side by side.
@@ -105,16 +332,7 @@ class Opencity(Backbone):
         self.minute = nn.Embedding(MINUTES_PER_DAY + 1, width // 2)
         self.weekday = nn.Embedding(DAYS_PER_WEEK + 1, width // 2)
         self.place = nn.Linear(options.eigenvectors, width)
-        self.blocks = nn.ModuleList(
-            PatchBlock(
-                width,
-                options.heads,
-                max(1, int(width * options.swiglu_ratio)),
-                options.dropout,
-                options.attention_dropout,
-            )
-            for _ in range(layers)
-        )
+        self.blocks = nn.ModuleList(PatchBlock(width, options) for _ in range(layers))
         outputs = task.horizon
         if options.head == "next_day":
             outputs = options.patches * options.patch_steps
@@ -134,13 +352,13 @@ class Opencity(Backbone):
         Raises:
             DataError: If the inputs have other nodes than the graph in use.
         """
-        city = self.cities.current(inputs)
-        if inputs.shape[2] != len(city.mixing):
+        mix, eigenvectors = self.cities.current(inputs)
+        if inputs.shape[2] != len(mix):
             raise DataError(
-                f"opencity: the inputs have {inputs.shape[2]} nodes, the graph in use"
-                f" {len(city.mixing)}; call use_graph with theirs"
+                f"opencity: the inputs have {inputs.shape[2]} nodes, the graph in use {len(mix)};"
+                " call use_graph with theirs"
             )
-        places = self.place(city.eigenvectors)
+        places = self.place(eigenvectors)
         past, future = self._calendars(time_of_day, day_of_week)
 
         series = inputs.permute(2, 0, 1, 3)
@@ -148,7 +366,7 @@ class Opencity(Backbone):
         deviation = (series.var(dim=2, correction=0, keepdim=True) + 1e-5).sqrt()
         hidden = self._embed((series - mean) / deviation)
         for block in self.blocks:
-            hidden = block(hidden, past, future, places, city.mixing)
+            hidden = block(hidden, past, future, places, mix)
 
         weight, bias = self.head.weight[: self.task.horizon], self.head.bias[: self.task.horizon]
         scaled = functional.linear(hidden.flatten(2), weight, bias)

@@ -52,13 +52,7 @@ class StaeformerOptions(StrictModel):
 
 
 class AttentionLayer(nn.Module):
-    """Attention over one axis, then a perceptron; each is added and normalised after (post-norm).
-
-    Args:
-        axis: Attend from step to step of a node, or from node to node of a step.
-        width: C, width of the tokens.
-        options: Sizes.
-    """
+    """Attention over one axis, then a perceptron; each is added, then normalised (post-norm)."""
 
     def __init__(self, axis: Axis, width: int, options: StaeformerOptions) -> None:
         super().__init__()
@@ -94,11 +88,7 @@ class AttentionLayer(nn.Module):
 
 
 class Staeformer(Backbone):
-    """The STAEformer forecaster.
-
-    Args:
-        task: What to forecast; the graph is not used.
-        options: Sizes.
+    """The STAEformer forecaster; it uses no graph.
 
     Raises:
         DeclinedError: If the heads do not divide the width of all embeddings together.
@@ -106,8 +96,6 @@ class Staeformer(Backbone):
 
     Options: ClassVar[type[StrictModel]] = StaeformerOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam",
-        learning_rate=1e-3,
         weight_decay=1.5e-3,
         clip_norm=5.0,
         milestones=(25, 45, 65),

@@ -19,8 +19,7 @@ from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings, fitting_windows
 from stprune.backbones.layers.dropout import Dropout
-from stprune.backbones.layers.graph import scaled_laplacian
-from stprune.backbones.layers.graph_product import GraphProduct
+from stprune.backbones.layers.graph import GraphProduct, scaled_laplacian
 from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
 
@@ -146,10 +145,6 @@ class StgcnBlock(nn.Module):
 class Stgcn(Backbone):
     """The STGCN forecaster.
 
-    Args:
-        task: What to forecast.
-        options: Sizes.
-
     Raises:
         DeclinedError: If the history is too short for the temporal convolutions.
         DataError: If the graph has negative weights.
@@ -157,7 +152,7 @@ class Stgcn(Backbone):
 
     Options: ClassVar[type[StrictModel]] = StgcnOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, weight_decay=5e-4, step_epochs=10, gamma=0.95
+        weight_decay=5e-4, step_epochs=10, gamma=0.95
     )
 
     def __init__(self, task: ForecastTask, options: StgcnOptions) -> None:

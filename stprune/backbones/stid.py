@@ -53,17 +53,10 @@ class ResidualPerceptron(nn.Module):
 
 
 class Stid(Backbone):
-    """The STID forecaster.
-
-    Args:
-        task: What to forecast; the graph is not used.
-        options: Sizes.
-    """
+    """The STID forecaster; it uses no graph."""
 
     Options: ClassVar[type[StrictModel]] = StidOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: StidOptions) -> None:
         super().__init__(task, options)

@@ -93,14 +93,10 @@ class NormLayer(nn.Module):
         self.skip = nn.Linear(width, width)
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Convolve.
-
-        Args:
-            values: (B, T, N, width).
+        """(B, T, N, width) to gated values and what their last step adds to the skip path.
 
         Returns:
-            The gated values, (B, T - (kernel - 1) dilation, N, width), and what their last step
-            adds to the skip path, (B, N, width).
+            (B, T - (kernel - 1) dilation, N, width) and (B, N, width).
         """
         norms = (self.temporal_norm, self.spatial_norm)
         views = torch.cat([values, *(norm(values) for norm in norms if norm is not None)], dim=-1)
@@ -116,16 +112,11 @@ class Stnorm(Backbone):
 
     A history longer than the receptive field is cut to its last steps, a shorter one is padded
     with zeros before it.
-
-    Args:
-        task: What to forecast; the graph is not used.
-        options: Sizes.
+    It uses no graph.
     """
 
     Options: ClassVar[type[StrictModel]] = StnormOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: StnormOptions) -> None:
         super().__init__(task, options)

@@ -24,8 +24,7 @@ from torch.nn import functional
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
 from stprune.backbones.layers.axis_attention import Axis, attend, split_heads
 from stprune.backbones.layers.dropout import Dropout
-from stprune.backbones.layers.graph import double_transition, powers
-from stprune.backbones.layers.graph_product import GraphProduct
+from stprune.backbones.layers.graph import GraphProduct, walk_powers
 from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
 
@@ -161,19 +160,13 @@ class Block(nn.Module):
 class Sttn(Backbone):
     """The STTN forecaster.
 
-    Args:
-        task: What to forecast.
-        options: Sizes.
-
     Raises:
         DeclinedError: If the heads do not divide the width.
         DataError: If the graph has negative weights.
     """
 
     Options: ClassVar[type[StrictModel]] = SttnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, clip_norm=5.0
-    )
+    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: SttnOptions) -> None:
         super().__init__(task, options)
@@ -182,14 +175,7 @@ class Sttn(Backbone):
                 f"sttn: {options.heads} heads cannot share {options.channels} channels; give a"
                 " number of heads that divides channels"
             )
-        adjacency = task.adjacency.clone()
-        if options.self_loops:
-            adjacency.fill_diagonal_(1.0)
-        graphs = [
-            power
-            for transition in double_transition(adjacency)
-            for power in powers(transition.T, options.diffusion_steps)
-        ]
+        graphs = walk_powers(task.adjacency, options.diffusion_steps, options.self_loops)
         self.start = nn.Linear(task.channels + 2, options.channels)
         self.blocks = nn.Sequential(*(Block(task, graphs, options) for _ in range(options.blocks)))
         self.end = nn.Linear(options.channels, options.end_channels)

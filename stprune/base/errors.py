@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
-from stprune.base.plain_text import plain_line
+from stprune.base.text import plain_line
 
 
 class StpruneError(Exception):
     """Base of all errors whose message alone tells the user what to do.
 
-    The message is one line: what was wrong, where, and what would be right. What it quotes may come
-    from a stranger's file: see :mod:`stprune.base.plain_text`.
+    The message is one line: what was wrong, where, and what would be right. It may quote a file
+    that is not trusted: see :mod:`stprune.base.text`.
     """
 
     #: How the command line ends.
@@ -47,20 +47,7 @@ class DeclinedError(StpruneError):
 
 
 class WriteError(StpruneError, OSError):
-    """A file that cannot be written: disk full, quota, no permission.
-
-    Args:
-        message: What the user is told.
-        failure: What the system said.
-    """
-
-    def __init__(self, message: str, failure: OSError) -> None:
-        super().__init__(message)
-        self.message = message
-        self.errno, self.strerror = failure.errno, failure.strerror
-
-    def __str__(self) -> str:
-        return self.message
+    """A file that cannot be written: disk full, quota, no permission."""
 
 
 class OutOfMemoryError(StpruneError):

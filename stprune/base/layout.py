@@ -111,6 +111,10 @@ class ExperimentLayout:
         """What training the run said, beside the logs of the workflow's other rules."""
         return self.root / "logs" / key.path / "train.log"
 
+    def block(self, path: str) -> Path:
+        """Stamp of a block of runs: when it was written, each of them had a valid record."""
+        return self.root / "blocks" / f"{path}.json"
+
     def tracking(self) -> Path:
         """Offline files of Weights & Biases."""
         return self.root / "wandb"
@@ -128,11 +132,6 @@ def recorded_runs(results: Path) -> list[Path]:
     """``metrics.json`` of all finished runs of all experiments in a results directory, sorted."""
     depth = RUN_PATTERN.count("/") + 1
     return sorted(results.glob("/".join(["*", "runs", *["*"] * depth, "metrics.json"])))
-
-
-def step_seconds_file(results: Path) -> Path:
-    """What training steps cost on this machine, as `stprune plan` measured it."""
-    return results / "step_seconds.json"
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from stprune.base.errors import ConfigError, unknown_name_message
-from stprune.base.plain_text import control_character
-from stprune.base.text_file import read_yaml_file
+from stprune.base.text import control_character, read_yaml_file
 
 
 class StrictModel(BaseModel):
@@ -29,6 +28,15 @@ class StrictModel(BaseModel):
         extra="forbid", frozen=True, strict=False, validate_default=True, allow_inf_nan=False
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, values: Any) -> Any:
+        """Refuse an unknown key before a misspelt one also counts as missing."""
+        for key in values if isinstance(values, dict) else ():
+            if key not in cls.model_fields:
+                raise ValueError(unknown_name_message("key", str(key), cls.model_fields))
+        return values
+
     @field_validator("*", mode="before")
     @classmethod
     def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
@@ -36,16 +44,16 @@ class StrictModel(BaseModel):
         field = cls.model_fields[str(info.field_name)]
         entries = value if isinstance(value, list | tuple) else [value]
         if any(isinstance(entry, bool) for entry in entries) and _is_number(field.annotation):
-            raise ValueError("a number is meant, not true or false")
+            raise ValueError("must be a number, not true or false")
         return value
 
     @field_validator("*", mode="before")
     @classmethod
     def _text_is_plain(cls, value: Any) -> Any:
-        """Refuse what a terminal or a log would obey; see :mod:`stprune.base.plain_text`."""
-        found = control_character(value)
-        if found is not None:
-            raise ValueError(f"text without control characters is meant, not one with {found}")
+        """Refuse what a terminal or a log would obey; see :mod:`stprune.base.text`."""
+        character = control_character(value)
+        if character is not None:
+            raise ValueError(f"text must not hold control characters such as {character}")
         return value
 
 
@@ -70,7 +78,7 @@ def validate(model: type[Model], values: Any, where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_one_line(model, error, where)) from None
+        raise ConfigError(_one_line(error, where)) from None
 
 
 def read_yaml(path: Path) -> Any:
@@ -89,59 +97,13 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
 
 
-def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    # A misspelt key is also a missing one: name what stands in the file first.
-    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    location, parent = _followed(model, [str(part) for part in first["loc"]])
-    key = ".".join(location)
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        known = list(parent.model_fields) if parent else []
-        place = f"{where} at `{'.'.join(location[:-1])}`" if location[:-1] else where
-        return unknown_name_message("key", location[-1], known, place) + more
-    value = f", got {first['input']!r}" if not isinstance(first["input"], dict) else ""
-    return f"{where}: `{key}`: {first['msg']}{value}{more}" if key else f"{where}: {first['msg']}"
-
-
-def _followed(
-    model: type[BaseModel], location: list[str]
-) -> tuple[list[str], type[BaseModel] | None]:
-    """``location`` without the tags of unions, as a file has it, and the model its last part is of.
-
-    Leads through mappings and lists of models, and through unions of models that have a tag each.
-    """
-    current: Any = model
-    parent: type[BaseModel] | None = None
-    shown = []
-    for part in location:
-        tagged = _tagged(current)
-        if part in tagged:
-            current = tagged[part]
-            continue
-        parent = current if _is_model(current) else None
-        shown.append(part)
-        if parent is not None:
-            field = parent.model_fields.get(part)
-            current = field.annotation if field else None
-        else:
-            # The entries of a mapping or list are the last of its arguments.
-            current = (get_args(current) or (None,))[-1]
-    return shown, parent
-
-
-def _tagged(annotation: Any) -> dict[str, Any]:
-    """The members of a tagged union by their tags; empty for anything else."""
-    members = get_args(get_args(annotation)[0]) if get_origin(annotation) is Annotated else ()
-    return {
-        extra.tag: get_args(member)[0]
-        for member in members
-        for extra in get_args(member)[1:]
-        if isinstance(extra, Tag)
-    }
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _one_line(error: ValidationError, where: str) -> str:
+    first, *others = error.errors()
+    key = ".".join(str(part) for part in first["loc"])
+    place = f"{where}: `{key}`" if key else where
+    message = first["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    return f"{place}: {message}{value}{f' (and {len(others)} more)' if others else ''}"
 
 
 def _is_number(annotation: Any) -> bool:

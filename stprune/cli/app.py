@@ -17,13 +17,14 @@ from stprune.cli import data, wandb
 if TYPE_CHECKING:
     from stprune.base.layout import ExperimentLayout
     from stprune.config.experiment import ExperimentConfig
-    from stprune.training.rerun_difference import Change, Difference
+    from stprune.training.rerun import Change, Difference
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.add_typer(data.app, name="data")
 app.add_typer(wandb.app, name="wandb")
 
 ConfigFile = Annotated[Path, Option(help="Configuration of the experiment.")]
+Jobs = Annotated[int, Option(help="Processes that draw at the same time.")]
 DEMO = Path("config/demo.yaml")
 RESULTS = Path("results")
 
@@ -58,9 +59,9 @@ def train(
     from stprune.base.layout import RunKey
     from stprune.config.grid import experiment_layout
     from stprune.tracking.live import WandbTracking
-    from stprune.training.events import RunListener
+    from stprune.training.run import RunListener
     from stprune.workflow.progress import Progress
-    from stprune.workflow.train_once import train_once
+    from stprune.workflow.train import train_once
 
     experiment = _load(config)
     compute = experiment.compute
@@ -80,14 +81,14 @@ def train(
 
 
 @app.command()
-def train_all(
-    jobs: Annotated[int | None, Option(help="Runs side by side. Default: all cores.")] = None,
+def train_block(
+    block: Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")],
     config: ConfigFile = DEMO,
 ) -> None:
-    """Train all runs without a record."""
-    from stprune.workflow import train_all as grid
+    """Train the runs of one job of the workflow."""
+    from stprune.workflow import train
 
-    grid.train_all(_load(config), jobs)
+    train.train_block(config, block)
 
 
 @app.command()
@@ -99,7 +100,6 @@ def summarise(
     from stprune.config.grid import experiment_layout, run_keys
     from stprune.results.summarise import complete_seeds, summarise
     from stprune.workflow.run_states import refuse_missing
-    from stprune.workflow.standing import forget_second_names
 
     experiment = _load(config)
     layout, keys = experiment_layout(experiment), run_keys(experiment)
@@ -112,8 +112,6 @@ def summarise(
     else:
         refuse_missing(layout, keys)
     summarise([layout.metrics(key) for key in keys], layout, values)
-    # Whatever started the runs has seen all of them end.
-    forget_second_names(layout, keys)
 
 
 @app.command()
@@ -122,9 +120,9 @@ def figure(
     config: ConfigFile = DEMO,
 ) -> None:
     """Draw a figure from the summary."""
-    from stprune.paper.figures import draw
+    from stprune.paper.products import make_one
 
-    draw(name, _layout(config))
+    make_one("figures", name, _layout(config))
 
 
 @app.command()
@@ -133,17 +131,17 @@ def table(
     config: ConfigFile = DEMO,
 ) -> None:
     """Write a table from the summary."""
-    from stprune.paper.tables import make_table
+    from stprune.paper.products import make_one
 
-    make_table(name, _layout(config))
+    make_one("tables", name, _layout(config))
 
 
 @app.command()
 def report(config: ConfigFile = DEMO) -> None:
-    """Write the self-contained report.html."""
-    from stprune.paper.report import write_report
+    """Write all tables, all figures and the self-contained report.html."""
+    from stprune.paper.products import make_products
 
-    write_report(_layout(config))
+    make_products(_layout(config).store, _layout(config).root)
 
 
 @app.command()
@@ -165,16 +163,15 @@ def plan(
     """Estimate what an experiment will take, before it starts."""
     from rich.console import Console
 
-    from stprune.base import atomic
-    from stprune.workflow.estimate import make_plan
-    from stprune.workflow.estimate_text import plan_values, print_plan
+    from stprune.base.files import write_json
+    from stprune.workflow.estimate import make_plan, plan_values, print_plan
 
     if not 0 <= seconds < float("inf"):
         raise ConfigError(f"--seconds {seconds:g} is no time to measure; give 0 or more")
     estimate = make_plan(_load(config), seconds)
     if json is not None:
-        atomic.write_json(json, plan_values(estimate))
-    print_plan(estimate, Console(highlight=False), cells, seconds)
+        write_json(json, plan_values(estimate))
+    print_plan(estimate, Console(highlight=False), cells)
 
 
 @app.command()
@@ -247,6 +244,21 @@ def _then_and_now(change: Change, longest: int = 32) -> str:
 
 
 @app.command()
+def products(
+    folder: Annotated[Path, Argument(help="Results, such as results/demo.")],
+    into: Annotated[Path | None, Option(help="Folder to write to. Default: the same.")] = None,
+    jobs: Jobs = 1,
+) -> None:
+    """Write all tables, figures and the report of an experiment, fresh or kept."""
+    from stprune.base.layout import ExperimentLayout
+    from stprune.paper.products import make_products
+
+    store = ExperimentLayout(folder).store
+    made = make_products(store if store.exists() else folder, into or folder, jobs)
+    sys.stdout.write(f"{into or folder}: {made.in_words}\n")
+
+
+@app.command()
 def paper(
     parts: Annotated[
         list[str] | None, Argument(help="Experiments, or `data`. Default: all that are kept.")
@@ -259,23 +271,36 @@ def paper(
     write_hashes: Annotated[
         bool, Option("--write-hashes", help="Write hashes.json and nothing else.")
     ] = False,
+    jobs: Jobs = 1,
 ) -> None:
     """Write all tables, figures and reports of kept experiments."""
-    from stprune.base.layout import kept_hashes
-    from stprune.paper import hashes, make
+    from stprune.base.errors import UnknownNameError
+    from stprune.base.layout import DATA, kept_experiments
+    from stprune.describe.description import read_descriptions
+    from stprune.describe.products import make_overview
+    from stprune.paper import fingerprints
+    from stprune.paper.products import check_products, compared, make_products
 
-    wrong = []
-    for name in make.parts(records, parts or []):
-        in_memory = check or write_hashes
-        if in_memory:
-            made = make.check_paper(name, records)
+    known = kept_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
+    if not known:
+        raise RecordError(
+            f"there are no kept experiments in {records}; copy the `store` of one there"
+        )
+    for name in parts or []:
+        if name not in known:
+            raise UnknownNameError("experiment", name, known, str(records))
+    in_memory, wrong = check or write_hashes, []
+    for name in parts or known:
+        folder, target = records / name, None if in_memory else into / name
+        if name == DATA:
+            made = compared(make_overview(read_descriptions(folder), target), folder)
+        elif target is None:
+            made = check_products(folder, jobs)
         else:
-            made = make.make_paper(name, records, into)
-        tables, figures = map(len, made.hashes)
-        place = "" if in_memory else f" in {into / name}"
-        sys.stdout.write(f"{name}: {tables} tables, {figures} figures{place}; {made.verdict}\n")
+            made = make_products(folder, target, jobs)
+        sys.stdout.write(f"{name}: {made.in_words}\n")
         if write_hashes:
-            hashes.write_hashes(made.hashes, kept_hashes(records / name))
+            fingerprints.write_hashes(made.hashes, folder)
         elif made.differences != []:
             wrong.append(name)
     if check and wrong:

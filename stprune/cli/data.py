@@ -22,6 +22,8 @@ Dataset = Annotated[str, Argument(help="Id of the data set.")]
 DataDirectory = Annotated[Path | None, Option(help="Where the data lie. Default: data.")]
 ConfigFile = Annotated[Path | None, Option(help="Says mirror and data directory.")]
 Mirror = Annotated[str | None, Option(help="Directory or base URL, laid out as HOST/PATH.")]
+Split = Literal["train", "validation", "test"]
+Text = Annotated[str | None, Option(help="Of the card.")]
 
 
 @app.command("list")
@@ -64,7 +66,7 @@ def fetch(
     data_directory: DataDirectory = None,
     config: ConfigFile = None,
 ) -> None:
-    """Fetch and check the raw files; continues what was cut off."""
+    """Fetch and check the raw files."""
     from stprune.data.card import load_card
     from stprune.data.fetch import fetch
 
@@ -88,8 +90,8 @@ def prepare(
     from stprune.data.prepare import prepare
 
     layout = _layout(data_directory, config)
-    directory = prepare(dataset, layout, _mirror(mirror, config), progress=True, cards=layout.root)
-    sys.stdout.write(f"{directory}\n")
+    folder = prepare(dataset, layout, _mirror(mirror, config), progress=True, cards=layout.root)
+    sys.stdout.write(f"{folder}\n")
 
 
 @app.command()
@@ -133,45 +135,23 @@ def path(dataset: Dataset, data_directory: DataDirectory = None, config: ConfigF
 @app.command()
 def add(
     dataset: Annotated[str, Argument(help="Id of the new data set.")],
-    series: Annotated[
-        list[str],
-        Option(
-            metavar="[CHANNEL=]FILE", help="csv, parquet, npz, npy or HDF; several: one a channel."
-        ),
-    ],
-    adjacency: Annotated[
-        Path | None, Option(help="Graph: a matrix in csv, npy, npz or HDF.")
-    ] = None,
-    edges: Annotated[
-        Path | None, Option(help="Graph: a csv of from,to and perhaps a number.")
-    ] = None,
-    coordinates: Annotated[
-        Path | None, Option(help="Graph: a csv or parquet of id, latitude, longitude.")
-    ] = None,
-    channel: Annotated[
-        list[str] | None,
-        Option(
-            metavar="NAME[=UNIT]",
-            help="Quantity; its unit if no column is called `NAME (UNIT)`.",
-        ),
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        Option(metavar="KEY=VALUE", help="Rule: gaps=missing or graph.weights=gaussian."),
-    ] = None,
+    series: Annotated[list[str], Option(help="[CHANNEL=]FILE: csv, parquet, npz, npy or HDF.")],
+    adjacency: Annotated[Path | None, Option(help="Matrix: csv, npy, npz or HDF.")] = None,
+    edges: Annotated[Path | None, Option(help="csv of from,to and perhaps a number.")] = None,
+    coordinates: Annotated[Path | None, Option(help="Table of id, latitude, longitude.")] = None,
+    channel: Annotated[list[str] | None, Option(help="NAME[=UNIT] of a quantity.")] = None,
+    option: Annotated[list[str] | None, Option(help="KEY=VALUE, such as gaps=missing.")] = None,
     start: Annotated[str | None, Option(help="First step, if the file has no times.")] = None,
     step_minutes: Annotated[int | None, Option(help="Instead of the commonest difference.")] = None,
     mape_floor: Annotated[float | None, Option(help="Smallest target that MAPE counts.")] = None,
-    splits: Annotated[
-        tuple[float, float, float] | None, Option(help="Train, validation, test.")
-    ] = None,
-    title: Annotated[str | None, Option(help="`title` of the card; so the next ones.")] = None,
-    description: str | None = None,
-    licence: str | None = None,
-    citation: str | None = None,
-    target: str | None = None,
-    mask_policy: str | None = None,
-    breaks: str | None = None,
+    splits: Annotated[tuple[float, float, float] | None, Option(help="Shares of splits.")] = None,
+    title: Text = None,
+    description: Text = None,
+    licence: Text = None,
+    citation: Text = None,
+    target: Text = None,
+    mask_policy: Text = None,
+    breaks: Text = None,
     replace: Annotated[bool, Option("--replace", help="Replace a card of this id.")] = False,
     data_directory: DataDirectory = None,
     config: ConfigFile = None,
@@ -180,19 +160,9 @@ def add(
     from stprune.data.add import Request, add
 
     graph = {"adjacency": adjacency, "edges": edges, "coordinates": coordinates}
-    card = {
-        "title": title,
-        "description": description,
-        "licence": licence,
-        "citation": citation,
-        "target": target,
-        "mask_policy": mask_policy,
-        "breaks": breaks,
-        "start": start,
-        "step_minutes": step_minutes,
-        "mape_floor": mape_floor,
-        "splits": splits,
-    }
+    card = {"title": title, "description": description, "licence": licence, "citation": citation}
+    card |= {"target": target, "mask_policy": mask_policy, "breaks": breaks, "start": start}
+    numbers = {"step_minutes": step_minutes, "mape_floor": mape_floor, "splits": splits}
     added = add(
         Request(
             dataset=dataset,
@@ -200,7 +170,7 @@ def add(
             graph={role: file for role, file in graph.items() if file is not None},
             channels=dict(_pair(word) for word in channel or ()),
             options=_options(option or []),
-            card={key: value for key, value in card.items() if value is not None},
+            card={key: value for key, value in (card | numbers).items() if value is not None},
             replace=replace,
         ),
         _layout(data_directory, config),
@@ -226,7 +196,7 @@ def _pair(word: str) -> tuple[str, str]:
 
 def _options(words: list[str]) -> dict[str, Any]:
     """Nested options from words such as ``graph.weights=gaussian``."""
-    from stprune.base.text_file import parse_yaml
+    from stprune.base.text import parse_yaml
 
     options: dict[str, Any] = {}
     for word in words:
@@ -257,20 +227,10 @@ def describe(
     days: Annotated[int | None, Option(help="Days compared, at most. Default: 128.")] = None,
     windows: Annotated[int | None, Option(help="Windows compared, at most. Default: 512.")] = None,
     seed: Annotated[int | None, Option(help="Seed of the draws. Default: 0.")] = None,
-    run: Annotated[
-        Path | None,
-        Option(
-            metavar="METRICS",
-            help="Show what the mean error of this run's windows hides; needs `keep_weights`.",
-        ),
-    ] = None,
-    split: Annotated[
-        Literal["train", "validation", "test"], Option(help="Windows of --run.")
-    ] = "train",
+    run: Annotated[Path | None, Option(help="metrics.json of a run with `keep_weights`.")] = None,
+    split: Annotated[Split, Option(help="Windows of --run.")] = "train",
     tables_only: Annotated[bool, Option("--tables-only", help="Draw nothing.")] = False,
-    output: Annotated[
-        Path | None, Option(help="Folder. Default: described/<dataset> with the data.")
-    ] = None,
+    output: Annotated[Path | None, Option(help="Default: described/<dataset>.")] = None,
     data_directory: DataDirectory = None,
     config: ConfigFile = None,
 ) -> None:
@@ -278,22 +238,16 @@ def describe(
     from stprune.base.schema import validate
     from stprune.data.canonical import read_canonical
     from stprune.data.card import load_card
-    from stprune.describe.describe import DescriptionOptions, describe
-    from stprune.describe.write import write_description
+    from stprune.describe.description import DescriptionOptions, describe
+    from stprune.describe.figures import write_description
 
     layout = _layout(data_directory, config)
     load_card(dataset, layout.root)
     canonical = read_canonical(layout.processed(dataset))
-    words: dict[str, object] = {
-        "history": history,
-        "horizon": horizon,
-        "channel": channel,
-        "nodes": nodes,
-        "days": days,
-        "windows": windows,
-        "seed": seed,
-    }
-    given = {name: value for name, value in words.items() if value is not None}
+    words = {"history": history, "horizon": horizon, "nodes": nodes, "days": days}
+    words |= {"windows": windows, "seed": seed}
+    given: dict[str, object] = {name: value for name, value in words.items() if value is not None}
+    given |= {} if channel is None else {"channel": channel}
     model = None
     if run is not None:
         from stprune.training.recorded_model import open_recorded_model
@@ -308,9 +262,20 @@ def describe(
     directory = output or layout.described(dataset)
     shown = write_description(description, directory, figures=not tables_only)
     if model is not None:
-        from stprune.describe.masking_figure import write_masking
+        from stprune.describe.masking import write_masking
 
-        shown.append(write_masking(model, canonical, split, directory, figure=not tables_only))
+        errors, stride = model.node_errors(split)
+        facts = {
+            "run": model.spec.key.path,
+            "experiment": model.spec.experiment,
+            "fingerprint": model.spec.fingerprint,
+            "epochs": model.spec.training.epochs,
+            "split": split,
+            "every_so_many_th_window": stride,
+            "unit": model.data.description["target_unit"],
+        }
+        ids = canonical.node_ids[:: model.spec.subset.node_stride]
+        shown.append(write_masking(errors, ids, facts, directory, figure=not tables_only))
     looked = description.facts["looked_at"]
     sys.stdout.write(
         f"{description.title}, {description.quantity} ({description.unit}):"
@@ -323,17 +288,17 @@ def describe(
 
 @app.command()
 def overview(
-    descriptions: Annotated[
-        Path | None, Option(help="Folder of described data sets. Default: the project's.")
-    ] = None,
+    descriptions: Annotated[Path | None, Option(help="Default: the project's own.")] = None,
     output: Annotated[Path, Option(help="Gets tables/ and figures/.")] = Path("results/paper/data"),
 ) -> None:
     """Compare the data sets that were described."""
-    from stprune.describe.read import read_descriptions
-    from stprune.paper.data_overview import DESCRIPTIONS, write_overview
+    from stprune.describe.description import read_descriptions
+    from stprune.describe.products import DESCRIPTIONS, make_overview
 
-    shown = write_overview(read_descriptions(descriptions or DESCRIPTIONS), output)
-    sys.stdout.write("".join(f"{file}\n" for file in shown))
+    made = make_overview(read_descriptions(descriptions or DESCRIPTIONS), output)
+    shown = [f"tables/{name}.md" for name in made["tables"]]
+    shown += [f"figures/{name}.png" for name in made["figures"]]
+    sys.stdout.write("".join(f"{output / file}\n" for file in shown))
 
 
 @app.command()
@@ -342,12 +307,8 @@ def simulate(
     more_seeds: Annotated[list[int] | None, Argument(hidden=True, metavar="")] = None,
     nodes: Annotated[int | None, Option(help="Default: as many.")] = None,
     days: Annotated[int | None, Option(help="Default: as many.")] = None,
-    seeds: Annotated[
-        list[int] | None, Option(metavar="SEED...", help="A city each. Default: the same.")
-    ] = None,
-    new_id: Annotated[
-        str | None, Option("--id", help="Id of the new one. Default: tells size and seed.")
-    ] = None,
+    seeds: Annotated[list[int] | None, Option(help="A city each. Default: the same.")] = None,
+    new_id: Annotated[str | None, Option("--id", help="Default: tells size and seed.")] = None,
     data_directory: DataDirectory = None,
     config: ConfigFile = None,
 ) -> None:

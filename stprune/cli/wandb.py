@@ -79,7 +79,7 @@ def view(
     ] = None,
 ) -> None:
     """Save views that compare pruners by prune ratio."""
-    from stprune.base import atomic
+    from stprune.base.files import write_json
     from stprune.tracking.payload import finished_runs
     from stprune.tracking.sync import signed_in
     from stprune.tracking.view import Place, build_view, save_view, view_values
@@ -90,7 +90,7 @@ def view(
     if json is not None:
         owner = settings.entity or "entity"
         views = [build_view(place, owner, settings.project) for place in places]
-        atomic.write_json(json, [view_values(view) for view in views])
+        write_json(json, [view_values(view) for view in views])
         return
     with signed_in(settings.entity) as (_, owner):
         for place in places:

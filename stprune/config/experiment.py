@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from stprune.base.errors import ConfigError
+from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.layout import format_ratio
-from stprune.base.plain_text import NAME, has_credentials
 from stprune.base.schema import StrictModel, read_yaml, validate
 from stprune.base.settings import (
     BackboneEntry,
@@ -21,6 +21,11 @@ from stprune.base.settings import (
     TrainingSettings,
     distinct,
 )
+from stprune.base.text import NAME, has_credentials
+from stprune.data.card import dataset_ids, load_card
+
+if TYPE_CHECKING:
+    from stprune.backbones.base import Backbone
 
 SEEDS = range(2**32)
 LONGEST_PART = 255
@@ -75,8 +80,6 @@ class ExperimentConfig(StrictModel):
     @field_validator("datasets", "backbones", "pruners")
     @classmethod
     def _plain_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
-        import re
-
         for name in entries:
             if not re.fullmatch(NAME, name):
                 raise ValueError(f"a name is made of letters, digits, - and _, not {name!r}")
@@ -127,15 +130,18 @@ def parse_config(values: Any, where: str) -> ExperimentConfig:
     """Check a configuration, first its form, then the names and options in it.
 
     Raises:
+        UnknownNameError: If there is no data set, task, backbone or pruner of a name.
         ConfigError: One line saying what is wrong and what would be right.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be a mapping of keys to values")
-    # Imported late: it loads torch, which reading a configuration's form does not need.
-    from stprune.config.names import check_names
-
     config = validate(ExperimentConfig, values, where)
-    check_names(config, where)
+    backbones = _check_components(config, where)
+    for name in config.datasets:
+        place = f"{where} at `datasets.{name}`"
+        _check_task(config, name, place, backbones)
+        _check_union(config, name, place, backbones)
+        _check_legacy(config, name, place)
     return config
 
 
@@ -146,3 +152,109 @@ def load_config(path: Path) -> ExperimentConfig:
         ConfigError: If it is missing, not YAML, or not a configuration.
     """
     return parse_config(read_yaml(path), str(path))
+
+
+# Components are imported late: they load torch, which reading a configuration's form does not need.
+
+
+def _check_components(config: ExperimentConfig, where: str) -> dict[str, type[Backbone]]:
+    """Refuse unknown names, and options that do not fit; returns the class of each backbone."""
+    from stprune.backbones.base import BACKBONES, OptimiserSettings
+    from stprune.pruning.base import PRUNERS
+
+    known = dataset_ids(config.data_directory)
+    for name, dataset in config.datasets.items():
+        validate(TrainingSettings, dataset.training, f"{where} at `datasets.{name}` in `training`")
+        for card in dataset.cards(name):
+            if card not in known:
+                raise UnknownNameError("data set", card, known, f"{where} at `datasets`")
+    classes: dict[str, type[Backbone]] = {}
+    for name, backbone in config.backbones.items():
+        place = f"{where} at `backbones.{name}`"
+        if (backbone.backbone or name) not in BACKBONES.ids():
+            raise UnknownNameError("backbone", backbone.backbone or name, BACKBONES.ids(), place)
+        classes[name] = kind = BACKBONES.load(backbone.backbone or name)
+        validate(kind.Options, backbone.options, f"{place} in `options`")
+        # Changes may be right alone and not fit what the backbone publishes, or the reverse.
+        merged = kind.optimisation.model_dump() | backbone.optimisation
+        validate(OptimiserSettings, merged, f"{place} in `optimisation`")
+    for name, pruner in config.pruners.items():
+        place = f"{where} at `pruners.{name}`"
+        if (pruner.pruner or name) not in PRUNERS.ids():
+            raise UnknownNameError("pruner", pruner.pruner or name, PRUNERS.ids(), place)
+        options = PRUNERS.load(pruner.pruner or name).Options
+        validate(options, pruner.options, f"{place} in `options`")
+    return classes
+
+
+def _check_task(
+    config: ExperimentConfig, name: str, place: str, backbones: dict[str, type[Backbone]]
+) -> None:
+    """What the task of the data set entry ``name`` asks of it, of training and every backbone."""
+    from stprune.data.tasks.base import TASKS
+
+    entry = config.datasets[name]
+    if entry.task not in TASKS.ids():
+        raise UnknownNameError("task", entry.task, TASKS.ids(), f"{place} in `task`")
+    kind = TASKS.load(entry.task)
+    options = validate(kind.Options, entry.task_options, f"{place} in `task_options`")
+    training = TrainingSettings.model_validate(config.training.model_dump() | entry.training)
+    kind(options).check(entry, training, place)
+    if entry.union and not kind.of_unions:
+        raise ConfigError(f"{place}: task `{entry.task}` is for one data set, not for a union")
+    for backbone, backbone_class in backbones.items():
+        if not kind.forecasts and not backbone_class.trains:
+            raise ConfigError(
+                f"{place}: backbone `{backbone}` can only forecast, so it cannot do task"
+                f" `{entry.task}`; give it an experiment of its own"
+            )
+
+
+def _check_union(
+    config: ExperimentConfig, name: str, place: str, backbones: dict[str, type[Backbone]]
+) -> None:
+    """What a union asks of its data sets, of training and of every backbone."""
+    entry = config.datasets[name]
+    if not entry.union:
+        return
+    cards = {card: load_card(card, config.data_directory) for card in entry.cards(name)}
+    # A history is a number of steps.
+    if len({card.step_minutes for card in cards.values()}) > 1:
+        listed = ", ".join(f"{name}: {card.step_minutes} min" for name, card in cards.items())
+        raise ConfigError(f"{place}: data sets of a union must have one time step, got {listed}")
+    if (entry.training.get("budget") or config.training.budget) == "steps":
+        raise ConfigError(
+            f"{place}: the steps of a union depend on what is selected of each data set, so they"
+            " cannot be a budget; take epochs, total_windows or total_time"
+        )
+    for backbone, kind in backbones.items():
+        if not (kind.transferable and kind.trains):
+            raise ConfigError(
+                f"{place}: backbone `{backbone}` cannot be trained on a union: it is not"
+                " transferable, or learns nothing; give it an experiment of its own"
+            )
+        if entry.linear_probe and not hasattr(kind, "linear_probe_parameters"):
+            raise ConfigError(
+                f"{place}: backbone `{backbone}` does not say which layer a linear probe trains;"
+                " leave `linear_probe` out"
+            )
+
+
+def _check_legacy(config: ExperimentConfig, name: str, place: str) -> None:
+    """Refuse what the code released as protocol ``legacy`` could not do."""
+    if config.protocol != "legacy":
+        return
+    entry = config.datasets[name]
+    if entry.union or entry.task not in ("forecast", "few_shot"):
+        raise ConfigError(
+            f"{place}: protocol `legacy` is for forecasts on one data set; take `paper` or `strict`"
+        )
+    if (entry.training.get("budget") or config.training.budget) != "epochs":
+        raise ConfigError(
+            f"{place}: protocol `legacy` drops partial batches, which no budget but `epochs` plans"
+        )
+    if config.compute.devices > 1 or config.compute.micro_batch:
+        raise ConfigError(
+            f"{place}: protocol `legacy` masks by the lowest label of a whole batch; take one"
+            " device and no micro_batch"
+        )

@@ -78,7 +78,7 @@ class RunSpec:
             "prune_ratio": self.key.prune_ratio,
             "seed": self.key.seed,
             "training": self.training.model_dump(mode="json"),
-            "compute": self.compute.model_dump(mode="json", exclude={"own_cores"}),
+            "compute": self.compute.model_dump(mode="json", exclude={"own_cores", "runs_per_job"}),
             **({} if self.protocol == "paper" else {"protocol": self.protocol}),
         }
 

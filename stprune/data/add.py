@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from stprune.base import atomic
 from stprune.base.errors import ConfigError, DataError
+from stprune.base.files import write_text
 from stprune.base.layout import DataLayout
 from stprune.base.schema import read_yaml, validate
 from stprune.data.canonical import RawSeries, sha256_of
 from stprune.data.card import DatasetCard, card_path, dataset_ids
 from stprune.data.formats import table
 from stprune.data.graph_weights import parts
-from stprune.data.table.files import read_columns
+from stprune.data.table.files import first_rows
 from stprune.data.table.graph import GRAPH_ROLES
 from stprune.data.table.guess import guessed_minutes, guessed_options, units_of
 from stprune.data.table.options import Options
@@ -93,7 +93,7 @@ def add(request: Request, layout: DataLayout) -> Added:
         raise DataError(
             f"{card.title}: {card.steps} steps are too few to train, validate and test"
         ) from None
-    atomic.write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
     return Added(path, card, _findings(raw, card))
 
 
@@ -125,9 +125,8 @@ def _card_values(request: Request, layout: DataLayout, files: dict[str, Path]) -
     if unknown:
         raise ConfigError(f"the series `{unknown.pop()}` is none of {', '.join(channels)}")
     if "edges" in request.graph and "weights" not in options.get("graph", {}):
-        signs = {"separator": checked.graph.separator or checked.separator}
-        frame = read_columns(request.graph["edges"], checked.model_copy(update=signs))
-        header = [str(name) for name in frame.columns]
+        separator = checked.graph.separator or checked.separator
+        header, _ = first_rows(request.graph["edges"], separator, "utf-8")
         # Distances that were taken for weights would turn the graph inside out.
         if len(header) > 2 and header[2].lower() not in WEIGHT_NAMES:
             raise ConfigError(
@@ -164,11 +163,10 @@ def _channels(request: Request, path: Path, options: dict[str, Any]) -> dict[str
     """Unit by name of channel. In a long file, `columns` of the options are set with them."""
     chosen, units = dict(request.channels), {}
     if options["layout"] == "long":
-        frame = read_columns(path, Options.model_construct(**Options().model_dump() | options))
-        columns = [
-            name for name in frame.columns if name not in (options.get("time"), options.get("node"))
-        ]
-        named = units_of(columns)
+        encoding = options.get("encoding", "utf-8")
+        names, _ = first_rows(path, options.get("separator", ","), encoding)
+        keys = options.get("time"), options.get("node")
+        named = units_of([name for name in names if name not in keys])
         units = dict(named.values())
         chosen = chosen or dict(units)
         column_of = {name: column for column, (name, _) in named.items()}

@@ -12,9 +12,9 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.layout import DataLayout
-from stprune.base.plain_text import NAME, has_credentials, is_formula
 from stprune.base.registry import Registry
 from stprune.base.schema import StrictModel, read_yaml, validate
+from stprune.base.text import NAME, has_credentials, is_formula
 
 CARD_DIRECTORY = Path(__file__).resolve().parents[2] / "data"
 
@@ -40,21 +40,19 @@ class RemoteFile(StrictModel):
     @field_validator("url")
     @classmethod
     def _leads_to_one_file(cls, url: str) -> str:
-        """Below a mirror, the address is a path; and a card is read by others."""
+        """The path of the address is also a path below a mirror, and others read a card."""
         path = unquote(urlsplit(url).path)
         if ".." in path.split("/") or "\0" in path:
-            raise ValueError("an address without `..` is meant")
+            raise ValueError("an address must have no `..`")
         if has_credentials(url):
-            raise ValueError("an address without a password is meant, since others read a card")
+            raise ValueError("an address must have no password, since others read a card")
         return url
 
 
 class LocalFile(StrictModel):
     """One raw file of the user's own, pinned by its SHA-256 when the card was made."""
 
-    path: str = Field(
-        min_length=1, description="Where it lies: absolute, or seen from the data directory."
-    )
+    path: str = Field(min_length=1, description="Absolute, or relative to the data directory.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="`sha256sum` of it.")
 
 
@@ -99,9 +97,9 @@ class Channel(StrictModel):
     @field_validator("name", "unit")
     @classmethod
     def _no_formula(cls, text: str) -> str:
-        """Both stand in headings, captions and cells of tables."""
+        """Both appear in headings, captions and cells of tables."""
         if is_formula(text) or "\n" in text:
-            raise ValueError("a line of words is meant, not a formula")
+            raise ValueError("must be one line of words, not a formula")
         return text
 
 
@@ -144,7 +142,7 @@ class DatasetCard(StrictModel):
     @field_validator("files")
     @classmethod
     def _plain_roles(cls, files: dict[str, RawFile]) -> dict[str, RawFile]:
-        """What is fetched lies in a folder named after its role."""
+        """A fetched file is put into a folder named after its role."""
         for role, file in files.items():
             if not isinstance(file, LocalFile) and not re.fullmatch(NAME, role):
                 raise ValueError(f"a role is made of letters, digits, - and _, not {role!r}")
@@ -207,7 +205,7 @@ def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:
 
 def _cards(directory: Path) -> list[Path]:
     paths = sorted(directory.glob("*.yaml")) + sorted(CARD_DIRECTORY.glob("*.yaml"))
-    # An id stands in paths and commands: a file of another name is no card.
+    # An id is part of paths and commands, so a file of another name is no card.
     return [path for path in paths if re.fullmatch(NAME, path.stem)]
 
 

@@ -1,10 +1,21 @@
-"""From a canonical data set to the three window stores of a run."""
+"""From canonical data sets to the windows of a run.
+
+A protocol decides how splits are cut and what the scaler sees. ``paper`` cuts the windows of the
+whole series; neighbouring splits share the steps of the windows at the cut. ``legacy`` does the
+same and scales as ST-TTC (NeurIPS 2025) released it. ``strict`` cuts the series, so that no step
+belongs to windows of two splits, as that release does for its large graphs.
+
+A run on one data set is a union of one. Data sets of a declared union are reduced to their target
+channel: it is what they have in common, and what the published pre-training of OpenCity (Li et al.
+2024) reads. Each keeps its own nodes, graph and scaler, so a batch is always of a single one.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,51 +23,128 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stprune.base.errors import ConfigError
 from stprune.base.schema import NoOptions
 from stprune.base.settings import ProtocolKind
-from stprune.data.blocks import fill_missing, release
-from stprune.data.canonical import CanonicalDataset
-from stprune.data.card import DatasetCard
-from stprune.data.legacy_store import LegacyStore
-from stprune.data.protocol import cut_splits, seen_by_scaler
-from stprune.data.scaler import Scaler, fit_scaler
+from stprune.data.canonical import CanonicalDataset, joint_checksum, release, step_blocks
+from stprune.data.scaler import fit_scaler
 from stprune.data.tasks.base import Task
 from stprune.data.tasks.forecast import Forecast
-from stprune.data.windows import ReadySeries, WindowStore, calendar, window_starts
+from stprune.data.windows import (
+    LegacyStore,
+    ReadySeries,
+    SplitRanges,
+    WindowStore,
+    calendar,
+    split_windows,
+    window_starts,
+)
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ForecastData:
-    """What a run trains on.
+    """The windows of one data set.
 
     Args:
         train: Training windows.
         validation: Validation windows.
-        test: Test windows; touched once, at the end.
+        test: Test windows; evaluated once, at the end.
         adjacency: (N, N) float32.
         channels: C.
         steps_per_day: Time steps in a day.
         mape_floor: Smallest target that MAPE counts.
         train_times: (n,) datetime64[m], first target step of each training window.
-        events: What happened when in the data, where they list it; see ``CanonicalDataset``.
-        description: Checksums of the data set and of the adjacency's bytes, subset and sizes,
-            for the record.
+        events: Labelled events, perhaps empty; see ``CanonicalDataset``.
+        description: Checksums of the data set and of its graph, subset and sizes, for the record.
     """
 
     train: WindowStore
     validation: WindowStore
     test: WindowStore
-    adjacency: torch.Tensor
+    adjacency: Tensor
     channels: int
     steps_per_day: int
     mape_floor: float
     train_times: NDArray[np.datetime64]
     events: pd.DataFrame
     description: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run trains and is tested on: one data set, or several as a union.
+
+    Training windows are numbered one data set after another.
+
+    Args:
+        members: Data sets to train and validate on, by id.
+        tested: Data sets whose test windows are scored: the members, or those held out.
+        held_out: Data sets that the model is tried on but not trained on.
+        union: Whether the configuration declares a union, perhaps of one.
+        description: Checksum and sizes for the record.
+    """
+
+    members: Mapping[str, ForecastData]
+    tested: Mapping[str, ForecastData]
+    held_out: Mapping[str, ForecastData]
+    union: bool
+    description: dict[str, Any]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of training windows of each data set."""
+        return [len(data.train) for data in self.members.values()]
+
+    @property
+    def firsts(self) -> NDArray[np.int64]:
+        """(data sets,) number of the first training window of each."""
+        return np.cumsum([0, *self.sizes[:-1]])
+
+    @property
+    def train_times(self) -> NDArray[np.datetime64]:
+        """(n,) datetime64[m], first target step of each training window."""
+        return np.concatenate([data.train_times for data in self.members.values()])
+
+
+def alone(data: ForecastData, name: str = "") -> RunData:
+    """A run on the single data set called ``name``."""
+    members = {name: data}
+    return RunData(members, members, {}, union=False, description=data.description)
+
+
+def unite(
+    members: Mapping[str, ForecastData],
+    held_out: Mapping[str, ForecastData],
+    tested_elsewhere: bool = False,
+) -> RunData:
+    """A run on a union of data sets, each opened with ``target_only``.
+
+    Args:
+        members: Data sets to train on, by id; at least one.
+        held_out: Data sets to try the model on afterwards.
+        tested_elsewhere: Whether the test windows are those of ``held_out``.
+    """
+    tested = held_out if tested_elsewhere else members
+    own, away = (
+        {name: data.description for name, data in part.items()} for part in (members, held_out)
+    )
+    total = ("nodes", "steps", "train_windows", "validation_windows")
+    each = ("node_stride", "days", "window_stride")
+    units = dict.fromkeys(data.description["target_unit"] for data in tested.values())
+    description = {
+        "checksum": joint_checksum([d["checksum"] for d in (*own.values(), *away.values())]),
+        **{key: sum(values[key] for values in own.values()) for key in total},
+        "test_windows": sum(len(data.test) for data in tested.values()),
+        **{key: [values[key] for values in own.values()] for key in each},
+        "target_unit": " and ".join(units),
+        "members": own,
+        "held_out": away,
+    }
+    return RunData(members, tested, held_out, union=True, description=description)
 
 
 def forecast_data(
@@ -79,33 +167,61 @@ def forecast_data(
         dataset: The canonical data set.
         history: T, input steps.
         horizon: H, target steps.
-        node_stride: Take every so many-th node.
-        days: Take the first so many days of those that are there; None for all.
-        window_stride: Keep every so many-th training window.
-        evaluation_stride: Keep every so many-th validation and test window.
+        node_stride: Take every k-th node.
+        days: Take the first days only; None for all.
+        window_stride: Keep every k-th training window.
+        evaluation_stride: Keep every k-th validation and test window.
         target_only: Leave all channels but the target out, so that C is 1.
         task: What to do with the windows; to forecast by default.
         protocol: How splits are cut, the scaler is fitted and training targets are masked.
-        device: Where the series shall live; the processor's memory by default.
+        device: Where the series is kept; the processor's memory by default.
 
     Raises:
         ConfigError: If the subset is empty or too short to be split.
     """
     card, place = dataset.card, device or torch.device("cpu")
     task = task or Forecast(NoOptions())
-    part = _part(dataset, node_stride, days, target_only)
+    day_ends = _day_ends(dataset)
+    if (days or 0) > len(day_ends) or node_stride > card.nodes:
+        raise ConfigError(
+            f"{card.title} has {len(day_ends)} days and {card.nodes} nodes;"
+            f" the subset asks for {days} days and every {node_stride}th node"
+        )
+    if math.gcd(window_stride, card.steps_per_day) > 1:
+        logger.warning(
+            "%s: every %dth window trains on some times of day only; a stride without a factor of"
+            " the %d steps of a day sees all of them",
+            card.title,
+            window_stride,
+            card.steps_per_day,
+        )
+    steps = card.steps if days is None else int(day_ends[days - 1])
+    first, target = (card.target_channel, 0) if target_only else (0, card.target_channel)
+    part = np.s_[:steps, ::node_stride, first : first + 1 if target_only else None]
+    mask, timestamps = dataset.mask[part], dataset.timestamps[:steps]
+    adjacency = np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
+    graph_sha256 = hashlib.sha256(adjacency.data).hexdigest()
+    release(dataset.adjacency)
+
     length = task.window_length(history, horizon)
-    starts = window_starts(part.timestamps, length, card.step_minutes)
-    splits = cut_splits(protocol, starts, length, len(part.timestamps), card.splits)
+    starts = window_starts(timestamps, length, card.step_minutes)
+    splits = cut_splits(protocol, starts, length, steps, card.splits)
     trained = task.training_windows(splits)
     train = trained[::window_stride]
-    validation = splits.validation[::evaluation_stride]
-    test = splits.test[::evaluation_stride]
-    _warn_of_unseen_times(card, window_stride)
-    seen = seen_by_scaler(protocol, starts[trained.start : trained.stop], history, part.mask)
-    series, scaler = _scaled(dataset, part, seen, fill=protocol != "legacy")
-    target_mask = part.mask[:, :, part.target]
-    time_of_day, day_of_week = calendar(part.timestamps, card.step_minutes)
+    validation, test = splits.validation[::evaluation_stride], splits.test[::evaluation_stride]
+
+    series = np.ascontiguousarray(dataset.series[part])
+    fill = protocol != "legacy" and not mask.all()
+    if fill:
+        series = _own(series, dataset)
+    seen = seen_by_scaler(protocol, starts[trained.start : trained.stop], history, mask)
+    scaler = fit_scaler(series[: len(seen)], seen, target)
+    if fill:
+        # A missing input is fed as the training mean: 0 once standardised.
+        fill_missing(series, mask, scaler.mean.numpy())
+
+    target_mask = mask[:, :, target]
+    time_of_day, day_of_week = calendar(timestamps, card.step_minutes)
     values, scaler = torch.from_numpy(series).to(place), scaler.to(place)
     store = WindowStore(
         series=values,
@@ -116,7 +232,7 @@ def forecast_data(
         day_of_week=day_of_week.to(place),
         history=history,
         horizon=horizon,
-        target_channel=part.target,
+        target_channel=target,
         scaler=scaler,
         starts=torch.from_numpy(starts).to(place),
         ready=ReadySeries.of(values, scaler),
@@ -128,20 +244,20 @@ def forecast_data(
         train=training.split(train),
         validation=evaluation.split(validation),
         test=evaluation.split(test),
-        adjacency=torch.from_numpy(part.adjacency).to(place),
+        adjacency=torch.from_numpy(adjacency).to(place),
         channels=training.channels,
         steps_per_day=card.steps_per_day,
         mape_floor=card.mape_floor,
-        train_times=part.timestamps[starts[train] + training.target_offset].astype("datetime64[m]"),
+        train_times=timestamps[starts[train] + training.target_offset].astype("datetime64[m]"),
         events=dataset.events,
         description={
             "checksum": dataset.checksum,
-            "graph_sha256": part.graph_sha256,
+            "graph_sha256": graph_sha256,
             "node_stride": node_stride,
             "days": days,
             "window_stride": window_stride,
             "nodes": series.shape[1],
-            "steps": len(part.timestamps),
+            "steps": steps,
             "train_windows": len(train),
             "validation_windows": len(validation),
             "test_windows": len(test),
@@ -152,92 +268,96 @@ def forecast_data(
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The declared part of a data set, sharing memory with it where that can be.
+def fill_missing(
+    series: NDArray[np.float32], mask: NDArray[np.bool_], values: NDArray[np.float32]
+) -> None:
+    """Write the value of its channel wherever the mask is False, in place.
 
     Args:
-        series: (steps, N, C) float32.
-        mask: (steps, N, C) bool.
-        timestamps: (steps,) datetime64[s].
-        adjacency: (N, N) float32.
-        graph_sha256: Of the adjacency.
-        target: Channel of the target.
+        series: (T, N, C). Of a copy-on-write memory map, only changed pages use memory.
+        mask: (T, N, C), True where a value was observed.
+        values: (C,), the fill value of each channel.
     """
-
-    series: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    timestamps: NDArray[np.datetime64]
-    adjacency: NDArray[np.float32]
-    graph_sha256: str
-    target: int
-
-
-def _part(
-    dataset: CanonicalDataset, node_stride: int, days: int | None, target_only: bool
-) -> _Part:
-    card, day_ends = dataset.card, _day_ends(dataset)
-    if (days or 0) > len(day_ends) or node_stride > card.nodes:
-        raise ConfigError(
-            f"{card.title} has {len(day_ends)} days and {card.nodes} nodes;"
-            f" the subset asks for {days} days and every {node_stride}th node"
-        )
-    steps = card.steps if days is None else int(day_ends[days - 1])
-    target = card.target_channel
-    channels = slice(target, target + 1) if target_only else slice(None)
-    adjacency = np.ascontiguousarray(dataset.adjacency[::node_stride, ::node_stride])
-    graph_sha256 = hashlib.sha256(adjacency.data).hexdigest()
-    release(dataset.adjacency)
-    return _Part(
-        series=np.ascontiguousarray(dataset.series[:steps, ::node_stride, channels]),
-        mask=dataset.mask[:steps, ::node_stride, channels],
-        timestamps=dataset.timestamps[:steps],
-        adjacency=adjacency,
-        graph_sha256=graph_sha256,
-        target=0 if target_only else target,
-    )
-
-
-def _scaled(
-    dataset: CanonicalDataset, part: _Part, seen: NDArray[np.bool_], fill: bool
-) -> tuple[NDArray[np.float32], Scaler]:
-    """The series to train on, missing values filled if ``fill`` says so, and its scaler."""
-    series, filled = part.series, fill and not part.mask.all()
-    if filled:
-        series = _own(series, dataset)
-    scaler = fit_scaler(series[: len(seen)], seen, part.target)
-    if filled:
-        # A missing input is fed as the training mean: 0 once standardised.
-        fill_missing(series, part.mask, scaler.mean.numpy())
-    return series, scaler
-
-
-def _warn_of_unseen_times(card: DatasetCard, window_stride: int) -> None:
-    if math.gcd(window_stride, card.steps_per_day) > 1:
-        logger.warning(
-            "%s: every %dth window trains on some times of day only; a stride without a factor of"
-            " the %d steps of a day sees all of them",
-            card.title,
-            window_stride,
-            card.steps_per_day,
-        )
+    for steps in step_blocks(series.shape):
+        np.copyto(series[steps], values, where=~mask[steps])
 
 
 def _own(series: NDArray[np.float32], dataset: CanonicalDataset) -> NDArray[np.float32]:
-    """``series``, which may share memory with the data set, as an array of our own to write to."""
+    """A writable array with the values of ``series``, which may share memory with the data set."""
     whole = dataset.series
     if not np.may_share_memory(series, whole):
         return series
     if not isinstance(whole, np.memmap):
         return series.copy()
-    # Of another map of the file, only the pages that are written to are copied.
+    # A second map of the file copies only the pages that are written to.
     return np.memmap(str(whole.filename), np.float32, "c", whole.offset, series.shape)
 
 
 def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:
-    """(days,) int64, how many steps there are up to the end of each whole day."""
+    """(days,) int64, number of steps up to the end of each whole day."""
     card = dataset.card
     if card.breaks == "none":
         return np.arange(1, card.steps // card.steps_per_day + 1) * card.steps_per_day
     dates = dataset.timestamps.astype("datetime64[D]")
     return np.append(np.flatnonzero(dates[1:] != dates[:-1]) + 1, len(dates))
+
+
+def cut_splits(
+    protocol: ProtocolKind,
+    starts: NDArray[np.int64],
+    length: int,
+    steps: int,
+    shares: tuple[float, float, float],
+) -> SplitRanges:
+    """Window numbers of the three splits.
+
+    Args:
+        protocol: How to cut.
+        starts: (n,) first step of each window, rising.
+        length: Steps of a window.
+        steps: Of the series.
+        shares: Of train, validation and test.
+
+    Raises:
+        ConfigError: If a split would be empty.
+    """
+    if protocol != "strict":
+        return split_windows(len(starts), shares)
+    train = round(steps * shares[0])
+    validation = train + round(steps * shares[1])
+    ranges = [
+        range(*(int(n) for n in np.searchsorted(starts, [first, last - length + 1])))
+        for first, last in ((0, train), (train, validation), (validation, steps))
+    ]
+    if not all(ranges):
+        raise ConfigError(
+            f"{steps} steps are too few to split {shares} so that no window of {length} steps"
+            " crosses a cut; take more days, a shorter history, or another protocol"
+        )
+    return SplitRanges(*ranges)
+
+
+def seen_by_scaler(
+    protocol: ProtocolKind, starts: NDArray[np.int64], history: int, mask: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """What the scaler is fitted on.
+
+    Args:
+        protocol: ``legacy`` takes every value, missing or not, before the last training window;
+            the others the observed values that the inputs of training windows hold.
+        starts: (n,) first step of each training window, rising.
+        history: T, input steps.
+        mask: (steps, N, C), True where a value was observed.
+
+    Returns:
+        (t, N, C) bool for the first t steps of the series; none is seen after them.
+    """
+    if protocol == "legacy":
+        return np.broadcast_to(np.True_, (int(starts[-1]), *mask.shape[1:]))
+    end = int(starts[-1]) + history
+    change = np.bincount(starts, minlength=end + 1)
+    change = change - np.bincount(starts + history, minlength=end + 1)
+    covered = change.cumsum()[:-1] > 0
+    seen = mask[:end]
+    # Without breaks every step is covered, and a mask of gigabytes need not be copied.
+    return seen if covered.all() else seen & covered[:, None, None]

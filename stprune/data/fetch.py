@@ -16,9 +16,8 @@ import time
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from stprune.base.atomic import atomic_path
 from stprune.base.errors import ConfigError, DataError, FetchError
-from stprune.base.folder_lock import folder_lock
+from stprune.base.files import atomic_path, folder_lock
 from stprune.base.layout import DataLayout
 from stprune.data.canonical import sha256_of
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, RemoteFile, local_path
@@ -78,7 +77,8 @@ def fetch(
         DataError: If a file of the user's own is missing or has changed.
         WriteError: If the disk is full or cannot be written to.
     """
-    base = resolve_mirror(mirror)
+    # A simulated data set needs no mirror.
+    base = resolve_mirror(mirror) if card.files else None
     return {
         role: _fetch_file(dataset, role, file, layout, base, progress)
         for role, file in card.files.items()

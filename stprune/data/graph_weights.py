@@ -32,19 +32,11 @@ def binary(distances: NDArray[np.float64]) -> NDArray[np.float64]:
 def gaussian(
     distances: NDArray[np.float64], sigma: float | None = None, threshold: float = 0.1
 ) -> NDArray[np.float64]:
-    """exp(-(d / sigma)²), and 0 where that is below ``threshold``.
+    """exp(-(d / sigma)²), and 0 where that is below ``threshold``: (N, N) float64 in [0, 1].
 
     The kernel is that of Shuman et al. 2013 as DCRNN (Li et al. 2018) scales it: with the standard
-    deviation of the distances, and without a factor of 2.
-
-    Args:
-        distances: (N, N) of at least 0, NaN where there is no edge.
-        sigma: Length in the unit of the distances; None for the standard deviation of the
-            distances between different nodes that have an edge.
-        threshold: Smallest weight that stays, in [0, 1].
-
-    Returns:
-        (N, N) float64 in [0, 1].
+    deviation of the distances between different nodes, which None for ``sigma`` means, and without
+    a factor of 2.
 
     Raises:
         DataError: If ``sigma`` is None and the distances do not differ.
@@ -76,14 +68,10 @@ def spread(distances: NDArray[np.float64]) -> float:
 
 
 def nearest(distances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Only the edges from each node to its nearest ``count`` others; equals in order of columns.
+    """The edges from each node to its nearest ``count`` others: (N, N), NaN where there is none.
 
-    Args:
-        distances: (N, N) of at least 0, NaN where there is no edge.
-        count: Edges that each row keeps, at least 1; a row that has fewer keeps them all.
-
-    Returns:
-        (N, N) float64, NaN where there is no edge. Near is not mutual, so it need not be symmetric.
+    Of equally near nodes the first stay. Nearness is not mutual, so the result need not be
+    symmetric.
     """
     far = np.where(np.isnan(distances), np.inf, distances)
     np.fill_diagonal(far, np.inf)
@@ -97,14 +85,11 @@ def nearest(distances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 def great_circle(
     latitude: NDArray[np.float64], longitude: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Distances in km along the surface of a spherical Earth, by the haversine formula.
+    """Distances in km on a spherical Earth by the haversine formula: (N, N) float64.
 
     Args:
         latitude: (N,) degrees, north positive.
         longitude: (N,) degrees, east positive.
-
-    Returns:
-        (N, N) float64, symmetric, zero diagonal.
     """
     phi, theta = np.radians(latitude), np.radians(longitude)
     half = np.sin((phi[:, None] - phi) / 2) ** 2
@@ -115,21 +100,13 @@ def great_circle(
 
 
 def symmetrised(weights: NDArray[np.float64], how: Symmetrise) -> NDArray[np.float64]:
-    """Weights with both directions of an edge alike: the larger one, or the mean of both.
-
-    Args:
-        weights: (N, N), 0 where there is no edge.
-        how: ``none`` leaves them as they are.
-
-    Returns:
-        (N, N).
-    """
+    """Weights with both directions of an edge alike: the larger one, or the mean of both."""
     if how == "none":
         return weights
     return np.maximum(weights, weights.T) if how == "max" else (weights + weights.T) / 2
 
 
 def parts(weights: NDArray[np.floating]) -> int:
-    """In how many parts a graph falls, if edges are passed in either direction."""
+    """The number of connected parts of a graph, where an edge joins in either direction."""
     count, _ = connected_components(csr_array(weights != 0), directed=True, connection="weak")
     return int(count)

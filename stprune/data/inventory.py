@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
+
 from stprune.base.errors import DataError
 from stprune.base.layout import DataLayout
-from stprune.base.text_file import read_json_file
+from stprune.base.text import read_json_file
 from stprune.data.canonical import read_canonical, sha256_of
-from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, RemoteFile, card_path
+from stprune.data.card import DatasetCard, LocalFile, RawFile, RemoteFile, card_path
 from stprune.data.fetch import content_problem, raw_path
 from stprune.data.prepare import is_prepared
 
 WIDTH = 96
-INDENT = 14
-MASKS = {
-    "none": "nothing is missing",
-    "zero": "a zero is a missing value",
-    "nan": "NaN or an empty field is a missing value",
-}
 
 
 def source(card: DatasetCard) -> str:
@@ -50,19 +45,15 @@ def is_here(dataset: str, card: DatasetCard, layout: DataLayout) -> bool:
 
 
 def card_text(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
-    """The card of ``dataset`` and its state, as lines of at most ``WIDTH`` characters."""
-    lines = [f"{dataset}: {card.title}", "", *textwrap.wrap(card.description, WIDTH), ""]
-    for name, text in _facts(dataset, card, layout):
-        # Addresses and hashes are for copying: never broken.
-        lines += textwrap.wrap(
-            text,
-            WIDTH,
-            initial_indent=f"{name:{INDENT}}",
-            subsequent_indent=" " * INDENT,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    return "\n".join(lines) + "\n"
+    """The card of ``dataset`` as YAML, and what of the data set is here."""
+    values = card.model_dump(mode="json", exclude_none=True)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=WIDTH)
+    lines = [f"# {dataset}: {card_path(dataset, layout.root)}", text]
+    lines += [f"source: {source(card)}", f"prepared in: {layout.processed(dataset)}"]
+    for path in _raw_paths(dataset, card, layout).values():
+        if path.is_file():
+            lines.append(f"here: {path} ({path.stat().st_size} bytes)")
+    return "\n".join([*lines, f"state: {state(dataset, card, layout)}"]) + "\n"
 
 
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
@@ -110,41 +101,6 @@ def _host(file: RawFile) -> str:
             return "/".join(["github.com", *parts.path.split("/")[1:3]])
         return parts.hostname or file.url
     return "own files" if isinstance(file, LocalFile) else "kaggle.com"
-
-
-def _facts(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[tuple[str, str]]:
-    """What `stprune data info` says: a heading, or nothing below the same one, and a text."""
-    days = card.steps * card.step_minutes / 1440
-    breaks = "" if card.breaks == "none" else "; steps are left out between days"
-    yield "size", f"{card.nodes} nodes, {card.steps} steps of {card.step_minutes} min"
-    yield "time", f"from {card.start:%Y-%m-%d %H:%M} on, {days:.4g} days of steps{breaks}"
-    for number, channel in enumerate(card.channels):
-        target = ", the target" if channel.name == card.target else ""
-        yield "" if number else "channels", f"{channel.name} ({channel.unit}){target}"
-    yield "missing", MASKS[card.mask_policy]
-    yield "MAPE", f"taken where the target is at least {card.mape_floor:g}"
-    shares = " / ".join(f"{share:g}" for share in card.splits)
-    yield "splits", f"{shares} of the windows: train, validation, test"
-    yield "format", card.format
-    for number, (key, value) in enumerate(card.options.items()):
-        yield "" if number else "options", f"{key}: {value}"
-    yield "source", source(card)
-    for role, path in _raw_paths(dataset, card, layout).items():
-        file = card.files[role]
-        if isinstance(file, RemoteFile):
-            yield f"  {role}", file.url
-            yield "", f"git blob SHA-1 {file.git_blob_sha1}"
-        else:
-            place = f"{file.name} of {file.kaggle}" if isinstance(file, KaggleFile) else file.path
-            yield f"  {role}", place
-            yield "", f"SHA-256 {file.sha256}" if file.sha256 else "no hash of it is published"
-        if path.is_file():
-            yield "", f"here: {path} ({path.stat().st_size} bytes)"
-    yield "licence", card.licence
-    yield "citation", card.citation
-    yield "card", str(card_path(dataset, layout.root))
-    yield "prepared in", str(layout.processed(dataset))
-    yield "state", state(dataset, card, layout)
 
 
 def _raw_damages(dataset: str, file: RawFile, path: Path, recorded: str | None) -> Iterator[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stprune.base.errors import DataError, StpruneError
-from stprune.base.unpacked_size import refuse_bomb
+from stprune.base.files import refuse_bomb
 
 CHUNK_BYTES = 64 * 1024 * 1024
 
@@ -28,10 +28,10 @@ class StoredFrame:
     """A table in an open HDF file, whose values are read on demand.
 
     Args:
-        path: The file, to name in messages.
-        index: The HDF array of the index.
+        path: The file.
+        index: Its index.
         names: Column names, in order; whole numbers become text.
-        blocks: HDF arrays of values, each with the columns that it holds.
+        blocks: Values, with the columns that they are of: one block for each type of column.
     """
 
     path: Path
@@ -53,18 +53,14 @@ class StoredFrame:
         kind = _text(self.index.attrs.get("kind", b""))
         # Before pandas 3 the unit went without saying: nanoseconds.
         unit = kind.removeprefix("datetime64")[1:-1] or "ns"
-        if not kind.startswith("datetime64") or unit not in ("s", "ms", "us", "ns"):
-            raise DataError(f"{self.path}: the index is `{kind}`, not times")
-        if "tz" in self.index.attrs:
-            raise DataError(
-                f"{self.path}: the index has a time zone; store local times without one"
-            )
+        known = kind.startswith("datetime64") and unit in ("s", "ms", "us", "ns")
+        if not known or "tz" in self.index.attrs:
+            raise DataError(f"{self.path}: the index is `{kind}`, not times without a time zone")
         exact = self.index[:].astype(f"datetime64[{unit}]")
         times: NDArray[np.datetime64] = exact.astype("datetime64[s]")
         wrong = np.isnat(exact) | (times != exact)
         if wrong.any():
-            row = int(np.argmax(wrong))
-            raise DataError(f"{self.path}: the time of row {row} is {exact[row]}, no whole second")
+            raise DataError(f"{self.path} has the time {exact[wrong][0]}, no whole second")
         return times
 
     def rows(self, first: int, last: int) -> NDArray[np.float64]:
@@ -79,11 +75,7 @@ class StoredFrame:
         return table
 
     def chunks(self, multiple: int = 1) -> Iterator[NDArray[np.float64]]:
-        """All rows, about 64 MB at a time.
-
-        Args:
-            multiple: The number of rows of each chunk but the last is a multiple of this.
-        """
+        """All rows, about 64 MB at a time, in chunks of a ``multiple`` of rows but for the last."""
         rows, columns = self.shape
         step = max(1, CHUNK_BYTES // (8 * columns * multiple)) * multiple
         for first in range(0, rows, step):

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 
 from stprune.base.errors import DataError
-from stprune.base.folder_lock import folder_lock
+from stprune.base.files import folder_lock
 from stprune.base.layout import DataLayout
-from stprune.base.text_file import read_json_file
+from stprune.base.text import read_json_file
 from stprune.data.canonical import sha256_of, write_canonical
 from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, LocalFile, load_card, local_path
 from stprune.data.fetch import check_local_file, fetch

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stprune.base.errors import DataError
-from stprune.data.blocks import step_blocks
+from stprune.data.canonical import step_blocks
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,16 @@ standardised once instead (:class:`ReadySeries`); batches are the same to the bi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stprune.base.errors import ConfigError, DataError
+from stprune.base.errors import ConfigError
 from stprune.data.scaler import Scaler
 
 READY_BYTES = 2**29
@@ -90,34 +89,6 @@ def window_starts(
     seconds = timestamps.astype("datetime64[s]").astype(np.int64)
     span = seconds[length - 1 :] - seconds[: max(0, len(seconds) - length + 1)]
     return np.flatnonzero(span == (length - 1) * step_minutes * 60)
-
-
-def incident_windows(
-    events: pd.DataFrame, starts: NDArray[np.int64], *, history: int, horizon: int
-) -> NDArray[np.bool_]:
-    """Which windows have an incident among their target steps, which their errors come from.
-
-    Args:
-        events: One incident a row; `first_step` and `last_step` count from the first step of
-            the series, both included.
-        starts: (n,) first input step of each window.
-        history: T, input steps.
-        horizon: H, target steps.
-
-    Returns:
-        (n,) bool.
-
-    Raises:
-        DataError: If the data set lists no incidents.
-    """
-    if not {"first_step", "last_step"} <= set(events.columns):
-        raise DataError("the data set lists no incidents with first_step and last_step")
-    first_target = starts + history
-    last_target = first_target + horizon - 1
-    touched = np.zeros(len(starts), dtype=bool)
-    for begin, end in zip(events["first_step"], events["last_step"], strict=True):
-        touched |= (first_target <= end) & (last_target >= begin)
-    return touched
 
 
 @dataclass(frozen=True)
@@ -235,7 +206,7 @@ class WindowStore:
 
     @cached_property
     def _rows(self) -> _Rows:
-        # Kept, since a view takes microseconds to make and a batch needs five.
+        # Cached: a view takes microseconds to make and a batch needs five.
         series, first, mask = self.series, self.target_offset, self.target_mask
         ready = self.ready
         if ready is not None and (ready.series is not series or ready.scaler is not self.scaler):
@@ -256,7 +227,7 @@ class WindowStore:
 def _copy(values: Tensor) -> Tensor:
     if values.device.type != "cpu":
         return values.clone(memory_format=torch.contiguous_format)
-    # Of numpy, which asks for huge pages as torch does not: rows are taken from all over it.
+    # numpy asks for huge pages, torch does not; rows are gathered from the whole array.
     copy = np.empty(values.shape, np.float32)
     copy[:] = values.numpy()
     return torch.from_numpy(copy)
@@ -278,3 +249,23 @@ def _rows(values: Tensor, length: int) -> Tensor:
     shape = (values.shape[0] - length + 1, length, *values.shape[1:])
     strides = (values.stride(0), *values.stride())
     return values.as_strided(shape, strides, values.storage_offset())
+
+
+@dataclass(frozen=True)
+class LegacyStore(WindowStore):
+    """Training windows in which a missing value is 0, as in the series itself."""
+
+    @classmethod
+    def of(cls, store: WindowStore) -> Self:
+        """The windows of ``store``, masked as released."""
+        return cls(**{field.name: getattr(store, field.name) for field in fields(WindowStore)})
+
+    def gather(self, windows: Tensor) -> Batch:
+        """See :meth:`WindowStore.gather`; the mask depends on all windows of the batch."""
+        batch = super().gather(windows)
+        return batch._replace(mask=batch.targets != null_label(batch.targets.min()))
+
+
+def null_label(lowest: Tensor) -> Tensor:
+    """The label that does not count where ``lowest`` is the lowest of all: () each, real units."""
+    return torch.where(lowest < 1, lowest, torch.zeros_like(lowest))

@@ -1,25 +1,82 @@
-"""How much alike nodes, days and windows are: correlations of pairs, and effective rank.
+"""How much the data repeat themselves: similarity, effective rank, movement, overlap of windows.
 
-Everything is of values standardised by node. Nodes are compared by Pearson's correlation; days and
-windows by that of their departures from the nodes' means, so that two quiet nights are alike.
+Similarity is of values standardised by node, each pair over what both have observed. Nodes are
+compared by Pearson's correlation; days and windows by that of their departures from the nodes'
+means, not centred again (the anomaly correlation of weather forecasting; Wilks, Statistical Methods
+in the Atmospheric Sciences), so that two quiet nights are alike.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
-from stprune.describe.arrangement import Rows, window_rows
-from stprune.describe.correlation import pair_correlations, row_correlations
-from stprune.describe.sample import Sample
+from stprune.data.scaler import Scaler
+from stprune.data.stationarity import MEASURES
+from stprune.data.windows import WindowStore, calendar
+from stprune.describe.sample import Observed, Rows, Sample, Values, window_rows
 
-PERCENTILES = np.arange(0, 101)
+# Values that a pair must have in common, for its correlation to mean anything.
+LEAST_COMMON = 8
+# A variance below this share of the mean square is rounding.
+ROUNDING = 1e-10
 # Columns of a matrix whose inner products are summed at once.
 COLUMNS = 2**15
+PERCENTILES = np.arange(0, 101)
+# Of windows times nodes there are many: enough for percentiles further into the tail.
+NODE_PERCENTILES = np.array([*range(100), 99.5, 99.9, 100.0])
+MOST_NODES = 32
 ALL = "all pairs"
+
+Result = NDArray[np.float64]
+
+
+def pair_correlations(values: Values, observed: Observed, *, centred: bool) -> Result:
+    """Correlation of every two rows.
+
+    Args:
+        values: (n, K), of any size that does not dwarf its spread.
+        observed: (n, K).
+        centred: Whether each row's mean over what the pair has in common is taken off.
+
+    Returns:
+        (n, n), symmetric; NaN for a pair with fewer than ``LEAST_COMMON`` values in common, or
+        of which one does not vary over these (is 0 there, if not centred).
+    """
+    sums = np.zeros((4, len(values), len(values)))
+    # In blocks, so that only they are held in double precision.
+    for start in range(0, values.shape[1], COLUMNS):
+        seen = observed[:, start : start + COLUMNS].astype(np.float64)
+        kept = values[:, start : start + COLUMNS] * seen
+        sums += seen @ seen.T, kept @ seen.T, kept**2 @ seen.T, kept @ kept.T
+    count, first, square, product = sums
+    return _from_sums(count, first * centred, first.T * centred, square, square.T, product)
+
+
+def row_correlations(a: Values, seen_a: Observed, b: Values, seen_b: Observed) -> Result:
+    """Correlation, not centred, of each row of ``a`` with the same row of ``b``: (n,).
+
+    NaN under the conditions of :func:`pair_correlations`; all arguments are (n, K).
+    """
+    both = seen_a & seen_b
+    x, y = (np.where(both, values, 0.0).astype(np.float64) for values in (a, b))
+    squares = [part.sum(1) for part in (x**2, y**2, x * y)]
+    none = np.zeros(len(both))
+    return _from_sums(both.sum(1).astype(np.float64), none, none, *squares)
+
+
+def _from_sums(count: Result, x: Result, y: Result, xx: Result, yy: Result, xy: Result) -> Result:
+    size = np.maximum(count, 1)
+    variances = [(square - mean**2 / size) / size for square, mean in ((xx, x), (yy, y))]
+    varies = (variances[0] > ROUNDING * xx / size) & (variances[1] > ROUNDING * yy / size)
+    valid = varies & (count >= LEAST_COMMON)
+    scale = np.sqrt(np.where(valid, variances[0] * variances[1], 1.0))
+    return np.where(valid, np.clip((xy - x * y / size) / size / scale, -1, 1), np.nan)
 
 
 def node_similarity(rows: Rows, adjacency: NDArray[np.float32]) -> pd.DataFrame:
@@ -29,23 +86,21 @@ def node_similarity(rows: Rows, adjacency: NDArray[np.float32]) -> pd.DataFrame:
         Columns `of`, `pairs` (which ones), `percentile` (0 for the smallest to 100 for the largest
         correlation), `correlation` (empty if there is no such pair) and `count` (pairs).
     """
+    correlation = pair_correlations(rows.values, rows.observed, centred=True)
     joined = (adjacency != 0) | (adjacency.T != 0)
-    groups = {ALL: _every(rows), "joined by an edge": joined}
-    return _distributions("nodes", rows, groups, centred=True)
+    return _similarity("nodes", correlation, {"joined by an edge": joined})
 
 
 def day_similarity(rows: Rows, dates: NDArray[np.datetime64]) -> pd.DataFrame:
     """Of days over slots and nodes: all pairs, and those of the same day of the week."""
+    correlation = pair_correlations(rows.values, rows.observed, centred=False)
     number = dates.astype("datetime64[D]").astype(np.int64)
     same = (number[:, None] - number) % 7 == 0
-    return _distributions("days", rows, {ALL: _every(rows), "same weekday": same})
+    return _similarity("days", correlation, {"same weekday": same})
 
 
 def window_similarity(
-    sample: Sample,
-    starts: NDArray[np.int64],
-    length: int,
-    chosen: NDArray[np.int64],
+    sample: Sample, starts: NDArray[np.int64], length: int, chosen: NDArray[np.int64]
 ) -> pd.DataFrame:
     """Of windows over steps and nodes: all pairs of those chosen, and each with a later one.
 
@@ -60,25 +115,43 @@ def window_similarity(
         first that shares no step), a day or a week after the one it is compared with.
     """
     rows = window_rows(sample, starts[chosen], length)
-    found = [_distributions("windows", rows, {ALL: _every(rows)})]
+    correlation = pair_correlations(rows.values, rows.observed, centred=False)
+    parts = [_similarity("windows", correlation, {})]
+    times = sample.timestamps.astype("datetime64[s]").astype(np.int64)
     day = sample.steps_per_day
     distances = {"one step apart": 1, "a window apart": length}
     distances |= {"a day apart": day, "a week apart": 7 * day}
     for pairs, distance in distances.items():
-        later = _starts_later(sample, starts, starts[chosen], distance)
-        have = later >= 0
-        other = window_rows(sample, later[have], length)
-        mine = Rows(rows.values[have], rows.observed[have])
-        correlation = row_correlations(mine.values, mine.observed, other.values, other.observed)
-        found.append(_distribution("windows", pairs, correlation))
-    return pd.concat(found, ignore_index=True)
+        wanted = times[starts[chosen]] + distance * 60 * sample.step_minutes
+        place = np.searchsorted(times[starts], wanted).clip(max=len(starts) - 1)
+        there = times[starts[place]] == wanted
+        later = window_rows(sample, starts[place[there]], length)
+        mine = rows.values[there], rows.observed[there]
+        correlation = row_correlations(*mine, later.values, later.observed)
+        parts.append(_distribution("windows", pairs, correlation))
+    return pd.concat(parts, ignore_index=True)
 
 
-def singular_values(rows: Rows) -> NDArray[np.float64]:
+def _similarity(of: str, correlation: Result, groups: dict[str, Observed]) -> pd.DataFrame:
+    """Distributions over all pairs and over each group of pairs, every pair counted once."""
+    once = np.triu(np.ones(correlation.shape, np.bool_), 1)
+    parts = [_distribution(of, ALL, correlation[once])]
+    parts += [_distribution(of, name, correlation[once & group]) for name, group in groups.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _distribution(of: str, pairs: str, correlation: Result) -> pd.DataFrame:
+    known = correlation[np.isfinite(correlation)]
+    points = np.percentile(known, PERCENTILES) if len(known) else np.full(101, np.nan)
+    columns = {"percentile": PERCENTILES, "correlation": points, "count": len(known)}
+    return pd.DataFrame({"of": of, "pairs": pairs, **columns})
+
+
+def singular_values(rows: Rows) -> Result:
     """Of the (n, K) matrix with 0 for what is missing: (min(n, K),), falling.
 
-    From the eigenvalues of the smaller matrix of inner products, which is as exact as is needed
-    here: to about 1e-8 of the largest one.
+    From the eigenvalues of the smaller matrix of inner products: exact to about 1e-8 of the
+    largest one.
     """
     matrix = rows.values if rows.values.shape[0] <= rows.values.shape[1] else rows.values.T
     products = np.zeros((len(matrix), len(matrix)))
@@ -89,15 +162,11 @@ def singular_values(rows: Rows) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(squares.clip(min=0)), np.float64)
 
 
-def effective_rank(singular: NDArray[np.float64]) -> float:
+def effective_rank(singular: Result) -> float:
     """exp of the entropy of the singular values over their sum (Roy & Vetterli, EUSIPCO 2007).
 
-    Args:
-        singular: (n,), not negative.
-
-    Returns:
-        From 1 (all rows are multiples of one) to n (all singular values are equal); NaN if all
-        are 0.
+    From 1 (all rows are multiples of one) to n (all n singular values are equal); NaN if all
+    are 0.
     """
     total = singular.sum()
     if total <= 0:
@@ -107,18 +176,13 @@ def effective_rank(singular: NDArray[np.float64]) -> float:
 
 
 def spectrum(of: str, rows: Rows) -> pd.DataFrame:
-    """Columns `of`, `component` (from 1), `singular_value`, `variance_share` (summed so far)."""
+    """Columns `of`, `component` (from 1), `singular_value`, `variance_share` (cumulated)."""
     singular = singular_values(rows)
     energy = (singular**2).cumsum()
     share = energy / energy[-1] if energy[-1] > 0 else np.full(len(energy), np.nan)
-    return pd.DataFrame(
-        {
-            "of": of,
-            "component": np.arange(1, len(singular) + 1),
-            "singular_value": singular,
-            "variance_share": share,
-        }
-    )
+    component = np.arange(1, len(singular) + 1)
+    columns = {"component": component, "singular_value": singular, "variance_share": share}
+    return pd.DataFrame({"of": of, **columns})
 
 
 def rank_table(spectra: pd.DataFrame) -> pd.DataFrame:
@@ -126,45 +190,132 @@ def rank_table(spectra: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for of, part in spectra.groupby("of", sort=False):
         share = part["variance_share"].to_numpy()
-        enough = float((share < 0.9).sum() + 1) if np.isfinite(share).all() else float("nan")
+        needed = float((share < 0.9).sum() + 1) if np.isfinite(share).all() else float("nan")
         rank = effective_rank(part["singular_value"].to_numpy())
-        rows.append((of, rank, len(part), enough))
+        rows.append((of, rank, len(part), needed))
     columns = ["of", "effective_rank", "largest_possible", "components_for_90_percent"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _every(rows: Rows) -> NDArray[np.bool_]:
-    return np.ones((len(rows), len(rows)), np.bool_)
+def stationarity_percentiles(
+    sample: Sample, starts: NDArray[np.int64], *, history: int, horizon: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each measure of stationarity over the windows; large means that a window moves.
+
+    Args:
+        sample: Some nodes, real units; missing values are filled with the mean of all.
+        starts: (n,) int64, first steps of the windows.
+        history: T, input steps.
+        horizon: H, target steps.
+
+    Returns:
+        Its percentiles: columns `measure`, `percentile`, `value` (without a unit); and its tail:
+        one row a measure, columns `measure`, `windows`, `mean`, `median`, `gini`,
+        `share_of_top_tenth`, `p99_over_median`.
+    """
+    return _tails(_movement(sample, starts, history, horizon), PERCENTILES)
 
 
-def _distributions(
-    of: str, rows: Rows, groups: dict[str, NDArray[np.bool_]], *, centred: bool = False
-) -> pd.DataFrame:
-    correlation = pair_correlations(rows.values, rows.observed, centred=centred)
-    once = np.triu(_every(rows), 1)
-    parts = [_distribution(of, name, correlation[once & group]) for name, group in groups.items()]
-    return pd.concat(parts, ignore_index=True)
+def node_percentiles(
+    sample: Sample, starts: NDArray[np.int64], *, history: int, horizon: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """As :func:`stationarity_percentiles`, of each window at each single node.
+
+    Of more than ``MOST_NODES`` nodes as many are taken, evenly chosen; only windows of which a
+    node has every value count. No rows if there is no such window.
+    """
+    count = len(sample.nodes)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_NODES)).round().astype(np.int64))
+    parts: dict[str, list[Result]] = {name: [] for name in MEASURES}
+    for node in chosen:
+        one = slice(node, node + 1)
+        seen = sample.observed[:, one]
+        alone = replace(sample, values=sample.values[:, one], observed=seen)
+        missing = np.concatenate([[0], (~seen[:, 0]).cumsum()])
+        whole = starts[missing[starts + history + horizon] == missing[starts]]
+        if len(whole):
+            for name, values in _movement(alone, whole, history, horizon).items():
+                parts[name].append(values)
+    moves = {name: np.concatenate(values) for name, values in parts.items() if values}
+    return _tails(moves, NODE_PERCENTILES)
 
 
-def _distribution(of: str, pairs: str, correlation: NDArray[np.float64]) -> pd.DataFrame:
-    known = correlation[np.isfinite(correlation)]
-    points = np.percentile(known, PERCENTILES) if len(known) else np.full(101, np.nan)
-    return pd.DataFrame(
-        {
-            "of": of,
-            "pairs": pairs,
-            "percentile": PERCENTILES,
-            "correlation": points,
-            "count": len(known),
-        }
+def _movement(
+    sample: Sample, starts: NDArray[np.int64], history: int, horizon: int
+) -> dict[str, Result]:
+    """Each measure of every window; the measures take real units, so nothing is scaled."""
+    mean = float(sample.values.sum(dtype=np.float64)) / max(1, int(sample.observed.sum()))
+    filled = np.where(sample.observed, sample.values, np.float32(mean))
+    time_of_day, day_of_week = calendar(sample.timestamps, sample.step_minutes)
+    store = WindowStore(
+        series=torch.from_numpy(filled[:, :, None]),
+        target_mask=None if sample.observed.all() else torch.from_numpy(sample.observed),
+        time_of_day=time_of_day,
+        day_of_week=day_of_week,
+        history=history,
+        horizon=horizon,
+        target_channel=0,
+        scaler=Scaler(torch.zeros(1), torch.ones(1), 0),
+        starts=torch.from_numpy(starts),
     )
+    return {name: measure(store).double().numpy() for name, measure in MEASURES.items()}
 
 
-def _starts_later(
-    sample: Sample, starts: NDArray[np.int64], mine: NDArray[np.int64], distance: int
-) -> NDArray[np.int64]:
-    """First step of the window that begins ``distance`` steps of time later; -1 for none."""
-    times = sample.timestamps.astype("datetime64[s]").astype(np.int64)
-    wanted = times[mine] + distance * 60 * sample.step_minutes
-    place = np.searchsorted(times[starts], wanted).clip(max=len(starts) - 1)
-    return np.where(times[starts[place]] == wanted, starts[place], -1)
+def _tails(moves: dict[str, Result], points: NDArray[Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Percentiles of each measure, and how unevenly its sum is shared among the windows."""
+    percentiles, tails = [], []
+    for name, values in moves.items():
+        value = np.percentile(values, points)
+        percentiles.append(pd.DataFrame({"measure": name, "percentile": points, "value": value}))
+        median = float(np.median(values))
+        p99 = float(np.percentile(values, 99)) / median if median else np.nan
+        row = (float(values.mean()), median, gini(values), top_share(values, 0.1), p99)
+        tails.append((name, len(values), *row))
+    columns = ["measure", "windows", "mean", "median", "gini", "share_of_top_tenth"]
+    table = pd.DataFrame(tails, columns=[*columns, "p99_over_median"])
+    if not percentiles:
+        return pd.DataFrame(columns=["measure", "percentile", "value"]), table
+    return pd.concat(percentiles, ignore_index=True), table
+
+
+def gini(values: Result) -> float:
+    """Gini coefficient (1912): mean difference of two values, over twice their mean.
+
+    Of (n,) values that are not negative: 0 if all are equal, 1 - 1 / n if one has everything; NaN
+    if all are 0.
+    """
+    total = values.sum()
+    if total <= 0:
+        return float("nan")
+    size = len(values)
+    ranks = 2 * np.arange(1, size + 1) - size - 1
+    return float((ranks * np.sort(values)).sum() / (size * total))
+
+
+def top_share(values: Result, share: float) -> float:
+    """What part of the sum the largest ``share`` of the values holds (at least one value)."""
+    total = values.sum()
+    count = max(1, round(share * len(values)))
+    return float(np.sort(values)[-count:].sum() / total) if total > 0 else float("nan")
+
+
+def window_overlap(starts: NDArray[np.int64], length: int) -> pd.DataFrame:
+    """One row for each stride 1, 2, ... up to the length of a window.
+
+    Args:
+        starts: (n,) int64, rising, first steps of all windows.
+        length: Steps of a window.
+
+    Returns:
+        Columns `stride` (every k-th window is kept), `windows` (that are), `overlap` (mean share
+        of a window's steps that the next one has too), `times_seen` (windows that a step is in,
+        averaged over those that are in any); `overlap` is empty for a single window.
+    """
+    rows = []
+    for stride in range(1, length + 1):
+        kept = starts[::stride]
+        shared = np.clip(length - np.diff(kept), 0, None)
+        covered = length * len(kept) - int(shared.sum())
+        overlap = float(shared.mean()) / length if len(shared) else np.nan
+        rows.append((stride, len(kept), overlap, length * len(kept) / covered))
+    return pd.DataFrame(rows, columns=["stride", "windows", "overlap", "times_seen"])

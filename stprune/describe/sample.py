@@ -1,22 +1,24 @@
-"""A bounded, seeded sample of a series of any size, and passes over all of it in blocks."""
+"""A bounded, seeded sample of a series of any size, as rows of nodes, days or windows."""
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.base.errors import UnknownNameError
-from stprune.data.canonical import CanonicalDataset
+from stprune.base.errors import ConfigError, UnknownNameError
+from stprune.data.canonical import CanonicalDataset, release
+from stprune.data.windows import split_windows, window_starts
 
-# Values of a sample: nodes are left out until so many are left.
+# Values of a sample: nodes are left out until it holds no more.
 SAMPLE_VALUES = 2**23
 # Values that are in memory at once in a pass over the whole series.
 BLOCK_VALUES = 2**22
+
+Values = NDArray[np.float32]
+Observed = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Sample:
         step_minutes: Minutes of a step.
     """
 
-    values: NDArray[np.float32]
-    observed: NDArray[np.bool_]
+    values: Values
+    observed: Observed
     nodes: NDArray[np.int64]
     timestamps: NDArray[np.datetime64]
     adjacency: NDArray[np.float32]
@@ -41,17 +43,16 @@ class Sample:
 
     @property
     def steps_per_day(self) -> int:
-        """Time steps in a day, those that were left out with them."""
+        """Time steps in a day, including those that the data set leaves out."""
         return 1440 // self.step_minutes
 
 
 @dataclass(frozen=True)
-class Block:
-    """Consecutive steps of all nodes: ``values`` and ``observed`` are (steps, N)."""
+class Rows:
+    """Things to compare: ``values`` (n, K) float32, 0 where missing, and ``observed`` (n, K)."""
 
-    start: int
-    values: NDArray[np.float32]
-    observed: NDArray[np.bool_]
+    values: Values
+    observed: Observed
 
 
 def channel_number(dataset: CanonicalDataset, name: str | None) -> int:
@@ -60,22 +61,24 @@ def channel_number(dataset: CanonicalDataset, name: str | None) -> int:
     Raises:
         UnknownNameError: If the data set has no such channel.
     """
+    names = [channel.name for channel in dataset.card.channels]
     if name is None:
         return dataset.card.target_channel
-    names = [channel.name for channel in dataset.card.channels]
     if name not in names:
         raise UnknownNameError("channel", name, names, dataset.card.title)
     return names.index(name)
 
 
-def blocks(dataset: CanonicalDataset, channel: int) -> Iterator[Block]:
-    """The whole series of a channel in order of time, a block of steps at a time."""
+def blocks(dataset: CanonicalDataset, channel: int) -> Iterator[tuple[slice, Values, Observed]]:
+    """The series of a channel block by block: steps, and values and mask of (steps, N)."""
     steps, nodes, channels = dataset.series.shape
     size = max(1, BLOCK_VALUES // (nodes * channels))
     for start in range(0, steps, size):
-        values = _rows(dataset.series, start, min(start + size, steps))[:, :, channel]
-        observed = _rows(dataset.mask, start, min(start + size, steps))[:, :, channel]
-        yield Block(start, np.where(observed, values, np.float32(0)), observed)
+        rows = slice(start, min(start + size, steps))
+        observed = np.array(dataset.mask[rows, :, channel])
+        yield rows, np.where(observed, dataset.series[rows, :, channel], np.float32(0)), observed
+        release(dataset.series)
+        release(dataset.mask)
 
 
 def draw_sample(
@@ -90,26 +93,75 @@ def draw_sample(
     chosen = np.sort(rng.choice(nodes, count, replace=False))
     values = np.empty((steps, count), np.float32)
     observed = np.empty((steps, count), np.bool_)
-    for block in blocks(dataset, channel):
-        rows = slice(block.start, block.start + len(block.values))
-        values[rows], observed[rows] = block.values[:, chosen], block.observed[:, chosen]
-    return Sample(
-        values,
-        observed,
-        chosen,
-        dataset.timestamps,
-        np.asarray(dataset.adjacency[np.ix_(chosen, chosen)]),
-        dataset.card.step_minutes,
-    )
+    for rows, block, seen in blocks(dataset, channel):
+        values[rows], observed[rows] = block[:, chosen], seen[:, chosen]
+    adjacency = np.asarray(dataset.adjacency[np.ix_(chosen, chosen)])
+    minutes = dataset.card.step_minutes
+    return Sample(values, observed, chosen, dataset.timestamps, adjacency, minutes)
 
 
-def _rows(array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
-    """Rows of an array in memory; those of a mapped file are read, and so do not stay mapped."""
-    base: object = array.base
-    # A part of a mapped file does not know where in the file it begins.
-    if isinstance(array, np.memmap) and array.filename and isinstance(base, mmap.mmap):
-        width = array[0].size
-        offset = array.offset + start * width * array.itemsize
-        read = np.fromfile(array.filename, array.dtype, (stop - start) * width, offset=offset)
-        return read.reshape(stop - start, *array.shape[1:])
-    return np.asarray(array[start:stop])
+def standardised(sample: Sample) -> Sample:
+    """The sample with mean 0 and standard deviation 1 of each node; 0 where one is constant."""
+    values = sample.values.astype(np.float64)
+    count = np.maximum(sample.observed.sum(0), 1)
+    mean = values.sum(0) / count
+    centred = np.where(sample.observed, values - mean, 0.0)
+    std = np.sqrt((centred**2).sum(0) / count)
+    constant = std <= 1e-7 * np.abs(mean)
+    scaled = np.where(constant, 0.0, centred / np.where(constant, 1.0, std))
+    return replace(sample, values=scaled.astype(np.float32))
+
+
+def by_day(sample: Sample) -> tuple[Values, Observed]:
+    """Values and mask on a grid of whole days from midnight: (days, slots of a day, n) each.
+
+    Steps that the data set leaves out are missing.
+    """
+    first = sample.timestamps[0].astype("datetime64[D]")
+    seconds = (sample.timestamps - first).astype("timedelta64[s]").astype(np.int64)
+    place = seconds // (60 * sample.step_minutes)
+    days = int(place[-1]) // sample.steps_per_day + 1
+    shape = days * sample.steps_per_day, len(sample.nodes)
+    values, observed = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    values[place], observed[place] = sample.values, sample.observed
+    whole = days, sample.steps_per_day, len(sample.nodes)
+    return values.reshape(whole), observed.reshape(whole)
+
+
+def day_rows(
+    sample: Sample, most: int, rng: np.random.Generator
+) -> tuple[Rows, NDArray[np.datetime64]]:
+    """A row a day, all nodes one after the other, of at most ``most`` days with any value.
+
+    Returns:
+        (days, slots * n) rows, and (days,) datetime64[D], rising.
+    """
+    values, observed = by_day(sample)
+    there = np.flatnonzero(observed.any((1, 2)))
+    chosen = np.sort(rng.choice(there, min(len(there), most), replace=False))
+    shape = len(chosen), -1
+    rows = Rows(values[chosen].reshape(shape), observed[chosen].reshape(shape))
+    return rows, sample.timestamps[0].astype("datetime64[D]") + chosen
+
+
+def window_rows(sample: Sample, starts: NDArray[np.int64], length: int) -> Rows:
+    """A row a window: (windows, length * n), all nodes at its first step first."""
+    steps = starts[:, None] + np.arange(length)
+    shape = len(starts), length * len(sample.nodes)
+    return Rows(sample.values[steps].reshape(shape), sample.observed[steps].reshape(shape))
+
+
+def training_starts(dataset: CanonicalDataset, length: int) -> NDArray[np.int64]:
+    """(n,) int64, first steps of all training windows of ``length`` steps.
+
+    Raises:
+        ConfigError: If the series is too short for such windows in each split.
+    """
+    card = dataset.card
+    starts = window_starts(dataset.timestamps, length, card.step_minutes)
+    if not len(starts):
+        raise ConfigError(
+            f"{card.title}: no {length} consecutive steps for a window among {card.steps};"
+            " take a shorter history or horizon"
+        )
+    return starts[: len(split_windows(len(starts), card.splits).train)]

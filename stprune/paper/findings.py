@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from stprune.base.layout import format_ratio
-from stprune.paper.figures import places
+from stprune.paper.content import places
 from stprune.paper.tables import format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS
 
 
 class Finding(NamedTuple):

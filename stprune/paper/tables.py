@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal
 
 import pandas as pd
 
-from stprune.base import atomic
+from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.results.labels import label
-from stprune.results.summary import Results, load_results
 
 DASH = "–"  # noqa: RUF001, the typographic sign for "not there"
 MINUS = "\N{MINUS SIGN}"
@@ -91,27 +90,11 @@ class Cell:
     sort: float | str | None = None
 
 
-def make_table(name: str, layout: ExperimentLayout, results: Results | None = None) -> None:
-    """Write ``tables/<name>`` of an experiment in every format.
-
-    Args:
-        name: Part of ``paper_figures/tab_<name>.py`` after the prefix.
-        layout: The experiment.
-        results: Its results, where they have been loaded already.
-
-    Raises:
-        UnknownNameError: If there is no such table.
-        RecordError: If the experiment has no summary yet.
-    """
-    build: Callable[[Results], Table] = TABLES.module(name).build
-    write_table(build(results or load_results(layout.store)), name, layout)
-
-
 def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:
     """Write ``table`` as CSV (plain numbers), Markdown and LaTeX, each atomically."""
     texts = (table.frame.to_csv(index=False), to_markdown(table), to_latex(table, name))
     for extension, text in zip(EXTENSIONS, texts, strict=True):
-        atomic.write_text(layout.table(name, extension), text)
+        write_text(layout.table(name, extension), text)
 
 
 def to_cells(table: Table) -> list[list[Cell]]:

@@ -20,7 +20,6 @@ from stprune.base.registry import Registry
 from stprune.base.schema import NoOptions, StrictModel
 
 if TYPE_CHECKING:
-    from stprune.data.union_store import UnionStore
     from stprune.data.windows import WindowStore
 
 LossScale = Literal["mean", "sum"]
@@ -49,7 +48,7 @@ class PruningContext:
         prune_ratio: p in [0, 1), share of the windows left out of a pruned epoch.
         seed: Seed of the run; each pruner draws from generators of its own.
         device: Where per-window state lives.
-        store: The training windows, for pruners that look at the data; None without one.
+        stores: The training windows of each data set, for pruners that look at the data.
         adjacency: (N, N) graph, None without one and for a union of data sets.
         stationarity: (n,) of each window, for pruners that balance by it; None to measure it.
     """
@@ -59,7 +58,7 @@ class PruningContext:
     prune_ratio: float
     seed: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    store: WindowStore | UnionStore | None = None
+    stores: tuple[WindowStore, ...] = ()
     adjacency: Tensor | None = None
     stationarity: NDArray[np.floating[Any]] | None = None
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from stprune.base.schema import NoOptions
-from stprune.data.union_store import UnionStore
 from stprune.pruning.base import Probe, Pruner, PruningContext, Selection
 
 Build = Callable[[PruningContext], Pruner]
@@ -30,23 +29,26 @@ class PerDatasetPruner(Pruner):
 
     Args:
         context: Of the union; each member gets a context of its own data set.
-        store: The training windows.
+        adjacencies: (N, N) graph of each data set.
         build: Makes the pruner of a context.
     """
 
-    def __init__(self, context: PruningContext, store: UnionStore, build: Build) -> None:
+    def __init__(self, context: PruningContext, adjacencies: list[Tensor], build: Build) -> None:
         self.members: list[Pruner] = []
         super().__init__(context, NoOptions())
-        self.firsts = store.firsts.tolist()
-        for number, part in enumerate(store.parts):
+        sizes = [len(store) for store in context.stores]
+        self.firsts = np.cumsum([0, *sizes[:-1]]).tolist()
+        for number, (store, adjacency) in enumerate(zip(context.stores, adjacencies, strict=True)):
             # A seed of its own; otherwise data sets of one size would keep the same numbers.
             seed = np.random.SeedSequence([context.seed, number]).generate_state(1)[0]
-            about: dict[str, Any] = {
-                "windows": len(part.store),
-                "store": part.store,
-                "adjacency": part.adjacency,
-            }
-            self.members.append(build(replace(context, seed=int(seed), **about)))
+            own = replace(
+                context,
+                windows=len(store),
+                seed=int(seed),
+                stores=(store,),
+                adjacency=adjacency,
+            )
+            self.members.append(build(own))
         self.member = 0
         self._share_state()
 

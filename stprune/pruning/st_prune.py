@@ -84,12 +84,12 @@ class STPrune(DynamicPruner):
             return context.stationarity
         if self.options.strata == 1:
             return np.zeros(context.windows, dtype=np.float32)
-        if context.store is None:
+        if not context.stores:
             raise DeclinedError(
                 "st_prune balances by stationarity: give it that of each window, or the training"
                 " windows to measure it from, or option strata: 1"
             )
-        return stationarity(context.store, self.options.stationarity).cpu().numpy()
+        return stationarity(context.stores, self.options.stationarity).cpu().numpy()
 
     def choose(self, epoch: int, size: int) -> Selection:
         """A scored selection."""

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from stprune.base import atomic
 from stprune.base.errors import RecordError
-from stprune.base.plain_text import NAME, is_formula, texts_in
+from stprune.base.files import write_json, write_text
 from stprune.base.schema import StrictModel, validate
-from stprune.base.text_file import parse_json, read_json_file
+from stprune.base.text import NAME, is_formula, parse_json, read_json_file, texts_in
 
 RECORD_VERSION = 2
 
@@ -143,7 +142,7 @@ class RunRecord(StrictModel):
 
     @model_validator(mode="after")
     def _no_formulas(self) -> RunRecord:
-        """A record may be a stranger's, and its texts become cells of csv files."""
+        """A record may come from somebody else, and its texts become cells of csv files."""
         keys = [*self.scores_by_rule, *self.test_groups, *self.transfer]
         words = [
             self.cost.budget,
@@ -154,7 +153,7 @@ class RunRecord(StrictModel):
         ]
         for text in texts_in([self.data, self.environment, keys, words]):
             if is_formula(text):
-                raise ValueError(f"{text[:40]!r} is a formula, where words are meant")
+                raise ValueError(f"{text[:40]!r} must be words, not a formula")
         return self
 
 
@@ -163,8 +162,8 @@ def write_record(record: RunRecord, epochs: list[EpochRecord], metrics: Path, ta
     frame = pd.DataFrame([epoch.model_dump() for epoch in epochs])
     buffer = io.StringIO()
     frame.to_csv(buffer, index=False)
-    atomic.write_text(table, buffer.getvalue())
-    atomic.write_json(metrics, record.model_dump(mode="json"))
+    write_text(table, buffer.getvalue())
+    write_json(metrics, record.model_dump(mode="json"))
 
 
 def read_record(metrics: Path) -> RunRecord:

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from stprune.base import atomic
 from stprune.base.errors import RecordError
+from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
 from stprune.records.store import (
@@ -62,7 +62,7 @@ def summarise(
         text = yaml.safe_dump(values, sort_keys=False)
     layout.summary.unlink(missing_ok=True)
     write_store(layout.store, tables | kept._asdict(), text)
-    atomic.write_text(layout.summary, tables["summary"].to_csv(index=False))
+    write_text(layout.summary, tables["summary"].to_csv(index=False))
 
 
 def complete_seeds(
@@ -103,9 +103,7 @@ def collect(metric_files: Sequence[Path], root: Path) -> dict[str, pd.DataFrame]
         text = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         texts.append((*(getattr(record, key) for key in KEYS), text))
     frame = pd.DataFrame(rows)
-    _refuse_repeats(frame)
-    _refuse_mixed_data(frame)
-    _refuse_mixed_versions(frame)
+    _refuse_what_cannot_be_compared(frame)
     epochs = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "epoch"])
     frame = frame.merge(times_to_full(epochs), on=KEYS, validate="one_to_one")
     frame = _with_expected_times(frame)
@@ -149,6 +147,8 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
         for name in SUMMARY_COLUMNS
         if name in RunRecord.model_fields and name not in KEYS
     }
+    # Seeds and prune ratios of one pruner are compared: nothing else may differ.
+    settings = {k: v for k, v in record.config.items() if k not in ("seed", "prune_ratio")}
     row = {
         **{key: getattr(record, key) for key in KEYS},
         # A score that could not be taken is NaN, which no mean hides.
@@ -161,9 +161,9 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
         "threads": record.environment.get("threads"),
         "git_commit": record.environment.get("git_commit"),
         "data_checksum": checksum,
-        "record": _relative(path, experiment),
+        "record": path.resolve().relative_to(experiment.resolve()).as_posix(),
         "data_seen": ", ".join(f"{name} {record.data.get(name)}" for name in DATA_IDENTITY),
-        "settings": _settings(record),
+        "settings": json.dumps(settings, sort_keys=True),
     }
     for name, value in row.items():
         kind = str if name in TEXTS or name not in SUMMARY_COLUMNS else (int, float)
@@ -171,21 +171,6 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
         if value is not None and not isinstance(value, kind):
             raise RecordError(f"{path}: `{name}` is {value!r}; delete it to run it again")
     return row
-
-
-def _settings(record: RunRecord) -> str:
-    """The run's configuration but for what seeds and prune ratios differ in."""
-    kept = {k: v for k, v in record.config.items() if k not in ("seed", "prune_ratio")}
-    return json.dumps(kept, sort_keys=True)
-
-
-def _relative(path: Path, experiment: Path) -> str:
-    try:
-        return path.resolve().relative_to(experiment.resolve()).as_posix()
-    except ValueError:
-        raise RecordError(
-            f"{path} is not a run of the experiment in {experiment}; summarise it there"
-        ) from None
 
 
 def _epochs_of(record: RunRecord, path: Path) -> pd.DataFrame:
@@ -199,33 +184,25 @@ def _epochs_of(record: RunRecord, path: Path) -> pd.DataFrame:
     return pd.concat([keys, frame[list(EpochRecord.model_fields)]], axis="columns")
 
 
-def _refuse_repeats(frame: pd.DataFrame) -> None:
+def _refuse_what_cannot_be_compared(frame: pd.DataFrame) -> None:
     repeated = frame[frame.duplicated(KEYS, keep=False)]
     if not repeated.empty:
         paths = ", ".join(repeated["record"])
         raise RecordError(f"these records are of one and the same run, delete all but one: {paths}")
-
-
-def _refuse_mixed_data(frame: pd.DataFrame) -> None:
-    for dataset, runs in frame.groupby("dataset"):
-        kinds = runs.drop_duplicates("data_seen")
-        if len(kinds) > 1:
-            seen = [f"{path} ({data})" for path, data in kinds[["record", "data_seen"]].to_numpy()]
-            raise RecordError(
-                f"runs of `{dataset}` saw different data, delete the outdated ones to run them"
-                f" again: {' and '.join(seen)}"
-            )
-
-
-def _refuse_mixed_versions(frame: pd.DataFrame) -> None:
-    """Seeds and prune ratios of one pruner are compared: nothing else may have changed."""
-    for name, what in (("source_digest", "source code"), ("settings", "configurations")):
-        for place, runs in frame.groupby(KEYS[:3]):
-            records = list(runs.drop_duplicates(name)["record"])
-            if len(records) > 1:
+    for columns, name, what in (
+        (KEYS[:1], "data_seen", "data"),
+        (KEYS[:3], "source_digest", "source code"),
+        (KEYS[:3], "settings", "configurations"),
+    ):
+        for place, runs in frame.groupby(columns):
+            kinds = runs.drop_duplicates(name)
+            if len(kinds) > 1:
+                shown = kinds["record"]
+                if name == "data_seen":
+                    shown = shown + " (" + kinds[name] + ")"
                 raise RecordError(
-                    f"runs of {'/'.join(map(str, place))} are of different {what}, such as"
-                    f" {records[0]} and {records[1]}; delete the outdated ones to run them again"
+                    f"runs of `{'/'.join(map(str, place))}` are of different {what}, such as"
+                    f" {' and '.join(shown[:2])}; delete the outdated ones to run them again"
                 )
 
 

@@ -137,6 +137,8 @@ def load_results(store: Path) -> Results:
         RecordError: If a table is missing or damaged.
     """
     summary = read_store(store, "summary")
+    if summary.duplicated(KEYS).any():
+        raise RecordError(f"{store_table(store, 'summary')} has a run twice; summarise it again")
     return Results(summary, read_store(store, "epochs"), aggregate(summary), store)
 
 

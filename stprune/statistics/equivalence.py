@@ -14,15 +14,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from stprune.base.errors import RecordError
-from stprune.statistics.enough import EVERY_PLACE, LEAST_PAIRS, TOO_FEW
-from stprune.statistics.from_full import differences_from_full
-from stprune.statistics.significance import LEVEL, holm
+from stprune.statistics.paired import (
+    EVERY_PLACE,
+    LEAST_PAIRS,
+    LEVEL,
+    MARGIN,
+    TOO_FEW,
+    differences_from_full,
+    holm,
+)
 
 Values = NDArray[np.float64]
 
-# In percent of the test MAE of full training.
-MARGIN = 1.0
 IDENTICAL = "identical"
 PLACE = ["dataset", "backbone"]
 ROW = ["budget", *PLACE, "prune_ratio", "pruner"]
@@ -57,16 +60,8 @@ class Equivalence:
 
 
 def equivalence(differences: Values, margin: float = MARGIN) -> Equivalence:
-    """Test whether the mean of ``differences`` (n,), in percent, lies within ±``margin``.
-
-    Raises:
-        RecordError: If there is no difference, or the margin is not above 0.
-    """
+    """Test whether the mean of ``differences`` (n,), in percent, lies within ±``margin``."""
     count = len(differences)
-    if not margin > 0:
-        raise RecordError(f"the margin of equivalence must be above 0 %, got {margin:g}")
-    if not count:
-        raise RecordError("there is no pair of runs to test for equivalence")
     mean = float(differences.mean())
     sd = float(differences.std(ddof=1)) if count > 1 else math.nan
     if count < LEAST_PAIRS:
@@ -105,7 +100,7 @@ def equivalences(
         backbone ``all``, over the means of the data sets: a data set counts once.
 
     Raises:
-        RecordError: As `differences_from_full`.
+        RecordError: If a value of `full` is not above 0.
     """
     differences = differences_from_full(summary, metric)
     means = differences.groupby(["budget", "dataset", "prune_ratio", "pruner"])["difference"].mean()

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from stprune.base.errors import RecordError
 from stprune.results.summary import REFERENCE
-from stprune.statistics.enough import LEAST_PAIRS
-from stprune.statistics.significance import RESAMPLING_SEED
+from stprune.statistics.paired import LEAST_PAIRS, RESAMPLING_SEED
 
 Values = NDArray[np.float64]
 
@@ -164,10 +163,6 @@ def with_full(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _by_seed(runs: pd.DataFrame, column: str) -> pd.DataFrame:
     """(seeds, points) of a column, NaN for what was not run."""
-    if runs.duplicated([*POINT, "seed"]).any():
-        raise RecordError(
-            "two runs have the same pruner, prune ratio and seed; summarise them once"
-        )
     return runs.set_index(["seed", *POINT])[column].astype("float64").unstack(POINT).sort_index()
 
 

@@ -9,41 +9,36 @@ that length.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from statistics import mean
+from statistics import mean, median
+from typing import NamedTuple
+
+import torch
 
 from stprune.base.settings import TrainingSettings
 from stprune.pruning.base import Pruner
-from stprune.records.run import EpochRecord
+from stprune.records.run import Cost, EpochRecord
 
-# Sums of seconds and shares are not exact; without it the last epoch could be lost to rounding.
+# Sums of seconds and shares are inexact; rounding must not cost the last epoch.
 TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class EpochPrice:
-    """What an epoch costs, in the unit of a budget.
+class EpochPrice(NamedTuple):
+    """What an epoch costs, in the unit of a budget."""
 
-    Args:
-        window: For each window visited.
-        step: For each gradient step.
-        epoch: For each epoch.
-        pruned_epoch: For each epoch that does not visit all windows, on top.
-    """
-
-    window: float = 0.0
-    step: float = 0.0
+    window: float = 0.0  # for each window visited
+    step: float = 0.0  # for each gradient step
     epoch: float = 0.0
-    pruned_epoch: float = 0.0
+    pruned_epoch: float = 0.0  # extra, for an epoch that does not visit all windows
 
 
 class TrainingBudget:
     """Plans the epochs of one run.
 
-    The limit of ``total_time`` is what full training would take by this run's own measure: its
-    seconds a window and its seconds of validation and checkpoints an epoch. So the two are
-    timed on the same machine in the same minutes; the plan follows the measure after each epoch.
+    The limit of ``total_time`` is what full training would take at this run's own speed: its
+    seconds per window, and per epoch for validation and checkpoints. So both are timed on the same
+    machine in the same minutes; the plan is updated after each epoch.
 
     Args:
         training: Settings of the run: the budget's kind, epochs E, batch size.
@@ -98,7 +93,7 @@ class TrainingBudget:
         return self._spent(records, preparation) / limit
 
     def schedule_epoch(self, records: Sequence[EpochRecord], preparation: float) -> int:
-        """The epoch of full training that the learning rate's schedule has come to."""
+        """Epochs of full training that the learning rate's schedule has completed."""
         if self.kind == "epochs":
             return len(records)
         return math.floor(self.epochs * min(1.0, self.share(records, preparation)) + TOLERANCE)
@@ -138,7 +133,7 @@ class TrainingBudget:
         )
 
     def _annealing(self, pruner: Pruner, records: Sequence[EpochRecord]) -> bool:
-        """Whether the way back to full data has begun: it must not be left again."""
+        """Whether the return to full data has begun, which must not be undone."""
         done = len(records)
         if done < 2:
             return False
@@ -157,3 +152,70 @@ def _largest(affordable: Callable[[int], bool], epochs: int) -> int:
         if affordable(epochs + step):
             epochs += step
     return epochs
+
+
+def run_cost(
+    epochs: list[EpochRecord],
+    *,
+    budget: TrainingBudget,
+    prune_ratio: float,
+    preparation_seconds: float,
+    test_seconds: float,
+    peak_memory: int,
+    processor_joules: float | None = None,
+    device_joules: float | None = None,
+) -> Cost:
+    """Add up a run.
+
+    Args:
+        epochs: Its epochs.
+        budget: Its budget, with n training windows and the epochs of full training.
+        prune_ratio: Nominal.
+        preparation_seconds: Building and preparing the pruner.
+        test_seconds: The one test pass.
+        peak_memory: Bytes.
+        processor_joules: Up to the test; None if not counted.
+        device_joules: The same of the devices.
+    """
+    training_windows = budget.windows
+    pruned = [epoch for epoch in epochs if epoch.windows < training_windows]
+    full = [epoch for epoch in epochs if epoch.windows >= training_windows]
+    counted = pruned or full
+    visited = sum(epoch.windows for epoch in epochs)
+    train = preparation_seconds + sum(epoch.train_seconds for epoch in epochs)
+    validation = sum(epoch.validation_seconds for epoch in epochs)
+    checkpoint = sum(epoch.checkpoint_seconds for epoch in epochs)
+    return Cost(
+        budget=budget.kind,
+        budget_share=budget.share(epochs, preparation_seconds),
+        epochs=len(epochs),
+        gradient_steps=sum(epoch.gradient_steps for epoch in epochs),
+        windows_visited=visited,
+        training_windows=training_windows,
+        nominal_keep_ratio=1.0 - prune_ratio,
+        realised_keep_ratio=sum(e.windows for e in counted) / len(counted) / training_windows,
+        overall_keep_ratio=visited / (training_windows * budget.epochs),
+        preparation_seconds=preparation_seconds,
+        epoch_seconds=median(epoch.train_seconds for epoch in counted),
+        full_epoch_seconds=median(e.train_seconds for e in full) if full else None,
+        overhead_seconds=median(e.scoring_seconds + e.selection_seconds for e in counted),
+        train_seconds=train,
+        validation_seconds=validation,
+        checkpoint_seconds=checkpoint,
+        total_seconds=train + validation + checkpoint,
+        test_seconds=test_seconds,
+        peak_memory_bytes=peak_memory,
+        processor_joules=processor_joules,
+        device_joules=device_joules,
+    )
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Peak memory of the device, or of the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    return peak if sys.platform == "darwin" else peak * 1024

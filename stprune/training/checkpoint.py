@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from stprune.base.atomic import atomic_path
 from stprune.base.errors import CheckpointError
+from stprune.base.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, str])
     """
     with atomic_path(path) as temporary:
         _write(temporary, state, identity)
-        # Between two renames there is no last one, but a whole one all the time.
+        # A crash between the renames leaves only previous.pt, which is complete.
         with suppress(FileNotFoundError):
             path.replace(previous_checkpoint(path))
 
@@ -38,6 +38,13 @@ def save_weights(path: Path, weights: dict[str, Any], identity: dict[str, str]) 
     """
     with atomic_path(path) as temporary:
         _write(temporary, weights, identity)
+
+
+def _write(path: Path, state: dict[str, Any], identity: dict[str, str]) -> None:
+    # Via memory: torch's own writer hides the reason of a failure, and aborts on an interrupt.
+    content = io.BytesIO()
+    torch.save({"identity": identity, "state": state}, content)
+    path.write_bytes(content.getbuffer())
 
 
 def previous_checkpoint(path: Path) -> Path:
@@ -59,21 +66,23 @@ def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any
         identity: What the checkpoint must have been made from: configuration, source, data.
 
     Returns:
-        The state and "", or None and why there is none to use.
+        The state and "", or None and the reason.
 
     Raises:
-        CheckpointError: If there is no whole one, but a damaged one.
+        CheckpointError: If every checkpoint that exists is damaged.
     """
     damaged: list[str] = []
     for place in (path, previous_checkpoint(path)):
         if not place.exists():
             continue
         try:
-            found, state = _read(place)
-        except CheckpointError as error:
-            damaged.append(str(error))
+            saved, state = _read(place)
+        # A damaged file can fail in any part of the reader.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            damaged.append(f"checkpoint {place} cannot be read ({reason})")
             continue
-        changed = sorted(name for name in identity if found.get(name) != identity[name])
+        changed = sorted(name for name in identity if saved.get(name) != identity[name])
         if changed:
             return None, f"its {', '.join(changed)} changed since the checkpoint"
         if damaged:
@@ -85,47 +94,30 @@ def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any
     return None, "there is no checkpoint"
 
 
-def _write(path: Path, state: dict[str, Any], identity: dict[str, str]) -> None:
-    # In memory first: torch's own file would not say why it cannot be written, and an interrupt
-    # while it writes to one of Python's would end in an abort.
-    content = io.BytesIO()
-    torch.save({"identity": identity, "state": state}, content)
-    path.write_bytes(content.getbuffer())
-
-
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """Identity and state as they were saved."""
-    try:
-        refuse_changed_bytes(path)
-        # Only tensors and plain values are unpickled: a checkpoint may come from a stranger.
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make the reader stumble over anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise _unreadable(path, reason) from None
+    """Identity and state as they were saved; raises anything if the file is damaged."""
+    refuse_changed_bytes(path)
+    # Only tensors and plain values are unpickled: a checkpoint may come from someone else.
+    content = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(content, dict):
-        found, state = content.get("identity"), content.get("state")
-        if isinstance(found, dict) and isinstance(state, dict):
-            return found, state
-    raise _unreadable(path, "it does not hold the state of a run")
+        identity, state = content.get("identity"), content.get("state")
+        if isinstance(identity, dict) and isinstance(state, dict):
+            return identity, state
+    raise ValueError("it does not hold the state of a run")
 
 
 def refuse_changed_bytes(path: Path) -> None:
     """Compare each part of the file with its checksum in there, which torch writes but never reads.
 
     Raises:
-        ValueError: If a part differs; or whatever the reader of zip files stumbles over.
+        ValueError: If a part differs; or any error of the reader of zip files.
     """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
-        # Torch takes a part that is marked as a folder for empty, and gives what happened to stand
-        # in memory for its numbers.
+        # Torch reads uninitialised memory for a part that is marked as a folder.
         odd = [part for part in parts if part.external_attr or part.compress_type]
         if odd or len({part.filename for part in parts}) != len(parts):
             raise ValueError("its parts are not listed as torch does")
         changed = archive.testzip()
     if changed is not None:
         raise ValueError(f"{changed} is not what was written")
-
-
-def _unreadable(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"checkpoint {path} cannot be read ({reason})")

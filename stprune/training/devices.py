@@ -1,22 +1,42 @@
-"""The devices of a run, all on one machine."""
+"""The devices and cores of a run, all on one machine.
+
+Runs side by side never share a core, so that their times are comparable. Each core has a lock
+file; a run holds as many as it has threads and is pinned to them. The operating system releases a
+lock when its process ends, however it ends.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
+import tempfile
+import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Literal, TypeVar
 
+import torch
+from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, nn
 
-from stprune.base.errors import DeviceLostError
+from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
+from stprune.config.grid import RunSpec
+
+logger = logging.getLogger(__name__)
 
 Measured = TypeVar("Measured")
-# What gloo and NCCL say of a process that they cannot reach any more.
+POLL_SECONDS = 0.2
+# Messages of gloo and NCCL about a process that they cannot reach any more.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|refused|remote process|timeout", re.I)
+# Messages of torch about a processor's memory, and about a device's.
+REFUSED = re.compile(r"can't allocate memory|out of memory|not enough memory", re.IGNORECASE)
+ASKED = re.compile(r"[Tt]ried to allocate ([\d.]+ ?\w+)")
 
 
 def fabric_on(
@@ -26,8 +46,8 @@ def fabric_on(
 ) -> Fabric:
     """Devices whose processes we start ourselves, also within a job of a cluster.
 
-    By itself Fabric would take the layout of a Slurm, LSF or MPI job that it finds itself in for
-    that of the run, and warn where Slurm is installed but was not asked.
+    By default Fabric would take the layout of a surrounding Slurm, LSF or MPI job for that of the
+    run, and warn where Slurm is installed but not used.
 
     Args:
         accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
@@ -38,7 +58,7 @@ def fabric_on(
     if isinstance(devices, int) and devices > 1:
         # Some published models hold parameters that no forecast depends on.
         strategy = DDPStrategy(find_unused_parameters=True)
-        # Whoever waits for no other when one is lost is killed by Fabric, which says so here only.
+        # Fabric reports only here which processes it kills after one is lost.
         logging.getLogger("lightning_fabric.strategies.launchers").setLevel(logging.INFO)
     return Fabric(
         accelerator=accelerator,
@@ -50,13 +70,13 @@ def fabric_on(
 
 
 def agreed(fabric: Fabric, measured: Measured) -> Measured:
-    """What the first process measured, for all: a budget of time ends all of them at once."""
+    """The first process's measurement, for all: a budget of time must end all of them at once."""
     return fabric.broadcast(measured) if fabric.world_size > 1 else measured
 
 
 @contextmanager
 def naming_lost_device(fabric: Fabric, run: str) -> Iterator[None]:
-    """Turn the loss of one of a run's processes into a line that says how to go on.
+    """Turn the loss of one of a run's processes into a line that says how to continue.
 
     Args:
         fabric: The devices.
@@ -74,3 +94,113 @@ def naming_lost_device(fabric: Fabric, run: str) -> Iterator[None]:
             f"run {run}: one of its {fabric.world_size} processes has ended, so process"
             f" {fabric.global_rank} ends too; the same command goes on from the last epoch"
         ) from None
+
+
+@contextmanager
+def naming_shortage(spec: RunSpec) -> Iterator[None]:
+    """Turn a refusal of memory into a line that names the run and its batch size.
+
+    Raises:
+        OutOfMemoryError: If there is not enough memory.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not REFUSED.search(str(error)):
+            raise
+        asked, part = ASKED.search(str(error)), spec.compute.micro_batch
+        more = f" (it asked for {asked[1]} more)" if asked else ""
+        parts = f", {part} at a time" if part else ""
+        raise OutOfMemoryError(
+            f"run {spec.key.path} is out of memory{more} with batches of"
+            f" {spec.training.batch_size} windows{parts}; lower compute.micro_batch, which leaves"
+            " the result as it is, or training.batch_size, or training.evaluation_batch_size"
+            f" ({spec.training.evaluation_batch_size})"
+        ) from None
+
+
+def compile_network(network: nn.Module, device: torch.device) -> None:
+    """Have ``network`` compiled when it is first called; its ``state_dict`` keeps its names.
+
+    Args:
+        network: Any module.
+        device: Where it will run.
+
+    Raises:
+        ConfigError: If this machine cannot compile, so that no run finds out halfway.
+    """
+
+    def trial(values: Tensor) -> Tensor:
+        return values.sin() + 1
+
+    with warnings.catch_warnings():
+        # The compiler's own imports warn of functions that torch itself will do without.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            torch.compile(trial)(torch.zeros(8, device=device))
+        except Exception as error:  # of the compiler, its tools or the system
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise ConfigError(
+                f"`compute.compile`: torch cannot compile for {device.type} here ({reason});"
+                " install a C++ compiler, or set it to false"
+            ) from None
+    network.compile()
+
+
+def available_cores() -> list[int]:
+    """Numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+@contextmanager
+def own_cores(count: int, directory: Path | None = None) -> Iterator[list[int]]:
+    """Hold ``count`` cores while the body runs, and pin this process to them.
+
+    Waits, and says so once, while other runs hold too many. Where the system cannot pin
+    (macOS), the cores are only counted.
+
+    Args:
+        count: Cores to hold.
+        directory: Folder of the lock files, the same for all runs on a machine.
+
+    Raises:
+        ConfigError: If the machine allows fewer than ``count``.
+    """
+    cores = available_cores()
+    if count > len(cores):
+        raise ConfigError(
+            f"the run wants {count} threads, but only {len(cores)} cores are available;"
+            " lower compute.threads (or compute.devices)"
+        )
+    user = os.getuid() if hasattr(os, "getuid") else os.getlogin()
+    folder = directory or Path(tempfile.gettempdir()) / f"stprune-cores-{user}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        held = _claim(cores, count, folder, stack)
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, held)
+            stack.callback(os.sched_setaffinity, 0, cores)
+        yield held
+
+
+def _claim(cores: list[int], count: int, folder: Path, stack: ExitStack) -> list[int]:
+    announced = False
+    while True:
+        # All or nothing: two runs that each hold half of their cores would wait for ever.
+        with ExitStack() as attempt:
+            held = []
+            for core in cores:
+                try:
+                    attempt.enter_context(FileLock(folder / f"core{core}.lock", timeout=0))
+                except Timeout:
+                    continue
+                held.append(core)
+                if len(held) == count:
+                    stack.enter_context(attempt.pop_all())
+                    return held
+        if not announced:
+            logger.info("waiting for %d free core(s) of %d", count, len(cores))
+            announced = True
+        time.sleep(POLL_SECONDS)

@@ -1,7 +1,16 @@
 """The only training loop.
 
-The series lives on the device; an epoch's order, its batches' errors and the pruner's scores
-stay there too. The host waits for the device once an epoch.
+The series stays on the device, and so do an epoch's order, its batches' errors and the pruner's
+scores. The host waits for the device once an epoch.
+
+A run on one data set is a union of one. Every batch is of a single data set, with its own graph and
+scale. With ``loss_units: standardised`` errors are divided by the standard deviation of the data
+set's training inputs, so that units do not decide which windows are hard; the validation error that
+chooses the best epoch is pooled in the same units, test errors always in real ones.
+
+A batch may be computed in parts, whose gradients add up to the gradient of the batch. Only one
+part's activations are in memory at a time. On a processor this is faster as well once a batch's
+tensors exceed its caches, because memory is then requested anew for every tensor of every step.
 """
 
 from __future__ import annotations
@@ -10,42 +19,54 @@ import copy
 import math
 import time
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from stprune.backbones.base import BACKBONES, Backbone, ForecastTask
+from stprune.base.errors import DeclinedError, TrainingDivergedError
 from stprune.config.grid import RunSpec
-from stprune.data.dataset import ForecastData
-from stprune.data.windows import Batch, WindowStore
-from stprune.pruning.base import (
-    PRUNERS,
-    Observer,
-    Probe,
-    Pruner,
-    PruningContext,
-    Selection,
-    absolute_errors,
-)
+from stprune.data.dataset import ForecastData, RunData
+from stprune.data.windows import WindowStore
+from stprune.pruning.base import PRUNERS, Observer, Probe, Pruner, PruningContext, absolute_errors
 from stprune.pruning.batch_order import EpochOrder, Gather, merge_window_state, order_epoch
+from stprune.pruning.per_dataset import PerDatasetPruner
 from stprune.records.kept import KeptArchive
 from stprune.records.run import EpochRecord, Scores
 from stprune.training.budget import TrainingBudget
-from stprune.training.devices import agreed
-from stprune.training.divergence import refuse_divergence, refuse_no_validation_error
-from stprune.training.engine_state import engine_state, restore_engine
-from stprune.training.epoch_record import epoch_record
-from stprune.training.error_groups import GroupErrors, window_groups
-from stprune.training.evaluation import evaluate
-from stprune.training.metric_rules import RULES, RuleSums
-from stprune.training.metrics import ErrorSums
-from stprune.training.micro_batch import parts, windows_at_a_time
-from stprune.training.model import build_model
-from stprune.training.optimisation import build_optimiser, build_scheduler, planned_steps
-from stprune.training.outcome import Outcome
-from stprune.training.timing import Clock
+from stprune.training.clock import Clock
+from stprune.training.devices import agreed, compile_network
+from stprune.training.evaluation import (
+    RULES,
+    ErrorSums,
+    GroupErrors,
+    RuleSums,
+    evaluate,
+    pooled,
+    rule_scores,
+    window_groups,
+)
+from stprune.training.optimisation import RateSchedule, build_optimiser, planned_steps
+
+
+class Outcome(NamedTuple):
+    """Test results.
+
+    Args:
+        scores: By the rule of the run's protocol.
+        groups: MAE of each group of windows, for a union of each data set; None if unobserved.
+        seconds: Duration of the test.
+        by_rule: Scores by each rule.
+    """
+
+    scores: Scores
+    groups: dict[str, float | None]
+    seconds: float
+    by_rule: dict[str, Scores]
 
 
 class Engine:
@@ -53,19 +74,22 @@ class Engine:
 
     Args:
         spec: The run.
-        data: Its window stores, on the fabric's device.
+        data: Its windows, on the fabric's device.
         fabric: Device, precision and number of processes.
     """
 
-    def __init__(self, spec: RunSpec, data: ForecastData, fabric: Fabric) -> None:
+    def __init__(self, spec: RunSpec, data: RunData, fabric: Fabric) -> None:
         self.spec, self.data, self.fabric = spec, data, fabric
+        self.members = list(data.members.items())
+        self.firsts, self.windows = data.firsts.tolist(), sum(data.sizes)
         self.rules = RULES[spec.protocol]
+        self.standardised = data.union and spec.subset.loss_units == "standardised"
         self.clock = Clock(fabric.device)
         torch.manual_seed(spec.key.seed)
         self.order_rng = np.random.default_rng([spec.key.seed, 1])
-        self.network = build_model(spec, data, spec.key.seed)
+        self.network = build_network(spec, self.members[0][1])
         if fabric.global_rank:
-            # Parts of a batch on several devices do not all drop the same units.
+            # Devices must not all drop the same units of their parts of a batch.
             seeds = np.random.SeedSequence([spec.key.seed, fabric.global_rank])
             torch.manual_seed(int(seeds.generate_state(1)[0]))
         self.model: nn.Module = self.network
@@ -73,40 +97,53 @@ class Engine:
             optimiser = build_optimiser(self.network, spec.optimisation)
             self.model, self.optimiser = fabric.setup(self.network, optimiser)
         else:
-            # Nothing is learnt, but an optimiser cannot be without a parameter.
             self.network.to(fabric.device)
+            # Dummy parameters: torch optimisers reject an empty list.
             self.optimiser = optimiser = build_optimiser(nn.Linear(1, 1), spec.optimisation)
-        self.scheduler = build_scheduler(optimiser, spec.optimisation)
+        self.scheduler = RateSchedule(optimiser, spec.optimisation)
         self.micro_batch = None
         if not self.rules.whole_batches:
             asked = spec.compute.micro_batch
             self.micro_batch = windows_at_a_time(self.network, asked, fabric.device)
-        context = PruningContext(
-            windows=len(data.train),
-            epochs=spec.training.epochs,
-            prune_ratio=spec.key.prune_ratio,
-            seed=spec.key.seed,
-            device=fabric.device,
-            store=data.train,
-            adjacency=data.adjacency,
-        )
         with self.clock.wall("preparation"):
-            self.network.fit(data.train)
-            self.pruner = self._build_pruner(context)
+            for _, member in self.members:
+                self.network.fit(member.train)
+            self.pruner = self._build_pruner()
         self.records: list[EpochRecord] = []
-        self.kept = KeptArchive(data.train_times)
-        self.best_mae, self.best_epoch = math.inf, -1
-        self.best_weights: dict[str, Tensor] = {}
-        self.budget = TrainingBudget(spec.training, len(data.train))
-        self.budget.plan(self.pruner, (), 0.0)
-        self.preparation_seconds = 0.0
-        self.checkpoint_seconds = 0.0
         self.batch_losses: list[Tensor] = []
+        self.kept = KeptArchive(data.train_times)
+        self.best_mae, self.best_epoch, self.best_weights = math.inf, -1, dict[str, Tensor]()
+        self.budget = TrainingBudget(spec.training, self.windows)
+        self.budget.plan(self.pruner, (), 0.0)
+        self.preparation_seconds = self.checkpoint_seconds = 0.0
+
+    def _build_pruner(self) -> Pruner:
+        def build(context: PruningContext) -> Pruner:
+            return PRUNERS.load(self.spec.pruner)(context, self.spec.pruner_options)
+
+        members = [member for _, member in self.members]
+        context = PruningContext(
+            windows=self.windows,
+            epochs=self.spec.training.epochs,
+            prune_ratio=self.spec.key.prune_ratio,
+            seed=self.spec.key.seed,
+            device=self.fabric.device,
+            stores=tuple(member.train for member in members),
+            adjacency=None if self.data.union else members[0].adjacency,
+        )
+        if self.data.union and self.spec.quota == "per_dataset":
+            return PerDatasetPruner(context, [member.adjacency for member in members], build)
+        return build(context)
 
     @property
     def epoch(self) -> int:
         """Number of the next epoch."""
         return len(self.records)
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs that the budget allows in all, as far as is known now."""
+        return self.budget.planned_epochs(self.pruner) if self.network.trains else 1
 
     @property
     def finished(self) -> bool:
@@ -118,15 +155,8 @@ class Engine:
                 return True
         return self.epoch >= self.planned_epochs
 
-    @property
-    def planned_epochs(self) -> int:
-        """Epochs that the budget allows in all, as far as is known now."""
-        if not self.network.trains:
-            return 1
-        return self.budget.planned_epochs(self.pruner)
-
     def prepare(self, probe: Probe) -> None:
-        """Let the pruner score windows before training; charged to the run."""
+        """Let the pruner score windows before training; this time counts as training time."""
         with self.clock.wall("preparation"):
             self.pruner.prepare(probe)
         self.preparation_seconds = agreed(self.fabric, self.clock.take()["preparation"])
@@ -134,43 +164,60 @@ class Engine:
     def train_epoch(self) -> EpochRecord:
         """Select, train, validate; returns the epoch's record, which is also kept.
 
-        The one epoch of a backbone that does not train has no steps; its loss is what it comes
-        to on the training windows.
+        The one epoch of a backbone that does not train has no steps; its loss is its error on the
+        training windows.
 
         Raises:
-            TrainingDivergedError: If the loss or the validation error is not finite any more.
+            TrainingDivergedError: If the loss or the validation error is no longer finite.
         """
-        start = time.perf_counter()
-        self.data.train.begin_epoch(self.epoch)
+        spec, start = self.spec, time.perf_counter()
+        for _, member in self.members:
+            member.train.begin_epoch(self.epoch)
+        size, drop_partial = spec.training.batch_size, self.rules.drops_partial_batches
         with self.clock.wall("selection"):
             selection = self.pruner.select(self.epoch)
-            order = self._order(selection)
+            firsts = self.data.firsts if self.data.union else None
+            order = order_epoch(
+                selection, size, self.order_rng, self.fabric.device, firsts, drop_partial
+            )
         ahead = range(self.epoch + 1, self.planned_epochs)
-        size, drop_partial = self.spec.training.batch_size, self.rules.drops_partial_batches
         later_steps = planned_steps(self.pruner, ahead, size, drop_partial)
         self.scheduler.begin_epoch(len(order.sizes), later_steps)
         rate = self.optimiser.param_groups[0]["lr"]
-        if not self.network.trains:
-            order = replace(order, sizes=[])
-            mean_loss = self._evaluate(self.data.train).mae()
-        else:
+        if self.network.trains:
             mean_loss = float(self._train_batches(order)) / len(order.sizes)
+        else:
+            order = replace(order, sizes=[])
+            ((name, member),) = self.members
+            mean_loss = self.evaluate(name, member, member.train).mae()
         self.clock.synchronise()
         train_seconds = time.perf_counter() - start
-        refuse_divergence(mean_loss, self.batch_losses, self.spec.key, self.epoch)
+        if not math.isfinite(mean_loss):
+            raise self._diverged(mean_loss)
         self.kept.add(order.indices, self.pruner.window_state.get("scores"))
         validation_mae = self._validate()
-        record = epoch_record(
-            order,
+
+        clocked = self.clock.take()
+        phases = ("data", "scoring", "selection", "validation")
+        data, scoring, selecting, validation = (clocked.get(name, 0.0) for name in phases)
+        spent = self.records[-1].elapsed_seconds if self.records else self.preparation_seconds
+        record = EpochRecord(
             epoch=self.epoch,
-            training_windows=len(self.data.train),
+            windows=len(order.indices),
+            keep_ratio=len(order.indices) / self.windows,
+            gradient_steps=len(order.sizes),
             learning_rate=rate,
             train_loss=mean_loss,
             validation_mae=validation_mae,
+            data_seconds=data,
+            # What is left of the loop, so that the four parts add up to the measured total.
+            step_seconds=train_seconds - sum((data, scoring, selecting)),
+            scoring_seconds=scoring,
+            selection_seconds=selecting,
             train_seconds=train_seconds,
+            validation_seconds=validation,
             checkpoint_seconds=self.checkpoint_seconds,
-            clocked=self.clock.take(),
-            spent=self.records[-1].elapsed_seconds if self.records else self.preparation_seconds,
+            elapsed_seconds=spent + train_seconds + validation + self.checkpoint_seconds,
         )
         self.records.append(agreed(self.fabric, record))
         done = self.budget.schedule_epoch(self.records, self.preparation_seconds)
@@ -179,25 +226,20 @@ class Engine:
         self.budget.plan(self.pruner, self.records, self.preparation_seconds)
         return record
 
-    def _build_pruner(self, context: PruningContext) -> Pruner:
-        return PRUNERS.load(self.spec.pruner)(context, self.spec.pruner_options)
-
-    def _order(self, selection: Selection) -> EpochOrder:
-        size, drop_partial = self.spec.training.batch_size, self.rules.drops_partial_batches
-        return order_epoch(
-            selection, size, self.order_rng, self.fabric.device, drop_partial=drop_partial
-        )
-
     def _train_batches(self, order: EpochOrder) -> Tensor:
+        """Train an epoch's batches; returns the sum of their losses, () on the device."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         self.model.train()
         total = torch.zeros((), device=self.fabric.device)
         self.batch_losses.clear()
         batches = order.batches(rank, world)
-        for group, (indices, weights, batch_size) in zip(order.groups, batches, strict=True):
-            self._enter(group)
+        for member, (indices, weights, batch_size) in zip(order.groups, batches, strict=True):
+            if self.data.union:
+                name, data = self.members[member]
+                self.network.use_graph(name, data.adjacency)
+            self.pruner.enter(member)
             # Gradients are averaged over devices, each of which sums its share of the batch.
-            self.batch_losses.append(self._step(indices, weights, world / batch_size))
+            self.batch_losses.append(self._step(member, indices, weights, world / batch_size))
             total += self.batch_losses[-1]
         if world > 1:
             total = cast(Tensor, self.fabric.all_reduce(total, reduce_op="mean"))
@@ -205,54 +247,61 @@ class Engine:
             merge_window_state(self.pruner.window_state, order, rank, world, gather)
         return total
 
-    def _enter(self, group: int) -> None:
-        """A batch of this data set follows; here there is only one."""
-
-    def _gather(self, indices: Tensor) -> Batch:
-        return self.data.train.gather(indices)
-
-    def _errors(self, forecast: Tensor, batch: Batch) -> Tensor:
-        restored = self.data.train.scaler.restore(forecast)
-        return absolute_errors(restored, batch.targets, batch.mask)
-
-    def _step(self, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
+    def _step(self, member: int, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
+        """One step of the optimiser; returns the batch's loss."""
         self.optimiser.zero_grad()
         loss = torch.zeros((), device=self.fabric.device)
-        batch_parts = parts(indices, weights, self.micro_batch)
-        for number, part in enumerate(batch_parts, start=1):
-            last = number == len(batch_parts)
+        # An empty batch has one empty part, so that all devices synchronise equally often.
+        size = self.micro_batch or max(1, len(indices))
+        parts = list(zip(indices.split(size), weights.split(size), strict=True))
+        for number, part in enumerate(parts, start=1):
+            last = number == len(parts)
             with self.fabric.no_backward_sync(cast(Any, self.model), enabled=not last):
-                loss += self._add_gradient(*part, scale)
-        if self.spec.optimisation.clip_norm:
+                loss += self._add_gradient(member, *part, scale)
+        if norm := self.spec.optimisation.clip_norm:
             self.fabric.clip_gradients(
-                self.model,
-                self.optimiser,
-                max_norm=self.spec.optimisation.clip_norm,
-                error_if_nonfinite=False,
+                self.model, self.optimiser, max_norm=norm, error_if_nonfinite=False
             )
         self.optimiser.step()
         return loss
 
-    def _add_gradient(self, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
+    def _add_gradient(self, member: int, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
         """Add the gradient of some windows' loss; returns that loss."""
+        store = self.members[member][1].train
         with self.clock.phase("data"):
-            batch = self._gather(indices)
+            batch = store.gather(indices - self.firsts[member])
         forecast = self.model(batch.inputs, batch.time_of_day, batch.day_of_week)
-        errors = self._errors(forecast, batch)
+        errors = absolute_errors(store.scaler.restore(forecast), batch.targets, batch.mask)
+        if self.standardised:
+            errors = errors / _deviation(store)
         loss = (weights * self.rules.window_losses(errors, batch.mask)).sum() * scale
         self.fabric.backward(loss)
         with self.clock.phase("scoring"):
             self.pruner.observe(indices, errors.detach(), batch.mask)
         return loss.detach()
 
+    def _diverged(self, mean_loss: float) -> TrainingDivergedError:
+        # Batches are looked at only now: the host would have to wait for each.
+        losses = [float(loss) for loss in self.batch_losses]
+        first = next((i for i, loss in enumerate(losses, 1) if not math.isfinite(loss)), None)
+        batch = "" if first is None else f", batch {first} of {len(losses)}"
+        return TrainingDivergedError(
+            f"run {self.spec.key.path}: the training loss of epoch {self.epoch + 1}{batch} is"
+            f" {mean_loss}; lower the learning rate or clip gradients"
+        )
+
     def _validate(self) -> float | None:
-        settings = self.spec.training
+        """The epoch's validation error, None where it is skipped; keeps the best weights."""
         last = self.epoch + 1 >= self.planned_epochs
-        if (self.epoch + 1) % settings.validate_every and not last:
+        if (self.epoch + 1) % self.spec.training.validate_every and not last:
             return None
         with self.clock.wall("validation"):
             mae = self.validation_mae()
-        refuse_no_validation_error(mae, self.spec.key, self.epoch)
+        if not math.isfinite(mae):
+            raise TrainingDivergedError(
+                f"run {self.spec.key.path}: the validation error of epoch {self.epoch + 1} is"
+                f" {mae}; lower the learning rate, or check that validation targets are observed"
+            )
         if mae < self.best_mae:
             self.best_mae, self.best_epoch = mae, self.epoch
             self.best_weights = copy.deepcopy(self.network.state_dict())
@@ -260,42 +309,140 @@ class Engine:
 
     def validation_mae(self) -> float:
         """Error on the validation windows, by the rule that chooses the best epoch."""
-        store = self.data.validation
-        if self.rules.scores == "paper":
-            return self._evaluate(store).mae()
-        rules = self._rule_sums(store)
-        self._evaluate(store, rules=rules)
-        return rules.st_ttc_mae()
+        if self.rules.scores != "paper":
+            ((name, data),) = self.members
+            rules = RuleSums(data.validation, self.spec.training.batch_size)
+            self.evaluate(name, data, data.validation, rules=rules)
+            return rules.st_ttc_mae()
+        sums = [self.evaluate(name, data, data.validation) for name, data in self.members]
+        if not self.standardised:
+            return pooled(sums).mae()
+        rows = [part.sums.sum(1) for part in sums]
+        deviations = [_deviation(data.validation) for _, data in self.members]
+        errors = [row[0] / deviation for row, deviation in zip(rows, deviations, strict=True)]
+        return float(torch.stack(errors).sum() / torch.stack([row[2] for row in rows]).sum())
 
-    def _rule_sums(self, store: WindowStore) -> RuleSums:
-        return RuleSums(store, self.spec.training.batch_size)
-
-    def _evaluate(
-        self, store: WindowStore, observe: Observer | None = None, rules: RuleSums | None = None
+    def evaluate(
+        self,
+        name: str,
+        data: ForecastData,
+        store: WindowStore,
+        observe: Observer | None = None,
+        rules: RuleSums | None = None,
     ) -> ErrorSums:
-        batch_size = self.spec.training.evaluation_batch_size
-        floor = self.data.mape_floor
-        return evaluate(self.network, store, batch_size, floor, self.fabric, observe, rules)
+        """Errors on the windows of ``store``, which are of the data set ``name``, on its graph."""
+        if self.data.union:
+            self.network.use_graph(name, data.adjacency)
+        size = self.spec.training.evaluation_batch_size
+        return evaluate(self.network, store, size, data.mape_floor, self.fabric, observe, rules)
 
     def test(self) -> Outcome:
         """Evaluate the test windows with the best-validation weights, as a whole and by groups."""
         self.network.load_state_dict(self.best_weights)
         with self.clock.wall("test"):
-            by_rule, groups = self._test()
-        return Outcome(by_rule[self.rules.scores], groups, self.clock.take()["test"], by_rule)
-
-    def _test(self) -> tuple[dict[str, Scores], dict[str, float | None]]:
-        store = self.data.test
-        groups, rules = GroupErrors(store), self._rule_sums(store)
-        sums = self._evaluate(store, groups.observe, rules)
-        groups.merge(self.fabric)
-        by_group = groups.scores(window_groups(store, self.data.events))
-        return {"paper": sums.scores(), **rules.scores()}, by_group
+            rules, sums = [], {}
+            by_group: dict[str, float | None] = {}
+            for name, data in self.data.tested.items():
+                groups = None if self.data.union else GroupErrors(data.test)
+                rules.append(RuleSums(data.test, self.spec.training.batch_size))
+                observe = groups.observe if groups else None
+                sums[name] = self.evaluate(name, data, data.test, observe, rules[-1])
+                if groups:
+                    groups.merge(self.fabric)
+                    by_group = groups.scores(window_groups(data.test, data.events))
+                else:
+                    by_group[name] = sums[name].scores().mae
+            by_rule = {"paper": pooled(list(sums.values())).scores(), **rule_scores(rules)}
+        return Outcome(by_rule[self.rules.scores], by_group, self.clock.take()["test"], by_rule)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next epoch depends on."""
-        return engine_state(self)
+        """All that the next epoch depends on; every process of a run has to call it."""
+        device = self.fabric.device
+        device_rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return {
+            "model": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "pruner": self.pruner.state_dict(),
+            "kept": self.kept.state_dict(),
+            "order_rng": self.order_rng.bit_generator.state,
+            "torch_rng": self._of_all_processes(torch.get_rng_state()),
+            "device_rng": None if device_rng is None else self._of_all_processes(device_rng),
+            "best": (self.best_mae, self.best_epoch, self.best_weights),
+            "records": [record.model_dump() for record in self.records],
+            "preparation_seconds": self.preparation_seconds,
+        }
+
+    def _of_all_processes(self, state: Tensor) -> Tensor:
+        """(processes, bytes) uint8: each process draws its own dropout."""
+        if self.fabric.world_size == 1:
+            return state[None]
+        return cast(Tensor, self.fabric.all_gather(state.to(self.fabric.device))).cpu()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
-        restore_engine(self, state)
+        self.network.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.pruner.load_state_dict(state["pruner"])
+        self.kept.load_state_dict(state["kept"])
+        self.order_rng.bit_generator.state = state["order_rng"]
+        rank = self.fabric.global_rank
+        # A copy: torch crashes on the unaligned bytes of a view.
+        torch.set_rng_state(state["torch_rng"][rank].clone())
+        if state["device_rng"] is not None:
+            torch.cuda.set_rng_state(state["device_rng"][rank].clone(), self.fabric.device)
+        self.best_mae, self.best_epoch, self.best_weights = state["best"]
+        self.records = [EpochRecord.model_validate(record) for record in state["records"]]
+        self.preparation_seconds = state["preparation_seconds"]
+        self.clock.take()
+
+
+def build_network(spec: RunSpec, data: ForecastData) -> Backbone:
+    """The run's backbone with the initial weights of its seed; global random state is kept.
+
+    Raises:
+        ConfigError: If it is to be compiled and this machine cannot.
+        DeclinedError: If the backbone cannot do the run's task.
+    """
+    task = ForecastTask(
+        nodes=data.adjacency.shape[0],
+        history=spec.training.history,
+        horizon=spec.training.horizon,
+        channels=data.channels,
+        target_channel=data.train.target_channel,
+        steps_per_day=data.steps_per_day,
+        adjacency=data.adjacency,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.key.seed)
+        network = BACKBONES.load(spec.backbone)(task, spec.backbone_options)
+    if spec.compute.compile:
+        compile_network(network, data.train.device)
+    return network
+
+
+def windows_at_a_time(network: Backbone, asked: int | None, device: torch.device) -> int | None:
+    """Windows of a batch that are computed together; None for all.
+
+    Args:
+        network: The bare backbone.
+        asked: The configured number; None leaves it to the backbone, on a processor.
+        device: Where it trains.
+
+    Raises:
+        DeclinedError: If a number is configured but the network has statistics over the batch.
+    """
+    if asked is None:
+        return network.micro_batch() if device.type == "cpu" else None
+    if any(isinstance(module, _BatchNorm) for module in network.modules()):
+        raise DeclinedError(
+            f"`compute.micro_batch`: {type(network).__name__} normalises over the batch, so its"
+            " parts would give another gradient; leave it at null"
+        )
+    return asked
+
+
+def _deviation(store: WindowStore) -> Tensor:
+    """() standard deviation of the target in the training inputs, real units."""
+    return store.scaler.std[store.target_channel]

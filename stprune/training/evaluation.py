@@ -1,20 +1,53 @@
-"""Evaluation: every window of a split exactly once, nothing dropped or repeated."""
+"""Evaluation: every window of a split exactly once, nothing dropped or repeated.
+
+All errors are masked: entries that were not observed count nowhere. Pooled scores add up numerators
+and counts over batches, so they do not depend on how the data were batched.
+
+The same forecasts are also scored by the rules of several publications:
+
+=========== ============================= ====================== ==================
+rule        errors that count             MAPE counts            a score is
+=========== ============================= ====================== ==================
+`paper`     observed targets              those of at least the  pooled
+                                          card's `mape_floor`
+`st_ttc`    labels but the lowest of the  the same               the mean of those
+            split, where that is below 1;                        of the horizon's
+            zeros where it is not; no                            steps
+            window of the last, partial
+            batch
+`largest`   labels that are not 0         the same               pooled
+`opencity`  labels above 0                labels above 0.001     pooled
+=========== ============================= ====================== ==================
+
+Sources: ST-TTC (NeurIPS 2025), small-scale code; LargeST (NeurIPS 2023), as in the large-scale
+code of ST-TTC; OpenCity (Li et al. 2024), test mode. Those know no mask: a missing value is a label
+of 0. `paper` is `ErrorSums`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
+import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stprune.backbones.base import Backbone
-from stprune.data.union_store import UnionStore
-from stprune.data.windows import WindowStore
-from stprune.pruning.base import Observer, absolute_errors
-from stprune.training.metric_rules import RuleSums
-from stprune.training.metrics import ErrorSums
+from stprune.base.settings import ProtocolKind
+from stprune.data.stationarity import first_difference
+from stprune.data.windows import WindowStore, null_label
+from stprune.pruning.base import Observer, absolute_errors, window_mae
+from stprune.records.run import Scores
+
+LEAST_STATIONARY = 0.1
+OPENCITY_FLOOR = 0.001
+BLOCK_VALUES = 2**21
+PARTS = ("lowest", "higher", "largest", "opencity")
 
 
 def evaluate(
@@ -29,13 +62,13 @@ def evaluate(
     """Errors of ``model`` on all windows of ``store``, pooled over all devices.
 
     Args:
-        model: The bare network: a wrapper that synchronises devices in every forward pass would
+        model: The bare network. A wrapper that synchronises devices in every forward pass would
             wait for ever where they have different numbers of batches.
         store: The windows of a split.
         batch_size: Windows in a batch.
         mape_floor: Smallest target that MAPE counts.
         fabric: Precision and devices.
-        observe: Shown the errors of each batch that this device evaluates.
+        observe: Called with the errors of each batch that this device evaluates.
         rules: Sums to add the same forecasts to.
     """
     was_training = model.training
@@ -64,29 +97,40 @@ def evaluate(
     return sums
 
 
-def evaluate_union(
-    network: nn.Module,
-    store: UnionStore,
-    batch_size: int,
-    fabric: Fabric,
-    rules: Mapping[str, RuleSums] | None = None,
-) -> dict[str, ErrorSums]:
-    """Errors on all windows of each data set of a union, on its own graph and with its own floor.
+class ErrorSums:
+    """Running sums of errors for each step of the horizon, in float64 on the device.
 
-    Arguments are those of :func:`evaluate`, ``rules`` by data set; the network is left on the graph
-    of the last one.
+    Args:
+        horizon: H.
+        mape_floor: Targets below it (in absolute value) do not count in MAPE.
+        device: Where forecasts are.
     """
-    sums, rules = {}, rules or {}
-    for part in store.parts:
-        cast(Backbone, network).use_graph(part.name, part.adjacency)
-        sums[part.name] = evaluate(
-            network, part.store, batch_size, part.mape_floor, fabric, rules=rules.get(part.name)
-        )
-    return sums
+
+    def __init__(self, horizon: int, mape_floor: float, device: torch.device) -> None:
+        self.mape_floor = mape_floor
+        self.windows = 0
+        # Rows: absolute, square, count, percentage, count of percentages.
+        self.sums = torch.zeros(5, horizon, dtype=torch.float64, device=device)
+
+    def update(self, forecast: Tensor, targets: Tensor, mask: Tensor) -> None:
+        """Add one batch; all (B, H, N), real units."""
+        counted = mask & (targets.abs() >= self.mape_floor)
+        sizes = targets.double().abs().clamp(min=1e-12)
+        self.sums += error_rows(absolute_errors(forecast, targets, mask), mask, counted, sizes)
+        self.windows += len(forecast)
+
+    def mae(self) -> float:
+        """Pooled masked MAE; NaN if nothing was observed."""
+        total, _, count, _, _ = self.sums.sum(1)
+        return float(total / count)
+
+    def scores(self) -> Scores:
+        """All scores; None where nothing was observed."""
+        return scores_of_sums(self.sums, self.windows, self.mape_floor)
 
 
 def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
-    """The errors of several data sets as if they were of one; MAPE keeps to each one's floor."""
+    """The errors of several data sets together; each keeps its own floor of MAPE."""
     first = parts[0]
     floor = min(part.mape_floor for part in parts)
     whole = ErrorSums(len(first.sums[0]), floor, first.sums.device)
@@ -94,3 +138,270 @@ def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
         whole.sums += part.sums
         whole.windows += part.windows
     return whole
+
+
+def error_rows(errors: Tensor, mask: Tensor, in_percent: Tensor, sizes: Tensor) -> Tensor:
+    """Sums of one batch for each step of the horizon.
+
+    Args:
+        errors: (B, H, N) float32, absolute errors, 0 where masked.
+        mask: (B, H, N) bool, which errors count.
+        in_percent: (B, H, N) bool, which count in MAPE.
+        sizes: (B, H, N) float64, what MAPE divides by.
+
+    Returns:
+        (5, H) float64: absolute errors, squares, count, shares of sizes, count of shares.
+    """
+    errors = errors.double()
+    share = torch.where(in_percent, errors / sizes, 0.0)
+    rows = (errors, errors.square(), mask.double(), share, in_percent.double())
+    return torch.stack([row.sum((0, 2)) for row in rows])
+
+
+def scores_of_sums(
+    sums: Tensor, windows: int, mape_floor: float, mean_of_steps: bool = False
+) -> Scores:
+    """Scores from the sums of all batches.
+
+    Args:
+        sums: (5, H) float64, as of :func:`error_rows`.
+        windows: Windows that were evaluated.
+        mape_floor: Smallest target that counted in MAPE.
+        mean_of_steps: Average the scores of the horizon's steps instead of pooling all errors.
+
+    Returns:
+        Scores; None where nothing counted.
+    """
+
+    def rates(sums: Tensor) -> Tensor:
+        """MAE, RMSE and MAPE in percent, (3, steps), not finite where nothing counted."""
+        absolute, square, count, share, share_count = sums.cpu()
+        return torch.stack([absolute / count, (square / count).sqrt(), 100 * share / share_count])
+
+    def numbers(values: Tensor) -> list[float | None]:
+        return [value if math.isfinite(value) else None for value in values.tolist()]
+
+    steps = rates(sums)
+    whole = steps.mean(1) if mean_of_steps else rates(sums.sum(1, keepdim=True))[:, 0]
+    mae, rmse, mape = numbers(whole)
+    mae_per_horizon, rmse_per_horizon, mape_per_horizon = map(numbers, steps)
+    return Scores(
+        mae=mae,
+        rmse=rmse,
+        mape=mape,
+        mae_per_horizon=mae_per_horizon,
+        rmse_per_horizon=rmse_per_horizon,
+        mape_per_horizon=mape_per_horizon,
+        windows=windows,
+        mape_floor=mape_floor,
+    )
+
+
+class RuleSums:
+    """Running sums of errors under the rules of others, in float64 on the device.
+
+    Args:
+        store: The windows of the split.
+        batch_size: Of the batches whose partial last one `st_ttc` drops.
+    """
+
+    def __init__(self, store: WindowStore, batch_size: int) -> None:
+        self.kept = len(store) // batch_size * batch_size
+        self.windows = len(store)
+        self.hides = store.hides_targets
+        device = store.device
+        # The lowest label so far; errors at labels equal to it are summed separately.
+        self.lowest = torch.full((), torch.inf, device=device)
+        shape = len(PARTS), 5, store.horizon
+        self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
+
+    def update(self, indices: Tensor, forecast: Tensor, targets: Tensor, mask: Tensor) -> None:
+        """Add one batch.
+
+        Args:
+            indices: (B,) int64 window numbers in the split.
+            forecast: (B, H, N) float32, real units.
+            targets: (B, H, N) float32, real units.
+            mask: (B, H, N) bool, True where a target was observed, and hidden from the model if
+                the store hides targets; then no other value is a label.
+        """
+        # A few windows at a time: sums over a batch of a large graph would take gigabytes.
+        pieces = max(1, BLOCK_VALUES // targets[0].numel())
+        batch = (indices, forecast, targets, mask)
+        for piece in zip(*(values.split(pieces) for values in batch), strict=True):
+            self._add(*piece)
+
+    def _add(self, indices: Tensor, forecast: Tensor, targets: Tensor, mask: Tensor) -> None:
+        labels = targets.where(mask, 0.0)
+        labelled = mask if self.hides else torch.ones_like(labels, dtype=torch.bool)
+        kept = labelled & (indices < self.kept)[:, None, None]
+        self._lower(labels.where(kept, torch.inf).min())
+        lowest = labels == self.lowest
+        counted = (kept & lowest, kept & ~lowest, labelled & (labels != 0), labelled & (labels > 0))
+        in_percent = (*counted[:3], counted[3] & (labels > OPENCITY_FLOOR))
+        errors, sizes = (forecast - labels).abs(), labels.double()
+        rows = [
+            error_rows(errors * mine, mine, shares, sizes)
+            for mine, shares in zip(counted, in_percent, strict=True)
+        ]
+        self.sums += torch.stack(rows)
+
+    def merge(self, fabric: Fabric) -> None:
+        """Add what the other devices evaluated."""
+        if fabric.world_size > 1:
+            self._lower(cast(Tensor, fabric.all_gather(self.lowest)).min())
+            self.sums = cast(Tensor, fabric.all_reduce(self.sums, reduce_op="sum"))
+
+    def st_ttc_mae(self) -> float:
+        """Pooled MAE under the rule `st_ttc`, by which its best epoch is chosen."""
+        total, _, count, _, _ = self.st_ttc_sums().sum(1)
+        return float(total / count)
+
+    def _lower(self, lowest: Tensor) -> None:
+        """Take note of the lowest label of a batch."""
+        falls = lowest < self.lowest
+        first, second = self.sums[0].clone(), self.sums[1]
+        self.sums[1] = torch.where(falls, first + second, second)
+        self.sums[0] = torch.where(falls, 0.0, first)
+        self.lowest = torch.minimum(self.lowest, lowest)
+
+    def st_ttc_sums(self) -> Tensor:
+        """(5, H) sums that count under `st_ttc`."""
+        masked = null_label(self.lowest) == self.lowest
+        return self.sums[1] + torch.where(masked, 0.0, self.sums[0])
+
+
+def rule_scores(parts: Sequence[RuleSums]) -> dict[str, Scores]:
+    """Scores under each rule but `paper`, over the windows of several data sets together.
+
+    Args:
+        parts: Of each data set; each has a lowest label of its own.
+    """
+    st_ttc = torch.stack([part.st_ttc_sums() for part in parts]).sum(0)
+    sums = torch.stack([part.sums for part in parts]).sum(0)
+    kept, windows = sum(part.kept for part in parts), sum(part.windows for part in parts)
+    return {
+        "st_ttc": scores_of_sums(st_ttc, kept, 0.0, mean_of_steps=True),
+        "largest": scores_of_sums(sums[2], windows, 0.0),
+        "opencity": scores_of_sums(sums[3], windows, OPENCITY_FLOOR),
+    }
+
+
+def batch_mae_parts(errors: Tensor, mask: Tensor) -> Tensor:
+    """Each window's part in the pooled masked MAE of its batch: their mean is that MAE.
+
+    Unlike in :func:`window_mae`, a window counts by how many of its targets were observed.
+
+    Args:
+        errors: (B, H, N) float, absolute errors, 0 where masked.
+        mask: (B, H, N) bool.
+
+    Returns:
+        (B,) float, real units.
+    """
+    return errors.sum((1, 2)) * len(errors) / mask.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class TrainingRules:
+    """How a run trains and scores.
+
+    Args:
+        window_losses: From (B, H, N) errors and mask to (B,) losses of the windows of a batch.
+        drops_partial_batches: Whether what fills no whole batch is left out, in every split.
+        scores: Rule of the run's own validation and test scores.
+        whole_batches: Whether a batch's mask depends on all of it, so that it has no parts.
+    """
+
+    window_losses: Callable[[Tensor, Tensor], Tensor]
+    drops_partial_batches: bool
+    scores: str
+    whole_batches: bool
+
+
+OURS = TrainingRules(window_mae, False, "paper", False)
+RULES: dict[ProtocolKind, TrainingRules] = {
+    "paper": OURS,
+    "strict": OURS,
+    # A loss is pooled over the batch: a window with few labels counts little.
+    "legacy": TrainingRules(batch_mae_parts, True, "st_ttc", True),
+}
+
+
+class GroupErrors:
+    """Errors by window and by node, where a mean over everything would hide rare ones.
+
+    Absolute errors of a split are summed in float64 on the device.
+
+    Args:
+        store: The windows of the split.
+    """
+
+    def __init__(self, store: WindowStore) -> None:
+        nodes = store.series.shape[1]
+        self.windows = torch.zeros(2, len(store), dtype=torch.float64, device=store.device)
+        self.nodes = torch.zeros(2, nodes, dtype=torch.float64, device=store.device)
+
+    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
+        """Add a batch; shapes are those of ``Pruner.observe``."""
+        both = torch.stack([errors.double(), mask.expand_as(errors).double()])
+        self.windows[:, indices] = both.sum((2, 3))
+        self.nodes += both.sum((1, 2))
+
+    def merge(self, fabric: Fabric) -> None:
+        """Add what the other devices observed."""
+        if fabric.world_size > 1:
+            self.windows = cast(Tensor, fabric.all_reduce(self.windows, reduce_op="sum"))
+            self.nodes = cast(Tensor, fabric.all_reduce(self.nodes, reduce_op="sum"))
+
+    def scores(self, groups: dict[str, Tensor]) -> dict[str, float | None]:
+        """Masked MAE of each group, pooled over its windows, and of the worst node.
+
+        Args:
+            groups: By name, (n,) bool: the windows that belong to it.
+        """
+        scores: dict[str, float | None] = {}
+        for name, members in groups.items():
+            total, count = self.windows[:, members].sum(1).tolist()
+            scores[name] = total / count if count else None
+        total, count = self.nodes
+        by_node = (total / count)[count > 0]
+        return {**scores, "worst_node": float(by_node.max()) if len(by_node) else None}
+
+
+def window_groups(store: WindowStore, events: pd.DataFrame) -> dict[str, Tensor]:
+    """Groups of the windows of a split: (n,) bool by name.
+
+    ``least_stationary`` is the tenth with the largest mean absolute first difference;
+    ``incident`` has a listed incident among the target steps, where the data list any.
+    """
+    moves = first_difference(store)
+    rare = max(1, math.ceil(LEAST_STATIONARY * len(store)))
+    least = torch.zeros(len(store), dtype=torch.bool, device=store.device)
+    least[moves.argsort(descending=True, stable=True)[:rare]] = True
+    groups = {"least_stationary": least}
+    if {"first_step", "last_step"} <= set(events.columns):
+        first_targets = store.starts.cpu().numpy() + store.target_offset
+        touched = incident_windows(events, first_targets, store.horizon)
+        groups["incident"] = torch.from_numpy(touched).to(store.device)
+    return groups
+
+
+def incident_windows(
+    events: pd.DataFrame, first_targets: NDArray[np.int64], horizon: int
+) -> NDArray[np.bool_]:
+    """Which windows have an incident among their target steps.
+
+    Args:
+        events: One incident a row; `first_step` and `last_step` count from the first step of
+            the series, both included.
+        first_targets: (n,) first target step of each window.
+        horizon: H, target steps.
+
+    Returns:
+        (n,) bool.
+    """
+    touched = np.zeros(len(first_targets), dtype=bool)
+    for begin, end in zip(events["first_step"], events["last_step"], strict=True):
+        touched |= (first_targets <= end) & (first_targets + horizon - 1 >= begin)
+    return touched

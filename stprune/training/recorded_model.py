@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,18 +14,17 @@ from torch import Tensor
 
 from stprune.base.errors import CheckpointError, ConfigError, RecordError
 from stprune.base.layout import DataLayout, RunKey, experiment_root, weights_beside
-from stprune.config.experiment import ExperimentConfig, load_config
+from stprune.config.experiment import load_config
 from stprune.config.grid import RunSpec, run_spec
 from stprune.data.dataset import ForecastData
 from stprune.data.windows import WindowStore
-from stprune.records.run import RunRecord, read_record
+from stprune.records.run import read_record
 from stprune.training.checkpoint import load_checkpoint
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
-from stprune.training.evaluation import evaluate
-from stprune.training.run_data import open_run_data
+from stprune.training.run import open_run_data
 
-# Windows times nodes whose errors are kept; of more windows every so many-th is taken.
+# Windows times nodes whose errors are kept; of a larger split every k-th window is taken.
 KEPT_ERRORS = 2**24
 # Other devices and numbers of threads sum in another order.
 SAME = 1e-3
@@ -53,8 +52,8 @@ class RecordedModel:
             split: Which windows.
 
         Returns:
-            (n, N), NaN where no target was observed; and the stride: every so many-th window is
-            taken, so that a large data set stays within bounds.
+            (n, N), NaN where no target was observed; and k if every k-th window is taken, so that
+            memory stays within bounds.
         """
         whole: WindowStore = getattr(self.data, split)
         nodes = self.data.adjacency.shape[0]
@@ -67,24 +66,9 @@ class RecordedModel:
             sums[indices] = errors.float().sum(1)
             counts[indices] = mask.expand_as(errors).sum(1).float()
 
-        engine, batch_size = self.engine, self.spec.training.evaluation_batch_size
-        evaluate(engine.network, store, batch_size, self.data.mape_floor, engine.fabric, observe)
+        self.engine.evaluate(self.spec.dataset, self.data, store, observe)
         means = torch.where(counts > 0, sums / counts.clamp(min=1), math.nan)
         return means.double().cpu().numpy(), stride
-
-    def check(self, record: RunRecord) -> None:
-        """See that the network does on the validation windows what the record says.
-
-        Raises:
-            RecordError: If it does not.
-        """
-        found = self.engine.validation_mae()
-        if not math.isclose(found, record.validation_mae, rel_tol=SAME):
-            raise RecordError(
-                f"run {self.spec.key.path}: its weights have a validation MAE of {found:.6g}, the"
-                f" record says {record.validation_mae:.6g}; the code has changed since, so delete"
-                " the record and train the run again"
-            )
 
 
 def open_recorded_model(
@@ -95,43 +79,15 @@ def open_recorded_model(
     Args:
         metrics: The run's ``metrics.json``, where the run left it.
         config_path: Its configuration; by default the one that the workflow wrote beside the runs.
-        data_directory: Where data lie, if not where the configuration says.
+        data_directory: Where the data are, if not where the configuration says.
 
     Raises:
-        RecordError: If there is no such record, or the weights do not do what it says.
+        RecordError: If there is no such record, or the weights give another validation error.
         ConfigError: If the configuration is not that of the record, or the run is of a union.
         CheckpointError: If the weights were not kept, or are of another run.
         DataError: If the data set is not prepared.
     """
-    record = read_record(metrics)
-    spec, config = _specification(metrics, record, config_path)
-    if spec.subset.union:
-        raise ConfigError(f"run {spec.key.path} is of a union; take one of a single data set")
-    weights = _weights(metrics, record)
-    fabric = fabric_on(spec.compute.accelerator, precision=spec.compute.precision)
-    layout = DataLayout(data_directory or config.data_directory)
-    data = cast(ForecastData, open_run_data(spec, layout, fabric.device))
-    if data.description["checksum"] != record.data["checksum"]:
-        raise RecordError(
-            f"{metrics} was made from other data than lie below {layout.root}; train the run again"
-        )
-    engine = Engine(spec, data, fabric)
-    try:
-        engine.network.load_state_dict(weights)
-    except RuntimeError:
-        raise RecordError(
-            f"the weights beside {metrics} do not fit the present {spec.backbone}, so the code has"
-            " changed since; delete the record and train the run again"
-        ) from None
-    model = RecordedModel(spec, data, engine)
-    model.check(record)
-    return model
-
-
-def _specification(
-    metrics: Path, record: RunRecord, config_path: Path | None
-) -> tuple[RunSpec, ExperimentConfig]:
-    path = config_path or experiment_root(metrics) / "config.yaml"
+    record, path = read_record(metrics), config_path or experiment_root(metrics) / "config.yaml"
     if config_path is None and not path.exists():
         raise ConfigError(f"there is no {path}; name the configuration of the run with --config")
     config = load_config(path)
@@ -142,20 +98,39 @@ def _specification(
             f"{path} is not the configuration that {metrics} was trained with;"
             " name that one with --config, or train the run again"
         )
-    return spec, config
-
-
-def _weights(metrics: Path, record: RunRecord) -> dict[str, Tensor]:
-    path = weights_beside(metrics)
+    if spec.subset.union:
+        raise ConfigError(f"run {key.path} is of a union; take one of a single data set")
     identity = {
         "configuration": record.fingerprint,
         "source code": record.source_digest,
         "data": record.data["checksum"],
     }
-    weights, reason = load_checkpoint(path, identity)
+    weights, reason = load_checkpoint(weights_beside(metrics), identity)
     if weights is None:
         raise CheckpointError(
-            f"the weights of {metrics} are not at hand ({reason}): set `keep_weights: true` in the"
-            " configuration, delete the record, and train the run again"
+            f"the weights of {metrics} are not available ({reason}): set `keep_weights: true` in"
+            " the configuration, delete the record, and train the run again"
         )
-    return weights
+    fabric = fabric_on(spec.compute.accelerator, precision=spec.compute.precision)
+    layout = DataLayout(data_directory or config.data_directory)
+    run_data = open_run_data(spec, layout, fabric.device)
+    if run_data.description["checksum"] != record.data["checksum"]:
+        raise RecordError(
+            f"{metrics} was made from other data than lie below {layout.root}; train the run again"
+        )
+    engine = Engine(spec, run_data, fabric)
+    changed = "the code has changed since; delete the record and train the run again"
+    try:
+        engine.network.load_state_dict(weights)
+    except RuntimeError:
+        raise RecordError(
+            f"the weights beside {metrics} do not fit the present {spec.backbone}: {changed}"
+        ) from None
+    mae = engine.validation_mae()
+    if not math.isclose(mae, record.validation_mae, rel_tol=SAME):
+        raise RecordError(
+            f"run {key.path}: its weights have a validation MAE of {mae:.6g}, the record says"
+            f" {record.validation_mae:.6g}: {changed}"
+        )
+    ((_, data),) = run_data.members.items()
+    return RecordedModel(spec, data, engine)

@@ -1,21 +1,80 @@
-"""A run made again from its record alone, in a folder of its own."""
+"""A run made again from its record alone, in a folder of its own, and compared with the record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig, parse_config
-from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
+from stprune.config.grid import data_layout, experiment_layout, run_spec
 from stprune.data.prepare import prepare
-from stprune.records.run import RunRecord
-from stprune.training.events import RunListener
+from stprune.records.kept import read_kept
+from stprune.records.run import RunRecord, read_epochs
 from stprune.training.provenance import run_checksum
-from stprune.training.rerun_difference import Difference, compare_runs
-from stprune.training.run import train
+from stprune.training.run import RunListener, train
+
+RESULTS = (
+    *("test", "scores_by_rule", "test_groups", "transfer", "validation_mae", "best_epoch"),
+    *("parameters", "cost", "data"),
+)
+# These depend on the clock, or on what else is in memory.
+MEASURED = ("_seconds", "_joules", "_bytes")
+CIRCUMSTANCES = ("fingerprint", "config", "source_digest", "environment")
+# Where the second run took place does not matter.
+IGNORED = ("environment.cores", "environment.energy")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value that differs.
+
+    Args:
+        name: Its place in the record, such as `test.mae`.
+        then: In the first run.
+        now: In the second.
+    """
+
+    name: str
+    then: Any
+    now: Any
+
+    @property
+    def relative(self) -> float:
+        """Relative difference of two numbers; infinite for other values."""
+        if not all(isinstance(value, int | float) for value in (self.then, self.now)):
+            return math.inf
+        return float(abs(self.now - self.then) / max(abs(self.then), abs(self.now)))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two runs side by side.
+
+    Args:
+        numbers: How many values of the results both have.
+        results: Those that differ, the largest difference first.
+        circumstances: What else differs.
+        not_compared: Files that one of the two does not have.
+        one_sided: Values that only one of the two has, because versions record different ones.
+    """
+
+    numbers: int
+    results: tuple[Change, ...]
+    circumstances: tuple[Change, ...]
+    not_compared: tuple[str, ...]
+    one_sided: tuple[str, ...] = ()
+
+    @property
+    def bit_equal(self) -> bool:
+        """Whether every number that both have is the same, to the last bit."""
+        return not self.results
 
 
 def rerun(
@@ -27,94 +86,148 @@ def rerun(
     """Train a run again and compare the two.
 
     Args:
-        metrics: The record's file; what lies beside it (epochs, kept windows) is compared too.
-        record: What it says.
-        config: As :func:`config_of_record` makes it.
-        listeners: Are told how the run goes.
+        metrics: The record's file; the epochs and kept windows beside it are compared too.
+        record: Its content.
+        config: From :func:`config_of_record`.
+        listeners: Called as the run proceeds.
 
     Raises:
         RecordError: If the run's data are not those of the record, or there is a record of it
             where the new one would be.
-        StpruneError: If a data set is not to be had, or the run cannot be trained.
+        StpruneError: If a data set is not available, or the run cannot be trained.
     """
-    key = key_of_record(record)
+    key = RunKey(record.dataset, record.backbone, record.pruner, record.prune_ratio, record.seed)
     again = experiment_layout(config).metrics(key)
     if again.exists():
         raise RecordError(f"{again} is there already; give a folder without records")
-    spec = run_spec(config, key)
-    _get_data(metrics, record, spec, config)
-    made = train(config, key, listeners)
-    return compare_runs((record, metrics), (made, again))
-
-
-def key_of_record(record: RunRecord) -> RunKey:
-    """Address of a recorded run."""
-    return RunKey(record.dataset, record.backbone, record.pruner, record.prune_ratio, record.seed)
+    spec, layout = run_spec(config, key), data_layout(config)
+    for card in spec.cards:
+        if not (layout.processed(card) / "meta.json").exists():
+            prepare(card, layout, config.mirror, progress=True, cards=layout.root)
+    recorded, present = record.data.get("checksum"), run_checksum(spec, layout)
+    if present != recorded:
+        raise RecordError(
+            f"{metrics} was made from {', '.join(spec.cards)} with checksum {recorded}, but what"
+            f" {layout.root} holds has {present}; give the record's data by --data-directory"
+        )
+    return compare_runs((record, metrics), (train(config, key, listeners), again))
 
 
 def config_of_record(
     record: RunRecord, where: str, data_directory: Path, results_directory: Path
 ) -> ExperimentConfig:
-    """The configuration of one run that a record was made from.
+    """The configuration of one run: the inverse of :meth:`stprune.config.grid.RunSpec.resolved`.
 
     Args:
         record: The record.
         where: Names its file in messages.
-        data_directory: Holds the data sets, or will.
+        data_directory: Where the data sets are, or will be.
         results_directory: Where the run is made again.
 
     Raises:
         ConfigError: If this version cannot run it: an option or a component is gone.
         RecordError: If the record does not say what was run.
     """
+    resolved = record.config
     try:
-        values = _values(record)
+        dataset, backbone, pruner = (dict(resolved[k]) for k in ("dataset", "backbone", "pruner"))
+        names = [part.pop("name") for part in (dataset, backbone, pruner)]
+        ids = [part.pop("id") for part in (dataset, backbone, pruner)]
+        if not dataset.get("union"):
+            dataset["dataset"] = ids[0]
+        values = {
+            "experiment": record.experiment,
+            "datasets": {names[0]: dataset},
+            "backbones": {names[1]: backbone | {"backbone": ids[1]}},
+            "pruners": {names[2]: pruner | {"pruner": ids[2]}},
+            "prune_ratios": [resolved["prune_ratio"]],
+            "seeds": [resolved["seed"]],
+            "training": resolved["training"],
+            "compute": resolved["compute"],
+            **({"protocol": resolved["protocol"]} if "protocol" in resolved else {}),
+            "data_directory": str(data_directory),
+            "results_directory": str(results_directory),
+            "tracking": {"mode": "disabled"},
+        }
     except (KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{where} does not say what was run: `config` lacks {error}") from None
-    values |= {
-        "data_directory": str(data_directory),
-        "results_directory": str(results_directory),
-        "tracking": {"mode": "disabled"},
-    }
     return parse_config(values, where)
 
 
-def _values(record: RunRecord) -> dict[str, Any]:
-    """The inverse of :meth:`stprune.config.grid.RunSpec.resolved`."""
-    resolved = record.config
-    dataset, backbone, pruner = (dict(resolved[kind]) for kind in ("dataset", "backbone", "pruner"))
-    names = [part.pop("name") for part in (dataset, backbone, pruner)]
-    if not dataset.get("union"):
-        dataset["dataset"] = dataset["id"]
-    del dataset["id"]
-    backbone["backbone"], pruner["pruner"] = backbone.pop("id"), pruner.pop("id")
-    protocol = {"protocol": resolved["protocol"]} if "protocol" in resolved else {}
+def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> Difference:
+    """Compare two records, and the epochs and kept windows beside them.
+
+    Args:
+        then: A record and its file.
+        now: Another of the same run.
+
+    Raises:
+        RecordError: If a file beside them is damaged.
+    """
+    first, second = (_flat(record, RESULTS) for record, _ in (then, now))
+    missing = []
+    for name, numbers in (("epochs.csv", _epochs), ("kept.npz", _kept)):
+        files = [metrics.with_name(name) for _, metrics in (then, now)]
+        if all(file.exists() for file in files):
+            first |= numbers(files[0])
+            second |= numbers(files[1])
+        else:
+            missing.append(name)
+    both = first.keys() & second.keys()
+    results = [change for change in _changes(first, second) if change.name in both]
+    around = [_flat(record, CIRCUMSTANCES) for record, _ in (then, now)]
+    return Difference(
+        numbers=len(both),
+        results=tuple(sorted(results, key=lambda change: -change.relative)),
+        circumstances=tuple(c for c in _changes(*around) if not c.name.startswith(IGNORED)),
+        not_compared=tuple(missing),
+        one_sided=tuple(name for name in dict.fromkeys((*first, *second)) if name not in both),
+    )
+
+
+def _flat(record: RunRecord, names: tuple[str, ...]) -> dict[str, Any]:
+    """Every plain value of these parts of a record, by its place."""
+
+    def items(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, list):
+            value = dict(enumerate(value))
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                yield from items(inner, f"{name}.{key}")
+        elif not name.endswith(MEASURED):
+            yield name, value
+
+    values = record.model_dump(mode="json")
+    return {place: value for name in names for place, value in items(values[name], name)}
+
+
+def _epochs(table: Path) -> dict[str, Any]:
+    rows = read_epochs(table).to_dict("records")
     return {
-        "experiment": record.experiment,
-        "datasets": {names[0]: dataset},
-        "backbones": {names[1]: backbone},
-        "pruners": {names[2]: pruner},
-        "prune_ratios": [resolved["prune_ratio"]],
-        "seeds": [resolved["seed"]],
-        "training": resolved["training"],
-        "compute": resolved["compute"],
-        **protocol,
+        f"epoch {epoch}: {column}": value
+        for epoch, row in enumerate(rows)
+        for column, value in row.items()
+        if not str(column).endswith(MEASURED)
     }
 
 
-def _get_data(metrics: Path, record: RunRecord, spec: RunSpec, config: ExperimentConfig) -> None:
-    """Prepare the run's data sets where they are not there yet, and refuse others.
+def _kept(archive: Path) -> dict[str, Any]:
+    read = read_kept(archive)
+    deciles = {
+        f"epoch {epoch}: decile {place} of scores": float(value)
+        for epoch, row in enumerate(read.score_quantiles)
+        for place, value in enumerate(row)
+    }
+    windows = {
+        f"epoch {epoch}: windows kept": " ".join(map(str, np.flatnonzero(row)))
+        for epoch, row in enumerate(read.kept)
+    }
+    return deciles | windows
 
-    Raises:
-        RecordError: If their checksum is not the record's.
-    """
-    layout = data_layout(config)
-    for card in spec.cards:
-        if not (layout.processed(card) / "meta.json").exists():
-            prepare(card, layout, config.mirror, progress=True, cards=layout.root)
-    wanted, found = record.data.get("checksum"), run_checksum(spec, layout)
-    if found != wanted:
-        raise RecordError(
-            f"{metrics} was made from {', '.join(spec.cards)} with checksum {wanted}, but what"
-            f" {layout.root} holds has {found}; give the record's data by --data-directory"
-        )
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    for name in dict.fromkeys((*then, *now)):
+        first, second = then.get(name, "absent"), now.get(name, "absent")
+        both_nan = first != first and second != second
+        if first != second and not both_nan:
+            yield Change(name, first, second)

@@ -7,40 +7,55 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from stprune.backbones.base import parameter_count
-from stprune.base.layout import RunKey
+from stprune.base.errors import ConfigError
+from stprune.base.layout import DataLayout, RunKey
+from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
-from stprune.data.union import UnionData
+from stprune.data.canonical import read_canonical
+from stprune.data.dataset import ForecastData, RunData, alone, forecast_data, unite
+from stprune.data.tasks.base import build_task
 from stprune.pruning.base import Probe
 from stprune.pruning.probe import NoProbe
-from stprune.records.run import RECORD_VERSION, RunRecord, write_record
+from stprune.records.run import RECORD_VERSION, EpochRecord, RunRecord, write_record
+from stprune.training.budget import peak_memory_bytes, run_cost
 from stprune.training.checkpoint import (
     discard_checkpoints,
     load_checkpoint,
     save_checkpoint,
     save_weights,
 )
-from stprune.training.cores import own_cores
-from stprune.training.cost import peak_memory_bytes, run_cost
-from stprune.training.devices import fabric_on, naming_lost_device
-from stprune.training.energy import RunEnergy
+from stprune.training.devices import fabric_on, naming_lost_device, naming_shortage, own_cores
+from stprune.training.energy import Energy, device_counters, processor_counters
 from stprune.training.engine import Engine
-from stprune.training.events import RunListener
-from stprune.training.probe import ModelProbe
+from stprune.training.evaluation import RULES
 from stprune.training.provenance import environment, run_identity
-from stprune.training.run_data import open_run_data
-from stprune.training.shortage import naming_shortage
-from stprune.training.union_engine import NO_SCORING_MODELS, UnionEngine
-from stprune.training.zero_shot import held_out_scores
+from stprune.training.scoring import NO_SCORING_MODELS, ModelProbe, held_out_scores
 
 logger = logging.getLogger(__name__)
+
+
+class RunListener(Protocol):
+    """Called at each step of a run, such as a progress bar; it must not change the run."""
+
+    def run_started(self, spec: RunSpec, epochs: int, done: list[EpochRecord]) -> None:
+        """A run starts, or continues after the epochs in ``done``."""
+
+    def epoch_finished(self, record: EpochRecord) -> None:
+        """An epoch is over; its time does not include this call."""
+
+    def run_finished(self, record: RunRecord) -> None:
+        """The run is complete and its record written."""
+
+    def run_failed(self, error: BaseException) -> None:
+        """The run ended by ``error``."""
 
 
 def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener]) -> RunRecord:
@@ -50,15 +65,15 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
         StpruneError: For every mistake a user can make, before anything is written.
     """
     spec = run_spec(config, key)
+    compute = spec.compute
     with ExitStack() as stack:
         cores = None
-        if config.compute.own_cores and "LOCAL_RANK" not in os.environ:
+        if compute.own_cores and "LOCAL_RANK" not in os.environ:
             # Processes that a run starts for its other devices inherit its cores.
-            wanted = config.compute.threads * _processes(config)
-            cores = stack.enter_context(own_cores(wanted))
-        stack.enter_context(threadpool_limits(config.compute.threads))
-        torch.set_num_threads(config.compute.threads)
-        compute = spec.compute
+            processes = compute.devices if compute.accelerator == "cpu" else 1
+            cores = stack.enter_context(own_cores(compute.threads * processes))
+        stack.enter_context(threadpool_limits(compute.threads))
+        torch.set_num_threads(compute.threads)
         fabric = fabric_on(compute.accelerator, compute.devices, compute.precision)
         fabric.launch()
         stack.enter_context(naming_lost_device(fabric, spec.key.path))
@@ -67,8 +82,55 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
         return session.run(listeners if fabric.is_global_zero else ())
 
 
-def _processes(config: ExperimentConfig) -> int:
-    return config.compute.devices if config.compute.accelerator == "cpu" else 1
+def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> RunData:
+    """Open what a run trains and is tested on, on ``device``.
+
+    Raises:
+        DataError: If a data set is not prepared, or damaged.
+        ConfigError: If a subset is empty or too short.
+    """
+    subset = spec.subset
+
+    def opened(part: DatasetEntry | MemberEntry, dataset: str) -> ForecastData:
+        return forecast_data(
+            read_canonical(layout.processed(dataset)),
+            history=spec.training.history,
+            horizon=spec.training.horizon,
+            node_stride=part.node_stride,
+            days=part.days,
+            window_stride=part.window_stride,
+            evaluation_stride=subset.evaluation_stride,
+            target_only=bool(subset.union),
+            task=build_task(subset.task, subset.task_options),
+            protocol=spec.protocol,
+            device=device,
+        )
+
+    if subset.union:
+        members, held_out = (
+            {member.dataset: opened(member, member.dataset) for member in part}
+            for part in (subset.union, subset.zero_shot)
+        )
+        return unite(members, held_out, tested_elsewhere=subset.task == "transfer")
+    data = opened(subset, spec.dataset)
+    if RULES[spec.protocol].drops_partial_batches:
+        refuse_small_splits(data, spec.training.batch_size)
+    return alone(data, spec.dataset)
+
+
+def refuse_small_splits(data: ForecastData, batch_size: int) -> None:
+    """Refuse splits of which dropping partial batches would leave nothing.
+
+    Raises:
+        ConfigError: Naming the split.
+    """
+    stores = {"training": data.train, "validation": data.validation, "test": data.test}
+    for name, store in stores.items():
+        if len(store) < batch_size:
+            raise ConfigError(
+                f"protocol `legacy` drops partial batches, and {len(store)} {name} windows fill"
+                f" none of {batch_size}; lower `batch_size`, or take protocol `paper`"
+            )
 
 
 class _Session:
@@ -82,72 +144,73 @@ class _Session:
         self.checkpoint = self.layout.checkpoint(spec.key)
         self.data = open_run_data(spec, data_layout(config), fabric.device)
         self.identity = run_identity(spec, data_layout(config))
-        self.started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.resumed = 0
-        self.energy = RunEnergy(fabric.device, fabric.world_size)
+        self.engine = Engine(spec, self.data, fabric)
+        state = self._checkpointed()
+        if state is not None:
+            self.engine.load_state_dict(state["engine"])
+        self.continues = state is not None
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.started = state["started"] if state else now
+        self.resumed = state["resumed"] + 1 if state else 0
+        counters = {
+            "processor": processor_counters(),
+            "device": device_counters(fabric.device, fabric.world_size),
+        }
+        self.energy = Energy(counters, state["energy"] if state else None)
+
+    def _checkpointed(self) -> dict[str, Any] | None:
+        state, reason = load_checkpoint(self.checkpoint, self.identity)
+        if state is None and self.checkpoint.exists():
+            logger.warning("%s starts anew: %s", self.spec.key.path, reason)
+        return state
 
     def run(self, listeners: Sequence[RunListener]) -> RunRecord:
         """Train what is left to train, test, and write the record."""
-        engine, probe = self._engine()
-        resumed = self._resume(engine)
-        with self.energy:
-            if not resumed:
-                engine.prepare(probe)
-            for listener in listeners:
-                listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
-            try:
-                self._train(engine, listeners)
-                result = self._finish(engine)
-            except BaseException as error:
+        engine = self.engine
+        if not self.continues:
+            engine.prepare(self._probe())
+        for listener in listeners:
+            listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
+        try:
+            while not engine.finished:
+                record = engine.train_epoch()
+                self._save()
                 for listener in listeners:
-                    listener.run_failed(error)
-                raise
+                    listener.epoch_finished(record)
+            result = self._finish()
+        except BaseException as error:
+            for listener in listeners:
+                listener.run_failed(error)
+            raise
         for listener in listeners:
             listener.run_finished(result)
         if self.fabric.is_global_zero:
             discard_checkpoints(self.checkpoint)
         return result
 
-    def _train(self, engine: Engine, listeners: Sequence[RunListener]) -> None:
-        while not engine.finished:
-            record = engine.train_epoch()
-            self._save(engine)
-            for listener in listeners:
-                listener.epoch_finished(record)
+    def _probe(self) -> Probe:
+        if self.data.union:
+            return NoProbe(self.spec.pruner, NO_SCORING_MODELS)
+        ((_, data),) = self.data.members.items()
+        return ModelProbe(self.spec, data)
 
-    def _engine(self) -> tuple[Engine, Probe]:
-        if isinstance(self.data, UnionData):
-            probe = NoProbe(self.spec.pruner, NO_SCORING_MODELS)
-            return UnionEngine(self.spec, self.data, self.fabric), probe
-        return Engine(self.spec, self.data, self.fabric), ModelProbe(self.spec, self.data)
-
-    def _resume(self, engine: Engine) -> bool:
-        state, reason = load_checkpoint(self.checkpoint, self.identity)
-        if state is None:
-            if self.checkpoint.exists():
-                logger.warning("%s starts anew: %s", self.spec.key.path, reason)
-            return False
-        engine.load_state_dict(state["engine"])
-        self.started, self.resumed = state["started"], state["resumed"] + 1
-        self.energy = RunEnergy(self.fabric.device, self.fabric.world_size, state["energy"])
-        return True
-
-    def _save(self, engine: Engine) -> None:
-        state: dict[str, Any] = {
-            "engine": engine.state_dict(),
+    def _save(self) -> None:
+        self.energy.update()
+        state = {
+            "engine": self.engine.state_dict(),
             "started": self.started,
             "resumed": self.resumed,
-            "energy": self.energy.state(),
+            "energy": self.energy.joules,
         }
-        with engine.clock.wall("checkpoint"):
+        clock = self.engine.clock
+        with clock.wall("checkpoint"):
             if self.fabric.is_global_zero:
                 save_checkpoint(self.checkpoint, state, self.identity)
-        engine.checkpoint_seconds = engine.clock.take()["checkpoint"]
+        self.engine.checkpoint_seconds = clock.take()["checkpoint"]
 
-    def _finish(self, engine: Engine) -> RunRecord:
-        joules, counted = self.energy.state(), self.energy.counted
-        outcome = engine.test()
-        spec = self.spec
+    def _finish(self) -> RunRecord:
+        self.energy.update()
+        engine, spec, outcome = self.engine, self.spec, self.engine.test()
         record = RunRecord(
             record_version=RECORD_VERSION,
             experiment=spec.experiment,
@@ -155,34 +218,32 @@ class _Session:
             test=outcome.scores,
             scores_by_rule=outcome.by_rule,
             test_groups=outcome.groups,
-            transfer=held_out_scores(engine) if isinstance(engine, UnionEngine) else {},
+            transfer=held_out_scores(engine),
             validation_mae=engine.best_mae,
             best_epoch=engine.best_epoch,
             parameters=parameter_count(engine.network),
             cost=run_cost(
                 engine.records,
                 budget=engine.budget,
-                training_windows=len(self.data.train),
-                full_epochs=spec.training.epochs,
                 prune_ratio=spec.key.prune_ratio,
                 preparation_seconds=engine.preparation_seconds,
                 test_seconds=outcome.seconds,
                 peak_memory=peak_memory_bytes(self.fabric.device),
-                processor_joules=joules["processor"],
-                device_joules=joules["device"],
+                processor_joules=self.energy.joules["processor"],
+                device_joules=self.energy.joules["device"],
             ),
             config=spec.resolved(),
             fingerprint=spec.fingerprint,
             data=self.data.description,
             source_digest=self.identity["source code"],
-            environment={**environment(), **self._machine(), "energy": counted},
+            environment={**environment(), **self._machine()},
             started=self.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             resumed=self.resumed,
         )
         if self.fabric.is_global_zero:
             metrics, table = self.layout.metrics(spec.key), self.layout.run_epochs(spec.key)
-            # The record comes last: it is what says that the run is complete.
+            # The record comes last: the run is complete once it exists.
             engine.kept.write(self.layout.kept(spec.key))
             if self.config.keep_weights:
                 save_weights(self.layout.weights(spec.key), engine.best_weights, self.identity)
@@ -201,4 +262,5 @@ class _Session:
                 pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()
             },
             "cores": self.cores,
+            "energy": self.energy.counted,
         }

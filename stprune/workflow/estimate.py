@@ -1,23 +1,43 @@
-"""What an experiment will take, before anything starts: runs, gradient steps, hours, disk."""
+"""What an experiment will take, before anything starts: runs, gradient steps, hours, disk.
+
+The cost of a window times the windows that the runs will visit. The cost is that of ``records`` of
+this machine; else ``measured`` on noise of the same size; else ``scaled`` by the values of a window
+from the nearest size of the same backbone. Graph products grow faster than that, so ``scaled`` may
+be far too little.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from stprune.backbones.base import BACKBONES
-from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
+from stprune.base.layout import DataLayout, RunKey
+from stprune.base.quantities import count, duration, size
 from stprune.config.experiment import ExperimentConfig
-from stprune.config.grid import data_layout, experiment_layout, run_keys, run_spec
+from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.data.card import load_card
-from stprune.training.cores import available_cores
-from stprune.workflow.known_seconds import known_seconds, run_nodes
-from stprune.workflow.step_seconds import StepSeconds
+from stprune.results.labels import label
+from stprune.training.devices import available_cores
+from stprune.workflow.window_cost import WindowCost, measure_costs, nodes_of, recorded_cost
 from stprune.workflow.workload import Windows, Workload, run_windows, run_workload
 
 # Of a run's own files, about: its record and log, and a row of `epochs.csv` and of the log.
 RECORD_BYTES, EPOCH_BYTES = 15_000, 400
+NOTE = (
+    "Left out: selecting and scoring windows while training, choosing from scores, checkpoints,"
+    " start-up, early stops (`patience`), fetching and preparing data, tables and figures; of disk,"
+    " raw files, offline tracking and checkpoints. ~: scaled from another graph in proportion to"
+    " its nodes, which may be far too little; more --seconds measure more."
+)
+Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -35,8 +55,8 @@ class Cell:
         steps: Gradient steps of all runs, without those of scoring models.
         seconds: Time of the runs without a record, one after another; None if not known.
         disk: Bytes that all runs leave, at most.
-        step: What a window costs; None if not known.
-        source: Where that is from; see `stprune.workflow.known_seconds`.
+        cost: Of a window; None if not known.
+        source: ``records``, ``measured``, ``scaled``, ``no training``, or why it is not known.
     """
 
     dataset: str
@@ -49,7 +69,7 @@ class Cell:
     steps: int
     seconds: float | None
     disk: int
-    step: StepSeconds | None
+    cost: WindowCost | None
     source: str
 
 
@@ -62,103 +82,109 @@ class Plan:
         cells: Data set by data set.
         data_bytes: Of the prepared data sets, by card; at most, where one is not prepared yet.
         together: Runs side by side on this machine.
-        unprepared_breaks: Cards whose nights are left out, but which are not prepared, so that
-            their windows are counted as if there were no breaks.
     """
 
     experiment: str
     cells: tuple[Cell, ...]
     data_bytes: Mapping[str, int]
     together: int
-    unprepared_breaks: tuple[str, ...] = ()
 
 
 def make_plan(config: ExperimentConfig, seconds: float) -> Plan:
-    """Count, and measure for at most ``seconds`` what is not known from before.
+    """Count, and measure for at most ``seconds`` what has no record.
 
     Raises:
         StpruneError: If a run could not be: too few windows, or a pruner that declines.
     """
-    layout, data = experiment_layout(config), data_layout(config)
-    groups: dict[tuple[str, str], list[RunKey]] = {}
+    data = data_layout(config)
+    groups: dict[Place, list[RunKey]] = {}
     for key in run_keys(config):
         groups.setdefault((key.dataset, key.backbone), []).append(key)
     specs = {place: run_spec(config, keys[0]) for place, keys in groups.items()}
-    nodes = {name: run_nodes(spec, data) for (name, _), spec in specs.items()}
-    steps = known_seconds(config, specs, nodes, seconds)
+    costs = _costs(config, specs, seconds)
     windows = {name: run_windows(spec, data) for (name, _), spec in specs.items()}
-    counted: dict[tuple[object, ...], Workload] = {}
+    # What runs do does not depend on the backbone, so it is counted once.
+    counted: dict[tuple[str, str, float, bool], Workload] = {}
     cells = []
-    for (dataset, backbone), keys in groups.items():
-        step, source = steps[dataset, backbone]
+    for place, keys in groups.items():
+        cost, source = costs[place]
+        trains = BACKBONES.load(specs[place].backbone).trains
+        steps, disk, left, done = 0, 0.0, 0.0, 0
+        for key in keys:
+            name = (key.dataset, key.pruner, key.prune_ratio, trains)
+            if name not in counted:
+                counted[name] = run_workload(run_spec(config, key), windows[key.dataset])
+            work = counted[name]
+            steps += work.steps
+            # One bit for each window and epoch, before compression, and the windows' times.
+            kept = (work.epochs / 8 + 8) * windows[key.dataset].train
+            disk += RECORD_BYTES + EPOCH_BYTES * work.epochs + kept
+            disk += 4 * cost.parameters if cost and config.keep_weights else 0
+            if experiment_layout(config).metrics(key).exists():
+                done += 1
+            elif cost is not None:
+                left += seconds_of(work, cost)
         cell = Cell(
-            *(dataset, backbone, nodes[dataset], windows[dataset]),
-            batch=specs[dataset, backbone].training.batch_size,
-            **_totals(config, layout, keys, windows[dataset], step, counted),
-            step=step,
+            *place,
+            nodes=nodes_of(specs[place], data),
+            windows=windows[place[0]],
+            batch=specs[place].training.batch_size,
+            runs=len(keys),
+            done=done,
+            steps=steps,
+            seconds=None if cost is None else left,
+            disk=round(disk),
+            cost=cost,
             source=source,
         )
         cells.append(cell)
-    cards = list(dict.fromkeys(card for spec in specs.values() for card in spec.cards))
+    cards = dict.fromkeys(card for spec in specs.values() for card in spec.cards)
+    compute = config.compute
+    cores = len(available_cores()) // (compute.threads * compute.devices)
     return Plan(
         config.experiment,
         tuple(cells),
         {card: data_bytes(card, data) for card in cards},
-        _together(config),
-        tuple(card for card in cards if _breaks_unknown(card, data)),
+        max(1, cores) if compute.accelerator == "cpu" else 1,
     )
 
 
-def _totals(
-    config: ExperimentConfig,
-    layout: ExperimentLayout,
-    keys: Iterable[RunKey],
-    windows: Windows,
-    step: StepSeconds | None,
-    counted: dict[tuple[object, ...], Workload],
-) -> dict[str, Any]:
-    """Sums over the runs of a cell; what does not depend on the backbone is counted once."""
-    seeds: dict[tuple[str, float], list[bool]] = {}
-    for key in keys:
-        there = layout.metrics(key).exists()
-        seeds.setdefault((key.pruner, key.prune_ratio), []).append(there)
-        any_key = key
-    runs = done_runs = steps = disk = 0
-    seconds = 0.0
-    for (pruner, ratio), done in seeds.items():
-        spec = run_spec(config, any_key._replace(pruner=pruner, prune_ratio=ratio))
-        by_clock = spec.training.budget == "total_time"
-        trains = BACKBONES.load(spec.backbone).trains
-        name = (any_key.dataset, pruner, ratio, trains, step if by_clock else None)
-        if name not in counted:
-            counted[name] = run_workload(spec, windows, step)
-        work = counted[name]
-        runs, done_runs = runs + len(done), done_runs + sum(done)
-        steps += work.steps * len(done)
-        weights = 4 * step.parameters if step and config.keep_weights else 0
-        disk += (_run_bytes(work) + weights) * len(done)
-        if step is not None:
-            seconds += work.seconds(step) * (len(done) - sum(done))
-    return {
-        "runs": runs,
-        "done": done_runs,
-        "steps": steps,
-        "seconds": None if step is None else seconds,
-        "disk": disk,
-    }
+def seconds_of(work: Workload, cost: WindowCost) -> float:
+    """Time of a run."""
+    return work.trained * cost.train + work.evaluated * cost.evaluate
 
 
-def _run_bytes(work: Workload) -> int:
-    # One bit for each window and epoch, before compression, and the windows' times.
-    kept = work.epochs * -(-work.windows.train // 8) + 8 * work.windows.train
-    return RECORD_BYTES + EPOCH_BYTES * work.epochs + kept
-
-
-def _together(config: ExperimentConfig) -> int:
-    compute = config.compute
-    if compute.accelerator != "cpu":
-        return 1
-    return max(1, len(available_cores()) // (compute.threads * compute.devices))
+def _costs(
+    config: ExperimentConfig, specs: Mapping[Place, RunSpec], seconds: float
+) -> dict[Place, tuple[WindowCost | None, str]]:
+    """What a window of each cell costs, and where that is from."""
+    layout, data = experiment_layout(config), data_layout(config)
+    known: dict[Place, tuple[WindowCost | None, str]] = {}
+    for place, spec in specs.items():
+        recorded = recorded_cost(spec, layout)
+        if not BACKBONES.load(spec.backbone).trains:
+            known[place] = WindowCost(0.0, 0.0, 0), "no training"
+        elif recorded is not None:
+            known[place] = recorded, "records"
+    waiting = {place: spec for place, spec in specs.items() if place not in known}
+    for place, answer in measure_costs(waiting, data, seconds).items():
+        measured = isinstance(answer, WindowCost)
+        known[place] = (answer, "measured") if measured else (None, str(answer))  # type: ignore[assignment]
+    nodes = {place: nodes_of(spec, data) for place, spec in specs.items()}
+    sure = {place: cost for place, (cost, _) in known.items() if cost is not None}
+    for place in specs:
+        if place in known:
+            continue
+        same = [other for other in sure if other[1] == place[1]]
+        if not same:
+            known[place] = None, "not measured"
+            continue
+        ratios = {other: nodes[place] / nodes[other] for other in same}
+        nearest = min(same, key=lambda other: max(ratios[other], 1 / ratios[other]))
+        cost, ratio = sure[nearest], ratios[nearest]
+        scaled = replace(cost, train=cost.train * ratio, evaluate=cost.evaluate * ratio)
+        known[place] = scaled, "scaled"
+    return known
 
 
 def data_bytes(name: str, data: DataLayout) -> int:
@@ -172,6 +198,80 @@ def data_bytes(name: str, data: DataLayout) -> int:
     return 5 * values + 8 * card.steps + 4 * card.nodes**2
 
 
-def _breaks_unknown(name: str, data: DataLayout) -> bool:
-    prepared = (data.processed(name) / "meta.json").exists()
-    return load_card(name, data.root).breaks != "none" and not prepared
+def print_plan(plan: Plan, console: Console, cells: bool) -> None:
+    """Print the plan; with ``cells``, a line for each backbone on each data set."""
+    runs = sum(cell.runs for cell in plan.cells)
+    console.print(Text(f"{plan.experiment}: {runs:,} runs", style="bold"))
+    columns = ("data set", "backbone") if cells else ("data set",)
+    for names in (columns, ("backbone",)):
+        console.print()
+        console.print(_table(plan, names))
+    console.print()
+    for line in [*totals(plan), NOTE]:
+        console.print(Text(line))
+
+
+def totals(plan: Plan) -> list[str]:
+    """Runs, steps, time and disk in all, and where the times are from."""
+    cells = plan.cells
+    left = sum(cell.runs - cell.done for cell in cells)
+    steps = count(sum(cell.steps for cell in cells))
+    time = f"{steps} gradient steps; {left:,} runs without a record: {hours(cells)} one by one"
+    known = [cell.seconds for cell in cells if cell.seconds is not None]
+    if plan.together > 1 and len(known) == len(cells):
+        time += f", {duration(sum(known) / plan.together)} with {plan.together} at a time here"
+    disk, data = sum(cell.disk for cell in cells), sum(plan.data_bytes.values())
+    sources = Counter(cell.source for cell in cells)
+    return [
+        f"In all {time}.",
+        f"Disk: {size(disk)} of results at most, {size(data)} of prepared data.",
+        "Cost of a window: " + "; ".join(f"{n} {source}" for source, n in sources.items()) + ".",
+    ]
+
+
+def hours(cells: Sequence[Cell]) -> str:
+    """Time of the runs without a record; ``>`` if a part is not known, ``~`` if one is scaled."""
+    known = [cell.seconds for cell in cells if cell.seconds is not None]
+    if not known:
+        return "-"
+    text = duration(sum(known))
+    if len(known) < len(cells):
+        return f"> {text}"
+    return f"~ {text}" if any(cell.source == "scaled" for cell in cells) else text
+
+
+def plan_values(plan: Plan) -> dict[str, Any]:
+    """Everything as plain values, for JSON; seconds and bytes, not rounded."""
+    cells = [asdict(cell) | {"windows": cell.windows._asdict()} for cell in plan.cells]
+    return {
+        "experiment": plan.experiment,
+        "runs_together": plan.together,
+        "data_bytes": dict(plan.data_bytes),
+        "cells": cells,
+    }
+
+
+def _table(plan: Plan, names: tuple[str, ...]) -> Table:
+    """A line for each value of ``names``, with sums over its cells."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    detailed = "data set" in names
+    numbers = ("nodes", "windows") if detailed else ()
+    for name in (*numbers, "runs", "steps", "time", "disk"):
+        table.add_column(name, justify="right", overflow="fold")
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in plan.cells:
+        parts = {"data set": cell.dataset, "backbone": label(cell.backbone)}
+        groups.setdefault(tuple(parts[name] for name in names), []).append(cell)
+    for titles, cells in groups.items():
+        sizes = (f"{cells[0].nodes:,}", f"{cells[0].windows.train:,}") if detailed else ()
+        table.add_row(
+            *titles,
+            *sizes,
+            f"{sum(cell.runs for cell in cells):,}",
+            count(sum(cell.steps for cell in cells)),
+            hours(cells),
+            size(sum(cell.disk for cell in cells)),
+        )
+    return table

@@ -13,13 +13,13 @@ from stprune.base.layout import (
     kept_experiments,
     store_files,
 )
-from stprune.paper.data_overview import DATA_FIGURES, DATA_TABLES
+from stprune.describe.products import DATA_FIGURES, DATA_TABLES
 from stprune.paper.figures import FIGURES, STYLE_SHEET
 from stprune.paper.tables import TABLES
 from stprune.training.provenance import import_closure
 
 PACKAGE = Path(__file__).parents[1]
-MAKE = PACKAGE / "paper" / "make.py"
+MAKE = PACKAGE / "paper" / "products.py"
 
 
 class PaperPlan:

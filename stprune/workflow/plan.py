@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from filelock import FileLock, Timeout
 
-from stprune.backbones.base import BACKBONES
-from stprune.base import atomic
-from stprune.base.layout import RUN_PATTERN, RunKey, store_files
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.files import naming_failure, write_text
+from stprune.base.layout import RunKey, store_files
 from stprune.config.experiment import parse_config
-from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
+from stprune.config.grid import data_layout, experiment_layout
 from stprune.data.card import card_path, load_card, local_paths
-from stprune.data.tasks.base import TASKS
+from stprune.describe import FILES as DESCRIPTION_FILES
+from stprune.describe import __path__ as DESCRIPTION_PACKAGE
 from stprune.paper.figures import FIGURES, STYLE_SHEET
 from stprune.paper.tables import TABLES
-from stprune.pruning.base import PRUNERS
-from stprune.training.provenance import dataset_sources, import_closure, run_sources, source_digest
+from stprune.training.provenance import dataset_sources, import_closure
+from stprune.workflow.blocks import ExperimentRecords, make_blocks
 
 if TYPE_CHECKING:
     from stprune.workflow.requests import RunRequests
@@ -53,14 +55,35 @@ class WorkflowPlan:
         self.config = parse_config(dict(values), "the configuration")
         self.layout = experiment_layout(self.config)
         self.data = data_layout(self.config)
-        self.keys = run_keys(self.config)
+        self.blocks = make_blocks(self.config)
+        self._records = ExperimentRecords(self.config)
 
     def write_config(self) -> None:
         """Write the resolved configuration that the commands of the rules read."""
         text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         path = self.layout.config
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            atomic.write_text(path, text)
+            write_text(path, text)
+
+    def claim(self) -> None:
+        """Keep other workflows out of the experiment for as long as this process lives.
+
+        Snakemake's own lock is a file that outlives a killed one, so the profiles switch it off.
+
+        Raises:
+            ConfigError: If another one is at work there.
+            WriteError: If its folder cannot be written to.
+        """
+        path = self.layout.root / ".workflow.lock"
+        self._lock = FileLock(path)
+        try:
+            with naming_failure(path):
+                self.layout.root.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigError(
+                f"another Snakemake works in {self.layout.root}; wait for it or end it"
+            ) from None
 
     def processed(self, dataset: str) -> list[str]:
         """Canonical files of a data set (an id or a wildcard)."""
@@ -82,6 +105,15 @@ class WorkflowPlan:
         card = load_card(wildcards.dataset, self.data.root)
         return [str(path) for path in local_paths(card, self.data)]
 
+    def described(self, dataset: str) -> list[str]:
+        """Files of a description of a data set (an id or a wildcard); tables lie beside them."""
+        return [str(self.data.described(dataset) / name) for name in DESCRIPTION_FILES]
+
+    def description_code(self) -> list[str]:
+        """Source files that a description depends on."""
+        start = Path(DESCRIPTION_PACKAGE[0]) / "figures.py"
+        return [str(path) for path in import_closure([start])]
+
     def log(self, name: str) -> str:
         """Log of a rule after training."""
         return str(self.layout.root / "logs" / f"{name}.log")
@@ -98,38 +130,28 @@ class WorkflowPlan:
         """Snakemake's own wall time and memory of preparing a data set."""
         return str(self.data.root / "processed" / "benchmarks" / f"{dataset}.tsv")
 
-    def run_file(self, name: str, folder: str = "runs") -> str:
-        """Pattern of a file of a run, with the wildcards of ``RUN_PATTERN``."""
-        return str(self.layout.root / folder / RUN_PATTERN / name)
-
-    def run_data(self, wildcards: Any) -> list[str]:
-        """The files whose being there means that the run's data sets are ready."""
-        return self._prepared(wildcards.dataset)
-
-    def run_code(self, wildcards: Any) -> list[str]:
-        """Source files of the run's own backbone, pruner and task."""
-        spec = self._cell(wildcards)
-        return self._components(spec.backbone, spec.pruner, spec.subset.task)
-
-    def run_digest(self, wildcards: Any) -> str:
-        """Changes with any source file that the run depends on, imports followed."""
-        spec = self._cell(wildcards)
-        return self._digest(spec.backbone, spec.pruner, spec.subset.task)
-
-    def run_fingerprint(self, wildcards: Any) -> str:
-        """Changes when, and only when, the run's own configuration does."""
-        fingerprint = self._cell_fingerprint(*_cell_name(wildcards))
-        return f"{fingerprint} p{wildcards.prune_ratio} s{wildcards.seed}"
+    def block_stamp(self, block: str) -> str:
+        """What a block leaves for the workflow (of a path or wildcards)."""
+        return str(self.layout.block(block))
 
     @property
-    def records(self) -> list[str]:
-        """The record of every run."""
-        return [str(self.layout.metrics(key)) for key in self.keys]
+    def stamps(self) -> list[str]:
+        """Stamps of all blocks."""
+        return [self.block_stamp(path) for path in self.blocks]
 
-    @property
-    def run_epochs(self) -> list[str]:
-        """The epochs of every run."""
-        return [str(self.layout.run_epochs(key)) for key in self.keys]
+    def block_data(self, wildcards: Any) -> list[str]:
+        """The files whose being there means that the block's data sets are ready.
+
+        Also a note, if records of the block were found missing or outdated at any time.
+        """
+        cards = self.config.datasets[wildcards.dataset].cards(wildcards.dataset)
+        files = [str(self.data.processed(card) / "meta.json") for card in cards]
+        note = self._outdated(_block_path(wildcards))
+        return files if note is None else [*files, str(note)]
+
+    @cache  # noqa: B019 - there is one plan, as long as its process
+    def _outdated(self, path: str) -> Path | None:
+        return self._records.outdated(self.blocks[path])
 
     @property
     def summaries(self) -> list[str]:
@@ -171,7 +193,7 @@ class WorkflowPlan:
     @property
     def products(self) -> list[str]:
         """What the experiment is for."""
-        return [*self.summaries, *self.tables, *self.figures, str(self.layout.report)]
+        return [*self.stamps, *self.summaries, *self.tables, *self.figures, str(self.layout.report)]
 
     @property
     def run_threads(self) -> int:
@@ -185,13 +207,20 @@ class WorkflowPlan:
         compute = self.config.compute
         return 0 if compute.accelerator == "cpu" else compute.devices
 
-    def run_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Minutes that a run asks a cluster for."""
-        return self._requests.minutes(_run_key(wildcards), attempt)
+    def block_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that a block asks a cluster for."""
+        return self._requests.minutes(self._to_train(_block_path(wildcards)), attempt)
 
-    def run_megabytes(self, wildcards: Any, attempt: int) -> int:
-        """Memory that a run asks a cluster for; more after an attempt that failed."""
-        return self._requests.megabytes(_run_key(wildcards), attempt)
+    def block_megabytes(self, wildcards: Any, attempt: int) -> int:
+        """Memory that a block asks a cluster for; more after an attempt that failed."""
+        return self._requests.megabytes(wildcards.dataset, wildcards.backbone, attempt)
+
+    @cache  # noqa: B019
+    def _to_train(self, path: str) -> list[RunKey]:
+        try:
+            return list(self._records.missing(self.blocks[path]))
+        except DataError:  # not prepared yet
+            return list(self.blocks[path].keys)
 
     @cached_property
     def _requests(self) -> RunRequests:
@@ -200,42 +229,9 @@ class WorkflowPlan:
 
         return RunRequests(self.config)
 
-    # A grid has thousands of runs but few cells: what its runs share is found out once.
 
-    def _cell(self, wildcards: Any) -> RunSpec:
-        """The first run of the same data set, backbone and pruner."""
-        return self._cell_of(*_cell_name(wildcards))
-
-    @cache  # noqa: B019 - there is one plan, as long as its process
-    def _cell_of(self, dataset: str, backbone: str, pruner: str) -> RunSpec:
-        return run_spec(self.config, RunKey(dataset, backbone, pruner, 0.0, 0))
-
-    @cache  # noqa: B019
-    def _cell_fingerprint(self, dataset: str, backbone: str, pruner: str) -> str:
-        return self._cell_of(dataset, backbone, pruner).fingerprint
-
-    @cache  # noqa: B019
-    def _prepared(self, dataset: str) -> list[str]:
-        cards = self.config.datasets[dataset].cards(dataset)
-        return [str(self.data.processed(card) / "meta.json") for card in cards]
-
-    @cache  # noqa: B019
-    def _components(self, backbone: str, pruner: str, task: str) -> list[str]:
-        paths = BACKBONES.path(backbone), PRUNERS.path(pruner), TASKS.path(task)
-        return [str(path) for path in paths]
-
-    @cache  # noqa: B019
-    def _digest(self, backbone: str, pruner: str, task: str) -> str:
-        return source_digest(run_sources(backbone, pruner, task))
-
-
-def _cell_name(wildcards: Any) -> tuple[str, str, str]:
-    return wildcards.dataset, wildcards.backbone, wildcards.pruner
-
-
-def _run_key(wildcards: Any) -> RunKey:
-    ratio, seed = float(wildcards.prune_ratio), int(wildcards.seed)
-    return RunKey(*_cell_name(wildcards), ratio, seed)
+def _block_path(wildcards: Any) -> str:
+    return f"{wildcards.dataset}/{wildcards.backbone}/{wildcards.part}"
 
 
 def _closure(*start: Path) -> list[str]:

@@ -1,25 +1,25 @@
-"""What a run asks of a cluster: minutes and memory, by what runs like it took before.
+"""What a block of runs asks of a cluster: minutes and memory, by what runs like them took before.
 
-A window's cost is that of a record of the same data set, backbone and settings, on any machine,
-else what `stprune plan` measured here. How many windows a run visits is counted from its pruner and
-budget, so that a heavily pruned run asks for less time than a full one.
+A window's cost is that of a record of the same data set, backbone and settings, on any machine. How
+many windows a run visits is counted from its pruner and budget, so that a heavily pruned run asks
+for less time than a full one.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 from functools import cache
 from itertools import islice
 
 from stprune.backbones.base import BACKBONES
 from stprune.base.errors import StpruneError
-from stprune.base.layout import RunKey, step_seconds_file
+from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
-from stprune.workflow.estimate import data_bytes
-from stprune.workflow.known_seconds import recorded_seconds, records_like, run_nodes
-from stprune.workflow.step_seconds import Setting, StepSeconds, read_kept
+from stprune.workflow.estimate import data_bytes, seconds_of
+from stprune.workflow.window_cost import WindowCost, recorded_cost, records_like
 from stprune.workflow.workload import Windows, run_windows, run_workload
 
 logger = logging.getLogger(__name__)
@@ -48,40 +48,38 @@ class RunRequests:
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
         self.layout, self.data = experiment_layout(config), data_layout(config)
-        self.measured = read_kept(step_seconds_file(config.results_directory))
 
-    def minutes(self, key: RunKey, attempt: int = 1) -> int:
-        """Minutes to ask for; more with each attempt."""
-        return attempt * self._minutes(key._replace(seed=0))
+    def minutes(self, keys: Iterable[RunKey], attempt: int = 1) -> int:
+        """Minutes for runs one after another; more with each attempt."""
+        work = sum(self._minutes(key._replace(seed=0)) for key in keys)
+        return attempt * (START_MINUTES + math.ceil(work))
 
-    def megabytes(self, key: RunKey, attempt: int = 1) -> int:
-        """Memory to ask for; twice as much with each attempt, for one may have been too little."""
-        return int(2 ** (attempt - 1) * self._megabytes(key.dataset, key.backbone))
+    def megabytes(self, dataset: str, backbone: str, attempt: int = 1) -> int:
+        """Memory for a run; twice as much with each attempt, for one may have been too little."""
+        return int(2 ** (attempt - 1) * self._megabytes(dataset, backbone))
 
     @cache  # noqa: B019 - there is one plan, as long as its process
-    def _minutes(self, key: RunKey) -> int:
-        step = self._step(key.dataset, key.backbone)
-        if step is None:
+    def _minutes(self, key: RunKey) -> float:
+        cost = self._cost(key.dataset, key.backbone)
+        if cost is None:
             return UNKNOWN_MINUTES
         try:
-            work = run_workload(run_spec(self.config, key), self._windows(key.dataset), step)
+            work = run_workload(run_spec(self.config, key), self._windows(key.dataset))
         except StpruneError:
-            # The run's own log is where its user looks for what is wrong with it.
+            # The run's own log says what is wrong with it.
             return UNKNOWN_MINUTES
-        return START_MINUTES + math.ceil(TIME_FACTOR * work.seconds(step) / 60)
+        return TIME_FACTOR * seconds_of(work, cost) / 60
 
     @cache  # noqa: B019
-    def _step(self, dataset: str, backbone: str) -> StepSeconds | None:
+    def _cost(self, dataset: str, backbone: str) -> WindowCost | None:
         spec = self._cell(dataset, backbone)
         if not BACKBONES.load(spec.backbone).trains:
-            return StepSeconds(train=0, evaluate=0, parameters=0, batch=1)
+            return WindowCost(0.0, 0.0, 0)
         try:
-            recorded = recorded_seconds(spec, self.layout, any_machine=True)
+            return recorded_cost(spec, self.layout, any_machine=True)
         except StpruneError as error:
             logger.warning("%s; it does not count for what runs ask for", error)
-            recorded = None
-        setting = Setting(spec, run_nodes(spec, self.data))
-        return recorded or self.measured.get(setting.key(self.data))
+            return None
 
     @cache  # noqa: B019
     def _megabytes(self, dataset: str, backbone: str) -> int:

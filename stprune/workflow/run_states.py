@@ -12,12 +12,11 @@ import psutil
 
 from stprune.base.errors import RecordError, StpruneError
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.base.plain_text import NAME
 from stprune.base.schema import read_yaml, validate
+from stprune.base.text import NAME, plain_line
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import run_keys
 from stprune.records.run import RunRecord, read_record
-from stprune.workflow.warm_runs import last_line
 
 State = Literal["done", "running", "failed", "stopped", "to do"]
 # What training says after each epoch, and how a log ends that was not cut off.
@@ -122,6 +121,13 @@ def open_files(paths: Iterable[Path]) -> set[Path]:
     return found
 
 
+def last_line(log: Path) -> str:
+    """The last line of a log that is not blank, without the program's name; empty if none."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    lines = (line.strip() for line in reversed(text.split("\n")) if line.strip())
+    return plain_line(next(lines, "").removeprefix(MISTAKE))
+
+
 def _recorded(layout: ExperimentLayout, key: RunKey) -> RunState:
     try:
         return RunState(key, "done", record=read_record(layout.metrics(key)))
@@ -140,5 +146,5 @@ def _unfinished(key: RunKey, log: Path, running: bool) -> RunState:
     if last.startswith(MISTAKE) or EXCEPTION.match(last):
         return RunState(key, "failed", last_line(log))
     interrupted = last.startswith(INTERRUPTED)
-    note = "interrupted" if interrupted else "its log ends without a word"
+    note = "interrupted" if interrupted else "its log ends abruptly (killed?)"
     return RunState(key, "stopped", f"{note}, after {progress}" if progress else note)

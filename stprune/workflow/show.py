@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from statistics import mean
 from typing import Literal
 
 import pandas as pd
@@ -203,32 +202,14 @@ def _print_progress(states: Sequence[RunState], complete: bool, console: Console
 
 
 def _forecast(states: Sequence[RunState]) -> str:
-    """Rate and time left, from what runs of the same cell took and how fast the last ones came."""
+    """Rate and time left, if the runs to come take as long as the last ones did."""
     records = [state.record for state in states if state.record is not None]
-    if len(records) < 2:
+    ends = sorted(_moment(record.finished) for record in records)[-RECENT_RUNS:]
+    if len(ends) < 2 or ends[-1] == ends[0]:
         return "Time left: not known before two runs are done."
-    ends = sorted(records, key=lambda record: _moment(record.finished))[-RECENT_RUNS:]
-    span = _moment(ends[-1].finished) - _moment(ends[0].finished)
-    work = sum(run.cost.total_seconds + run.cost.test_seconds for run in ends[1:])
-    if span <= 0 or work <= 0:
-        return "Time left: not known, for the last runs ended in the same second."
-    seconds: dict[tuple[str, ...], list[float]] = {}
-    for run in records:
-        cell = (run.dataset, run.backbone, run.pruner, str(run.prune_ratio))
-        for size in range(len(cell) + 1):
-            taken = run.cost.total_seconds + run.cost.test_seconds
-            seconds.setdefault(cell[:size], []).append(taken)
-    ahead = 0.0
-    for state in states:
-        if state.state != "done":
-            key = state.key
-            cell = (key.dataset, key.backbone, key.pruner, str(key.prune_ratio))
-            # The closest that there is: the same cell, else its pruner, backbone, data set, all.
-            closest = next(cell[:n] for n in range(len(cell), -1, -1) if cell[:n] in seconds)
-            ahead += mean(seconds[closest])
-    rate = (len(ends) - 1) / span * 3600
-    left = duration(ahead * span / work)
-    return f"Rate of the last {len(ends)}: {rate:.3g} runs an hour; about {left} left."
+    each = (ends[-1] - ends[0]) / (len(ends) - 1)
+    left = duration(each * (len(states) - len(records)))
+    return f"Rate of the last {len(ends)}: {3600 / each:.3g} runs an hour; about {left} left."
 
 
 def _moment(text: str) -> float:

@@ -18,7 +18,7 @@ from faults.single_commands import SingleCommands
 from faults.tally import Tally
 
 # Of a hundred deaths, so many at each stage; the other faults are counted beside them.
-SHARES = {"training": 50, "preparation": 16, "collection": 20, "train-all": 6, "snakemake": 8}
+SHARES = {"training": 50, "preparation": 16, "collection": 20, "block": 6, "snakemake": 8}
 STAGES = (*SHARES, "others")
 
 
@@ -44,7 +44,7 @@ def campaign(folder: Path, kills: int, seed: int, stages: Sequence[str]) -> Tall
         ("full disk", single.fill_disk),
     ):
         _try(trial, tally, stage, max(1, kills // 10) if "others" in stages else 0)
-    grids = [stage for stage in ("train-all", "snakemake") if stage in stages]
+    grids = [stage for stage in ("block", "snakemake") if stage in stages]
     experiments = Grids(project, chance, tally) if grids else None
     for stage in grids:
         assert experiments is not None

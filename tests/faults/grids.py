@@ -1,4 +1,4 @@
-"""Deaths of whole experiments under way: of `stprune train-all` and of Snakemake itself."""
+"""Deaths of whole experiments under way: of the jobs that train blocks, and of Snakemake."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TABLE = "tables/main.csv"
 WHOLE = "snakemake"
 AFTER_ALL = (
     *(f"runs/*/{name}" for name in RUN_FILES),
-    *("config.yaml", ".train-all.pending", "logs/*.log", "benchmarks/*.tsv"),
+    *("config.yaml", "blocks/*", "logs/*.log", "benchmarks/*.tsv"),
     *("summary.csv", "store/*", "tables/main.*"),
 )
 GIVE_UP_SECONDS = 1800
@@ -58,8 +58,8 @@ class Grids:
         if said is not None:
             raise SystemExit(f"without any fault, {said}")
         self.seconds["snakemake"] = time.monotonic() - start
-        # It trains the same runs, but starts once and makes no table.
-        self.seconds["train-all"] = self.seconds["snakemake"] / 2
+        # The first of two blocks.
+        self.seconds["block"] = self.seconds["snakemake"] / 3
 
     def kill(self, stage: str, deaths: int) -> None:
         """Kill ``stage`` so many times on its way, and let it come to its end each time."""
@@ -104,7 +104,7 @@ class Grids:
             process.wait(timeout=self.chance.uniform(0.1, 1.0) * self.seconds[stage])
             return False
         except subprocess.TimeoutExpired:
-            kill_tree(process, everyone=stage == "train-all" or self.chance.random() < 0.7)
+            kill_tree(process, everyone=self.chance.random() < 0.7)
             process.communicate()
             return True
 
@@ -124,7 +124,7 @@ class Grids:
         if stage == "snakemake":
             return [workflow]
         return [
-            ["stprune", *trial.words("train-all", "--jobs", "1")],
+            *(["stprune", *trial.words("train-block", f"toy/stid/s{n}")] for n in GRID["seeds"]),
             ["stprune", *trial.words("summarise")],
             ["stprune", *trial.words("table", "main")],
         ]

@@ -15,7 +15,7 @@ RUN_FILES = ("epochs.csv", "kept.npz", "metrics.json")
 CIRCUMSTANCES = ("started", "finished", "resumed", "environment")
 MEASURED = ("_seconds", "_joules", "_bytes", "_percent", "_ratio_sd", "_time_ratio")
 # Locks end with their process, but their empty files may stay.
-LOCKS = (".lock", ".train-all.lock", ".workflow.lock")
+LOCKS = (".lock", ".workflow.lock")
 TIMED_COLUMNS = ("started", "finished", "resumed", "git_commit")
 
 
@@ -81,13 +81,10 @@ def contents(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
 
 
 def finished_records(results: Path) -> dict[str, bytes]:
-    """The record of every run that is finished, whichever of its names is left, by run."""
-    found = {}
-    for part, name in (("checkpoints", "finished/metrics.json"), ("runs", "metrics.json")):
-        root = results / part
-        for path in root.glob(f"*/*/*/p*/s*/{name}"):
-            found["/".join(path.relative_to(root).parts[:5])] = path.read_bytes()
-    return found
+    """The record of every run that is finished, by run."""
+    root = results / "runs"
+    paths = root.glob("*/*/*/p*/s*/metrics.json")
+    return {path.parent.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
 def trained_again(results: Path, before: dict[str, bytes]) -> list[str]:

@@ -53,12 +53,14 @@ def import_everything() -> None:
     import stprune.paper.tables
     import stprune.tracking.live
     import stprune.workflow.progress
-    import stprune.workflow.train_once  # noqa: F401
+    import stprune.workflow.train  # noqa: F401
     from faults.project import PRUNERS as USED
     from stprune.backbones.base import BACKBONES
     from stprune.data.tasks.base import TASKS
     from stprune.pruning.base import PRUNERS
 
+    # Python imports it late, which a process without rights could not.
+    "".encode("unicode_escape")
     BACKBONES.load("stid")
     TASKS.load("forecast")
     for pruner in USED:

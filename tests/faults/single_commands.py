@@ -19,10 +19,7 @@ from faults.project import PRUNERS, Project, Trial
 from faults.tally import Tally
 from faults.victim import End, Fault, run
 
-AFTER_TRAINING = (
-    *(f"runs/*/{name}" for name in RUN_FILES),
-    *(f"checkpoints/*/finished/{name}" for name in RUN_FILES),
-)
+AFTER_TRAINING = tuple(f"runs/*/{name}" for name in RUN_FILES)
 COLLECTED = ("summary.csv", "store/*", "tables/*", "figures/*")
 COLLECTING = (("summarise",), ("table", "main"), ("table", "equivalence"), ("figure", "tradeoff"))
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -61,10 +58,6 @@ class SingleCommands:
             faults += end.code == -signal.SIGKILL
             problems += trained_again(trial.results, before)
             before = finished_records(trial.results)
-            if self.chance.random() < 0.5:
-                # What Snakemake does before it starts a job again.
-                for name in RUN_FILES:
-                    (trial.run_folder(pruner) / name).unlink(missing_ok=True)
         problems += self._to_the_end(trial, pruner)
         problems += trained_again(trial.results, before)
         self._close(trial, "training", faults, problems)

@@ -19,8 +19,8 @@ from mutations import (
 )
 
 from stprune.base.layout import DataLayout
-from stprune.base.plain_text import control_character
 from stprune.base.schema import validate
+from stprune.base.text import control_character
 from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import run_keys, run_spec
 from stprune.data.card import DatasetCard, LocalFile, load_card

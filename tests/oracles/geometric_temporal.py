@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stprune.backbones.layers.geometric_layers import CELLS, LayerName
-from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
+from stprune.backbones.geometric_temporal import CELLS, LayerName, import_geometric_temporal
 from stprune.backbones.layers.graph import symmetric_laplacian
 
 from . import Batch, linear, with_calendar

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stprune.backbones.layers.geometric_temporal import import_geometric_temporal
+from stprune.backbones.geometric_temporal import import_geometric_temporal
 
 from . import Batch, Weights, in_public_form, with_calendar
 

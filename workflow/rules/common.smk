@@ -8,7 +8,6 @@ from snakemake.settings.types import DeploymentMethod
 
 from stprune.base.errors import StpruneError
 from stprune.workflow.paper_plan import PaperPlan
-from stprune.workflow.experiment_lock import claim
 from stprune.workflow.plan import WorkflowPlan
 
 # Commands run in the environment of this Snakemake, whether it is activated or not; with
@@ -32,7 +31,7 @@ def checked_plan(values):
 def begin():
     """Keep a second Snakemake out, and write the configuration that the commands read."""
     try:
-        claim(PLAN.layout)
+        PLAN.claim()
         PLAN.write_config()
     except StpruneError as error:
         sys.exit(f"Error: {error}")
@@ -51,7 +50,5 @@ PAPER = PaperPlan(PLAN.config.results_directory)
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_\-]+",
     backbone=r"[A-Za-z0-9_\-]+",
-    pruner=r"[A-Za-z0-9_\-]+",
-    prune_ratio=r"0(\.[0-9]+)?",
-    seed=r"[0-9]+",
+    part=r"s[0-9]+(-s[0-9]+)?(_[0-9]+)?",
     name=r"[A-Za-z0-9_]+",

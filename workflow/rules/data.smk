@@ -1,6 +1,3 @@
-from stprune.describe.files import description_files, description_sources
-
-
 rule prepare_dataset:
     input:
         card=PLAN.dataset_card,
@@ -29,9 +26,9 @@ rule prepare_dataset:
 rule describe:
     input:
         data=PLAN.processed("{dataset}"),
-        code=description_sources(),
+        code=PLAN.description_code(),
     output:
-        description_files(PLAN.data, "{dataset}"),
+        PLAN.described("{dataset}"),
     log:
         PLAN.data_log("{dataset}_described"),
     benchmark:

@@ -1,7 +1,6 @@
 rule summarise:
     input:
-        records=PLAN.records,
-        epochs=PLAN.run_epochs,
+        stamps=PLAN.stamps,
         code=PLAN.summary_code,
     output:
         PLAN.summaries,

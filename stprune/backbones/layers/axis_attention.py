@@ -11,10 +11,10 @@ Axis = Literal["time", "nodes"]
 
 
 def split_heads(values: Tensor, heads: int, axis: Axis) -> Tensor:
-    """A view with what is attended along last but one, as attention kernels want it.
+    """A view with the attended axis last but one, as attention kernels want it.
 
     Over time the nodes count as further heads. So neither axis has to be moved, which would copy
-    queries, keys, values and result. It needs each of them in a tensor of its own.
+    queries, keys, values and result. Each of them must be a contiguous tensor.
 
     Args:
         values: (B, T, N, C), contiguous.

@@ -1,4 +1,4 @@
-"""Dropout whose coins are cheap on a CPU."""
+"""Dropout with cheap random numbers on a CPU."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-COIN_BITS = 16
+DRAW_BITS = 16
 
 
 class Dropout(nn.Dropout):
-    """``torch.nn.Dropout`` with four coins to a random number of 64 bits on a CPU.
+    """``torch.nn.Dropout`` that uses each random 64-bit number for four values on a CPU.
 
-    torch tosses one coin at a time there, which takes up to a third of a light model's step.
-    The share dropped is the asked one to the nearest 1 / 65536, and the rest is scaled by what
-    is really kept, so that the expectation is exact. Draws from torch's default generator.
+    torch draws one number a value there, which takes up to a third of a light model's step. The
+    share dropped is rounded to the nearest 1 / 65536, and the rest is scaled by the share that is
+    really kept, so that the expectation is exact. Draws from torch's default generator.
     """
 
     def forward(self, values: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class Dropout(nn.Dropout):
 
 
 def keep_mask(shape: torch.Size, share: float) -> tuple[Tensor, float]:
-    """What dropout keeps on a CPU, and by how much it scales that.
+    """A mask of what dropout keeps on a CPU, and the factor by which it scales that.
 
     Args:
         shape: Of the values.
@@ -38,10 +38,10 @@ def keep_mask(shape: torch.Size, share: float) -> tuple[Tensor, float]:
     Returns:
         Bool of ``shape``, and the factor that keeps the expectation.
     """
-    coins = 2**COIN_BITS
-    dropped = min(round(share * coins), coins - 1)
+    values = 2**DRAW_BITS
+    dropped = min(round(share * values), values - 1)
     draws = torch.empty(-(-shape.numel() // 4), dtype=torch.int64)
     # All 64 bits: from the smallest of their values, with no upper bound.
     draws.random_(-(2**63), None)
-    kept = draws.view(torch.int16)[: shape.numel()].view(shape) >= dropped - coins // 2
-    return kept, coins / (coins - dropped)
+    kept = draws.view(torch.int16)[: shape.numel()].view(shape) >= dropped - values // 2
+    return kept, values / (values - dropped)

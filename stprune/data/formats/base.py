@@ -1,7 +1,12 @@
-"""What the loaders of published formats share: roles, times, missing values, csv files.
+"""What a loader is, and what the loaders of published formats share.
 
-The files of a card are pinned by their hash, so a loader checks only that they fit the card. It
-reads them through pandas, NumPy, SciPy or h5py, and never runs code that a file holds.
+A format is a module with ``Options``, the schema of the options on a card, and ``load(card,
+files)``, which reads the file of each role and returns a ``RawSeries``, or a ``StreamedSeries``
+where it is too large to hold. It raises ConfigError for a card that does not fit the format, and
+DataError for a file that cannot be read or contradicts the card.
+
+The files of a card are pinned by their hash, so loaders check only that they fit the card. They
+read through pandas, NumPy, SciPy or h5py, and never run code that a file holds.
 """
 
 from __future__ import annotations
@@ -9,35 +14,34 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from stprune.base.errors import ConfigError, DataError, StpruneError
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 
+Schema = TypeVar("Schema", bound=StrictModel)
 
-def check_card(
+
+def checked_options(
+    schema: type[Schema],
     card: DatasetCard,
     files: Mapping[str, Path],
     required: Collection[str],
     optional: Collection[str] = (),
     one_channel: bool = True,
-) -> None:
-    """Check that a card has the files and channels that its format reads.
-
-    Args:
-        card: The card.
-        files: Path of each role that the card gives.
-        required: Roles that the format needs.
-        optional: Roles that it can use besides.
-        one_channel: Whether the format holds a single channel.
+) -> Schema:
+    """The options of a card, once its roles and channels are known to be those of its format.
 
     Raises:
-        ConfigError: If a role is missing or unknown, or there are too many channels.
+        ConfigError: If they are not, or the options do not follow the schema.
     """
+    options = validate(schema, card.options, f"options of {card.title}")
     if not set(required) <= set(files) <= {*required, *optional}:
         perhaps = f", optionally {', '.join(optional)}" if optional else ""
         raise ConfigError(
@@ -48,6 +52,7 @@ def check_card(
         raise ConfigError(
             f"{card.title}: the format {card.format} holds one channel, not {len(card.channels)}"
         )
+    return options
 
 
 def regular_times(card: DatasetCard, steps: int) -> NDArray[np.datetime64]:
@@ -59,15 +64,12 @@ def regular_times(card: DatasetCard, steps: int) -> NDArray[np.datetime64]:
 def observed(
     table: NDArray[np.float64], card: DatasetCard, place: Callable[[tuple[int, ...]], str]
 ) -> NDArray[np.bool_]:
-    """Where the card's mask policy counts a value as observed.
+    """Where the card's mask policy counts a value as observed, in the shape of ``table``.
 
     Args:
         table: Any shape, NaN where the file has no value.
         card: Its policy says what is missing: nothing, a zero, or NaN.
         place: Describes an entry of the table, by its indices, for an error message.
-
-    Returns:
-        The shape of ``table``.
 
     Raises:
         DataError: If there is a NaN although the policy is not ``nan``.
@@ -90,18 +92,12 @@ def raw_series(
     adjacency: NDArray[np.floating],
     node_ids: list[str],
 ) -> RawSeries:
-    """The series of a loader: missing values masked, no loops in the graph.
+    """A (T, N) or (T, N, C) table with NaN for missing values, masked by the card's policy.
 
-    Args:
-        card: Says what counts as missing.
-        path: File that messages name.
-        table: (T, N) or (T, N, C), NaN where the file has no value.
-        times: (T,) datetime64.
-        adjacency: (N, N); its diagonal is set to zero, since a canonical graph has no loops.
-        node_ids: N names.
+    The diagonal of the graph becomes zero, since a canonical graph has no loops.
 
     Raises:
-        DataError: If there is a NaN although the mask policy is not ``nan``.
+        DataError: If there is a NaN although the mask policy is not ``nan``; it names ``path``.
     """
     table = table if table.ndim == 3 else table[:, :, None]
 
@@ -117,15 +113,7 @@ def raw_series(
 
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a library raises over a file into one line that names it.
-
-    Args:
-        path: The file.
-        kind: What it should be, such as ``"csv"``.
-
-    Raises:
-        DataError: In place of any other error than our own.
-    """
+    """Turn whatever a library raises over a file into a DataError, one line that names the file."""
     try:
         yield
     except StpruneError:
@@ -136,18 +124,12 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 
 def read_numbers(path: Path, *, header: bool = True, index: bool = False) -> pd.DataFrame:
-    """The numbers of a csv.
+    """A csv as (rows, columns) float64, an empty cell as NaN.
 
     Args:
-        path: The file; an empty cell is a NaN.
+        path: The file.
         header: Whether line 1 holds the names of the columns; else they are "0", "1" and so on.
         index: Whether the first column holds names or times, which become the index as text.
-
-    Returns:
-        (rows, columns) float64, as exact as Python reads a number.
-
-    Raises:
-        DataError: If it is no such csv.
     """
     with reading(path, "csv"):
         frame = pd.read_csv(
@@ -165,11 +147,7 @@ def read_numbers(path: Path, *, header: bool = True, index: bool = False) -> pd.
 
 
 def read_matrix(path: Path, node_ids: list[str]) -> NDArray[np.float64]:
-    """A square csv under a header of node ids, as (N, N) float64 in the order of ``node_ids``.
-
-    Raises:
-        DataError: If it is no such csv, or lacks a node.
-    """
+    """A square csv under a header of node ids, as (N, N) float64 in the order of ``node_ids``."""
     frame = read_numbers(path)
     with reading(path, "a square csv of the series' nodes"):
         frame.index = frame.columns
@@ -180,8 +158,7 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
     """The number of each edge of a csv, from row to column; 1 where it has no third column.
 
     The PeMS benchmarks are published so, with a road distance as the third column (Guo et al. 2021,
-    Song et al. 2020). An edge may stand twice with the same number; edges from a node to itself
-    are left out.
+    Song et al. 2020). An edge may be listed twice with the same number; loops are left out.
 
     Args:
         path: The csv; its header is ``from,to`` and perhaps the name of a third column.
@@ -192,8 +169,7 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
         (N, N) float64, NaN where there is no edge, else a finite number of at least 0.
 
     Raises:
-        DataError: If the file is no such csv, names a node that is not one of ``node_ids``, or
-            gives an edge no number, a wrong one, or two different ones.
+        DataError: If the file is no such csv, with the line that is wrong.
     """
     with reading(path, "a csv of edges"):
         frame = pd.read_csv(
@@ -208,32 +184,24 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
     position = {name: index for index, name in enumerate(node_ids)}
     edges = np.full((len(node_ids), len(node_ids)), np.nan)
     for line, row in enumerate(frame.itertuples(index=False, name=None), start=2):
-        source, target, *cell = (str(value).strip() for value in row)
-        if not (source or target or any(cell)):
+        cells = [str(value).strip() for value in row]
+        if not any(cells):
             continue
-        for name in (source, target):
-            if name not in position:
-                raise DataError(
-                    f"{path}: line {line} names the node `{name}`, which the series does not have"
-                )
-        number = _number(cell[0]) if cell else 1.0
-        if not (np.isfinite(number) and number >= 0):
+        try:
+            place = position[cells[0]], position[cells[1]]
+            number = float(cells[2]) if len(cells) == 3 else 1.0
+        except (KeyError, ValueError):
+            number = np.nan
+        if not 0 <= number < np.inf:
             raise DataError(
-                f"{path}: line {line}: `{cell[0]}` is not a finite number of at least 0"
+                f"{path}: line {line}: `{'`, `'.join(cells)}` must be two nodes of the series and,"
+                " if any, a finite number of at least 0"
             )
-        place = position[source], position[target]
-        if edges[place] != number and not np.isnan(edges[place]):
+        if not np.isnan(edges[place]) and edges[place] != number:
             raise DataError(
-                f"{path}: line {line} gives the edge from {source} to {target} {number:g}, but an"
-                f" earlier line gives it {edges[place]:g}"
+                f"{path}: line {line} gives the edge from {cells[0]} to {cells[1]} {number:g}, but"
+                f" an earlier line gives it {edges[place]:g}"
             )
         edges[place] = number
     np.fill_diagonal(edges, np.nan)
     return edges
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return np.nan

@@ -17,10 +17,16 @@ from pydantic import Field
 from scipy import sparse
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import check_card, raw_series, read_numbers, reading, regular_times
+from stprune.data.formats.base import (
+    checked_options,
+    raw_series,
+    read_numbers,
+    reading,
+    regular_times,
+)
 
 MINUTES_FORWARD = 60
 
@@ -35,22 +41,11 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read the series and its graph.
+    """See :mod:`stprune.data.formats.base`; values of shape (T, N, 1).
 
-    Args:
-        card: Card of a data set with one channel.
-        files: Paths of the roles ``series`` and ``graph``.
-
-    Returns:
-        Values and mask of shape (T, N, 1). The hour that the clock skipped is there, unobserved, so
-        that steps are equally long and times of day stay right; the csv has no rows for it.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card.
+    The hour that the clock skipped has steps without observations, so that times of day stay right.
     """
-    options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, files, ("series", "graph"))
+    options = checked_options(Options, card, files, ("series", "graph"))
     times = regular_times(card, card.steps)
     has_row = _steps_with_rows(card, options, times)
     path = files["series"]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.base.errors import DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import check_card, raw_series, reading
+from stprune.data.formats.base import checked_options, raw_series, reading
 from stprune.data.pandas_hdf import open_frame
 
 # What a pickle of lists, text and arrays of numbers names; nothing else is ever imported.
@@ -41,22 +41,8 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read the series and its graph.
-
-    Args:
-        card: Card of a data set with one channel.
-        files: Paths of the roles ``series`` and ``graph``.
-
-    Returns:
-        Values and mask of shape (T, N, 1), sensors in the order of the series, whichever order the
-        graph has.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card or the other.
-    """
-    options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, files, ("series", "graph"))
+    """See :mod:`stprune.data.formats.base`; sensors in the order of the series."""
+    options = checked_options(Options, card, files, ("series", "graph"))
     path = files["series"]
     with open_frame(path, options.key) as frame:
         node_ids, times, table = frame.names, frame.times(), frame.rows(0, frame.shape[0])

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import Block, StreamedSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import check_card, observed, reading, regular_times
+from stprune.data.formats.base import checked_options, observed, reading, regular_times
 from stprune.data.pandas_hdf import open_frame
 
 Rounding = Literal["none", "nearest"]
@@ -43,22 +43,11 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> StreamedSeries:
-    """Read sensors and graph, and how to read the series.
+    """See :mod:`stprune.data.formats.base`; blocks of shape (t, N, 1), sensors in the csv's order.
 
-    Args:
-        card: Card of a data set with one channel; its options follow `Options`.
-        files: Paths of the three roles.
-
-    Returns:
-        Blocks of shape (t, N, 1): means over the steps of the file that make a step of the card,
-        of those values that were observed. Sensors are in the order of ``sensors``.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card or another.
+    A value is the mean of what was observed in the steps of the file that make a step of the card.
     """
-    options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, files, ("series", "sensors", "adjacency"))
+    options = checked_options(Options, card, files, ("series", "sensors", "adjacency"))
     if card.step_minutes % options.source_minutes:
         raise ConfigError(
             f"options of {card.title}: steps of {card.step_minutes} minutes cannot be made of"
@@ -96,18 +85,13 @@ def _check_series(path: Path, card: DatasetCard, options: Options, sensors: list
     """Check rows and times, and find the column of each sensor."""
     rows = card.steps * (card.step_minutes // options.source_minutes)
     with open_frame(path) as frame:
-        if frame.shape[0] != rows:
+        step = np.timedelta64(options.source_minutes * 60, "s")
+        times = np.datetime64(card.start, "s") + np.arange(rows) * step
+        if frame.shape[0] != rows or (frame.times() != times).any():
             raise DataError(
-                f"{path} has {frame.shape[0]} rows, but {card.steps} steps of {card.step_minutes}"
-                f" minutes are {rows} rows of {options.source_minutes} minutes (the publishers'"
-                " file of means has lost which values are missing: take the raw one)"
+                f"{path} must have {rows} rows, one every {options.source_minutes} minutes from"
+                f" {times[0]} on; the publishers' file of means has lost which values are missing"
             )
-        found = frame.times()
-        start = np.datetime64(card.start, "s")
-        times = start + np.arange(rows) * np.timedelta64(options.source_minutes * 60, "s")
-        if (found != times).any():
-            row = int(np.argmax(found != times))
-            raise DataError(f"{path}: row {row} is of {found[row]}, but {times[row]} comes next")
         columns = pd.Index(frame.names).get_indexer(pd.Index(sensors))
     if (columns < 0).any():
         raise DataError(f"{path} has no column of sensor {sensors[int(np.argmin(columns))]}")
@@ -127,15 +111,11 @@ def _blocks(path: Path, card: DatasetCard, options: Options, columns: list[int])
 def step_means(
     table: NDArray[np.float64], count: int, rounding: Rounding = "none"
 ) -> NDArray[np.float64]:
-    """The mean of the observed values among each ``count`` successive rows.
-
-    Args:
-        table: (rows, N), NaN where missing; ``count`` divides the number of rows.
-        count: How many rows make one.
-        rounding: ``nearest`` for whole numbers, halves to the even one.
+    """The mean of the observed values among each ``count`` successive rows of a (R, N) table.
 
     Returns:
-        (rows / count, N) float64, NaN where nothing was observed.
+        (R / count, N) float64, NaN where nothing was observed; ``nearest`` makes whole numbers,
+        halves to the even one.
     """
     grouped = table.reshape(len(table) // count, count, table.shape[1])
     missing = np.isnan(grouped)

@@ -16,10 +16,16 @@ from pydantic import Field
 from scipy.io import loadmat
 
 from stprune.base.errors import DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import check_card, raw_series, read_numbers, reading, regular_times
+from stprune.data.formats.base import (
+    checked_options,
+    raw_series,
+    read_numbers,
+    reading,
+    regular_times,
+)
 
 
 class Options(StrictModel):
@@ -33,21 +39,8 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read the counts and the network.
-
-    Args:
-        card: Card of a data set with one channel.
-        files: Paths of the roles ``series`` and ``graph``.
-
-    Returns:
-        Values and mask of shape (T, N, 1), T = days x slots, without the hours that no day has.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card or the other.
-    """
-    options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, files, ("series", "graph"))
+    """See :mod:`stprune.data.formats.base`; values of shape (days x slots, N, 1)."""
+    options = checked_options(Options, card, files, ("series", "graph"))
     path = files["series"]
     with reading(path, "a MATLAB file"):
         tensor = loadmat(path, variable_names=[options.key])[options.key].astype(np.float64)

@@ -15,10 +15,16 @@ import numpy as np
 from pydantic import Field
 
 from stprune.base.errors import DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import check_card, raw_series, read_edges, reading, regular_times
+from stprune.data.formats.base import (
+    checked_options,
+    raw_series,
+    read_edges,
+    reading,
+    regular_times,
+)
 from stprune.data.graph_weights import Symmetrise, binary, gaussian, symmetrised
 
 
@@ -45,21 +51,10 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read the series and its graph.
-
-    Args:
-        card: Its channels are the last axis of the array, in order.
-        files: Paths of the roles ``series`` and ``edges``, perhaps ``ids``.
-
-    Returns:
-        Values and mask of shape (T, N, C).
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card or another.
-    """
-    options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, files, ("series", "edges"), optional=("ids",), one_channel=False)
+    """See :mod:`stprune.data.formats.base`; channels are the last axis of the array, in order."""
+    options = checked_options(
+        Options, card, files, ("series", "edges"), optional=("ids",), one_channel=False
+    )
     path = files["series"]
     with reading(path, "npz"), np.load(path, allow_pickle=False) as arrays:
         table = arrays[options.key].astype(np.float64)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,13 @@ from stprune.data.simulation.freeway.network import (
     gaussian_adjacency,
     layout_of,
 )
-from stprune.data.simulation.freeway.run import flow_by_bin, reported_speed, simulate, speed_by_bin
+from stprune.data.simulation.freeway.run import (
+    Bins,
+    flow_by_bin,
+    reported_speed,
+    simulate,
+    speed_by_bin,
+)
 
 CHANNELS = ["flow", "speed"]
 # A run fills the roads before its day begins, and ends when those of the day have got through.
@@ -164,7 +169,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     return RawSeries(
         values=values,
         mask=np.ones(values.shape, dtype=np.bool_),
-        timestamps=_timestamps(start, options.steps),
+        timestamps=np.datetime64(start, "s")
+        + np.arange(options.steps) * np.timedelta64(BIN_SECONDS, "s"),
         adjacency=gaussian_adjacency(detector_distances(network)),
         node_ids=list(network.detectors),
         events=_events(incidents),
@@ -196,21 +202,16 @@ def _simulate_day(
     ]
     leaving = Departures(leaving.seconds - zero, leaving.origins, leaving.destinations)
     curves = simulate(network, leaving, drops, bins * BIN_STEPS, seed, network.detectors)
-    window = (WARM_BINS * BIN_STEPS, BINS_PER_DAY, BIN_STEPS)
+    counted = Bins(WARM_BINS * BIN_STEPS, BINS_PER_DAY, BIN_STEPS)
     moments = 1 - readings.random((len(network.detectors), bins * BIN_STEPS))
     flows = [
-        flow_by_bin(curves[name][1], moment, *window)
+        flow_by_bin(curves[name][1], moment, counted)
         for name, moment in zip(network.detectors, moments, strict=True)
     ]
     speeds = [
-        speed_by_bin(*curves[name], network.roads[name], *window) for name in network.detectors
+        speed_by_bin(*curves[name], network.roads[name], counted) for name in network.detectors
     ]
     return np.stack(flows, axis=1), np.stack(speeds, axis=1)
-
-
-def _timestamps(start: datetime, steps: int) -> NDArray[np.datetime64]:
-    offsets = np.arange(steps) * np.timedelta64(BIN_SECONDS, "s")
-    return np.asarray(np.datetime64(start, "s") + offsets)
 
 
 def _events(incidents: list[Incident]) -> pd.DataFrame:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import check_card, raw_series, reading, regular_times
+from stprune.data.formats.base import checked_options, raw_series, reading, regular_times
 
 
 class Options(StrictModel):
@@ -31,22 +31,9 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read all stations.
-
-    Args:
-        card: Its options follow `Options`, with a column for each channel.
-        files: Path of each station's file, by the station's name.
-
-    Returns:
-        Values and mask of shape (T, N, C), stations in the order of their names.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card.
-    """
-    options = validate(Options, card.options, f"options of {card.title}")
+    """See :mod:`stprune.data.formats.base`; stations in the order of their names."""
     stations = sorted(files)
-    check_card(card, files, stations, one_channel=False)
+    options = checked_options(Options, card, files, stations, one_channel=False)
     if len(options.columns) != len(card.channels) or len(stations) != card.nodes:
         raise ConfigError(
             f"{card.title}: {len(options.columns)} columns and {len(stations)} files for"

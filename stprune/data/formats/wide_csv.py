@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats.base import (
-    check_card,
+    checked_options,
     raw_series,
     read_numbers,
     regular_times,
@@ -25,21 +25,8 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read the series and its graph.
-
-    Args:
-        card: Card of a data set with one channel.
-        files: Paths of the roles ``series`` and ``adjacency``.
-
-    Returns:
-        Values and mask of shape (T, N, 1).
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read, or has a NaN where the mask policy allows none.
-    """
-    validate(Options, card.options, f"options of {card.title}")
-    check_card(card, files, ("series", "adjacency"))
+    """See :mod:`stprune.data.formats.base`; values of shape (T, N, 1)."""
+    checked_options(Options, card, files, ("series", "adjacency"))
     table = read_numbers(files["series"])
     weights = read_numbers(files["adjacency"], header=False).to_numpy()
     times = regular_times(card, len(table))

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import StrictModel, validate
+from stprune.base.schema import StrictModel
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats.base import (
-    check_card,
+    checked_options,
     raw_series,
     read_matrix,
     read_numbers,
@@ -63,22 +63,8 @@ class Options(StrictModel):
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Read target, exogenous channels and graph.
-
-    Args:
-        card: Its options follow `Options`, with a source for each channel.
-        files: Paths by role.
-
-    Returns:
-        Values and mask of shape (T, N, C); zones in the order of the target's file, to which the
-        others are aligned by id.
-
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read, contradicts the card, or is of other zones.
-    """
-    options = validate(Options, card.options, f"options of {card.title}")
-    _check(card, options, files)
+    """See :mod:`stprune.data.formats.base`; zones in the order of the target's file."""
+    options = _checked(card, files)
     times = regular_times(card, card.steps)
     sources = [source.partition(":") for source in options.channels]
     frames = {role: _read_timed(files[role], times) for role in {source[0] for source in sources}}
@@ -90,7 +76,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
             channels.append(frames[role][[column] * len(zones) if city_wide else zones].to_numpy())
     table = np.stack(channels, axis=2)
     if options.scale == "share_of_chargers":
-        table[:, :, target] /= _chargers(files["stations"], zones)
+        table[:, :, target] /= chargers_of_zones(files["stations"], zones)
         above = float((table[:, :, target] > 1).mean())
         if above > IMPLAUSIBLE_SHARE:
             raise DataError(
@@ -101,13 +87,19 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         weights = gaussian(read_matrix(files["distance"], zones), threshold=options.threshold)
     else:
         weights = read_matrix(files["adjacency"], zones)
-    np.fill_diagonal(weights, 0.0)
     graph = symmetrised(weights, options.symmetrise)
     return raw_series(card, files[sources[target][0]], table, times, graph, zones)
 
 
-def _check(card: DatasetCard, options: Options, files: dict[str, Path]) -> None:
-    """Check that sources, channels and files fit each other."""
+def _checked(card: DatasetCard, files: dict[str, Path]) -> Options:
+    """The options, once sources, channels and files are known to fit each other."""
+    # Of the two possible graphs, the one that the card gives.
+    graph = "distance" if "distance" in files else "adjacency"
+    sources = card.options.get("channels")
+    roles = {str(source).partition(":")[0] for source in sources} if sources else set()
+    if card.options.get("scale") == "share_of_chargers":
+        roles.add("stations")
+    options = checked_options(Options, card, files, [*sorted(roles), graph], one_channel=False)
     if len(options.channels) != len(card.channels):
         raise ConfigError(
             f"options of {card.title}: there are {len(options.channels)} sources for"
@@ -118,12 +110,7 @@ def _check(card: DatasetCard, options: Options, files: dict[str, Path]) -> None:
             f"options of {card.title}: the target `{card.target}` must come from a file with a"
             f" column a zone, not from `{options.channels[card.target_channel]}`"
         )
-    wanted = {source.partition(":")[0] for source in options.channels}
-    if options.scale == "share_of_chargers":
-        wanted.add("stations")
-    # Of the two possible graphs, the one that the card gives.
-    graph = "distance" if "distance" in files else "adjacency"
-    check_card(card, files, [*sorted(wanted), graph], one_channel=False)
+    return options
 
 
 def _read_timed(path: Path, times: NDArray[np.datetime64]) -> pd.DataFrame:
@@ -139,7 +126,7 @@ def _read_timed(path: Path, times: NDArray[np.datetime64]) -> pd.DataFrame:
     return frame
 
 
-def _chargers(path: Path, zones: list[str]) -> NDArray[np.float64]:
+def chargers_of_zones(path: Path, zones: list[str]) -> NDArray[np.float64]:
     """(N,) number of chargers at all stations of each zone; stations elsewhere do not matter."""
     with reading(path, "a csv of charging stations"):
         frame = pd.read_csv(path, dtype={"TAZID": str})

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from stprune.base import atomic
 from stprune.base.errors import ConfigError
+from stprune.base.files import write_text
 from stprune.base.schema import validate
 from stprune.data.card import FORMATS, DatasetCard
 
@@ -102,4 +102,4 @@ def write_new_cards(cards: dict[Path, DatasetCard]) -> None:
         if path.read_text(encoding="utf-8") != texts[path]:
             raise ConfigError(f"{path} holds another card; choose another --id, or delete it")
     for path, text in new.items():
-        atomic.write_text(path, text)
+        write_text(path, text)

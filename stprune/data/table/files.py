@@ -10,16 +10,22 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from pyarrow import csv as arrow_csv
 
 from stprune.base.errors import DataError
-from stprune.base.unpacked_size import refuse_bomb
+from stprune.base.files import refuse_bomb
+from stprune.data.formats.base import reading
 from stprune.data.table.options import Options
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -30,6 +36,17 @@ MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
 UNNAMED = re.compile(r"(Unnamed: \d+)?")  # the second is what pandas calls a column without a name
 
 
+def first_rows(path: Path, separator: str, encoding: str) -> tuple[list[str], list[str]]:
+    """Names of the columns of a csv or parquet file; of a csv, the cells of its first row too."""
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        with reading(path, "parquet"):
+            return list(pq.read_schema(path).names), []
+    with reading(path, "csv"), path.open(encoding=_encoding(encoding), newline="") as file:
+        rows = list(islice(csv.reader(file, delimiter=separator), 2))
+    texts = [[cell.strip() for cell in row] for row in rows]
+    return texts[0] if texts else [], texts[1] if len(texts) > 1 else []
+
+
 def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     """All cells of a csv as text without outer blanks, the header's too; the index counts lines.
 
@@ -37,26 +54,21 @@ def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
         DataError: If it is not text in this encoding, empty, has a blank line between others, or
             its lines differ in their number of cells.
     """
-    import pyarrow as pa
-    from pyarrow import csv as arrow_csv
-
-    try:
-        text = path.read_text(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
-        header = next(csv.reader(io.StringIO(text), delimiter=separator), [])
-        if len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
-            raise DataError(
-                f"{path}: line 1 has one column, `{header[0][:60]}`; say which sign is between"
-                " columns with `separator` (of a graph: `graph.separator`)"
-            )
-        names = [str(number) for number in range(len(header))]
+    header, _ = first_rows(path, separator, encoding)
+    if len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
+        raise DataError(
+            f"{path}: line 1 has one column, `{header[0][:60]}`; say which sign is between columns"
+            " with `separator` (of a graph: `graph.separator`)"
+        )
+    names = [str(number) for number in range(len(header))]
+    with reading(path, "csv"):
+        text = path.read_text(encoding=_encoding(encoding)).rstrip(" \n")
         table = arrow_csv.read_csv(
-            io.BytesIO(text.rstrip(" \n").encode()),
+            io.BytesIO(text.encode()),
             arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=2**26),
             arrow_csv.ParseOptions(delimiter=separator, ignore_empty_lines=False),
             arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
-    except (OSError, UnicodeError, csv.Error, pa.ArrowInvalid) as error:
-        raise DataError(f"{path} cannot be read as csv: {error}") from None
     cells: pd.DataFrame = table.to_pandas().apply(lambda column: column.str.strip())
     cells.index = pd.RangeIndex(1, len(cells) + 1, name="line")
     blank = (cells == "").all(axis=1)
@@ -71,23 +83,16 @@ def read_columns(path: Path, options: Options) -> pd.DataFrame:
     Raises:
         DataError: If the file cannot be read, or has no row.
     """
-    suffix = path.suffix.lower()
-    if suffix in CSV_SUFFIXES:
+    if path.suffix.lower() in CSV_SUFFIXES:
         cells = csv_cells(path, options.separator, options.encoding)
         frame = cells.iloc[1:].set_axis(cells.iloc[0].to_list(), axis=1)
-    elif suffix in PARQUET_SUFFIXES:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
+    elif path.suffix.lower() in PARQUET_SUFFIXES:
+        with reading(path, "parquet"):
             file = pq.ParquetFile(path)
             refuse_bomb(path, 8 * file.metadata.num_rows * file.metadata.num_columns)
             table = file.read()
             table.validate(full=True)  # else text that is not UTF-8 would fail much later
             frame = table.to_pandas(ignore_metadata=True, date_as_object=False)
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path} cannot be read as parquet: {reason}") from None
         frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
     else:
         known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
@@ -131,12 +136,12 @@ def numbers_of(
             result[:, number] = column.to_numpy(np.float64, na_value=np.nan)
             wrong = np.isinf(result[:, number])
         else:
-            text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
-            given = ~text.str.lower().isin(MISSING_WORDS)
+            text = column.astype("str").fillna("").str.strip()
             if decimal == ",":
                 text = text.str.replace(".", "?").str.replace(",", ".")
-            result[:, number] = pd.to_numeric(text.where(given), errors="coerce")
-            wrong = given.to_numpy() & ~np.isfinite(result[:, number])
+            result[:, number] = pd.to_numeric(text, errors="coerce")
+            wrong = ~np.isfinite(result[:, number])
+            wrong[wrong] = ~text[wrong].str.lower().isin(MISSING_WORDS)
         if wrong.any():
             row = int(np.argmax(wrong))
             raise DataError(
@@ -158,18 +163,13 @@ def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
     Raises:
         DataError: If there is no such array, it holds Python objects, or it lies in another file.
     """
-    import h5py
-
-    try:
+    with reading(path, "arrays"):
         if path.suffix.lower() in HDF_SUFFIXES:
             with h5py.File(path, "r") as file:
-                found: list[str] = []
-                file.visititems(
-                    lambda name, item: (
-                        found.append(name) if isinstance(item, h5py.Dataset) else None
-                    )
-                )
-                dataset = file[_key(path, found, key, option)]
+                items: list[str] = []
+                file.visit(items.append)
+                keys = [name for name in items if isinstance(file[name], h5py.Dataset)]
+                dataset = file[_key(path, keys, key, option)]
                 # Such an array would show the content of other files on this machine.
                 if dataset.is_virtual or dataset.external:
                     raise DataError(f"{path}: `{dataset.name}` lies in another file, so refused")
@@ -186,12 +186,6 @@ def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
                 name = _key(path, list(loaded.files), key, option)
                 refuse_bomb(path, loaded.zip.getinfo(f"{name}.npy").file_size)
                 return np.asarray(loaded[name])
-    except DataError:
-        raise
-    # A damaged file fails in as many ways as its format has layers.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{path} cannot be read: {reason}") from None
     known = ", ".join(NUMPY_SUFFIXES + HDF_SUFFIXES)
     raise DataError(f"{path}: a file of arrays ends in one of {known}")
 
@@ -203,3 +197,8 @@ def _key(path: Path, keys: list[str], key: str | None, option: str) -> str:
         listed = ", ".join(f"`{name}`" for name in keys[:12]) or "none"
         raise DataError(f"{path}: name one of its arrays with `{option}`: {listed}")
     return key
+
+
+def _encoding(name: str) -> str:
+    """A spreadsheet may put a byte order mark before the first name."""
+    return "utf-8-sig" if name == "utf-8" else name

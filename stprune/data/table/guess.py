@@ -6,18 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 
 from stprune.base.errors import DataError
-from stprune.data.table.files import (
-    CSV_SUFFIXES,
-    HDF_SUFFIXES,
-    PARQUET_SUFFIXES,
-    csv_cells,
-    read_columns,
-)
-from stprune.data.table.options import ISO, MILLISECONDS, SECONDS, Options
+from stprune.data.formats.base import reading
+from stprune.data.table.files import CSV_SUFFIXES, HDF_SUFFIXES, PARQUET_SUFFIXES, first_rows
+from stprune.data.table.options import ISO, MILLISECONDS, SECONDS
 from stprune.data.table.times import parse_time
 
 TIME_NAMES = ("time", "timestamp", "datetime", "date_time", "date", "index", "__index_level_0__")
@@ -32,42 +28,41 @@ def guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         DataError: If the file cannot be read.
     """
     suffix = path.suffix.lower()
-    if suffix in HDF_SUFFIXES and given.get("layout") != "array" and _is_of_pandas(path):
-        return {"layout": "wide", "time": "index"} | given
+    if suffix in HDF_SUFFIXES and given.get("layout") != "array":
+        with reading(path, "HDF"), h5py.File(path, "r") as file:
+            # A table of pandas in any layout: if it cannot be read, the reader of it says why.
+            if any("pandas_type" in item.attrs for item in file.values()):
+                return {"layout": "wide", "time": "index"} | given
     if suffix not in CSV_SUFFIXES + PARQUET_SUFFIXES:
         return {"layout": "array"} | given
-    options = dict(given)
-    if suffix in CSV_SUFFIXES and "separator" not in given:
-        with path.open(encoding=given.get("encoding", "utf-8"), errors="replace") as file:
-            line = file.readline()
+    options, encoding = dict(given), given.get("encoding", "utf-8")
+    if "separator" not in given:
+        line = ",".join(first_rows(path, ",", encoding)[0])
         best = max((",", ";", "\t", "|"), key=line.count)
         options |= {"separator": best} if best != "," else {}
-    if suffix in CSV_SUFFIXES and options.get("separator", ",") != "," and "decimal" not in given:
-        cells = csv_cells(path, options["separator"], given.get("encoding", "utf-8"))
-        comma = cells.iloc[1:2].apply(lambda column: column.str.fullmatch(r"-?\d+,\d+"))
-        options |= {"decimal": ","} if comma.any(axis=None) else {}
-    frame = read_columns(path, Options.model_construct(**Options().model_dump() | options))
-    names, first = [str(name) for name in frame.columns], frame.iloc[0]
+    separator = options.get("separator", ",")
+    names, row = first_rows(path, separator, encoding)
+    if not names:
+        raise DataError(f"{path} is empty, or its first line is")
+    if separator != "," and any(re.fullmatch(r"-?\d+,\d+", cell) for cell in row):
+        options = {"decimal": ","} | options
+    cells = dict(zip(names, row, strict=False))
     if "time" not in given:
-        time = _called(names, TIME_NAMES)
-        cell = str(first.iloc[0])
+        time, cell = _called(names, TIME_NAMES), cells.get(names[0], "")
         # A plain number such as 20240101 is more likely a measurement, unless its form is given.
         plain = cell.isdigit() and "time_format" not in given
-        if (
-            time is None
-            and not plain
-            and parse_time(cell, given.get("time_format", ISO)) is not None
-        ):
+        if time is None and not plain and parse_time(cell, given.get("time_format", ISO)):
             time = names[0]
         options |= {} if time is None else {"time": time}
-    if options.get("time") in names and "time_format" not in given:
-        cell = str(first[options["time"]])
-        form = {10: SECONDS, 13: MILLISECONDS}.get(len(cell)) if cell.isdigit() else None
-        options |= {} if form is None else {"time_format": form}
+    cell = cells.get(options.get("time", ""), "")
+    if cell.isdigit() and len(cell) in (10, 13):
+        options = {"time_format": SECONDS if len(cell) == 10 else MILLISECONDS} | options
     if "node" not in given and given.get("layout") != "wide":
         node = _called([name for name in names if name != options.get("time")], NODE_NAMES)
         options |= {} if node is None else {"node": node}
-    return {"layout": "wide" if options.get("node") is None else "long"} | options
+    layout = "wide" if options.get("node") is None else "long"
+    guesses = {key: option for key, option in options.items() if key not in given}
+    return {"layout": layout} | guesses | given
 
 
 def guessed_minutes(path: Path, times: pd.DatetimeIndex) -> int:
@@ -99,14 +94,3 @@ def units_of(columns: list[str]) -> dict[str, tuple[str, str]]:
 def _called(names: list[str], known: tuple[str, ...]) -> str | None:
     lowered = [name.lower() for name in names]
     return next((names[lowered.index(word)] for word in known if word in lowered), None)
-
-
-def _is_of_pandas(path: Path) -> bool:
-    """Whether an HDF file has a table that pandas wrote, in whatever layout."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            return any("pandas_type" in item.attrs for item in file.values())
-    except OSError as error:
-        raise DataError(f"{path} cannot be read as HDF: {error}") from None

@@ -9,16 +9,18 @@ window. A value is hidden if any of them hides it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from stprune.base.errors import ConfigError
 from stprune.base.schema import StrictModel
 from stprune.base.settings import DatasetEntry, TrainingSettings
-from stprune.data.hidden import HiddenPattern, ImputationStore
 from stprune.data.tasks.base import Task
-from stprune.data.windows import WindowStore
+from stprune.data.windows import Batch, WindowStore
 
 
 class ImputeOptions(StrictModel):
@@ -77,13 +79,120 @@ class Impute(Task):
 
     def open(self, store: WindowStore, *, training: bool) -> WindowStore:
         """Hide values; see :meth:`Task.open`."""
-        options: ImputeOptions = self.options
-        pattern = HiddenPattern(
-            points=options.points,
-            blocks=options.blocks,
-            block_steps=options.block_steps,
-            sensors=options.sensors,
-            seed=options.seed,
-        )
-        redrawn = training and options.training == "redrawn"
-        return ImputationStore.hiding(store, pattern, redrawn, options.show_hidden)
+        values = {field.name: getattr(store, field.name) for field in fields(WindowStore)}
+        redrawn = training and self.options.training == "redrawn"
+        epoch = torch.zeros((), dtype=torch.int64)
+        return ImputationStore(**values, options=self.options, redrawn=redrawn, epoch=epoch)
+
+
+SHARES = 2**31
+POINT, BLOCK, OFFSET, SENSOR = range(4)
+# Multipliers of SplitMix64 (Steele, Lea and Flood 2014), as signed numbers.
+FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
+
+
+def hidden_values(
+    options: ImputeOptions, starts: Tensor, epoch: int, steps: int, nodes: int
+) -> Tensor:
+    """Which values of windows are hidden.
+
+    Nothing is drawn and stored: whether a value is hidden is a hash of the seed, the epoch, the
+    window's first step, the step and the node. So a pattern takes no memory, is the same on every
+    device, and does not depend on which windows are gathered, when, or in which order.
+
+    Args:
+        options: Shares and seed.
+        starts: (B,) int64, first step of each window.
+        epoch: Another epoch, another draw.
+        steps: T, of a window.
+        nodes: N.
+
+    Returns:
+        (B, T, N) bool.
+    """
+    device = starts.device
+    seed = _mixed(_mixed(torch.tensor(options.seed, device=device)) + epoch)
+    window = _mixed(seed + starts)[:, None, None]
+    step = torch.arange(steps, device=device)[:, None]
+    node = torch.arange(nodes, device=device)
+    hidden = torch.zeros((), dtype=torch.bool, device=device)
+    if options.points:
+        hidden = hidden | _drawn(window, POINT, step * nodes + node, options.points)
+    if options.blocks:
+        # Without an offset of each, the runs of all nodes would begin together.
+        offset = _draws(seed, OFFSET, node) % options.block_steps
+        run = (step + offset).div(options.block_steps, rounding_mode="floor")
+        hidden = hidden | _drawn(window, BLOCK, run * nodes + node, options.blocks)
+    if options.sensors:
+        hidden = hidden | _drawn(window, SENSOR, node, options.sensors)
+    return hidden.expand(len(starts), steps, nodes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImputationStore(WindowStore):
+    """Windows whose hidden values are to be filled in.
+
+    Args:
+        options: What is hidden.
+        redrawn: Whether each epoch hides other values.
+        epoch: () int64, the current epoch; shared by all parts of the store.
+    """
+
+    options: ImputeOptions
+    redrawn: bool
+    epoch: Tensor
+
+    @property
+    def target_offset(self) -> int:
+        """Targets are the inputs' own steps."""
+        return 0
+
+    @property
+    def hides_targets(self) -> bool:
+        """A batch's mask says what is hidden."""
+        return True
+
+    @property
+    def channels(self) -> int:
+        """C of a batch's inputs."""
+        return super().channels + int(self.options.show_hidden)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Hide other values from now on, if they are redrawn."""
+        if self.redrawn:
+            self.epoch.fill_(epoch)
+
+    def gather(self, windows: Tensor) -> Batch:
+        """See :meth:`WindowStore.gather`; the mask is True where hidden and observed."""
+        batch = super().gather(windows)
+        starts = self.starts.index_select(0, windows)
+        shape = self.history, self.series.shape[1]
+        hidden = hidden_values(self.options, starts, int(self.epoch), *shape)
+        inputs = batch.inputs
+        # The mean of the training inputs, once standardised.
+        inputs[..., self.target_channel].masked_fill_(hidden, 0.0)
+        if self.options.show_hidden:
+            inputs = torch.cat([inputs, hidden.unsqueeze(-1).to(inputs.dtype)], dim=-1)
+        return batch._replace(inputs=inputs, mask=batch.mask & hidden)
+
+
+def _drawn(window: Tensor, kind: int, place: Tensor, share: float) -> Tensor:
+    """Whether each place of each window falls into ``share``."""
+    return _draws(window, kind, place).lt(round(share * SHARES))
+
+
+def _draws(window: Tensor, kind: int, place: Tensor) -> Tensor:
+    """A number in [0, 2^31) for each place of each window, another for each kind of draw."""
+    return _mixed(window ^ _mixed(place * 4 + kind)) & (SHARES - 1)
+
+
+def _mixed(values: Tensor) -> Tensor:
+    """int64 values with their bits mixed, one to one: SplitMix64's finaliser."""
+    values = (values ^ _shifted(values, 30)).mul(FIRST)
+    values = (values ^ _shifted(values, 27)).mul(SECOND)
+    return values ^ _shifted(values, 31)
+
+
+def _shifted(values: Tensor, bits: int) -> Tensor:
+    """Upper bits on the lower ones' place, zeros above: torch's own shift copies the sign."""
+    return values.bitwise_right_shift(bits).bitwise_and(2 ** (64 - bits) - 1)

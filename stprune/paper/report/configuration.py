@@ -9,7 +9,7 @@ import yaml
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import store_config
-from stprune.base.text_file import parse_yaml
+from stprune.base.text import parse_yaml
 from stprune.results.summary import Results
 
 ENTRIES = ("datasets", "backbones", "pruners")

@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from stprune.base.layout import format_ratio
-from stprune.paper.figures import seeds_in_words
+from stprune.paper.content import seed_count
 from stprune.paper.tables import Table, format_number
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.enough import EVERY_PLACE, TOO_FEW
-from stprune.statistics.equivalence import IDENTICAL, MARGIN
+from stprune.statistics.equivalence import IDENTICAL
+from stprune.statistics.paired import CONTROLS, EVERY_PLACE, LEAST_DATASETS, LEVEL, MARGIN, TOO_FEW
 from stprune.statistics.ranks import Ranking, alike, rankings
-from stprune.statistics.significance import CONTROLS, LEAST_DATASETS, LEVEL
 
 # The pruner that the benchmark is about.
 METHOD = "st_prune"
@@ -62,7 +61,7 @@ def headlines(results: Results, tables: Mapping[str, Table]) -> list[Headlines]:
     found = []
     for budget in budgets:
         part = results.aggregate[results.aggregate["budget"] == budget]
-        seeds = seeds_in_words(part)
+        seeds = seed_count(part)
         overall = pairs[(pairs["budget"] == budget) & pairs["prune_ratio"].isna()]
         some = [
             *_method(overall, seeds),

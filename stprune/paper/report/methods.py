@@ -12,8 +12,7 @@ from stprune.paper.report.configuration import configured
 from stprune.paper.tables import format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.equivalence import MARGIN
-from stprune.statistics.significance import CONTROLS
+from stprune.statistics.paired import CONTROLS, MARGIN
 
 TIMES = (
     "Wall clock. A per-epoch time is from the selection of windows to the last optimiser step, so"

@@ -11,22 +11,21 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from stprune.base import atomic
+from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout
-from stprune.paper.applicable import applicable
-from stprune.paper.figures import FIGURES, places, seeds_in_words
+from stprune.paper.content import places, seed_count
 from stprune.paper.findings import Finding, findings
 from stprune.paper.report.curve_chart import QUANTITIES, curve_chart
 from stprune.paper.report.environments import compare_environments
 from stprune.paper.report.headlines import headlines, place_verdict
 from stprune.paper.report.ledger import overhead_ledger
 from stprune.paper.report.methods import methods
-from stprune.paper.report.pictures import Picture, picture
+from stprune.paper.report.pictures import Picture
 from stprune.paper.report.run_pages import embedded_runs, run_table
 from stprune.paper.report.tradeoff_chart import tradeoff_chart
 from stprune.paper.report.vega import vega_script
-from stprune.paper.tables import TABLES, Cell, Table, is_text, shared_headings, to_cells
-from stprune.results.summary import REFERENCE, Results, load_results
+from stprune.paper.tables import Cell, Table, is_text, shared_headings, to_cells
+from stprune.results.summary import REFERENCE, Results
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 SCRIPTS = ("tables.js", "runs.js", "charts.js")
@@ -36,28 +35,19 @@ HEADLINE_FIGURE, HEADLINE_TABLE = "tradeoff", "main"
 
 def write_report(
     layout: ExperimentLayout,
-    results: Results | None = None,
-    tables: Mapping[str, Table] | None = None,
-    pictures: Mapping[str, Picture] | None = None,
+    results: Results,
+    tables: Mapping[str, Table],
+    pictures: Mapping[str, Picture],
 ) -> None:
     """Write ``report.html`` of an experiment; it needs no network and no other file.
 
     Args:
         layout: The experiment; without ``config.yaml`` that section is left out.
-        results: Its results, where they have been loaded already.
-        tables: Its tables that have something to show, by name, where they have been built already.
+        results: Its results.
+        tables: Its tables that have something to show, by name.
         pictures: The same of its figures.
-
-    Raises:
-        RecordError: If the experiment has no summary yet, or a record that it names is gone.
     """
-    results = results or load_results(layout.store)
     environment, differing = compare_environments(results.environments)
-    if tables is None:
-        names = applicable(TABLES, results)
-        tables = {name: TABLES.module(name).build(results) for name in names}
-    if pictures is None:
-        pictures = {name: picture(name, results) for name in applicable(FIGURES, results)}
     order = _first(HEADLINE_TABLE, list(tables))
     scripts = [vega_script(), *(_script(name) for name in SCRIPTS)]
     page = _template().render(
@@ -81,7 +71,7 @@ def write_report(
         differing=", ".join(differing),
         config=results.configuration,
     )
-    atomic.write_text(layout.report, page)
+    write_text(layout.report, page)
 
 
 def content_policy(scripts: Sequence[str]) -> str:
@@ -130,7 +120,7 @@ def _overview(results: Results) -> str:
         f"{len(runs)} runs",
         *(_count(runs[column], column.replace("dataset", "data set")) for column in RUN_AXES),
         "with full training" if (runs["pruner"] == REFERENCE).any() else "without full training",
-        seeds_in_words(results.aggregate),
+        seed_count(results.aggregate),
     ]
     return f"{', '.join(parts)}; from {runs['started'].min()} to {runs['finished'].max()}."
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from stprune.paper.figures import FIGURES, Drawing, FigureFiles, build, figure_files
-from stprune.results.summary import Results
+from stprune.paper.figures import Drawing, FigureFiles
 
 # A palette of so many colours shows plots as they are in a third of the bytes.
 COLOURS = 256
@@ -26,21 +25,11 @@ class Picture:
     source: str
 
 
-def picture(name: str, results: Results) -> Picture:
-    """Draw figure ``name`` for the page.
-
-    Raises:
-        UnknownNameError: If there is no ``paper_figures/fig_<name>.py``.
-    """
-    drawing = build(name, results)
-    return picture_of(name, drawing, figure_files(drawing))
-
-
-def picture_of(name: str, drawing: Drawing, files: FigureFiles) -> Picture:
-    """A figure whose files have been made; its caption stands in the page, not in the picture."""
+def picture_of(title: str, drawing: Drawing, files: FigureFiles) -> Picture:
+    """A figure whose files were made; its caption stands in the page, not in the picture."""
     content = small_png(files.png, files.note)
     source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-    return Picture(FIGURES.module(name).TITLE, drawing.caption, drawing.alt, source)
+    return Picture(title, drawing.caption, drawing.alt, source)
 
 
 def small_png(content: bytes, left_out: float = 0.0) -> bytes:

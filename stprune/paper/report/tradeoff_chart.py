@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import altair as alt
 
-from stprune.paper.figures import places
-from stprune.paper.looks import Line, Look, looks
+from stprune.paper.content import places
+from stprune.paper.draw import Line, Look, looks
 from stprune.paper.report.vega_spec import Spec, finished
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results

@@ -9,7 +9,7 @@ import gc
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,12 +53,26 @@ def simulate(
         step, each (steps,).
     """
     with _leave_no_trace():
-        uxsim = _import_uxsim()
+        with warnings.catch_warnings():
+            # Importing it causes warnings of its own.
+            warnings.simplefilter("ignore")
+            import uxsim
+            import uxsim.uxsim_cpp
         world = _world(uxsim, network, steps, seed)
         # Before the roads: each platoon has a place for every road that there is when it is made,
         # which nobody reads, and which for a large network would take most of the memory.
         _send(uxsim, world, network, departures)
-        _build_roads(world, network)
+        for road in network.roads.values():
+            world.addLink(
+                road.name,
+                road.start,
+                road.end,
+                length=road.length,
+                free_flow_speed=road.free_speed,
+                jam_density_per_lane=JAM_DENSITY_PER_LANE,
+                number_of_lanes=road.lanes,
+                merge_priority=road.priority,
+            )
         _run(world, network, drops, steps)
     curves = {}
     for name in network.roads if roads is None else roads:
@@ -86,15 +100,6 @@ def _leave_no_trace() -> Iterator[None]:
         warnings.formatwarning = formatwarning
 
 
-def _import_uxsim() -> Any:
-    """UXsim, without the warnings that importing it causes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import uxsim
-        import uxsim.uxsim_cpp
-    return uxsim
-
-
 def _world(uxsim: Any, network: Network, steps: int, seed: int) -> Any:
     seconds = steps * STEP_SECONDS
     world = uxsim.World(
@@ -117,20 +122,6 @@ def _world(uxsim: Any, network: Network, steps: int, seed: int) -> Any:
     for position, name in enumerate(network.junctions()):
         world.addNode(name, position, 0)
     return world
-
-
-def _build_roads(world: Any, network: Network) -> None:
-    for road in network.roads.values():
-        world.addLink(
-            road.name,
-            road.start,
-            road.end,
-            length=road.length,
-            free_flow_speed=road.free_speed,
-            jam_density_per_lane=JAM_DENSITY_PER_LANE,
-            number_of_lanes=road.lanes,
-            merge_priority=road.priority,
-        )
 
 
 def _send(uxsim: Any, world: Any, network: Network, departures: Departures) -> None:
@@ -165,6 +156,11 @@ def _run(
     This calls the C++ engine below `World.exec_simulation`, which after each part of a run looks
     at all platoons on behalf of Python objects that are not there.
     """
+
+    def run_to(step: int) -> None:
+        """Run all steps before ``step``; the engine's end time is inclusive."""
+        world._cpp_world.main_loop(-1.0, (step - 1) * STEP_SECONDS)
+
     world.finalize_scenario()
     changes: dict[int, list[tuple[str, float]]] = {}
     for first, end, name, share in drops:
@@ -173,27 +169,26 @@ def _run(
         changes.setdefault(end, []).append((name, usual))
     for step in sorted(changes):
         if 0 < step < steps:
-            _run_to(world, step)
+            run_to(step)
         for name, capacity in changes[step]:
             world.get_link(name).capacity_out = capacity
-    _run_to(world, steps)
-
-
-def _run_to(world: Any, step: int) -> None:
-    """Run all steps before ``step``; the engine's end time is inclusive."""
-    world._cpp_world.main_loop(-1.0, (step - 1) * STEP_SECONDS)
+    run_to(steps)
 
 
 # Standard deviation of the speeds of single drivers, as a share of the mean.
 DRIVER_SPREAD = 0.08
 
 
+class Bins(NamedTuple):
+    """The time in which detectors count: ``number`` bins of ``steps`` steps from ``first_step``."""
+
+    first_step: int
+    number: int
+    steps: int
+
+
 def flow_by_bin(
-    departures: NDArray[np.float64],
-    moments: NDArray[np.float64],
-    first_step: int,
-    bins: int,
-    bin_steps: int,
+    departures: NDArray[np.float64], moments: NDArray[np.float64], bins: Bins
 ) -> NDArray[np.float64]:
     """Vehicles that pass the downstream end in each bin.
 
@@ -205,15 +200,13 @@ def flow_by_bin(
         moments: (K,) when the last vehicle that leaves in a step does so, as a share of the
             step in (0, 1]. The simulator knows no more than the step; with random moments no
             count is more likely than another.
-        first_step: Step at which the first bin begins.
-        bins: Number of bins.
-        bin_steps: Steps in a bin.
+        bins: When to count.
 
     Returns:
         (bins,) vehicles a bin. Their sum is what left the road, to within a platoon.
     """
     changes = np.flatnonzero(np.diff(departures, prepend=0.0))
-    edges = first_step + bin_steps * np.arange(bins + 1)
+    edges = bins.first_step + bins.steps * np.arange(bins.number + 1)
     times = np.concatenate([[0.0], changes + moments[changes]])
     passed = np.interp(edges, times, np.concatenate([[0.0], departures[changes]]))
     # The tiny addition keeps a whole number whole that interpolation made 2.9999999.
@@ -221,12 +214,7 @@ def flow_by_bin(
 
 
 def speed_by_bin(
-    arrivals: NDArray[np.float64],
-    departures: NDArray[np.float64],
-    road: Road,
-    first_step: int,
-    bins: int,
-    bin_steps: int,
+    arrivals: NDArray[np.float64], departures: NDArray[np.float64], road: Road, bins: Bins
 ) -> NDArray[np.float64]:
     """Mean speed on the road in each bin, in m/s; the free speed where nobody drove.
 
@@ -238,9 +226,10 @@ def speed_by_bin(
         arrivals: (K,) vehicles that have entered the road by the end of each step.
         departures: (K,) the same for leaving.
         road: The road.
-        first_step: Step at which the first bin begins.
-        bins: Number of bins.
-        bin_steps: Steps in a bin.
+        bins: When to measure.
+
+    Returns:
+        (bins,) m/s.
     """
     count = len(arrivals)
     entered = _platoon_steps(arrivals)
@@ -250,10 +239,11 @@ def speed_by_bin(
     pace = road.length / ((left - entered) * STEP_SECONDS)
     change = np.bincount(entered, pace, count + 1) - np.bincount(left, pace, count + 1)
     present = np.bincount(entered, minlength=count + 1) - np.bincount(left, minlength=count + 1)
-    window = slice(first_step, first_step + bins * bin_steps)
-    summed_speed = np.cumsum(change)[window].reshape(bins, bin_steps).sum(axis=1)
-    vehicles = np.cumsum(present)[window].reshape(bins, bin_steps).sum(axis=1)
-    mean = np.divide(summed_speed, vehicles, out=np.full(bins, road.free_speed), where=vehicles > 0)
+    window = slice(bins.first_step, bins.first_step + bins.number * bins.steps)
+    summed_speed = np.cumsum(change)[window].reshape(bins.number, bins.steps).sum(axis=1)
+    vehicles = np.cumsum(present)[window].reshape(bins.number, bins.steps).sum(axis=1)
+    mean = np.full(bins.number, road.free_speed)
+    np.divide(summed_speed, vehicles, out=mean, where=vehicles > 0)
     return np.asarray(np.clip(mean, 0.0, road.free_speed))
 
 

@@ -1,0 +1,149 @@
+"""Files that appear complete or not at all, locks on folders, a limit on what files unpack to."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from stprune.base.errors import DataError, WriteError
+
+logger = logging.getLogger(__name__)
+
+# What the system says when there is no room, or no right to write.
+FAILURES = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR),
+}
+# A file may unpack to more than LARGE_BYTES only if that is at most MOST_RATIO times its own size.
+LARGE_BYTES = 1 << 30
+MOST_RATIO = 200
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary path in the folder of ``target`` that becomes ``target`` on success.
+
+    The file keeps the suffix of ``target``, since many writers look at it. On any error,
+    also an interrupt, the temporary file is removed and ``target`` is left as it was. What a
+    killed process left of an earlier attempt is removed.
+
+    Raises:
+        WriteError: If the disk is full, or the place cannot be written to.
+    """
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    with naming_failure(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for path in target.parent.glob(f".{escape(target.stem)}.*.partial{escape(target.suffix)}"):
+            writer = path.name.removeprefix(f".{target.stem}.").split(".")[0]
+            if not (writer.isdigit() and psutil.pid_exists(int(writer))):
+                path.unlink(missing_ok=True)
+        try:
+            yield temporary
+            flush(temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write ``text`` to ``target`` atomically, as UTF-8."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write ``value`` to ``target`` atomically; NaN is refused, since JSON has none."""
+    write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def flush(path: Path) -> None:
+    """Wait until the content of ``path`` is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def naming_failure(target: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into a line that names ``target``.
+
+    Raises:
+        WriteError: If the disk is full, or the place cannot be written to.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except Exception as error:
+        # Libraries may hide the system's refusal behind an error of their own.
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in FAILURES:
+                raise WriteError(
+                    f"{target} cannot be written: {cause.strerror}; after a remedy the same command"
+                    " continues"
+                ) from None
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
+@contextmanager
+def folder_lock(folder: Path, *, leave_no_trace: bool = False) -> Iterator[None]:
+    """Let one process at a time work in ``folder``, which is made if need be; others wait.
+
+    The lock ends with the process, however that ends; its empty file ``.lock`` stays.
+
+    Args:
+        folder: The folder.
+        leave_no_trace: Remove that file too when the work is done without an error.
+
+    Raises:
+        WriteError: If the folder cannot be written to.
+    """
+    path = folder / ".lock"
+    lock = FileLock(path)
+    with naming_failure(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("waiting for another process that works in %s", folder)
+            lock.acquire()
+        except OSError as error:
+            if error.errno != errno.ENOLCK:
+                raise
+            logger.warning("no locks on the disk of %s: let no second process work there", folder)
+    try:
+        yield
+        if leave_no_trace:
+            # Processes that wait for this file notice that it is gone, and make another.
+            path.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def refuse_bomb(path: Path, unpacked: int) -> None:
+    """Check that a file does not claim to hold far more than its own size (CWE-409).
+
+    Args:
+        path: The file.
+        unpacked: Bytes that its content would take in memory.
+
+    Raises:
+        DataError: If that is more than 1 GiB and more than 200 times the file's size.
+    """
+    packed = path.stat().st_size
+    if unpacked > LARGE_BYTES and unpacked > MOST_RATIO * packed:
+        raise DataError(
+            f"{path} of {packed} bytes would unpack to {unpacked}, over {MOST_RATIO} times its"
+            " size: refused"
+        )

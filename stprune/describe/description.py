@@ -1,0 +1,249 @@
+"""All that is said about a data set, as tables and key numbers: made, written and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from stprune.base.errors import DataError
+from stprune.base.files import write_text
+from stprune.base.schema import StrictModel
+from stprune.base.text import read_json_file
+from stprune.data.canonical import CanonicalDataset
+from stprune.data.inventory import source
+from stprune.data.windows import split_windows, window_starts
+from stprune.describe import overview, redundancy, statistics
+from stprune.describe.sample import (
+    SAMPLE_VALUES,
+    Rows,
+    channel_number,
+    day_rows,
+    draw_sample,
+    standardised,
+    training_starts,
+    window_rows,
+)
+
+FACTS = "description.json"
+MASKING_FACTS = "masking.json"
+# Enough for every use, and the same text on machines that round the last bits differently.
+DIGITS = "%.6g"
+
+
+@dataclass(frozen=True)
+class Description:
+    """A data set described.
+
+    Args:
+        title: Of the data set.
+        quantity: Name of the channel.
+        unit: Of the channel.
+        facts: What was looked at and the key numbers, as plain values; None for what is not
+            defined.
+        tables: By name of the file to be, without its suffix.
+    """
+
+    title: str
+    quantity: str
+    unit: str
+    facts: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+
+
+class DescriptionOptions(StrictModel):
+    """What is described, and how much of it is looked at."""
+
+    history: int = Field(12, ge=1, description="Input steps of a window.")
+    horizon: int = Field(12, ge=1, description="Target steps of a window.")
+    channel: str | None = Field(None, description="Which quantity; the target by default.")
+    nodes: int = Field(256, ge=1, description="Nodes drawn, at most.")
+    days: int = Field(128, ge=1, description="Days compared with each other, at most.")
+    windows: int = Field(512, ge=1, description="Windows compared with each other, at most.")
+    seed: int = Field(0, ge=0, description="Seed of the draws.")
+
+
+def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) -> Description:
+    """Every statistic of one channel of a data set.
+
+    Means and missing rates of nodes are those of the whole series. All else is of a sample of
+    nodes (all of them in a small data set), days and training windows, which the facts state.
+
+    Args:
+        name: Id of the data set.
+        dataset: The data set; it is never read as a whole.
+        options: What is described.
+
+    Raises:
+        UnknownNameError: If there is no such channel.
+        ConfigError: If the series is too short for the windows.
+        DataError: If no value of the nodes drawn was observed.
+    """
+    card = dataset.card
+    channel = channel_number(dataset, options.channel)
+    quantity = card.channels[channel]
+    length = options.history + options.horizon
+    starts = training_starts(dataset, length)
+    rng = np.random.default_rng(options.seed)
+    sample = draw_sample(dataset, channel, options.nodes, rng)
+    count = len(sample.nodes)
+    if not sample.observed.any():
+        raise DataError(
+            f"{card.title}: none of the {count} nodes drawn has an observed value of"
+            f" `{quantity.name}`; draw more, or by another seed"
+        )
+    scaled = standardised(sample)
+    nodes = Rows(np.ascontiguousarray(scaled.values.T), np.ascontiguousarray(scaled.observed.T))
+    most = min(options.days, max(2, SAMPLE_VALUES // (sample.steps_per_day * count)))
+    days, dates = day_rows(scaled, most, rng)
+    most = min(options.windows, max(2, SAMPLE_VALUES // (length * count)))
+    chosen = np.sort(rng.choice(len(starts), min(len(starts), most), replace=False))
+    rows = {"nodes": nodes, "days": days, "windows": window_rows(scaled, starts[chosen], length)}
+    similarity = [
+        redundancy.node_similarity(nodes, sample.adjacency),
+        redundancy.day_similarity(days, dates),
+        redundancy.window_similarity(scaled, starts, length, chosen),
+    ]
+    spectra = [redundancy.spectrum(of, part) for of, part in rows.items()]
+    lengths = {"history": options.history, "horizon": options.horizon}
+    percentiles, tails = redundancy.stationarity_percentiles(sample, starts, **lengths)
+    at_nodes, node_tails = redundancy.node_percentiles(sample, starts, **lengths)
+    tables = {
+        "similarity": pd.concat(similarity, ignore_index=True),
+        "spectrum": pd.concat(spectra, ignore_index=True),
+        "effective_rank": redundancy.rank_table(pd.concat(spectra)),
+        "by_node": statistics.moments_by_node(dataset, channel),
+        "by_slot": statistics.moments_by_slot(sample),
+        "autocorrelation": statistics.autocorrelation_table(sample),
+        "missing_by_hour": statistics.missing_by_hour(sample),
+        "gaps": statistics.gap_lengths(sample),
+        "stationarity": percentiles,
+        "stationarity_tail": tails,
+        "node_stationarity": at_nodes,
+        "node_stationarity_tail": node_tails,
+        "overlap": redundancy.window_overlap(starts, length),
+        "excerpt": overview.excerpt(sample),
+        "edges": overview.edge_table(sample, dataset.node_ids),
+        "places": overview.node_places(sample, dataset.node_ids),
+    }
+    facts = {
+        "dataset": name,
+        "checksum": dataset.checksum,
+        "quantity": quantity.name,
+        "unit": quantity.unit,
+        "options": options.model_dump(mode="json"),
+        "card": size_facts(dataset, length),
+        "looked_at": {
+            "nodes_of": card.nodes,
+            "steps": len(sample.values),
+            **{of: len(part.values) for of, part in rows.items()},
+            "training_windows": len(starts),
+        },
+        "key_numbers": _key_numbers(tables, sample.steps_per_day),
+    }
+    return Description(card.title, quantity.name, quantity.unit, facts, tables)
+
+
+def size_facts(dataset: CanonicalDataset, length: int) -> dict[str, Any]:
+    """What a table of data sets says of one, as plain values.
+
+    `edges` is of the whole graph, each direction counted, without loops; the windows are of
+    ``length`` steps, history and horizon together.
+    """
+    card = dataset.card
+    starts = window_starts(dataset.timestamps, length, card.step_minutes)
+    splits = split_windows(len(starts), card.splits)
+    return {
+        "title": card.title,
+        "nodes": card.nodes,
+        "steps": card.steps,
+        "step_minutes": card.step_minutes,
+        "first": str(dataset.timestamps[0].astype("datetime64[m]")),
+        "last": str(dataset.timestamps[-1].astype("datetime64[m]")),
+        "breaks": card.breaks,
+        "train_windows": len(splits.train),
+        "validation_windows": len(splits.validation),
+        "test_windows": len(splits.test),
+        "edges": overview.edge_count(dataset.adjacency),
+        "licence": card.licence,
+        "source": source(card),
+        "citation": card.citation,
+    }
+
+
+def _key_numbers(tables: dict[str, pd.DataFrame], day: int) -> dict[str, float | None]:
+    """One number for each statistic; None for what is not defined. A ``day`` is in steps."""
+    numbers: dict[str, float] = {}
+    similarity = tables["similarity"]
+    middle = similarity[similarity["percentile"] == 50]
+    for of, pairs, value in middle[["of", "pairs", "correlation"]].itertuples(index=False):
+        numbers[f"median correlation of {of}, {pairs}"] = value
+    for of, rank, most, _ in tables["effective_rank"].itertuples(index=False):
+        numbers[f"effective rank of {of}"] = rank
+        numbers[f"effective rank of {of}, largest possible"] = most
+    memory = tables["autocorrelation"].set_index("lag")["mean"]
+    for words, lag in {"a step": 1, "a day": day, "a week": 7 * day}.items():
+        numbers[f"autocorrelation after {words}"] = memory.get(lag, float("nan"))
+    for measure, row in tables["stationarity_tail"].set_index("measure").iterrows():
+        numbers[f"gini of {measure}"] = row["gini"]
+        numbers[f"share of the top tenth of {measure}"] = row["share_of_top_tenth"]
+    numbers["overlap of neighbouring windows"] = tables["overlap"]["overlap"].iloc[0]
+    numbers["windows that a step is in"] = tables["overlap"]["times_seen"].iloc[0]
+    numbers["missing rate"] = tables["by_node"]["missing_rate"].mean()
+    return {name: float(value) if np.isfinite(value) else None for name, value in numbers.items()}
+
+
+def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path) -> None:
+    """Write each table as ``<name>.csv``."""
+    for name, table in tables.items():
+        text = table.to_csv(index=False, float_format=DIGITS, lineterminator="\n")
+        write_text(directory / f"{name}.csv", text)
+
+
+def read_description(directory: Path) -> Description:
+    """The description of one data set, with ``masking`` in it if a run was analysed.
+
+    Args:
+        directory: What `stprune data describe` wrote; its figures are not needed.
+
+    Raises:
+        DataError: If there is none, or one of another version or damaged.
+    """
+    path = directory / FACTS
+    if not path.is_file():
+        raise DataError(f"{path} is not there; run `stprune data describe {directory.name}`")
+    try:
+        facts = read_json_file(path)
+        if (directory / MASKING_FACTS).is_file():
+            facts["masking"] = read_json_file(directory / MASKING_FACTS)
+        # Ids of nodes are names, also where they look like numbers.
+        ids = {"node": str, "from": str, "to": str}
+        tables = {one.stem: pd.read_csv(one, dtype=ids) for one in sorted(directory.glob("*.csv"))}
+        known = facts["card"]["title"], facts["quantity"], facts["unit"]
+        if not {"dataset", "looked_at", "key_numbers"} <= facts.keys():
+            raise ValueError("it lacks what a description says")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path} or a table beside it is damaged: {reason}; describe again"
+        ) from None
+    return Description(*known, facts, tables)
+
+
+def read_descriptions(directory: Path) -> list[Description]:
+    """The descriptions in the folders of ``directory``, in the order of the data sets' ids.
+
+    Raises:
+        DataError: If there is none, or one cannot be read.
+    """
+    folders = sorted(path.parent for path in directory.glob(f"*/{FACTS}"))
+    if not folders:
+        raise DataError(
+            f"no data set is described in {directory}; run `stprune data describe ID` first"
+        )
+    return [read_description(folder) for folder in folders]

@@ -1,0 +1,164 @@
+"""Hashes of figures and tables, to tell whether they are what they were.
+
+The hash of a figure covers the panels with their lines, marks, bars, cells, axes and words. It does
+not cover layout, colours and sizes, which differ by pixels between versions of the libraries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import Collection
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+from numpy.typing import ArrayLike
+from pydantic import TypeAdapter
+
+from stprune.base.errors import RecordError
+from stprune.base.files import write_json
+from stprune.base.layout import kept_hashes
+from stprune.paper.figures import Drawing
+from stprune.paper.tables import Table
+
+# Hashes in hexadecimal digits, by kind and name.
+Kind = Literal["tables", "figures"]
+Hashes = dict[Kind, dict[str, str]]
+KINDS: tuple[Kind, ...] = ("tables", "figures")
+_HASHES = TypeAdapter(Hashes)
+# Processors may round the last digits of a sum differently.
+DIGITS = 9
+# The difference of two equal sums may be as large as this instead of 0.
+LEAST = 1e-12
+
+
+def content_hash(figure: Figure, *words: str) -> str:
+    """SHA-256 of what a figure shows, in hexadecimal digits.
+
+    It covers, for every panel in order: scales, limits, titles and axis labels; the numbers of each
+    artist in data coordinates, to nine significant digits (lines: x and y; collections: offsets,
+    values and paths; patches: vertices; images: values), where anything below a billionth of the
+    largest counts as 0; and all texts. Of legends it covers the words only.
+
+    Args:
+        figure: It may have been rendered or not.
+        words: Texts that belong to it, such as its caption.
+    """
+    digest = hashlib.sha256()
+    for line in [*words, *_figure_lines(figure)]:
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()
+
+
+def _figure_lines(figure: Figure) -> Iterator[str]:
+    yield from (f"figure text {text.get_text()}" for text in figure.texts)
+    for legend in figure.legends:
+        yield from _legend_lines(legend)
+    for position, axes in enumerate(figure.axes):
+        yield f"panel {position}"
+        yield from _axes_lines(axes)
+
+
+def _axes_lines(axes: Axes) -> Iterator[str]:
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        yield f"axis {axis.get_scale()} {axis.get_label_text()} {_numbers(limits)}"
+    yield from (f"title {axes.get_title(loc=side)}" for side in ("left", "center", "right"))
+    for child in axes.get_children():
+        if child is not axes.patch and child not in axes.spines.values():
+            yield from _artist_lines(child)
+
+
+def _artist_lines(artist: Artist) -> Iterator[str]:
+    if isinstance(artist, Line2D):
+        yield f"line {_numbers(artist.get_xdata())} {_numbers(artist.get_ydata())}"
+    elif isinstance(artist, Collection):
+        values = artist.get_array()
+        yield f"collection {_numbers(artist.get_offsets())}"
+        yield f"values {'' if values is None else _numbers(values)}"
+        yield from (f"path {_numbers(path.vertices)}" for path in artist.get_paths())
+    elif isinstance(artist, Patch):
+        vertices = artist.get_patch_transform().transform(artist.get_path().vertices)
+        yield f"patch {_numbers(vertices)}"
+    elif isinstance(artist, AxesImage):
+        yield f"image {_numbers(artist.get_array())} {_numbers(artist.get_extent())}"
+    elif isinstance(artist, Text):
+        yield f"text {artist.get_text()}"
+    elif isinstance(artist, Legend):
+        yield from _legend_lines(artist)
+
+
+def _legend_lines(legend: Legend) -> Iterator[str]:
+    yield from (f"legend {text.get_text()}" for text in legend.get_texts())
+
+
+def _numbers(values: ArrayLike | None) -> str:
+    """Shape and numbers of an array in text; a mask or a hole is a dash."""
+    if values is None:
+        return "none"
+    array: np.ma.MaskedArray[Any, Any] = np.ma.asarray(values)
+    if array.dtype.kind not in "fiub":
+        return f"{array.shape} {' '.join(map(str, np.ma.filled(array, '-').ravel()))}"
+    numbers = np.ma.filled(array.astype(np.float64), np.nan).ravel()
+    finite = np.abs(numbers[np.isfinite(numbers)])
+    nothing = max(LEAST, 10.0**-DIGITS * float(finite.max(initial=0.0)))
+    numbers[np.abs(numbers) < nothing] = 0.0
+    # Adding nothing turns a negative zero into zero.
+    texts = ("-" if np.isnan(number) else f"{number + 0.0:.{DIGITS}g}" for number in numbers)
+    return f"{array.shape} {' '.join(texts)}"
+
+
+def table_hash(table: Table) -> str:
+    """SHA-256 of the table's CSV file."""
+    return hashlib.sha256(table.frame.to_csv(index=False).encode()).hexdigest()
+
+
+def figure_hash(drawing: Drawing) -> str:
+    """`content_hash` of a figure and its caption, before the caption is drawn below it."""
+    return content_hash(drawing.figure, drawing.caption)
+
+
+def differences(made: Hashes, expected: Hashes) -> list[str]:
+    """What is not as expected, such as ``table main differs`` or ``figure harm is new``."""
+    found = []
+    for kind in KINDS:
+        for name in sorted(made[kind].keys() | expected[kind].keys()):
+            what = f"{kind.removesuffix('s')} {name}"
+            if name not in made[kind]:
+                found.append(f"{what} was not made")
+            elif name not in expected[kind]:
+                found.append(f"{what} is new")
+            elif made[kind][name] != expected[kind][name]:
+                found.append(f"{what} differs")
+    return found
+
+
+def write_hashes(hashes: Hashes, folder: Path) -> None:
+    """Write ``hashes.json`` into the folder of kept records."""
+    write_json(kept_hashes(folder), hashes)
+
+
+def read_hashes(folder: Path) -> Hashes | None:
+    """Read what :func:`write_hashes` wrote; None where there is no such file.
+
+    Raises:
+        RecordError: If the file does not hold texts by kind and name.
+    """
+    path = kept_hashes(folder)
+    if not path.exists():
+        return None
+    try:
+        hashes = _HASHES.validate_json(path.read_bytes(), strict=True)
+        return {kind: hashes.get(kind, {}) for kind in KINDS}
+    except ValueError as error:
+        raise RecordError(
+            f"{path} does not hold a hash for each table and figure: {error}"
+        ) from None

@@ -1,0 +1,174 @@
+"""Makes every product of an experiment that applies to it: tables, figures and the report.
+
+A fresh experiment and a kept one are made by the same function, in a few forked processes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stprune.base.layout import ExperimentLayout
+from stprune.base.registry import Registry
+from stprune.paper.figures import FIGURES, Drawing, build, write_drawing
+from stprune.paper.fingerprints import (
+    KINDS,
+    Hashes,
+    Kind,
+    differences,
+    figure_hash,
+    read_hashes,
+    table_hash,
+)
+from stprune.paper.report import Picture, picture_of, vega_script, write_report
+from stprune.paper.tables import TABLES, Table, write_table
+from stprune.results.summary import Results, load_results
+
+
+class Made(NamedTuple):
+    """What was made of an experiment.
+
+    Args:
+        hashes: What its tables and figures hold.
+        differences: What is not as ``hashes.json`` in its store says; None if there is none.
+    """
+
+    hashes: Hashes
+    differences: list[str] | None
+
+    @property
+    def in_words(self) -> str:
+        """How much was made, and whether it is as expected."""
+        tables, figures = (len(self.hashes[kind]) for kind in KINDS)
+        verdict = "; ".join(self.differences or []) or "all as hashes.json says"
+        if self.differences is None:
+            verdict = "no hashes.json to compare with"
+        return f"{tables} tables, {figures} figures; {verdict}"
+
+
+class _Product(NamedTuple):
+    """A finished table or figure; of a figure, the picture if its files were written."""
+
+    hash: str
+    made: Table | Picture | None
+
+
+def applicable(registry: Registry[Any], results: Results) -> list[str]:
+    """Ids of the figures, or tables, that have something to show, sorted.
+
+    A module of ``paper_figures`` may define ``applies(results) -> bool``; without it, it applies
+    to every experiment.
+
+    Args:
+        registry: `FIGURES` or `TABLES`.
+        results: The experiment.
+    """
+    modules = {name: registry.module(name) for name in registry.ids()}
+    return [n for n, m in modules.items() if not hasattr(m, "applies") or m.applies(results)]
+
+
+def make_products(store: Path, into: Path, jobs: int = 1) -> Made:
+    """Write all tables, figures and the report of an experiment, the same content every time.
+
+    Args:
+        store: Of an experiment, fresh or kept.
+        into: Gets ``tables/``, ``figures/`` and ``report.html``. Tables and figures that are there
+            already are removed.
+        jobs: Processes that work at the same time.
+
+    Raises:
+        StpruneError: If a record is missing or damaged.
+    """
+    results, layout = load_results(store), ExperimentLayout(into)
+    for name in ("tables", "figures"):
+        for path in sorted((layout.root / name).glob("*")):
+            path.unlink()
+    made = _products(results, layout, jobs)
+    tables = {n: p.made for (_, n), p in made.items() if isinstance(p.made, Table)}
+    pictures = {n: p.made for (_, n), p in made.items() if isinstance(p.made, Picture)}
+    write_report(layout, results, tables, pictures)
+    return compared(_hashes(made), store)
+
+
+def check_products(store: Path, jobs: int = 1) -> Made:
+    """Make the tables and figures of an experiment in memory only; see :func:`make_products`."""
+    return compared(_hashes(_products(load_results(store), None, jobs)), store)
+
+
+def make_one(kind: Kind, name: str, layout: ExperimentLayout) -> None:
+    """Write one table or figure of a fresh experiment.
+
+    Args:
+        kind: ``tables`` or ``figures``.
+        name: Part of ``paper_figures/tab_<name>.py`` or ``fig_<name>.py`` after the prefix.
+        layout: The experiment.
+
+    Raises:
+        UnknownNameError: If there is no such table or figure.
+        RecordError: If the experiment has no summary yet.
+    """
+    _make((kind, name), load_results(layout.store), layout)
+
+
+def compared(hashes: Hashes, folder: Path) -> Made:
+    """Compare what was made with the ``hashes.json`` of ``folder``."""
+    expected = read_hashes(folder)
+    return Made(hashes, None if expected is None else differences(hashes, expected))
+
+
+def _hashes(made: Mapping[tuple[Kind, str], _Product]) -> Hashes:
+    hashes: Hashes = {"tables": {}, "figures": {}}
+    for (kind, name), product in made.items():
+        hashes[kind][name] = product.hash
+    return hashes
+
+
+def _products(
+    results: Results, layout: ExperimentLayout | None, jobs: int
+) -> dict[tuple[Kind, str], _Product]:
+    """Every product that applies, by kind and name; written where there is a layout."""
+    wanted: list[tuple[Kind, str]] = [("figures", n) for n in applicable(FIGURES, results)]
+    wanted += [("tables", name) for name in applicable(TABLES, results)]
+    if jobs == 1:
+        return {one: _make(one, results, layout) for one in wanted}
+    # Forked processes inherit the loaded results and modules.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(jobs, context, _share, (results, layout)) as pool:
+        futures = [(one, pool.submit(_make_shared, one)) for one in wanted]
+        if layout is not None:
+            # Bundle the report's scripts meanwhile.
+            vega_script()
+        return {one: future.result() for one, future in futures}
+
+
+def _make(one: tuple[Kind, str], results: Results, layout: ExperimentLayout | None) -> _Product:
+    kind, name = one
+    if kind == "tables":
+        table: Table = TABLES.module(name).build(results)
+        if layout is not None:
+            write_table(table, name, layout)
+        return _Product(table_hash(table), table)
+    drawing: Drawing = build(name, results)
+    # Drawing the caption below a figure changes its content, so hash it first.
+    hashed = figure_hash(drawing)
+    if layout is None:
+        return _Product(hashed, None)
+    files = write_drawing(drawing, partial(layout.figure, name))
+    return _Product(hashed, picture_of(FIGURES.module(name).TITLE, drawing, files))
+
+
+_shared: tuple[Results, ExperimentLayout | None]
+
+
+def _share(results: Results, layout: ExperimentLayout | None) -> None:
+    """Keep what a forked process works on."""
+    global _shared
+    _shared = results, layout
+
+
+def _make_shared(one: tuple[Kind, str]) -> _Product:
+    return _make(one, *_shared)

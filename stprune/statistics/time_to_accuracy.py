@@ -1,0 +1,249 @@
+"""Time until a run is as accurate as full training; runs that never get there are censored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from stprune.base.layout import RunKey
+from stprune.results.summary import REFERENCE
+from stprune.statistics.paired import EVERY_PLACE, LEVEL, TOO_FEW, holm
+
+Values = NDArray[np.float64]
+
+# Up to this many divisions into two groups are enumerated; of more, this many are drawn.
+DIVISIONS = 9999
+DIVISION_SEED = 95
+
+
+class Sample(NamedTuple):
+    """Censored times of some runs.
+
+    Args:
+        times: (n,) seconds to the event, or to the censoring.
+        observed: (n,) whether the event was observed.
+    """
+
+    times: Values
+    observed: NDArray[np.bool_]
+
+
+class LogRank(NamedTuple):
+    """A log-rank test.
+
+    Args:
+        p: Two-sided.
+        excess: Events of the first group minus those expected without a difference; above 0, the
+            first group is faster.
+    """
+
+    p: float
+    excess: float
+
+
+def restricted_mean(sample: Sample, horizon: float) -> float:
+    """Mean time up to ``horizon`` seconds: the area under Kaplan and Meier's (1958) curve.
+
+    The curve stays as it is after the last time.
+    """
+    seen = sample.observed
+    censored = stats.CensoredData(uncensored=sample.times[seen], right=sample.times[~seen])
+    curve = stats.ecdf(censored).sf
+    inside = curve.quantiles < horizon
+    edges = np.concatenate([[0.0], curve.quantiles[inside], [horizon]])
+    heights = np.concatenate([[1.0], curve.probabilities[inside]])
+    return float((np.diff(edges) * heights).sum())
+
+
+def log_rank_scores(sample: Sample) -> Values:
+    """Each run's contribution to the log-rank statistic of its group.
+
+    Returns:
+        (n,) the event (0 or 1) minus Nelson's and Aalen's cumulative hazard, of all runs, at its
+        time. The sum over a group is the numerator of Mantel's (1966) test; over all runs it is 0.
+    """
+    moments, order = np.unique(sample.times, return_inverse=True)
+    events = np.bincount(order, weights=sample.observed.astype(np.float64))
+    at_risk = (sample.times[None, :] >= moments[:, None]).sum(axis=1)
+    scores: Values = sample.observed - np.cumsum(events / at_risk)[order]
+    # Sums of equal scores in another order would differ in their last bits.
+    return scores.round(12)
+
+
+def log_rank(strata: Sequence[tuple[Sample, Sample]]) -> LogRank:
+    """The log-rank test by permutation of its scores (Peto and Peto, 1972).
+
+    The usual normal approximation is not to be trusted with a handful of runs. Of one stratum all
+    divisions of its runs into two groups are counted, as long as they are not too many; otherwise
+    divisions are drawn with a fixed seed.
+
+    Args:
+        strata: Two samples each; runs are compared within their stratum only.
+    """
+    seen, chance = 0.0, np.zeros(1)
+    rng = np.random.Generator(np.random.PCG64(DIVISION_SEED))
+    for ours, theirs in strata:
+        joined = Sample(*(np.concatenate(pair) for pair in zip(ours, theirs, strict=True)))
+        scores = log_rank_scores(joined)
+        sums = scores[_divisions(len(ours.times), len(theirs.times))].sum(axis=1)
+        seen += scores[: len(ours.times)].sum()
+        if len(strata) > 1:
+            sums = np.append(sums[0], rng.choice(sums, DIVISIONS))
+        chance = chance + sums
+    low, high = (chance <= seen + 1e-9).mean(), (chance >= seen - 1e-9).mean()
+    return LogRank(min(1.0, 2 * float(min(low, high))), float(seen))
+
+
+def least_log_rank_p(strata: Sequence[tuple[Sample, Sample]]) -> float:
+    """The smallest p that groups of these sizes can have, when they do not overlap at all."""
+    sizes = [(len(ours.times), len(theirs.times)) for ours, theirs in strata]
+    return min(1.0, 2 / math.prod(math.comb(sum(pair), pair[0]) for pair in sizes))
+
+
+@lru_cache
+def _divisions(count: int, others: int) -> NDArray[np.int64]:
+    """(D, count) members of the first group; the division as it was is the first row."""
+    every = count + others
+    if math.comb(every, count) <= DIVISIONS:
+        return np.array(list(combinations(range(every), count)), dtype=np.int64)
+    rng = np.random.Generator(np.random.PCG64(DIVISION_SEED))
+    drawn = rng.permuted(np.tile(np.arange(every), (DIVISIONS, 1)), axis=1)[:, :count]
+    return np.concatenate([np.arange(count)[None], drawn]).astype(np.int64)
+
+
+PLACE = ["dataset", "backbone"]
+CHOICE = ["prune_ratio", "pruner"]
+NUMBERS = ["seeds", "reached", "mean_seconds", "mean_percent", "excess", "p", "least_p"]
+# A family of tests that are corrected together.
+FAMILY = [*PLACE, "prune_ratio"]
+
+Place = tuple[str, str]
+
+
+def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
+    """When each run's validation MAE first came down to full training's mean.
+
+    The goal of a place (data set and backbone) is the mean over the seeds of `full` of their lowest
+    validation MAE; its horizon is the longest time of a run of `full`. A run that has not reached
+    the goal by then is censored at the horizon, also if it ended earlier: its training was over,
+    and censoring it at its own end would count an early end in its favour.
+
+    Args:
+        epochs: One row an epoch of every run: `RunKey`, ``epoch``, ``validation_mae`` (real units,
+            NaN where skipped) and ``elapsed_seconds`` (with preparation, scoring, selection,
+            validation and checkpoints).
+
+    Returns:
+        One row a run of the places where `full` was run: `RunKey`, ``goal``, ``horizon_seconds``,
+        ``seconds`` and ``reached``.
+    """
+    run = list(RunKey._fields)
+    full = epochs[epochs["pruner"] == REFERENCE].groupby([*PLACE, "seed"])
+    goals = full["validation_mae"].min().groupby(PLACE).mean().rename("goal")
+    horizons = full["elapsed_seconds"].max().groupby(PLACE).max().rename("horizon_seconds")
+    known = epochs.merge(pd.concat([goals, horizons], axis="columns").reset_index(), on=PLACE)
+    at_goal = (known["validation_mae"] <= known["goal"]) & (
+        known["elapsed_seconds"] <= known["horizon_seconds"]
+    )
+    first = known[at_goal].groupby(run)["elapsed_seconds"].min().rename("seconds")
+    runs = known[[*run, "goal", "horizon_seconds"]].drop_duplicates(run)
+    table = runs.merge(first.reset_index(), how="left", on=run)
+    table["reached"] = table["seconds"].notna()
+    return table.assign(seconds=table["seconds"].fillna(table["horizon_seconds"]))
+
+
+def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
+    """Compare every pruner's times to the goal with those of full training.
+
+    Args:
+        epochs: As for `times_to_goal`.
+
+    Returns:
+        One row per data set, backbone, prune ratio and pruner, full training among them:
+        ``seeds``, ``reached`` (how many of them), ``mean_seconds`` (restricted to the horizon),
+        ``mean_percent`` (of full's), ``excess`` and ``p`` (see `LogRank`, against full),
+        ``holm_p`` (over the pruners of the same place and prune ratio) and ``verdict``:
+        ``faster``, ``slower``, ``tie``, or ``too few`` where no outcome could have come below
+        0.05; both p are NaN there. Before them rows of data set and backbone ``all``, stratified
+        by place, without ``mean_seconds``.
+    """
+    times = times_to_goal(epochs)
+    samples = {
+        (str(key[2]), float(str(key[3])), (str(key[0]), str(key[1]))): part
+        for key, part in times.groupby([*PLACE, "pruner", "prune_ratio"])
+    }
+    full = {place: part for (name, _, place), part in samples.items() if name == REFERENCE}
+    parts: dict[tuple[float, str], dict[Place, pd.DataFrame]] = {}
+    for (pruner, ratio, place), part in samples.items():
+        parts.setdefault((ratio, pruner), {})[place] = part
+    rows = [
+        {**dict(zip([*PLACE, *CHOICE], (*where, *choice), strict=True)), **_compared(some, full)}
+        for choice, found in sorted(parts.items())
+        for where, some in [
+            ((EVERY_PLACE, EVERY_PLACE), found),
+            *((place, {place: part}) for place, part in found.items()),
+        ]
+    ]
+    table = pd.DataFrame(rows, columns=[*PLACE, *CHOICE, *NUMBERS])
+    table = table.astype(dict.fromkeys([*NUMBERS, "prune_ratio"], "float64"))
+    table["overall"] = table["dataset"] != EVERY_PLACE
+    order = ["overall", *PLACE, *CHOICE]
+    return _judged(table.sort_values(order, ignore_index=True).drop(columns="overall"))
+
+
+def _compared(parts: dict[Place, pd.DataFrame], full: dict[Place, pd.DataFrame]) -> dict[str, Any]:
+    """One pruner and ratio in some places against full training there."""
+    means = {place: _restricted_mean(part) for place, part in parts.items()}
+    of_full = [100 * mean / _restricted_mean(full[place]) for place, mean in means.items()]
+    strata = [(_sample(part), _sample(full[place])) for place, part in parts.items()]
+    is_full = all(parts[place] is full[place] for place in parts)
+    test = LogRank(math.nan, math.nan) if is_full else log_rank(strata)
+    return {
+        "seeds": sum(len(part) for part in parts.values()),
+        "reached": sum(int(part["reached"].sum()) for part in parts.values()),
+        "mean_seconds": next(iter(means.values())) if len(means) == 1 else math.nan,
+        "mean_percent": float(np.mean(of_full)),
+        "excess": test.excess,
+        "p": test.p,
+        "least_p": math.nan if is_full else least_log_rank_p(strata),
+    }
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Correct the p values, take out those that could not have been small, and say what is left."""
+    families = table.groupby(FAMILY)
+    corrected, least = (
+        families[name].transform(lambda p: holm(p.tolist())).astype("float64")
+        for name in ("p", "least_p")
+    )
+    can_tell = least < LEVEL
+    table["p"], table["holm_p"] = table["p"].where(can_tell), corrected.where(can_tell)
+    judged = table[["pruner", "excess", "holm_p"]].itertuples(index=False, name=None)
+    words = [_verdict(*values) for values in judged]
+    return table.drop(columns="least_p").assign(verdict=pd.Series(words, dtype="object"))
+
+
+def _verdict(pruner: str, excess: float, p: float) -> str | None:
+    if pruner == REFERENCE:
+        return None
+    if math.isnan(p):
+        return TOO_FEW
+    if p >= LEVEL:
+        return "tie"
+    return "faster" if excess > 0 else "slower"
+
+
+def _sample(part: pd.DataFrame) -> Sample:
+    return Sample(part["seconds"].to_numpy(np.float64), part["reached"].to_numpy(np.bool_))
+
+
+def _restricted_mean(part: pd.DataFrame) -> float:
+    return restricted_mean(_sample(part), float(part["horizon_seconds"].iloc[0]))

@@ -1,0 +1,175 @@
+"""Models that a run trains beside its own, by the same loop, with the run's backbone and settings.
+
+Static pruners score windows with models of their own. A foundation model is tried on data sets that
+it has not seen: as it is, and with a new last layer. Held-out data are scaled by the mean and
+deviation of their own training inputs, which is all that zero-shot forecasts know of them beside
+the graph and the window itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from stprune.base.schema import NoOptions
+from stprune.base.settings import LinearProbe
+from stprune.config.grid import RunSpec
+from stprune.data.dataset import ForecastData, alone
+from stprune.data.windows import WindowStore
+from stprune.pruning.base import Gradients, Observer, absolute_errors, window_mae
+from stprune.pruning.probe import last_layer_gradients, sign_projection
+from stprune.records.run import Scores, Transfer
+from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
+
+NO_SCORING_MODELS = ", which is not done on a union of data sets; take a dynamic pruner"
+
+
+@contextmanager
+def full_training(
+    spec: RunSpec, data: ForecastData, *, epochs: int, validate_every: int, seed: int
+) -> Iterator[Engine]:
+    """An engine that trains on all windows of one data set, on one device.
+
+    The global random state, and so the dropout of the run itself, is the same afterwards. With
+    several devices each trains the same model by itself, so that all agree on the scores.
+    """
+    training = spec.training.model_copy(
+        update={
+            "epochs": epochs,
+            "validate_every": validate_every,
+            "patience": None,
+            # The run's own budget would plan this model's epochs by the clock.
+            "budget": "epochs",
+        }
+    )
+    spec = replace(
+        spec,
+        key=spec.key._replace(seed=seed, prune_ratio=0.0),
+        pruner="full",
+        pruner_options=NoOptions(),
+        training=training,
+    )
+    device = data.train.device
+    index = 1 if device.index is None else [device.index]
+    fabric = fabric_on(device.type, index, spec.compute.precision)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield Engine(spec, alone(data), fabric)
+
+
+class ModelProbe:
+    """Trains fresh models of the run's kind on all windows.
+
+    Args:
+        spec: The run whose backbone and settings are used.
+        data: Its windows.
+    """
+
+    def __init__(self, spec: RunSpec, data: ForecastData) -> None:
+        self.spec, self.data = spec, data
+
+    def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Train ``epochs`` full epochs from the weights of ``seed``, then score every window.
+
+        Yields:
+            (B,) window numbers, (B, H, N) absolute errors in real units (0 where masked), and
+            the (B, H, N) mask, in evaluation mode.
+        """
+        model, store = self._trained(epochs, seed).model.eval(), self.data.train
+        for indices in self._batches(store):
+            batch = store.gather(indices)
+            with torch.no_grad():
+                forecast = model(batch.inputs, batch.time_of_day, batch.day_of_week)
+                restored = store.scaler.restore(forecast)
+                errors = absolute_errors(restored, batch.targets, batch.mask)
+            yield indices, errors, batch.mask
+
+    def watch(self, epochs: int, seed: int, observe: Observer) -> None:
+        """Train ``epochs`` full epochs and show ``observe`` the errors of each step."""
+        self._trained(epochs, seed, observe)
+
+    def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
+        """Train ``epochs`` full epochs, then differentiate each window's masked MAE.
+
+        Gradients are those of the loss in real units, at the last linear layer's weights.
+        """
+        network = self._trained(epochs, seed).network.eval()
+        projection: list[Tensor] = []
+
+        def passes(store: WindowStore) -> Iterator[tuple[Tensor, Tensor]]:
+            for indices in self._batches(store):
+                whole = window_gradients(network, store, indices)
+                if width is not None:
+                    if not projection:
+                        signs = sign_projection(whole.shape[1], width, seed)
+                        projection.append(signs.to(whole.device))
+                    whole = whole @ projection[0]
+                yield indices, whole
+
+        validation = (values for _, values in passes(self.data.validation))
+        return Gradients(passes(self.data.train), validation)
+
+    def _batches(self, store: WindowStore) -> Iterator[Tensor]:
+        numbers = torch.arange(len(store), device=store.device)
+        yield from numbers.split(self.spec.training.evaluation_batch_size)
+
+    def _trained(self, epochs: int, seed: int, observe: Observer | None = None) -> Engine:
+        # One more epoch is planned than trained, so that no epoch is the last and validated.
+        planned = {"epochs": epochs + 1, "validate_every": epochs + 1}
+        with full_training(self.spec, self.data, **planned, seed=seed) as engine:
+            if observe:
+                engine.pruner.observe = observe  # type: ignore[assignment, method-assign]
+            for _ in range(epochs):
+                engine.train_epoch()
+        return engine
+
+
+def window_gradients(network: nn.Module, store: WindowStore, indices: Tensor) -> Tensor:
+    """(B, P) gradients of the masked MAE of windows ``indices``, at the last linear layer."""
+    batch = store.gather(indices)
+
+    def losses() -> Tensor:
+        # `forward` directly: code generated by `compute.compile` skips hooks on layers.
+        forecast = network.forward(batch.inputs, batch.time_of_day, batch.day_of_week)
+        errors = absolute_errors(store.scaler.restore(forecast), batch.targets, batch.mask)
+        return window_mae(errors, batch.mask)
+
+    return last_layer_gradients(network, losses, len(indices))[1]
+
+
+def held_out_scores(engine: Engine) -> dict[str, Transfer]:
+    """Test the engine's network, as it is now, on every data set that the run holds out.
+
+    Returns:
+        By data set; real units.
+    """
+    probe = engine.spec.subset.linear_probe
+    return {
+        name: Transfer(
+            zero_shot=engine.evaluate(name, data, data.test).scores(),
+            linear_probe=None if probe is None else _linear_probe(engine, name, data, probe),
+        )
+        for name, data in engine.data.held_out.items()
+    }
+
+
+def _linear_probe(engine: Engine, name: str, data: ForecastData, probe: LinearProbe) -> Scores:
+    """Train the last layer alone on all windows of ``data``, then test it there.
+
+    Optimiser and batch size are those of the run; the network of the run stays as it is.
+    """
+    seed, planned = engine.spec.key.seed, {"epochs": probe.epochs, "validate_every": 1}
+    with full_training(engine.spec, data, **planned, seed=seed) as trainer:
+        trainer.network.load_state_dict(engine.network.state_dict())
+        trainer.network.use_graph(name, data.adjacency)
+        head = cast(Any, trainer.network).linear_probe_parameters()
+        for parameter, values in trainer.network.named_parameters():
+            values.requires_grad_(parameter in head)
+        while not trainer.finished:
+            trainer.train_epoch()
+        return trainer.test().scores

@@ -1,0 +1,212 @@
+"""Training one run or a block of runs; a run whose record is valid is skipped.
+
+Importing Python, torch and Lightning takes longer than many a small run. A block imports them once
+and forks one process for each run, which does what `stprune train` does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from importlib import import_module
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from stprune.base.errors import StpruneError, UnknownNameError
+from stprune.base.files import folder_lock
+from stprune.base.layout import RunKey, format_ratio
+from stprune.base.quantities import duration
+from stprune.config.experiment import ExperimentConfig, load_config
+from stprune.config.grid import data_layout, experiment_layout, run_spec
+from stprune.records.run import read_record
+from stprune.training.checkpoint import discard_checkpoints
+from stprune.training.provenance import run_identity
+from stprune.training.run import RunListener, train
+from stprune.workflow.blocks import ExperimentRecords, make_blocks, reason_to_train
+from stprune.workflow.run_states import last_line
+
+logger = logging.getLogger(__name__)
+
+# How long a run that is told to end may take before it is killed.
+GRACE_SECONDS = 20.0
+
+
+class UnfinishedError(StpruneError):
+    """Some runs of a block have no valid record."""
+
+
+def train_once(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener]) -> None:
+    """Train one run and write its record, unless it has a valid one.
+
+    While another process on this machine trains the same run, this one waits for it.
+
+    Raises:
+        StpruneError: For every mistake a user can make.
+    """
+    if "LOCAL_RANK" in os.environ:
+        # One of several processes of a run, started by the one that holds the lock.
+        train(config, key, listeners)
+        return
+    layout = experiment_layout(config)
+    checkpoint, metrics = layout.checkpoint(key), layout.metrics(key)
+    identity = run_identity(run_spec(config, key), data_layout(config))
+    with folder_lock(checkpoint.parent, leave_no_trace=True):
+        if reason_to_train(metrics.parent, identity) is not None:
+            # If the run fails, no old record may pass for its own.
+            metrics.unlink(missing_ok=True)
+            train(config, key, listeners)
+            return
+        # A run that was killed after it wrote its record leaves its checkpoints.
+        discard_checkpoints(checkpoint)
+        logger.info(
+            "%s: nothing to train, its record of %s is valid; to train it anew, delete %s",
+            key.path,
+            read_record(metrics).finished,
+            metrics.parent,
+        )
+
+
+def train_block(config_file: Path, path: str) -> None:
+    """Train the runs of a block that have no valid record, one after another; write its stamp.
+
+    A run that fails is named with the reason and its log, and the others go on.
+
+    Args:
+        config_file: Configuration of the experiment, which its runs read again.
+        path: Of the block, such as ``sim_freeway/stid/s0``.
+
+    Raises:
+        StpruneError: For a mistake in the configuration.
+        UnfinishedError: If a run failed, or source files changed on the way.
+        KeyboardInterrupt: If interrupted, once the run under way has ended; it continues from its
+            last epoch next time.
+    """
+    config = load_config(config_file)
+    blocks = make_blocks(config)
+    if path not in blocks:
+        raise UnknownNameError("block", path, blocks, f"experiment {config.experiment}")
+    block, records = blocks[path], ExperimentRecords(config)
+    missing = records.missing(block)
+    counts = [f"{count}: {reason}" for reason, count in Counter(missing.values()).items()]
+    why = f" ({'; '.join(counts)})" if counts else ""
+    logger.info("%s: %d of %d runs to train%s", path, len(missing), len(block.keys), why)
+    problems = _Forks(config_file, records).train(list(missing))
+    for key, problem in problems.items():
+        logger.error("failed: %s: %s", key.path, problem)
+    if problems:
+        raise UnfinishedError(
+            f"{len(problems)} of {len(missing)} runs of {path} failed; the same command tries"
+            " them again"
+        )
+    records.write_stamp(block)
+
+
+class _Forks:
+    """Trains runs one after another, each in a fork of this process."""
+
+    def __init__(self, config_file: Path, records: ExperimentRecords) -> None:
+        self.config_file, self.records, self.layout = config_file, records, records.layout
+        # What a run imports on its way.
+        import_module("stprune.workflow.progress")
+        if records.config.tracking.mode != "disabled":
+            import_module("stprune.tracking.live")
+            import_module("wandb")
+
+    def train(self, keys: list[RunKey]) -> dict[RunKey, str]:
+        """Train ``keys``; returns what went wrong, by run.
+
+        Raises:
+            UnfinishedError: If source files are no longer those that this process imported.
+        """
+        imported = {key: self.records.sources(key) for key in keys}
+        problems: dict[RunKey, str] = {}
+        start = time.monotonic()
+        for done, key in enumerate(keys, start=1):
+            if self.records.sources(key) != imported[key]:
+                raise UnfinishedError(
+                    f"source files changed meanwhile, so {len(keys) - done + 1} runs were not"
+                    " started; the same command continues with the new ones"
+                )
+            problem = self._train(key)
+            if problem is None:
+                record = read_record(self.layout.metrics(key))
+                mae = "-" if record.test.mae is None else f"{record.test.mae:.4g}"
+                outcome = f"test MAE {mae}, {record.cost.total_seconds:.1f} s"
+            else:
+                problems[key] = problem
+                outcome = f"FAILED: {problem}"
+            if done < len(keys):
+                left = (time.monotonic() - start) / done * (len(keys) - done)
+                outcome += f"; about {duration(left)} left"
+            logger.info("%d/%d %s: %s", done, len(keys), key.path, outcome)
+        return problems
+
+    def _train(self, key: RunKey) -> str | None:
+        """Train a run in a process of its own; returns what went wrong, in one line."""
+        log = self.layout.train_log(key)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        process = get_context("fork").Process(target=_run, args=(self._words(key), log))
+        process.start()
+        try:
+            process.join()
+        except BaseException:
+            logger.info("ending %s, which keeps its checkpoint", key.path)
+            _end(process)
+            raise
+        code = process.exitcode
+        if code == 0:
+            return None
+        if code is not None and code < 0:
+            why = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
+            return f"killed by signal {-code}{why} (log: {log})"
+        return f"{last_line(log) or f'exit status {code}'} (log: {log})"
+
+    def _words(self, key: RunKey) -> list[str]:
+        """The words after ``stprune`` that train the run."""
+        return [
+            *("train", "--config", str(self.config_file)),
+            *("--dataset", key.dataset, "--backbone", key.backbone, "--pruner", key.pruner),
+            *("--prune-ratio", format_ratio(key.prune_ratio), "--seed", str(key.seed)),
+        ]
+
+
+def _end(process: BaseProcess) -> None:
+    if process.pid is not None and process.is_alive():
+        os.kill(process.pid, signal.SIGINT)
+    process.join(GRACE_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _run(words: list[str], log: Path) -> None:
+    """What a run's process does, from its fork on."""
+    # By name, for the command line imports this module.
+    program = import_module("stprune.__main__")
+    with log.open("wb") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+    # Lightning starts the processes of further devices by the words that started this one.
+    sys.modules["__main__"] = program
+    sys.argv[1:] = words
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.exit(program.main(words))
+
+
+def _end_with_parent() -> None:
+    """End this run when the process of its block is gone: otherwise it would be trained twice."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)
+        # An interrupt can be lost in a library's callback; the checkpoint is written atomically.
+        time.sleep(GRACE_SECONDS)
+        os._exit(1)

@@ -1,0 +1,273 @@
+"""Raw files of every shipped card, short and in the published format, where a mirror has them.
+
+Keys, dtypes, headers, line ends and quirks are those of the published files. Where
+``STPRUNE_MIRROR`` has a published file, it is taken or cut; else numbers are made up.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas_layout import write_frame
+from scipy import sparse
+from scipy.io import loadmat, savemat
+
+from stprune.data.canonical import sha256_of
+from stprune.data.card import DatasetCard, KaggleFile, RemoteFile, load_card
+from stprune.data.fetch import KAGGLE, git_blob_sha1
+
+FEW = 12
+AIR_HEADER = (
+    '"No","year","month","day","hour","PM2.5","PM10","SO2","NO2","CO","O3","TEMP","PRES","DEWP",'
+    '"RAIN","wd","WSPM","station"'
+)
+# On its second day an hour is skipped, which is what is special about PEMS-BAY.
+BAY_START = "2017-03-11T00:00:00"
+ZONES = [str(zone) for zone in (102, 104, 105, 106, 202, 204, 205, 1101, 1102, 1103)]
+DISTRICTS = (3, 4, 5, 6, 7, 8, 10, 11, 12)
+PER_DISTRICT = 4
+
+
+def fabricate(dataset: str, folder: Path) -> DatasetCard:
+    """Write the raw files of a shipped card into the mirror ``folder``.
+
+    Returns:
+        The card with a few days of steps, perhaps fewer nodes, and the hashes of the files.
+    """
+    card = load_card(dataset)
+    paths = {role: _place(file, folder) for role, file in card.files.items()}
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    values = card.model_dump(mode="json") | WAYS[card.format](card, paths)
+    for role, path in paths.items():
+        if "kaggle" in values["files"][role]:
+            values["files"][role]["sha256"] = sha256_of(path)
+        else:
+            values["files"][role]["git_blob_sha1"] = git_blob_sha1(path)
+    return DatasetCard.model_validate(values)
+
+
+def published(card: DatasetCard, role: str) -> Path | None:
+    """The published file of a role, if ``STPRUNE_MIRROR`` names a folder with it."""
+    mirror = os.environ.get("STPRUNE_MIRROR", "")
+    path = _place(card.files[role], Path(mirror))
+    return path if mirror and path.is_file() else None
+
+
+def pickled_graph(ids: list[str], weights: NDArray[Any]) -> bytes:
+    """A graph as METR-LA's was pickled: protocol 2, by a NumPy before its second version."""
+    content = pickle.dumps([ids, {name: at for at, name in enumerate(ids)}, weights], protocol=2)
+    return content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def _place(file: Any, folder: Path) -> Path:
+    """Where a mirror in ``folder`` has a file."""
+    if isinstance(file, KaggleFile):
+        return folder / KAGGLE / "datasets" / file.kaggle / file.name
+    assert isinstance(file, RemoteFile)
+    parts = urlsplit(file.url)
+    return folder / parts.netloc / parts.path.lstrip("/")
+
+
+def _copied(card: DatasetCard, role: str, path: Path, lines: int | None = None) -> bool:
+    """Copy a published file, or its first lines, if it is there."""
+    source = published(card, role)
+    if source and lines:
+        path.write_text("\n".join(source.read_text().splitlines()[:lines]) + "\n")
+    elif source:
+        shutil.copyfile(source, path)
+    return source is not None
+
+
+def _waves(steps: int, nodes: int, day: int, seed: int = 0) -> NDArray[np.float64]:
+    """(steps, nodes) of about -1 to 1: a daily rhythm of each node's own, with noise."""
+    rng = np.random.default_rng(seed)
+    angle = 2 * np.pi * np.arange(steps)[:, None] / day + np.linspace(0, 2, nodes)
+    waves: NDArray[np.float64] = np.sin(angle) + rng.normal(0, 0.1, (steps, nodes))
+    return waves
+
+
+def _ring(nodes: int) -> NDArray[np.int64]:
+    """(nodes, nodes) links of a ring."""
+    step = np.roll(np.eye(nodes, dtype=int), 1, axis=1)
+    return step | step.T
+
+
+def _kernel(nodes: int) -> NDArray[np.float64]:
+    """Gaussian weights along a road, 1 on the diagonal, nothing below 0.1."""
+    weights = np.exp(-np.square(np.subtract.outer(np.arange(nodes), np.arange(nodes)) / 2.0))
+    return np.where(weights < 0.1, 0.0, weights)
+
+
+def _wide_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    steps, ids = 2 * 288, ",".join(str(717400 + 7 * node) for node in range(card.nodes))
+    if not _copied(card, "series", paths["series"], steps + 1):
+        speeds = 60 + 8 * _waves(steps, card.nodes, 288)
+        np.savetxt(paths["series"], speeds, "%.9g", ",", header=ids, comments="")
+    if not _copied(card, "adjacency", paths["adjacency"]):
+        np.savetxt(paths["adjacency"], _ring(card.nodes), "%d", ",")
+    return {"steps": steps}
+
+
+def _mat_tensor(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    days, slots, stations = 6, 108, card.nodes + 1
+    source = published(card, "series")
+    if source:
+        tensor = loadmat(source)["tensor"][:, :days]
+    else:
+        counts = np.round(60 + 40 * _waves(days * slots, card.nodes, slots).clip(-1))
+        tensor = counts.reshape(days, slots, card.nodes).transpose(2, 0, 1).astype(np.uint16)
+    savemat(paths["series"], {"tensor": tensor})
+    if not _copied(card, "graph", paths["graph"]):
+        pd.DataFrame(_ring(stations)).to_csv(paths["graph"])
+    return {"steps": days * slots}
+
+
+def _station_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    steps = 30 * 24
+    for number, (station, path) in enumerate(paths.items()):
+        if _copied(card, station, path, steps + 1):
+            continue
+        dust = np.round(80 + 60 * _waves(steps, 1, 24, number).clip(-1)[:, 0])
+        rows = [AIR_HEADER]
+        for step, time in enumerate(pd.date_range(card.start, periods=steps, freq="h")):
+            # Every fiftieth value is missing; a channel that never varies has no deviation.
+            value = "NA" if (step + number) % 50 == 0 else f"{dust[step]:.0f}"
+            hour = time.hour / 10
+            rows.append(
+                f"{step + 1},{time.year},{time.month},{time.day},{time.hour},{value},70,6,40,900,"
+                f"60,{hour - 2.5:.1f},{1020.8 - hour:.1f},{hour - 19.7:.1f},0,"
+                f'"ENE",{hour + 0.7:.1f},"{station}"'
+            )
+        path.write_text("\n".join(rows) + "\n")
+    return {"steps": steps}
+
+
+def _pems_npz(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    nodes, graph = card.nodes, [role for role in ("edges", "ids") if role in paths]
+    if not all(_copied(card, role, paths[role]) for role in graph):
+        # Sensors along a road, with the quirks of PEMS03, or those of the others.
+        nodes, ids = FEW, [str(position) for position in range(FEW)]
+        header, end = "from,to,cost", "\r\n"
+        if "ids" in paths:
+            ids = [str(313344 + 5 * position) for position in range(FEW)]
+            header, end = "from,to,distance", "\r\r\n"
+            paths["ids"].write_bytes("\r\n".join(ids).encode())
+        lines = [f"{a},{b},{300 + 7.5 * at}" for at, (a, b) in enumerate(pairwise(ids))]
+        # A loop of length 0, and an edge that is listed twice.
+        lines += [f"{ids[3]},{ids[3]},0.0", lines[0]]
+        paths["edges"].write_bytes("".join(f"{line}{end}" for line in (header, *lines)).encode())
+    flow = np.round(40 + 30 * _waves(2 * 288, nodes, 288).clip(0))
+    channels = [flow, 0.02 + 0.001 * flow, np.round(68 - 0.1 * flow, 1)][: len(card.channels)]
+    np.savez_compressed(paths["series"], data=np.stack(channels, axis=-1))
+    return {"nodes": nodes, "steps": 2 * 288}
+
+
+def _dcrnn_hdf(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    # Los-loop is the first week of METR-LA.
+    week = published(load_card("los_loop"), "series")
+    if week and _copied(card, "graph", paths["graph"]):
+        frame = pd.read_csv(week, nrows=2 * 288)
+        ids, speed = frame.columns.tolist(), frame.to_numpy(np.float64)
+    else:
+        ids = [str(717444 + 2 * position) for position in range(FEW)]
+        speed = np.round(60 - 12 * _waves(2 * 288, FEW, 288, 1).clip(0), 2)
+        paths["graph"].write_bytes(pickled_graph(ids, _kernel(FEW).astype(np.float32)))
+    # A detector that is out for an hour, and a reading that is lost.
+    speed[100:112, 2] = speed[300, 0] = 0.0
+    times = np.datetime64(card.start, "s") + 300 * np.arange(2 * 288)
+    write_frame(paths["series"], "df", ids, times, speed)
+    return {"nodes": len(ids), "steps": 2 * 288}
+
+
+def _csv_sparse_graph(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    nodes = card.nodes
+    if not _copied(card, "graph", paths["graph"]):
+        nodes = FEW
+        sparse.save_npz(paths["graph"], sparse.csc_matrix(_kernel(FEW)))
+    speed = np.round(66 - 10 * _waves(2 * 288, nodes, 288, 2).clip(0), 1)
+    speed[200, 1] = 0.0
+    # The hour from 02:00 on has no rows.
+    speed = np.delete(speed, slice(288 + 24, 288 + 36), axis=0)
+    ids = ",".join(str(400001 + position) for position in range(nodes))
+    np.savetxt(paths["series"], speed, "%.1f", ",", header=ids, comments="")
+    return {"nodes": nodes, "steps": 2 * 288, "start": BAY_START}
+
+
+def _zone_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    graph = [role for role in ("adjacency", "distance") if role in paths]
+    zones = ZONES
+    if all(_copied(card, role, paths[role]) for role in graph):
+        zones = pd.read_csv(paths[graph[0]], nrows=0).columns.tolist()
+    else:
+        # Along a road, a kilometre apart, each touching itself and the next.
+        apart = np.abs(np.subtract.outer(np.arange(len(ZONES)), np.arange(len(ZONES))))
+        for role in graph:
+            table = apart * 1000.0 if role == "distance" else (apart <= 1).astype(int)
+            pd.DataFrame(table, columns=ZONES).to_csv(paths[role], index=False)
+    if "stations" in paths and not _copied(card, "stations", paths["stations"]):
+        # Two stations a zone.
+        stations = {"station_id": range(2 * len(zones)), "charge_count": 2}
+        frame = pd.DataFrame(stations | {"TAZID": np.repeat(zones, 2)})
+        frame.to_csv(paths["stations"], index=False)
+    steps = 14 * 24
+    times = pd.date_range(card.start, periods=steps, freq="h")
+    for role in paths.keys() - {*graph, "stations"}:
+        if role == "weather" and _copied(card, role, paths[role], steps + 1):
+            continue
+        columns = zones if role != "weather" else ["T", "P0", "P", "U", "nRAIN", "Td"]
+        # The cards of UrbanEV share files: numbers depend on the role only. No zone has fewer than
+        # four chargers.
+        table = np.round(2 + _waves(steps, len(columns), 24, len(role)).clip(-2, 2), 4)
+        # Times of the weather are written without zeros.
+        form = "{0.year}/{0.month}/{0.day} {0.hour}:{0.minute:02d}" if role == "weather" else "{0}"
+        frame = pd.DataFrame(table, index=[form.format(time) for time in times], columns=columns)
+        frame.to_csv(paths[role], index_label="time")
+    return {"nodes": len(zones), "steps": steps}
+
+
+def _largest_hdf(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    days, count = 7, PER_DISTRICT * len(DISTRICTS)
+    number = np.arange(count)
+    # PeMS ids have six to nine digits; districts are mixed in the file.
+    ids = 317802 + 11 * number + (number % 3 == 2) * 1_000_000
+    districts = np.tile(DISTRICTS, PER_DISTRICT)
+    sensors = {"ID": ids, "Lat": 32.5, "Lng": -117.0, "District": districts, "ID2": number}
+    pd.DataFrame(sensors).to_csv(paths["sensors"], index=False)
+    # Not symmetric, with ones on the diagonal.
+    place = 0.5 * (number % len(DISTRICTS)) + 0.1 * (number // len(DISTRICTS))
+    apart = np.subtract.outer(place, place)
+    weights = np.where((apart < 0.25) & (apart > -0.75), np.exp(-np.square(apart / 0.5)), 0.0)
+    np.save(paths["adjacency"], weights.astype(np.float32))
+    rng = np.random.default_rng(11)
+    flow = rng.poisson(80 + 60 * _waves(days * 288, count, 288).clip(-1)).astype(np.float64)
+    flow[rng.random(flow.shape) < 0.02] = np.nan
+    # The first sensor of each district is out for a day.
+    flow[288:576, : len(DISTRICTS)] = np.nan
+    times = np.datetime64(card.start, "s") + 300 * np.arange(days * 288)
+    write_frame(paths["series"], "t", [str(sensor) for sensor in ids], times, flow)
+    chosen = card.options.get("districts") or DISTRICTS
+    return {"nodes": PER_DISTRICT * len(chosen), "steps": days * 96}
+
+
+# How to write the files of each format; returns what the card says of them.
+WAYS: dict[str, Callable[[DatasetCard, dict[str, Path]], dict[str, Any]]] = {
+    "csv_sparse_graph": _csv_sparse_graph,
+    "dcrnn_hdf": _dcrnn_hdf,
+    "largest_hdf": _largest_hdf,
+    "mat_tensor": _mat_tensor,
+    "pems_npz": _pems_npz,
+    "station_csv": _station_csv,
+    "wide_csv": _wide_csv,
+    "zone_csv": _zone_csv,
+}

@@ -1,0 +1,168 @@
+"""The order of an epoch: even batches, no window lost or repeated, shared by devices and merged."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from stprune.base.errors import ConfigError
+from stprune.pruning.base import Selection
+from stprune.pruning.batch_order import even_sizes, merge_window_state, order_epoch
+
+CPU = torch.device("cpu")
+
+
+def selection(count: int) -> Selection:
+    """Every third window, with a weight that tells which one it is."""
+    indices = np.arange(0, 3 * count, 3)
+    return Selection(indices, (indices + 1).astype(np.float32))
+
+
+def test_sizes_by_hand() -> None:
+    assert even_sizes(161, 32) == [27, 27, 27, 27, 27, 26]
+    assert even_sizes(64, 32) == [32, 32]
+    assert even_sizes(1, 64) == [1]
+
+
+@given(count=st.integers(1, 10_000), batch_size=st.integers(1, 300))
+def test_batches_are_as_few_and_as_even_as_can_be(count: int, batch_size: int) -> None:
+    sizes = even_sizes(count, batch_size)
+    assert sum(sizes) == count
+    assert len(sizes) == math.ceil(count / batch_size)
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_the_order_is_the_generators() -> None:
+    chosen = selection(50)
+    order = order_epoch(chosen, 8, np.random.default_rng(3), CPU)
+    shuffled = chosen.indices[np.random.default_rng(3).permutation(50)]
+    assert order.indices.tolist() == shuffled.tolist()
+    assert order.groups == [0] * 7
+
+
+@given(count=st.integers(4, 100), batch_size=st.integers(8, 40), world=st.integers(1, 4))
+def test_every_window_comes_once_with_its_weight(count: int, batch_size: int, world: int) -> None:
+    chosen = selection(count)
+    order = order_epoch(chosen, batch_size, np.random.default_rng(0), CPU)
+    assert torch.equal(order.indices.sort().values, torch.from_numpy(chosen.indices))
+    assert torch.equal(order.weights, order.indices + 1.0)
+    whole = [indices for indices, _, _ in order.batches(0, 1)]
+    shares = [list(order.batches(rank, world)) for rank in range(world)]
+    for number, batch in enumerate(whole):
+        parts = [share[number] for share in shares]
+        together = torch.cat([indices for indices, _, _ in parts])
+        assert torch.equal(together.sort().values, batch.sort().values)
+        lengths = [len(indices) for indices, _, _ in parts]
+        assert max(lengths) - min(lengths) <= 1
+        assert {size for _, _, size in parts} == {len(batch)}
+    seen = torch.cat([order.seen_by(rank, world) for rank in range(world)])
+    assert torch.equal(seen.sort().values, order.indices.sort().values)
+
+
+def test_a_batch_smaller_than_the_devices_is_a_users_mistake() -> None:
+    order = order_epoch(selection(5), 2, np.random.default_rng(0), CPU)
+    with pytest.raises(ConfigError, match="cannot be shared by 2 devices"):
+        list(order.batches(0, 2))
+
+
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=5),
+    batch_size=st.integers(1, 20),
+    seed=st.integers(0, 100),
+    data=st.data(),
+)
+def test_batches_of_a_union_are_of_one_data_set_whatever_is_selected(
+    sizes: list[int], batch_size: int, seed: int, data: st.DataObject
+) -> None:
+    firsts = np.cumsum([0, *sizes[:-1]])
+    windows = st.integers(0, sum(sizes) - 1)
+    chosen = np.array(data.draw(st.lists(windows, min_size=1, unique=True)))
+    selection = Selection(chosen, (chosen + 1).astype(np.float32))
+    order = order_epoch(selection, batch_size, np.random.default_rng(seed), CPU, firsts)
+    batches = list(order.batches(0, 1))
+    assert [size for _, _, size in batches] == order.sizes
+    assert torch.equal(order.indices.sort().values, torch.from_numpy(np.sort(chosen)))
+    assert torch.equal(order.weights, order.indices + 1.0)
+    members: dict[int, list[int]] = {}
+    for group, (indices, _, size) in zip(order.groups, batches, strict=True):
+        assert int(indices.min()) >= firsts[group]
+        assert int(indices.max()) < firsts[group] + sizes[group]
+        members.setdefault(group, []).append(size)
+    # As few and as even as can be, of each.
+    for count in members.values():
+        assert sorted(count) == sorted(even_sizes(sum(count), batch_size))
+    # Devices share them like any others.
+    least = min(order.sizes)
+    seen = torch.cat([order.seen_by(rank, least) for rank in range(least)])
+    assert torch.equal(seen.sort().values, order.indices.sort().values)
+
+
+def test_batches_of_a_union_come_mixed_and_new_every_epoch() -> None:
+    chosen = Selection(np.arange(200), np.ones(200, np.float32))
+    rng = np.random.default_rng(0)
+    first, second = (order_epoch(chosen, 10, rng, CPU, np.array([0, 100])) for _ in range(2))
+    assert sum(first.groups) == 10
+    assert len({tuple(first.groups), tuple(second.groups), (0,) * 10 + (1,) * 10}) == 3
+    batches = [
+        {tuple(sorted(part.tolist())) for part in order.indices.split(order.sizes)}
+        for order in (first, second)
+    ]
+    assert not batches[0] & batches[1]
+
+
+class Exchange:
+    """Gathers over threads that stand for devices."""
+
+    def __init__(self, world: int) -> None:
+        self.values: list[Tensor] = [torch.empty(0)] * world
+        self.barrier = threading.Barrier(world, timeout=10)
+
+    def gather(self, rank: int, values: Tensor) -> Tensor:
+        self.values[rank] = values
+        self.barrier.wait()
+        gathered = torch.stack(self.values)
+        self.barrier.wait()
+        return gathered
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_every_device_ends_with_what_all_saw(world: int) -> None:
+    chosen = np.array([0, 2, 3, 5, 7, 8, 9])
+    selected = Selection(chosen, np.ones(7, np.float32))
+    order = order_epoch(selected, 4, np.random.default_rng(0), CPU)
+    exchange = Exchange(world)
+    states = []
+    for rank in range(world):
+        # -1 where nothing was seen; else 100 rank + window, in a row of two columns.
+        scores, counts = torch.full((10,), -1.0), torch.zeros(10, 2, dtype=torch.int64)
+        seen = order.seen_by(rank, world)
+        scores[seen] = 100.0 * rank + seen
+        counts[seen] = torch.stack([seen, seen + 1], 1)
+        states.append({"scores": scores, "counts": counts})
+    threads = [
+        threading.Thread(
+            target=merge_window_state,
+            args=(states[rank], order, rank, world, lambda v, r=rank: exchange.gather(r, v)),
+        )
+        for rank in range(world)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for state in states:
+        assert torch.equal(state["scores"], states[0]["scores"])
+        assert state["scores"][[1, 4, 6]].tolist() == [-1, -1, -1]
+        assert state["counts"][[1, 4, 6]].sum() == 0
+    for rank in range(world):
+        for window in order.seen_by(rank, world).tolist():
+            assert states[0]["scores"][window] == 100 * rank + window
+            assert states[0]["counts"][window].tolist() == [window, window + 1]

@@ -1,0 +1,136 @@
+"""Which runs a job trains, which of them have a valid record, and when that is looked at again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_runs import key_of
+
+from stprune.base.errors import UnknownNameError
+from stprune.base.layout import ExperimentLayout
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import experiment_layout
+from stprune.training.run import train
+from stprune.workflow.blocks import ExperimentRecords, make_blocks
+from stprune.workflow.run_states import last_line
+from stprune.workflow.train import train_block
+
+KEY = key_of("st_prune", 0.5)
+BLOCK = "toy/stid/s0"
+
+
+@pytest.fixture
+def layout(toy_config: ExperimentConfig) -> ExperimentLayout:
+    """The experiment after one of its two runs."""
+    train(toy_config, KEY, ())
+    return experiment_layout(toy_config)
+
+
+def missing(config: ExperimentConfig) -> dict[str, str]:
+    block = make_blocks(config)[BLOCK]
+    return {key.path: why for key, why in ExperimentRecords(config).missing(block).items()}
+
+
+def change_record(layout: ExperimentLayout, change: Callable[[dict[str, Any]], object]) -> None:
+    path = layout.metrics(KEY)
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes"),
+    [
+        (None, {"s3": 3, "s1": 3, "s2": 3}),
+        (3, {"s3": 3, "s1": 3, "s2": 3}),
+        (7, {"s3-s1": 6, "s2": 3}),
+        (100, {"s3-s2": 9}),
+        (2, {"s3_1": 2, "s3_2": 1, "s1_1": 2, "s1_2": 1, "s2_1": 2, "s2_2": 1}),
+    ],
+)
+def test_blocks_hold_every_run_once(
+    toy_values: dict[str, Any], limit: int | None, sizes: dict[str, int]
+) -> None:
+    """``full`` and ``st_prune`` at two ratios: three runs a seed."""
+    values = toy_values | {"seeds": [3, 1, 2], "prune_ratios": [0.5, 0.9]}
+    values["compute"] = {"runs_per_job": limit}
+    blocks = make_blocks(parse_config(values, "three seeds"))
+    assert {path: len(block.keys) for path, block in blocks.items()} == {
+        f"toy/stid/{name}": size for name, size in sizes.items()
+    }
+    assert len({key for block in blocks.values() for key in block.keys}) == 9
+
+
+def test_how_runs_share_jobs_does_not_change_them(toy_values: dict[str, Any]) -> None:
+    from stprune.config.grid import run_spec
+
+    values = toy_values | {"compute": {"runs_per_job": 2}}
+    fingerprints = {run_spec(parse_config(v, "toy"), KEY).fingerprint for v in (toy_values, values)}
+    assert len(fingerprints) == 1
+
+
+def test_each_thing_a_result_depends_on_is_a_reason(
+    toy_config: ExperimentConfig, toy_values: dict[str, Any], layout: ExperimentLayout
+) -> None:
+    full = {"toy/stid/full/p0/s0": "no record"}
+    assert missing(toy_config) == full
+    longer = parse_config(toy_values | {"training": {"epochs": 5, "batch_size": 32}}, "longer")
+    assert missing(longer)[KEY.path].startswith("configuration changed")
+    change_record(layout, lambda values: values.update(source_digest="0"))
+    assert missing(toy_config)[KEY.path].startswith("source code changed")
+    change_record(layout, lambda values: values["data"].update(checksum="0"))
+    assert missing(toy_config)[KEY.path].startswith("source code and data changed")
+    change_record(layout, lambda values: values.update(record_version=0))
+    assert missing(toy_config)[KEY.path].startswith("record damaged")
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "epochs.csv", "kept.npz"])
+def test_a_run_needs_each_of_its_files_whole(
+    toy_config: ExperimentConfig, layout: ExperimentLayout, name: str
+) -> None:
+    path = layout.run(KEY) / name
+    path.write_bytes(path.read_bytes()[:-20])
+    assert missing(toy_config)[KEY.path].startswith("record damaged")
+    path.unlink()
+    assert missing(toy_config)[KEY.path] == "no record"
+
+
+def test_a_stamp_holds_until_a_record_changes(
+    toy_config: ExperimentConfig, toy_values: dict[str, Any], layout: ExperimentLayout
+) -> None:
+    train(toy_config, key_of("full"), ())
+
+    def note(config: ExperimentConfig) -> str | None:
+        path = ExperimentRecords(config).outdated(make_blocks(config)[BLOCK])
+        return None if path is None else path.read_text()
+
+    assert note(toy_config) is None
+    ExperimentRecords(toy_config).write_stamp(make_blocks(toy_config)[BLOCK])
+    assert note(toy_config) is None
+    more = parse_config(toy_values | {"pruners": {"full": None}}, "fewer")
+    assert "other runs" in (note(more) or "")
+    longer = parse_config(toy_values | {"training": {"epochs": 5, "batch_size": 32}}, "longer")
+    assert "2 to train" in (note(longer) or "")
+    # The note stays, but is not written again while the stamp holds.
+    first = note(toy_config)
+    assert note(toy_config) == first
+    layout.kept(KEY).unlink()
+    assert "1 to train: no record" in (note(toy_config) or "")
+
+
+def test_an_unknown_block_is_a_mistake(toy_values: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "toy.yaml"
+    path.write_text(json.dumps(toy_values))
+    with pytest.raises(UnknownNameError, match=BLOCK):
+        train_block(path, "toy/stid/s9")
+
+
+def test_the_last_line_that_says_anything(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    assert last_line(log) == ""
+    log.write_text("first\nstprune: error: the mistake \n\n")
+    assert last_line(log) == "the mistake"

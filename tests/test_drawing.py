@@ -1,0 +1,147 @@
+"""Looks, legends, axes and hashes that all figures share, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+
+from stprune.base.errors import RecordError
+from stprune.paper.draw import LOOKS, difference_axis, legend, legend_height, looks
+from stprune.paper.figures import Drawing, paper_style, write_drawing
+from stprune.paper.fingerprints import Hashes, content_hash, differences, read_hashes, write_hashes
+
+RIVALS = [f"rival_{number}" for number in range(20)]
+
+
+def test_looks_are_distinct_and_stay_from_figure_to_figure() -> None:
+    chosen = looks([*LOOKS, *RIVALS])
+    pairs = {(look.colour, look.marker) for look in chosen.values()}
+    assert len(pairs) == len(LOOKS) + 20
+    assert chosen["st_prune"] == looks(["st_prune"])["st_prune"]
+    assert looks(["rival_3", "full"])["rival_3"] == looks(["rival_3"])["rival_3"]
+    assert looks(reversed(RIVALS)) == looks(RIVALS)
+    # Curves have no markers, so colour and line style differ; and no entry looks like a rival.
+    for names in (list(LOOKS), RIVALS):
+        assert len({(look.colour, look.line) for look in looks(names).values()}) == len(names)
+    known = {to_hex(look.colour) for look in LOOKS.values()}
+    assert known.isdisjoint(to_hex(look.colour) for look in looks(RIVALS).values())
+
+
+@pytest.mark.parametrize("names", [2, 7, 12, 13, 24])
+def test_a_legend_is_as_high_as_it_says_and_no_wider_than_the_page(names: int) -> None:
+    with paper_style():
+        figure = Figure(figsize=(7.0, 4.0))
+        figure.subplots()
+        legend(figure, looks(f"hard_share_{number}" for number in range(names)))
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert box.height / figure.dpi <= legend_height(names) + 0.15
+
+
+def test_an_entry_far_off_does_not_flatten_the_others() -> None:
+    frame = pd.DataFrame({"mean": [1.0, -1.0, 0.5, 0.5, 80.0], "low": np.nan, "high": np.nan})
+    axis = difference_axis(frame)
+    assert axis.beyond
+    # Three times the median of 1, and a margin.
+    assert (axis.low, axis.high) == pytest.approx((-1 - 0.06 * 4, 3 + 0.06 * 4))
+    assert not difference_axis(frame[:4]).beyond
+
+
+def test_the_caption_stands_below_the_figure(tmp_path: Path) -> None:
+    with paper_style():
+        figure = Figure(figsize=(7, 2))
+        figure.subplots().plot([1, 2])
+    drawing = Drawing(figure, "A caption. " * 30, "alt")
+    files = write_drawing(drawing, lambda kind: tmp_path / f"f.{kind}")
+    assert (tmp_path / "f.pdf").read_bytes() == files.pdf
+    # The caption's share of the height, but for a margin.
+    assert files.note == pytest.approx(1 - 2 / figure.get_figheight(), abs=0.05)
+    with Image.open(BytesIO(files.png)) as image:
+        assert image.width == 1400
+        ink = (np.asarray(image.convert("L")) < 128).any(axis=1)
+    first = round(len(ink) * (1 - files.note))
+    # White above the first line of the caption, which comes soon.
+    assert not ink[first - 3 : first + 1].any()
+    assert ink[first : first + 15].any()
+
+
+def _figure(change: Callable[[Axes], object] | None = None, **options: object) -> Figure:
+    figure = Figure(**options)
+    axes = figure.subplots()
+    axes.plot([1.0, 2.0, 3.0], [0.1, 0.2, 0.3], label="a line")
+    axes.scatter([1.0, 2.0], [0.3, 0.1], c=[0.5, 1.5])
+    axes.bar([1.0, 2.0], [0.05, 0.1])
+    axes.pcolormesh(np.ma.masked_invalid([[0.25, np.nan]]))
+    axes.imshow([[0.5, 0.25]])
+    axes.set(title="A title", xlabel="Time (s)", ylabel="MAE")
+    axes.text(1, 0.2, "words")
+    axes.legend()
+    if change is not None:
+        change(axes)
+    return figure
+
+
+CHANGES: dict[str, Callable[[Axes], object]] = {
+    "line": lambda axes: axes.lines[0].set_ydata([0.1, 0.2, 0.3000001]),
+    "points": lambda axes: axes.collections[0].set_offsets([(1.0, 0.3), (2.0, 0.1000001)]),
+    "colours of points": lambda axes: axes.collections[0].set_array([0.5, 1.6]),
+    "bar": lambda axes: axes.patches[0].set_height(0.06),
+    "cells": lambda axes: axes.collections[1].set_array(np.ma.masked_invalid([[0.26, np.nan]])),
+    "hole": lambda axes: axes.collections[1].set_array(np.array([[0.25, 1.0]])),
+    "image": lambda axes: axes.images[0].set_data([[0.5, 0.26]]),
+    "title": lambda axes: axes.set_title("Another title"),
+    "label": lambda axes: axes.set_ylabel("RMSE"),
+    "words": lambda axes: axes.texts[0].set_text("other words"),
+    "legend": lambda axes: axes.get_legend().get_texts()[0].set_text("another line"),
+    "limits": lambda axes: axes.set_ylim(0, 1),
+    "scale": lambda axes: axes.set_xscale("log"),
+    "another line": lambda axes: axes.plot([1.0], [0.1]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_the_hash_changes_with_all_that_is_shown(change: Callable[[Axes], object]) -> None:
+    assert content_hash(_figure(change)) != content_hash(_figure())
+
+
+def test_the_hash_changes_with_the_caption_but_not_with_layout_or_rounding() -> None:
+    assert content_hash(_figure(), "2 seeds") != content_hash(_figure(), "3 seeds")
+    drawn = _figure(figsize=(9, 3), layout="constrained")
+    drawn.draw_without_rendering()
+    assert content_hash(drawn) == content_hash(_figure())
+
+    def with_line(*values: float) -> str:
+        return content_hash(_figure(lambda axes: axes.lines[0].set_ydata(values)))
+
+    assert with_line(0.1, 0.2, 0.1 + 0.2) == with_line(0.1, 0.2, 0.3)
+    assert with_line(0.1, 3e-14, 0.3) == with_line(0.1, 0.0, 0.3)
+    assert with_line(0.1, 3e-8, 0.3) != with_line(0.1, 0.0, 0.3)
+
+
+def test_differences_of_hashes_by_hand(tmp_path: Path) -> None:
+    made: Hashes = {"tables": {"a": "1", "b": "2"}, "figures": {"a": "3"}}
+    wanted: Hashes = {"tables": {"a": "1", "c": "2"}, "figures": {"a": "4"}}
+    assert differences(made, made) == []
+    found = differences(made, wanted)
+    assert [line.split()[:2] for line in found] == [["table", "b"], ["table", "c"], ["figure", "a"]]
+    assert read_hashes(tmp_path) is None
+    write_hashes(made, tmp_path)
+    assert read_hashes(tmp_path) == made
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"tables": {}, "figures": {"a": 1}}'])
+def test_hashes_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "hashes.json").write_text(text, encoding="utf-8")
+    with pytest.raises(RecordError, match=r"hashes\.json"):
+        read_hashes(tmp_path)

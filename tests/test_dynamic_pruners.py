@@ -1,0 +1,385 @@
+"""Dynamic pruners and their schedule: ST-Prune, InfoBatch, UCB, epsilon-greedy, the controls."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from numpy.typing import NDArray
+from torch import Tensor
+from toy import training_store
+
+from baselines.epsilon_greedy import EpsilonGreedy, EpsilonGreedyOptions, greedy_and_random
+from baselines.full_fewer_epochs import FewerEpochsOptions, FullFewerEpochs
+from baselines.infobatch import InfoBatch, InfoBatchOptions, infobatch_select
+from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
+from baselines.ucb import UCB, UCBOptions, upper_bounds
+from stprune.base.errors import DeclinedError
+from stprune.pruning.base import Pruner, PruningContext, Selection, budget, scale_weights
+from stprune.pruning.dynamic import annealed_keep_ratio, tail_start
+from stprune.pruning.st_prune import STPrune, STPruneOptions
+
+INF = float("inf")
+
+
+def show(pruner: Pruner, windows: list[int], values: Any) -> None:
+    """Let windows have the same error everywhere, each its own."""
+    each = torch.as_tensor(values, dtype=torch.float32).expand(len(windows))
+    errors = each[:, None, None].expand(-1, 2, 3).clone()
+    pruner.observe(torch.tensor(windows), errors, torch.ones_like(errors, dtype=torch.bool))
+
+
+def sizes(pruner: Pruner, epochs: int) -> list[int]:
+    return [len(pruner.select(epoch).indices) for epoch in range(epochs)]
+
+
+# --- Budget and schedule
+
+
+@pytest.mark.parametrize(
+    ("windows", "prune_ratio", "size"),
+    [(100, 0.9, 10), (1000, 0.7, 300), (289, 0.5, 144), (1606, 0.9, 161), (3, 0.99, 1)],
+)
+def test_the_budget_by_hand(windows: int, prune_ratio: float, size: int) -> None:
+    assert budget(windows, 1.0 - prune_ratio) == size
+
+
+@pytest.mark.parametrize(
+    ("epochs", "delta", "first"),
+    [
+        (40, 0.875, 35),
+        (12, 0.875, 10),
+        (100, 0.875, 87),
+        (100, 0.9, 90),
+        (10, 0.7, 7),
+        (1, 0.875, 0),
+        (40, 1.0, 40),
+    ],
+)
+def test_the_tail_by_hand(epochs: int, delta: float, first: int) -> None:
+    assert tail_start(epochs, delta) == first
+
+
+def test_annealing_by_hand() -> None:
+    def ratios(epochs: int, kind: Any) -> list[float]:
+        return [annealed_keep_ratio(epoch, epochs, 0.2, kind, 0.75) for epoch in range(epochs)]
+
+    assert ratios(8, "tail") == [0.2] * 6 + [1.0] * 2
+    assert ratios(8, "none") == [0.2] * 8
+    # Progress 1/3, 2/3, 1 along half a cosine: 0.25, 0.75 and all of the way to 1.
+    assert ratios(9, "cosine") == pytest.approx([0.2] * 6 + [0.4, 0.8, 1.0])
+    assert ratios(1, "cosine") == pytest.approx([1.0])
+
+
+def test_weights_are_scaled_to_mean_one_or_left() -> None:
+    weights = np.array([1.0, 1.0, 4.0], dtype=np.float32)
+    assert scale_weights(weights, "mean").tolist() == pytest.approx([0.5, 0.5, 2.0])
+    assert scale_weights(weights, "sum").tolist() == [1.0, 1.0, 4.0]
+
+
+@pytest.mark.parametrize("kind", [STPrune, InfoBatch, UCB, EpsilonGreedy, RandomDynamic])
+@pytest.mark.parametrize(
+    ("annealing", "expected"),
+    [
+        ("none", [20] + [4] * 8),
+        ("tail", [20] + [4] * 6 + [20] * 2),
+        # r = 0.2 rises over the last three of nine epochs: 0.4, 0.8, 1.
+        ("cosine", [20] + [4] * 5 + [8, 16, 20]),
+    ],
+)
+def test_all_dynamic_pruners_have_the_same_schedule(
+    kind: Any, annealing: str, expected: list[int]
+) -> None:
+    context = PruningContext(20, 9, 0.8, 0, stationarity=np.arange(20.0))
+    pruner = kind(context, kind.Options(annealing=annealing))
+    show(pruner, list(range(20)), torch.arange(20.0))
+    assert sizes(pruner, 9) == expected
+
+
+@pytest.mark.parametrize(
+    ("epochs", "prune_ratio", "options", "planned"),
+    [
+        # 40 epochs: 1 full, 34 pruned, 5 of tail. 6 + 34 * 0.1 = 9.4; 6 + 34 * 0.5 = 23.
+        (40, 0.9, {}, 9),
+        (40, 0.5, {}, 23),
+        (40, 0.0, {}, 40),
+        # 24 epochs: 4 + 20 * 0.25 = 9; without a first pass 3 + 21 * 0.25 = 8.25.
+        (24, 0.75, {}, 9),
+        (24, 0.75, {"full_first_epoch": False}, 8),
+        # Without a tail 1 + 39 * 0.1 = 4.9.
+        (40, 0.9, {"delta": 1.0}, 5),
+        (1, 0.99, {}, 1),
+    ],
+)
+def test_fewer_epochs_cost_what_the_pruned_schedule_costs(
+    epochs: int, prune_ratio: float, options: dict[str, Any], planned: int
+) -> None:
+    context = PruningContext(100, epochs, prune_ratio, 0)
+    control = FullFewerEpochs(context, FewerEpochsOptions(**options))
+    assert control.planned_epochs() == planned
+    if prune_ratio and not options:
+        pruned = RandomDynamic(context, RandomDynamicOptions())
+        assert abs(sum(sizes(pruned, epochs)) - 100 * planned) <= 50
+
+
+# --- ST-Prune
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "sum": {"loss_scale": "sum"},
+    "top_nodes": {"spatial": "top_nodes"},
+    "graph": {"spatial": "graph"},
+    "temporal": {"spatial_weight": 0.0, "temporal_weight": 2.0},
+    "memory": {"score_memory": 0.7},
+    "importance": {"sampling": "importance"},
+    "all_hard": {"hard_share": 1.0},
+    "all_easy": {"hard_share": 0.0},
+    "window_std": {"stationarity": "window_std"},
+    "spectral_flatness": {"stationarity": "spectral_flatness"},
+    "one_stratum": {"strata": 1},
+    "neyman": {"shares": "neyman"},
+    "uniform": {"rescaling": "uniform"},
+    "none": {"rescaling": "none"},
+    "weight_limit": {"weight_limit": 3.0},
+}
+
+
+def st_prune(windows: int, prune_ratio: float, seed: int = 0, **options: Any) -> STPrune:
+    context = PruningContext(
+        windows, 8, prune_ratio, seed, stores=(training_store(windows),), adjacency=torch.ones(3, 3)
+    )
+    return STPrune(context, STPruneOptions.model_validate({"loss_scale": "sum"} | options))
+
+
+def train(pruner: STPrune, epochs: range) -> list[Selection]:
+    """Select and observe errors that depend on window and epoch alone."""
+    chosen = []
+    for epoch in epochs:
+        chosen.append(pruner.select(epoch))
+        indices = torch.from_numpy(chosen[-1].indices)
+        generator = torch.Generator().manual_seed(epoch)
+        errors: Tensor = torch.rand(1000, 2, 3, generator=generator)[indices]
+        pruner.observe(indices, errors, torch.ones_like(errors, dtype=torch.bool))
+    return chosen
+
+
+def plain(chosen: list[Selection]) -> list[tuple[list[int], list[float]]]:
+    return [(one.indices.tolist(), one.weights.tolist()) for one in chosen]
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_each_option_of_st_prune_keeps_the_contract(options: dict[str, Any]) -> None:
+    """Full without pruning, decided by the seed, resumed exactly, and robust to NaN."""
+    assert (
+        plain(train(st_prune(50, 0.0, **options), range(8))) == [(list(range(50)), [1.0] * 50)] * 8
+    )
+    first = st_prune(60, 0.7, **options)
+    begun = plain(train(first, range(3)))
+    second = st_prune(60, 0.7, **options)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    rest = plain(train(first, range(3, 8)))
+    assert plain(train(second, range(3, 8))) == rest
+    assert plain(train(st_prune(60, 0.7, **options), range(8))) == begun + rest
+    other = plain(train(st_prune(60, 0.7, seed=1, **options), range(8)))
+    # Ranking draws nothing where scores differ.
+    assert (other == begun + rest) == (options.get("hard_share") == 1.0)
+    for windows in (1, 2):
+        assert sizes(st_prune(windows, 0.9, **options), 3) == [windows, 1, 1]
+    show(first, list(range(60)), float("nan"))
+    chosen = first.select(1)
+    assert len(chosen.indices) == 18
+    assert np.isfinite(chosen.weights).all()
+    show(first, list(range(60)), 3.0)
+    assert first.window_state["scores"].tolist() == [3.0] * 60
+
+
+def test_the_score_is_averaged_with_the_old_one_by_hand() -> None:
+    pruner = st_prune(4, 0.5, score_memory=0.75)
+    show(pruner, [0, 1, 2], 8.0)
+    # The first score stands for itself.
+    assert pruner.window_state["scores"].tolist() == [8.0, 8.0, 8.0, INF]
+    show(pruner, [1, 2], 16.0)
+    show(pruner, [2], 2.0)
+    # 0.75 * 8 + 0.25 * 16 = 10, then 0.75 * 10 + 0.25 * 2 = 8.
+    assert pruner.window_state["scores"].tolist() == [8.0, 10.0, 8.0, INF]
+    last = st_prune(2, 0.5)
+    show(last, [0, 1], 8.0)
+    show(last, [1], 2.0)
+    assert last.window_state["scores"].tolist() == [8.0, 2.0]
+
+
+def test_the_hardest_stay_with_weight_one() -> None:
+    pruner = st_prune(50, 0.8)
+    show(pruner, list(range(50)), torch.arange(50.0))
+    for epoch in range(1, 7):
+        chosen = pruner.select(epoch)
+        assert chosen.indices[-5:].tolist() == [45, 46, 47, 48, 49]
+        assert chosen.weights[-5:].tolist() == [1.0] * 5
+
+
+def test_weights_are_capped_between_none_and_exact() -> None:
+    exact, capped, least, none = (
+        train(st_prune(100, 0.8, **options), range(2))[1]
+        for options in ({}, {"weight_limit": 2.5}, {"weight_limit": 1.0}, {"rescaling": "none"})
+    )
+    assert exact.weights.max() > 2.5
+    np.testing.assert_array_equal(capped.indices, exact.indices)
+    np.testing.assert_array_equal(capped.weights, np.minimum(exact.weights, 2.5))
+    np.testing.assert_array_equal(least.weights, none.weights)
+    scaled = train(st_prune(100, 0.8, weight_limit=2.5, loss_scale="mean"), range(2))[1]
+    assert scaled.weights.mean() == pytest.approx(1.0)
+
+
+def test_stationarity_and_graph_may_be_given_or_must_be() -> None:
+    context = PruningContext(20, 8, 0.5, 0)
+    given_values = PruningContext(20, 8, 0.5, 0, stationarity=np.arange(20.0))
+    assert STPrune(given_values, STPruneOptions(strata=2)).strata.tolist() == [0] * 10 + [1] * 10
+    assert set(STPrune(context, STPruneOptions(strata=1)).strata.tolist()) == {0}
+    with pytest.raises(DeclinedError, match="strata: 1"):
+        STPrune(context, STPruneOptions())
+    with pytest.raises(DeclinedError, match="graph"):
+        STPrune(given_values, STPruneOptions(spatial="graph"))
+
+
+# --- InfoBatch
+
+# Mean 5.5 with ten windows: 8 below it, 2 above.
+SCORES = np.array([1, 2, 3, 4, 5, 1, 2, 3, 14, 20], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("rule", "prune_ratio", "below"),
+    [
+        # Half of the 8 below-mean windows stay, with weight 1 / (1 - p).
+        ("original", 0.5, [2.0] * 4),
+        # K = 5: both above-mean windows and 3 of the 8 others, which weigh 8/3.
+        ("exact", 0.5, [8 / 3] * 3),
+        # A budget of just the above-mean windows.
+        ("exact", 0.8, []),
+    ],
+)
+def test_infobatch_by_hand(rule: Any, prune_ratio: float, below: list[float]) -> None:
+    chosen = infobatch_select(SCORES, prune_ratio, np.random.default_rng(0), rule)
+    assert chosen.indices[-2:].tolist() == [8, 9]
+    assert chosen.weights.tolist() == pytest.approx([*below, 1.0, 1.0])
+
+
+def test_infobatch_at_the_edges() -> None:
+    rng = np.random.default_rng(0)
+    # (1 - 0.9) * 10 is a little below 1 in floating point.
+    scores = np.array([0] * 10 + [100], dtype=np.float32)
+    assert infobatch_select(scores, 0.9, rng, "original").weights.tolist() == pytest.approx([10, 1])
+    # The mean itself is kept.
+    constant = infobatch_select(np.ones(5, np.float32), 0.9, rng, "original")
+    assert constant.weights.tolist() == [1.0] * 5
+    # Unseen windows are kept and do not move the mean, which is 2.
+    scores = np.array([1, 3, INF, np.nan], dtype=np.float32)
+    assert infobatch_select(scores, 0.99, rng, "original").indices.tolist() == [1, 2, 3]
+    assert len(infobatch_select(scores, 0.5, rng, "exact").indices) == 2
+    unseen = np.full(6, INF, dtype=np.float32)
+    assert len(infobatch_select(unseen, 0.5, rng, "original").indices) == 6
+    assert len(infobatch_select(unseen, 0.5, rng, "exact").indices) == 3
+
+
+def test_a_budget_below_the_above_mean_windows_draws_from_all() -> None:
+    scores = np.array([0, 5, 5, 5, 5, 5, 5, 5, 5, 5], dtype=np.float32)
+    rng, counts = np.random.default_rng(0), np.zeros(10)
+    for _ in range(1000):
+        chosen = infobatch_select(scores, 0.7, rng, "exact")
+        assert chosen.weights.tolist() == pytest.approx([10 / 3] * 3)
+        counts[chosen.indices] += 1
+    # Four standard errors of a share of 0.3 in 1000 draws.
+    assert np.abs(counts / 1000 - 0.3).max() < 4 * np.sqrt(0.3 * 0.7 / 1000)
+
+
+@given(
+    scores=npst.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 10, width=32)),
+    ratio=st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9, 0.99]),
+)
+def test_exact_weights_stand_for_all_windows(scores: NDArray[np.float32], ratio: float) -> None:
+    chosen = infobatch_select(scores, ratio, np.random.default_rng(0), "exact")
+    assert len(np.unique(chosen.indices)) == budget(len(scores), 1 - ratio)
+    below = scores < scores.mean(dtype=np.float64)
+    if len(chosen.indices) != np.count_nonzero(~below):
+        assert chosen.weights.sum() == pytest.approx(len(scores), rel=1e-5)
+
+
+def test_the_tail_of_infobatch_has_weight_one_where_it_starts_within_an_epoch() -> None:
+    """0.875 of 12 epochs end within epoch 10: that one and the last are full, weight 1."""
+    pruner = InfoBatch(PruningContext(10, 12, 0.5, 0), InfoBatchOptions())
+    show(pruner, list(range(10)), SCORES)
+    for epoch in range(1, 10):
+        assert pruner.select(epoch).weights.max() > 1
+    for epoch in (10, 11):
+        assert pruner.select(epoch).weights.tolist() == [1.0] * 10
+    scaled = InfoBatch(PruningContext(10, 12, 0.5, 0), InfoBatchOptions(loss_scale="mean"))
+    show(scaled, list(range(10)), SCORES)
+    assert scaled.select(1).weights.mean() == pytest.approx(1.0)
+
+
+# --- Mean errors: InfoBatch's last one, UCB's and epsilon-greedy's over all visits
+
+
+def test_errors_are_remembered_masked() -> None:
+    errors = torch.tensor([[[2.0, 0.0]], [[4.0, 6.0]]])
+    mask = torch.tensor([[[True, False]], [[True, True]]])
+    for kind, name, last in ((InfoBatch, "scores", 5.0), (UCB, "means", 3.5)):
+        pruner: Pruner = kind(PruningContext(3, 8, 0.5, 0), kind.Options())
+        pruner.observe(torch.tensor([2, 0]), errors, mask)
+        assert pruner.window_state[name].tolist() == [5.0, INF, 2.0]
+        pruner.observe(torch.tensor([2]), errors[1:], mask[1:])
+        assert pruner.window_state[name].tolist() == [5.0, INF, last]
+    assert pruner.window_state["visits"].tolist() == [1, 0, 2]
+
+
+def test_upper_bounds_by_hand() -> None:
+    means, visits = np.array([1.0, 3.0, INF], np.float32), np.array([4.0, 1.0, 0.0], np.float32)
+    bounds = upper_bounds(means, visits, rounds=4, exploration=2.0)
+    # The standard deviation of the seen means, 1 and 3, is 1.
+    expected = [1 + 2 * math.sqrt(math.log(5) / 4), 3 + 2 * math.sqrt(math.log(5)), INF]
+    assert bounds.tolist() == pytest.approx(expected)
+    assert np.isinf(upper_bounds(means, np.zeros(3, np.float32), 1, 1.0)).all()
+
+
+@pytest.mark.parametrize(("exploration", "distinct"), [(0.0, [4, 5]), (20.0, [0, 1, 2, 3, 4, 5])])
+def test_exploration_brings_every_window_back(exploration: float, distinct: list[int]) -> None:
+    values = torch.arange(1.0, 7.0)
+    pruner = UCB(PruningContext(6, 40, 2 / 3, 0), UCBOptions(exploration=exploration))
+    show(pruner, list(range(6)), values)
+    kept: set[int] = set()
+    for epoch in range(1, 12):
+        chosen = pruner.select(epoch)
+        assert chosen.weights.tolist() == [1.0, 1.0]
+        kept |= set(chosen.indices.tolist())
+        show(pruner, chosen.indices.tolist(), values[chosen.indices])
+    assert sorted(kept) == distinct
+
+
+MEANS = np.array([1, 9, 3, 8, 5, 7, 2, 6, 4, 0], dtype=np.float32)
+
+
+def test_epsilon_greedy_by_hand_and_by_frequency() -> None:
+    rng, counts = np.random.default_rng(0), np.zeros(10)
+    assert greedy_and_random(MEANS, 4, 0.0, rng).tolist() == [1, 3, 5, 7]
+    assert greedy_and_random(np.array([2, 2, 2, 3], np.float32), 2, 0.0, rng).tolist() == [0, 3]
+    for _ in range(2000):
+        counts[greedy_and_random(MEANS, 4, 0.5, rng)] += 1
+    assert counts[[1, 3]].tolist() == [2000, 2000]
+    # Two of eight; four standard errors.
+    others = np.delete(counts, [1, 3]) / 2000
+    assert np.abs(others - 0.25).max() < 4 * np.sqrt(0.25 * 0.75 / 2000)
+    for epsilon in (0.0, 0.1, 0.5, 1.0):
+        for size in (1, 3, 10):
+            assert len(np.unique(greedy_and_random(MEANS, size, epsilon, rng))) == size
+
+
+def test_unseen_windows_come_first() -> None:
+    pruner = EpsilonGreedy(PruningContext(3, 16, 0.7, 0), EpsilonGreedyOptions(epsilon=0.0))
+    show(pruner, [0, 1], torch.tensor([4.0, 9.0]))
+    assert pruner.select(1).indices.tolist() == [2]

@@ -1,0 +1,314 @@
+"""Paired comparisons: only like is paired with like, and the tests are what they are called."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_summary import most_false_alarms, noisy_summary, summary_of
+from scipy import stats
+
+from stprune.base.errors import RecordError
+from stprune.statistics.paired import (
+    CELL,
+    WINS,
+    Values,
+    bootstrap_interval,
+    compare,
+    compare_all,
+    compare_with_full,
+    count_wins,
+    differences_from_full,
+    holm,
+    relative_differences,
+    signed_rank_can_tell,
+    signed_rank_test,
+    t_test,
+    verdict,
+)
+
+Run = tuple[str, str, float, int, float]
+
+
+def _differences(values: dict[str, list[float]]) -> pd.DataFrame:
+    """Differences in percent by data set, one seed each."""
+    rows = [
+        ("epochs", dataset, "stid", 0.5, seed, value)
+        for dataset, some in values.items()
+        for seed, value in enumerate(some)
+    ]
+    return pd.DataFrame(rows, columns=[*CELL, "difference"])
+
+
+def _noisy(rng: np.random.Generator, better_by: float, names: tuple[str, ...]) -> pd.DataFrame:
+    """Pruners of which the first has a smaller error; cells share a level, as real ones do."""
+    runs: list[Run] = []
+    for dataset, ratio, seed in itertools.product("abcd", (0.5, 0.9), range(3)):
+        level = 2 + rng.random()
+        for name in names:
+            factor = 1 - better_by if name == names[0] else 1.0
+            runs.append((dataset, name, ratio, seed, level * factor * rng.normal(1, 0.01)))
+    return summary_of(runs)
+
+
+def test_pairs_and_differences_worked_by_hand() -> None:
+    summary = summary_of(
+        [
+            ("a", "x", 0.5, 0, 2.2),
+            ("a", "random_dynamic", 0.5, 0, 2.0),  # 10 % above
+            ("a", "x", 0.9, 0, 3.0),
+            ("a", "random_dynamic", 0.9, 0, 4.0),  # 25 % below
+            ("b", "x", 0.5, 0, 5.0),
+            ("b", "random_dynamic", 0.5, 1, 4.0),  # another seed: no pair
+            ("c", "x", 0.5, 0, math.nan),
+            ("c", "random_dynamic", 0.5, 0, 4.0),  # no score: no pair
+        ]
+    )
+    pairs = relative_differences(summary, "x", "random_dynamic")
+    assert pairs[["dataset", "prune_ratio", "seed"]].to_numpy().tolist() == [
+        ["a", 0.5, 0],
+        ["a", 0.9, 0],
+    ]
+    assert pairs["difference"].tolist() == pytest.approx([10.0, -25.0])
+
+
+def test_full_budgets_and_backbones_are_never_mixed() -> None:
+    runs: list[Run] = [("a", "full", 0.0, 0, 1.0), ("a", "x", 0.5, 0, 2.0)]
+    assert relative_differences(summary_of(runs), "x", "full").empty
+    one = summary_of([("a", "x", 0.5, 0, 2.0)], budget="epochs")
+    other = summary_of([("a", "random_dynamic", 0.5, 0, 2.0)], budget="total_time")
+    assert relative_differences(pd.concat([one, other]), "x", "random_dynamic").empty
+    elsewhere = other.assign(budget="epochs", backbone="gwnet")
+    assert relative_differences(pd.concat([one, elsewhere]), "x", "random_dynamic").empty
+
+
+def test_comparison_worked_by_hand() -> None:
+    found = compare(_differences({"a": [-1.0, -3.0], "b": [-2.0], "c": [6.0]}))
+    assert found.cells == 4
+    assert found.mean == pytest.approx(0.0)
+    assert (found.datasets, found.ahead) == (3, 2)
+    # Means by data set: -2, -2 and 6; mean 2/3, sd sqrt(64/3), so t = (2/3) / (8/3) = 1/4 and,
+    # with two degrees of freedom, p = 1 - t / sqrt(2 + t^2).
+    assert found.datasets_mean == pytest.approx(2 / 3)
+    assert found.datasets_p == pytest.approx(1 - 0.25 / math.sqrt(2 + 0.0625))
+    assert found.t_p == pytest.approx(1.0)
+
+
+def test_a_data_set_counts_once_in_the_test_over_data_sets() -> None:
+    once = {"a": [-1.0], "b": [-2.0], "c": [-4.0]}
+    often = {name: values * 50 for name, values in once.items()}
+    few, many = compare(_differences(once)), compare(_differences(often))
+    assert many.datasets_p == pytest.approx(few.datasets_p)
+    assert many.t_p < 1e-6 < few.t_p
+    assert math.isnan(compare(_differences({"a": [-1.0] * 9, "b": [-2.0] * 9})).datasets_p)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_p_values_agree_with_independent_ones(seed: int) -> None:
+    values = np.random.default_rng(seed).normal(0.4, 1.0, size=7)
+    assert t_test(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    assert signed_rank_test(values) == pytest.approx(_signed_rank_by_counting(values))
+
+
+def _signed_rank_by_counting(values: Values) -> float:
+    """Share of all sign patterns whose rank sum is as far from its mean as the one seen."""
+    ranks = np.abs(values).argsort().argsort() + 1
+    half = ranks.sum() / 2
+    seen = abs(ranks[values > 0].sum() - half)
+    signs = itertools.product((0, 1), repeat=len(values))
+    return float(np.mean([abs((ranks * np.array(sign)).sum() - half) >= seen for sign in signs]))
+
+
+def test_tests_of_what_cannot_be_tested() -> None:
+    for test in (t_test, signed_rank_test):
+        assert math.isnan(test(np.array([3.0])))
+        assert test(np.zeros(5)) == 1.0
+    assert t_test(np.full(5, -2.0)) == 0.0
+    assert all(map(math.isnan, bootstrap_interval(np.array([3.0]))))
+
+
+def test_bootstrap_interval_nears_the_normal_one_and_is_repeatable() -> None:
+    values = np.random.default_rng(1).normal(3.0, 2.0, size=400)
+    low, high = bootstrap_interval(values)
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+    before = str(np.random.get_state())  # noqa: NPY002, the global generator is to be left alone
+    assert bootstrap_interval(values) == (low, high)
+    assert str(np.random.get_state()) == before  # noqa: NPY002
+
+
+def test_holm_worked_by_hand() -> None:
+    # Sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1, and never below the one before.
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.4, 0.5]) == pytest.approx([0.8, 0.8])
+    assert holm([0.7, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+    assert holm([math.nan, 0.01, 0.02]) == pytest.approx([math.nan, 0.02, 0.02], nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_lies_between_none_and_bonferroni_and_keeps_the_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    raw = (rng.random(12) ** 3).tolist()
+    corrected = holm(raw)
+    assert all(p <= q <= min(1.0, 12 * p) for p, q in zip(raw, corrected, strict=True))
+    assert np.argsort(raw, kind="stable").tolist() == sorted(
+        range(12), key=lambda at: (corrected[at], raw[at])
+    )
+    turned = rng.permutation(12)
+    assert holm([raw[at] for at in turned]) == [corrected[at] for at in turned]
+
+
+def test_verdict_needs_both_a_small_p_and_a_side() -> None:
+    assert [verdict(-1.0, 0.049), verdict(1.0, 0.049)] == ["win", "lose"]
+    assert {verdict(-9.0, 0.05), verdict(9.0, math.nan), verdict(0.0, 0.0)} == {"tie"}
+
+
+def _over_all_ratios(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    table = compare_all(summary)
+    rows = table[table["prune_ratio"].isna()].to_dict("records")
+    return {str(row["pruner"]): {str(key): value for key, value in row.items()} for row in rows}
+
+
+def test_better_wins_worse_loses_and_equal_ties() -> None:
+    rng = np.random.default_rng(8)
+    found = _over_all_ratios(_noisy(rng, 0.05, ("x", "y", "random_dynamic")))
+    assert (found["x"]["verdict"], found["y"]["verdict"]) == ("win", "tie")
+    assert found["x"]["mean"] == pytest.approx(-5.0, abs=1.0)
+    assert [found["x"][key] for key in ("cells", "datasets", "ahead")] == [24, 4, 4]
+    assert found["x"]["low"] < found["x"]["mean"] < found["x"]["high"] < 0
+    worse = _over_all_ratios(_noisy(rng, -0.05, ("x", "y", "random_dynamic")))
+    assert worse["x"]["verdict"] == "lose"
+
+
+def test_unit_order_and_lone_seeds_change_nothing() -> None:
+    summary = _noisy(np.random.default_rng(2), 0.01, ("x", "random_dynamic"))
+    plain = compare(relative_differences(summary, "x", "random_dynamic"))
+    scaled = summary.assign(test_mae=summary["test_mae"] * 8).sample(frac=1, random_state=1)
+    lone = summary_of([("e", "x", 0.5, 9, 100.0), ("a", "random_dynamic", 0.7, 0, 0.1)])
+    more = pd.concat([scaled, lone])
+    found = compare(relative_differences(more, "x", "random_dynamic"))
+    assert asdict(found) == pytest.approx(asdict(plain))
+
+
+def test_families_are_corrected_apart() -> None:
+    summary = _noisy(np.random.default_rng(6), 0.01, ("x", "y", "random_dynamic"))
+    both = pd.concat([summary, summary.assign(budget="total_time")])
+    table = compare_all(both)
+    alone = compare_all(summary)
+    assert len(table) == 2 * len(alone) == 2 * 2 * 3
+    for _, part in table.groupby("budget"):
+        assert part["holm_p"].tolist() == pytest.approx(alone["holm_p"].tolist())
+    overall = alone[alone["prune_ratio"].isna()]
+    assert overall["holm_p"].tolist() == pytest.approx(holm(overall["t_p"].tolist()))
+    single = alone[alone["prune_ratio"].notna()]
+    assert single["holm_p"].tolist() == pytest.approx(holm(single["t_p"].tolist()))
+
+
+def test_one_seed_of_one_data_set_is_shown_but_not_judged() -> None:
+    summary = summary_of([("a", "x", 0.5, 0, 1.0), ("a", "random_dynamic", 0.5, 0, 2.0)])
+    table = compare_all(summary)
+    assert table["mean"].tolist() == [-50.0, -50.0]
+    assert table["verdict"].tolist() == ["tie", "tie"]
+    assert table[["low", "t_p", "wilcoxon_p", "datasets_p", "holm_p"]].isna().all(axis=None)
+
+
+def test_pairs_with_full_training_worked_by_hand() -> None:
+    summary = summary_of(
+        [
+            ("a", "full", 0.0, 0, 2.0),
+            ("a", "full", 0.0, 1, 4.0),
+            ("a", "x", 0.5, 0, 2.1),  # 5 % above
+            ("a", "x", 0.9, 0, 2.5),  # 25 % above
+            ("a", "x", 0.5, 1, 3.0),  # 25 % below
+            ("a", "x", 0.5, 2, 9.0),  # that seed of full was not run
+            ("b", "x", 0.5, 0, 9.0),  # nor that data set
+            ("a", "y", 0.5, 0, math.nan),
+        ]
+    )
+    pairs = differences_from_full(summary.sample(frac=1, random_state=3))
+    assert pairs["seed"].tolist() == [0, 1, 0]
+    assert pairs["difference"].tolist() == pytest.approx([5.0, -25.0, 25.0])
+
+
+def test_a_full_run_serves_every_budget_of_its_data_set_and_no_other_backbone() -> None:
+    full = summary_of([("a", "full", 0.0, 0, 2.0)])
+    pruned = [("a", "x", 0.5, 0, 2.2)]
+    both = pd.concat([full, summary_of(pruned), summary_of(pruned, budget="total_time")])
+    assert differences_from_full(both)["budget"].tolist() == ["epochs", "total_time"]
+    elsewhere = summary_of(pruned).assign(backbone="gwnet")
+    assert differences_from_full(pd.concat([full, elsewhere])).empty
+
+
+def test_known_effects_get_the_right_verdicts_and_both_tests_are_corrected() -> None:
+    losses = {"better": -2.0, "equal": 0.0, "worse": 2.0}
+    summary = noisy_summary(np.random.default_rng(2), losses, datasets=4, seeds=3, spread=0.8)
+    table = compare_with_full(summary).set_index("pruner")
+    assert table["verdict"].to_dict() == {"better": "win", "equal": "tie", "worse": "lose"}
+    assert table["cells"].tolist() == [12, 12, 12]
+    assert table["holm_p"].tolist() == pytest.approx(holm(table["t_p"].tolist()))
+    assert table["wilcoxon_holm_p"].tolist() == pytest.approx(holm(table["wilcoxon_p"].tolist()))
+    values = differences_from_full(summary).query("pruner == 'worse'")["difference"]
+    assert table["t_p"]["worse"] == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    assert table["sd"]["worse"] == pytest.approx(values.std())
+    assert table["low"]["worse"] < table["mean"]["worse"] < table["high"]["worse"]
+
+
+def test_too_few_pairs_have_a_mean_and_neither_test_nor_interval() -> None:
+    few = compare_with_full(noisy_summary(np.random.default_rng(1), {"x": 9.0}, 1, 2, 0.1))
+    assert few["verdict"].tolist() == ["too few"]
+    assert few["mean"][0] == pytest.approx(9.0, abs=1)
+    assert few[["low", "high", "t_p", "holm_p", "wilcoxon_p"]].isna().all(axis=None)
+    # Of five pairs the t test is made; Wilcoxon's could not come below 2 / 2^5.
+    some = compare_with_full(noisy_summary(np.random.default_rng(1), {"x": 9.0}, 1, 5, 0.1))
+    assert some["verdict"].tolist() == ["lose"]
+    assert math.isnan(some["wilcoxon_p"][0])
+
+
+@pytest.mark.parametrize("pairs", range(2, 9))
+def test_whether_the_signed_rank_test_can_tell_is_what_its_best_case_says(pairs: int) -> None:
+    best = stats.wilcoxon(np.arange(1.0, pairs + 1)).pvalue
+    assert signed_rank_can_tell(pairs) == (best < 0.05)
+
+
+def test_without_any_difference_a_family_is_wrong_at_the_stated_rate() -> None:
+    rng = np.random.default_rng(9)
+    parts = [
+        noisy_summary(rng, dict.fromkeys("xyz", 0.0), 1, 6, 1.0).assign(
+            budget=f"b{n}", dataset=f"d{n}"
+        )
+        for n in range(120)
+    ]
+    table = compare_with_full(pd.concat(parts, ignore_index=True))
+    wrong = table.groupby("budget")["verdict"].agg(lambda some: set(some) != {"tie"})
+    assert len(wrong) == 120
+    assert 0 < wrong.sum() < most_false_alarms(120)
+
+
+def test_wins_worked_by_hand() -> None:
+    summary = summary_of(
+        [
+            *(("a", "full", 0.0, seed, 2.0) for seed in range(4)),
+            *(("a", "x", 0.5, seed, mae) for seed, mae in enumerate((1.9, 2.01, 2.2, 1.995))),
+            *(("a", "random_dynamic", 0.5, seed, 1.8) for seed in range(2)),
+        ]
+    )
+    of_full = count_wins(summary, "full").set_index("pruner")[list(WINS)]
+    assert of_full.loc["x"].tolist() == [1, 2, 1]
+    assert of_full.loc["random_dynamic"].tolist() == [2, 0, 0]
+    against = count_wins(summary, "random_dynamic")
+    assert against[["pruner", *WINS]].to_numpy().tolist() == [["x", 0, 0, 2]]
+    assert count_wins(summary, "never_run").empty
+
+
+@pytest.mark.parametrize("control", ["random_dynamic", "full"])
+def test_percentages_of_nothing_are_refused(control: str) -> None:
+    ratio = 0.0 if control == "full" else 0.5
+    summary = summary_of([("a", "x", 0.5, 0, 1.0), ("a", control, ratio, 0, 0.0)])
+    with pytest.raises(RecordError, match=control):
+        count_wins(summary, control)

@@ -1,0 +1,339 @@
+"""Static rivals: their rules by hand and against plain forms, blocks, exact budgets, memory."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scripted_probe import ScriptedProbe
+from torch import Tensor
+
+from baselines.craig import Craig, CraigOptions, facility_location
+from baselines.el2n import EL2N, error_norm
+from baselines.forgetting import Forgetting, ForgettingOptions, forgetting_events
+from baselines.glister import Glister, GlisterOptions, lower_validation_loss
+from baselines.gradmatch import GradMatch, GradMatchOptions, match_gradients, pick_atoms
+from baselines.grand import GraNd
+from baselines.herding import Herding, herd
+from baselines.k_center import KCenter, farthest_first
+from stprune.pruning.base import PruningContext
+from stprune.pruning.static import (
+    BlockOptions,
+    ScoringOptions,
+    choose_in_blocks,
+    keep_highest,
+    scoring_seed,
+)
+
+Rows = NDArray[np.float32]
+
+
+def kept(kind: Any, probe: ScriptedProbe, windows: int, ratio: float, options: Any) -> list[int]:
+    """Windows of a pruner after preparation, the same in each epoch."""
+    pruner = kind(PruningContext(windows, 4, ratio, 7), options)
+    pruner.prepare(probe)
+    chosen: list[list[int]] = [pruner.select(epoch).indices.tolist() for epoch in range(4)]
+    assert chosen == chosen[:1] * 4
+    return chosen[0]
+
+
+def weights_of(kind: Any, probe: ScriptedProbe, windows: int, options: Any) -> list[float]:
+    """Weights at half of the windows."""
+    pruner = kind(PruningContext(windows, 4, 0.5, 0), options)
+    pruner.prepare(probe)
+    weights: list[float] = pruner.select(0).weights.tolist()
+    return weights
+
+
+def first_rows(block: Rows, size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    return np.arange(size)[::-1], block[:size, 0].astype(np.float64)[::-1]
+
+
+def test_blocks_share_the_budget_evenly_over_time() -> None:
+    values = np.arange(10, dtype=np.float32)[:, None]
+    # Blocks start at 0, 3 and 6; of 5 places 1, 2 and 2 end by them.
+    indices, weights = choose_in_blocks(values, 5, 4, first_rows)
+    assert indices.tolist() == [0, 3, 4, 6, 7]
+    assert weights.tolist() == [0, 3, 4, 6, 7]
+
+
+@pytest.mark.parametrize("windows", [1, 2, 7, 100])
+@pytest.mark.parametrize("block", [1, 3, 1000])
+def test_the_budget_of_blocks_is_exact(windows: int, block: int) -> None:
+    values = np.zeros((windows, 2), np.float32)
+    for size in range(1, windows + 1):
+        indices, _ = choose_in_blocks(values, size, block, first_rows)
+        assert len(np.unique(indices)) == len(indices) == size
+        assert indices.max() < windows
+
+
+def test_ties_go_to_the_earlier_window_or_to_chance() -> None:
+    scores = np.array([1.0, 2.0, 2.0, 2.0])
+    assert keep_highest(scores, 2).indices.tolist() == [1, 2]
+    rng = np.random.default_rng(0)
+    assert {tuple(keep_highest(scores, 1, rng).indices) for _ in range(50)} == {(1,), (2,), (3,)}
+
+
+def test_scoring_models_differ_from_each_other_and_from_runs() -> None:
+    seeds = {scoring_seed(run, repeat) for run in range(50) for repeat in range(10)}
+    assert len(seeds) == 500
+    assert min(seeds) > 1000
+
+
+# --- EL2N and GraNd
+
+
+def test_the_error_norm_is_a_masked_root_mean_square() -> None:
+    errors = torch.tensor([[[3.0, 4.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]]])
+    mask = torch.tensor([[[True, True], [True, True]], [[True, False], [False, False]]])
+    # sqrt(25 / 4) and sqrt(9 / 1).
+    assert error_norm(errors, mask).tolist() == [2.5, 3.0]
+    assert error_norm(errors * 0, torch.zeros_like(mask)).tolist() == [0.0, 0.0]
+
+
+# Norms 5, 6, 1.4, 5.7; then 9, 0, 1.4, 0.
+FIRST = torch.tensor([[3.0, 4.0], [0.0, 6.0], [1.0, 1.0], [4.0, 4.0]])
+SECOND = torch.tensor([[9.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "models", "one", "both"),
+    [
+        (EL2N, {"errors": [[1.0, 5.0, 2.0, 4.0], [9.0, 1.0, 0.0, 0.0]]}, [1, 3], [0, 1]),
+        (GraNd, {"training": [FIRST, SECOND]}, [1, 3], [0, 1]),
+    ],
+)
+def test_the_largest_norms_are_kept_averaged_over_models(
+    kind: Any, models: dict[str, Any], one: list[int], both: list[int]
+) -> None:
+    probe = ScriptedProbe(**models)
+    assert kept(kind, probe, 4, 0.5, ScoringOptions(scoring_epochs=3)) == one
+    assert [(epochs, width) for epochs, _, width in probe.calls] == [(3, None)]
+    probe = ScriptedProbe(**models)
+    assert kept(kind, probe, 4, 0.5, ScoringOptions(scoring_seeds=2)) == both
+    seeds = {seed for _, seed, _ in probe.calls}
+    assert len(seeds) == 2
+    assert 7 not in seeds
+
+
+def test_without_pruning_nothing_is_trained() -> None:
+    assert kept(GraNd, ScriptedProbe(), 4, 0.0, ScoringOptions()) == [0, 1, 2, 3]
+
+
+# --- Forgetting
+
+ERRORS = np.array(
+    [
+        # falls, up and down, rises, forgotten once
+        [9.0, 5.0, 1.0, 4.0],
+        [8.0, 4.0, 2.0, 3.0],  # medians of earlier errors: 9, 5, 1, 4
+        [7.0, 6.0, 3.0, 2.0],  # 8.5, 4.5, 1.5, 3.5
+        [6.0, 4.0, 4.0, 9.0],  # 8, 5, 2, 3
+        [5.0, 9.0, 5.0, 9.0],  # 7.5, 4.5, 2.5, 3.5
+    ],
+    dtype=np.float32,
+)
+
+
+def test_forgetting_events_by_hand() -> None:
+    # The second is forgotten in epochs 2 and 4; the third never was learned: 5.
+    assert forgetting_events(ERRORS).tolist() == [0, 2, 5, 1]
+    probe = ScriptedProbe(errors=ERRORS.tolist())
+    assert kept(Forgetting, probe, 4, 0.5, ForgettingOptions(scoring_epochs=5)) == [1, 2]
+
+
+def test_ties_of_events_do_not_favour_early_windows() -> None:
+    counts = np.zeros(20)
+    for seed in range(400):
+        pruner = Forgetting(PruningContext(20, 4, 0.5, seed), ForgettingOptions(scoring_epochs=3))
+        pruner.prepare(ScriptedProbe(errors=[[1.0] * 20] * 3))
+        counts[pruner.select(0).indices] += 1
+    # Four standard errors of a share of one half.
+    assert np.abs(counts / 400 - 0.5).max() < 4 * 0.5 / np.sqrt(400)
+
+
+# --- Herding, k-center and CRAIG, which compare windows with each other
+
+
+def test_herding_by_hand_and_in_blocks() -> None:
+    # The mean is 3. Lack 3: takes 8. Lack 3 + 3 - 8 = -2: takes 0. Lack 1: takes 3.
+    chosen, weights = herd(np.array([[0.0], [1.0], [3.0], [8.0]], np.float32), 3)
+    assert (chosen.tolist(), weights.tolist()) == ([3, 0, 2], [1, 1, 1])
+    values = torch.tensor([[0.0], [1.0], [3.0], [8.0], [8.0], [3.0], [1.0], [0.0]])
+    options = BlockOptions(block=4, width=1)
+    assert kept(Herding, ScriptedProbe(training=[values]), 8, 0.5, options) == [0, 3, 4, 7]
+
+
+def test_k_center_by_hand_and_within_twice_the_best_radius() -> None:
+    rows = np.array([[0.0], [2.0], [4.5], [5.0], [10.0]], np.float32)
+    # The mean is 4.3: begins at 4.5; 10 is 5.5 away, 0 then 4.5, 2 then 2.
+    assert farthest_first(rows, 4)[0].tolist() == [2, 4, 0, 1]
+    rng = np.random.default_rng(0)
+
+    def radius(rows: Rows, chosen: Any) -> float:
+        distance = np.linalg.norm(rows[:, None] - rows[list(chosen)], axis=2)
+        return float(distance.min(1).max())
+
+    for _ in range(10):
+        rows = rng.normal(size=(12, 2)).astype(np.float32)
+        best = min(radius(rows, chosen) for chosen in itertools.combinations(range(12), 3))
+        assert radius(rows, farthest_first(rows, 3)[0]) <= 2 * best + 1e-6
+    copies = ScriptedProbe(training=[torch.ones(6, 3)])
+    assert len(kept(KCenter, copies, 6, 0.5, BlockOptions())) == 3
+
+
+def test_craig_by_hand() -> None:
+    line = [[0.0], [1.0], [2.0], [10.0], [11.0]]
+    # Sums of distances are 24, 21, 20, 28, 32: begins at 2. Then 10 saves 8 + 8 for itself and
+    # 11; 11 saves as much, 7 + 9, but comes later.
+    chosen, sizes = facility_location(np.array(line, np.float32), 2)
+    assert (chosen.tolist(), sizes.tolist()) == ([2, 3], [3, 2])
+    for scale, weights in (("sum", [3, 2]), ("mean", [1.2, 0.8])):
+        pruner = Craig(PruningContext(5, 4, 0.6, 0), CraigOptions(loss_scale=scale))
+        pruner.prepare(ScriptedProbe(training=[torch.tensor(line)]))
+        assert pruner.select(2).weights.tolist() == pytest.approx(weights)
+    chosen, sizes = facility_location(np.ones((6, 2), np.float32), 4)
+    assert len(set(chosen.tolist())) == 4
+    assert (sizes.sum(), sizes.min() >= 1) == (6, True)
+
+
+def test_craig_against_a_plain_loop() -> None:
+    rows = np.random.default_rng(1).normal(size=(15, 3)).astype(np.float32)
+    distance = np.linalg.norm(rows[:, None] - rows, axis=2)
+    expected: list[int] = []
+    for _ in range(6):
+        rest = [row for row in range(15) if row not in expected]
+        costs = {row: distance[:, [*expected, row]].min(1).sum() for row in rest}
+        expected.append(min(costs, key=lambda row: costs[row]))
+    chosen, sizes = facility_location(rows, 6)
+    assert chosen.tolist() == expected
+    assert sizes.tolist() == np.bincount(distance[:, expected].argmin(1)).tolist()
+
+
+# --- GradMatch
+
+
+def test_gradmatch_by_hand() -> None:
+    # The sum is (4, 2), the mean squared norm 20 / 3, so the penalty 2. The rows are orthogonal:
+    # each weight is g.b / (g.g + 2).
+    rows = np.array([[4.0, 0.0], [0.0, 0.0], [0.0, 2.0]], np.float32)
+    chosen, weights = match_gradients(rows, 2, regularisation=0.3, least_weight=0.01)
+    assert chosen.tolist() == [0, 2]
+    assert weights.tolist() == pytest.approx([16 / 18, 4 / 6])
+    # A window without weight is kept with the least; the mean of (w, w, 0) is 2 w / 3.
+    rows = np.array([[1.0], [1.0], [-0.5]], np.float32)
+    chosen, weights = match_gradients(rows, 3, regularisation=0.1, least_weight=0.2)
+    by_row = dict(zip(chosen.tolist(), weights, strict=True))
+    assert by_row[0] == pytest.approx(by_row[1])
+    assert by_row[2] == pytest.approx(0.2 * 2 / 3 * by_row[0])
+
+
+def test_atoms_are_those_of_ridge_regression_done_in_full() -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 4)) + 0.3
+    target, penalty = rows.sum(0), 5.0
+    expected: list[int] = []
+    residual = target
+    for _ in range(12):
+        products = rows @ residual
+        products[expected] = -np.inf
+        expected.append(int(np.argmax(products)))
+        atoms = rows[expected]
+        weights = np.linalg.solve(atoms @ atoms.T + penalty * np.eye(len(expected)), atoms @ target)
+        residual = target - weights @ atoms
+    assert pick_atoms(rows, 12, penalty).tolist() == expected
+
+
+@pytest.mark.parametrize("values", [torch.zeros(6, 2), torch.ones(6, 2)])
+def test_equal_gradients_get_equal_weights(values: Tensor) -> None:
+    probe = ScriptedProbe(training=[values])
+    assert weights_of(GradMatch, probe, 6, GradMatchOptions()) == pytest.approx([1, 1, 1])
+
+
+@pytest.mark.parametrize("rule", ["herding", "gradmatch"])
+def test_a_sum_is_matched_better_than_by_chance(rule: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 8)).astype(np.float32)
+    if rule == "herding":
+        chosen, weights = herd(rows, 40)
+        weights = weights * 5
+    else:
+        chosen, weights = match_gradients(rows, 40, regularisation=0.1, least_weight=1e-6)
+    chance = [5 * rows[rng.permutation(200)[:40]].sum(0) - rows.sum(0) for _ in range(100)]
+    gap = np.linalg.norm(weights @ rows[chosen] - rows.sum(0))
+    assert gap < min(np.linalg.norm(random) for random in chance)
+
+
+# --- GLISTER
+
+# Mean squared norm 1, so nothing is rescaled.
+TRAINING = np.array([[1, 0], [1, 0], [0, 1], [0, -1], [-1, 0]], np.float32)
+# The mean is (1, 0.5), and F is [[1, 0.5], [0.5, 0.5]].
+VALIDATION = np.array([[1, 0], [1, 1]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("size", "rounds", "step", "rows"),
+    [
+        # Gains are 1, 1, .5, -.5, -1. After row 0 the gradient is (1, .5) - (1, .5) = 0: row 1 is
+        # the earliest of equals. After it, (-1, -.5): row 4.
+        (1, 1, 1.0, [0]),
+        (2, 2, 1.0, [0, 1]),
+        (3, 3, 1.0, [0, 1, 4]),
+        # Without steps the best aligned are kept.
+        (3, 1, 0.0, [0, 1, 2]),
+        (3, 50, 0.0, [0, 1, 2]),
+    ],
+)
+def test_glister_by_hand(size: int, rounds: int, step: float, rows: list[int]) -> None:
+    for scale in (1, 8):  # the scale of the loss does not matter
+        chosen = lower_validation_loss(
+            scale * TRAINING, scale * VALIDATION, size, rounds=rounds, step=step
+        )
+        assert chosen.tolist() == rows
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 7, 100])
+def test_the_budget_of_glister_is_exact(rounds: int) -> None:
+    for size in range(1, 6):
+        chosen = lower_validation_loss(TRAINING, VALIDATION, size, rounds=rounds, step=1.0)
+        assert len(np.unique(chosen)) == len(chosen) == size
+
+
+def test_glister_matches_the_validation_windows() -> None:
+    down = torch.tensor([[0.0, -1.0]])
+    probe = ScriptedProbe(training=[torch.from_numpy(TRAINING)], validation=down)
+    options = GlisterOptions(width=2, scoring_epochs=3)
+    assert kept(Glister, probe, 5, 0.8, options) == [3]
+    assert [(epochs, width) for epochs, _, width in probe.calls] == [(3, 2)]
+
+
+RULES: dict[str, Any] = {
+    "herding": herd,
+    "k_center": farthest_first,
+    "craig": facility_location,
+    "gradmatch": lambda block, size: match_gradients(
+        block, size, regularisation=1.0, least_weight=0.01
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*RULES, "glister"])
+def test_memory_is_a_small_multiple_of_the_embeddings(name: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(20_000, 64)).astype(np.float32)
+    tracemalloc.start()
+    if name == "glister":
+        chosen = lower_validation_loss(rows, rows[:3000], 10_000, rounds=20, step=1.0)
+    else:
+        chosen, weights = choose_in_blocks(rows, 10_000, 256, RULES[name])
+        assert weights.min() > 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(np.unique(chosen)) == 10_000
+    assert peak < (3 if name == "glister" else 2) * rows.nbytes

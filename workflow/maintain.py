@@ -1,0 +1,192 @@
+"""What is generated: pins of the environment, schemas and config/README.md.
+
+``python -m workflow.maintain lock`` writes requirements.lock and environment.yml from this
+environment (``tests``: requirements-test.lock), ``check`` compares them with it and exits 1 with a
+line for each difference, ``reference`` writes what the models of configurations say.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKS = ("requirements.lock", "requirements-no-deps.lock", "requirements-test.lock")
+NOT_PINNED = {"pip", "stprune"}
+ENVIRONMENT_HEADER = """\
+# The same pins as requirements.lock, for conda; made by `make lock`, compared by a test.
+#   conda env create -f environment.yml && conda activate stprune
+#   pip install --no-deps -r requirements-no-deps.lock -e .
+name: stprune
+channels:
+  - conda-forge
+  - nodefaults
+dependencies:
+  - python =3.11
+  - pip
+  - pip:
+"""
+INTRODUCTION = """\
+# Configuration
+
+One file describes one experiment: the product of its data sets, backbones, pruners, prune ratios
+and seeds. Each file here is complete on its own. `snakemake` alone runs `demo.yaml`; another is
+chosen with `snakemake --configfile config/<file>.yaml`, and single keys are changed with
+`--config mirror=DIRECTORY`. `stprune config --config FILE` checks a file and lists its runs.
+
+An entry's name is what stands in paths and tables. It is also the id of the component, unless
+the entry says otherwise; so one pruner can take part twice with different options.
+
+This page is written by `make reference` from the schema that checks the files.
+"""
+
+
+def installed() -> dict[str, str]:
+    """Version of every installed package by its normal name, sorted."""
+    found = {}
+    # Not all of sys.path: setuptools, once imported, puts the copies that it carries there too.
+    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    for package in distributions(path=sorted(folders)):
+        name = _normal(package.metadata["Name"])
+        if name not in NOT_PINNED:
+            # A local label such as +cpu names one build; the pin is for all of them.
+            found[name] = package.version.partition("+")[0]
+    return dict(sorted(found.items()))
+
+
+def pinned(file: str) -> dict[str, str]:
+    """Versions that a lock file names."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    pairs = [line.partition("==") for line in lines if line and not line.startswith("#")]
+    return {_normal(name): version.strip() for name, _, version in pairs}
+
+
+def _normal(name: str) -> str:
+    """A package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def differences() -> list[str]:
+    """How this environment and the files differ; empty if they do not."""
+    here = installed()
+    wanted = {name: version for file in LOCKS for name, version in pinned(file).items()}
+    found = []
+    for name in sorted({*here, *wanted}):
+        if here.get(name) != wanted.get(name):
+            locked, has = (versions.get(name, "nothing") for versions in (wanted, here))
+            found.append(f"{name}: the lock says {locked}, this environment has {has}")
+    values = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    lists = [item["pip"] for item in values["dependencies"] if isinstance(item, dict)]
+    listed = {_normal(name): version for name, _, version in (p.partition("==") for p in lists[0])}
+    if listed != pinned(LOCKS[0]):
+        found.append(f"environment.yml and {LOCKS[0]} name different packages; run `make lock`")
+    return found
+
+
+def write_lock(stem: str) -> None:
+    """Write the lock ``stem``, and environment.yml from that of the runtime."""
+    before = {} if stem == "requirements" else pinned(LOCKS[0])
+    lines = [f"{name}=={pin}" for name, pin in installed().items() if name not in before]
+    header = f"# Complete: installed with --no-deps. Made by `make lock` from {stem}.in.\n"
+    (ROOT / f"{stem}.lock").write_text(header + "\n".join(lines) + "\n")
+    if stem == "requirements":
+        listed = "".join(f"      - {line}\n" for line in lines)
+        (ROOT / "environment.yml").write_text(ENVIRONMENT_HEADER + listed)
+
+
+def pages() -> dict[Path, str]:
+    """Path and text of everything that is generated from models."""
+    from stprune.config.experiment import ExperimentConfig
+    from stprune.data.card import DatasetCard
+    from stprune.records.run import RunRecord
+
+    models: dict[str, Any] = {"config": ExperimentConfig, "dataset": DatasetCard, "run": RunRecord}
+    header = "# Written by `make reference`; editors can complete and check with it.\n"
+    found = {ROOT / "config" / "README.md": _configuration_page()}
+    for name, model in models.items():
+        text = yaml.safe_dump(model.model_json_schema(), sort_keys=False, width=100)
+        found[ROOT / "workflow" / "schemas" / f"{name}.schema.yaml"] = header + text
+    return found
+
+
+def _configuration_page() -> str:
+    """Every key of a configuration, and every option of every component."""
+    from stprune.backbones.base import BACKBONES, OptimiserSettings
+    from stprune.base import settings
+    from stprune.config.experiment import ExperimentConfig
+    from stprune.data.tasks.base import TASKS
+    from stprune.pruning.base import PRUNERS
+
+    sections: dict[str, Any] = {
+        "Top level": ExperimentConfig,
+        "`datasets.<name>`": settings.DatasetEntry,
+        "`datasets.<name>.union[]`, `datasets.<name>.zero_shot[]`": settings.MemberEntry,
+        "`datasets.<name>.linear_probe`": settings.LinearProbe,
+        "`backbones.<name>`": settings.BackboneEntry,
+        "`pruners.<name>`": settings.PrunerEntry,
+        "`training`": settings.TrainingSettings,
+        "`compute`": settings.ComputeSettings,
+        "`tracking`": settings.TrackingSettings,
+        "`backbones.<name>.optimisation`": OptimiserSettings,
+    }
+    parts = [INTRODUCTION, *(_table(f"## {title}", model) for title, model in sections.items())]
+    for title, registry in (("Tasks", TASKS), ("Pruners", PRUNERS), ("Backbones", BACKBONES)):
+        parts.append(f"# {title}' options\n")
+        for name in registry.ids():
+            options: Any = registry.load(name).Options
+            summary = (registry.module(name).__doc__ or "").strip().splitlines()[0]
+            heading = f"## `{name}`\n\n{summary}"
+            empty = f"{heading}\n\nNo options.\n"
+            parts.append(_table(heading, options) if options.model_fields else empty)
+    return "\n".join(parts)
+
+
+def _table(title: str, model: Any) -> str:
+    rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    properties = model.model_json_schema()["properties"]
+    for name, field in model.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        default = "null" if value is None else f"`{value}`"
+        if field.is_required():
+            default = "required"
+        elif hasattr(value, "model_dump"):
+            default = "see below"
+        kind = _kind(properties[name]).replace("|", "\\|")
+        rows.append(f"| `{name}` | {kind} | {default} | {field.description or ''} |")
+    return title + "\n\n" + "\n".join(rows) + "\n"
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " | ".join(_kind(part) for part in schema["anyOf"])
+    if "$ref" in schema or "allOf" in schema:
+        return "section"
+    return "list" if schema.get("type") == "array" else str(schema.get("type", "any"))
+
+
+def main(words: list[str]) -> int:
+    """Do what the first word says."""
+    if words == ["check"]:
+        found = differences()
+        sys.stdout.writelines(f"{line}\n" for line in found)
+        return 1 if found else 0
+    if words == ["reference"]:
+        for path, text in pages().items():
+            path.write_text(text, encoding="utf-8")
+    elif words in (["lock"], ["tests"]):
+        write_lock("requirements" if words == ["lock"] else "requirements-test")
+    else:
+        sys.exit(__doc__)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
