@@ -26,7 +26,7 @@ from stprune.base.layout import STORE_TABLES, DataLayout, ExperimentLayout, RunK
 from stprune.base.schema import read_yaml, validate
 from stprune.base.text import is_formula, parse_json, parse_yaml, plain_line
 from stprune.config.experiment import load_config, parse_config
-from stprune.data.canonical import read_canonical
+from stprune.data.canonical import read_canonical, write_canonical
 from stprune.data.card import DatasetCard, dataset_ids, load_card
 from stprune.data.fetch import raw_path
 from stprune.data.formats import table
@@ -302,7 +302,7 @@ def test_formulas_come_into_no_csv(tmp_path: Path, text: str) -> None:
         path = layout.metrics(KEY)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
-        with pytest.raises(StpruneError, match="is a formula, where words are meant"):
+        with pytest.raises(StpruneError, match="formula"):
             read_record(path)
 
 
@@ -310,13 +310,11 @@ KEY = RunKey("roads", "stid", "st_prune", 0.5, 0)
 
 
 def test_a_sensor_named_by_a_formula_is_refused(tmp_path: Path, toy_data: Path) -> None:
-    from stprune.data.canonical import check_raw
-
     header = "time,=1+1,b"
     text = f"{header}\n2024-01-01T00:00,1,2\n2024-01-01T01:00,3,4\n2024-01-01T02:00,5,0\n"
     raw = load_text(tmp_path, text, {"time": "time"})
-    with pytest.raises(DataError, match="the node '=1\\+1' is named by a formula"):
-        check_raw(raw, card_with({"time": "time"}))
+    with pytest.raises(DataError, match=r"=1\+1"):
+        write_canonical(raw, card_with({"time": "time"}), tmp_path / "canonical")
 
 
 @pytest.mark.parametrize(
@@ -432,7 +430,7 @@ def test_no_message_obeys_its_author(
     assert r"\x1b[2J" in told
     for key in ("experiment", "results_directory"):
         path.write_text(json.dumps(toy_values | {key: ESCAPES}))
-        with pytest.raises(ConfigError, match="without control characters") as caught:
+        with pytest.raises(ConfigError, match="control characters") as caught:
             load_config(path)
         assert str(caught.value).isprintable()
 

@@ -75,16 +75,18 @@ class Registry(Generic[Component]):
         return modules[name]
 
     def _modules(self) -> dict[str, str]:
-        found = {module.rpartition(".")[2]: module for module in self.modules}
+        modules = {module.rpartition(".")[2]: module for module in self.modules}
         for package in self.packages:
             for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
                 if info.ispkg or info.name in self.others or not info.name.startswith(self.prefix):
                     continue
                 name = info.name.removeprefix(self.prefix)
-                if name in found:
-                    raise TypeError(f"two {self.kind}s are called {name}: {found[name]}, {package}")
-                found[name] = f"{package}.{info.name}"
-        return found
+                if name in modules:
+                    raise TypeError(
+                        f"two {self.kind}s are called {name}: {modules[name]}, {package}"
+                    )
+                modules[name] = f"{package}.{info.name}"
+        return modules
 
     def _only_subclass(self, module: ModuleType, contract: type) -> type[Component]:
         classes = [
