@@ -62,7 +62,17 @@ class Registry(Generic[Component]):
         contract_module, _, contract_name = self.contract.partition(":")
         contract = getattr(importlib.import_module(contract_module), contract_name)
         module = importlib.import_module(self._module_name(name))
-        return self._only_subclass(module, contract)
+        classes = [
+            member
+            for _, member in inspect.getmembers(module, inspect.isclass)
+            if issubclass(member, contract) and member.__module__ == module.__name__
+        ]
+        if len(classes) != 1:
+            raise TypeError(
+                f"{module.__name__} must define exactly one {self.kind} class"
+                f" (a subclass of {self.contract}), but has {len(classes)}"
+            )
+        return cast(type[Component], classes[0])
 
     def module(self, name: str) -> ModuleType:
         """The imported module of component ``name``."""
@@ -87,16 +97,3 @@ class Registry(Generic[Component]):
                     )
                 modules[name] = f"{package}.{info.name}"
         return modules
-
-    def _only_subclass(self, module: ModuleType, contract: type) -> type[Component]:
-        classes = [
-            member
-            for _, member in inspect.getmembers(module, inspect.isclass)
-            if issubclass(member, contract) and member.__module__ == module.__name__
-        ]
-        if len(classes) != 1:
-            raise TypeError(
-                f"{module.__name__} must define exactly one {self.kind} class"
-                f" (a subclass of {self.contract}), but has {len(classes)}"
-            )
-        return cast(type[Component], classes[0])

@@ -59,7 +59,7 @@ class PrunedBatchSampler(Sampler[list[int]]):
         dataset: The training samples; only their number is used.
 
     Raises:
-        ConfigError: If the data set is not as long as pruning was told.
+        ConfigError: If the data set is of another length than pruning was made for.
     """
 
     def __init__(self, pruning: Pruning, dataset: SizedDataset) -> None:

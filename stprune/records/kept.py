@@ -121,12 +121,6 @@ def _check_form(times: NDArray[Any], bits: NDArray[Any], quantiles: NDArray[Any]
         )
 
 
-def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Windows that both epochs kept over those that either kept; each (n,)."""
-    either = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / either if either else 1.0
-
-
 def _quantiles(scores: Tensor | None) -> NDArray[np.float32]:
     values = np.empty(0, dtype=np.float32) if scores is None else scores.cpu().numpy()
     finite = values[np.isfinite(values)]
