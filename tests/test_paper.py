@@ -20,7 +20,7 @@ from synthetic_records import write_experiment
 from stprune.__main__ import main
 from stprune.base.layout import RECORDS, kept_experiments, kept_hashes
 from stprune.paper.products import check_products
-from stprune.paper.report.pictures import small_png
+from stprune.paper.report.page import small_png
 from stprune.results.summarise import summarise
 from stprune.workflow.plan import WorkflowPlan
 
