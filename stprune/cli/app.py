@@ -17,7 +17,6 @@ from stprune.cli import data, wandb
 if TYPE_CHECKING:
     from stprune.base.layout import ExperimentLayout
     from stprune.config.experiment import ExperimentConfig
-    from stprune.training.rerun import Change, Difference
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.add_typer(data.app, name="data")
@@ -199,7 +198,7 @@ def rerun(
     import tempfile
 
     from stprune.records.run import read_record
-    from stprune.training.rerun import config_of_record, rerun
+    from stprune.training.rerun import config_of_record, difference_text, rerun
     from stprune.workflow.progress import Progress
 
     record = read_record(metrics)
@@ -214,33 +213,6 @@ def rerun(
             f"{metrics}: {len(difference.results)} of {difference.numbers} numbers differ"
             f" when it is made again, the most `{difference.results[0].name}`"
         )
-
-
-def difference_text(difference: Difference, shown: int = 10) -> str:
-    """How the second run differs from the record, a line each; of numbers the first ``shown``."""
-    lines = []
-    if difference.bit_equal:
-        lines.append(f"bit-equal: all {difference.numbers} numbers of the results")
-    for change in difference.results[:shown]:
-        relative = "" if change.relative > 1e9 else f" (by {change.relative:.2g} of it)"
-        lines.append(f"differs: {_then_and_now(change)}{relative}")
-    if len(difference.results) > shown:
-        lines.append(f"differs: {len(difference.results) - shown} more")
-    lines += [f"not compared: {name}, which is not beside it" for name in difference.not_compared]
-    if difference.one_sided:
-        some = ", ".join(dict.fromkeys(name.partition(".")[0] for name in difference.one_sided))
-        count = len(difference.one_sided)
-        lines.append(f"not compared: {count} numbers that only one of the records has ({some})")
-    lines += [f"other circumstances: {_then_and_now(it)}" for it in difference.circumstances]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _then_and_now(change: Change, longest: int = 32) -> str:
-    then, now = (
-        text if len(text) <= longest else f"{text[:longest]}..."
-        for text in (str(change.then), str(change.now))
-    )
-    return f"{change.name}: {then} then, {now} now"
 
 
 @app.command()
