@@ -188,28 +188,18 @@ def test_neyman_allocation_by_hand() -> None:
         scores[8:12] = np.inf
 
 
-@given(case=selections(), rescaling=st.sampled_from(["uniform", "none"]))
-def test_simpler_rescalings_keep_the_same_windows(
-    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], rescaling: Rescaling
-) -> None:
-    scores, strata, size, alpha = case
+@pytest.mark.parametrize(("rescaling", "weight"), [("uniform", 6 / 2), ("none", 1.0)])
+def test_simpler_rescalings_keep_the_same_windows(rescaling: Rescaling, weight: float) -> None:
+    """Of eight windows the hardest two stay, and two of the six easy ones, which weigh alike."""
+    scores, strata = np.arange(8, dtype=np.float32), np.array([0, 0, 0, 0, 0, 1, 1, 1])
     one, other = (
         hard_and_easy(
-            scores, strata, size, hard_share=alpha, rng=np.random.default_rng(0), rescaling=kind
+            scores, strata, 4, hard_share=0.5, rng=np.random.default_rng(0), rescaling=kind
         )
         for kind in (rescaling, "stationarity")
     )
     np.testing.assert_array_equal(one.indices, other.indices)
-    hard_size = int(np.ceil(alpha * size))
-    if rescaling == "none" or hard_size == size:
-        assert one.weights.tolist() == [1.0] * size
-        return
-    # All windows that are easy, kept or not, are what the easy ones' equal weights sum to.
-    easy = len(scores) - hard_size
-    assert one.weights.sum() == pytest.approx(hard_size + easy, rel=1e-5)
-    heavy = one.weights[one.weights != 1]
-    assert len(heavy) in (0, size - hard_size)
-    assert len(set(heavy.tolist())) <= 1
+    assert one.weights.tolist() == [weight, weight, 1.0, 1.0]
 
 
 # --- In proportion to the score
@@ -257,15 +247,10 @@ def test_importance_keeps_exactly_k(
 
 def test_importance_weighs_by_hand() -> None:
     """Probabilities 2 * (0.5 / 4 + 0.5 * c / 10): 0.35, 0.45, 0.55 and 0.65."""
-    scores = np.array([1, 2, 3, 4], dtype=np.float32)
-    rng, kept = np.random.default_rng(0), np.zeros(4)
-    for _ in range(4000):
-        chosen = importance(scores, 2, score_share=0.5, rng=rng)
-        expected = 1 / np.array([0.35, 0.45, 0.55, 0.65])[chosen.indices]
-        np.testing.assert_allclose(chosen.weights, expected, rtol=1e-6)
-        kept[chosen.indices] += 1
-    # Within five standard errors of at most 0.5 / sqrt(4000).
-    np.testing.assert_allclose(kept / 4000, [0.35, 0.45, 0.55, 0.65], atol=0.04)
+    scores, rng = np.array([1, 2, 3, 4], dtype=np.float32), np.random.default_rng(0)
+    chosen = importance(scores, 2, score_share=0.5, rng=rng)
+    expected = 1 / np.array([0.35, 0.45, 0.55, 0.65])[chosen.indices]
+    np.testing.assert_allclose(chosen.weights, expected, rtol=1e-6)
     # What is unseen or not a number counts as the largest score known.
     odd = np.array([1, np.nan, np.inf, 4], dtype=np.float32)
     as_largest = importance(odd, 4, score_share=0.5, rng=rng)

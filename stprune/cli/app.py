@@ -56,6 +56,7 @@ def train(
 ) -> None:
     """Train one run of an experiment."""
     from stprune.base.layout import RunKey
+    from stprune.base.schema import validate
     from stprune.config.grid import experiment_layout
     from stprune.tracking.live import WandbTracking
     from stprune.training.run import RunListener
@@ -63,15 +64,15 @@ def train(
     from stprune.workflow.train import train_once
 
     experiment = _load(config)
-    compute = experiment.compute
-    devices = compute.devices if devices is None else devices
-    if devices < 1:
-        raise ConfigError(f"--devices {devices} is too few; a run needs at least 1")
-    if threads is not None and (threads < 1 or threads % devices):
-        raise ConfigError(f"--threads {threads} cannot be shared evenly by {devices} device(s)")
-    each = compute.threads if threads is None else threads // devices
-    values = compute.model_dump() | {"devices": devices, "threads": each}
-    experiment = experiment.model_copy(update={"compute": type(compute).model_validate(values)})
+    values = experiment.compute.model_dump()
+    if devices is not None:
+        values["devices"] = devices
+    if threads is not None:
+        if threads < 1 or threads % max(values["devices"], 1):
+            raise ConfigError(f"--threads {threads} is no multiple of {values['devices']} devices")
+        values["threads"] = threads // max(values["devices"], 1)
+    compute = validate(type(experiment.compute), values, "--devices and --threads")
+    experiment = experiment.model_copy(update={"compute": compute})
     listeners: list[RunListener] = [Progress()]
     if experiment.tracking.mode != "disabled":
         folder = experiment_layout(experiment).tracking()
@@ -174,12 +175,7 @@ def plan(
 
 
 @app.command()
-def show(
-    experiment: Annotated[
-        Path | None, Argument(help="Folder or name. Default: the only one there is.")
-    ] = None,
-    results: Annotated[Path, Option(help="Folder of all experiments.")] = RESULTS,
-) -> None:
+def show(experiment: wandb.Experiment = None, results: wandb.ResultsFolder = RESULTS) -> None:
     """Show results, progress and failures."""
     from rich.console import Console
 
@@ -302,7 +298,7 @@ def config(config: ConfigFile = DEMO) -> None:
 @app.command()
 def claims(
     file: Annotated[Path, Option(help="The claims.")] = Path("claims.yaml"),
-    results: Annotated[Path, Option(help="Folder of all experiments.")] = RESULTS,
+    results: wandb.ResultsFolder = RESULTS,
 ) -> None:
     """Compare published numbers with the records."""
     from stprune.workflow.claims import check_claims, claims_text, load_claims
