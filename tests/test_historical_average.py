@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,7 @@ from torch import Tensor
 from toy import START, canonical
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
-from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import validate
+from stprune.base.errors import DataError
 from stprune.data.dataset import forecast_data
 from stprune.data.scaler import Scaler
 from stprune.data.windows import WindowStore
@@ -152,24 +149,11 @@ def test_the_means_are_state_and_nothing_is_learnt() -> None:
     batch = store.gather(torch.arange(5))[:3]
     assert torch.equal(other(*batch), model(*batch))
     assert model(*batch).std() > 0
-
-
-def test_fitting_again_gives_the_same() -> None:
-    store = a_store()
-    model = build(store, 4)
-    model.fit(store)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    model.fit(store)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    model.fit(store)  # once more changes nothing
+    assert torch.equal(other(*batch), model(*batch))
 
 
 def test_says_so_if_no_target_was_observed() -> None:
     store = steps_of([1.0, 2.0, 3.0, 4.0], [0, 1], mask=torch.zeros(4, 1, dtype=torch.bool))
-    with pytest.raises(DataError, match="historical_average: no target was observed"):
+    with pytest.raises(DataError, match="historical_average"):
         build(store, 2).fit(store)
-
-
-def test_unknown_days_are_refused() -> None:
-    options: Any = BACKBONES.load("historical_average").Options
-    with pytest.raises(ConfigError, match="days"):
-        validate(options, {"days": "month"}, "here")

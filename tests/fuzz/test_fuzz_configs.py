@@ -87,29 +87,19 @@ def check_card(card: DatasetCard, layout: DataLayout) -> None:
             assert place.resolve() != inside
 
 
-CARD = {
-    "title": "Mine",
-    "description": "Two sensors.",
-    "format": "table",
-    "files": {
+CARD = toy.card_values(
+    format="table",
+    files={
         "series": {"url": "https://example.org/a/b.csv", "git_blob_sha1": "0" * 40},
         "own": {"path": "series.csv", "sha256": "0" * 64},
         "asked": {"kaggle": "owner/name", "name": "series.csv", "sha256": None},
     },
-    "options": {"layout": "wide", "time": "time", "graph": {"weights": "given"}},
-    "licence": "none",
-    "citation": "none",
-    "nodes": 2,
-    "steps": 30,
-    "step_minutes": 60,
-    "start": "2024-01-01T00:00:00",
-    "breaks": "none",
-    "channels": [{"name": "flow", "unit": "vehicles / h"}],
-    "target": "flow",
-    "mask_policy": "nan",
-    "mape_floor": 1.0,
-    "splits": [0.6, 0.2, 0.2],
-}
+    options={"layout": "wide", "time": "time", "graph": {"weights": "given"}},
+    breaks="none",
+    steps=30,
+    mape_floor=1.0,
+    splits=[0.6, 0.2, 0.2],
+)
 
 
 @campaign
