@@ -93,16 +93,22 @@ def walk(graph: Tensor) -> Tensor:
     return result
 
 
-def polynomials(weights: NDArray[np.float64], terms: int) -> list[Tensor]:
-    """Chebyshev polynomials of 2 L / λ - I, L the normalised Laplacian of the undirected graph."""
+def laplacian(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """I - D^(-1/2) W D^(-1/2) of the undirected graph without loops, entry by entry."""
     edges = np.maximum(weights, weights.T)
     np.fill_diagonal(edges, 0.0)
     degrees = edges.sum(axis=1)
-    laplacian = np.eye(len(edges))
+    result = np.eye(len(edges))
     for i, j in zip(*np.nonzero(edges), strict=True):
-        laplacian[i, j] -= edges[i, j] / np.sqrt(degrees[i] * degrees[j])
-    scaled = 2.0 / np.linalg.eigvalsh(laplacian).max() * laplacian - np.eye(len(edges))
-    result = [np.eye(len(edges)), scaled]
+        result[i, j] -= edges[i, j] / np.sqrt(degrees[i] * degrees[j])
+    return result
+
+
+def polynomials(weights: NDArray[np.float64], terms: int) -> list[Tensor]:
+    """Chebyshev polynomials of 2 L / λ - I, L the Laplacian of the graph."""
+    matrix, one = laplacian(weights), np.eye(len(weights))
+    scaled = 2.0 / np.linalg.eigvalsh(matrix).max() * matrix - one
+    result = [one, scaled]
     for _ in range(terms):
         result.append(2.0 * scaled @ result[-1] - result[-2])
     return [torch.from_numpy(p) for p in result[:terms]]

@@ -1,4 +1,4 @@
-"""Means by slot, kind of day and node: counted by hand, over what was observed only."""
+"""Forecasts without weights: means by slot, kind of day and node, and the last value."""
 
 from __future__ import annotations
 
@@ -157,3 +157,27 @@ def test_says_so_if_no_target_was_observed() -> None:
     store = steps_of([1.0, 2.0, 3.0, 4.0], [0, 1], mask=torch.zeros(4, 1, dtype=torch.bool))
     with pytest.raises(DataError, match="historical_average"):
         build(store, 2).fit(store)
+
+
+def last_value(channels: int = 1, target: int = 0) -> Backbone:
+    backbone_class = BACKBONES.load("last_value")
+    task = ForecastTask(3, 2, 4, channels, target, 24, torch.eye(3))
+    return backbone_class(task, backbone_class.Options())
+
+
+def test_last_value_repeats_the_last_step_of_the_target() -> None:
+    inputs = torch.arange(24.0).reshape(2, 2, 3, 2)
+    calendar = torch.zeros(2, 2, dtype=torch.int64)
+    model = last_value(channels=2, target=1)
+    expected = torch.tensor([[7.0, 9.0, 11.0], [19.0, 21.0, 23.0]])
+    assert torch.equal(model(inputs, calendar, calendar), expected[:, None].repeat(1, 4, 1))
+    assert not model.trains
+    assert model.state_dict() == {}
+
+
+def test_last_value_goes_to_a_graph_of_another_size() -> None:
+    model = last_value()
+    assert model.transferable
+    model.use_graph("other", torch.eye(5))
+    calendar = torch.zeros(1, 2, dtype=torch.int64)
+    assert model(torch.ones(1, 2, 5, 1), calendar, calendar).shape == (1, 4, 5)
