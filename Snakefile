@@ -13,14 +13,10 @@ if not workflow.configfiles:
     configfile: Path(workflow.basedir) / "config" / "demo.yaml"
 
 
-report: "workflow/report/workflow.rst"
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/paper.smk"
-include: "workflow/rules/records.smk"
 
 
 rule all:

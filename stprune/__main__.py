@@ -23,7 +23,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was told to end (SIGTERM), as a batch system does before it kills."""
+    """SIGTERM arrived, which a batch system sends before it kills."""
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def _end_is_interrupt() -> Iterator[None]:
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is told of signals
+        yield  # signals reach only the main thread
         return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from stprune.base.layout import ExperimentLayout
 from stprune.records.kept import KeptArchive
@@ -15,6 +16,11 @@ EPOCHS = 8
 # Two weeks of hours from a Monday on, less what does not fit into 1000 half-hours.
 START = np.datetime64("2024-01-01T00:00", "m")
 TIMES = START + 30 * np.arange(WINDOWS).astype("timedelta64[m]")
+
+
+def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Windows that both choices kept over those that either kept; each (n,)."""
+    return float((first & second).sum() / (first | second).sum())
 
 
 def write_archives(layout: ExperimentLayout, without: tuple[str, ...] = ()) -> None:

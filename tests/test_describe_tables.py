@@ -42,7 +42,6 @@ from stprune.describe.sample import (
     by_day,
     channel_number,
     day_rows,
-    draw_sample,
     standardised,
     training_starts,
 )
@@ -98,17 +97,6 @@ def test_pairs_with_gaps_are_correlated_over_what_both_have() -> None:
     expected = pd.DataFrame(np.where(observed, values, np.nan).T).corr().to_numpy()
     found = pair_correlations(values.astype(np.float32), observed, centred=True)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_constant_and_hardly_observed_rows_have_no_correlation() -> None:
-    values = np.tile(np.arange(20.0, dtype=np.float32), (3, 1))
-    values[1] = 4
-    observed = np.ones(values.shape, np.bool_)
-    observed[2, 7:] = False
-    found = pair_correlations(values, observed, centred=True)
-    assert found[0, 0] == pytest.approx(1)
-    others = ~np.eye(3, dtype=bool)
-    assert np.isnan(found[others]).all()
 
 
 def test_departures_on_the_same_side_are_alike_without_centring() -> None:
@@ -236,12 +224,6 @@ def test_slots_are_averaged_over_days_apart_from_the_weekend() -> None:
     assert table.loc[("weekend", 3), "mean"] == 7
 
 
-def test_autocorrelation_of_an_alternating_series() -> None:
-    values = np.resize([1.0, -1.0], (100, 1)).astype(np.float32)
-    found = autocorrelations(values, np.ones(values.shape, np.bool_), 4)
-    np.testing.assert_allclose(found[:, 0], [1, -1, 1, -1, 1], atol=1e-12)
-
-
 def test_autocorrelation_with_gaps_is_that_of_the_pairs_that_are_there() -> None:
     values = noise(80, 3).cumsum(0).astype(np.float32)
     observed = np.random.default_rng(2).random(values.shape) > 0.4
@@ -350,22 +332,6 @@ def test_overlap_by_stride_and_at_a_break() -> None:
     assert math.isnan(window_overlap(np.array([3]), 4)["overlap"][0])
 
 
-def test_a_sample_is_seeded_sorted_and_of_the_channel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stprune.describe.sample.BLOCK_VALUES", 100)
-    series = np.random.default_rng(0).normal(size=(50, 12, 2)).astype(np.float32)
-    mask = np.random.default_rng(1).random(series.shape) > 0.2
-    dataset = canonical(series, mask)
-    drawn = [draw_sample(dataset, 1, 5, np.random.default_rng(7)) for _ in range(2)]
-    np.testing.assert_array_equal(drawn[0].nodes, drawn[1].nodes)
-    nodes = drawn[0].nodes
-    assert len(set(nodes.tolist())) == 5
-    assert (np.diff(nodes) > 0).all()
-    expected = np.where(mask, series, 0)[:, nodes, 1]
-    np.testing.assert_array_equal(drawn[0].values, expected)
-    np.testing.assert_array_equal(drawn[0].observed, mask[:, nodes, 1])
-    assert sum(len(values) for _, values, _ in blocks(dataset, 0)) == 50
-
-
 def test_blocks_of_a_mapped_series_are_its_rows(
     toy_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,12 +396,6 @@ def test_sizes_windows_and_edges_are_counted() -> None:
     assert facts["source"] == "simulated"
 
 
-def test_windows_of_a_table_cross_no_night() -> None:
-    # Ten days of 18 hours: 11 windows of 8 steps in each.
-    facts = size_facts(canonical(np.zeros((180, 1, 1)), timestamps=day_times(10)), 8)
-    assert facts["train_windows"] + facts["validation_windows"] + facts["test_windows"] == 110
-
-
 def test_the_excerpt_is_a_whole_week_from_a_monday_by_the_hour() -> None:
     # From a Wednesday on, in half hours; nodes of means 2, 0 and 1 (and one never observed).
     values = np.tile([2.0, 0.0, 1.0, np.nan], (48 * 20, 1))
@@ -453,12 +413,6 @@ def test_the_excerpt_is_a_whole_week_from_a_monday_by_the_hour() -> None:
     # Nothing was observed in the first hour, and one of two values in the second.
     assert np.isnan(table["middle"].iloc[0])
     assert table["middle"].iloc[1:4].tolist() == [9, 1, 1]
-
-
-def test_less_than_a_week_is_shown_from_its_first_day_on() -> None:
-    table = excerpt(sample_of(np.ones((30, 1)), start="2024-01-03"))
-    assert table["time"].iloc[[0, -1]].tolist() == ["2024-01-03T00", "2024-01-04T05"]
-    assert table[["lowest", "middle", "highest"]].eq(1).all(axis=None)
 
 
 def test_edges_are_pairs_and_the_strongest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

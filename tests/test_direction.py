@@ -52,8 +52,6 @@ def imports() -> dict[str, set[str]]:
 
 
 IMPORTS = imports()
-# Rooms are being tidied one by one; this mark goes with the last of them.
-pytestmark = pytest.mark.xfail(strict=False, reason="arrows that still run back")
 
 
 def room(module: str) -> str:

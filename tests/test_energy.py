@@ -145,7 +145,7 @@ def test_a_resumed_run_records_the_joules_of_both_starts(
     """A counter that moves by 1 J a reading: at the start, after each of 4 epochs, at the end."""
     readings = iter(range(100))
     counter = Counter("package-0", lambda: float(next(readings)))
-    monkeypatch.setattr(energy, "processor_counters", lambda: [counter])
+    monkeypatch.setattr("stprune.training.run.processor_counters", lambda: [counter])
     with pytest.raises(StoppedError):
         train(toy_config, key_of("full"), [Listener(stop_after=1)])
     train(toy_config, key_of("full"), [])

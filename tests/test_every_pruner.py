@@ -166,6 +166,7 @@ def test_a_saved_state_continues_exactly(name: str, done: int) -> None:
     second.load_state_dict(torch.load(file, weights_only=True))
     assert_same(expected, run(second, rest))
     for key, values in first.window_state.items():
+        assert len(values) == 60
         assert torch.equal(values, second.window_state[key])
 
 
@@ -174,16 +175,15 @@ def test_equal_seeds_do_not_couple_pruners(name: str) -> None:
     assert streams.count(build(name).rng.bytes(16)) == 1
 
 
-def global_random_state() -> tuple[Any, ...]:
-    numpy_state: Any = np.random.get_state()  # noqa: NPY002 - it must not have been touched
-    return random.getstate(), numpy_state[1].tolist(), torch.get_rng_state().tolist()
-
-
 def test_global_random_state_is_left_alone(name: str) -> None:
-    before = global_random_state()
+    def state() -> tuple[Any, ...]:
+        numpy_state: Any = np.random.get_state()  # noqa: NPY002 - it must not have been touched
+        return random.getstate(), numpy_state[1].tolist(), torch.get_rng_state().tolist()
+
+    before = state()
     pruner = prepared(name)
     run(pruner, planned(pruner))
-    assert global_random_state() == before
+    assert state() == before
 
 
 class HostCopies(TorchDispatchMode):
@@ -226,8 +226,3 @@ def test_an_expanded_mask_is_observed_like_a_plain_one(name: str) -> None:
         states.append(pruner.window_state)
     for key, values in states[0].items():
         assert torch.equal(values, states[1][key])
-
-
-def test_window_state_has_a_row_a_window(name: str) -> None:
-    for values in prepared(name).window_state.values():
-        assert len(values) == 60

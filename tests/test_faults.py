@@ -224,7 +224,7 @@ Change = Callable[[dict[str, Any]], object]
     [
         (lambda values: values.update(source_digest="0" * 64), "are of different source code"),
         (lambda values: values["config"]["training"].update(epochs=9), "different configurations"),
-        (lambda values: values["data"].update(checksum="0" * 64), "saw different data"),
+        (lambda values: values["data"].update(checksum="0" * 64), "of different data"),
     ],
 )
 def test_records_of_other_makings_are_not_mixed(

@@ -11,12 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from synthetic_kept import jaccard
 from toy_runs import key_of
 
 from stprune.base.errors import RecordError
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import experiment_layout
-from stprune.records.kept import KeptArchive, jaccard, read_kept
+from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_epochs
 from stprune.results.kept_windows import calendar_share, overlaps
 from stprune.training.run import train
@@ -54,13 +55,6 @@ def test_quantiles_leave_out_what_is_not_known(tmp_path: Path) -> None:
     quantiles = read_kept(tmp_path / "kept.npz").score_quantiles
     np.testing.assert_allclose(quantiles[0], np.linspace(0, 10, 11))
     assert np.isnan(quantiles[1]).all()
-
-
-def test_jaccard_by_hand() -> None:
-    first, second = np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool)
-    assert jaccard(first, second) == pytest.approx(1 / 3)
-    assert jaccard(first, first) == 1.0
-    assert jaccard(~first & first, second & ~second) == 1.0
 
 
 def test_a_run_archives_what_its_epochs_say(all_pruners: ExperimentConfig) -> None:

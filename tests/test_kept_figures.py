@@ -11,14 +11,14 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from synthetic_kept import EPOCHS, TIMES, write_archives
+from synthetic_kept import EPOCHS, TIMES, jaccard, write_archives
 from synthetic_records import PRUNERS, summarised, write_experiment
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.figures import FIGURES, build
 from stprune.paper.products import applicable
-from stprune.records.kept import KeptArchive, jaccard, read_kept
+from stprune.records.kept import KeptArchive, read_kept
 from stprune.results.summary import load_results
 
 NAMES = ("kept_calendar", "kept_overlap")

@@ -6,6 +6,8 @@ import json
 import shutil
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,9 +20,9 @@ from synthetic_records import write_experiment
 from stprune.__main__ import main
 from stprune.base.layout import RECORDS, kept_experiments, kept_hashes
 from stprune.paper.products import check_products
-from stprune.paper.report.pictures import small_png
+from stprune.paper.report.page import small_png
 from stprune.results.summarise import summarise
-from stprune.workflow.paper_plan import PaperPlan
+from stprune.workflow.plan import WorkflowPlan
 
 KEPT = Path(__file__).parents[1] / RECORDS
 
@@ -99,27 +101,26 @@ def test_what_compares_the_data_sets_is_a_part_of_its_own(
     (tmp_path / "data").mkdir()
     assert main(["paper", "data", "--records", str(tmp_path)]) == 1
     assert "no data set is described" in capsys.readouterr().err
-    plan = PaperPlan(tmp_path, tmp_path)
-    assert (plan.products, plan.descriptions) == ([], [])
-    (tmp_path / "data" / "roads").mkdir()
-    (tmp_path / "data" / "roads" / "description.json").touch()
-    (tmp_path / "data" / "hashes.json").touch()
-    assert plan.products == [str(tmp_path / "paper" / "data" / "figures")]
-    assert plan.descriptions == [str(tmp_path / "data" / "roads" / "description.json")]
 
 
-def test_rules_depend_on_records_and_code_but_not_on_hashes(records: Path, tmp_path: Path) -> None:
-    plan = PaperPlan(tmp_path, records)
-    assert plan.products == [str(tmp_path / "paper" / "made_up" / "report.html")]
-
-    class Wildcards:
-        experiment = "made_up"
-
-    needed = plan.records(Wildcards())
-    assert sorted(needed) == sorted(map(str, (records / "made_up").iterdir()))
-    assert all(Path(path).is_file() for path in plan.code(Wildcards()))
+def test_rules_depend_on_records_and_code_but_not_on_hashes(
+    records: Path, toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (records / "data" / "roads").mkdir(parents=True)
+    (records / "data" / "roads" / "description.json").touch()
+    (records / "data" / "hashes.json").touch()
+    monkeypatch.setattr("stprune.workflow.plan.RECORDS", records)
+    plan = WorkflowPlan(toy_values)
+    paper = Path(toy_values["results_directory"]) / "paper"
+    assert plan.paper == [str(paper / "made_up/report.html"), str(paper / "data/figures")]
+    assert plan.descriptions == [str(records / "data/roads/description.json")]
+    needed = plan.store(SimpleNamespace(place="paper/made_up"))
+    assert needed
+    assert all(Path(path).parent == records / "made_up" for path in needed)
+    assert not any("hashes" in path for path in needed)
+    assert plan.store(SimpleNamespace(place="toy")) == plan.summaries
     assert {"fig_tradeoff.py", "page.py", "report.html.j2", "paper.mplstyle"} <= {
-        Path(path).name for path in plan.code(Wildcards())
+        Path(path).name for path in plan.product_code
     }
 
 

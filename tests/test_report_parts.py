@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from PIL import Image
 from synthetic_records import PRUNERS, cost, epochs, record, scores, write_experiment, write_run
@@ -19,14 +18,11 @@ from paper_figures import tab_equivalence, tab_pairs
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey, store_config
 from stprune.paper.draw import LOOKS
-from stprune.paper.report.configuration import configured, entries_as_text
+from stprune.paper.report import charts
+from stprune.paper.report.charts import chart, chart_data
 from stprune.paper.report.headlines import Headlines, headlines, p_in_words, place_verdict
 from stprune.paper.report.methods import methods
-from stprune.paper.report.page import content_policy
-from stprune.paper.report.pictures import small_png
-from stprune.paper.report.run_pages import learning_curves, numbers, run_columns
-from stprune.paper.report.tradeoff_chart import tradeoff_chart
-from stprune.paper.report.vega import vega_script
+from stprune.paper.report.page import content_policy, small_png, vega_script
 from stprune.results.summarise import summarise
 from stprune.results.summary import Results, load_results
 
@@ -147,62 +143,49 @@ def test_p_is_never_zero() -> None:
 
 def test_runs_are_held_to_the_mean_of_full_training(tmp_path: Path) -> None:
     errors = {"full": [1.9, 2.1], "x": [2.2, 1.8]}
-    results = _results(tmp_path, {"r": errors}, epoch_seconds=3.0)
-    columns = run_columns(results, tmp_path)
-    assert columns["id"][-1] == "r/stid/x/p0.5/s1"
-    assert columns["change"] == [-5, 5, 10, -10]
-    assert columns["epoch_percent"] == [100] * 4
-    assert columns["pruner"] == {"values": ["full", "x"], "codes": [0, 0, 1, 1]}
+    data = chart_data(_results(tmp_path, {"r": errors}, epoch_seconds=3.0))
+    assert data["runs"][-1]["id"] == "r/stid/x/p0.5/s1"
+    assert [run["change"] for run in data["runs"]] == [-5, 5, 10, -10]
+    assert [run["epoch"] for run in data["runs"]] == [100] * 4
+    # Each run knows full training of its seed.
+    assert [run["full"] for run in data["runs"]] == [0, 1, 0, 1]
     # Eight synthetic epochs of 10 s, 85 % of them steps.
-    assert columns["step_seconds"] == [68] * 4
-    lone = _results(tmp_path / "lone", {"r": {"x": [2.2]}})
-    assert run_columns(lone, tmp_path)["change"] == [None]
+    assert [row["seconds"] for row in data["ledger"] if row["part"] == "step"] == [68] * 4
+    lone = chart_data(_results(tmp_path / "lone", {"r": {"x": [2.2]}}))
+    assert (lone["runs"][0]["change"], lone["runs"][0]["full"]) == (None, -1)
 
 
-def test_numbers_are_short_and_never_nan() -> None:
-    assert numbers([1.23456789, 2.0, 123456.7, math.nan, math.inf]) == [
-        *(1.2346, 2, 123460, None, None)
-    ]
-    assert json.dumps(numbers([8.0])) == "[8]"
-
-
-def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(tmp_path: Path) -> None:
+def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results = _results(tmp_path, {"r": {"x": [2.0] * 3, "y": [2.0] * 2}})
-    # 8 epochs each, in the order x/s0, x/s1, x/s2, y/s0, y/s1.
-    curves = learning_curves(results, most=3 * 8 + 7)
-    assert [None if curve is None else len(curve) for curve in curves["train_loss"]] == [
-        *(8, 8, None, 8, None)
-    ]
-    assert curves["elapsed_seconds"][0][:2] == [11.1, 22.2]
-    assert None not in learning_curves(results)["validation_mae"]
+    results.epochs.loc[results.epochs["epoch"] == 1, "train_loss"] = math.nan
+    # 8 epochs each; by seeds: x/s0, y/s0, x/s1, y/s1, x/s2.
+    monkeypatch.setattr(charts, "MOST_EPOCHS", 3 * 8 + 7)
+    rows = chart_data(results)["epochs"]
+    assert sorted({row["run"] for row in rows}) == [0, 1, 3]
+    assert [row["seconds"] for row in rows[:2]] == [11.1, 22.2]
+    assert rows[1]["train_loss"] is None
 
 
-def test_what_the_configuration_says_of_an_entry_is_found_by_kind() -> None:
-    values = {"pruners": {"x": {"options": {"strata": 7}}}, "training": {"epochs": 4}}
-    entries = entries_as_text({"experiment": "e", **values})
-    assert entries == {"pruners": {"x": "options:\n  strata: 7"}, "training": "epochs: 4"}
-    assert entries_as_text({}) == {}
-
-
-@pytest.mark.parametrize("text", ["just words", "a: [", "a: 1\na: 2"])
+@pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2"])
 def test_a_configuration_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     results = _results(tmp_path, {"r": {"x": [2.0]}})
-    assert configured(results) == {}
+    assert "Protocol" not in dict(methods(results))
     store_config(results.store).write_text(text, encoding="utf-8")
-    fresh = load_results(results.store)
-    with pytest.raises(RecordError, match=r"config.yaml (is not a readable|must hold)") as refused:
-        configured(fresh)
+    with pytest.raises(RecordError, match=r"config\.yaml") as refused:
+        methods(load_results(results.store))
     assert "\n" not in str(refused.value)
 
 
 def test_the_chart_is_the_same_every_time_and_asks_for_nothing(tmp_path: Path) -> None:
     results = load_results(write_experiment(tmp_path, seeds=(0,), ratios=(0.5,)).store)
-    chart = tradeoff_chart(results)
-    assert chart == tradeoff_chart(results)
-    text = json.dumps(chart)
+    spec = chart(results)
+    assert spec == chart(results)
+    text = json.dumps(spec, allow_nan=False)
     assert "http" not in text
     assert '"url"' not in text
-    scales = [layer["encoding"]["color"]["scale"] for layer in chart["layer"][1:]]
+    scales = [layer["encoding"]["color"]["scale"] for layer in spec["vconcat"][0]["layer"][1:]]
     assert all(scale == scales[0] for scale in scales)
     assert scales[0]["domain"][0] == "Full training"
     colours = dict(zip(scales[0]["domain"], scales[0]["range"], strict=True))
@@ -212,9 +195,9 @@ def test_the_chart_is_the_same_every_time_and_asks_for_nothing(tmp_path: Path) -
 
 def test_without_full_training_times_are_seconds_and_no_limit_is_offered(tmp_path: Path) -> None:
     lean = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
-    chart = tradeoff_chart(load_results(lean.store))
-    assert "limit" not in {param["name"] for param in chart["params"]}
-    assert chart["layer"][-1]["encoding"]["x"]["title"] == "Time (s)"
+    spec = chart(load_results(lean.store))
+    assert "limit" not in {param["name"] for param in spec["params"]}
+    assert spec["vconcat"][0]["layer"][-1]["encoding"]["x"]["title"] == "Time (s)"
 
 
 def test_methods_say_protocol_budget_data_and_what_was_not_run(tmp_path: Path) -> None:
@@ -257,19 +240,3 @@ def test_no_library_can_end_its_script_early() -> None:
     assert "vegaEmbed" in script
     assert "</script" not in script.lower()
     assert "<!--" not in script
-
-
-def test_a_unit_that_is_not_known_is_none(tmp_path: Path) -> None:
-    results = _results(tmp_path, {"r": {"x": [2.0]}})
-    unit = pd.Series([None], dtype="object")
-    columns = run_columns(
-        Results(results.summary.assign(target_unit=unit), results.epochs, results.aggregate,
-                results.store), tmp_path)  # fmt: skip
-    assert columns["target_unit"] == {"values": [None], "codes": [0]}
-
-
-@pytest.mark.parametrize("field", ["validation_mae", "train_loss"])
-def test_skipped_validations_are_none_in_a_curve(tmp_path: Path, field: str) -> None:
-    results = _results(tmp_path, {"r": {"x": [2.0]}})
-    results.epochs.loc[results.epochs["epoch"] == 1, field] = math.nan
-    assert learning_curves(results)[field][0][1] is None

@@ -199,17 +199,6 @@ def test_a_quota_changes_the_fingerprint_of_a_union_only(
     assert fingerprint(toy_values, "union") == fingerprint(toy_values, "per_dataset")
 
 
-def test_without_pruning_every_pruner_is_full_training(values: dict[str, Any]) -> None:
-    values["pruners"] |= {"quota": {"pruner": "st_prune", "quota": "per_dataset"}}
-    values["prune_ratios"] = [0.0]
-    config = union_config(values)
-    expected = without_times(train(config, KEY, []))
-    ours = ("test", "test_groups", "transfer", "validation_mae", "best_epoch", "windows_visited")
-    for pruner in ("random_dynamic", "st_prune", "infobatch", "quota"):
-        record = without_times(train(config, KEY._replace(pruner=pruner), []))
-        assert {name: record[name] for name in ours} == {name: expected[name] for name in ours}
-
-
 def test_held_out_data_are_tested_once_and_never_trained_on(values: dict[str, Any]) -> None:
     values["datasets"]["cities"]["linear_probe"] = {"epochs": 3}
     config = union_config(values)

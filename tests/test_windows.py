@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from toy import canonical, day_times
 
 from stprune.base.errors import ConfigError, DataError
@@ -255,39 +252,6 @@ def test_missing_inputs_are_zero_and_missing_targets_masked() -> None:
     assert (batch.inputs[0, :, 0] != 0).all()
     # Window 6 has steps 10 to 12 as targets.
     assert batch.mask[1].tolist() == [[True, False], [True, True], [True, True]]
-
-
-class LargestStorage(TorchDispatchMode):
-    """Notes the largest memory block behind any tensor that is made."""
-
-    largest = 0
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, arguments: Any = (), options: Any = None
-    ) -> Any:
-        result = function(*arguments, **(options or {}))
-        if isinstance(result, Tensor):
-            self.largest = max(self.largest, result.untyped_storage().nbytes())
-        return result
-
-
-def test_nothing_is_materialised() -> None:
-    """A hundred thousand windows of 24 steps cost what the series costs, not 24 times that."""
-    steps, nodes = 100_023, 5
-    series = np.random.default_rng(0).normal(size=(steps, nodes, 1)).astype(np.float32)
-    dataset = canonical(series)
-    with LargestStorage() as storage:  # type: ignore[no-untyped-call]
-        torch.zeros(1)  # what the first use of the mode imports is not ours
-        tracemalloc.start()
-        opened = forecast_data(dataset, history=12, horizon=12)
-        batch = opened.train.gather(torch.tensor([0, 59_000]))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert sum(len(store) for store in splits_of(opened)) == 100_000
-    assert batch.inputs.shape == (2, 12, nodes, 1)
-    # The calendar's int64 steps and the float64 sums of the scaler are the largest blocks.
-    assert storage.largest <= max(series.nbytes, steps * 8)
-    assert peak < 6 * series.nbytes
 
 
 def test_a_window_stride_that_hides_times_of_day_is_said_so(

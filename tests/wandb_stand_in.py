@@ -1,8 +1,8 @@
 """A stand-in for the W&B service: as much of its API as our calls need, all in memory.
 
-It speaks what wandb 0.31 and its background process say: GraphQL for runs and views, a stream of
-history and summary lines for each run, and uploads, which it forgets. Whatever else it is asked it
-remembers in ``surprises``, and so what a machine's proxy is asked if it is given as the proxy.
+It answers what wandb 0.31 and its background process ask: GraphQL for runs and views, a stream of
+history and summary lines for each run, and uploads, which it drops. Every other request is kept in
+``surprises``, also those to other hosts, for which it is the proxy.
 """
 
 from __future__ import annotations

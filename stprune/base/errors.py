@@ -12,8 +12,8 @@ from stprune.base.text import plain_line
 class StpruneError(Exception):
     """Base of all errors whose message alone tells the user what to do.
 
-    The message is one line: what was wrong, where, and what would be right. What it quotes may come
-    from a stranger's file: see :mod:`stprune.base.text`.
+    The message is one line: what was wrong, where, and what would be right. It may quote a file
+    that is not trusted: see :mod:`stprune.base.text`.
     """
 
     #: How the command line ends.

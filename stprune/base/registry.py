@@ -62,7 +62,17 @@ class Registry(Generic[Component]):
         contract_module, _, contract_name = self.contract.partition(":")
         contract = getattr(importlib.import_module(contract_module), contract_name)
         module = importlib.import_module(self._module_name(name))
-        return self._only_subclass(module, contract)
+        classes = [
+            member
+            for _, member in inspect.getmembers(module, inspect.isclass)
+            if issubclass(member, contract) and member.__module__ == module.__name__
+        ]
+        if len(classes) != 1:
+            raise TypeError(
+                f"{module.__name__} must define exactly one {self.kind} class"
+                f" (a subclass of {self.contract}), but has {len(classes)}"
+            )
+        return cast(type[Component], classes[0])
 
     def module(self, name: str) -> ModuleType:
         """The imported module of component ``name``."""
@@ -75,26 +85,15 @@ class Registry(Generic[Component]):
         return modules[name]
 
     def _modules(self) -> dict[str, str]:
-        found = {module.rpartition(".")[2]: module for module in self.modules}
+        modules = {module.rpartition(".")[2]: module for module in self.modules}
         for package in self.packages:
             for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
                 if info.ispkg or info.name in self.others or not info.name.startswith(self.prefix):
                     continue
                 name = info.name.removeprefix(self.prefix)
-                if name in found:
-                    raise TypeError(f"two {self.kind}s are called {name}: {found[name]}, {package}")
-                found[name] = f"{package}.{info.name}"
-        return found
-
-    def _only_subclass(self, module: ModuleType, contract: type) -> type[Component]:
-        classes = [
-            member
-            for _, member in inspect.getmembers(module, inspect.isclass)
-            if issubclass(member, contract) and member.__module__ == module.__name__
-        ]
-        if len(classes) != 1:
-            raise TypeError(
-                f"{module.__name__} must define exactly one {self.kind} class"
-                f" (a subclass of {self.contract}), but has {len(classes)}"
-            )
-        return cast(type[Component], classes[0])
+                if name in modules:
+                    raise TypeError(
+                        f"two {self.kind}s are called {name}: {modules[name]}, {package}"
+                    )
+                modules[name] = f"{package}.{info.name}"
+        return modules

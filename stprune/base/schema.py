@@ -44,16 +44,16 @@ class StrictModel(BaseModel):
         field = cls.model_fields[str(info.field_name)]
         entries = value if isinstance(value, list | tuple) else [value]
         if any(isinstance(entry, bool) for entry in entries) and _is_number(field.annotation):
-            raise ValueError("a number is meant, not true or false")
+            raise ValueError("must be a number, not true or false")
         return value
 
     @field_validator("*", mode="before")
     @classmethod
     def _text_is_plain(cls, value: Any) -> Any:
         """Refuse what a terminal or a log would obey; see :mod:`stprune.base.text`."""
-        found = control_character(value)
-        if found is not None:
-            raise ValueError(f"text without control characters is meant, not one with {found}")
+        character = control_character(value)
+        if character is not None:
+            raise ValueError(f"text must not hold control characters such as {character}")
         return value
 
 
@@ -101,9 +101,9 @@ def _one_line(error: ValidationError, where: str) -> str:
     first, *others = error.errors()
     key = ".".join(str(part) for part in first["loc"])
     place = f"{where}: `{key}`" if key else where
-    told = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
     value = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-    return f"{place}: {told}{value}{f' (and {len(others)} more)' if others else ''}"
+    return f"{place}: {message}{value}{f' (and {len(others)} more)' if others else ''}"
 
 
 def _is_number(annotation: Any) -> bool:

@@ -29,9 +29,11 @@ class TrainingSettings(StrictModel):
         64, ge=1, description="Largest batch; an epoch is split evenly into ceil(K / this)."
     )
     evaluation_batch_size: int = Field(256, ge=1, description="Windows per evaluation batch.")
-    validate_every: int = Field(1, ge=1, description="Validate every so many epochs, and last.")
+    validate_every: int = Field(1, ge=1, description="Validate every k-th epoch, and the last.")
     patience: int | None = Field(
-        None, ge=1, description="Stop after so many validations without a better one; null: never."
+        None,
+        ge=1,
+        description="Stop after this many validations without a better one; null: never.",
     )
 
 
@@ -79,9 +81,11 @@ class MemberEntry(StrictModel):
     """A data set of a union, or one held out from it; what is not given is the entry's."""
 
     dataset: str = Field(description="Card in `data/`.")
-    node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
-    days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
-    window_stride: int = Field(1, ge=1, description="Train on every so many-th window.")
+    node_stride: int = Field(1, ge=1, description="Take every k-th node.")
+    days: int | None = Field(
+        None, ge=1, description="Take the first days of the data, this many; null for all."
+    )
+    window_stride: int = Field(1, ge=1, description="Train on every k-th window.")
 
 
 class LinearProbe(StrictModel):
@@ -129,17 +133,17 @@ class DatasetEntry(StrictModel):
         description="Errors of a union in each data set's unit, as published, or divided by its"
         " standard deviation: in the loss, for the pruner, and for choosing the best epoch.",
     )
-    node_stride: int = Field(1, ge=1, description="Take every so many-th node.")
-    days: int | None = Field(None, ge=1, description="Take the first so many days; null for all.")
+    node_stride: int = Field(1, ge=1, description="Take every k-th node.")
+    days: int | None = Field(
+        None, ge=1, description="Take the first days of the data, this many; null for all."
+    )
     window_stride: int = Field(
         1,
         ge=1,
-        description="Train on every so many-th window; validation and test keep all. Without a"
+        description="Train on every k-th window; validation and test keep all. Without a"
         " factor of the steps of a day, or some times of day are never seen.",
     )
-    evaluation_stride: int = Field(
-        1, ge=1, description="Validate and test on every so many-th window."
-    )
+    evaluation_stride: int = Field(1, ge=1, description="Validate and test on every k-th window.")
     training: dict[str, Any] = Field(
         default_factory=dict, description="Changes to `training` for this data set."
     )

@@ -1,8 +1,8 @@
-"""Text of strangers that is shown or written on: one line, no control characters, no passwords.
+"""Text of files that are not trusted: safe to show, and read as plain values only.
 
-A name or a message may come from a file that somebody else made. On a terminal its control
-characters would be obeyed, in a log its line breaks would forge lines, and a spreadsheet would run
-what begins like a formula (CWE-150, CWE-117 and CWE-1236).
+A name or a message may come from a file that somebody else made. Its control characters could
+command a terminal, its line breaks could forge lines of a log, and a spreadsheet would run what
+begins like a formula (CWE-150, CWE-117 and CWE-1236).
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def has_credentials(address: str) -> bool:
 def control_character(value: Any) -> str | None:
     """The first control character in any text of ``value``, escaped; None if there is none."""
     for text in texts_in(value):
-        found = CONTROL.search(text)
-        if found:
-            return repr(found[0])
+        match = CONTROL.search(text)
+        if match:
+            return repr(match[0])
     return None
 
 

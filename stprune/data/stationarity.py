@@ -57,7 +57,7 @@ def spectral_flatness(store: WindowStore) -> Tensor:
     The window's mean is taken off first. Whole waves are near 0; white noise is about 0.57, since
     a single window's spectrum is itself noisy; a straight line of 24 steps is 0.36, since its
     ends do not meet. So short windows are told apart less well than by the other measures.
-    Missing values stand at the training mean, as they do in the model's input.
+    Missing values are the training mean, as in the model's input.
 
     Returns:
         (n,) float32, on the store's device.
@@ -91,7 +91,7 @@ def _mean_over_nodes(
 ) -> Tensor:
     """Mean over nodes of a measure of (values, observed), taken for blocks of nodes.
 
-    The measure is taken from every step of the split on; across a break there is no window.
+    It is computed for a window at every step of the split, of which its windows are selected.
     """
     length = store.length
     first, last = int(store.starts[0]), int(store.starts[-1])

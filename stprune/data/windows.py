@@ -206,7 +206,7 @@ class WindowStore:
 
     @cached_property
     def _rows(self) -> _Rows:
-        # Kept, since a view takes microseconds to make and a batch needs five.
+        # Cached: a view takes microseconds to make and a batch needs five.
         series, first, mask = self.series, self.target_offset, self.target_mask
         ready = self.ready
         if ready is not None and (ready.series is not series or ready.scaler is not self.scaler):
@@ -227,7 +227,7 @@ class WindowStore:
 def _copy(values: Tensor) -> Tensor:
     if values.device.type != "cpu":
         return values.clone(memory_format=torch.contiguous_format)
-    # Of numpy, which asks for huge pages as torch does not: rows are taken from all over it.
+    # numpy asks for huge pages, torch does not; rows are gathered from the whole array.
     copy = np.empty(values.shape, np.float32)
     copy[:] = values.numpy()
     return torch.from_numpy(copy)

@@ -68,7 +68,7 @@ def in_quarters(errors: Errors) -> NodeErrors:
     return NodeErrors(errors, means, rank * QUARTERS // len(means))
 
 
-def masking_table(found: NodeErrors, quantiles: Sequence[float] = QUANTILES) -> pd.DataFrame:
+def masking_table(ranked: NodeErrors, quantiles: Sequence[float] = QUANTILES) -> pd.DataFrame:
     """How often a node has a large error, by quarter of the windows.
 
     A node error is large if it is above a quantile: of the errors of all nodes (`of` is
@@ -84,13 +84,13 @@ def masking_table(found: NodeErrors, quantiles: Sequence[float] = QUANTILES) -> 
     rows = []
     for of, quantile_of in (("all nodes", np.nanquantile), ("own node", _own_quantile)):
         for quantile in quantiles:
-            large = found.errors > quantile_of(found.errors, quantile)
+            large = ranked.errors > quantile_of(ranked.errors, quantile)
             for quarter in range(QUARTERS):
-                inside = found.quarter == quarter
+                inside = ranked.quarter == quarter
                 part = large[inside]
                 numbers = (
-                    float(found.means[inside].mean()),
-                    float(part.sum() / np.isfinite(found.errors[inside]).sum()),
+                    float(ranked.means[inside].mean()),
+                    float(part.sum() / np.isfinite(ranked.errors[inside]).sum()),
                     float(part.any(1).mean()),
                     float(part.sum() / large.sum()) if large.any() else np.nan,
                 )
@@ -100,18 +100,18 @@ def masking_table(found: NodeErrors, quantiles: Sequence[float] = QUANTILES) -> 
     return pd.DataFrame(rows, columns=columns)
 
 
-def error_percentiles(found: NodeErrors) -> pd.DataFrame:
+def error_percentiles(ranked: NodeErrors) -> pd.DataFrame:
     """Distribution of node errors: columns `quarter`, `percentile`, `error` (real units)."""
     parts = []
     for quarter in range(QUARTERS):
-        values = np.nanpercentile(found.errors[found.quarter == quarter], PERCENTILES)
+        values = np.nanpercentile(ranked.errors[ranked.quarter == quarter], PERCENTILES)
         columns = {"quarter": quarter + 1, "percentile": PERCENTILES, "error": values}
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
 
 def masking_by_node(
-    found: NodeErrors, node_ids: Sequence[str], quantile: float = 0.95
+    ranked: NodeErrors, node_ids: Sequence[str], quantile: float = 0.95
 ) -> pd.DataFrame:
     """One row a node, in the order of the data set.
 
@@ -120,9 +120,9 @@ def masking_by_node(
         the lowest quarter) and `large_share_in_calm_windows` (of its errors there, those above
         ``quantile`` of all its own); empty where nothing was observed.
     """
-    every = pd.DataFrame(found.errors)
-    calm = every[found.quarter == 0]
-    large = (calm > _own_quantile(found.errors, quantile)).sum()
+    every = pd.DataFrame(ranked.errors)
+    calm = every[ranked.quarter == 0]
+    large = (calm > _own_quantile(ranked.errors, quantile)).sum()
     return pd.DataFrame(
         {
             "node": list(node_ids),
@@ -165,14 +165,14 @@ def write_masking(
     Raises:
         DataError: If too few windows of the split have any target.
     """
-    found = in_quarters(errors)
+    ranked = in_quarters(errors)
     tables = {
-        "masking": masking_table(found),
-        "masking_errors": error_percentiles(found),
-        "masking_by_node": masking_by_node(found, node_ids),
+        "masking": masking_table(ranked),
+        "masking_errors": error_percentiles(ranked),
+        "masking_by_node": masking_by_node(ranked, node_ids),
     }
     order = ("run", "experiment", "fingerprint", "epochs", "split", "windows")
-    facts = facts | {"windows": len(found.means), "nodes": found.errors.shape[1]}
+    facts = facts | {"windows": len(ranked.means), "nodes": ranked.errors.shape[1]}
     facts = {key: facts[key] for key in (*order, "every_so_many_th_window", "nodes", "unit")}
     write_tables(tables, directory)
     write_json(directory / MASKING_FACTS, facts)

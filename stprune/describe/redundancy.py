@@ -116,7 +116,7 @@ def window_similarity(
     """
     rows = window_rows(sample, starts[chosen], length)
     correlation = pair_correlations(rows.values, rows.observed, centred=False)
-    found = [_similarity("windows", correlation, {})]
+    parts = [_similarity("windows", correlation, {})]
     times = sample.timestamps.astype("datetime64[s]").astype(np.int64)
     day = sample.steps_per_day
     distances = {"one step apart": 1, "a window apart": length}
@@ -128,8 +128,8 @@ def window_similarity(
         later = window_rows(sample, starts[place[there]], length)
         mine = rows.values[there], rows.observed[there]
         correlation = row_correlations(*mine, later.values, later.observed)
-        found.append(_distribution("windows", pairs, correlation))
-    return pd.concat(found, ignore_index=True)
+        parts.append(_distribution("windows", pairs, correlation))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _similarity(of: str, correlation: Result, groups: dict[str, Observed]) -> pd.DataFrame:

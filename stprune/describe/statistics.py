@@ -113,8 +113,8 @@ def autocorrelations(values: Values, observed: Observed, lags: int) -> NDArray[n
         least = np.maximum((1e-7 * mean[nodes]) ** 2 * pairs, 1e-10 * (moved**2).sum(0))
         valid = (pairs >= LEAST_PAIRS) & (np.minimum(earlier, later) > least)
         scale = np.sqrt(np.where(valid, earlier * later, 1.0))
-        found = products(moved, moved) / scale
-        result[:, nodes] = np.where(valid, found.clip(-1, 1), np.nan)
+        ratio = products(moved, moved) / scale
+        result[:, nodes] = np.where(valid, ratio.clip(-1, 1), np.nan)
     return result
 
 
@@ -129,14 +129,14 @@ def autocorrelation_table(sample: Sample) -> pd.DataFrame:
     flat = -1, values.shape[2]
     day, steps = sample.steps_per_day, len(sample.values)
     lags = min(7 * day, max(steps - day, steps // 2))
-    found = autocorrelations(values.reshape(flat), observed.reshape(flat), lags)
-    known = np.isfinite(found).sum(1)
+    correlation = autocorrelations(values.reshape(flat), observed.reshape(flat), lags)
+    known = np.isfinite(correlation).sum(1)
     some = known > 0
-    columns = np.full((4, len(found)), np.nan)
-    columns[0, some] = np.nanmean(found[some], axis=1)
-    columns[1:, some] = np.nanquantile(found[some], [0.1, 0.5, 0.9], axis=1)
+    columns = np.full((4, len(correlation)), np.nan)
+    columns[0, some] = np.nanmean(correlation[some], axis=1)
+    columns[1:, some] = np.nanquantile(correlation[some], [0.1, 0.5, 0.9], axis=1)
     mean, low, median, high = columns
-    lag = np.arange(len(found))
+    lag = np.arange(len(correlation))
     return pd.DataFrame(
         {
             "lag": lag,

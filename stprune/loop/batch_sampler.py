@@ -9,7 +9,7 @@
         for indices, sample in loader:
             ...
 
-The numbers are part of each batch, so workers may fetch ahead in any number and stay alive.
+The numbers are part of each batch, so workers may fetch ahead and stay alive.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class IndexedDataset(Dataset[tuple[int, Any]]):
 
 
 class PrunedBatchSampler(Sampler[list[int]]):
-    """This process's batches of the epoch under way; iterating it again begins the next one.
+    """This process's batches of the current epoch; iterating it again begins the next one.
 
-    Its length is that of the epoch under way, else of the last one; so call
-    ``pruning.start_epoch()`` first where the length must be known before the batches are.
+    Its length is that of the epoch started last: call ``pruning.start_epoch()`` first where the
+    length must be known before the batches are.
 
     Args:
         pruning: Chooses the windows.
-        dataset: The training samples; only its length is looked at.
+        dataset: The training samples; only their number is used.
 
     Raises:
-        ConfigError: If the data set is not as long as pruning was told.
+        ConfigError: If the data set is of another length than pruning was made for.
     """
 
     def __init__(self, pruning: Pruning, dataset: SizedDataset) -> None:
@@ -71,8 +71,8 @@ class PrunedBatchSampler(Sampler[list[int]]):
         self.pruning = pruning
 
     def __iter__(self) -> Iterator[list[int]]:
-        # A generator, so that the epoch starts with its first batch: a loader with workers makes
-        # an iterator that it never uses.
+        # A generator starts the epoch with its first batch; a loader with workers makes an iterator
+        # that it never uses.
         for indices in self.pruning.hand_out().batches:
             yield indices.tolist()
 

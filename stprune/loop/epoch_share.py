@@ -30,8 +30,8 @@ class EpochShare:
         batches: (B,) int64 window numbers of each batch, on the device.
         total: Windows of this process.
         observed: Windows observed so far.
-        handed_out: Whether somebody has asked for the batches.
-        left: Whether the epoch was given up before all of it was observed.
+        handed_out: Whether the batches were asked for.
+        left: Whether the epoch was ended before all of it was observed.
     """
 
     def __init__(

@@ -41,11 +41,11 @@ class LoopSettings(StrictModel):
 
 
 class Pruning:
-    """A pruner of the registry for any training loop; it also keeps count of the epoch.
+    """A pruner of the registry for any training loop; it also counts the epochs.
 
-    Every batch goes through :meth:`loss`, or through :meth:`observe` for a loss of one's own.
-    When the whole epoch was observed it is over, and processes exchange what they saw: so all
-    of them must train every batch of their share.
+    Every batch goes through :meth:`loss`, or through :meth:`observe` for a loss of one's own. An
+    epoch ends when all of it was observed; then processes exchange what they observed, so each must
+    train every batch of its share.
 
     Args:
         pruner: Id, such as ``"st_prune"``.
@@ -120,12 +120,12 @@ class Pruning:
 
     @property
     def epoch(self) -> int:
-        """Epochs that are over, which is the number of the one under way or the next."""
+        """Epochs that are over: the number of the current epoch, or of the next."""
         return self._started if self._between_epochs else self._started - 1
 
     @property
     def selection(self) -> Selection:
-        """Windows of the epoch started last, over all processes, in training order."""
+        """Windows of the epoch started last, of all processes, in training order."""
         order = self._latest().order
         return Selection(order.indices.cpu().numpy(), order.weights.cpu().numpy())
 
@@ -136,14 +136,14 @@ class Pruning:
         return None if scores is None else scores.clone()
 
     def start_epoch(self, *, repeatable: bool = False) -> EpochShare:
-        """Choose the windows of the next epoch; asking for its batches does it by itself.
+        """Choose the windows of the next epoch; :meth:`batches` does it if need be.
 
         Args:
-            repeatable: Whether the batches may be asked for more than once before the first is
-                observed, as trainers do that look ahead.
+            repeatable: Let trainers that look ahead ask for the batches more than once before the
+                first is observed.
 
         Returns:
-            What this process does in it.
+            This process's share.
 
         Raises:
             LoopError: If the epoch before is not over, or there is none left.
@@ -182,10 +182,10 @@ class Pruning:
             raise share.unfinished()
 
     def hand_out(self) -> EpochShare:
-        """The share to iterate over: that of the epoch under way, else of the next.
+        """The share of the current epoch, else of the next, to iterate over once.
 
         Raises:
-            LoopError: If the epoch under way was handed out before.
+            LoopError: If the current epoch was handed out before.
         """
         share = self.start_epoch() if self._between_epochs else self._latest()
         if share.observed or (share.handed_out and not share.repeatable):
@@ -227,8 +227,8 @@ class Pruning:
     def weights(self, indices: Any) -> Tensor:
         """Weights for a loss of one's own: train ``(weights * losses).mean()``, then observe.
 
-        With one process and a whole batch they are the pruner's; else they also make up for the
-        part of the batch that is elsewhere.
+        With one process and a whole batch they are the pruner's; otherwise they also make up for
+        the rest of the batch.
 
         Args:
             indices: (B,) window numbers, as they came with the batch.
@@ -254,7 +254,7 @@ class Pruning:
         self._observe(share, numbers, *checked_errors(numbers, errors, mask))
 
     def end_epoch(self) -> None:
-        """Leave the epoch under way before all of it was observed; all processes must."""
+        """End the current epoch before all of it was observed; all processes must."""
         if not self._between_epochs:
             share = self._latest()
             share.left = True

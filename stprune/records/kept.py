@@ -35,7 +35,7 @@ class KeptWindows:
 
 
 class KeptArchive:
-    """Takes note of each epoch; saved with the run's checkpoint.
+    """Collects the windows that each epoch kept; saved with the run's checkpoint.
 
     Args:
         times: (n,) datetime64[m], first target step of each training window.
@@ -47,7 +47,7 @@ class KeptArchive:
         self.quantiles: list[NDArray[np.float32]] = []
 
     def add(self, indices: Tensor, scores: Tensor | None) -> None:
-        """Note an epoch.
+        """Add an epoch.
 
         Args:
             indices: (K,) int64, the windows it visited.
@@ -105,7 +105,7 @@ def read_kept(path: Path) -> KeptWindows:
 
 
 def _check_form(times: NDArray[Any], bits: NDArray[Any], quantiles: NDArray[Any]) -> None:
-    """See that the arrays belong together: each window has a time, each epoch a row."""
+    """Check that the arrays belong together: each window has a time, each epoch a row."""
     right = (
         times.ndim == 1
         and times.dtype == np.dtype("datetime64[m]")
@@ -119,12 +119,6 @@ def _check_form(times: NDArray[Any], bits: NDArray[Any], quantiles: NDArray[Any]
             f"times {times.dtype} {times.shape}, bits {bits.dtype} {bits.shape} and deciles"
             f" {quantiles.dtype} {quantiles.shape} do not belong together"
         )
-
-
-def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Windows that both epochs kept over those that either kept; each (n,)."""
-    either = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / either if either else 1.0
 
 
 def _quantiles(scores: Tensor | None) -> NDArray[np.float32]:

@@ -142,7 +142,7 @@ class RunRecord(StrictModel):
 
     @model_validator(mode="after")
     def _no_formulas(self) -> RunRecord:
-        """A record may be a stranger's, and its texts become cells of csv files."""
+        """A record may come from somebody else, and its texts become cells of csv files."""
         keys = [*self.scores_by_rule, *self.test_groups, *self.transfer]
         words = [
             self.cost.budget,
@@ -153,7 +153,7 @@ class RunRecord(StrictModel):
         ]
         for text in texts_in([self.data, self.environment, keys, words]):
             if is_formula(text):
-                raise ValueError(f"{text[:40]!r} is a formula, where words are meant")
+                raise ValueError(f"{text[:40]!r} must be words, not a formula")
         return self
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,8 +125,7 @@ def read_store(store: Path, name: str) -> pd.DataFrame:
     # other bits.
     columns = {name: column.copy() for name, column in table.to_pandas(split_blocks=True).items()}
     frame = pd.DataFrame(columns, copy=False)
-    _check_keys(path, frame)
-    _check_texts(path, frame)
+    _check_cells(path, frame)
     return frame
 
 
@@ -162,30 +160,25 @@ def _write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     )
 
 
-def _check_keys(path: Path, frame: pd.DataFrame) -> None:
-    """Check that every row says which run it is of."""
-    for column in frame.columns.intersection([*KEYS, "other"]):
-        cells = frame[column]
-        if column in NAMES:
-            # A table has thousands of rows and few names.
-            wrong = [name for name in cells.unique() if not _is_name(name)]
-        else:
-            wrong = cells[~np.isfinite(cells)].tolist()
-        if wrong:
-            raise RecordError(f"{path}: `{column}` is {wrong[0]!r}; summarise the experiment again")
-
-
-def _check_texts(path: Path, frame: pd.DataFrame) -> None:
-    """Check that no text is a formula, holds control characters, or leads to another folder."""
-    for column in frame.columns.intersection(list(TEXTS - {*NAMES, "json"})):
-        for text in frame[column].dropna().unique():
-            leads_out = text.startswith("/") or ".." in text.split("/")
-            if CONTROL.search(text) or "\n" in text or is_formula(text) or leads_out:
+def _check_cells(path: Path, frame: pd.DataFrame) -> None:
+    """Check names and keys, and that no text is a formula, has control characters, or leads out."""
+    for column in frame.columns.intersection([*KEYS, *TEXTS - {"json"}]):
+        # A table has thousands of rows and few names.
+        for cell in frame[column].unique():
+            if column in NAMES:
+                right = isinstance(cell, str) and re.fullmatch(NAME, cell) is not None
+            elif column in KEYS:
+                right = bool(np.isfinite(cell))
+            else:
+                right = pd.isna(cell) or not (
+                    CONTROL.search(cell)
+                    or "\n" in cell
+                    or is_formula(cell)
+                    or cell.startswith("/")
+                    or ".." in cell.split("/")
+                )
+            if not right:
                 raise RecordError(
-                    f"{path}: `{column}` is {text[:40]!r}; summarise the experiment again, or"
+                    f"{path}: `{column}` is {str(cell)[:40]!r}; summarise the experiment again, or"
                     " delete the run's record"
                 )
-
-
-def _is_name(text: Any) -> bool:
-    return isinstance(text, str) and re.fullmatch(NAME, text) is not None

@@ -192,7 +192,7 @@ def signed_rank_test(differences: Values) -> float:
 
 
 def signed_rank_can_tell(pairs: int) -> bool:
-    """Whether Wilcoxon's exact two-sided test of so many pairs can reach p < 0.05 at all.
+    """Whether Wilcoxon's exact two-sided test of this many pairs can reach p < 0.05 at all.
 
     The smallest p is that of equal signs, 2 of the 2^n patterns: six pairs are needed.
     """

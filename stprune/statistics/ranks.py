@@ -31,7 +31,7 @@ class Ranking:
         mean_ranks: By pruner, best first; 1 is the lowest error. Equal errors share a rank.
         blocks: Places they are ranked in.
         p: Friedman's test that all rank alike; NaN where there are too few.
-        critical_difference: Two mean ranks at least so far apart differ at 0.05 (Nemenyi); NaN
+        critical_difference: Two mean ranks at least this far apart differ at 0.05 (Nemenyi); NaN
             where there are too few places for any two to.
         left_out: Pruners that were not run in all of these places.
         places_left_out: Places in which not all of these pruners were run.
@@ -46,7 +46,7 @@ class Ranking:
 
     @property
     def testable(self) -> bool:
-        """Whether any outcome could have told two pruners apart."""
+        """Whether any outcome could have been significant for two pruners."""
         return not math.isnan(self.critical_difference)
 
 
@@ -136,7 +136,7 @@ def alike(found: Ranking) -> list[tuple[str, ...]]:
     """Groups of neighbouring pruners no two of which differ: the bars of the diagram.
 
     Returns:
-        Each as large as can be, at least two, best first; none where nothing can be told apart.
+        Each as large as can be, at least two, best first; none where no test could be significant.
     """
     if not found.testable:
         return []

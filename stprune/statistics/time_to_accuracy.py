@@ -1,4 +1,4 @@
-"""Times until something happens, where for some runs it never does: censored observations."""
+"""Time until a run is as accurate as full training; runs that never get there are censored."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from stprune.statistics.paired import EVERY_PLACE, LEVEL, TOO_FEW, holm
 
 Values = NDArray[np.float64]
 
-# So many divisions into two groups are counted one by one; of more, as many are drawn.
+# Up to this many divisions into two groups are enumerated; of more, this many are drawn.
 DIVISIONS = 9999
 DIVISION_SEED = 95
 
 
 class Sample(NamedTuple):
-    """Runs that are waited for.
+    """Censored times of some runs.
 
     Args:
-        times: (n,) seconds to the event, or to where the run was lost sight of.
-        observed: (n,) whether the event was seen.
+        times: (n,) seconds to the event, or to the censoring.
+        observed: (n,) whether the event was observed.
     """
 
     times: Values
@@ -41,8 +41,8 @@ class LogRank(NamedTuple):
 
     Args:
         p: Two-sided.
-        excess: Events of the first group beyond those expected were there no difference; above 0
-            it is the faster one.
+        excess: Events of the first group minus those expected without a difference; above 0, the
+            first group is faster.
     """
 
     p: float
@@ -64,7 +64,7 @@ def restricted_mean(sample: Sample, horizon: float) -> float:
 
 
 def log_rank_scores(sample: Sample) -> Values:
-    """What each run adds to the log-rank statistic of its group.
+    """Each run's contribution to the log-rank statistic of its group.
 
     Returns:
         (n,) the event (0 or 1) minus Nelson's and Aalen's cumulative hazard, of all runs, at its
@@ -74,7 +74,7 @@ def log_rank_scores(sample: Sample) -> Values:
     events = np.bincount(order, weights=sample.observed.astype(np.float64))
     at_risk = (sample.times[None, :] >= moments[:, None]).sum(axis=1)
     scores: Values = sample.observed - np.cumsum(events / at_risk)[order]
-    # The same sum in another order differs in the last bits, and would count as another.
+    # Sums of equal scores in another order would differ in their last bits.
     return scores.round(12)
 
 
@@ -132,10 +132,9 @@ def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
     """When each run's validation MAE first came down to full training's mean.
 
     The goal of a place (data set and backbone) is the mean over the seeds of `full` of their lowest
-    validation MAE; its horizon the longest time that a run of `full` took. A run that is not at the
-    goal by then is censored at the horizon, also one that ended before: its training was over, it
-    would never have come further, and to take it out of sight when it stopped would count an early
-    end in its favour.
+    validation MAE; its horizon is the longest time of a run of `full`. A run that has not reached
+    the goal by then is censored at the horizon, also if it ended earlier: its training was over,
+    and censoring it at its own end would count an early end in its favour.
 
     Args:
         epochs: One row an epoch of every run: `RunKey`, ``epoch``, ``validation_mae`` (real units,

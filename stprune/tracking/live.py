@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrackableRun(Protocol):
-    """What is needed of a run that starts."""
+    """What tracking needs to know of a run."""
 
     @property
     def experiment(self) -> str:

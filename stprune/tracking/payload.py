@@ -147,14 +147,10 @@ def results(record: RunRecord) -> dict[str, Any]:
 
 def permitted_mode(mode: Tracking) -> Tracking:
     """``mode``, unless ``WANDB_MODE`` says that less may leave this machine."""
-    limits: dict[str, Tracking] = {
-        "offline": "offline",
-        "dryrun": "offline",
-        "disabled": "disabled",
-    }
-    limit = limits.get(os.environ.get("WANDB_MODE", ""), "online")
+    environment = os.environ.get("WANDB_MODE", "").replace("dryrun", "offline")
     strictness: tuple[Tracking, ...] = ("online", "offline", "disabled")
-    return max(mode, limit, key=strictness.index)
+    allowed: Tracking = next((kind for kind in strictness if kind == environment), "online")
+    return max(mode, allowed, key=strictness.index)
 
 
 def run_settings(**more: Any) -> Any:

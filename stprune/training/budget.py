@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import mean, median
+from typing import NamedTuple
 
 import torch
 
@@ -20,33 +20,25 @@ from stprune.base.settings import TrainingSettings
 from stprune.pruning.base import Pruner
 from stprune.records.run import Cost, EpochRecord
 
-# Sums of seconds and shares are not exact; without it the last epoch could be lost to rounding.
+# Sums of seconds and shares are inexact; rounding must not cost the last epoch.
 TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class EpochPrice:
-    """What an epoch costs, in the unit of a budget.
+class EpochPrice(NamedTuple):
+    """What an epoch costs, in the unit of a budget."""
 
-    Args:
-        window: For each window visited.
-        step: For each gradient step.
-        epoch: For each epoch.
-        pruned_epoch: For each epoch that does not visit all windows, on top.
-    """
-
-    window: float = 0.0
-    step: float = 0.0
+    window: float = 0.0  # for each window visited
+    step: float = 0.0  # for each gradient step
     epoch: float = 0.0
-    pruned_epoch: float = 0.0
+    pruned_epoch: float = 0.0  # extra, for an epoch that does not visit all windows
 
 
 class TrainingBudget:
     """Plans the epochs of one run.
 
-    The limit of ``total_time`` is what full training would take by this run's own measure: its
-    seconds a window and its seconds of validation and checkpoints an epoch. So the two are
-    timed on the same machine in the same minutes; the plan follows the measure after each epoch.
+    The limit of ``total_time`` is what full training would take at this run's own speed: its
+    seconds per window, and per epoch for validation and checkpoints. So both are timed on the same
+    machine in the same minutes; the plan is updated after each epoch.
 
     Args:
         training: Settings of the run: the budget's kind, epochs E, batch size.
@@ -101,7 +93,7 @@ class TrainingBudget:
         return self._spent(records, preparation) / limit
 
     def schedule_epoch(self, records: Sequence[EpochRecord], preparation: float) -> int:
-        """The epoch of full training that the learning rate's schedule has come to."""
+        """Epochs of full training that the learning rate's schedule has completed."""
         if self.kind == "epochs":
             return len(records)
         return math.floor(self.epochs * min(1.0, self.share(records, preparation)) + TOLERANCE)
@@ -141,7 +133,7 @@ class TrainingBudget:
         )
 
     def _annealing(self, pruner: Pruner, records: Sequence[EpochRecord]) -> bool:
-        """Whether the way back to full data has begun: it must not be left again."""
+        """Whether the return to full data has begun, which must not be undone."""
         done = len(records)
         if done < 2:
             return False

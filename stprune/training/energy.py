@@ -108,14 +108,6 @@ def _spent(counter: Counter, last: float, now: float, seconds: float) -> float:
     return spent
 
 
-def run_energy(
-    device: torch.device, devices: int, before: Mapping[str, float | None] | None = None
-) -> Energy:
-    """Count what a run takes on ``devices`` devices; ``before`` is of its earlier starts."""
-    counters = {"processor": processor_counters(), "device": device_counters(device, devices)}
-    return Energy(counters, before)
-
-
 def processor_counters(powercap: Path = POWERCAP) -> list[Counter]:
     """Counters of the processor's packages, and of memory where it has its own.
 
@@ -143,8 +135,7 @@ def device_counters(device: torch.device, devices: int = 1) -> list[Counter]:
     """Counters of the first ``devices`` NVIDIA devices of this process; none elsewhere."""
     if device.type != "cuda":
         return []
-    first = device.index or 0
-    places = [first] if devices == 1 else range(devices)
+    places = [device.index or 0] if devices == 1 else range(devices)
     ids = [str(torch.cuda.get_device_properties(place).uuid) for place in places]
     try:
         return nvml_counters(importlib.import_module("pynvml"), ids)

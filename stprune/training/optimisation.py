@@ -130,11 +130,11 @@ class MuonWithAdamW(torch.optim.Optimizer):
 class RateSchedule:
     """The course of the learning rate of one run.
 
-    Cuts follow the epochs of full training: :meth:`step` ends one. A cosine follows what the run
-    itself visits: :meth:`begin_epoch` is told how many gradient steps the epoch has and how many
-    are planned after it. The epoch's share of what is left of the course is that of the steps, so
-    the course ends with the run's last step even where plans change on the way; where they do
-    not, it is the usual cosine over all steps (Loshchilov and Hutter 2017).
+    Cuts follow the epochs of full training: :meth:`step` ends one. A cosine follows the run's own
+    gradient steps: :meth:`begin_epoch` takes those of the epoch and those planned after it. The
+    epoch's share of the rest of the course is its share of these steps, so the course ends with the
+    run's last step even if plans change; if they do not, it is the usual cosine over all steps
+    (Loshchilov and Hutter 2017).
 
     Args:
         optimiser: Whose rate is set, without any wrapper around it.

@@ -102,20 +102,16 @@ def environment() -> dict[str, Any]:
 
 def git_state() -> dict[str, Any]:
     """Commit of the checkout and whether tracked files differ from it; None outside git."""
-    command = ["git", "-C", str(REPOSITORY)]
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(REPOSITORY), *arguments]
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()  # noqa: S603 - fixed arguments
+
     try:
-        commit = subprocess.run(  # noqa: S603 - fixed arguments
-            [*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changes = subprocess.run(  # noqa: S603
-            [*command, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        changes = git("status", "--porcelain", "--untracked-files=no")
+        return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
         return {"git_commit": None, "git_dirty": None}
-    return {"git_commit": commit, "git_dirty": bool(changes)}
 
 
 def _version(package: str) -> str | None:

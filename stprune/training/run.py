@@ -33,7 +33,7 @@ from stprune.training.checkpoint import (
     save_weights,
 )
 from stprune.training.devices import fabric_on, naming_lost_device, naming_shortage, own_cores
-from stprune.training.energy import run_energy
+from stprune.training.energy import Energy, device_counters, processor_counters
 from stprune.training.engine import Engine
 from stprune.training.evaluation import RULES
 from stprune.training.provenance import environment, run_identity
@@ -152,8 +152,11 @@ class _Session:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self.started = state["started"] if state else now
         self.resumed = state["resumed"] + 1 if state else 0
-        joules = state["energy"] if state else None
-        self.energy = run_energy(fabric.device, fabric.world_size, joules)
+        counters = {
+            "processor": processor_counters(),
+            "device": device_counters(fabric.device, fabric.world_size),
+        }
+        self.energy = Energy(counters, state["energy"] if state else None)
 
     def _checkpointed(self) -> dict[str, Any] | None:
         state, reason = load_checkpoint(self.checkpoint, self.identity)

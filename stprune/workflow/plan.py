@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.files import naming_failure, write_text
-from stprune.base.layout import RunKey, store_files
+from stprune.base.layout import DATA, PAPER, RECORDS, RunKey, kept_experiments, store_files
 from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, experiment_layout
 from stprune.data.card import card_path, load_card, local_paths
 from stprune.describe import FILES as DESCRIPTION_FILES
 from stprune.describe import __path__ as DESCRIPTION_PACKAGE
+from stprune.describe.products import DATA_FIGURES, DATA_TABLES
 from stprune.paper.figures import FIGURES, STYLE_SHEET
 from stprune.paper.tables import TABLES
 from stprune.training.provenance import dataset_sources, import_closure
@@ -158,42 +159,71 @@ class WorkflowPlan:
         """The store that everything after training reads, and the summary for people."""
         return [str(self.layout.summary), *map(str, store_files(self.layout.store))]
 
-    def figure_code(self, wildcards: Any) -> list[str]:
-        """Source files of a figure, and the style sheet."""
-        return [*_closure(FIGURES.path(wildcards.name)), str(STYLE_SHEET)]
-
-    def table_code(self, wildcards: Any) -> list[str]:
-        """Source files of a table."""
-        return _closure(TABLES.path(wildcards.name))
-
     @property
     def summary_code(self) -> list[str]:
         """Source files of the summary."""
         return _closure(PACKAGE / "results" / "summarise.py")
 
     @property
-    def report_code(self) -> list[str]:
-        """Source files of the report and its templates."""
-        templates = map(str, sorted((PACKAGE / "paper" / "templates").iterdir()))
-        return [*_closure(*(PACKAGE / "paper" / "report").glob("*.py")), *templates]
-
-    @property
-    def figures(self) -> list[str]:
-        """Every figure in both formats."""
-        names = FIGURES.ids()
-        return [str(self.layout.figure(name, kind)) for name in names for kind in ("pdf", "png")]
-
-    @property
-    def tables(self) -> list[str]:
-        """Every table in all formats."""
-        names = TABLES.ids()
-        kinds = ("csv", "md", "tex")
-        return [str(self.layout.table(name, kind)) for name in names for kind in kinds]
-
-    @property
     def products(self) -> list[str]:
-        """What the experiment is for."""
-        return [*self.stamps, *self.summaries, *self.tables, *self.figures, str(self.layout.report)]
+        """What the experiment is for; first the stamps, so that a missing one is noticed."""
+        root = self.layout.root
+        made = [self.layout.report, root / "tables", root / "figures"]
+        return [*self.stamps, *self.summaries, *map(str, made)]
+
+    @property
+    def paper(self) -> list[str]:
+        """The report of every kept experiment, and the figures of the data sets."""
+        folder = self.paper_data.parent
+        reports = [str(folder / name / "report.html") for name in kept_experiments(RECORDS)]
+        return [*reports, str(self.paper_data / "figures")] if self.descriptions else reports
+
+    @property
+    def paper_data(self) -> Path:
+        """Folder of the paper's tables and figures of data sets."""
+        return self.config.results_directory / PAPER / DATA
+
+    @property
+    def descriptions(self) -> list[str]:
+        """The kept descriptions of data sets."""
+        return [str(path) for path in sorted((RECORDS / DATA).glob("*/*"))]
+
+    @property
+    def places(self) -> str:
+        """Pattern of folders of products: of this experiment, and of kept ones."""
+        return rf"{self.config.experiment}|{PAPER}/(?!{DATA}$)[A-Za-z0-9_\-]+"
+
+    def place(self, name: str) -> str:
+        """A file or folder below ``{place}``."""
+        return str(self.config.results_directory / "{place}" / name)
+
+    def source(self, wildcards: Any) -> Path:
+        """The experiment, or kept store, that products are made of."""
+        if wildcards.place == self.config.experiment:
+            return self.layout.root
+        return RECORDS / str(wildcards.place).removeprefix(f"{PAPER}/")
+
+    def store(self, wildcards: Any) -> list[str]:
+        """Files that products are made of."""
+        if wildcards.place == self.config.experiment:
+            return self.summaries
+        return [str(path) for path in store_files(self.source(wildcards))]
+
+    @property
+    def product_code(self) -> list[str]:
+        """Source files of the tables, the figures and the report."""
+        start = [FIGURES.path(name) for name in FIGURES.ids()]
+        start += [TABLES.path(name) for name in TABLES.ids()]
+        start += [PACKAGE / "paper" / "products.py", *(PACKAGE / "paper" / "report").glob("*.py")]
+        templates = map(str, sorted((PACKAGE / "paper" / "templates").iterdir()))
+        return [*_closure(*start), str(STYLE_SHEET), *templates]
+
+    @property
+    def data_code(self) -> list[str]:
+        """Source files of the tables and figures of the data sets."""
+        start = [DATA_FIGURES.path(name) for name in DATA_FIGURES.ids()]
+        start += [DATA_TABLES.path(name) for name in DATA_TABLES.ids()]
+        return [*_closure(*start, PACKAGE / "describe" / "products.py"), str(STYLE_SHEET)]
 
     @property
     def run_threads(self) -> int:

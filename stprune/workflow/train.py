@@ -188,8 +188,8 @@ def _end(process: BaseProcess) -> None:
 
 def _run(words: list[str], log: Path) -> None:
     """What a run's process does, from its fork on."""
-    from stprune import __main__ as program
-
+    # By name, for the command line imports this module.
+    program = import_module("stprune.__main__")
     with log.open("wb") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -118,15 +118,16 @@ class Grids:
         return None
 
     def _commands(self, stage: str, trial: Trial) -> list[Sequence[str]]:
-        target = str((trial.results / TABLE).relative_to(self.project.root))
+        target = str((trial.results / "summary.csv").relative_to(self.project.root))
         snakemake = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
         workflow = [*snakemake, "--configfile", trial.config.name, "--", target]
+        table = ["stprune", *trial.words("table", "main")]
         if stage == "snakemake":
-            return [workflow]
+            return [workflow, table]
         return [
             *(["stprune", *trial.words("train-block", f"toy/stid/s{n}")] for n in GRID["seeds"]),
             ["stprune", *trial.words("summarise")],
-            ["stprune", *trial.words("table", "main")],
+            table,
         ]
 
     def _process(self, command: Sequence[str]) -> subprocess.Popen[str]:

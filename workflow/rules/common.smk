@@ -7,7 +7,6 @@ from pathlib import Path
 from snakemake.settings.types import DeploymentMethod
 
 from stprune.base.errors import StpruneError
-from stprune.workflow.paper_plan import PaperPlan
 from stprune.workflow.plan import WorkflowPlan
 
 # Commands run in the environment of this Snakemake, whether it is activated or not; with
@@ -44,11 +43,9 @@ def announce_products():
 
 
 PLAN = checked_plan(config)
-PAPER = PaperPlan(PLAN.config.results_directory)
 
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_\-]+",
     backbone=r"[A-Za-z0-9_\-]+",
     part=r"s[0-9]+(-s[0-9]+)?(_[0-9]+)?",
-    name=r"[A-Za-z0-9_]+",

@@ -22,23 +22,53 @@ rule summarise:
         "python -m stprune summarise --config {params.config:q} > {log:q} 2>&1"
 
 
-rule table:
+# Of this experiment, and of each kept one.
+rule products:
     input:
-        results=PLAN.summaries,
-        code=PLAN.table_code,
+        store=PLAN.store,
+        code=PLAN.product_code,
     output:
-        csv=PLAN.layout.table("{name}", "csv"),
-        markdown=report(
-            PLAN.layout.table("{name}", "md"),
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{name}"},
-        ),
-        latex=PLAN.layout.table("{name}", "tex"),
+        tables=directory(PLAN.place("tables")),
+        figures=directory(PLAN.place("figures")),
+        report=PLAN.place("report.html"),
     log:
-        PLAN.log("table_{name}"),
+        PLAN.place("logs/products.log"),
     benchmark:
-        PLAN.benchmark("table_{name}")
+        PLAN.place("benchmarks/products.tsv")
+    wildcard_constraints:
+        place=PLAN.places,
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        source=PLAN.source,
+        into=lambda wildcards, output: str(Path(output.report).parent),
+    message:
+        "Make tables, figures and report of {wildcards.place}"
+    shell:
+        "python -m stprune products {params.source:q} --into {params.into:q} --jobs {threads}"
+        " 2>&1 | tee {log:q} >&2"
+
+
+rule paper:
+    input:
+        PLAN.paper,
+
+
+rule paper_of_data:
+    input:
+        descriptions=PLAN.descriptions,
+        code=PLAN.data_code,
+    output:
+        tables=directory(PLAN.paper_data / "tables"),
+        figures=directory(PLAN.paper_data / "figures"),
+    log:
+        PLAN.paper_data / "logs" / "products.log",
+    benchmark:
+        PLAN.paper_data / "benchmarks" / "products.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -46,62 +76,8 @@ rule table:
         mem_mb=2000,
         runtime=10,
     params:
-        config=PLAN.layout.config,
+        into=PLAN.paper_data.parent,
     message:
-        "Write table {wildcards.name}"
+        "Make the tables and figures of the data sets"
     shell:
-        "python -m stprune table {wildcards.name} --config {params.config:q} > {log:q} 2>&1"
-
-
-rule figure:
-    input:
-        results=PLAN.summaries,
-        code=PLAN.figure_code,
-    output:
-        pdf=PLAN.layout.figure("{name}", "pdf"),
-        png=report(
-            PLAN.layout.figure("{name}", "png"),
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{name}"},
-        ),
-    log:
-        PLAN.log("figure_{name}"),
-    benchmark:
-        PLAN.benchmark("figure_{name}")
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        config=PLAN.layout.config,
-    message:
-        "Draw figure {wildcards.name}"
-    shell:
-        "python -m stprune figure {wildcards.name} --config {params.config:q} > {log:q} 2>&1"
-
-
-rule page:
-    input:
-        results=PLAN.summaries,
-        code=PLAN.report_code,
-    output:
-        PLAN.layout.report,
-    log:
-        PLAN.log("report"),
-    benchmark:
-        PLAN.benchmark("report")
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        config=PLAN.layout.config,
-    message:
-        "Write the report"
-    shell:
-        "python -m stprune report --config {params.config:q} > {log:q} 2>&1"
+        "python -m stprune paper data --into {params.into:q} 2>&1 | tee {log:q} >&2"

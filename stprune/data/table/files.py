@@ -136,12 +136,12 @@ def numbers_of(
             result[:, number] = column.to_numpy(np.float64, na_value=np.nan)
             wrong = np.isinf(result[:, number])
         else:
-            text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
-            given = ~text.str.lower().isin(MISSING_WORDS)
+            text = column.astype("str").fillna("").str.strip()
             if decimal == ",":
                 text = text.str.replace(".", "?").str.replace(",", ".")
-            result[:, number] = pd.to_numeric(text.where(given), errors="coerce")
-            wrong = given.to_numpy() & ~np.isfinite(result[:, number])
+            result[:, number] = pd.to_numeric(text, errors="coerce")
+            wrong = ~np.isfinite(result[:, number])
+            wrong[wrong] = ~text[wrong].str.lower().isin(MISSING_WORDS)
         if wrong.any():
             row = int(np.argmax(wrong))
             raise DataError(

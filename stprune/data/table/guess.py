@@ -60,7 +60,9 @@ def guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     if "node" not in given and given.get("layout") != "wide":
         node = _called([name for name in names if name != options.get("time")], NODE_NAMES)
         options |= {} if node is None else {"node": node}
-    return {"layout": "wide" if options.get("node") is None else "long"} | options
+    layout = "wide" if options.get("node") is None else "long"
+    guesses = {key: option for key, option in options.items() if key not in given}
+    return {"layout": layout} | guesses | given
 
 
 def guessed_minutes(path: Path, times: pd.DatetimeIndex) -> int:

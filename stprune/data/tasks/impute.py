@@ -79,16 +79,10 @@ class Impute(Task):
 
     def open(self, store: WindowStore, *, training: bool) -> WindowStore:
         """Hide values; see :meth:`Task.open`."""
-        options: ImputeOptions = self.options
-        pattern = HiddenPattern(
-            points=options.points,
-            blocks=options.blocks,
-            block_steps=options.block_steps,
-            sensors=options.sensors,
-            seed=options.seed,
-        )
-        redrawn = training and options.training == "redrawn"
-        return ImputationStore.hiding(store, pattern, redrawn, options.show_hidden)
+        values = {field.name: getattr(store, field.name) for field in fields(WindowStore)}
+        redrawn = training and self.options.training == "redrawn"
+        epoch = torch.zeros((), dtype=torch.int64)
+        return ImputationStore(**values, options=self.options, redrawn=redrawn, epoch=epoch)
 
 
 SHARES = 2**31
@@ -97,52 +91,41 @@ POINT, BLOCK, OFFSET, SENSOR = range(4)
 FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 
 
-@dataclass(frozen=True)
-class HiddenPattern:
-    """Which values of a window are hidden.
+def hidden_values(
+    options: ImputeOptions, starts: Tensor, epoch: int, steps: int, nodes: int
+) -> Tensor:
+    """Which values of windows are hidden.
+
+    Nothing is drawn and stored: whether a value is hidden is a hash of the seed, the epoch, the
+    window's first step, the step and the node. So a pattern takes no memory, is the same on every
+    device, and does not depend on which windows are gathered, when, or in which order.
 
     Args:
-        points: Share of values hidden one by one.
-        blocks: Share of values hidden in runs of a node's steps.
-        block_steps: Steps of such a run.
-        sensors: Share of nodes hidden for the whole window.
-        seed: Of all draws.
+        options: Shares and seed.
+        starts: (B,) int64, first step of each window.
+        epoch: Another epoch, another draw.
+        steps: T, of a window.
+        nodes: N.
+
+    Returns:
+        (B, T, N) bool.
     """
-
-    points: float
-    blocks: float
-    block_steps: int
-    sensors: float
-    seed: int
-
-    def hidden(self, starts: Tensor, epoch: int, steps: int, nodes: int) -> Tensor:
-        """Where values are hidden.
-
-        Args:
-            starts: (B,) int64, first step of each window.
-            epoch: Another epoch, another draw.
-            steps: T, of a window.
-            nodes: N.
-
-        Returns:
-            (B, T, N) bool.
-        """
-        device = starts.device
-        seed = _mixed(_mixed(torch.tensor(self.seed, device=device)) + epoch)
-        window = _mixed(seed + starts)[:, None, None]
-        step = torch.arange(steps, device=device)[:, None]
-        node = torch.arange(nodes, device=device)
-        hidden = torch.zeros((), dtype=torch.bool, device=device)
-        if self.points:
-            hidden = hidden | _drawn(window, POINT, step * nodes + node, self.points)
-        if self.blocks:
-            # Without an offset of each, the runs of all nodes would begin together.
-            offset = _draws(seed, OFFSET, node) % self.block_steps
-            run = (step + offset).div(self.block_steps, rounding_mode="floor")
-            hidden = hidden | _drawn(window, BLOCK, run * nodes + node, self.blocks)
-        if self.sensors:
-            hidden = hidden | _drawn(window, SENSOR, node, self.sensors)
-        return hidden.expand(len(starts), steps, nodes)
+    device = starts.device
+    seed = _mixed(_mixed(torch.tensor(options.seed, device=device)) + epoch)
+    window = _mixed(seed + starts)[:, None, None]
+    step = torch.arange(steps, device=device)[:, None]
+    node = torch.arange(nodes, device=device)
+    hidden = torch.zeros((), dtype=torch.bool, device=device)
+    if options.points:
+        hidden = hidden | _drawn(window, POINT, step * nodes + node, options.points)
+    if options.blocks:
+        # Without an offset of each, the runs of all nodes would begin together.
+        offset = _draws(seed, OFFSET, node) % options.block_steps
+        run = (step + offset).div(options.block_steps, rounding_mode="floor")
+        hidden = hidden | _drawn(window, BLOCK, run * nodes + node, options.blocks)
+    if options.sensors:
+        hidden = hidden | _drawn(window, SENSOR, node, options.sensors)
+    return hidden.expand(len(starts), steps, nodes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,25 +133,14 @@ class ImputationStore(WindowStore):
     """Windows whose hidden values are to be filled in.
 
     Args:
-        pattern: What is hidden.
+        options: What is hidden.
         redrawn: Whether each epoch hides other values.
-        show_hidden: Whether inputs have one more channel, 1 where the target is hidden.
-        epoch: () int64, the epoch under way; shared by all parts of the store.
+        epoch: () int64, the current epoch; shared by all parts of the store.
     """
 
-    pattern: HiddenPattern
+    options: ImputeOptions
     redrawn: bool
-    show_hidden: bool
     epoch: Tensor
-
-    @classmethod
-    def hiding(
-        cls, store: WindowStore, pattern: HiddenPattern, redrawn: bool, show_hidden: bool
-    ) -> Self:
-        """The windows of ``store`` with values hidden; their horizon is their history."""
-        values = {field.name: getattr(store, field.name) for field in fields(WindowStore)}
-        epoch = torch.zeros((), dtype=torch.int64)
-        return cls(**values, pattern=pattern, redrawn=redrawn, show_hidden=show_hidden, epoch=epoch)
 
     @property
     def target_offset(self) -> int:
@@ -177,13 +149,13 @@ class ImputationStore(WindowStore):
 
     @property
     def hides_targets(self) -> bool:
-        """They do."""
+        """A batch's mask says what is hidden."""
         return True
 
     @property
     def channels(self) -> int:
         """C of a batch's inputs."""
-        return super().channels + int(self.show_hidden)
+        return super().channels + int(self.options.show_hidden)
 
     def begin_epoch(self, epoch: int) -> None:
         """Hide other values from now on, if they are redrawn."""
@@ -194,12 +166,12 @@ class ImputationStore(WindowStore):
         """See :meth:`WindowStore.gather`; the mask is True where hidden and observed."""
         batch = super().gather(windows)
         starts = self.starts.index_select(0, windows)
-        nodes = self.series.shape[1]
-        hidden = self.pattern.hidden(starts, int(self.epoch), self.history, nodes)
+        shape = self.history, self.series.shape[1]
+        hidden = hidden_values(self.options, starts, int(self.epoch), *shape)
         inputs = batch.inputs
         # The mean of the training inputs, once standardised.
         inputs[..., self.target_channel].masked_fill_(hidden, 0.0)
-        if self.show_hidden:
+        if self.options.show_hidden:
             inputs = torch.cat([inputs, hidden.unsqueeze(-1).to(inputs.dtype)], dim=-1)
         return batch._replace(inputs=inputs, mask=batch.mask & hidden)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from stprune.base.layout import format_ratio
-from stprune.paper.report.configuration import configured
+from stprune.base.errors import RecordError
+from stprune.base.layout import format_ratio, store_config
+from stprune.base.text import parse_yaml
 from stprune.paper.tables import format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
@@ -43,7 +43,7 @@ def methods(results: Results) -> list[tuple[str, str]]:
         ("Prune ratios", _listed(format_ratio(r) for r in sorted(_pruned(runs)["prune_ratio"]))),
         ("Seeds", _listed(str(seed) for seed in sorted(runs["seed"]))),
         ("Budget", _budget(_pruned(runs))),
-        ("Protocol", _protocol(configured(results))),
+        ("Protocol", _protocol(results)),
         ("Data", _data(runs)),
         ("Errors", ERRORS),
         ("Times", TIMES),
@@ -72,8 +72,13 @@ def _budget(runs: pd.DataFrame) -> str:
     return f"A pruned run may spend as much as full training of: {'; '.join(words)}." * bool(words)
 
 
-def _protocol(configuration: Mapping[str, Any]) -> str:
-    named = configuration.get("protocol")
+def _protocol(results: Results) -> str:
+    try:
+        values = parse_yaml(results.configuration or "")
+    except ValueError as error:
+        path = store_config(results.store)
+        raise RecordError(f"{path} is not a readable configuration: {error}") from None
+    named = values.get("protocol") if isinstance(values, dict) else None
     return f"{named}; docs/protocols.md of the project says what that decides." if named else ""
 
 

@@ -12,15 +12,14 @@ from toy import canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.stationarity import first_difference
 from stprune.data.tasks.base import build_task
-from stprune.data.tasks.impute import HiddenPattern
+from stprune.data.tasks.impute import ImputeOptions, hidden_values
 
 STEPS, NODES, HISTORY = 160, 5, 8
 ALL = torch.arange(4)
 
 
-def pattern(**shares: float) -> HiddenPattern:
-    values = {"points": 0.0, "blocks": 0.0, "block_steps": 4, "sensors": 0.0, "seed": 0}
-    return HiddenPattern(**{**values, **shares})  # type: ignore[arg-type]
+def pattern(**shares: float) -> ImputeOptions:
+    return ImputeOptions.model_validate({"points": 0.0} | shares)
 
 
 def opened(missing: bool = False, **options: object) -> tuple[ForecastData, np.ndarray]:
@@ -36,7 +35,7 @@ def opened(missing: bool = False, **options: object) -> tuple[ForecastData, np.n
 @pytest.mark.parametrize("kind", ["points", "blocks", "sensors"])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
 def test_each_pattern_hides_the_stated_share(kind: str, share: float) -> None:
-    hidden = pattern(**{kind: share}).hidden(torch.arange(2000), 0, 12, 40).double()
+    hidden = hidden_values(pattern(**{kind: share}), torch.arange(2000), 0, 12, 40).double()
     # 2,000 x 40 draws at least: five standard deviations.
     assert hidden.mean().item() == pytest.approx(share, abs=5 * 0.5 / np.sqrt(80_000))
     assert hidden.mean((1, 2)).std() > 0
@@ -46,13 +45,13 @@ def test_each_pattern_hides_the_stated_share(kind: str, share: float) -> None:
 
 
 def test_sensors_are_hidden_for_the_whole_window() -> None:
-    hidden = pattern(sensors=0.3).hidden(torch.arange(50), 0, 12, 20)
+    hidden = hidden_values(pattern(sensors=0.3), torch.arange(50), 0, 12, 20)
     assert bool((hidden.all(1) == hidden.any(1)).all())
 
 
 def test_blocks_are_runs_of_their_length() -> None:
     """Within a window, each run not cut by its ends has a multiple of the block's steps."""
-    hidden = pattern(blocks=0.2, block_steps=4).hidden(torch.arange(200), 0, 24, 10)
+    hidden = hidden_values(pattern(blocks=0.2, block_steps=4), torch.arange(200), 0, 24, 10)
     lengths = []
     for row in hidden.transpose(1, 2).reshape(-1, 24).int().tolist():
         runs = "".join(map(str, row)).split("0")
@@ -65,11 +64,13 @@ def test_blocks_are_runs_of_their_length() -> None:
 def test_patterns_of_windows_epochs_and_seeds_are_unrelated() -> None:
     """Two draws of a share of 0.25 agree on a sixteenth of the values."""
     starts = torch.arange(500)
-    first = pattern(points=0.25).hidden(starts, 0, 12, 20)
+    first = hidden_values(pattern(points=0.25), starts, 0, 12, 20)
     others = {
-        "next window, same value": pattern(points=0.25).hidden(starts + 1, 0, 12, 20).roll(1, 1),
-        "next epoch": pattern(points=0.25).hidden(starts, 1, 12, 20),
-        "next seed": pattern(points=0.25, seed=1).hidden(starts, 0, 12, 20),
+        "next window, same value": hidden_values(pattern(points=0.25), starts + 1, 0, 12, 20).roll(
+            1, 1
+        ),
+        "next epoch": hidden_values(pattern(points=0.25), starts, 1, 12, 20),
+        "next seed": hidden_values(pattern(points=0.25, seed=1), starts, 0, 12, 20),
     }
     for other in others.values():
         assert (first & other).double().mean().item() == pytest.approx(1 / 16, abs=0.004)
@@ -87,8 +88,8 @@ def test_a_window_hides_the_same_in_whatever_batch(
     windows: list[int], epoch: int, points: float, blocks: float, sensors: float
 ) -> None:
     drawn = pattern(points=points, blocks=blocks, sensors=sensors)
-    together = drawn.hidden(torch.tensor(windows), epoch, 6, 4)
-    alone = [drawn.hidden(torch.tensor([window]), epoch, 6, 4) for window in windows]
+    together = hidden_values(drawn, torch.tensor(windows), epoch, 6, 4)
+    alone = [hidden_values(drawn, torch.tensor([window]), epoch, 6, 4) for window in windows]
     assert torch.equal(together, torch.cat(alone))
 
 
