@@ -65,14 +65,6 @@ def test_blocks_hold_every_run_once(
     assert len({key for block in blocks.values() for key in block.keys}) == 9
 
 
-def test_how_runs_share_jobs_does_not_change_them(toy_values: dict[str, Any]) -> None:
-    from stprune.config.grid import run_spec
-
-    values = toy_values | {"compute": {"runs_per_job": 2}}
-    fingerprints = {run_spec(parse_config(v, "toy"), KEY).fingerprint for v in (toy_values, values)}
-    assert len(fingerprints) == 1
-
-
 def test_each_thing_a_result_depends_on_is_a_reason(
     toy_config: ExperimentConfig, toy_values: dict[str, Any], layout: ExperimentLayout
 ) -> None:

@@ -45,33 +45,17 @@ def changed(values: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("place", "meant"),
+    ("place", "value", "meant"),
     [
-        ("prune_ratio", "prune_ratios"),
-        ("training.epoch", "epochs"),
-        ("compute.thread", "threads"),
-        ("tracking.projekt", "project"),
-        ("datasets.toy.node_strid", "node_stride"),
-        ("backbones.stid.option", "options"),
-        ("backbones.stid.options.layer", "layers"),
-        ("backbones.stid.optimisation.learning_rat", "learning_rate"),
-        ("pruners.st_prune.optons", "options"),
-        ("pruners.st_prune.options.hard_shares", "hard_share"),
-    ],
-)
-def test_an_unknown_key_is_named_and_the_nearest_suggested(
-    toy_values: dict[str, Any], place: str, meant: str
-) -> None:
-    message = message_of(changed(toy_values, place, 1))
-    parent, _, key = place.rpartition(".")
-    assert f"unknown key `{key}`" in message
-    assert f"did you mean `{meant}`?" in message
-    assert parent.rpartition(".")[2] in message
-
-
-@pytest.mark.parametrize(
-    ("place", "name", "meant"),
-    [
+        ("prune_ratio", 1, "prune_ratios"),
+        ("training.epoch", 1, "epochs"),
+        ("compute.thread", 1, "threads"),
+        ("tracking.projekt", 1, "project"),
+        ("datasets.toy.node_strid", 1, "node_stride"),
+        ("backbones.stid.options.layer", 1, "layers"),
+        ("backbones.stid.optimisation.learning_rat", 1, "learning_rate"),
+        ("pruners.st_prune.optons", 1, "options"),
+        ("pruners.st_prune.options.hard_shares", 1, "hard_share"),
         ("datasets.toi", None, "toy"),
         ("datasets.mine", {"dataset": "tooy"}, "toy"),
         ("backbones.stidd", None, "stid"),
@@ -80,71 +64,49 @@ def test_an_unknown_key_is_named_and_the_nearest_suggested(
         ("pruners.mine", {"pruner": "st-prune"}, "st_prune"),
     ],
 )
-def test_an_unknown_name_is_refused_with_a_suggestion(
-    toy_values: dict[str, Any], place: str, name: Any, meant: str
+def test_an_unknown_key_or_name_is_refused_with_a_suggestion(
+    toy_values: dict[str, Any], place: str, value: Any, meant: str
 ) -> None:
-    message = message_of(changed(toy_values, place, name))
-    assert f"did you mean `{meant}`?" in message
-    assert place.partition(".")[0] in message
+    message = message_of(changed(toy_values, place, value))
+    assert f"`{meant}`" in message
+    assert place.rpartition(".")[0].rpartition(".")[2] in message
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("place", "values"),
     [
-        ("training.epochs", "many"),
-        ("training.epochs", 1.5),
-        ("training.epochs", 0),
-        ("training.epochs", True),
-        ("training.batch_size", None),
-        ("training", "fast"),
-        ("compute.precision", "8"),
-        ("compute.accelerator", "gpu"),
-        ("compute.own_cores", "perhaps"),
-        ("tracking.mode", "on"),
-        ("seeds", 0),
-        ("seeds", []),
-        ("seeds", [-1]),
-        ("seeds", [2**32]),
-        ("seeds", [0, 0]),
-        ("seeds", [True]),
-        ("prune_ratios", []),
-        ("prune_ratios", [1.0]),
-        ("prune_ratios", [-0.1]),
-        ("prune_ratios", [90]),
-        ("prune_ratios", [float("nan")]),
-        ("prune_ratios", [0.5, 0.5]),
-        ("prune_ratios", [0.12345678]),
-        ("prune_ratios", 0.5),
-        ("datasets", {}),
-        ("datasets", ["toy"]),
-        ("datasets.toy", {"node_stride": 0}),
-        ("datasets.toy", 3),
-        ("backbones.stid", {"options": {"dropout": 1.5}}),
-        ("backbones.stid", {"options": []}),
-        ("backbones.stid", {"optimisation": {"optimiser": "adamm"}}),
-        ("pruners.st_prune", {"options": {"hard_share": 2}}),
-        ("pruners.full", {"options": {"anything": 1}}),
-        ("experiment", "a/b"),
-        ("experiment", ""),
-        ("experiment", "new\nline"),
-        ("data_directory", 3),
+        ("training.epochs", ["many", 1.5, 0, True]),
+        ("training.batch_size", [None]),
+        ("training", ["fast"]),
+        ("compute.precision", ["8"]),
+        ("compute.accelerator", ["gpu"]),
+        ("compute.own_cores", ["perhaps"]),
+        ("compute.runs_per_job", [0]),
+        ("tracking.mode", ["on"]),
+        ("seeds", [0, [], [-1], [2**32], [0, 0], [True]]),
+        ("prune_ratios", [[], [1.0], [-0.1], [90], [float("nan")], [0.5, 0.5], [0.12345678], 0.5]),
+        ("datasets", [{}, ["toy"]]),
+        ("datasets.toy", [{"node_stride": 0}, 3]),
+        ("backbones.stid", [{"options": {"dropout": 1.5}}, {"options": []}]),
+        ("backbones.stid", [{"optimisation": {"optimiser": "adamm"}}]),
+        ("pruners.st_prune", [{"options": {"hard_share": 2}}]),
+        ("pruners.full", [{"options": {"anything": 1}}]),
+        ("experiment", ["a/b", "", "new\nline"]),
+        ("data_directory", [3]),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_key(
-    toy_values: dict[str, Any], place: str, value: Any
+    toy_values: dict[str, Any], place: str, values: list[Any]
 ) -> None:
-    assert place.rpartition(".")[2] in message_of(changed(toy_values, place, value))
+    for value in values:
+        assert place.rpartition(".")[2] in message_of(changed(toy_values, place, value))
 
 
 @pytest.mark.parametrize("name", ["a/b", "", ".hidden", "two words", "x\n", "../up"])
 @pytest.mark.parametrize("kind", ["datasets", "backbones", "pruners"])
 def test_entry_names_make_safe_paths(toy_values: dict[str, Any], kind: str, name: str) -> None:
-    known = {
-        "datasets": {"dataset": "toy"},
-        "backbones": {"backbone": "stid"},
-        "pruners": {"pruner": "full"},
-    }
-    message_of(changed(toy_values, kind, {name: known[kind]}))
+    entry = {"datasets": {"dataset": "toy"}, "backbones": {"backbone": "stid"}}
+    message_of(changed(toy_values, kind, {name: entry.get(kind, {"pruner": "full"})}))
 
 
 @pytest.mark.parametrize("missing", ["experiment", "datasets", "pruners", "prune_ratios", "seeds"])
@@ -205,10 +167,6 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         run_spec(config, key)
 
 
-def test_there_are_shipped_configurations() -> None:
-    assert "demo" in [path.stem for path in SHIPPED]
-
-
 def test_runs_are_the_product_and_full_is_run_once_a_seed(toy_values: dict[str, Any]) -> None:
     toy_values |= {"prune_ratios": [0.5, 0.9], "seeds": [0, 1, 2]}
     keys = run_keys(parse_config(toy_values, "my.yaml"))
@@ -239,22 +197,20 @@ def test_a_ratio_that_is_accepted_can_be_read_back_from_its_path(ratio: float) -
 
 
 @pytest.mark.parametrize(
-    ("key", "words"),
+    "key",
     [
-        (RunKey("nope", "stid", "full", 0, 0), "unknown data set entry"),
-        (RunKey("toy", "nope", "full", 0, 0), "unknown backbone entry"),
-        (RunKey("toy", "stid", "nope", 0, 0), "unknown pruner entry"),
-        (RunKey("toy", "stid", "full", 0.5, 0), "no prune ratio"),
-        (RunKey("toy", "stid", "st_prune", 1.0, 0), r"in \[0, 1\)"),
-        (RunKey("toy", "stid", "st_prune", float("nan"), 0), r"in \[0, 1\)"),
-        (RunKey("toy", "stid", "st_prune", 0.5, -1), "seed"),
-        (RunKey("toy", "stid", "st_prune", 0.5, 2**32), "seed"),
+        RunKey("nope", "stid", "full", 0, 0),
+        RunKey("toy", "nope", "full", 0, 0),
+        RunKey("toy", "stid", "nope", 0, 0),
+        RunKey("toy", "stid", "full", 0.5, 0),
+        RunKey("toy", "stid", "st_prune", 1.0, 0),
+        RunKey("toy", "stid", "st_prune", float("nan"), 0),
+        RunKey("toy", "stid", "st_prune", 0.5, -1),
+        RunKey("toy", "stid", "st_prune", 0.5, 2**32),
     ],
 )
-def test_a_run_that_cannot_be_is_a_users_mistake(
-    toy_config: ExperimentConfig, key: RunKey, words: str
-) -> None:
-    with pytest.raises(ConfigError, match=words):
+def test_a_run_that_cannot_be_is_a_users_mistake(toy_config: ExperimentConfig, key: RunKey) -> None:
+    with pytest.raises(ConfigError):
         run_spec(toy_config, key)
 
 
@@ -264,20 +220,17 @@ def test_the_fingerprint_follows_what_decides_the_result(toy_values: dict[str, A
         return run_spec(config, RunKey("toy", "stid", "st_prune", 0.5, 0)).fingerprint
 
     base = fingerprint(toy_values)
-    deciding: list[tuple[str, Any]] = [
-        ("training.epochs", 5),
-        ("pruners.st_prune", {"options": {"strata": 3}}),
-        ("backbones.stid.optimisation.learning_rate", 0.1),
-        ("datasets.toy", {"days": 10}),
+    cases: list[tuple[str, Any, bool]] = [
+        ("training.epochs", 5, False),
+        ("pruners.st_prune", {"options": {"strata": 3}}, False),
+        ("backbones.stid.optimisation.learning_rate", 0.1, False),
+        ("datasets.toy", {"days": 10}, False),
+        # A default that is spelt out, cores, jobs and tracking decide nothing.
+        ("pruners.st_prune", {"options": {"strata": 10}}, True),
+        ("compute.own_cores", True, True),
+        ("compute.runs_per_job", 2, True),
+        ("tracking.mode", "offline", True),
+        ("experiment", "other", True),
     ]
-    for place, value in deciding:
-        assert fingerprint(changed(toy_values, place, value)) != base
-    # A default that is spelt out, cores and tracking decide nothing.
-    idle: list[tuple[str, Any]] = [
-        ("pruners.st_prune", {"options": {"strata": 10}}),
-        ("compute.own_cores", True),
-        ("tracking.mode", "offline"),
-        ("experiment", "other"),
-    ]
-    for place, value in idle:
-        assert fingerprint(changed(toy_values, place, value)) == base
+    for place, value, same in cases:
+        assert (fingerprint(changed(toy_values, place, value)) == base) == same
