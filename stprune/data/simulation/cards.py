@@ -16,17 +16,10 @@ from stprune.data.card import FORMATS, DatasetCard
 def check_card(
     card: DatasetCard, nodes: int, steps: int, channels: list[str], step_minutes: int
 ) -> None:
-    """Compare a card with what will be simulated for it.
-
-    Args:
-        card: The card.
-        nodes: Nodes that its options make.
-        steps: Steps that its options make.
-        channels: Names of the simulated channels, in order.
-        step_minutes: Minutes of a step.
+    """Compare a card with the nodes, steps and channels that its options make.
 
     Raises:
-        ConfigError: If it says something else, or does not start at midnight.
+        ConfigError: If the card says something else, or does not start at midnight.
     """
     where = f"options of {card.title}"
     if (card.steps, card.nodes) != (steps, nodes):
@@ -49,16 +42,10 @@ def new_city(
     days: int | None = None,
     seed: int | None = None,
 ) -> DatasetCard:
-    """The card of a city that is simulated like another one.
+    """The card of a city that is simulated like ``card``, that of data set ``dataset``.
 
-    Events are as frequent a node and day; all else is as on ``card``.
-
-    Args:
-        dataset: Id of the data set that ``card`` belongs to.
-        card: Card of a simulated data set.
-        nodes: Nodes of the new one; by default as many.
-        days: Its days; by default as many.
-        seed: Another seed is another city, also of another size.
+    What is None stays as on ``card``; events are as frequent a node and day. Another seed is
+    another city, also of another size.
 
     Raises:
         ConfigError: If ``card`` is not simulated, or cannot be made of this size.
