@@ -23,30 +23,26 @@ def write_union(directory: Path) -> Path:
     """Cards and canonical data of all three below ``directory``; returns it."""
     for seed, (name, (nodes, factor)) in enumerate(SIZES.items()):
         values = toy.toy_series(seed)[:, :nodes, None].astype(np.float32) * np.float32(factor)
+        unit = "units" if factor == 1 else "units of its own"
+        # One data set has a second channel, which a union leaves out.
+        channels = [{"name": "load", "unit": unit}, {"name": "noise", "unit": "units"}]
+        channels = channels if name == "toy_big" else channels[:1]
+        texts = dict.fromkeys(("title", "description", "licence", "citation"), name)
         card = {
-            "title": name,
-            "description": "A part of the toy.",
+            **texts,
             "format": "wide_csv",
-            "licence": "CC0",
-            "citation": "None.",
             "nodes": nodes,
             "steps": toy.STEPS,
             "step_minutes": 60,
             "start": toy.START,
-            "channels": [
-                {"name": "load", "unit": "units" if factor == 1 else "units of its own"},
-                {"name": "noise", "unit": "units"},
-            ],
+            "channels": channels,
             "target": "load",
             "mask_policy": "zero",
             "mape_floor": factor,
         }
-        # One data set has a second channel, which a union leaves out.
-        channels = 2 if name == "toy_big" else 1
-        card["channels"] = card["channels"][:channels]  # type: ignore[index]
         raw = RawSeries(
-            values=np.repeat(values, channels, axis=2),
-            mask=np.repeat(values != 0, channels, axis=2),
+            values=np.repeat(values, len(channels), axis=2),
+            mask=np.repeat(values != 0, len(channels), axis=2),
             timestamps=np.datetime64(toy.START, "s")
             + np.arange(toy.STEPS) * np.timedelta64(1, "h"),
             adjacency=toy.toy_adjacency()[:nodes, :nodes].astype(np.float32),
