@@ -23,26 +23,21 @@ def write_union(directory: Path) -> Path:
     """Cards and canonical data of all three below ``directory``; returns it."""
     for seed, (name, (nodes, factor)) in enumerate(SIZES.items()):
         values = toy.toy_series(seed)[:, :nodes, None].astype(np.float32) * np.float32(factor)
-        unit = "units" if factor == 1 else "units of its own"
         # One data set has a second channel, which a union leaves out.
-        channels = [{"name": "load", "unit": unit}, {"name": "noise", "unit": "units"}]
-        channels = channels if name == "toy_big" else channels[:1]
-        texts = dict.fromkeys(("title", "description", "licence", "citation"), name)
-        card = {
-            **texts,
-            "format": "wide_csv",
-            "nodes": nodes,
-            "steps": toy.STEPS,
-            "step_minutes": 60,
-            "start": toy.START,
-            "channels": channels,
-            "target": "load",
-            "mask_policy": "zero",
-            "mape_floor": factor,
-        }
+        channels = 2 if name == "toy_big" else 1
+        names = {"load": "units" if factor == 1 else "units of its own", "noise": "units"}
+        card = toy.card_values(
+            title=name,
+            nodes=nodes,
+            steps=toy.STEPS,
+            channels=[{"name": name, "unit": unit} for name, unit in names.items()][:channels],
+            target="load",
+            mask_policy="zero",
+            mape_floor=factor,
+        )
         raw = RawSeries(
-            values=np.repeat(values, len(channels), axis=2),
-            mask=np.repeat(values != 0, len(channels), axis=2),
+            values=np.repeat(values, channels, axis=2),
+            mask=np.repeat(values != 0, channels, axis=2),
             timestamps=np.datetime64(toy.START, "s")
             + np.arange(toy.STEPS) * np.timedelta64(1, "h"),
             adjacency=toy.toy_adjacency()[:nodes, :nodes].astype(np.float32),
