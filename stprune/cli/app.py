@@ -57,10 +57,6 @@ def train(
     """Train one run of an experiment."""
     from stprune.base.layout import RunKey
     from stprune.base.schema import validate
-    from stprune.config.grid import experiment_layout
-    from stprune.tracking.live import WandbTracking
-    from stprune.training.run import RunListener
-    from stprune.workflow.progress import Progress
     from stprune.workflow.train import train_once
 
     experiment = _load(config)
@@ -73,11 +69,7 @@ def train(
         values["threads"] = threads // max(values["devices"], 1)
     compute = validate(type(experiment.compute), values, "--devices and --threads")
     experiment = experiment.model_copy(update={"compute": compute})
-    listeners: list[RunListener] = [Progress()]
-    if experiment.tracking.mode != "disabled":
-        folder = experiment_layout(experiment).tracking()
-        listeners.append(WandbTracking(experiment.tracking, folder))
-    train_once(experiment, RunKey(dataset, backbone, pruner, prune_ratio, seed), listeners)
+    train_once(experiment, RunKey(dataset, backbone, pruner, prune_ratio, seed))
 
 
 @app.command()
@@ -156,22 +148,28 @@ def results(config: ConfigFile = DEMO) -> None:
 @app.command()
 def plan(
     seconds: Annotated[float, Option(help="Measure batches this long at most; 0: not.")] = 15.0,
-    cells: Annotated[bool, Option("--cells", help="Show each data set and backbone.")] = False,
-    json: Annotated[Path | None, Option(help="Write all figures to this file, too.")] = None,
+    json: Annotated[
+        Path | None, Option(help="Write the numbers of each data set and backbone here, too.")
+    ] = None,
     config: ConfigFile = DEMO,
 ) -> None:
     """Estimate what an experiment will take, before it starts."""
     from rich.console import Console
 
     from stprune.base.files import write_json
-    from stprune.workflow.estimate import make_plan, plan_values, print_plan
+    from stprune.workflow.estimate import make_plan, print_plan
 
     if not 0 <= seconds < float("inf"):
         raise ConfigError(f"--seconds {seconds:g} is no time to measure; give 0 or more")
     estimate = make_plan(_load(config), seconds)
     if json is not None:
-        write_json(json, plan_values(estimate))
-    print_plan(estimate, Console(highlight=False), cells)
+        cells = [
+            cell._asdict()
+            | {"windows": cell.windows._asdict(), "cost": cell.cost and cell.cost._asdict()}
+            for cell in estimate.cells
+        ]
+        write_json(json, estimate._asdict() | {"cells": cells})
+    print_plan(estimate, Console(highlight=False))
 
 
 @app.command()
