@@ -344,12 +344,7 @@ MISTAKES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("mat_tensor", {"options": {"key": "flow"}}, {}, "series"),
     ("mat_tensor", {"options": {"missing_stations": ["9"]}}, {}, "graph"),
     ("mat_tensor", {"options": {}}, {}, "graph"),
-    (
-        "mat_tensor",
-        {},
-        {"graph": ",0,1,2,3\n0,0,1,0,0\n1,1,0,1,0\n3,0,1,0,1\n2,0,0,1,0\n"},
-        "graph",
-    ),
+    ("mat_tensor", {}, {"graph": ",0,1,2\n0,0,1,0\n1,1,0,1\n"}, "graph"),
     ("station_csv", {"options": {"columns": ["PM", "DEWP"]}}, {}, "East"),
     ("station_csv", {"steps": 3}, {}, "East"),
     ("station_csv", {"start": "2016-03-01T00:00"}, {}, "East"),
@@ -475,13 +470,10 @@ def test_distances_between_zones_become_gaussian_weights(tmp_path: Path) -> None
     assert raw.adjacency[0, 1] == raw.adjacency[1, 0] == np.float32(math.exp(-1))
 
 
-def test_shares_of_chargers_far_above_one_are_refused(tmp_path: Path) -> None:
-    text = str(CASES["zone_csv"].files["occupancy"]).replace(",2,5", ",60,5")
-    with pytest.raises(DataError):
-        load("zone_csv", tmp_path, occupancy=text)
+def test_a_target_that_is_the_same_for_all_zones_is_refused(tmp_path: Path) -> None:
     card = channels("humidity", "price", "occupancy")
     card["options"] = {"channels": ["weather:U", "price", "occupancy"]}
-    with pytest.raises(ConfigError):  # a target that is the same for all zones
+    with pytest.raises(ConfigError):
         load("zone_csv", tmp_path, card, stations=None)
 
 

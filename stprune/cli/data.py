@@ -157,26 +157,24 @@ def add(
     config: ConfigFile = None,
 ) -> None:
     """Write the card of your own data, after checking them."""
-    from stprune.data.add import Request, add
+    from stprune.data.add import add
 
     graph = {"adjacency": adjacency, "edges": edges, "coordinates": coordinates}
     card = {"title": title, "description": description, "licence": licence, "citation": citation}
     card |= {"target": target, "mask_policy": mask_policy, "breaks": breaks, "start": start}
     numbers = {"step_minutes": step_minutes, "mape_floor": mape_floor, "splits": splits}
-    added = add(
-        Request(
-            dataset=dataset,
-            series=_series(series),
-            graph={role: file for role, file in graph.items() if file is not None},
-            channels=dict(_pair(word) for word in channel or ()),
-            options=_options(option or []),
-            card={key: value for key, value in (card | numbers).items() if value is not None},
-            replace=replace,
-        ),
+    path, findings = add(
+        dataset,
         _layout(data_directory, config),
+        series=_series(series),
+        graph={role: file for role, file in graph.items() if file is not None},
+        channels=dict(_pair(word) for word in channel or ()),
+        options=_options(option or []),
+        card={key: value for key, value in (card | numbers).items() if value is not None},
+        replace=replace,
     )
-    sys.stdout.write("".join(f"{line}\n" for line in added.findings))
-    sys.stdout.write(f"wrote {added.path}; now `stprune data prepare {dataset}`\n")
+    sys.stdout.write("".join(f"{line}\n" for line in findings))
+    sys.stdout.write(f"wrote {path}; now `stprune data prepare {dataset}`\n")
 
 
 def _series(words: list[str]) -> dict[str, Path]:

@@ -7,7 +7,7 @@ file of the card. A download that breaks off is tried again from its first byte.
 from __future__ import annotations
 
 import hashlib
-import importlib
+import itertools
 import logging
 import os
 import shutil
@@ -24,8 +24,6 @@ from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, Remot
 
 MIRROR_VARIABLE = "STPRUNE_MIRROR"
 KAGGLE = "www.kaggle.com"
-# Secrets that a message of Kaggle's client could quote.
-SECRETS = ("KAGGLE_KEY", "KAGGLE_API_TOKEN")
 TRIES = 4
 # The pause before the second try; it doubles each time.
 PAUSE_SECONDS = 1.0
@@ -80,7 +78,7 @@ def fetch(
     # A simulated data set needs no mirror.
     base = resolve_mirror(mirror) if card.files else None
     return {
-        role: _fetch_file(dataset, role, file, layout, base, progress)
+        role: _fetch_file(dataset, file, raw_path(dataset, role, file, layout), base, progress)
         for role, file in card.files.items()
     }
 
@@ -171,27 +169,19 @@ def check_local_file(dataset: str, file: LocalFile, path: Path) -> None:
 
 
 def _fetch_file(
-    dataset: str,
-    role: str,
-    file: RawFile,
-    layout: DataLayout,
-    base: Path | str | None,
-    progress: bool,
+    dataset: str, file: RawFile, target: Path, base: Path | str | None, progress: bool
 ) -> Path:
-    target = raw_path(dataset, role, file, layout)
+    """The path of one raw file, ``target`` unless it is used where a place has it."""
     if isinstance(file, LocalFile):
         check_local_file(dataset, file, target)
         return target
     # Without the lock first, which needs a disk that can be written to.
     if target.is_file() and not content_problem(target, file):
         return target
-    problems: list[str] = []
+    problems = []
     with folder_lock(target.parent):
-        places = _places(file, base)
-        if target.is_file():
-            # Damaged, or fetched by another process in the meantime.
-            places.insert(0, target)
-        for place in places:
+        # What is there is damaged, or was fetched by another process in the meantime.
+        for place in [target] * target.is_file() + _places(file, base):
             try:
                 path = _take(place, target, file, progress)
             except PlaceError as error:
@@ -230,27 +220,26 @@ def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: b
         PlaceError: If the place does not have it, or has it with the wrong content.
         WriteError: If ``target`` cannot be written.
     """
+
+    def check(path: Path) -> None:
+        if problem := content_problem(path, file):
+            raise PlaceError(f"{place} has the wrong content: {problem}")
+
     if isinstance(place, KaggleFile):
         place = _ask_kaggle(place)
     if isinstance(place, Path) and not os.access(place, os.R_OK):
         raise AbsentError(f"{place} does not exist or cannot be read")
     if isinstance(place, Path) and (place == target or isinstance(file, KaggleFile)):
         # LargeST has 7 GB: it is used where it is.
-        return _checked(place, place, file)
+        check(place)
+        return place
     with atomic_path(target) as temporary:
         if isinstance(place, Path):
             shutil.copyfile(place, temporary)
         else:
             _download(place, temporary, progress)
-        _checked(temporary, place, file)
+        check(temporary)
     return target
-
-
-def _checked(path: Path, place: Path | str, file: RawFile) -> Path:
-    problem = content_problem(path, file)
-    if problem:
-        raise PlaceError(f"{place} has the wrong content: {problem}")
-    return path
 
 
 def _download(url: str, path: Path, progress: bool) -> None:
@@ -262,6 +251,7 @@ def _download(url: str, path: Path, progress: bool) -> None:
     """
     import pooch
     import requests
+    from requests.exceptions import ChunkedEncodingError
 
     get = pooch.HTTPDownloader(
         progressbar=progress and sys.stderr.isatty(),
@@ -269,51 +259,43 @@ def _download(url: str, path: Path, progress: bool) -> None:
         timeout=TIMEOUT_SECONDS,
         headers={"Accept-Encoding": "identity"},
     )
-    for attempt in range(1, TRIES + 1):
+    for attempt in itertools.count(1):
         problem: PlaceError
         try:
             get(url, str(path), None)
             return
         except requests.HTTPError as error:
-            status, reason = error.response.status_code, error.response.reason
+            status = error.response.status_code
             kind = AbsentError if status in (404, 410) else PlaceError
-            problem = kind(f"{url} answered {status} {reason}")
+            problem = kind(f"{url} answered {status} {error.response.reason}")
             passes = status in TRANSIENT_STATUSES
         except (requests.RequestException, ValueError) as error:
             problem = PlaceError(f"{url} cannot be fetched: {_root_cause(error)}")
-            passes = isinstance(
-                error,
-                requests.ConnectionError
-                | requests.Timeout
-                | requests.exceptions.ChunkedEncodingError,
-            )
-        if attempt == TRIES or not passes:
-            raise problem from None
+            broken = (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)
+            passes = isinstance(error, broken)
+        if attempt >= TRIES or not passes:
+            raise problem
         pause = PAUSE_SECONDS * 2 ** (attempt - 1)
         log.info("%s; trying again in %.0f s", problem, pause)
         time.sleep(pause)
-    raise AssertionError("the last attempt returns or raises")
 
 
 def _ask_kaggle(file: KaggleFile) -> Path:
-    """The file in the cache of Kaggle's client, which downloads it with the user's account.
-
-    Raises:
-        PlaceError: If there is no client, or it does not give the file.
-    """
+    """The file in the cache of Kaggle's client, which downloads it with the user's account."""
     account = f"a token of https://{KAGGLE}/settings/api as KAGGLE_API_TOKEN"
     try:
-        client = importlib.import_module("kagglehub")
+        import kagglehub
     except ImportError:
         raise PlaceError(
             f"Kaggle wants an account: `pip install kagglehub` and set {account}"
         ) from None
     try:
-        return Path(client.dataset_download(file.kaggle, path=file.name))
+        return Path(kagglehub.dataset_download(file.kaggle, path=file.name))
     # The client has no base class of its errors, and those of its network library pass through.
     except Exception as error:
         said = f"{type(error).__name__}: {_root_cause(error)}"
-        for name in SECRETS:
+        # A message of the client could quote the user's secret.
+        for name in ("KAGGLE_KEY", "KAGGLE_API_TOKEN"):
             said = said.replace(os.environ.get(name) or "\0", "...")
         raise PlaceError(
             f"Kaggle did not give it ({said[:200]}); it needs {account}, and that you have accepted"

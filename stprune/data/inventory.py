@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -67,22 +66,54 @@ def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
     if not is_here(dataset, card, layout):
         command = "fetch" if card.files else "prepare"
         return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]
-    directory = layout.processed(dataset)
-    prepared = (directory / "meta.json").is_file()
     try:
-        meta = _read_meta(directory) if prepared else {}
-        raw_sha256 = (meta or {}).get("raw_sha256", {})
-        found: list[str] = []
-        for role, path in _raw_paths(dataset, card, layout).items():
-            if path.is_file():
-                found += _raw_damages(dataset, card.files[role], path, raw_sha256.get(role))
-            elif not prepared:
-                found.append(f"{path} is not there; run `stprune data fetch {dataset}`")
-        if prepared:
-            found += _prepared_damages(dataset, layout, meta)
+        return [f"{dataset}: {line}" for line in _damages(dataset, card, layout)]
     except OSError as error:
         raise DataError(f"{dataset} cannot be checked: {error}") from None
-    return [f"{dataset}: {line}" for line in found]
+
+
+def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[str]:
+    meta_path, digests, raw_digests = _meta_path(dataset, layout), None, {}
+    prepared = meta_path.is_file()
+    if prepared:
+        try:
+            meta = read_json_file(meta_path)
+            digests, raw_digests = dict(meta["sha256"]), meta.get("raw_sha256", {})
+        except (ValueError, KeyError, TypeError):
+            pass  # Damaged, as is said below.
+    for role, path in _raw_paths(dataset, card, layout).items():
+        file = card.files[role]
+        if not path.is_file():
+            if not prepared:
+                yield f"{path} is not there; run `stprune data fetch {dataset}`"
+        # Where the card has no hash, that of the file which the data set was made from counts.
+        elif problem := content_problem(path, file, raw_digests.get(role)):
+            advice = f"delete it and run `stprune data fetch {dataset}`"
+            if isinstance(file, LocalFile):
+                advice = "put the file back that the card was made from, or make the card anew"
+            yield f"{path} is damaged: {problem}; {advice}"
+    if not prepared:
+        return
+    directory = meta_path.parent
+    again = f"delete {directory} and run `stprune data prepare {dataset}`"
+    if digests is None:
+        yield f"{meta_path} is damaged; {again}"
+        return
+    found = {
+        name: sha256_of(directory / name) if (directory / name).is_file() else "nothing"
+        for name in digests
+    }
+    for name, digest in found.items():
+        if digest != digests[name]:
+            path = directory / name
+            yield f"{path} is damaged: SHA-256 {digest} instead of {digests[name]}; {again}"
+    if found == digests:
+        try:
+            read_canonical(directory)
+            if not is_prepared(dataset, layout, layout.root):
+                yield f"{directory} was made from another card; {again}"
+        except DataError as error:
+            yield str(error)
 
 
 def _raw_paths(dataset: str, card: DatasetCard, layout: DataLayout) -> dict[str, Path]:
@@ -101,55 +132,3 @@ def _host(file: RawFile) -> str:
             return "/".join(["github.com", *parts.path.split("/")[1:3]])
         return parts.hostname or file.url
     return "own files" if isinstance(file, LocalFile) else "kaggle.com"
-
-
-def _raw_damages(dataset: str, file: RawFile, path: Path, recorded: str | None) -> Iterator[str]:
-    """One line if a raw file is damaged.
-
-    Args:
-        dataset: Id of the data set.
-        file: Its entry on the card.
-        path: Where it is.
-        recorded: Its SHA-256 when the data set was prepared, which counts if the card has no hash.
-    """
-    problem = content_problem(path, file, recorded)
-    if problem:
-        advice = f"delete it and run `stprune data fetch {dataset}`"
-        if isinstance(file, LocalFile):
-            advice = "put the file back that the card was made from, or make the card anew"
-        yield f"{path} is damaged: {problem}; {advice}"
-
-
-def _read_meta(directory: Path) -> dict[str, Any] | None:
-    """``meta.json`` of a prepared data set; None if it is damaged."""
-    try:
-        meta = read_json_file(directory / "meta.json")
-        return meta if isinstance(meta["sha256"], dict) and isinstance(meta["card"], dict) else None
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _prepared_damages(
-    dataset: str, layout: DataLayout, meta: dict[str, Any] | None
-) -> Iterator[str]:
-    directory = layout.processed(dataset)
-    again = f"delete {directory} and run `stprune data prepare {dataset}`"
-    if meta is None:
-        yield f"{directory / 'meta.json'} is damaged; {again}"
-        return
-    wrong = False
-    for name, pinned in meta["sha256"].items():
-        path = directory / name
-        found = sha256_of(path) if path.is_file() else "nothing"
-        if found != pinned:
-            wrong = True
-            yield f"{path} is damaged: SHA-256 {found} instead of {pinned}; {again}"
-    if wrong:
-        return
-    try:
-        read_canonical(directory)
-    except DataError as error:
-        yield str(error)
-        return
-    if not is_prepared(dataset, layout, layout.root):
-        yield f"{directory} was made from another card; {again}"

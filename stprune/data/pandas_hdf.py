@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.base.errors import DataError, StpruneError
+from stprune.base.errors import DataError
 from stprune.base.files import refuse_bomb
+from stprune.data.formats.base import reading
 
 CHUNK_BYTES = 64 * 1024 * 1024
 
@@ -50,7 +50,7 @@ class StoredFrame:
         Raises:
             DataError: If it is no index of times, or has a time zone or parts of a second.
         """
-        kind = _text(self.index.attrs.get("kind", b""))
+        kind = np.bytes_(self.index.attrs.get("kind", b"")).decode(errors="replace")
         # Before pandas 3 the unit went without saying: nanoseconds.
         unit = kind.removeprefix("datetime64")[1:-1] or "ns"
         known = kind.startswith("datetime64") and unit in ("s", "ms", "us", "ns")
@@ -89,74 +89,53 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[StoredFrame]:
     Raises:
         DataError: If the file is no HDF or damaged, or has no such table in the fixed layout.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            yield _frame(path, file, key)
-    except StpruneError:
-        raise
-    # h5py raises many kinds of errors over a damaged file.
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} cannot be read as a table in HDF: {reason}") from None
+    with reading(path, "a table in HDF"), h5py.File(path, "r") as file:
+        # A link could lead to another file of the machine.
+        keys = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+        keys = [name for name in keys if isinstance(file[name], h5py.Group)]
+        wanted = [name for name in keys if key is None or name == key.strip("/")]
+        if len(wanted) != 1:
+            raise DataError(f"{path}: choose one of its tables: {', '.join(keys) or 'it has none'}")
+        group = file[wanted[0]]
+        kind = np.bytes_(group.attrs.get("pandas_type", b"")).decode(errors="replace")
+        if kind != "frame":
+            raise DataError(
+                f"{path}: {group.name} is of the type `{kind}`, not in the fixed layout of pandas;"
+                " write it with DataFrame.to_hdf(..., format='fixed')"
+            )
+        index, names = plain_array(path, group, "axis1"), _names(path, group, "axis0")
+        at = {name: column for column, name in enumerate(names)}
+        blocks = []
+        for number in range(int(group.attrs["nblocks"])):
+            values = plain_array(path, group, f"block{number}_values")
+            columns = [at[name] for name in _names(path, group, f"block{number}_items")]
+            if values.dtype.kind not in "fiu" or values.shape != (len(index), len(columns)):
+                raise DataError(f"{path}: {values.name} holds no number for each row and name")
+            blocks.append((values, columns))
+        if not names or sorted(at for _, each in blocks for at in each) != [*range(len(names))]:
+            raise DataError(f"{path}: the blocks do not hold each column of {group.name} once")
+        yield StoredFrame(path, index, names, blocks)
 
 
-def _frame(path: Path, file: h5py.File, key: str | None) -> StoredFrame:
-    """Check names and shapes, without reading values."""
-    keys = [name for name in file if _is_own(file, name, h5py.Group)]
-    wanted = keys if key is None else [name for name in keys if name == key.strip("/")]
-    if len(wanted) != 1:
-        problem = "does not have exactly one table" if key is None else f"has no table `{key}`"
-        raise DataError(f"{path} {problem}; its tables are {', '.join(keys) or 'none'}")
-    group = file[wanted[0]]
-    kind = _text(group.attrs.get("pandas_type", b""))
-    if kind != "frame":
-        raise DataError(
-            f"{path}: {group.name} is of the type `{kind}`, not in the fixed layout of pandas;"
-            " write it with DataFrame.to_hdf(..., format='fixed')"
-        )
-    index, names = _array(path, group, "axis1"), _names(path, group, "axis0")
-    at = {name: column for column, name in enumerate(names)}
-    blocks = []
-    for number in range(int(group.attrs.get("nblocks", 0))):
-        values = _array(path, group, f"block{number}_values")
-        columns = [at[name] for name in _names(path, group, f"block{number}_items") if name in at]
-        if values.dtype.kind not in "fiu" or values.shape != (*index.shape, len(columns)):
-            raise DataError(f"{path}: {values.name} is no table of numbers, a column for each name")
-        blocks.append((values, columns))
-    if not names or sorted(at for _, columns in blocks for at in columns) != [*range(len(names))]:
-        raise DataError(f"{path}: the blocks of {group.name} do not hold each of its columns once")
-    return StoredFrame(path, index, names, blocks)
+def plain_array(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
+    """An array whose numbers are in this very file; others could show any file of the machine.
+
+    Raises:
+        DataError: If there is none, or it would take far more memory than the file.
+    """
+    own = isinstance(group.get(name, getlink=True), h5py.HardLink)
+    array = group[name] if own else None
+    if not isinstance(array, h5py.Dataset) or array.is_virtual or array.external:
+        raise DataError(f"{path}: {group.name} has no array {name} in this very file")
+    refuse_bomb(path, array.nbytes)
+    return array
 
 
 def _names(path: Path, group: h5py.Group, axis: str) -> list[str]:
-    array = _array(path, group, axis)
+    array = plain_array(path, group, axis)
     if array.dtype.kind not in "Siu":
         raise DataError(
             f"{path}: the column names in {array.name} are not text or whole numbers (pandas"
             " pickles others, and pickles are not read)"
         )
     return [name.decode() if isinstance(name, bytes) else str(name) for name in array[:].tolist()]
-
-
-def _array(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
-    """An array whose numbers are in this very file; others could show any file of the machine."""
-    if not _is_own(group, name, h5py.Dataset):
-        raise DataError(f"{path}: {group.name} has no array {name}, so it is no table of pandas")
-    array = group[name]
-    if array.is_virtual or array.external:
-        raise DataError(f"{path}: the numbers of {array.name} are in another file: refused")
-    refuse_bomb(path, array.nbytes)
-    return array
-
-
-def _is_own(group: h5py.Group, name: str, kind: type) -> bool:
-    """Whether ``name`` is of ``kind`` and no link to elsewhere, perhaps another file."""
-    link = group.get(name, getlink=True)
-    return isinstance(link, h5py.HardLink) and group.get(name, getclass=True) is kind
-
-
-def _text(value: Any) -> str:
-    """An attribute as text; empty if it is no text."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""

@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
@@ -47,7 +46,15 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """
     options = checked_options(Options, card, files, ("series", "graph"))
     times = regular_times(card, card.steps)
-    has_row = _steps_with_rows(card, options, times)
+    has_row = np.ones(card.steps, bool)
+    if options.clock_forward is not None:
+        at = np.datetime64(options.clock_forward.replace(tzinfo=None), "s")
+        has_row = (times < at) | (times >= at + np.timedelta64(MINUTES_FORWARD, "m"))
+        if (~has_row).sum() * card.step_minutes != MINUTES_FORWARD:
+            raise ConfigError(
+                f"options of {card.title}: the hour from `clock_forward` {at} on is not whole"
+                f" within the steps from {times[0]} to {times[-1]}"
+            )
     path = files["series"]
     frame = read_numbers(path)
     if len(frame) == has_row.sum() - 1:
@@ -62,19 +69,3 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     mask = np.zeros(values.shape, bool)
     values[has_row], mask[has_row] = rows.values, rows.mask
     return RawSeries(values, mask, times, rows.adjacency, rows.node_ids)
-
-
-def _steps_with_rows(
-    card: DatasetCard, options: Options, times: NDArray[np.datetime64]
-) -> NDArray[np.bool_]:
-    """(T,) bool: the steps that have a row in the csv."""
-    if options.clock_forward is None:
-        return np.ones(card.steps, bool)
-    at = np.datetime64(options.clock_forward.replace(tzinfo=None), "s")
-    skipped = (times >= at) & (times < at + np.timedelta64(MINUTES_FORWARD, "m"))
-    if skipped.sum() * card.step_minutes != MINUTES_FORWARD:
-        raise ConfigError(
-            f"options of {card.title}: the hour from `clock_forward` {at} on is not whole"
-            f" within the steps from {times[0]} to {times[-1]}"
-        )
-    return ~skipped

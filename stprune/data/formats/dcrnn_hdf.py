@@ -7,12 +7,13 @@ pickle of the sensor ids, their positions, and the matrix of edge weights). METR
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 from pydantic import Field
 
 from stprune.base.errors import DataError
@@ -48,7 +49,14 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         node_ids, times, table = frame.names, frame.times(), frame.rows(0, frame.shape[0])
     if times[0] != np.datetime64(card.start.replace(tzinfo=None), "s"):
         raise DataError(f"{path} begins at {times[0]}, but the card says {card.start.isoformat()}")
-    return raw_series(card, path, table, times, _read_graph(files["graph"], node_ids), node_ids)
+    graph = files["graph"]
+    with reading(graph, "a pickle of sensor ids, positions and edge weights"):
+        # Text of Python 2 is Latin-1.
+        content = io.BytesIO(graph.read_bytes())
+        ids, _, weights = _ArrayUnpickler(content, encoding="latin1").load()
+        matrix = pd.DataFrame(weights, list(map(str, ids)), list(map(str, ids)))
+        adjacency = matrix.loc[node_ids, node_ids].to_numpy()
+    return raw_series(card, path, table, times, adjacency, node_ids)
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -58,19 +66,3 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) not in ARRAY_NAMES:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which is never imported")
         return super().find_class(module, name)
-
-
-def _read_graph(path: Path, node_ids: list[str]) -> NDArray[np.floating]:
-    """(N, N) weights in the order of ``node_ids``."""
-    with (
-        reading(path, "a pickle of sensor ids, positions and edge weights"),
-        path.open("rb") as file,
-    ):
-        # Text of Python 2 is Latin-1.
-        ids, _, weights = _ArrayUnpickler(file, encoding="latin1").load()
-        names = [str(name) for name in ids]
-        if weights.shape != (len(names), len(names)) or sorted(names) != sorted(node_ids):
-            raise DataError(f"{path} has {len(names)} sensors, not those of the series")
-        order = [names.index(name) for name in node_ids]
-        graph: NDArray[np.floating] = weights[np.ix_(order, order)]
-    return graph

@@ -48,64 +48,54 @@ def load(card: DatasetCard, files: dict[str, Path]) -> StreamedSeries:
     A value is the mean of what was observed in the steps of the file that make a step of the card.
     """
     options = checked_options(Options, card, files, ("series", "sensors", "adjacency"))
-    if card.step_minutes % options.source_minutes:
+    count, rest = divmod(card.step_minutes, options.source_minutes)
+    if rest:
         raise ConfigError(
             f"options of {card.title}: steps of {card.step_minutes} minutes cannot be made of"
             f" `source_minutes: {options.source_minutes}`"
         )
-    sensors = _read_sensors(files["sensors"], options.districts)
-    node_ids = list(sensors["ID"])
-    columns = _check_series(files["series"], card, options, node_ids)
-    rows = sensors["ID2"].to_numpy()
+    with reading(files["sensors"], "a csv of sensors"):
+        sensors = pd.read_csv(files["sensors"], dtype={"ID": str, "District": int, "ID2": int})
+        if options.districts:
+            sensors = sensors[sensors["District"].isin(options.districts)]
+        node_ids, rows = list(sensors["ID"]), sensors["ID2"].to_numpy()
+    if not node_ids or sensors["ID"].duplicated().any() or sensors["ID2"].duplicated().any():
+        raise DataError(
+            f"{files['sensors']} has no sensor in the districts {options.districts}, or one twice"
+        )
+    series = files["series"]
+    with open_frame(series) as frame:
+        step = np.timedelta64(options.source_minutes * 60, "s")
+        times = np.datetime64(card.start, "s") + np.arange(card.steps * count) * step
+        if not np.array_equal(frame.times(), times):
+            raise DataError(
+                f"{series} must have {len(times)} rows, one every {options.source_minutes} minutes"
+                f" from {times[0]} on; the publishers' file of means has lost which values are"
+                " missing"
+            )
+        columns = pd.Index(frame.names).get_indexer(pd.Index(node_ids))
+        whole = np.array_equal(columns, np.arange(frame.shape[1]))
+    if (columns < 0).any():
+        raise DataError(f"{series} has no column of sensor {node_ids[int(np.argmin(columns))]}")
     with reading(files["adjacency"], "npy"):
         # Only the rows and columns of these sensors are read.
         graph = np.load(files["adjacency"], mmap_mode="r")[np.ix_(rows, rows)].astype(np.float32)
     np.fill_diagonal(graph, 0.0)
+
+    def blocks() -> Iterator[Block]:
+        with open_frame(series) as frame:
+            for table in frame.chunks(multiple=count):
+                means = step_means(table if whole else table[:, columns], count, options.rounding)
+                mask = observed(means, card, lambda _: str(series))
+                yield np.where(mask, means, 0.0).astype(np.float32)[:, :, None], mask[:, :, None]
+
     return StreamedSeries(
         shape=(card.steps, len(node_ids), 1),
-        blocks=lambda: _blocks(files["series"], card, options, columns),
+        blocks=blocks,
         timestamps=regular_times(card, card.steps),
         adjacency=graph,
         node_ids=node_ids,
     )
-
-
-def _read_sensors(path: Path, districts: list[int]) -> pd.DataFrame:
-    """``ID`` (text) and ``ID2`` (row in the matrix) of the sensors of the districts."""
-    with reading(path, "a csv of sensors"):
-        frame = pd.read_csv(path, dtype={"ID": str, "District": int, "ID2": int})
-        if districts:
-            frame = frame[frame["District"].isin(districts)]
-        if frame.empty or not (frame["ID"].is_unique and frame["ID2"].is_unique):
-            raise DataError(f"{path} has no sensor in the districts {districts}, or one twice")
-        return frame[["ID", "ID2"]]
-
-
-def _check_series(path: Path, card: DatasetCard, options: Options, sensors: list[str]) -> list[int]:
-    """Check rows and times, and find the column of each sensor."""
-    rows = card.steps * (card.step_minutes // options.source_minutes)
-    with open_frame(path) as frame:
-        step = np.timedelta64(options.source_minutes * 60, "s")
-        times = np.datetime64(card.start, "s") + np.arange(rows) * step
-        if frame.shape[0] != rows or (frame.times() != times).any():
-            raise DataError(
-                f"{path} must have {rows} rows, one every {options.source_minutes} minutes from"
-                f" {times[0]} on; the publishers' file of means has lost which values are missing"
-            )
-        columns = pd.Index(frame.names).get_indexer(pd.Index(sensors))
-    if (columns < 0).any():
-        raise DataError(f"{path} has no column of sensor {sensors[int(np.argmin(columns))]}")
-    return [int(column) for column in columns]
-
-
-def _blocks(path: Path, card: DatasetCard, options: Options, columns: list[int]) -> Iterator[Block]:
-    count = card.step_minutes // options.source_minutes
-    with open_frame(path) as frame:
-        everything = columns == list(range(frame.shape[1]))
-        for rows in frame.chunks(multiple=count):
-            means = step_means(rows if everything else rows[:, columns], count, options.rounding)
-            mask = observed(means, card, lambda _: str(path))
-            yield np.where(mask, means, 0.0).astype(np.float32)[:, :, None], mask[:, :, None]
 
 
 def step_means(

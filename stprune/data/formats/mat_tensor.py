@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.io import loadmat
 
@@ -45,27 +44,17 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     with reading(path, "a MATLAB file"):
         tensor = loadmat(path, variable_names=[options.key])[options.key].astype(np.float64)
         stations, days, slots = tensor.shape
-    node_ids, adjacency = _read_graph(files["graph"], options.missing_stations)
-    if len(node_ids) != stations:
-        raise DataError(
-            f"{files['graph']} has {len(node_ids)} stations besides the"
-            f" {len(options.missing_stations)} missing ones, but the series has {stations}"
-        )
+    graph = read_numbers(files["graph"], index=True)
+    with reading(files["graph"], "a matrix of stations"):
+        graph = graph.loc[graph.columns]
+        for station in options.missing_stations:
+            # Trains run through a closed station: its neighbours become each other's.
+            through = np.minimum.outer(graph[station].to_numpy(), graph.loc[station].to_numpy())
+            graph = np.maximum(graph, through).drop(index=station, columns=station)
+    if graph.shape != (stations, stations):
+        raise DataError(f"{files['graph']} is no matrix of the {stations} stations of the series")
     # Each day begins at the card's time of day.
     day = np.arange(days) * np.timedelta64(1, "D")
     times = np.add(day[:, None], regular_times(card, slots)).ravel()
-    return raw_series(card, path, tensor.reshape(stations, -1).T, times, adjacency, node_ids)
-
-
-def _read_graph(path: Path, missing: list[str]) -> tuple[list[str], NDArray[np.float64]]:
-    """Ids and (N, N) weights of the stations that have a series."""
-    frame = read_numbers(path, index=True)
-    if list(frame.index) != list(frame.columns):
-        raise DataError(f"{path}: the first column must list the stations of the header in order")
-    for station in missing:
-        if station not in frame.index:
-            raise DataError(f"{path} has no station `{station}`, which the card calls missing")
-        # Trains run through a closed station: its neighbours become each other's.
-        through = np.minimum.outer(frame[station].to_numpy(), frame.loc[station].to_numpy())
-        frame = np.maximum(frame, through).drop(index=station, columns=station)
-    return list(frame.columns), frame.to_numpy()
+    table = tensor.reshape(stations, -1).T
+    return raw_series(card, path, table, times, graph.to_numpy(), list(graph.columns))

@@ -11,6 +11,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from stprune.base.errors import ConfigError, DataError
@@ -19,8 +20,7 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.table.graph import GRAPH_ROLES, aligned, read_graph
 from stprune.data.table.options import Options
-from stprune.data.table.series import measured, read_series
-from stprune.data.table.steps import on_steps
+from stprune.data.table.series import on_steps, read_series
 
 SERIES = "series"
 
@@ -29,10 +29,6 @@ log = logging.getLogger(__name__)
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """Read series and graph by the rules of the card's options.
-
-    Args:
-        card: Its options follow `Options`.
-        files: Paths by role.
 
     Returns:
         Values and mask of shape (T, N, C), sensors in the order of the series' (first) file.
@@ -67,38 +63,37 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         if wrong:
             raise ConfigError(f"{where}: {problem}")
     nodes: list[str] = []
-    parts: list[tuple[NDArray[np.datetime64], NDArray[np.float64]]] = []
+    tables = []
     for role, names in groups.items():
         readings = read_series(files[role], options, names)
         nodes = nodes or readings.nodes
         order = aligned(files[role], readings.nodes, nodes)
-        times, values = on_steps(readings, measured(readings, card, options), card, options)
-        if parts and not np.array_equal(times, parts[0][0]):
+        times, table = on_steps(readings, card, options)
+        tables.append((times, table[:, order]))
+        if not np.array_equal(times, tables[0][0]):
             raise DataError(f"{card.title}: {files[role]} has other times than the first file")
-        parts.append((times, values[:, order]))
-    values = np.concatenate([part for _, part in parts], axis=2)
-    graph = graph_roles[0] if graph_roles else None
-    adjacency = read_graph(graph, files[graph] if graph else None, nodes, options)
+    values = np.concatenate([table for _, table in tables], axis=2)
+    adjacency = np.zeros((len(nodes), len(nodes)), np.float32)
+    for role in graph_roles:
+        adjacency = read_graph(role, files[role], nodes, options)
     kept = _kept_sensors(values, nodes, card, options)
-    mask = ~np.isnan(values[:, kept])
+    values, mask = values[:, kept], ~np.isnan(values[:, kept])
     return RawSeries(
-        values=np.where(mask, values[:, kept], 0.0).astype(np.float32),
+        values=np.where(mask, values, 0.0).astype(np.float32),
         mask=mask,
-        timestamps=parts[0][0],
+        timestamps=times,
         adjacency=adjacency[np.ix_(kept, kept)],
-        node_ids=[node for node, stays in zip(nodes, kept, strict=True) if stays],
+        node_ids=[nodes[position] for position in kept],
     )
 
 
 def _kept_sensors(
     values: NDArray[np.float64], nodes: list[str], card: DatasetCard, options: Options
-) -> NDArray[np.bool_]:
-    """(N,) which sensors of (T, N, C) stay; empty and constant ones are refused, or logged."""
-    seen = ~np.isnan(values)
-    empty: NDArray[np.bool_] = ~np.all(np.any(seen, axis=0), axis=1)
-    target = values[:, :, card.target_channel]
-    lowest, highest = (np.where(np.isnan(target), fill, target) for fill in (np.inf, -np.inf))
-    constant = (lowest.min(axis=0) == highest.max(axis=0)) & ~empty
+) -> NDArray[np.intp]:
+    """Positions of the sensors of (T, N, C) that stay; the others are refused, or logged."""
+    empty = np.any(np.all(np.isnan(values), axis=0), axis=1)
+    target = pd.DataFrame(values[:, :, card.target_channel])
+    constant = (target.min() == target.max()).to_numpy() & ~empty
     kept = np.ones(len(nodes), bool)
     for found, rule, option in (
         (empty, options.empty_sensors, "without a value in some channel; see `empty_sensors`"),
@@ -117,4 +112,4 @@ def _kept_sensors(
             kept &= ~found | (rule != "drop")
     if not kept.any():
         raise DataError(f"{card.title}: no sensor is left without the empty and constant ones")
-    return kept
+    return np.flatnonzero(kept)

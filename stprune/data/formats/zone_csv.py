@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import StrictModel
+from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats.base import (
@@ -30,9 +30,6 @@ from stprune.data.formats.base import (
     regular_times,
 )
 from stprune.data.graph_weights import Symmetrise, gaussian, symmetrised
-
-# Chargers in use cannot exceed all chargers; rounding and chargers built later leave some above.
-IMPLAUSIBLE_SHARE = 0.1
 
 
 class Options(StrictModel):
@@ -64,53 +61,41 @@ class Options(StrictModel):
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """See :mod:`stprune.data.formats.base`; zones in the order of the target's file."""
-    options = _checked(card, files)
-    times = regular_times(card, card.steps)
-    sources = [source.partition(":") for source in options.channels]
-    frames = {role: _read_timed(files[role], times) for role in {source[0] for source in sources}}
-    target = card.target_channel
-    zones = list(frames[sources[target][0]].columns)
-    channels = []
-    for role, city_wide, column in sources:
-        with reading(files[role], f"a csv with the columns of `{role}{city_wide}{column}`"):
-            channels.append(frames[role][[column] * len(zones) if city_wide else zones].to_numpy())
-    table = np.stack(channels, axis=2)
-    if options.scale == "share_of_chargers":
-        table[:, :, target] /= chargers_of_zones(files["stations"], zones)
-        above = float((table[:, :, target] > 1).mean())
-        if above > IMPLAUSIBLE_SHARE:
-            raise DataError(
-                f"{card.title}: {above:.0%} of the shares of chargers are above 1, so"
-                f" `{card.target}` does not count chargers; take `scale: raw`"
-            )
-    if "distance" in files:
-        weights = gaussian(read_matrix(files["distance"], zones), threshold=options.threshold)
-    else:
-        weights = read_matrix(files["adjacency"], zones)
-    graph = symmetrised(weights, options.symmetrise)
-    return raw_series(card, files[sources[target][0]], table, times, graph, zones)
-
-
-def _checked(card: DatasetCard, files: dict[str, Path]) -> Options:
-    """The options, once sources, channels and files are known to fit each other."""
+    options = validate(Options, card.options, f"options of {card.title}")
     # Of the two possible graphs, the one that the card gives.
-    graph = "distance" if "distance" in files else "adjacency"
-    sources = card.options.get("channels")
-    roles = {str(source).partition(":")[0] for source in sources} if sources else set()
-    if card.options.get("scale") == "share_of_chargers":
-        roles.add("stations")
-    options = checked_options(Options, card, files, [*sorted(roles), graph], one_channel=False)
+    roles = {source.partition(":")[0] for source in options.channels}
+    roles |= {"distance" if "distance" in files else "adjacency"}
+    roles |= {"stations"} if options.scale == "share_of_chargers" else set()
+    checked_options(Options, card, files, sorted(roles), one_channel=False)
     if len(options.channels) != len(card.channels):
         raise ConfigError(
             f"options of {card.title}: there are {len(options.channels)} sources for"
             f" {len(card.channels)} channels"
         )
-    if ":" in options.channels[card.target_channel]:
+    target = card.target_channel
+    target_role = options.channels[target]
+    if ":" in target_role:
         raise ConfigError(
             f"options of {card.title}: the target `{card.target}` must come from a file with a"
-            f" column a zone, not from `{options.channels[card.target_channel]}`"
+            f" column a zone, not from `{target_role}`"
         )
-    return options
+    times = regular_times(card, card.steps)
+    zones = list(_read_timed(files[target_role], times).columns)
+    channels = []
+    for source in options.channels:
+        role, city_wide, column = source.partition(":")
+        frame = _read_timed(files[role], times)
+        with reading(files[role], f"a csv with the columns of `{source}`"):
+            channels.append(frame[[column] * len(zones) if city_wide else zones].to_numpy())
+    table = np.stack(channels, axis=2)
+    if options.scale == "share_of_chargers":
+        table[:, :, target] /= chargers_of_zones(files["stations"], zones)
+    if "distance" in files:
+        weights = gaussian(read_matrix(files["distance"], zones), threshold=options.threshold)
+    else:
+        weights = read_matrix(files["adjacency"], zones)
+    graph = symmetrised(weights, options.symmetrise)
+    return raw_series(card, files[target_role], table, times, graph, zones)
 
 
 def _read_timed(path: Path, times: NDArray[np.datetime64]) -> pd.DataFrame:

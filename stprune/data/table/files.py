@@ -26,6 +26,7 @@ from pyarrow import csv as arrow_csv
 from stprune.base.errors import DataError
 from stprune.base.files import refuse_bomb
 from stprune.data.formats.base import reading
+from stprune.data.pandas_hdf import plain_array
 from stprune.data.table.options import Options
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -108,11 +109,10 @@ def column_of(path: Path, frame: pd.DataFrame, name: str) -> pd.Series:
     Raises:
         DataError: If there is none, or two.
     """
-    count = list(frame.columns).count(name)
-    if count != 1:
-        names = ", ".join(f"`{other}`" for other in list(frame.columns)[:12])
-        problem = "no column" if not count else f"{count} columns called"
-        raise DataError(f"{path} has {problem} `{name}`; its columns are {names}")
+    names = list(frame.columns)
+    if names.count(name) != 1:
+        listed = "`, `".join(names[:12])
+        raise DataError(f"{path} has {names.count(name)} columns `{name}`; they are `{listed}`")
     return frame[name]
 
 
@@ -153,15 +153,11 @@ def numbers_of(
 
 
 def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
-    """One array of an npz, npy or HDF file; texts come as numpy text.
-
-    Args:
-        path: The file.
-        key: Its name; None for the only array of the file.
-        option: The option that names it, for messages.
+    """The array ``key`` of an npz, npy or HDF file, None for the only one; texts as numpy text.
 
     Raises:
-        DataError: If there is no such array, it holds Python objects, or it lies in another file.
+        DataError: If there is no such array, which names the ``option`` that says ``key``, it holds
+            Python objects, or it lies in another file.
     """
     with reading(path, "arrays"):
         if path.suffix.lower() in HDF_SUFFIXES:
@@ -169,11 +165,7 @@ def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
                 items: list[str] = []
                 file.visit(items.append)
                 keys = [name for name in items if isinstance(file[name], h5py.Dataset)]
-                dataset = file[_key(path, keys, key, option)]
-                # Such an array would show the content of other files on this machine.
-                if dataset.is_virtual or dataset.external:
-                    raise DataError(f"{path}: `{dataset.name}` lies in another file, so refused")
-                refuse_bomb(path, dataset.nbytes)
+                dataset = plain_array(path, file, _key(path, keys, key, option))
                 if h5py.check_string_dtype(dataset.dtype) is None:
                     return np.asarray(dataset[...])
                 return np.array(dataset.asstr()[...], dtype=np.str_)

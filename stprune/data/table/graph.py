@@ -53,26 +53,22 @@ def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
     return np.array([position[name] for name in nodes], np.int64)
 
 
-def read_graph(
-    role: str | None, path: Path | None, nodes: list[str], options: Options
-) -> NDArray[np.float32]:
+def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDArray[np.float32]:
     """Edge weights between the sensors of a series.
 
     Args:
-        role: What the file is: one of ``GRAPH_ROLES``; None for no graph.
-        path: The file, if there is one.
+        role: What the file is: one of ``GRAPH_ROLES``.
+        path: The file.
         nodes: N ids, in the order of the series.
         options: Their section `graph` says how distances become weights.
 
     Returns:
-        (N, N) float32, zero diagonal; all zero for no graph.
+        (N, N) float32, zero diagonal.
 
     Raises:
         ConfigError: If the options do not fit the kind of file.
         DataError: If the file is wrong, has another sensor, or lacks one.
     """
-    if role is None or path is None:
-        return np.zeros((len(nodes), len(nodes)), np.float32)
     graph = options.graph
     if role == "coordinates" and graph.weights == "given":
         raise ConfigError("`graph.weights`: coordinates give distances; say `gaussian` or `binary`")
@@ -92,7 +88,20 @@ def read_graph(
     np.fill_diagonal(edges, np.nan)
     if graph.nearest is not None:
         edges = nearest(edges, graph.nearest)
-    weights = symmetrised(_weights(path, edges, graph), graph.symmetrise)
+    weights = binary(edges) if graph.weights == "binary" else np.nan_to_num(edges, nan=0.0)
+    if graph.weights == "gaussian":
+        try:
+            sigma = spread(edges) if graph.sigma is None else graph.sigma
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        weights = gaussian(edges, sigma, graph.threshold)
+        if not weights.any():
+            raise DataError(
+                f"{path}: with sigma {sigma:g} no weight reaches the threshold {graph.threshold:g};"
+                f" the shortest distance is {np.nanmin(edges, initial=np.inf):g}; change"
+                " `graph.sigma` or `graph.threshold`"
+            )
+    weights = symmetrised(weights, graph.symmetrise)
     if weights.max(initial=0.0) > LARGEST:
         raise DataError(f"{path}: the weight {weights.max():g} is beyond {LARGEST:g}")
     count = parts(weights)
@@ -100,25 +109,6 @@ def read_graph(
         alone = int((~(weights + weights.T).any(axis=0)).sum())
         log.warning("%s: a graph in %d parts; %d sensor(s) have no edge", path, count, alone)
     return weights.astype(np.float32)
-
-
-def _weights(path: Path, edges: NDArray[np.float64], graph: GraphOptions) -> NDArray[np.float64]:
-    if graph.weights == "binary":
-        return binary(edges)
-    if graph.weights == "given":
-        return np.nan_to_num(edges, nan=0.0)
-    try:
-        sigma = spread(edges) if graph.sigma is None else graph.sigma
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    weights = gaussian(edges, sigma, graph.threshold)
-    if not weights.any():
-        raise DataError(
-            f"{path}: with sigma {sigma:g} no weight reaches the threshold {graph.threshold:g}; the"
-            f" shortest distance is {np.nanmin(edges, initial=np.inf):g}; change `graph.sigma` or"
-            " `graph.threshold`"
-        )
-    return weights
 
 
 def _edges_of_matrix(
