@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from toy import canonical, day_times
 
-from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
 from stprune.describe.description import size_facts
@@ -23,14 +22,13 @@ from stprune.describe.redundancy import (
     day_similarity,
     effective_rank,
     gini,
-    node_percentiles,
     node_similarity,
     pair_correlations,
     rank_table,
     row_correlations,
     singular_values,
     spectrum,
-    stationarity_percentiles,
+    stationarity_tables,
     top_share,
     window_overlap,
     window_similarity,
@@ -40,10 +38,8 @@ from stprune.describe.sample import (
     Sample,
     blocks,
     by_day,
-    channel_number,
     day_rows,
     standardised,
-    training_starts,
 )
 from stprune.describe.statistics import (
     autocorrelation_table,
@@ -307,16 +303,13 @@ def test_gini_is_the_mean_difference_of_pairs(numbers: list[float]) -> None:
 def test_a_calm_series_with_one_burst_has_a_long_tail() -> None:
     values = np.tile(np.resize([0.0, 0.1], 400)[:, None], (1, 2))
     values[200:204] += [[5.0], [-5.0], [5.0], [-5.0]]
-    percentiles, tails = stationarity_percentiles(
-        sample_of(values), np.arange(400 - 7), history=4, horizon=4
-    )
-    row = tails.set_index("measure").loc["first_difference"]
+    tables = stationarity_tables(sample_of(values), np.arange(400 - 7), 4, 4)
+    row = tables["stationarity_tail"].set_index("measure").loc["first_difference"]
     # Five differences add up to 39.5 and are in 7 windows each; the 2716 others are 0.1. The top
     # 39 windows are the 11 that see any of the five, with 42 small ones, and 28 calm ones.
     held = 7 * 39.5 + 42 * 0.1 + 28 * 7 * 0.1
     assert row["share_of_top_tenth"] == pytest.approx(held / (7 * 39.5 + 2716 * 0.1), rel=1e-4)
     assert row["windows"] == 393
-    assert set(percentiles["measure"]) == set(tails["measure"])
 
 
 def test_overlap_by_stride_and_at_a_break() -> None:
@@ -366,14 +359,6 @@ def test_days_lie_on_a_grid_from_midnight() -> None:
     assert observed.sum() == 4
 
 
-def test_a_series_too_short_for_its_windows_is_refused_in_one_line() -> None:
-    dataset = canonical(np.zeros((10, 2, 1), np.float32))
-    with pytest.raises(ConfigError):
-        training_starts(dataset, 24)
-    with pytest.raises(UnknownNameError, match="c1"):
-        channel_number(dataset, "c1")
-
-
 def chain(*weights: float) -> NDArray[np.float64]:
     """An undirected chain of nodes, with so strong edges."""
     graph = np.diag(weights, 1)
@@ -384,8 +369,7 @@ def test_sizes_windows_and_edges_are_counted() -> None:
     dataset = canonical(np.zeros((27, 3, 1)))
     weights = np.array([[7, 1, 0], [1, 0, 0], [0.5, 0, 2]], np.float32)
     dataset.adjacency[:] = weights
-    facts = size_facts(dataset, 8)
-    # Twenty windows begin at steps 0 to 19.
+    facts = size_facts(dataset, np.arange(20))
     assert (facts["train_windows"], facts["validation_windows"], facts["test_windows"]) == (
         12,
         4,
@@ -456,10 +440,9 @@ def test_movement_at_single_nodes_is_not_evened_out() -> None:
     first = np.where(steps <= 200, saw, 0.0)
     second = np.where(steps >= 200, saw, 0.0)
     starts = np.arange(401 - 7)
-    table, tails = node_percentiles(
-        sample_of(np.stack([first, second], axis=1)), starts, history=4, horizon=4
-    )
-    row = tails.set_index("measure").loc["first_difference"]
+    tables = stationarity_tables(sample_of(np.stack([first, second], axis=1)), starts, 4, 4)
+    table = tables["node_stationarity"]
+    row = tables["node_stationarity_tail"].set_index("measure").loc["first_difference"]
     assert row["windows"] == 2 * len(starts)
     # Half of all windows move, alike, but for the few across the middle.
     assert row["share_of_top_tenth"] == pytest.approx(0.2, abs=0.01)
@@ -472,8 +455,9 @@ def test_a_node_counts_only_with_windows_it_has_whole() -> None:
     values = np.random.default_rng(0).normal(size=(40, 2))
     values[20, 0] = np.nan
     values[:, 1] = np.nan
-    _, tails = node_percentiles(sample_of(values), np.arange(33), history=4, horizon=4)
+    tables = stationarity_tables(sample_of(values), np.arange(33), 4, 4)
     # Of 33 windows 8 have step 20 in them.
-    assert (tails["windows"] == 25).all()
-    table, tails = node_percentiles(sample_of(values[:, 1:]), np.arange(33), history=4, horizon=4)
-    assert len(table) == len(tails) == 0
+    assert (tables["node_stationarity_tail"]["windows"] == 25).all()
+    tables = stationarity_tables(sample_of(values[:, 1:]), np.arange(33), 4, 4)
+    assert tables["node_stationarity"].empty
+    assert tables["node_stationarity_tail"].empty

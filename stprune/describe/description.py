@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
-from stprune.base.errors import DataError
+from stprune.base.errors import ConfigError, DataError, UnknownNameError
 from stprune.base.files import write_text
 from stprune.base.schema import StrictModel
 from stprune.base.text import read_json_file
@@ -22,11 +23,9 @@ from stprune.describe import overview, redundancy, statistics
 from stprune.describe.sample import (
     SAMPLE_VALUES,
     Rows,
-    channel_number,
     day_rows,
     draw_sample,
     standardised,
-    training_starts,
     window_rows,
 )
 
@@ -38,15 +37,10 @@ DIGITS = "%.6g"
 
 @dataclass(frozen=True)
 class Description:
-    """A data set described.
+    """One channel of a data set described.
 
-    Args:
-        title: Of the data set.
-        quantity: Name of the channel.
-        unit: Of the channel.
-        facts: What was looked at and the key numbers, as plain values; None for what is not
-            defined.
-        tables: By name of the file to be, without its suffix.
+    ``facts`` are what was looked at and the key numbers, None for what is not defined; the key of
+    a table is the name of its csv file, without the suffix.
     """
 
     title: str
@@ -74,21 +68,26 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
     Means and missing rates of nodes are those of the whole series. All else is of a sample of
     nodes (all of them in a small data set), days and training windows, which the facts state.
 
-    Args:
-        name: Id of the data set.
-        dataset: The data set; it is never read as a whole.
-        options: What is described.
-
     Raises:
         UnknownNameError: If there is no such channel.
         ConfigError: If the series is too short for the windows.
         DataError: If no value of the nodes drawn was observed.
     """
     card = dataset.card
-    channel = channel_number(dataset, options.channel)
+    names = [channel.name for channel in card.channels]
+    if options.channel is not None and options.channel not in names:
+        raise UnknownNameError("channel", options.channel, names, card.title)
+    channel = card.target_channel if options.channel is None else names.index(options.channel)
     quantity = card.channels[channel]
     length = options.history + options.horizon
-    starts = training_starts(dataset, length)
+    starts = window_starts(dataset.timestamps, length, card.step_minutes)
+    if not len(starts):
+        raise ConfigError(
+            f"{card.title}: no {length} consecutive steps for a window among {card.steps};"
+            " take a shorter history or horizon"
+        )
+    sizes = size_facts(dataset, starts)
+    starts = starts[: sizes["train_windows"]]
     rng = np.random.default_rng(options.seed)
     sample = draw_sample(dataset, channel, options.nodes, rng)
     count = len(sample.nodes)
@@ -110,9 +109,6 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         redundancy.window_similarity(scaled, starts, length, chosen),
     ]
     spectra = [redundancy.spectrum(of, part) for of, part in rows.items()]
-    lengths = {"history": options.history, "horizon": options.horizon}
-    percentiles, tails = redundancy.stationarity_percentiles(sample, starts, **lengths)
-    at_nodes, node_tails = redundancy.node_percentiles(sample, starts, **lengths)
     tables = {
         "similarity": pd.concat(similarity, ignore_index=True),
         "spectrum": pd.concat(spectra, ignore_index=True),
@@ -122,10 +118,7 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         "autocorrelation": statistics.autocorrelation_table(sample),
         "missing_by_hour": statistics.missing_by_hour(sample),
         "gaps": statistics.gap_lengths(sample),
-        "stationarity": percentiles,
-        "stationarity_tail": tails,
-        "node_stationarity": at_nodes,
-        "node_stationarity_tail": node_tails,
+        **redundancy.stationarity_tables(sample, starts, options.history, options.horizon),
         "overlap": redundancy.window_overlap(starts, length),
         "excerpt": overview.excerpt(sample),
         "edges": overview.edge_table(sample, dataset.node_ids),
@@ -137,7 +130,7 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         "quantity": quantity.name,
         "unit": quantity.unit,
         "options": options.model_dump(mode="json"),
-        "card": size_facts(dataset, length),
+        "card": sizes,
         "looked_at": {
             "nodes_of": card.nodes,
             "steps": len(sample.values),
@@ -149,14 +142,12 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
     return Description(card.title, quantity.name, quantity.unit, facts, tables)
 
 
-def size_facts(dataset: CanonicalDataset, length: int) -> dict[str, Any]:
-    """What a table of data sets says of one, as plain values.
+def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64]) -> dict[str, Any]:
+    """What a table of data sets says of one whose windows begin at ``starts``.
 
-    `edges` is of the whole graph, each direction counted, without loops; the windows are of
-    ``length`` steps, history and horizon together.
+    `edges` counts each direction of the whole graph, without loops.
     """
     card = dataset.card
-    starts = window_starts(dataset.timestamps, length, card.step_minutes)
     splits = split_windows(len(starts), card.splits)
     return {
         "title": card.title,
@@ -177,7 +168,7 @@ def size_facts(dataset: CanonicalDataset, length: int) -> dict[str, Any]:
 
 
 def _key_numbers(tables: dict[str, pd.DataFrame], day: int) -> dict[str, float | None]:
-    """One number for each statistic; None for what is not defined. A ``day`` is in steps."""
+    """One number for each statistic; None for what is not defined; ``day`` in steps."""
     numbers: dict[str, float] = {}
     similarity = tables["similarity"]
     middle = similarity[similarity["percentile"] == 50]
@@ -206,10 +197,7 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path) -> None:
 
 
 def read_description(directory: Path) -> Description:
-    """The description of one data set, with ``masking`` in it if a run was analysed.
-
-    Args:
-        directory: What `stprune data describe` wrote; its figures are not needed.
+    """What `stprune data describe` wrote, with ``masking`` among the facts if a run was analysed.
 
     Raises:
         DataError: If there is none, or one of another version or damaged.
@@ -225,8 +213,8 @@ def read_description(directory: Path) -> Description:
         ids = {"node": str, "from": str, "to": str}
         tables = {one.stem: pd.read_csv(one, dtype=ids) for one in sorted(directory.glob("*.csv"))}
         known = facts["card"]["title"], facts["quantity"], facts["unit"]
-        if not {"dataset", "looked_at", "key_numbers"} <= facts.keys():
-            raise ValueError("it lacks what a description says")
+        if missing := {"dataset", "looked_at", "key_numbers"} - facts.keys():
+            raise KeyError(*missing)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(

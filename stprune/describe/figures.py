@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,11 @@ from stprune.paper.figures import Drawing, paper_style, write_drawing
 WIDTH, ROW_HEIGHT, COLUMNS = 7.0, 2.05, 3
 PERCENT = StrMethodFormatter("{x:g}%")
 # Colours that the colour-blind can tell apart (Okabe and Ito, 2008), and lines that differ too.
-STROKES: tuple[dict[str, Any], ...] = (
-    {"color": "#000000", "linestyle": "-"},
-    {"color": "#D55E00", "linestyle": "--"},
-    {"color": "#0072B2", "linestyle": "-."},
-    {"color": "#009E73", "linestyle": ":"},
-    {"color": "#CC79A7", "linestyle": (0, (5, 1))},
-)
+COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+STROKES: list[dict[str, Any]] = [
+    {"color": colour, "linestyle": line} for colour, line in zip(COLOURS, LINES, strict=True)
+]
 BLUE, GREY = "#0072B2", "#a0a0a0"
 HOURS = 24
 MEASURES = {
@@ -38,7 +36,20 @@ MEASURES = {
 # Letters of a label that fit along a panel.
 LONGEST = 30
 
-Panels = list[tuple[str, Callable[[Axes, Description], None]]]
+Panel = Callable[[Axes, Description], None]
+
+
+def dress(axes: Axes, percent: str = "", **properties: Any) -> None:
+    """Set properties of axes, then show in % the axes that ``percent`` names: `x`, `y` or `xy`."""
+    axes.set(**properties)
+    for letter in percent:
+        {"x": axes.xaxis, "y": axes.yaxis}[letter].set_major_formatter(PERCENT)
+
+
+def hour_axis(axes: Axes) -> None:
+    """A day along the horizontal axis."""
+    axes.set(xlabel="Hour of day", xlim=(0, HOURS))
+    axes.set_xticks(range(0, HOURS + 1, 6))
 
 
 def write_description(
@@ -55,26 +66,23 @@ def write_description(
     for name, draw in drawn.items():
         with paper_style():
             drawing = draw(description)
-        write_drawing(drawing, partial(_figure_path, directory, name))
-        shown.append(directory / f"{name}.png")
+        paths = {kind: directory / f"{name}.{kind}" for kind in ("pdf", "png")}
+        write_drawing(drawing, paths.__getitem__)
+        shown.append(paths["png"])
     write_json(directory / FACTS, description.facts)
     return [*shown, directory / FACTS]
 
 
-def _figure_path(directory: Path, name: str, kind: str) -> Path:
-    return directory / f"{name}.{kind}"
-
-
 def redundancy_figure(description: Description) -> Drawing:
     """Similarity of nodes, days and windows, effective rank, stationarity, overlap."""
-    panels: Panels = [
-        ("Nodes alike", partial(_similarity, of="nodes")),
-        ("Days alike", partial(_similarity, of="days")),
-        ("Windows alike", partial(_similarity, of="windows")),
-        ("Components", _spectrum),
-        ("Uneven movement", _stationarity),
-        ("Window overlap", _overlap),
-    ]
+    panels: dict[str, Panel] = {
+        "Nodes alike": partial(_similarity, of="nodes"),
+        "Days alike": partial(_similarity, of="days"),
+        "Windows alike": partial(_similarity, of="windows"),
+        "Components": _spectrum,
+        "Uneven movement": _stationarity,
+        "Window overlap": _overlap,
+    }
     looked = description.facts["looked_at"]
     caption = (
         f"{description.title}, {description.quantity}: redundancy. {looked['nodes']} of"
@@ -85,21 +93,19 @@ def redundancy_figure(description: Description) -> Drawing:
         " share of all movement that the calmest windows hold, the diagonal if all moved alike;"
         " share of a window's steps that the next one kept has too."
     )
-    alt = _alt(description, "on redundancy in", ("median", "effective", "overlap"))
-    return Drawing(_panels(panels, description), caption, alt)
+    begins = ("median", "effective", "overlap")
+    return _drawing(description, panels, caption, "on redundancy in", begins)
 
 
 def statistics_figure(description: Description) -> Drawing:
     """Means and spreads, autocorrelation, missing values."""
-    panels: Panels = [("Day", _day), ("Nodes", _nodes), ("Memory", _memory)]
+    panels: dict[str, Panel] = {"Day": _day, "Nodes": _nodes, "Memory": _memory}
     words = "Nothing is missing."
     if description.tables["by_node"]["missing_rate"].max() > 0:
         words = "Missing values by hour and node, and share of gaps at least so long."
-        panels += [
-            ("Missing by hour", _missing_by_hour),
-            ("Missing by node", _missing_by_node),
-            ("Length of gaps", _gaps),
-        ]
+        panels["Missing by hour"] = _missing_by_hour
+        panels["Missing by node"] = _missing_by_node
+        panels["Length of gaps"] = _gaps
     looked = description.facts["looked_at"]
     caption = (
         f"{description.title}, {description.quantity}: statistics. Mean of the nodes by time of"
@@ -108,25 +114,28 @@ def statistics_figure(description: Description) -> Drawing:
         f" {words} By hour, memory and gaps: {looked['nodes']} of {looked['nodes_of']} nodes; all"
         f" {looked['steps']} steps."
     )
-    alt = _alt(description, "on the values of", ("autocorrelation", "missing"))
-    return Drawing(_panels(panels, description), caption, alt)
+    begins = ("autocorrelation", "missing")
+    return _drawing(description, panels, caption, "on the values of", begins)
 
 
-def _panels(panels: Panels, description: Description) -> Figure:
+def _drawing(
+    description: Description,
+    panels: dict[str, Panel],
+    caption: str,
+    subject: str,
+    begins: tuple[str, ...],
+) -> Drawing:
+    """Panels three in a row; the text for the blind holds the key numbers that begin so."""
     rows = len(panels) // COLUMNS
     figure = Figure(figsize=(WIDTH, ROW_HEIGHT * rows))
     grid = figure.subplots(rows, COLUMNS).flat
-    for letter, axes, (title, draw) in zip("abcdef", grid, panels, strict=False):
+    for letter, axes, (title, draw) in zip("abcdef", grid, panels.items(), strict=False):
         axes.set_title(f"({letter}) {title}")
         draw(axes, description)
-    return figure
-
-
-def _alt(description: Description, subject: str, begins: tuple[str, ...]) -> str:
-    numbers = description.facts["key_numbers"]
-    known = [f"{name} {value:.2f}" for name, value in numbers.items() if value is not None]
-    said = [words for words in known if words.startswith(begins)]
-    return f"Six panels {subject} {description.title}: {'; '.join(said)}."
+    numbers = description.facts["key_numbers"].items()
+    said = [f"{k} {v:.2f}" for k, v in numbers if v is not None and k.startswith(begins)]
+    alt = f"Six panels {subject} {description.title}: {'; '.join(said)}."
+    return Drawing(figure, caption, alt)
 
 
 def _similarity(axes: Axes, description: Description, of: str) -> None:
@@ -136,8 +145,8 @@ def _similarity(axes: Axes, description: Description, of: str) -> None:
         axes.plot(group["correlation"], group["percentile"], label=str(name), **stroke)
     if part.empty:
         _say(axes, "No two to compare")
-    axes.set(xlabel="Correlation", ylabel="Pairs at most so alike", xlim=(-1, 1), ylim=(0, 100))
-    axes.yaxis.set_major_formatter(PERCENT)
+    limits = {"xlim": (-1, 1), "ylim": (0, 100)}
+    dress(axes, "y", xlabel="Correlation", ylabel="Pairs at most so alike", **limits)
     _legend(axes)
 
 
@@ -148,8 +157,7 @@ def _spectrum(axes: Axes, description: Description) -> None:
         rank = ranks[str(of)]
         label = f"{of!s}: {rank['effective_rank']:.3g} of {rank['largest_possible']}"
         axes.plot(part["component"], 100 * part["variance_share"], label=label, **stroke)
-    axes.set(xlabel="Components", ylabel="Variance held", xscale="log", ylim=(0, 102))
-    axes.yaxis.set_major_formatter(PERCENT)
+    dress(axes, "y", xlabel="Components", ylabel="Variance held", xscale="log", ylim=(0, 102))
     axes.xaxis.set_major_formatter("{x:g}")
     _legend(axes, title="Effective rank", loc="lower right")
 
@@ -159,15 +167,14 @@ def _stationarity(axes: Axes, description: Description) -> None:
     groups = description.tables["stationarity"].groupby("measure", sort=False)
     axes.plot([0, 100], [0, 100], color=GREY, linewidth=0.7)
     for (measure, part), stroke in zip(groups, STROKES, strict=False):
-        # Between two percentiles the values lie, near enough, on a straight line.
+        # Between two percentiles the values are taken to be linear.
         values = part["value"].to_numpy()
         held = np.concatenate([[0.0], ((values[1:] + values[:-1]) / 2).cumsum()])
         if held[-1] > 0:
             label = f"{MEASURES[str(measure)]}: {unequal[measure]:.2f}"
             axes.plot(part["percentile"], 100 * held / held[-1], label=label, **stroke)
-    axes.set(xlabel="Calmest windows", ylabel="Movement they hold", xlim=(0, 100), ylim=(0, 100))
-    axes.yaxis.set_major_formatter(PERCENT)
-    axes.xaxis.set_major_formatter(PERCENT)
+    limits = {"xlim": (0, 100), "ylim": (0, 100)}
+    dress(axes, "xy", xlabel="Calmest windows", ylabel="Movement they hold", **limits)
     _legend(axes, title="Gini coefficient")
 
 
@@ -176,8 +183,7 @@ def _overlap(axes: Axes, description: Description) -> None:
     axes.plot(table["stride"], 100 * table["overlap"], color="#000000")
     words = f"stride 1: a step is in\n{table['times_seen'].iloc[0]:.3g} windows"
     axes.text(0.97, 0.95, words, transform=axes.transAxes, ha="right", va="top", fontsize=7)
-    axes.set(xlabel="Every k-th window is kept, k", ylabel="Steps shared", ylim=(0, 100))
-    axes.yaxis.set_major_formatter(PERCENT)
+    dress(axes, "y", xlabel="Every k-th window is kept, k", ylabel="Steps shared", ylim=(0, 100))
 
 
 def _day(axes: Axes, description: Description) -> None:
@@ -191,7 +197,7 @@ def _day(axes: Axes, description: Description) -> None:
     axes.set_ylabel(_with_unit(description.quantity, description), fontsize=7)
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top + 0.25 * (top - bottom))  # room for the legend
-    _hours(axes)
+    hour_axis(axes)
     _legend(axes)
 
 
@@ -220,7 +226,7 @@ def _memory(axes: Axes, description: Description) -> None:
 
 def _missing_by_hour(axes: Axes, description: Description) -> None:
     _rates(axes, description.tables["missing_by_hour"]["missing_rate"])
-    _hours(axes)
+    hour_axis(axes)
 
 
 def _missing_by_node(axes: Axes, description: Description) -> None:
@@ -231,15 +237,12 @@ def _missing_by_node(axes: Axes, description: Description) -> None:
 
 def _rates(axes: Axes, rates: pd.Series) -> None:
     axes.stairs(100 * rates.fillna(0).to_numpy(), fill=True, color=BLUE)
-    axes.set_ylim(0, 105 * rates.max() or 1)
-    axes.set_ylabel("Missing values")
-    axes.yaxis.set_major_formatter(PERCENT)
+    dress(axes, "y", ylim=(0, 105 * rates.max() or 1), ylabel="Missing values")
 
 
 def _gaps(axes: Axes, description: Description) -> None:
     gaps = description.tables["gaps"]
-    axes.set(xlabel="Length (hours)", ylabel="Gaps at least so long")
-    axes.yaxis.set_major_formatter(PERCENT)
+    dress(axes, "y", xlabel="Length (hours)", ylabel="Gaps at least so long")
     if not len(gaps):
         _say(axes, "Nothing is missing\nat the nodes drawn")
         return
@@ -254,24 +257,16 @@ def _gaps(axes: Axes, description: Description) -> None:
     axes.yaxis.set_major_formatter(PERCENT)
 
 
-def _hours(axes: Axes) -> None:
-    axes.set(xlabel="Hour of day", xlim=(0, HOURS))
-    axes.set_xticks(range(0, HOURS + 1, 6))
-
-
 def _with_unit(words: str, description: Description) -> str:
     return f"{words}\n{textwrap.fill(f'({description.unit})', LONGEST)}"
 
 
-def _legend(
-    axes: Axes, title: str | None = None, loc: Literal["upper left", "lower right"] = "upper left"
-) -> None:
-    """A legend in small type; curves that it must lie over shine through."""
+def _legend(axes: Axes, title: str | None = None, loc: str = "upper left") -> None:
+    """A legend in small type, half transparent over the curves."""
     if axes.get_legend_handles_labels()[0]:
         look: dict[str, Any] = {"fontsize": 6.5, "title_fontsize": 6.5, "handlelength": 1.6}
-        look |= {"labelspacing": 0.25, "borderaxespad": 0.2, "framealpha": 0.75}
-        legend = axes.legend(loc=loc, title=title, frameon=True, **look)
-        legend.get_frame().set_linewidth(0)
+        look |= {"labelspacing": 0.25, "borderaxespad": 0.2, "framealpha": 0.75, "loc": loc}
+        axes.legend(title=title, frameon=True, **look).get_frame().set_linewidth(0)
 
 
 def _say(axes: Axes, words: str) -> None:

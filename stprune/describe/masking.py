@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from stprune.base.errors import DataError
 from stprune.base.files import write_json
 from stprune.describe.description import MASKING_FACTS, write_tables
+from stprune.describe.figures import dress
 from stprune.paper.figures import Drawing, paper_style, write_drawing
 
 QUANTILES = (0.9, 0.95, 0.99)
 QUARTERS = 4
-PERCENTILES = np.arange(0, 101)
 WIDTH, HEIGHT = 7.0, 2.2
 # Light to dark (a single hue) for quarters, which have an order; three that the colour-blind can
 # tell apart for quantiles (Okabe and Ito, 2008).
@@ -37,18 +37,11 @@ Errors = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class NodeErrors:
-    """Errors of windows at nodes, and which quarter of the windows each belongs to.
+    """Errors of windows at nodes, and which quarter of the windows each belongs to."""
 
-    Args:
-        errors: (n, N), mean absolute error of a window at a node over its horizon; NaN where
-            no target was observed.
-        means: (n,) mean over the nodes that are there.
-        quarter: (n,) int64, 0 for the quarter of the windows with the lowest means.
-    """
-
-    errors: Errors
-    means: Errors
-    quarter: NDArray[np.int64]
+    errors: Errors  # (n, N) mean absolute error over the horizon; NaN without any target
+    means: Errors  # (n,) over the nodes that have one
+    quarter: NDArray[np.int64]  # (n,), 0 for the quarter of the windows with the lowest means
 
 
 def in_quarters(errors: Errors) -> NodeErrors:
@@ -71,9 +64,8 @@ def in_quarters(errors: Errors) -> NodeErrors:
 def masking_table(ranked: NodeErrors, quantiles: Sequence[float] = QUANTILES) -> pd.DataFrame:
     """How often a node has a large error, by quarter of the windows.
 
-    A node error is large if it is above a quantile: of the errors of all nodes (`of` is
-    `all nodes`), or of those of the same node (`own node`), which nodes of a larger scale cannot
-    dominate.
+    Large is above a quantile of the errors of all nodes (`of` is `all nodes`), or of the same
+    node (`own node`), which nodes of a larger scale cannot dominate.
 
     Returns:
         Columns `of`, `quantile`, `quarter` (1 has the lowest means), `windows`, `mean_error`
@@ -102,23 +94,22 @@ def masking_table(ranked: NodeErrors, quantiles: Sequence[float] = QUANTILES) ->
 
 def error_percentiles(ranked: NodeErrors) -> pd.DataFrame:
     """Distribution of node errors: columns `quarter`, `percentile`, `error` (real units)."""
+    points = np.arange(101)
     parts = []
     for quarter in range(QUARTERS):
-        values = np.nanpercentile(ranked.errors[ranked.quarter == quarter], PERCENTILES)
-        columns = {"quarter": quarter + 1, "percentile": PERCENTILES, "error": values}
-        parts.append(pd.DataFrame(columns))
-    return pd.concat(parts, ignore_index=True)
+        values = np.nanpercentile(ranked.errors[ranked.quarter == quarter], points)
+        parts.append({"quarter": quarter + 1, "percentile": points, "error": values})
+    return pd.concat(map(pd.DataFrame, parts), ignore_index=True)
 
 
 def masking_by_node(
     ranked: NodeErrors, node_ids: Sequence[str], quantile: float = 0.95
 ) -> pd.DataFrame:
-    """One row a node, in the order of the data set.
+    """One row a node; empty where nothing was observed; calm windows are the lowest quarter.
 
     Returns:
-        Columns `node`, `mean_error`, `error_in_calm_windows` (both real units; calm windows are
-        the lowest quarter) and `large_share_in_calm_windows` (of its errors there, those above
-        ``quantile`` of all its own); empty where nothing was observed.
+        Columns `node`, `mean_error`, `error_in_calm_windows` (both real units) and
+        `large_share_in_calm_windows` (of its errors there, those above ``quantile`` of its own).
     """
     every = pd.DataFrame(ranked.errors)
     calm = every[ranked.quarter == 0]
@@ -142,21 +133,16 @@ def _own_quantile(errors: Errors, quantile: float) -> Errors:
 
 
 def write_masking(
-    errors: Errors,
-    node_ids: Sequence[str],
-    facts: dict[str, Any],
-    directory: Path,
-    *,
-    figure: bool = True,
+    errors: Errors, node_ids: Sequence[str], facts: dict[str, Any], directory: Path, *, figure: bool
 ) -> Path:
     """Write ``masking.*`` of a run into ``directory``.
 
     Args:
         errors: (n, N), as of :class:`NodeErrors`.
         node_ids: N ids.
-        facts: What is known of the run: `run`, `experiment`, `fingerprint`, `epochs`, `split`,
-            `every_so_many_th_window` (the k of every k-th window) and `unit`.
-        directory: Where to.
+        facts: Of the run: `run`, `experiment`, `fingerprint`, `epochs`, `split`, `unit` and
+            `every_so_many_th_window` (the k of every k-th window).
+        directory: Where to write.
         figure: Whether the figure is drawn too.
 
     Returns:
@@ -190,19 +176,17 @@ def masking_drawing(tables: dict[str, pd.DataFrame], facts: dict[str, Any]) -> D
     left, middle, right = figure.subplots(1, 3)
     quarters = tables["masking_errors"].groupby("quarter")
     for (quarter, part), (colour, line) in zip(quarters, QUARTER_STYLES, strict=True):
-        # Errors of 0 have no place on a logarithmic axis.
-        shown = part[part["error"] > 0]
-        label = f"{quarter!s}"
-        left.plot(shown["error"], shown["percentile"], color=colour, linestyle=line, label=label)
-    left.set_title("(a) Node errors")
-    left.set(xlabel=f"Error ({facts['unit']})", ylabel="Node errors at most", xscale="log")
-    left.set_ylim(0, 100)
-    left.yaxis.set_major_formatter("{x:g}%")
-    left.legend(title="Quarter", fontsize=6.5, title_fontsize=6.5, loc="upper left")
+        shown = part[part["error"] > 0]  # the axis is logarithmic
+        look: dict[str, Any] = {"color": colour, "linestyle": line, "label": str(quarter)}
+        left.plot(shown["error"], shown["percentile"], **look)
+    labels = {"title": "(a) Node errors", "xlabel": f"Error ({facts['unit']})"}
+    dress(left, "y", **labels, ylabel="Node errors at most", xscale="log", ylim=(0, 100))
+    legend: dict[str, Any] = {"fontsize": 6.5, "title_fontsize": 6.5, "loc": "upper left"}
+    left.legend(title="Quarter", **legend)
     own = tables["masking"][tables["masking"]["of"] == "own node"]
     _by_quarter(middle, own, "large_share", "(b) Large errors inside", "Of the node errors")
     _by_quarter(right, own, "windows_with_any", "(c) Hidden by the mean", "Windows with any")
-    middle.legend(title="Large: above", fontsize=6.5, title_fontsize=6.5, loc="upper left")
+    middle.legend(title="Large: above", **legend)
     calm = own[(own["quarter"] == 1) & (own["quantile"] == 0.95)].iloc[0]
     stride = facts["every_so_many_th_window"]
     taken = "" if stride == 1 else f" (every {stride}th)"
@@ -224,8 +208,5 @@ def _by_quarter(axes: Axes, table: pd.DataFrame, column: str, title: str, y: str
         label = f"{100 * float(str(quantile)):g}%"
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line}
         axes.plot(part["quarter"], 100 * part[column], label=label, **look)
-    axes.set_title(title)
-    axes.set(xlabel="Quarter by mean error", ylabel=y)
     axes.set_xticks(range(1, QUARTERS + 1))
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter("{x:g}%")
+    dress(axes, "y", title=title, xlabel="Quarter by mean error", ylabel=y, ylim=(0, None))

@@ -11,8 +11,7 @@ from scipy.sparse.csgraph import shortest_path
 from stprune.data.canonical import release, step_blocks
 from stprune.describe.sample import Sample
 
-# Edges a node of a drawing in which single ones can still be told apart; fewer than the second
-# number are always drawn.
+# Edges per node in a drawing, so that single ones can be told apart; `LEAST_EDGES` always fit.
 MOST_EDGES = 4
 LEAST_EDGES = 256
 WEEK = np.timedelta64(7, "D")
@@ -30,13 +29,12 @@ def edge_count(adjacency: NDArray[np.float32]) -> int:
 def excerpt(sample: Sample) -> pd.DataFrame:
     """A week of the nodes of the lowest, the middle and the highest mean, of those drawn.
 
-    The week is the first whole one from a Monday's midnight on, else what there is from the first
-    day on. Steps of less than an hour are averaged by the hour: an excerpt is to be looked at, and
-    data that may not be passed on stay where they were.
+    The week is the first whole one from a Monday on, else what there is from the first day on.
+    Hourly means: the excerpt is to be looked at and must not replace data of restricted terms.
 
     Returns:
         Columns `time` (ISO, local), `lowest`, `middle`, `highest`, in the channel's unit; empty
-        where nothing was observed. Of fewer than three nodes one stands for two.
+        where nothing was observed.
     """
     days = sample.timestamps.astype("datetime64[D]")
     every = np.unique(days)
@@ -57,12 +55,7 @@ def excerpt(sample: Sample) -> pd.DataFrame:
 
 
 def edge_table(sample: Sample, node_ids: list[str]) -> pd.DataFrame:
-    """The pairs of nodes drawn that the graph joins: the strongest, where there are too many.
-
-    Returns:
-        Columns `from` and `to` (ids), each pair once, in the order of the nodes; at most
-        ``MOST_EDGES`` rows a node, but always ``LEAST_EDGES``.
-    """
+    """The pairs that the graph joins, each once, columns `from` and `to`; of many the strongest."""
     weights = np.triu(_undirected(sample.adjacency))
     begin, end = np.nonzero(weights)
     most = max(LEAST_EDGES, MOST_EDGES * len(weights))
@@ -72,15 +65,11 @@ def edge_table(sample: Sample, node_ids: list[str]) -> pd.DataFrame:
 
 
 def node_places(sample: Sample, node_ids: list[str]) -> pd.DataFrame:
-    """Each node drawn on a plane, near what it is near to in the graph.
+    """Each node on a plane, near what it is near to in the graph: columns `node`, `x`, `y`.
 
-    The graph says what is near what and not where it lies: these are the two directions in which
-    the lengths of shortest paths differ most (classical scaling; Torgerson 1952). An edge of the
-    largest weight has length 1, one of a e-th of it 2; parts that nothing joins lie apart, by half
-    more than the longest path. A graph that joins all to all alike lies on a circle.
-
-    Returns:
-        Columns `node`, `x`, `y`, without a unit.
+    Classical scaling (Torgerson 1952) of the lengths of shortest paths, without a unit. An edge of
+    the largest weight has length 1, one of 1 / e of it 2; parts that nothing joins lie apart, by
+    half more than the longest path. A graph that joins all to all alike lies on a circle.
     """
     weights = _undirected(sample.adjacency)
     lengths = np.zeros_like(weights)

@@ -19,12 +19,8 @@ from stprune.paper.fingerprints import Hashes, figure_hash, table_hash
 from stprune.paper.tables import Table, write_table
 
 PACKAGE = "paper_figures.data"
-DATA_FIGURES: Registry[Any] = Registry(
-    kind="figure of data", packages=(PACKAGE,), contract="builtins:object", prefix="fig_"
-)
-DATA_TABLES: Registry[Any] = Registry(
-    kind="table of data", packages=(PACKAGE,), contract="builtins:object", prefix="tab_"
-)
+DATA_FIGURES: Registry[Any] = Registry("figure of data", (PACKAGE,), "builtins:object", "fig_")
+DATA_TABLES: Registry[Any] = Registry("table of data", (PACKAGE,), "builtins:object", "tab_")
 # The descriptions that are kept with the project, a folder a data set.
 DESCRIPTIONS = RECORDS / DATA
 
@@ -41,12 +37,9 @@ def overview_drawings(described: Sequence[Description]) -> dict[str, Drawing]:
 
 
 def make_overview(described: Sequence[Description], into: Path | None) -> Hashes:
-    """Make every table and figure that compares data sets, the same bytes every time.
+    """Make every table and figure of at least one data set, the same bytes every time.
 
-    Args:
-        described: At least one data set.
-        into: Gets ``tables/`` and ``figures/``, as an experiment's folder does; None to make them
-            in memory only.
+    ``into`` gets ``tables/`` and ``figures/``; None makes them in memory only.
 
     Returns:
         The hashes of what was made.

@@ -39,10 +39,8 @@ Result = NDArray[np.float64]
 def pair_correlations(values: Values, observed: Observed, *, centred: bool) -> Result:
     """Correlation of every two rows.
 
-    Args:
-        values: (n, K), of any size that does not dwarf its spread.
-        observed: (n, K).
-        centred: Whether each row's mean over what the pair has in common is taken off.
+    ``values`` and ``observed`` are (n, K); ``centred`` subtracts each row's mean over what the
+    pair has in common.
 
     Returns:
         (n, n), symmetric; NaN for a pair with fewer than ``LEAST_COMMON`` values in common, or
@@ -59,10 +57,7 @@ def pair_correlations(values: Values, observed: Observed, *, centred: bool) -> R
 
 
 def row_correlations(a: Values, seen_a: Observed, b: Values, seen_b: Observed) -> Result:
-    """Correlation, not centred, of each row of ``a`` with the same row of ``b``: (n,).
-
-    NaN under the conditions of :func:`pair_correlations`; all arguments are (n, K).
-    """
+    """As :func:`pair_correlations`, not centred, of each row of ``a`` with that of ``b``: (n,)."""
     both = seen_a & seen_b
     x, y = (np.where(both, values, 0.0).astype(np.float64) for values in (a, b))
     squares = [part.sum(1) for part in (x**2, y**2, x * y)]
@@ -104,15 +99,8 @@ def window_similarity(
 ) -> pd.DataFrame:
     """Of windows over steps and nodes: all pairs of those chosen, and each with a later one.
 
-    Args:
-        sample: Standardised by node.
-        starts: (windows,) first steps of all windows.
-        length: Steps of a window.
-        chosen: (n,) numbers of the windows to compare.
-
-    Returns:
-        A table as that of :func:`node_similarity`; a later window is one step, one window (the
-        first that shares no step), a day or a week after the one it is compared with.
+    The later window begins one step, one window (the first that shares no step), a day or a week
+    after. ``sample`` is standardised by node; ``chosen`` are indices into ``starts``.
     """
     rows = window_rows(sample, starts[chosen], length)
     correlation = pair_correlations(rows.values, rows.observed, centred=False)
@@ -165,13 +153,11 @@ def singular_values(rows: Rows) -> Result:
 def effective_rank(singular: Result) -> float:
     """exp of the entropy of the singular values over their sum (Roy & Vetterli, EUSIPCO 2007).
 
-    From 1 (all rows are multiples of one) to n (all n singular values are equal); NaN if all
-    are 0.
+    From 1 (all rows are multiples of one) to n (all singular values are equal); NaN if all are 0.
     """
-    total = singular.sum()
-    if total <= 0:
+    if singular.sum() <= 0:
         return float("nan")
-    shares = singular[singular > 0] / total
+    shares = singular[singular > 0] / singular.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
@@ -197,32 +183,19 @@ def rank_table(spectra: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def stationarity_percentiles(
-    sample: Sample, starts: NDArray[np.int64], *, history: int, horizon: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Each measure of stationarity over the windows; large means that a window moves.
+def stationarity_tables(
+    sample: Sample, starts: NDArray[np.int64], history: int, horizon: int
+) -> dict[str, pd.DataFrame]:
+    """Each measure of stationarity over windows, in real units; large means that a window moves.
 
-    Args:
-        sample: Some nodes, real units; missing values are filled with the mean of all.
-        starts: (n,) int64, first steps of the windows.
-        history: T, input steps.
-        horizon: H, target steps.
+    Means over nodes fill what is missing with the mean of all values. Single nodes are at most
+    ``MOST_NODES``, evenly chosen, with only those windows of which a node has every value.
 
     Returns:
-        Its percentiles: columns `measure`, `percentile`, `value` (without a unit); and its tail:
-        one row a measure, columns `measure`, `windows`, `mean`, `median`, `gini`,
-        `share_of_top_tenth`, `p99_over_median`.
-    """
-    return _tails(_movement(sample, starts, history, horizon), PERCENTILES)
-
-
-def node_percentiles(
-    sample: Sample, starts: NDArray[np.int64], *, history: int, horizon: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """As :func:`stationarity_percentiles`, of each window at each single node.
-
-    Of more than ``MOST_NODES`` nodes as many are taken, evenly chosen; only windows of which a
-    node has every value count. No rows if there is no such window.
+        `stationarity` with columns `measure`, `percentile`, `value` (without a unit), and
+        `stationarity_tail` with `measure`, `windows`, `mean`, `median`, `gini`,
+        `share_of_top_tenth`, `p99_over_median`; `node_stationarity` and `node_stationarity_tail`
+        of windows at single nodes, without rows if there is no whole window.
     """
     count = len(sample.nodes)
     chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_NODES)).round().astype(np.int64))
@@ -236,8 +209,16 @@ def node_percentiles(
         if len(whole):
             for name, values in _movement(alone, whole, history, horizon).items():
                 parts[name].append(values)
-    moves = {name: np.concatenate(values) for name, values in parts.items() if values}
-    return _tails(moves, NODE_PERCENTILES)
+    single = {name: np.concatenate(values) for name, values in parts.items() if values}
+    means = _movement(sample, starts, history, horizon)
+    percentiles, tail = _percentiles_and_tail(means, PERCENTILES)
+    node_percentiles, node_tail = _percentiles_and_tail(single, NODE_PERCENTILES)
+    return {
+        "stationarity": percentiles,
+        "stationarity_tail": tail,
+        "node_stationarity": node_percentiles,
+        "node_stationarity_tail": node_tail,
+    }
 
 
 def _movement(
@@ -261,7 +242,9 @@ def _movement(
     return {name: measure(store).double().numpy() for name, measure in MEASURES.items()}
 
 
-def _tails(moves: dict[str, Result], points: NDArray[Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _percentiles_and_tail(
+    moves: dict[str, Result], points: NDArray[Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Percentiles of each measure, and how unevenly its sum is shared among the windows."""
     percentiles, tails = [], []
     for name, values in moves.items():
@@ -281,19 +264,18 @@ def _tails(moves: dict[str, Result], points: NDArray[Any]) -> tuple[pd.DataFrame
 def gini(values: Result) -> float:
     """Gini coefficient (1912): mean difference of two values, over twice their mean.
 
-    Of (n,) values that are not negative: 0 if all are equal, 1 - 1 / n if one has everything; NaN
-    if all are 0.
+    0 if all of the (n,) values, none negative, are equal; 1 - 1 / n if one has everything; NaN if
+    all are 0.
     """
-    total = values.sum()
+    total, size = values.sum(), len(values)
     if total <= 0:
         return float("nan")
-    size = len(values)
     ranks = 2 * np.arange(1, size + 1) - size - 1
     return float((ranks * np.sort(values)).sum() / (size * total))
 
 
 def top_share(values: Result, share: float) -> float:
-    """What part of the sum the largest ``share`` of the values holds (at least one value)."""
+    """Part of the sum that the largest ``share`` of the values holds (at least one value)."""
     total = values.sum()
     count = max(1, round(share * len(values)))
     return float(np.sort(values)[-count:].sum() / total) if total > 0 else float("nan")
@@ -301,10 +283,6 @@ def top_share(values: Result, share: float) -> float:
 
 def window_overlap(starts: NDArray[np.int64], length: int) -> pd.DataFrame:
     """One row for each stride 1, 2, ... up to the length of a window.
-
-    Args:
-        starts: (n,) int64, rising, first steps of all windows.
-        length: Steps of a window.
 
     Returns:
         Columns `stride` (every k-th window is kept), `windows` (that are), `overlap` (mean share

@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.data.canonical import CanonicalDataset, release
-from stprune.data.windows import split_windows, window_starts
 
 # Values of a sample: nodes are left out until it holds no more.
 SAMPLE_VALUES = 2**23
@@ -28,7 +26,7 @@ class Sample:
     Args:
         values: (T, n) float32 in the channel's unit, 0 where missing.
         observed: (T, n) bool.
-        nodes: (n,) int64, rising, their numbers in the data set.
+        nodes: (n,) int64, rising indices into the data set.
         timestamps: (T,) datetime64[s].
         adjacency: (n, n) float32.
         step_minutes: Minutes of a step.
@@ -55,20 +53,6 @@ class Rows:
     observed: Observed
 
 
-def channel_number(dataset: CanonicalDataset, name: str | None) -> int:
-    """Index of the channel called ``name``; of the target, without a name.
-
-    Raises:
-        UnknownNameError: If the data set has no such channel.
-    """
-    names = [channel.name for channel in dataset.card.channels]
-    if name is None:
-        return dataset.card.target_channel
-    if name not in names:
-        raise UnknownNameError("channel", name, names, dataset.card.title)
-    return names.index(name)
-
-
 def blocks(dataset: CanonicalDataset, channel: int) -> Iterator[tuple[slice, Values, Observed]]:
     """The series of a channel block by block: steps, and values and mask of (steps, N)."""
     steps, nodes, channels = dataset.series.shape
@@ -91,13 +75,12 @@ def draw_sample(
     steps, nodes, _ = dataset.series.shape
     count = min(nodes, most_nodes, max(2, SAMPLE_VALUES // steps))
     chosen = np.sort(rng.choice(nodes, count, replace=False))
-    values = np.empty((steps, count), np.float32)
-    observed = np.empty((steps, count), np.bool_)
+    values, observed = np.empty((steps, count), np.float32), np.empty((steps, count), np.bool_)
     for rows, block, seen in blocks(dataset, channel):
         values[rows], observed[rows] = block[:, chosen], seen[:, chosen]
     adjacency = np.asarray(dataset.adjacency[np.ix_(chosen, chosen)])
-    minutes = dataset.card.step_minutes
-    return Sample(values, observed, chosen, dataset.timestamps, adjacency, minutes)
+    card = dataset.card
+    return Sample(values, observed, chosen, dataset.timestamps, adjacency, card.step_minutes)
 
 
 def standardised(sample: Sample) -> Sample:
@@ -149,19 +132,3 @@ def window_rows(sample: Sample, starts: NDArray[np.int64], length: int) -> Rows:
     steps = starts[:, None] + np.arange(length)
     shape = len(starts), length * len(sample.nodes)
     return Rows(sample.values[steps].reshape(shape), sample.observed[steps].reshape(shape))
-
-
-def training_starts(dataset: CanonicalDataset, length: int) -> NDArray[np.int64]:
-    """(n,) int64, first steps of all training windows of ``length`` steps.
-
-    Raises:
-        ConfigError: If the series is too short for such windows in each split.
-    """
-    card = dataset.card
-    starts = window_starts(dataset.timestamps, length, card.step_minutes)
-    if not len(starts):
-        raise ConfigError(
-            f"{card.title}: no {length} consecutive steps for a window among {card.steps};"
-            " take a shorter history or horizon"
-        )
-    return starts[: len(split_windows(len(starts), card.splits).train)]

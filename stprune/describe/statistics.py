@@ -51,13 +51,12 @@ def moments_by_node(dataset: CanonicalDataset, channel: int) -> pd.DataFrame:
 
 
 def moments_by_slot(sample: Sample) -> pd.DataFrame:
-    """One row for each slot of the day, of weekdays and of Saturday and Sunday.
+    """One row for each slot of the day, of `weekdays` and of the `weekend`.
 
     Returns:
-        Columns `days` (`weekdays` or `weekend`), `slot`, `hour` (of its begin), `mean` (over
-        nodes of each one's mean at this slot), `std_over_days` (root of the mean over nodes of
-        the variance about that), `std_over_nodes` (of the nodes' means), `observed` (values);
-        empty where there are none.
+        Columns `days`, `slot`, `hour` (when it begins), `mean` (over nodes of each one's mean),
+        `std_over_days` (root of the nodes' mean variance about that), `std_over_nodes` (of the
+        nodes' means), `observed` (values); empty where there are none.
     """
     values, observed = by_day(sample)
     first = sample.timestamps[0].astype("datetime64[D]").astype(np.int64)
@@ -82,8 +81,7 @@ def autocorrelations(values: Values, observed: Observed, lags: int) -> NDArray[n
 
     r(k) = sum of a(t) a(t + k), over the root of (sum of a(t)^2) (sum of a(t + k)^2), all over the
     pairs (t, t + k) that are both observed; a(t) is x(t) less the mean of all observed values of
-    the node. So it stays within [-1, 1] however few pairs there are; with nothing missing and a
-    short lag it is the usual estimate.
+    the node. So it stays within [-1, 1] however few pairs there are.
 
     Args:
         values: (T, n), 0 where missing, in equal steps of time.
@@ -91,8 +89,7 @@ def autocorrelations(values: Values, observed: Observed, lags: int) -> NDArray[n
         lags: The largest lag, in steps; less than T.
 
     Returns:
-        (lags + 1, n), NaN where fewer than ``LEAST_PAIRS`` pairs are there, or for a node that
-        does not vary over them.
+        (lags + 1, n), NaN for fewer than ``LEAST_PAIRS`` pairs or a node that does not vary.
     """
     size = next_fast_len(len(values) + lags, real=True)
 
@@ -135,19 +132,10 @@ def autocorrelation_table(sample: Sample) -> pd.DataFrame:
     columns = np.full((4, len(correlation)), np.nan)
     columns[0, some] = np.nanmean(correlation[some], axis=1)
     columns[1:, some] = np.nanquantile(correlation[some], [0.1, 0.5, 0.9], axis=1)
-    mean, low, median, high = columns
     lag = np.arange(len(correlation))
-    return pd.DataFrame(
-        {
-            "lag": lag,
-            "hours": lag * sample.step_minutes / 60,
-            "mean": mean,
-            "low": low,
-            "median": median,
-            "high": high,
-            "nodes": known,
-        }
-    )
+    table = pd.DataFrame({"lag": lag, "hours": lag * sample.step_minutes / 60})
+    table[["mean", "low", "median", "high"]] = columns.T
+    return table.assign(nodes=known)
 
 
 def missing_by_hour(sample: Sample) -> pd.DataFrame:
