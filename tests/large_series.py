@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from toy import card_values
 
 from benchmarks.base import own_process, resident
 from stprune.base.schema import validate
@@ -19,16 +20,9 @@ from stprune.data.dataset import forecast_data
 
 # 67 MB of values and 17 MB of mask.
 STEPS, NODES = 16384, 1024
-CARD = {
-    **dict.fromkeys(("title", "description", "format", "licence", "citation"), "none"),
-    "nodes": NODES,
-    "steps": STEPS,
-    "step_minutes": 15,
-    "start": "2019-01-01T00:00:00",
-    "channels": [{"name": "flow", "unit": "none"}],
-    "target": "flow",
-    "mask_policy": "nan",
-}
+CARD = card_values(
+    nodes=NODES, steps=STEPS, step_minutes=15, start="2019-01-01T00:00:00", mask_policy="nan"
+)
 
 
 def in_own_process(function: Callable[..., float], *arguments: Any) -> float:

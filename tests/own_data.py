@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from toy import card_values
+
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats import table
@@ -25,22 +27,8 @@ FLOW_AND_SPEED = [{"name": "flow", "unit": "vehicles"}, {"name": "speed", "unit"
 
 def card_with(options: dict[str, Any], **changes: Any) -> DatasetCard:
     """A card of two sensors, three hours and one channel, but for ``changes``."""
-    values: dict[str, Any] = {
-        "title": "Own",
-        "description": "Two sensors.",
-        "format": "table",
-        "options": options,
-        "licence": "none",
-        "citation": "none",
-        "nodes": 2,
-        "steps": 3,
-        "step_minutes": 60,
-        "start": "2024-01-01T00:00",
-        "channels": [{"name": "flow", "unit": "vehicles"}],
-        "target": "flow",
-        "mask_policy": "none",
-    }
-    return DatasetCard.model_validate(values | changes)
+    values = card_values(format="table", options=options, **changes)
+    return DatasetCard.model_validate(values)
 
 
 def load_text(

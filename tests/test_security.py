@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,13 @@ import pandas as pd
 import pytest
 import synthetic_records
 import torch
+from numpy.typing import NDArray
 from own_data import card_with, load_text
 
 from stprune.__main__ import main
 from stprune.base import files
 from stprune.base.errors import CheckpointError, ConfigError, DataError, RecordError, StpruneError
-from stprune.base.layout import STORE_TABLES, DataLayout, ExperimentLayout, RunKey
+from stprune.base.layout import STORE_TABLES, DataLayout, RunKey
 from stprune.base.schema import read_yaml, validate
 from stprune.base.text import is_formula, parse_json, parse_yaml, plain_line
 from stprune.config.experiment import load_config, parse_config
@@ -34,6 +36,7 @@ from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_record
 from stprune.records.store import read_store, write_store
 from stprune.results.summary import aggregate, load_results
+from stprune.training.checkpoint import load_checkpoint, save_checkpoint
 from stprune.workflow.run_states import last_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,16 +112,17 @@ def test_a_name_that_could_be_more_is_refused(name: str, toy_values: dict[str, A
 def test_a_card_file_of_such_a_name_is_no_data_set(name: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.yaml").write_text("title: x")
     assert name not in dataset_ids(tmp_path)
-    with pytest.raises(ConfigError, match="unknown data set"):
+    with pytest.raises(ConfigError):
         load_card(name, tmp_path)
 
 
-def test_a_directory_with_braces_is_no_pattern(toy_values: dict[str, Any]) -> None:
-    for key in ("results_directory", "data_directory"):
-        with pytest.raises(ConfigError, match=f"`{key}`.*without braces"):
-            parse_config(toy_values | {key: "out{x}"}, "the configuration")
+@pytest.mark.parametrize("key", ["results_directory", "data_directory"])
+def test_a_directory_with_braces_is_no_pattern(key: str, toy_values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=key):
+        parse_config(toy_values | {key: "out{x}"}, "the configuration")
 
 
+ARRAY_CARD = card_with({"layout": "array"})
 REMOTE = {"url": "https://example.org/a/b.csv", "git_blob_sha1": "0" * 40}
 
 
@@ -139,7 +143,7 @@ def card_values(**changes: Any) -> dict[str, Any]:
 )
 def test_an_address_that_leads_elsewhere_is_refused(url: str) -> None:
     values = card_values(files={"series": REMOTE | {"url": url}})
-    with pytest.raises(ConfigError, match=r"files\.series.*url") as caught:
+    with pytest.raises(ConfigError, match=r"files\.series") as caught:
         validate(DatasetCard, values, "the card")
     assert "hunter2" not in str(caught.value)
 
@@ -160,31 +164,37 @@ class Harm:
         return os.mkdir, (str(self.path),)
 
 
-def test_nothing_unpickles_what_a_stranger_pickled(tmp_path: Path, toy_data: Path) -> None:
-    from stprune.training.checkpoint import load_checkpoint
-
+@pytest.fixture
+def harm(tmp_path: Path) -> Iterator[tuple[NDArray[np.object_], Harm]]:
+    """What makes a folder when it is unpickled, as an array and as it is; nothing may."""
     made = tmp_path / "made"
-    harm = np.array([Harm(made)], dtype=object)
-    path = tmp_path / "last.pt"
-    torch.save({"identity": {}, "state": Harm(made)}, path)
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        load_checkpoint(path, {})
-    torch.save(Harm(made), path)
-    np.savez(tmp_path / "kept.npz", times=harm, bits=harm, score_quantiles=harm)
-    with pytest.raises(RecordError, match="is damaged"):
-        read_kept(tmp_path / "kept.npz")
-    np.savez(tmp_path / "series.npz", values=harm)
-    with pytest.raises(DataError, match=r"series\.npz"):
-        table.load(card_with({"layout": "array"}), {"series": tmp_path / "series.npz"})
+    yield np.array([Harm(made)], dtype=object), Harm(made)
     assert not made.exists()
-    # The same without care, or the test would show nothing.
-    torch.load(path, weights_only=False)
-    assert made.is_dir()
+
+
+def test_what_a_stranger_pickled_would_do_harm(tmp_path: Path) -> None:
+    """Without our care, or the tests below would show nothing."""
+    torch.save(Harm(tmp_path / "made"), tmp_path / "x.pt")
+    torch.load(tmp_path / "x.pt", weights_only=False)
+    assert (tmp_path / "made").is_dir()
+
+
+def test_nothing_unpickles_what_a_stranger_pickled(
+    tmp_path: Path, harm: tuple[NDArray[np.object_], Harm]
+) -> None:
+    array, plain = harm
+    torch.save({"identity": {}, "state": plain}, tmp_path / "last.pt")
+    with pytest.raises(CheckpointError, match=r"last\.pt"):
+        load_checkpoint(tmp_path / "last.pt", {})
+    np.savez(tmp_path / "kept.npz", times=array, bits=array, score_quantiles=array)
+    with pytest.raises(RecordError, match=r"kept\.npz"):
+        read_kept(tmp_path / "kept.npz")
+    np.savez(tmp_path / "series.npz", values=array)
+    with pytest.raises(DataError, match=r"series\.npz"):
+        table.load(ARRAY_CARD, {"series": tmp_path / "series.npz"})
 
 
 def test_a_checkpoint_gives_nothing_that_was_not_stored(tmp_path: Path) -> None:
-    from stprune.training.checkpoint import load_checkpoint, save_checkpoint
-
     path = tmp_path / "last.pt"
     save_checkpoint(path, {"count": torch.tensor(3)}, {})
     content = bytearray(path.read_bytes())
@@ -192,42 +202,18 @@ def test_a_checkpoint_gives_nothing_that_was_not_stored(tmp_path: Path) -> None:
     entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"/data/0"))
     content[entry + 38] |= 0x10
     path.write_bytes(bytes(content))
-    with pytest.raises(CheckpointError, match="its parts are not listed as torch does"):
+    with pytest.raises(CheckpointError, match=r"last\.pt"):
         load_checkpoint(path, {})
 
 
-def test_prepared_arrays_are_not_unpickled(tmp_path: Path, toy_data: Path) -> None:
-    import shutil
-
+@pytest.mark.parametrize("name", ["series.npy", "mask.npy", "timestamps.npy", "adjacency.npy"])
+def test_prepared_arrays_are_not_unpickled(
+    tmp_path: Path, toy_data: Path, name: str, harm: tuple[NDArray[np.object_], Harm]
+) -> None:
     folder = Path(shutil.copytree(toy_data / "processed" / "toy", tmp_path / "toy"))
-    made = tmp_path / "made"
-    for name in ("series.npy", "mask.npy", "timestamps.npy", "adjacency.npy"):
-        good = (folder / name).read_bytes()
-        np.save(folder / name, np.array([Harm(made)], dtype=object), allow_pickle=True)
-        with pytest.raises(DataError, match="is damaged"):
-            read_canonical(folder)
-        (folder / name).write_bytes(good)
-    assert not made.exists()
-    read_canonical(folder)
-
-
-def test_prepared_arrays_of_another_form_are_refused(tmp_path: Path, toy_data: Path) -> None:
-    import shutil
-
-    folder = Path(shutil.copytree(toy_data / "processed" / "toy", tmp_path / "toy"))
-    times = np.load(folder / "timestamps.npy")
-    times[5] += np.timedelta64(60, "s")
-    for name, array, why in (
-        ("series.npy", np.zeros((3, 8, 1), np.float32), r"series\.npy holds float32 \(3, 8, 1\)"),
-        ("mask.npy", np.zeros((504, 8, 1), np.float32), r"mask\.npy holds float32"),
-        ("adjacency.npy", np.full((8, 8), np.nan, np.float32), "weights that are not finite"),
-        ("timestamps.npy", times, "the step after .* is 3660 s long"),
-    ):
-        good = (folder / name).read_bytes()
-        np.save(folder / name, array)
-        with pytest.raises(DataError, match=why):
-            read_canonical(folder)
-        (folder / name).write_bytes(good)
+    np.save(folder / name, harm[0], allow_pickle=True)
+    with pytest.raises(DataError, match="toy"):
+        read_canonical(folder)
 
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -236,23 +222,23 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    "text",
     [
-        (LAUGHS, "its aliases stand for 1234567909 values"),
-        ("a: &a [*a]", "it holds itself"),
-        ("[" * 3000, "nested too deeply"),
-        ("a: 1\nb: 2\na: 3", "the key `a` twice"),
-        ("a: 2024-13-45", "month must be in"),
-        ("a: !!python/object/apply:os.mkdir [x]", "could not determine a constructor"),
-        ("a: " + "9" * 5000, "4300 digits"),
-        ("a: \x00", "special characters"),
-        ("#" + "x" * (1 << 20), "larger than 1 MiB"),
+        LAUGHS,
+        "a: &a [*a]",
+        "[" * 3000,
+        "a: 1\nb: 2\na: 3",
+        "a: 2024-13-45",
+        "a: !!python/object/apply:os.mkdir [x]",
+        "a: " + "9" * 5000,
+        "a: \x00",
+        "#" + "x" * (1 << 20),
     ],
     ids=["laughs", "itself", "deep", "twice", "date", "object", "digits", "control", "large"],
 )
-def test_a_yaml_that_means_harm_is_one_line(tmp_path: Path, text: str, why: str) -> None:
+def test_a_yaml_that_means_harm_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=re.escape(why)) as caught:
+    with pytest.raises(ConfigError, match=r"x\.yaml") as caught:
         read_yaml(tmp_path / "x.yaml")
     assert str(caught.value).isprintable()
 
@@ -264,17 +250,18 @@ def test_aliases_and_merges_of_a_sane_size_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    "text",
     [
-        ("[" * 200_000, "nested too deeply"),
-        ('{"a": NaN}', "NaN"),
-        ('{"a": -Infinity}', "-Infinity"),
-        ('{"a": [-1e400]}', "-1e400"),
-        ('{"a": 1, "b": 2, "a": 3}', "the key `a` twice"),
+        "[" * 200_000,
+        '{"a": NaN}',
+        '{"a": -Infinity}',
+        '{"a": [-1e400]}',
+        '{"a": 1, "b": 2, "a": 3}',
     ],
+    ids=["deep", "nan", "infinity", "too large", "twice"],
 )
-def test_a_json_that_means_harm_is_refused(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(why)):
+def test_a_json_that_means_harm_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
         parse_json(text)
 
 
@@ -290,31 +277,31 @@ def test_what_a_spreadsheet_would_run_is_told_from_words() -> None:
 @pytest.mark.parametrize("text", FORMULAS)
 def test_formulas_come_into_no_csv(tmp_path: Path, text: str) -> None:
     for channel in ({"name": "flow", "unit": text}, {"name": text, "unit": "km/h"}):
-        with pytest.raises(ConfigError, match=r"not a formula|control"):
+        with pytest.raises(ConfigError, match="channels"):
             validate(DatasetCard, card_values(channels=[channel], target=channel["name"]), "x")
-    layout = ExperimentLayout(tmp_path / "x")
     for changes in (
         {"data": {"checksum": "d" * 64, "target_unit": text}},
         {"environment": {"git_commit": text}},
     ):
-        run = synthetic_records.record(KEY)
-        values = run.model_dump(mode="json") | changes
-        path = layout.metrics(KEY)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
-        with pytest.raises(StpruneError, match="formula"):
-            read_record(path)
+        with pytest.raises(StpruneError, match=r"metrics\.json"):
+            read_record(write_record(tmp_path, changes))
 
 
 KEY = RunKey("roads", "stid", "st_prune", 0.5, 0)
 
 
-def test_a_sensor_named_by_a_formula_is_refused(tmp_path: Path, toy_data: Path) -> None:
+def write_record(folder: Path, changes: dict[str, Any]) -> Path:
+    path = folder / "metrics.json"
+    path.write_text(json.dumps(synthetic_records.record(KEY).model_dump(mode="json") | changes))
+    return path
+
+
+def test_a_sensor_named_by_a_formula_is_refused(tmp_path: Path) -> None:
     header = "time,=1+1,b"
     text = f"{header}\n2024-01-01T00:00,1,2\n2024-01-01T01:00,3,4\n2024-01-01T02:00,5,0\n"
     raw = load_text(tmp_path, text, {"time": "time"})
     with pytest.raises(DataError, match=r"=1\+1"):
-        write_canonical(raw, card_with({"time": "time"}), tmp_path / "canonical")
+        write_canonical(raw, card_with({"time": "time"}), tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -351,10 +338,8 @@ def test_a_summary_with_full_at_two_ratios_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["dataset", "backbone", "pruner", "experiment"])
 def test_a_record_cannot_name_another_folder(tmp_path: Path, field: str) -> None:
-    values = synthetic_records.record(KEY).model_dump(mode="json") | {field: "../../x"}
-    (tmp_path / "metrics.json").write_text(json.dumps(values))
-    with pytest.raises(ConfigError, match=f"`{field}`"):
-        read_record(tmp_path / "metrics.json")
+    with pytest.raises(ConfigError, match=field):
+        read_record(write_record(tmp_path, {field: "../../x"}))
 
 
 @pytest.fixture
@@ -363,47 +348,46 @@ def small_bombs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LARGE_BYTES", 1 << 20)
 
 
-BOMB = "would unpack to .*, over 200 times its size: refused"
-
-
 @pytest.mark.usefixtures("small_bombs")
 def test_bombs_are_refused_before_they_go_off(tmp_path: Path) -> None:
     zeros = np.zeros((500_000, 2))
     np.savez_compressed(tmp_path / "s.npz", values=zeros)
-    with pytest.raises(DataError, match=BOMB):
-        table.load(card_with({"layout": "array"}), {"series": tmp_path / "s.npz"})
-    pd.DataFrame({"when": pd.Timestamp("2024-01-01"), "a": zeros[:, 0]}).to_parquet(
-        tmp_path / "s.parquet"
-    )
-    with pytest.raises(DataError, match=BOMB):
+    with pytest.raises(DataError, match=r"s\.npz.*200 times"):
+        table.load(ARRAY_CARD, {"series": tmp_path / "s.npz"})
+    flat = pd.DataFrame({"when": pd.Timestamp("2024-01-01"), "a": zeros[:, 0]})
+    flat.to_parquet(tmp_path / "s.parquet")
+    with pytest.raises(DataError, match=r"s\.parquet.*200 times"):
         table.load(card_with({"time": "when"}), {"series": tmp_path / "s.parquet"})
     archive = KeptArchive(np.datetime64("2024-01-01", "m") + np.arange(8))
     archive.add(torch.arange(8), None)
     archive.write(tmp_path / "kept.npz")
     with zipfile.ZipFile(tmp_path / "kept.npz", "a", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("more.npy", bytes(4 << 20))
-    with pytest.raises(RecordError, match=BOMB):
+    with pytest.raises(RecordError, match=r"kept\.npz.*200 times"):
         read_kept(tmp_path / "kept.npz")
 
 
-def test_an_hdf_of_holes_is_not_filled(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "size",
+    [
+        # Holes that would be filled.
+        {"shape": (10**9, 1000), "chunks": (1000, 1000)},
+        # Numbers of another file.
+        {"shape": (3, 2), "external": [("secret", 0, 48)]},
+    ],
+    ids=["holes", "external"],
+)
+def test_an_hdf_of_another_s_numbers_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("secret").write_bytes(bytes(48))
     path = tmp_path / "s.h5"
     with h5py.File(path, "w") as file:
-        file.create_dataset("values", shape=(10**9, 1000), chunks=(1000, 1000), dtype="f8")
+        file.create_dataset("values", dtype="f8", **size)
     assert path.stat().st_size < 10_000
-    with pytest.raises(DataError, match=BOMB):
-        table.load(card_with({"layout": "array"}), {"series": path})
-
-
-def test_an_hdf_does_not_show_other_files(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_bytes(bytes(48))
-    path = tmp_path / "s.h5"
-    with h5py.File(path, "w") as file:
-        stored = [(str(secret), 0, 48)]
-        file.create_dataset("values", shape=(3, 2), dtype="f8", external=stored)
     with pytest.raises(DataError, match=r"s\.h5"):
-        table.load(card_with({"layout": "array"}), {"series": path})
+        table.load(ARRAY_CARD, {"series": path})
 
 
 def test_a_header_that_lies_about_its_size_takes_no_memory(tmp_path: Path) -> None:
@@ -412,7 +396,7 @@ def test_a_header_that_lies_about_its_size_takes_no_memory(tmp_path: Path) -> No
     raw = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(48)
     (tmp_path / "s.npy").write_bytes(raw)
     with pytest.raises(DataError, match=r"s\.npy"):
-        table.load(card_with({"layout": "array"}), {"series": tmp_path / "s.npy"})
+        table.load(ARRAY_CARD, {"series": tmp_path / "s.npy"})
 
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\nstprune: all is well\u202e"
@@ -424,13 +408,13 @@ def test_no_message_obeys_its_author(
     path = tmp_path / "c.yaml"
     path.write_text(json.dumps(toy_values | {ESCAPES: 1}))
     assert main(["config", "--config", str(path)]) == 1
-    told = capsys.readouterr().err
-    assert told.endswith("\n")
-    assert told[:-1].isprintable()
-    assert r"\x1b[2J" in told
+    message = capsys.readouterr().err
+    assert message.endswith("\n")
+    assert message[:-1].isprintable()
+    assert r"\x1b[2J" in message
     for key in ("experiment", "results_directory"):
         path.write_text(json.dumps(toy_values | {key: ESCAPES}))
-        with pytest.raises(ConfigError, match="control characters") as caught:
+        with pytest.raises(ConfigError, match=key) as caught:
             load_config(path)
         assert str(caught.value).isprintable()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,22 @@ DATASET = "toy"
 NODES, STEPS, STEPS_PER_DAY = 8, 504, 24
 START = "2024-01-01T00:00:00"  # a Monday
 HOST_FOLDER = "data.example.org/toy/v1"
+
+
+def card_values(**changes: Any) -> dict[str, Any]:
+    """Plain values of a card of two sensors and three hours, but for ``changes``."""
+    text = dict.fromkeys(("title", "description", "licence", "citation"), "made up")
+    values = {
+        "format": "wide_csv",
+        "nodes": 2,
+        "steps": 3,
+        "step_minutes": 60,
+        "start": START,
+        "channels": [{"name": "flow", "unit": "vehicles"}],
+        "target": "flow",
+        "mask_policy": "none",
+    }
+    return text | values | changes
 
 
 def toy_series(seed: int = 0) -> NDArray[np.float64]:
@@ -61,29 +78,24 @@ def write_toy(data_directory: Path, mirror: Path) -> None:
     (data_directory / f"{DATASET}.yaml").write_text(text, encoding="utf-8")
 
 
-def toy_card(folder: Path) -> dict[str, object]:
+def toy_card(folder: Path) -> dict[str, Any]:
     """The card of the raw files in ``folder``."""
-    return {
-        "title": "Toy",
-        "description": "Eight sensors on a ring for three weeks, made in code.",
-        "format": "wide_csv",
-        "files": {
-            role: {
-                "url": f"https://{HOST_FOLDER}/{role}.csv",
-                "git_blob_sha1": git_blob_sha1(folder / f"{role}.csv"),
-            }
-            for role in ("series", "adjacency")
-        },
-        "licence": "CC0",
-        "citation": "None.",
-        "nodes": NODES,
-        "steps": STEPS,
-        "step_minutes": 60,
-        "start": START,
-        "channels": [{"name": "load", "unit": "units / hour"}],
-        "target": "load",
-        "mask_policy": "zero",
+    files = {
+        role: {
+            "url": f"https://{HOST_FOLDER}/{role}.csv",
+            "git_blob_sha1": git_blob_sha1(folder / f"{role}.csv"),
+        }
+        for role in ("series", "adjacency")
     }
+    return card_values(
+        title="Toy",
+        files=files,
+        nodes=NODES,
+        steps=STEPS,
+        channels=[{"name": "load", "unit": "units / hour"}],
+        target="load",
+        mask_policy="zero",
+    )
 
 
 def _write_csv(path: Path, values: NDArray[np.float64], header: str) -> None:
@@ -112,26 +124,19 @@ def canonical(
         times = np.datetime64(start, "s") + regular
     else:
         times = timestamps.astype("datetime64[s]")
-    card = DatasetCard.model_validate(
-        {
-            "title": "In memory",
-            "description": "Made by a test.",
-            "format": "wide_csv",
-            "licence": "CC0",
-            "citation": "None.",
-            "nodes": nodes,
-            "steps": steps,
-            "step_minutes": step_minutes,
-            "start": start,
-            "breaks": "none" if timestamps is None else "daily",
-            "channels": [{"name": f"c{i}", "unit": "units"} for i in range(channels)],
-            "target": f"c{target_channel}",
-            "mask_policy": "nan",
-            "splits": splits,
-        }
+    card = card_values(
+        nodes=nodes,
+        steps=steps,
+        step_minutes=step_minutes,
+        start=start,
+        breaks="none" if timestamps is None else "daily",
+        channels=[{"name": f"c{i}", "unit": "units"} for i in range(channels)],
+        target=f"c{target_channel}",
+        mask_policy="nan",
+        splits=splits,
     )
     return CanonicalDataset(
-        card=card,
+        card=DatasetCard.model_validate(card),
         series=series.astype(np.float32),
         mask=np.ones(series.shape, dtype=bool) if mask is None else mask,
         timestamps=times,

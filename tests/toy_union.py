@@ -23,27 +23,18 @@ def write_union(directory: Path) -> Path:
     """Cards and canonical data of all three below ``directory``; returns it."""
     for seed, (name, (nodes, factor)) in enumerate(SIZES.items()):
         values = toy.toy_series(seed)[:, :nodes, None].astype(np.float32) * np.float32(factor)
-        card = {
-            "title": name,
-            "description": "A part of the toy.",
-            "format": "wide_csv",
-            "licence": "CC0",
-            "citation": "None.",
-            "nodes": nodes,
-            "steps": toy.STEPS,
-            "step_minutes": 60,
-            "start": toy.START,
-            "channels": [
-                {"name": "load", "unit": "units" if factor == 1 else "units of its own"},
-                {"name": "noise", "unit": "units"},
-            ],
-            "target": "load",
-            "mask_policy": "zero",
-            "mape_floor": factor,
-        }
         # One data set has a second channel, which a union leaves out.
         channels = 2 if name == "toy_big" else 1
-        card["channels"] = card["channels"][:channels]  # type: ignore[index]
+        names = {"load": "units" if factor == 1 else "units of its own", "noise": "units"}
+        card = toy.card_values(
+            title=name,
+            nodes=nodes,
+            steps=toy.STEPS,
+            channels=[{"name": name, "unit": unit} for name, unit in names.items()][:channels],
+            target="load",
+            mask_policy="zero",
+            mape_floor=factor,
+        )
         raw = RawSeries(
             values=np.repeat(values, channels, axis=2),
             mask=np.repeat(values != 0, channels, axis=2),

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
 
+from toy import card_values
+
 from stprune.base.layout import DataLayout
 from stprune.data.card import DatasetCard
 from stprune.data.fetch import fetch
@@ -108,23 +110,9 @@ def serving() -> Iterator[Site]:
 
 def card_of(url: str, content: bytes = CONTENT) -> DatasetCard:
     """A card whose only raw file is ``content`` at ``url``."""
-    return DatasetCard.model_validate(
-        {
-            "title": "Toy",
-            "description": "Two sensors.",
-            "format": "wide_csv",
-            "files": {"series": {"url": url, "git_blob_sha1": blob_sha1(content)}},
-            "licence": "none",
-            "citation": "none",
-            "nodes": 2,
-            "steps": 2,
-            "step_minutes": 5,
-            "start": "2024-01-01T00:00",
-            "channels": [{"name": "flow", "unit": "vehicles"}],
-            "target": "flow",
-            "mask_policy": "none",
-        }
-    )
+    files = {"series": {"url": url, "git_blob_sha1": blob_sha1(content)}}
+    values = card_values(files=files, steps=2, step_minutes=5)
+    return DatasetCard.model_validate(values)
 
 
 def files_below(root: Path) -> list[str]:

@@ -233,5 +233,4 @@ BACKBONES: Registry[Backbone] = Registry(
     kind="backbone",
     packages=("stprune.backbones",),
     contract="stprune.backbones.base:Backbone",
-    others=("base",),
 )

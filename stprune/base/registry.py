@@ -26,8 +26,8 @@ class Registry(Generic[Component]):
         kind: What a component is called in messages, such as ``"pruner"``.
         packages: Names of the packages whose modules are components.
         contract: ``module:Class`` that each component derives from.
-        prefix: Only modules whose name starts so belong; the id is the rest of the name.
-        others: Modules beside the components that are none themselves.
+        prefix: Only modules whose name starts so belong; the id is the rest of the name. Modules
+            called ``base`` never do.
         modules: Full names of components outside ``packages``.
     """
 
@@ -35,15 +35,10 @@ class Registry(Generic[Component]):
     packages: tuple[str, ...]
     contract: str
     prefix: str = ""
-    others: tuple[str, ...] = ("base",)
     modules: tuple[str, ...] = ()
 
     def ids(self) -> list[str]:
-        """Ids of all components, sorted; nothing is imported but the (empty) packages.
-
-        Raises:
-            TypeError: If two packages hold a module of the same name.
-        """
+        """Ids of all components, sorted; nothing is imported but the (empty) packages."""
         return sorted(self._modules())
 
     def path(self, name: str) -> Path:
@@ -88,7 +83,7 @@ class Registry(Generic[Component]):
         modules = {module.rpartition(".")[2]: module for module in self.modules}
         for package in self.packages:
             for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
-                if info.ispkg or info.name in self.others or not info.name.startswith(self.prefix):
+                if info.ispkg or info.name == "base" or not info.name.startswith(self.prefix):
                     continue
                 name = info.name.removeprefix(self.prefix)
                 if name in modules:

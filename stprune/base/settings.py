@@ -94,15 +94,6 @@ class LinearProbe(StrictModel):
     epochs: int = Field(ge=1, description="Epochs; the weights of the best validation count.")
 
 
-MEMBER_KEYS = ("node_stride", "days", "window_stride")
-
-
-def complete_member(member: Any, own: dict[str, Any]) -> Any:
-    """A member as a mapping: of a bare name, and with what the entry says in place of it."""
-    values = {"dataset": member} if isinstance(member, str) else member
-    return {**own, **values} if isinstance(values, dict) else values
-
-
 class DatasetEntry(StrictModel):
     """A data set under a name of its own, perhaps only a declared part of it; or a union."""
 
@@ -154,16 +145,18 @@ class DatasetEntry(StrictModel):
         """Let a bare name stand for a member, and give each what it does not say itself."""
         if not isinstance(values, dict):
             return values
-        own = {key: values[key] for key in MEMBER_KEYS if key in values}
+        own = {
+            key: values[key] for key in ("node_stride", "days", "window_stride") if key in values
+        }
         if values.get("task") == "transfer" and values.get("dataset") and not values.get("union"):
             # A model of one data set that is tried on others is that of a union of one.
             values = {**values, "union": [values["dataset"]], "dataset": None}
-        lists = {
-            key: [complete_member(member, own) for member in values[key]]
-            for key in ("union", "zero_shot")
-            if isinstance(values.get(key), list)
-        }
-        return {**values, **lists}
+        for key in ("union", "zero_shot"):
+            if isinstance(values.get(key), list):
+                named = [{"dataset": m} if isinstance(m, str) else m for m in values[key]]
+                members = [{**own, **m} if isinstance(m, dict) else m for m in named]
+                values = {**values, key: members}
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetEntry:

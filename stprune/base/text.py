@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,7 @@ FORMULA = re.compile("[=@\uff1d\uff20].|[+\\-\uff0b\uff0d].*[(|!]", re.DOTALL)
 
 def plain_line(text: str) -> str:
     """``text`` as one line that is safe to show: characters escaped, credentials of URLs hidden."""
-    shown = without_credentials(text)
-    if shown.isprintable():
-        return shown
+    shown = CREDENTIALS.sub("...@", text)
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in shown)
 
 
@@ -45,11 +44,6 @@ class PlainFormatter(logging.Formatter):
         return plain_line(super().formatMessage(record))
 
 
-def without_credentials(text: str) -> str:
-    """``text`` with ``...@`` in place of user and password in every address."""
-    return CREDENTIALS.sub("...@", text)
-
-
 def has_credentials(address: str) -> bool:
     """Whether an address holds a user or password."""
     return CREDENTIALS.search(address) is not None
@@ -57,11 +51,8 @@ def has_credentials(address: str) -> bool:
 
 def control_character(value: Any) -> str | None:
     """The first control character in any text of ``value``, escaped; None if there is none."""
-    for text in texts_in(value):
-        match = CONTROL.search(text)
-        if match:
-            return repr(match[0])
-    return None
+    matches = filter(None, map(CONTROL.search, texts_in(value)))
+    return next((repr(match[0]) for match in matches), None)
 
 
 def is_formula(text: str) -> bool:
@@ -73,13 +64,9 @@ def texts_in(value: Any) -> Iterator[str]:
     """Every text in nested mappings and lists, keys included."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from texts_in(key)
-            yield from texts_in(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from texts_in(inner)
+    elif isinstance(value, dict | list | tuple):
+        for part in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from texts_in(part)
 
 
 # Configurations and cards are a few kilobytes; a record of a long run is below a megabyte.
@@ -139,10 +126,7 @@ def parse_json(text: str) -> Any:
     """
     try:
         return json.loads(
-            text,
-            parse_float=_finite,
-            parse_constant=_finite,
-            object_pairs_hook=_distinct,
+            text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_distinct
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -168,22 +152,21 @@ def _values_in(node: yaml.Node, known: dict[int, int], open_nodes: set[int]) -> 
             inner = node.value
         elif isinstance(node, yaml.MappingNode):
             inner = [part for pair in node.value for part in pair]
-            keys = [(key.tag, key.value) for key, _ in node.value if key.id == "scalar"]
-            repeated = next((key for key in keys if keys.count(key) > 1), None)
-            if repeated is not None:
-                raise ValueError(f"it has the key `{repeated[1]}` twice")
+            _refuse_repeated([key.value for key, _ in node.value if key.id == "scalar"])
         known[identity] = 1 + sum(_values_in(part, known, open_nodes) for part in inner)
         open_nodes.remove(identity)
     return known[identity]
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        repeated = next(name for name in values if names.count(name) > 1)
-        raise ValueError(f"it has the key `{repeated}` twice")
-    return values
+    _refuse_repeated([name for name, _ in pairs])
+    return dict(pairs)
+
+
+def _refuse_repeated(keys: list[str]) -> None:
+    repeated = [key for key, count in Counter(keys).items() if count > 1]
+    if repeated:
+        raise ValueError(f"it has the key `{repeated[0]}` twice")
 
 
 def _finite(digits: str) -> float:

@@ -95,30 +95,22 @@ def read_kept(path: Path) -> KeptWindows:
             refuse_bomb(path, sum(member.file_size for member in archive.zip.infolist()))
             times, bits = archive["times"], archive["bits"]
             quantiles = archive["score_quantiles"]
-            _check_form(times, bits, quantiles)
+            right = (
+                times.ndim == 1
+                and times.dtype == np.dtype("datetime64[m]")
+                and bits.dtype == np.uint8
+                and bits.shape == (len(quantiles), -(-len(times) // 8))
+                and quantiles.dtype == np.float32
+                and quantiles.shape[1:] == LEVELS.shape
+            )
+            if not right:
+                raise ValueError("its arrays do not belong together")
             kept = np.unpackbits(bits, axis=1, count=len(times)).astype(bool)
             return KeptWindows(kept, quantiles, times)
     except FileNotFoundError:
         raise RecordError(f"there is no {path}; the run has not finished") from None
     except Exception as error:  # a damaged zip raises whatever its reader stumbles over
         raise RecordError(f"{path} is damaged ({error}); delete the run to do it again") from None
-
-
-def _check_form(times: NDArray[Any], bits: NDArray[Any], quantiles: NDArray[Any]) -> None:
-    """Check that the arrays belong together: each window has a time, each epoch a row."""
-    right = (
-        times.ndim == 1
-        and times.dtype == np.dtype("datetime64[m]")
-        and bits.dtype == np.uint8
-        and bits.shape == (len(quantiles), -(-len(times) // 8))
-        and quantiles.dtype == np.float32
-        and quantiles.shape[1:] == LEVELS.shape
-    )
-    if not right:
-        raise ValueError(
-            f"times {times.dtype} {times.shape}, bits {bits.dtype} {bits.shape} and deciles"
-            f" {quantiles.dtype} {quantiles.shape} do not belong together"
-        )
 
 
 def _quantiles(scores: Tensor | None) -> NDArray[np.float32]:

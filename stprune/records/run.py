@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -144,14 +143,8 @@ class RunRecord(StrictModel):
     def _no_formulas(self) -> RunRecord:
         """A record may come from somebody else, and its texts become cells of csv files."""
         keys = [*self.scores_by_rule, *self.test_groups, *self.transfer]
-        words = [
-            self.cost.budget,
-            self.fingerprint,
-            self.source_digest,
-            self.started,
-            self.finished,
-        ]
-        for text in texts_in([self.data, self.environment, keys, words]):
+        words = [self.cost.budget, self.fingerprint, self.source_digest, self.started]
+        for text in texts_in([self.data, self.environment, keys, words, self.finished]):
             if is_formula(text):
                 raise ValueError(f"{text[:40]!r} must be words, not a formula")
         return self
@@ -160,9 +153,7 @@ class RunRecord(StrictModel):
 def write_record(record: RunRecord, epochs: list[EpochRecord], metrics: Path, table: Path) -> None:
     """Write both files of a run atomically, ``metrics.json`` last."""
     frame = pd.DataFrame([epoch.model_dump() for epoch in epochs])
-    buffer = io.StringIO()
-    frame.to_csv(buffer, index=False)
-    write_text(table, buffer.getvalue())
+    write_text(table, frame.to_csv(index=False))
     write_json(metrics, record.model_dump(mode="json"))
 
 

@@ -66,7 +66,6 @@ WHOLE_NUMBERS = {
     "pairs",
 }
 NAMES = ("dataset", "backbone", "pruner", "other")
-COMPRESSION_LEVEL = 15
 NUMBER_BYTES = 8
 
 
@@ -93,7 +92,22 @@ def write_store(
     # The summary comes last: a store without it is not complete.
     for name in reversed(COLUMNS):
         with atomic_path(store_table(store, name)) as temporary:
-            _write_table(temporary, tables[name], _schema(name))
+            schema = _schema(name)
+            table = pa.Table.from_pandas(tables[name], schema=schema, preserve_index=False)
+            floating = [field.name for field in schema if pa.types.is_floating(field.type)]
+            pq.write_table(
+                # Without what pandas notes of itself.
+                table.replace_schema_metadata(None),
+                temporary,
+                version="2.6",
+                compression="zstd",
+                compression_level=15,
+                use_dictionary=[name for name in schema.names if name not in floating],
+                # Measured numbers rarely repeat, but their leading bytes do.
+                column_encoding=dict.fromkeys(floating, "BYTE_STREAM_SPLIT"),
+                store_schema=False,
+                write_statistics=False,
+            )
 
 
 def read_store(store: Path, name: str) -> pd.DataFrame:
@@ -139,25 +153,6 @@ def _kind(column: str) -> pa.DataType:
     if column in WHOLE_NUMBERS:
         return pa.int64()
     return pa.float32() if column.startswith(("hour_", "decile_")) else pa.float64()
-
-
-def _write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
-    """Write a Parquet file, the same bytes for the same table."""
-    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-    floating = [field.name for field in schema if pa.types.is_floating(field.type)]
-    pq.write_table(
-        # Without what pandas notes of itself.
-        table.replace_schema_metadata(None),
-        path,
-        version="2.6",
-        compression="zstd",
-        compression_level=COMPRESSION_LEVEL,
-        use_dictionary=[name for name in schema.names if name not in floating],
-        # Measured numbers rarely repeat, but their leading bytes do.
-        column_encoding=dict.fromkeys(floating, "BYTE_STREAM_SPLIT"),
-        store_schema=False,
-        write_statistics=False,
-    )
 
 
 def _check_cells(path: Path, frame: pd.DataFrame) -> None:

@@ -39,14 +39,6 @@ class KeptTables(NamedTuple):
     deciles: pd.DataFrame
 
 
-class Choice(NamedTuple):
-    """What a run kept in its pruned epochs: epoch number to (n,) bool as packed bits."""
-
-    key: RunKey
-    windows: int
-    epochs: dict[int, NDArray[np.uint8]]
-
-
 def pruned_runs(summary: pd.DataFrame) -> pd.DataFrame:
     """The rows of runs that left windows out in at least one epoch."""
     return summary[(summary["realised_keep_ratio"] < 1) & (summary["prune_ratio"] > 0)]
@@ -66,7 +58,9 @@ def kept_tables(layout: ExperimentLayout, summary: pd.DataFrame) -> KeptTables:
     deciles: list[Row] = []
     agreements: list[Row] = []
     for _, runs in pruned_runs(summary).groupby(PLACE):
-        choices = []
+        # What each run kept in its pruned epochs, by epoch number: (n,) bool as packed bits.
+        choices: dict[RunKey, dict[int, NDArray[np.uint8]]] = {}
+        windows = 0
         for key in run_keys_of(runs):
             if not layout.kept(key).exists():
                 continue
@@ -81,32 +75,26 @@ def kept_tables(layout: ExperimentLayout, summary: pd.DataFrame) -> KeptTables:
             epochs = pruned_epochs(archive.kept)
             bits = np.packbits(archive.kept[epochs], axis=1)
             windows = archive.kept.shape[1]
-            choices.append(Choice(key, windows, dict(zip(epochs.tolist(), bits, strict=True))))
-        agreements += _agreement(choices)
+            choices[key] = dict(zip(epochs.tolist(), bits, strict=True))
+        if choices:
+            agreements += _agreement(choices, windows)
     return KeptTables(
-        *(
-            pd.DataFrame(rows, columns=list(COLUMNS[name]))
-            for name, rows in (
-                ("calendars", calendars),
-                ("overlaps", agreements),
-                ("deciles", deciles),
-            )
-        )
+        pd.DataFrame(calendars, columns=list(COLUMNS["calendars"])),
+        pd.DataFrame(agreements, columns=list(COLUMNS["overlaps"])),
+        pd.DataFrame(deciles, columns=list(COLUMNS["deciles"])),
     )
 
 
-def _agreement(choices: list[Choice]) -> list[Row]:
+def _agreement(choices: dict[RunKey, dict[int, NDArray[np.uint8]]], windows: int) -> list[Row]:
     """Rows of one data set, backbone and prune ratio, for every two pruners there."""
-    if not choices:
-        return []
-    counts = Counter(epoch for choice in choices for epoch in choice.epochs)
+    counts = Counter(epoch for epochs in choices.values() for epoch in epochs)
     epoch = max(counts, key=lambda epoch: (counts[epoch], epoch))
-    compared = [choice for choice in choices if epoch in choice.epochs]
-    bits = np.stack([choice.epochs[epoch] for choice in compared])
-    kept = np.unpackbits(bits, axis=1, count=compared[0].windows).astype(np.bool_)
-    pruners = sorted({choice.key.pruner for choice in compared})
-    at = np.array([pruners.index(choice.key.pruner) for choice in compared])
-    seeds = np.array([choice.key.seed for choice in compared])
+    compared = [key for key, epochs in choices.items() if epoch in epochs]
+    bits = np.stack([choices[key][epoch] for key in compared])
+    kept = np.unpackbits(bits, axis=1, count=windows).astype(np.bool_)
+    pruners = sorted({key.pruner for key in compared})
+    at = np.array([pruners.index(key.pruner) for key in compared])
+    seeds = np.array([key.seed for key in compared])
     # Seeds of a pruner among themselves; two pruners in runs that share their seed.
     pair = (at[:, None] == at[None, :]) != (seeds[:, None] == seeds[None, :])
     rows, columns = np.nonzero(pair)
@@ -117,7 +105,7 @@ def _agreement(choices: list[Choice]) -> list[Row]:
         np.add.at(total[part], (at[rows], at[columns]), values[rows, columns])
     with np.errstate(invalid="ignore"):
         means = total / count
-    dataset, backbone, _, ratio, _ = compared[0].key
+    dataset, backbone, _, ratio, _ = compared[0]
     return [
         (dataset, backbone, ratio, pruners[i], pruners[j], epoch, count[i, j], *means[:, i, j])
         for i, j in np.ndindex(*shape)

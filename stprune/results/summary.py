@@ -43,7 +43,6 @@ __all__ = [
 ]
 
 PLACE = ["dataset", "backbone"]
-HORIZON_COLUMNS = (*KEYS, "step", "mae", "rmse")
 # What `mean_over_places` takes the mean of, by the name that it gets.
 RELATIVE = {
     "test_mae": "test_mae_change",
@@ -101,7 +100,7 @@ class Results:
     def horizons(self) -> pd.DataFrame:
         """Test errors by step ahead.
 
-        One row per run and step, columns ``HORIZON_COLUMNS``: ``step`` is 1 for the first step
+        One row per run and step, columns ``KEYS`` and these: ``step`` is 1 for the first step
         ahead, ``mae`` and ``rmse`` are those of the run's protocol in real units; NaN where
         nothing was observed.
         """
@@ -112,7 +111,7 @@ class Results:
                 zip(record.test.mae_per_horizon, record.test.rmse_per_horizon, strict=True), start=1
             )
         ]
-        frame = pd.DataFrame(rows, columns=list(HORIZON_COLUMNS))
+        frame = pd.DataFrame(rows, columns=[*KEYS, "step", "mae", "rmse"])
         return frame.astype({"mae": np.float64, "rmse": np.float64})
 
     @cached_property
@@ -172,7 +171,12 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     costs = ["gradient_steps", "realised_keep_ratio", "overhead_seconds", "expected_epoch_seconds"]
     mean = cells[[*scores, *times, *costs, *reaching]].mean(skipna=False)
     spread = cells[[*scores, *times, *reaching]].std(ddof=1, skipna=False)
-    full = _full_means(mean)
+    # The means of full training, repeated on each row of the same data set and backbone.
+    by_place = mean.droplevel(["pruner", "prune_ratio"])
+    full = by_place[mean.index.get_level_values("pruner") == REFERENCE]
+    if full.index.has_duplicates:
+        raise RecordError(f"the summary has `{REFERENCE}` at several prune ratios; it has one, 0")
+    full = full.reindex(by_place.index).set_axis(mean.index)
     table = mean.copy()
     table.insert(0, "seeds", cells.size())
     table.insert(1, "target_unit", cells["target_unit"].first())
@@ -189,21 +193,6 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     table["reached"] = cells["time_to_full_seconds"].count()
     table["epoch_time_ratio"] = mean["epoch_seconds"] / mean["expected_epoch_seconds"]
     return table.reset_index()
-
-
-def _full_means(mean: pd.DataFrame) -> pd.DataFrame:
-    """The means of `full`, repeated on each row of the same data set and backbone."""
-    rows = mean.index.get_level_values("pruner") == REFERENCE
-    by_place = mean.droplevel(["pruner", "prune_ratio"])
-    full = by_place[rows]
-    repeated = full.index[full.index.duplicated()]
-    if len(repeated):
-        dataset, backbone = repeated[0]
-        raise RecordError(
-            f"the summary has `{REFERENCE}` of {dataset}, {backbone} at several prune ratios;"
-            " it has one, 0: summarise the records again"
-        )
-    return full.reindex(by_place.index).set_axis(mean.index)
 
 
 def mean_over_places(results: Results) -> pd.DataFrame:

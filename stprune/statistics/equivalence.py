@@ -7,7 +7,7 @@ be called lossless has to reject the opposite, that the loss is as large as the 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from stprune.statistics.paired import (
     MARGIN,
     TOO_FEW,
     differences_from_full,
-    holm,
+    holm_within,
 )
 
 Values = NDArray[np.float64]
@@ -107,10 +107,9 @@ def equivalences(
     overall = means.reset_index().assign(**dict.fromkeys(PLACE, EVERY_PLACE))
     rows = []
     for part in (overall, differences):
-        for key, some in part.groupby(ROW):
-            values = some["difference"].to_numpy(dtype=np.float64)
-            found = asdict(equivalence(values, margin))
-            rows.append({**dict(zip(ROW, key, strict=True)), **found})
+        for key, some in part.groupby(ROW)["difference"]:
+            tested = equivalence(some.to_numpy(dtype=np.float64), margin)
+            rows.append((*key, *astuple(tested)))
     columns = [*ROW, *(field.name for field in fields(Equivalence))]
     numbers = [name for name in columns if name not in ("budget", *PLACE, "pruner")]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
@@ -118,8 +117,7 @@ def equivalences(
     identical = (table["mean"] == 0) & (table["sd"] == 0)
     table.loc[identical, list(TESTS)] = math.nan
     for name in TESTS:
-        families = table.groupby(["budget", *PLACE])[name]
-        table[f"holm_{name}"] = families.transform(lambda p: holm(p.tolist())).astype("float64")
+        table[f"holm_{name}"] = holm_within(table, ["budget", *PLACE], name)
     corrected = table[[f"holm_{name}" for name in TESTS]].itertuples(index=False, name=None)
     verdicts = pd.Series([judge(*p_values) for p_values in corrected], dtype="object")
     return table.assign(verdict=verdicts.mask(identical, IDENTICAL))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -108,7 +108,7 @@ def compare_all(
                     rows.append({**keys, "prune_ratio": ratio, **asdict(compare(part))})
     table = pd.DataFrame(rows, columns=list(COLUMN_TYPES)).astype(COLUMN_TYPES)
     family = [table["budget"], table["control"], table["prune_ratio"].isna()]
-    table["holm_p"] = table.groupby(family)["t_p"].transform(lambda p: holm(p.tolist()))
+    table["holm_p"] = holm_within(table, family, "t_p")
     pairs = zip(table["mean"], table["holm_p"], strict=True)
     return table.assign(verdict=[verdict(mean, p) for mean, p in pairs])
 
@@ -242,6 +242,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def holm_within(table: pd.DataFrame, family: Any, name: str) -> pd.Series[float]:
+    """Correct the p values of column ``name``, each ``family`` (what to group by) for itself."""
+    return table.groupby(family)[name].transform(lambda p: holm(p.tolist())).astype("float64")
+
+
 def verdict(mean: float, corrected_p: float) -> Verdict:
     """``win`` or ``lose`` only where the corrected p is below 0.05, by the sign of the mean."""
     # Not being able to test (NaN) is no evidence either.
@@ -332,9 +337,8 @@ def compare_with_full(summary: pd.DataFrame, metric: str = "test_mae") -> pd.Dat
     names = [*ROW, *(field.name for field in fields(Comparison)), "sd"]
     types = {name: "object" if name in ("budget", "pruner") else "float64" for name in names}
     table = pd.DataFrame(rows, columns=names).astype(types)
-    for raw, corrected in (("t_p", "holm_p"), ("wilcoxon_p", "wilcoxon_holm_p")):
-        families = table.groupby("budget")[raw]
-        table[corrected] = families.transform(lambda p: holm(p.tolist())).astype("float64")
+    table["holm_p"] = holm_within(table, "budget", "t_p")
+    table["wilcoxon_holm_p"] = holm_within(table, "budget", "wilcoxon_p")
     judged = table[["cells", "mean", "holm_p"]].itertuples(index=False, name=None)
     return table.assign(
         verdict=[verdict(mean, p) if n >= LEAST_PAIRS else TOO_FEW for n, mean, p in judged]

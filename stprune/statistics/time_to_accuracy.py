@@ -15,7 +15,7 @@ from scipy import stats
 
 from stprune.base.layout import RunKey
 from stprune.results.summary import REFERENCE
-from stprune.statistics.paired import EVERY_PLACE, LEVEL, TOO_FEW, holm
+from stprune.statistics.paired import EVERY_PLACE, LEVEL, TOO_FEW, holm_within
 
 Values = NDArray[np.float64]
 
@@ -122,8 +122,6 @@ def _divisions(count: int, others: int) -> NDArray[np.int64]:
 PLACE = ["dataset", "backbone"]
 CHOICE = ["prune_ratio", "pruner"]
 NUMBERS = ["seeds", "reached", "mean_seconds", "mean_percent", "excess", "p", "least_p"]
-# A family of tests that are corrected together.
-FAMILY = [*PLACE, "prune_ratio"]
 
 Place = tuple[str, str]
 
@@ -219,12 +217,9 @@ def _compared(parts: dict[Place, pd.DataFrame], full: dict[Place, pd.DataFrame])
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:
     """Correct the p values, take out those that could not have been small, and say what is left."""
-    families = table.groupby(FAMILY)
-    corrected, least = (
-        families[name].transform(lambda p: holm(p.tolist())).astype("float64")
-        for name in ("p", "least_p")
-    )
-    can_tell = least < LEVEL
+    family = [*PLACE, "prune_ratio"]
+    corrected = holm_within(table, family, "p")
+    can_tell = holm_within(table, family, "least_p") < LEVEL
     table["p"], table["holm_p"] = table["p"].where(can_tell), corrected.where(can_tell)
     judged = table[["pruner", "excess", "holm_p"]].itertuples(index=False, name=None)
     words = [_verdict(*values) for values in judged]

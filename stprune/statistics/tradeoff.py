@@ -72,7 +72,7 @@ def cloud(runs: pd.DataFrame, metric: str = "test_mae", time: str = "total_secon
     if not (seconds[:, 0] > 0).any() or not (errors[:, 0] > 0).any():
         raise RecordError(f"error and time of `{REFERENCE}` must be above 0 to compare in percent")
     weights = _seed_counts(len(seconds))
-    percent, change = (_relative(values, weights) for values in (seconds, errors))
+    percent, change = _relative(seconds, weights), _relative(errors, weights)
     return Cloud(points, (~np.isnan(errors)).sum(axis=0), 100 * percent, 100 * (change - 1))
 
 

@@ -52,6 +52,13 @@ class Change:
             return math.inf
         return float(abs(self.now - self.then) / max(abs(self.then), abs(self.now)))
 
+    @property
+    def in_words(self) -> str:
+        """Both values on one line."""
+        texts = (str(value) for value in (self.then, self.now))
+        then, now = (text if len(text) <= 32 else f"{text[:32]}..." for text in texts)
+        return f"{self.name}: {then} then, {now} now"
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -183,6 +190,25 @@ def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> D
         not_compared=tuple(missing),
         one_sided=tuple(name for name in dict.fromkeys((*first, *second)) if name not in both),
     )
+
+
+def difference_text(difference: Difference, shown: int = 10) -> str:
+    """How the second run differs from the record, a line each; of numbers the first ``shown``."""
+    lines = []
+    if difference.bit_equal:
+        lines.append(f"bit-equal: all {difference.numbers} numbers of the results")
+    for change in difference.results[:shown]:
+        relative = "" if change.relative > 1e9 else f" (by {change.relative:.2g} of it)"
+        lines.append(f"differs: {change.in_words}{relative}")
+    if len(difference.results) > shown:
+        lines.append(f"differs: {len(difference.results) - shown} more")
+    lines += [f"not compared: {name}, which is not beside it" for name in difference.not_compared]
+    if difference.one_sided:
+        some = ", ".join(dict.fromkeys(name.partition(".")[0] for name in difference.one_sided))
+        count = len(difference.one_sided)
+        lines.append(f"not compared: {count} numbers that only one of the records has ({some})")
+    lines += [f"other circumstances: {change.in_words}" for change in difference.circumstances]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _flat(record: RunRecord, names: tuple[str, ...]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
@@ -42,7 +43,6 @@ PIECES = [
     *(word.encode() for word in ("\u0661", "\u2028", "\u202e", "\\u001b", "\\ud800", "<<: ")),
     *(word.encode() for word in ("9" * 5000, "2024-13-45", "../", "0x7f", "1_0", "- ", "&a ")),
 ]
-Changes = list[tuple[int, bytes]]
 CUTS = [*([0] * 12), 1, 2, 17, 100, 400]
 
 VALUES: list[Any] = [
@@ -56,45 +56,30 @@ VALUES: list[Any] = [
 HOW = ["set", "set", "set", "drop", "add", "rename"]
 
 
-def byte_changes(seed: int) -> Iterator[tuple[Changes, int]]:
-    """Where which bytes are put in place of one, at most three times; and how many are cut off."""
-    rng = random.Random(f"{SALT} {seed}")  # noqa: S311
-    for _ in range(BATCH):
-        pieces = [
-            rng.choice(PIECES) if rng.random() < 0.7 else rng.randbytes(rng.randint(0, 3))
-            for _ in range(rng.choice([1, 1, 1, 2, 3]))
-        ]
-        yield [(rng.randrange(2**20), piece) for piece in pieces], rng.choice(CUTS)
+def _times(rng: random.Random) -> range:
+    return range(rng.choice([1, 1, 1, 2, 3]))
 
 
-def value_changes(seed: int) -> Iterator[list[tuple[int, str, int]]]:
-    """Which value is set, dropped, added or renamed, and what is set; at most three times."""
-    rng = random.Random(f"{SALT} {seed}")  # noqa: S311
-    for _ in range(BATCH):
-        yield [
-            (rng.randrange(2**16), rng.choice(HOW), rng.randrange(len(VALUES)))
-            for _ in range(rng.choice([1, 1, 1, 2, 3]))
-        ]
-
-
-def mutated(content: bytes, changes: Changes, cut: int = 0) -> bytes:
-    """``content`` with pieces in place of single bytes, and without its last ``cut`` bytes."""
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """``content`` with pieces in place of one to three bytes, and sometimes without its end."""
     changed = bytearray(content)
-    for place, piece in changes:
-        at = place % max(1, len(changed))
+    for _ in _times(rng):
+        piece = rng.choice(PIECES) if rng.random() < 0.7 else rng.randbytes(rng.randint(0, 3))
+        at = rng.randrange(2**20) % max(1, len(changed))
         changed[at : at + 1] = piece
+    cut = rng.choice(CUTS)
     return bytes(changed[: len(changed) - cut] if cut else changed)
 
 
-def exchanged(values: Any, changes: list[tuple[int, str, int]]) -> Any:
-    """Nested mappings and lists with single values set, dropped, added or renamed."""
+def exchanged(values: Any, rng: random.Random) -> Any:
+    """Nested mappings and lists with one to three values set, dropped, added or renamed."""
     values = copy.deepcopy(values)
-    for number, how, which in changes:
+    for _ in _times(rng):
         places = _places(values)
         if not places:
             continue
-        inside, key = places[number % len(places)]
-        value = copy.deepcopy(VALUES[which])
+        inside, key = rng.choice(places)
+        how, value = rng.choice(HOW), copy.deepcopy(rng.choice(VALUES))
         if how == "set":
             inside[key] = value
         elif how == "drop":
@@ -137,3 +122,28 @@ def outcome(target: str, read: Callable[..., Found], *arguments: Any) -> Found |
         return None
     COUNTS[target, "accepted"] += 1
     return found
+
+
+def draws(seed: int) -> Iterator[random.Random]:
+    """A source of chance for each input of a draw."""
+    for number in range(BATCH):
+        yield random.Random(f"{SALT} {seed} {number}")  # noqa: S311
+
+
+def damaged(
+    target: str, seed: int, path: Path, read: Callable[..., Found], *arguments: Any
+) -> Iterator[tuple[bytes, Found]]:
+    """The content and what was read of ``path`` with other bytes, where it was not refused.
+
+    In the end the file is as it was.
+    """
+    good = path.read_bytes()
+    try:
+        for rng in draws(seed):
+            content = mutated(good, rng)
+            path.write_bytes(content)
+            found = outcome(target, read, *arguments)
+            if found is not None:
+                yield content, found
+    finally:
+        path.write_bytes(good)

@@ -12,7 +12,7 @@ import torch
 import toy
 from hypothesis import given
 from hypothesis import strategies as st
-from mutations import byte_changes, campaign, mutated, outcome, seeds
+from mutations import campaign, damaged, outcome, seeds
 
 from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
@@ -48,36 +48,25 @@ def same(one: Any, other: Any) -> bool:
 @campaign
 @given(seed=seeds)
 def test_checkpoints(folder: Path, seed: int) -> None:
-    for changes, cut in byte_changes(seed):
-        good = folder / "good.pt"
-        if not good.exists():
-            save_checkpoint(good, STATE, IDENTITY)
-        path = folder / "last.pt"
-        path.write_bytes(mutated(good.read_bytes(), changes, cut))
-        found = outcome("checkpoint, bytes", load_checkpoint, path, IDENTITY)
-        if found is not None and found[0] is not None:
-            assert same(STATE, found[0])
+    path = folder / "last.pt"
+    save_checkpoint(path, STATE, IDENTITY)
+    for _, (state, _) in damaged("checkpoint, bytes", seed, path, load_checkpoint, path, IDENTITY):
+        assert state is None or same(STATE, state)
 
 
 @campaign
 @given(seed=seeds)
 def test_kept_windows(folder: Path, seed: int) -> None:
-    for changes, cut in byte_changes(seed):
-        good = folder / "good.npz"
-        if not good.exists():
-            times = np.datetime64("2024-01-01", "m") + np.arange(50)
-            archive = KeptArchive(times)
-            for epoch in range(3):
-                archive.add(torch.arange(epoch, 50, 2), torch.arange(50.0))
-            archive.write(good)
-        path = folder / "kept.npz"
-        path.write_bytes(mutated(good.read_bytes(), changes, cut))
-        found = outcome("kept windows, bytes", read_kept, path)
-        if found is not None:
-            right = read_kept(good)
-            np.testing.assert_array_equal(found.kept, right.kept)
-            np.testing.assert_array_equal(found.times, right.times)
-            np.testing.assert_array_equal(found.score_quantiles, right.score_quantiles)
+    path = folder / "kept.npz"
+    archive = KeptArchive(np.datetime64("2024-01-01", "m") + np.arange(50))
+    for epoch in range(3):
+        archive.add(torch.arange(epoch, 50, 2), torch.arange(50.0))
+    archive.write(path)
+    right = read_kept(path)
+    for _, found in damaged("kept windows, bytes", seed, path, read_kept, path):
+        np.testing.assert_array_equal(found.kept, right.kept)
+        np.testing.assert_array_equal(found.times, right.times)
+        np.testing.assert_array_equal(found.score_quantiles, right.score_quantiles)
 
 
 @pytest.fixture(scope="module")
@@ -95,20 +84,12 @@ PARTS = (
 @campaign
 @given(part=st.sampled_from(PARTS), seed=seeds)
 def test_prepared_data(copied_data: Path, part: str, seed: int) -> None:
-    for changes, cut in byte_changes(seed):
-        layout = DataLayout(copied_data)
-        path = layout.processed(toy.DATASET) / part
-        good = path.read_bytes()
-        content = mutated(good, changes, cut)
-        path.write_bytes(content)
-        try:
-            found = outcome("prepared data, bytes", read_canonical, path.parent)
-            if found is None:
-                continue
-            assert found.series.shape == found.mask.shape == (toy.STEPS, toy.NODES, 1)
-            assert np.isfinite(found.adjacency).all()
-            if content != good and part != "meta.json":
-                card = load_card(toy.DATASET, copied_data)
-                assert outcome("verify", damages, toy.DATASET, card, layout)
-        finally:
-            path.write_bytes(good)
+    layout = DataLayout(copied_data)
+    path = layout.processed(toy.DATASET) / part
+    good = path.read_bytes()
+    card = load_card(toy.DATASET, copied_data)
+    for content, found in damaged("prepared data, bytes", seed, path, read_canonical, path.parent):
+        assert found.series.shape == found.mask.shape == (toy.STEPS, toy.NODES, 1)
+        assert np.isfinite(found.adjacency).all()
+        if content != good and part != "meta.json":
+            assert outcome("verify", damages, toy.DATASET, card, layout)

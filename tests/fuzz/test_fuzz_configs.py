@@ -8,15 +8,7 @@ import pytest
 import toy
 import yaml
 from hypothesis import given
-from mutations import (
-    byte_changes,
-    campaign,
-    exchanged,
-    mutated,
-    outcome,
-    seeds,
-    value_changes,
-)
+from mutations import campaign, damaged, draws, exchanged, outcome, seeds
 
 from stprune.base.layout import DataLayout
 from stprune.base.schema import validate
@@ -57,9 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def check_config(config: ExperimentConfig | None) -> None:
-    if config is None:
-        return
+def check_config(config: ExperimentConfig) -> None:
     assert control_character(config.model_dump(mode="json")) is None
     assert parse_config(config.model_dump(mode="json"), "the same") == config
     if len(config.prune_ratios) * len(config.seeds) < 100:
@@ -71,25 +61,20 @@ def check_config(config: ExperimentConfig | None) -> None:
 
 @campaign
 @given(seed=seeds)
-def test_configurations_with_other_values(folder: Path, seed: int) -> None:
-    for changes in value_changes(seed):
-        values = exchanged(CONFIG | {"data_directory": str(folder / "data")}, changes)
-        check_config(outcome("configuration, values", parse_config, values, "config.yaml"))
+def test_configurations(folder: Path, seed: int) -> None:
+    values = CONFIG | {"data_directory": str(folder / "data")}
+    for rng in draws(seed):
+        other = exchanged(values, rng)
+        config = outcome("configuration, values", parse_config, other, "config.yaml")
+        if config is not None:
+            check_config(config)
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    for _, config in damaged("configuration, bytes", seed, path, load_config, path):
+        check_config(config)
 
 
-@campaign
-@given(seed=seeds)
-def test_configurations_with_other_bytes(folder: Path, seed: int) -> None:
-    for changes, cut in byte_changes(seed):
-        values = CONFIG | {"data_directory": str(folder / "data")}
-        path = folder / "config.yaml"
-        path.write_bytes(mutated(yaml.safe_dump(values).encode(), changes, cut))
-        check_config(outcome("configuration, bytes", load_config, path))
-
-
-def check_card(card: DatasetCard | None, layout: DataLayout) -> None:
-    if card is None:
-        return
+def check_card(card: DatasetCard, layout: DataLayout) -> None:
     assert validate(DatasetCard, card.model_dump(mode="json"), "the same") == card
     assert control_character(card.model_dump(mode="json")) is None
     for role, file in card.files.items():
@@ -102,45 +87,31 @@ def check_card(card: DatasetCard | None, layout: DataLayout) -> None:
             assert place.resolve() != inside
 
 
-CARD = {
-    "title": "Mine",
-    "description": "Two sensors.",
-    "format": "table",
-    "files": {
+CARD = toy.card_values(
+    format="table",
+    files={
         "series": {"url": "https://example.org/a/b.csv", "git_blob_sha1": "0" * 40},
         "own": {"path": "series.csv", "sha256": "0" * 64},
         "asked": {"kaggle": "owner/name", "name": "series.csv", "sha256": None},
     },
-    "options": {"layout": "wide", "time": "time", "graph": {"weights": "given"}},
-    "licence": "none",
-    "citation": "none",
-    "nodes": 2,
-    "steps": 30,
-    "step_minutes": 60,
-    "start": "2024-01-01T00:00:00",
-    "breaks": "none",
-    "channels": [{"name": "flow", "unit": "vehicles / h"}],
-    "target": "flow",
-    "mask_policy": "nan",
-    "mape_floor": 1.0,
-    "splits": [0.6, 0.2, 0.2],
-}
+    options={"layout": "wide", "time": "time", "graph": {"weights": "given"}},
+    breaks="none",
+    steps=30,
+    mape_floor=1.0,
+    splits=[0.6, 0.2, 0.2],
+)
 
 
 @campaign
 @given(seed=seeds)
-def test_cards_with_other_values(folder: Path, seed: int) -> None:
-    for changes in value_changes(seed):
-        values = exchanged(CARD, changes)
-        card = outcome("card, values", validate, DatasetCard, values, "mine.yaml")
-        check_card(card, DataLayout(folder / "data"))
-
-
-@campaign
-@given(seed=seeds)
-def test_cards_with_other_bytes(folder: Path, seed: int) -> None:
-    for changes, cut in byte_changes(seed):
-        text = yaml.safe_dump(CARD).encode()
-        (folder / "mine.yaml").write_bytes(mutated(text, changes, cut))
-        card = outcome("card, bytes", load_card, "mine", folder)
-        check_card(card, DataLayout(folder / "data"))
+def test_cards(folder: Path, seed: int) -> None:
+    layout = DataLayout(folder / "data")
+    for rng in draws(seed):
+        other = exchanged(CARD, rng)
+        card = outcome("card, values", validate, DatasetCard, other, "mine.yaml")
+        if card is not None:
+            check_card(card, layout)
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(CARD))
+    for _, card in damaged("card, bytes", seed, path, load_card, "mine", folder):
+        check_card(card, layout)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
@@ -63,3 +65,50 @@ def in_public_form(form: nn.Module, state: Weights, model: nn.Module, features: 
     form = form.to(features.dtype).train(model.training)
     forecast: Tensor = torch.func.functional_call(form, state, (features,))
     return forecast
+
+
+def recent(features: Tensor, field: int) -> Tensor:
+    """The last ``field`` steps of (B, T, N, C), with zeros before a shorter history."""
+    batch, steps, nodes, channels = features.shape
+    before = features.new_zeros(batch, max(0, field - steps), nodes, channels)
+    return torch.cat([before, features], dim=1)[:, -field:]
+
+
+def convolved(x: Tensor, layer: Any, dilation: int = 1) -> Tensor:
+    """A convolution over time tap by tap, (B, T, N, C) to (B, T - (K - 1) dilation, N, out)."""
+    taps = layer.weight[..., 0].unbind(2)
+    steps = x.shape[1] - (len(taps) - 1) * dilation
+    total: Tensor = layer.bias
+    for k, tap in enumerate(taps):
+        total = total + x[:, k * dilation : k * dilation + steps] @ tap.T
+    return total
+
+
+def walk(graph: Tensor) -> Tensor:
+    """Entry (i, j) is the chance to go from i to j."""
+    result = torch.zeros_like(graph)
+    for i in range(len(graph)):
+        if graph[i].sum() > 0:
+            result[i] = graph[i] / graph[i].sum()
+    return result
+
+
+def laplacian(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """I - D^(-1/2) W D^(-1/2) of the undirected graph without loops, entry by entry."""
+    edges = np.maximum(weights, weights.T)
+    np.fill_diagonal(edges, 0.0)
+    degrees = edges.sum(axis=1)
+    result = np.eye(len(edges))
+    for i, j in zip(*np.nonzero(edges), strict=True):
+        result[i, j] -= edges[i, j] / np.sqrt(degrees[i] * degrees[j])
+    return result
+
+
+def polynomials(weights: NDArray[np.float64], terms: int) -> list[Tensor]:
+    """Chebyshev polynomials of 2 L / λ - I, L the Laplacian of the graph."""
+    matrix, one = laplacian(weights), np.eye(len(weights))
+    scaled = 2.0 / np.linalg.eigvalsh(matrix).max() * matrix - one
+    result = [one, scaled]
+    for _ in range(terms):
+        result.append(2.0 * scaled @ result[-1] - result[-2])
+    return [torch.from_numpy(p) for p in result[:terms]]

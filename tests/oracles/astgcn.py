@@ -4,47 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from . import Batch, linear, normalised, with_calendar
+from . import Batch, linear, normalised, polynomials, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
     """(B, H, N) of a model in double precision."""
-    polynomials = _polynomials(model.task.adjacency, model.options.chebyshev_terms)
+    edges = (model.task.adjacency.numpy() != 0).astype(float)
+    terms = polynomials(edges, model.options.chebyshev_terms)
     weight, bias = model.regression.weight[:, :, 0], model.regression.bias
     forecasts = []
     for window in with_calendar(model, batch):
         x = window.permute(1, 2, 0)
         for block in model.blocks:
-            x = _block(block, x, polynomials)
+            x = _block(block, x, terms)
         forecasts.append(torch.einsum("nft,htf->hn", x, weight) + bias[:, None])
     return torch.stack(forecasts)
-
-
-def _polynomials(adjacency: Tensor, terms: int) -> list[Tensor]:
-    """Chebyshev polynomials of 2 L / λ - I, L normalised, of the graph without weights."""
-    edges = (adjacency.numpy() != 0).astype(float)
-    np.fill_diagonal(edges, 0.0)
-    edges = np.maximum(edges, edges.T)
-    degrees = edges.sum(axis=1)
-    laplacian = np.eye(len(edges))
-    for i, j in zip(*np.nonzero(edges), strict=True):
-        laplacian[i, j] -= 1.0 / np.sqrt(degrees[i] * degrees[j])
-    scaled = 2.0 / np.linalg.eigvalsh(laplacian).max() * laplacian - np.eye(len(edges))
-    polynomials = [np.eye(len(edges)), scaled]
-    for _ in range(terms):
-        polynomials.append(2.0 * scaled @ polynomials[-1] - polynomials[-2])
-    return [torch.from_numpy(p) for p in polynomials[:terms]]
 
 
 def _columns(scores: Tensor) -> Tensor:
     return torch.stack([column.softmax(0) for column in scores.T], dim=1)
 
 
-def _block(block: Any, x: Tensor, polynomials: list[Tensor]) -> Tensor:
+def _block(block: Any, x: Tensor, graphs: list[Tensor]) -> Tensor:
     """One window (N, F, T) through one block."""
     temporal, spatial, steps = block.temporal_attention, block.spatial_attention, x.shape[2]
     left = torch.einsum("nft,n->tf", x, temporal.node_weight) @ temporal.mixing
@@ -63,7 +47,7 @@ def _block(block: Any, x: Tensor, polynomials: list[Tensor]) -> Tensor:
     for t in range(steps):
         terms = [
             (polynomial * attention).T @ x[:, :, t] @ theta
-            for polynomial, theta in zip(polynomials, block.graph.weight, strict=True)
+            for polynomial, theta in zip(graphs, block.graph.weight, strict=True)
         ]
         mixed.append(torch.relu(sum(terms)))
     taps, result = block.temporal.weight[:, :, 0], []

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Batch, Weights, with_calendar
+from . import Batch, Weights, walk, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
@@ -19,7 +19,7 @@ def forecast_on(model: Any, batch: Batch, graph: Tensor) -> Tensor:
     """(B, H, N) on any graph (N, N)."""
     options, weights = model.options, _weights(model)
     width, steps, layers = options.hidden_channels, options.diffusion_steps, range(options.layers)
-    walks = (_walk(graph).T, _walk(graph.T).T)
+    walks = (walk(graph).T, walk(graph.T).T)
 
     def cell(name: str, x: Tensor, h: Tensor) -> Tensor:
         """Equation 3 on one window."""
@@ -63,25 +63,16 @@ def _weights(model: Any) -> Weights:
     return weights
 
 
-def _walk(graph: Tensor) -> Tensor:
-    """Entry (i, j) is the chance to go from i to j."""
-    result = torch.zeros_like(graph)
-    for i in range(len(graph)):
-        if graph[i].sum() > 0:
-            result[i] = graph[i] / graph[i].sum()
-    return result
-
-
 def _convolve(
     weights: Weights, name: str, x: Tensor, walks: tuple[Tensor, Tensor], steps: int
 ) -> Tensor:
     """Equation 2 on one window, (N, in) to (N, out), with Chebyshev terms of both walks."""
     total = x @ weights[f"{name}.0"] + weights[f"{name}.b"]
     term = 1
-    for walk in walks:
-        before, now = x, walk @ x
+    for moved in walks:
+        before, now = x, moved @ x
         for _ in range(steps):
             total = total + now @ weights[f"{name}.{term}"]
-            before, now = now, 2 * walk @ now - before
+            before, now = now, 2 * moved @ now - before
             term += 1
     return total

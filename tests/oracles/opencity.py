@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import Batch, linear
+from . import Batch, laplacian, linear
 
 Patches = list[Tensor]
 
@@ -79,16 +79,11 @@ def mixing(adjacency: NDArray[np.float64], self_loops: bool) -> NDArray[np.float
 
 def eigenvectors(adjacency: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Of the Laplacian's small eigenvalues, the largest entry of each positive."""
-    weights = np.maximum(adjacency, adjacency.T)
-    np.fill_diagonal(weights, 0.0)
-    degree = weights.sum(axis=1)
-    laplacian = np.eye(len(weights))
-    for i, j in zip(*np.nonzero(weights), strict=True):
-        laplacian[i, j] -= weights[i, j] / math.sqrt(degree[i] * degree[j])
-    values, vectors = np.linalg.eigh(laplacian)
-    order = np.argsort(values)[(degree == 0).sum() + 1 :][:count]
-    places = np.zeros((len(weights), count))
-    for column, index in enumerate(order):
+    matrix = laplacian(adjacency)
+    alone = (matrix == np.eye(len(matrix))).all(axis=1).sum()
+    values, vectors = np.linalg.eigh(matrix)
+    places = np.zeros((len(matrix), count))
+    for column, index in enumerate(np.argsort(values)[alone + 1 :][:count]):
         vector = vectors[:, index]
         places[:, column] = vector * np.sign(vector[np.abs(vector).argmax()])
     return places

@@ -7,19 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Batch, linear, with_calendar
+from . import Batch, convolved, linear, recent, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
     """(B, H, N) of a model in double precision."""
     options, features = model.options, with_calendar(model, batch)
     dilations = [2**layer for _ in range(options.blocks) for layer in range(options.layers)]
-    kernel, field = options.kernel, 1 + (options.kernel - 1) * sum(dilations)
-    missing = field - features.shape[1]
-    if missing > 0:
-        before = features.new_zeros(features.shape[0], missing, *features.shape[2:])
-        features = torch.cat([before, features], dim=1)
-    x = linear(features[:, -field:], model.start)
+    field = 1 + (options.kernel - 1) * sum(dilations)
+    x = linear(recent(features, field), model.start)
     skip: Tensor = torch.zeros(())
     for layer, residual, dilation in zip(model.layers, model.residuals, dilations, strict=True):
         views = [x]
@@ -27,15 +23,11 @@ def forecast(model: Any, batch: Batch) -> Tensor:
             views.append(_over_time(x, layer.temporal_norm.norm, model.training))
         if options.spatial_norm:
             views.append(_over_nodes(x, layer.spatial_norm))
-        seen, taps = torch.cat(views, dim=-1), layer.convolution.weight[..., 0]
-        steps = []
-        for t in range(seen.shape[1] - (kernel - 1) * dilation):
-            both = sum(seen[:, t + k * dilation] @ taps[:, :, k].T for k in range(kernel))
-            value, gate = (both + layer.convolution.bias).chunk(2, dim=-1)
-            steps.append(torch.tanh(value) * torch.sigmoid(gate))
-        z = torch.stack(steps, dim=1)
+        both = convolved(torch.cat(views, dim=-1), layer.convolution, dilation)
+        value, gate = both.chunk(2, dim=-1)
+        z = torch.tanh(value) * torch.sigmoid(gate)
         skip = linear(z, layer.skip) + (skip[:, -z.shape[1] :] if skip.ndim else skip)
-        x = linear(z, residual) + x[:, (kernel - 1) * dilation :]
+        x = linear(z, residual) + x[:, -z.shape[1] :]
     end = torch.relu(linear(torch.relu(skip), model.end))
     return linear(end, model.regression)[:, -1].transpose(1, 2)
 

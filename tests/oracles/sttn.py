@@ -29,19 +29,21 @@ def _window(block: Any, x: Tensor, adjacency: Tensor, options: Any) -> Tensor:
     spatial = []
     for step in x:
         placed = step + block.node_embedding
-        z = placed + _attention(placed, block.node_attention, options.heads, False, False)
+        z = placed + attention(placed, block.node_attention, options.heads)
         z = z + _perceptron(z, block.node_perceptron)
         spatial.append(z + _walks(placed, block.convolution, adjacency, options.diffusion_steps))
     temporal = []
     for node in torch.stack(spatial).unbind(1):
         z = node + block.step_embedding[:, 0]
         kind = (options.causal, options.legacy_softmax)
-        z = z + _attention(z, block.step_attention, options.heads, *kind)
+        z = z + attention(z, block.step_attention, options.heads, *kind)
         temporal.append(z + _perceptron(z, block.step_perceptron))
     return torch.stack(temporal, dim=1)
 
 
-def _attention(x: Tensor, layer: Any, heads: int, causal: bool, twice: bool) -> Tensor:
+def attention(
+    x: Tensor, layer: Any, heads: int, causal: bool = False, twice: bool = False
+) -> Tensor:
     """On the (L, C) tokens of one step or one node."""
     q, k, v = (linear(x, part) for part in (layer.query, layer.key, layer.value))
     size = x.shape[1] // heads

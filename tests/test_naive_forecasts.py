@@ -1,8 +1,6 @@
-"""Means by slot, kind of day and node: counted by hand, over what was observed only."""
+"""Forecasts without weights: means by slot, kind of day and node, and the last value."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +10,7 @@ from torch import Tensor
 from toy import START, canonical
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
-from stprune.base.errors import ConfigError, DataError
-from stprune.base.schema import validate
+from stprune.base.errors import DataError
 from stprune.data.dataset import forecast_data
 from stprune.data.scaler import Scaler
 from stprune.data.windows import WindowStore
@@ -152,24 +149,35 @@ def test_the_means_are_state_and_nothing_is_learnt() -> None:
     batch = store.gather(torch.arange(5))[:3]
     assert torch.equal(other(*batch), model(*batch))
     assert model(*batch).std() > 0
-
-
-def test_fitting_again_gives_the_same() -> None:
-    store = a_store()
-    model = build(store, 4)
-    model.fit(store)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    model.fit(store)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    model.fit(store)  # once more changes nothing
+    assert torch.equal(other(*batch), model(*batch))
 
 
 def test_says_so_if_no_target_was_observed() -> None:
     store = steps_of([1.0, 2.0, 3.0, 4.0], [0, 1], mask=torch.zeros(4, 1, dtype=torch.bool))
-    with pytest.raises(DataError, match="historical_average: no target was observed"):
+    with pytest.raises(DataError, match="historical_average"):
         build(store, 2).fit(store)
 
 
-def test_unknown_days_are_refused() -> None:
-    options: Any = BACKBONES.load("historical_average").Options
-    with pytest.raises(ConfigError, match="days"):
-        validate(options, {"days": "month"}, "here")
+def last_value(channels: int = 1, target: int = 0) -> Backbone:
+    backbone_class = BACKBONES.load("last_value")
+    task = ForecastTask(3, 2, 4, channels, target, 24, torch.eye(3))
+    return backbone_class(task, backbone_class.Options())
+
+
+def test_last_value_repeats_the_last_step_of_the_target() -> None:
+    inputs = torch.arange(24.0).reshape(2, 2, 3, 2)
+    calendar = torch.zeros(2, 2, dtype=torch.int64)
+    model = last_value(channels=2, target=1)
+    expected = torch.tensor([[7.0, 9.0, 11.0], [19.0, 21.0, 23.0]])
+    assert torch.equal(model(inputs, calendar, calendar), expected[:, None].repeat(1, 4, 1))
+    assert not model.trains
+    assert model.state_dict() == {}
+
+
+def test_last_value_goes_to_a_graph_of_another_size() -> None:
+    model = last_value()
+    assert model.transferable
+    model.use_graph("other", torch.eye(5))
+    calendar = torch.zeros(1, 2, dtype=torch.int64)
+    assert model(torch.ones(1, 2, 5, 1), calendar, calendar).shape == (1, 4, 5)
