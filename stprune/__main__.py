@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -26,21 +25,8 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM arrived, which a batch system sends before it kills."""
 
 
-@contextmanager
-def _end_is_interrupt() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does, so that nothing half-written stays."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach only the main thread
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _terminate(number: int, frame: Any) -> None:
+    raise Terminated
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,11 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # It logs each retry at length; we log what became of a download.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if threading.current_thread() is threading.main_thread():
+        # Unwind the stack as Ctrl-C does, so that nothing half-written stays.
+        signal.signal(signal.SIGTERM, _terminate)
     try:
-        with _end_is_interrupt():
-            command = typer.main.get_command(app)
-            with command.make_context("stprune", words) as context:
-                command.invoke(context)
+        command = typer.main.get_command(app)
+        with command.make_context("stprune", words) as context:
+            command.invoke(context)
         sys.stdout.flush()
     except StpruneError as error:
         sys.stderr.write(f"stprune: error: {error}\n")

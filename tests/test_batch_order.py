@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 
 import numpy as np
 import pytest
@@ -25,14 +24,9 @@ def selection(count: int) -> Selection:
     return Selection(indices, (indices + 1).astype(np.float32))
 
 
-def test_sizes_by_hand() -> None:
-    assert even_sizes(161, 32) == [27, 27, 27, 27, 27, 26]
-    assert even_sizes(64, 32) == [32, 32]
-    assert even_sizes(1, 64) == [1]
-
-
 @given(count=st.integers(1, 10_000), batch_size=st.integers(1, 300))
 def test_batches_are_as_few_and_as_even_as_can_be(count: int, batch_size: int) -> None:
+    assert even_sizes(161, 32) == [27, 27, 27, 27, 27, 26]
     sizes = even_sizes(count, batch_size)
     assert sum(sizes) == count
     assert len(sizes) == math.ceil(count / batch_size)
@@ -96,7 +90,6 @@ def test_batches_of_a_union_are_of_one_data_set_whatever_is_selected(
         assert int(indices.min()) >= firsts[group]
         assert int(indices.max()) < firsts[group] + sizes[group]
         members.setdefault(group, []).append(size)
-    # As few and as even as can be, of each.
     for count in members.values():
         assert sorted(count) == sorted(even_sizes(sum(count), batch_size))
     # Devices share them like any others.
@@ -118,51 +111,26 @@ def test_batches_of_a_union_come_mixed_and_new_every_epoch() -> None:
     assert not batches[0] & batches[1]
 
 
-class Exchange:
-    """Gathers over threads that stand for devices."""
-
-    def __init__(self, world: int) -> None:
-        self.values: list[Tensor] = [torch.empty(0)] * world
-        self.barrier = threading.Barrier(world, timeout=10)
-
-    def gather(self, rank: int, values: Tensor) -> Tensor:
-        self.values[rank] = values
-        self.barrier.wait()
-        gathered = torch.stack(self.values)
-        self.barrier.wait()
-        return gathered
-
-
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_every_device_ends_with_what_all_saw(world: int) -> None:
     chosen = np.array([0, 2, 3, 5, 7, 8, 9])
     selected = Selection(chosen, np.ones(7, np.float32))
     order = order_epoch(selected, 4, np.random.default_rng(0), CPU)
-    exchange = Exchange(world)
-    states = []
+    states, sent = [], []
+    expected = torch.full((10, 2), -1)
     for rank in range(world):
-        # -1 where nothing was seen; else 100 rank + window, in a row of two columns.
-        scores, counts = torch.full((10,), -1.0), torch.zeros(10, 2, dtype=torch.int64)
         seen = order.seen_by(rank, world)
-        scores[seen] = 100.0 * rank + seen
-        counts[seen] = torch.stack([seen, seen + 1], 1)
-        states.append({"scores": scores, "counts": counts})
-    threads = [
-        threading.Thread(
-            target=merge_window_state,
-            args=(states[rank], order, rank, world, lambda v, r=rank: exchange.gather(r, v)),
-        )
-        for rank in range(world)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for state in states:
-        assert torch.equal(state["scores"], states[0]["scores"])
-        assert state["scores"][[1, 4, 6]].tolist() == [-1, -1, -1]
-        assert state["counts"][[1, 4, 6]].sum() == 0
-    for rank in range(world):
-        for window in order.seen_by(rank, world).tolist():
-            assert states[0]["scores"][window] == 100 * rank + window
-            assert states[0]["counts"][window].tolist() == [window, window + 1]
+        expected[seen] = torch.stack([seen, torch.full_like(seen, rank)], 1)
+        # -1 where nothing was seen; else the window and the rank.
+        states.append({"rows": torch.full((10, 2), -1)})
+        states[rank]["rows"][seen] = expected[seen]
+
+    def note(values: Tensor) -> Tensor:
+        sent.append(values.clone())
+        return values.expand(world, *values.shape)
+
+    for rank, state in enumerate(states):
+        merge_window_state({"rows": state["rows"].clone()}, order, rank, world, note)
+    for rank, state in enumerate(states):
+        merge_window_state(state, order, rank, world, lambda _: torch.stack(sent))
+        assert torch.equal(state["rows"], expected)

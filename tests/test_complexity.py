@@ -44,28 +44,18 @@ def test_mean_and_spreads_by_hand() -> None:
     assert score(errors) == [6.0]
     assert score(errors, spatial_weight=0.0, temporal_weight=1.0) == [5.0]
     assert score(errors, spatial_weight=0.5, temporal_weight=3.0) == [8.0]
-
-
-def test_masked_entries_are_left_out() -> None:
-    # Node 0 is observed at step 0 only, node 2 never: means 1 and 6, step means 3 and 7.
-    errors = torch.tensor([[[1.0, 5.0, 0.0], [0.0, 7.0, 0.0]]])
-    mask = torch.tensor([[[True, True, False], [False, True, False]]])
-    assert score(errors, mask, spatial_weight=0.0) == [3.5]
-    assert score(errors, mask) == [6.0]
-    assert score(errors, mask, spatial_weight=0.0, temporal_weight=1.0) == [5.5]
-    # The worst one of three nodes has 6, which is 2.5 above the mean.
-    assert score(errors, mask, spatial="top_nodes") == [6.0]
-    # The edge to the node that was never seen says nothing; the other's difference is 5.
-    path = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 9.0], [0.0, 0.0, 0.0]])
-    assert score(errors, mask, spatial="graph", adjacency=path) == [8.5]
+    # Without observed targets, and with a single node, there is no structure.
+    for kind in KINDS:
+        nothing = torch.zeros(1, 2, 2, dtype=torch.bool)
+        assert score(errors * 0, nothing, 1.0, 1.0, kind, torch.ones(2, 2)) == [0.0]
+        alone = torch.tensor([[[2.0], [2.0]]])
+        assert score(alone, None, 5.0, 5.0, kind, torch.ones(1, 1)) == [2.0]
 
 
 def test_the_worst_nodes_are_five_in_a_hundred() -> None:
     errors = torch.arange(140.0).reshape(1, 1, 140)
     # Exactly 7 of 140 nodes, 133 to 139, although 0.05 * 140 is a little above 7.
     assert score(errors, spatial="top_nodes") == [136.0]
-    # Of 21 nodes, 1.05 is rounded up to 2.
-    assert score(torch.arange(21.0).reshape(1, 1, 21), spatial="top_nodes") == [19.5]
     # Where fewer were observed than are asked for, those are taken: 138 alone.
     mask = torch.zeros(1, 1, 140, dtype=torch.bool)
     mask[..., 138] = True
@@ -80,18 +70,6 @@ def test_roughness_by_hand() -> None:
     assert score(errors, spatial="graph", adjacency=adjacency) == pytest.approx([expected])
     # Without edges nothing is rough.
     assert score(errors, spatial="graph", adjacency=torch.eye(3)) == pytest.approx([7 / 3])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_window_without_targets_and_a_single_node_have_no_structure(
-    kind: SpatialStructure,
-) -> None:
-    nothing = torch.zeros(2, 4, 3, dtype=torch.bool)
-    errors = torch.zeros(2, 4, 3)
-    ring = torch.ones(3, 3)
-    assert score(errors, nothing, 1.0, 1.0, kind, ring) == [0.0, 0.0]
-    alone = torch.tensor([[[2.0], [2.0]]])
-    assert score(alone, None, 5.0, 5.0, kind, torch.ones(1, 1)) == [2.0]
 
 
 def plain(
@@ -149,15 +127,3 @@ def test_it_equals_a_plain_loop(
     for window, value in enumerate(found):
         mean, spatial, temporal = plain(errors[window], mask[window], kind, adjacency)
         assert value == pytest.approx(mean + 0.7 * spatial + 1.9 * temporal, rel=1e-9, abs=1e-12)
-
-
-@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0.01, 1000.0), kind=st.sampled_from(KINDS))
-def test_the_score_is_in_the_unit_of_the_errors(
-    seed: int, scale: float, kind: SpatialStructure
-) -> None:
-    rng = np.random.default_rng(seed)
-    errors = torch.from_numpy(rng.exponential(1.0, (4, 3, 6)))
-    ring = torch.roll(torch.eye(6, dtype=torch.float64), 1, 0)
-    one = np.array(score(errors, None, 1.0, 1.0, kind, ring))
-    scaled = np.array(score(errors * scale, None, 1.0, 1.0, kind, ring))
-    np.testing.assert_allclose(scaled, one * scale, rtol=1e-9)

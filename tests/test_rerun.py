@@ -14,11 +14,10 @@ from toy_union import KEY, union_config, union_values, write_union
 from stprune.__main__ import main
 from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey
-from stprune.cli.app import difference_text
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_spec
 from stprune.records.run import read_record
-from stprune.training.rerun import Difference, config_of_record, rerun
+from stprune.training.rerun import Difference, config_of_record, difference_text, rerun
 from stprune.training.run import train
 
 

@@ -23,6 +23,10 @@ import pytest
 import toy
 import yaml
 
+from stprune.config.experiment import load_config
+from stprune.config.grid import run_keys
+from stprune.workflow.blocks import make_blocks
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +48,6 @@ CONFIG: dict[str, Any] = {
 }
 RUNS = 2 * len(PRUNERS)
 ST_PRUNE = "toy/stid/st_prune/p0.5/s0"
-INFOBATCH = "toy/stid/infobatch/p0.5/s1"
 RUN = ["--dataset", "toy", "--backbone", "stid", "--pruner", "st_prune", "--prune-ratio", "0.5"]
 LONG = {
     "pruners": {"st_prune": None},
@@ -136,13 +139,21 @@ def copy_project(target: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project in which the toy experiment has run once."""
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose data are prepared."""
     copied = copy_project(tmp_path_factory.mktemp("project"))
-    done = copied.snakemake()
-    assert done.returncode == 0, done.stdout + done.stderr
-    (copied.root / "said.txt").write_text(done.stderr)
+    done = copied.python("-m", "stprune", "data", "prepare", "toy", "--config", "toy.yaml")
+    assert done.returncode == 0, done.stderr
     return copied
+
+
+@pytest.fixture(scope="module")
+def project(prepared: Project) -> Project:
+    """A project in which the toy experiment has run once."""
+    done = prepared.snakemake()
+    assert done.returncode == 0, done.stdout + done.stderr
+    (prepared.root / "said.txt").write_text(done.stderr)
+    return prepared
 
 
 @contextmanager
@@ -209,40 +220,33 @@ def test_nothing_is_done_twice_and_a_comment_retrains_nothing(project: Project) 
         assert project.planned() == {}
 
 
-@pytest.mark.parametrize("kind", ["gone", "damaged", "foreign"])
-def test_a_record_that_is_not_valid_is_noticed_and_made_again(project: Project, kind: str) -> None:
-    """Also by a target after it, when the summary is there."""
-    metrics = project.results / "runs" / INFOBATCH / "metrics.json"
-    if kind == "gone":
-        shutil.rmtree(metrics.parent)
-    elif kind == "damaged":
-        metrics.write_text(metrics.read_text()[:-100])
-    else:
-        shutil.copy(project.results / "runs" / ST_PRUNE / "metrics.json", metrics)
-    planned = project.planned()
+def test_records_that_are_not_valid_are_noticed_and_made_again(project: Project) -> None:
+    """Also by a target after the summary, while that is there."""
+    deleted, damaged, foreign = (f"toy/stid/{name}/p0.5/s1" for name in PRUNERS[2:])
+    runs = project.results / "runs"
+    shutil.rmtree(runs / deleted)
+    metrics = runs / damaged / "metrics.json"
+    metrics.write_text(metrics.read_text()[:-100])
+    shutil.copy(runs / ST_PRUNE / "metrics.json", runs / foreign)
+    assert (project.results / "summary.csv").exists()
+    planned = project.planned("results/toy/report.html")
     assert (planned["train"], planned["summarise"]) == (1, 1)
-    assert project.planned("results/toy/report.html")["train"] == 1
-    assert project.trained_again() == {INFOBATCH}
+    assert project.trained_again() == {deleted, damaged, foreign}
     assert "train" not in project.planned()
 
 
 def test_an_edited_pruner_trains_exactly_its_runs(project: Project) -> None:
-    runs = {f"toy/stid/infobatch/p0.5/s{seed}" for seed in (0, 1)}
     file = project.root / "baselines" / "infobatch.py"
-    with edited(file, lambda text: text + "\nCHANGED = 1\n"):
-        assert project.planned()["train"] == 2
-        assert project.trained_again() == runs
-        assert "train" not in project.planned()
-    assert project.trained_again() == runs
+    file.write_text(file.read_text() + "\nCHANGED = 1\n")
+    assert project.trained_again() == {f"toy/stid/infobatch/p0.5/s{seed}" for seed in (0, 1)}
 
 
-def test_a_new_seed_or_pruner_or_option_trains_only_what_is_new(project: Project) -> None:
+def test_a_new_seed_or_pruner_trains_only_what_is_new(project: Project) -> None:
     more = CONFIG["pruners"] | {"random_static": None}
     project.configure("more", experiment="toy", seeds=[0, 1, 2], pruners=more)
-    static = {f"toy/stid/random_static/p0.5/s{seed}" for seed in (0, 1)}
     again = project.trained_again("more.yaml")
-    assert static <= again
-    assert {run for run in again - static if not run.endswith("s2")} == set()
+    new = {f"toy/stid/random_static/p0.5/s{seed}" for seed in (0, 1)}
+    assert {run for run in again if not run.endswith("s2")} == new
     assert len(again) == 2 + len(more)
     assert project.trained_again() == set()
 
@@ -284,11 +288,17 @@ def test_a_missing_raw_file_is_one_line_in_the_log(project: Project) -> None:
     assert not (project.root / "lost/processed/toy/meta.json").exists()
 
 
-@pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "config").glob("*.yaml")))
-def test_each_shipped_configuration_plans_alone(project: Project, config: str) -> None:
+def test_the_whole_study_is_planned(project: Project) -> None:
+    """`snakemake -n` looks at each of its blocks."""
     for card in (ROOT / "data").glob("*.yaml"):
         shutil.copy(card, project.root / "data")
-    assert project.planned(config=f"config/{config}")["train"] > 0
+    study = load_config(ROOT / "config" / "paper.yaml")
+    assert len(run_keys(study)) < 10_000
+    assert project.planned(config="config/paper.yaml")["train"] == len(make_blocks(study))
+    published = ("pems03", "pems04", "pems07", "pems08", "metr_la", "pems_bay", "urban_ev")
+    large = ("largest_sd", "largest_gba", "largest_gla", "largest_ca")
+    assert {*published, *large} <= set(study.datasets)
+    assert {"full", "full_fewer_epochs", "random_dynamic", "st_prune"} <= set(study.pruners)
 
 
 def test_a_failing_run_is_named_and_stops_no_other(project: Project) -> None:
@@ -305,56 +315,56 @@ def test_a_failing_run_is_named_and_stops_no_other(project: Project) -> None:
     assert not (project.root / "results/wild/summary.csv").exists()
 
 
-def test_a_run_on_two_devices(project: Project) -> None:
+def test_a_run_on_two_devices(prepared: Project) -> None:
     """Lightning starts the second process itself, by the words of the first."""
-    project.configure("two", **LONG | {"compute": {"devices": 2, "own_cores": False}})
-    assert project.train_block("two").returncode == 0
-    assert project.record("two")["environment"]["devices"] == 2
+    prepared.configure("two", **LONG | {"compute": {"devices": 2, "own_cores": False}})
+    assert prepared.train_block("two").returncode == 0
+    assert prepared.record("two")["environment"]["devices"] == 2
 
 
-def start(project: Project, name: str) -> subprocess.Popen[str]:
+def start(prepared: Project, name: str) -> subprocess.Popen[str]:
     """Start a block in a process group of its own and wait for the first checkpoint."""
     process = subprocess.Popen(
         [sys.executable, "-m", "stprune", "train-block", "toy/stid/s0", "--config", f"{name}.yaml"],
-        cwd=project.root,
-        env=project.environment,
+        cwd=prepared.root,
+        env=prepared.environment,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     limit = time.monotonic() + 300
-    while not list((project.root / "results" / name).glob("checkpoints/**/last.pt")):
+    while not list((prepared.root / "results" / name).glob("checkpoints/**/last.pt")):
         assert process.poll() is None, "it ended before it could be disturbed"
         assert time.monotonic() < limit
         time.sleep(0.02)
     return process
 
 
-def test_a_killed_block_continues_to_the_same_bits(project: Project) -> None:
+def test_a_killed_block_continues_to_the_same_bits(prepared: Project) -> None:
     for name in ("killed", "undisturbed"):
-        project.configure(name, **LONG)
-    process = start(project, "killed")
+        prepared.configure(name, **LONG)
+    process = start(prepared, "killed")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not list((project.root / "results/killed").glob("runs/**/metrics.json"))
+    assert not list((prepared.root / "results/killed").glob("runs/**/metrics.json"))
     for name in ("killed", "undisturbed"):
-        assert project.train_block(name).returncode == 0
-    assert project.record("killed")["resumed"] == 1
-    assert project.record("undisturbed")["resumed"] == 0
-    assert_same_run(project, "killed", "undisturbed")
+        assert prepared.train_block(name).returncode == 0
+    assert prepared.record("killed")["resumed"] == 1
+    assert prepared.record("undisturbed")["resumed"] == 0
+    assert_same_run(prepared, "killed", "undisturbed")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_runs_end_with_their_block_and_keep_checkpoints(
-    project: Project, number: signal.Signals
+    prepared: Project, number: signal.Signals
 ) -> None:
     name = f"ended{number}"
-    project.configure(name, **LONG | {"training": {"epochs": 100_000, "batch_size": 8}})
-    process = start(project, name)
+    prepared.configure(name, **LONG | {"training": {"epochs": 100_000, "batch_size": 8}})
+    process = start(prepared, name)
     below = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
     _, said = process.communicate(timeout=120)
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
     assert "Traceback" not in said
     assert psutil.wait_procs(below, timeout=60)[1] == []
-    assert list((project.root / "results" / name).glob("checkpoints/**/last.pt"))
+    assert list((prepared.root / "results" / name).glob("checkpoints/**/last.pt"))

@@ -143,8 +143,7 @@ class StandIn:
         if told.get("config"):
             run.config = json.loads(told["config"])
         place = {"id": "p", "name": told["project"], "entity": {"id": "entity", "name": ENTITY}}
-        bucket = run.node() | {"project": place}
-        return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
+        return {"upsertBucket": {"bucket": run.node() | {"project": place}, "inserted": inserted}}
 
     def _create_files(self, asked: dict[str, Any]) -> dict[str, Any]:
         files = [{"name": name, "uploadUrl": f"{self.url}/upload"} for name in asked["files"]]
@@ -245,15 +244,11 @@ def wandb_service(home: Path) -> Iterator[StandIn]:
             self.body()
             self.tell({})
 
-        def do_GET(self) -> None:
-            self.surprise()
-
-        def do_CONNECT(self) -> None:
-            self.surprise()
-
         def surprise(self) -> None:
             service.surprises.append(f"{self.command} {self.path}")
             self.tell({}, 404)
+
+        do_GET = do_CONNECT = surprise
 
         def body(self) -> bytes:
             return self.rfile.read(int(self.headers["Content-Length"] or 0))

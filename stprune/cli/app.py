@@ -17,7 +17,6 @@ from stprune.cli import data, wandb
 if TYPE_CHECKING:
     from stprune.base.layout import ExperimentLayout
     from stprune.config.experiment import ExperimentConfig
-    from stprune.training.rerun import Change, Difference
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.add_typer(data.app, name="data")
@@ -57,27 +56,20 @@ def train(
 ) -> None:
     """Train one run of an experiment."""
     from stprune.base.layout import RunKey
-    from stprune.config.grid import experiment_layout
-    from stprune.tracking.live import WandbTracking
-    from stprune.training.run import RunListener
-    from stprune.workflow.progress import Progress
+    from stprune.base.schema import validate
     from stprune.workflow.train import train_once
 
     experiment = _load(config)
-    compute = experiment.compute
-    devices = compute.devices if devices is None else devices
-    if devices < 1:
-        raise ConfigError(f"--devices {devices} is too few; a run needs at least 1")
-    if threads is not None and (threads < 1 or threads % devices):
-        raise ConfigError(f"--threads {threads} cannot be shared evenly by {devices} device(s)")
-    each = compute.threads if threads is None else threads // devices
-    values = compute.model_dump() | {"devices": devices, "threads": each}
-    experiment = experiment.model_copy(update={"compute": type(compute).model_validate(values)})
-    listeners: list[RunListener] = [Progress()]
-    if experiment.tracking.mode != "disabled":
-        folder = experiment_layout(experiment).tracking()
-        listeners.append(WandbTracking(experiment.tracking, folder))
-    train_once(experiment, RunKey(dataset, backbone, pruner, prune_ratio, seed), listeners)
+    values = experiment.compute.model_dump()
+    if devices is not None:
+        values["devices"] = devices
+    if threads is not None:
+        if threads < 1 or threads % max(values["devices"], 1):
+            raise ConfigError(f"--threads {threads} is no multiple of {values['devices']} devices")
+        values["threads"] = threads // max(values["devices"], 1)
+    compute = validate(type(experiment.compute), values, "--devices and --threads")
+    experiment = experiment.model_copy(update={"compute": compute})
+    train_once(experiment, RunKey(dataset, backbone, pruner, prune_ratio, seed))
 
 
 @app.command()
@@ -156,31 +148,32 @@ def results(config: ConfigFile = DEMO) -> None:
 @app.command()
 def plan(
     seconds: Annotated[float, Option(help="Measure batches this long at most; 0: not.")] = 15.0,
-    cells: Annotated[bool, Option("--cells", help="Show each data set and backbone.")] = False,
-    json: Annotated[Path | None, Option(help="Write all figures to this file, too.")] = None,
+    json: Annotated[
+        Path | None, Option(help="Write the numbers of each data set and backbone here, too.")
+    ] = None,
     config: ConfigFile = DEMO,
 ) -> None:
     """Estimate what an experiment will take, before it starts."""
     from rich.console import Console
 
     from stprune.base.files import write_json
-    from stprune.workflow.estimate import make_plan, plan_values, print_plan
+    from stprune.workflow.estimate import make_plan, print_plan
 
     if not 0 <= seconds < float("inf"):
         raise ConfigError(f"--seconds {seconds:g} is no time to measure; give 0 or more")
     estimate = make_plan(_load(config), seconds)
     if json is not None:
-        write_json(json, plan_values(estimate))
-    print_plan(estimate, Console(highlight=False), cells)
+        cells = [
+            cell._asdict()
+            | {"windows": cell.windows._asdict(), "cost": cell.cost and cell.cost._asdict()}
+            for cell in estimate.cells
+        ]
+        write_json(json, estimate._asdict() | {"cells": cells})
+    print_plan(estimate, Console(highlight=False))
 
 
 @app.command()
-def show(
-    experiment: Annotated[
-        Path | None, Argument(help="Folder or name. Default: the only one there is.")
-    ] = None,
-    results: Annotated[Path, Option(help="Folder of all experiments.")] = RESULTS,
-) -> None:
+def show(experiment: wandb.Experiment = None, results: wandb.ResultsFolder = RESULTS) -> None:
     """Show results, progress and failures."""
     from rich.console import Console
 
@@ -199,7 +192,7 @@ def rerun(
     import tempfile
 
     from stprune.records.run import read_record
-    from stprune.training.rerun import config_of_record, rerun
+    from stprune.training.rerun import config_of_record, difference_text, rerun
     from stprune.workflow.progress import Progress
 
     record = read_record(metrics)
@@ -214,33 +207,6 @@ def rerun(
             f"{metrics}: {len(difference.results)} of {difference.numbers} numbers differ"
             f" when it is made again, the most `{difference.results[0].name}`"
         )
-
-
-def difference_text(difference: Difference, shown: int = 10) -> str:
-    """How the second run differs from the record, a line each; of numbers the first ``shown``."""
-    lines = []
-    if difference.bit_equal:
-        lines.append(f"bit-equal: all {difference.numbers} numbers of the results")
-    for change in difference.results[:shown]:
-        relative = "" if change.relative > 1e9 else f" (by {change.relative:.2g} of it)"
-        lines.append(f"differs: {_then_and_now(change)}{relative}")
-    if len(difference.results) > shown:
-        lines.append(f"differs: {len(difference.results) - shown} more")
-    lines += [f"not compared: {name}, which is not beside it" for name in difference.not_compared]
-    if difference.one_sided:
-        some = ", ".join(dict.fromkeys(name.partition(".")[0] for name in difference.one_sided))
-        count = len(difference.one_sided)
-        lines.append(f"not compared: {count} numbers that only one of the records has ({some})")
-    lines += [f"other circumstances: {_then_and_now(it)}" for it in difference.circumstances]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _then_and_now(change: Change, longest: int = 32) -> str:
-    then, now = (
-        text if len(text) <= longest else f"{text[:longest]}..."
-        for text in (str(change.then), str(change.now))
-    )
-    return f"{change.name}: {then} then, {now} now"
 
 
 @app.command()
@@ -330,7 +296,7 @@ def config(config: ConfigFile = DEMO) -> None:
 @app.command()
 def claims(
     file: Annotated[Path, Option(help="The claims.")] = Path("claims.yaml"),
-    results: Annotated[Path, Option(help="Folder of all experiments.")] = RESULTS,
+    results: wandb.ResultsFolder = RESULTS,
 ) -> None:
     """Compare published numbers with the records."""
     from stprune.workflow.claims import check_claims, claims_text, load_claims

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from stprune.base.layout import RunKey
 from stprune.base.settings import TrackingSettings
 from stprune.records.run import EpochRecord, RunRecord
 from stprune.tracking.payload import (
@@ -22,21 +21,6 @@ from stprune.tracking.payload import (
 logger = logging.getLogger(__name__)
 
 
-class TrackableRun(Protocol):
-    """What tracking needs to know of a run."""
-
-    @property
-    def experiment(self) -> str:
-        """Name of the experiment."""
-
-    @property
-    def key(self) -> RunKey:
-        """Address of the run within it."""
-
-    def resolved(self) -> dict[str, Any]:
-        """The resolved configuration."""
-
-
 class WandbTracking:
     """Logs one run. The first failure of the service is logged and ends the tracking, not the run.
 
@@ -49,8 +33,8 @@ class WandbTracking:
         self.settings, self.directory = settings, directory
         self.run: Any = None
 
-    def run_started(self, spec: TrackableRun, epochs: int, done: list[EpochRecord]) -> None:
-        """Open the run; epochs that are done are logged again, for offline files."""
+    def run_started(self, spec: Any, epochs: int, done: list[EpochRecord]) -> None:
+        """Open the run of a ``RunSpec``; finished epochs are logged again, for offline files."""
         self._try(lambda: self._open(Payload(spec.experiment, spec.key, spec.resolved())))
         for epoch in done:
             self.epoch_finished(epoch)

@@ -65,16 +65,14 @@ class Payload:
 
 
 @dataclass(frozen=True)
-class FinishedRun:
+class FinishedRun(Payload):
     """A run record in W&B's shape.
 
     Args:
-        payload: Address and configuration.
         record: ``metrics.json``.
         epochs: ``epochs.csv``, in order.
     """
 
-    payload: Payload
     record: RunRecord
     epochs: Sequence[EpochRecord]
 
@@ -86,9 +84,7 @@ class FinishedRun:
     @property
     def summary(self) -> dict[str, Any]:
         """What the summary holds in the end: the last value of each column, and the results."""
-        last: dict[str, Any] = {}
-        for row in self.history.values():
-            last |= row
+        last = {name: value for row in self.history.values() for name, value in row.items()}
         return last | results(self.record)
 
 
@@ -102,34 +98,28 @@ def finished_runs(layout: ExperimentLayout) -> list[FinishedRun]:
     files = [path for path in recorded_runs(root.parent) if root in path.parents]
     if not files:
         raise RecordError(f"there is no finished run in {layout.root}; train one first")
-    return [finished_run(path) for path in files]
+    return [_finished_run(path) for path in files]
 
 
-def finished_run(metrics: Path) -> FinishedRun:
-    """The run of one ``metrics.json``.
-
-    Raises:
-        RecordError: If its record or its epochs cannot be read.
-    """
-    record = read_record(metrics)
-    key = RunKey(record.dataset, record.backbone, record.pruner, record.prune_ratio, record.seed)
+def _finished_run(metrics: Path) -> FinishedRun:
+    run = read_record(metrics)
+    key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
     table = metrics.with_name("epochs.csv")
     try:
         # Not by pandas, whose parser may round the last bit of what was logged in training.
-        with table.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
+        rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RecordError(f"{table} is not a readable table of epochs: {error}") from None
     epochs = [
         validate(EpochRecord, {k: v or None for k, v in row.items()}, f"{table}, line {line}")
         for line, row in enumerate(rows, start=2)
     ]
-    return FinishedRun(Payload(record.experiment, key, record.config), record, epochs)
+    return FinishedRun(run.experiment, key, run.config, run, epochs)
 
 
 def history_row(epoch: EpochRecord) -> dict[str, Any]:
     """What is logged at step ``epoch.epoch``, without what was not measured."""
-    return {name: value for name, value in epoch.model_dump().items() if value is not None}
+    return epoch.model_dump(exclude_none=True)
 
 
 def results(record: RunRecord) -> dict[str, Any]:
@@ -147,10 +137,9 @@ def results(record: RunRecord) -> dict[str, Any]:
 
 def permitted_mode(mode: Tracking) -> Tracking:
     """``mode``, unless ``WANDB_MODE`` says that less may leave this machine."""
-    environment = os.environ.get("WANDB_MODE", "").replace("dryrun", "offline")
-    strictness: tuple[Tracking, ...] = ("online", "offline", "disabled")
-    allowed: Tracking = next((kind for kind in strictness if kind == environment), "online")
-    return max(mode, allowed, key=strictness.index)
+    limit = os.environ.get("WANDB_MODE", "").replace("dryrun", "offline")
+    strictest_first: tuple[Tracking, ...] = ("disabled", "offline", "online")
+    return next(kind for kind in strictest_first if kind in (mode, limit))
 
 
 def run_settings(**more: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -18,14 +17,11 @@ from stprune.base.errors import StpruneError
 from stprune.base.settings import Tracking, TrackingSettings
 from stprune.tracking.payload import (
     FinishedRun,
-    history_row,
     log_epoch,
     open_run,
     results,
     run_settings,
 )
-
-logger = logging.getLogger(__name__)
 
 #: What a run needs. ``conflict``: W&B holds the curves of another training of it.
 Action = Literal["create", "update", "leave", "conflict"]
@@ -120,22 +116,19 @@ def sync(
         What each run needed, by its name, and one line for each that differs in the end.
     """
     remotes = _remote_runs(runs, api, place)
-    actions: dict[str, Action] = {}
-    for run in runs:
-        actions[run.payload.name] = _needed(run, remotes.get(run.payload.identity))
+    actions = {run.name: _needed(run, remotes.get(run.identity)) for run in runs}
     if dry:
         return actions, []
     with tempfile.TemporaryDirectory() as directory:
         for run in runs:
-            if actions[run.payload.name] in ("create", "update"):
-                remote = remotes.get(run.payload.identity)
-                _send(run, remote, "online", place, Path(directory))
+            if actions[run.name] in ("create", "update"):
+                _send(run, remotes.get(run.identity), "online", place, Path(directory))
     lines = [
         f"{name}: W&B keeps the curves of another training of this run; sync into another --project"
         for name, action in actions.items()
         if action == "conflict"
     ]
-    rest = [run for run in runs if actions[run.payload.name] != "conflict"]
+    rest = [run for run in runs if actions[run.name] != "conflict"]
     return actions, [*lines, *_mismatches(rest, api, place)]
 
 
@@ -159,30 +152,31 @@ def write_offline(
     import wandb
 
     actions: dict[str, Action] = {}
-    targets = {}
+    targets: dict[Path, FinishedRun] = {}
     for run in runs:
-        payload, rows = run.payload, [history_row(epoch) for epoch in run.epochs]
-        content = [payload.config, payload.name, payload.tags, rows, results(run.record)]
+        content = [run.config, run.name, run.tags, [*run.history.values()], results(run.record)]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-        target = folder / f"offline-run-{digest}-{payload.identity}"
-        older = list(folder.glob(f"offline-run-*-{payload.identity}"))
-        actions[payload.name] = "leave" if target.is_dir() else "update" if older else "create"
-        if not target.is_dir():
-            targets[target] = run, older
+        target = folder / f"offline-run-{digest}-{run.identity}"
+        if target.is_dir():
+            actions[run.name] = "leave"
+        else:
+            older = any(folder.glob(f"offline-run-*-{run.identity}"))
+            actions[run.name], targets[target] = "update" if older else "create", run
     if dry or not targets:
         return actions
     folder.mkdir(parents=True, exist_ok=True)
     # Inside the folder, so that each arrives by a rename: complete or not at all.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:
-        for run, _ in targets.values():
+        for run in targets.values():
             _send(run, None, "offline", place, Path(staging))
         # The library writes in the background; this waits until all is on disk.
         wandb.teardown()
-        for target, (run, older) in targets.items():
-            written = list(Path(staging, "wandb").glob(f"offline-run-*-{run.payload.identity}"))
-            if not written or not list(written[0].glob("*.wandb")):
-                raise WandbError(f"wandb wrote no offline file for {run.payload.name}")
-            for path in older:
+        for target, run in targets.items():
+            pattern = f"offline-run-*-{run.identity}"
+            written = [file.parent for file in Path(staging, "wandb").glob(f"{pattern}/*.wandb")]
+            if not written:
+                raise WandbError(f"wandb wrote no offline file for {run.name}")
+            for path in list(folder.glob(pattern)):
                 shutil.rmtree(path)
             written[0].rename(target)
     return actions
@@ -193,7 +187,7 @@ def _send(
 ) -> None:
     """Create or complete one run, and wait until W&B has it."""
     opened = open_run(
-        run.payload,
+        run,
         mode,
         place,
         directory,
@@ -217,16 +211,15 @@ def _remote_runs(runs: Sequence[FinishedRun], api: Any, place: TrackingSettings)
     # Otherwise W&B's library would answer the same question from memory.
     api.flush()
     remotes: dict[str, Any] = {}
-    for start in range(0, len(runs), PAGE):
-        wanted = {"name": {"$in": [run.payload.identity for run in runs[start : start + PAGE]]}}
-        path = f"{place.entity}/{place.project}"
-        try:
-            page = list(api.runs(path, filters=wanted, per_page=PAGE, lazy=False))
-        except ValueError as error:
-            if "Could not find project" not in str(error):
-                raise
-            return {}
-        remotes |= {remote.id: remote for remote in page}
+    try:
+        for start in range(0, len(runs), PAGE):
+            wanted = {"name": {"$in": [run.identity for run in runs[start : start + PAGE]]}}
+            path = f"{place.entity}/{place.project}"
+            page = api.runs(path, filters=wanted, per_page=PAGE, lazy=False)
+            remotes |= {remote.id: remote for remote in page}
+    except ValueError as error:
+        if "Could not find project" not in str(error):
+            raise
     return remotes
 
 
@@ -250,11 +243,10 @@ def _needed(run: FinishedRun, remote: Any) -> Action:
 
 def _differences(run: FinishedRun, remote: Any) -> list[str]:
     """Where a run at W&B is not what its record says, one line each."""
-    payload = run.payload
     lines = []
     for kind, local, there in (
         ("summary", run.summary, remote.summary_metrics),
-        ("config", payload.config, remote.config),
+        ("config", run.config, remote.config),
     ):
         ours, theirs = dict(_leaves(local)), dict(_leaves(_without_own(there)))
         lines += [
@@ -265,9 +257,9 @@ def _differences(run: FinishedRun, remote: Any) -> list[str]:
         ]
     if _rows(remote) != len(run.epochs):
         lines.append(f"{_rows(remote)} epochs at W&B, {len(run.epochs)} in the record")
-    if (remote.name, remote.group) != (payload.name, payload.group):
+    if (remote.name, remote.group) != (run.name, run.group):
         lines.append(f"name and group {remote.name}, {remote.group} at W&B")
-    if missing := set(payload.tags) - set(remote.tags or ()):
+    if missing := set(run.tags) - set(remote.tags or ()):
         lines.append(f"tags {', '.join(sorted(missing))} missing at W&B")
     return lines
 
@@ -279,11 +271,11 @@ def _mismatches(runs: Sequence[FinishedRun], api: Any, place: TrackingSettings) 
         remotes = _remote_runs(runs, api, place)
         lines = []
         for run in runs:
-            remote = remotes.get(run.payload.identity)
+            remote = remotes.get(run.identity)
             differences = _differences(run, remote) if remote else ["W&B does not have it"]
             if differences:
                 more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
-                lines.append(f"{run.payload.name}: {differences[0]}{more}")
+                lines.append(f"{run.name}: {differences[0]}{more}")
         if not lines:
             break
     return lines

@@ -1,1 +1,1 @@
-"""A grid of runs gets done, each run once: by Snakemake, by a cluster, or by `train-all`."""
+"""A grid of runs gets done, each run once: on this machine or on a cluster."""

@@ -11,10 +11,11 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,7 +23,7 @@ from stprune.backbones.base import BACKBONES
 from stprune.base.errors import RecordError
 from stprune.base.layout import recorded_runs
 from stprune.base.schema import StrictModel, read_yaml, validate
-from stprune.records.run import RunRecord, read_record
+from stprune.records.run import RunRecord, Scores, read_record
 
 Verdict = Literal["reproduced", "within spread", "not reproduced", "not run"]
 METRICS = ("mae", "rmse", "mape")
@@ -79,21 +80,12 @@ class Claims(StrictModel):
     groups: list[ClaimGroup] = Field(min_length=1, description="By source.")
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """One claimed number and what the records say.
 
-    Args:
-        source: Of the claim.
-        dataset: Id of the data set.
-        backbone: Id of the backbone, or None if the source does not state it.
-        metric: mae, rmse (target's unit) or mape (percent).
-        claimed: Mean.
-        claimed_spread: Standard deviation over the source's seeds, NaN if not stated.
-        measured: Mean over our seeds, NaN if not run.
-        spread: Our standard deviation, NaN below two seeds.
-        seeds: Our runs.
-        verdict: What follows.
+    Means are in the target's unit (mape: in percent). ``claimed_spread`` is the standard deviation
+    over the source's seeds (NaN if not stated), ``spread`` ours (NaN below two seeds); ``measured``
+    is NaN if not run.
     """
 
     source: str
@@ -137,13 +129,10 @@ def check_claims(claims: Claims, results: Path) -> list[Checked]:
 def verdict(
     claimed: float, claimed_spread: float, means: Sequence[float], tolerance_percent: float
 ) -> Verdict:
-    """What the means of our seeds say of a claim.
+    """What ``means``, one of each of our seeds, say of a claim.
 
-    Args:
-        claimed: The published mean.
-        claimed_spread: Its standard deviation over seeds, NaN if not stated.
-        means: One number a seed.
-        tolerance_percent: How near, in % of the claim, counts as reproduced.
+    Within ``tolerance_percent`` of the claim they reproduce it; ``claimed_spread`` is its standard
+    deviation over seeds, NaN if not stated.
     """
     if not means:
         return "not run"
@@ -158,41 +147,42 @@ def verdict(
 
 def claims_text(checked: Sequence[Checked]) -> str:
     """A line a claim, under its source, and how many there are of each verdict."""
+
+    def stated(mean: float, spread: float) -> str:
+        return f"{mean:.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}")
+
     lines: list[str] = []
-    source = None
-    for claim in checked:
-        if claim.source != source:
-            source = claim.source
-            lines += ["", source.strip()]
-        place = f"{claim.dataset} {claim.backbone or '(backbone not stated)'} {claim.metric}"
-        stated = _with_spread(claim.claimed, claim.claimed_spread)
-        ours = f"{_with_spread(claim.measured, claim.spread)} (n = {claim.seeds})"
-        lines.append(
-            f"  {place:42} {stated:>14}  {ours if claim.seeds else '-':>24}  {claim.verdict}"
-        )
+    for source, claims in groupby(checked, key=attrgetter("source")):
+        lines += ["", source.strip()]
+        for claim in claims:
+            place = f"{claim.dataset} {claim.backbone or '(backbone not stated)'} {claim.metric}"
+            theirs = stated(claim.claimed, claim.claimed_spread)
+            ours = f"{stated(claim.measured, claim.spread)} (n = {claim.seeds})"
+            ours = ours if claim.seeds else "-"
+            lines.append(f"  {place:42} {theirs:>14}  {ours:>24}  {claim.verdict}")
     counts = [f"{sum(c.verdict == v for c in checked)} {v}" for v in get_args(Verdict)]
     return "\n".join([*lines[1:], "", ", ".join(counts)]) + "\n"
-
-
-def _with_spread(mean: float, spread: float) -> str:
-    return f"{mean:.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}")
 
 
 def _check_cell(
     group: ClaimGroup, cell: ClaimCell, records: Iterable[RunRecord]
 ) -> Iterator[Checked]:
-    settings: dict[str, list[RunRecord]] = defaultdict(list)
+    settings: dict[str, list[Scores]] = defaultdict(list)
     for record in records:
-        if _agrees(record.config, group.setting, cell):
-            settings[_setting_of(record)].append(record)
+        scores = record.test if group.rule == "paper" else record.scores_by_rule.get(group.rule)
+        if scores is not None and _agrees(record.config, group.setting, cell):
+            # All that decides the result but the seed.
+            setting = {key: value for key, value in record.config.items() if key != "seed"}
+            settings[json.dumps(setting, sort_keys=True)].append(scores)
     for metric in METRICS:
         value = getattr(cell, metric)
         if value is None:
             continue
         claimed, claimed_spread = value if isinstance(value, tuple) else (value, math.nan)
-        found = [_values(runs, group.rule, metric) for runs in settings.values()]
+        runs = [[getattr(scores, metric) for scores in group] for group in settings.values()]
+        known = [[value for value in values if value is not None] for values in runs]
         # Several settings agree only where the source leaves something open.
-        means = min((values for values in found if values), key=fmean, default=[])
+        means = min(filter(None, known), key=fmean, default=[])
         yield Checked(
             group.source,
             cell.dataset,
@@ -208,20 +198,17 @@ def _check_cell(
 
 
 def _agrees(config: dict[str, Any], setting: ClaimSetting, cell: ClaimCell) -> bool:
-    """Whether a run's resolved configuration is the claim's setting."""
-    dataset, training, backbone = config["dataset"], config["training"], config["backbone"]
-    asked = {"history": setting.history, "horizon": setting.horizon}
-    asked |= {} if setting.epochs is None else {"epochs": setting.epochs}
-    asked |= {} if setting.patience is None else {"patience": setting.patience}
+    """Whether a run's resolved configuration is the claim's setting, on the whole data set."""
+    whole = {"node_stride": 1, "days": None, "window_stride": 1, "evaluation_stride": 1}
+    dataset = {"evaluation_stride": 1, "task": "forecast"} | config["dataset"]
+    wanted = whole | {"id": cell.dataset, "task": setting.task}
+    asked = setting.model_dump(include={"history", "horizon", "epochs", "patience"})
+    backbone = config["backbone"]
     return (
-        dataset.get("id") == cell.dataset
-        and (dataset.get("node_stride"), dataset.get("days"), dataset.get("window_stride"))
-        == (1, None, 1)
-        and dataset.get("evaluation_stride", 1) == 1
-        and dataset.get("task", "forecast") == setting.task
+        all(dataset.get(key) == value for key, value in wanted.items())
         and config["pruner"]["id"] == setting.pruner
         and config.get("protocol", "paper") == setting.protocol
-        and all(training[key] == value for key, value in asked.items())
+        and all(config["training"][k] == v for k, v in asked.items() if v is not None)
         and cell.backbone in (None, backbone["id"])
         and _as_published(backbone)
     )
@@ -235,18 +222,6 @@ def _as_published(backbone: dict[str, Any]) -> bool:
         backbone["options"] == kind.Options().model_dump(mode="json")
         and backbone["optimisation"] == kind.optimisation.model_dump(mode="json")
     )
-
-
-def _setting_of(record: RunRecord) -> str:
-    """All that decides the result but the seed."""
-    return json.dumps({k: v for k, v in record.config.items() if k != "seed"}, sort_keys=True)
-
-
-def _values(runs: Sequence[RunRecord], rule: str, metric: str) -> list[float]:
-    """One number a run that has scores by the rule."""
-    scores = [run.test if rule == "paper" else run.scores_by_rule.get(rule) for run in runs]
-    values = [getattr(score, metric) for score in scores if score is not None]
-    return [value for value in values if value is not None]
 
 
 def _spread(values: Sequence[float]) -> float:

@@ -1,17 +1,15 @@
 """What an experiment will take, before anything starts: runs, gradient steps, hours, disk.
 
-The cost of a window times the windows that the runs will visit. The cost is that of ``records`` of
-this machine; else ``measured`` on noise of the same size; else ``scaled`` by the values of a window
-from the nearest size of the same backbone. Graph products grow faster than that, so ``scaled`` may
-be far too little.
+The cost of a window is that of ``records`` of this machine; else ``measured`` on noise of the same
+size; else ``scaled`` by nodes from the nearest size of the same backbone. Graph products grow
+faster than that, so ``scaled`` may be far too little.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -26,8 +24,17 @@ from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_key
 from stprune.data.card import load_card
 from stprune.results.labels import label
 from stprune.training.devices import available_cores
-from stprune.workflow.window_cost import WindowCost, measure_costs, nodes_of, recorded_cost
-from stprune.workflow.workload import Windows, Workload, run_windows, run_workload
+from stprune.workflow.cost import (
+    Place,
+    WindowCost,
+    Windows,
+    Workload,
+    measure_costs,
+    nodes_of,
+    recorded_costs,
+    run_windows,
+    run_workload,
+)
 
 # Of a run's own files, about: its record and log, and a row of `epochs.csv` and of the log.
 RECORD_BYTES, EPOCH_BYTES = 15_000, 400
@@ -37,33 +44,21 @@ NOTE = (
     " raw files, offline tracking and checkpoints. ~: scaled from another graph in proportion to"
     " its nodes, which may be far too little; more --seconds measure more."
 )
-Place = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """All runs of a backbone on a data set.
+class Cell(NamedTuple):
+    """All runs of a backbone on a data set (both by their entries in the configuration).
 
-    Args:
-        dataset: Entry of the configuration.
-        backbone: Entry of the configuration.
-        nodes: N.
-        windows: Of the splits.
-        batch: Windows of a training batch.
-        runs: How many there are.
-        done: How many of them have a record.
-        steps: Gradient steps of all runs, without those of scoring models.
-        seconds: Time of the runs without a record, one after another; None if not known.
-        disk: Bytes that all runs leave, at most.
-        cost: Of a window; None if not known.
-        source: ``records``, ``measured``, ``scaled``, ``no training``, or why it is not known.
+    ``nodes`` is N, ``done`` the number of runs with a record, ``steps`` the gradient steps of all
+    runs without those of scoring models, ``seconds`` the time of the runs without a record, one
+    after another (None if not known), ``disk`` the bytes that all runs leave, at most. ``source``
+    is where the cost is from, or why it is not known.
     """
 
     dataset: str
     backbone: str
     nodes: int
     windows: Windows
-    batch: int
     runs: int
     done: int
     steps: int
@@ -73,21 +68,17 @@ class Cell:
     source: str
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """An experiment before it starts.
 
-    Args:
-        experiment: Its name.
-        cells: Data set by data set.
-        data_bytes: Of the prepared data sets, by card; at most, where one is not prepared yet.
-        together: Runs side by side on this machine.
+    ``data_bytes`` is the size of the prepared data sets, by card; at most, where one is not
+    prepared yet. ``runs_together`` is how many runs this machine has room for side by side.
     """
 
     experiment: str
     cells: tuple[Cell, ...]
     data_bytes: Mapping[str, int]
-    together: int
+    runs_together: int
 
 
 def make_plan(config: ExperimentConfig, seconds: float) -> Plan:
@@ -96,7 +87,7 @@ def make_plan(config: ExperimentConfig, seconds: float) -> Plan:
     Raises:
         StpruneError: If a run could not be: too few windows, or a pruner that declines.
     """
-    data = data_layout(config)
+    data, layout = data_layout(config), experiment_layout(config)
     groups: dict[Place, list[RunKey]] = {}
     for key in run_keys(config):
         groups.setdefault((key.dataset, key.backbone), []).append(key)
@@ -120,15 +111,14 @@ def make_plan(config: ExperimentConfig, seconds: float) -> Plan:
             kept = (work.epochs / 8 + 8) * windows[key.dataset].train
             disk += RECORD_BYTES + EPOCH_BYTES * work.epochs + kept
             disk += 4 * cost.parameters if cost and config.keep_weights else 0
-            if experiment_layout(config).metrics(key).exists():
+            if layout.metrics(key).exists():
                 done += 1
             elif cost is not None:
-                left += seconds_of(work, cost)
+                left += cost.seconds(work)
         cell = Cell(
             *place,
             nodes=nodes_of(specs[place], data),
             windows=windows[place[0]],
-            batch=specs[place].training.batch_size,
             runs=len(keys),
             done=done,
             steps=steps,
@@ -138,20 +128,14 @@ def make_plan(config: ExperimentConfig, seconds: float) -> Plan:
             source=source,
         )
         cells.append(cell)
-    cards = dict.fromkeys(card for spec in specs.values() for card in spec.cards)
     compute = config.compute
     cores = len(available_cores()) // (compute.threads * compute.devices)
     return Plan(
         config.experiment,
         tuple(cells),
-        {card: data_bytes(card, data) for card in cards},
+        {card: data_bytes(card, data) for spec in specs.values() for card in spec.cards},
         max(1, cores) if compute.accelerator == "cpu" else 1,
     )
-
-
-def seconds_of(work: Workload, cost: WindowCost) -> float:
-    """Time of a run."""
-    return work.trained * cost.train + work.evaluated * cost.evaluate
 
 
 def _costs(
@@ -161,28 +145,23 @@ def _costs(
     layout, data = experiment_layout(config), data_layout(config)
     known: dict[Place, tuple[WindowCost | None, str]] = {}
     for place, spec in specs.items():
-        recorded = recorded_cost(spec, layout)
         if not BACKBONES.load(spec.backbone).trains:
             known[place] = WindowCost(0.0, 0.0, 0), "no training"
-        elif recorded is not None:
+        elif recorded := next(recorded_costs(spec, layout), None):
             known[place] = recorded, "records"
     waiting = {place: spec for place, spec in specs.items() if place not in known}
     for place, answer in measure_costs(waiting, data, seconds).items():
-        measured = isinstance(answer, WindowCost)
-        known[place] = (answer, "measured") if measured else (None, str(answer))  # type: ignore[assignment]
+        known[place] = (None, answer) if isinstance(answer, str) else (answer, "measured")
     nodes = {place: nodes_of(spec, data) for place, spec in specs.items()}
     sure = {place: cost for place, (cost, _) in known.items() if cost is not None}
-    for place in specs:
-        if place in known:
-            continue
-        same = [other for other in sure if other[1] == place[1]]
-        if not same:
+    for place in [place for place in specs if place not in known]:
+        ratios = {other: nodes[place] / nodes[other] for other in sure if other[1] == place[1]}
+        if not ratios:
             known[place] = None, "not measured"
             continue
-        ratios = {other: nodes[place] / nodes[other] for other in same}
-        nearest = min(same, key=lambda other: max(ratios[other], 1 / ratios[other]))
+        nearest = min(ratios, key=lambda other: max(ratios[other], 1 / ratios[other]))
         cost, ratio = sure[nearest], ratios[nearest]
-        scaled = replace(cost, train=cost.train * ratio, evaluate=cost.evaluate * ratio)
+        scaled = cost._replace(train=cost.train * ratio, evaluate=cost.evaluate * ratio)
         known[place] = scaled, "scaled"
     return known
 
@@ -198,14 +177,31 @@ def data_bytes(name: str, data: DataLayout) -> int:
     return 5 * values + 8 * card.steps + 4 * card.nodes**2
 
 
-def print_plan(plan: Plan, console: Console, cells: bool) -> None:
-    """Print the plan; with ``cells``, a line for each backbone on each data set."""
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print a table by data set, one by backbone, and the sums."""
     runs = sum(cell.runs for cell in plan.cells)
     console.print(Text(f"{plan.experiment}: {runs:,} runs", style="bold"))
-    columns = ("data set", "backbone") if cells else ("data set",)
-    for names in (columns, ("backbone",)):
-        console.print()
-        console.print(_table(plan, names))
+    for by in ("data set", "backbone"):
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        table.add_column(by, overflow="fold")
+        sizes = ("nodes", "windows") if by == "data set" else ()
+        for name in (*sizes, "runs", "steps", "time", "disk"):
+            table.add_column(name, justify="right", overflow="fold")
+        groups: dict[str, list[Cell]] = {}
+        for cell in plan.cells:
+            name = cell.dataset if by == "data set" else label(cell.backbone)
+            groups.setdefault(name, []).append(cell)
+        for name, cells in groups.items():
+            numbers = (f"{cells[0].nodes:,}", f"{cells[0].windows.train:,}") if sizes else ()
+            table.add_row(
+                name,
+                *numbers,
+                f"{sum(cell.runs for cell in cells):,}",
+                count(sum(cell.steps for cell in cells)),
+                hours(cells),
+                size(sum(cell.disk for cell in cells)),
+            )
+        console.print("\n", table, sep="")
     console.print()
     for line in [*totals(plan), NOTE]:
         console.print(Text(line))
@@ -218,8 +214,9 @@ def totals(plan: Plan) -> list[str]:
     steps = count(sum(cell.steps for cell in cells))
     time = f"{steps} gradient steps; {left:,} runs without a record: {hours(cells)} one by one"
     known = [cell.seconds for cell in cells if cell.seconds is not None]
-    if plan.together > 1 and len(known) == len(cells):
-        time += f", {duration(sum(known) / plan.together)} with {plan.together} at a time here"
+    if plan.runs_together > 1 and len(known) == len(cells):
+        together = duration(sum(known) / plan.runs_together)
+        time += f", {together} with {plan.runs_together} at a time here"
     disk, data = sum(cell.disk for cell in cells), sum(plan.data_bytes.values())
     sources = Counter(cell.source for cell in cells)
     return [
@@ -238,40 +235,3 @@ def hours(cells: Sequence[Cell]) -> str:
     if len(known) < len(cells):
         return f"> {text}"
     return f"~ {text}" if any(cell.source == "scaled" for cell in cells) else text
-
-
-def plan_values(plan: Plan) -> dict[str, Any]:
-    """Everything as plain values, for JSON; seconds and bytes, not rounded."""
-    cells = [asdict(cell) | {"windows": cell.windows._asdict()} for cell in plan.cells]
-    return {
-        "experiment": plan.experiment,
-        "runs_together": plan.together,
-        "data_bytes": dict(plan.data_bytes),
-        "cells": cells,
-    }
-
-
-def _table(plan: Plan, names: tuple[str, ...]) -> Table:
-    """A line for each value of ``names``, with sums over its cells."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for name in names:
-        table.add_column(name, overflow="fold")
-    detailed = "data set" in names
-    numbers = ("nodes", "windows") if detailed else ()
-    for name in (*numbers, "runs", "steps", "time", "disk"):
-        table.add_column(name, justify="right", overflow="fold")
-    groups: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in plan.cells:
-        parts = {"data set": cell.dataset, "backbone": label(cell.backbone)}
-        groups.setdefault(tuple(parts[name] for name in names), []).append(cell)
-    for titles, cells in groups.items():
-        sizes = (f"{cells[0].nodes:,}", f"{cells[0].windows.train:,}") if detailed else ()
-        table.add_row(
-            *titles,
-            *sizes,
-            f"{sum(cell.runs for cell in cells):,}",
-            count(sum(cell.steps for cell in cells)),
-            hours(cells),
-            size(sum(cell.disk for cell in cells)),
-        )
-    return table

@@ -7,7 +7,6 @@ for less time than a full one.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable
 from functools import cache
@@ -18,11 +17,8 @@ from stprune.base.errors import StpruneError
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
-from stprune.workflow.estimate import data_bytes, seconds_of
-from stprune.workflow.window_cost import WindowCost, recorded_cost, records_like
-from stprune.workflow.workload import Windows, run_windows, run_workload
-
-logger = logging.getLogger(__name__)
+from stprune.workflow.cost import WindowCost, recorded_costs, run_windows, run_workload
+from stprune.workflow.estimate import data_bytes
 
 # A node may be slower or busier than the one that was measured. A run that is ended by its time
 # limit goes on from its checkpoint, so what is asked for need not be what the worst case takes.
@@ -34,8 +30,8 @@ MEMORY_FACTOR = 1.5
 # Snakemake runs beside the training, twice, with all that its rules import.
 BESIDE_MB = 800
 UNKNOWN_MB = 4000
-# Records that are looked at for the peak; seeds hardly differ.
-FEW = 20
+# Records of a cell that are read; seeds hardly differ.
+RECORDS = 20
 
 
 class RunRequests:
@@ -56,54 +52,32 @@ class RunRequests:
 
     def megabytes(self, dataset: str, backbone: str, attempt: int = 1) -> int:
         """Memory for a run; twice as much with each attempt, for one may have been too little."""
-        return int(2 ** (attempt - 1) * self._megabytes(dataset, backbone))
+        peak = max((cost.peak_bytes for cost in self._costs(dataset, backbone)), default=0)
+        if peak:
+            wanted = BESIDE_MB + MEMORY_FACTOR * peak / 1e6
+        else:
+            # The series and its mask may be in memory twice while they are opened.
+            cards = self._cell(dataset, backbone).cards
+            wanted = UNKNOWN_MB + 2 * sum(data_bytes(card, self.data) for card in cards) / 1e6
+        return int(2 ** (attempt - 1)) * 100 * math.ceil(wanted / 100)
 
     @cache  # noqa: B019 - there is one plan, as long as its process
     def _minutes(self, key: RunKey) -> float:
-        cost = self._cost(key.dataset, key.backbone)
-        if cost is None:
+        spec = run_spec(self.config, key)
+        costs = self._costs(key.dataset, key.backbone)
+        if BACKBONES.load(spec.backbone).trains and not costs:
             return UNKNOWN_MINUTES
         try:
-            work = run_workload(run_spec(self.config, key), self._windows(key.dataset))
+            work = run_workload(spec, run_windows(spec, self.data))
         except StpruneError:
             # The run's own log says what is wrong with it.
             return UNKNOWN_MINUTES
-        return TIME_FACTOR * seconds_of(work, cost) / 60
+        return TIME_FACTOR * costs[0].seconds(work) / 60 if costs else 0.0
 
     @cache  # noqa: B019
-    def _cost(self, dataset: str, backbone: str) -> WindowCost | None:
-        spec = self._cell(dataset, backbone)
-        if not BACKBONES.load(spec.backbone).trains:
-            return WindowCost(0.0, 0.0, 0)
-        try:
-            return recorded_cost(spec, self.layout, any_machine=True)
-        except StpruneError as error:
-            logger.warning("%s; it does not count for what runs ask for", error)
-            return None
-
-    @cache  # noqa: B019
-    def _megabytes(self, dataset: str, backbone: str) -> int:
-        spec = self._cell(dataset, backbone)
-        try:
-            few = islice(records_like(spec, self.layout), FEW)
-            # On a GPU the recorded peak is the device's.
-            peaks = [
-                record.cost.peak_memory_bytes
-                for _, record in few
-                if record.environment.get("device") == "cpu"
-            ]
-        except StpruneError:
-            peaks = []
-        if peaks:
-            wanted = BESIDE_MB + MEMORY_FACTOR * max(peaks) / 1e6
-        else:
-            # The series and its mask may be in memory twice while they are opened.
-            wanted = UNKNOWN_MB + 2 * sum(data_bytes(card, self.data) for card in spec.cards) / 1e6
-        return 100 * math.ceil(wanted / 100)
-
-    @cache  # noqa: B019
-    def _windows(self, dataset: str) -> Windows:
-        return run_windows(self._cell(dataset, next(iter(self.config.backbones))), self.data)
+    def _costs(self, dataset: str, backbone: str) -> list[WindowCost]:
+        costs = recorded_costs(self._cell(dataset, backbone), self.layout, any_machine=True)
+        return list(islice(costs, RECORDS))
 
     def _cell(self, dataset: str, backbone: str) -> RunSpec:
         """A run on the data set with the backbone; which one does not matter."""

@@ -30,13 +30,9 @@ EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b")
 class RunState:
     """One run.
 
-    Args:
-        key: Which.
-        state: ``done``: it has a record. ``running``: a process here writes its log. ``failed``:
-            its log ends in an error, or its record cannot be read. ``stopped``: it was interrupted,
-            killed, or runs on another machine. ``to do``: it has not begun.
-        note: Why it failed, or how far it is.
-        record: Of a run that is done.
+    ``done``: it has a record. ``running``: a process here writes its log. ``failed``: its log ends
+    in an error, or its record cannot be read. ``stopped``: it was interrupted, killed, or runs on
+    another machine. ``to do``: it has not begun. The note says why it failed, or how far it is.
     """
 
     key: RunKey
@@ -73,24 +69,34 @@ def begun_runs(layout: ExperimentLayout) -> list[RunKey]:
 
 def run_states(layout: ExperimentLayout, keys: Sequence[RunKey]) -> list[RunState]:
     """Where each of ``keys`` stands."""
-    states: dict[RunKey, RunState] = {}
-    logs: dict[RunKey, Path] = {}
-    for key in keys:
-        if layout.metrics(key).exists():
-            states[key] = _recorded(layout, key)
-        elif layout.train_log(key).exists():
-            logs[key] = layout.train_log(key)
-        else:
-            begun = layout.checkpoint(key).exists()
-            states[key] = RunState(key, "stopped" if begun else "to do")
-    written = open_files(logs.values())
-    for key, log in logs.items():
-        states[key] = _unfinished(key, log, running=log.resolve() in written)
-    return [states[key] for key in keys]
+    logs = [layout.train_log(key) for key in keys if not layout.metrics(key).exists()]
+    written = open_files(logs)
+    return [_state(layout, key, written) for key in keys]
+
+
+def _state(layout: ExperimentLayout, key: RunKey, written: set[Path]) -> RunState:
+    if layout.metrics(key).exists():
+        try:
+            return RunState(key, "done", record=read_record(layout.metrics(key)))
+        except StpruneError as error:
+            return RunState(key, "failed", str(error))
+    log = layout.train_log(key)
+    if not log.exists():
+        return RunState(key, "stopped" if layout.checkpoint(key).exists() else "to do")
+    text = log.read_text(encoding="utf-8", errors="replace")
+    passed = EPOCH.findall(text)
+    progress = f"epoch {passed[-1][0]} of {passed[-1][1]}" if passed else ""
+    if log.resolve() in written:
+        return RunState(key, "running", progress)
+    last = next((line for line in reversed(text.splitlines()) if line.strip()), "")
+    if last.startswith(MISTAKE) or EXCEPTION.match(last):
+        return RunState(key, "failed", last_line(log))
+    note = "interrupted" if last.startswith(INTERRUPTED) else "its log ends abruptly (killed?)"
+    return RunState(key, "stopped", f"{note}, after {progress}" if progress else note)
 
 
 def refuse_missing(layout: ExperimentLayout, keys: Sequence[RunKey]) -> None:
-    """See that every run has a record.
+    """Check that every run has a record.
 
     Raises:
         RecordError: If not, with how many lack one and what became of the first that failed.
@@ -109,7 +115,7 @@ def refuse_missing(layout: ExperimentLayout, keys: Sequence[RunKey]) -> None:
 
 def open_files(paths: Iterable[Path]) -> set[Path]:
     """Those of ``paths`` that a process of this user holds open, resolved."""
-    wanted = {path.resolve() for path in paths}
+    wanted = {path.resolve() for path in paths if path.exists()}
     found: set[Path] = set()
     if not wanted:
         return found
@@ -126,25 +132,3 @@ def last_line(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = (line.strip() for line in reversed(text.split("\n")) if line.strip())
     return plain_line(next(lines, "").removeprefix(MISTAKE))
-
-
-def _recorded(layout: ExperimentLayout, key: RunKey) -> RunState:
-    try:
-        return RunState(key, "done", record=read_record(layout.metrics(key)))
-    except StpruneError as error:
-        return RunState(key, "failed", str(error))
-
-
-def _unfinished(key: RunKey, log: Path, running: bool) -> RunState:
-    text = log.read_text(encoding="utf-8", errors="replace")
-    passed = EPOCH.findall(text)
-    progress = f"epoch {passed[-1][0]} of {passed[-1][1]}" if passed else ""
-    if running:
-        return RunState(key, "running", progress)
-    lines = [line for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else ""
-    if last.startswith(MISTAKE) or EXCEPTION.match(last):
-        return RunState(key, "failed", last_line(log))
-    interrupted = last.startswith(INTERRUPTED)
-    note = "interrupted" if interrupted else "its log ends abruptly (killed?)"
-    return RunState(key, "stopped", f"{note}, after {progress}" if progress else note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from paper_figures.rows import budgets, units, with_holes
 from stprune.base.errors import RecordError, StpruneError
 from stprune.base.layout import ExperimentLayout, recorded_runs, store_table
 from stprune.base.quantities import duration
-from stprune.paper.tables import Cell, Column, Table, is_text, to_cells
+from stprune.paper.tables import Table, is_text, to_cells
 from stprune.records.store import read_store
 from stprune.results.labels import label
 from stprune.results.summarise import collect
@@ -28,7 +29,7 @@ from stprune.workflow.run_states import RunState, State, begun_runs, planned_run
 
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")
 STYLES = {"done": "green", "running": "cyan", "failed": "red", "stopped": "yellow", "to do": "dim"}
-# Failures that are told one by one; of more, the rest is counted.
+# Failures that are listed; of more, the rest is counted.
 LISTED = 20
 # The speed of a grid is that of its last runs: what ran days ago says nothing.
 RECENT_RUNS = 20
@@ -46,6 +47,7 @@ SHORT = {
     "epoch_percent": "epoch %",
     "total_percent": "time %",
 }
+RANKS = ("", "bold", "underline")
 
 
 def show(place: Path | None, results: Path, console: Console) -> None:
@@ -61,9 +63,25 @@ def show(place: Path | None, results: Path, console: Console) -> None:
     """
     known = experiments(results)
     if place is None and len(known) > 1:
-        _list(known, console)
+        records = Counter(path.parents[6] for path in recorded_runs(results))
+        for path in known:
+            console.print(f"{path}: {records[path]} runs with a record", soft_wrap=True)
+        console.print("`stprune show FOLDER` shows one of them.", soft_wrap=True)
         return
-    _show_experiment(ExperimentLayout(experiment_folder(place, results)), console)
+    layout = ExperimentLayout(experiment_folder(place, results))
+    planned = planned_runs(layout)
+    states = run_states(layout, begun_runs(layout) if planned is None else planned)
+    console.print(Text(str(layout.root), style="bold"), soft_wrap=True)
+    try:
+        summary = _summary(layout, states)
+    except StpruneError as error:
+        console.print(Text(f"no table: {error}", style="red"), soft_wrap=True)
+    else:
+        if summary is not None:
+            _print_results(layout, summary, console)
+    if states:
+        _print_progress(states, planned is not None, console)
+        _print_failures(states, console)
 
 
 def experiment_folder(place: Path | None, results: Path) -> Path:
@@ -101,35 +119,26 @@ def _is_experiment(path: Path) -> bool:
     return path.is_dir() and any((path / name).exists() for name in names)
 
 
-def _list(known: Sequence[Path], console: Console) -> None:
-    records = Counter(path.parents[6] for path in recorded_runs(known[0].parent))
-    for path in known:
-        console.print(f"{path}: {records[path]} runs with a record", style=None, soft_wrap=True)
-    console.print("`stprune show FOLDER` shows one of them.", soft_wrap=True)
+def _summary(layout: ExperimentLayout, states: Sequence[RunState]) -> pd.DataFrame | None:
+    """Of all runs that are done by now, whether it has been written yet or not."""
+    done = [layout.metrics(state.key) for state in states if state.state == "done"]
+    path = store_table(layout.store, "summary")
+    if path.exists():
+        written = path.stat().st_mtime_ns
+        newer = any(path.stat().st_mtime_ns > written for path in done)
+        summary = read_store(layout.store, "summary")
+        # Thousands of records are read in minutes, their summary at once.
+        if not newer and len(done) in (0, len(summary)):
+            return summary
+    return collect(done, layout.root)["summary"] if done else None
 
 
-def _show_experiment(layout: ExperimentLayout, console: Console) -> None:
-    planned = planned_runs(layout)
-    states = run_states(layout, begun_runs(layout) if planned is None else planned)
-    console.print(Text(str(layout.root), style="bold"), soft_wrap=True)
-    _print_results(layout, states, console)
-    if states:
-        _print_progress(states, planned is not None, console)
-        _print_failures(states, console)
-
-
-def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console: Console) -> None:
-    try:
-        summary = _summary(layout, states)
-    except StpruneError as error:
-        console.print(Text(f"no table: {error}", style="red"), soft_wrap=True)
-        return
-    if summary is None:
-        return
+def _print_results(layout: ExperimentLayout, summary: pd.DataFrame, console: Console) -> None:
     results = Results(summary, pd.DataFrame(), aggregate(summary), layout.store)
     frame = with_holes(results.aggregate)
     wanted = next(keys for width, keys in WIDTHS if console.width >= width)
-    by_key = {column.key: column for column in tab_main.COLUMNS}
+    # Without the marks of significance.
+    by_key = {column.key: replace(column, marks="") for column in tab_main.COLUMNS}
     columns = tuple(by_key[key] for key in wanted)
     for (dataset, backbone), rows in frame.groupby(["dataset", "backbone"], sort=False):
         place = Table(
@@ -142,44 +151,16 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
         )
         console.print()
         console.print(Text(f"{dataset}, {label(str(backbone))}", style="bold"), soft_wrap=True)
-        console.print(_grid(place))
+        grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        for column in columns:
+            side: Literal["left", "right"] = "left" if is_text(place, column) else "right"
+            grid.add_column(SHORT.get(column.key, column.title), justify=side, overflow="fold")
+        for row in to_cells(place):
+            grid.add_row(*(Text(cell.text, style=RANKS[cell.rank]) for cell in row))
+        console.print(grid)
     notes = [*units(results), *budgets(results)]
     console.print()
     console.print(Text(" ".join([*notes, "Bold: best of a prune ratio; underlined: second."])))
-
-
-def _summary(layout: ExperimentLayout, states: Sequence[RunState]) -> pd.DataFrame | None:
-    """Of all runs that are done by now, whether it has been written yet or not."""
-    done = [layout.metrics(state.key) for state in states if state.state == "done"]
-    path = store_table(layout.store, "summary")
-    if path.exists():
-        written = path.stat().st_mtime_ns
-        newer = any(path.stat().st_mtime_ns > written for path in done)
-        summary = read_store(layout.store, "summary")
-        # Thousands of records are read in minutes, their summary at once.
-        if not newer and len(done) in (0, len(summary)):
-            return summary
-    if not done:
-        return None
-    return collect(done, layout.root)["summary"]
-
-
-def _grid(table: Table) -> Grid:
-    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for column in table.columns:
-        title = SHORT.get(column.key, column.title)
-        grid.add_column(title, justify=_side(table, column), overflow="fold")
-    for row in to_cells(table):
-        grid.add_row(*(_styled(cell) for cell in row))
-    return grid
-
-
-def _side(table: Table, column: Column) -> Literal["left", "right"]:
-    return "left" if is_text(table, column) else "right"
-
-
-def _styled(cell: Cell) -> Text:
-    return Text(cell.text, style={0: "", 1: "bold", 2: "underline"}[cell.rank])
 
 
 def _print_progress(states: Sequence[RunState], complete: bool, console: Console) -> None:
@@ -204,16 +185,13 @@ def _print_progress(states: Sequence[RunState], complete: bool, console: Console
 def _forecast(states: Sequence[RunState]) -> str:
     """Rate and time left, if the runs to come take as long as the last ones did."""
     records = [state.record for state in states if state.record is not None]
-    ends = sorted(_moment(record.finished) for record in records)[-RECENT_RUNS:]
+    ends = sorted(datetime.fromisoformat(record.finished).timestamp() for record in records)
+    ends = ends[-RECENT_RUNS:]
     if len(ends) < 2 or ends[-1] == ends[0]:
         return "Time left: not known before two runs are done."
     each = (ends[-1] - ends[0]) / (len(ends) - 1)
     left = duration(each * (len(states) - len(records)))
     return f"Rate of the last {len(ends)}: {3600 / each:.3g} runs an hour; about {left} left."
-
-
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
 
 
 def _print_failures(states: Sequence[RunState], console: Console) -> None:

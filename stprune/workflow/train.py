@@ -1,7 +1,7 @@
 """Training one run or a block of runs; a run whose record is valid is skipped.
 
 Importing Python, torch and Lightning takes longer than many a small run. A block imports them once
-and forks one process for each run, which does what `stprune train` does.
+and forks one process for each run.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
-from importlib import import_module
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,7 +28,8 @@ from stprune.training.checkpoint import discard_checkpoints
 from stprune.training.provenance import run_identity
 from stprune.training.run import RunListener, train
 from stprune.workflow.blocks import ExperimentRecords, make_blocks, reason_to_train
-from stprune.workflow.run_states import last_line
+from stprune.workflow.progress import Progress
+from stprune.workflow.run_states import INTERRUPTED, MISTAKE, last_line
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +41,20 @@ class UnfinishedError(StpruneError):
     """Some runs of a block have no valid record."""
 
 
-def train_once(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener]) -> None:
+def train_once(config: ExperimentConfig, key: RunKey) -> None:
     """Train one run and write its record, unless it has a valid one.
 
-    While another process on this machine trains the same run, this one waits for it.
+    Its progress is shown, and tracked where the configuration asks for that. While another process
+    on this machine trains the same run, this one waits for it.
 
     Raises:
         StpruneError: For every mistake a user can make.
     """
+    listeners: list[RunListener] = [Progress()]
+    if config.tracking.mode != "disabled":
+        from stprune.tracking.live import WandbTracking
+
+        listeners.append(WandbTracking(config.tracking, experiment_layout(config).tracking()))
     if "LOCAL_RANK" in os.environ:
         # One of several processes of a run, started by the one that holds the lock.
         train(config, key, listeners)
@@ -113,11 +118,9 @@ class _Forks:
 
     def __init__(self, config_file: Path, records: ExperimentRecords) -> None:
         self.config_file, self.records, self.layout = config_file, records, records.layout
-        # What a run imports on its way.
-        import_module("stprune.workflow.progress")
         if records.config.tracking.mode != "disabled":
-            import_module("stprune.tracking.live")
-            import_module("wandb")
+            # Imported once, not by each fork.
+            import wandb  # noqa: F401
 
     def train(self, keys: list[RunKey]) -> dict[RunKey, str]:
         """Train ``keys``; returns what went wrong, by run.
@@ -152,7 +155,7 @@ class _Forks:
         """Train a run in a process of its own; returns what went wrong, in one line."""
         log = self.layout.train_log(key)
         log.parent.mkdir(parents=True, exist_ok=True)
-        process = get_context("fork").Process(target=_run, args=(self._words(key), log))
+        process = get_context("fork").Process(target=self._run, args=(key, log))
         process.start()
         try:
             process.join()
@@ -168,13 +171,25 @@ class _Forks:
             return f"killed by signal {-code}{why} (log: {log})"
         return f"{last_line(log) or f'exit status {code}'} (log: {log})"
 
-    def _words(self, key: RunKey) -> list[str]:
-        """The words after ``stprune`` that train the run."""
-        return [
+    def _run(self, key: RunKey, log: Path) -> None:
+        """What a run's process does, from its fork on."""
+        with log.open("wb") as file:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+                os.dup2(file.fileno(), stream.fileno())
+        # Lightning starts the processes of further devices by the words that started this one.
+        sys.argv[1:] = [
             *("train", "--config", str(self.config_file)),
             *("--dataset", key.dataset, "--backbone", key.backbone, "--pruner", key.pruner),
             *("--prune-ratio", format_ratio(key.prune_ratio), "--seed", str(key.seed)),
         ]
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        try:
+            train_once(self.records.config, key)
+        except StpruneError as error:
+            sys.exit(f"{MISTAKE}{error}")
+        except KeyboardInterrupt:
+            sys.exit(f"{INTERRUPTED}; the same command continues where it stopped")
 
 
 def _end(process: BaseProcess) -> None:
@@ -184,21 +199,6 @@ def _end(process: BaseProcess) -> None:
     if process.is_alive():
         process.kill()
         process.join()
-
-
-def _run(words: list[str], log: Path) -> None:
-    """What a run's process does, from its fork on."""
-    # By name, for the command line imports this module.
-    program = import_module("stprune.__main__")
-    with log.open("wb") as file:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(file.fileno(), stream.fileno())
-    # Lightning starts the processes of further devices by the words that started this one.
-    sys.modules["__main__"] = program
-    sys.argv[1:] = words
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.exit(program.main(words))
 
 
 def _end_with_parent() -> None:
