@@ -16,23 +16,21 @@ from stprune.data.card import FORMATS, DatasetCard
 def check_card(
     card: DatasetCard, nodes: int, steps: int, channels: list[str], step_minutes: int
 ) -> None:
-    """Compare a card with the nodes, steps and channels that its options make.
+    """Compare a card with what its options make.
 
     Raises:
-        ConfigError: If the card says something else, or does not start at midnight.
+        ConfigError: If it says something else, or does not start at midnight.
     """
-    where = f"options of {card.title}"
-    if (card.steps, card.nodes) != (steps, nodes):
-        raise ConfigError(
-            f"{where}: they make {nodes} nodes and {steps} steps,"
-            f" but the card says {card.nodes} and {card.steps}"
-        )
-    if [channel.name for channel in card.channels] != channels:
-        raise ConfigError(f"{where}: the channels of the card must be {' and '.join(channels)}")
-    if card.step_minutes != step_minutes:
-        raise ConfigError(f"{where}: step_minutes must be {step_minutes}, got {card.step_minutes}")
-    if card.start.time() != time(0):
-        raise ConfigError(f"{where}: start must be a midnight, got {card.start}")
+    names = [channel.name for channel in card.channels]
+    for key, said, made in (
+        ("nodes", card.nodes, nodes),
+        ("steps", card.steps, steps),
+        ("channels", names, channels),
+        ("step_minutes", card.step_minutes, step_minutes),
+        ("time of start", card.start.time(), time(0)),
+    ):
+        if said != made:
+            raise ConfigError(f"options of {card.title}: {key} must be {made}, not {said}")
 
 
 def new_city(
@@ -42,10 +40,16 @@ def new_city(
     days: int | None = None,
     seed: int | None = None,
 ) -> DatasetCard:
-    """The card of a city that is simulated like ``card``, that of data set ``dataset``.
+    """The card of a city that is simulated like another one.
 
-    What is None stays as on ``card``; events are as frequent a node and day. Another seed is
-    another city, also of another size.
+    Events are as frequent a node and day; all else is as on ``card``.
+
+    Args:
+        dataset: Id of the data set that ``card`` belongs to.
+        card: Card of a simulated data set.
+        nodes: Nodes of the new one; by default as many.
+        days: Its days; by default as many.
+        seed: Another seed is another city, also of another size.
 
     Raises:
         ConfigError: If ``card`` is not simulated, or cannot be made of this size.
