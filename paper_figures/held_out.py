@@ -13,7 +13,6 @@ from stprune.results.summary import KEYS, REFERENCE, Results, run_keys_of
 PLACE = ["dataset", "backbone", "held_out"]
 CELL = [*PLACE, "pruner", "prune_ratio"]
 SCORES = ("zero_shot_mae", "linear_probe_mae")
-NOTHING = "No run was tried on a data set that it was not trained on: nothing to show."
 
 
 def applies(results: Results) -> bool:
@@ -34,7 +33,7 @@ def held_out_scores(results: Results) -> pd.DataFrame:
         of the held-out data, each with ``_sd`` (ddof = 1) and ``_change`` (% against full
         training's mean), NaN where not asked for; ``held_out_unit``; and ``test_mae``,
         ``total_percent``, ``total_percent_sd``, ``total_seconds`` and ``realised_keep_ratio`` of
-        ``Results.aggregate``. Empty where nothing was held out.
+        ``Results.aggregate``.
     """
     rows = []
     for _, runs in results.summary.groupby("dataset"):
@@ -53,8 +52,6 @@ def held_out_scores(results: Results) -> pd.DataFrame:
                         "linear_probe_mae": _number(probe.mae if probe else None),
                     }
                 )
-    if not rows:
-        return pd.DataFrame(columns=[*CELL, *SCORES])
     cells = pd.DataFrame(rows).groupby(CELL)
     frame = cells[list(SCORES)].mean()
     for score in SCORES:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from paper_figures.held_out import NOTHING, held_out_scores
-from paper_figures.held_out import applies as applies
+from paper_figures.held_out import applies, held_out_scores
 from paper_figures.rows import absent_controls, budgets
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
 
+__all__ = ["TITLE", "applies", "build"]
 TITLE = "Pruned training on several data sets, and data sets held out from it"
 
 CAPTION = (
@@ -49,22 +47,17 @@ def build(results: Results) -> Table:
         results: The experiment; MAE in the unit of the held-out data set.
 
     Returns:
-        One row per data set entry, held-out data set, backbone, prune ratio and pruner; none
-        where nothing was held out.
+        One row per data set entry, held-out data set, backbone, prune ratio and pruner.
     """
     frame = held_out_scores(results)
-    if frame.empty:
-        frame = pd.DataFrame(columns=[column.key for column in COLUMNS] + ["zero_shot_mae_sd"])
-        frame["linear_probe_mae_sd"] = frame["zero_shot_mae_sd"]
-        notes = [NOTHING]
-    else:
-        units = frame.dropna(subset="held_out_unit").drop_duplicates("held_out")
-        pairs = zip(units["held_out"], units["held_out_unit"], strict=True)
-        notes = [f"Unit of errors on {name}: {unit}." for name, unit in pairs]
-        notes += [*budgets(results), *absent_controls(results)]
+    known = frame.dropna(subset="held_out_unit").drop_duplicates("held_out")
+    notes = [
+        f"Unit of errors on {name}: {unit}."
+        for name, unit in zip(known["held_out"], known["held_out_unit"], strict=True)
+    ]
     return Table(
         title=TITLE,
-        caption=" ".join([CAPTION, *notes]),
+        caption=" ".join([CAPTION, *notes, *budgets(results), *absent_controls(results)]),
         frame=frame,
         columns=COLUMNS,
         group=("dataset", "held_out", "backbone", "prune_ratio"),

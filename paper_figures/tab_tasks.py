@@ -33,9 +33,16 @@ CAPTION = (
     " input and of target; an imputation's targets are hidden values of its inputs. A dash: not"
     " run, or nothing to compare with."
 )
-NOTHING = (
-    "All runs of this experiment do the same task, so there is nothing to compare here;"
-    " config/tasks.yaml is the experiment that does."
+
+COLUMNS = (
+    Column("task", "Task", named=True),
+    Column("dataset", "Data set"),
+    Column("steps", "Steps"),
+    Column("ratio", "Prune ratio"),
+    Column("pruner", "Pruner", named=True),
+    Column("mae", "MAE", 2, "mae_sd", True),
+    *(Column(f"{other}_delta", f"Δ from {label(other)} (%)") for other in OTHERS),
+    Column("time", "Time (%)", 0),
 )
 
 
@@ -48,8 +55,8 @@ class Entry(NamedTuple):
 
 
 def applies(results: Results) -> bool:
-    """Whether there are several tasks."""
-    return _several(_entries(results))
+    """Whether there are several tasks, or windows of several lengths."""
+    return len({(entry.task, entry.steps) for entry in _entries(results).values()}) > 1
 
 
 def build(results: Results) -> Table:
@@ -62,25 +69,16 @@ def build(results: Results) -> Table:
         For each task one row per prune ratio and pruner over all its data sets, where there are
         several, and one for each of them. The frame holds ``mae`` and ``mae_sd``, ``time``, and
         for full training and both controls ``<other>_change``, ``_p``, ``_holm_p`` and ``_pairs``,
-        with the text ``<other>_delta``. Where all runs do the same task there is one row for each
-        data set entry, which names its task only.
+        with the text ``<other>_delta``.
     """
-    entries = _entries(results)
-    several = _several(entries)
-    rows = (
-        list(_rows(results, entries))
-        if several
-        else [entry._asdict() for entry in entries.values()]
-    )
-    notes = [CAPTION, *budgets(results)] if several else [NOTHING]
-    notes += [*absent_controls(results), *(units(results) if several else [])]
+    notes = [*budgets(results), *absent_controls(results), *units(results)]
     return Table(
         title=TITLE,
-        caption=" ".join(notes),
-        frame=pd.DataFrame(rows),
-        columns=_columns(several),
-        group=("task", "dataset", "ratio") if several else (),
-        unranked={"pruner": (REFERENCE,)} if several else {},
+        caption=" ".join([CAPTION, *notes]),
+        frame=pd.DataFrame(_rows(results, _entries(results))),
+        columns=COLUMNS,
+        group=("task", "dataset", "ratio"),
+        unranked={"pruner": (REFERENCE,)},
     )
 
 
@@ -100,10 +98,6 @@ def _entries(results: Results) -> dict[str, Entry]:
         name: entry if repeated[entry[:2]] == 1 else entry._replace(dataset=name)
         for name, entry in sorted(found.items(), key=lambda item: (item[1], item[0]))
     }
-
-
-def _several(entries: dict[str, Entry]) -> bool:
-    return len({(entry.task, entry.steps) for entry in entries.values()}) > 1
 
 
 def _rows(results: Results, entries: dict[str, Entry]) -> Iterator[dict[str, Any]]:
@@ -167,20 +161,3 @@ def _delta(change: float, holm_p: float) -> str | None:
     if math.isnan(change):
         return None
     return f"{format_number(change, 1, True)}{SIGNIFICANT if holm_p < LEVEL else ''}"
-
-
-def _columns(several: bool) -> tuple[Column, ...]:
-    shown = [
-        Column("task", "Task", named=True),
-        Column("dataset", "Data set"),
-        Column("steps", "Steps"),
-    ]
-    if several:
-        shown += [
-            Column("ratio", "Prune ratio"),
-            Column("pruner", "Pruner", named=True),
-            Column("mae", "MAE", 2, "mae_sd", True),
-            *(Column(f"{other}_delta", f"Δ from {label(other)} (%)") for other in OTHERS),
-            Column("time", "Time (%)", 0),
-        ]
-    return tuple(shown)

@@ -31,10 +31,6 @@ CAPTION = (
     " theirs. Learning rates are those of the configuration: rows do not rank the optimisers. A"
     " dash: not run, or nothing to compare with."
 )
-NOTHING = (
-    "No backbone of this experiment was trained with several optimisers, so there is nothing to"
-    " compare here; config/universality.yaml is the experiment that does."
-)
 
 Cell = tuple[float, str]
 Numbers = dict[str, float]
@@ -42,7 +38,8 @@ Numbers = dict[str, float]
 
 def applies(results: Results) -> bool:
     """Whether a backbone was trained with several optimisers."""
-    return _several(_entries(results))
+    entries = set(_entries(results).values())
+    return Counter(backbone for backbone, _ in entries).most_common(1)[0][1] > 1
 
 
 def build(results: Results) -> Table:
@@ -55,27 +52,23 @@ def build(results: Results) -> Table:
         One row per backbone entry and data set, and one over all data sets where there are
         several. The frame holds for each pruner and prune ratio (``<pruner>_<ratio>_...``) the
         numbers ``mae``, ``mae_sd``, ``change``, ``p``, ``holm_p``, ``pairs`` and ``time``, and
-        the texts ``score`` and ``delta``. Without several optimisers there is one row per entry,
-        which names its optimiser only.
+        the texts ``score`` and ``delta``.
     """
-    entries = _entries(results)
-    several = _several(entries)
-    cells = _cells(results.summary) if several else []
-    datasets = sorted(results.summary["dataset"].unique()) if several else [EVERYWHERE]
-    places = [*datasets, EVERYWHERE] if len(datasets) > 1 else datasets
+    entries, cells = _entries(results), _cells(results.summary)
+    datasets = sorted(results.summary["dataset"].unique())
     names = _shown(entries)
     rows = [
         {"entry": entry, "backbone": names[entry], "optimiser": optimiser, "dataset": place}
-        | (_row(results, entry, place, cells) if several else {})
+        | _row(results, entry, place, cells)
         for entry, (_, optimiser) in entries.items()
-        for place in places
+        for place in [*datasets, *[EVERYWHERE] * (len(datasets) > 1)]
     ]
-    notes = [CAPTION, *budgets(results), *absent_controls(results), *units(results)]
+    notes = [*budgets(results), *absent_controls(results), *units(results)]
     return Table(
         title=TITLE,
-        caption=" ".join(notes if several else [NOTHING, *absent_controls(results)]),
+        caption=" ".join([CAPTION, *notes]),
         frame=pd.DataFrame(rows),
-        columns=_columns(cells, several),
+        columns=_columns(cells),
         group=("entry",),
     )
 
@@ -90,10 +83,6 @@ def _entries(results: Results) -> dict[str, tuple[str, str | None]]:
         shown = None if optimiser is None else NAMES.get(optimiser, label(optimiser))
         found[name] = config.get("id", name), shown
     return dict(sorted(found.items(), key=lambda item: (item[1][0], item[1][1] or "", item[0])))
-
-
-def _several(entries: dict[str, tuple[str, str | None]]) -> bool:
-    return Counter(backbone for backbone, _ in set(entries.values())).most_common(1)[0][1] > 1
 
 
 def _shown(entries: dict[str, tuple[str, str | None]]) -> dict[str, str]:
@@ -171,10 +160,13 @@ def _named(cell: Cell, values: dict[str, Any]) -> dict[str, Any]:
     return {f"{pruner}_{format_ratio(ratio)}_{name}": value for name, value in values.items()}
 
 
-def _columns(cells: list[Cell], several: bool) -> tuple[Column, ...]:
-    shown = [Column("backbone", "Backbone"), Column("optimiser", "Optimiser")]
-    if several:
-        shown += [Column("dataset", "Data set"), Column("full_score", "MAE", over=label(REFERENCE))]
+def _columns(cells: list[Cell]) -> tuple[Column, ...]:
+    shown = [
+        Column("backbone", "Backbone"),
+        Column("optimiser", "Optimiser"),
+        Column("dataset", "Data set"),
+        Column("full_score", "MAE", over=label(REFERENCE)),
+    ]
     for ratio, pruner in cells:
         over = f"{label(pruner)}, {format_ratio(ratio)}"
         start = f"{pruner}_{format_ratio(ratio)}"

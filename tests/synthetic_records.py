@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,24 @@ def write_run(layout: ExperimentLayout, run: RunRecord, table: list[EpochRecord]
     key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
     write_record(run, table, layout.metrics(key), layout.run_epochs(key))
     return layout.metrics(key)
+
+
+def run_of(
+    dataset: str, pruner: str, ratio: float, seed: int, mae: float, /, **changes: Any
+) -> RunRecord:
+    """A record with a test MAE; of ``backbone`` STID where the changes name no other."""
+    key = RunKey(dataset, changes.pop("backbone", "stid"), pruner, ratio, seed)
+    return record(key, **{"test": scores(mae), **changes})
+
+
+def results_of(
+    root: Path, runs: Iterable[RunRecord | tuple[RunRecord, list[EpochRecord]]]
+) -> Results:
+    """Write runs, each with its epochs or with eight of 10 s; summarise them; load the results."""
+    layout = ExperimentLayout(root)
+    pairs = [run if isinstance(run, tuple) else (run, epochs(EPOCHS)) for run in runs]
+    summarise([write_run(layout, *pair) for pair in pairs], layout)
+    return load_results(layout.store)
 
 
 def pruned_run(key: RunKey, rank: int) -> tuple[RunRecord, list[EpochRecord]]:

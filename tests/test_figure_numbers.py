@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_summary import noisy_summary
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.container import ErrorbarContainer
 from numpy.typing import NDArray
 from scipy import stats
-from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
+from synthetic_records import cost, epochs, results_of, run_of, write_experiment
 
 from paper_figures.fig_convergence import mean_curves
 from paper_figures.fig_harm import harm_by_group, harm_by_step
@@ -23,15 +24,15 @@ from paper_figures.fig_overhead import epoch_parts
 from paper_figures.fig_scale import parameters_in_words, scale_points
 from paper_figures.fig_scores import mean_deciles
 from paper_figures.fig_sensitivity import Variant, variants
-from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.content import MOST_PLACES, shown_pruners
 from stprune.paper.draw import LOOKS
 from stprune.paper.figures import FIGURES, build
 from stprune.paper.products import applicable
 from stprune.paper.tables import MINUS
-from stprune.results.summarise import summarise
+from stprune.records.run import RunRecord
 from stprune.results.summary import Results, aggregate, load_results, mean_over_places
 from stprune.statistics.paired import CONTROLS
+from stprune.statistics.ranks import rankings
 
 OPTIONS = {"annealing": "tail", "hard_share": 0.5}
 
@@ -169,15 +170,8 @@ def test_each_cell_is_the_mean_relative_difference_over_seeds(results: Results) 
             expected = 100 * np.mean(ours / theirs - 1)
             assert names[-1] == "ST-Prune"
             assert cells[row, -1] == pytest.approx(expected)
-
-
-def test_numbers_are_written_and_the_scale_is_symmetric(results: Results) -> None:
-    first = build("regimes", results).figure.axes[0]
-    (mesh,) = [part for part in first.collections if isinstance(part, QuadMesh)]
-    assert mesh.norm.vmin == -mesh.norm.vmax
-    words = [text.get_text().rstrip("*").replace(MINUS, "-") for text in first.texts]
-    numbers = [float(word) for word in words if "." in word][: _cells(first).size]
-    np.testing.assert_allclose(numbers, _cells(first).ravel(), atol=0.0501)
+            words = axes.texts[(row + 1) * len(names) - 1].get_text().rstrip("*")
+            assert float(words.replace(MINUS, "-")) == pytest.approx(expected, abs=0.0501)
 
 
 def test_the_mark_is_holms_over_both_panels(results: Results) -> None:
@@ -226,16 +220,14 @@ def _results(
     options: dict[str, tuple[str, dict[str, Any]]] | None = None,
 ) -> Results:
     """Data set, pruner, prune ratio, seed and test MAE of each run; options by entry."""
-    layout, files = ExperimentLayout(root), []
-    for dataset, pruner, ratio, seed, mae in runs:
-        name, own = (options or {}).get(pruner, (pruner, {}))
-        config = {"pruner": {"name": pruner, "id": name, "options": own}}
-        groups = {"incident": 2 * mae, "least_stationary": None, "worst_node": 9.0}
-        key = RunKey(dataset, "stid", pruner, ratio, seed)
-        run = record(key, test=scores(mae), test_groups=groups, config=config, cost=cost())
-        files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout)
-    return load_results(layout.store)
+
+    def made(run: tuple[str, str, float, int, float]) -> RunRecord:
+        name, own = (options or {}).get(run[1], (run[1], {}))
+        config = {"pruner": {"name": run[1], "id": name, "options": own}}
+        groups = {"incident": 2 * run[4], "least_stationary": None, "worst_node": 9.0}
+        return run_of(*run, test_groups=groups, config=config)
+
+    return results_of(root, map(made, runs))
 
 
 def _points(axes: Axes, colour: str) -> list[tuple[float, float]]:
@@ -392,18 +384,12 @@ def test_curves_beyond_eight_are_named_instead(results: Results) -> None:
 
 def _timed(root: Path, full_at: tuple[str, ...]) -> Results:
     """Full epochs of 10 s, of which a validation adds 1 s and a checkpoint 0.1 s; pruned of 4 s."""
-    layout, files = ExperimentLayout(root), []
-    for dataset in ("a", "b"):
-        if dataset in full_at:
-            run = record(RunKey(dataset, "stid", "full", 0.0, 0))
-            files.append(write_run(layout, run, epochs(8)))
-        # The first of its eight epochs is full, and not counted.
-        table = [epochs(1)[0], *epochs(8, seconds=4.0, keep_ratio=0.3)[1:]]
-        spent = cost(realised_keep_ratio=0.3, epoch_seconds=4.0, overhead_seconds=0.2)
-        run = record(RunKey(dataset, "stid", "st_prune", 0.7, 0), cost=spent)
-        files.append(write_run(layout, run, table))
-    summarise(files, layout)
-    return load_results(layout.store)
+    runs: list[Any] = [run_of(dataset, "full", 0.0, 0, 3.0) for dataset in full_at]
+    # The first of the eight epochs is full, and not counted.
+    table = [epochs(1)[0], *epochs(8, seconds=4.0, keep_ratio=0.3)[1:]]
+    spent = cost(realised_keep_ratio=0.3, epoch_seconds=4.0, overhead_seconds=0.2)
+    runs += [(run_of(d, "st_prune", 0.7, 0, 3.0, cost=spent), table) for d in ("a", "b")]
+    return results_of(root, runs)
 
 
 def test_parts_are_in_percent_of_full_trainings_epoch(tmp_path: Path) -> None:
@@ -444,39 +430,30 @@ RUNS: list[tuple[str, str, float, int, float, float]] = [
 
 @pytest.fixture
 def scaled(tmp_path: Path) -> Results:
-    layout = ExperimentLayout(tmp_path)
-    files = []
-    for entry, pruner, ratio, seed, mae, seconds in RUNS:
+    runs = []
+    for entry, *cell, seconds in RUNS:
         component, parameters = SCALES[entry]
-        run = record(
-            RunKey("roads", entry, pruner, ratio, seed),
-            test=scores(mae),
-            cost=cost(total_seconds=seconds),
-            parameters=parameters,
-            config={"backbone": {"name": entry, "id": component}},
-        )
-        files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout)
-    return load_results(layout.store)
+        changes = {
+            "backbone": entry,
+            "cost": cost(total_seconds=seconds),
+            "parameters": parameters,
+            "config": {"backbone": {"name": entry, "id": component}},
+        }
+        runs.append(run_of("roads", *cell, **changes))  # type: ignore[arg-type]
+    return results_of(tmp_path, runs)
 
 
 def test_scales_are_entries_of_one_component_that_differ_in_parameters(scaled: Results) -> None:
     points = scale_points(scaled)
-    found = points[["ratio", "pruner", "backbone", "test_mae", "total_seconds"]]
-    expected = [
-        (0.5, "full", "mini", 3.1, 100.0),
-        (0.5, "full", "base", 2.8, 300.0),
+    found = points[["ratio", "pruner", "backbone", "test_mae", "total_seconds"]].round(9)
+    full = [("full", "mini", 3.1, 100.0), ("full", "base", 2.8, 300.0)]
+    assert list(found.itertuples(index=False, name=None)) == [
+        *((0.5, *row) for row in full),
         (0.5, "st_prune", "mini", 3.1, 55.0),
         (0.5, "st_prune", "base", 2.9, 160.0),
-        (0.9, "full", "mini", 3.1, 100.0),
-        (0.9, "full", "base", 2.8, 300.0),
+        *((0.9, *row) for row in full),
         (0.9, "st_prune", "mini", 3.6, 20.0),
     ]
-    assert [row[:3] for row in found.itertuples(index=False, name=None)] == [
-        row[:3] for row in expected
-    ]
-    numbers = np.array([row[3:] for row in expected])
-    np.testing.assert_allclose(found[["test_mae", "total_seconds"]], numbers)
     assert set(points["model"]) == {"opencity"}
 
 
@@ -496,3 +473,28 @@ def test_lines_join_the_scales_and_name_them_at_full_training(scaled: Results) -
 )
 def test_parameters_in_words(parameters: float, words: str) -> None:
     assert parameters_in_words(parameters) == words
+
+
+def test_the_diagram_shows_the_ranks_and_joins_what_does_not_differ(results: Results) -> None:
+    losses = {"el2n": 0.0, "infobatch": 1.0, "st_prune": 30.0, "random_dynamic": 40.0}
+    made_up = noisy_summary(np.random.default_rng(1), losses, datasets=12, seeds=3, spread=0.5)
+    drawing = build("critical_difference", replace(results, summary=made_up))
+    (axes,) = drawing.figure.axes
+    found = rankings(made_up)["epochs", 0.5]
+    markers = sorted(
+        float(line.get_xdata()[0])
+        for line in axes.lines
+        if len(line.get_xdata()) == 1 and line.get_marker() not in ("|", "None")
+    )
+    assert markers == pytest.approx(sorted(found.mean_ranks))
+    words = " ".join(text.get_text() for text in axes.texts)
+    assert "ST-Prune" in words
+    assert f"{found.critical_difference:.2f}, 12 places" in words
+
+
+def test_the_diagram_names_what_was_left_out(results: Results) -> None:
+    losses = {"x": 1.0, "y": 2.0, "z": 3.0}
+    made_up = noisy_summary(np.random.default_rng(1), losses, datasets=9, seeds=2, spread=0.5)
+    gone = (made_up["pruner"] == "z") & (made_up["dataset"] != "d0")
+    drawing = build("critical_difference", replace(results, summary=made_up[~gone]))
+    assert "Prune ratio 0.5: left out Z." in drawing.caption

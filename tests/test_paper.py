@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,14 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 from compact_experiment import SHOWN, configuration
-from PIL import Image
 from synthetic_kept import write_archives
 from synthetic_records import write_experiment
 
 from stprune.__main__ import main
 from stprune.base.layout import RECORDS, kept_experiments, kept_hashes
 from stprune.paper.products import check_products
-from stprune.paper.report.page import small_png
 from stprune.results.summarise import summarise
 from stprune.workflow.plan import WorkflowPlan
 
@@ -122,10 +119,3 @@ def test_rules_depend_on_records_and_code_but_not_on_hashes(
     assert {"fig_tradeoff.py", "page.py", "report.html.j2", "paper.mplstyle"} <= {
         Path(path).name for path in plan.product_code
     }
-
-
-def test_small_png_cuts_from_below() -> None:
-    content = BytesIO()
-    Image.new("RGB", (10, 100), "white").save(content, "png")
-    with Image.open(BytesIO(small_png(content.getvalue(), 0.25))) as image:
-        assert image.size == (10, 75)

@@ -1,199 +1,507 @@
-"""The tables of the paper beside the main one: pairs with the controls, and hidden errors."""
+"""Every table of the paper shows numbers worked by hand, and dashes for what was not run."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
-from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
+from made_up_summary import Run, most_false_alarms, noisy_summary, summary_of
+from scipy import stats
+from synthetic_records import cost, epochs, record, results_of, run_of, scores, write_experiment
 
-from paper_figures import tab_groups, tab_main, tab_pairs, tab_st_prune
+from paper_figures import (
+    tab_efficiency,
+    tab_equivalence,
+    tab_groups,
+    tab_main,
+    tab_pairs,
+    tab_reaching,
+    tab_rules,
+    tab_st_prune,
+    tab_statistics,
+    tab_tasks,
+    tab_tradeoff,
+    tab_universality,
+)
+from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.paper.tables import DASH, TABLES, Table, shared_headings, to_cells, write_table
-from stprune.results.summarise import summarise
+from stprune.paper.products import make_one
+from stprune.paper.tables import DASH, MINUS, TABLES, Table, shared_headings, to_cells, write_table
+from stprune.records.run import RunRecord
 from stprune.results.summary import Results, load_results
 from stprune.statistics.paired import CONTROLS
 
-Run = tuple[str, str, float, int, float]
+RANDOM, FEWER, FULL = "Random (dynamic)", "Full (fewer epochs)", "Full training"
 
 
-def _results(root: Path, runs: list[Run], budgets: dict[str, str] | None = None) -> Results:
-    """Data set, pruner, prune ratio, seed and test MAE of each run."""
-    layout = ExperimentLayout(root)
-    files = []
-    for dataset, pruner, ratio, seed, mae in runs:
-        spent = cost(budget=(budgets or {}).get(dataset, "epochs"))
-        run = record(RunKey(dataset, "stid", pruner, ratio, seed), test=scores(mae), cost=spent)
-        files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout)
-    return load_results(layout.store)
-
-
-def _rows(table: Table) -> list[dict[str, str]]:
+def rows_of(table: Table) -> list[dict[str, str]]:
     """Cells by heading, the shared heading before it."""
     titles = [f"{column.over}: {column.title}".removeprefix(": ") for column in table.columns]
     return [dict(zip(titles, (c.text for c in row), strict=True)) for row in to_cells(table)]
 
 
-PAIRED: list[Run] = [
-    ("a", "full", 0.0, 0, 1.0),
-    ("a", "full", 0.0, 1, 1.0),
-    *[("a", "x", 0.5, seed, mae) for seed, mae in ((0, 2.2), (1, 1.9))],  # 10 % above, 5 % below
-    *[("a", "random_dynamic", 0.5, seed, 2.0) for seed in (0, 1)],
-    ("b", "x", 0.5, 0, 3.0),  # a quarter below
-    ("b", "random_dynamic", 0.5, 0, 4.0),
-    ("b", "x", 0.9, 0, 3.0),  # no partner
+def column(table: Table, title: str) -> set[str]:
+    return {row[title] for row in rows_of(table)}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    root, places = tmp_path_factory.mktemp("many"), ("a", "b", "c")
+    return load_results(write_experiment(root, ("stid",), datasets=places, seeds=range(5)).store)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return load_results(write_experiment(tmp_path_factory.mktemp("few")).store)
+
+
+@pytest.fixture(scope="module")
+def lacking(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Without full training."""
+    root = tmp_path_factory.mktemp("lacking")
+    return load_results(write_experiment(root, with_full=False).store)
+
+
+# What all tables share
+
+
+@pytest.mark.parametrize("module", [tab_equivalence, tab_reaching, tab_statistics, tab_tradeoff])
+def test_without_full_training_nothing_is_compared_with_it(
+    module: object, lacking: Results
+) -> None:
+    table = module.build(lacking)  # type: ignore[attr-defined]
+    assert "full was not run here." in table.caption
+    if module is tab_statistics:
+        assert column(table, "Against full training: Δ (%)") == {DASH}
+    else:
+        assert table.frame.empty
+
+
+@pytest.mark.parametrize("module", [tab_equivalence, tab_statistics, tab_tradeoff, tab_pairs])
+def test_budgets_are_a_column_where_there_are_several(module: object, few: Results) -> None:
+    summary = few.summary
+    again = summary[summary["pruner"] != "full"].assign(budget="total_time")
+    both = replace(few, summary=pd.concat([summary, again], ignore_index=True))
+    one, two = (module.build(results) for results in (few, both))  # type: ignore[attr-defined]
+    assert "Budget" not in [column.title for column in one.columns]
+    assert two.columns[0].title == "Budget"
+
+
+@pytest.mark.parametrize("module", [tab_pairs, tab_groups, tab_main, tab_st_prune])
+def test_both_controls_are_rows(module: object, few: Results) -> None:
+    table = module.build(few)  # type: ignore[attr-defined]
+    assert set(CONTROLS) <= set(table.frame["pruner"])
+    assert "was not run here" not in table.caption
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("pairs", "random_dynamic_wilcoxon_p"), ("groups", "test_mae_worst_node")]
+)
+def test_csv_holds_full_precision(name: str, column: str, few: Results) -> None:
+    table, layout = TABLES.module(name).build(few), ExperimentLayout(few.store.parent)
+    write_table(table, name, layout)
+    written = pd.read_csv(layout.table(name, "csv"))
+    pd.testing.assert_series_equal(written[column], table.frame[column], check_exact=True)
+
+
+@pytest.mark.parametrize("name", ["tasks", "universality", "foundation"])
+def test_a_table_that_does_not_apply_is_refused(name: str, few: Results) -> None:
+    with pytest.raises(RecordError, match=name):
+        make_one("tables", name, ExperimentLayout(few.store.parent))
+
+
+# The main table and its marks
+
+
+def test_main_numbers(tmp_path: Path) -> None:
+    spent = cost(
+        epoch_seconds=2.5, total_seconds=8.88, gradient_steps=12800, realised_keep_ratio=0.25
+    )
+    runs = [
+        run_of("r", "full", 0, 0, 2.0),
+        run_of("r", "x", 0.75, 0, 2.5, cost=spent),
+        run_of("r", "full", 0, 0, 2.0, backbone="gwnet"),
+    ]
+    table = tab_main.build(results_of(tmp_path, runs))
+    rows = {(row[1].text, row[3].text): [c.text for c in row[4:]] for row in to_cells(table)}
+    assert rows["STID", "X"] == [
+        *("1", "2.50", "4.00", "7.50", "+25.0", "25.0", "10.0", "12,800", "0.250")
+    ]
+    assert rows["Graph WaveNet", "X"] == ["0", *[DASH] * 8]
+    for words in (*(f"{name} was not run here." for name in CONTROLS), "vehicles / 5 min (r)"):
+        assert words in table.caption
+
+
+SEEDS = range(3)
+# Percent below the control, by seed.
+NEARLY_10 = (-10.0, -10.1, -9.9)
+
+
+def changed(pruner: str, changes: tuple[float, ...], level: float = 2.0) -> list[Run]:
+    return [
+        ("a", pruner, 0.5, seed, level * (1 + change / 100)) for seed, change in enumerate(changes)
+    ]
+
+
+def test_marks_follow_the_sign_and_holms_correction() -> None:
+    runs: list[Run] = [("a", "full", 0.0, seed, 2.0) for seed in SEEDS]
+    runs += changed("random_dynamic", (0.0, 0.0, 0.0))
+    runs += changed("better", NEARLY_10) + changed("worse", (10.0, 10.1, 9.9))
+    runs += changed("unsure", (-10.0, 10.0, 1.0))
+    marks = tab_main.cell_marks(summary_of(runs)).set_index("pruner").sort_index()
+    assert marks["control_marks"].tolist() == ["†", None, None, None]
+    assert marks["full_mark"].tolist() == ["*", None, None, "*"]
+    # The least two of three p values are equal, so both are multiplied by 3.
+    p = 3 * stats.ttest_1samp(NEARLY_10, 0).pvalue
+    assert marks.loc["better", "random_dynamic_holm_p"] == pytest.approx(p)
+    assert marks["full_fewer_epochs_holm_p"].isna().all()
+
+
+def test_two_seeds_are_not_tested_and_an_error_of_0_is_no_difference() -> None:
+    runs = [*changed("random_dynamic", (0.0, 0.0)), *changed("better", NEARLY_10[:2])]
+    marks = tab_main.cell_marks(summary_of(runs))
+    assert marks[["random_dynamic_holm_p", "control_marks"]].isna().all(axis=None)
+    perfect = [*changed("random_dynamic", (0.0,) * 3, level=0.0), *changed("better", NEARLY_10)]
+    assert tab_main.cell_marks(summary_of(perfect)).empty
+
+
+def test_chance_marks_no_more_places_than_it_may() -> None:
+    rng, places = np.random.default_rng(6), 200
+    losses = dict.fromkeys(("random_dynamic", "x", "y", "z"), 0.0)
+    marks = tab_main.cell_marks(noisy_summary(rng, losses, places, seeds=5, spread=1.0))
+    marked = marks.groupby("dataset")["random_dynamic_holm_p"].min().lt(0.05).sum()
+    assert 0 < marked <= most_false_alarms(places)
+
+
+def test_the_main_table_sets_the_marks_after_its_numbers(results: Results) -> None:
+    table = tab_main.build(results)
+    rows = zip(table.frame.to_dict("records"), rows_of(table), strict=True)
+    marked = {
+        row["test_mae_change"]: cells["Δ MAE (%)"] for row, cells in rows if row["full_mark"] == "*"
+    }
+    assert marked
+    for change, text in marked.items():
+        assert text == f"{change:+.1f}*".replace("-", MINUS)
+
+
+# Metric rules, cost, hidden errors
+
+
+def test_rules_are_the_means_of_the_seeds(tmp_path: Path) -> None:
+    rules = [(mae, {"paper": scores(mae), "st_ttc": scores(10 * mae)}) for mae in (2.0, 3.0)]
+    runs = [
+        run_of("r", "full", 0, seed, mae, scores_by_rule=by_rule)
+        for seed, (mae, by_rule) in enumerate(rules)
+    ]
+    table = tab_rules.build(results_of(tmp_path, runs))
+    (row,) = rows_of(table)
+    names = ("Ours: MAE", "ST-TTC: MAE", "ST-TTC: RMSE", "ST-TTC: MAPE (%)", "LargeST: MAE")
+    assert [row[name] for name in names] == ["2.50", "25.00", "40.00", "75.00", DASH]
+    assert table.frame["st_ttc_mae_sd"].item() == pytest.approx(10 * 0.5**0.5)
+
+
+def test_efficiency_numbers(tmp_path: Path) -> None:
+    shared = {"overhead_seconds": 0.5, "peak_memory_bytes": 2 * 10**9, "realised_keep_ratio": 0.5}
+    slow = cost(epoch_seconds=5.0, total_seconds=60.0, processor_joules=3000.0, **shared)
+    fast = cost(epoch_seconds=4.0, total_seconds=40.0, processor_joules=1000.0, **shared)
+    runs = [run_of("a", "full", 0, 0, 3.0), run_of("a", "st_prune", 0.5, 0, 3.0, cost=slow)]
+    runs.append(run_of("a", "st_prune", 0.5, 1, 3.0, cost=fast))
+    table = tab_efficiency.build(results_of(tmp_path, runs))
+    row = table.frame.set_index("pruner").loc["st_prune"]
+    # Full training's epoch takes 10 s, and its whole run 88.8 s; overheads are 0.5 of 5 and of 4 s.
+    expected = {
+        "epoch_seconds": 4.5,
+        "epoch_seconds_sd": 0.5**0.5,
+        "epoch_percent": 45.0,
+        "total_percent": 100 * 50 / 88.8,
+        "overhead_percent": (10 + 12.5) / 2,
+        "peak_megabytes": 2000.0,
+        "processor_kilojoules": 2.0,
+    }
+    assert row[list(expected)].to_dict() == pytest.approx(expected)
+    energy = [column.key for column in table.columns].index("device_kilojoules")
+    assert {cells[energy].text for cells in to_cells(table)} == {DASH}
+
+
+def test_hidden_errors_and_time_to_accuracy(tmp_path: Path) -> None:
+    quiet = {"incident": None, "least_stationary": 5.0, "worst_node": 8.0}
+    louder = {**quiet, "worst_node": 10.0}
+    runs = [
+        (run_of("r", "full", 0, seed, 3.0, test_groups=groups), epochs(8))
+        for seed, groups in enumerate((quiet, louder))
+    ]
+    # Eight epochs of 3 + 1.1 and of 5 + 1.1 seconds: 32.8 and 48.8, of full's 88.8.
+    runs += [
+        (run_of("r", "quick", 0.5, seed, 3.0, test_groups=groups), epochs(8, seconds))
+        for seed, (groups, seconds) in enumerate(((quiet, 3), (louder, 5)))
+    ]
+    runs.append((run_of("r", "too_bad", 0.5, 0, 3.0), epochs(8, 3, 0.5)))
+    full, quick, too_bad = rows_of(tab_groups.build(results_of(tmp_path / "all", runs)))
+    over = "Time to full accuracy"
+    assert full["Test MAE: Worst node"] == quick["Test MAE: Worst node"] == "9.00 ± 1.41"
+    assert full[f"{over}: Seconds"] == "88.8 ± 0.0"
+    assert quick["Test MAE: Incident"] == DASH
+    assert [quick[f"{over}: {title}"] for title in ("Seconds", "% of full's", "Reached")] == [
+        *("40.8 ± 11.3", "45.9", "2 of 2")
+    ]
+    assert [too_bad[f"{over}: {title}"] for title in ("Seconds", "Reached")] == [DASH, "0 of 1"]
+    (alone,) = rows_of(tab_groups.build(results_of(tmp_path / "alone", runs[-1:])))
+    assert alone["Test MAE: Worst node"] == "6.00"
+    assert {text for key, text in alone.items() if key.startswith("Time to")} == {DASH}
+
+
+# Paired comparisons
+
+PAIRED = [
+    *[run_of("a", "full", 0.0, seed, 1.0) for seed in (0, 1)],
+    *[run_of("a", "x", 0.5, seed, mae) for seed, mae in ((0, 2.2), (1, 1.9))],  # +10 %, -5 %
+    *[run_of("a", "random_dynamic", 0.5, seed, 2.0) for seed in (0, 1)],
+    run_of("b", "x", 0.5, 0, 3.0),  # a quarter below
+    run_of("b", "random_dynamic", 0.5, 0, 4.0),
+    run_of("b", "x", 0.9, 0, 3.0),  # no partner
 ]
 
 
-def test_pairs_are_those_worked_by_hand(tmp_path: Path) -> None:
-    table = tab_pairs.build(_results(tmp_path, PAIRED))
-    rows = _rows(table)
+def test_pairs_with_the_controls(tmp_path: Path) -> None:
+    table = tab_pairs.build(results_of(tmp_path, PAIRED))
+    rows = rows_of(table)
     assert [(row["Pruner"], row["Prune ratio"]) for row in rows] == [
-        *(("Random (dynamic)", ratio) for ratio in ("all", "0.5")),
+        *((RANDOM, ratio) for ratio in ("all", "0.5")),
         *(("X", ratio) for ratio in ("all", "0.5", "0.9")),
     ]
-    over = "Against Random (dynamic)"
-    overall = rows[2]
-    assert overall[f"{over}: Δ (%)"] == "\N{MINUS SIGN}6.67"
-    assert overall[f"{over}: Ahead"] == "1 of 2"
-    assert overall[f"{over}: Verdict"] == "tie"
-    assert overall[f"{over}: p, data sets"] == DASH
-    assert overall[f"{over}: 95 %"] == "[\N{MINUS SIGN}25.00, +10.00]"
-    assert rows[3][f"{over}: Δ (%)"] == overall[f"{over}: Δ (%)"]
+    overall = {key.rpartition(": ")[2]: text for key, text in rows[2].items() if RANDOM in key}
+    assert overall == {
+        "Δ (%)": f"{MINUS}6.67",
+        "95 %": f"[{MINUS}25.00, +10.00]",
+        "p": rows[3][f"Against {RANDOM}: p"],
+        "p, data sets": DASH,
+        "Ahead": "1 of 2",
+        "Verdict": "tie",
+    }
     assert set(rows[4].values()) == {"X", "0.9", DASH}
     assert table.frame["random_dynamic_cells"].tolist()[2:4] == [3.0, 3.0]
-    assert "full" not in set(table.frame["pruner"])
+    lacking = [text for row in rows for key, text in row.items() if f"Against {FEWER}" in key]
+    assert lacking == [DASH] * (5 * 6)
+    assert "full_fewer_epochs was not run here." in table.caption
 
 
-def test_a_control_that_was_not_run_is_said_so_and_leaves_dashes(tmp_path: Path) -> None:
-    results = _results(tmp_path, PAIRED)
-    for module in (tab_pairs, tab_groups, tab_main, tab_st_prune):
-        caption = module.build(results).caption
-        assert "full_fewer_epochs was not run here." in caption
-        assert "random_dynamic was not run here." not in caption
-    rows = _rows(tab_pairs.build(results))
-    lacking = [text for row in rows for key, text in row.items() if key.startswith("Against Full")]
-    assert len(lacking) == 5 * 6
-    assert set(lacking) == {DASH}
+def test_one_pair_has_a_difference_and_no_test(tmp_path: Path) -> None:
+    runs = [run_of("a", "x", 0.5, 0, 2.2), run_of("a", "random_dynamic", 0.5, 0, 2.0)]
+    row = rows_of(tab_pairs.build(results_of(tmp_path, runs)))[-1]
+    over = f"Against {RANDOM}"
+    assert (row[f"{over}: Δ (%)"], row[f"{over}: Verdict"]) == ("+10.00", "tie")
+    assert {row[f"{over}: {title}"] for title in ("95 %", "p", "p, data sets")} == {DASH}
 
 
-def test_budgets_are_told_apart_only_where_there_are_several(tmp_path: Path) -> None:
-    runs: list[Run] = [
-        (dataset, pruner, 0.5, 0, mae)
-        for dataset, ours in (("a", 1.0), ("b", 4.0))
+def test_budgets_are_compared_apart(tmp_path: Path) -> None:
+    runs = [
+        run_of(dataset, pruner, 0.5, 0, mae, cost=cost(budget=budget))
+        for dataset, budget, ours in (("a", "epochs", 1.0), ("b", "total_time", 4.0))
         for pruner, mae in (("x", ours), ("random_dynamic", 2.0))
     ]
-    one = tab_pairs.build(_results(tmp_path / "one", runs))
-    assert "Budget" not in _rows(one)[0]
-    results = _results(tmp_path / "two", runs, {"b": "total_time"})
-    rows = [row for row in _rows(tab_pairs.build(results)) if row["Pruner"] == "X"]
-    found = [
-        (row["Budget"], row["Prune ratio"], row["Against Random (dynamic): Δ (%)"]) for row in rows
-    ]
-    assert found == [
-        *(("Epochs", ratio, "\N{MINUS SIGN}50.00") for ratio in ("all", "0.5")),
-        *(("Total time", ratio, "+100.00") for ratio in ("all", "0.5")),
+    results = results_of(tmp_path, runs)
+    rows = [row for row in rows_of(tab_pairs.build(results)) if row["Pruner"] == "X"]
+    assert [(row["Budget"], row[f"Against {RANDOM}: Δ (%)"]) for row in rows] == [
+        *[("Epochs", f"{MINUS}50.00")] * 2,
+        *[("Total time", "+100.00")] * 2,
     ]
     assert "epochs (a), total time (b)." in tab_main.build(results).caption
 
 
-def test_both_controls_are_rows_of_every_table_and_share_a_heading(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path, datasets=("a", "b", "c")).store)
-    for module in (tab_pairs, tab_groups, tab_main, tab_st_prune):
-        assert set(CONTROLS) <= set(module.build(results).frame["pruner"])
+def test_the_controls_share_a_heading(results: Results) -> None:
     table = tab_pairs.build(results)
-    assert shared_headings(table) == [
-        ("", 2),
-        ("Against Random (dynamic)", 6),
-        ("Against Full (fewer epochs)", 6),
-    ]
+    assert shared_headings(table) == [("", 2), (f"Against {RANDOM}", 6), (f"Against {FEWER}", 6)]
     assert shared_headings(tab_main.build(results)) == []
     assert table.frame["random_dynamic_datasets_p"].notna().any()
     layout = ExperimentLayout(results.store.parent)
-    write_table(TABLES.module("pairs").build(results), "pairs", layout)
+    write_table(table, "pairs", layout)
     latex = layout.table("pairs", "tex").read_text(encoding="utf-8")
-    assert r"\multicolumn{6}{c}{Against Random (dynamic)}" in latex
+    assert rf"\multicolumn{{6}}{{c}}{{Against {RANDOM}}}" in latex
     assert r"\cmidrule(lr){3-8}\cmidrule(lr){9-14}" in latex
-    markdown = layout.table("pairs", "md").read_text(encoding="utf-8")
-    assert "Against Full (fewer epochs): Verdict" in markdown
 
 
-def _groups(root: Path, *runs: tuple[str, int, dict[str, Any], int]) -> list[dict[str, str]]:
-    """Pruner, seed, changes to the record, and how many seconds an epoch took."""
-    layout = ExperimentLayout(root)
-    files = []
-    for pruner, seed, changes, seconds in runs:
-        key = RunKey("r", "stid", pruner, 0.0 if pruner == "full" else 0.5, seed)
-        keep = 0.5 if pruner == "too_bad" else 1.0
-        files.append(write_run(layout, record(key, **changes), epochs(8, seconds, keep)))
-    summarise(files, layout)
-    return _rows(tab_groups.build(load_results(layout.store)))
+def test_options_are_compared_with_the_default(tmp_path: Path) -> None:
+    runs = [run_of("a", "st_prune", 0.5, seed, 4.0) for seed in (0, 1)]
+    runs += [run_of("a", "changed", 0.5, seed, mae) for seed, mae in ((0, 3.0), (1, 4.0))]
+    table = tab_st_prune.build(results_of(tmp_path / "a", runs))
+    shown = {row["Pruner"]: row["Against ST-Prune: Δ (%)"] for row in rows_of(table)}
+    assert shown == {"Changed": f"{MINUS}12.50", "ST-Prune": DASH}
+    without = tab_st_prune.build(results_of(tmp_path / "b", PAIRED))
+    assert "st_prune was not run here." in without.caption
 
 
-def test_hidden_errors_and_time_are_those_worked_by_hand(tmp_path: Path) -> None:
-    quiet = {"incident": None, "least_stationary": 5.0, "worst_node": 8.0}
-    louder = {**quiet, "worst_node": 10.0}
-    full, quick, too_bad = _groups(
-        tmp_path,
-        ("full", 0, {"test_groups": quiet}, 10),
-        ("full", 1, {"test_groups": louder}, 10),
-        ("quick", 0, {"test_groups": quiet}, 3),
-        ("quick", 1, {"test_groups": louder}, 5),
-        ("too_bad", 0, {}, 3),
-    )
-    assert full["Test MAE: Worst node"] == "9.00 ± 1.41"
-    assert full["Time to full accuracy: Seconds"] == "88.8 ± 0.0"
-    assert quick["Test MAE: Incident"] == DASH
-    assert quick["Test MAE: Worst node"] == "9.00 ± 1.41"
-    # Eight epochs of 3 + 1.1 and of 5 + 1.1 seconds: 32.8 and 48.8, of full's 88.8.
-    assert quick["Time to full accuracy: Seconds"] == "40.8 ± 11.3"
-    assert quick["Time to full accuracy: % of full's"] == "45.9"
-    assert quick["Time to full accuracy: Reached"] == "2 of 2"
-    assert too_bad["Time to full accuracy: Seconds"] == DASH
-    assert too_bad["Time to full accuracy: Reached"] == "0 of 1"
+# Tests over the whole experiment
 
 
-def test_without_full_training_nothing_is_reached_or_missed(tmp_path: Path) -> None:
-    (row,) = _groups(tmp_path, ("x", 0, {}, 10))
-    assert row["Test MAE: Worst node"] == "6.00"
-    assert {text for key, text in row.items() if key.startswith("Time to")} == {DASH}
+def test_too_few_seeds_have_no_verdict_and_no_number(few: Results) -> None:
+    assert column(tab_equivalence.build(few), "Verdict") == {"too few"}
+    for title in ("90 %", "p", "p, Holm"):
+        assert column(tab_equivalence.build(few), title) == {DASH}
+    assert column(tab_reaching.build(few), "Verdict") == {DASH, "too few"}
+    assert column(tab_reaching.build(few), "p") == {DASH}
+    assert column(tab_tradeoff.build(few), "95 %") == {"too few"}
+    whole = tab_statistics.build(few)
+    assert column(whole, "Against full training: Verdict") == {"too few"}
+    for title in ("95 %", "t", "Wilcoxon"):
+        assert column(whole, f"Against full training: {title}") == {DASH}
+    assert column(whole, "Rank: Friedman") == {DASH}
 
 
-def test_one_seed_and_one_pair_still_make_a_table(tmp_path: Path) -> None:
-    lean = load_results(
-        write_experiment(tmp_path, pruners=("random_dynamic", "x"), ratios=(0.5,), seeds=(0,)).store
-    )
-    row = _rows(tab_pairs.build(lean))[-1]
-    over = "Against Random (dynamic)"
-    assert row["Pruner"] == "X"
-    assert row[f"{over}: Verdict"] == "tie"
-    assert {row[f"{over}: {title}"] for title in ("95 %", "p", "p, data sets")} == {DASH}
-    assert not math.isnan(tab_pairs.build(lean).frame["random_dynamic_mean"].iloc[-1])
+def test_enough_seeds_are_judged(results: Results) -> None:
+    statistics = tab_statistics.build(results)
+    assert column(statistics, "Against full training: n") == {"15"}
+    assert column(statistics, "Against full training: Verdict") == {"lose"}
+    counts = column(statistics, f"Wins/ties/losses against: {FULL}")
+    assert all(sum(map(int, re.split("/", text))) == 15 for text in counts)
+    verdicts = tab_equivalence.build(results).frame.groupby("dataset")["verdict"].agg(set)
+    assert "worse" in verdicts["a"]
+    areas = tab_tradeoff.build(results)
+    assert areas.frame["area"].between(0, 10).all()
+    assert any("%" in text for text in column(areas, "Front"))
 
 
-@pytest.mark.parametrize("name", ["pairs", "groups"])
-def test_csv_holds_full_precision(name: str, tmp_path: Path) -> None:
-    layout = write_experiment(tmp_path)
-    write_table(TABLES.module(name).build(load_results(layout.store)), name, layout)
-    text = layout.table(name, "csv").read_text(encoding="utf-8")
-    frame = {"pairs": tab_pairs, "groups": tab_groups}[name].build(load_results(layout.store)).frame
-    column = {"pairs": "random_dynamic_wilcoxon_p", "groups": "test_mae_worst_node"}[name]
-    for value in frame[column].dropna():
-        assert repr(float(value)) in text
+# Tasks, backbones and optimisers
+
+TASKS = {
+    "r_long": ("forecast", "r", (96, 48)),
+    "r_impute": ("impute", "r", (24, 24)),
+    "s_impute": ("impute", "s", (24, 24)),
+}
+MAES = {
+    "r_long": {"full": [2.0, 2.0], "x": [2.2, 1.9]},
+    "r_impute": {
+        "full": [2.0, 2.0],
+        "x": [1.9, 1.9],
+        "random_dynamic": [1.0, 2.0],
+        "full_fewer_epochs": [2.0, 2.5],
+    },
+    "s_impute": {"full": [4.0, 4.0], "x": [3.0, 3.0]},
+}
 
 
-def test_options_are_compared_with_the_default_by_hand(tmp_path: Path) -> None:
-    runs: list[Run] = [
-        *[("a", "st_prune", 0.5, seed, 4.0) for seed in (0, 1)],
-        *[("a", "changed", 0.5, seed, mae) for seed, mae in ((0, 3.0), (1, 4.0))],
+def spent(pruner: str) -> object:
+    return cost(epoch_seconds=10.0 if pruner == "full" else 4.0)
+
+
+def task_runs() -> Iterator[RunRecord]:
+    for name, pruners in MAES.items():
+        task, card, (history, horizon) = TASKS[name]
+        config = {
+            "dataset": {"id": card, **({} if task == "forecast" else {"task": task})},
+            "training": {"history": history, "horizon": horizon},
+        }
+        for pruner, values in pruners.items():
+            for seed, mae in enumerate(values):
+                ratio = 0.0 if pruner == "full" else 0.5
+                yield run_of(name, pruner, ratio, seed, mae, config=config, cost=spent(pruner))
+
+
+def test_tasks_are_compared(tmp_path: Path) -> None:
+    table = tab_tasks.build(results_of(tmp_path, task_runs()))
+    rows = {(row["Task"], row["Data set"], row["Pruner"]): row for row in rows_of(table)}
+    deltas = [f"Δ from {other} (%)" for other in (FULL, RANDOM, FEWER)]
+    long = rows["Forecast", "r", "X"]
+    assert [long[key] for key in ("Steps", "Prune ratio", "MAE", "Time (%)")] == [
+        *("96 to 48", "0.5", "2.05 ± 0.21", "40")
     ]
-    rows = _rows(tab_st_prune.build(_results(tmp_path, runs)))
-    changed = next(row for row in rows if row["Pruner"] == "Changed")
-    assert changed["Against ST-Prune: Δ (%)"] == "\N{MINUS SIGN}12.50"
-    itself = next(row for row in rows if row["Pruner"] == "ST-Prune")
-    assert itself["Against ST-Prune: Δ (%)"] == DASH
-    lacking = tab_st_prune.build(_results(tmp_path / "lacking", PAIRED))
-    assert "st_prune was not run here." in lacking.caption
+    assert [long[key] for key in deltas] == ["+2.5", DASH, DASH]
+    # Two equal differences leave no doubt, and Holm's correction keeps a p of 0; against the
+    # controls +90 and -5, and -5 and -24.
+    expected = [f"{MINUS}5.0‡", "+42.5", f"{MINUS}14.5"]
+    assert [rows["Impute", "r", "X"][key] for key in deltas] == expected
+    everywhere = rows["Impute", "all", "X"]
+    assert everywhere["MAE"] == DASH
+    assert everywhere[deltas[0]].startswith(f"{MINUS}15.0")  # -5 twice, -25 twice
+    assert rows["Impute", "r", FULL]["MAE"] == "2.00 ± 0.00"
+    assert ("Forecast", "all", "X") not in rows
+
+
+def test_a_task_corrects_p_for_all_that_are_compared_with_the_same(tmp_path: Path) -> None:
+    frame = tab_tasks.build(results_of(tmp_path, task_runs())).frame
+    chosen = frame[(frame["task"] == "impute") & (frame["dataset"] == "r")].set_index("pruner")
+    assert chosen.loc["x", ["full_pairs", "full_holm_p"]].tolist() == [2, 0.0]
+    # Against full training: x, with a p of 0, and the two controls.
+    smaller, larger = (tested := chosen["full_p"].drop("x").dropna().sort_values()).index
+    assert chosen.loc[smaller, "full_holm_p"] == pytest.approx(min(1.0, 2 * tested[smaller]))
+    assert chosen.loc[larger, "full_holm_p"] >= chosen.loc[smaller, "full_holm_p"]
+    assert math.isnan(chosen.loc["random_dynamic", "random_dynamic_change"])
+
+
+OPTIMISERS = {"a_adam": ("stid", "adam"), "a_muon": ("stid", "muon"), "b": ("gwnet", "sgd")}
+OPTIMISED: list[tuple[str, str, str, float, int, float]] = [
+    *[("r", "a_adam", "full", 0.0, seed, 2.0) for seed in (0, 1)],
+    ("r", "a_adam", "x", 0.5, 0, 2.2),  # a tenth above
+    ("r", "a_adam", "x", 0.5, 1, 1.9),  # a twentieth below
+    *[("r", "a_adam", "y", 0.5, seed, 1.9) for seed in (0, 1)],
+    ("s", "a_adam", "full", 0.0, 0, 4.0),
+    ("s", "a_adam", "x", 0.5, 0, 3.0),  # a quarter below
+    *[("r", "a_muon", "full", 0.0, seed, 2.0) for seed in (0, 1)],
+    ("r", "a_muon", "x", 0.5, 0, 1.0),
+    ("r", "a_muon", "x", 0.5, 1, 1.0001),
+    ("r", "a_muon", "x", 0.9, 0, 3.0),
+    ("r", "b", "x", 0.5, 0, 5.0),  # no full training
+]
+
+
+def optimiser_runs(
+    entries: dict[str, tuple[str, str]], runs: list[tuple[str, str, str, float, int, float]]
+) -> Iterator[RunRecord]:
+    for dataset, entry, pruner, ratio, seed, mae in runs:
+        backbone, optimiser = entries[entry]
+        config = {"backbone": {"id": backbone, "optimisation": {"optimiser": optimiser}}}
+        key = RunKey(dataset, entry, pruner, ratio, seed)
+        yield record(key, test=scores(mae), config=config, cost=spent(pruner))
+
+
+def test_optimisers_are_compared(tmp_path: Path) -> None:
+    table = tab_universality.build(results_of(tmp_path, optimiser_runs(OPTIMISERS, OPTIMISED)))
+    rows = {tuple(list(row.values())[:3]): row for row in rows_of(table)}
+    assert list(rows) == [
+        (backbone, optimiser, place)
+        for backbone, optimiser in (("Graph WaveNet", "SGD"), ("STID", "Adam"), ("STID", "Muon"))
+        for place in ("r", "s", "all")
+    ]
+    # Two equal differences of Y leave no doubt; Holm's correction keeps a p of 0.
+    expected = {
+        "Full training: MAE": "2.00 ± 0.00",
+        "X, 0.5: MAE": "2.05 ± 0.21",
+        "X, 0.5: Δ (%)": "+2.5",
+        "X, 0.5: Time (%)": "40",
+        "Y, 0.5: MAE": "1.90 ± 0.00†",
+        "Y, 0.5: Δ (%)": f"{MINUS}5.0‡",
+        "X, 0.9: MAE": DASH,
+    }
+    assert rows["STID", "Adam", "r"].items() >= expected.items()
+    # The best of one is no distinction.
+    assert rows["STID", "Adam", "s"]["X, 0.5: MAE"] == "3.00"
+    overall = rows["STID", "Adam", "all"]
+    assert overall["X, 0.5: Δ (%)"] == f"{MINUS}6.7"  # (10 - 5 - 25) / 3
+    assert overall["X, 0.5: MAE"] == DASH
+    without = rows["Graph WaveNet", "SGD", "r"]
+    shown = [without[f"{key}"] for key in ("Full training: MAE", "X, 0.5: MAE", "X, 0.5: Δ (%)")]
+    assert shown == [DASH, "5.00", DASH]
+
+
+def test_a_row_corrects_p_for_its_own_cells(tmp_path: Path) -> None:
+    table = tab_universality.build(results_of(tmp_path, optimiser_runs(OPTIMISERS, OPTIMISED)))
+    at_r = table.frame[table.frame["dataset"] == "r"].set_index("entry")
+    adam, muon = at_r.loc["a_adam"], at_r.loc["a_muon"]
+    assert muon[["x_0.5_pairs", "x_0.9_pairs"]].tolist() == [2, 1]
+    assert math.isnan(muon["x_0.9_p"])
+    assert muon["x_0.5_holm_p"] == pytest.approx(muon["x_0.5_p"])  # one test could be made
+    assert adam["x_0.5_holm_p"] == pytest.approx(adam["x_0.5_p"])  # the larger of two
+    assert adam["y_0.5_holm_p"] == 0.0
+
+
+def test_entries_that_differ_in_something_else_go_by_their_own_names(tmp_path: Path) -> None:
+    entries = {"slow": ("stid", "adam"), "quick": ("stid", "adam"), "other": ("stid", "sgd")}
+    runs = optimiser_runs(entries, [("r", entry, "x", 0.5, 0, 1.0) for entry in entries])
+    rows = rows_of(tab_universality.build(results_of(tmp_path, runs)))
+    named = [(row["Backbone"], row["Optimiser"]) for row in rows]
+    assert named == [("Quick", "Adam"), ("Slow", "Adam"), ("STID", "SGD")]

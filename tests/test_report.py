@@ -11,27 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic_records import (
-    PRUNERS,
-    cost,
-    epochs,
-    record,
-    scores,
-    write_experiment,
-    write_run,
-)
+from synthetic_records import PRUNERS, write_experiment
 
 from stprune.base.errors import RecordError
-from stprune.base.layout import ExperimentLayout, RunKey, store_config, store_table
+from stprune.base.layout import ExperimentLayout, store_config, store_table
 from stprune.paper.figures import FIGURES
-from stprune.paper.findings import findings
 from stprune.paper.products import applicable, make_products
 from stprune.paper.report import Picture, vega_script, write_report
 from stprune.paper.report.ledger import overhead_ledger
-from stprune.paper.report.page import compare_environments
 from stprune.paper.tables import TABLES
 from stprune.results.labels import label
-from stprune.results.summarise import summarise
 from stprune.results.summary import load_results
 from stprune.statistics.paired import CONTROLS
 
@@ -166,64 +155,6 @@ def test_report_without_full_training_makes_no_comparison(tmp_path: Path) -> Non
     assert "nan" not in text.lower().split()
 
 
-def _sentences(tmp_path: Path, runs: dict[str, list[float]]) -> list[str]:
-    """Findings at prune ratio 0.5 for given test errors, one a seed."""
-    layout = ExperimentLayout(tmp_path)
-    files = []
-    for pruner, errors in runs.items():
-        for seed, error in enumerate(errors):
-            key = RunKey("r", "stid", pruner, 0.0 if pruner == "full" else 0.5, seed)
-            run = record(key, test=scores(error), cost=cost())
-            files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout)
-    (found,) = findings(load_results(layout.store).aggregate)
-    assert found.place == "r, STID (MAE in vehicles / 5 min)"
-    return found.sentences
-
-
-def test_lead_larger_than_the_spread_is_said_so(tmp_path: Path) -> None:
-    runs = {"full": [2.0, 2.0], "random_dynamic": [2.4, 2.4], "x": [2.1, 2.3]}
-    full, best = _sentences(tmp_path, runs)
-    assert full == "Full training: test MAE 2.000 ± 0.000 (2 seeds)."
-    assert best == (
-        "At prune ratio 0.5 X has the lowest mean test MAE of 2 pruners: 2.200 ± 0.141 (2 seeds),"
-        " 10.0 % above full training, at 100 % of its per-epoch time and 100 % of its total time."
-        " That is 0.200 below Random (dynamic) at 2.400 ± 0.000 (2 seeds), more than the larger of"
-        " the two standard deviations (0.141). Full (fewer epochs) was not run here, so what is due"
-        " to selection itself is not known."
-    )
-
-
-def test_a_lead_is_told_over_each_control(tmp_path: Path) -> None:
-    runs = {"random_dynamic": [2.4, 2.4], "full_fewer_epochs": [2.2, 2.4], "x": [2.2, 2.2]}
-    sentence = _sentences(tmp_path, runs)[1]
-    assert "0.200 below Random (dynamic) at 2.400 ± 0.000 (2 seeds), more than" in sentence
-    assert "0.100 below Full (fewer epochs) at 2.300 ± 0.141 (2 seeds), not more than" in sentence
-
-
-def test_lead_within_the_spread_is_said_so(tmp_path: Path) -> None:
-    runs = {"random_dynamic": [2.2, 2.6], "x": [2.3, 2.3]}
-    assert (
-        "not more than the larger of the two standard deviations (0.283)"
-        in (_sentences(tmp_path, runs)[1])
-    )
-
-
-def test_one_seed_knows_no_spread(tmp_path: Path) -> None:
-    sentence = _sentences(tmp_path, {"random_dynamic": [2.4], "x": [2.3]})[1]
-    assert "(1 seed)" in sentence
-    assert "the spread is not known" in sentence
-    assert "±" not in sentence
-
-
-def test_a_control_may_win_and_its_absence_is_told(tmp_path: Path) -> None:
-    won = _sentences(tmp_path / "a", {"random_dynamic": [2.1], "x": [2.3]})[1]
-    assert "Random (dynamic) has the lowest" in won
-    assert "That is a control: no method that was run is lower." in won
-    absent = _sentences(tmp_path / "b", {"x": [2.1], "y": [2.3]})[1]
-    assert "Random (dynamic) was not run here" in absent
-
-
 def test_ledger_adds_up(layout: ExperimentLayout) -> None:
     ledger = overhead_ledger(load_results(layout.store))
     row = ledger.frame.query("pruner == 'st_prune' and prune_ratio == 0.5").iloc[0]
@@ -233,20 +164,6 @@ def test_ledger_adds_up(layout: ExperimentLayout) -> None:
     total = sum(row[f"{part}_seconds"] for part in parts)
     assert row["step_seconds"] / total == pytest.approx(0.85)
     assert "12 of 12 lie within 10 % of what is expected." in ledger.caption
-
-
-def test_environments_that_differ_are_named() -> None:
-    rows, differing = compare_environments(
-        [
-            ({"threads": 1, "cpu": {"name": "a"}}, 1),
-            ({"threads": 2, "cpu": {"name": "a"}}, 3),
-            ({"threads": 2}, 1),
-        ]
-    )
-    assert dict(rows)["threads"] == "1 (1 run); 2 (4 runs)"
-    assert dict(rows)["cpu.name"] == "a (4 runs); not recorded (1 run)"
-    assert differing == ["cpu.name", "threads"]
-    assert compare_environments([({"threads": 1}, 2)]) == ([("threads", "1")], [])
 
 
 def test_report_before_the_summary_is_refused(tmp_path: Path) -> None:

@@ -12,18 +12,22 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from synthetic_records import PRUNERS, cost, epochs, record, scores, write_experiment, write_run
+from synthetic_records import PRUNERS, cost, results_of, run_of, write_experiment
 
 from paper_figures import tab_equivalence, tab_pairs
 from stprune.base.errors import RecordError
-from stprune.base.layout import ExperimentLayout, RunKey, store_config
+from stprune.base.layout import store_config
 from stprune.paper.draw import LOOKS
 from stprune.paper.report import charts
 from stprune.paper.report.charts import chart, chart_data
-from stprune.paper.report.headlines import Headlines, headlines, p_in_words, place_verdict
+from stprune.paper.report.findings import Headlines, findings, headlines, p_in_words, place_verdict
 from stprune.paper.report.methods import methods
-from stprune.paper.report.page import content_policy, small_png, vega_script
-from stprune.results.summarise import summarise
+from stprune.paper.report.page import (
+    compare_environments,
+    content_policy,
+    small_png,
+    vega_script,
+)
 from stprune.results.summary import Results, load_results
 
 Errors = Mapping[str, Sequence[float]]
@@ -31,15 +35,13 @@ Errors = Mapping[str, Sequence[float]]
 
 def _results(root: Path, places: Mapping[str, Errors], ratio: float = 0.5, **spent: Any) -> Results:
     """Test errors by data set and pruner, one a seed."""
-    layout = ExperimentLayout(root)
-    files = []
-    for dataset, pruners in places.items():
-        for pruner, seed in ((p, s) for p, some in pruners.items() for s in range(len(some))):
-            key = RunKey(dataset, "stid", pruner, 0.0 if pruner == "full" else ratio, seed)
-            test = scores(pruners[pruner][seed])
-            files.append(write_run(layout, record(key, test=test, cost=cost(**spent)), epochs(8)))
-    summarise(files, layout)
-    return load_results(layout.store)
+    runs = [
+        run_of(dataset, pruner, 0.0 if pruner == "full" else ratio, seed, mae, cost=cost(**spent))
+        for dataset, pruners in places.items()
+        for pruner, errors in pruners.items()
+        for seed, mae in enumerate(errors)
+    ]
+    return results_of(root, runs)
 
 
 def _headlines(results: Results) -> list[Headlines]:
@@ -64,10 +66,7 @@ def test_a_difference_that_holds_is_a_headline_with_its_test(tmp_path: Path) -> 
     first = next(iter(said))
     assert first.startswith("ST-Prune is worse than Random (dynamic): difference +10.")
     assert "95 % interval +10." in first
-    assert said[first] == (
-        "Paired t test over 4 pairs of runs, all prune ratios, 4 seeds: p < 0.001, Holm-corrected;"
-        " fewer than 3 data sets, so nothing is said of others."
-    )
+    assert "4 pairs of runs, all prune ratios, 4 seeds: p < 0.001, Holm-corrected" in said[first]
     assert "Of 1 pruner better than both controls: none." in said
 
 
@@ -123,16 +122,60 @@ def test_lossless_is_said_of_data_sets_only_where_there_are_enough(tmp_path: Pat
 
 
 def test_each_budget_has_its_own_findings(tmp_path: Path) -> None:
-    layout = ExperimentLayout(tmp_path)
-    files = []
-    for dataset, budget in (("a", "epochs"), ("b", "total_time")):
-        for pruner, seed in itertools.product(("st_prune", "random_dynamic"), range(3)):
-            run = record(RunKey(dataset, "stid", pruner, 0.5, seed), cost=cost(budget=budget))
-            files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout)
-    found = _headlines(load_results(layout.store))
+    runs = [
+        run_of(dataset, pruner, 0.5, seed, 3.0, cost=cost(budget=budget))
+        for dataset, budget in (("a", "epochs"), ("b", "total_time"))
+        for pruner, seed in itertools.product(("st_prune", "random_dynamic"), range(3))
+    ]
+    found = _headlines(results_of(tmp_path, runs))
     assert [part.heading for part in found] == ["Budget: epochs", "Budget: total time"]
     assert all(part.findings for part in found)
+
+
+def _sentences(tmp_path: Path, runs: Errors) -> list[str]:
+    """What the means say, of one place at prune ratio 0.5."""
+    ((place, sentences),) = findings(_results(tmp_path, {"r": runs}).aggregate)
+    assert place == "r, STID (MAE in vehicles / 5 min)"
+    return sentences
+
+
+SPREAD = "than the larger of the two standard deviations"
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        (
+            {"full": [2.0, 2.0], "random_dynamic": [2.4, 2.4], "x": [2.1, 2.3]},
+            [
+                "X has the lowest mean test MAE of 2 pruners: 2.200 ± 0.141 (2 seeds), 10.0 %",
+                f"0.200 below Random (dynamic) at 2.400 ± 0.000 (2 seeds), more {SPREAD} (0.141)",
+                "Full (fewer epochs) was not run here",
+            ],
+        ),
+        (
+            {"random_dynamic": [2.4, 2.4], "full_fewer_epochs": [2.2, 2.4], "x": [2.2, 2.2]},
+            [
+                f"0.200 below Random (dynamic) at 2.400 ± 0.000 (2 seeds), more {SPREAD}",
+                f"0.100 below Full (fewer epochs) at 2.300 ± 0.141 (2 seeds), not more {SPREAD}",
+            ],
+        ),
+        (
+            {"random_dynamic": [2.2, 2.6], "x": [2.3, 2.3]},
+            [f"not more {SPREAD} (0.283)"],
+        ),
+        ({"random_dynamic": [2.4], "x": [2.3]}, ["2.300 (1 seed)", "spread is not known"]),
+        ({"random_dynamic": [2.1], "x": [2.3]}, ["Random (dynamic) has the lowest"]),
+        ({"x": [2.1], "y": [2.3]}, ["Random (dynamic) was not run here"]),
+    ],
+)
+def test_the_best_is_held_to_full_training_and_both_controls(
+    runs: Errors, words: list[str], tmp_path: Path
+) -> None:
+    first, best = _sentences(tmp_path, runs)
+    assert ("2.000 ± 0.000 (2 seeds)" in first) == ("full" in runs)
+    assert [part for part in words if part not in best] == []
+    assert ("±" in best) == (len(runs["x"]) > 1)
 
 
 def test_p_is_never_zero() -> None:
@@ -230,6 +273,8 @@ def test_a_picture_gets_small_and_stays_the_same() -> None:
     image.save(buffer, "png")
     small = small_png(buffer.getvalue())
     assert small == small_png(buffer.getvalue())
+    with Image.open(io.BytesIO(small_png(buffer.getvalue(), 0.25))) as cut:
+        assert cut.size == (60, 30)
     with Image.open(io.BytesIO(small)) as found:
         assert found.mode == "P"
         assert found.convert("RGB").tobytes() == image.tobytes()
@@ -240,3 +285,17 @@ def test_no_library_can_end_its_script_early() -> None:
     assert "vegaEmbed" in script
     assert "</script" not in script.lower()
     assert "<!--" not in script
+
+
+def test_environments_that_differ_are_named() -> None:
+    rows, differing = compare_environments(
+        [
+            ({"threads": 1, "cpu": {"name": "a"}}, 1),
+            ({"threads": 2, "cpu": {"name": "a"}}, 3),
+            ({"threads": 2}, 1),
+        ]
+    )
+    assert dict(rows)["threads"] == "1 (1 run); 2 (4 runs)"
+    assert dict(rows)["cpu.name"] == "a (4 runs); not recorded (1 run)"
+    assert differing == ["cpu.name", "threads"]
+    assert compare_environments([({"threads": 1}, 2)]) == ([("threads", "1")], [])

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.paper.figures import FIGURES, Drawing, build, write_drawing
@@ -109,9 +110,13 @@ def make_one(kind: Kind, name: str, layout: ExperimentLayout) -> None:
 
     Raises:
         UnknownNameError: If there is no such table or figure.
-        RecordError: If the experiment has no summary yet.
+        RecordError: If the experiment has no summary yet, or nothing that it could show.
     """
-    _make((kind, name), load_results(layout.store), layout)
+    registry, results = {"tables": TABLES, "figures": FIGURES}[kind], load_results(layout.store)
+    # An unknown name is an error of its own.
+    if registry.module(name) and name not in applicable(registry, results):
+        raise RecordError(f"{layout.root} has nothing to show in {registry.kind} `{name}`")
+    _make((kind, name), results, layout)
 
 
 def compared(hashes: Hashes, folder: Path) -> Made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -136,7 +137,8 @@ def _print_results(layout: ExperimentLayout, summary: pd.DataFrame, console: Con
     results = Results(summary, pd.DataFrame(), aggregate(summary), layout.store)
     frame = with_holes(results.aggregate)
     wanted = next(keys for width, keys in WIDTHS if console.width >= width)
-    by_key = {column.key: column for column in tab_main.COLUMNS}
+    # Without the marks of significance.
+    by_key = {column.key: replace(column, marks="") for column in tab_main.COLUMNS}
     columns = tuple(by_key[key] for key in wanted)
     for (dataset, backbone), rows in frame.groupby(["dataset", "backbone"], sort=False):
         place = Table(

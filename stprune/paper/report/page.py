@@ -25,9 +25,8 @@ from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout
 from stprune.paper.content import places, seed_count
 from stprune.paper.figures import Drawing, FigureFiles
-from stprune.paper.findings import Finding, findings
 from stprune.paper.report.charts import chart
-from stprune.paper.report.headlines import headlines, place_verdict
+from stprune.paper.report.findings import findings, headlines, place_verdict
 from stprune.paper.report.ledger import overhead_ledger
 from stprune.paper.report.methods import methods
 from stprune.paper.tables import Cell, Column, Table, is_text, shared_headings, to_cells
@@ -134,15 +133,14 @@ def content_policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _by_place(results: Results, equivalence: Table) -> list[Finding]:
+def _by_place(results: Results, equivalence: Table) -> list[tuple[str, list[str]]]:
     """The findings of each place, what was tested there before what the means say."""
-    found = []
-    for place, finding in zip(places(results.aggregate), findings(results.aggregate), strict=True):
-        tested = place_verdict(equivalence.frame, *place)
-        found.append(
-            finding._replace(sentences=[*([tested] if tested else []), *finding.sentences])
-        )
-    return found
+    said = zip(places(results.aggregate), findings(results.aggregate), strict=True)
+    return [
+        (words, [tested, *sentences] if tested else sentences)
+        for place, (words, sentences) in said
+        for tested in [place_verdict(equivalence.frame, *place)]
+    ]
 
 
 def _first(headline: str, names: list[str]) -> list[str]:

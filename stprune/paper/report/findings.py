@@ -1,6 +1,6 @@
-"""What the experiment as a whole says, a sentence a finding, each with the test that carries it.
+"""What an experiment says, in sentences: its findings with their tests, then the means by place.
 
-Everything is read from the frames of the tables on the same page, so the two cannot disagree.
+Tests are read from the frames of the tables on the same page, so the two cannot disagree.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from stprune.base.layout import format_ratio
-from stprune.paper.content import seed_count
+from stprune.paper.content import METHOD, places, seed_count
 from stprune.paper.tables import Table, format_number
 from stprune.results.labels import label
-from stprune.results.summary import Results
+from stprune.results.summary import REFERENCE, Results
 from stprune.statistics.equivalence import IDENTICAL
 from stprune.statistics.paired import CONTROLS, EVERY_PLACE, LEAST_DATASETS, LEVEL, MARGIN, TOO_FEW
 from stprune.statistics.ranks import Ranking, alike, rankings
 
-# The pruner that the benchmark is about.
-METHOD = "st_prune"
 WORDS = {"win": "better", "lose": "worse", "tie": "cannot be told apart", TOO_FEW: "too few runs"}
 OF_FULL = ("lossless", "not worse", "worse", IDENTICAL, "open", TOO_FEW)
 # Verdicts that decide nothing are counted, not listed.
@@ -264,3 +262,81 @@ def _count(number: int, noun: str) -> str:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names) or "none"
+
+
+def findings(aggregate: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """What the means say of each data set and backbone; no test of significance is claimed.
+
+    Args:
+        aggregate: As `stprune.results.summary.aggregate` returns it.
+
+    Returns:
+        The place in words, and its sentences.
+    """
+    found = []
+    for dataset, backbone in places(aggregate):
+        part = aggregate[(aggregate["dataset"] == dataset) & (aggregate["backbone"] == backbone)]
+        unit = part["target_unit"].iloc[0]
+        full = part[part["pruner"] == REFERENCE]
+        sentences = ["Full training was not run, so nothing is relative to it."]
+        if not full.empty:
+            sentences = [f"Full training: test MAE {_score(full.iloc[0])}."]
+        pruned = part[(part["pruner"] != REFERENCE) & part["test_mae"].notna()]
+        for ratio, rivals in pruned.groupby("prune_ratio"):
+            sentences.append(_best_at(float(str(ratio)), rivals))
+        of_unit = "" if pd.isna(unit) else f" (MAE in {unit})"
+        found.append((f"{dataset}, {label(backbone)}{of_unit}", sentences))
+    return found
+
+
+def _best_at(ratio: float, rivals: pd.DataFrame) -> str:
+    best = rivals.iloc[int(rivals["test_mae"].argmin())]
+    at = f"At prune ratio {format_ratio(ratio)}"
+    if len(rivals) == 1:
+        lead = f"{at} only {label(best['pruner'])} was run: test MAE {_score(best)}"
+    else:
+        lead = (
+            f"{at} {label(best['pruner'])} has the lowest mean test MAE of {len(rivals)} pruners:"
+            f" {_score(best)}"
+        )
+    return f"{lead}{_against_full(best)}.{_against_controls(best, rivals)}"
+
+
+def _against_full(row: pd.Series[Any]) -> str:
+    change = row["test_mae_change"]
+    if pd.isna(change):
+        return ""
+    side = "above" if change >= 0 else "below"
+    return (
+        f", {abs(change):.1f} % {side} full training, at {row['epoch_percent']:.0f} % of its"
+        f" per-epoch time and {row['total_percent']:.0f} % of its total time"
+    )
+
+
+def _against_controls(best: pd.Series[Any], rivals: pd.DataFrame) -> str:
+    """Whether the lead over each control is larger than the spread; no test is claimed."""
+    if best["pruner"] in CONTROLS:
+        return " That is a control: no method that was run is lower."
+    parts = [_against_control(best, rivals, control) for control in CONTROLS]
+    return "".join(f" {part[:1].upper()}{part[1:]}." for part in parts)
+
+
+def _against_control(best: pd.Series[Any], rivals: pd.DataFrame, control: str) -> str:
+    name = label(control)
+    rows = rivals[rivals["pruner"] == control]
+    if rows.empty:
+        return f"{name} was not run here, so what is due to selection itself is not known"
+    other = rows.iloc[0]
+    difference = other["test_mae"] - best["test_mae"]
+    lead = f"that is {difference:.3f} below {name} at {_score(other)}"
+    spread = max(best["test_mae_sd"], other["test_mae_sd"])
+    if pd.isna(best["test_mae_sd"]) or pd.isna(other["test_mae_sd"]):
+        return f"{lead}; with one seed of either the spread is not known"
+    compared = "more than" if difference > spread else "not more than"
+    return f"{lead}, {compared} the larger of the two standard deviations ({spread:.3f})"
+
+
+def _score(row: pd.Series[Any]) -> str:
+    spread = "" if pd.isna(row["test_mae_sd"]) else f" ± {row['test_mae_sd']:.3f}"
+    seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+    return f"{format_number(row['test_mae'], 3)}{spread} ({seeds})"
