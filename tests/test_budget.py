@@ -1,14 +1,16 @@
-"""Budgets: how many epochs windows, steps or time allow, by hand and as bounds."""
+"""What a run may spend and what it spent: epochs, windows, steps, time and joules."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_runs import key_of
+from toy_runs import key_of, train_with_stops
 
 from baselines.infobatch import InfoBatch, InfoBatchOptions
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
@@ -18,8 +20,15 @@ from stprune.base.settings import TrainingSettings
 from stprune.config.experiment import ExperimentConfig
 from stprune.pruning.base import Pruner, PruningContext
 from stprune.records.run import Cost, EpochRecord
-from stprune.training.budget import TrainingBudget, peak_memory_bytes, run_cost
-from stprune.training.clock import Clock
+from stprune.training import energy
+from stprune.training.budget import TrainingBudget, run_cost
+from stprune.training.energy import (
+    Counter,
+    Energy,
+    device_counters,
+    nvml_counters,
+    processor_counters,
+)
 from stprune.training.run import train
 
 WINDOWS, EPOCHS, BATCH = 100, 8, 16
@@ -34,9 +43,13 @@ def random_dynamic(prune_ratio: float, **options: Any) -> RandomDynamic:
     return RandomDynamic(context, RandomDynamicOptions(**options))
 
 
+TRAINING_PARTS = ("data", "step", "scoring", "selection")
+
+
 def record(epoch: int, windows: int, a_window: float = 0.01, **parts: float) -> EpochRecord:
-    """An epoch whose time is ``a_window`` for each window, and what ``parts`` say."""
-    seconds = {"scoring": 0.0, "selection": 0.0, "validation": 0.0, "checkpoint": 0.0} | parts
+    """An epoch whose steps take ``a_window`` for each window unless ``parts`` say otherwise."""
+    seconds = dict.fromkeys((*TRAINING_PARTS, "validation", "checkpoint"), 0.0)
+    seconds |= {"step": a_window * windows} | parts
     return EpochRecord(
         epoch=epoch,
         windows=windows,
@@ -45,14 +58,9 @@ def record(epoch: int, windows: int, a_window: float = 0.01, **parts: float) -> 
         learning_rate=1e-3,
         train_loss=1.0,
         validation_mae=1.0,
-        data_seconds=0.0,
-        step_seconds=a_window * windows,
-        scoring_seconds=seconds["scoring"],
-        selection_seconds=seconds["selection"],
-        train_seconds=a_window * windows + seconds["scoring"] + seconds["selection"],
-        validation_seconds=seconds["validation"],
-        checkpoint_seconds=seconds["checkpoint"],
+        train_seconds=sum(seconds[part] for part in TRAINING_PARTS),
         elapsed_seconds=0.0,
+        **{f"{part}_seconds": value for part, value in seconds.items()},
     )
 
 
@@ -193,33 +201,16 @@ def test_a_run_spends_its_budget_and_says_so(all_pruners: ExperimentConfig, kind
     assert cost.budget_share == pytest.approx(spent / limit)
 
 
-def epoch(number: int, windows: int, step: float, **parts: float) -> EpochRecord:
-    """An epoch of 100 training windows in batches of 10."""
-    seconds = {"data": 0.5, "scoring": 0.25, "selection": 0.125} | parts
-    train = step + seconds["data"] + seconds["scoring"] + seconds["selection"]
-    return EpochRecord(
-        epoch=number,
-        windows=windows,
-        keep_ratio=windows / 100,
-        gradient_steps=windows // 10,
-        learning_rate=1e-3,
-        train_loss=1.0,
-        validation_mae=1.0,
-        data_seconds=seconds["data"],
-        step_seconds=step,
-        scoring_seconds=seconds["scoring"],
-        selection_seconds=seconds["selection"],
-        train_seconds=train,
-        validation_seconds=2.0,
-        checkpoint_seconds=0.5,
-        elapsed_seconds=0.0,
-    )
+def epoch(number: int, windows: int, step: float, scoring: float = 0.25) -> EpochRecord:
+    """An epoch with a time for every part."""
+    parts = {"data": 0.5, "selection": 0.125, "validation": 2.0, "checkpoint": 0.5}
+    return record(number, windows, step=step, scoring=scoring, **parts)
 
 
 def cost_of(epochs: list[EpochRecord], prune_ratio: float = 0.8, full_epochs: int = 5) -> Cost:
     return run_cost(
         epochs,
-        budget=TrainingBudget(TrainingSettings(epochs=full_epochs, batch_size=10), 100),
+        budget=TrainingBudget(TrainingSettings(epochs=full_epochs, batch_size=BATCH), WINDOWS),
         prune_ratio=prune_ratio,
         preparation_seconds=3.0,
         test_seconds=7.0,
@@ -237,7 +228,7 @@ def test_a_pruned_run_by_hand() -> None:
             epoch(4, 100, 10.0),
         ]
     )
-    assert (cost.epochs, cost.gradient_steps, cost.windows_visited) == (5, 27, 270)
+    assert (cost.epochs, cost.gradient_steps, cost.windows_visited) == (5, 7 + 2 + 2 + 2 + 7, 270)
     assert (cost.training_windows, cost.nominal_keep_ratio) == (100, 1 - 0.8)
     assert cost.realised_keep_ratio == 70 / 3 / 100
     assert cost.overall_keep_ratio == 270 / 500
@@ -251,32 +242,127 @@ def test_a_pruned_run_by_hand() -> None:
     assert (cost.test_seconds, cost.peak_memory_bytes) == (7.0, 123)
 
 
-def test_a_run_without_pruned_epochs_counts_all_of_them() -> None:
+def test_runs_without_pruned_or_without_full_epochs() -> None:
     cost = cost_of([epoch(0, 100, 1.0), epoch(1, 100, 3.0)], prune_ratio=0.0)
     assert cost.realised_keep_ratio == 1.0
     assert cost.overall_keep_ratio == 2 / 5
     assert cost.epoch_seconds == cost.full_epoch_seconds == 2.875
+    static = cost_of([epoch(0, 20, 1.0), epoch(1, 20, 1.0)], full_epochs=2)
+    assert static.full_epoch_seconds is None
+    assert static.overall_keep_ratio == 0.2
 
 
-def test_a_static_run_has_no_full_epoch() -> None:
-    cost = cost_of([epoch(0, 20, 1.0), epoch(1, 20, 1.0)], full_epochs=2)
-    assert cost.full_epoch_seconds is None
-    assert cost.overall_keep_ratio == 0.2
+def zone(powercap: Path, folder: str, name: str, microjoules: int, limit: int = 10**6) -> Path:
+    """A zone of powercap as Linux shows it; returns the file of its counter."""
+    place = powercap / folder
+    place.mkdir(parents=True)
+    (place / "name").write_text(f"{name}\n")
+    (place / "max_energy_range_uj").write_text(f"{limit * 10**6}\n")
+    (place / "energy_uj").write_text(f"{microjoules}\n")
+    return place / "energy_uj"
 
 
-def test_the_clock_adds_up_phases_and_starts_anew() -> None:
-    clock = Clock(torch.device("cpu"))
-    for _ in range(2):
-        with clock.phase("data"):
-            sum(range(1000))
-    with clock.wall("selection"):
-        sum(range(1000))
-    seconds = clock.take()
-    assert sorted(seconds) == ["data", "selection"]
-    assert min(seconds.values()) > 0
-    assert clock.take() == {}
+def scripted(*values: float, range: float | None = None, before: float | None = 0.0) -> Energy:
+    """A meter of one counter that gives these values, one a reading, after earlier starts."""
+    counter = Counter("scripted", iter(values).__next__, range)
+    return Energy({"processor": [counter]}, {"processor": before})
 
 
-def test_peak_memory_is_in_bytes() -> None:
-    """The process holds torch, so at least 50 MB, and no machine holds a petabyte."""
-    assert 50e6 < peak_memory_bytes(torch.device("cpu")) < 1e15
+def test_packages_and_memory_count_once(tmp_path: Path) -> None:
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 5_000_000)
+    zone(tmp_path, "intel-rapl:0:0", "core", 1)  # a part of the package
+    memory = zone(tmp_path, "intel-rapl:0:1", "dram", 2_500_000)
+    zone(tmp_path, "intel-rapl:1", "psys", 1)  # holds the package
+    zone(tmp_path, "intel-rapl-mmio:0", "package-0", 1)  # the same package again
+    meter = Energy({"processor": processor_counters(tmp_path)})
+    package.write_text("8000000\n")
+    memory.write_text("3000000\n")
+    meter.update()
+    assert meter.joules["processor"] == pytest.approx(3.5)
+    assert meter.counted == ["package-0", "dram (intel-rapl:0:1)"]
+
+
+def test_a_counter_that_begins_anew(tmp_path: Path) -> None:
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 999_990_000_000)
+    meter = Energy({"processor": processor_counters(tmp_path)})
+    for microjoules, joules in ((15_000_000, 25.0), (16_000_000, 26.0)):
+        package.write_text(f"{microjoules}\n")
+        meter.update()
+        assert meter.joules["processor"] == pytest.approx(joules)
+
+
+def test_a_counter_that_may_have_begun_anew_twice_is_absent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """200 kJ at 500 W at most are 400 s."""
+    times = iter((0.0, 0.0, 0.0, 399.0, 399.0, 800.0, 800.0))
+    monkeypatch.setattr(energy.time, "monotonic", lambda: next(times))
+    meter = scripted(1.0, 2.0, 3.0, range=200_000)
+    meter.update()
+    assert meter.joules == {"processor": 1.0}
+    meter.update()
+    assert meter.joules == {"processor": None}
+
+
+@pytest.mark.parametrize("damage", ["", None])
+def test_a_counter_that_breaks_on_the_way_leaves_no_part_of_the_sum(
+    tmp_path: Path, damage: str | None
+) -> None:
+    zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    second = zone(tmp_path, "intel-rapl:1", "package-1", 0)
+    meter = Energy({"processor": processor_counters(tmp_path)})
+    if damage is None:
+        second.unlink()
+    else:
+        second.write_text(damage)
+    meter.update()
+    second.write_text("0\n")
+    meter.update()
+    assert meter.joules["processor"] is None
+    assert meter.counted == []
+
+
+def test_without_counters_nothing_is_recorded(tmp_path: Path) -> None:
+    assert processor_counters(tmp_path / "none") == []
+    assert device_counters(torch.device("cpu")) == []
+    assert Energy({"device": []}).joules == {"device": None}
+
+
+@pytest.mark.parametrize(
+    ("readings", "before", "joules"),
+    [((10.0, 12.0), 5.0, 7.0), ((10.0, 12.0), None, None), ((10.0, 9.0), 0.0, None)],
+    ids=["earlier starts count", "unless they are not known", "it went back"],
+)
+def test_what_a_reading_adds(
+    readings: tuple[float, ...], before: float | None, joules: float | None
+) -> None:
+    meter = scripted(*readings, before=before)
+    meter.update()
+    assert meter.joules["processor"] == joules
+
+
+def test_devices_are_found_by_their_ids() -> None:
+    millijoules = {"GPU-a": 1000, "GPU-b": 500}
+    nvml = SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetTotalEnergyConsumption=millijoules.__getitem__,
+    )
+    meter = Energy({"device": nvml_counters(nvml, ["a", "b"])})
+    millijoules |= {"GPU-a": 3000, "GPU-b": 700}
+    meter.update()
+    assert meter.joules["device"] == pytest.approx(2.2)
+    assert meter.counted == ["GPU-a", "GPU-b"]
+
+
+def test_a_resumed_run_records_the_joules_of_both_starts(
+    toy_config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counter that moves by 1 J a reading: at the start, after each of 4 epochs, at the end."""
+    readings = iter(range(100))
+    counter = Counter("package-0", lambda: float(next(readings)))
+    monkeypatch.setattr("stprune.training.run.processor_counters", lambda: [counter])
+    record = train_with_stops(toy_config, key_of("full"), [1])
+    assert record.cost.processor_joules == record.cost.epochs + 1
+    assert record.cost.device_joules is None
+    assert record.environment["energy"] == ["package-0"]

@@ -49,24 +49,17 @@ def raw_and_card() -> tuple[RawSeries, DatasetCard]:
     return raw, dataset.card
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("events", [EVENTS, EVENTS.iloc[:0]], ids=["events", "none"])
+def test_what_was_written_is_read(tmp_path: Path, events: pd.DataFrame) -> None:
     raw, card = raw_and_card()
-    write_canonical(raw, card, tmp_path)
+    write_canonical(replace(raw, events=events), card, tmp_path)
     read = read_canonical(tmp_path)
     assert read.card == card
     for name in ("mask", "timestamps", "adjacency"):
         np.testing.assert_array_equal(getattr(read, name), getattr(raw, name))
     np.testing.assert_array_equal(read.series, raw.values)
     assert read.node_ids == raw.node_ids
-    pd.testing.assert_frame_equal(read.events, EVENTS)
-
-
-def test_a_period_without_events_is_read(tmp_path: Path) -> None:
-    raw, card = raw_and_card()
-    write_canonical(replace(raw, events=EVENTS.iloc[:0]), card, tmp_path / "toy")
-    read = read_canonical(tmp_path / "toy")
-    assert list(read.events.columns) == list(EVENTS.columns)
-    assert read.events.empty
+    pd.testing.assert_frame_equal(read.events, events, check_dtype=len(events) > 0)
 
 
 def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
@@ -118,26 +111,15 @@ def test_blocks_of_any_length_make_the_files_of_the_whole(
         assert read_canonical(folder / "whole").mask.tolist() == raw.mask.tolist()
 
 
-@pytest.mark.parametrize(
-    ("lengths", "words"), [((10, 19), "29 of 30 steps"), ((20, 0, 9, 2), "31 of 30 steps")]
-)
+@pytest.mark.parametrize("lengths", [(10, 19), (20, 0, 9, 2)])
 def test_a_loader_with_too_few_or_many_steps_leaves_nothing(
-    tmp_path: Path, lengths: tuple[int, ...], words: str
+    tmp_path: Path, lengths: tuple[int, ...]
 ) -> None:
     raw, card = raw_and_card()
     longer = replace(raw, values=np.tile(raw.values, (2, 1, 1)), mask=np.tile(raw.mask, (2, 1, 1)))
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=f"{sum(lengths)} of 30 steps"):
         write_canonical(streamed(longer, lengths), card, tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_refused_series_leaves_the_data_set_before_it_as_it_was(tmp_path: Path) -> None:
-    raw, card = raw_and_card()
-    write_canonical(raw, card, tmp_path)
-    before = read_canonical(tmp_path).checksum
-    with pytest.raises(DataError, match="not finite"):
-        write_canonical(with_infinity(raw), card, tmp_path)
-    assert read_canonical(tmp_path).checksum == before
 
 
 def test_a_mask_that_says_nothing_is_one_value_with_the_checksum_of_the_whole(
@@ -156,13 +138,6 @@ def test_a_mask_that_says_nothing_is_one_value_with_the_checksum_of_the_whole(
     (tmp_path / "meta.json").write_text(json.dumps(meta))
     assert read_canonical(tmp_path).checksum == checksum
     assert read_canonical(tmp_path).mask.all()
-
-
-def test_filling_what_was_read_does_not_change_the_file(tmp_path: Path) -> None:
-    raw, card = raw_and_card()
-    write_canonical(raw, card, tmp_path)
-    read_canonical(tmp_path).series[:] = 7
-    np.testing.assert_array_equal(read_canonical(tmp_path).series, raw.values)
 
 
 def with_gap(raw: RawSeries) -> RawSeries:
@@ -218,32 +193,21 @@ def test_a_series_that_contradicts_its_card_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("name", "damage"),
+    ("name", "content"),
     [
-        *((name, "missing") for name in ("series.npy", "mask.npy", "nodes.json", "events.csv")),
+        *((name, None) for name in ("series.npy", "mask.npy", "nodes.json", "events.csv")),
         *((name, "cut") for name in ("series.npy", "timestamps.npy", "nodes.json")),
+        *(("meta.json", text) for text in ("", "[]", '{"sha256": {}}')),
     ],
 )
-def test_a_damaged_data_set_is_one_line(tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_data_set_is_one_line(tmp_path: Path, name: str, content: str | None) -> None:
     raw, card = raw_and_card()
     write_canonical(raw, card, tmp_path)
     path = tmp_path / name
-    content = path.read_bytes()
+    before = path.read_bytes()
     path.unlink()
-    if damage == "cut":
-        path.write_bytes(content[: len(content) // 2])
-    assert_unreadable(tmp_path)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"sha256": {}}', '{"card": {}, "sha256": {}}'])
-def test_a_damaged_meta_file_is_one_line(tmp_path: Path, content: str) -> None:
-    raw, card = raw_and_card()
-    write_canonical(raw, card, tmp_path)
-    (tmp_path / "meta.json").write_text(content)
-    assert_unreadable(tmp_path)
-
-
-def assert_unreadable(folder: Path) -> None:
+    if content is not None:
+        path.write_bytes(before[: len(before) // 2] if content == "cut" else content.encode())
     with pytest.raises(DataError, match="stprune data prepare") as caught:
-        read_canonical(folder)
+        read_canonical(tmp_path)
     assert "\n" not in str(caught.value)

@@ -35,11 +35,10 @@ def compiler() -> None:
 
 def _engine(values: dict[str, Any], data: ForecastData, **compute: Any) -> Engine:
     values["compute"] = {"own_cores": False, **compute}
-    # Dropout draws differently in generated code.
+    # Dropout draws differently in generated code and for parts of a batch.
     values["backbones"]["stid"]["options"]["dropout"] = 0.0
-    spec = run_spec(parse_config(values, "toy.yaml"), key_of("full"))
-    fabric = fabric_on(precision=spec.compute.precision)
-    return Engine(spec, alone(data), fabric)
+    spec = run_spec(parse_config(values, "toy.yaml"), key_of("st_prune"))
+    return Engine(spec, alone(data), fabric_on(precision=spec.compute.precision))
 
 
 def _step(engine: Engine) -> tuple[Tensor, Tensor]:
@@ -61,27 +60,15 @@ def test_compiled_forecasts_and_gradients_are_those_of_eager(
     assert list(compiled.network.state_dict()) == list(eager.network.state_dict())
     for ours, theirs in zip(_step(compiled), _step(eager), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-    state = eager.network.state_dict()
-    compiled.network.load_state_dict(state)
-    assert compiled.train_epoch().train_loss == pytest.approx(
-        eager.train_epoch().train_loss, rel=1e-4
-    )
-
-
-@pytest.mark.slow
-@torch_warns
-@pytest.mark.usefixtures("compiler")
-def test_scoring_by_the_last_layer_sees_through_a_compiled_network(
-    toy_values: dict[str, Any], toy_forecast: ForecastData
-) -> None:
-    eager, compiled = (_engine(toy_values, toy_forecast, compile=on) for on in (False, True))
-    _step(compiled)
-    windows = torch.arange(8)
+    # Scoring by the last layer sees through the compiled network.
     ours, theirs = (
-        window_gradients(engine.network.eval(), toy_forecast.train, windows)
+        window_gradients(engine.network.eval(), toy_forecast.train, torch.arange(8))
         for engine in (compiled, eager)
     )
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    compiled.network.load_state_dict(eager.network.state_dict())
+    loss = eager.train_epoch().train_loss
+    assert compiled.train_epoch().train_loss == pytest.approx(loss, rel=1e-4)
 
 
 def test_bfloat16_forecasts_and_gradients_are_near_those_of_float32(
@@ -105,48 +92,27 @@ def test_a_machine_that_cannot_compile_is_told_in_one_line(
     monkeypatch.setattr(torch, "compile", without_compiler)
     toy_values["compute"] = {"own_cores": False, "compile": True}
     config = parse_config(toy_values, "toy.yaml")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"`compute\.compile`") as caught:
         train(config, key_of("full"), [])
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "`compute.compile`" in message
-    assert "No working C++ compiler" in message
-    assert "set it to false" in message
+    assert "\n" not in str(caught.value)
     assert not config.results_directory.exists()
 
 
-CPU = torch.device("cpu")
-
-
-def _in_parts(values: dict[str, Any], data: ForecastData, micro_batch: int | None) -> Engine:
-    values["compute"] = {"own_cores": False, "micro_batch": micro_batch}
-    # Dropout draws differently for parts.
-    values["backbones"]["stid"]["options"]["dropout"] = 0.0
-    spec = run_spec(parse_config(values, "toy.yaml"), key_of("st_prune"))
-    return Engine(spec, alone(data), fabric_on())
-
-
-@pytest.mark.parametrize("micro_batch", [1, 3, 7])
+@pytest.mark.parametrize("micro_batch", [1, 7])
 def test_epochs_in_parts_end_at_the_same_weights(
     toy_values: dict[str, Any], toy_forecast: ForecastData, micro_batch: int
 ) -> None:
-    whole, cut = (_in_parts(toy_values, toy_forecast, size) for size in (None, micro_batch))
+    sizes = (None, micro_batch)
+    whole, cut = (_engine(toy_values, toy_forecast, micro_batch=size) for size in sizes)
     for _ in range(2):
         record, other = whole.train_epoch(), cut.train_epoch()
         assert other.gradient_steps == record.gradient_steps
         assert other.train_loss == pytest.approx(record.train_loss, rel=1e-5)
+    state = cut.network.state_dict()
     for name, weights in whole.network.state_dict().items():
-        torch.testing.assert_close(
-            cut.network.state_dict()[name], weights, rtol=1e-3, atol=1e-4, msg=name
-        )
-    for name, state in whole.pruner.window_state.items():
-        torch.testing.assert_close(cut.pruner.window_state[name], state, rtol=1e-3, atol=1e-3)
-
-
-def test_windows_that_fit_are_counted_by_hand() -> None:
-    # 12 steps, 170 nodes, 152 channels: 310,080 float32 a window, 1.24 MB.
-    assert fitting_windows(12 * 170 * 152) == 8
-    assert fitting_windows(10**9) == 1
+        torch.testing.assert_close(state[name], weights, rtol=1e-3, atol=1e-4, msg=name)
+    for name, values in whole.pruner.window_state.items():
+        torch.testing.assert_close(cut.pruner.window_state[name], values, rtol=1e-3, atol=1e-3)
 
 
 def _task(nodes: int) -> ForecastTask:
@@ -154,6 +120,9 @@ def _task(nodes: int) -> ForecastTask:
 
 
 def test_only_a_processor_follows_the_backbones_advice() -> None:
+    # 12 steps, 170 nodes, 152 channels: 310,080 float32 a window, 1.24 MB.
+    assert fitting_windows(12 * 170 * 152) == 8
+    assert fitting_windows(10**9) == 1
     staeformer = BACKBONES.load("staeformer")
     network = staeformer(_task(170), staeformer.Options())
     assert windows_at_a_time(network, None, CPU) == 8
@@ -165,7 +134,7 @@ def test_statistics_over_the_batch_decline_parts() -> None:
     gwnet = BACKBONES.load("gwnet")
     network = gwnet(_task(4), gwnet.Options())
     assert windows_at_a_time(network, None, CPU) is None
-    with pytest.raises(DeclinedError, match=r"`compute.micro_batch`: .* leave it at null"):
+    with pytest.raises(DeclinedError, match=r"`compute\.micro_batch`"):
         windows_at_a_time(network, 8, CPU)
 
 

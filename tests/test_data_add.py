@@ -216,16 +216,6 @@ def test_what_is_refused_leaves_no_card(
     assert named in lines[0]
 
 
-def test_a_time_column_of_any_name_is_known_by_its_format(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = "Zeit;a\n" + "".join(f"{hour + 1:02d}.03.2024;{hour}\n" for hour in range(9))
-    (folder / "a.csv").write_text(text)
-    code, _, err = run(capsys, "add", "mine", *WORDS, "--option", "time_format=%d.%m.%Y")
-    assert code == 0, err
-    assert load_card("mine", folder / "data").options["time"] == "Zeit"
-
-
 def test_why_a_table_of_pandas_is_not_read_is_not_hidden_behind_a_guess(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,29 +237,6 @@ def test_why_a_table_of_pandas_is_not_read_is_not_hidden_behind_a_guess(
     code, _, err = run(capsys, "add", "mine", *words, "--replace")
     assert code == 1
     assert "frame_table" in err
-
-
-def test_a_table_of_pandas_with_columns_of_several_types_keeps_all(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    times = START + np.arange(9) * np.timedelta64(3600, "s")
-    whole, real = np.arange(9)[:, None], np.arange(18.0).reshape(9, 2) / 2
-    write_frame(folder / "a.h5", "df", ["a", "b", "c"], times, np.zeros((9, 3)))
-    with h5py.File(folder / "a.h5", "a") as file:
-        group = file["df"]
-        del group["block0_items"], group["block0_values"]
-        group.attrs["nblocks"] = 2
-        for number, (names, block) in enumerate((([b"a", b"c"], real), ([b"b"], whole))):
-            group[f"block{number}_items"] = np.array(names)
-            group[f"block{number}_values"] = block
-    words = ["--series", "a.h5", "--channel", "flow=vehicles"]
-    code, _, err = run(capsys, "add", "mine", *words)
-    assert code == 0, err
-    layout = DataLayout(folder / "data")
-    dataset = read_canonical(prepare("mine", layout, cards=layout.root))
-    assert dataset.node_ids == ["a", "b", "c"]
-    expected = np.hstack([real[:, :1], whole, real[:, 1:]])
-    np.testing.assert_array_equal(dataset.series[:, :, 0], expected)
 
 
 def test_ids(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -196,13 +196,11 @@ def test_another_channel_is_described_in_its_unit() -> None:
 
 def test_a_description_is_read_as_it_was_written(tmp_path: Path) -> None:
     one = described("wave")
-    found = read_description(records(tmp_path, one) / "wave")
-    assert found.facts == one.facts
-    assert set(found.tables) == set(one.tables)
+    again = read_description(records(tmp_path, one) / "wave")
+    assert again.facts == one.facts
+    assert set(again.tables) == set(one.tables)
     for name, table in one.tables.items():
-        pd.testing.assert_frame_equal(
-            found.tables[name], table, rtol=1e-5, check_dtype=False, obj=name
-        )
+        pd.testing.assert_frame_equal(again.tables[name], table, rtol=1e-5, check_dtype=False)
 
 
 @pytest.mark.slow
@@ -210,7 +208,7 @@ def test_figures_and_tables_are_the_same_from_records_as_from_data(tmp_path: Pat
     every = [described("first"), described("second", nodes=5)]
     written = read_descriptions(records(tmp_path / "records", *every))
     made = make_overview(written, tmp_path / "one")
-    make_overview(written, tmp_path / "two")
+    assert make_overview(written, tmp_path / "two") == made
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert {f"figures/{name}.png" for name in made["figures"]} <= set(files(tmp_path / "one"))
     direct, read = overview_tables(every), overview_tables(written)

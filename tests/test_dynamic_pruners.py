@@ -19,7 +19,7 @@ from baselines.epsilon_greedy import EpsilonGreedy, EpsilonGreedyOptions, greedy
 from baselines.full_fewer_epochs import FewerEpochsOptions, FullFewerEpochs
 from baselines.infobatch import InfoBatch, infobatch_select
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
-from baselines.ucb import UCB, upper_bounds
+from baselines.ucb import UCB, UCBOptions, upper_bounds
 from stprune.base.errors import DeclinedError
 from stprune.pruning.base import Pruner, PruningContext, Selection, budget
 from stprune.pruning.dynamic import annealed_keep_ratio, tail_start
@@ -248,6 +248,16 @@ def test_exact_weights_stand_for_all_windows(scores: NDArray[np.float32], ratio:
         assert chosen.weights.sum() == pytest.approx(len(scores), rel=1e-5)
 
 
+def test_the_tail_of_infobatch_has_weight_one() -> None:
+    """0.875 of 12 epochs end within epoch 10: that one and the last are full."""
+    pruner = InfoBatch(PruningContext(10, 12, 0.5, 0), InfoBatch.Options())
+    assert len(pruner.select(0).indices) == 10
+    show(pruner, list(range(10)), SCORES)
+    assert all(pruner.select(epoch).weights.max() > 1 for epoch in range(1, 10))
+    for epoch in (10, 11):
+        assert pruner.select(epoch).weights.tolist() == [1.0] * 10
+
+
 # --- Mean errors: InfoBatch's last one, UCB's and epsilon-greedy's over all visits
 
 
@@ -270,6 +280,19 @@ def test_upper_bounds_by_hand() -> None:
     expected = [1 + 2 * math.sqrt(math.log(5) / 4), 3 + 2 * math.sqrt(math.log(5)), INF]
     assert bounds.tolist() == pytest.approx(expected)
     assert np.isinf(upper_bounds(means, np.zeros(3, np.float32), 1, 1.0)).all()
+
+
+@pytest.mark.parametrize(("exploration", "distinct"), [(0.0, 2), (20.0, 6)])
+def test_exploration_brings_every_window_back(exploration: float, distinct: int) -> None:
+    values = np.arange(1.0, 7.0)
+    pruner = UCB(PruningContext(6, 40, 2 / 3, 0), UCBOptions(exploration=exploration))
+    show(pruner, list(range(6)), values)
+    kept: set[int] = set()
+    for epoch in range(1, 12):
+        windows = pruner.select(epoch).indices.tolist()
+        kept |= set(windows)
+        show(pruner, windows, values[windows])
+    assert len(kept) == distinct
 
 
 MEANS = np.array([1, 9, 3, 8, 5, 7, 2, 6, 4, 0], dtype=np.float32)

@@ -91,12 +91,3 @@ def test_a_refusal_behind_a_librarys_error_is_a_line(tmp_path: Path, number: int
     assert str(target) in str(caught.value)
     assert os.strerror(number) in str(caught.value)
     assert os.listdir(tmp_path) == []
-
-
-def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
-    def save() -> None:
-        with atomic_path(tmp_path / "b.txt"):
-            (tmp_path / "absent").read_text()
-
-    with pytest.raises(FileNotFoundError):
-        save()

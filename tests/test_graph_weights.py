@@ -28,10 +28,6 @@ NONE = np.nan
 DISTANCES = np.array([[NONE, 1.0, NONE], [3.0, NONE, 0.0], [NONE, NONE, NONE]])
 
 
-def test_binary_counts_every_edge_even_one_of_no_length() -> None:
-    np.testing.assert_array_equal(binary(DISTANCES), [[0, 1, 0], [1, 0, 1], [0, 0, 0]])
-
-
 def test_gaussian_by_hand() -> None:
     # 1, 3 and 0: mean 4/3, squares 1/9 + 25/9 + 16/9 = 42/9, so the variance is 14/9.
     assert spread(DISTANCES) == pytest.approx(math.sqrt(14 / 9))
@@ -42,12 +38,11 @@ def test_gaussian_by_hand() -> None:
     np.testing.assert_allclose(gaussian(DISTANCES)[1], [0, 0, 1])
     np.testing.assert_allclose(gaussian(DISTANCES, sigma=2.0)[0], [0, math.exp(-0.25), 0])
     np.testing.assert_allclose(gaussian(DISTANCES, sigma=2.0)[1], [math.exp(-2.25), 0, 1])
-
-
-def test_a_diagonal_of_zeros_does_not_narrow_the_kernel() -> None:
+    # A diagonal of zeros does not narrow the kernel.
     with_zeros = DISTANCES.copy()
     np.fill_diagonal(with_zeros, 0.0)
     np.testing.assert_array_equal(gaussian(with_zeros), gaussian(DISTANCES))
+    np.testing.assert_array_equal(binary(DISTANCES), [[0, 1, 0], [1, 0, 1], [0, 0, 0]])
 
 
 @pytest.mark.parametrize("distance", [NONE, 5.0])
@@ -75,13 +70,6 @@ def test_great_circle_by_hand() -> None:
     assert great_circle(np.zeros(2), np.array([179.0, -179.0]))[0, 1] == pytest.approx(222.39, 1e-4)
     opposite = great_circle(np.array([30.0, -30.0]), np.array([10.0, -170.0]))
     assert opposite[0, 1] == pytest.approx(math.pi * EARTH_RADIUS_KM)
-
-
-def test_symmetrised_by_hand() -> None:
-    weights = np.array([[0.0, 0.5], [0.25, 0.0]])
-    np.testing.assert_array_equal(symmetrised(weights, "none"), weights)
-    np.testing.assert_array_equal(symmetrised(weights, "max"), [[0, 0.5], [0.5, 0]])
-    np.testing.assert_array_equal(symmetrised(weights, "mean"), [[0, 0.375], [0.375, 0]])
 
 
 def test_parts_of_a_graph() -> None:
@@ -140,12 +128,6 @@ def edges_of(folder: Path, text: str) -> np.ndarray:
 def test_an_edge_leads_from_its_row_to_its_column(tmp_path: Path, text: str) -> None:
     expected = [[NONE, 1.0, NONE], [NONE, NONE, NONE], [2.5, NONE, NONE]]
     np.testing.assert_array_equal(edges_of(tmp_path, text), expected)
-
-
-def test_without_numbers_every_edge_is_one(tmp_path: Path) -> None:
-    edges = edges_of(tmp_path, "from,to\na,b\nb,a\n")
-    assert edges[0, 1] == edges[1, 0] == 1
-    assert np.isnan(edges).sum() == 7
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,80 @@
-"""A series of any size is prepared in blocks and served from a memory map."""
+"""A series of any size is prepared in blocks, served from a memory map, and never held twice."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from large_series import NODES, STEPS, growth_of_preparing, growth_of_serving, in_own_process
+import torch
 
-from stprune.data.canonical import release
-from stprune.data.dataset import fill_missing
+from benchmarks.base import own_process, resident
+from stprune.base.schema import validate
+from stprune.data import canonical as blocks
+from stprune.data import windows
+from stprune.data.canonical import Block, StreamedSeries, read_canonical, release, write_canonical
+from stprune.data.card import DatasetCard
+from stprune.data.dataset import fill_missing, forecast_data
+
+# 67 MB of values and 17 MB of mask.
+STEPS, NODES = 16384, 1024
+CARD = {
+    **dict.fromkeys(("title", "description", "format", "licence", "citation"), "none"),
+    "nodes": NODES,
+    "steps": STEPS,
+    "step_minutes": 15,
+    "start": "2019-01-01T00:00:00",
+    "channels": [{"name": "flow", "unit": "none"}],
+    "target": "flow",
+    "mask_policy": "nan",
+}
+
+
+def in_own_process(function: Callable[..., float], *arguments: Any) -> float:
+    with own_process() as process:
+        return process.submit(function, *arguments).result()
+
+
+def reset_peak() -> int:
+    """Let the peak of this process's memory begin at what is resident now; returns that."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return resident("VmRSS")
+
+
+def growth_of_preparing(folder: Path, missing: float) -> float:
+    """Megabytes by which writing the series makes the process grow at most."""
+    blocks.BLOCK_VALUES = 2**17
+    before = reset_peak()
+    rng = np.random.default_rng(0)
+    seen = rng.random((96, NODES, 1)) >= missing
+    day = rng.normal(50.0, 10.0, seen.shape).astype(np.float32) * seen
+
+    def parts() -> Iterator[Block]:
+        for start in range(0, STEPS, len(day)):
+            length = min(len(day), STEPS - start)
+            yield day[:length], seen[:length]
+
+    times = np.datetime64("2019-01-01", "s") + np.arange(STEPS) * np.timedelta64(900, "s")
+    adjacency = np.zeros((NODES, NODES), np.float32)
+    names = [str(node) for node in range(NODES)]
+    raw = StreamedSeries((STEPS, NODES, 1), parts, times, adjacency, names)
+    write_canonical(raw, validate(DatasetCard, CARD, "the card"), folder)
+    return (resident("VmHWM") - before) / 1e6
+
+
+def growth_of_serving(folder: Path) -> float:
+    """Megabytes by which opening it and taking batches of all of it does."""
+    blocks.BLOCK_VALUES = 2**17
+    windows.READY_BYTES = 0
+    before = reset_peak()
+    data = forecast_data(read_canonical(folder), history=12, horizon=12)
+    for store in (data.train, data.validation, data.test):
+        for numbers in torch.arange(0, len(store), 24).split(16):
+            store.gather(numbers)
+    return (resident("VmHWM") - before) / 1e6
+
 
 SERIES = STEPS * NODES * 4 / 1e6
 # Made whole, to be written.

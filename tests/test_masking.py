@@ -9,12 +9,7 @@ import pandas as pd
 import pytest
 
 from stprune.base.errors import DataError
-from stprune.describe.masking import (
-    error_percentiles,
-    in_quarters,
-    masking_by_node,
-    masking_table,
-)
+from stprune.describe.masking import in_quarters, masking_by_node, masking_table
 from stprune.training.evaluation import incident_windows
 
 NAN = float("nan")
@@ -56,6 +51,8 @@ def test_a_node_of_a_larger_scale_is_large_of_all_but_not_of_its_own() -> None:
 
 
 def test_nodes_and_windows_without_targets_count_nowhere() -> None:
+    with pytest.raises(DataError):
+        in_quarters(masked()[:3])
     errors = masked()
     errors[:, 1] = NAN
     errors = np.vstack([errors, np.full(4, NAN)])
@@ -69,32 +66,20 @@ def test_nodes_and_windows_without_targets_count_nowhere() -> None:
     assert nodes.loc["a", "mean_error"] == pytest.approx(33 / 8)
 
 
-def test_percentiles_of_a_quarter_run_from_its_smallest_to_its_largest_error() -> None:
-    table = error_percentiles(in_quarters(masked())).set_index(["quarter", "percentile"])["error"]
-    assert table[1, 0] == 0
-    assert table[1, 100] == 7
-    assert table[4, 0] == 7
-
-
-def test_too_few_windows_are_refused() -> None:
-    with pytest.raises(DataError):
-        in_quarters(masked()[:3])
-
-
-def incidents(*steps: tuple[int, int]) -> pd.DataFrame:
-    return pd.DataFrame(steps, columns=["first_step", "last_step"])
-
-
-def found(events: pd.DataFrame, starts: range) -> list[int]:
-    """Which windows of 2 input and 2 target steps are touched."""
-    touched = incident_windows(events, np.array(starts) + 2, horizon=2)
-    return [int(window) for window in np.flatnonzero(touched)]
-
-
-def test_windows_with_an_incident_by_hand() -> None:
-    # The targets of the window that starts at step i are steps i + 2 and i + 3.
-    assert found(incidents((5, 6)), range(10)) == [2, 3, 4]
-    assert found(incidents((5, 6)), range(2, 12)) == [0, 1, 2]
-    # Before the targets of the first window, at both ends, and after the last.
-    assert found(incidents((0, 1), (13, 20)), range(10)) == []
-    assert found(incidents((0, 2), (12, 20)), range(10)) == [0, 9]
+@pytest.mark.parametrize(
+    ("steps", "first", "windows"),
+    [
+        ([(5, 6)], 0, [2, 3, 4]),
+        ([(5, 6)], 2, [0, 1, 2]),
+        # Before the targets of the first window, at both ends, and after the last.
+        ([(0, 1), (13, 20)], 0, []),
+        ([(0, 2), (12, 20)], 0, [0, 9]),
+    ],
+)
+def test_windows_with_an_incident_by_hand(
+    steps: list[tuple[int, int]], first: int, windows: list[int]
+) -> None:
+    # The targets of a window that starts at step i are steps i + 2 and i + 3.
+    events = pd.DataFrame(steps, columns=["first_step", "last_step"])
+    touched = incident_windows(events, np.arange(first, first + 10) + 2, horizon=2)
+    assert np.flatnonzero(touched).tolist() == windows

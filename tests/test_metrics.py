@@ -1,8 +1,10 @@
-"""Errors: worked by hand, equal to plain numpy, and the same however the data are batched."""
+"""Errors and the rules of other publications: by hand, and against plain numpy."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,15 +13,31 @@ import released_rules as released
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
-from toy import canonical, training_store
+from toy import canonical
 
-from stprune.data.dataset import forecast_data
-from stprune.data.windows import WindowStore
-from stprune.pruning.base import absolute_errors, window_mae
+from stprune.base.errors import ConfigError
+from stprune.config.experiment import parse_config
+from stprune.config.grid import run_keys, run_spec
+from stprune.data.dataset import ForecastData, alone, forecast_data
+from stprune.data.tasks.base import build_task
+from stprune.data.windows import LegacyStore, WindowStore
+from stprune.pruning.base import absolute_errors, everything, window_mae
+from stprune.pruning.batch_order import order_epoch
 from stprune.records.run import Scores
 from stprune.training import evaluation as metric_rules
-from stprune.training.evaluation import ErrorSums, GroupErrors, RuleSums, rule_scores, window_groups
+from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
+from stprune.training.evaluation import (
+    RULES,
+    ErrorSums,
+    GroupErrors,
+    RuleSums,
+    rule_scores,
+    window_groups,
+)
+from stprune.training.run import refuse_small_splits
 
 CPU = torch.device("cpu")
 
@@ -67,14 +85,6 @@ def test_scores_by_hand() -> None:
     assert (scores.windows, scores.mape_floor) == (2, 2.0)
 
 
-def test_mape_counts_targets_at_its_floor_and_negative_ones() -> None:
-    targets = torch.tensor([[[1.0, 0.999, 0.0, -2.0]]])
-    forecast = targets + 1.0
-    scores = scores_of(forecast, targets, torch.ones(1, 1, 4, dtype=torch.bool), floor=1.0)
-    assert scores.mape == pytest.approx(100 * (1 / 1 + 1 / 2) / 2)
-    assert scores.mae == pytest.approx(1.0)
-
-
 def test_nothing_observed_has_no_score() -> None:
     forecast, targets, mask = random_case(0)
     mask[:, 1] = False
@@ -88,33 +98,25 @@ def test_nothing_observed_has_no_score() -> None:
     assert math.isnan(ErrorSums(4, 1.0, CPU).mae())
 
 
-@given(batch=st.integers(1, 25), seed=st.integers(0, 5))
-def test_scores_do_not_depend_on_batching(batch: int, seed: int) -> None:
-    case = random_case(seed)
-    one, many = scores_of(*case), scores_of(*case, batch=batch)
-    assert many.windows == one.windows
-    for name in ("mae", "rmse", "mape", "mae_per_horizon", "rmse_per_horizon"):
-        assert getattr(many, name) == pytest.approx(getattr(one, name), rel=1e-12)
-
-
-@given(seed=st.integers(0, 50))
-def test_scores_are_those_of_plain_numpy(seed: int) -> None:
+@given(seed=st.integers(0, 50), batch=st.integers(1, 25))
+def test_scores_are_those_of_plain_numpy_however_batched(seed: int, batch: int) -> None:
     forecast, targets, mask = random_case(seed)
-    scores = scores_of(forecast, targets, mask, floor=0.5)
+    scores = scores_of(forecast, targets, mask, floor=0.5, batch=batch)
     f, t, m = forecast.double().numpy(), targets.double().numpy(), mask.numpy()
-    difference = np.abs(f - t)[m]
-    assert scores.mae == pytest.approx(difference.mean(), rel=1e-5)
-    assert scores.rmse == pytest.approx(np.sqrt(np.mean(difference**2)), rel=1e-5)
+    errors = np.abs(f - t)
     counted = m & (np.abs(t) >= 0.5)
-    assert scores.mape == pytest.approx(
-        100 * np.mean(np.abs(f - t)[counted] / np.abs(t)[counted]), rel=1e-5
-    )
-    for step in range(4):
-        row = np.abs(f - t)[:, step][m[:, step]]
-        assert scores.mae_per_horizon[step] == pytest.approx(row.mean(), rel=1e-5)
-    errors = absolute_errors(forecast, targets, mask)
-    plain = [np.abs(f - t)[i][m[i]].mean() if m[i].any() else 0.0 for i in range(len(f))]
-    np.testing.assert_allclose(window_mae(errors, mask), plain, rtol=1e-5)
+    expected = {
+        "mae": errors[m].mean(),
+        "rmse": np.sqrt(np.mean(errors[m] ** 2)),
+        "mape": 100 * np.mean(errors[counted] / np.abs(t)[counted]),
+        "mae_per_horizon": [errors[:, step][m[:, step]].mean() for step in range(4)],
+        "windows": len(f),
+    }
+    for name, value in expected.items():
+        assert getattr(scores, name) == pytest.approx(value, rel=1e-5)
+    plain = [each[seen].mean() if seen.any() else 0.0 for each, seen in zip(errors, m, strict=True)]
+    ours = window_mae(absolute_errors(forecast, targets, mask), mask)
+    np.testing.assert_allclose(ours, plain, rtol=1e-5)
 
 
 NODES = 3
@@ -159,16 +161,6 @@ def test_each_rule_counts_its_own_labels() -> None:
     assert [scores[rule].windows for rule in ("st_ttc", "largest", "opencity")] == [4, 4, 4]
 
 
-def test_a_fractional_lowest_label_is_masked_and_a_large_one_is_not() -> None:
-    fraction = np.array([0.5, 2.0]).reshape(2, 1, 1)
-    large = np.array([1.0, 2.0]).reshape(2, 1, 1)
-    zeros = np.zeros_like(large)
-    assert rule_scores([rule_sums(zeros, fraction, batch_size=1)])["st_ttc"].mae == pytest.approx(
-        2.0
-    )
-    assert rule_scores([rule_sums(zeros, large, batch_size=1)])["st_ttc"].mae == pytest.approx(1.5)
-
-
 def test_the_last_partial_batch_counts_in_other_rules_only() -> None:
     """Three windows of which batches of two keep two; the lowest label is theirs as well."""
     labels = np.array([5.0, 7.0, 0.5]).reshape(3, 1, 1)
@@ -184,18 +176,6 @@ def test_the_mean_of_step_errors_is_not_the_pooled_one() -> None:
     assert scores["st_ttc"].rmse == pytest.approx(2.5)
     assert scores["largest"].rmse == pytest.approx(np.sqrt(8.5))
     assert scores["st_ttc"].rmse_per_horizon == scores["largest"].rmse_per_horizon == [1.0, 4.0]
-
-
-def test_missing_is_a_label_of_zero() -> None:
-    """So it is the lowest one, and a fraction is masked no more."""
-    labels = np.array([np.nan, 0.5, 2.0]).reshape(3, 1, 1)
-    scores = rule_scores([rule_sums(np.zeros_like(labels), labels, batch_size=1)])
-    assert scores["st_ttc"].mae == pytest.approx(1.25)
-
-
-def test_nothing_to_score_is_none() -> None:
-    scores = rule_scores([rule_sums(np.ones((2, 1, 1)), np.zeros((2, 1, 1)), batch_size=1)])
-    assert {scores[rule].mae for rule in scores} == {None}
 
 
 VALUES = st.sampled_from([0.0, 0.0005, 0.25, 0.5, 1.0, 2.0, 7.5, 120.0])
@@ -256,10 +236,6 @@ def test_large_batches_are_added_in_pieces(monkeypatch: pytest.MonkeyPatch) -> N
         assert (pieces.mae, pieces.mape) == pytest.approx((scores.mae, scores.mape))
 
 
-def test_sums_start_empty() -> None:
-    assert np.isnan(RuleSums(training_store(4), 2).st_ttc_mae())
-
-
 def store_of_error_groups(windows: int, nodes: int = 2) -> WindowStore:
     rng = np.random.default_rng(0)
     data = canonical(rng.normal(size=(windows * 5 + 20, nodes, 1)).astype(np.float32))
@@ -267,26 +243,17 @@ def store_of_error_groups(windows: int, nodes: int = 2) -> WindowStore:
 
 
 def test_groups_by_hand() -> None:
-    groups = GroupErrors(store_of_error_groups(3))
-    errors = torch.tensor([[[1.0, 2.0]], [[3.0, 0.0]], [[5.0, 8.0]]])
-    mask = torch.tensor([[[True, True]], [[True, False]], [[True, True]]])
-    # In two batches and any order; the masked entry counts nowhere.
+    groups = GroupErrors(store_of_error_groups(3, nodes=3))
+    errors = torch.tensor([[[1.0, 2.0, 0.0]], [[3.0, 0.0, 0.0]], [[5.0, 8.0, 0.0]]])
+    # The third node is never observed; what is masked counts nowhere.
+    mask = torch.tensor([[[1, 1, 0]], [[1, 0, 0]], [[1, 1, 0]]], dtype=torch.bool)
     groups.observe(torch.tensor([2, 0]), errors[[2, 0]], mask[[2, 0]])
     groups.observe(torch.tensor([1]), errors[[1]], mask[[1]])
-    members = {
-        "rare": torch.tensor([False, True, True]),
-        "none": torch.tensor([False, False, False]),
-    }
+    members = {"rare": torch.tensor([False, True, True]), "none": torch.zeros(3, dtype=torch.bool)}
     scores = groups.scores(members)
     assert scores["rare"] == pytest.approx((3 + 5 + 8) / 3)
     assert scores["none"] is None
     assert scores["worst_node"] == pytest.approx(10 / 2)
-
-
-def test_a_node_without_observations_is_not_the_worst() -> None:
-    groups = GroupErrors(store_of_error_groups(1))
-    groups.observe(torch.tensor([0]), torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[True, False]]]))
-    assert groups.scores({})["worst_node"] == 1.0
 
 
 def test_the_least_stationary_tenth_and_incidents_are_found() -> None:
@@ -304,5 +271,150 @@ def test_the_least_stationary_tenth_and_incidents_are_found() -> None:
     assert store.starts[groups["incident"]].tolist() == [169, 170, 171]
 
 
-def test_data_without_incidents_have_no_such_group() -> None:
-    assert set(window_groups(store_of_error_groups(5), pd.DataFrame())) == {"least_stationary"}
+STEPS, NODES, HISTORY, HORIZON, BATCH = 230, 3, 5, 4, 16
+
+
+def raw_series(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(STEPS, NODES, 1) counts and fractions with zeros, some of which stand for missing values."""
+    rng = np.random.default_rng(seed)
+    series = rng.gamma(2.0, 4.0, size=(STEPS, NODES, 1)).astype(np.float32)
+    series[rng.random(series.shape) < 0.1] = 0.0
+    mask = rng.random(series.shape) > 0.05
+    series[~mask] = 0.0
+    return series, mask
+
+
+def opened(few_shot: int = 100) -> ForecastData:
+    series, mask = raw_series()
+    options = {"share": few_shot / 100}
+    task = None if few_shot == 100 else build_task("few_shot", options)
+    return forecast_data(
+        canonical(series, mask), history=HISTORY, horizon=HORIZON, task=task, protocol="legacy"
+    )
+
+
+def target() -> released.Array:
+    return raw_series()[0][:, :, 0].astype(np.float64)
+
+
+@pytest.mark.parametrize("few_shot", [100, 10, 37])
+def test_splits_and_scaler_are_those_released(few_shot: int) -> None:
+    data, plain = opened(few_shot), target()
+    split = released.st_ttc_split(STEPS, HISTORY, HORIZON, few_shot)
+    for store, last_inputs in zip((data.train, data.validation, data.test), split, strict=True):
+        np.testing.assert_array_equal(store.starts + HISTORY - 1, last_inputs)
+    mean, deviation = released.st_ttc_scaler(plain, split.train, HISTORY)
+    assert data.train.scaler.mean.item() == pytest.approx(mean, rel=1e-6)
+    assert data.train.scaler.std.item() == pytest.approx(deviation, rel=1e-6)
+
+
+def test_batches_hold_raw_values_and_the_mask_of_the_lowest_label() -> None:
+    data, plain = opened(), target()
+    split = released.st_ttc_split(STEPS, HISTORY, HORIZON)
+    mean, deviation = released.st_ttc_scaler(plain, split.train, HISTORY)
+    for rows in released.whole_batches(np.random.default_rng(1).permutation(split.train), 4):
+        batch = data.train.gather(torch.from_numpy(rows - HISTORY + 1))
+        labels = released.labels_of(plain, rows, HORIZON)
+        np.testing.assert_array_equal(batch.targets, labels)
+        np.testing.assert_array_equal(batch.mask, labels != released.st_ttc_null(labels))
+        inputs = (released.inputs_of(plain, rows, HISTORY) - mean) / deviation
+        np.testing.assert_allclose(batch.inputs[..., 0], inputs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("lowest", [0.0, 0.25, 0.999, 1.0, 3.0, -2.0])
+def test_the_loss_of_a_batch_is_the_released_masked_mae(lowest: float) -> None:
+    rng = np.random.default_rng(3)
+    labels = np.maximum(rng.normal(3, 4, size=(6, HORIZON, NODES)), lowest).astype(np.float32)
+    labels[0, 0] = lowest
+    forecast = rng.normal(3, 4, size=labels.shape).astype(np.float32)
+    mask = labels != released.st_ttc_null(labels.astype(np.float64))
+    errors = torch.from_numpy(np.abs(forecast - labels) * mask)
+    window_losses = RULES["legacy"].window_losses
+    losses = window_losses(errors, torch.from_numpy(mask))
+    plain = released.st_ttc_validation(forecast.astype(float), labels.astype(float))
+    assert losses.mean().item() == pytest.approx(plain.mae, rel=1e-5)
+    nothing = torch.zeros(errors.shape)
+    assert not window_losses(nothing, nothing.bool()).any()
+
+
+def test_partial_batches_are_dropped_in_training() -> None:
+    order = order_epoch(everything(70), 16, np.random.default_rng(0), CPU, drop_partial=True)
+    assert order.sizes == [16] * 4
+    assert len(order.indices) == len(order.weights) == len(set(order.indices.tolist())) == 64
+    with pytest.raises(ConfigError):
+        order_epoch(everything(15), 16, np.random.default_rng(0), CPU, drop_partial=True)
+
+
+def test_splits_smaller_than_a_batch_are_refused() -> None:
+    data = opened()
+    refuse_small_splits(data, len(data.validation))
+    with pytest.raises(ConfigError, match="validation"):
+        refuse_small_splits(data, 60)
+
+
+def experiment(folder: Path) -> dict[str, Any]:
+    return {
+        "experiment": "released",
+        "protocol": "legacy",
+        "datasets": {"city": {"dataset": "sim_city_1"}},
+        "backbones": {"stid": {"options": {"layers": 1}}},
+        "pruners": {"full": None, "random_dynamic": None},
+        "prune_ratios": [0.5],
+        "seeds": [0],
+        "training": {
+            "history": HISTORY,
+            "horizon": HORIZON,
+            "epochs": 4,
+            "batch_size": BATCH,
+            "evaluation_batch_size": 7,
+        },
+        "results_directory": str(folder),
+    }
+
+
+@pytest.mark.parametrize("pruner", ["full", "random_dynamic"])
+def test_a_run_validates_and_tests_as_released(pruner: str, tmp_path: Path) -> None:
+    """Forecasts of the trained network, scored in numpy, give the run's own numbers."""
+    config = parse_config(experiment(tmp_path), "c.yaml")
+    key = next(key for key in run_keys(config) if key.pruner == pruner)
+    fabric = fabric_on()
+    data = opened()
+    assert isinstance(data.train, LegacyStore)
+    engine = Engine(run_spec(config, key), alone(data), fabric)
+    while not engine.finished:
+        last = engine.train_epoch()
+    for epoch, record in enumerate(engine.records):
+        selected = engine.pruner.epoch_windows(epoch, 4)
+        assert record.windows == selected // BATCH * BATCH
+        assert record.gradient_steps == selected // BATCH
+
+    plain = target()
+    split = released.st_ttc_split(STEPS, HISTORY, HORIZON)
+    mean, deviation = released.st_ttc_scaler(plain, split.train, HISTORY)
+
+    def forecasts(last_inputs: NDArray[np.int64]) -> tuple[released.Array, released.Array]:
+        """Of whole batches, and the labels."""
+        engine.network.eval()
+        made, labels = [], []
+        for rows in released.whole_batches(last_inputs, BATCH):
+            inputs = (released.inputs_of(plain, rows, HISTORY) - mean) / deviation
+            times = np.stack([np.arange(row - HISTORY + 1, row + 1) for row in rows])
+            with torch.no_grad():
+                values = engine.network(
+                    torch.from_numpy(inputs[..., None]).float(),
+                    torch.from_numpy(times % 24),
+                    torch.from_numpy(times // 24 % 7),
+                )
+            made.append(values.double().numpy() * deviation + mean)
+            labels.append(released.labels_of(plain, rows, HORIZON))
+        return np.concatenate(made), np.concatenate(labels)
+
+    validation = released.st_ttc_validation(*forecasts(split.validation))
+    assert last.validation_mae == pytest.approx(validation.mae, rel=1e-4)
+    outcome = engine.test()
+    average, _ = released.st_ttc_test(*forecasts(split.test))
+    found = outcome.scores.mae, outcome.scores.rmse, outcome.scores.mape
+    assert found == pytest.approx(tuple(average), rel=1e-4)
+    assert outcome.scores == outcome.by_rule["st_ttc"]
+    assert outcome.scores.windows == len(split.test) // BATCH * BATCH
+    assert outcome.by_rule["paper"].windows == len(split.test)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from itertools import pairwise
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
-from toy_runs import Listener, StoppedError, elsewhere, key_of, outcome
+from toy_runs import assert_same_outcome, elsewhere, key_of, train_with_stops
 
 import stprune.training.run
 from stprune.backbones.base import OptimiserSettings
 from stprune.base.errors import ConfigError
-from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.experiment import parse_config
 from stprune.pruning.base import PRUNERS, PruningContext
-from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 from stprune.training.optimisation import (
-    MuonWithAdamW,
     RateSchedule,
     build_optimiser,
     planned_steps,
@@ -76,10 +72,9 @@ def test_matrices_go_to_muon_and_the_rest_to_adamw() -> None:
     assert rest == {"first.bias", "stack", "last.bias", "table_embedding", "last.weight"}
 
 
-def test_a_pattern_that_names_no_matrix_is_one_line() -> None:
-    with pytest.raises(ConfigError, match=r"`stack` names no matrix .*first\.weight") as caught:
+def test_a_pattern_that_names_no_matrix_is_refused() -> None:
+    with pytest.raises(ConfigError, match="`stack`"):
         _split("stack")
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("scale", ["adamw", "original"])
@@ -106,66 +101,28 @@ def test_muon_steps_are_those_of_torchs_two_optimisers(scale: str) -> None:
         torch.testing.assert_close(mine, reference, msg=name)
 
 
-def test_what_is_set_on_the_groups_reaches_both_optimisers_even_after_loading() -> None:
-    net = Net()
-    optimiser = build_optimiser(net, MUON)
-    _train(net, optimiser, 1)
-    for _ in range(2):
-        assert len(optimiser.param_groups) == 2
-        for group in optimiser.param_groups:
-            group["lr"] = 0.0
-        before = copy.deepcopy(net.state_dict())
-        _train(net, optimiser, 2)
-        assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
-        optimiser.load_state_dict(copy.deepcopy(optimiser.state_dict()))
-        for group in optimiser.param_groups:
-            group["lr"] = 0.01
-        _train(net, optimiser, 1)
-        named = dict(net.named_parameters())
-        assert all(
-            not torch.equal(before[name], now) for name, now in named.items() if now.requires_grad
-        )
-
-
-def test_fabric_clips_and_steps_muon_as_one_optimiser() -> None:
-    fabric = fabric_on()
-    bare = Net()
-    net, optimiser = fabric.setup(bare, build_optimiser(bare, MUON))
-    fabric.backward(net())
-    fabric.clip_gradients(net, optimiser, max_norm=1e-3, error_if_nonfinite=False)
-    norms = [p.grad.norm() for p in bare.parameters() if p.grad is not None]
-    assert torch.stack(norms).norm() == pytest.approx(1e-3, rel=1e-3)
-    before = copy.deepcopy(bare.state_dict())
-    optimiser.step()
-    assert isinstance(optimiser, MuonWithAdamW)
-    assert not torch.equal(before["stack"], bare.stack)
-    assert not torch.equal(before["first.weight"], bare.first.weight)
-
-
 @pytest.mark.parametrize(
-    ("values", "message"),
+    "values",
     [
-        ({"momentum": 0.9}, "momentum is for sgd and muon; adam has its own"),
-        ({"optimiser": "sgd", "muon_excludes": ["*"]}, "are for optimiser muon, not sgd"),
-        ({"muon_scale": "original"}, "are for optimiser muon, not adam"),
-        ({"milestones": [2], "step_epochs": 3}, "not both"),
-        ({"milestones": [4, 2]}, "milestones rise"),
-        ({"milestones": [0]}, "milestones rise"),
-        ({"schedule": "cosine", "step_epochs": 3}, "schedule cosine has no cuts"),
-        ({"warmup": 0.1}, "for schedule cosine"),
-        ({"schedule": "cosine", "warmup": 1.0}, "warmup"),
-        ({"optimiser": "muno"}, "optimiser"),
+        {"momentum": 0.9},
+        {"optimiser": "sgd", "muon_excludes": ["*"]},
+        {"muon_scale": "original"},
+        {"milestones": [2], "step_epochs": 3},
+        {"milestones": [4, 2]},
+        {"milestones": [0]},
+        {"schedule": "cosine", "step_epochs": 3},
+        {"warmup": 0.1},
+        {"schedule": "cosine", "warmup": 1.0},
+        {"optimiser": "muno"},
     ],
     ids=str,
 )
-def test_settings_that_contradict_each_other_are_one_line(
-    toy_values: dict[str, Any], values: dict[str, Any], message: str
+def test_settings_that_contradict_each_other_are_refused(
+    toy_values: dict[str, Any], values: dict[str, Any]
 ) -> None:
     toy_values["backbones"]["stid"]["optimisation"] = values
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(ConfigError, match=r"toy.yaml at `backbones\.stid` in `optimisation`"):
         parse_config(toy_values, "toy.yaml")
-    assert "toy.yaml at `backbones.stid` in `optimisation`" in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def _bare(settings: OptimiserSettings) -> tuple[torch.optim.Optimizer, RateSchedule]:
@@ -266,34 +223,33 @@ def test_planned_steps_are_those_of_the_pruners_schedule() -> None:
     assert planned_steps(dynamic, range(6, 8), 32) == [1, 4]
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "muon"])
-@pytest.mark.parametrize("pruner", ["full", "st_prune"])
+CUTS = {"learning_rate": 5e-3, "milestones": [3], "gamma": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("pruner", "optimisation"),
+    [
+        ("full", CUTS | {"optimiser": "sgd"}),
+        ("st_prune", CUTS | {"optimiser": "muon"}),
+        ("random_dynamic", {"learning_rate": 0.01, "schedule": "cosine"}),
+        ("infobatch", {"learning_rate": 0.01, "schedule": "cosine"}),
+    ],
+    ids=str,
+)
 def test_a_stopped_run_ends_as_an_undisturbed_one(
-    toy_values: dict[str, Any], optimiser: str, pruner: str
+    toy_values: dict[str, Any], rates: list[float], pruner: str, optimisation: dict[str, Any]
 ) -> None:
     toy_values["training"] |= {"epochs": 5}
-    toy_values["backbones"]["stid"]["optimisation"] = {
-        "optimiser": optimiser,
-        "learning_rate": 5e-3,
-        "milestones": [3],
-        "gamma": 0.5,
-    }
-    config = parse_config(toy_values, "toy.yaml")
-    disturbed, key = elsewhere(config, "disturbed"), key_of(pruner, 0.5)
-    for stop in (0, 2):
-        with pytest.raises(StoppedError):
-            train(disturbed, key, [Listener(stop)])
-    train(disturbed, key, [])
+    toy_values["pruners"] = dict.fromkeys(["full", pruner])
+    toy_values["backbones"]["stid"]["optimisation"] = optimisation
+    config, key = parse_config(toy_values, "toy.yaml"), key_of(pruner, 0.5)
+    disturbed = elsewhere(config, "disturbed")
     train(config, key, [])
-    (results, epochs), (expected, expected_epochs) = (
-        outcome(disturbed, key),
-        outcome(config, key),
-    )
-    assert results == expected
-    pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
-
-
-START = 0.01
+    whole = list(rates)
+    rates.clear()
+    train_with_stops(disturbed, key, [0, 2])
+    assert rates == whole
+    assert_same_outcome(disturbed, config, key)
 
 
 @pytest.fixture
@@ -311,39 +267,16 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return noted
 
 
-def with_cosine(values: dict[str, Any], pruner: str, budget: str) -> ExperimentConfig:
-    values["training"] |= {"epochs": 6, "budget": budget}
-    values["pruners"] = dict.fromkeys(["full", pruner])
-    optimisation = {"learning_rate": START, "schedule": "cosine"}
-    values["backbones"]["stid"]["optimisation"] = optimisation
-    return parse_config(values, "toy.yaml")
-
-
 @pytest.mark.parametrize("budget", ["epochs", "total_windows", "steps"])
 @pytest.mark.parametrize("pruner", ["full_fewer_epochs", "random_dynamic"])
 def test_each_step_has_its_place_on_the_curve(
     toy_values: dict[str, Any], rates: list[float], pruner: str, budget: str
 ) -> None:
-    record = train(with_cosine(toy_values, pruner, budget), key_of(pruner, 0.5), [])
+    toy_values["training"] |= {"epochs": 6, "budget": budget}
+    toy_values["pruners"] = dict.fromkeys(["full", pruner])
+    optimisation = {"learning_rate": 0.01, "schedule": "cosine"}
+    toy_values["backbones"]["stid"]["optimisation"] = optimisation
+    record = train(parse_config(toy_values, "toy.yaml"), key_of(pruner, 0.5), [])
     steps = record.cost.gradient_steps
-    curve = [START / 2 * (1 + math.cos(math.pi * k / steps)) for k in range(steps)]
+    curve = [0.01 / 2 * (1 + math.cos(math.pi * k / steps)) for k in range(steps)]
     assert rates == pytest.approx(curve)
-
-
-@pytest.mark.parametrize("pruner", ["random_dynamic", "infobatch"])
-def test_a_stopped_run_goes_on_along_the_same_curve(
-    toy_values: dict[str, Any], rates: list[float], pruner: str
-) -> None:
-    config, key = with_cosine(toy_values, pruner, "epochs"), key_of(pruner, 0.5)
-    stopped = elsewhere(config, "stopped")
-    train(config, key, [])
-    whole = list(rates)
-    rates.clear()
-    for epoch in (0, 2):
-        with pytest.raises(StoppedError):
-            train(stopped, key, [Listener(epoch)])
-    train(stopped, key, [])
-    assert rates == whole
-    (one, epochs), (other, other_epochs) = outcome(config, key), outcome(stopped, key)
-    assert one == other
-    pd.testing.assert_frame_equal(epochs, other_epochs, check_exact=True)

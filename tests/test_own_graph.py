@@ -172,13 +172,6 @@ def test_options_that_do_not_fit(tmp_path: Path, role: str, graph: dict[str, Any
         read(tmp_path, role, "from,to\na,b\n", **graph)
 
 
-def test_a_graph_in_parts_is_allowed_and_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    read(tmp_path, "edges", "from,to\na,b\n")
-    assert "graph.csv" in caplog.text
-
-
 def test_the_record_has_the_checksum_of_the_graph_that_was_trained_on() -> None:
     series = np.random.default_rng(0).random((60, 4, 1), dtype=np.float32)
     dataset = canonical(series)

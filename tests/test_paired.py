@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,17 +42,6 @@ def _differences(values: dict[str, list[float]]) -> pd.DataFrame:
         for seed, value in enumerate(some)
     ]
     return pd.DataFrame(rows, columns=[*CELL, "difference"])
-
-
-def _noisy(rng: np.random.Generator, better_by: float, names: tuple[str, ...]) -> pd.DataFrame:
-    """Pruners of which the first has a smaller error; cells share a level, as real ones do."""
-    runs: list[Run] = []
-    for dataset, ratio, seed in itertools.product("abcd", (0.5, 0.9), range(3)):
-        level = 2 + rng.random()
-        for name in names:
-            factor = 1 - better_by if name == names[0] else 1.0
-            runs.append((dataset, name, ratio, seed, level * factor * rng.normal(1, 0.01)))
-    return summary_of(runs)
 
 
 def test_pairs_and_differences_worked_by_hand() -> None:
@@ -151,7 +139,7 @@ def test_holm_worked_by_hand() -> None:
     assert holm([math.nan, 0.01, 0.02]) == pytest.approx([math.nan, 0.02, 0.02], nan_ok=True)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_holm_lies_between_none_and_bonferroni_and_keeps_the_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
     raw = (rng.random(12) ** 3).tolist()
@@ -169,25 +157,9 @@ def test_verdict_needs_both_a_small_p_and_a_side() -> None:
     assert {verdict(-9.0, 0.05), verdict(9.0, math.nan), verdict(0.0, 0.0)} == {"tie"}
 
 
-def _over_all_ratios(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    table = compare_all(summary)
-    rows = table[table["prune_ratio"].isna()].to_dict("records")
-    return {str(row["pruner"]): {str(key): value for key, value in row.items()} for row in rows}
-
-
-def test_better_wins_worse_loses_and_equal_ties() -> None:
-    rng = np.random.default_rng(8)
-    found = _over_all_ratios(_noisy(rng, 0.05, ("x", "y", "random_dynamic")))
-    assert (found["x"]["verdict"], found["y"]["verdict"]) == ("win", "tie")
-    assert found["x"]["mean"] == pytest.approx(-5.0, abs=1.0)
-    assert [found["x"][key] for key in ("cells", "datasets", "ahead")] == [24, 4, 4]
-    assert found["x"]["low"] < found["x"]["mean"] < found["x"]["high"] < 0
-    worse = _over_all_ratios(_noisy(rng, -0.05, ("x", "y", "random_dynamic")))
-    assert worse["x"]["verdict"] == "lose"
-
-
 def test_unit_order_and_lone_seeds_change_nothing() -> None:
-    summary = _noisy(np.random.default_rng(2), 0.01, ("x", "random_dynamic"))
+    losses = {"x": -1.0, "random_dynamic": 0.0}
+    summary = noisy_summary(np.random.default_rng(2), losses, datasets=4, seeds=3, spread=1.0)
     plain = compare(relative_differences(summary, "x", "random_dynamic"))
     scaled = summary.assign(test_mae=summary["test_mae"] * 8).sample(frac=1, random_state=1)
     lone = summary_of([("e", "x", 0.5, 9, 100.0), ("a", "random_dynamic", 0.7, 0, 0.1)])
@@ -197,7 +169,9 @@ def test_unit_order_and_lone_seeds_change_nothing() -> None:
 
 
 def test_families_are_corrected_apart() -> None:
-    summary = _noisy(np.random.default_rng(6), 0.01, ("x", "y", "random_dynamic"))
+    losses = {"x": -5.0, "y": 0.0, "random_dynamic": 0.0}
+    half = noisy_summary(np.random.default_rng(8), losses, datasets=4, seeds=3, spread=1.0)
+    summary = pd.concat([half, half[half["pruner"] != "full"].assign(prune_ratio=0.9)])
     both = pd.concat([summary, summary.assign(budget="total_time")])
     table = compare_all(both)
     alone = compare_all(summary)
@@ -205,17 +179,12 @@ def test_families_are_corrected_apart() -> None:
     for _, part in table.groupby("budget"):
         assert part["holm_p"].tolist() == pytest.approx(alone["holm_p"].tolist())
     overall = alone[alone["prune_ratio"].isna()]
+    assert overall["verdict"].tolist() == ["win", "tie"]
+    assert overall[["cells", "datasets", "ahead"]].iloc[0].tolist() == [24, 4, 4]
+    assert overall["mean"].tolist() == pytest.approx([-5.0, 0.0], abs=1.0)
     assert overall["holm_p"].tolist() == pytest.approx(holm(overall["t_p"].tolist()))
     single = alone[alone["prune_ratio"].notna()]
     assert single["holm_p"].tolist() == pytest.approx(holm(single["t_p"].tolist()))
-
-
-def test_one_seed_of_one_data_set_is_shown_but_not_judged() -> None:
-    summary = summary_of([("a", "x", 0.5, 0, 1.0), ("a", "random_dynamic", 0.5, 0, 2.0)])
-    table = compare_all(summary)
-    assert table["mean"].tolist() == [-50.0, -50.0]
-    assert table["verdict"].tolist() == ["tie", "tie"]
-    assert table[["low", "t_p", "wilcoxon_p", "datasets_p", "holm_p"]].isna().all(axis=None)
 
 
 def test_pairs_with_full_training_worked_by_hand() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from stprune.base.errors import DataError, FetchError
+from stprune.base.errors import DataError
 from stprune.base.layout import DataLayout
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import read_canonical
@@ -114,20 +114,6 @@ def test_raw_files_that_contradict_the_card_leave_no_data_set(
     with pytest.raises(DataError, match=r"\(3, 2, 1\), but the card says \(4, 2, 1\)"):
         prepare("toy", layout, cards=cards)
     assert not is_prepared("toy", layout, cards)
-
-
-def test_a_mirror_given_wins_over_the_variable(toy: tuple[Path, DataLayout]) -> None:
-    cards, layout = toy
-    with pytest.raises(FetchError, match="`elsewhere`"):
-        prepare("toy", layout, mirror="elsewhere", cards=cards)
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(toy: tuple[Path, DataLayout]) -> None:
-    cards, layout = toy
-    layout.root.mkdir()
-    (layout.root / "processed").write_text("a file where a folder should be")
-    with pytest.raises(DataError, match="toy cannot be prepared in"):
-        prepare("toy", layout, cards=cards)
 
 
 @pytest.mark.parametrize("dataset", dataset_ids())

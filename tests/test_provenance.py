@@ -1,15 +1,29 @@
-"""Provenance: a run depends on its own pruner and backbone, and on what the files hold."""
+"""Where a run comes from, and that its record is enough to make it again."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import toy
+from toy_runs import key_of
+from toy_union import KEY, union_config, union_values, write_union
 
+from stprune.__main__ import main
 from stprune.backbones.base import BACKBONES
+from stprune.base.errors import RecordError
+from stprune.base.layout import RunKey
+from stprune.cli.app import difference_text
+from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.grid import experiment_layout, run_spec
 from stprune.pruning.base import PRUNERS
+from stprune.records.run import read_record
 from stprune.training import provenance
+from stprune.training.rerun import Difference, config_of_record, rerun
+from stprune.training.run import train
 
 COMPONENT_FOLDERS = ("stprune/backbones", "baselines")
 
@@ -18,22 +32,22 @@ def names(files: list[Path]) -> set[str]:
     return {path.relative_to(provenance.REPOSITORY).as_posix() for path in files}
 
 
-@pytest.mark.parametrize("pruner", PRUNERS.ids())
-def test_a_run_depends_on_its_own_pruner_and_no_other(pruner: str) -> None:
-    found = names(provenance.run_sources("stid", pruner))
+PAIRS = [
+    *(("stid", pruner) for pruner in PRUNERS.ids()),
+    *((backbone, "full") for backbone in BACKBONES.ids()),
+]
+
+
+@pytest.mark.parametrize(("backbone", "pruner"), PAIRS)
+def test_a_run_depends_on_its_own_backbone_and_pruner_and_no_other(
+    backbone: str, pruner: str
+) -> None:
+    found = names(provenance.run_sources(backbone, pruner))
     components = {name for name in found if name.rpartition("/")[0] in COMPONENT_FOLDERS}
     own = PRUNERS.path(pruner).relative_to(provenance.REPOSITORY).as_posix()
-    of_backbones = {"stprune/backbones/base.py", "stprune/backbones/stid.py"}
+    of_backbones = {"stprune/backbones/base.py", f"stprune/backbones/{backbone}.py"}
     assert components | {own} == {*of_backbones, own}
-    methods = {name for name in found if name == "stprune/pruning/st_prune.py"}
-    assert methods == ({own} if pruner == "st_prune" else set())
-
-
-@pytest.mark.parametrize("backbone", BACKBONES.ids())
-def test_a_run_depends_on_its_own_backbone_and_no_other(backbone: str) -> None:
-    found = names(provenance.run_sources(backbone, "full"))
-    components = {name for name in found if name.rpartition("/")[0] == "stprune/backbones"}
-    assert components == {"stprune/backbones/base.py", f"stprune/backbones/{backbone}.py"}
+    assert ("stprune/pruning/st_prune.py" in found) == (pruner == "st_prune")
 
 
 def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:
@@ -65,42 +79,39 @@ def test_the_digest_is_that_of_names_and_contents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
-    one, two = tmp_path / "one.py", tmp_path / "two.py"
-    one.write_text("a = 1\n")
-    two.write_text("b = 2\n")
-    before = provenance.source_digest([one, two])
-    assert provenance.source_digest([two, one]) == before
-    assert provenance.source_digest([one]) != before
-    two.touch()
-    assert provenance.source_digest([one, two]) == before
-    two.write_text("b = 3\n")
-    changed = provenance.source_digest([one, two])
-    assert changed != before
-    (tmp_path / "renamed.py").write_text(one.read_text())
-    alone = provenance.source_digest([one])
-    assert provenance.source_digest([tmp_path / "renamed.py"]) != alone
-    # Swapped code is another program.
-    one.write_text("b = 3\n")
-    two.write_text("a = 1\n")
-    assert provenance.source_digest([one, two]) not in (before, changed)
+
+    def digest(**contents: str) -> str:
+        files = [tmp_path / f"{name}.py" for name in contents]
+        for file in files:
+            file.write_text(contents[file.stem])
+        assert provenance.source_digest(files[::-1]) == provenance.source_digest(files)
+        return provenance.source_digest(files)
+
+    digests = [
+        digest(one="a = 1\n", two="b = 2\n"),
+        digest(one="a = 1\n"),
+        digest(one="a = 1\n", two="b = 3\n"),
+        digest(one="b = 2\n", two="a = 1\n"),
+        digest(renamed="a = 1\n"),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert digest(one="a = 1\n", two="b = 2\n") == digests[0]
 
 
 def test_comments_docstrings_and_layout_do_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
-    file = tmp_path / "one.py"
-    file.write_text('"""One."""\n\n\ndef f(a):\n    """Double."""\n    return 2 * a\n')
-    before = provenance.source_digest([file])
-    file.write_text('"""Uno."""\n# why\ndef f(a):\n    """Twice."""\n    return (2 * a)  # so\n')
-    assert provenance.source_digest([file]) == before
-    file.write_text('"""One."""\n\n\ndef f(a):\n    """Double."""\n    return 3 * a\n')
-    assert provenance.source_digest([file]) != before
+
+    def digest(text: str) -> str:
+        (tmp_path / "one.py").write_text(text)
+        return provenance.source_digest([tmp_path / "one.py"])
+
+    before = digest('"""One."""\n\n\ndef f(a):\n    """Double."""\n    return 2 * a\n')
+    assert digest('"""Uno."""\n# why\ndef f(a):\n    """Twice."""\n    return (2 * a)\n') == before
+    assert digest('"""One."""\n\n\ndef f(a):\n    """Double."""\n    return 3 * a\n') != before
     # A docstring is not the same as any other text.
-    file.write_text('def f():\n    return "a"\n')
-    text = provenance.source_digest([file])
-    file.write_text('def f():\n    return "b"\n')
-    assert provenance.source_digest([file]) != text
+    assert digest('def f():\n    return "a"\n') != digest('def f():\n    return "b"\n')
 
 
 def test_imports_are_followed_wherever_they_stand(
@@ -128,7 +139,128 @@ def test_the_environment_can_stand_in_a_record() -> None:
     assert environment["processor"]
 
 
-def test_outside_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.git_state() == {"git_commit": None, "git_dirty": None}
+def made_again(config: ExperimentConfig, key: RunKey, folder: Path) -> Difference:
+    """Train a run, then make it again knowing its record only."""
+    train(config, key, [])
+    return again(experiment_layout(config).metrics(key), config.data_directory, folder)
+
+
+def again(metrics: Path, data: Path, folder: Path) -> Difference:
+    record = read_record(metrics)
+    return rerun(metrics, record, config_of_record(record, str(metrics), data, folder))
+
+
+@pytest.mark.parametrize("pruner", ["st_prune", "infobatch", "el2n"])
+def test_a_record_is_enough_for_the_same_bits(
+    all_pruners: ExperimentConfig, pruner: str, tmp_path: Path
+) -> None:
+    found = made_again(all_pruners, key_of(pruner), tmp_path / "again")
+    assert found.bit_equal
+    assert found.not_compared == ()
+    assert found.circumstances == ()
+    # Scores by four rules and by step ahead, and each of six epochs: not only a few.
+    assert found.numbers > 200
+
+
+def test_what_a_configuration_can_say_is_in_the_record(
+    toy_values: dict[str, Any], tmp_path: Path
+) -> None:
+    """Names of one's own, options, part of the data, a task, another protocol and budget."""
+    toy_values["datasets"] = {
+        "part": {
+            "dataset": toy.DATASET,
+            "node_stride": 2,
+            "evaluation_stride": 2,
+            "task": "impute",
+            "training": {"batch_size": 16},
+        }
+    }
+    toy_values["backbones"] = {"tiny": toy_values["backbones"]["stid"] | {"backbone": "stid"}}
+    toy_values["pruners"] = {"mine": {"pruner": "st_prune", "options": {"hard_share": 0.25}}}
+    toy_values["training"] |= {"epochs": 2, "budget": "total_windows"}
+    toy_values["protocol"] = "strict"
+    key = RunKey("part", "tiny", "mine", 0.5, 0)
+    config = parse_config(toy_values, "the toy configuration")
+    found = made_again(config, key, tmp_path / "again")
+    assert found.bit_equal
+    assert not [change for change in found.circumstances if change.name == "fingerprint"]
+
+
+def test_a_union_is_made_again_too(tmp_path: Path) -> None:
+    config = union_config(union_values(write_union(tmp_path / "data"), tmp_path / "results"))
+    record = train(config, KEY, [])
+    rebuilt = config_of_record(record, "it", config.data_directory, tmp_path / "again")
+    assert run_spec(rebuilt, KEY).fingerprint == run_spec(config, KEY).fingerprint
+
+
+def changed_record(config: ExperimentConfig, key: RunKey, change: Callable[[Any], object]) -> Path:
+    """The path of a run's record whose values were changed afterwards."""
+    train(config, key, [])
+    metrics = experiment_layout(config).metrics(key)
+    values = json.loads(metrics.read_text())
+    change(values)
+    metrics.write_text(json.dumps(values))
+    return metrics
+
+
+def test_every_difference_is_named(toy_config: ExperimentConfig, tmp_path: Path) -> None:
+    def change(values: Any) -> None:
+        values["test"]["mae"] *= 1.25
+        values["environment"]["versions"]["torch"] = "1.0.0"
+        values["source_digest"] = "0" * 64
+        del values["scores_by_rule"]["opencity"]  # as if by a version that did not know that rule
+
+    metrics = changed_record(toy_config, key_of("st_prune", 0.5), change)
+    metrics.with_name("kept.npz").unlink()
+    found = again(metrics, toy_config.data_directory, tmp_path / "again")
+    assert [change.name for change in found.results] == ["test.mae"]
+    assert found.results[0].relative == pytest.approx(0.2)
+    names = {change.name for change in found.circumstances}
+    assert names == {"environment.versions.torch", "source_digest"}
+    assert {name[:23] for name in found.one_sided} == {"scores_by_rule.opencity"}
+    text = difference_text(found)
+    for name in ("test.mae", "kept.npz", "environment.versions.torch"):
+        assert name in text
+
+
+def test_other_data_are_refused_before_training(
+    toy_config: ExperimentConfig, tmp_path: Path
+) -> None:
+    def change(values: Any) -> None:
+        values["data"]["checksum"] = "f" * 64
+
+    metrics = changed_record(toy_config, key_of("full"), change)
+    with pytest.raises(RecordError, match="ffff"):
+        again(metrics, toy_config.data_directory, tmp_path / "again")
+    assert not list((tmp_path / "again").rglob("last.pt"))
+
+
+def test_a_record_is_never_written_over(toy_config: ExperimentConfig) -> None:
+    metrics = changed_record(toy_config, key_of("full"), lambda values: None)
+    before = metrics.read_bytes()
+    with pytest.raises(RecordError):
+        again(metrics, toy_config.data_directory, toy_config.results_directory)
+    assert metrics.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dataset": {"name": "toy"}}, "'id'"),
+        ({"training": None}, "training"),
+        ({"pruner": {"name": "x", "id": "gone", "options": {}}}, "`gone`"),
+    ],
+)
+def test_a_record_that_cannot_be_run_is_one_line(
+    toy_config: ExperimentConfig,
+    tmp_path: Path,
+    change: dict[str, Any],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    metrics = changed_record(toy_config, key_of("full"), lambda v: v["config"].update(change))
+    data = str(toy_config.data_directory)
+    words = ["rerun", str(metrics), "--data-directory", data, "--into", str(tmp_path / "again")]
+    assert main(words) != 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from compact_experiment import SHOWN, configuration
 from synthetic_kept import write_archives
-from synthetic_records import PRUNERS, write_experiment
+from synthetic_records import write_experiment
 
 from stprune.__main__ import main
 from stprune.base.errors import RecordError
@@ -104,8 +104,3 @@ def test_damage_is_named(written: ExperimentLayout, tmp_path: Path) -> None:
     results = load_results(store)
     with pytest.raises(RecordError, match=r"records\.parquet"):
         _ = results.horizons
-
-
-def test_an_experiment_without_archives_has_empty_tables_of_them(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path, pruners=PRUNERS[:1]).store)
-    assert [len(table) for table in results.kept] == [0, 0, 0]

@@ -106,19 +106,13 @@ def test_resampled_seeds_keep_their_runs_together() -> None:
     assert found.change[:, 1] == pytest.approx(np.full(len(found.change), 5.0))
 
 
-def test_too_few_seeds_have_an_area_and_no_interval_or_share() -> None:
-    row = tradeoff_areas(_runs().query("seed < 2")).iloc[0]
-    assert row["area"] == pytest.approx(0.6 * 10 + 0.4 * 2.5)
-    assert math.isnan(row["area_low"])
-    assert all(math.isnan(share) for _, _, share in row["front"])
-
-
-def test_a_missing_seed_counts_in_no_mean() -> None:
+@pytest.mark.parametrize("lacking", ["seed == 2", "seed == 2 and prune_ratio == 0.5"])
+def test_too_few_seeds_have_an_area_and_no_interval_or_share(lacking: str) -> None:
     runs = _runs()
-    lone = runs[~((runs["prune_ratio"] == 0.5) & (runs["seed"] == 2))]
-    row = tradeoff_areas(lone).iloc[0]
+    row = tradeoff_areas(runs.drop(runs.query(lacking).index)).iloc[0]
     assert (row["seeds"], row["area"]) == (2, pytest.approx(0.6 * 10 + 0.4 * 2.5))
     assert math.isnan(row["area_low"])
+    assert all(math.isnan(share) for _, _, share in row["front"])
 
 
 def test_equal_records_give_equal_intervals_and_no_others_runs_change_them() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
+import torch
 
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, experiment_layout
 from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
+from stprune.training.run import train
 
 STATIC_RIVALS = (
     "el2n",
@@ -85,6 +89,22 @@ def outcome(config: ExperimentConfig, key: RunKey) -> tuple[dict[str, Any], pd.D
     }
     epochs = read_epochs(layout.run_epochs(key))
     return results | cost, epochs[[name for name in epochs if not str(name).endswith("_seconds")]]
+
+
+def assert_same_outcome(one: ExperimentConfig, other: ExperimentConfig, key: RunKey) -> None:
+    """Both runs have the same scores, costs and epochs, to the last bit."""
+    (results, epochs), (expected, expected_epochs) = outcome(one, key), outcome(other, key)
+    assert results == expected
+    pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
+
+
+def train_with_stops(config: ExperimentConfig, key: RunKey, stops: Iterable[int]) -> RunRecord:
+    """Train a run that is stopped after these epochs and resumed each time."""
+    for stop in stops:
+        with pytest.raises(StoppedError):
+            train(config, key, [Listener(stop)])
+        torch.rand(3)  # a process of its own would not have this state either
+    return train(config, key, [])
 
 
 def files_below(folder: Path) -> list[str]:

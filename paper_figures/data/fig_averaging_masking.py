@@ -7,8 +7,9 @@ from functools import partial
 
 import pandas as pd
 
-from paper_figures.data.strokes import PERCENT, add_legend, curves, names, panels
+from paper_figures.data.strokes import add_legend, curves, names, panels
 from stprune.describe.description import Description
+from stprune.describe.figures import dress
 from stprune.paper.figures import Drawing
 
 TITLE = "Averaging masking"
@@ -24,17 +25,12 @@ PANELS = (
 
 
 def build(described: Sequence[Description]) -> Drawing:
-    """Share of large node errors by quarter, windows that hold any, and where they lie.
-
-    Args:
-        described: The data sets; those with an analysed run are shown.
-    """
+    """Share of large node errors by quarter, windows that hold any, and where they lie."""
     figure, grid = panels(1)
     for axes, (column, title, y) in zip(grid, PANELS, strict=True):
         curves(axes, described, partial(_points, column), marked=True)
-        axes.set(title=title, xlabel="Quarter by mean error", ylabel=y, ylim=(0, None))
         axes.set_xticks([1, 2, 3, 4])
-        axes.yaxis.set_major_formatter(PERCENT)
+        dress(axes, "y", title=title, xlabel="Quarter by mean error", ylabel=y, ylim=(0, None))
     grid[0].axhline(100 * (1 - QUANTILE), color=GREY, linewidth=0.9)
     grid[1].set_ylim(0, 103)
     grid[2].axhline(25, color=GREY, linewidth=0.9)
@@ -44,9 +40,9 @@ def build(described: Sequence[Description]) -> Drawing:
         return Drawing(figure, NOTHING, f"Three empty panels. {NOTHING}")
     add_legend(figure, described, "masking")
     runs = "; ".join(
-        f"{one.title}: run {one.facts['masking']['run']} of {one.facts['masking']['epochs']}"
-        f" epochs, {one.facts['masking']['windows']} windows at"
-        f" {one.facts['masking']['nodes']} nodes"
+        "{}: run {run} of {epochs} epochs, {windows} windows at {nodes} nodes".format(
+            one.title, **one.facts["masking"]
+        )
         for one in shown
     )
     caption = (

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from paper_figures.data.strokes import WIDTH, names
+from paper_figures.data.strokes import names
 from stprune.describe.description import Description
+from stprune.describe.figures import WIDTH
 from stprune.paper.figures import Drawing
 
 TITLE = "The data sets"
@@ -25,11 +26,7 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def build(described: Sequence[Description]) -> Drawing:
-    """One row a data set: series on the left, graph on the right.
-
-    Args:
-        described: The data sets; series in their units, graphs without one.
-    """
+    """One row a data set: series on the left, graph on the right."""
     figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(described) + 0.5))
     grid = figure.subplots(len(described), 2, width_ratios=(4, 1), squeeze=False)
     for one, (left, right) in zip(described, grid, strict=True):
@@ -72,16 +69,13 @@ def _graph(axes: Axes, one: Description) -> None:
     places = one.tables["places"].set_index("node")[["x", "y"]]
     edges = one.tables["edges"]
     begin, end = (places.loc[edges[side]].to_numpy() for side in ("from", "to"))
-    lines = LineCollection(
-        list(np.stack([begin, end], axis=1)), colors="#b0b0b0", linewidths=0.35, zorder=1
-    )
-    axes.add_collection(lines)
+    lines = list(np.stack([begin, end], axis=1))
+    axes.add_collection(LineCollection(lines, colors="#b0b0b0", linewidths=0.35, zorder=1))
     size = 9 if len(places) <= 64 else 3
     axes.scatter(places["x"], places["y"], s=size, color="#08306b", linewidths=0, zorder=2)
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.06)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
     card = one.facts["card"]

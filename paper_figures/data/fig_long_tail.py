@@ -8,40 +8,27 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from paper_figures.data.strokes import PERCENT, add_legend, curves, marks, names, panels
+from paper_figures.data.strokes import add_legend, curves, marks, names, panels
 from stprune.describe.description import Description
+from stprune.describe.figures import MEASURES, dress
 from stprune.paper.figures import Drawing
 
 TITLE = "Long tail of stationarity"
 
-MEASURES = {
-    "first_difference": "Difference",
-    "window_std": "Deviation",
-    "spectral_flatness": "Spectral flatness",
-}
 # Of what decays as an exponential: the top tenth's share of the sum, 0.1 (1 - ln 0.1).
 EXPONENTIAL_SHARE = 100 * 0.1 * (1 - np.log(0.1))
 GREY = "#8a8a8a"
 
 
 def build(described: Sequence[Description]) -> Drawing:
-    """Above: means over nodes, as the pruner takes them; below: single nodes.
-
-    Args:
-        described: The data sets; movement in multiples of the median.
-    """
+    """Above: means over nodes, as the pruner takes them; below: single nodes."""
     figure, axes = panels(2)
-    for row, (table, where) in enumerate(
-        [("stationarity", "windows"), ("node_stationarity", "nodes")]
-    ):
-        for column, measure in enumerate(["first_difference", "window_std"]):
-            letter = "abcdef"[3 * row + column]
-            panel = axes[3 * row + column]
-            panel.set_title(f"({letter}) {MEASURES[measure]}, {where}")
-            _survival(panel, described, table, measure)
-        letter = "abcdef"[3 * row + 2]
-        axes[3 * row + 2].set_title(f"({letter}) Top tenth, {where}")
-        _top_tenth(axes[3 * row + 2], described, f"{table}_tail")
+    for table, where, row in (("stationarity", "windows", 0), ("node_stationarity", "nodes", 3)):
+        _survival(axes[row], described, table, "first_difference")
+        _survival(axes[row + 1], described, table, "window_std")
+        _top_tenth(axes[row + 2], described, f"{table}_tail")
+        for panel, title in enumerate(("Difference", "Deviation", "Top tenth"), row):
+            axes[panel].set_title(f"({'abcdef'[panel]}) {title}, {where}")
     add_legend(figure, described)
     caption = (
         "Stationarity of training windows by first difference, standard deviation and spectral"
@@ -68,9 +55,8 @@ def _survival(axes: Axes, described: Sequence[Description], name: str, measure: 
     times = np.linspace(0, 10, 50)
     axes.plot(times, 100 * 0.5**times, color=GREY, linewidth=0.9, zorder=1)
     lowest, most = (0.1, 10) if name.startswith("node") else (1.0, 6)
-    axes.set(yscale="log", ylim=(lowest, 110), xlim=(0, most))
+    dress(axes, "y", yscale="log", ylim=(lowest, 110), xlim=(0, most))
     axes.set(xlabel="Times the median", ylabel="Windows at least")
-    axes.yaxis.set_major_formatter(PERCENT)
 
 
 def _top_tenth(axes: Axes, described: Sequence[Description], name: str) -> None:
@@ -78,11 +64,10 @@ def _top_tenth(axes: Axes, described: Sequence[Description], name: str) -> None:
         table = one.tables[name].set_index("measure")
         return 100 * table["share_of_top_tenth"].reindex(list(MEASURES))
 
-    marks(axes, described, ["difference", "deviation", "flatness"], values)
+    marks(axes, described, list(MEASURES.values()), values)
     axes.axhline(10, color=GREY, linewidth=0.9, linestyle=":")
     axes.axhline(EXPONENTIAL_SHARE, color=GREY, linewidth=0.9)
-    axes.set(ylabel="Of all movement", xlabel="Measure", ylim=(0, None))
-    axes.yaxis.set_major_formatter(PERCENT)
+    dress(axes, "y", ylabel="Of all movement", xlabel="Measure", ylim=(0, None))
 
 
 def _alt(described: Sequence[Description]) -> str:

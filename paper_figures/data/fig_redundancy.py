@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from paper_figures.data.strokes import PERCENT, add_legend, curves, marks, names, panels
+from paper_figures.data.strokes import add_legend, curves, marks, names, panels
 from stprune.describe.description import Description
+from stprune.describe.figures import GREY, dress
 from stprune.paper.figures import Drawing
 
 TITLE = "Redundancy of the data"
@@ -24,24 +25,16 @@ APART = {
 
 
 def build(described: Sequence[Description]) -> Drawing:
-    """Above: how alike nodes, days and windows are; below: components, rank, overlap.
-
-    Args:
-        described: The data sets; values standardised by node.
-    """
+    """Above: how alike nodes, days and windows are; below: components, rank, overlap."""
     figure, axes = panels(2)
-    _similarity(axes[0], described, "nodes", "joined by an edge")
-    axes[0].set_title("(a) Neighbours alike")
-    _similarity(axes[1], described, "days", "all pairs")
-    axes[1].set_title("(b) Days alike")
+    _similarity(axes[0], described, "nodes", "joined by an edge", "(a) Neighbours alike")
+    _similarity(axes[1], described, "days", "all pairs", "(b) Days alike")
     _apart(axes[2], described)
-    axes[2].set_title("(c) Windows alike")
     _components(axes[3], described)
-    axes[3].set_title("(d) Components of windows")
     _ranks(axes[4], described)
-    axes[4].set_title("(e) Effective rank")
-    _overlap(axes[5], described)
-    axes[5].set_title("(f) Overlap of windows")
+    curves(axes[5], described, _overlap)
+    dress(axes[5], "y", title="(f) Overlap of windows", ylabel="Steps shared", ylim=(0, 100))
+    axes[5].set_xlabel("Every k-th window is kept, k")
     add_legend(figure, described)
     options = [one.facts["options"] for one in described]
     lengths = sorted({option["history"] + option["horizon"] for option in options})
@@ -74,15 +67,17 @@ def build(described: Sequence[Description]) -> Drawing:
     return Drawing(figure, caption, alt)
 
 
-def _similarity(axes: Axes, described: Sequence[Description], of: str, pairs: str) -> None:
+def _similarity(
+    axes: Axes, described: Sequence[Description], of: str, pairs: str, title: str
+) -> None:
     def points(one: Description) -> tuple[pd.Series, pd.Series]:
         table = one.tables["similarity"]
         part = table[(table["of"] == of) & (table["pairs"] == pairs) & (table["count"] > 0)]
         return part["correlation"], part["percentile"]
 
     curves(axes, described, points)
-    axes.set(xlabel="Correlation", ylabel="Pairs at most so alike", xlim=(-0.5, 1), ylim=(0, 100))
-    axes.yaxis.set_major_formatter(PERCENT)
+    labels = {"title": title, "xlabel": "Correlation", "ylabel": "Pairs at most so alike"}
+    dress(axes, "y", **labels, xlim=(-0.5, 1), ylim=(0, 100))
 
 
 def _apart(axes: Axes, described: Sequence[Description]) -> None:
@@ -92,8 +87,9 @@ def _apart(axes: Axes, described: Sequence[Description]) -> None:
         return middle.set_index("pairs")["correlation"].reindex(list(APART))
 
     marks(axes, described, list(APART.values()), values)
-    axes.axhline(0, color="#a0a0a0", linewidth=0.7)
-    axes.set(ylabel="Median correlation", ylim=(-0.25, 1.03), xlabel="Begin so much later")
+    axes.axhline(0, color=GREY, linewidth=0.7)
+    axes.set(title="(c) Windows alike", ylabel="Median correlation", ylim=(-0.25, 1.03))
+    axes.set_xlabel("Begin so much later")
 
 
 def _components(axes: Axes, described: Sequence[Description]) -> None:
@@ -102,9 +98,9 @@ def _components(axes: Axes, described: Sequence[Description]) -> None:
         return part["component"], 100 * part["variance_share"]
 
     curves(axes, described, points)
-    axes.set(xlabel="Components", ylabel="Variance held", xscale="log", ylim=(0, 102))
+    labels = {"title": "(d) Components of windows", "xlabel": "Components"}
+    dress(axes, "y", **labels, ylabel="Variance held", xscale="log", ylim=(0, 102))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_major_formatter(PERCENT)
 
 
 def _ranks(axes: Axes, described: Sequence[Description]) -> None:
@@ -113,14 +109,9 @@ def _ranks(axes: Axes, described: Sequence[Description]) -> None:
         return 100 * table["effective_rank"] / table["largest_possible"]
 
     marks(axes, described, KINDS, values)
-    axes.set(ylabel="Of the largest possible", ylim=(0, 103), xlabel="Rows compared")
-    axes.yaxis.set_major_formatter(PERCENT)
+    labels = {"title": "(e) Effective rank", "ylabel": "Of the largest possible"}
+    dress(axes, "y", **labels, ylim=(0, 103), xlabel="Rows compared")
 
 
-def _overlap(axes: Axes, described: Sequence[Description]) -> None:
-    def points(one: Description) -> tuple[pd.Series, pd.Series]:
-        return one.tables["overlap"]["stride"], 100 * one.tables["overlap"]["overlap"]
-
-    curves(axes, described, points)
-    axes.set(xlabel="Every k-th window is kept, k", ylabel="Steps shared", ylim=(0, 100))
-    axes.yaxis.set_major_formatter(PERCENT)
+def _overlap(one: Description) -> tuple[pd.Series, pd.Series]:
+    return one.tables["overlap"]["stride"], 100 * one.tables["overlap"]["overlap"]

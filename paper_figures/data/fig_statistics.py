@@ -8,34 +8,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from paper_figures.data.strokes import PERCENT, add_legend, curves, names, panels, strokes
+from paper_figures.data.strokes import add_legend, curves, names, panels, strokes
 from stprune.describe.description import Description
+from stprune.describe.figures import GREY, HOURS, dress, hour_axis
 from stprune.paper.figures import Drawing
 
 TITLE = "Statistical properties of the data"
 
-HOURS = 24
-
 
 def build(described: Sequence[Description]) -> Drawing:
-    """Above: the day and its spread; below: autocorrelation, nodes, missing values.
-
-    Args:
-        described: The data sets; values in % of the mean of all nodes, or without a unit.
-    """
+    """Above: the day and its spread; below: autocorrelation, nodes, missing values."""
     figure, axes = panels(2)
-    _by_hour(axes[0], described, "weekdays", "mean")
-    axes[0].set(title="(a) Weekdays", ylabel="Mean of the nodes")
-    _by_hour(axes[1], described, "weekend", "mean")
-    axes[1].set(title="(b) Saturday and Sunday", ylabel="Mean of the nodes")
-    _by_hour(axes[2], described, "weekdays", "std_over_days")
-    axes[2].set(title="(c) Spread over days", ylabel="Standard deviation")
+    spread = "Standard deviation"
+    _by_hour(axes[0], described, "weekdays", "mean", "(a) Weekdays", "Mean of the nodes")
+    _by_hour(axes[1], described, "weekend", "mean", "(b) Saturday and Sunday", "Mean of the nodes")
+    _by_hour(axes[2], described, "weekdays", "std_over_days", "(c) Spread over days", spread)
     _memory(axes[3], described)
-    axes[3].set_title("(d) Memory")
     _nodes(axes[4], described)
-    axes[4].set_title("(e) Nodes")
     _missing(axes[5], described)
-    axes[5].set_title("(f) Missing by node")
     add_legend(figure, described)
     caption = (
         "(a, b) Mean of the nodes by time of day, in % of their mean over all values. (c) Standard"
@@ -61,21 +51,21 @@ def build(described: Sequence[Description]) -> Drawing:
 
 
 def _mean(one: Description) -> float:
-    """Mean of all nodes; 1 where it is 0 and nothing could be seen from it."""
-    mean = float(one.tables["by_node"]["mean"].mean())
-    return abs(mean) or 1.0
+    """Mean of all nodes; 1 where it is 0."""
+    return abs(float(one.tables["by_node"]["mean"].mean())) or 1.0
 
 
-def _by_hour(axes: Axes, described: Sequence[Description], days: str, column: str) -> None:
+def _by_hour(
+    axes: Axes, described: Sequence[Description], days: str, column: str, title: str, ylabel: str
+) -> None:
     def points(one: Description) -> tuple[pd.Series, pd.Series]:
         table = one.tables["by_slot"]
         part = table[(table["days"] == days) & (table["observed"] > 0)]
         return part["hour"], 100 * part[column] / _mean(one)
 
     curves(axes, described, points)
-    axes.set(ylim=(0, None), xlabel="Hour of day", xlim=(0, HOURS))
-    axes.set_xticks(range(0, HOURS + 1, 6))
-    axes.yaxis.set_major_formatter(PERCENT)
+    hour_axis(axes)
+    dress(axes, "y", title=title, ylabel=ylabel, ylim=(0, None))
 
 
 def _memory(axes: Axes, described: Sequence[Description]) -> None:
@@ -84,8 +74,9 @@ def _memory(axes: Axes, described: Sequence[Description]) -> None:
         return table["hours"] / HOURS, table["median"]
 
     curves(axes, described, points)
-    axes.axhline(0, color="#a0a0a0", linewidth=0.7)
-    axes.set(xlabel="Lag (days)", ylabel="Autocorrelation", xlim=(0, 7), ylim=(None, 1.03))
+    axes.axhline(0, color=GREY, linewidth=0.7)
+    axes.set(title="(d) Memory", xlabel="Lag (days)", ylabel="Autocorrelation")
+    axes.set(xlim=(0, 7), ylim=(None, 1.03))
     axes.set_xticks(range(8))
 
 
@@ -95,9 +86,8 @@ def _nodes(axes: Axes, described: Sequence[Description]) -> None:
         look = {"linestyle": "", "markersize": 2.2, "alpha": 0.6, "markeredgewidth": 0}
         look["rasterized"] = len(table) > 2000
         axes.plot(table["mean"] * scale, table["std"] * scale, **stroke | look)
-    axes.set(xlabel="Mean of a node", ylabel="Standard deviation", xlim=(0, None), ylim=(0, None))
-    axes.xaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_formatter(PERCENT)
+    labels = {"xlabel": "Mean of a node", "ylabel": "Standard deviation"}
+    dress(axes, "xy", title="(e) Nodes", **labels, xlim=(0, None), ylim=(0, None))
 
 
 def _missing(axes: Axes, described: Sequence[Description]) -> None:
@@ -109,6 +99,5 @@ def _missing(axes: Axes, described: Sequence[Description]) -> None:
             axes.plot(share, 100 * rates, **stroke | {"marker": marker})
     if not axes.lines:
         axes.text(0.5, 0.5, "Nothing is missing", transform=axes.transAxes, ha="center")
-    axes.set(xlabel="Nodes, worst first", ylabel="Missing values", xlim=(0, 100), ylim=(0, None))
-    axes.xaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_formatter(PERCENT)
+    labels = {"xlabel": "Nodes, worst first", "ylabel": "Missing values"}
+    dress(axes, "xy", title="(f) Missing by node", **labels, xlim=(0, 100), ylim=(0, None))

@@ -8,26 +8,20 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import StrMethodFormatter
 
 from stprune.describe.description import Description
+from stprune.describe.figures import COLUMNS, STROKES, WIDTH
 
-WIDTH, ROW_HEIGHT, COLUMNS = 7.0, 2.1, 3
+ROW_HEIGHT = 2.1
 LEGEND_HEIGHT = 0.35
-PERCENT = StrMethodFormatter("{x:g}%")
-# Colours that the colour-blind can tell apart (Okabe and Ito, 2008).
-COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-Look = dict[str, Any]
 
-
-def strokes(described: Sequence[Description]) -> Iterator[tuple[Description, Look]]:
+def strokes(described: Sequence[Description]) -> Iterator[tuple[Description, dict[str, Any]]]:
     """Each data set with its colour, line style and marker; beyond seven they repeat."""
     for number, one in enumerate(described):
-        at = number % len(COLOURS)
-        yield one, {"color": COLOURS[at], "linestyle": LINES[at], "marker": MARKERS[at]}
+        at = number % len(STROKES)
+        yield one, STROKES[at] | {"marker": MARKERS[at]}
 
 
 def curves(
@@ -39,9 +33,9 @@ def curves(
 ) -> None:
     """A line a data set through its points, perhaps marked; none where they are None."""
     for one, stroke in strokes(described):
-        found = points(one)
-        if found is not None:
-            axes.plot(*found, **(stroke if marked else stroke | {"marker": ""}))
+        xy = points(one)
+        if xy is not None:
+            axes.plot(*xy, **(stroke if marked else stroke | {"marker": ""}))
 
 
 def marks(

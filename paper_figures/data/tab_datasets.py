@@ -31,13 +31,10 @@ COLUMNS = (
 
 
 def build(described: Sequence[Description]) -> Table:
-    """One row a data set.
-
-    Args:
-        described: The data sets.
-    """
+    """One row a data set."""
     frame = pd.DataFrame([_row(one) for one in described])
-    lengths = sorted({_length(one) for one in described})
+    options = [one.facts["options"] for one in described]
+    lengths = sorted({(option["history"], option["horizon"]) for option in options})
     windows = " or ".join(f"{history} + {horizon}" for history, horizon in lengths)
     caption = (
         "Edges: weights of the graph that are not 0, each direction counted, without loops. From"
@@ -64,15 +61,6 @@ def _row(one: Description) -> dict[str, Any]:
         "missing_percent": 100 * float(missing),
         **{key: card[key] for key in windows},
         "source": card["source"],
-        "licence": _short(card["licence"]),
+        # The terms without what the card adds to them.
+        "licence": card["licence"].split(";")[0].split(" (")[0].strip().rstrip("."),
     }
-
-
-def _length(one: Description) -> tuple[int, int]:
-    options = one.facts["options"]
-    return options["history"], options["horizon"]
-
-
-def _short(licence: str) -> str:
-    """The terms without what the card adds to them."""
-    return licence.split(";")[0].split(" (")[0].strip().rstrip(".")

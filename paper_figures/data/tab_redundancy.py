@@ -39,11 +39,7 @@ COLUMNS = (
 
 
 def build(described: Sequence[Description]) -> Table:
-    """One row a data set.
-
-    Args:
-        described: The data sets.
-    """
+    """One row a data set."""
     frame = pd.DataFrame([_row(one) for one in described])
     caption = (
         "Median correlation of pairs: nodes that the graph joins; whole days; a training window"

@@ -49,7 +49,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
                 path.unlink(missing_ok=True)
         try:
             yield temporary
-            flush(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -64,12 +65,6 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: Any) -> None:
     """Write ``value`` to ``target`` atomically; NaN is refused, since JSON has none."""
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def flush(path: Path) -> None:
-    """Wait until the content of ``path`` is on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -27,23 +27,13 @@ class RunKey(NamedTuple):
     @property
     def path(self) -> str:
         """Relative folder of the run, and its identity everywhere."""
-        return RUN_PATTERN.format(
-            dataset=self.dataset,
-            backbone=self.backbone,
-            pruner=self.pruner,
-            prune_ratio=format_ratio(self.prune_ratio),
-            seed=self.seed,
-        )
+        named = self._asdict() | {"prune_ratio": format_ratio(self.prune_ratio)}
+        return RUN_PATTERN.format(**named)
 
 
 def format_ratio(ratio: float) -> str:
     """A prune ratio as it stands in paths: shortest form, ``0`` for none."""
     return f"{ratio:.6g}"
-
-
-def weights_beside(metrics: Path) -> Path:
-    """The weights that belong to the record ``metrics``."""
-    return metrics.with_name("weights.pt")
 
 
 def experiment_root(metrics: Path) -> Path:
@@ -101,7 +91,7 @@ class ExperimentLayout:
 
     def weights(self, key: RunKey) -> Path:
         """The best-validation weights of the run, if its configuration keeps them."""
-        return weights_beside(self.metrics(key))
+        return self.run(key) / "weights.pt"
 
     def checkpoint(self, key: RunKey) -> Path:
         """State of a run under way, outside what Snakemake may delete."""

@@ -71,17 +71,7 @@ def add(
         ConfigError: If these contradict each other, or lack what no file says.
         DataError: If a file breaks a rule; the message names row and column.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", dataset):
-        raise ConfigError(
-            f"`{dataset}` is no id of a data set; take small letters, digits and _, a letter first"
-        )
-    if dataset in dataset_ids(layout.root):
-        known = card_path(dataset, layout.root)
-        values = read_yaml(known)
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise ConfigError(f"`{dataset}` is another data set ({known}); take another id")
-        if not replace:
-            raise ConfigError(f"there is a card {known} already; say --replace to make it anew")
+    _check_id(dataset, layout, replace)
     files = series | graph
     if not series or len(graph) > 1:
         raise ConfigError("give one file of the series (or one a channel) and at most one graph")
@@ -96,14 +86,7 @@ def add(
     if unknown := set(series) - set(roles):
         raise ConfigError(f"the series `{unknown.pop()}` is none of {', '.join(channels)}")
     if "edges" in graph and "weights" not in options.get("graph", {}):
-        separator = checked.graph.separator or checked.separator
-        header, _ = first_rows(graph["edges"], separator, "utf-8")
-        # Distances that were taken for weights would turn the graph inside out.
-        if len(header) > 2 and header[2].lower() not in WEIGHT_NAMES:
-            raise ConfigError(
-                f"{graph['edges']}: column 3 is called `{header[2]}`: say --option"
-                " graph.weights=gaussian (distances), given (weights), or binary to ignore it"
-            )
+        _check_edges(graph["edges"], checked)
     readings = [read_series(file, checked, roles[role]) for role, file in series.items()]
     root = layout.root.resolve()
     found = {role: file.resolve() for role, file in files.items()}
@@ -144,6 +127,31 @@ def add(
     path = layout.root / f"{dataset}.yaml"
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
     return path, _findings(raw, made)
+
+
+def _check_id(dataset: str, layout: DataLayout, replace: bool) -> None:
+    """Only a card of a user's own files may be replaced."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", dataset):
+        raise ConfigError(
+            f"`{dataset}` is no id of a data set; take small letters, digits and _, a letter first"
+        )
+    if dataset in dataset_ids(layout.root):
+        known = card_path(dataset, layout.root)
+        values = read_yaml(known)
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ConfigError(f"`{dataset}` is another data set ({known}); take another id")
+        if not replace:
+            raise ConfigError(f"there is a card {known} already; say --replace to make it anew")
+
+
+def _check_edges(path: Path, options: Options) -> None:
+    """Distances that were taken for weights would turn the graph inside out."""
+    header, _ = first_rows(path, options.graph.separator or options.separator, "utf-8")
+    if len(header) > 2 and header[2].lower() not in WEIGHT_NAMES:
+        raise ConfigError(
+            f"{path}: column 3 is called `{header[2]}`: say --option graph.weights=gaussian"
+            " (distances), given (weights), or binary to ignore it"
+        )
 
 
 def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,12 @@ def prepare(
     card = load_card(dataset, cards)
     directory = layout.processed(dataset)
     if _made_from(card, directory):
-        _check_newer_files(dataset, card, layout, directory / "meta.json")
+        # The user's own files may have changed since; the others are pinned, and may be gone.
+        prepared = (directory / "meta.json").stat().st_mtime_ns
+        own = [file for file in card.files.values() if isinstance(file, LocalFile)]
+        for file, path in ((file, local_path(file, layout)) for file in own):
+            if path.is_file() and path.stat().st_mtime_ns > prepared:
+                check_local_file(dataset, file, path)
         return directory
     try:
         with folder_lock(directory):
@@ -88,12 +93,3 @@ def _made_from(card: DatasetCard, directory: Path) -> bool:
     except (ValueError, KeyError, TypeError):
         log.warning("%s is damaged; the data set will be prepared again", path)
         return False
-
-
-def _check_newer_files(dataset: str, card: DatasetCard, layout: DataLayout, meta: Path) -> None:
-    """Check the user's own files that are newer than ``meta``; the others were checked for it."""
-    for file in card.files.values():
-        if isinstance(file, LocalFile):
-            path = local_path(file, layout)
-            if path.is_file() and path.stat().st_mtime_ns > meta.stat().st_mtime_ns:
-                check_local_file(dataset, file, path)

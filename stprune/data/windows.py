@@ -96,14 +96,10 @@ class ReadySeries:
     """What batches are made of, computed once.
 
     Args:
-        series: (steps, N, C) float32, what it was computed from.
-        scaler: What it was computed with.
         inputs: (steps, N, C) float32, standardised.
         targets: (steps, N) float32, contiguous, real units.
     """
 
-    series: Tensor
-    scaler: Scaler
     inputs: Tensor
     targets: Tensor
 
@@ -115,7 +111,7 @@ class ReadySeries:
         targets = series[:, :, scaler.target_channel]
         if not targets.is_contiguous():
             targets = _copy(targets)
-        return cls(series, scaler, scaler.standardise_(_copy(series)), targets)
+        return cls(scaler.standardise_(_copy(series)), targets)
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ class WindowStore:
         target_channel: Which channel is forecast.
         scaler: Standardises inputs and restores forecasts.
         starts: (n,) int64, the first step of each window of this split, rising.
-        ready: Batches are gathered from it if it is that of ``series`` and ``scaler``.
+        ready: Computed from ``series`` and ``scaler``, or None.
     """
 
     series: Tensor
@@ -207,10 +203,7 @@ class WindowStore:
     @cached_property
     def _rows(self) -> _Rows:
         # Cached: a view takes microseconds to make and a batch needs five.
-        series, first, mask = self.series, self.target_offset, self.target_mask
-        ready = self.ready
-        if ready is not None and (ready.series is not series or ready.scaler is not self.scaler):
-            ready = None
+        series, first, mask, ready = self.series, self.target_offset, self.target_mask, self.ready
         targets = series if ready is None else ready.targets
         return _Rows(
             inputs=_rows(series if ready is None else ready.inputs, self.history),

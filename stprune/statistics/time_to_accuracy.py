@@ -194,7 +194,15 @@ def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
     table = table.astype(dict.fromkeys([*NUMBERS, "prune_ratio"], "float64"))
     table["overall"] = table["dataset"] != EVERY_PLACE
     order = ["overall", *PLACE, *CHOICE]
-    return _judged(table.sort_values(order, ignore_index=True).drop(columns="overall"))
+    table = table.sort_values(order, ignore_index=True).drop(columns="overall")
+    family = [*PLACE, "prune_ratio"]
+    corrected = holm_within(table, family, "p")
+    # Where even the smallest p that there could be is too large, the test says nothing.
+    can_tell = holm_within(table, family, "least_p") < LEVEL
+    table["p"], table["holm_p"] = table["p"].where(can_tell), corrected.where(can_tell)
+    judged = table[["pruner", "excess", "holm_p"]].itertuples(index=False, name=None)
+    words = [_verdict(*values) for values in judged]
+    return table.drop(columns="least_p").assign(verdict=pd.Series(words, dtype="object"))
 
 
 def _compared(parts: dict[Place, pd.DataFrame], full: dict[Place, pd.DataFrame]) -> dict[str, Any]:
@@ -213,17 +221,6 @@ def _compared(parts: dict[Place, pd.DataFrame], full: dict[Place, pd.DataFrame])
         "p": test.p,
         "least_p": math.nan if is_full else least_log_rank_p(strata),
     }
-
-
-def _judged(table: pd.DataFrame) -> pd.DataFrame:
-    """Correct the p values, take out those that could not have been small, and say what is left."""
-    family = [*PLACE, "prune_ratio"]
-    corrected = holm_within(table, family, "p")
-    can_tell = holm_within(table, family, "least_p") < LEVEL
-    table["p"], table["holm_p"] = table["p"].where(can_tell), corrected.where(can_tell)
-    judged = table[["pruner", "excess", "holm_p"]].itertuples(index=False, name=None)
-    words = [_verdict(*values) for values in judged]
-    return table.drop(columns="least_p").assign(verdict=pd.Series(words, dtype="object"))
 
 
 def _verdict(pruner: str, excess: float, p: float) -> str | None:

@@ -9,7 +9,7 @@ Jordan kept embeddings and the output layer out: ``muon_excludes`` does that by 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any
@@ -83,13 +83,13 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     def __init__(
         self,
-        matrices: Iterable[nn.Parameter],
-        rest: Iterable[nn.Parameter],
+        matrices: list[nn.Parameter],
+        rest: list[nn.Parameter],
         settings: OptimiserSettings,
     ) -> None:
         rate, decay = settings.learning_rate, settings.weight_decay
         self._parts: list[torch.optim.Optimizer] = []
-        if matrices := list(matrices):
+        if matrices:
             self._parts.append(
                 torch.optim.Muon(
                     matrices,
@@ -99,21 +99,15 @@ class MuonWithAdamW(torch.optim.Optimizer):
                     adjust_lr_fn=MUON_SCALES[settings.muon_scale],
                 )
             )
-        if rest := list(rest):
+        if rest:
             self._parts.append(torch.optim.AdamW(rest, rate, weight_decay=decay, foreach=True))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
         self._share()
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of both; returns what ``closure`` did."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """One step of both; a closure is not called."""
         for part in self._parts:
             part.step()
-        return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from ``state_dict()``."""
@@ -174,7 +168,11 @@ class RateSchedule:
         """End an epoch of full training."""
         self.last_epoch += 1
         if self.settings.schedule == "cuts":
-            self._set(self.settings.gamma ** self._cuts())
+            every, milestones = self.settings.step_epochs, self.settings.milestones
+            cuts = (
+                self.last_epoch // every if every else sum(m <= self.last_epoch for m in milestones)
+            )
+            self._set(self.settings.gamma**cuts)
 
     def state_dict(self) -> dict[str, Any]:
         """What to continue from between two epochs."""
@@ -184,14 +182,7 @@ class RateSchedule:
         """Continue from :meth:`state_dict`; the rate itself is in the optimiser's state."""
         self.last_epoch, self._reached = state["last_epoch"], state["reached"]
 
-    def _cuts(self) -> int:
-        if self.settings.step_epochs:
-            return self.last_epoch // self.settings.step_epochs
-        return sum(milestone <= self.last_epoch for milestone in self.settings.milestones)
-
     def _before_step(self, *_: Any) -> None:
-        if not self._moves:
-            raise RuntimeError("begin_epoch must announce every gradient step of a cosine")
         self._set(self._cosine(*self._moves.pop()))
 
     def _cosine(self, start: float, end: float) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stprune.base.errors import CheckpointError, ConfigError, RecordError
-from stprune.base.layout import DataLayout, RunKey, experiment_root, weights_beside
+from stprune.base.layout import DataLayout, RunKey, experiment_root
 from stprune.config.experiment import load_config
 from stprune.config.grid import RunSpec, run_spec
 from stprune.data.dataset import ForecastData
@@ -105,7 +105,7 @@ def open_recorded_model(
         "source code": record.source_digest,
         "data": record.data["checksum"],
     }
-    weights, reason = load_checkpoint(weights_beside(metrics), identity)
+    weights, reason = load_checkpoint(metrics.with_name("weights.pt"), identity)
     if weights is None:
         raise CheckpointError(
             f"the weights of {metrics} are not available ({reason}): set `keep_weights: true` in"

@@ -173,11 +173,11 @@ def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> D
     """
     first, second = (_flat(record, RESULTS) for record, _ in (then, now))
     missing = []
-    for name, numbers in (("epochs.csv", _epochs), ("kept.npz", _kept)):
+    for name in ("epochs.csv", "kept.npz"):
         files = [metrics.with_name(name) for _, metrics in (then, now)]
         if all(file.exists() for file in files):
-            first |= numbers(files[0])
-            second |= numbers(files[1])
+            first |= _beside(files[0])
+            second |= _beside(files[1])
         else:
             missing.append(name)
     both = first.keys() & second.keys()
@@ -213,42 +213,28 @@ def difference_text(difference: Difference, shown: int = 10) -> str:
 
 def _flat(record: RunRecord, names: tuple[str, ...]) -> dict[str, Any]:
     """Every plain value of these parts of a record, by its place."""
-
-    def items(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, list):
-            value = dict(enumerate(value))
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                yield from items(inner, f"{name}.{key}")
-        elif not name.endswith(MEASURED):
-            yield name, value
-
     values = record.model_dump(mode="json")
-    return {place: value for name in names for place, value in items(values[name], name)}
+    return dict(item for name in names for item in _items(values[name], name))
 
 
-def _epochs(table: Path) -> dict[str, Any]:
-    rows = read_epochs(table).to_dict("records")
-    return {
-        f"epoch {epoch}: {column}": value
-        for epoch, row in enumerate(rows)
-        for column, value in row.items()
-        if not str(column).endswith(MEASURED)
-    }
+def _beside(file: Path) -> dict[str, Any]:
+    """Every value of the epochs or of the kept windows beside a record, by its place."""
+    if file.suffix == ".csv":
+        return dict(_items(read_epochs(file).to_dict("records"), "epochs"))
+    archive = read_kept(file)
+    windows = [" ".join(map(str, np.flatnonzero(row))) for row in archive.kept]
+    scores = archive.score_quantiles.tolist()
+    return dict(_items({"windows": windows, "deciles of scores": scores}, "kept"))
 
 
-def _kept(archive: Path) -> dict[str, Any]:
-    read = read_kept(archive)
-    deciles = {
-        f"epoch {epoch}: decile {place} of scores": float(value)
-        for epoch, row in enumerate(read.score_quantiles)
-        for place, value in enumerate(row)
-    }
-    windows = {
-        f"epoch {epoch}: windows kept": " ".join(map(str, np.flatnonzero(row)))
-        for epoch, row in enumerate(read.kept)
-    }
-    return deciles | windows
+def _items(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _items(inner, f"{name}.{key}")
+    elif not name.endswith(MEASURED):
+        yield name, value
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:

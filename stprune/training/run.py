@@ -22,7 +22,6 @@ from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spe
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, RunData, alone, forecast_data, unite
 from stprune.data.tasks.base import build_task
-from stprune.pruning.base import Probe
 from stprune.pruning.probe import NoProbe
 from stprune.records.run import RECORD_VERSION, EpochRecord, RunRecord, write_record
 from stprune.training.budget import peak_memory_bytes, run_cost
@@ -145,7 +144,9 @@ class _Session:
         self.data = open_run_data(spec, data_layout(config), fabric.device)
         self.identity = run_identity(spec, data_layout(config))
         self.engine = Engine(spec, self.data, fabric)
-        state = self._checkpointed()
+        state, reason = load_checkpoint(self.checkpoint, self.identity)
+        if state is None and self.checkpoint.exists():
+            logger.warning("%s starts anew: %s", spec.key.path, reason)
         if state is not None:
             self.engine.load_state_dict(state["engine"])
         self.continues = state is not None
@@ -158,17 +159,13 @@ class _Session:
         }
         self.energy = Energy(counters, state["energy"] if state else None)
 
-    def _checkpointed(self) -> dict[str, Any] | None:
-        state, reason = load_checkpoint(self.checkpoint, self.identity)
-        if state is None and self.checkpoint.exists():
-            logger.warning("%s starts anew: %s", self.spec.key.path, reason)
-        return state
-
     def run(self, listeners: Sequence[RunListener]) -> RunRecord:
         """Train what is left to train, test, and write the record."""
         engine = self.engine
         if not self.continues:
-            engine.prepare(self._probe())
+            union, ((_, data), *_) = self.data.union, self.data.members.items()
+            no_probe = NoProbe(self.spec.pruner, NO_SCORING_MODELS)
+            engine.prepare(no_probe if union else ModelProbe(self.spec, data))
         for listener in listeners:
             listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
         try:
@@ -187,12 +184,6 @@ class _Session:
         if self.fabric.is_global_zero:
             discard_checkpoints(self.checkpoint)
         return result
-
-    def _probe(self) -> Probe:
-        if self.data.union:
-            return NoProbe(self.spec.pruner, NO_SCORING_MODELS)
-        ((_, data),) = self.data.members.items()
-        return ModelProbe(self.spec, data)
 
     def _save(self) -> None:
         self.energy.update()

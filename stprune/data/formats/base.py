@@ -192,15 +192,10 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
             number = float(cells[2]) if len(cells) == 3 else 1.0
         except (KeyError, ValueError):
             number = np.nan
-        if not 0 <= number < np.inf:
+        if not 0 <= number < np.inf or not (np.isnan(edges[place]) or edges[place] == number):
             raise DataError(
                 f"{path}: line {line}: `{'`, `'.join(cells)}` must be two nodes of the series and,"
-                " if any, a finite number of at least 0"
-            )
-        if not np.isnan(edges[place]) and edges[place] != number:
-            raise DataError(
-                f"{path}: line {line} gives the edge from {cells[0]} to {cells[1]} {number:g}, but"
-                f" an earlier line gives it {edges[place]:g}"
+                " if any, a finite number of at least 0, the same on each line of an edge"
             )
         edges[place] = number
     np.fill_diagonal(edges, np.nan)

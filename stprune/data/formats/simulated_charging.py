@@ -18,11 +18,11 @@ from pydantic import Field
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
+from stprune.data.formats.base import regular_times
 from stprune.data.simulation.cards import check_card
 from stprune.data.simulation.charging.city import HOURS_PER_DAY, build_city, draw_circumstances
 from stprune.data.simulation.charging.demand import (
     HOUR_SECONDS,
-    Disturbance,
     draw_disturbances,
     draw_drivers,
     draw_prices,
@@ -111,33 +111,16 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     prices = draw_prices(city, around, fees)
     expected = expected_drivers(city, around, prices, options.demand_level)
     weeks = options.days / 7
-    events = draw_disturbances(
-        city,
-        expected,
-        warm,
-        options.outages_per_week * weeks,
-        options.crowds_per_week * weeks,
-        trouble,
-    )
+    outages, crowds = options.outages_per_week * weeks, options.crowds_per_week * weeks
+    events = draw_disturbances(city, expected, warm, outages, crowds, trouble)
     extra = extra_drivers(events, hours, options.size)
     drivers = draw_drivers(city, around, expected, extra, arrivals)
     sessions = simulate(city, drivers, events, hours)
     busy = busy_seconds(sessions, hours, options.size)
     channels = [busy / HOUR_SECONDS, volume(city, busy), prices]
     values = np.stack(channels, axis=-1)[warm:].astype(np.float32)
-    return RawSeries(
-        values=values,
-        mask=np.ones(values.shape, dtype=np.bool_),
-        timestamps=np.datetime64(start, "s") + np.arange(options.steps) * np.timedelta64(3600, "s"),
-        adjacency=city.adjacency(),
-        node_ids=city.names,
-        events=_events(events, warm),
-    )
-
-
-def _events(events: list[Disturbance], warm: int) -> pd.DataFrame:
     columns = ["event", "node", "first_step", "last_step", "chargers_out", "extra_drivers", "kind"]
-    rows = [
+    labels = [
         (
             number,
             event.zone,
@@ -149,4 +132,11 @@ def _events(events: list[Disturbance], warm: int) -> pd.DataFrame:
         )
         for number, event in enumerate(events)
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return RawSeries(
+        values=values,
+        mask=np.ones(values.shape, dtype=np.bool_),
+        timestamps=regular_times(card, options.steps),
+        adjacency=city.adjacency(),
+        node_ids=city.names,
+        events=pd.DataFrame(labels, columns=columns),
+    )

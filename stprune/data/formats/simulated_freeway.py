@@ -9,7 +9,6 @@ UXsim; another seed gives another city, other days and other incidents.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
+from stprune.data.formats.base import regular_times
 from stprune.data.simulation.cards import check_card
 from stprune.data.simulation.freeway.demand import (
     BIN_SECONDS,
@@ -166,14 +166,18 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     for steps in days:
         passed = values[steps, :, 0].astype(np.float64)
         values[steps, :, 1] = reported_speed(speeds[steps], passed, readings) * KMH
+    columns = ["event", "node", "first_step", "last_step", "capacity_share", "kind"]
+    labels = [
+        (number, one.detector, one.first_bin, one.last_bin, one.capacity_share, "incident")
+        for number, one in enumerate(incidents)
+    ]
     return RawSeries(
         values=values,
         mask=np.ones(values.shape, dtype=np.bool_),
-        timestamps=np.datetime64(start, "s")
-        + np.arange(options.steps) * np.timedelta64(BIN_SECONDS, "s"),
+        timestamps=regular_times(card, options.steps),
         adjacency=gaussian_adjacency(detector_distances(network)),
         node_ids=list(network.detectors),
-        events=_events(incidents),
+        events=pd.DataFrame(labels, columns=columns),
     )
 
 
@@ -204,20 +208,7 @@ def _simulate_day(
     curves = simulate(network, leaving, drops, bins * BIN_STEPS, seed, network.detectors)
     counted = Bins(WARM_BINS * BIN_STEPS, BINS_PER_DAY, BIN_STEPS)
     moments = 1 - readings.random((len(network.detectors), bins * BIN_STEPS))
-    flows = [
-        flow_by_bin(curves[name][1], moment, counted)
-        for name, moment in zip(network.detectors, moments, strict=True)
-    ]
-    speeds = [
-        speed_by_bin(*curves[name], network.roads[name], counted) for name in network.detectors
-    ]
+    names = network.detectors
+    flows = [flow_by_bin(curves[name][1], moments[at], counted) for at, name in enumerate(names)]
+    speeds = [speed_by_bin(*curves[name], network.roads[name], counted) for name in names]
     return np.stack(flows, axis=1), np.stack(speeds, axis=1)
-
-
-def _events(incidents: list[Incident]) -> pd.DataFrame:
-    columns = ["event", "node", "first_step", "last_step", "capacity_share", "kind"]
-    rows = [
-        (event, row["detector"], row["first_bin"], row["last_bin"], row["capacity_share"])
-        for event, row in enumerate(map(asdict, incidents))
-    ]
-    return pd.DataFrame([(*row, "incident") for row in rows], columns=columns)

@@ -79,7 +79,19 @@ def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDA
     signs = {"separator": graph.separator, "decimal": graph.decimal}
     options = options.model_copy(update={key: sign for key, sign in signs.items() if sign})
     if role == "coordinates":
-        edges = great_circle(*_places(path, nodes, options))
+        frame = read_columns(path, options)
+        names = [graph.latitude_column, graph.longitude_column]
+        ids = texts_of(column_of(path, frame, graph.id_column))
+        degrees = numbers_of(path, frame, names, options.decimal)
+        wrong = ~(np.abs(degrees) <= (90, 180))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise DataError(
+                f"{path}: {frame.index.name} {frame.index[row]}, column `{names[column]}`:"
+                f" {degrees[row, column]:g} is no place; latitudes are -90 to 90 degrees,"
+                " longitudes -180 to 180"
+            )
+        edges = great_circle(*degrees[aligned(path, list(ids), nodes)].T)
     elif role == "edges":
         csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
         edges = read_edges(path, nodes, options.separator)
@@ -153,11 +165,12 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
     cells = csv_cells(path, options.separator, options.encoding)
     ids = rows = nodes
     if len(cells) == cells.shape[1] + 1:  # ids in the first row
-        ids, cells = list(cells.iloc[0]), cells.iloc[1:]
+        ids = rows = list(cells.iloc[0])
+        cells = cells.iloc[1:]
     elif len(cells) == size + 1:  # in the first column too
         ids, rows = list(cells.iloc[0, 1:]), list(cells.iloc[1:, 0])
         cells = cells.iloc[1:, 1:]
-    if cells.shape != (size, size) or (rows is not nodes and rows != ids):
+    if cells.shape != (size, size) or rows != ids:
         raise DataError(
             f"{path}: {cells.shape} cells, where a row and a column for each of the {size} sensors"
             " are meant, in the same order"
@@ -168,24 +181,3 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
     numbers = numbers_of(path, cells, ids, options.decimal)
     numbers[infinite.to_numpy()] = np.inf
     return numbers[np.ix_(order, order)]
-
-
-def _places(
-    path: Path, nodes: list[str], options: Options
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N,) latitude and longitude in degrees."""
-    graph = options.graph
-    frame = read_columns(path, options)
-    names = [graph.latitude_column, graph.longitude_column]
-    ids = texts_of(column_of(path, frame, graph.id_column))
-    degrees = numbers_of(path, frame, names, options.decimal)
-    wrong = ~(np.abs(degrees) <= (90, 180))
-    if wrong.any():
-        row, column = (int(at) for at in np.argwhere(wrong)[0])
-        raise DataError(
-            f"{path}: {frame.index.name} {frame.index[row]}, column `{names[column]}`:"
-            f" {degrees[row, column]:g} is no place; latitudes are -90 to 90 degrees, longitudes"
-            " -180 to 180"
-        )
-    order = aligned(path, list(ids), nodes)
-    return degrees[order, 0], degrees[order, 1]
