@@ -7,15 +7,9 @@ from numpy.typing import NDArray
 
 
 def hump(hour: NDArray[np.float64], centre: float, spread: float) -> NDArray[np.float64]:
-    """A normal density over the hours of the day, whose tails go round midnight.
+    """A normal density (1 / h) over hours of the day in [0, 24), with tails round midnight.
 
-    Args:
-        hour: Hours of the day in [0, 24), any shape.
-        centre: Hour of its top.
-        spread: Standard deviation in hours; well below 12.
-
-    Returns:
-        Density in 1 / h, same shape.
+    ``spread``, its standard deviation in hours, is well below 12.
     """
     distance = (hour - centre + 12) % 24 - 12
     return np.asarray(
@@ -28,11 +22,7 @@ def drift(
 ) -> NDArray[np.float64]:
     """Normal knots every ``knot_steps`` steps and straight lines between them: (steps,).
 
-    Args:
-        steps: Length of the result.
-        knot_steps: Steps from one knot to the next.
-        spread: Standard deviation of the knots.
-        rng: Source of chance; draws ``steps // knot_steps + 2`` knots.
+    ``spread`` is the standard deviation of the ``steps // knot_steps + 2`` knots that are drawn.
     """
     knots = rng.normal(0.0, spread, steps // knot_steps + 2)
     return np.interp(np.arange(steps) / knot_steps, np.arange(len(knots)), knots)

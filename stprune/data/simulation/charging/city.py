@@ -24,14 +24,10 @@ SMALLEST_SITE = 4
 class Kind:
     """What people do in a zone while their car charges.
 
-    Args:
-        name: Its name, part of the names of its zones.
-        hours: Median time at a charger, in hours.
-        hours_spread: Standard deviation of its logarithm.
-        watts: Power of a charger.
-        patience_minutes: Mean time that a driver waits in line before leaving.
-        moves_on: Share of the drivers without a charger who try a neighbouring zone.
-        fee: Mean fee of the operator, in yuan / kWh.
+    ``hours`` is the median time at a charger and ``hours_spread`` the standard deviation of its
+    logarithm; ``watts`` the power of a charger; ``patience_minutes`` the mean time in line;
+    ``moves_on`` the share of drivers without a charger who try a neighbouring zone; ``fee`` the
+    operator's mean fee in yuan / kWh.
     """
 
     name: str
@@ -87,12 +83,10 @@ class ChargingCity:
 
 
 def build_city(zones: int, mean_chargers: float, rng: np.random.Generator) -> ChargingCity:
-    """Lay out a city.
+    """Lay out a city of at least 4 zones (fewer have no inside).
 
-    Args:
-        zones: Zones, at least 4 (fewer have no inside).
-        mean_chargers: Expected chargers of a zone; sizes spread widely about it.
-        rng: Draws places, kinds, sizes and popularity.
+    The chargers of a zone spread widely about ``mean_chargers``; ``rng`` draws places, kinds,
+    sizes and popularity.
     """
     places = _places(zones, rng)
     outward = np.hypot(*places.T) / np.hypot(*places.T).max()
@@ -150,13 +144,8 @@ PEAK_HOURS = (10, 11, 14, 15, 16, 17, 18)
 class Circumstances:
     """What holds in each hour for all zones; arrays are (hours,).
 
-    Args:
-        hour: Hour of the day, 0 to 23.
-        free_day: True on Saturdays, Sundays and holidays.
-        holiday: True on holidays.
-        storm: True while a storm lasts.
-        cold: True in a cold spell.
-        tariff: Price of the grid in yuan / kWh.
+    ``hour`` is the hour of the day; a ``free_day`` a Saturday, Sunday or holiday; ``cold`` a cold
+    spell; ``tariff`` the price of the grid in yuan / kWh.
     """
 
     hour: NDArray[np.int64]

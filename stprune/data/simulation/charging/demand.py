@@ -46,12 +46,8 @@ FEE_SPREAD, FEE_HOURS = 0.1, 28 * HOURS_PER_DAY
 class Drivers:
     """Drivers in the order in which they arrive; arrays are (K,) int64.
 
-    Args:
-        seconds: Arrival in whole seconds since the start of the run.
-        zones: Zone that each heads for.
-        charging: Seconds at the charger that each needs there.
-        patience: Seconds that each waits in one line.
-        tries: Zones that each tries before giving up, the own one included.
+    ``seconds`` count from the start of the run; ``charging`` and ``patience`` are seconds at a
+    charger and in one line; ``tries`` counts the zones before giving up, the own one included.
     """
 
     seconds: NDArray[np.int64]
@@ -77,11 +73,7 @@ def expected_drivers(
 ) -> NDArray[np.float64]:
     """Drivers an hour that are expected in each zone, before drift: (hours, Z).
 
-    Args:
-        city: The city.
-        around: Circumstances of each hour.
-        prices: (hours, Z) in yuan / kWh.
-        level: Factor on the demand of the whole city.
+    ``prices`` is (hours, Z) in yuan / kWh; ``level`` scales the demand of the whole city.
     """
     hour = np.arange(HOURS_PER_DAY, dtype=np.float64) + 0.5
     weekday = _weekday(hour) * WEEKDAY_DRIVERS
@@ -106,14 +98,8 @@ def draw_drivers(
     """Draw drivers as a Poisson process whose rate drifts from day to day and zone to zone.
 
     Seconds are whole numbers, and so is all that follows from them: sums over sessions have no
-    rounding that could differ from machine to machine.
-
-    Args:
-        city: The city.
-        around: Circumstances of each hour.
-        expected: (hours, Z) drivers an hour before drift.
-        extra: (hours, Z) drivers an hour whom events bring on top; they do not drift.
-        rng: Source of chance.
+    rounding that could differ from machine to machine. ``expected`` is (hours, Z) drivers an hour
+    before drift; ``extra`` those whom events bring on top, without drift.
     """
     hours, zones = expected.shape
     shared = drift(hours, HOURS_PER_DAY, CITY_SPREAD, rng)
@@ -180,15 +166,9 @@ CALM_HOURS = 12
 
 @dataclass(frozen=True)
 class Disturbance:
-    """One event.
+    """One event in a zone, hours inclusive and counted from the start of the run.
 
-    Args:
-        kind: ``outage`` or ``crowd``.
-        zone: Zone in which it happens.
-        first_hour: First hour of it, counted from the start of the run.
-        last_hour: Last hour of it, inclusive.
-        chargers_out: Chargers that are out of order; 0 for a crowd.
-        extra_drivers: Additional drivers an hour; 0 for an outage.
+    An outage takes ``chargers_out`` chargers; a crowd brings ``extra_drivers`` an hour.
     """
 
     kind: Literal["outage", "crowd"]
@@ -209,13 +189,9 @@ def draw_disturbances(
 ) -> list[Disturbance]:
     """Draw a Poisson number of both kinds; none ends after the run or near another one.
 
-    Args:
-        city: The city.
-        expected: (hours, Z) drivers an hour, from midnight on: tells where an outage is felt.
-        first_hour: Hour before which nothing happens, a midnight.
-        outages: Expected outages, before those that would be near another are left out.
-        crowds: The same for crowds.
-        rng: Source of chance.
+    ``outages`` and ``crowds`` are expected numbers, before those near another are left out;
+    ``expected`` is (hours, Z) drivers an hour and tells where an outage is felt; nothing happens
+    before ``first_hour``, a midnight.
 
     Returns:
         Events by start.

@@ -28,13 +28,9 @@ Process = Generator[simpy.Event, Any, None]
 class Sessions:
     """What happened at the chargers; a session is one car at one charger; arrays are (S,) int64.
 
-    Args:
-        zones: Zone of each session.
-        begins: When it began, in seconds since the start of the run.
-        ends: When it ended, by itself, by a failure or with the run.
-        served: Drivers who got all that they needed.
-        left: Drivers who gave up, some of them after a session that a failure cut short.
-        present: Drivers who were still waiting, charging or between zones when the run ended.
+    A session lasts from ``begins`` to ``ends``, in seconds since the start of the run, when it
+    ended by itself, by a failure or with the run. Drivers were ``served`` all that they needed,
+    have ``left`` without it, or were still ``present`` when the run ended.
     """
 
     zones: NDArray[np.int64]
@@ -122,16 +118,10 @@ class _Run:
 def simulate(
     city: ChargingCity, drivers: Drivers, events: list[Disturbance], hours: int
 ) -> Sessions:
-    """Simulate ``hours`` hours that begin with free chargers.
+    """Simulate ``hours`` hours that begin with free chargers; nothing is drawn here.
 
-    Nothing is drawn here: the same drivers and events give the same sessions.
-
-    Args:
-        city: Zones, chargers and neighbours.
-        drivers: In order of arrival; those after the end do not come.
-        events: Outages take chargers out of order, no two at once in a zone; crowds are among
-            the drivers already.
-        hours: Length of the run.
+    Drivers, in order of arrival, hold those of crowds already; outages take chargers out of
+    order, no two at once in a zone.
     """
     run = _Run(city)
     # Failures first, so that at the same second they come before drivers.

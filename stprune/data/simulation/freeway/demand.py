@@ -65,12 +65,9 @@ class Demand:
 
 @dataclass(frozen=True)
 class Departures:
-    """Platoons in the order in which they leave.
+    """Platoons in the order in which they leave; arrays are (P,).
 
-    Args:
-        seconds: (P,) time since bin 0; negative before.
-        origins: (P,) index of the zone that each leaves.
-        destinations: (P,) index of the zone that each heads for.
+    ``seconds`` count from bin 0, negative before; the others are indices of zones.
     """
 
     seconds: NDArray[np.float64]
@@ -199,13 +196,9 @@ CALM_BINS = 12
 
 @dataclass(frozen=True)
 class Incident:
-    """One drop of capacity.
+    """One drop of capacity at the end of a detector's road.
 
-    Args:
-        detector: Index of the detector at whose road's end it happens.
-        first_bin: First 5-minute bin of it.
-        last_bin: Last bin of it, inclusive.
-        capacity_share: Share of the road's capacity that is left.
+    It lasts from ``first_bin`` to ``last_bin``, inclusive, and leaves ``capacity_share``.
     """
 
     detector: int
@@ -218,12 +211,6 @@ def draw_incidents(
     demand: Demand, days: int, per_day: float, rng: np.random.Generator
 ) -> list[Incident]:
     """Draw a Poisson number of incidents a day, at busy places and times.
-
-    Args:
-        demand: Tells what is busy.
-        days: Days from bin 0 on.
-        per_day: Expected incidents a day in the whole network.
-        rng: Source of chance.
 
     Returns:
         Incidents by start; each within one day. A draw within an hour of another one on the

@@ -30,17 +30,11 @@ SLIP_SPEED = 20.0
 
 @dataclass(frozen=True)
 class Road:
-    """One directed road.
+    """One directed road between two junctions; its name is unique.
 
-    Args:
-        name: Its name, unique in the network.
-        start: Junction where it begins.
-        end: Junction where it ends.
-        steps: Simulation steps that it takes to drive it freely. Whole steps, so that the
-            simulator measures the free speed without a rounding error.
-        lanes: Lanes side by side.
-        free_speed: Speed without others, in m/s.
-        priority: Relative right of way where it merges into another road.
+    ``steps`` is the free driving time in whole simulation steps, so that the simulator measures
+    the free speed (m/s) without a rounding error; ``priority`` is the relative right of way where
+    it merges into another road.
     """
 
     name: str
@@ -65,13 +59,7 @@ class Road:
 
 @dataclass(frozen=True)
 class Zone:
-    """Where trips begin and end.
-
-    Args:
-        name: Its name; `<name>/from` and `<name>/to` are its two junctions.
-        residents: Relative number of people who live there.
-        jobs: Relative number of people who work there.
-    """
+    """Where trips begin and end, with relative numbers of residents and jobs."""
 
     name: str
     residents: float
@@ -90,13 +78,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class Network:
-    """Roads, zones and detectors.
-
-    Args:
-        roads: All roads by name.
-        zones: All zones.
-        detectors: Names of the roads that carry a detector, at their downstream end.
-    """
+    """Roads by name, zones, and the roads that carry a detector at their downstream end."""
 
     roads: dict[str, Road]
     zones: list[Zone]
@@ -109,12 +91,9 @@ class Network:
 
 
 def build_network(corridors: int, segments: int, rng: np.random.Generator) -> Network:
-    """Lay out ``corridors`` of ``segments`` segments in each direction.
+    """Lay out at least 1 corridor of at least 3 segments in each direction.
 
-    Args:
-        corridors: Freeways that meet at the centre, at least 1.
-        segments: Segments of each carriageway, at least 3.
-        rng: Draws lengths, free speeds and the size of the zones.
+    ``rng`` draws lengths, free speeds and the size of the zones.
 
     Returns:
         A network of ``2 * corridors * segments`` detectors: corridor by corridor, first
@@ -226,13 +205,10 @@ USUAL_SEGMENTS = 2.0
 
 
 def layout_of(nodes: int) -> tuple[int, int]:
-    """Corridors and segments of a network of ``nodes`` detectors.
+    """Corridors and segments of a network of ``nodes`` = 2 * corridors * segments detectors.
 
     Of all that make exactly so many, those with about twice as many segments as corridors; of
     two that are equally near, the one with more segments.
-
-    Args:
-        nodes: 2 * corridors * segments.
 
     Raises:
         ValueError: If no network has so many; it names the next smaller and larger one.
@@ -272,9 +248,6 @@ class ZoneRoutes:
 
     Ways are listed one origin at a time: those of a large network would not fit into memory.
 
-    Args:
-        network: The network.
-
     Attributes:
         times: (Z, Z) free driving times in seconds, infinite where there is no way.
     """
@@ -293,11 +266,7 @@ class ZoneRoutes:
         }
 
     def ways_from(self, origin: int) -> list[list[str]]:
-        """Names of the roads from zone ``origin`` to each zone, in order; empty if there is none.
-
-        Args:
-            origin: Index of a zone.
-        """
+        """Names of the roads from zone ``origin`` to each zone, in order, or []."""
         before = self._before[origin].tolist()
         return [self._way(before, self._sources[origin], sink) for sink in self._sinks]
 
@@ -332,11 +301,9 @@ def detector_distances(network: Network) -> NDArray[np.float64]:
 def gaussian_adjacency(distances: NDArray[np.float64]) -> NDArray[np.float32]:
     """Weights exp(-(distance / sigma)^2), as usual for freeway data (Li et al. 2018, DCRNN).
 
-    ``sigma`` is the standard deviation of all distances of at most `REACH_METRES`, zeros on the
-    diagonal included; weights below `SMALLEST_WEIGHT` and the diagonal are set to 0.
-
-    Args:
-        distances: (D, D) in metres, infinite where there is no way.
+    ``distances`` is (D, D) in metres, infinite where there is no way. ``sigma`` is the standard
+    deviation of all of at most `REACH_METRES`, zeros on the diagonal included; weights below
+    `SMALLEST_WEIGHT` and the diagonal are set to 0.
 
     Returns:
         (D, D) float32, weight of the edge from row to column.

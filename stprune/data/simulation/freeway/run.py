@@ -190,20 +190,16 @@ class Bins(NamedTuple):
 def flow_by_bin(
     departures: NDArray[np.float64], moments: NDArray[np.float64], bins: Bins
 ) -> NDArray[np.float64]:
-    """Vehicles that pass the downstream end in each bin.
+    """Vehicles that pass the downstream end in each bin: (bins,), to within a platoon.
 
     The simulator moves platoons; their vehicles are taken to pass one by one in the time since
     the platoon before, so counts are whole vehicles, not whole platoons.
 
     Args:
         departures: (K,) vehicles that have left the road by the end of each step.
-        moments: (K,) when the last vehicle that leaves in a step does so, as a share of the
-            step in (0, 1]. The simulator knows no more than the step; with random moments no
-            count is more likely than another.
+        moments: (K,) when in a step its last vehicle leaves, a share in (0, 1] of the step, drawn
+            at random: the simulator knows no more than the step.
         bins: When to count.
-
-    Returns:
-        (bins,) vehicles a bin. Their sum is what left the road, to within a platoon.
     """
     changes = np.flatnonzero(np.diff(departures, prepend=0.0))
     edges = bins.first_step + bins.steps * np.arange(bins.number + 1)
@@ -216,20 +212,12 @@ def flow_by_bin(
 def speed_by_bin(
     arrivals: NDArray[np.float64], departures: NDArray[np.float64], road: Road, bins: Bins
 ) -> NDArray[np.float64]:
-    """Mean speed on the road in each bin, in m/s; the free speed where nobody drove.
+    """Mean speed on the road in each bin, (bins,) in m/s; the free speed where nobody drove.
 
     It is the distance driven in the bin over the time spent there (Edie 1963). Roads are first
     in, first out, so the n-th arrival is the n-th departure; between the two each vehicle
     counts as driving at its mean speed. Those still on the road at the end leave there.
-
-    Args:
-        arrivals: (K,) vehicles that have entered the road by the end of each step.
-        departures: (K,) the same for leaving.
-        road: The road.
-        bins: When to measure.
-
-    Returns:
-        (bins,) m/s.
+    ``arrivals`` and ``departures`` are (K,) vehicles that have entered and left by each step.
     """
     count = len(arrivals)
     entered = _platoon_steps(arrivals)
@@ -252,13 +240,8 @@ def reported_speed(
 ) -> NDArray[np.float64]:
     """Speed as the mean over the drivers who passed, who do not all drive alike.
 
-    Args:
-        true_speed: Mean speed of the traffic, any shape and unit.
-        passed: Vehicles that passed, same shape; where there were none nothing is added.
-        rng: Source of chance.
-
-    Returns:
-        Speeds of the same shape, with a normal error of `DRIVER_SPREAD` / sqrt(passed).
+    ``passed`` are vehicles, of the shape of ``true_speed``. The error is normal with a spread of
+    `DRIVER_SPREAD` / sqrt(passed), and 0 where none passed.
     """
     spread = np.where(passed > 0, DRIVER_SPREAD / np.sqrt(np.maximum(passed, 1.0)), 0.0)
     error = np.clip(rng.standard_normal(true_speed.shape), -3.0, 3.0)
