@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,7 +33,6 @@ class Box(NamedTuple):
     height: float
     fill: str
     heading: str
-    words: str
 
     @property
     def right(self) -> tuple[float, float]:
@@ -56,70 +55,24 @@ class Box(NamedTuple):
         return self.left + self.width / 2, self.bottom
 
 
-SCORE = Box(
-    1,
-    55,
-    25,
-    34,
-    ERRORS,
-    "1  Score",
-    "error and its structure:\n"
-    r"$c_i = m_i + \lambda_s S_i + \lambda_t T_i$"
-    "\n"
+WORDS = {
+    "1  Score": "error and its structure:\n$c_i = m_i + \\lambda_s S_i + \\lambda_t T_i$\n"
     "$S_i$ over nodes,\n$T_i$ over the horizon",
-)
-STRATA = Box(
-    1,
-    14,
-    25,
-    28,
-    DATA,
-    "2  Strata",
-    "stationarity $\\psi_i$ from\nthe data, once:\nB quantiles",
-)
-SELECT = Box(
-    32,
-    44,
-    33,
-    45,
-    CHOICE,
-    "3  Keep or prune",
-    "of n windows, exactly\n"
-    r"$K = \mathrm{round}((1-p)\,n)$"
-    "\n\n\n\n",
-)
-RESCALE = Box(
-    32,
-    14,
-    33,
-    22,
-    ERRORS,
-    "4  Rescale the gradient",
-    "kept easy window of stratum b:\n"
-    r"$w_i = n_b\,/\,k_b$;  hard: $w_i = 1$",
-)
-TRAIN = Box(
-    71,
-    49,
-    28,
-    40,
-    TRAINING,
-    "5  Train an epoch",
-    "batches of the K windows,\nloss: mean of "
-    r"$w_i\,\ell_i$"
-    ";\nthe forward pass gives\nthe errors of step 1 free",
-)
-ANNEAL = Box(
-    71,
-    14,
-    28,
-    27,
-    TRAINING,
-    "6  Anneal back",
-    "the first epoch and the last\n"
-    r"$\lceil(1-\delta)\,E\rceil$ of $E$ are full,"
-    "\nevery weight 1",
-)
+    "2  Strata": "stationarity $\\psi_i$ from\nthe data, once:\nB quantiles",
+    "3  Keep or prune": "of n windows, exactly\n$K = \\mathrm{round}((1-p)\\,n)$\n\n\n\n",
+    "4  Rescale the gradient": "kept easy window of stratum b:\n"
+    "$w_i = n_b\\,/\\,k_b$;  hard: $w_i = 1$",
+    "5  Train an epoch": "batches of the K windows,\nloss: mean of $w_i\\,\\ell_i$;\n"
+    "the forward pass gives\nthe errors of step 1 free",
+    "6  Anneal back": "the first epoch and the last\n"
+    "$\\lceil(1-\\delta)\\,E\\rceil$ of $E$ are full,\nevery weight 1",
+}
+SCORE = Box(1, 55, 25, 34, ERRORS, "1  Score")
+STRATA = Box(1, 14, 25, 28, DATA, "2  Strata")
+SELECT = Box(32, 44, 33, 45, CHOICE, "3  Keep or prune")
+RESCALE = Box(32, 14, 33, 22, ERRORS, "4  Rescale the gradient")
+TRAIN = Box(71, 49, 28, 40, TRAINING, "5  Train an epoch")
+ANNEAL = Box(71, 14, 28, 27, TRAINING, "6  Anneal back")
 BOXES = (SCORE, STRATA, SELECT, RESCALE, TRAIN, ANNEAL)
 
 
@@ -148,12 +101,8 @@ def build(results: Results) -> Drawing:
     _arrow(axes, RESCALE.right, (TRAIN.left, TRAIN.bottom + 6))
     _arrow(axes, TRAIN.foot, ANNEAL.top)
     # The way back, over the top of the page.
-    axes.plot(
-        [TRAIN.top[0], TRAIN.top[0], SCORE.top[0]],
-        [TRAIN.top[1], 95, 95],
-        color=EDGE,
-        linewidth=0.9,
-    )
+    way = [TRAIN.top[0], TRAIN.top[0], SCORE.top[0]], [TRAIN.top[1], 95, 95]
+    axes.plot(*way, color=EDGE, linewidth=0.9)
     _arrow(axes, (SCORE.top[0], 95), SCORE.top)
     axes.text(50, 96, "scores for the next epoch", ha="center", va="bottom", fontsize=6.5)
     axes.text(
@@ -192,7 +141,8 @@ def _box(axes: Axes, box: Box) -> None:
     )
     middle, top = box.left + box.width / 2, box.bottom + box.height
     axes.text(middle, top - 3, box.heading, ha="center", va="top", fontsize=8, fontweight="bold")
-    axes.text(middle, top - 11, box.words, ha="center", va="top", fontsize=7, linespacing=1.35)
+    words = WORDS[box.heading]
+    axes.text(middle, top - 11, words, ha="center", va="top", fontsize=7, linespacing=1.35)
 
 
 def _kept_bar(axes: Axes) -> None:
@@ -200,12 +150,17 @@ def _kept_bar(axes: Axes) -> None:
     left, bottom, width, height = SELECT.left + 2, SELECT.bottom + 11, SELECT.width - 4, 9
     hard, strata = HARD_SHARE * width, 4
     easy = (width - hard) / strata
-    _bar(axes, (left, bottom, hard, height), HARD_COLOUR, EDGE)
+
+    def bar(corner: float, width: float, colour: str, edge: str) -> None:
+        part = Rectangle((corner, bottom), width, height, fc=colour, ec=edge, linewidth=0.6)
+        axes.add_patch(part)
+
+    bar(left, hard, HARD_COLOUR, EDGE)
     for stratum in range(strata):
         corner = left + hard + stratum * easy
-        _bar(axes, (corner, bottom, easy, height), "#f0f0f0", EDGE)
+        bar(corner, easy, "#f0f0f0", EDGE)
         for lot in (0.15, 0.45) if stratum % 2 else (0.3, 0.7):
-            _bar(axes, (corner + lot * easy, bottom, 0.1 * easy, height), EASY_COLOUR, "none")
+            bar(corner + lot * easy, 0.1 * easy, EASY_COLOUR, "none")
     words = (
         (left, bottom - 1.5, r"hardest $\alpha K$", "left", "top", "#a84500"),
         (left + width, bottom - 1.5, "rest: uniform in a stratum", "right", "top", "#005a8c"),
@@ -215,23 +170,11 @@ def _kept_bar(axes: Axes) -> None:
         axes.text(x, y, text, fontsize=6, ha=side, va=edge, color=colour)
 
 
-def _bar(axes: Axes, place: tuple[float, float, float, float], colour: str, edge: str) -> None:
-    left, bottom, width, height = place
-    axes.add_patch(
-        Rectangle((left, bottom), width, height, facecolor=colour, edgecolor=edge, linewidth=0.6)
-    )
-
-
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axes.add_patch(
-        FancyArrowPatch(
-            start,
-            end,
-            arrowstyle="-|>",
-            mutation_scale=8,
-            color=EDGE,
-            linewidth=0.9,
-            shrinkA=0,
-            shrinkB=0,
-        )
-    )
+    style: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "mutation_scale": 8,
+        "color": EDGE,
+        "linewidth": 0.9,
+    }
+    axes.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **style))

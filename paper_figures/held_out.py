@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pandas as pd
 
+from paper_figures.rows import full_first
 from stprune.base.layout import RunKey
 from stprune.results.summary import KEYS, REFERENCE, Results, run_keys_of
 
@@ -41,23 +39,24 @@ def held_out_scores(results: Results) -> pd.DataFrame:
             record = results.records[RunKey(*(run[key] for key in KEYS))]
             if not position and not record.transfer:
                 break  # what an entry holds out is the same for all of its runs
+            units = record.data.get("held_out", {})
             for name, transfer in record.transfer.items():
                 probe = transfer.linear_probe
                 rows.append(
                     {
                         **{key: run[key] for key in CELL if key != "held_out"},
                         "held_out": name,
-                        "held_out_unit": _unit(record.data, name),
-                        "zero_shot_mae": _number(transfer.zero_shot.mae),
-                        "linear_probe_mae": _number(probe.mae if probe else None),
+                        "held_out_unit": units.get(name, {}).get("target_unit"),
+                        "zero_shot_mae": transfer.zero_shot.mae,
+                        "linear_probe_mae": probe.mae if probe else None,
                     }
                 )
-    cells = pd.DataFrame(rows).groupby(CELL)
+    cells = pd.DataFrame(rows).astype(dict.fromkeys(SCORES, "float64")).groupby(CELL)
     frame = cells[list(SCORES)].mean()
     for score in SCORES:
         frame[f"{score}_sd"] = cells[score].std(ddof=1)
     frame["seeds"], frame["held_out_unit"] = cells.size(), cells["held_out_unit"].first()
-    return _sorted(_compared(frame.reset_index(), results))
+    return full_first(_compared(frame.reset_index(), results), [*PLACE, "prune_ratio"])
 
 
 def _compared(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
@@ -70,18 +69,3 @@ def _compared(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
     seen = ["test_mae", "total_percent", "total_percent_sd", "total_seconds"]
     costs = results.aggregate[[*keys, *seen, "realised_keep_ratio"]]
     return frame.merge(costs, how="left", on=keys, validate="many_to_one")
-
-
-def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
-    order = [*PLACE, "prune_ratio", "first", "pruner"]
-    first = frame["pruner"] != REFERENCE
-    return frame.assign(first=first).sort_values(order, ignore_index=True).drop(columns="first")
-
-
-def _unit(data: dict[str, Any], name: str) -> str | None:
-    unit: str | None = data.get("held_out", {}).get(name, {}).get("target_unit")
-    return unit
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value

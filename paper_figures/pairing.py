@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
+from paper_figures.rows import by_budget
 from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.paired import CONTROLS, compare_all, relative_differences
+from stprune.statistics.paired import CONTROLS, LEVEL, compare, compare_all, relative_differences
 
 CAPTION = (
     "Differences in test MAE, 100 (pruner / the other - 1) in %, of the pairs of runs with the same"
@@ -26,6 +28,7 @@ CAPTION = (
 )
 
 KEYS = ["budget", "pruner", "prune_ratio"]
+SIGNIFICANT = "‡"
 
 
 def has_pairs(results: Results) -> bool:
@@ -63,12 +66,11 @@ def paired_table(
         named = part.set_index(KEYS).add_prefix(f"{other}_").reset_index()
         frame = frame.merge(named, how="left", on=KEYS, validate="one_to_one")
     ratios = ["all" if math.isnan(ratio) else format_ratio(ratio) for ratio in frame["prune_ratio"]]
-    several = frame["budget"].nunique() > 1
     return Table(
         title=title,
         caption=" ".join([CAPTION, *notes]),
         frame=frame.assign(ratio=ratios),
-        columns=_columns(others, several),
+        columns=by_budget(_columns(others), frame),
         group=("budget", "pruner"),
     )
 
@@ -81,10 +83,8 @@ def _rows(summary: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(KEYS, na_position="first", ignore_index=True)
 
 
-def _columns(others: Sequence[str], several_budgets: bool) -> tuple[Column, ...]:
+def _columns(others: Sequence[str]) -> tuple[Column, ...]:
     shown = [Column("pruner", "Pruner", named=True), Column("ratio", "Prune ratio")]
-    if several_budgets:
-        shown.insert(0, Column("budget", "Budget", named=True))
     for other in others:
         over = f"Against {label(other)}"
         shown += [
@@ -96,6 +96,38 @@ def _columns(others: Sequence[str], several_budgets: bool) -> tuple[Column, ...]
             Column(f"{other}_verdict", "Verdict", over=over),
         ]
     return tuple(shown)
+
+
+class Change(NamedTuple):
+    """Mean difference of pairs of runs in %, p of their paired t test, and how many they are."""
+
+    change: float
+    p: float
+    pairs: int
+
+
+def change_from(runs: pd.DataFrame, cell: tuple[float, str], other: str) -> Change:
+    """Compare a prune ratio and pruner with another pruner, or with full training, run by run."""
+    ratio, pruner = cell
+    at_ratio = runs["prune_ratio"] == ratio
+    theirs = runs[runs["pruner"] == other]
+    # Full training has no prune ratio of its own: it is the partner at each.
+    theirs = theirs.assign(prune_ratio=ratio) if other == REFERENCE else theirs
+    pairs = pd.concat([runs[at_ratio & (runs["pruner"] == pruner)], theirs])
+    if pruner in (other, REFERENCE):
+        return Change(math.nan, math.nan, 0)
+    differences = relative_differences(pairs, pruner, other)
+    if differences.empty:
+        return Change(math.nan, math.nan, 0)
+    compared = compare(differences)
+    return Change(compared.mean, compared.t_p, len(differences))
+
+
+def spelled_change(change: float, holm_p: float) -> str | None:
+    """Such as ``-1.2`` with ``SIGNIFICANT`` behind it where p is low enough; None if unknown."""
+    if math.isnan(change):
+        return None
+    return f"{format_number(change, 1, True)}{SIGNIFICANT if holm_p < LEVEL else ''}"
 
 
 def spelled_interval(low: float, high: float) -> str | None:

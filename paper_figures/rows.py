@@ -6,8 +6,17 @@ from typing import Any
 
 import pandas as pd
 
+from stprune.paper.tables import Column
 from stprune.results.summary import REFERENCE, Results
 from stprune.statistics.paired import CONTROLS
+
+# What names a row of most tables.
+CELL_COLUMNS = (
+    Column("dataset", "Data set"),
+    Column("backbone", "Backbone", named=True),
+    Column("prune_ratio", "Prune ratio"),
+    Column("pruner", "Pruner", named=True),
+)
 
 
 def with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
@@ -24,15 +33,20 @@ def with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
     keys = places.merge(choices, how="cross")
     frame = keys.merge(aggregate, how="left", on=list(keys.columns))
     frame["seeds"] = frame["seeds"].fillna(0).astype(int)
-    first = frame["pruner"] != REFERENCE
-    order = ["dataset", "backbone", "prune_ratio", "first", "pruner"]
-    return frame.assign(first=first).sort_values(order, ignore_index=True).drop(columns="first")
+    return full_first(frame, ["dataset", "backbone", "prune_ratio"])
 
 
-def absent_controls(results: Results) -> list[str]:
-    """A sentence for each control that the experiment lacks."""
+def full_first(frame: pd.DataFrame, order: list[str]) -> pd.DataFrame:
+    """Sort rows by ``order``, then by pruner, full training before all others."""
+    keys = [*order, "first", "pruner"]
+    rows = frame.assign(first=frame["pruner"] != REFERENCE)
+    return rows.sort_values(keys, ignore_index=True).drop(columns="first")
+
+
+def absent(results: Results, *others: str) -> list[str]:
+    """A sentence for each of ``others`` and each control that the experiment lacks."""
     present = set(results.aggregate["pruner"])
-    return [f"{name} was not run here." for name in CONTROLS if name not in present]
+    return [f"{name} was not run here." for name in (*others, *CONTROLS) if name not in present]
 
 
 def budgets(results: Results) -> list[str]:
@@ -58,3 +72,9 @@ def _places(values: pd.Series[Any]) -> dict[str, str]:
 
 def _plain(name: str) -> str:
     return name.replace("_", " ")
+
+
+def by_budget(columns: tuple[Column, ...], frame: pd.DataFrame) -> tuple[Column, ...]:
+    """The columns of a table, after one with the budget where there are several."""
+    several = frame["budget"].nunique() > 1
+    return (Column("budget", "Budget", named=True), *columns) if several else columns

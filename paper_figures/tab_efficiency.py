@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from paper_figures.rows import absent_controls, budgets, with_holes
+from paper_figures.rows import CELL_COLUMNS, absent, budgets, with_holes
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import KEYS, REFERENCE, Results
 
@@ -27,10 +27,7 @@ MEGABYTE, KILO = 1e6, 1e3
 CELL = KEYS[:-1]
 
 COLUMNS = (
-    Column("dataset", "Data set"),
-    Column("backbone", "Backbone", named=True),
-    Column("prune_ratio", "Prune ratio"),
-    Column("pruner", "Pruner", named=True),
+    *CELL_COLUMNS,
     Column("seeds", "n", 0),
     Column("epoch_seconds", "s", 3, "epoch_seconds_sd", True, over="Per epoch"),
     Column("epoch_percent", "% of full's", 1, over="Per epoch"),
@@ -57,7 +54,7 @@ def build(results: Results) -> Table:
     frame = with_holes(results.aggregate)
     kept = [*CELL, "seeds", "epoch_percent", "total_percent"]
     frame = frame[kept].merge(_means(results.summary), how="left", on=CELL, validate="one_to_one")
-    notes = [*budgets(results), *absent_controls(results)]
+    notes = [*budgets(results), *absent(results)]
     read = frame[["processor_kilojoules", "device_kilojoules"]].notna().any().any()
     return Table(
         title=TITLE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from paper_figures.pairing import spelled_interval
-from paper_figures.rows import absent_controls
+from paper_figures.rows import absent, by_budget
 from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
@@ -28,6 +28,19 @@ CAPTION = (
     " below 0.0005. A dash: not tested."
 )
 
+COLUMNS = (
+    Column("where", "Data set"),
+    Column("backbone", "Backbone", named=True),
+    Column("ratio", "Prune ratio"),
+    Column("pruner", "Pruner", named=True),
+    Column("count", "n", 0),
+    Column("mean", "Δ (%)", 2, "sd", signed=True),
+    Column("interval", "90 %"),
+    Column("p_equivalent", "p", 3),
+    Column("holm_p_equivalent", "p, Holm", 3),
+    Column("verdict", "Verdict"),
+)
+
 
 def build(results: Results) -> Table:
     """The table of equivalence tests.
@@ -40,14 +53,12 @@ def build(results: Results) -> Table:
         first; empty where full training was not run.
     """
     table = equivalences(results.summary)
-    notes = absent_controls(results)
-    if REFERENCE not in set(results.summary["pruner"]):
-        notes = [f"{REFERENCE} was not run here.", *notes]
+    notes = absent(results, REFERENCE)
     return Table(
         title=TITLE,
         caption=" ".join([CAPTION, *notes]),
         frame=_worded(table),
-        columns=_columns(table["budget"].nunique() > 1),
+        columns=by_budget(COLUMNS, table),
         group=("budget", "dataset", "backbone", "prune_ratio"),
     )
 
@@ -59,21 +70,4 @@ def _worded(table: pd.DataFrame) -> pd.DataFrame:
         where=table["dataset"].replace(where).astype("object"),
         ratio=pd.Series([format_ratio(r) for r in table["prune_ratio"]], dtype="object"),
         interval=pd.Series(intervals, dtype="object"),
-    )
-
-
-def _columns(several_budgets: bool) -> tuple[Column, ...]:
-    budget = [Column("budget", "Budget", named=True)] if several_budgets else []
-    return (
-        *budget,
-        Column("where", "Data set"),
-        Column("backbone", "Backbone", named=True),
-        Column("ratio", "Prune ratio"),
-        Column("pruner", "Pruner", named=True),
-        Column("count", "n", 0),
-        Column("mean", "Δ (%)", 2, "sd", signed=True),
-        Column("interval", "90 %"),
-        Column("p_equivalent", "p", 3),
-        Column("holm_p_equivalent", "p, Holm", 3),
-        Column("verdict", "Verdict"),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paper_figures.held_out import applies, held_out_scores
-from paper_figures.rows import absent_controls, budgets
+from paper_figures.rows import absent, budgets
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
 
@@ -57,7 +57,7 @@ def build(results: Results) -> Table:
     ]
     return Table(
         title=TITLE,
-        caption=" ".join([CAPTION, *notes, *budgets(results), *absent_controls(results)]),
+        caption=" ".join([CAPTION, *notes, *budgets(results), *absent(results)]),
         frame=frame,
         columns=COLUMNS,
         group=("dataset", "held_out", "backbone", "prune_ratio"),

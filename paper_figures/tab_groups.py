@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from paper_figures.rows import absent_controls, budgets, units, with_holes
+from paper_figures.rows import CELL_COLUMNS, absent, budgets, units, with_holes
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
 
@@ -27,10 +27,7 @@ CAPTION = (
 )
 
 COLUMNS = (
-    Column("dataset", "Data set"),
-    Column("backbone", "Backbone", named=True),
-    Column("prune_ratio", "Prune ratio"),
-    Column("pruner", "Pruner", named=True),
+    *CELL_COLUMNS,
     Column("seeds", "n", 0),
     Column("test_mae_incident", "Incident", 2, "test_mae_incident_sd", True, over="Test MAE"),
     Column(
@@ -65,7 +62,7 @@ def build(results: Results) -> Table:
         One row per data set, backbone, prune ratio and pruner, as in the main table.
     """
     frame = with_holes(results.aggregate)
-    notes = [*budgets(results), *absent_controls(results), *units(results)]
+    notes = [*budgets(results), *absent(results), *units(results)]
     return Table(
         title=TITLE,
         caption=" ".join([CAPTION, *notes]),

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from paper_figures.rows import absent_controls, budgets, units, with_holes
+from paper_figures.rows import CELL_COLUMNS, absent, budgets, units, with_holes
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import KEYS, REFERENCE, Results
 from stprune.statistics.paired import (
@@ -46,10 +46,7 @@ CAPTION = (
 )
 
 COLUMNS = (
-    Column("dataset", "Data set"),
-    Column("backbone", "Backbone", named=True),
-    Column("prune_ratio", "Prune ratio"),
-    Column("pruner", "Pruner", named=True),
+    *CELL_COLUMNS,
     Column("seeds", "n", 0),
     Column("test_mae", "MAE", 2, "test_mae_sd", ranked=True, marks="control_marks"),
     Column("test_rmse", "RMSE", 2, "test_rmse_sd", ranked=True),
@@ -72,7 +69,7 @@ def build(results: Results) -> Table:
         One row per data set, backbone, prune ratio and pruner. What was run for one data set and
         backbone but not for another has a row of dashes there.
     """
-    notes = [*budgets(results), *absent_controls(results), *units(results)]
+    notes = [*budgets(results), *absent(results), *units(results)]
     frame = with_holes(results.aggregate)
     return Table(
         title=TITLE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from paper_figures.rows import absent_controls
+from paper_figures.rows import absent
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
 from stprune.statistics.paired import EVERY_PLACE
@@ -47,9 +47,7 @@ def build(results: Results) -> Table:
         run.
     """
     table = compare_reaching(results.epochs)
-    notes = absent_controls(results)
-    if REFERENCE not in set(results.summary["pruner"]):
-        notes = [f"{REFERENCE} was not run here.", *notes]
+    notes = absent(results, REFERENCE)
     counts = table[["reached", "seeds"]].to_numpy()
     words = [f"{reached:.0f} of {seeds:.0f}" for reached, seeds in counts]
     return Table(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from paper_figures.rows import units, with_holes
+from paper_figures.rows import CELL_COLUMNS, units, with_holes
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import REFERENCE, Results
 
@@ -71,10 +71,7 @@ def _scores(results: Results) -> pd.DataFrame:
 
 def _columns() -> tuple[Column, ...]:
     return (
-        Column("dataset", "Data set"),
-        Column("backbone", "Backbone", named=True),
-        Column("prune_ratio", "Prune ratio"),
-        Column("pruner", "Pruner", named=True),
+        *CELL_COLUMNS,
         Column("seeds", "n", 0),
         *(
             Column(f"{rule}_{metric}", title, 2, ranked=True, over=name)

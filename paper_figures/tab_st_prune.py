@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paper_figures.pairing import paired_table
-from paper_figures.rows import absent_controls
+from paper_figures.rows import absent
 from stprune.paper.content import METHOD
 from stprune.paper.tables import Table
 from stprune.results.summary import Results
@@ -13,7 +13,4 @@ TITLE = "Paired comparison with ST-Prune"
 
 def build(results: Results) -> Table:
     """The table of paired comparisons with the entry ``st_prune``."""
-    notes = absent_controls(results)
-    if METHOD not in set(results.summary["pruner"]):
-        notes = [f"{METHOD} was not run here.", *notes]
-    return paired_table(results, [METHOD], TITLE, notes)
+    return paired_table(results, [METHOD], TITLE, absent(results, METHOD))

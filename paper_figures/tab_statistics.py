@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from paper_figures.pairing import spelled_interval
-from paper_figures.rows import absent_controls
+from paper_figures.rows import absent, by_budget
 from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
@@ -43,6 +43,22 @@ CAPTION = (
     " not run, or too few to test."
 )
 
+FULL, COUNTS = "Against full training", "Wins/ties/losses against"
+COLUMNS = (
+    Column("ratio", "Prune ratio"),
+    Column("pruner", "Pruner", named=True),
+    Column("cells", "n", 0, over=FULL),
+    Column("mean", "Δ (%)", 2, "sd", signed=True, over=FULL),
+    Column("interval", "95 %", over=FULL),
+    Column("holm_p", "t", 3, over=FULL),
+    Column("wilcoxon_holm_p", "Wilcoxon", 3, over=FULL),
+    Column("datasets_p", "p, data sets", 3, over=FULL),
+    Column("verdict", "Verdict", over=FULL),
+    *(Column(f"{other}_tally", label(other), over=COUNTS) for other in OTHERS),
+    Column("rank", "Mean", over="Rank"),
+    Column("friedman_p", "Friedman", 3, over="Rank"),
+)
+
 
 def build(results: Results) -> Table:
     """The table of tests over the whole experiment.
@@ -60,9 +76,7 @@ def build(results: Results) -> Table:
         frame = frame.merge(counts.astype({"prune_ratio": "float64"}), how="left", on=ROW)
         frame[f"{other}_tally"] = _spelled(frame[list(_named(other).values())])
     frame = _with_ranks(frame, results.summary)
-    notes = absent_controls(results)
-    if REFERENCE not in set(results.summary["pruner"]):
-        notes = [f"{REFERENCE} was not run here.", *notes]
+    notes = absent(results, REFERENCE)
     ends = frame[["low", "high"]].to_numpy()
     return Table(
         title=TITLE,
@@ -71,7 +85,7 @@ def build(results: Results) -> Table:
             ratio=pd.Series([format_ratio(r) for r in frame["prune_ratio"]], dtype="object"),
             interval=pd.Series([spelled_interval(*pair) for pair in ends], dtype="object"),
         ),
-        columns=_columns(frame["budget"].nunique() > 1),
+        columns=by_budget(COLUMNS, frame),
         group=("budget", "prune_ratio"),
     )
 
@@ -112,25 +126,4 @@ def _with_ranks(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
         rank=pd.Series(words, dtype="object"),
         mean_rank=pd.Series([mean for mean, _ in numbers], dtype="float64"),
         friedman_p=pd.Series([p for _, p in numbers], dtype="float64"),
-    )
-
-
-def _columns(several_budgets: bool) -> tuple[Column, ...]:
-    budget = [Column("budget", "Budget", named=True)] if several_budgets else []
-    full = "Against full training"
-    tally = "Wins/ties/losses against"
-    return (
-        *budget,
-        Column("ratio", "Prune ratio"),
-        Column("pruner", "Pruner", named=True),
-        Column("cells", "n", 0, over=full),
-        Column("mean", "Δ (%)", 2, "sd", signed=True, over=full),
-        Column("interval", "95 %", over=full),
-        Column("holm_p", "t", 3, over=full),
-        Column("wilcoxon_holm_p", "Wilcoxon", 3, over=full),
-        Column("datasets_p", "p, data sets", 3, over=full),
-        Column("verdict", "Verdict", over=full),
-        *(Column(f"{other}_tally", label(other), over=tally) for other in OTHERS),
-        Column("rank", "Mean", over="Rank"),
-        Column("friedman_p", "Friedman", 3, over="Rank"),
     )

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from paper_figures.rows import absent_controls, budgets, units
+from paper_figures.pairing import SIGNIFICANT, change_from, spelled_change
+from paper_figures.rows import absent, budgets, units
 from stprune.base.layout import format_ratio
-from stprune.paper.tables import Column, Table, format_number
+from stprune.paper.tables import Column, Table
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results, run_keys_of
-from stprune.statistics.paired import CONTROLS, LEVEL, compare, holm, relative_differences
+from stprune.statistics.paired import CONTROLS, holm
 
 TITLE = "Pruning under every task"
-SIGNIFICANT = "‡"
 EVERYWHERE = "all"
 OTHERS = (REFERENCE, *CONTROLS)
 
@@ -71,7 +71,7 @@ def build(results: Results) -> Table:
         for full training and both controls ``<other>_change``, ``_p``, ``_holm_p`` and ``_pairs``,
         with the text ``<other>_delta``.
     """
-    notes = [*budgets(results), *absent_controls(results), *units(results)]
+    notes = [*budgets(results), *absent(results), *units(results)]
     return Table(
         title=TITLE,
         caption=" ".join([CAPTION, *notes]),
@@ -136,28 +136,13 @@ def _changes(
     runs: pd.DataFrame, cells: list[tuple[float, str]], other: str
 ) -> dict[tuple[float, str], dict[str, Any]]:
     """Of each prune ratio and pruner, the differences from ``other``; one family of tests."""
-    found = {}
-    for ratio, pruner in cells:
-        ours = runs[(runs["pruner"] == pruner) & (runs["prune_ratio"] == ratio)]
-        theirs = runs[runs["pruner"] == other]
-        # Full training has no prune ratio of its own: it is the partner at each.
-        theirs = theirs.assign(prune_ratio=ratio) if other == REFERENCE else theirs
-        change, p, pairs = math.nan, math.nan, 0
-        if pruner not in (other, REFERENCE):
-            differences = relative_differences(pd.concat([ours, theirs]), pruner, other)
-            pairs = len(differences)
-            if pairs:
-                compared = compare(differences)
-                change, p = compared.mean, compared.t_p
-        found[ratio, pruner] = {"change": change, "p": p, "pairs": pairs}
-    corrected = holm([numbers["p"] for numbers in found.values()])
+    found = [change_from(runs, cell, other) for cell in cells]
+    corrected = holm([numbers.p for numbers in found])
     return {
-        cell: {**numbers, "holm_p": holm_p, "delta": _delta(numbers["change"], holm_p)}
-        for (cell, numbers), holm_p in zip(found.items(), corrected, strict=True)
+        cell: {
+            **numbers._asdict(),
+            "holm_p": holm_p,
+            "delta": spelled_change(numbers.change, holm_p),
+        }
+        for cell, numbers, holm_p in zip(cells, found, corrected, strict=True)
     }
-
-
-def _delta(change: float, holm_p: float) -> str | None:
-    if math.isnan(change):
-        return None
-    return f"{format_number(change, 1, True)}{SIGNIFICANT if holm_p < LEVEL else ''}"

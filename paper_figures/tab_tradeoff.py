@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from paper_figures.rows import absent_controls, budgets
+from paper_figures.rows import absent, budgets, by_budget
 from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.summary import REFERENCE, Results
@@ -27,6 +27,17 @@ CAPTION = (
     " interval. n: seeds, the fewest of any ratio. Bold: lowest area of the same data set and"
     " backbone; underlined: second."
 )
+
+COLUMNS = (
+    Column("dataset", "Data set"),
+    Column("backbone", "Backbone", named=True),
+    Column("pruner", "Pruner", named=True),
+    Column("seeds", "n", 0),
+    Column("area", "Area (%)", 2, ranked=True),
+    Column("interval", "95 %"),
+    Column("front", "Front"),
+)
+
 # Less often than this is not worth naming.
 LEAST_SHARE = 0.05
 
@@ -39,9 +50,7 @@ def build(results: Results) -> Table:
     """
     areas = tradeoff_areas(results.summary)
     ends = areas[["area_low", "area_high"]].astype("float64").to_numpy()
-    notes = [*budgets(results), *absent_controls(results)]
-    if REFERENCE not in set(results.summary["pruner"]):
-        notes = [f"{REFERENCE} was not run here.", *notes]
+    notes = [*budgets(results), *absent(results, REFERENCE)]
     return Table(
         title=TITLE,
         caption=" ".join([CAPTION, *notes]),
@@ -51,7 +60,7 @@ def build(results: Results) -> Table:
             area=areas["area"].astype("float64"),
             seeds=areas["seeds"].astype("int64"),
         ),
-        columns=_columns(areas["budget"].nunique() > 1),
+        columns=by_budget(COLUMNS, areas),
         group=("budget", "dataset", "backbone"),
     )
 
@@ -71,17 +80,3 @@ def _front(points: tuple[tuple[float, bool, float], ...]) -> str | None:
         sure = "" if math.isnan(share) else f" ({100 * share:.0f} %)"
         words.append(f"{'' if is_on else 'not '}{format_ratio(ratio)}{sure}")
     return ", ".join(words) or None
-
-
-def _columns(several_budgets: bool) -> tuple[Column, ...]:
-    budget = [Column("budget", "Budget", named=True)] if several_budgets else []
-    return (
-        *budget,
-        Column("dataset", "Data set"),
-        Column("backbone", "Backbone", named=True),
-        Column("pruner", "Pruner", named=True),
-        Column("seeds", "n", 0),
-        Column("area", "Area (%)", 2, ranked=True),
-        Column("interval", "95 %"),
-        Column("front", "Front"),
-    )

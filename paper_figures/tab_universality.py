@@ -8,15 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from paper_figures.rows import absent_controls, budgets, units
+from paper_figures.pairing import SIGNIFICANT, change_from, spelled_change
+from paper_figures.rows import absent, budgets, units
 from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table, format_number
 from stprune.results.labels import label
 from stprune.results.summary import REFERENCE, Results, run_keys_of
-from stprune.statistics.paired import LEVEL, compare, holm, relative_differences
+from stprune.statistics.paired import holm
 
 TITLE = "Pruning under every backbone and optimiser"
-BEST, SIGNIFICANT = "†", "‡"
+BEST = "†"
 EVERYWHERE = "all"
 NAMES = {"adamw": "AdamW", "sgd": "SGD"}
 
@@ -63,7 +64,7 @@ def build(results: Results) -> Table:
         for entry, (_, optimiser) in entries.items()
         for place in [*datasets, *[EVERYWHERE] * (len(datasets) > 1)]
     ]
-    notes = [*budgets(results), *absent_controls(results), *units(results)]
+    notes = [*budgets(results), *absent(results), *units(results)]
     return Table(
         title=TITLE,
         caption=" ".join([CAPTION, *notes]),
@@ -110,7 +111,7 @@ def _row(results: Results, entry: str, place: str, cells: list[Cell]) -> dict[st
         rivals = [other["mae"] for (ratio, _), other in found.items() if ratio == cell[0]]
         rivals = [mae for mae in rivals if not math.isnan(mae)]
         best = len(rivals) > 1 and numbers["mae"] == min(rivals)
-        texts = {"score": _score(numbers, best), "delta": _delta(numbers["change"], holm_p)}
+        texts = {"score": _score(numbers, best), "delta": spelled_change(numbers["change"], holm_p)}
         row |= _named(cell, {**numbers, "holm_p": holm_p, **texts})
     return row
 
@@ -123,17 +124,10 @@ def _part(frame: pd.DataFrame, entry: str, place: str) -> pd.DataFrame:
 def _numbers(runs: pd.DataFrame, means: pd.DataFrame, cell: Cell, one_place: bool) -> Numbers:
     ratio, pruner = cell
     mine = means[(means["pruner"] == pruner) & (means["prune_ratio"] == ratio)]
-    # Full training has no prune ratio of its own: it is the partner at each.
-    full = runs[runs["pruner"] == REFERENCE].assign(prune_ratio=ratio)
-    ours = runs[(runs["pruner"] == pruner) & (runs["prune_ratio"] == ratio)]
-    differences = relative_differences(pd.concat([ours, full]), pruner, REFERENCE)
-    change, p = math.nan, math.nan
-    if not differences.empty:
-        compared = compare(differences)
-        change, p = compared.mean, compared.t_p
     scores = _means(mine) if one_place else {"mae": math.nan, "mae_sd": math.nan}
+    change, p, pairs = change_from(runs, cell, REFERENCE)
     time = float(mine["epoch_percent"].mean())
-    return {**scores, "change": change, "p": p, "pairs": float(len(differences)), "time": time}
+    return {**scores, "change": change, "p": p, "pairs": float(pairs), "time": time}
 
 
 def _means(rows: pd.DataFrame) -> Numbers:
@@ -147,12 +141,6 @@ def _score(numbers: Numbers, best: bool = False) -> str | None:
         return None
     spread = "" if math.isnan(numbers["mae_sd"]) else f" ± {format_number(numbers['mae_sd'], 2)}"
     return f"{format_number(numbers['mae'], 2)}{spread}{BEST if best else ''}"
-
-
-def _delta(change: float, holm_p: float) -> str | None:
-    if math.isnan(change):
-        return None
-    return f"{format_number(change, 1, True)}{SIGNIFICANT if holm_p < LEVEL else ''}"
 
 
 def _named(cell: Cell, values: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ from toy_runs import outcome
 from toy_union import KEY, union_values, write_union
 from two_processes import end_of, start_both
 
-from stprune.base.errors import ConfigError
+from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig, parse_config
-from stprune.config.grid import experiment_layout
+from stprune.config.grid import experiment_layout, run_spec
 from stprune.records.kept import read_kept
 from stprune.records.run import RunRecord, read_epochs, read_record
-from stprune.training.devices import available_cores, fabric_on, own_cores
+from stprune.training.devices import available_cores, fabric_on, naming_failures, own_cores
 from stprune.training.run import train
 
 
@@ -38,6 +39,27 @@ def test_a_job_of_a_cluster_is_not_taken_for_the_layout_of_a_run(
         fabric = fabric_on(devices=devices)
         assert fabric.world_size == devices
         assert fabric.global_rank == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "processes", "named"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), 1, OutOfMemoryError),
+        (MemoryError(), 2, OutOfMemoryError),
+        (RuntimeError("Connection closed by peer"), 2, DeviceLostError),
+        (RuntimeError("Connection closed by peer"), 1, RuntimeError),
+        (RuntimeError("shapes differ"), 2, RuntimeError),
+    ],
+    ids=str,
+)
+def test_shortage_of_memory_and_lost_processes_are_named(
+    toy_config: ExperimentConfig, error: Exception, processes: int, named: type[Exception]
+) -> None:
+    spec = run_spec(toy_config, RunKey("toy", "stid", "full", 0.0, 0))
+    fabric: Any = SimpleNamespace(world_size=processes, global_rank=0)
+    with pytest.raises(named) as caught, naming_failures(fabric, spec):
+        raise error
+    assert type(caught.value) is named
 
 
 # Where epochs and ratios are such that windows are pruned by scores of both processes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import matplotlib as mpl
@@ -61,7 +62,7 @@ def test_what_applies_is_what_has_something_to_show(
 
 
 @pytest.mark.parametrize("name", GENERAL_FIGURES)
-def test_figure_says_what_it_shows(name: str, results: Results) -> None:
+def test_figure_says_what_it_shows_and_keeps_its_words_apart(name: str, results: Results) -> None:
     drawing = build(name, results)
     assert FIGURES.module(name).TITLE
     assert drawing.alt
@@ -74,6 +75,13 @@ def test_figure_says_what_it_shows(name: str, results: Results) -> None:
         ticks = [text for text in axes.get_xticklabels() if text.get_visible()]
         assert named or not any(text.get_text() for text in ticks)
     assert drawing.figure.axes[0].get_ylabel()
+    figure = drawing.figure
+    figure.draw_without_rendering()
+    boxes = [legend.get_window_extent() for legend in figure.legends]
+    boxes += [box for axes in figure.axes if (box := axes.get_tightbbox()) is not None]
+    assert len(boxes) == len(figure.legends) + len(figure.axes)
+    assert all(min(box.x0, box.y0) >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def _lowest_below(axes: Axes) -> Axes:
@@ -89,21 +97,6 @@ def _lowest_below(axes: Axes) -> Axes:
         if at.colspan == place.colspan
     ]
     return column[-1]
-
-
-@pytest.mark.parametrize("name", GENERAL_FIGURES)
-def test_figure_keeps_its_words_apart(name: str, results: Results) -> None:
-    figure = build(name, results).figure
-    figure.draw_without_rendering()
-    boxes = [legend.get_window_extent() for legend in figure.legends]
-    boxes += [box for axes in figure.axes if (box := axes.get_tightbbox()) is not None]
-    assert len(boxes) == len(figure.legends) + len(figure.axes)
-    for position, box in enumerate(boxes):
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= figure.bbox.x1
-        for other in boxes[position + 1 :]:
-            assert not box.overlaps(other)
 
 
 @pytest.mark.parametrize("name", LEAN_FIGURES)

@@ -199,19 +199,17 @@ def test_a_plan_that_changes_still_ends_the_course_with_the_run() -> None:
     assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * last)))
 
 
-def test_by_epochs_each_epoch_counts_alike_and_has_one_rate() -> None:
-    settings = OptimiserSettings(schedule="cosine", learning_rate=1.0, schedule_unit="epochs")
-    rates = _rates(settings, [5, 1, 1, 5], [[1, 1, 5], [1, 5], [5], []])
-    values = [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
-    assert rates == pytest.approx([values[0]] * 5 + values[1:3] + [values[3]] * 5)
-
-
-def test_a_warm_up_rises_in_equal_steps_to_the_learning_rate() -> None:
+def test_a_warm_up_and_a_course_by_epochs_by_hand() -> None:
     settings = OptimiserSettings(schedule="cosine", learning_rate=1.0, warmup=0.25)
     rates = _rates(settings, [8, 8], [[8], []])
     assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
     assert rates[10] == pytest.approx(0.5)  # 6 of the 12 steps after it
     assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 11 / 12)))
+    # By epochs each epoch counts alike and has one rate.
+    settings = OptimiserSettings(schedule="cosine", learning_rate=1.0, schedule_unit="epochs")
+    rates = _rates(settings, [5, 1, 1, 5], [[1, 1, 5], [1, 5], [5], []])
+    values = [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
+    assert rates == pytest.approx([values[0]] * 5 + values[1:3] + [values[3]] * 5)
 
 
 def test_planned_steps_are_those_of_the_pruners_schedule() -> None:

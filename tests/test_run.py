@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from toy_runs import (
     train_with_stops,
 )
 
-from stprune.base.errors import CheckpointError, ConfigError, DataError, TrainingDivergedError
+from stprune.base.errors import CheckpointError, ConfigError, TrainingDivergedError
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_keys, run_spec
@@ -194,15 +193,6 @@ def test_a_windows_weight_is_its_share_of_the_loss(
     for name, values in trained.items():
         torch.testing.assert_close(values, other[name])
     assert not torch.equal(trained["regression.weight"], initial["regression.weight"])
-
-
-def test_data_that_are_not_prepared_are_a_users_mistake(
-    all_pruners: ExperimentConfig, tmp_path: Path
-) -> None:
-    empty = all_pruners.model_copy(update={"data_directory": tmp_path / "nowhere"})
-    with pytest.raises(DataError):
-        train(empty, key_of("full"), [])
-    assert files_below(experiment_layout(empty).root) == []
 
 
 @pytest.mark.parametrize("pruner", ["full", "el2n", "infobatch", "st_prune", "random_dynamic"])

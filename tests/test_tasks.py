@@ -114,15 +114,6 @@ def test_a_task_is_part_of_what_a_run_is() -> None:
     assert run_spec(parsed, run_keys(parsed)[0]).fingerprint not in prints
 
 
-def test_transfer_is_a_union_of_one_tried_on_others() -> None:
-    values = config({"task": "transfer", "zero_shot": ["sim_city_2"]})
-    values["backbones"] = {"opencity": None}
-    entry = parse_config(values, "c.yaml").datasets["city"]
-    assert entry.cards("city") == ["sim_city_1", "sim_city_2"]
-    again = parse_config({**values, "datasets": {"city": entry.model_dump()}}, "c.yaml")
-    assert again.datasets["city"] == entry
-
-
 @pytest.mark.parametrize(
     ("entry", "values", "says"),
     [

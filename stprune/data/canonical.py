@@ -132,11 +132,7 @@ def write_canonical(
 ) -> None:
     """Check ``raw`` against ``card`` and write it to ``directory``, ``meta.json`` last.
 
-    Args:
-        raw: What the loader read.
-        card: Its card.
-        directory: Where to.
-        raw_sha256: SHA-256 of the raw files by role, for ``meta.json``.
+    ``raw_sha256``, of the raw files by role, is for ``meta.json``.
 
     Raises:
         DataError: If shapes, values or timestamps contradict the card.

@@ -121,12 +121,9 @@ def unite(
     held_out: Mapping[str, ForecastData],
     tested_elsewhere: bool = False,
 ) -> RunData:
-    """A run on a union of data sets, each opened with ``target_only``.
+    """A run on a union of data sets by id, each opened with ``target_only``.
 
-    Args:
-        members: Data sets to train on, by id; at least one.
-        held_out: Data sets to try the model on afterwards.
-        tested_elsewhere: Whether the test windows are those of ``held_out``.
+    The test windows are those of the members, or of ``held_out`` if ``tested_elsewhere``.
     """
     tested = held_out if tested_elsewhere else members
     own, away = (
@@ -271,12 +268,9 @@ def forecast_data(
 def fill_missing(
     series: NDArray[np.float32], mask: NDArray[np.bool_], values: NDArray[np.float32]
 ) -> None:
-    """Write the value of its channel wherever the mask is False, in place.
+    """Write the (C,) value of its channel wherever the (T, N, C) mask is False, in place.
 
-    Args:
-        series: (T, N, C). Of a copy-on-write memory map, only changed pages use memory.
-        mask: (T, N, C), True where a value was observed.
-        values: (C,), the fill value of each channel.
+    Of a copy-on-write memory map, only changed pages use memory.
     """
     for steps in step_blocks(series.shape):
         np.copyto(series[steps], values, where=~mask[steps])
@@ -313,7 +307,7 @@ def cut_splits(
 
     Args:
         protocol: How to cut.
-        starts: (n,) first step of each window, rising.
+        starts: (n,) first step of each window of ``length`` steps, rising.
         length: Steps of a window.
         steps: Of the series.
         shares: Of train, validation and test.

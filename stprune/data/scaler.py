@@ -28,12 +28,8 @@ class Scaler:
     std: Tensor
     target_channel: int
 
-    def standardise(self, values: Tensor) -> Tensor:
-        """(..., N, C) real units to standardised units."""
-        return self.standardise_(values.clone(memory_format=torch.contiguous_format))
-
     def standardise_(self, values: Tensor) -> Tensor:
-        """The same in place; the last two axes of ``values`` must be contiguous."""
+        """(..., N, C) real units to standardised units, in place; the last two axes contiguous."""
         # Rows of N * C values: three channels would be an inner loop of three steps, which takes
         # ten times as long as the copying of a batch.
         nodes = values.shape[-2]

@@ -100,12 +100,13 @@ class TrainingBudget:
 
     def price(self, records: Sequence[EpochRecord]) -> EpochPrice:
         """Prices; those of time are means over the epochs so far, as what is spent is a sum."""
-        if self.kind == "epochs":
-            return EpochPrice(epoch=1.0)
-        if self.kind == "total_windows":
-            return EpochPrice(window=1.0)
-        if self.kind == "steps":
-            return EpochPrice(step=1.0)
+        fixed = {
+            "epochs": EpochPrice(epoch=1.0),
+            "total_windows": EpochPrice(window=1.0),
+            "steps": EpochPrice(step=1.0),
+        }
+        if self.kind != "total_time":
+            return fixed[self.kind]
         validations = [r.validation_seconds for r in records if r.validation_mae is not None]
         validation = mean(validations) / self.validate_every if validations else 0.0
         training = sum(r.data_seconds + r.step_seconds for r in records)
@@ -121,16 +122,16 @@ class TrainingBudget:
         return cost + (price.pruned_epoch if windows < self.windows else 0.0)
 
     def _spent(self, records: Sequence[EpochRecord], preparation: float) -> float:
-        if self.kind == "epochs":
-            return float(len(records))
-        if self.kind == "total_windows":
-            return float(sum(record.windows for record in records))
-        if self.kind == "steps":
-            return float(sum(record.gradient_steps for record in records))
-        return preparation + sum(
-            record.train_seconds + record.validation_seconds + record.checkpoint_seconds
-            for record in records
+        if self.kind == "total_time":
+            return preparation + sum(
+                record.train_seconds + record.validation_seconds + record.checkpoint_seconds
+                for record in records
+            )
+        price = self.price(records)
+        spent = (
+            price.epoch + price.window * r.windows + price.step * r.gradient_steps for r in records
         )
+        return sum(spent, 0.0)
 
     def _annealing(self, pruner: Pruner, records: Sequence[EpochRecord]) -> bool:
         """Whether the return to full data has begun, which must not be undone."""

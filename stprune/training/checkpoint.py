@@ -31,11 +31,7 @@ def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, str])
 
 
 def save_weights(path: Path, weights: dict[str, Any], identity: dict[str, str]) -> None:
-    """Write the ``weights`` of a finished run; :func:`load_checkpoint` reads them.
-
-    Raises:
-        WriteError: If the disk is full, or the place cannot be written to.
-    """
+    """Write the ``weights`` of a finished run; :func:`load_checkpoint` reads them."""
     with atomic_path(path) as temporary:
         _write(temporary, weights, identity)
 

@@ -75,56 +75,37 @@ def agreed(fabric: Fabric, measured: Measured) -> Measured:
 
 
 @contextmanager
-def naming_lost_device(fabric: Fabric, run: str) -> Iterator[None]:
-    """Turn the loss of one of a run's processes into a line that says how to continue.
-
-    Args:
-        fabric: The devices.
-        run: Names the run.
-
-    Raises:
-        DeviceLostError: If one is gone; the others end by this.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if fabric.world_size == 1 or not LOST.search(str(error)):
-            raise
-        raise DeviceLostError(
-            f"run {run}: one of its {fabric.world_size} processes has ended, so process"
-            f" {fabric.global_rank} ends too; the same command goes on from the last epoch"
-        ) from None
-
-
-@contextmanager
-def naming_shortage(spec: RunSpec) -> Iterator[None]:
-    """Turn a refusal of memory into a line that names the run and its batch size.
+def naming_failures(fabric: Fabric, spec: RunSpec) -> Iterator[None]:
+    """Turn a refusal of memory, or the loss of one of a run's processes, into one line.
 
     Raises:
         OutOfMemoryError: If there is not enough memory.
+        DeviceLostError: If a process is gone; the others end by this.
     """
+    run, training, part = spec.key.path, spec.training, spec.compute.micro_batch
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not REFUSED.search(str(error)):
-            raise
-        asked, part = ASKED.search(str(error)), spec.compute.micro_batch
-        more = f" (it asked for {asked[1]} more)" if asked else ""
-        parts = f", {part} at a time" if part else ""
-        raise OutOfMemoryError(
-            f"run {spec.key.path} is out of memory{more} with batches of"
-            f" {spec.training.batch_size} windows{parts}; lower compute.micro_batch, which leaves"
-            " the result as it is, or training.batch_size, or training.evaluation_batch_size"
-            f" ({spec.training.evaluation_batch_size})"
-        ) from None
+        if isinstance(error, MemoryError) or REFUSED.search(str(error)):
+            asked = ASKED.search(str(error))
+            more = f" (it asked for {asked[1]} more)" if asked else ""
+            parts = f", {part} at a time" if part else ""
+            raise OutOfMemoryError(
+                f"run {run} is out of memory{more} with batches of {training.batch_size}"
+                f" windows{parts}; lower compute.micro_batch, which leaves the result as it is, or"
+                " training.batch_size, or training.evaluation_batch_size"
+                f" ({training.evaluation_batch_size})"
+            ) from None
+        if fabric.world_size > 1 and LOST.search(str(error)):
+            raise DeviceLostError(
+                f"run {run}: one of its {fabric.world_size} processes has ended, so process"
+                f" {fabric.global_rank} ends too; the same command goes on from the last epoch"
+            ) from None
+        raise
 
 
 def compile_network(network: nn.Module, device: torch.device) -> None:
     """Have ``network`` compiled when it is first called; its ``state_dict`` keeps its names.
-
-    Args:
-        network: Any module.
-        device: Where it will run.
 
     Raises:
         ConfigError: If this machine cannot compile, so that no run finds out halfway.
@@ -159,11 +140,7 @@ def own_cores(count: int, directory: Path | None = None) -> Iterator[list[int]]:
     """Hold ``count`` cores while the body runs, and pin this process to them.
 
     Waits, and says so once, while other runs hold too many. Where the system cannot pin
-    (macOS), the cores are only counted.
-
-    Args:
-        count: Cores to hold.
-        directory: Folder of the lock files, the same for all runs on a machine.
+    (macOS), the cores are only counted. Lock files are in ``directory``, the same for all runs.
 
     Raises:
         ConfigError: If the machine allows fewer than ``count``.

@@ -66,7 +66,7 @@ def evaluate(
             wait for ever where they have different numbers of batches.
         store: The windows of a split.
         batch_size: Windows in a batch.
-        mape_floor: Smallest target that MAPE counts.
+        mape_floor: See :class:`ErrorSums`.
         fabric: Precision and devices.
         observe: Called with the errors of each batch that this device evaluates.
         rules: Sums to add the same forecasts to.
@@ -98,12 +98,9 @@ def evaluate(
 
 
 class ErrorSums:
-    """Running sums of errors for each step of the horizon, in float64 on the device.
+    """Running sums of errors for each of H steps of the horizon, in float64 on the device.
 
-    Args:
-        horizon: H.
-        mape_floor: Targets below it (in absolute value) do not count in MAPE.
-        device: Where forecasts are.
+    Targets whose absolute value is below ``mape_floor`` do not count in MAPE.
     """
 
     def __init__(self, horizon: int, mape_floor: float, device: torch.device) -> None:
@@ -161,16 +158,9 @@ def error_rows(errors: Tensor, mask: Tensor, in_percent: Tensor, sizes: Tensor) 
 def scores_of_sums(
     sums: Tensor, windows: int, mape_floor: float, mean_of_steps: bool = False
 ) -> Scores:
-    """Scores from the sums of all batches.
+    """Scores from (5, H) sums as of :func:`error_rows`; None where nothing counted.
 
-    Args:
-        sums: (5, H) float64, as of :func:`error_rows`.
-        windows: Windows that were evaluated.
-        mape_floor: Smallest target that counted in MAPE.
-        mean_of_steps: Average the scores of the horizon's steps instead of pooling all errors.
-
-    Returns:
-        Scores; None where nothing counted.
+    With ``mean_of_steps`` the scores of the horizon's steps are averaged, else errors are pooled.
     """
 
     def rates(sums: Tensor) -> Tensor:
@@ -272,11 +262,7 @@ class RuleSums:
 
 
 def rule_scores(parts: Sequence[RuleSums]) -> dict[str, Scores]:
-    """Scores under each rule but `paper`, over the windows of several data sets together.
-
-    Args:
-        parts: Of each data set; each has a lowest label of its own.
-    """
+    """Scores under each rule but `paper`, over data sets that each have a lowest label."""
     st_ttc = torch.stack([part.st_ttc_sums() for part in parts]).sum(0)
     sums = torch.stack([part.sums for part in parts]).sum(0)
     kept, windows = sum(part.kept for part in parts), sum(part.windows for part in parts)
@@ -288,16 +274,10 @@ def rule_scores(parts: Sequence[RuleSums]) -> dict[str, Scores]:
 
 
 def batch_mae_parts(errors: Tensor, mask: Tensor) -> Tensor:
-    """Each window's part in the pooled masked MAE of its batch: their mean is that MAE.
+    """Each window's part in the pooled masked MAE of its batch: (B,), their mean is that MAE.
 
-    Unlike in :func:`window_mae`, a window counts by how many of its targets were observed.
-
-    Args:
-        errors: (B, H, N) float, absolute errors, 0 where masked.
-        mask: (B, H, N) bool.
-
-    Returns:
-        (B,) float, real units.
+    Shapes are those of :func:`window_mae`; unlike there, a window counts by how many of its
+    targets were observed.
     """
     return errors.sum((1, 2)) * len(errors) / mask.sum().clamp(min=1)
 
@@ -355,11 +335,7 @@ class GroupErrors:
             self.nodes = cast(Tensor, fabric.all_reduce(self.nodes, reduce_op="sum"))
 
     def scores(self, groups: dict[str, Tensor]) -> dict[str, float | None]:
-        """Masked MAE of each group, pooled over its windows, and of the worst node.
-
-        Args:
-            groups: By name, (n,) bool: the windows that belong to it.
-        """
+        """Masked MAE of each group of windows, (n,) bool by name, and of the worst node."""
         scores: dict[str, float | None] = {}
         for name, members in groups.items():
             total, count = self.windows[:, members].sum(1).tolist()

@@ -46,10 +46,7 @@ class RecordedModel:
     engine: Engine
 
     def node_errors(self, split: SplitName) -> tuple[NDArray[np.float64], int]:
-        """Mean absolute errors of windows at nodes, real units.
-
-        Args:
-            split: Which windows.
+        """Mean absolute errors of a split's windows at nodes, real units.
 
         Returns:
             (n, N), NaN where no target was observed; and k if every k-th window is taken, so that

@@ -33,13 +33,7 @@ IGNORED = ("environment.cores", "environment.energy")
 
 @dataclass(frozen=True)
 class Change:
-    """One value that differs.
-
-    Args:
-        name: Its place in the record, such as `test.mae`.
-        then: In the first run.
-        now: In the second.
-    """
+    """A value that differs between two runs; its name is its place, such as `test.mae`."""
 
     name: str
     then: Any
@@ -162,11 +156,7 @@ def config_of_record(
 
 
 def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> Difference:
-    """Compare two records, and the epochs and kept windows beside them.
-
-    Args:
-        then: A record and its file.
-        now: Another of the same run.
+    """Compare two records with the files they are in, and the epochs and kept windows beside.
 
     Raises:
         RecordError: If a file beside them is damaged.

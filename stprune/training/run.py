@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -31,7 +31,7 @@ from stprune.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from stprune.training.devices import fabric_on, naming_lost_device, naming_shortage, own_cores
+from stprune.training.devices import fabric_on, naming_failures, own_cores
 from stprune.training.energy import Energy, device_counters, processor_counters
 from stprune.training.engine import Engine
 from stprune.training.evaluation import RULES
@@ -75,8 +75,7 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
         torch.set_num_threads(compute.threads)
         fabric = fabric_on(compute.accelerator, compute.devices, compute.precision)
         fabric.launch()
-        stack.enter_context(naming_lost_device(fabric, spec.key.path))
-        stack.enter_context(naming_shortage(spec))
+        stack.enter_context(naming_failures(fabric, spec))
         session = _Session(config, spec, fabric, cores)
         return session.run(listeners if fabric.is_global_zero else ())
 
@@ -201,7 +200,8 @@ class _Session:
 
     def _finish(self) -> RunRecord:
         self.energy.update()
-        engine, spec, outcome = self.engine, self.spec, self.engine.test()
+        engine, spec, device = self.engine, self.spec, self.fabric.device
+        outcome = engine.test()
         record = RunRecord(
             record_version=RECORD_VERSION,
             experiment=spec.experiment,
@@ -219,7 +219,7 @@ class _Session:
                 prune_ratio=spec.key.prune_ratio,
                 preparation_seconds=engine.preparation_seconds,
                 test_seconds=outcome.seconds,
-                peak_memory=peak_memory_bytes(self.fabric.device),
+                peak_memory=peak_memory_bytes(device),
                 processor_joules=self.energy.joules["processor"],
                 device_joules=self.energy.joules["device"],
             ),
@@ -227,7 +227,17 @@ class _Session:
             fingerprint=spec.fingerprint,
             data=self.data.description,
             source_digest=self.identity["source code"],
-            environment={**environment(), **self._machine()},
+            environment=environment()
+            | {
+                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+                "devices": self.fabric.world_size,
+                "threads": torch.get_num_threads(),
+                "blas_threads": {
+                    pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()
+                },
+                "cores": self.cores,
+                "energy": self.energy.counted,
+            },
             started=self.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             resumed=self.resumed,
@@ -241,17 +251,3 @@ class _Session:
             write_record(record, engine.records, metrics, table)
         self.fabric.barrier()
         return record
-
-    def _machine(self) -> dict[str, Any]:
-        device = self.fabric.device
-        on_cuda = device.type == "cuda"
-        return {
-            "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
-            "devices": self.fabric.world_size,
-            "threads": torch.get_num_threads(),
-            "blas_threads": {
-                pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()
-            },
-            "cores": self.cores,
-            "energy": self.energy.counted,
-        }
