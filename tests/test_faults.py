@@ -137,7 +137,7 @@ def test_memory_that_is_refused_is_told_with_the_batch_size(project: Project, ru
     "command",
     [
         *("data prepare toy", "train", "summarise", "table main", "figure tradeoff"),
-        pytest.param("report", marks=pytest.mark.slow),
+        pytest.param("products", marks=pytest.mark.slow),
     ],
 )
 def test_a_full_disk_is_a_line_and_leaves_no_file(
@@ -149,6 +149,8 @@ def test_a_full_disk_is_a_line_and_leaves_no_file(
     trial = project.trial(name, **changes)
     data = project.root / "trials" / name / "data"
     words = trial.train_words("full") if command == "train" else trial.words(*command.split())
+    if command == "products":
+        words = [command, str(trial.results)]
     if command == "data prepare toy":
         data.mkdir(parents=True)
         shutil.copy(project.root / "data/toy.yaml", data)

@@ -16,13 +16,12 @@ from stprune.__main__ import main
 from stprune.backbones.base import BACKBONES
 from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey
-from stprune.cli.app import difference_text
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_spec
 from stprune.pruning.base import PRUNERS
 from stprune.records.run import read_record
 from stprune.training import provenance
-from stprune.training.rerun import Difference, config_of_record, rerun
+from stprune.training.rerun import Difference, config_of_record, difference_text, rerun
 from stprune.training.run import train
 
 COMPONENT_FOLDERS = ("stprune/backbones", "baselines")

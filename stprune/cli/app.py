@@ -129,14 +129,6 @@ def table(
 
 
 @app.command()
-def report(config: ConfigFile = DEMO) -> None:
-    """Write all tables, all figures and the self-contained report.html."""
-    from stprune.paper.products import make_products
-
-    make_products(_layout(config).store, _layout(config).root)
-
-
-@app.command()
 def results(config: ConfigFile = DEMO) -> None:
     """Print where the table, the plot and the report are."""
     for path in _layout(config).headline:
