@@ -265,9 +265,10 @@ def _download(url: str, path: Path, progress: bool) -> None:
             get(url, str(path), None)
             return
         except requests.HTTPError as error:
-            status = error.response.status_code
+            answer = cast(requests.Response, error.response)  # raised for an answer's status
+            status = answer.status_code
             kind = AbsentError if status in (404, 410) else PlaceError
-            problem = kind(f"{url} answered {status} {error.response.reason}")
+            problem = kind(f"{url} answered {status} {answer.reason}")
             passes = status in TRANSIENT_STATUSES
         except (requests.RequestException, ValueError) as error:
             problem = PlaceError(f"{url} cannot be fetched: {_root_cause(error)}")
