@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from pathlib import Path, PurePosixPath
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
 from stprune.base.errors import ConfigError, DataError, FetchError
