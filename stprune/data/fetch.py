@@ -270,6 +270,7 @@ def _download(url: str, path: Path, progress: bool) -> None:
             status = answer.status_code
             kind = AbsentError if status in (404, 410) else PlaceError
             problem = kind(f"{url} answered {status} {answer.reason}")
+            answer.close()
             passes = status in TRANSIENT_STATUSES
         except (requests.RequestException, ValueError) as error:
             problem = PlaceError(f"{url} cannot be fetched: {_root_cause(error)}")
