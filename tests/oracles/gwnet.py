@@ -1,44 +1,156 @@
-"""Graph WaveNet by the paper's equations: every layer in full, one walk after another."""
+"""Graph WaveNet in the form of the public code: every layer in full, one product a graph.
+
+Paper: Wu et al., "Graph WaveNet for Deep Spatial-Temporal Graph Modeling", IJCAI 2019.
+Form: https://github.com/liuxu77/LargeST, src/models/gwnet.py
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from . import Batch, batch_normalised, convolved, linear, recent, walk, with_calendar
+from stprune.backbones.base import ForecastTask
+from stprune.backbones.gwnet import GwnetOptions
+from stprune.backbones.layers.graph import double_transition
+
+from . import Batch, Weights, in_public_form, with_calendar
+
+
+class ChannelMix(nn.Module):
+    """A 1 x 1 convolution one level down, where the public names expect it."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.mlp = nn.Conv2d(width_in, width_out, (1, 1))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, width_in, N, T) to (B, width_out, N, T)."""
+        mixed: Tensor = self.mlp(values)
+        return mixed
+
+
+class GraphConvolution(nn.Module):
+    """The input and its walks of 1 to ``order`` steps over each graph, side by side, then mixed."""
+
+    def __init__(self, width: int, graphs: int, order: int, dropout: float) -> None:
+        super().__init__()
+        self.order, self.dropout = order, dropout
+        self.mlp = ChannelMix((1 + graphs * order) * width, width)
+
+    def forward(self, values: Tensor, supports: list[Tensor]) -> Tensor:
+        """(B, width, N, T) to the same shape."""
+        terms = [values]
+        for support in supports:
+            walked = values
+            for _ in range(self.order):
+                walked = torch.einsum("bcvt,vw->bcwt", walked, support).contiguous()
+                terms.append(walked)
+        mixed = self.mlp(torch.cat(terms, dim=1))
+        return functional.dropout(mixed, self.dropout, training=self.training)
+
+
+class Form(nn.Module):
+    """Graph WaveNet with tensors (B, channels, N, T).
+
+    Args:
+        task: What to forecast.
+        options: Sizes.
+    """
+
+    def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
+        super().__init__()
+        adjacency = task.adjacency.clone()
+        if options.self_loops:
+            adjacency.fill_diagonal_(1.0)
+        for number, support in enumerate(double_transition(adjacency)):
+            self.register_buffer(f"support{number}", support, persistent=False)
+        self.nodevec1 = nn.Parameter(torch.randn(task.nodes, options.embedding_rank))
+        self.nodevec2 = nn.Parameter(torch.randn(options.embedding_rank, task.nodes))
+
+        width, kernel = options.residual_channels, (1, options.kernel)
+        dilations = [2**layer for _ in range(options.blocks) for layer in range(options.layers)]
+        self.receptive_field = 1 + (options.kernel - 1) * sum(dilations)
+        self.start_conv = nn.Conv2d(task.channels + 2, width, (1, 1))
+        self.filter_convs = nn.ModuleList(
+            nn.Conv2d(width, width, kernel, dilation=dilation) for dilation in dilations
+        )
+        self.gate_convs = nn.ModuleList(
+            nn.Conv2d(width, width, kernel, dilation=dilation) for dilation in dilations
+        )
+        self.skip_convs = nn.ModuleList(
+            nn.Conv2d(width, options.skip_channels, (1, 1)) for _ in dilations
+        )
+        self.bn = nn.ModuleList(nn.BatchNorm2d(width) for _ in dilations)
+        self.gconv = nn.ModuleList(
+            GraphConvolution(width, 3, options.diffusion_steps, options.dropout) for _ in dilations
+        )
+        self.end_conv_1 = nn.Conv2d(options.skip_channels, options.end_channels, (1, 1))
+        self.end_conv_2 = nn.Conv2d(options.end_channels, task.horizon, (1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, T, N, C + 2) to (B, H, N)."""
+        x = features.transpose(1, 3)
+        missing = self.receptive_field - x.shape[3]
+        if missing > 0:
+            x = functional.pad(x, (missing, 0, 0, 0))
+        learned = torch.softmax(torch.relu(self.nodevec1 @ self.nodevec2), dim=1)
+        supports = [self.get_buffer("support0"), self.get_buffer("support1"), learned]
+
+        x = self.start_conv(x)
+        skip = x.new_zeros(())
+        layers = zip(
+            self.filter_convs, self.gate_convs, self.skip_convs, self.gconv, self.bn, strict=True
+        )
+        for value, gate, to_skip, mix, norm in layers:
+            residual = x
+            x = torch.tanh(value(residual)) * torch.sigmoid(gate(residual))
+            # At all time steps, though only the last of the last layer is kept in the end.
+            share = to_skip(x)
+            skip = share + (skip[..., -share.shape[3] :] if skip.ndim else skip)
+            # In the last layer too, where nothing reads the result.
+            x = norm(mix(x, supports) + residual[..., -x.shape[3] :])
+        hidden = self.end_conv_1(torch.relu(skip))
+        forecast: Tensor = self.end_conv_2(torch.relu(hidden))
+        return forecast[..., -1]
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision, without dropout."""
-    options, width = model.options, model.options.residual_channels
-    adjacency = model.task.adjacency.clone()
-    if options.self_loops:
-        adjacency.fill_diagonal_(1.0)
-    learned = torch.relu(model.source_embedding @ model.target_embedding).softmax(dim=1)
-    graphs = (walk(adjacency), walk(adjacency.T), learned)
-    field = 1 + (options.kernel - 1) * options.blocks * (2**options.layers - 1)
-    x = linear(recent(with_calendar(model, batch), field), model.start)
-    skip: Tensor = torch.zeros(())
-    layers = zip(
-        model.gates, model.diffusions, model.norms, model.skip_weight.split(width, 1), strict=True
-    )
-    for i, (gate, mix, norm, to_skip) in enumerate(layers):
-        both = convolved(x, gate.convolution, 2 ** (i % options.layers))
-        value, share = both.chunk(2, dim=-1)
-        z = torch.tanh(value) * torch.sigmoid(share)
-        skip = z @ to_skip.T + model.skip_bias[i] + (skip[:, -z.shape[1] :] if skip.ndim else skip)
-        terms = [z]
-        for graph in graphs:
-            walked = z
-            for _ in range(options.diffusion_steps):
-                walked = torch.einsum("vw,btvc->btwc", graph, walked)
-                terms.append(walked)
-        # In the last layer too, where nothing reads the result.
-        mixed = mix.bias
-        for term, weight in zip(terms, mix.weight, strict=True):
-            mixed = mixed + term @ weight
-        x = batch_normalised(mixed + x[:, -z.shape[1] :], norm, model.training)
-    end = torch.relu(linear(torch.relu(skip), model.end))
-    return linear(end, model.regression)[:, -1].transpose(1, 2)
+    """(B, H, N) of a model, by the public form."""
+    form = Form(model.task, model.options)
+    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+
+
+def published_state(model: Any) -> Weights:
+    """Our weights by the public names; ours merges what the public code keeps apart."""
+    width = model.options.residual_channels
+    state = {"nodevec1": model.source_embedding, "nodevec2": model.target_embedding}
+    for name, layer in (
+        ("start_conv", model.start),
+        ("end_conv_1", model.end),
+        ("end_conv_2", model.regression),
+    ):
+        state |= {f"{name}.weight": layer.weight[:, :, None, None], f"{name}.bias": layer.bias}
+    skips = model.skip_weight.split(width, dim=1)
+    for i, (gate, mix, norm) in enumerate(
+        zip(model.gates, model.diffusions, model.norms, strict=True)
+    ):
+        # Ours has time before nodes, the public kernel nodes before time.
+        kernels = gate.convolution.weight.transpose(2, 3).chunk(2)
+        biases = gate.convolution.bias.chunk(2)
+        for part, kernel, bias in zip(("filter", "gate"), kernels, biases, strict=True):
+            state |= {f"{part}_convs.{i}.weight": kernel, f"{part}_convs.{i}.bias": bias}
+        state |= {
+            f"skip_convs.{i}.weight": skips[i][:, :, None, None],
+            f"skip_convs.{i}.bias": model.skip_bias[i],
+            # (terms, in, out) against (out, terms in, 1, 1).
+            f"gconv.{i}.mlp.mlp.weight": mix.weight.permute(2, 0, 1).flatten(1)[:, :, None, None],
+            f"gconv.{i}.mlp.mlp.bias": mix.bias,
+            f"bn.{i}.weight": norm.weight,
+            f"bn.{i}.bias": norm.bias,
+        }
+        # Copies, which a training step of the form may change.
+        state |= {f"bn.{i}.{name}": buffer.clone() for name, buffer in norm.named_buffers()}
+    return state

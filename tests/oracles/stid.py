@@ -1,31 +1,114 @@
-"""STID node by node: history and identities side by side, then perceptrons beside the identity."""
+"""STID in the form of the public code: 1 x 1 convolutions over (B, channels, N, 1).
+
+Paper: Shao et al., "Spatial-Temporal Identity", CIKM 2022.
+Form: https://github.com/liuxu77/LargeST, src/models/stid.py
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from . import Batch, linear
+from stprune.backbones.base import ForecastTask
+from stprune.backbones.stid import DAYS_PER_WEEK, StidOptions
+
+from . import Batch, Weights, in_public_form, with_calendar
+
+
+class Perceptron(nn.Module):
+    """Two 1 x 1 convolutions beside the identity."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(width, width, (1, 1))
+        self.fc2 = nn.Conv2d(width, width, (1, 1))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, width, N, 1) to the same shape."""
+        change: Tensor = self.fc2(self.drop(torch.relu(self.fc1(hidden))))
+        return change + hidden
+
+
+class Form(nn.Module):
+    """STID that takes its identities from the features of the last step.
+
+    Args:
+        task: What to forecast; the graph is not used.
+        options: Sizes; an embedding of width 0 does not exist.
+    """
+
+    node_emb: nn.Parameter | None
+    time_in_day_emb: nn.Parameter | None
+    day_in_week_emb: nn.Parameter | None
+
+    def __init__(self, task: ForecastTask, options: StidOptions) -> None:
+        super().__init__()
+        tables = {
+            "node_emb": (task.nodes, options.node_width),
+            "time_in_day_emb": (task.steps_per_day, options.time_of_day_width),
+            "day_in_week_emb": (DAYS_PER_WEEK, options.day_of_week_width),
+        }
+        for name, (rows, width) in tables.items():
+            table = (
+                nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, width))) if width else None
+            )
+            self.register_parameter(name, table)
+        self.time_series_emb_layer = nn.Conv2d(
+            task.history * (task.channels + 2), options.series_width, (1, 1)
+        )
+        total = options.series_width + sum(width for _, width in tables.values())
+        self.encoder = nn.Sequential(
+            *(Perceptron(total, options.dropout) for _ in range(options.layers))
+        )
+        self.regression_layer = nn.Conv2d(total, task.horizon, (1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, T, N, C + 2) to (B, H, N)."""
+        batch, _, nodes, _ = features.shape
+        series = features.transpose(1, 2).contiguous().view(batch, nodes, -1)
+        parts = [self.time_series_emb_layer(series.transpose(1, 2).unsqueeze(-1))]
+        if self.node_emb is not None:
+            node = self.node_emb.unsqueeze(0).expand(batch, -1, -1)
+            parts.append(node.transpose(1, 2).unsqueeze(-1))
+        for table, channel in ((self.time_in_day_emb, -2), (self.day_in_week_emb, -1)):
+            if table is not None:
+                # Rounded where the public code truncates, which misses some slots of 1440 a day.
+                rows = (features[:, -1, :, channel] * len(table)).round().long()
+                parts.append(table[rows].transpose(1, 2).unsqueeze(-1))
+        forecast: Tensor = self.regression_layer(self.encoder(torch.cat(parts, dim=1)))
+        return forecast[..., 0]
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model, without dropout."""
-    inputs, slots, weekdays = batch
-    fractions = slots.double() / model.task.steps_per_day, weekdays.double() / 7
-    columns = []
-    for node, values in enumerate(inputs.unbind(2)):
-        series = torch.cat([values.flatten(1), *fractions], dim=1)
-        parts = [linear(series, model.series_embedding)]
-        if model.node_embedding is not None:
-            parts.append(torch.stack([model.node_embedding[node]] * len(inputs)))
-        if model.time_of_day_embedding is not None:
-            parts.append(model.time_of_day_embedding[slots[:, -1]])
-        if model.day_of_week_embedding is not None:
-            parts.append(model.day_of_week_embedding[weekdays[:, -1]])
-        hidden = torch.cat(parts, dim=1)
-        for layer in model.encoder:
-            hidden = hidden + linear(torch.relu(linear(hidden, layer.inner)), layer.outer)
-        columns.append(linear(hidden, model.regression))
-    return torch.stack(columns, dim=2)
+    """(B, H, N) of a model, by the public form."""
+    form = Form(model.task, model.options)
+    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+
+
+def published_state(model: Any) -> Weights:
+    """Our weights by the public names."""
+    steps, channels = model.task.history, model.task.channels
+    # Public columns go step by step: values, time, weekday; ours are all values, all times, all
+    # weekdays.
+    values, days, weeks = model.series_embedding.weight.split([steps * channels, steps, steps], 1)
+    by_step = [values.unflatten(1, (steps, channels)), days[:, :, None], weeks[:, :, None]]
+    state = {
+        "time_series_emb_layer.weight": torch.cat(by_step, dim=2).flatten(1)[:, :, None, None],
+        "time_series_emb_layer.bias": model.series_embedding.bias,
+    }
+    for name, table in (
+        ("node_emb", model.node_embedding),
+        ("time_in_day_emb", model.time_of_day_embedding),
+        ("day_in_week_emb", model.day_of_week_embedding),
+    ):
+        if table is not None:
+            state[name] = table
+    pointwise = {"regression_layer": model.regression}
+    for i, layer in enumerate(model.encoder):
+        pointwise |= {f"encoder.{i}.fc1": layer.inner, f"encoder.{i}.fc2": layer.outer}
+    for name, layer in pointwise.items():
+        state |= {f"{name}.weight": layer.weight[:, :, None, None], f"{name}.bias": layer.bias}
+    return state

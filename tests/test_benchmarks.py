@@ -1,0 +1,100 @@
+"""The benchmarks measure what they say, print it, and hold it to their goals when asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import batches, pruning, step_cost
+from benchmarks.base import BenchResult, Goal, main
+
+RESULT = BenchResult(
+    title="Two epochs",
+    rows=[{"kept": 0.5, "epoch_s": 1.25}, {"kept": 1.0, "epoch_s": 2.0}],
+    goals=[Goal("half an epoch", 0.625, 0.52), Goal("overhead", 0.001, 0.01)],
+)
+SMALL = step_cost.Size(nodes=20, edges=35, batch=4, rounds=2)
+
+
+def measured() -> BenchResult:
+    return RESULT
+
+
+def test_figures_and_verdicts_are_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bench.json"
+    assert main(measured, ["--json", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "1.25" in printed
+    assert printed.count("MISSED") == 1
+    values = json.loads(path.read_text())
+    assert values["rows"] == list(RESULT.rows)
+    assert [goal["value"] for goal in values["goals"]] == [0.625, 0.001]
+
+
+def test_a_missed_goal_fails_if_goals_are_checked() -> None:
+    assert main(measured, ["--check"]) == 1
+    assert main(lambda: BenchResult("", RESULT.rows, RESULT.goals[1:]), ["--check"]) == 0
+
+
+def test_batches_of_all_ways_hold_the_same() -> None:
+    store = batches.store_of((400, 3, 2))
+    order = [torch.tensor([5, 100, 7]), torch.tensor([3, 0])]
+    ways = batches.ways(store)
+    for windows, batch, copied in zip(
+        order, ways["DataLoader"](order), ways["plain copy"](order), strict=True
+    ):
+        ours = store.gather(windows)
+        expected = (ours.inputs, ours.time_of_day, ours.day_of_week, ours.targets)
+        for part, other, plain in zip(expected, batch, copied, strict=True):
+            torch.testing.assert_close(other.view(part.shape), part)
+            assert plain.nbytes == part.nbytes
+
+
+def test_batches_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "SHAPES", ((400, 3, 2),))
+    monkeypatch.setattr(batches, "BATCH", 8)
+    result = batches.run()
+    assert [row["batches"] for row in result.rows] == ["gather", "plain copy", "DataLoader"]
+    assert result.rows[0]["of_gather"] == 1.0
+    assert len(result.goals) == 2
+
+
+def test_pruning_measures_every_keep_ratio(toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "DATASET", "toy")
+    monkeypatch.setattr(pruning, "DATA_DIRECTORY", toy_data)
+    monkeypatch.setattr(pruning, "ROUNDS", 1)
+    monkeypatch.setattr(pruning, "WINDOWS", 1000)
+    monkeypatch.setattr(pruning, "KEEP_RATIOS", (0.25, 0.5))
+    result = pruning.run()
+    assert [row["kept"] for row in result.rows] == [1.0, 0.25, 0.5]
+    assert all(float(row["epoch_s"]) > 0 for row in result.rows)
+    assert len(result.goals) == 5
+
+
+@pytest.mark.parametrize("name", sorted(step_cost.LEAST_SPEED_UP))
+def test_both_forms_of_a_backbone_take_the_same_kind_of_step(name: str) -> None:
+    counts = []
+    threads = torch.get_num_threads()
+    for form in step_cost.FORMS:
+        subject = step_cost.Subject(name, form, SMALL)
+        before = [parameter.clone() for parameter in subject.model.parameters()]
+        assert subject.step() > 0
+        after = list(subject.model.parameters())
+        assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+        counts.append(sum(parameter.numel() for parameter in after))
+    torch.set_num_threads(threads)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.slow
+def test_step_costs_are_ratios_to_the_public_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_cost, "LEAST_SPEED_UP", {"stid": 1.3})
+    result = step_cost.run(SMALL)
+    assert [row["backbone"] for row in result.rows] == ["stid"]
+    assert len(result.goals) == 2
+    assert result.goals[0].value > 0
