@@ -28,8 +28,7 @@ from stprune.data.graph_weights import parts
 from stprune.data.table.files import CSV_SUFFIXES, HDF_SUFFIXES, PARQUET_SUFFIXES, first_rows
 from stprune.data.table.graph import GRAPH_ROLES
 from stprune.data.table.options import ISO, MILLISECONDS, SECONDS, Options
-from stprune.data.table.series import Readings, read_series
-from stprune.data.table.times import parse_time
+from stprune.data.table.series import Readings, parse_time, read_series
 from stprune.data.windows import split_windows, window_starts
 
 FORMAT = "table"
