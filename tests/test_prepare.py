@@ -16,7 +16,7 @@ from stprune.base.layout import DataLayout
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import read_canonical
 from stprune.data.card import FORMATS, KaggleFile, RemoteFile, card_path, dataset_ids, load_card
-from stprune.data.fetch import raw_path
+from stprune.data.card import raw_path
 from stprune.data.prepare import is_prepared, prepare
 
 PINNED = re.compile(r"^https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+")

@@ -30,7 +30,7 @@ from stprune.base.text import is_formula, parse_json, parse_yaml, plain_line
 from stprune.config.experiment import load_config, parse_config
 from stprune.data.canonical import read_canonical, write_canonical
 from stprune.data.card import DatasetCard, dataset_ids, load_card
-from stprune.data.fetch import raw_path
+from stprune.data.card import raw_path
 from stprune.data.formats import table
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_record
