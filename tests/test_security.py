@@ -29,8 +29,7 @@ from stprune.base.schema import read_yaml, validate
 from stprune.base.text import is_formula, parse_json, parse_yaml, plain_line
 from stprune.config.experiment import load_config, parse_config
 from stprune.data.canonical import read_canonical, write_canonical
-from stprune.data.card import DatasetCard, dataset_ids, load_card
-from stprune.data.card import raw_path
+from stprune.data.card import DatasetCard, dataset_ids, load_card, raw_path
 from stprune.data.formats import table
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_record
@@ -138,6 +137,7 @@ def card_values(**changes: Any) -> dict[str, Any]:
         "https://example.org/a%00b.csv",
         "file:///etc/passwd",
         "https:///etc/passwd",
+        "https://example.org/",
         "https://user:hunter2@example.org/a.csv",
     ],
 )

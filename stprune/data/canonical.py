@@ -171,8 +171,8 @@ def _write_series(
                     )
                 if not np.isfinite(values).all():
                     raise DataError(f"{card.title}: values are not finite where the mask is True")
-                values_file.write(np.ascontiguousarray(values, np.float32))
-                mask_file.write(np.ascontiguousarray(seen, np.bool_))
+                values_file.write(np.ascontiguousarray(values, np.float32).data)
+                mask_file.write(np.ascontiguousarray(seen, np.bool_).data)
                 observed += int(np.count_nonzero(seen))
                 steps += len(values)
         if steps != raw.shape[0]:

@@ -163,11 +163,11 @@ def _fetch_file(
 
 def _places(file: RemoteFile | KaggleFile, base: Path | str | None) -> list[Place]:
     """Where to look, in order: in a mirror, then at the source itself."""
+    source: Place = file.url if isinstance(file, RemoteFile) else file
     if isinstance(file, RemoteFile):
-        parts, source = urlsplit(file.url), file.url
-        path = parts.netloc + parts.path
+        path = urlsplit(file.url).netloc + urlsplit(file.url).path
     else:
-        path, source = f"{KAGGLE}/datasets/{file.kaggle}/{file.name}", file
+        path = f"{KAGGLE}/datasets/{file.kaggle}/{file.name}"
     if isinstance(base, Path):
         # As a mirror lays files out, and as the archive of Kaggle unpacks.
         unpacked = [base / file.name] if isinstance(file, KaggleFile) else []
