@@ -248,7 +248,7 @@ def describe(
     given |= {} if channel is None else {"channel": channel}
     model = None
     if run is not None:
-        from stprune.training.recorded_model import open_recorded_model
+        from stprune.training.rerun import open_recorded_model
 
         model = open_recorded_model(run, config, data_directory)
         if model.spec.dataset != dataset:
@@ -261,8 +261,9 @@ def describe(
     shown = write_description(description, directory, figures=not tables_only)
     if model is not None:
         from stprune.describe.masking import write_masking
+        from stprune.training.rerun import node_errors
 
-        errors, stride = model.node_errors(split)
+        errors, stride = node_errors(model, split)
         facts = {
             "run": model.spec.key.path,
             "experiment": model.spec.experiment,
