@@ -26,14 +26,13 @@ from stprune.data.windows import LegacyStore, WindowStore
 from stprune.pruning.base import absolute_errors, everything, window_mae
 from stprune.pruning.batch_order import order_epoch
 from stprune.records.run import Scores
-from stprune.training import evaluation as metric_rules
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 from stprune.training.evaluation import (
-    RULES,
     ErrorSums,
     GroupErrors,
     RuleSums,
+    batch_mae_parts,
     rule_scores,
     window_groups,
 )
@@ -228,7 +227,7 @@ def test_large_batches_are_added_in_pieces(monkeypatch: pytest.MonkeyPatch) -> N
     rng = np.random.default_rng(2)
     labels, forecast = rng.gamma(1, 2, (7, 2, NODES)), rng.gamma(1, 2, (7, 2, NODES))
     at_once = rule_scores([rule_sums(forecast, labels, batch_size=3)])
-    monkeypatch.setattr(metric_rules, "BLOCK_VALUES", 2 * 2 * NODES)
+    monkeypatch.setattr("stprune.training.evaluation.BLOCK_VALUES", 2 * 2 * NODES)
     in_pieces = rule_scores([rule_sums(forecast, labels, batch_size=3)])
     for rule, scores in at_once.items():
         pieces = in_pieces[rule]
@@ -329,12 +328,11 @@ def test_the_loss_of_a_batch_is_the_released_masked_mae(lowest: float) -> None:
     forecast = rng.normal(3, 4, size=labels.shape).astype(np.float32)
     mask = labels != released.st_ttc_null(labels.astype(np.float64))
     errors = torch.from_numpy(np.abs(forecast - labels) * mask)
-    window_losses = RULES["legacy"].window_losses
-    losses = window_losses(errors, torch.from_numpy(mask))
+    losses = batch_mae_parts(errors, torch.from_numpy(mask))
     plain = released.st_ttc_validation(forecast.astype(float), labels.astype(float))
     assert losses.mean().item() == pytest.approx(plain.mae, rel=1e-5)
     nothing = torch.zeros(errors.shape)
-    assert not window_losses(nothing, nothing.bool()).any()
+    assert not batch_mae_parts(nothing, nothing.bool()).any()
 
 
 def test_partial_batches_are_dropped_in_training() -> None:

@@ -246,7 +246,7 @@ def describe(
     given |= {"nodes": nodes, "days": days, "windows": windows, "seed": seed}
     model = None
     if run is not None:
-        from stprune.training.recorded_model import open_recorded_model
+        from stprune.training.rerun import node_errors, open_recorded_model
 
         model = open_recorded_model(run, config, data_directory)
         if model.spec.dataset != dataset:
@@ -258,7 +258,7 @@ def describe(
     options = validate(DescriptionOptions, given, "stprune data describe")
     found = describe(dataset, read_canonical(layout.processed(dataset)), options)
     if model is not None:
-        errors, stride = model.node_errors(split)
+        errors, stride = node_errors(model, split)
         found.tables["masking"] = masking_table(errors)
         found.facts["masking"] = {
             "run": model.spec.key.path,

@@ -16,8 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from stprune.base.errors import DataError
 
-EARTH_RADIUS_KM = 6371.0088
-"""Mean radius of the Earth (IUGG)."""
+EARTH_RADIUS_KM = 6371.0088  # mean (IUGG)
 
 Symmetrise = Literal["none", "max", "mean"]
 
@@ -87,9 +86,7 @@ def great_circle(
 ) -> NDArray[np.float64]:
     """Distances in km on a spherical Earth by the haversine formula: (N, N) float64.
 
-    Args:
-        latitude: (N,) degrees, north positive.
-        longitude: (N,) degrees, east positive.
+    Places are in degrees, north and east positive, (N,) each.
     """
     phi, theta = np.radians(latitude), np.radians(longitude)
     half = np.sin((phi[:, None] - phi) / 2) ** 2
@@ -108,5 +105,4 @@ def symmetrised(weights: NDArray[np.float64], how: Symmetrise) -> NDArray[np.flo
 
 def parts(weights: NDArray[np.floating]) -> int:
     """The number of connected parts of a graph, where an edge joins in either direction."""
-    count, _ = connected_components(csr_array(weights != 0), directed=True, connection="weak")
-    return int(count)
+    return int(connected_components(csr_array(weights != 0), connection="weak")[0])
