@@ -33,6 +33,7 @@ from stprune.training.evaluation import (
     GroupErrors,
     RuleSums,
     batch_mae_parts,
+    incident_windows,
     rule_scores,
     window_groups,
 )
@@ -433,5 +434,5 @@ def test_windows_with_an_incident_by_hand(
 ) -> None:
     # The targets of a window that starts at step i are steps i + 2 and i + 3.
     events = pd.DataFrame(steps, columns=["first_step", "last_step"])
-    touched = metric_rules.incident_windows(events, np.arange(first, first + 10) + 2, horizon=2)
+    touched = incident_windows(events, np.arange(first, first + 10) + 2, horizon=2)
     assert np.flatnonzero(touched).tolist() == windows
