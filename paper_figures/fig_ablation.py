@@ -27,7 +27,7 @@ def build(results: Results) -> Drawing:
     names = _best_first(compared)
     budgets, ratios = (sorted(compared[key].unique()) for key in ("budget", "prune_ratio"))
     controls = [
-        draw.entry(f"against {label(name)}", color=look.colour, marker=look.marker)
+        draw.handle(f"against {label(name)}", color=look.colour, marker=look.marker)
         for name, look in draw.looks(CONTROLS).items()
     ]
     figure, grid = draw.panels(

@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.results.summary import KEYS, REFERENCE, Results
+from stprune.results.summary import REFERENCE, Results
 
 TITLE = "Convergence against wall clock"
 # A panel ends at full training's best times this.
 FAR = 2.0
-CELL = KEYS[:-1]
 
 
 def build(results: Results) -> Drawing:
@@ -54,28 +53,17 @@ def build(results: Results) -> Drawing:
 
 
 def mean_curves(epochs: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds at each epoch that all seeds of a cell validated after.
+    """By `content.over_seeds`: mean ``seconds`` (elapsed), and ``mae`` (validation, real units).
 
-    Args:
-        epochs: One row an epoch of every run.
-
-    Returns:
-        One row per cell and epoch, in order: the means ``seconds`` (elapsed) and ``mae``
-        (validation, real units), and ``low`` and ``high``, the least and the largest of the seeds.
+    ``low`` and ``high`` are the least and the largest error of the seeds.
     """
-    seeds = epochs.groupby(CELL)["seed"].transform("nunique")
-    points = epochs.assign(seeds=seeds).dropna(subset="validation_mae").groupby([*CELL, "epoch"])
-    curves = points.agg(
+    return content.over_seeds(
+        epochs.dropna(subset="validation_mae"),
         seconds=("elapsed_seconds", "mean"),
         mae=("validation_mae", "mean"),
         low=("validation_mae", "min"),
         high=("validation_mae", "max"),
-        seeds=("seeds", "first"),
-        count=("seeds", "size"),
     )
-    # Budgets may end seeds at different epochs; a mean of fewer seeds would jump.
-    whole = curves[curves["count"] == curves["seeds"]]
-    return whole.drop(columns=["count", "seeds"]).reset_index()
 
 
 def _panel(

@@ -45,8 +45,8 @@ def build(results: Results) -> Drawing:
         xlabel="Time (% of full)" if relative else "Seconds per epoch",
         legend=[
             *(Patch(color=colour, label=part.capitalize()) for part, colour in PARTS.items()),
-            draw.entry("Measured", marker="D", markersize=2.2, **style),
-            draw.entry("Expected", marker="|", markersize=7, **style),
+            draw.handle("Measured", marker="D", markersize=2.2, **style),
+            draw.handle("Expected", marker="|", markersize=7, **style),
         ],
         sharex=True,
         sharey=True,

@@ -11,7 +11,7 @@ from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.results.labels import label
-from stprune.results.summary import KEYS, Results
+from stprune.results.summary import Results
 
 TITLE = "Scores from epoch to epoch"
 MOST_COLUMNS = 4
@@ -33,7 +33,8 @@ def build(results: Results) -> Drawing:
     """
     deciles = results.kept.deciles
     ratio = float(deciles["prune_ratio"].max())
-    curves = mean_deciles(deciles[deciles["prune_ratio"] == ratio])
+    means = {name: (name, "mean") for name in DECILES}
+    curves = content.over_seeds(deciles[deciles["prune_ratio"] == ratio], **means)
     names, left_out = content.shown_pruners(results, curves["pruner"], MOST_COLUMNS)
     rows, others = content.shown_places(results)
     figure, grid = draw.panels(
@@ -42,7 +43,7 @@ def build(results: Results) -> Drawing:
         1.25,
         xlabel="Epoch",
         legend=[
-            draw.entry("median", color="#555555"),
+            draw.handle("median", color="#555555"),
             Patch(color="#555555", alpha=0.5, label="30 to 70 %"),
             Patch(color="#555555", alpha=0.2, label="10 to 90 %"),
         ],
@@ -60,23 +61,6 @@ def build(results: Results) -> Drawing:
     )
     alt = "Bands between deciles of the scores against the epoch, one column a pruner."
     return Drawing(figure, " ".join([caption, *left_out, *others]), alt)
-
-
-def mean_deciles(deciles: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds, at each epoch that all seeds of a cell have scores of.
-
-    Args:
-        deciles: Rows of ``Results.kept.deciles``.
-
-    Returns:
-        One row per cell and epoch, in order: the means of ``DECILES``.
-    """
-    cell = KEYS[:-1]
-    seeds = deciles.groupby(cell)["seed"].transform("nunique")
-    points = deciles.assign(seeds=seeds).groupby([*cell, "epoch"])
-    means = points[[*DECILES, "seeds"]].mean().assign(count=points.size()).reset_index()
-    whole = means[means["count"] == means["seeds"]]
-    return whole.drop(columns=["count", "seeds"]).reset_index(drop=True)
 
 
 def _panel(axes: Axes, points: pd.DataFrame, colour: str) -> None:

@@ -18,7 +18,6 @@ from paper_figures.fig_convergence import mean_curves
 from paper_figures.fig_harm import harm
 from paper_figures.fig_overhead import epoch_parts
 from paper_figures.fig_scale import scale_points
-from paper_figures.fig_scores import mean_deciles
 from paper_figures.fig_sensitivity import variants
 from stprune.paper.content import MOST_PLACES, shown_pruners
 from stprune.paper.draw import LOOKS
@@ -242,19 +241,6 @@ def test_harm_counts_each_place_once_and_spreads_over_seeds(tmp_path: Path) -> N
     assert by_group.loc["worst_node", "mean"] == 0
     assert by_group.loc["all", "places"] == 2
     assert by_group.loc[["1", "2"], "mean"].tolist() == pytest.approx([15.0, 15.0])
-
-
-def test_score_bands_are_means_over_seeds_as_long_as_all_of_them_train() -> None:
-    rows = [(seed, epoch) for seed in (0, 1) for epoch in range(2 + seed)]
-    frame = pd.DataFrame(rows, columns=["seed", "epoch"]).assign(
-        dataset="a", backbone="b", pruner="x", prune_ratio=0.5
-    )
-    for number in (1, 3, 5, 7, 9):
-        frame[f"decile_{number}"] = number + 10.0 * frame["seed"]
-    means = mean_deciles(frame)
-    assert means["epoch"].tolist() == [0, 1]
-    assert means["decile_1"].tolist() == [6.0, 6.0]
-    assert means["decile_9"].tolist() == [14.0, 14.0]
 
 
 def test_figures_say_whether_they_have_something_to_show(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from stprune.base.layout import format_ratio
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import KEYS, REFERENCE, Results
 from stprune.statistics.paired import CONTROLS
 
 # Rows of panels, and curves of a panel, that a reader can still take in.
@@ -52,6 +52,24 @@ def ratio_names(values: Iterable[float]) -> list[str]:
 def budget_names(names: Iterable[str]) -> list[str]:
     """Names of rows of panels, such as ``Equal epochs``."""
     return [f"Equal {label(name).lower()}" for name in names]
+
+
+def over_seeds(epochs: pd.DataFrame, **columns: tuple[str, str]) -> pd.DataFrame:
+    """Aggregate over seeds at each epoch that all seeds of a cell reach.
+
+    Args:
+        epochs: One row an epoch of every run.
+        columns: By name, the column to aggregate and how, as for ``DataFrame.agg``.
+
+    Returns:
+        One row per data set, backbone, pruner, prune ratio and ``epoch``, in order.
+    """
+    cell = KEYS[:-1]
+    seeds = epochs.groupby(cell)["seed"].transform("nunique")
+    points = epochs.assign(seeds=seeds).groupby([*cell, "epoch"])
+    means: pd.DataFrame = points.agg(**columns)
+    # Budgets may end seeds at different epochs; a mean of fewer seeds would jump.
+    return means[points.size() == points["seeds"].first()].reset_index()
 
 
 def most_varied_first(summary: pd.DataFrame) -> list[str]:

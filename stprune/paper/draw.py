@@ -105,14 +105,20 @@ def controls_first(name: str) -> tuple[bool, str]:
 def entries(shown: Mapping[str, Look]) -> list[Artist]:
     """The legend's entries of pruners."""
     return [
-        entry(label(n), color=shown[n].colour, marker=shown[n].marker, ls=shown[n].line)
+        handle(label(n), color=shown[n].colour, marker=shown[n].marker, ls=shown[n].line)
         for n in sorted(shown, key=full_first)
     ]
 
 
-def entry(words: str, **style: Any) -> Line2D:
+def handle(words: str, **style: Any) -> Line2D:
     """An entry of a legend, in the style of a line."""
     return Line2D([], [], label=words, **style)
+
+
+def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
+    """A figure in the width of a page and so many inches high, and its axes (rows, columns)."""
+    figure = Figure(figsize=(WIDTH, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def panels(
@@ -136,19 +142,18 @@ def panels(
     """
     lines = math.ceil(len(legend) / LEGEND_COLUMNS)
     height = min(row_height, ROWS_HEIGHT / len(rows)) * len(rows) + 0.5 + LEGEND_LINE * lines
-    figure = Figure(figsize=(WIDTH, height))
-    grid = figure.subplots(len(rows), len(columns), squeeze=False, **options)
-    for axes, name in zip(grid[:, 0], rows, strict=True):
+    figure, every = grid(len(rows), len(columns), height, **options)
+    for axes, name in zip(every[:, 0], rows, strict=True):
         axes.set_ylabel(name, fontsize=7 if row_height > 1.5 else 5.5)
-    for axes, title in zip(grid[0], columns, strict=True):
+    for axes, title in zip(every[0], columns, strict=True):
         axes.set_title(title)
-    for axes in grid[-1]:
+    for axes in every[-1]:
         axes.set_xlabel(xlabel)
     if legend:
         # Columns as few as the lines need, evenly filled.
         ncols = math.ceil(len(legend) / lines)
         figure.legend(handles=list(legend), loc="outside upper center", ncols=ncols)
-    return figure, grid
+    return figure, every
 
 
 def points(
@@ -322,8 +327,8 @@ def significance() -> list[Artist]:
     """The legend's entries of `differences`: filled and hollow."""
     style = {"linestyle": "", "marker": "o", "color": "#555555", "markersize": 3.4}
     return [
-        entry(f"p < {LEVEL}", **style),
-        entry("not decided", markerfacecolor="white", **style),
+        handle(f"p < {LEVEL}", **style),
+        handle("not decided", markerfacecolor="white", **style),
     ]
 
 
