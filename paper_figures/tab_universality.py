@@ -27,7 +27,8 @@ COLUMNS = (
 
 def applies(results: Results) -> bool:
     """Whether a backbone was trained with several optimisers."""
-    return bool(_entries(results)["id"].duplicated().any())
+    optimisers = _entries(results).drop_duplicates(["id", "optimiser"])
+    return bool(optimisers["id"].duplicated().any())
 
 
 def build(results: Results) -> Table:
