@@ -9,8 +9,9 @@ from matplotlib.patches import Patch
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
+from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import KEYS, REFERENCE, Results
+from stprune.results.summary import Results
 
 TITLE = "Where the time of an epoch goes"
 CELL = KEYS[:-1]

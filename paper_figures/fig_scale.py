@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
+from stprune.records.store import REFERENCE, run_keys_of
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results, run_keys_of
+from stprune.results.summary import Results
 
 TITLE = "Error against time at several model scales"
 MODEL = ["dataset", "model"]

@@ -7,8 +7,9 @@ import numpy as np
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results, mean_over_places
+from stprune.results.summary import Results, mean_over_places
 
 TITLE = "Test error against training time"
 # More data sets and backbones than this are averaged.
