@@ -33,6 +33,7 @@ from stprune.training.evaluation import (
     GroupErrors,
     RuleSums,
     batch_mae_parts,
+    incident_windows,
     rule_scores,
     window_groups,
 )
@@ -416,3 +417,22 @@ def test_a_run_validates_and_tests_as_released(pruner: str, tmp_path: Path) -> N
     assert outcome.scores == outcome.by_rule["st_ttc"]
     assert outcome.scores.windows == len(split.test) // BATCH * BATCH
     assert outcome.by_rule["paper"].windows == len(split.test)
+
+
+@pytest.mark.parametrize(
+    ("steps", "first", "windows"),
+    [
+        ([(5, 6)], 0, [2, 3, 4]),
+        ([(5, 6)], 2, [0, 1, 2]),
+        # Before the targets of the first window, at both ends, and after the last.
+        ([(0, 1), (13, 20)], 0, []),
+        ([(0, 2), (12, 20)], 0, [0, 9]),
+    ],
+)
+def test_windows_with_an_incident_by_hand(
+    steps: list[tuple[int, int]], first: int, windows: list[int]
+) -> None:
+    # The targets of a window that starts at step i are steps i + 2 and i + 3.
+    events = pd.DataFrame(steps, columns=["first_step", "last_step"])
+    touched = incident_windows(events, np.arange(first, first + 10) + 2, horizon=2)
+    assert np.flatnonzero(touched).tolist() == windows
