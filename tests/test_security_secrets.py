@@ -21,7 +21,7 @@ from stprune.config.grid import experiment_layout
 from stprune.data import fetch as module
 from stprune.data.fetch import fetch
 from stprune.results.summarise import summarise
-from stprune.tracking.live import WandbTracking
+from stprune.tracking.run import WandbTracking
 from stprune.training.run import train
 
 SECRETS = {
