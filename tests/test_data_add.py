@@ -151,12 +151,12 @@ def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_averaged_steps_begin_with_a_whole_one(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [
-        f"2024-01-01T{7 + step // 4:02d}:{step % 4 * 15 + 7:02d},{step},1" for step in range(40)
-    ]
-    (folder / "a.csv").write_text("\n".join(["time,a,b", *rows]))
-    words = ["--channel", "flow=vehicles", "--option", "resample=mean", "--step-minutes", "60"]
-    code, out, err = run(capsys, "add", "mine", "--series", "a.csv", *words)
+    times = START + np.arange(40) * np.timedelta64(15, "m") + np.timedelta64(7 * 60 + 7, "m")
+    (folder / "a.csv").write_text(
+        "time,a,b\n" + "".join(f"{time},{time.astype(int) % 7},1\n" for time in times)
+    )
+    words = [*WORDS, "--option", "resample=mean", "--step-minutes", "60"]
+    code, out, err = run(capsys, "add", "mine", *words)
     assert code == 0, err
     assert "10 steps of 60 min from 2024-01-01T07:00:00" in out
 
@@ -234,21 +234,13 @@ def test_ids(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> Non
     assert (code, f"`{name}`" in err) == (1, True)
 
 
-def test_the_card_is_all_that_a_later_command_needs(
+def test_a_changed_file_of_a_card_is_shown_and_damaged(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "a.csv").write_text(FIVE)
     assert run(capsys, "add", "mine", *WORDS)[0] == 0
-    for words, shown in {
-        ("list",): "mine",
-        ("info", "mine"): "a.csv",
-        ("prepare", "mine"): "processed/mine",
-        ("verify", "mine"): "mine: all is right",
-        ("path", "mine"): "processed/mine",
-    }.items():
-        code, out, err = run(capsys, *words)
-        assert code == 0, err
-        assert shown in out
+    assert "a.csv" in run(capsys, "info", "mine")[1]
+    assert run(capsys, "verify", "mine")[0] == 0
     (folder / "a.csv").write_text(WIDE)
     code, out, _ = run(capsys, "verify", "mine")
     assert code == 1

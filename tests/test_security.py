@@ -19,6 +19,7 @@ import pytest
 import synthetic_records
 import torch
 from own_data import card_with, load_text
+from toy import card_values
 
 from stprune.__main__ import main
 from stprune.base import files
@@ -118,10 +119,6 @@ def test_a_card_file_of_such_a_name_is_no_data_set(name: str, tmp_path: Path) ->
 
 ARRAY_CARD = card_with({"layout": "array"})
 REMOTE = {"url": "https://example.org/a/b.csv", "git_blob_sha1": "0" * 40}
-
-
-def card_values(**changes: Any) -> dict[str, Any]:
-    return card_with({}).model_dump(mode="json") | changes
 
 
 @pytest.mark.parametrize(
@@ -295,10 +292,10 @@ def test_a_summary_with_full_at_two_ratios_is_refused(tmp_path: Path) -> None:
         aggregate(summary)
 
 
-@pytest.mark.parametrize("field", ["dataset", "backbone", "pruner", "experiment"])
-def test_a_record_cannot_name_another_folder(tmp_path: Path, field: str) -> None:
-    with pytest.raises(ConfigError, match=field):
-        read_record(write_record(tmp_path, {field: "../../x"}))
+def test_a_record_cannot_name_another_folder(tmp_path: Path) -> None:
+    for field in ("dataset", "backbone", "pruner", "experiment"):
+        with pytest.raises(ConfigError, match=field):
+            read_record(write_record(tmp_path, {field: "../../x"}))
 
 
 def test_bombs_are_refused_before_they_go_off(
@@ -326,12 +323,9 @@ def test_bombs_are_refused_before_they_go_off(
 @pytest.mark.parametrize(
     "size",
     [
-        # Holes that would be filled.
-        {"shape": (10**9, 1000), "chunks": (1000, 1000)},
-        # Numbers of another file.
-        {"shape": (3, 2), "external": [("secret", 0, 48)]},
+        {"shape": (10**9, 1000), "chunks": (1000, 1000)},  # holes that would be filled
+        {"shape": (3, 2), "external": [("secret", 0, 48)]},  # numbers of another file
     ],
-    ids=["holes", "external"],
 )
 def test_an_hdf_of_another_s_numbers_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: dict[str, Any]
@@ -375,13 +369,10 @@ def test_no_message_obeys_its_author(
         assert str(caught.value).isprintable()
 
 
-def test_no_log_is_obeyed(tmp_path: Path) -> None:
+def test_a_line_is_shown_as_it_is_unless_it_could_harm(tmp_path: Path) -> None:
     log = tmp_path / "train.log"
     log.write_text("epoch 1/2: fine\nstprune: error: \x1b[2Jgone\x07\n")
     assert last_line(log) == r"\x1b[2Jgone\x07"
-
-
-def test_a_line_is_shown_as_it_is_unless_it_could_harm() -> None:
     words = "größer als 5 µm: ∆ = 3 %, 日本"
     assert plain_line(words) == words
     assert plain_line("a\tb\r\nc\x9b\u2028") == r"a\tb\r\nc\x9b\u2028"
