@@ -1,22 +1,17 @@
 """What a run takes: the windows that it visits times what a window costs.
 
-How many windows it visits is counted by the parts that do it: the splits of the protocol,
-`epoch_windows` of the pruner, the epochs of the budget. The data set need not be prepared. What a
-window costs is read from records of like runs, or measured on noise of the same size.
+The first is counted by the parts that do it (splits of the protocol, `epoch_windows` of the pruner,
+epochs of the budget), the second read from records of like runs, or measured on a batch of noise.
 """
 
 from __future__ import annotations
 
-import logging
-import resource
-from collections.abc import Callable, Iterator, Mapping
-from itertools import zip_longest
-from multiprocessing import TimeoutError, get_context
-from time import monotonic, perf_counter
+from collections.abc import Callable, Mapping
+from itertools import islice
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
-import psutil
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -36,22 +31,16 @@ from stprune.training.budget import TrainingBudget
 from stprune.training.devices import available_cores, fabric_on
 from stprune.training.evaluation import RULES
 from stprune.training.optimisation import build_optimiser, planned_steps
-from stprune.training.provenance import environment
 
-logger = logging.getLogger(__name__)
-
+# Largest graph that is measured. The cost of a larger one is taken to grow with its nodes; graph
+# products grow faster, and would not fit in the memory of every machine.
+MOST_NODES = 200
+# Values of a measured batch on a processor: 2 windows of 12 steps of 200 nodes.
+PROCESSOR_VALUES = 2 * 12 * 200
 # Edges from each node of the made-up graph; road graphs have 2 to 4.
 LINKS = 4
-# Values of a measured batch on a processor: 64 windows of 12 steps of 207 nodes. Of a larger graph
-# fewer windows are taken.
-PROCESSOR_VALUES = 64 * 12 * 207
-# A first step that takes longer is not repeated.
-SLOW_SECONDS = 3.0
-# Share of the free memory that measuring may take.
-MEMORY_SHARE = 0.7
-
-# Data set and backbone, by their entries in the configuration.
-Place = tuple[str, str]
+# Records of a cell that are read; seeds hardly differ.
+RECORDS = 20
 
 
 class Windows(NamedTuple):
@@ -63,10 +52,7 @@ class Windows(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """What one run does: epochs, gradient steps, windows trained on and windows evaluated.
-
-    Scoring models of a static pruner count as windows, but not as steps.
-    """
+    """What one run does; scoring models of a static pruner count as windows, but not as steps."""
 
     epochs: int
     steps: int
@@ -75,10 +61,7 @@ class Workload(NamedTuple):
 
 
 class WindowCost(NamedTuple):
-    """Seconds to train on a window once and to evaluate one; parameters of the model.
-
-    ``peak_bytes`` is the memory of the run that it was recorded from; 0 if not known.
-    """
+    """Seconds to train on a window once and to evaluate one; peak memory of a run, 0: not known."""
 
     train: float
     evaluate: float
@@ -92,13 +75,12 @@ class WindowCost(NamedTuple):
 
 def nodes_of(spec: RunSpec, data: DataLayout) -> int:
     """N; of a union, of its largest data set."""
-    if not spec.subset.union:
-        return -(-load_card(spec.dataset, data.root).nodes // spec.subset.node_stride)
-    sizes = ((load_card(m.dataset, data.root).nodes, m.node_stride) for m in spec.subset.union)
-    return max(-(-nodes // stride) for nodes, stride in sizes)
+    parts = [(part.dataset, part.node_stride) for part in spec.subset.union]
+    parts = parts or [(spec.dataset, spec.subset.node_stride)]
+    return max(-(-load_card(name, data.root).nodes // stride) for name, stride in parts)
 
 
-def run_windows(spec: RunSpec, layout: DataLayout) -> Windows:
+def run_windows(spec: RunSpec, data: DataLayout) -> Windows:
     """Windows of a run, from the cards, or from the time axis of what is prepared.
 
     Raises:
@@ -106,11 +88,11 @@ def run_windows(spec: RunSpec, layout: DataLayout) -> Windows:
     """
     subset = spec.subset
     if not subset.union:
-        return _windows(spec, spec.dataset, subset, layout)
-    parts = [_windows(spec, member.dataset, member, layout) for member in subset.union]
+        return _windows(spec, spec.dataset, subset, data)
+    parts = [_windows(spec, member.dataset, member, data) for member in subset.union]
     tested = parts
     if subset.task == "transfer":
-        tested = [_windows(spec, member.dataset, member, layout) for member in subset.zero_shot]
+        tested = [_windows(spec, member.dataset, member, data) for member in subset.zero_shot]
     return Windows(
         sum(part.train for part in parts),
         sum(part.validation for part in parts),
@@ -119,10 +101,10 @@ def run_windows(spec: RunSpec, layout: DataLayout) -> Windows:
 
 
 def _windows(
-    spec: RunSpec, dataset: str, part: DatasetEntry | MemberEntry, layout: DataLayout
+    spec: RunSpec, dataset: str, part: DatasetEntry | MemberEntry, data: DataLayout
 ) -> Windows:
-    card = load_card(dataset, layout.root)
-    path = layout.processed(dataset) / "timestamps.npy"
+    card = load_card(dataset, data.root)
+    path = data.processed(dataset) / "timestamps.npy"
     if path.exists():
         times = np.load(path, allow_pickle=False)
     else:  # as if the data set had no breaks
@@ -179,35 +161,33 @@ def run_workload(spec: RunSpec, windows: Windows) -> Workload:
     return Workload(epochs, steps, scoring + visited, evaluated)
 
 
-def recorded_costs(
-    spec: RunSpec, layout: ExperimentLayout, *, any_machine: bool = False
-) -> Iterator[WindowCost]:
-    """What a window cost the runs of the same cell and settings that have a record.
+def recorded_cost(spec: RunSpec, layout: ExperimentLayout) -> WindowCost | None:
+    """What a window cost the runs of the same cell and settings that have a record, if any.
 
-    Args:
-        spec: A run of the cell.
-        layout: Where the records lie.
-        any_machine: Take those of other processors too.
+    Times are those of the first, memory is the highest of some 20.
     """
-    wanted, here = _timed_settings(spec.resolved()), environment()["processor"]
-    for metrics in sorted(layout.run(spec.key).parents[2].glob("*/p*/s*/metrics.json")):
+    costs: list[WindowCost] = []
+    wanted = _timed_settings(spec.resolved())
+    records = sorted(layout.run(spec.key).parents[2].glob("*/p*/s*/metrics.json"))
+    for metrics in islice(records, RECORDS):
         try:
             record, epochs = read_record(metrics), read_epochs(metrics.with_name("epochs.csv"))
-        except StpruneError as error:
-            logger.warning("%s; it does not count for what runs take", error)
-            continue
-        if not any_machine and record.environment.get("processor") != here:
-            continue
+        except StpruneError:
+            continue  # its block trains it again
         validated = epochs["validation_mae"].count() * record.data.get("validation_windows", 0)
         worked = (epochs["data_seconds"] + epochs["step_seconds"]).sum()
         if _timed_settings(record.config) == wanted and validated and worked:
-            yield WindowCost(
+            cost = WindowCost(
                 worked / epochs["windows"].sum(),
                 epochs["validation_seconds"].sum() / validated,
                 record.parameters,
                 # On a GPU the recorded peak is the device's.
                 record.cost.peak_memory_bytes if record.environment.get("device") == "cpu" else 0,
             )
+            costs.append(cost)
+    if not costs:
+        return None
+    return costs[0]._replace(peak_bytes=max(cost.peak_bytes for cost in costs))
 
 
 def _timed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,56 +196,20 @@ def _timed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: config.get(name) for name in ("dataset", "backbone", "compute")} | training
 
 
-def measure_costs(
-    specs: Mapping[Place, RunSpec], data: DataLayout, seconds: float
-) -> dict[Place, WindowCost | str]:
-    """Measure as many cells as ``seconds`` allow, each backbone's smallest graph first.
-
-    Args:
-        specs: One run of each cell.
-        data: Where cards of the user's own lie.
-        seconds: For how long, once torch is imported.
-
-    Returns:
-        What was measured, or in one line why it cannot be; nothing of the rest.
-    """
-    measured: dict[Place, WindowCost | str] = {}
-    if not specs or seconds <= 0:
-        return measured
-    by_backbone: dict[str, list[Place]] = {}
-    for place in sorted(specs, key=lambda place: nodes_of(specs[place], data)):
-        by_backbone.setdefault(place[1], []).append(place)
-    order = [place for rank in zip_longest(*by_backbone.values()) for place in rank if place]
-    # A model that is too large fails in the pool, and not whatever else runs on the machine.
-    most = int(psutil.virtual_memory().available * MEMORY_SHARE)
-    limit = (resource.RLIMIT_DATA, (most, most))
-    # A large graph can take minutes to set up: the process is ended when the time is over.
-    with get_context("spawn").Pool(1, resource.setrlimit, limit) as pool:
-        pool.apply(nodes_of, (specs[order[0]], data))  # imports torch
-        end = monotonic() + seconds
-        answers = {place: pool.apply_async(measured_cost, (specs[place], data)) for place in order}
-        for place, answer in answers.items():
-            try:
-                measured[place] = answer.get(max(0.0, end - monotonic()))
-            except TimeoutError:
-                break
-    return measured
-
-
-def measured_cost(spec: RunSpec, data: DataLayout) -> WindowCost | str:
-    """Train a run's model on a batch of noise and evaluate one; a union's on its largest graph.
+def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost | str:
+    """Train a run's model on a batch of noise of ``nodes`` nodes, and evaluate one.
 
     Returns:
         What a window costs, or in one line why that cannot be measured.
     """
     try:
-        return _measure(spec, data)
+        return _measure(spec, data, nodes)
     except Exception as error:  # a device that is absent, or without memory: any library's
         return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _measure(spec: RunSpec, data: DataLayout) -> WindowCost:
-    compute, training, nodes = spec.compute, spec.training, nodes_of(spec, data)
+def _measure(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
+    compute, training = spec.compute, spec.training
     card = load_card(spec.cards[0], data.root)
     channels = 1 if spec.subset.union else len(card.channels)
     fabric = fabric_on(compute.accelerator, precision=compute.precision)
@@ -306,11 +250,8 @@ def _measure(spec: RunSpec, data: DataLayout) -> WindowCost:
 
 
 def _seconds(step: Callable[[], Tensor]) -> float:
-    """Time of a second step, since the first loads parts of torch; of a slow first, of itself."""
+    """Time of a second step: the first loads parts of torch."""
     for _ in range(2):
         start = perf_counter()
         step().sum().item()  # waits for the device
-        taken = perf_counter() - start
-        if taken > SLOW_SECONDS:
-            break
-    return taken
+    return perf_counter() - start

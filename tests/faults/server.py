@@ -52,7 +52,6 @@ def import_everything() -> None:
     import stprune.paper.figures
     import stprune.paper.tables
     import stprune.tracking.live
-    import stprune.workflow.progress
     import stprune.workflow.train  # noqa: F401
     from faults.project import PRUNERS as USED
     from stprune.backbones.base import BACKBONES
