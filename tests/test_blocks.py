@@ -16,7 +16,6 @@ from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout
 from stprune.training.run import train
 from stprune.workflow.blocks import ExperimentRecords, make_blocks
-from stprune.workflow.run_states import last_line
 from stprune.workflow.train import train_block
 
 KEY = key_of("st_prune", 0.5)
@@ -118,10 +117,3 @@ def test_an_unknown_block_is_a_mistake(toy_values: dict[str, Any], tmp_path: Pat
     path.write_text(json.dumps(toy_values))
     with pytest.raises(UnknownNameError, match=BLOCK):
         train_block(path, "toy/stid/s9")
-
-
-def test_the_last_line_that_says_anything(tmp_path: Path) -> None:
-    log = tmp_path / "train.log"
-    assert last_line(log) == ""
-    log.write_text("first\nstprune: error: the mistake \n\n")
-    assert last_line(log) == "the mistake"

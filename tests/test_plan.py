@@ -24,16 +24,19 @@ from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_key
 from stprune.records.run import read_record
 from stprune.training.run import open_run_data, train
 from stprune.workflow import estimate
-from stprune.workflow.cost import (
+from stprune.workflow.estimate import (
+    RunRequests,
     WindowCost,
     Windows,
     Workload,
+    data_bytes,
+    make_plan,
     measured_cost,
+    plan_text,
     recorded_cost,
     run_windows,
     run_workload,
 )
-from stprune.workflow.estimate import RunRequests, data_bytes, make_plan, plan_text
 
 COST = WindowCost(train=0.1, evaluate=0.01, parameters=1000)
 # Full: 4 epochs of 289 windows; st_prune: 810 windows; 96 are validated four times and tested once.

@@ -158,8 +158,8 @@ def test_which_experiment(layout: ExperimentLayout, capsys: pytest.CaptureFixtur
     assert main(words) == 0
     assert "10 of 10 runs done" in capsys.readouterr().out
     made_up.write_experiment(results / "rails", pruners=PRUNERS, seeds=(0,))
-    assert main(words) == 0
-    assert f"{results / 'rails'}: 5 runs" in capsys.readouterr().out
+    assert main(words) == 1
+    assert "rails, roads" in capsys.readouterr().err
     assert main([*words, "roads"]) == 0
     assert "10 of 10 runs done" in capsys.readouterr().out
     assert main([*words, "raods"]) == 1

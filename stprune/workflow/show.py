@@ -15,15 +15,21 @@ from rich.text import Text
 
 from paper_figures.rows import units, with_holes
 from stprune.base.errors import RecordError, StpruneError
-from stprune.base.layout import ExperimentLayout, recorded_runs, store_table
+from stprune.base.layout import ExperimentLayout, store_table
 from stprune.base.quantities import duration
 from stprune.records.store import read_store
 from stprune.results.labels import label
 from stprune.results.summarise import collect
 from stprune.results.summary import Results, aggregate
-from stprune.workflow.run_states import RunState, begun_runs, planned_runs, run_states
+from stprune.workflow.run_states import RunState, State, begun_runs, planned_runs, run_states
 
-STYLES = {"done": "green", "running": "cyan", "failed": "red", "stopped": "yellow", "to do": "dim"}
+STYLES: dict[State, str] = {
+    "done": "green",
+    "running": "cyan",
+    "failed": "red",
+    "stopped": "yellow",
+    "to do": "dim",
+}
 # Failures that are listed; of more, the rest is counted.
 LISTED = 20
 # The speed of a grid is that of its last runs: what ran days ago says nothing.
@@ -40,23 +46,16 @@ COLUMNS = (
 
 
 def show(place: Path | None, results: Path, console: Console) -> None:
-    """Print one experiment, or a line for each of several.
+    """Print one experiment.
 
     Args:
-        place: Folder of the experiment, or its name; None for whatever ``results`` holds.
+        place: Folder of the experiment, or its name; None for the only one in ``results``.
         results: Folder of all experiments.
         console: Where to.
 
     Raises:
         RecordError: If there is no such experiment.
     """
-    known = experiments(results)
-    if place is None and len(known) > 1:
-        records = Counter(path.parents[6] for path in recorded_runs(results))
-        for path in known:
-            console.print(f"{path}: {records[path]} runs with a record", soft_wrap=True)
-        console.print("`stprune show FOLDER` shows one of them.", soft_wrap=True)
-        return
     layout = ExperimentLayout(experiment_folder(place, results))
     planned = planned_runs(layout)
     states = run_states(layout, begun_runs(layout) if planned is None else planned)
@@ -75,21 +74,15 @@ def experiment_folder(place: Path | None, results: Path) -> Path:
     Raises:
         RecordError: If there is no such experiment, or there are several to choose from.
     """
-    known = experiments(results)
+    known = sorted(path for path in results.glob("*") if _is_experiment(path))
     if place is None and len(known) == 1:
         return known[0]
-    names = ", ".join(path.name for path in known) or "none"
-    if place is None:
-        raise RecordError(f"name one of the experiments in {results}: {names}")
-    for folder in (place, results / place):
+    for folder in () if place is None else (place, results / place):
         if _is_experiment(folder):
             return folder
-    raise RecordError(f"there is no experiment in {place} (in {results}: {names})")
-
-
-def experiments(results: Path) -> list[Path]:
-    """Folders below ``results`` that hold an experiment, sorted."""
-    return sorted(path for path in results.glob("*") if _is_experiment(path))
+    names = ", ".join(path.name for path in known) or "none"
+    missing = f"there is no experiment in {place}" if place else "name an experiment"
+    raise RecordError(f"{missing}; in {results}: {names}")
 
 
 def _is_experiment(path: Path) -> bool:
