@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.results.summary import KEYS, REFERENCE, Results
+from stprune.records.store import KEYS, REFERENCE
+from stprune.results.summary import Results
 
 TITLE = "Convergence against wall clock"
 ROW_HEIGHT = 1.45

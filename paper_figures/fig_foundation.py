@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from paper_figures.held_out import PLACE, applies, held_out_scores
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import Results
 
 __all__ = ["TITLE", "applies", "build"]
 TITLE = "Error on unseen data against total time"

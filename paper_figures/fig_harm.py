@@ -15,10 +15,10 @@ from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.paper.tables import MINUS
-from stprune.records.store import GROUPS, KEYS
+from stprune.records.store import GROUPS, KEYS, REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.paired import differences_from_full, differences_of
+from stprune.results.summary import Results
+from stprune.statistics.paired import differences_from
 
 TITLE = "Harm by step ahead and by part of the test set"
 ROW_HEIGHT = 1.6
@@ -58,7 +58,7 @@ class Row(NamedTuple):
 
 def applies(results: Results) -> bool:
     """Whether there is full training, and a pruned run of the same seed to compare with it."""
-    return not differences_from_full(results.summary).empty
+    return not differences_from(results.summary, REFERENCE).empty
 
 
 def build(results: Results) -> Drawing:
@@ -128,7 +128,7 @@ def harm(summary: pd.DataFrame, columns: Mapping[Any, str]) -> pd.DataFrame:
         for one); ``seeds`` and ``places``, how many.
     """
     parts = {column: part for part, column in columns.items()}
-    pairs = differences_of(summary, list(parts))
+    pairs = differences_from(summary, REFERENCE, list(parts))
     pairs["part"] = pairs["metric"].map(parts)
     pairs["place"] = pairs["dataset"] + "/" + pairs["backbone"]
     by_seed = pairs.groupby([*CELL, "seed"])

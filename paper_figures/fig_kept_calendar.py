@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.records.store import HOUR_COLUMNS, HOURS, WEEKDAYS
+from stprune.records.store import HOUR_COLUMNS, HOURS, KEYS, WEEKDAYS
 from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
-from stprune.results.summary import KEYS, Results
+from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
 
 TITLE = "Which hours of the week are kept"

@@ -10,8 +10,9 @@ from matplotlib.patches import Patch
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
+from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import KEYS, REFERENCE, Results
+from stprune.results.summary import Results
 
 TITLE = "Where the time of an epoch goes"
 ROW_HEIGHT = 0.17

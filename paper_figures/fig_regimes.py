@@ -18,9 +18,10 @@ from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.paper.tables import MINUS
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.paired import CONTROLS, LEVEL, holm, relative_differences, t_test
+from stprune.results.summary import Results
+from stprune.statistics.paired import CONTROLS, LEVEL, differences_from, holm, t_test
 
 __all__ = ["TITLE", "applies", "build"]
 TITLE = "Where pruning pays"
@@ -104,8 +105,9 @@ def _panel(summary: pd.DataFrame, control: str, rows: list[content.Place]) -> Pa
     # The comparison of the two controls with each other stands in the second panel only.
     apart = {REFERENCE, control} | (set(CONTROLS) if control == CONTROLS[0] else set())
     cells: dict[tuple[content.Place, tuple[float, str]], Values] = {}
+    every = differences_from(summary, control)
     for pruner in sorted(set(summary["pruner"]) - apart, key=_controls_first):
-        pairs = relative_differences(summary, pruner, control)
+        pairs = every[every["pruner"] == pruner]
         for (dataset, backbone, ratio), part in pairs.groupby(
             ["dataset", "backbone", "prune_ratio"]
         ):

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
+from stprune.records.store import REFERENCE, run_keys_of
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results, run_keys_of
+from stprune.results.summary import Results
 
 TITLE = "Error against time at several model scales"
 ROW_HEIGHT = 2.5

@@ -11,8 +11,9 @@ from matplotlib.ticker import MaxNLocator
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
+from stprune.records.store import KEYS
 from stprune.results.labels import label
-from stprune.results.summary import KEYS, Results
+from stprune.results.summary import Results
 
 TITLE = "Scores from epoch to epoch"
 ROW_HEIGHT = 1.25

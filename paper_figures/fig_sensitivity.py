@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from stprune.base.layout import RunKey, format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
+from stprune.records.store import KEYS
 from stprune.results.labels import label
-from stprune.results.summary import KEYS, Results
+from stprune.results.summary import Results
 from stprune.statistics.paired import LEVEL, compare_all
 
 TITLE = "Sensitivity to each option"

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results, mean_over_places
+from stprune.results.summary import Results, mean_over_places
 
 TITLE = "Test error against training time"
 ROW_HEIGHT = 2.5

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from web_site import CONTENT, Answer, Site, blob_sha1, card_of, files_below, get, serving
 
-from stprune.base.errors import ConfigError, DataError, FetchError
+from stprune.base.errors import DataError, FetchError
 from stprune.base.layout import DataLayout
 from stprune.data import fetch as module
 from stprune.data.card import DatasetCard, KaggleFile, LocalFile, load_card, local_paths
@@ -96,8 +96,6 @@ def test_without_network_or_mirror_the_message_says_what_to_do(
         assert part in message
     for mirror in ("nowhere", "ftp://host/data"):
         assert mirror in refusal(card_of(url), tmp_path, mirror)
-    with pytest.raises(ConfigError):  # an address without the name of a file
-        get(card_of("https://example.org/"), tmp_path, mirror="")
 
 
 @pytest.mark.parametrize(
@@ -201,10 +199,7 @@ def test_a_mirror_is_tried_before_the_address(
         mirror = refused_url()
     assert get(card_of(url), tmp_path / "data", mirror).read_bytes() == CONTENT
     assert ("/toy.csv" in site.requests) == (kind != "url")
-    warned = [
-        r.message for r in caplog.records if r.levelno == logging.WARNING and mirror in r.message
-    ]
-    assert bool(warned) == (kind in ("wrong", "url wrong", "down"))
+    assert (mirror in caplog.text) == (kind != "url")
 
 
 def test_processes_that_fetch_the_same_file_share_one_download(site: Site, tmp_path: Path) -> None:

@@ -213,15 +213,6 @@ def test_a_channel_without_spread_or_values_is_a_data_error() -> None:
         fit_scaler(series, mask, 0)
 
 
-@pytest.mark.parametrize(("stride", "warned"), [(5, False), (9, True)])
-def test_a_window_stride_that_hides_times_of_day_is_warned_of(
-    caplog: pytest.LogCaptureFixture, stride: int, warned: bool
-) -> None:
-    data = canonical(np.random.default_rng(0).normal(size=(200, 2, 1)).astype(np.float32))
-    forecast_data(data, history=3, horizon=2, window_stride=stride)
-    assert ("times of day" in caplog.text) == warned
-
-
 def test_a_window_stride_thins_training_only() -> None:
     data = canonical(np.random.default_rng(0).normal(size=(200, 2, 1)).astype(np.float32))
     whole = forecast_data(data, history=3, horizon=2)

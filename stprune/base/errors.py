@@ -10,14 +10,12 @@ from stprune.base.text import plain_line
 
 
 class StpruneError(Exception):
-    """Base of all errors whose message alone tells the user what to do.
+    """One line that says what was wrong, where, and what would be right.
 
-    The message is one line: what was wrong, where, and what would be right. It may quote a file
-    that is not trusted: see :mod:`stprune.base.text`.
+    It may quote a file that is not trusted: see :mod:`stprune.base.text`.
     """
 
-    #: How the command line ends.
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[int] = 1  # of the command line
 
     def __str__(self) -> str:
         return plain_line(super().__str__())
@@ -28,10 +26,15 @@ class ConfigError(StpruneError):
 
 
 class UnknownNameError(ConfigError):
-    """A name (pruner, backbone, data set, key ...) that does not exist."""
+    """A name (pruner, backbone, key ...) that does not exist; suggests the nearest, lists all."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
-        super().__init__(unknown_name_message(kind, name, known, where))
+        names = sorted(known)
+        nearest = get_close_matches(name, names, n=1)
+        super().__init__(
+            f"unknown {kind} `{name}`{f' in {where}' if where else ''}"
+            f"{f', did you mean `{nearest[0]}`?' if nearest else ''} (known: {', '.join(names)})"
+        )
 
 
 class DataError(StpruneError):
@@ -68,12 +71,3 @@ class DeviceLostError(StpruneError):
 
 class TrainingDivergedError(StpruneError):
     """A loss that is not finite any more."""
-
-
-def unknown_name_message(kind: str, name: str, known: Iterable[str], where: str = "") -> str:
-    """Say that ``name`` is no ``kind``, suggest the nearest known one and list all."""
-    names = sorted(known)
-    place = f" in {where}" if where else ""
-    nearest = get_close_matches(name, names, n=1)
-    hint = f", did you mean `{nearest[0]}`?" if nearest else ""
-    return f"unknown {kind} `{name}`{place}{hint} (known: {', '.join(names)})"

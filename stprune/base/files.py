@@ -31,11 +31,10 @@ MOST_RATIO = 200
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """A temporary path in the folder of ``target`` that becomes ``target`` on success.
+    """A temporary path beside ``target``, of the same suffix, that becomes ``target`` on success.
 
-    The file keeps the suffix of ``target``, since many writers look at it. On any error,
-    also an interrupt, the temporary file is removed and ``target`` is left as it was. What a
-    killed process left of an earlier attempt is removed.
+    On any error, also an interrupt, it is removed and ``target`` is left as it was. What a killed
+    process left of an earlier attempt is removed.
 
     Raises:
         WriteError: If the disk is full, or the place cannot be written to.
@@ -69,7 +68,7 @@ def write_json(target: Path, value: Any) -> None:
 
 @contextmanager
 def naming_failure(target: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into a line that names ``target``.
+    """Turn the system's refusal to write, also behind a library's error, into a line on ``target``.
 
     Raises:
         WriteError: If the disk is full, or the place cannot be written to.
@@ -79,7 +78,6 @@ def naming_failure(target: Path) -> Iterator[None]:
     except WriteError:
         raise
     except Exception as error:
-        # Libraries may hide the system's refusal behind an error of their own.
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, OSError) and cause.errno in FAILURES:
@@ -95,11 +93,8 @@ def naming_failure(target: Path) -> Iterator[None]:
 def folder_lock(folder: Path, *, leave_no_trace: bool = False) -> Iterator[None]:
     """Let one process at a time work in ``folder``, which is made if need be; others wait.
 
-    The lock ends with the process, however that ends; its empty file ``.lock`` stays.
-
-    Args:
-        folder: The folder.
-        leave_no_trace: Remove that file too when the work is done without an error.
+    The lock ends with the process, however that ends. Its empty file ``.lock`` stays, unless
+    ``leave_no_trace`` and the work is done without an error.
 
     Raises:
         WriteError: If the folder cannot be written to.
@@ -127,14 +122,10 @@ def folder_lock(folder: Path, *, leave_no_trace: bool = False) -> Iterator[None]
 
 
 def refuse_bomb(path: Path, unpacked: int) -> None:
-    """Check that a file does not claim to hold far more than its own size (CWE-409).
-
-    Args:
-        path: The file.
-        unpacked: Bytes that its content would take in memory.
+    """Check that a file does not claim to hold far more bytes than its own size (CWE-409).
 
     Raises:
-        DataError: If that is more than 1 GiB and more than 200 times the file's size.
+        DataError: If ``unpacked`` is more than 1 GiB and more than 200 times the file's size.
     """
     packed = path.stat().st_size
     if unpacked > LARGE_BYTES and unpacked > MOST_RATIO * packed:

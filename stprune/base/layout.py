@@ -13,6 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 RUN_PATTERN = "{dataset}/{backbone}/{pruner}/p{prune_ratio}/s{seed}"
+RUN_DEPTH = len(Path(RUN_PATTERN).parts)
+# What is kept of our own experiments, and what is known of the data sets themselves.
+RECORDS = Path("paper_figures/records")
+DATA = "data"
+# What is made of the kept experiments lies in the results directory under this name.
+PAPER = "paper"
+STORE_TABLES = ("summary", "epochs", "records", "calendars", "overlaps", "deciles")
 
 
 class RunKey(NamedTuple):
@@ -39,34 +46,23 @@ def format_ratio(ratio: float) -> str:
 def experiment_root(metrics: Path) -> Path:
     """Folder of the experiment that the record ``metrics`` is of, if it is where it was written."""
     parents = metrics.resolve().parents
-    return parents[min(len(Path(RUN_PATTERN).parts) + 1, len(parents) - 1)]
+    return parents[min(RUN_DEPTH + 1, len(parents) - 1)]
 
 
-@dataclass(frozen=True)
+def recorded_runs(results: Path) -> list[Path]:
+    """``metrics.json`` of all finished runs of all experiments in a results directory, sorted."""
+    return sorted(results.glob("/".join(["*", "runs", *["*"] * RUN_DEPTH, "metrics.json"])))
+
+
 class ExperimentLayout:
     """Paths of one experiment below ``root`` = ``<results_directory>/<experiment>``."""
 
-    root: Path
-
-    @property
-    def config(self) -> Path:
-        """The resolved configuration of the last start."""
-        return self.root / "config.yaml"
-
-    @property
-    def summary(self) -> Path:
-        """One row a run, for people; everything after training reads the store."""
-        return self.root / "summary.csv"
-
-    @property
-    def store(self) -> Path:
-        """Folder of the Parquet tables of all runs; a copy of it keeps the experiment."""
-        return self.root / "store"
-
-    @property
-    def report(self) -> Path:
-        """The page to open."""
-        return self.root / "report.html"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = root / "config.yaml"  # the resolved configuration of the last start
+        self.summary = root / "summary.csv"  # one row a run, for people
+        self.store = root / "store"  # Parquet tables of all runs; a copy keeps the experiment
+        self.report = root / "report.html"
 
     @property
     def headline(self) -> tuple[Path, Path, Path]:
@@ -98,7 +94,7 @@ class ExperimentLayout:
         return self.root / "checkpoints" / key.path / "last.pt"
 
     def train_log(self, key: RunKey) -> Path:
-        """What training the run said, beside the logs of the workflow's other rules."""
+        """What training the run said."""
         return self.root / "logs" / key.path / "train.log"
 
     def block(self, path: str) -> Path:
@@ -118,12 +114,6 @@ class ExperimentLayout:
         return self.root / "figures" / f"{name}.{extension}"
 
 
-def recorded_runs(results: Path) -> list[Path]:
-    """``metrics.json`` of all finished runs of all experiments in a results directory, sorted."""
-    depth = RUN_PATTERN.count("/") + 1
-    return sorted(results.glob("/".join(["*", "runs", *["*"] * depth, "metrics.json"])))
-
-
 @dataclass(frozen=True)
 class DataLayout:
     """Paths of data sets below ``root`` = ``<data_directory>``."""
@@ -141,14 +131,6 @@ class DataLayout:
     def described(self, dataset: str) -> Path:
         """Folder of the data set's description."""
         return self.root / "described" / dataset
-
-
-# What is kept of our own experiments, and what is known of the data sets themselves.
-RECORDS = Path("paper_figures/records")
-DATA = "data"
-# What is made of the kept experiments lies in the results directory under this name.
-PAPER = "paper"
-STORE_TABLES = ("summary", "epochs", "records", "calendars", "overlaps", "deciles")
 
 
 def store_table(store: Path, name: str) -> Path:

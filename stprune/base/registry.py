@@ -44,8 +44,11 @@ class Registry(Generic[Component]):
     def path(self, name: str) -> Path:
         """The source file of component ``name``."""
         package, _, stem = self._module_name(name).rpartition(".")
-        folder = importlib.import_module(package).__path__[0]
-        return Path(folder) / f"{stem}.py"
+        return Path(importlib.import_module(package).__path__[0]) / f"{stem}.py"
+
+    def module(self, name: str) -> ModuleType:
+        """The imported module of component ``name``."""
+        return importlib.import_module(self._module_name(name))
 
     def load(self, name: str) -> type[Component]:
         """The class of component ``name``.
@@ -54,9 +57,9 @@ class Registry(Generic[Component]):
             UnknownNameError: If there is no such file.
             TypeError: If the file does not hold exactly one component class.
         """
-        contract_module, _, contract_name = self.contract.partition(":")
-        contract = getattr(importlib.import_module(contract_module), contract_name)
-        module = importlib.import_module(self._module_name(name))
+        home, _, class_name = self.contract.partition(":")
+        contract = getattr(importlib.import_module(home), class_name)
+        module = self.module(name)
         classes = [
             member
             for _, member in inspect.getmembers(module, inspect.isclass)
@@ -69,10 +72,6 @@ class Registry(Generic[Component]):
             )
         return cast(type[Component], classes[0])
 
-    def module(self, name: str) -> ModuleType:
-        """The imported module of component ``name``."""
-        return importlib.import_module(self._module_name(name))
-
     def _module_name(self, name: str) -> str:
         modules = self._modules()
         if name not in modules:
@@ -80,15 +79,16 @@ class Registry(Generic[Component]):
         return modules[name]
 
     def _modules(self) -> dict[str, str]:
+        """Full module name by id."""
         modules = {module.rpartition(".")[2]: module for module in self.modules}
         for package in self.packages:
             for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
                 if info.ispkg or info.name == "base" or not info.name.startswith(self.prefix):
                     continue
-                name = info.name.removeprefix(self.prefix)
+                name, module = info.name.removeprefix(self.prefix), f"{package}.{info.name}"
                 if name in modules:
                     raise TypeError(
-                        f"two {self.kind}s are called {name}: {modules[name]}, {package}"
+                        f"two {self.kind}s are called {name}: {modules[name]}, {module}"
                     )
-                modules[name] = f"{package}.{info.name}"
+                modules[name] = module
         return modules

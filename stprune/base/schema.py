@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from stprune.base.errors import ConfigError, unknown_name_message
-from stprune.base.text import control_character, read_yaml_file
+from stprune.base.errors import ConfigError, UnknownNameError
+from stprune.base.text import LARGEST_YAML, control_character, parse_yaml
 
 
 class StrictModel(BaseModel):
@@ -34,26 +34,22 @@ class StrictModel(BaseModel):
         """Refuse an unknown key before a misspelt one also counts as missing."""
         for key in values if isinstance(values, dict) else ():
             if key not in cls.model_fields:
-                raise ValueError(unknown_name_message("key", str(key), cls.model_fields))
+                raise ValueError(str(UnknownNameError("key", str(key), cls.model_fields)))
         return values
 
     @field_validator("*", mode="before")
     @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse ``yes``, ``on`` or ``true`` where a number is meant; it would count as 1."""
-        field = cls.model_fields[str(info.field_name)]
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``yes`` or ``true`` for a number, as which it would be 1, and control characters.
+
+        A terminal or a log would obey those; see :mod:`stprune.base.text`.
+        """
+        if (character := control_character(value)) is not None:
+            raise ValueError(f"text must not hold control characters such as {character}")
         entries = value if isinstance(value, list | tuple) else [value]
+        field = cls.model_fields[str(info.field_name)]
         if any(isinstance(entry, bool) for entry in entries) and _is_number(field.annotation):
             raise ValueError("must be a number, not true or false")
-        return value
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _text_is_plain(cls, value: Any) -> Any:
-        """Refuse what a terminal or a log would obey; see :mod:`stprune.base.text`."""
-        character = control_character(value)
-        if character is not None:
-            raise ValueError(f"text must not hold control characters such as {character}")
         return value
 
 
@@ -65,12 +61,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validate(model: type[Model], values: Any, where: str) -> Model:
-    """Check ``values`` against ``model``.
-
-    Args:
-        model: The schema.
-        values: What was read, normally a mapping.
-        where: File or place to name in the message.
+    """Check ``values`` (normally a mapping) against ``model``; ``where`` is for the message.
 
     Raises:
         ConfigError: One line: the key, what is wrong with it, what would be right.
@@ -78,7 +69,14 @@ def validate(model: type[Model], values: Any, where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_one_line(error, where)) from None
+        first, *others = error.errors()
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        value = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+        raise ConfigError(
+            f"{where}{f': `{key}`' if key else ''}: {message}{value}"
+            f"{f' (and {len(others)} more)' if others else ''}"
+        ) from None
 
 
 def read_yaml(path: Path) -> Any:
@@ -88,22 +86,14 @@ def read_yaml(path: Path) -> Any:
         ConfigError: If the file is not there or is no YAML.
     """
     try:
-        return read_yaml_file(path)
+        with path.open(encoding="utf-8") as file:
+            return parse_yaml(file.read(LARGEST_YAML + 1))
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
-
-
-def _one_line(error: ValidationError, where: str) -> str:
-    first, *others = error.errors()
-    key = ".".join(str(part) for part in first["loc"])
-    place = f"{where}: `{key}`" if key else where
-    message = first["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-    return f"{place}: {message}{value}{f' (and {len(others)} more)' if others else ''}"
 
 
 def _is_number(annotation: Any) -> bool:

@@ -11,6 +11,7 @@ from stprune.base.schema import StrictModel
 BudgetKind = Literal["epochs", "total_windows", "steps", "total_time"]
 Tracking = Literal["offline", "online", "disabled"]
 ProtocolKind = Literal["paper", "legacy", "strict"]
+Options = dict[str, Any]
 
 
 class TrainingSettings(StrictModel):
@@ -31,9 +32,7 @@ class TrainingSettings(StrictModel):
     evaluation_batch_size: int = Field(256, ge=1, description="Windows per evaluation batch.")
     validate_every: int = Field(1, ge=1, description="Validate every k-th epoch, and the last.")
     patience: int | None = Field(
-        None,
-        ge=1,
-        description="Stop after this many validations without a better one; null: never.",
+        None, ge=1, description="Stop after this many validations without a better; null: never."
     )
 
 
@@ -53,9 +52,8 @@ class ComputeSettings(StrictModel):
     micro_batch: int | None = Field(
         None,
         ge=1,
-        description="Windows of a batch that are in memory at a time; their gradients add up, so"
-        " only rounding and the draws of dropout differ. null: on a CPU what the backbone advises,"
-        " else all.",
+        description="Windows of a batch in memory at a time; gradients add up, so only rounding"
+        " and dropout's draws differ. null: on a CPU what the backbone advises, else all.",
     )
     threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
     runs_per_job: int | None = Field(
@@ -77,15 +75,25 @@ class TrackingSettings(StrictModel):
     entity: str | None = Field(None, description="Team or user; null for the account's default.")
 
 
-class MemberEntry(StrictModel):
-    """A data set of a union, or one held out from it; what is not given is the entry's."""
+class Part(StrictModel):
+    """Which part of a data set is used."""
 
-    dataset: str = Field(description="Card in `data/`.")
     node_stride: int = Field(1, ge=1, description="Take every k-th node.")
     days: int | None = Field(
         None, ge=1, description="Take the first days of the data, this many; null for all."
     )
-    window_stride: int = Field(1, ge=1, description="Train on every k-th window.")
+    window_stride: int = Field(
+        1,
+        ge=1,
+        description="Train on every k-th window; validation and test keep all. Without a factor of"
+        " the steps of a day, or some times of day are never seen.",
+    )
+
+
+class MemberEntry(Part):
+    """A data set of a union, or one held out from it; what is not given is the entry's."""
+
+    dataset: str = Field(description="Card in `data/`.")
 
 
 class LinearProbe(StrictModel):
@@ -94,7 +102,7 @@ class LinearProbe(StrictModel):
     epochs: int = Field(ge=1, description="Epochs; the weights of the best validation count.")
 
 
-class DatasetEntry(StrictModel):
+class DatasetEntry(Part):
     """A data set under a name of its own, perhaps only a declared part of it; or a union."""
 
     dataset: str | None = Field(None, description="Card in `data/`; the entry's name by default.")
@@ -103,16 +111,14 @@ class DatasetEntry(StrictModel):
         description="File of `stprune/data/tasks/`: `forecast`, `impute`, `few_shot`, or `transfer`"
         " to the data sets of `zero_shot`, which it is then tested on.",
     )
-    task_options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the task; its file documents them."
-    )
+    task_options: Options = Field({}, description="Options of the task; its file documents them.")
     union: list[MemberEntry] = Field(
-        default_factory=list,
+        [],
         description="Train one model on all of these instead: names of cards, or mappings with"
         " `dataset`, `node_stride`, `days`, `window_stride`. Only their targets are used.",
     )
     zero_shot: list[MemberEntry] = Field(
-        default_factory=list,
+        [],
         description="Test the model of a union on these as well, which it was not trained on.",
     )
     linear_probe: LinearProbe | None = Field(
@@ -124,20 +130,8 @@ class DatasetEntry(StrictModel):
         description="Errors of a union in each data set's unit, as published, or divided by its"
         " standard deviation: in the loss, for the pruner, and for choosing the best epoch.",
     )
-    node_stride: int = Field(1, ge=1, description="Take every k-th node.")
-    days: int | None = Field(
-        None, ge=1, description="Take the first days of the data, this many; null for all."
-    )
-    window_stride: int = Field(
-        1,
-        ge=1,
-        description="Train on every k-th window; validation and test keep all. Without a"
-        " factor of the steps of a day, or some times of day are never seen.",
-    )
     evaluation_stride: int = Field(1, ge=1, description="Validate and test on every k-th window.")
-    training: dict[str, Any] = Field(
-        default_factory=dict, description="Changes to `training` for this data set."
-    )
+    training: Options = Field({}, description="Changes to `training` for this data set.")
 
     @model_validator(mode="before")
     @classmethod
@@ -145,12 +139,10 @@ class DatasetEntry(StrictModel):
         """Let a bare name stand for a member, and give each what it does not say itself."""
         if not isinstance(values, dict):
             return values
-        own = {
-            key: values[key] for key in ("node_stride", "days", "window_stride") if key in values
-        }
         if values.get("task") == "transfer" and values.get("dataset") and not values.get("union"):
             # A model of one data set that is tried on others is that of a union of one.
             values = {**values, "union": [values["dataset"]], "dataset": None}
+        own = {key: values[key] for key in Part.model_fields if key in values}
         for key in ("union", "zero_shot"):
             if isinstance(values.get(key), list):
                 named = [{"dataset": m} if isinstance(m, str) else m for m in values[key]]
@@ -181,24 +173,17 @@ class BackboneEntry(StrictModel):
     backbone: str | None = Field(
         None, description="File of `stprune/backbones/`; the entry's name by default."
     )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the backbone; its file documents them."
-    )
-    optimisation: dict[str, Any] = Field(
-        default_factory=dict, description="Changes to its published optimiser settings."
-    )
+    options: Options = Field({}, description="Options of the backbone; its file documents them.")
+    optimisation: Options = Field({}, description="Changes to its published optimiser settings.")
 
 
 class PrunerEntry(StrictModel):
     """A pruner under a name of its own, with options."""
 
     pruner: str | None = Field(
-        None,
-        description="`st_prune`, or a file of `baselines/`; the entry's name by default.",
+        None, description="`st_prune`, or a file of `baselines/`; the entry's name by default."
     )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the pruner; its file documents them."
-    )
+    options: Options = Field({}, description="Options of the pruner; its file documents them.")
     quota: Literal["union", "per_dataset"] = Field(
         "union",
         description="Of a union of data sets keep the prune ratio's share in all, or of each.",

@@ -1,22 +1,19 @@
 """Text of files that are not trusted: safe to show, and read as plain values only.
 
-A name or a message may come from a file that somebody else made. Its control characters could
-command a terminal, its line breaks could forge lines of a log, and a spreadsheet would run what
-begins like a formula (CWE-150, CWE-117 and CWE-1236).
+Control characters could command a terminal, line breaks forge lines of a log, and a spreadsheet
+would run what begins like a formula (CWE-150, CWE-117 and CWE-1236).
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_core import from_json
 
 # What names entries, cards and experiments, and stands in paths and commands; a part of a path has
 # 255 bytes at most.
@@ -28,6 +25,11 @@ CREDENTIALS = re.compile(r"(?<=://)[^/?#\s@]*@")
 # A sign alone is a unit or a dash, and one before digits a number.
 # Spreadsheets of East Asia take the wide forms of the signs as well.
 FORMULA = re.compile("[=@\uff1d\uff20].|[+\\-\uff0b\uff0d].*[(|!]", re.DOTALL)
+# Configurations and cards are a few kilobytes; a record of a long run is below a megabyte.
+LARGEST_YAML = 1 << 20
+LARGEST_JSON = 64 << 20
+# Aliases of aliases can stand for more values than a memory holds.
+MOST_YAML_VALUES = 100_000
 
 
 def plain_line(text: str) -> str:
@@ -69,36 +71,20 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(part)
 
 
-# Configurations and cards are a few kilobytes; a record of a long run is below a megabyte.
-LARGEST_YAML = 1 << 20
-LARGEST_JSON = 64 << 20
-# Aliases of aliases can stand for more values than a memory holds.
-MOST_YAML_VALUES = 100_000
-
-
-def read_yaml_file(path: Path) -> Any:
-    """What a YAML file holds.
-
-    Raises:
-        ValueError: If it is no YAML, too large, has a key twice, or holds itself.
-        OSError: If it cannot be read.
-    """
-    return parse_yaml(_read(path, LARGEST_YAML))
-
-
 def parse_yaml(text: str) -> Any:
     """What a YAML text holds: plain values only.
 
     Raises:
-        ValueError: As :func:`read_yaml_file`, on one line.
+        ValueError: If it is no YAML, too large, has a key twice, or holds itself; one line.
     """
+    if len(text) > LARGEST_YAML:
+        raise ValueError(f"it is larger than {LARGEST_YAML >> 20} MiB")
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
-        count = _values_in(node, {}, set())
-        if count > MOST_YAML_VALUES:
+        if (count := _values_in(node, {})) > MOST_YAML_VALUES:
             raise ValueError(f"its aliases stand for {count} values, over {MOST_YAML_VALUES}")
         return loader.construct_document(node)
     except yaml.YAMLError as error:
@@ -107,71 +93,39 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
+def _values_in(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for with all aliases followed; refuses repeated keys."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise ValueError("it holds itself, by an alias")
+        return known[id(node)]
+    known[id(node)] = 0
+    inner: list[yaml.Node] = node.value if isinstance(node, yaml.SequenceNode) else []
+    if isinstance(node, yaml.MappingNode):
+        inner = [part for pair in node.value for part in pair]
+        keys = [key.value for key, _ in node.value if key.id == "scalar"]
+        if repeated := {key for key in keys if keys.count(key) > 1}:
+            raise ValueError(f"it has the key `{repeated.pop()}` twice")
+    known[id(node)] = 1 + sum(_values_in(part, known) for part in inner)
+    return known[id(node)]
+
+
 def read_json_file(path: Path) -> Any:
     """What a JSON file holds.
 
     Raises:
-        ValueError: If it is no JSON, too large or too deep, or has a key twice, a NaN, or a number
-            that no float holds.
+        ValueError: As :func:`parse_json`, or if it is too large.
         OSError: If it cannot be read.
     """
-    return parse_json(_read(path, LARGEST_JSON))
+    if path.stat().st_size > LARGEST_JSON:
+        raise ValueError(f"it is larger than {LARGEST_JSON >> 20} MiB")
+    return parse_json(path.read_text(encoding="utf-8"))
 
 
 def parse_json(text: str) -> Any:
     """What a JSON text holds.
 
     Raises:
-        ValueError: As :func:`read_json_file`.
+        ValueError: If it is no JSON, nested too deeply, or has a NaN or an infinity.
     """
-    try:
-        return json.loads(
-            text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_distinct
-        )
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def _read(path: Path, most: int) -> str:
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"it is larger than {most >> 20} MiB")
-    return content.decode("utf-8")
-
-
-def _values_in(node: yaml.Node, known: dict[int, int], open_nodes: set[int]) -> int:
-    """How many values a node stands for with all aliases followed."""
-    identity = id(node)
-    if identity in open_nodes:
-        raise ValueError("it holds itself, by an alias")
-    if identity not in known:
-        open_nodes.add(identity)
-        inner: list[yaml.Node] = []
-        if isinstance(node, yaml.SequenceNode):
-            inner = node.value
-        elif isinstance(node, yaml.MappingNode):
-            inner = [part for pair in node.value for part in pair]
-            _refuse_repeated([key.value for key, _ in node.value if key.id == "scalar"])
-        known[identity] = 1 + sum(_values_in(part, known, open_nodes) for part in inner)
-        open_nodes.remove(identity)
-    return known[identity]
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _refuse_repeated([name for name, _ in pairs])
-    return dict(pairs)
-
-
-def _refuse_repeated(keys: list[str]) -> None:
-    repeated = [key for key, count in Counter(keys).items() if count > 1]
-    if repeated:
-        raise ValueError(f"it has the key `{repeated[0]}` twice")
-
-
-def _finite(digits: str) -> float:
-    # Python reads 1e400 as infinity, which later steps may turn into a missing value.
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError(f"{digits[:40]} is not a finite number")
-    return value
+    return from_json(text, allow_inf_nan=False)

@@ -15,7 +15,6 @@ import hashlib
 import math
 import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,14 +66,10 @@ class RawSeries:
 
 @dataclass(frozen=True)
 class StreamedSeries:
-    """What a loader returns of a series too large for memory.
+    """What a loader returns of a series too large for memory; else as ``RawSeries``.
 
-    Args:
-        shape: (T, N, C).
-        blocks: Makes an iterator of values and mask, (t, N, C) float32 and bool each, of
-            consecutive steps; as in ``RawSeries`` otherwise. Blocks of about 10 MB work well.
-            If it raises, nothing is left on disk.
-        timestamps: See ``RawSeries``, as for the others.
+    ``blocks()`` yields values and mask of consecutive steps, (t, N, C) float32 and bool each, at
+    best some 10 MB at a time. If it raises, nothing is left on disk.
     """
 
     shape: tuple[int, int, int]
@@ -87,27 +82,16 @@ class StreamedSeries:
 
 @dataclass(frozen=True)
 class CanonicalDataset:
-    """A prepared data set, memory-mapped.
+    """A prepared data set, memory-mapped; its parts are those of ``RawSeries``."""
 
-    Args:
-        card: Its card, as it was when the data set was prepared.
-        series: (T, N, C) float32 memory map.
-        mask: (T, N, C) bool memory map, or a view of a single True.
-        timestamps: (T,) datetime64[s].
-        adjacency: (N, N) float32 memory map.
-        node_ids: N names.
-        events: Labelled events, perhaps empty.
-        checksum: SHA-256 over the checksums of its contents.
-    """
-
-    card: DatasetCard
+    card: DatasetCard  # as it was when the data set was prepared
     series: NDArray[np.float32]
-    mask: NDArray[np.bool_]
+    mask: NDArray[np.bool_]  # perhaps a view of a single True
     timestamps: NDArray[np.datetime64]
     adjacency: NDArray[np.float32]
     node_ids: list[str]
     events: pd.DataFrame
-    checksum: str
+    checksum: str  # SHA-256 over the checksums of its contents
 
 
 def step_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
@@ -137,10 +121,12 @@ def write_canonical(
     Raises:
         DataError: If shapes, values or timestamps contradict the card.
     """
-    _check_raw(raw, card)
+    shape = raw.shape
+    # A streamed mask comes block by block.
+    _check(raw, card, shape, raw.mask.shape if isinstance(raw, RawSeries) else shape)
     digests, observed = _write_series(raw, card, directory)
     content = digests["mask.npy"]
-    if observed == math.prod(raw.shape):
+    if observed == math.prod(shape):
         # 8,600 sensors for a year would take a third of a gigabyte of True.
         digests["mask.npy"] = _save(directory / "mask.npy", np.ones((1, 1, 1), bool))
     times = raw.timestamps.astype("datetime64[s]")
@@ -149,14 +135,17 @@ def write_canonical(
     write_json(directory / "nodes.json", raw.node_ids)
     write_text(directory / "events.csv", raw.events.to_csv(index=False))
     digests |= {name: sha256_of(directory / name) for name in ("nodes.json", "events.csv")}
+    # Of the whole mask, however it is stored.
+    lines = [
+        f"{name}:{digest}\n" for name, digest in sorted((digests | {"mask.npy": content}).items())
+    ]
     meta: dict[str, Any] = {
         "card": card.model_dump(mode="json"),
-        "shape": list(raw.shape),
-        "observed_share": observed / math.prod(raw.shape),
+        "shape": list(shape),
+        "observed_share": observed / math.prod(shape),
         "raw_sha256": dict(raw_sha256 or {}),
         "sha256": digests,
-        # Of the whole mask, however it is stored.
-        "checksum": _joint({**digests, "mask.npy": content}),
+        "checksum": hashlib.sha256("".join(lines).encode()).hexdigest(),
     }
     write_json(directory / "meta.json", meta)
 
@@ -166,35 +155,29 @@ def _write_series(
 ) -> tuple[dict[str, str], int]:
     """Write series and mask; returns their SHA-256 by file and the number of observed values."""
     observed = steps = 0
-    paths = {}
-    with ExitStack() as stack:
-        files = []
-        for name, dtype in (("series.npy", np.float32), ("mask.npy", np.bool_)):
-            paths[name] = stack.enter_context(atomic_path(directory / name))
-            file = stack.enter_context(paths[name].open("wb"))
-            descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-            header = {"descr": descr, "fortran_order": False, "shape": raw.shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            files.append((file, dtype))
-        for block in raw.blocks():
-            values, seen = block
-            if values.shape[1:] != raw.shape[1:] or seen.shape != values.shape:
-                raise DataError(
-                    f"{card.title}: from step {steps} on the loader gave values of shape"
-                    f" {values.shape} and a mask of shape {seen.shape} for nodes and channels"
-                    f" {raw.shape[1:]}"
-                )
-            if not np.isfinite(values).all():
-                raise DataError(f"{card.title}: values that are not finite are left after masking")
-            for (file, dtype), array in zip(files, block, strict=True):
-                file.write(np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data)
-            observed += int(np.count_nonzero(seen))
-            steps += len(values)
+    header = {"fortran_order": False, "shape": raw.shape}
+    with (
+        atomic_path(directory / "series.npy") as series,
+        atomic_path(directory / "mask.npy") as mask,
+    ):
+        with series.open("wb") as values_file, mask.open("wb") as mask_file:
+            np.lib.format.write_array_header_1_0(values_file, {"descr": "<f4", **header})
+            np.lib.format.write_array_header_1_0(mask_file, {"descr": "|b1", **header})
+            for values, seen in raw.blocks():
+                if values.shape[1:] != raw.shape[1:] or seen.shape != values.shape:
+                    raise DataError(
+                        f"{card.title}: from step {steps} on the loader gave values {values.shape}"
+                        f" and a mask {seen.shape} for nodes and channels {raw.shape[1:]}"
+                    )
+                if not np.isfinite(values).all():
+                    raise DataError(f"{card.title}: values are not finite where the mask is True")
+                values_file.write(np.ascontiguousarray(values, np.float32).data)
+                mask_file.write(np.ascontiguousarray(seen, np.bool_).data)
+                observed += int(np.count_nonzero(seen))
+                steps += len(values)
         if steps != raw.shape[0]:
             raise DataError(f"{card.title}: the loader gave {steps} of {raw.shape[0]} steps")
-        for file, _ in files:
-            file.flush()
-        digests = {name: sha256_of(path) for name, path in paths.items()}
+        digests = {"series.npy": sha256_of(series), "mask.npy": sha256_of(mask)}
         # From here on the old data set is incomplete.
         (directory / "meta.json").unlink(missing_ok=True)
     return digests, observed
@@ -230,70 +213,50 @@ def read_canonical(directory: Path) -> CanonicalDataset:
 
 def _open(directory: Path) -> CanonicalDataset:
     meta = read_json_file(directory / "meta.json")
-    text = (directory / "events.csv").read_text(encoding="utf-8")
-    card, shape = DatasetCard.model_validate(meta["card"]), tuple(meta["shape"])
-    if shape != (card.steps, card.nodes, len(card.channels)):
-        raise DataError(f"the series has the shape {shape}, which is not the card's")
-    # Copy-on-write: filling missing inputs copies only the pages that change.
-    arrays: dict[str, Any] = {
-        name: np.load(directory / f"{name}.npy", mmap_mode="c")
-        for name in ("series", "mask", "adjacency")
-    }
-    arrays["timestamps"] = np.load(directory / "timestamps.npy")
-    if arrays["mask"].shape == (1, 1, 1):
-        arrays["mask"] = np.broadcast_to(np.array(arrays["mask"]), shape)
-    for name, expected, dtype in (
-        ("series", shape, "float32"),
-        ("mask", shape, "bool"),
-        ("timestamps", shape[:1], "datetime64[s]"),
-        ("adjacency", (card.nodes, card.nodes), "float32"),
-    ):
-        array = arrays[name]
-        if array.shape != expected or array.dtype != np.dtype(dtype):
-            raise DataError(
-                f"{name}.npy holds {array.dtype} {array.shape}, where {dtype} {expected} is meant"
-            )
+    card = DatasetCard.model_validate(meta["card"])
+    events = directory / "events.csv"
+    mask = _mapped(directory / "mask.npy", "bool")
+    if mask.shape == (1, 1, 1):
+        mask = np.broadcast_to(np.array(mask), meta["shape"])
     dataset = CanonicalDataset(
         card=card,
-        **arrays,
+        series=_mapped(directory / "series.npy", "float32"),
+        mask=mask,
+        timestamps=np.array(_mapped(directory / "timestamps.npy", "datetime64[s]")),
+        adjacency=_mapped(directory / "adjacency.npy", "float32"),
         node_ids=read_json_file(directory / "nodes.json"),
-        events=pd.read_csv(directory / "events.csv") if text.strip() else pd.DataFrame(),
-        # Folders of earlier versions have none; they hold every mask written out.
-        checksum=meta.get("checksum") or _joint(meta["sha256"]),
+        events=pd.read_csv(events) if events.read_bytes().strip() else pd.DataFrame(),
+        checksum=meta["checksum"],
     )
-    if not isinstance(dataset.node_ids, list) or len(dataset.node_ids) != card.nodes:
-        raise DataError(f"nodes.json does not hold {card.nodes} names")
-    _check_graph_and_times(dataset, card)
-    steps = dataset.events[[c for c in ("first_step", "last_step") if c in dataset.events]]
-    # Columns without a row have no type of their own.
-    if len(steps) and any(kind.kind not in "iu" for kind in steps.dtypes):
-        raise DataError("events.csv has steps that are not whole numbers")
+    _check(dataset, card, dataset.series.shape, mask.shape)
     return dataset
 
 
-def _check_raw(raw: RawSeries | StreamedSeries, card: DatasetCard) -> None:
-    """Compare what a loader gave with the card; values are checked while they are written."""
-    expected = (card.steps, card.nodes, len(card.channels))
-    if raw.shape != expected:
-        raise DataError(
-            f"{card.title}: the series is (steps, nodes, channels) = {raw.shape},"
-            f" but the card says {expected}"
-        )
-    mask = getattr(raw, "mask", None)  # a streamed series gives it block by block
-    if (mask is not None and mask.shape != expected) or raw.timestamps.shape != expected[:1]:
-        raise DataError(f"{card.title}: mask or timestamps do not have the shape of the series")
-    if raw.adjacency.shape != (card.nodes, card.nodes) or len(raw.node_ids) != card.nodes:
-        raise DataError(
-            f"{card.title}: the graph has shape {raw.adjacency.shape} and"
-            f" {len(raw.node_ids)} names for {card.nodes} nodes"
-        )
-    _check_graph_and_times(raw, card)
+def _mapped(path: Path, dtype: str) -> Any:
+    # Copy-on-write: filling missing inputs copies only the pages that change.
+    array = np.load(path, mmap_mode="c", allow_pickle=False)
+    if array.dtype != np.dtype(dtype):
+        raise DataError(f"{path.name} holds {array.dtype}, where {dtype} is meant")
+    return array
 
 
-def _check_graph_and_times(
-    data: RawSeries | StreamedSeries | CanonicalDataset, card: DatasetCard
+def _check(
+    data: RawSeries | StreamedSeries | CanonicalDataset,
+    card: DatasetCard,
+    shape: tuple[int, ...],
+    mask_shape: tuple[int, ...],
 ) -> None:
-    """Refuse infinite weights, node names that are formulas, and irregular steps."""
+    """Compare with the card; refuse infinite weights and names of nodes that are formulas."""
+    whole = (card.steps, card.nodes, len(card.channels))
+    for part, found, expected in (
+        ("series", shape, whole),
+        ("mask", mask_shape, whole),
+        ("timestamps", data.timestamps.shape, whole[:1]),
+        ("adjacency", data.adjacency.shape, (card.nodes, card.nodes)),
+        ("node_ids", (len(data.node_ids),), (card.nodes,)),
+    ):
+        if found != expected:
+            raise DataError(f"{card.title}: {part} is {found}, but the card says {expected}")
     if not np.isfinite(data.adjacency).all():
         raise DataError(f"{card.title}: the graph has weights that are not finite")
     for name in data.node_ids:
@@ -317,11 +280,6 @@ def _check_graph_and_times(
             f"{card.title}: the step after {times[position]} is"
             f" {steps[position]} s long, not {seconds} s{place}"
         )
-
-
-def _joint(digests: dict[str, str]) -> str:
-    text = "".join(f"{name}:{digest}\n" for name, digest in sorted(digests.items()))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def joint_checksum(checksums: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -23,27 +23,22 @@ FORMATS: Registry[Any] = Registry(
 )
 
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class RemoteFile(StrictModel):
     """One raw file, pinned by the SHA-1 that git gives its content."""
 
     url: str = Field(pattern=r"^https?://[^/?#]", description="Address, pinned to a commit.")
     git_blob_sha1: str = Field(pattern=r"^[0-9a-f]{40}$", description="`git hash-object` of it.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_member(cls, entry: Any) -> Any:
-        """Data sets that an earlier version prepared have an empty ``member`` on their card."""
-        if isinstance(entry, dict) and entry.get("member", "") is None:
-            return {key: value for key, value in entry.items() if key != "member"}
-        return entry
-
     @field_validator("url")
     @classmethod
     def _leads_to_one_file(cls, url: str) -> str:
         """The path of the address is also a path below a mirror, and others read a card."""
         path = unquote(urlsplit(url).path)
-        if ".." in path.split("/") or "\0" in path:
-            raise ValueError("an address must have no `..`")
+        if ".." in path.split("/") or "\0" in path or not PurePosixPath(path).name:
+            raise ValueError("an address must end in a file name and have no `..`")
         if has_credentials(url):
             raise ValueError("an address must have no password, since others read a card")
         return url
@@ -53,36 +48,26 @@ class LocalFile(StrictModel):
     """One raw file of the user's own, pinned by its SHA-256 when the card was made."""
 
     path: str = Field(min_length=1, description="Absolute, or relative to the data directory.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="`sha256sum` of it.")
+    sha256: Sha256 = Field(description="`sha256sum` of it.")
 
 
 class KaggleFile(StrictModel):
     """One raw file of a data set on Kaggle, fetched with the user's own account."""
 
-    kaggle: str = Field(
-        pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$", description="The data set, as `OWNER/NAME`."
-    )
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="Name of the file in it."
-    )
-    sha256: str | None = Field(
-        None,
-        pattern=r"^[0-9a-f]{64}$",
-        description="`sha256sum` of it, where it is known: Kaggle publishes none.",
-    )
+    kaggle: str = Field(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$", description="`OWNER/NAME`.")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="A file in it.")
+    sha256: Sha256 | None = Field(None, description="`sha256sum`, if known: Kaggle says none.")
 
 
 def _source_of(entry: Any) -> str:
     """The kind of source that an entry of `files` means, by the key that only it has."""
     keys = entry if isinstance(entry, dict) else getattr(type(entry), "model_fields", ())
-    if "path" in keys:
-        return "local"
-    return "kaggle" if "kaggle" in keys else "remote"
+    return next((key for key in ("path", "kaggle") if key in keys), "url")
 
 
 RawFile = Annotated[
-    Annotated[RemoteFile, Tag("remote")]
-    | Annotated[LocalFile, Tag("local")]
+    Annotated[RemoteFile, Tag("url")]
+    | Annotated[LocalFile, Tag("path")]
     | Annotated[KaggleFile, Tag("kaggle")],
     Discriminator(_source_of),
 ]
@@ -110,11 +95,9 @@ class DatasetCard(StrictModel):
     description: str = Field(description="What was measured, where and how.")
     format: str = Field(description="Loader: a file of `stprune/data/formats/`.")
     files: dict[str, RawFile] = Field(
-        default_factory=dict, description="Raw files by role; none for a simulated data set."
+        {}, description="Raw files by role; none for a simulated data set."
     )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the loader; it checks them itself."
-    )
+    options: dict[str, Any] = Field({}, description="Options of the loader; it checks them itself.")
     licence: str = Field(description="Terms of the data (not of this software).")
     citation: str = Field(description="What to cite when using the data.")
     nodes: int = Field(ge=1, description="Sensors, zones or stations.")
@@ -122,8 +105,7 @@ class DatasetCard(StrictModel):
     step_minutes: int = Field(ge=1, le=1440, description="Minutes from one step to the next.")
     start: datetime = Field(description="Local time of the first step.")
     breaks: Literal["none", "daily"] = Field(
-        default="none",
-        description="Where steps are left out: nowhere, or between one day and another.",
+        "none", description="Where steps are left out: nowhere, or between one day and another."
     )
     channels: list[Channel] = Field(min_length=1, description="Quantities, in file order.")
     target: str = Field(description="Name of the channel that is forecast.")
@@ -131,12 +113,10 @@ class DatasetCard(StrictModel):
         description="What marks a missing value: nothing, a zero, or NaN."
     )
     mape_floor: float = Field(
-        default=1.0,
-        gt=0,
-        description="MAPE is taken where the target is at least this (target's unit).",
+        1.0, gt=0, description="MAPE is taken where the target is at least this (its unit)."
     )
     splits: tuple[float, float, float] = Field(
-        default=(0.6, 0.2, 0.2), description="Shares of the windows: train, validation, test."
+        (0.6, 0.2, 0.2), description="Shares of the windows: train, validation, test."
     )
 
     @field_validator("files")
@@ -150,7 +130,7 @@ class DatasetCard(StrictModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetCard:
-        if self.target not in [channel.name for channel in self.channels]:
+        if self.target not in self.channel_names:
             raise ValueError(f"target `{self.target}` is not one of the channels")
         if min(self.splits) <= 0 or abs(sum(self.splits) - 1) > 1e-9:
             raise ValueError(f"splits must be positive and sum to 1, got {self.splits}")
@@ -159,9 +139,14 @@ class DatasetCard(StrictModel):
         return self
 
     @property
+    def channel_names(self) -> list[str]:
+        """C names, in order."""
+        return [channel.name for channel in self.channels]
+
+    @property
     def target_channel(self) -> int:
         """Index of the target among the channels."""
-        return [channel.name for channel in self.channels].index(self.target)
+        return self.channel_names.index(self.target)
 
     @property
     def steps_per_day(self) -> int:
@@ -171,7 +156,7 @@ class DatasetCard(StrictModel):
 
 def dataset_ids(directory: Path = CARD_DIRECTORY) -> list[str]:
     """Ids of all data sets that have a card in ``directory`` or are shipped, sorted."""
-    return sorted({path.stem for path in _cards(directory)})
+    return sorted(_cards(directory))
 
 
 def card_path(dataset: str, directory: Path = CARD_DIRECTORY) -> Path:
@@ -180,10 +165,16 @@ def card_path(dataset: str, directory: Path = CARD_DIRECTORY) -> Path:
     Raises:
         UnknownNameError: If there is none.
     """
-    for path in _cards(directory):
-        if path.stem == dataset:
-            return path
-    raise UnknownNameError("data set", dataset, dataset_ids(directory))
+    cards = _cards(directory)
+    if dataset not in cards:
+        raise UnknownNameError("data set", dataset, cards)
+    return cards[dataset]
+
+
+def _cards(directory: Path) -> dict[str, Path]:
+    paths = [*CARD_DIRECTORY.glob("*.yaml"), *directory.glob("*.yaml")]
+    # An id is part of paths and commands, so a file of another name is no card.
+    return {path.stem: path for path in paths if re.fullmatch(NAME, path.stem)}
 
 
 def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:
@@ -203,18 +194,22 @@ def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:
     return card
 
 
-def _cards(directory: Path) -> list[Path]:
-    paths = sorted(directory.glob("*.yaml")) + sorted(CARD_DIRECTORY.glob("*.yaml"))
-    # An id is part of paths and commands, so a file of another name is no card.
-    return [path for path in paths if re.fullmatch(NAME, path.stem)]
+def raw_path(dataset: str, role: str, file: RawFile, layout: DataLayout) -> Path:
+    """Where a raw file lies once it is there; the cards of one data set on Kaggle share files."""
+    if isinstance(file, LocalFile):
+        return layout.root / Path(file.path).expanduser()
+    if isinstance(file, KaggleFile):
+        return layout.raw("kaggle.com", file.kaggle, file.name)
+    return layout.raw(dataset, role, PurePosixPath(unquote(urlsplit(file.url).path)).name)
 
 
-def local_path(file: LocalFile, layout: DataLayout) -> Path:
-    """The file's path: absolute as it stands, else below the data directory."""
-    return layout.root / Path(file.path).expanduser()
+def raw_paths(dataset: str, card: DatasetCard, layout: DataLayout) -> dict[str, Path]:
+    """Where the raw file of each role lies, or will lie once it is fetched."""
+    return {role: raw_path(dataset, role, file, layout) for role, file in card.files.items()}
 
 
 def local_paths(card: DatasetCard, layout: DataLayout) -> list[Path]:
     """The user's own files of a card that are there now."""
-    files = [file for file in card.files.values() if isinstance(file, LocalFile)]
-    return [path for path in (local_path(file, layout) for file in files) if path.is_file()]
+    files = {role: file for role, file in card.files.items() if isinstance(file, LocalFile)}
+    own = card.model_copy(update={"files": files})
+    return [path for path in raw_paths("", own, layout).values() if path.is_file()]

@@ -13,8 +13,6 @@ channel: it is what they have in common, and what the published pre-training of 
 from __future__ import annotations
 
 import hashlib
-import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,57 +40,35 @@ from stprune.data.windows import (
     window_starts,
 )
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class ForecastData:
-    """The windows of one data set.
-
-    Args:
-        train: Training windows.
-        validation: Validation windows.
-        test: Test windows; evaluated once, at the end.
-        adjacency: (N, N) float32.
-        channels: C.
-        steps_per_day: Time steps in a day.
-        mape_floor: Smallest target that MAPE counts.
-        train_times: (n,) datetime64[m], first target step of each training window.
-        events: Labelled events, perhaps empty; see ``CanonicalDataset``.
-        description: Checksums of the data set and of its graph, subset and sizes, for the record.
-    """
+    """The windows of one data set."""
 
     train: WindowStore
     validation: WindowStore
-    test: WindowStore
-    adjacency: Tensor
-    channels: int
+    test: WindowStore  # evaluated once, at the end
+    adjacency: Tensor  # (N, N) float32
+    channels: int  # C
     steps_per_day: int
-    mape_floor: float
-    train_times: NDArray[np.datetime64]
-    events: pd.DataFrame
-    description: dict[str, Any]
+    mape_floor: float  # smallest target that MAPE counts
+    train_times: NDArray[np.datetime64]  # (n,) datetime64[m], first target of each training window
+    events: pd.DataFrame  # labelled, perhaps empty; see ``CanonicalDataset``
+    description: dict[str, Any]  # checksums, subset and sizes, for the record
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run trains and is tested on: one data set, or several as a union.
+    """What a run trains and is tested on, by id: one data set, or several as a union.
 
     Training windows are numbered one data set after another.
-
-    Args:
-        members: Data sets to train and validate on, by id.
-        tested: Data sets whose test windows are scored: the members, or those held out.
-        held_out: Data sets that the model is tried on but not trained on.
-        union: Whether the configuration declares a union, perhaps of one.
-        description: Checksum and sizes for the record.
     """
 
-    members: Mapping[str, ForecastData]
-    tested: Mapping[str, ForecastData]
-    held_out: Mapping[str, ForecastData]
-    union: bool
-    description: dict[str, Any]
+    members: Mapping[str, ForecastData]  # trained and validated on
+    tested: Mapping[str, ForecastData]  # the members, or those held out
+    held_out: Mapping[str, ForecastData]  # tried on but not trained on
+    union: bool  # whether the configuration declares one, perhaps of one data set
+    description: dict[str, Any]  # checksum and sizes for the record
 
     @property
     def sizes(self) -> list[int]:
@@ -126,9 +102,8 @@ def unite(
     The test windows are those of the members, or of ``held_out`` if ``tested_elsewhere``.
     """
     tested = held_out if tested_elsewhere else members
-    own, away = (
-        {name: data.description for name, data in part.items()} for part in (members, held_out)
-    )
+    own = {name: data.description for name, data in members.items()}
+    away = {name: data.description for name, data in held_out.items()}
     total = ("nodes", "steps", "train_windows", "validation_windows")
     each = ("node_stride", "days", "window_stride")
     units = dict.fromkeys(data.description["target_unit"] for data in tested.values())
@@ -164,10 +139,8 @@ def forecast_data(
         dataset: The canonical data set.
         history: T, input steps.
         horizon: H, target steps.
-        node_stride: Take every k-th node.
-        days: Take the first days only; None for all.
-        window_stride: Keep every k-th training window.
-        evaluation_stride: Keep every k-th validation and test window.
+        node_stride: Take every k-th node; ``days``: the first days, None for all;
+            ``window_stride``, ``evaluation_stride``: every k-th window of training, of evaluation.
         target_only: Leave all channels but the target out, so that C is 1.
         task: What to do with the windows; to forecast by default.
         protocol: How splits are cut, the scaler is fitted and training targets are masked.
@@ -183,14 +156,6 @@ def forecast_data(
         raise ConfigError(
             f"{card.title} has {len(day_ends)} days and {card.nodes} nodes;"
             f" the subset asks for {days} days and every {node_stride}th node"
-        )
-    if math.gcd(window_stride, card.steps_per_day) > 1:
-        logger.warning(
-            "%s: every %dth window trains on some times of day only; a stride without a factor of"
-            " the %d steps of a day sees all of them",
-            card.title,
-            window_stride,
-            card.steps_per_day,
         )
     steps = card.steps if days is None else int(day_ends[days - 1])
     first, target = (card.target_channel, 0) if target_only else (0, card.target_channel)
@@ -220,11 +185,10 @@ def forecast_data(
     target_mask = mask[:, :, target]
     time_of_day, day_of_week = calendar(timestamps, card.step_minutes)
     values, scaler = torch.from_numpy(series).to(place), scaler.to(place)
+    seen_targets = torch.from_numpy(np.ascontiguousarray(target_mask)).to(place)
     store = WindowStore(
         series=values,
-        target_mask=None
-        if target_mask.all()
-        else torch.from_numpy(np.ascontiguousarray(target_mask)).to(place),
+        target_mask=None if target_mask.all() else seen_targets,
         time_of_day=time_of_day.to(place),
         day_of_week=day_of_week.to(place),
         history=history,
@@ -268,10 +232,7 @@ def forecast_data(
 def fill_missing(
     series: NDArray[np.float32], mask: NDArray[np.bool_], values: NDArray[np.float32]
 ) -> None:
-    """Write the (C,) value of its channel wherever the (T, N, C) mask is False, in place.
-
-    Of a copy-on-write memory map, only changed pages use memory.
-    """
+    """Write the (C,) value of its channel wherever the (T, N, C) mask is False, in place."""
     for steps in step_blocks(series.shape):
         np.copyto(series[steps], values, where=~mask[steps])
 
@@ -305,12 +266,7 @@ def cut_splits(
 ) -> SplitRanges:
     """Window numbers of the three splits.
 
-    Args:
-        protocol: How to cut.
-        starts: (n,) first step of each window of ``length`` steps, rising.
-        length: Steps of a window.
-        steps: Of the series.
-        shares: Of train, validation and test.
+    Windows of ``length`` steps begin at ``starts`` (n,), rising, in a series of ``steps``.
 
     Raises:
         ConfigError: If a split would be empty.
@@ -334,17 +290,11 @@ def cut_splits(
 def seen_by_scaler(
     protocol: ProtocolKind, starts: NDArray[np.int64], history: int, mask: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """What the scaler is fitted on.
+    """What the scaler is fitted on: (t, N, C) bool for the first t steps, none is seen after them.
 
-    Args:
-        protocol: ``legacy`` takes every value, missing or not, before the last training window;
-            the others the observed values that the inputs of training windows hold.
-        starts: (n,) first step of each training window, rising.
-        history: T, input steps.
-        mask: (steps, N, C), True where a value was observed.
-
-    Returns:
-        (t, N, C) bool for the first t steps of the series; none is seen after them.
+    ``legacy`` takes every value, missing or not, before the last training window; the others the
+    observed values, by the (steps, N, C) mask, that the inputs of training windows hold, which
+    begin at ``starts`` (n,), rising.
     """
     if protocol == "legacy":
         return np.broadcast_to(np.True_, (int(starts[-1]), *mask.shape[1:]))

@@ -13,15 +13,14 @@ import os
 import shutil
 import sys
 import time
-from pathlib import Path, PurePosixPath
-from typing import cast
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from stprune.base.errors import ConfigError, DataError, FetchError
+from stprune.base.errors import DataError, FetchError
 from stprune.base.files import atomic_path, folder_lock
 from stprune.base.layout import DataLayout
 from stprune.data.canonical import sha256_of
-from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, RemoteFile, local_path
+from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, RemoteFile, raw_paths
 
 MIRROR_VARIABLE = "STPRUNE_MIRROR"
 KAGGLE = "www.kaggle.com"
@@ -31,7 +30,6 @@ PAUSE_SECONDS = 1.0
 # To connect, and until the next bytes arrive.
 TIMEOUT_SECONDS = (10.0, 60.0)
 TRANSIENT_STATUSES = (429, 500, 502, 503, 504)
-PIECE_BYTES = 1 << 20
 
 # A path, an address, or a file of Kaggle to be had through its client.
 Place = Path | str | KaggleFile
@@ -41,10 +39,6 @@ log = logging.getLogger(__name__)
 
 class PlaceError(Exception):
     """A place that did not give the file; the message names the place and the reason."""
-
-
-class AbsentError(PlaceError):
-    """A place that works but does not have the file."""
 
 
 def fetch(
@@ -57,7 +51,8 @@ def fetch(
     """Make sure that all raw files of a data set are on this machine, and return their paths.
 
     A file that is there with the right hash needs no network. Processes that fetch the same file
-    at the same time wait for each other.
+    at the same time wait for each other. Files of Kaggle that lie in a directory or in the cache
+    of its client, and the user's own, are used where they are.
 
     Args:
         dataset: Id of the data set.
@@ -67,45 +62,21 @@ def fetch(
             before the address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is no mirror.
         progress: Show a progress bar, if standard error is a terminal.
 
-    Returns:
-        The path of each role's file. Files of Kaggle that lie in a directory or in the cache of
-        its client, and the user's own, are used where they are.
-
     Raises:
         FetchError: If no place has the file with the right content, or the mirror does not exist.
         DataError: If a file of the user's own is missing or has changed.
         WriteError: If the disk is full or cannot be written to.
     """
     # A simulated data set needs no mirror.
-    base = resolve_mirror(mirror) if card.files else None
+    base = _resolve_mirror(mirror) if card.files else None
     return {
-        role: _fetch_file(dataset, file, raw_path(dataset, role, file, layout), base, progress)
-        for role, file in card.files.items()
+        role: _fetch_file(dataset, card.files[role], path, base, progress)
+        for role, path in raw_paths(dataset, card, layout).items()
     }
 
 
-def raw_path(dataset: str, role: str, file: RawFile, layout: DataLayout) -> Path:
-    """Where a raw file lies once it is there; the cards of one data set on Kaggle share files.
-
-    Raises:
-        ConfigError: If its address does not end in a file name.
-    """
-    if isinstance(file, LocalFile):
-        return local_path(file, layout)
-    if isinstance(file, KaggleFile):
-        return layout.raw("kaggle.com", file.kaggle, file.name)
-    name = PurePosixPath(unquote(urlsplit(file.url).path)).name
-    if name in ("", ".."):
-        raise ConfigError(f"the address {file.url} does not end in a file name")
-    return layout.raw(dataset, role, name)
-
-
-def resolve_mirror(mirror: str | None) -> Path | str | None:
-    """The mirror to use: a directory, a base URL without a slash at its end, or None.
-
-    Raises:
-        FetchError: If it is neither a directory that exists nor an http(s) URL.
-    """
+def _resolve_mirror(mirror: str | None) -> Path | str | None:
+    """The mirror to use: a directory, a base URL without a slash at its end, or None."""
     chosen = os.environ.get(MIRROR_VARIABLE, "") if mirror is None else mirror
     if not chosen:
         return None
@@ -123,22 +94,17 @@ def resolve_mirror(mirror: str | None) -> Path | str | None:
 
 def git_blob_sha1(path: Path) -> str:
     """The SHA-1 that git gives the content of a file, as ``git hash-object`` prints it."""
+    # Git's choice; it tells files apart and keeps no secret.
+    start = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
-        # Git's choice; it tells files apart and keeps no secret.
-        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
-        while piece := file.read(PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: start).hexdigest()
 
 
 def content_problem(path: Path, file: RawFile, pinned: str | None = None) -> str | None:
     """How the content of ``path`` differs from the hash on the card; None if it does not.
 
-    Args:
-        path: The file.
-        file: Its entry on the card.
-        pinned: SHA-256 to take for a file of Kaggle whose card has none; without either, any
-            content passes.
+    ``pinned`` is the SHA-256 to take for a file of Kaggle whose card has none; without either, any
+    content passes.
 
     Raises:
         OSError: If the file cannot be read.
@@ -184,34 +150,31 @@ def _fetch_file(
         # What is there is damaged, or was fetched by another process in the meantime.
         for place in [target] * target.is_file() + _places(file, base):
             try:
-                path = _take(place, target, file, progress)
+                return _take(place, target, file, progress)
             except PlaceError as error:
                 problems.append(str(error))
-                log.log(logging.INFO if isinstance(error, AbsentError) else logging.WARNING, error)
-            else:
-                log.info("%s is here: %s", target.name, path)
-                return path
-    elsewhere = ""
-    if isinstance(file, KaggleFile):
-        elsewhere = f", or download it from https://{KAGGLE}/datasets/{file.kaggle}"
+                log.warning("%s", error)
+    page = f" of https://{KAGGLE}/datasets/{file.kaggle}" if isinstance(file, KaggleFile) else ""
     raise FetchError(
         f"cannot fetch {target.name} of {dataset}: {'; '.join(problems)}; name a mirror by"
-        f" `mirror:` or {MIRROR_VARIABLE}{elsewhere}, or put the file at {target} yourself"
+        f" `mirror:` or {MIRROR_VARIABLE}, or put the file{page} at {target} yourself"
     )
 
 
 def _places(file: RemoteFile | KaggleFile, base: Path | str | None) -> list[Place]:
     """Where to look, in order: in a mirror, then at the source itself."""
-    if isinstance(file, KaggleFile):
+    source: Place = file.url if isinstance(file, RemoteFile) else file
+    if isinstance(file, RemoteFile):
+        path = urlsplit(file.url).netloc + urlsplit(file.url).path
+    else:
         path = f"{KAGGLE}/datasets/{file.kaggle}/{file.name}"
-        if isinstance(base, Path):
-            return [base / path, base / file.name, file]
-        # Without a hash, an error page of a web mirror would pass for the file.
-        return [f"{base}/{path}", file] if base and file.sha256 else [file]
-    parts = urlsplit(file.url)
     if isinstance(base, Path):
-        return [base / parts.netloc / unquote(parts.path).lstrip("/"), file.url]
-    return [f"{base}/{parts.netloc}{parts.path}", file.url] if base else [file.url]
+        # As a mirror lays files out, and as the archive of Kaggle unpacks.
+        unpacked = [base / file.name] if isinstance(file, KaggleFile) else []
+        return [base / unquote(path), *unpacked, source]
+    # Without a hash, an error page of a web mirror would pass for the file.
+    checked = isinstance(file, RemoteFile) or file.sha256
+    return [f"{base}/{path}", source] if base and checked else [source]
 
 
 def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: bool) -> Path:
@@ -221,26 +184,26 @@ def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: b
         PlaceError: If the place does not have it, or has it with the wrong content.
         WriteError: If ``target`` cannot be written.
     """
-
-    def check(path: Path) -> None:
-        if problem := content_problem(path, file):
-            raise PlaceError(f"{place} has the wrong content: {problem}")
-
     if isinstance(place, KaggleFile):
         place = _ask_kaggle(place)
     if isinstance(place, Path) and not os.access(place, os.R_OK):
-        raise AbsentError(f"{place} does not exist or cannot be read")
+        raise PlaceError(f"{place} does not exist or cannot be read")
+    # LargeST, on Kaggle, has 7 GB: it is used where it is.
     if isinstance(place, Path) and (place == target or isinstance(file, KaggleFile)):
-        # LargeST has 7 GB: it is used where it is.
-        check(place)
+        _check(place, place, file)
         return place
     with atomic_path(target) as temporary:
         if isinstance(place, Path):
             shutil.copyfile(place, temporary)
         else:
             _download(place, temporary, progress)
-        check(temporary)
+        _check(place, temporary, file)
     return target
+
+
+def _check(place: Place, path: Path, file: RawFile) -> None:
+    if problem := content_problem(path, file):
+        raise PlaceError(f"{place} has the wrong content: {problem}")
 
 
 def _download(url: str, path: Path, progress: bool) -> None:
@@ -256,43 +219,36 @@ def _download(url: str, path: Path, progress: bool) -> None:
 
     get = pooch.HTTPDownloader(
         progressbar=progress and sys.stderr.isatty(),
-        chunk_size=PIECE_BYTES,
+        chunk_size=1 << 20,
         timeout=TIMEOUT_SECONDS,
         headers={"Accept-Encoding": "identity"},
     )
     for attempt in itertools.count(1):
-        problem: PlaceError
         try:
             get(url, str(path), None)
             return
-        except requests.HTTPError as error:
-            answer = cast(requests.Response, error.response)  # raised for an answer's status
-            status = answer.status_code
-            kind = AbsentError if status in (404, 410) else PlaceError
-            problem = kind(f"{url} answered {status} {answer.reason}")
-            answer.close()
-            passes = status in TRANSIENT_STATUSES
         except (requests.RequestException, ValueError) as error:
-            problem = PlaceError(f"{url} cannot be fetched: {_root_cause(error)}")
-            broken = (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)
-            passes = isinstance(error, broken)
+            answer = getattr(error, "response", None)
+            if isinstance(answer, requests.Response):
+                problem = PlaceError(f"{url} answered {answer.status_code} {answer.reason}")
+                passes = answer.status_code in TRANSIENT_STATUSES
+                answer.close()
+            else:
+                problem = PlaceError(f"{url} cannot be fetched: {_root_cause(error)}")
+                broken = (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)
+                passes = isinstance(error, broken)
         if attempt >= TRIES or not passes:
             raise problem
-        pause = PAUSE_SECONDS * 2 ** (attempt - 1)
-        log.info("%s; trying again in %.0f s", problem, pause)
-        time.sleep(pause)
+        time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
 
 
 def _ask_kaggle(file: KaggleFile) -> Path:
     """The file in the cache of Kaggle's client, which downloads it with the user's account."""
-    account = f"a token of https://{KAGGLE}/settings/api as KAGGLE_API_TOKEN"
+    advice = f"`pip install kagglehub`, set a token of https://{KAGGLE}/settings/api as"
+    advice += " KAGGLE_API_TOKEN, and accept the terms of the data set there"
     try:
         import kagglehub
-    except ImportError:
-        raise PlaceError(
-            f"Kaggle wants an account: `pip install kagglehub` and set {account}"
-        ) from None
-    try:
+
         return Path(kagglehub.dataset_download(file.kaggle, path=file.name))
     # The client has no base class of its errors, and those of its network library pass through.
     except Exception as error:
@@ -300,10 +256,7 @@ def _ask_kaggle(file: KaggleFile) -> Path:
         # A message of the client could quote the user's secret.
         for name in ("KAGGLE_KEY", "KAGGLE_API_TOKEN"):
             said = said.replace(os.environ.get(name) or "\0", "...")
-        raise PlaceError(
-            f"Kaggle did not give it ({said[:200]}); it needs {account}, and that you have accepted"
-            " the terms of the data set there"
-        ) from None
+        raise PlaceError(f"Kaggle did not give it ({said[:200]}): {advice}") from None
 
 
 def _root_cause(error: BaseException) -> str:

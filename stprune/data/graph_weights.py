@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from stprune.base.errors import DataError
-
-EARTH_RADIUS_KM = 6371.0088
-"""Mean radius of the Earth (IUGG)."""
+EARTH_RADIUS_KM = 6371.0088  # mean (IUGG)
 
 Symmetrise = Literal["none", "max", "mean"]
 
@@ -39,7 +36,7 @@ def gaussian(
     a factor of 2.
 
     Raises:
-        DataError: If ``sigma`` is None and the distances do not differ.
+        ValueError: If ``sigma`` is None and the distances do not differ.
     """
     between = distances.copy()
     np.fill_diagonal(between, np.nan)
@@ -55,12 +52,12 @@ def spread(distances: NDArray[np.float64]) -> float:
     """Standard deviation (dividing by their number) of the distances that are there.
 
     Raises:
-        DataError: If it is 0, since there are no two different ones.
+        ValueError: If it is 0, since there are no two different ones.
     """
     there = distances[~np.isnan(distances)]
     length = float(there.std()) if there.size else 0.0
     if length <= 0:
-        raise DataError(
+        raise ValueError(
             f"the graph has {there.size} distances that do not differ, so they give no sigma for"
             " Gaussian weights; give `sigma`, or take `binary`"
         )
@@ -87,9 +84,7 @@ def great_circle(
 ) -> NDArray[np.float64]:
     """Distances in km on a spherical Earth by the haversine formula: (N, N) float64.
 
-    Args:
-        latitude: (N,) degrees, north positive.
-        longitude: (N,) degrees, east positive.
+    Places are in degrees, north and east positive, (N,) each.
     """
     phi, theta = np.radians(latitude), np.radians(longitude)
     half = np.sin((phi[:, None] - phi) / 2) ** 2
@@ -108,5 +103,4 @@ def symmetrised(weights: NDArray[np.float64], how: Symmetrise) -> NDArray[np.flo
 
 def parts(weights: NDArray[np.floating]) -> int:
     """The number of connected parts of a graph, where an edge joins in either direction."""
-    count, _ = connected_components(csr_array(weights != 0), directed=True, connection="weak")
-    return int(count)
+    return int(connected_components(csr_array(weights != 0), connection="weak")[0])

@@ -12,11 +12,9 @@ from stprune.base.errors import DataError
 from stprune.base.layout import DataLayout
 from stprune.base.text import read_json_file
 from stprune.data.canonical import read_canonical, sha256_of
-from stprune.data.card import DatasetCard, LocalFile, RawFile, RemoteFile, card_path
-from stprune.data.fetch import content_problem, raw_path
+from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, card_path, raw_paths
+from stprune.data.fetch import content_problem
 from stprune.data.prepare import is_prepared
-
-WIDTH = 96
 
 
 def source(card: DatasetCard) -> str:
@@ -26,10 +24,8 @@ def source(card: DatasetCard) -> str:
 
 def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
     """What is here, unchecked: `prepared`, `fetched`, `partly fetched` or nothing, in words."""
-    there = [path.is_file() for path in _raw_paths(dataset, card, layout).values()]
-    words = []
-    if any(there):
-        words.append("fetched" if all(there) else "partly fetched")
+    there = [path.is_file() for path in raw_paths(dataset, card, layout).values()]
+    words = ["fetched" if all(there) else "partly fetched"] if any(there) else []
     if is_prepared(dataset, layout, layout.root):
         words.append("prepared")
     elif _meta_path(dataset, layout).is_file():
@@ -39,20 +35,21 @@ def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
 
 def is_here(dataset: str, card: DatasetCard, layout: DataLayout) -> bool:
     """Whether anything of a data set is here that can be checked."""
-    paths = [_meta_path(dataset, layout), *_raw_paths(dataset, card, layout).values()]
-    return any(path.is_file() for path in paths)
+    return state(dataset, card, layout) != "-"
 
 
 def card_text(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
     """The card of ``dataset`` as YAML, and what of the data set is here."""
     values = card.model_dump(mode="json", exclude_none=True)
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=WIDTH)
-    lines = [f"# {dataset}: {card_path(dataset, layout.root)}", text]
-    lines += [f"source: {source(card)}", f"prepared in: {layout.processed(dataset)}"]
-    for path in _raw_paths(dataset, card, layout).values():
-        if path.is_file():
-            lines.append(f"here: {path} ({path.stat().st_size} bytes)")
-    return "\n".join([*lines, f"state: {state(dataset, card, layout)}"]) + "\n"
+    lines = [
+        f"# {dataset}: {card_path(dataset, layout.root)}",
+        yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=96),
+        f"source: {source(card)}",
+        f"prepared in: {layout.processed(dataset)}",
+        *(f"here: {p}" for p in raw_paths(dataset, card, layout).values() if p.is_file()),
+        f"state: {state(dataset, card, layout)}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
@@ -73,18 +70,20 @@ def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
 
 
 def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[str]:
-    meta_path, digests, raw_digests = _meta_path(dataset, layout), None, {}
-    prepared = meta_path.is_file()
-    if prepared:
-        try:
-            meta = read_json_file(meta_path)
-            digests, raw_digests = dict(meta["sha256"]), meta.get("raw_sha256", {})
-        except (ValueError, KeyError, TypeError):
-            pass  # Damaged, as is said below.
-    for role, path in _raw_paths(dataset, card, layout).items():
+    meta_path = _meta_path(dataset, layout)
+    directory, prepared = meta_path.parent, meta_path.is_file()
+    again = f"delete {directory} and run `stprune data prepare {dataset}`"
+    digests, raw_digests = {}, {}
+    try:
+        meta = read_json_file(meta_path) if prepared else {"sha256": {}}
+        digests, raw_digests = dict(meta["sha256"]), dict(meta.get("raw_sha256", {}))
+    except (ValueError, KeyError, TypeError):
+        yield f"{meta_path} is damaged; {again}"
+        prepared = False
+    for role, path in raw_paths(dataset, card, layout).items():
         file = card.files[role]
         if not path.is_file():
-            if not prepared:
+            if not meta_path.is_file():
                 yield f"{path} is not there; run `stprune data fetch {dataset}`"
         # Where the card has no hash, that of the file which the data set was made from counts.
         elif problem := content_problem(path, file, raw_digests.get(role)):
@@ -92,22 +91,14 @@ def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[st
             if isinstance(file, LocalFile):
                 advice = "put the file back that the card was made from, or make the card anew"
             yield f"{path} is damaged: {problem}; {advice}"
-    if not prepared:
-        return
-    directory = meta_path.parent
-    again = f"delete {directory} and run `stprune data prepare {dataset}`"
-    if digests is None:
-        yield f"{meta_path} is damaged; {again}"
-        return
-    found = {
-        name: sha256_of(directory / name) if (directory / name).is_file() else "nothing"
-        for name in digests
-    }
-    for name, digest in found.items():
-        if digest != digests[name]:
-            path = directory / name
-            yield f"{path} is damaged: SHA-256 {digest} instead of {digests[name]}; {again}"
-    if found == digests:
+    whole = prepared
+    for name, digest in digests.items():
+        path = directory / name
+        found = sha256_of(path) if path.is_file() else "nothing"
+        if found != digest:
+            whole = False
+            yield f"{path} is damaged: SHA-256 {found} instead of {digest}; {again}"
+    if whole:
         try:
             read_canonical(directory)
             if not is_prepared(dataset, layout, layout.root):
@@ -116,19 +107,16 @@ def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[st
             yield str(error)
 
 
-def _raw_paths(dataset: str, card: DatasetCard, layout: DataLayout) -> dict[str, Path]:
-    """Where the raw file of each role lies, or will lie once it is fetched."""
-    return {role: raw_path(dataset, role, file, layout) for role, file in card.files.items()}
-
-
 def _meta_path(dataset: str, layout: DataLayout) -> Path:
     return layout.processed(dataset) / "meta.json"
 
 
 def _host(file: RawFile) -> str:
-    if isinstance(file, RemoteFile):
-        parts = urlsplit(file.url)
-        if parts.hostname == "raw.githubusercontent.com":
-            return "/".join(["github.com", *parts.path.split("/")[1:3]])
-        return parts.hostname or file.url
-    return "own files" if isinstance(file, LocalFile) else "kaggle.com"
+    if isinstance(file, LocalFile):
+        return "own files"
+    if isinstance(file, KaggleFile):
+        return "kaggle.com"
+    parts = urlsplit(file.url)
+    if parts.hostname == "raw.githubusercontent.com":
+        return "/".join(["github.com", *parts.path.split("/")[1:3]])
+    return parts.hostname or file.url

@@ -25,19 +25,12 @@ CHUNK_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class StoredFrame:
-    """A table in an open HDF file, whose values are read on demand.
-
-    Args:
-        path: The file.
-        index: Its index.
-        names: Column names, in order; whole numbers become text.
-        blocks: Values, with the columns that they are of: one block for each type of column.
-    """
+    """A table in an open HDF file, whose values are read on demand."""
 
     path: Path
     index: h5py.Dataset
-    names: list[str]
-    blocks: list[tuple[h5py.Dataset, list[int]]]
+    names: list[str]  # of the columns, in order; whole numbers become text
+    blocks: list[tuple[h5py.Dataset, list[int]]]  # values of each type, and the columns they are of
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,7 +43,7 @@ class StoredFrame:
         Raises:
             DataError: If it is no index of times, or has a time zone or parts of a second.
         """
-        kind = np.bytes_(self.index.attrs.get("kind", b"")).decode(errors="replace")
+        kind = _text(self.index, "kind")
         # Before pandas 3 the unit went without saying: nanoseconds.
         unit = kind.removeprefix("datetime64")[1:-1] or "ns"
         known = kind.startswith("datetime64") and unit in ("s", "ms", "us", "ns")
@@ -65,10 +58,6 @@ class StoredFrame:
 
     def rows(self, first: int, last: int) -> NDArray[np.float64]:
         """Rows ``first`` up to ``last`` of all columns: (last - first, columns) float64."""
-        if len(self.blocks) == 1 and self.blocks[0][1] == list(range(len(self.names))):
-            whole: NDArray[np.float64] = self.blocks[0][0][first:last]
-            return whole.astype(np.float64, copy=False)
-        # Columns of several types are stored apart.
         table = np.empty((last - first, len(self.names)))
         for block, columns in self.blocks:
             table[:, columns] = block[first:last]
@@ -97,8 +86,7 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[StoredFrame]:
         if len(wanted) != 1:
             raise DataError(f"{path}: choose one of its tables: {', '.join(keys) or 'it has none'}")
         group = file[wanted[0]]
-        kind = np.bytes_(group.attrs.get("pandas_type", b"")).decode(errors="replace")
-        if kind != "frame":
+        if (kind := _text(group, "pandas_type")) != "frame":
             raise DataError(
                 f"{path}: {group.name} is of the type `{kind}`, not in the fixed layout of pandas;"
                 " write it with DataFrame.to_hdf(..., format='fixed')"
@@ -112,7 +100,9 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[StoredFrame]:
             if values.dtype.kind not in "fiu" or values.shape != (len(index), len(columns)):
                 raise DataError(f"{path}: {values.name} holds no number for each row and name")
             blocks.append((values, columns))
-        if not names or sorted(at for _, each in blocks for at in each) != [*range(len(names))]:
+        if not names or sorted(place for _, each in blocks for place in each) != [
+            *range(len(names))
+        ]:
             raise DataError(f"{path}: the blocks do not hold each column of {group.name} once")
         yield StoredFrame(path, index, names, blocks)
 
@@ -131,11 +121,12 @@ def plain_array(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
     return array
 
 
+def _text(item: h5py.Group | h5py.Dataset, attribute: str) -> str:
+    return np.bytes_(item.attrs.get(attribute, b"")).decode(errors="replace")
+
+
 def _names(path: Path, group: h5py.Group, axis: str) -> list[str]:
     array = plain_array(path, group, axis)
     if array.dtype.kind not in "Siu":
-        raise DataError(
-            f"{path}: the column names in {array.name} are not text or whole numbers (pandas"
-            " pickles others, and pickles are not read)"
-        )
+        raise DataError(f"{path}: the column names in {array.name} are not text or whole numbers")
     return [name.decode() if isinstance(name, bytes) else str(name) for name in array[:].tolist()]

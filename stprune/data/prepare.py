@@ -10,7 +10,7 @@ from stprune.base.files import folder_lock
 from stprune.base.layout import DataLayout
 from stprune.base.text import read_json_file
 from stprune.data.canonical import sha256_of, write_canonical
-from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, LocalFile, load_card, local_path
+from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, LocalFile, load_card, raw_paths
 from stprune.data.fetch import check_local_file, fetch
 
 log = logging.getLogger(__name__)
@@ -25,16 +25,8 @@ def prepare(
 ) -> Path:
     """Make the canonical data set, unless it was made from the same card before.
 
-    Args:
-        dataset: Id of the data set.
-        layout: Where data lie.
-        mirror: Directory or base URL to look for raw files first; None takes the variable
-            ``STPRUNE_MIRROR``.
-        progress: Show progress bars, if standard error is a terminal.
-        cards: Folder of the cards.
-
-    Returns:
-        The folder of the canonical data set.
+    Returns its folder. ``cards`` is the folder of the cards; ``mirror`` and ``progress`` are those
+    of :func:`stprune.data.fetch.fetch`.
 
     Raises:
         UnknownNameError: If there is no such data set.
@@ -47,9 +39,9 @@ def prepare(
     if _made_from(card, directory):
         # The user's own files may have changed since; the others are pinned, and may be gone.
         prepared = (directory / "meta.json").stat().st_mtime_ns
-        own = [file for file in card.files.values() if isinstance(file, LocalFile)]
-        for file, path in ((file, local_path(file, layout)) for file in own):
-            if path.is_file() and path.stat().st_mtime_ns > prepared:
+        for role, path in raw_paths(dataset, card, layout).items():
+            file, changed = card.files[role], path.is_file() and path.stat().st_mtime_ns > prepared
+            if changed and isinstance(file, LocalFile):
                 check_local_file(dataset, file, path)
         return directory
     try:
@@ -71,9 +63,7 @@ def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) 
     """Whether the canonical data set is there, complete, and made from the present card.
 
     Raises:
-        UnknownNameError: If there is no such data set.
-        ConfigError: If its card does not follow the schema.
-        DataError: If what is there cannot be read.
+        ConfigError: If there is no such card, or it does not follow the schema.
     """
     return _made_from(load_card(dataset, cards), layout.processed(dataset))
 
@@ -83,9 +73,10 @@ def _made_from(card: DatasetCard, directory: Path) -> bool:
     try:
         meta = read_json_file(path)
         # Through the schema: a key that cards did not have then stands for its default.
-        made_from = DatasetCard.model_validate(meta["card"])
-        same_card = made_from.model_dump(mode="json") == card.model_dump(mode="json")
-        return same_card and all((directory / name).is_file() for name in meta["sha256"])
+        made_from = DatasetCard.model_validate(meta["card"]).model_dump(mode="json")
+        return made_from == card.model_dump(mode="json") and all(
+            (directory / name).is_file() for name in meta["sha256"]
+        )
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:

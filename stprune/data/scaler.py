@@ -16,16 +16,10 @@ from stprune.data.canonical import step_blocks
 
 @dataclass(frozen=True)
 class Scaler:
-    """Z-score per channel.
+    """Z-score per channel."""
 
-    Args:
-        mean: (C,) float32, mean of the observed training values.
-        std: (C,) float32, their standard deviation.
-        target_channel: Channel that :meth:`restore` maps back.
-    """
-
-    mean: Tensor
-    std: Tensor
+    mean: Tensor  # (C,) float32, of the observed training values
+    std: Tensor  # (C,) float32
     target_channel: int
 
     def standardise_(self, values: Tensor) -> Tensor:
@@ -47,12 +41,7 @@ class Scaler:
 
 
 def fit_scaler(series: NDArray[np.float32], seen: NDArray[np.bool_], target_channel: int) -> Scaler:
-    """Fit on what training inputs hold.
-
-    Args:
-        series: (T, N, C) float32.
-        seen: (T, N, C) bool, True where a value was observed and is in a training input.
-        target_channel: Channel that is forecast.
+    """Fit to the (T, N, C) float32 series where ``seen``: observed and in a training input.
 
     Raises:
         DataError: If a channel has no observed value there or does not vary.

@@ -28,39 +28,27 @@ def stationarity(stores: Sequence[WindowStore], measure: StationarityMeasure) ->
 
 
 def first_difference(store: WindowStore) -> Tensor:
-    """Mean absolute first difference of each window.
+    """Mean absolute first difference of each window: (n,) float32.
 
     psi_i = mean over nodes of (mean over the window's T + H - 1 steps of |x(t + 1) - x(t)|),
     each node divided by its standard deviation over the split. Differences that touch a
     missing value are left out.
-
-    Returns:
-        (n,) float32, on the store's device.
     """
-    length = store.length
-    return _mean_over_nodes(store, lambda x, seen: _node_means(x, seen, length - 1))
+    return _mean_over_nodes(store, _node_means)
 
 
 def window_std(store: WindowStore) -> Tensor:
-    """Standard deviation within each window, each node divided by its own over the split.
-
-    Returns:
-        (n,) float32, on the store's device.
-    """
-    length = store.length
-    return _mean_over_nodes(store, lambda x, seen: _node_spreads(x, seen, length))
+    """Standard deviation in each window, each node divided by its own over the split: (n,)."""
+    return _mean_over_nodes(store, _node_spreads)
 
 
 def spectral_flatness(store: WindowStore) -> Tensor:
-    """Geometric over arithmetic mean of each window's power spectrum, averaged over nodes.
+    """Geometric over arithmetic mean of each window's power spectrum, averaged over nodes: (n,).
 
     The window's mean is taken off first. Whole waves are near 0; white noise is about 0.57, since
     a single window's spectrum is itself noisy; a straight line of 24 steps is 0.36, since its
     ends do not meet. So short windows are told apart less well than by the other measures.
     Missing values are the training mean, as in the model's input.
-
-    Returns:
-        (n,) float32, on the store's device.
     """
     length = store.length
     values = store.series[..., store.target_channel]
@@ -87,9 +75,9 @@ MEASURES: dict[str, Callable[[WindowStore], Tensor]] = {
 
 
 def _mean_over_nodes(
-    store: WindowStore, measure: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    store: WindowStore, measure: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """Mean over nodes of a measure of (values, observed), taken for blocks of nodes.
+    """Mean over nodes of a measure of (values, observed, length), taken for blocks of nodes.
 
     It is computed for a window at every step of the split, of which its windows are selected.
     """
@@ -106,7 +94,7 @@ def _mean_over_nodes(
             if store.target_mask is None
             else store.target_mask[steps, nodes].double()
         )
-        share, valid = measure(values, observed)
+        share, valid = measure(values, observed, length)
         total += share.sum(1)
         counted += valid.sum(1)
     mean = (total / counted.clamp(min=1)).float()
@@ -121,15 +109,14 @@ def _moments(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
     return mean, std.clamp(min=1e-12)
 
 
-def _node_means(values: Tensor, observed: Tensor, differences: int) -> tuple[Tensor, Tensor]:
+def _node_means(values: Tensor, observed: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """Scaled mean difference of each window and node, and whether there was any: (n, nodes)."""
     _, std = _moments(values, observed)
     both = observed[1:] * observed[:-1]
     moved = (values[1:] - values[:-1]).abs() * both / std
-    window_sum = _sliding_sum(moved, differences)
-    window_count = _sliding_sum(both, differences)
-    valid = window_count > 0.5
-    return torch.where(valid, window_sum / window_count.clamp(min=1), 0.0), valid.double()
+    total, count = _sliding_sum(moved, length - 1), _sliding_sum(both, length - 1)
+    valid = count > 0.5
+    return torch.where(valid, total / count.clamp(min=1), 0.0), valid.double()
 
 
 def _node_spreads(values: Tensor, observed: Tensor, length: int) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -45,23 +45,22 @@ class SplitRanges:
 
 
 def split_windows(windows: int, shares: tuple[float, float, float]) -> SplitRanges:
-    """Cut ``windows`` into train, validation and test by time.
+    """Cut ``windows`` into train, validation and test by time, as ST-TTC (2025) does.
 
-    Train and validation are rounded, test is the rest (ST-TTC protocol, 2025). Neighbouring
-    splits share the steps of the windows at the cut, as in that protocol.
+    Train and validation are rounded, test is the rest. Neighbouring splits share the steps of the
+    windows at the cut.
 
     Raises:
         ConfigError: If a split would be empty.
     """
     train = round(windows * shares[0])
-    validation = round(windows * shares[1])
-    if min(train, validation, windows - train - validation) < 1:
+    test = train + round(windows * shares[1])
+    ranges = range(train), range(train, test), range(test, windows)
+    if not all(ranges):
         raise ConfigError(
             f"{windows} windows are too few to split {shares}; take more days or a shorter history"
         )
-    return SplitRanges(
-        range(0, train), range(train, train + validation), range(train + validation, windows)
-    )
+    return SplitRanges(*ranges)
 
 
 def calendar(timestamps: NDArray[np.datetime64], step_minutes: int) -> tuple[Tensor, Tensor]:
@@ -76,15 +75,9 @@ def calendar(timestamps: NDArray[np.datetime64], step_minutes: int) -> tuple[Ten
 def window_starts(
     timestamps: NDArray[np.datetime64], length: int, step_minutes: int
 ) -> NDArray[np.int64]:
-    """First steps of all windows that no break of the time axis cuts.
+    """(n,) int64, first steps of all windows of ``length`` steps that no break of time cuts.
 
-    Args:
-        timestamps: (steps,) datetime64, rising by ``step_minutes`` or, at a break, by more.
-        length: Steps of a window.
-        step_minutes: Minutes from one step to the next.
-
-    Returns:
-        (n,) int64, rising.
+    ``timestamps`` (steps,) rise by ``step_minutes`` or, at a break, by more.
     """
     seconds = timestamps.astype("datetime64[s]").astype(np.int64)
     span = seconds[length - 1 :] - seconds[: max(0, len(seconds) - length + 1)]
@@ -93,15 +86,10 @@ def window_starts(
 
 @dataclass(frozen=True)
 class ReadySeries:
-    """What batches are made of, computed once.
+    """What batches are made of, computed once."""
 
-    Args:
-        inputs: (steps, N, C) float32, standardised.
-        targets: (steps, N) float32, contiguous, real units.
-    """
-
-    inputs: Tensor
-    targets: Tensor
+    inputs: Tensor  # (steps, N, C) float32, standardised
+    targets: Tensor  # (steps, N) float32, contiguous, real units
 
     @classmethod
     def of(cls, series: Tensor, scaler: Scaler) -> ReadySeries | None:
@@ -116,31 +104,23 @@ class ReadySeries:
 
 @dataclass(frozen=True)
 class WindowStore:
-    """The windows of one split.
+    """The windows of one split."""
 
-    Args:
-        series: (steps, N, C) float32, contiguous, real units; missing inputs already filled.
-        target_mask: (steps, N) bool of the target channel, or None if nothing is missing.
-        time_of_day: (steps,) int64.
-        day_of_week: (steps,) int64.
-        history: T.
-        horizon: H.
-        target_channel: Which channel is forecast.
-        scaler: Standardises inputs and restores forecasts.
-        starts: (n,) int64, the first step of each window of this split, rising.
-        ready: Computed from ``series`` and ``scaler``, or None.
-    """
-
-    series: Tensor
-    target_mask: Tensor | None
-    time_of_day: Tensor
-    day_of_week: Tensor
-    history: int
-    horizon: int
+    series: Tensor  # (steps, N, C) float32, contiguous, real units; missing inputs already filled
+    target_mask: Tensor | None  # (steps, N) bool of the target, or None if nothing is missing
+    time_of_day: Tensor  # (steps,) int64
+    day_of_week: Tensor  # (steps,) int64, Monday = 0
+    history: int  # T
+    horizon: int  # H
     target_channel: int
     scaler: Scaler
-    starts: Tensor
-    ready: ReadySeries | None = None
+    starts: Tensor  # (n,) int64, first step of each window of this split, rising
+    ready: ReadySeries | None = None  # of ``series`` and ``scaler``
+
+    @classmethod
+    def of(cls, store: WindowStore, **more: Any) -> Self:
+        """The windows of ``store``, as this kind of store shows them."""
+        return cls(**{part.name: getattr(store, part.name) for part in fields(WindowStore)}, **more)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -178,11 +158,7 @@ class WindowStore:
         return replace(self, starts=self.starts[windows.start : windows.stop : windows.step])
 
     def gather(self, windows: Tensor) -> Batch:
-        """Collect a batch.
-
-        Args:
-            windows: (B,) int64 window numbers of this split, on the store's device.
-        """
+        """The batch of (B,) int64 window numbers of this split, on the store's device."""
         start = self.starts.index_select(0, windows)
         rows = self._rows
         inputs = rows.inputs.index_select(0, start)
@@ -204,9 +180,9 @@ class WindowStore:
     def _rows(self) -> _Rows:
         # Cached: a view takes microseconds to make and a batch needs five.
         series, first, mask, ready = self.series, self.target_offset, self.target_mask, self.ready
-        targets = series if ready is None else ready.targets
+        inputs, targets = (series, series) if ready is None else (ready.inputs, ready.targets)
         return _Rows(
-            inputs=_rows(series if ready is None else ready.inputs, self.history),
+            inputs=_rows(inputs, self.history),
             standardised=ready is not None,
             targets=_rows(targets[first:], self.horizon),
             time_of_day=_rows(self.time_of_day, self.history),
@@ -247,11 +223,6 @@ def _rows(values: Tensor, length: int) -> Tensor:
 @dataclass(frozen=True)
 class LegacyStore(WindowStore):
     """Training windows in which a missing value is 0, as in the series itself."""
-
-    @classmethod
-    def of(cls, store: WindowStore) -> Self:
-        """The windows of ``store``, masked as released."""
-        return cls(**{field.name: getattr(store, field.name) for field in fields(WindowStore)})
 
     def gather(self, windows: Tensor) -> Batch:
         """See :meth:`WindowStore.gather`; the mask depends on all windows of the batch."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
 
 # Rows of panels that a reader can still take in.

@@ -23,8 +23,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from stprune.paper.tables import format_number
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE
 from stprune.statistics.paired import LEVEL
 
 # In inches: the width of a figure, what a page holds with the caption, and what rows of panels may

@@ -37,7 +37,6 @@ from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.records.run import read_epochs, read_record
 from stprune.training.budget import TrainingBudget
 from stprune.training.devices import available_cores, fabric_on
-from stprune.training.evaluation import RULES
 from stprune.training.optimisation import build_optimiser, planned_steps
 
 # Largest graph that is measured. The cost of a larger one is taken to grow with its nodes; graph
@@ -179,7 +178,7 @@ def run_workload(spec: RunSpec, windows: Windows) -> Workload:
         limits = TrainingBudget(training, windows.train)
         limits.plan(pruner, (), 0.0)
         epochs = limits.planned_epochs(pruner)
-    drops = RULES[spec.protocol].drops_partial_batches
+    drops = spec.protocol == "legacy"  # partial batches
     visited = sum(pruner.epoch_windows(epoch, pruner.epochs) for epoch in range(epochs))
     # A pass over all windows to score them is about an evaluation.
     evaluated = windows.test + (models * windows.train if scoring else 0)

@@ -15,8 +15,7 @@ from stprune.base.schema import validate
 from stprune.base.text import control_character
 from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import run_keys, run_spec
-from stprune.data.card import DatasetCard, LocalFile, load_card
-from stprune.data.fetch import raw_path
+from stprune.data.card import DatasetCard, LocalFile, load_card, raw_path
 
 CONFIG = {
     "experiment": "toy",

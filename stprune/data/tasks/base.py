@@ -1,8 +1,4 @@
-"""The contract of every task: which windows there are, and what a model is shown of them.
-
-A task is one file in ``stprune/data/tasks/`` with one subclass of :class:`Task`; the file's name is
-what a configuration calls it.
-"""
+"""The contract of a task, one file here: which windows there are, and what is shown of them."""
 
 from __future__ import annotations
 
@@ -16,31 +12,19 @@ from stprune.data.windows import SplitRanges, WindowStore
 
 
 class Task:
-    """What a run is to do with a data set. By default, to forecast from all training windows.
-
-    Args:
-        options: Validated options.
-
-    Attributes:
-        Options: Schema of the task's options.
-        forecasts: Whether targets lie after the history, as forecasters that do not learn assume.
-        of_unions: Whether a union of data sets can be given the task.
-    """
+    """What a run is to do with a data set. By default, to forecast from all training windows."""
 
     Options: ClassVar[type[StrictModel]] = NoOptions
+    #: Whether targets lie after the history, as forecasters that do not learn assume.
     forecasts: ClassVar[bool] = True
+    #: Whether a union of data sets can be given the task.
     of_unions: ClassVar[bool] = False
 
     def __init__(self, options: Any) -> None:
         self.options = options
 
     def check(self, entry: DatasetEntry, training: TrainingSettings, place: str) -> None:
-        """Refuse what the task cannot be done with.
-
-        Args:
-            entry: The data set entry that asks for the task.
-            training: The settings of its runs.
-            place: Begins the message.
+        """Refuse an entry or settings of its runs that do not fit; ``place`` begins the message.
 
         Raises:
             ConfigError: One line saying what does not fit.
@@ -59,12 +43,7 @@ class Task:
         return splits.train
 
     def open(self, store: WindowStore, *, training: bool) -> WindowStore:
-        """The windows as the task shows them.
-
-        Args:
-            store: Windows to forecast, of any split.
-            training: Whether they are for training; else they are the same whenever gathered.
-        """
+        """The windows of ``store`` as the task shows them; the same ones always but in training."""
         return store
 
 

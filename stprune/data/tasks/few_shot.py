@@ -24,17 +24,12 @@ class FewShotOptions(StrictModel):
     share: float = Field(0.1, gt=0, le=1, description="Share of the windows, the first in time.")
     of: Literal["all_windows", "training_windows"] = Field(
         "all_windows",
-        description="Whose share: of the windows of all splits, as ST-TTC counts, or of those of"
-        " the training split.",
+        description="Of all splits' windows, as ST-TTC counts, or of those of the training split.",
     )
 
 
 class FewShot(Task):
-    """A forecast from few training windows.
-
-    Args:
-        options: How few.
-    """
+    """A forecast from few training windows."""
 
     Options: ClassVar[type[StrictModel]] = FewShotOptions
 

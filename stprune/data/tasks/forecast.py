@@ -1,8 +1,4 @@
-"""Forecast the next steps of the target at every node from the steps before.
-
-History and horizon are those of the training settings: 12 and 12 by default, 96 and 48 for a long
-forecast, a day and a day for the next day's.
-"""
+"""Forecast the next steps of the target at every node from the steps before."""
 
 from __future__ import annotations
 

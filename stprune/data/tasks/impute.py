@@ -9,7 +9,7 @@ window. A value is hidden if any of them hides it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -56,11 +56,7 @@ class ImputeOptions(StrictModel):
 
 
 class Impute(Task):
-    """Imputation.
-
-    Args:
-        options: What is hidden.
-    """
+    """Imputation."""
 
     Options: ClassVar[type[StrictModel]] = ImputeOptions
     forecasts: ClassVar[bool] = False
@@ -74,15 +70,14 @@ class Impute(Task):
             )
 
     def window_length(self, history: int, horizon: int) -> int:
-        """The history alone; see :meth:`Task.window_length`."""
+        """The history alone."""
         return history
 
     def open(self, store: WindowStore, *, training: bool) -> WindowStore:
         """Hide values; see :meth:`Task.open`."""
-        values = {field.name: getattr(store, field.name) for field in fields(WindowStore)}
         redrawn = training and self.options.training == "redrawn"
         epoch = torch.zeros((), dtype=torch.int64)
-        return ImputationStore(**values, options=self.options, redrawn=redrawn, epoch=epoch)
+        return ImputationStore.of(store, options=self.options, redrawn=redrawn, epoch=epoch)
 
 
 SHARES = 2**31
@@ -94,18 +89,11 @@ FIRST, SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 def hidden_values(
     options: ImputeOptions, starts: Tensor, epoch: int, steps: int, nodes: int
 ) -> Tensor:
-    """Which values of windows are hidden.
+    """Which of T ``steps`` and N ``nodes`` are hidden in the windows from ``starts`` (B,) on.
 
     Nothing is drawn and stored: whether a value is hidden is a hash of the seed, the epoch, the
     window's first step, the step and the node. So a pattern takes no memory, is the same on every
     device, and does not depend on which windows are gathered, when, or in which order.
-
-    Args:
-        options: Shares and seed.
-        starts: (B,) int64, first step of each window.
-        epoch: Another epoch, another draw.
-        steps: T, of a window.
-        nodes: N.
 
     Returns:
         (B, T, N) bool.
@@ -130,17 +118,11 @@ def hidden_values(
 
 @dataclass(frozen=True, kw_only=True)
 class ImputationStore(WindowStore):
-    """Windows whose hidden values are to be filled in.
-
-    Args:
-        options: What is hidden.
-        redrawn: Whether each epoch hides other values.
-        epoch: () int64, the current epoch; shared by all parts of the store.
-    """
+    """Windows whose hidden values are to be filled in."""
 
     options: ImputeOptions
-    redrawn: bool
-    epoch: Tensor
+    redrawn: bool  # whether each epoch hides other values
+    epoch: Tensor  # () int64, the current epoch; shared by all parts of the store
 
     @property
     def target_offset(self) -> int:
@@ -167,8 +149,7 @@ class ImputationStore(WindowStore):
         batch = super().gather(windows)
         starts = self.starts.index_select(0, windows)
         shape = self.history, self.series.shape[1]
-        hidden = hidden_values(self.options, starts, int(self.epoch), *shape)
-        inputs = batch.inputs
+        hidden, inputs = hidden_values(self.options, starts, int(self.epoch), *shape), batch.inputs
         # The mean of the training inputs, once standardised.
         inputs[..., self.target_channel].masked_fill_(hidden, 0.0)
         if self.options.show_hidden:
