@@ -1,20 +1,15 @@
 """What a loader is, and what the loaders of published formats share.
 
 A format is a module with ``Options``, the schema of the options on a card, and ``load(card,
-files)``, which reads the file of each role and returns a ``RawSeries``, or a ``StreamedSeries``
-where it is too large to hold. It raises ConfigError for a card that does not fit the format, and
-DataError for a file that cannot be read or contradicts the card.
-
-The files of a card are pinned by their hash, so loaders check only that they fit the card. They
-read through pandas, NumPy, SciPy or h5py, and never run code that a file holds.
+files)``. Those of published formats derive ``Options`` from :class:`Published`, which only reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,37 +17,94 @@ from numpy.typing import NDArray
 
 from stprune.base.errors import ConfigError, DataError, StpruneError
 from stprune.base.schema import StrictModel, validate
-from stprune.data.canonical import RawSeries
+from stprune.data.canonical import RawSeries, StreamedSeries
 from stprune.data.card import DatasetCard
 
-Schema = TypeVar("Schema", bound=StrictModel)
 
+class Table(NamedTuple):
+    """What a published format reads of its files.
 
-def checked_options(
-    schema: type[Schema],
-    card: DatasetCard,
-    files: Mapping[str, Path],
-    required: Collection[str],
-    optional: Collection[str] = (),
-    one_channel: bool = True,
-) -> Schema:
-    """The options of a card, once its roles and channels are known to be those of its format.
-
-    Raises:
-        ConfigError: If they are not, or the options do not follow the schema.
+    ``values`` are (T, N) or (T, N, C) float64, NaN where the file has none; ``graph`` is (N, N),
+    from row to column, with or without loops. Without ``times`` (T,), the steps are regular from
+    the card's start on.
     """
-    options = validate(schema, card.options, f"options of {card.title}")
-    if not set(required) <= set(files) <= {*required, *optional}:
-        perhaps = f", optionally {', '.join(optional)}" if optional else ""
-        raise ConfigError(
-            f"{card.title}: the format {card.format} takes the files {', '.join(required)}"
-            f"{perhaps}, not {', '.join(sorted(files)) or 'none'}"
-        )
-    if one_channel and len(card.channels) != 1:
-        raise ConfigError(
-            f"{card.title}: the format {card.format} holds one channel, not {len(card.channels)}"
-        )
-    return options
+
+    values: NDArray[np.float64]
+    graph: NDArray[np.floating]
+    node_ids: list[str]
+    times: NDArray[np.datetime64] | None = None
+
+
+class Files:
+    """The file of each role of a card; as text, the one that was asked for last."""
+
+    def __init__(self, card: DatasetCard, paths: dict[str, Path]) -> None:
+        self.card, self.paths = card, paths
+        self.asked: list[str] = []
+
+    def __contains__(self, role: str) -> bool:
+        return role in self.paths
+
+    def __getitem__(self, role: str) -> Path:
+        if role not in self.paths:
+            raise ConfigError(
+                f"{self.card.title}: the format {self.card.format} needs the file `{role}`, not"
+                f" only {', '.join(sorted(self.paths)) or 'none'}"
+            )
+        self.asked.append(role)
+        return self.paths[role]
+
+    def __str__(self) -> str:
+        return str(self.paths[self.asked[-1]]) if self.asked else self.card.title
+
+
+class Published(StrictModel):
+    """Options of a published format, which know how to read its files.
+
+    The files of a card are pinned by their hash, and a canonical data set is checked for its sizes:
+    so a format only reads, with pandas, NumPy, SciPy or h5py, and runs no code that a file holds.
+    """
+
+    def read(self, card: DatasetCard, files: Files) -> Table | StreamedSeries:
+        """Read the file of each role; any error becomes one line that names the file."""
+        raise NotImplementedError
+
+
+Series = RawSeries | StreamedSeries
+
+
+def loader(schema: type[Published]) -> Callable[[DatasetCard, dict[str, Path]], Series]:
+    """The function ``load`` of a published format.
+
+    It raises ConfigError for a card that does not fit the format, and DataError for a file that
+    cannot be read or contradicts the card.
+    """
+
+    def load(card: DatasetCard, files: dict[str, Path]) -> Series:
+        options = validate(schema, card.options, f"options of {card.title}")
+        known = Files(card, files)
+        with reading(known, card.format):
+            table = options.read(card, known)
+        if unread := sorted(set(files) - set(known.asked)):
+            raise ConfigError(f"{card.title}: the format {card.format} has no file `{unread[0]}`")
+        return _raw_series(card, table) if isinstance(table, Table) else table
+
+    return load
+
+
+def _raw_series(card: DatasetCard, table: Table) -> RawSeries:
+    """Masked by the card's policy; a canonical graph has no loops."""
+    values = table.values if table.values.ndim == 3 else table.values[:, :, None]
+    times = regular_times(card, len(values)) if table.times is None else table.times
+    if times[0] != np.datetime64(card.start.replace(tzinfo=None)):
+        raise DataError(f"{card.title} begins at {times[0]}, but the card says {card.start}")
+    mask = observed(
+        values, card, lambda at: f"{card.title}: step {at[0]}, node {table.node_ids[at[1]]}"
+    )
+    graph = np.array(table.graph, np.float32)
+    np.fill_diagonal(graph, 0.0)
+    values = np.where(mask, values, 0.0).astype(np.float32)
+    return RawSeries(values, mask, times.astype("datetime64[s]"), graph, table.node_ids)
 
 
 def regular_times(card: DatasetCard, steps: int) -> NDArray[np.datetime64]:
@@ -66,13 +118,9 @@ def observed(
 ) -> NDArray[np.bool_]:
     """Where the card's mask policy counts a value as observed, in the shape of ``table``.
 
-    Args:
-        table: Any shape, NaN where the file has no value.
-        card: Its policy says what is missing: nothing, a zero, or NaN.
-        place: Describes an entry of the table, by its indices, for an error message.
-
     Raises:
-        DataError: If there is a NaN although the policy is not ``nan``.
+        DataError: If there is a NaN although the policy is not ``nan``; ``place`` says in words
+            where, from its indices.
     """
     missing = np.isnan(table)
     if card.mask_policy != "nan" and missing.any():
@@ -84,35 +132,8 @@ def observed(
     return table != 0 if card.mask_policy == "zero" else ~missing
 
 
-def raw_series(
-    card: DatasetCard,
-    path: Path,
-    table: NDArray[np.float64],
-    times: NDArray[np.datetime64],
-    adjacency: NDArray[np.floating],
-    node_ids: list[str],
-) -> RawSeries:
-    """A (T, N) or (T, N, C) table with NaN for missing values, masked by the card's policy.
-
-    The diagonal of the graph becomes zero, since a canonical graph has no loops.
-
-    Raises:
-        DataError: If there is a NaN although the mask policy is not ``nan``; it names ``path``.
-    """
-    table = table if table.ndim == 3 else table[:, :, None]
-
-    def place(at: tuple[int, ...]) -> str:
-        return f"{path}: step {at[0]}, node {node_ids[at[1]]}, {card.channels[at[2]].name}"
-
-    mask = observed(table, card, place)
-    graph = np.array(adjacency, np.float32)
-    np.fill_diagonal(graph, 0.0)
-    values = np.where(mask, table, 0.0).astype(np.float32)
-    return RawSeries(values, mask, times, graph, node_ids)
-
-
 @contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
+def reading(path: object, kind: str) -> Iterator[None]:
     """Turn whatever a library raises over a file into a DataError, one line that names the file."""
     try:
         yield
@@ -126,32 +147,20 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 def read_numbers(path: Path, *, header: bool = True, index: bool = False) -> pd.DataFrame:
     """A csv as (rows, columns) float64, an empty cell as NaN.
 
-    Args:
-        path: The file.
-        header: Whether line 1 holds the names of the columns; else they are "0", "1" and so on.
-        index: Whether the first column holds names or times, which become the index as text.
+    Without a header the columns are "0", "1" and so on; with an index, the first column holds names
+    or times, as text.
     """
-    with reading(path, "csv"):
-        frame = pd.read_csv(
-            path,
-            header=0 if header else None,
-            converters={0: str.strip} if index else None,
-            keep_default_na=False,
-            na_values=[""],
-        )
-        if index:
-            frame = frame.set_index(frame.columns[0])
-        frame = frame.astype(np.float64)
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
-    return frame
-
-
-def read_matrix(path: Path, node_ids: list[str]) -> NDArray[np.float64]:
-    """A square csv under a header of node ids, as (N, N) float64 in the order of ``node_ids``."""
-    frame = read_numbers(path)
-    with reading(path, "a square csv of the series' nodes"):
-        frame.index = frame.columns
-        return frame.loc[node_ids, node_ids].to_numpy()
+    frame = pd.read_csv(
+        path,
+        header=0 if header else None,
+        converters={0: str.strip} if index else None,
+        keep_default_na=False,
+        na_values=[""],
+    )
+    if index:
+        frame = frame.set_index(frame.columns[0])
+    frame.columns = frame.columns.astype(str).str.strip()
+    return frame.astype(np.float64)
 
 
 def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray[np.float64]:
@@ -160,16 +169,12 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
     The PeMS benchmarks are published so, with a road distance as the third column (Guo et al. 2021,
     Song et al. 2020). An edge may be listed twice with the same number; loops are left out.
 
-    Args:
-        path: The csv; its header is ``from,to`` and perhaps the name of a third column.
-        node_ids: N ids, which the file may list in any order.
-        separator: Between cells.
-
     Returns:
-        (N, N) float64, NaN where there is no edge, else a finite number of at least 0.
+        (N, N) float64 in the order of ``node_ids``, NaN where there is no edge, else a finite
+        number of at least 0.
 
     Raises:
-        DataError: If the file is no such csv, with the line that is wrong.
+        DataError: If the file has no header ``from,to``, or a line is wrong; it names the line.
     """
     with reading(path, "a csv of edges"):
         frame = pd.read_csv(
@@ -178,8 +183,7 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
     header = [str(name).strip().lower() for name in frame.columns]
     if header[:2] != ["from", "to"] or len(header) > 3 or frame.empty:
         raise DataError(
-            f"{path} must have a header `from,to`, perhaps one more column, and edges below it,"
-            f" not `{separator.join(header)[:80]}`"
+            f"{path} must have a header `from,to`, perhaps one more column, and edges below it"
         )
     position = {name: index for index, name in enumerate(node_ids)}
     edges = np.full((len(node_ids), len(node_ids)), np.nan)

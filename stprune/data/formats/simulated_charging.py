@@ -83,11 +83,7 @@ def options_for(options: Options, nodes: int) -> Options:
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Simulate the data set that ``card`` describes.
-
-    Args:
-        card: Its `options` follow `Options`; sizes, channels and step must agree with them.
-        files: Not used; the card has none.
+    """Simulate the data set that ``card`` describes; there are no files.
 
     Returns:
         Chargers in use (mean over the hour), energy delivered (kWh / h) and price (yuan / kWh)
@@ -119,24 +115,12 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     busy = busy_seconds(sessions, hours, options.size)
     channels = [busy / HOUR_SECONDS, volume(city, busy), prices]
     values = np.stack(channels, axis=-1)[warm:].astype(np.float32)
-    columns = ["event", "node", "first_step", "last_step", "chargers_out", "extra_drivers", "kind"]
-    labels = [
-        (
-            number,
-            event.zone,
-            event.first_hour - warm,
-            event.last_hour - warm,
-            event.chargers_out,
-            event.extra_drivers,
-            event.kind,
-        )
-        for number, event in enumerate(events)
-    ]
-    return RawSeries(
-        values=values,
-        mask=np.ones(values.shape, dtype=np.bool_),
-        timestamps=regular_times(card, options.steps),
-        adjacency=city.adjacency(),
-        node_ids=city.names,
-        events=pd.DataFrame(labels, columns=columns),
+    labels = pd.DataFrame(
+        [(e.zone, e.first_hour, e.last_hour, e.chargers_out, e.extra_drivers) for e in events],
+        columns=["node", "first_step", "last_step", "chargers_out", "extra_drivers"],
     )
+    labels[["first_step", "last_step"]] -= warm
+    labels.insert(0, "event", range(len(events)))
+    labels["kind"] = [event.kind for event in events]
+    times, mask = regular_times(card, options.steps), np.ones(values.shape, np.bool_)
+    return RawSeries(values, mask, times, city.adjacency(), city.names, labels)

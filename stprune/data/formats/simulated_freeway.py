@@ -129,11 +129,7 @@ def options_for(options: Options, nodes: int) -> Options:
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
-    """Simulate the data set that ``card`` describes.
-
-    Args:
-        card: Its `options` follow `Options`; sizes, channels and step must agree with them.
-        files: Not used; the card has none.
+    """Simulate the data set that ``card`` describes; there are no files.
 
     Returns:
         Flow (vehicles / 5 min) at the downstream end of each segment and mean speed (km/h) on
@@ -171,14 +167,12 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         (number, one.detector, one.first_bin, one.last_bin, one.capacity_share, "incident")
         for number, one in enumerate(incidents)
     ]
-    return RawSeries(
-        values=values,
-        mask=np.ones(values.shape, dtype=np.bool_),
-        timestamps=regular_times(card, options.steps),
-        adjacency=gaussian_adjacency(detector_distances(network)),
-        node_ids=list(network.detectors),
-        events=pd.DataFrame(labels, columns=columns),
+    times, mask = regular_times(card, options.steps), np.ones(values.shape, np.bool_)
+    graph, events = (
+        gaussian_adjacency(detector_distances(network)),
+        pd.DataFrame(labels, columns=columns),
     )
+    return RawSeries(values, mask, times, graph, list(network.detectors), events)
 
 
 def _simulate_day(
@@ -194,21 +188,16 @@ def _simulate_day(
     bins = WARM_BINS + BINS_PER_DAY + LATE_BINS
     zero, end = zero_bin * BIN_SECONDS, (zero_bin + bins) * BIN_SECONDS
     leaving = departures.between(zero, end)
-    drops = [
-        (
-            (incident.first_bin - zero_bin) * BIN_STEPS,
-            (incident.last_bin + 1 - zero_bin) * BIN_STEPS,
-            network.detectors[incident.detector],
-            incident.capacity_share,
-        )
-        for incident in incidents
-        if incident.first_bin // BINS_PER_DAY == day
-    ]
+    names, drops = network.detectors, []
+    for one in incidents:
+        if one.first_bin // BINS_PER_DAY == day:
+            first, end = one.first_bin - zero_bin, one.last_bin + 1 - zero_bin
+            way, share = names[one.detector], one.capacity_share
+            drops.append((first * BIN_STEPS, end * BIN_STEPS, way, share))
     leaving = Departures(leaving.seconds - zero, leaving.origins, leaving.destinations)
-    curves = simulate(network, leaving, drops, bins * BIN_STEPS, seed, network.detectors)
+    curves = simulate(network, leaving, drops, bins * BIN_STEPS, seed, names)
     counted = Bins(WARM_BINS * BIN_STEPS, BINS_PER_DAY, BIN_STEPS)
-    moments = 1 - readings.random((len(network.detectors), bins * BIN_STEPS))
-    names = network.detectors
+    moments = 1 - readings.random((len(names), bins * BIN_STEPS))
     flows = [flow_by_bin(curves[name][1], moments[at], counted) for at, name in enumerate(names)]
     speeds = [speed_by_bin(*curves[name], network.roads[name], counted) for name in names]
     return np.stack(flows, axis=1), np.stack(speeds, axis=1)
