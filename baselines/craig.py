@@ -12,32 +12,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from stprune.pruning.base import LossScale, Probe, Selection, scale_weights
-from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
+from stprune.pruning.static import BlockPruner, Picked, WeightedBlockOptions
 
 
-class CraigOptions(BlockOptions):
-    """How windows are embedded, compared and weighted."""
-
-    loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
-
-
-def facility_location(
-    embeddings: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def facility_location(embeddings: NDArray[np.float32], size: int) -> Picked:
     """Greedy maximum of the sum over rows of the similarity to the nearest chosen row.
 
-    Similarity is the largest distance less the distance.
-
-    Args:
-        embeddings: (m, P).
-        size: k, 1 to m.
-
-    Returns:
-        (k,) distinct rows in the order of choice, and how many rows each is the nearest of,
-        itself included.
+    Similarity is the largest distance less the distance. Returns k of m distinct rows in the order
+    of choice, and how many rows each is the nearest of, itself included.
     """
     rows = embeddings.astype(np.float64)
     norms = np.square(rows).sum(1)
@@ -60,16 +43,11 @@ def facility_location(
     return chosen, np.bincount(nearest, minlength=size).astype(np.float64)
 
 
-class Craig(EmbeddingPruner):
+class Craig(BlockPruner):
     """Keeps K medoids with the sizes of their clusters as weights."""
 
-    Options = CraigOptions
-    options: CraigOptions
+    Options = WeightedBlockOptions
 
-    def choose(self, probe: Probe) -> Selection:
-        """Embed by one scoring model, then place facilities in every block."""
-        embeddings = self.embed(probe)
-        kept, weights = choose_in_blocks(
-            embeddings, self.size, self.options.block, facility_location
-        )
-        return Selection(kept, scale_weights(weights.astype(np.float32), self.options.loss_scale))
+    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
+        """Place facilities."""
+        return facility_location(rows, size)

@@ -19,15 +19,7 @@ from stprune.pruning.static import ScoringOptions, keep_highest, scoring_seed
 
 
 def error_norm(errors: Tensor, mask: Tensor) -> Tensor:
-    """Masked root mean square of each window's errors.
-
-    Args:
-        errors: (B, H, N) float, absolute errors, 0 where masked.
-        mask: (B, H, N) bool.
-
-    Returns:
-        (B,) float.
-    """
+    """(B,) masked root mean square of errors (B, H, N), which are 0 where masked."""
     return (errors.square().sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)).sqrt()
 
 

@@ -27,16 +27,9 @@ class EpsilonGreedyOptions(ScheduleOptions):
 def greedy_and_random(
     means: NDArray[np.float32], size: int, epsilon: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """The largest means, and round(epsilon K) windows drawn uniformly from the others.
+    """The largest of (n,) means, ties to the earlier, and round(epsilon K) drawn from the others.
 
-    Args:
-        means: (n,) mean error of each window; ties go to the earlier window.
-        size: K.
-        epsilon: Share of K that is drawn.
-        rng: Private generator.
-
-    Returns:
-        (K,) distinct windows in ascending order.
+    Returns K distinct windows in ascending order.
     """
     greedy = size - round(epsilon * size)
     ranked = np.argsort(-means, kind="stable")

@@ -31,13 +31,9 @@ class ForgettingOptions(StrictModel):
 
 
 def forgetting_events(errors: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Times each window was forgotten.
+    """Times each window was forgotten, (n,), by its error in each epoch, (E, n).
 
-    Args:
-        errors: (E, n) error of each window in each epoch.
-
-    Returns:
-        (n,) events; E for a window that never was at or below its running median.
+    E for a window that never was at or below its running median.
     """
     epochs, windows = errors.shape
     events = np.zeros(windows, dtype=np.int64)

@@ -40,19 +40,10 @@ def lower_validation_loss(
 ) -> NDArray[np.int64]:
     """Choose in rounds the rows most along the validation gradient, and step along them.
 
-    Both sets are divided by the root mean square norm of the training gradients. With v the mean
-    validation gradient and F the mean outer product of validation gradients, a round takes the
-    rows with the largest g.v, then v loses step x F times their mean.
-
-    Args:
-        training: (n, P) gradients.
-        validation: (V, P) gradients.
-        size: K, 1 to n.
-        rounds: At most; each takes at least one row.
-        step: Of each round.
-
-    Returns:
-        (K,) distinct rows in ascending order; ties go to the earlier row.
+    Both sets, (n, P) and (V, P), are divided by the root mean square norm of the training
+    gradients. With v the mean validation gradient and F the mean outer product of validation
+    gradients, a round takes the rows with the largest g.v, at least one and the earlier of equals;
+    then v loses step x F times their mean. Returns K distinct rows in ascending order.
     """
     norm = np.sqrt(np.square(training, dtype=np.float64).sum(1).mean()) or 1.0
     seen = validation.astype(np.float64) / norm

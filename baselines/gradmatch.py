@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.optimize import nnls
 
-from stprune.pruning.base import LossScale, Probe, Selection, scale_weights
-from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
+from stprune.pruning.static import BlockPruner, Picked, WeightedBlockOptions
 
 
-class GradMatchOptions(BlockOptions):
+class GradMatchOptions(WeightedBlockOptions):
     """How windows are embedded, matched and weighted."""
 
     regularisation: float = Field(
@@ -30,22 +29,14 @@ class GradMatchOptions(BlockOptions):
     least_weight: float = Field(
         0.01, gt=0, le=1, description="Least weight of a kept window, as a share of the mean."
     )
-    loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
 
 
 def pick_atoms(rows: NDArray[np.float64], size: int, penalty: float) -> NDArray[np.int64]:
     """Orthogonal matching pursuit of the sum of all rows, by ridge regression.
 
     The residual of the ridge solution over the chosen G is (I + G G^T / penalty)^-1 of the
-    target, so a rank-one update a step is enough.
-
-    Args:
-        rows: (m, P).
-        size: k, 1 to m.
-        penalty: Of the squared weights, positive.
-
-    Returns:
-        (k,) distinct rows in the order of choice.
+    target, so a rank-one update a step is enough. Returns k of m distinct rows in the order of
+    choice.
     """
     target = rows.sum(0)
     inverse = np.eye(rows.shape[1])
@@ -62,14 +53,11 @@ def pick_atoms(rows: NDArray[np.float64], size: int, penalty: float) -> NDArray[
 
 def match_gradients(
     embeddings: NDArray[np.float32], size: int, *, regularisation: float, least_weight: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Distinct rows and positive weights whose weighted sum is near the sum of all rows.
+) -> Picked:
+    """k of m distinct rows and positive weights whose weighted sum is near the sum of all rows.
 
-    Args:
-        embeddings: (m, P).
-        size: k, 1 to m.
-        regularisation: Penalty of the squared weights, in units of the mean squared norm.
-        least_weight: Least weight, as a share of the mean weight.
+    The penalty on squared weights is in units of the mean squared norm, the least weight a share of
+    the mean weight.
     """
     rows = embeddings.astype(np.float64)
     penalty = regularisation * float(np.square(rows).sum(1).mean())
@@ -84,25 +72,13 @@ def match_gradients(
     return chosen, np.maximum(weights, least_weight * mean) if mean > 0 else np.ones(size)
 
 
-class GradMatch(EmbeddingPruner):
+class GradMatch(BlockPruner):
     """Keeps K windows, weighted to match the gradient of their blocks."""
 
     Options = GradMatchOptions
     options: GradMatchOptions
 
-    def choose(self, probe: Probe) -> Selection:
-        """Embed by one scoring model, then match the gradient of every block."""
-        options = self.options
-
-        def rule(
-            block: NDArray[np.float32], size: int
-        ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-            return match_gradients(
-                block,
-                size,
-                regularisation=options.regularisation,
-                least_weight=options.least_weight,
-            )
-
-        kept, weights = choose_in_blocks(self.embed(probe), self.size, options.block, rule)
-        return Selection(kept, scale_weights(weights.astype(np.float32), options.loss_scale))
+    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
+        """Match the gradient of a block."""
+        weights = self.options.model_dump(include={"regularisation", "least_weight"})
+        return match_gradients(rows, size, **weights)

@@ -12,21 +12,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.pruning.base import Probe, Selection
-from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
+from stprune.pruning.static import BlockPruner, Picked
 
 
-def herd(
-    embeddings: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def herd(embeddings: NDArray[np.float32], size: int) -> Picked:
     """Each next row is the one that best makes up for what the chosen lack of the mean.
 
-    Args:
-        embeddings: (m, P).
-        size: k, 1 to m.
-
-    Returns:
-        (k,) distinct rows in the order of choice, and weights of 1.
+    Returns k of m distinct rows in the order of choice, and weights of 1.
     """
     rows = embeddings.astype(np.float64)
     mean = rows.mean(0)
@@ -41,12 +33,9 @@ def herd(
     return chosen, np.ones(size)
 
 
-class Herding(EmbeddingPruner):
+class Herding(BlockPruner):
     """Keeps K windows that follow the mean gradient of their blocks, with weight 1."""
 
-    Options = BlockOptions
-
-    def choose(self, probe: Probe) -> Selection:
-        """Embed by one scoring model, then herd in every block."""
-        kept, weights = choose_in_blocks(self.embed(probe), self.size, self.options.block, herd)
-        return Selection(kept, weights.astype(np.float32))
+    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
+        """Herd a block."""
+        return herd(rows, size)

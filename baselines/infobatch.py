@@ -54,12 +54,7 @@ def infobatch_select(
     weight 1 / (1 - p); the rest are kept with weight 1. ``exact``: all above-mean windows and as
     many below-mean ones as the budget K allows, with weight (below-mean) / (kept of them);
     where even the above-mean windows exceed K, K windows of all, uniformly, with weight n / K.
-
-    Args:
-        scores: (n,) last loss of each window; +inf for unseen.
-        prune_ratio: p in [0, 1).
-        rng: Private generator.
-        rule: Which of the two.
+    Scores are the last loss of each window, (n,), +inf for unseen.
     """
     windows = len(scores)
     # An unseen (infinite) score must not make the mean infinite.

@@ -13,21 +13,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.pruning.base import Probe, Selection
-from stprune.pruning.static import BlockOptions, EmbeddingPruner, choose_in_blocks
+from stprune.pruning.static import BlockPruner, Picked
 
 
-def farthest_first(
-    embeddings: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def farthest_first(embeddings: NDArray[np.float32], size: int) -> Picked:
     """Begin with the row nearest the mean, then always take the row farthest from the chosen.
 
-    Args:
-        embeddings: (m, P).
-        size: k, 1 to m.
-
-    Returns:
-        (k,) distinct rows in the order of choice, and weights of 1.
+    Returns k of m distinct rows in the order of choice, and weights of 1.
     """
     rows = embeddings.astype(np.float64)
     nearest = np.full(len(rows), np.inf)
@@ -42,13 +34,9 @@ def farthest_first(
     return chosen, np.ones(size)
 
 
-class KCenter(EmbeddingPruner):
+class KCenter(BlockPruner):
     """Keeps K windows that cover their blocks, with weight 1."""
 
-    Options = BlockOptions
-
-    def choose(self, probe: Probe) -> Selection:
-        """Embed by one scoring model, then cover every block."""
-        embeddings = self.embed(probe)
-        kept, weights = choose_in_blocks(embeddings, self.size, self.options.block, farthest_first)
-        return Selection(kept, weights.astype(np.float32))
+    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
+        """Cover a block."""
+        return farthest_first(rows, size)

@@ -35,16 +35,8 @@ def upper_bounds(
 ) -> NDArray[np.float64]:
     """mean + c s sqrt(ln(rounds + 1) / visits), s the standard deviation of the means.
 
-    The rule is UCB1's (Auer et al. 2002), with the bonus scaled to the errors.
-
-    Args:
-        means: (n,) mean error of each window over its visits.
-        visits: (n,) times each window was visited; one without a visit scores +inf.
-        rounds: Epochs done.
-        exploration: c.
-
-    Returns:
-        (n,) bounds in the unit of ``means``.
+    The rule is UCB1's (Auer et al. 2002), with the bonus scaled to the errors. All are (n,): means
+    over a window's visits, and bounds; a window without a visit has +inf.
     """
     seen = visits > 0
     bounds = np.full(len(means), np.inf)

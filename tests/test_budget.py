@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from toy_runs import key_of, train_with_stops
 
@@ -20,15 +21,8 @@ from stprune.base.settings import TrainingSettings
 from stprune.config.experiment import ExperimentConfig
 from stprune.pruning.base import Pruner, PruningContext
 from stprune.records.run import Cost, EpochRecord
-from stprune.training import energy
 from stprune.training.budget import TrainingBudget, run_cost
-from stprune.training.energy import (
-    Counter,
-    Energy,
-    device_counters,
-    nvml_counters,
-    processor_counters,
-)
+from stprune.training.energy import Counter, Energy, device_counters, processor_counters
 from stprune.training.run import train
 
 WINDOWS, EPOCHS, BATCH = 100, 8, 16
@@ -76,34 +70,28 @@ def trained(pruner: Pruner, budget: TrainingBudget, **parts: float) -> list[Epoc
     return records
 
 
-def test_epochs_are_the_default_and_change_nothing() -> None:
-    pruner = random_dynamic(0.5)
-    budget = TrainingBudget(settings("epochs"), WINDOWS)
-    assert [r.windows for r in trained(pruner, budget)] == [100, *[50] * 6, 100]
-    assert pruner.epochs == EPOCHS
-    assert budget.share([record(e, 50) for e in range(4)], 9.0) == 0.5
+@pytest.mark.parametrize(
+    ("kind", "prune_ratio", "options", "windows"),
+    [
+        ("epochs", 0.5, {}, [100, *[50] * 6, 100]),
+        # 800 windows at 10 an epoch and none of the schedule's full epochs: 80 epochs.
+        ("total_windows", 0.9, {"full_first_epoch": False, "annealing": "none"}, [10] * 80),
+        # 100 + 50 a + 100 b <= 800 for E' = 1 + a + b with b = ceil(E' / 8): a = 10, b = 2.
+        ("total_windows", 0.5, {}, [100, *[50] * 10, 100, 100]),
+        # Full training: 8 x ceil(100 / 16) = 56 steps; 10 windows are one step.
+        ("steps", 0.9, {"full_first_epoch": False, "annealing": "none"}, [10] * 56),
+    ],
+)
+def test_epochs_of_a_budget_by_hand(
+    kind: str, prune_ratio: float, options: dict[str, Any], windows: list[int]
+) -> None:
+    pruner = random_dynamic(prune_ratio, **options)
+    budget = TrainingBudget(settings(kind), WINDOWS)
+    assert [r.windows for r in trained(pruner, budget)] == windows
+    assert TrainingBudget(settings("epochs"), WINDOWS).share([record(0, 50)] * 4, 9.0) == 0.5
 
 
-def test_total_windows_by_hand() -> None:
-    # 800 windows at 10 an epoch and none of the schedule's full epochs: 80 epochs.
-    pruner = random_dynamic(0.9, full_first_epoch=False, annealing="none")
-    records = trained(pruner, TrainingBudget(settings("total_windows"), WINDOWS))
-    assert [r.windows for r in records] == [10] * 80
-    # 100 + 50 a + 100 b <= 800 for E' = 1 + a + b with b = ceil(E' / 8): a = 10, b = 2.
-    pruner = random_dynamic(0.5)
-    records = trained(pruner, TrainingBudget(settings("total_windows"), WINDOWS))
-    assert [r.windows for r in records] == [100, *[50] * 10, 100, 100]
-
-
-def test_steps_count_batches() -> None:
-    # Full training: 8 x ceil(100 / 16) = 56 steps; 10 windows are one step.
-    pruner = random_dynamic(0.9, full_first_epoch=False, annealing="none")
-    records = trained(pruner, TrainingBudget(settings("steps"), WINDOWS))
-    assert len(records) == 56
-    assert sum(r.gradient_steps for r in records) == 56
-
-
-def test_total_time_counts_overhead_and_validation() -> None:
+def test_total_time_counts_overhead_and_validation_and_preparation() -> None:
     # A window takes 0.01 s, so a full epoch with its validation 2 s, and full training 16 s.
     # A pruned epoch takes 0.5 + 0.5 + 1 = 2 s as well: nothing is gained.
     pruner = random_dynamic(0.5, full_first_epoch=False, annealing="none")
@@ -113,22 +101,17 @@ def test_total_time_counts_overhead_and_validation() -> None:
     assert budget.share(records, 0.0) == pytest.approx(1.0)
     # Without overhead, and validating every other epoch at 0.5 s: 12 s against 1 s.
     pruner = random_dynamic(0.5, full_first_epoch=False, annealing="none")
-    budget = TrainingBudget(settings("total_time", validate_every=2), WINDOWS)
-    first = record(0, 50, validation=1.0)
-    budget.plan(pruner, [first], 0.0)
+    rarer = TrainingBudget(settings("total_time", validate_every=2), WINDOWS)
+    rarer.plan(pruner, [record(0, 50, validation=1.0)], 0.0)
     assert pruner.epochs == 12  # 1.5 + 11 x 1 = 12.5 s, half an epoch off either way
-
-
-def test_preparation_is_paid_from_total_time() -> None:
-    context = PruningContext(WINDOWS, EPOCHS, 0.5, seed=0)
-    pruner = RandomStatic(context, NoOptions())
-    budget = TrainingBudget(settings("total_time"), WINDOWS)
-    budget.plan(pruner, [record(0, 50)], 4.0)
-    assert pruner.epochs == 8  # (8 - 4) / 0.5
+    static = RandomStatic(PruningContext(WINDOWS, EPOCHS, 0.5, seed=0), NoOptions())
+    budget.plan(static, [record(0, 50)], 4.0)
+    assert static.epochs == 8  # (8 - 4) / 0.5
     assert budget.share([record(0, 50)] * 8, 4.0) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("kind", ["total_windows", "steps", "total_time"])
+@example(prune_ratio=0.0, annealing="tail")
 @given(prune_ratio=st.floats(0, 0.95), annealing=st.sampled_from(["none", "tail", "cosine"]))
 def test_no_budget_is_exceeded_nor_left_unspent(
     kind: str, prune_ratio: float, annealing: str
@@ -141,16 +124,12 @@ def test_no_budget_is_exceeded_nor_left_unspent(
     assert share <= 1 + (0.5 / EPOCHS if kind == "total_time" else 0) + 1e-6
     # One more epoch moves the tail by one at most: two full epochs of eight bound what is left.
     assert share > 1 - 2 / EPOCHS
+    if prune_ratio == 0:
+        assert len(records) == EPOCHS  # full training is the same under every budget
     if annealing == "tail" and prune_ratio > 0:
         sizes = [r.windows for r in records]
         tail = sizes[::-1].index(min(sizes)) if min(sizes) < WINDOWS else len(sizes)
         assert all(size < WINDOWS for size in sizes[1 : len(sizes) - tail])
-
-
-@pytest.mark.parametrize("kind", ["total_windows", "steps", "total_time"])
-def test_full_training_is_the_same_under_every_budget(kind: str) -> None:
-    pruner = random_dynamic(0.0)
-    assert len(trained(pruner, TrainingBudget(settings(kind), WINDOWS), validation=0.5)) == EPOCHS
 
 
 def test_full_training_loses_no_epoch_to_a_slow_first_one() -> None:
@@ -210,11 +189,11 @@ def epoch(number: int, windows: int, step: float, scoring: float = 0.25) -> Epoc
 def cost_of(epochs: list[EpochRecord], prune_ratio: float = 0.8, full_epochs: int = 5) -> Cost:
     return run_cost(
         epochs,
-        budget=TrainingBudget(TrainingSettings(epochs=full_epochs, batch_size=BATCH), WINDOWS),
-        prune_ratio=prune_ratio,
-        preparation_seconds=3.0,
+        TrainingBudget(TrainingSettings(epochs=full_epochs, batch_size=BATCH), WINDOWS),
+        prune_ratio,
+        3.0,
         test_seconds=7.0,
-        peak_memory=123,
+        peak_memory_bytes=123,
     )
 
 
@@ -262,61 +241,23 @@ def zone(powercap: Path, folder: str, name: str, microjoules: int, limit: int = 
     return place / "energy_uj"
 
 
-def scripted(*values: float, range: float | None = None, before: float | None = 0.0) -> Energy:
-    """A meter of one counter that gives these values, one a reading, after earlier starts."""
-    counter = Counter("scripted", iter(values).__next__, range)
-    return Energy({"processor": [counter]}, {"processor": before})
-
-
-def test_packages_and_memory_count_once(tmp_path: Path) -> None:
-    package = zone(tmp_path, "intel-rapl:0", "package-0", 5_000_000)
+def test_packages_and_memory_count_once_and_begin_anew(tmp_path: Path) -> None:
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 999_990_000_000)
     zone(tmp_path, "intel-rapl:0:0", "core", 1)  # a part of the package
     memory = zone(tmp_path, "intel-rapl:0:1", "dram", 2_500_000)
     zone(tmp_path, "intel-rapl:1", "psys", 1)  # holds the package
     zone(tmp_path, "intel-rapl-mmio:0", "package-0", 1)  # the same package again
     meter = Energy({"processor": processor_counters(tmp_path)})
-    package.write_text("8000000\n")
     memory.write_text("3000000\n")
-    meter.update()
-    assert meter.joules["processor"] == pytest.approx(3.5)
-    assert meter.counted == ["package-0", "dram (intel-rapl:0:1)"]
-
-
-def test_a_counter_that_begins_anew(tmp_path: Path) -> None:
-    package = zone(tmp_path, "intel-rapl:0", "package-0", 999_990_000_000)
-    meter = Energy({"processor": processor_counters(tmp_path)})
-    for microjoules, joules in ((15_000_000, 25.0), (16_000_000, 26.0)):
+    for microjoules, joules in ((15_000_000, 25.5), (16_000_000, 26.5)):
         package.write_text(f"{microjoules}\n")
         meter.update()
         assert meter.joules["processor"] == pytest.approx(joules)
-
-
-def test_a_counter_that_may_have_begun_anew_twice_is_absent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """200 kJ at 500 W at most are 400 s."""
-    times = iter((0.0, 0.0, 0.0, 399.0, 399.0, 800.0, 800.0))
-    monkeypatch.setattr(energy.time, "monotonic", lambda: next(times))
-    meter = scripted(1.0, 2.0, 3.0, range=200_000)
+    assert meter.counted == ["package-0", "dram (intel-rapl:0:1)"]
+    # A counter that breaks on the way leaves no part of the sum.
+    memory.write_text("")
     meter.update()
-    assert meter.joules == {"processor": 1.0}
-    meter.update()
-    assert meter.joules == {"processor": None}
-
-
-@pytest.mark.parametrize("damage", ["", None])
-def test_a_counter_that_breaks_on_the_way_leaves_no_part_of_the_sum(
-    tmp_path: Path, damage: str | None
-) -> None:
-    zone(tmp_path, "intel-rapl:0", "package-0", 0)
-    second = zone(tmp_path, "intel-rapl:1", "package-1", 0)
-    meter = Energy({"processor": processor_counters(tmp_path)})
-    if damage is None:
-        second.unlink()
-    else:
-        second.write_text(damage)
-    meter.update()
-    second.write_text("0\n")
+    memory.write_text("3000000\n")
     meter.update()
     assert meter.joules["processor"] is None
     assert meter.counted == []
@@ -329,26 +270,42 @@ def test_without_counters_nothing_is_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("readings", "before", "joules"),
-    [((10.0, 12.0), 5.0, 7.0), ((10.0, 12.0), None, None), ((10.0, 9.0), 0.0, None)],
-    ids=["earlier starts count", "unless they are not known", "it went back"],
+    ("readings", "limit", "before", "seconds", "joules"),
+    [
+        ((10.0, 12.0), None, 5.0, 1.0, 7.0),  # with those of earlier starts
+        ((10.0, 12.0), None, None, 1.0, None),  # unless these are not known
+        ((10.0, 9.0), None, 0.0, 1.0, None),  # it went back
+        # 200 kJ at 500 W at most are 400 s; after more it may have begun anew twice.
+        ((10.0, 12.0), 200_000.0, 0.0, 399.0, 2.0),
+        ((10.0, 12.0), 200_000.0, 0.0, 401.0, None),
+    ],
 )
 def test_what_a_reading_adds(
-    readings: tuple[float, ...], before: float | None, joules: float | None
+    monkeypatch: pytest.MonkeyPatch,
+    readings: tuple[float, ...],
+    limit: float | None,
+    before: float | None,
+    seconds: float,
+    joules: float | None,
 ) -> None:
-    meter = scripted(*readings, before=before)
+    times = iter((0.0, 0.0, 0.0, seconds, seconds))
+    monkeypatch.setattr("stprune.training.energy.time.monotonic", lambda: next(times))
+    counter = Counter("scripted", iter(readings).__next__, limit)
+    meter = Energy({"processor": [counter]}, {"processor": before})
     meter.update()
     assert meter.joules["processor"] == joules
 
 
-def test_devices_are_found_by_their_ids() -> None:
-    millijoules = {"GPU-a": 1000, "GPU-b": 500}
-    nvml = SimpleNamespace(
-        nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
-        nvmlDeviceGetTotalEnergyConsumption=millijoules.__getitem__,
-    )
-    meter = Energy({"device": nvml_counters(nvml, ["a", "b"])})
+def test_devices_are_found_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    millijoules: dict[str, int] = {"GPU-a": 1000, "GPU-b": 500}
+    nvml: Any = ModuleType("pynvml")
+    nvml.nvmlInit = lambda: None
+    nvml.nvmlDeviceGetHandleByUUID = lambda uuid: uuid
+    nvml.nvmlDeviceGetTotalEnergyConsumption = millijoules.__getitem__
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    uuids = (SimpleNamespace(uuid="a"), SimpleNamespace(uuid="b"))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", uuids.__getitem__)
+    meter = Energy({"device": device_counters(torch.device("cuda"), 2)})
     millijoules |= {"GPU-a": 3000, "GPU-b": 700}
     meter.update()
     assert meter.joules["device"] == pytest.approx(2.2)

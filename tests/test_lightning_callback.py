@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from stprune import IndexedDataset, PrunedBatchSampler, Pruning
 from stprune.base.errors import CheckpointError, ConfigError
-from stprune.loop.epoch_share import LoopError
+from stprune.loop.loop import LoopError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what the package says of itself when it is imported
@@ -78,19 +78,15 @@ class Module(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
-class StoppedError(Exception):
-    """Stands for whatever ends a process."""
-
-
 class StopAt(Callback):
-    """Ends training when epoch ``epoch`` starts."""
+    """Ends training, as whatever ends a process, when epoch ``epoch`` starts."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch == self.epoch:
-            raise StoppedError
+            raise InterruptedError
 
 
 def fit(
@@ -132,30 +128,26 @@ def same_weights(one: nn.Linear, other: nn.Linear) -> bool:
     return torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
 
 
+@pytest.mark.parametrize("stop", [None, 1, 5])
 @pytest.mark.parametrize("validates", [False, True])
-def test_the_trainer_trains_what_a_plain_loop_trains(validates: bool) -> None:
-    module = fit(Module(pruning_of(), validates=validates))
+def test_a_trainer_resumed_or_not_trains_what_a_plain_loop_trains(
+    stop: int | None, validates: bool, tmp_path: Path
+) -> None:
+    checkpoint = None
+    if stop is not None:
+        checkpoints = ModelCheckpoint(tmp_path, save_last=True)
+        with pytest.raises(InterruptedError):
+            fit(Module(pruning_of(), validates=validates), checkpoints, StopAt(stop))
+        checkpoint = tmp_path / "last.ckpt"
+    module = fit(Module(pruning_of(), validates=validates), checkpoint=checkpoint)
     layer, batches = plain()
     assert batches == {0: 8, 1: 3, 2: 3, 3: 3, 4: 3, 5: 8}
-    assert module.batches == batches
+    done = range(stop or 0, EPOCHS)
+    assert module.batches == {epoch: batches[epoch] for epoch in done}
     assert same_weights(module.layer, layer)
     # A short epoch is validated like a long one.
-    assert module.validated == (list(range(EPOCHS)) if validates else [])
+    assert set(done) <= set(module.validated) if validates else not module.validated
     assert module.pruning.epoch == EPOCHS
-
-
-@pytest.mark.parametrize("stop", [1, 5])
-@pytest.mark.parametrize("validates", [False, True])
-def test_a_resumed_trainer_ends_with_the_same_bits(
-    stop: int, validates: bool, tmp_path: Path
-) -> None:
-    checkpoints = ModelCheckpoint(tmp_path, save_last=True)
-    with pytest.raises(StoppedError):
-        fit(Module(pruning_of(), validates=validates), checkpoints, StopAt(stop))
-    resumed = fit(Module(pruning_of(), validates=validates), checkpoint=tmp_path / "last.ckpt")
-    layer, batches = plain()
-    assert resumed.batches == {epoch: batches[epoch] for epoch in range(stop, EPOCHS)}
-    assert same_weights(resumed.layer, layer)
 
 
 def test_a_control_that_trains_shorter_stops_the_trainer() -> None:
@@ -175,12 +167,11 @@ def test_a_trainer_that_does_not_fit_is_refused(changes: dict[str, Any], message
         fit(Module(pruning_of()), **changes)
 
 
-def test_a_step_that_does_not_observe_is_refused() -> None:
-    with pytest.raises(LoopError, match="training_step"):
+def test_steps_that_do_not_observe_and_checkpoints_within_an_epoch_are_refused(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(LoopError, match="0 of 60"):
         fit(Module(pruning_of(), observes=False))
-
-
-def test_a_checkpoint_before_the_end_of_an_epoch_is_refused(tmp_path: Path) -> None:
     within = ModelCheckpoint(tmp_path, save_on_train_epoch_end=False)
     with pytest.raises(CheckpointError, match="save_on_train_epoch_end=True"):
         fit(Module(pruning_of(), validates=True), within)

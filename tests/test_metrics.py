@@ -26,14 +26,14 @@ from stprune.data.windows import LegacyStore, WindowStore
 from stprune.pruning.base import absolute_errors, everything, window_mae
 from stprune.pruning.batch_order import order_epoch
 from stprune.records.run import Scores
-from stprune.training import evaluation as metric_rules
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
 from stprune.training.evaluation import (
-    RULES,
     ErrorSums,
     GroupErrors,
     RuleSums,
+    batch_mae_parts,
+    incident_windows,
     rule_scores,
     window_groups,
 )
@@ -228,7 +228,7 @@ def test_large_batches_are_added_in_pieces(monkeypatch: pytest.MonkeyPatch) -> N
     rng = np.random.default_rng(2)
     labels, forecast = rng.gamma(1, 2, (7, 2, NODES)), rng.gamma(1, 2, (7, 2, NODES))
     at_once = rule_scores([rule_sums(forecast, labels, batch_size=3)])
-    monkeypatch.setattr(metric_rules, "BLOCK_VALUES", 2 * 2 * NODES)
+    monkeypatch.setattr("stprune.training.evaluation.BLOCK_VALUES", 2 * 2 * NODES)
     in_pieces = rule_scores([rule_sums(forecast, labels, batch_size=3)])
     for rule, scores in at_once.items():
         pieces = in_pieces[rule]
@@ -329,12 +329,11 @@ def test_the_loss_of_a_batch_is_the_released_masked_mae(lowest: float) -> None:
     forecast = rng.normal(3, 4, size=labels.shape).astype(np.float32)
     mask = labels != released.st_ttc_null(labels.astype(np.float64))
     errors = torch.from_numpy(np.abs(forecast - labels) * mask)
-    window_losses = RULES["legacy"].window_losses
-    losses = window_losses(errors, torch.from_numpy(mask))
+    losses = batch_mae_parts(errors, torch.from_numpy(mask))
     plain = released.st_ttc_validation(forecast.astype(float), labels.astype(float))
     assert losses.mean().item() == pytest.approx(plain.mae, rel=1e-5)
     nothing = torch.zeros(errors.shape)
-    assert not window_losses(nothing, nothing.bool()).any()
+    assert not batch_mae_parts(nothing, nothing.bool()).any()
 
 
 def test_partial_batches_are_dropped_in_training() -> None:
@@ -418,3 +417,22 @@ def test_a_run_validates_and_tests_as_released(pruner: str, tmp_path: Path) -> N
     assert outcome.scores == outcome.by_rule["st_ttc"]
     assert outcome.scores.windows == len(split.test) // BATCH * BATCH
     assert outcome.by_rule["paper"].windows == len(split.test)
+
+
+@pytest.mark.parametrize(
+    ("steps", "first", "windows"),
+    [
+        ([(5, 6)], 0, [2, 3, 4]),
+        ([(5, 6)], 2, [0, 1, 2]),
+        # Before the targets of the first window, at both ends, and after the last.
+        ([(0, 1), (13, 20)], 0, []),
+        ([(0, 2), (12, 20)], 0, [0, 9]),
+    ],
+)
+def test_windows_with_an_incident_by_hand(
+    steps: list[tuple[int, int]], first: int, windows: list[int]
+) -> None:
+    # The targets of a window that starts at step i are steps i + 2 and i + 3.
+    events = pd.DataFrame(steps, columns=["first_step", "last_step"])
+    touched = incident_windows(events, np.arange(first, first + 10) + 2, horizon=2)
+    assert np.flatnonzero(touched).tolist() == windows

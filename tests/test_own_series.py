@@ -18,7 +18,7 @@ from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.formats import table
 from stprune.data.table.options import GraphOptions, Options
-from stprune.data.table.times import read_times
+from stprune.data.table.series import read_times
 
 TIME = {"time": "time"}
 HOURS = pd.date_range("2024-01-01", periods=3, freq="h")
@@ -307,8 +307,6 @@ def test_wrong_parquet(tmp_path: Path) -> None:
         {"columns": ["a"]},
         {"resample": "mean"},
         {"time_format": "seconds"},
-        {"time_format": "%H:%M", **TIME},
-        {"time_format": "%", **TIME},
         {"timezone": "Mars/Base"},
         {"timezone": "../etc"},
         {"encoding": "rot13"},

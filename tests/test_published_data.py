@@ -21,7 +21,7 @@ from stprune.data.canonical import CanonicalDataset, read_canonical
 from stprune.data.card import FORMATS, DatasetCard, dataset_ids, load_card
 from stprune.data.dataset import forecast_data
 from stprune.data.fetch import fetch
-from stprune.data.formats.base import read_edges, read_matrix, read_numbers
+from stprune.data.formats.base import read_edges, read_numbers
 from stprune.data.formats.zone_csv import chargers_of_zones
 from stprune.data.prepare import prepare
 
@@ -128,8 +128,8 @@ def test_the_real_graphs_of_dcrnn(
 
 
 def test_the_real_zones_of_urban_ev() -> None:
-    zones = pd.read_csv(real("urban_ev", "adjacency"), nrows=0).columns.tolist()
-    borders = read_matrix(real("urban_ev", "adjacency"), zones)
+    frame = read_numbers(real("urban_ev", "adjacency"))
+    zones, borders = list(frame.columns), frame.to_numpy()
     # Each zone touches itself, and 20 links are published in one direction only.
     assert borders.sum() == 275 + 2 * 590 + 20
     assert (borders != borders.T).sum() == 2 * 20

@@ -1,4 +1,4 @@
-"""Whole runs on the toy data: record, repeatability, times, and how runs fail."""
+"""Whole runs on the toy data: record, repeatability, times, resuming, and how runs fail."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ from stprune.config.grid import experiment_layout, run_keys, run_spec
 from stprune.data.dataset import ForecastData, alone
 from stprune.pruning.base import Selection
 from stprune.records.run import read_epochs, read_record
-from stprune.training.checkpoint import discard_checkpoints, previous_checkpoint
+from stprune.training.checkpoint import previous_checkpoint
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine, build_network
 from stprune.training.run import train
+
+FILES = ["epochs.csv", "kept.npz", "metrics.json"]
 
 
 @pytest.mark.parametrize("pruner", ["full", *PRUNERS_WITH_RATIO])
@@ -44,16 +46,13 @@ def test_a_run_leaves_a_whole_record(
     record = read_record(layout.metrics(key))
     assert record == returned
     json.dumps(record.model_dump(mode="json"), allow_nan=False)
-    assert files_below(layout.root) == ["epochs.csv", "kept.npz", "metrics.json"]
+    assert files_below(layout.root) == FILES
     epochs = read_epochs(layout.run_epochs(key))
     # 2 full epochs and 4 that keep 0.4: 3.6 in all.
     count = 4 if pruner == "full_fewer_epochs" else 6
     assert epochs["epoch"].tolist() == list(range(count))
-    assert listener.told == [
-        f"started {count}",
-        *(f"epoch {epoch}" for epoch in range(count)),
-        "finished",
-    ]
+    told = [f"started {count}", *(f"epoch {epoch}" for epoch in range(count)), "finished"]
+    assert listener.told == told
     assert record.test.windows == len(toy_forecast.test)
     assert record.cost.training_windows == len(toy_forecast.train)
     assert record.cost.windows_visited == epochs["windows"].sum()
@@ -63,17 +62,12 @@ def test_a_run_leaves_a_whole_record(
     assert record.environment["threads"] == 1
     assert record.data["checksum"] == toy_forecast.description["checksum"]
     assert record.resumed == 0
-
-
-def test_a_pruned_run_keeps_its_budget(all_pruners: ExperimentConfig) -> None:
-    train(all_pruners, key_of("st_prune"), [])
-    results, epochs = outcome(all_pruners, key_of("st_prune"))
-    # 289 windows, 0.4 of them 116; in batches of at most 32.
-    assert epochs["windows"].tolist() == [289, 116, 116, 116, 116, 289]
-    assert epochs["gradient_steps"].tolist() == [10, 4, 4, 4, 4, 10]
-    assert epochs["keep_ratio"].tolist() == pytest.approx([1, *[116 / 289] * 4, 1])
-    assert results["realised_keep_ratio"] == pytest.approx(116 / 289)
-    assert results["overall_keep_ratio"] == pytest.approx((2 * 289 + 4 * 116) / (6 * 289))
+    if pruner == "st_prune":
+        # 289 windows, 0.4 of them 116; in batches of at most 32.
+        assert epochs["windows"].tolist() == [289, 116, 116, 116, 116, 289]
+        assert epochs["gradient_steps"].tolist() == [10, 4, 4, 4, 4, 10]
+        assert record.cost.realised_keep_ratio == pytest.approx(116 / 289)
+        assert record.cost.overall_keep_ratio == pytest.approx((2 * 289 + 4 * 116) / (6 * 289))
 
 
 def test_without_pruning_every_pruner_is_full_training(all_pruners: ExperimentConfig) -> None:
@@ -101,21 +95,17 @@ def test_equal_seeds_give_equal_runs_and_other_seeds_do_not(
 
 def test_the_ledger_adds_up(all_pruners: ExperimentConfig) -> None:
     key = key_of("el2n")
-    record = train(all_pruners, key, [])
+    cost = train(all_pruners, key, []).cost
     epochs = read_epochs(experiment_layout(all_pruners).run_epochs(key))
     parts = ["data_seconds", "step_seconds", "scoring_seconds", "selection_seconds"]
-    assert (epochs[parts] > 0).all(axis=None)
+    assert (epochs[[*parts, "validation_seconds"]] > 0).all(axis=None)
     assert epochs[parts].sum(axis=1).tolist() == pytest.approx(epochs["train_seconds"].tolist())
-    assert (epochs["validation_seconds"] > 0).all()
     # A checkpoint is charged to the epoch after it.
-    assert epochs["checkpoint_seconds"].iloc[0] == 0
-    assert (epochs["checkpoint_seconds"].iloc[1:] > 0).all()
-    cost = record.cost
+    assert (epochs["checkpoint_seconds"] > 0).tolist() == [False] + [True] * 5
     # The scoring model's two epochs are part of the run.
     assert cost.preparation_seconds > epochs["train_seconds"].min()
-    assert cost.train_seconds == pytest.approx(
-        cost.preparation_seconds + epochs["train_seconds"].sum()
-    )
+    training = cost.preparation_seconds + epochs["train_seconds"].sum()
+    assert cost.train_seconds == pytest.approx(training)
     assert cost.total_seconds == pytest.approx(epochs["elapsed_seconds"].iloc[-1])
     assert epochs["elapsed_seconds"].is_monotonic_increasing
     assert cost.test_seconds > 0
@@ -125,7 +115,6 @@ def test_the_ledger_adds_up(all_pruners: ExperimentConfig) -> None:
     ("optimiser", "rate", "training"),
     [
         ("sgd", 1e30, {"epochs": 6}),
-        ("adam", 1e30, {"epochs": 1}),
         # One batch an epoch: its loss is finite, but the weights after its step are not.
         ("sgd", 1e38, {"epochs": 1, "batch_size": 1000}),
     ],
@@ -136,12 +125,10 @@ def test_a_diverging_run_ends_in_one_line_and_leaves_no_record(
     optimisation = {"learning_rate": rate, "optimiser": optimiser, "clip_norm": 0.0}
     toy_values["backbones"]["stid"]["optimisation"] = optimisation
     toy_values["training"] |= training
-    config = parse_config(toy_values, "the toy configuration")
-    listener = Listener()
-    with pytest.raises(TrainingDivergedError) as caught:
+    config, listener = parse_config(toy_values, "the toy configuration"), Listener()
+    with pytest.raises(TrainingDivergedError, match="toy/stid/full/p0/s0") as caught:
         train(config, key_of("full"), [listener])
     assert "\n" not in str(caught.value)
-    assert "toy/stid/full/p0/s0" in str(caught.value)
     assert listener.told[-1] == "failed TrainingDivergedError"
     assert files_below(experiment_layout(config).root) in ([], ["last.pt"])
 
@@ -151,8 +138,7 @@ def test_validation_can_be_rarer_and_end_the_run_early(toy_values: dict[str, Any
     config = parse_config(toy_values, "the toy configuration")
     train(config, key_of("full"), [])
     _, epochs = outcome(config, key_of("full"))
-    validated = [epoch for epoch, mae in enumerate(epochs["validation_mae"]) if mae == mae]
-    assert validated == [1, 3, 4]
+    assert epochs["validation_mae"].dropna().index.tolist() == [1, 3, 4]
     # At so high a rate some epoch soon is the best for two more.
     toy_values["backbones"]["stid"]["optimisation"] = {"learning_rate": 0.5}
     toy_values["training"] = {"epochs": 40, "patience": 2, "batch_size": 32}
@@ -165,14 +151,6 @@ def test_validation_can_be_rarer_and_end_the_run_early(toy_values: dict[str, Any
     assert train(ended, key_of("full"), []).test == record.test
 
 
-def trained_once(config: ExperimentConfig, data: ForecastData, selection: Selection) -> Engine:
-    """An engine after one epoch of exactly ``selection``."""
-    engine = Engine(run_spec(config, key_of("full")), alone(data), fabric_on())
-    engine.pruner.select = lambda epoch: selection  # type: ignore[method-assign]
-    engine.train_epoch()
-    return engine
-
-
 def test_a_windows_weight_is_its_share_of_the_loss(
     toy_values: dict[str, Any], toy_forecast: ForecastData
 ) -> None:
@@ -182,13 +160,19 @@ def test_a_windows_weight_is_its_share_of_the_loss(
         "options": {"dropout": 0.0},
         "optimisation": {"optimiser": "sgd", "momentum": 0.0, "learning_rate": 0.01},
     }
-    config = parse_config(toy_values, "the toy configuration")
+    spec = run_spec(parse_config(toy_values, "the toy configuration"), key_of("full"))
+
+    def trained_once(selection: Selection) -> Engine:
+        engine = Engine(spec, alone(toy_forecast), fabric_on())
+        engine.pruner.select = lambda epoch: selection  # type: ignore[method-assign]
+        engine.train_epoch()
+        return engine
+
     weights = np.tile(np.array([2, 0], np.float32), 144)
-    whole = trained_once(config, toy_forecast, Selection(np.arange(288), weights))
-    evens = Selection(np.arange(0, 288, 2), np.ones(144, np.float32))
-    half = trained_once(config, toy_forecast, evens)
+    whole = trained_once(Selection(np.arange(288), weights))
+    half = trained_once(Selection(np.arange(0, 288, 2), np.ones(144, np.float32)))
     assert whole.records[0].train_loss == pytest.approx(half.records[0].train_loss, rel=1e-5)
-    initial = build_network(whole.spec, toy_forecast).state_dict()
+    initial = build_network(spec, toy_forecast).state_dict()
     trained, other = whole.network.state_dict(), half.network.state_dict()
     for name, values in trained.items():
         torch.testing.assert_close(values, other[name])
@@ -196,7 +180,7 @@ def test_a_windows_weight_is_its_share_of_the_loss(
 
 
 @pytest.mark.parametrize("pruner", ["full", "el2n", "infobatch", "st_prune", "random_dynamic"])
-@pytest.mark.parametrize("stops", [(0,), (2,), (5,), (0, 1, 4)], ids=str)
+@pytest.mark.parametrize("stops", [(2,), (0, 1, 5)], ids=str)
 def test_a_stopped_run_ends_as_an_undisturbed_one(
     all_pruners: ExperimentConfig, pruner: str, stops: tuple[int, ...]
 ) -> None:
@@ -208,71 +192,26 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
         with pytest.raises(StoppedError):
             train(disturbed, key, [listener])
         assert listener.told[-1] == "failed StoppedError"
-        left = ["last.pt"] if stop == 0 else ["last.pt", "previous.pt"]
-        assert files_below(layout.root) == left
+        assert files_below(layout.root) == ["last.pt", "previous.pt"][: stop + 1]
         torch.rand(3)  # a process of its own would not have this state either
     listener = Listener()
     record = train(disturbed, key, [listener])
     assert [epoch.epoch for epoch in listener.done] == list(range(stops[-1] + 1))
     assert record.resumed == len(stops)
-    assert files_below(layout.root) == ["epochs.csv", "kept.npz", "metrics.json"]
+    assert files_below(layout.root) == FILES
     undisturbed = experiment_layout(all_pruners).kept(key)
     assert layout.kept(key).read_bytes() == undisturbed.read_bytes()
     assert_same_outcome(disturbed, all_pruners, key)
 
 
-def test_a_changed_configuration_starts_anew(toy_values: dict[str, Any]) -> None:
-    key = key_of("st_prune", 0.5)
-    with pytest.raises(StoppedError):
-        train(parse_config(toy_values, "first"), key, [Listener(1)])
-    toy_values["training"]["batch_size"] = 16
-    config = parse_config(toy_values, "second")
-    fresh = elsewhere(config, "fresh")
-    assert train(config, key, []).resumed == train(fresh, key, []).resumed == 0
-    assert_same_outcome(config, fresh, key)
-
-
-def test_damaged_checkpoints_are_not_passed_over(all_pruners: ExperimentConfig) -> None:
-    key = key_of("full")
-    with pytest.raises(StoppedError):
-        train(all_pruners, key, [Listener(1)])
-    path = experiment_layout(all_pruners).checkpoint(key)
-    for damaged in (path, previous_checkpoint(path)):
-        damaged.write_bytes(damaged.read_bytes()[:1000])
-    with pytest.raises(CheckpointError):
-        train(all_pruners, key, [])
-    discard_checkpoints(path)
-    assert train(all_pruners, key, []).resumed == 0
-
-
-@pytest.mark.parametrize("damage", ["cut", "a bit", "gone"])
-def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(
-    all_pruners: ExperimentConfig, damage: str
-) -> None:
-    key, disturbed = key_of("st_prune"), elsewhere(all_pruners, "disturbed")
-    train(all_pruners, key, [])
-    with pytest.raises(StoppedError):
-        train(disturbed, key, [Listener(3)])
-    path = experiment_layout(disturbed).checkpoint(key)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1  # of a weight: nothing that the reader would stumble over
-    path.write_bytes(content[:1000] if damage == "cut" else content)
-    if damage == "gone":
-        path.unlink()
-    listener = Listener()
-    train(disturbed, key, [listener])
-    assert len(listener.done) == 3
-    assert_same_outcome(disturbed, all_pruners, key)
-
-
-OTHER_TASKS: list[tuple[dict[str, Any], str]] = [
-    ({"task": "impute", "task_options": {"points": 0.2, "show_hidden": True}}, "paper"),
-    ({"task": "few_shot", "task_options": {"share": 0.4}}, "legacy"),
-    ({}, "strict"),
-]
-
-
-@pytest.mark.parametrize(("entry", "protocol"), OTHER_TASKS)
+@pytest.mark.parametrize(
+    ("entry", "protocol"),
+    [
+        ({"task": "impute", "task_options": {"points": 0.2, "show_hidden": True}}, "paper"),
+        ({"task": "few_shot", "task_options": {"share": 0.4}}, "legacy"),
+        ({}, "strict"),
+    ],
+)
 def test_a_stopped_run_of_another_task_ends_as_an_undisturbed_one(
     toy_values: dict[str, Any], entry: dict[str, Any], protocol: str
 ) -> None:
@@ -289,10 +228,44 @@ def test_a_stopped_run_of_another_task_ends_as_an_undisturbed_one(
     assert record.test == record.scores_by_rule[rule]
 
 
-UNTRAINED = ("historical_average", "last_value")
+def test_a_changed_configuration_starts_anew(toy_values: dict[str, Any]) -> None:
+    key = key_of("st_prune", 0.5)
+    with pytest.raises(StoppedError):
+        train(parse_config(toy_values, "first"), key, [Listener(1)])
+    toy_values["training"]["batch_size"] = 16
+    config = parse_config(toy_values, "second")
+    fresh = elsewhere(config, "fresh")
+    assert train(config, key, []).resumed == train(fresh, key, []).resumed == 0
+    assert_same_outcome(config, fresh, key)
 
 
-@pytest.mark.parametrize("backbone", UNTRAINED)
+@pytest.mark.parametrize("damage", ["cut", "a bit", "gone"])
+def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(
+    all_pruners: ExperimentConfig, damage: str
+) -> None:
+    key, disturbed = key_of("st_prune"), elsewhere(all_pruners, "disturbed")
+    train(all_pruners, key, [])
+    with pytest.raises(StoppedError):
+        train(disturbed, key, [Listener(3)])
+    path = experiment_layout(disturbed).checkpoint(key)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # of a weight: nothing that the reader would stumble over
+    path.write_bytes(content[:1000] if damage == "cut" else content)
+    if damage == "gone":
+        path.unlink()
+    before = previous_checkpoint(path).read_bytes()
+    if damage == "cut":  # a run never starts anew without a word where both are damaged
+        previous_checkpoint(path).write_bytes(before[:1000])
+        with pytest.raises(CheckpointError):
+            train(disturbed, key, [])
+        previous_checkpoint(path).write_bytes(before)
+    listener = Listener()
+    train(disturbed, key, [listener])
+    assert len(listener.done) == 3
+    assert_same_outcome(disturbed, all_pruners, key)
+
+
+@pytest.mark.parametrize("backbone", ["historical_average", "last_value"])
 def test_a_backbone_that_does_not_train_takes_one_pass_of_full_training(
     toy_values: dict[str, Any], backbone: str
 ) -> None:
@@ -306,7 +279,6 @@ def test_a_backbone_that_does_not_train_takes_one_pass_of_full_training(
     record = train(config, key, [])
     epochs = read_epochs(experiment_layout(config).run_epochs(key))
     assert record.parameters == record.cost.gradient_steps == 0
-    assert record.cost.epochs == len(epochs) == 1
     assert epochs["validation_mae"].tolist() == [record.validation_mae]
     toy_values["pruners"] = {"random_dynamic": {}}
     with pytest.raises(ConfigError):

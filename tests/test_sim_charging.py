@@ -15,28 +15,24 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import load_card
 from stprune.data.formats.simulated_charging import load
 from stprune.data.simulation.cards import new_city
-from stprune.data.simulation.charging.city import (
+from stprune.data.simulation.charging import (
+    BALK_SHARE,
+    DETOUR_SECONDS,
     HOME,
     SHOP,
     WORK,
     ChargingCity,
     Circumstances,
-    build_city,
-    draw_circumstances,
-)
-from stprune.data.simulation.charging.demand import (
     Disturbance,
     Drivers,
+    Sessions,
+    build_city,
+    busy_seconds,
+    draw_circumstances,
     draw_disturbances,
     draw_drivers,
     draw_prices,
     expected_drivers,
-)
-from stprune.data.simulation.charging.run import (
-    BALK_SHARE,
-    DETOUR_SECONDS,
-    Sessions,
-    busy_seconds,
     simulate,
 )
 

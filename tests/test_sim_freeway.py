@@ -13,13 +13,6 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import load_card
 from stprune.data.formats.simulated_freeway import load
 from stprune.data.simulation.cards import new_city
-from stprune.data.simulation.freeway.demand import (
-    BIN_SECONDS,
-    Departures,
-    draw_departures,
-    draw_incidents,
-    expected_demand,
-)
 from stprune.data.simulation.freeway.network import (
     PLATOON_VEHICLES,
     Network,
@@ -28,9 +21,14 @@ from stprune.data.simulation.freeway.network import (
     detector_distances,
     gaussian_adjacency,
 )
-from stprune.data.simulation.freeway.run import (
+from stprune.data.simulation.freeway.traffic import (
+    BIN_SECONDS,
     Bins,
     Curves,
+    Departures,
+    draw_departures,
+    draw_incidents,
+    expected_demand,
     flow_by_bin,
     simulate,
     speed_by_bin,

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
-import pandas as pd
-
-from paper_figures.data.strokes import add_legend, curves, names, panels
+from paper_figures.data.strokes import GREY, dress, looks, panels
 from stprune.describe.description import Description
-from stprune.describe.figures import dress
 from stprune.paper.figures import Drawing
 
 TITLE = "Averaging masking"
 
-QUANTILE = 0.95
-GREY = "#8a8a8a"
-NOTHING = "No trained run was analysed: `stprune data describe ID --run METRICS` does."
+# In %: of the node errors that are large, as `masking_table` has it.
+LARGE = 5
 PANELS = (
     ("large_share", "(a) Large errors inside", "Of the node errors"),
     ("windows_with_any", "(b) Windows with any", "Of the windows"),
@@ -24,26 +19,29 @@ PANELS = (
 )
 
 
+def applies(described: Sequence[Description]) -> bool:
+    """Whether a trained run was analysed (`stprune data describe ID --run METRICS`)."""
+    return any("masking" in one.facts for one in described)
+
+
 def build(described: Sequence[Description]) -> Drawing:
     """Share of large node errors by quarter, windows that hold any, and where they lie."""
-    figure, grid = panels(1)
+    shown = [look for look in looks(described) if "masking" in look.one.facts]
+    figure, grid = panels(1, shown)
     for axes, (column, title, y) in zip(grid, PANELS, strict=True):
-        curves(axes, described, partial(_points, column), marked=True)
+        for one, line, mark, _ in shown:
+            table = one.tables["masking"]
+            axes.plot(table["quarter"], 100 * table[column], **mark | line)
         axes.set_xticks([1, 2, 3, 4])
         dress(axes, "y", title=title, xlabel="Quarter by mean error", ylabel=y, ylim=(0, None))
-    grid[0].axhline(100 * (1 - QUANTILE), color=GREY, linewidth=0.9)
+    grid[0].axhline(LARGE, **GREY)
     grid[1].set_ylim(0, 103)
-    grid[2].axhline(25, color=GREY, linewidth=0.9)
-    shown = [one for one in described if "masking" in one.facts]
-    if not shown:
-        grid[0].text(0.5, 0.5, "No run analysed", transform=grid[0].transAxes, ha="center")
-        return Drawing(figure, NOTHING, f"Three empty panels. {NOTHING}")
-    add_legend(figure, described, "masking")
+    grid[2].axhline(25, **GREY)
     runs = "; ".join(
         "{}: run {run} of {epochs} epochs, {windows} windows at {nodes} nodes".format(
-            one.title, **one.facts["masking"]
+            look.one.title, **look.one.facts["masking"]
         )
-        for one in shown
+        for look in shown
     )
     caption = (
         "Training windows in quarters by their mean error over nodes, 1 the lowest. A node error,"
@@ -51,24 +49,9 @@ def build(described: Sequence[Description]) -> Drawing:
         " same node; grey, what there would be if the mean said nothing. (b) With many nodes a"
         f" window without any large error is rare whatever the model. {runs}."
     )
-    absent = [one for one in described if "masking" not in one.facts]
-    if absent:
-        caption += f" No run was analysed of {names(absent)}."
-    calm = [(one.title, _own(one).iloc[0]) for one in shown]
     said = "; ".join(
-        f"{title}: {100 * row['large_share']:.2g} % of the node errors in the calm quarter"
-        f" are large, and {100 * row['windows_with_any']:.3g} % of its windows hold one"
-        for title, row in calm
+        f"{look.one.title} {100 * look.one.tables['masking']['large_share'].iloc[0]:.2g} %"
+        for look in shown
     )
-    return Drawing(figure, caption, f"Three panels by quarter of the windows. {said}.")
-
-
-def _own(one: Description) -> pd.DataFrame:
-    table = one.tables["masking"]
-    return table[(table["of"] == "own node") & (table["quantile"] == QUANTILE)]
-
-
-def _points(column: str, one: Description) -> tuple[pd.Series, pd.Series] | None:
-    if "masking" not in one.facts:
-        return None
-    return _own(one)["quarter"], 100 * _own(one)[column]
+    alt = f"Three panels by quarter of the windows. Large errors in the calm quarter: {said}."
+    return Drawing(figure, caption, alt)

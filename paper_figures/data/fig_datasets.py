@@ -6,33 +6,29 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 
 from paper_figures.data.strokes import names
 from stprune.describe.description import Description
-from stprune.describe.figures import WIDTH
+from stprune.paper.draw import grid
 from stprune.paper.figures import Drawing
 
 TITLE = "The data sets"
 
-ROW_HEIGHT = 1.15
 # Light to dark: three nodes by their means, which have an order.
 NODES = {"lowest": "#9ecae1", "middle": "#4292c6", "highest": "#08306b"}
-LONGEST = 20
-# 1 January 1970 was a Thursday.
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def build(described: Sequence[Description]) -> Drawing:
     """One row a data set: series on the left, graph on the right."""
-    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(described) + 0.5))
-    grid = figure.subplots(len(described), 2, width_ratios=(4, 1), squeeze=False)
-    for one, (left, right) in zip(described, grid, strict=True):
+    count = len(described)
+    figure, axes = grid(count, 2, 1.15 * count + 0.5, width_ratios=(4, 1))
+    for one, (left, right) in zip(described, axes, strict=True):
         _series(left, one)
         _graph(right, one)
-    handles, labels = grid[0][0].get_legend_handles_labels()
+    handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(NODES))
     caption = (
         "Left: a week of the nodes of the lowest, the middle and the highest mean, by the hour."
@@ -40,29 +36,26 @@ def build(described: Sequence[Description]) -> Drawing:
         " lengths of paths; a circle if all are joined alike), not where they are on a map, and of"
         " more than four edges a node only the strongest are drawn."
     )
-    sizes = "; ".join(
-        f"{one.title}, {one.facts['card']['nodes']} nodes and {one.facts['card']['edges']} edges"
-        for one in described
-    )
-    alt = f"A row of two panels for each of {names(described)}: series and graph. {sizes}."
+    alt = f"A row of two panels for each of {names(described)}: series and graph."
     return Drawing(figure, caption, alt)
 
 
 def _series(axes: Axes, one: Description) -> None:
     table = one.tables["excerpt"]
-    times = np.array(table["time"], "datetime64[m]")
-    # A line must not cross hours that were left out.
-    broken = np.flatnonzero(np.diff(times) > np.diff(times).min()) + 1
+    times = pd.DatetimeIndex(table["time"])
+    # Hours that were left out become empty, so that no line crosses them.
+    every = pd.date_range(times[0], times[-1], freq=times.to_series().diff().min())
+    values = table.set_index(times)[list(NODES)].reindex(every)
     for name, colour in NODES.items():
-        values = np.insert(table[name].to_numpy(float), broken, np.nan)
-        places = np.insert(times, broken, times[broken - 1] + np.timedelta64(1, "m"))
-        axes.plot(places, values, color=colour, linewidth=0.9, label=f"node of the {name} mean")
-    days = np.unique(times.astype("datetime64[D]"))
-    axes.set_xticks(days, [WEEKDAYS[number] for number in (days.astype(int) + 3) % 7])
-    axes.set_xlim(days[0], days[-1] + np.timedelta64(1, "D"))
-    axes.set_title(f"{one.title}, from {table['time'].iloc[0][:10]} on", fontweight="bold", pad=3)
-    axes.set_ylabel(f"{one.quantity}\n{textwrap.fill(f'({one.unit})', LONGEST)}", fontsize=6)
-    axes.set_ylim(min(0.0, float(table[list(NODES)].min().min())), None)
+        label = f"node of the {name} mean"
+        axes.plot(values.index, values[name], color=colour, linewidth=0.9, label=label)
+    days = times.normalize().unique()
+    axes.set_xticks(days, days.strftime("%a"))
+    axes.set(xlim=(days[0], days[-1] + pd.Timedelta(days=1)))
+    axes.set_title(f"{one.title}, from {days[0]:%Y-%m-%d} on", fontweight="bold", pad=3)
+    unit = textwrap.fill(f"({one.facts['unit']})", 20)
+    axes.set_ylabel(f"{one.facts['quantity']}\n{unit}", fontsize=6)
+    axes.set_ylim(min(0.0, float(np.nanmin(values))), None)
 
 
 def _graph(axes: Axes, one: Description) -> None:

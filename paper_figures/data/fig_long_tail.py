@@ -5,31 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
 
-from paper_figures.data.strokes import add_legend, curves, marks, names, panels
+from paper_figures.data.strokes import GREY, dress, looks, names, panels, rows, shift
 from stprune.describe.description import Description
-from stprune.describe.figures import MEASURES, dress
 from stprune.paper.figures import Drawing
 
 TITLE = "Long tail of stationarity"
 
+MEASURES = {
+    "first_difference": "difference",
+    "window_std": "deviation",
+    "spectral_flatness": "flatness",
+}
 # Of what decays as an exponential: the top tenth's share of the sum, 0.1 (1 - ln 0.1).
 EXPONENTIAL_SHARE = 100 * 0.1 * (1 - np.log(0.1))
-GREY = "#8a8a8a"
 
 
 def build(described: Sequence[Description]) -> Drawing:
     """Above: means over nodes, as the pruner takes them; below: single nodes."""
-    figure, axes = panels(2)
-    for table, where, row in (("stationarity", "windows", 0), ("node_stationarity", "nodes", 3)):
-        _survival(axes[row], described, table, "first_difference")
-        _survival(axes[row + 1], described, table, "window_std")
-        _top_tenth(axes[row + 2], described, f"{table}_tail")
-        for panel, title in enumerate(("Difference", "Deviation", "Top tenth"), row):
-            axes[panel].set_title(f"({'abcdef'[panel]}) {title}, {where}")
-    add_legend(figure, described)
+    shown = looks(described)
+    figure, axes = panels(2, shown)
+    times = np.linspace(0, 10, 50)
+    for kind, (name, where, least, most) in enumerate(
+        (("stationarity", "windows", 1.0, 6), ("node_stationarity", "nodes", 0.1, 10))
+    ):
+        difference, deviation, top = axes[3 * kind : 3 * kind + 3]
+        for panel, measure in ((difference, "first_difference"), (deviation, "window_std")):
+            for one, line, _, _ in shown:
+                part = rows(one.tables[name], measure=measure).set_index("percentile")["value"]
+                # Of a constant series nothing is a multiple of the median.
+                if part.get(50, 0.0) > 0:
+                    share = part[part.index < 100] / part[50]
+                    panel.plot(share, 100 - share.index, **line)
+            panel.plot(times, 100 * 0.5**times, zorder=1, **GREY)
+            dress(panel, "y", yscale="log", ylim=(least, 110), xlim=(0, most))
+            panel.set(xlabel="Times the median", ylabel="Windows at least")
+        for one, _, mark, beside in shown:
+            tail = one.tables[f"{name}_tail"].set_index("measure")["share_of_top_tenth"]
+            top.plot(shift(len(MEASURES), beside), 100 * tail.reindex(list(MEASURES)), **mark)
+        top.set_xticks(range(len(MEASURES)), list(MEASURES.values()))
+        top.axhline(10, linestyle=":", **GREY)
+        top.axhline(EXPONENTIAL_SHARE, **GREY)
+        dress(top, "y", ylabel="Of all movement", xlabel="Measure", ylim=(0, None))
+        for at, title in enumerate(("Difference", "Deviation", "Top tenth"), 3 * kind):
+            axes[at].set_title(f"({'abcdef'[at]}) {title}, {where}")
     caption = (
         "Stationarity of training windows by first difference, standard deviation and spectral"
         " flatness: large means that a window moves. (a, b, d, e) Share of"
@@ -39,49 +58,8 @@ def build(described: Sequence[Description]) -> Drawing:
         " exponential. Above: means over nodes, which are what windows are chosen by. Below:"
         " windows at single nodes (at most 32), before a mean over nodes evens them out."
     )
-    return Drawing(figure, caption, _alt(described))
-
-
-def _survival(axes: Axes, described: Sequence[Description], name: str, measure: str) -> None:
-    def points(one: Description) -> tuple[pd.Series, pd.Series] | None:
-        part = one.tables[name][one.tables[name]["measure"] == measure]
-        median = part.loc[part["percentile"] == 50, "value"]
-        if median.empty or median.iloc[0] <= 0:
-            return None
-        shown = part[part["percentile"] < 100]
-        return shown["value"] / median.iloc[0], 100 - shown["percentile"]
-
-    curves(axes, described, points)
-    times = np.linspace(0, 10, 50)
-    axes.plot(times, 100 * 0.5**times, color=GREY, linewidth=0.9, zorder=1)
-    lowest, most = (0.1, 10) if name.startswith("node") else (1.0, 6)
-    dress(axes, "y", yscale="log", ylim=(lowest, 110), xlim=(0, most))
-    axes.set(xlabel="Times the median", ylabel="Windows at least")
-
-
-def _top_tenth(axes: Axes, described: Sequence[Description], name: str) -> None:
-    def values(one: Description) -> pd.Series:
-        table = one.tables[name].set_index("measure")
-        return 100 * table["share_of_top_tenth"].reindex(list(MEASURES))
-
-    marks(axes, described, list(MEASURES.values()), values)
-    axes.axhline(10, color=GREY, linewidth=0.9, linestyle=":")
-    axes.axhline(EXPONENTIAL_SHARE, color=GREY, linewidth=0.9)
-    dress(axes, "y", ylabel="Of all movement", xlabel="Measure", ylim=(0, None))
-
-
-def _alt(described: Sequence[Description]) -> str:
-    said = []
-    for one in described:
-        share = _share(one.tables["stationarity_tail"])
-        node = _share(one.tables["node_stationarity_tail"])
-        said.append(f"{one.title} {share} of windows and {node} of windows at single nodes")
-    return (
-        f"Six panels on how unevenly windows of {names(described)} move. The top tenth by first"
-        f" difference holds of all movement: {'; '.join(said)}."
+    alt = (
+        f"Six panels on how unevenly windows of {names(described)} move; the table of redundancy"
+        " has the numbers."
     )
-
-
-def _share(tail: pd.DataFrame) -> str:
-    part = tail.loc[tail["measure"] == "first_difference", "share_of_top_tenth"].dropna()
-    return f"{100 * part.iloc[0]:.0f} %" if len(part) else "not known"
+    return Drawing(figure, caption, alt)

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
-from matplotlib.axes import Axes
-
-from paper_figures.data.strokes import add_legend, curves, marks, names, panels
+from paper_figures.data.strokes import GREY, dress, looks, names, panels, rows, shift
 from stprune.describe.description import Description
-from stprune.describe.figures import GREY, dress
 from stprune.paper.figures import Drawing
 
 TITLE = "Redundancy of the data"
@@ -26,28 +22,44 @@ APART = {
 
 def build(described: Sequence[Description]) -> Drawing:
     """Above: how alike nodes, days and windows are; below: components, rank, overlap."""
-    figure, axes = panels(2)
-    _similarity(axes[0], described, "nodes", "joined by an edge", "(a) Neighbours alike")
-    _similarity(axes[1], described, "days", "all pairs", "(b) Days alike")
-    _apart(axes[2], described)
-    _components(axes[3], described)
-    _ranks(axes[4], described)
-    curves(axes[5], described, _overlap)
-    dress(axes[5], "y", title="(f) Overlap of windows", ylabel="Steps shared", ylim=(0, 100))
-    axes[5].set_xlabel("Every k-th window is kept, k")
-    add_legend(figure, described)
+    shown = looks(described)
+    figure, (near, days, apart, components, ranks, overlap) = panels(2, shown)
+    for one, line, mark, beside in shown:
+        similarity = one.tables["similarity"]
+        for axes, of, pairs in ((near, "nodes", "joined by an edge"), (days, "days", "all pairs")):
+            part = rows(similarity, of=of, pairs=pairs)
+            axes.plot(part["correlation"], part["percentile"], **line)
+        middle = rows(similarity, of="windows", percentile=50).set_index("pairs")["correlation"]
+        apart.plot(shift(len(APART), beside), middle.reindex(list(APART)), **mark)
+        part = rows(one.tables["spectrum"], of="windows")
+        components.plot(part["component"], 100 * part["variance_share"], **line)
+        rank = one.tables["effective_rank"].set_index("of").reindex(list(KINDS))
+        share = 100 * rank["effective_rank"] / rank["largest_possible"]
+        ranks.plot(shift(len(KINDS), beside), share, **mark)
+        part = one.tables["overlap"]
+        overlap.plot(part["stride"], 100 * part["overlap"], **line)
+    for axes, title in ((near, "(a) Neighbours alike"), (days, "(b) Days alike")):
+        labels = {"title": title, "xlabel": "Correlation", "ylabel": "Pairs at most so alike"}
+        dress(axes, "y", **labels, xlim=(-0.5, 1), ylim=(0, 100))
+    apart.set_xticks(range(len(APART)), list(APART.values()))
+    apart.axhline(0, **GREY)
+    labels = {"title": "(c) Windows alike", "xlabel": "Begin so much later"}
+    apart.set(**labels, ylabel="Median correlation", ylim=(-0.25, 1.03))
+    labels = {"title": "(d) Components of windows", "xlabel": "Components"}
+    dress(components, "y", **labels, ylabel="Variance held", xscale="log", ylim=(0, 102))
+    components.xaxis.set_major_formatter("{x:g}")
+    ranks.set_xticks(range(len(KINDS)), KINDS)
+    labels = {"title": "(e) Effective rank", "ylabel": "Of the largest possible"}
+    dress(ranks, "y", **labels, ylim=(0, 103), xlabel="Rows compared")
+    labels = {"title": "(f) Overlap of windows", "xlabel": "Every k-th window is kept, k"}
+    dress(overlap, "y", **labels, ylabel="Steps shared", ylim=(0, 100))
     options = [one.facts["options"] for one in described]
     lengths = sorted({option["history"] + option["horizon"] for option in options})
     looked = "; ".join(
-        f"{one.title}: {one.facts['looked_at']['nodes']} nodes,"
-        f" {one.facts['looked_at']['days']} days, {one.facts['looked_at']['windows']} windows"
+        "{}: {nodes} nodes, {days} days, {windows} windows".format(
+            one.title, **one.facts["looked_at"]
+        )
         for one in described
-    )
-    ranks = [(one.title, one.tables["effective_rank"].set_index("of")) for one in described]
-    said = "; ".join(
-        f"{title}, effective rank of windows {rank['effective_rank']['windows']:.3g}"
-        f" of {rank['largest_possible']['windows']:g}"
-        for title, rank in ranks
     )
     caption = (
         "(a, b) Share of pairs whose correlation is at most that on the horizontal axis: of nodes"
@@ -61,57 +73,7 @@ def build(described: Sequence[Description]) -> Drawing:
         f" Compared were {looked}."
     )
     alt = (
-        f"Six panels that compare the redundancy of {names(described)}. {said}."
-        " The numbers are in the table of redundancy."
+        f"Six panels on the redundancy of {names(described)}; the table of redundancy has the"
+        " numbers."
     )
     return Drawing(figure, caption, alt)
-
-
-def _similarity(
-    axes: Axes, described: Sequence[Description], of: str, pairs: str, title: str
-) -> None:
-    def points(one: Description) -> tuple[pd.Series, pd.Series]:
-        table = one.tables["similarity"]
-        part = table[(table["of"] == of) & (table["pairs"] == pairs) & (table["count"] > 0)]
-        return part["correlation"], part["percentile"]
-
-    curves(axes, described, points)
-    labels = {"title": title, "xlabel": "Correlation", "ylabel": "Pairs at most so alike"}
-    dress(axes, "y", **labels, xlim=(-0.5, 1), ylim=(0, 100))
-
-
-def _apart(axes: Axes, described: Sequence[Description]) -> None:
-    def values(one: Description) -> pd.Series:
-        table = one.tables["similarity"]
-        middle = table[(table["of"] == "windows") & (table["percentile"] == 50)]
-        return middle.set_index("pairs")["correlation"].reindex(list(APART))
-
-    marks(axes, described, list(APART.values()), values)
-    axes.axhline(0, color=GREY, linewidth=0.7)
-    axes.set(title="(c) Windows alike", ylabel="Median correlation", ylim=(-0.25, 1.03))
-    axes.set_xlabel("Begin so much later")
-
-
-def _components(axes: Axes, described: Sequence[Description]) -> None:
-    def points(one: Description) -> tuple[pd.Series, pd.Series]:
-        part = one.tables["spectrum"][one.tables["spectrum"]["of"] == "windows"]
-        return part["component"], 100 * part["variance_share"]
-
-    curves(axes, described, points)
-    labels = {"title": "(d) Components of windows", "xlabel": "Components"}
-    dress(axes, "y", **labels, ylabel="Variance held", xscale="log", ylim=(0, 102))
-    axes.xaxis.set_major_formatter("{x:g}")
-
-
-def _ranks(axes: Axes, described: Sequence[Description]) -> None:
-    def values(one: Description) -> pd.Series:
-        table = one.tables["effective_rank"].set_index("of").reindex(list(KINDS))
-        return 100 * table["effective_rank"] / table["largest_possible"]
-
-    marks(axes, described, KINDS, values)
-    labels = {"title": "(e) Effective rank", "ylabel": "Of the largest possible"}
-    dress(axes, "y", **labels, ylim=(0, 103), xlabel="Rows compared")
-
-
-def _overlap(one: Description) -> tuple[pd.Series, pd.Series]:
-    return one.tables["overlap"]["stride"], 100 * one.tables["overlap"]["overlap"]

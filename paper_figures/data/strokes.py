@@ -2,67 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import StrMethodFormatter
 
 from stprune.describe.description import Description
-from stprune.describe.figures import COLUMNS, STROKES, WIDTH
+from stprune.paper.draw import MARKERS, grid, handle
 
-ROW_HEIGHT = 2.1
-LEGEND_HEIGHT = 0.35
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Colours that the colour-blind can tell apart (Okabe and Ito, 2008), and lines that differ too.
+COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+# A line that is there for comparison.
+GREY: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.9}
 
 
-def strokes(described: Sequence[Description]) -> Iterator[tuple[Description, dict[str, Any]]]:
-    """Each data set with its colour, line style and marker; beyond seven they repeat."""
+class Look(NamedTuple):
+    """How a data set is drawn.
+
+    Args:
+        one: Its description.
+        line: Colour and line style.
+        mark: Colour and marker.
+        beside: How far its marks stand beside a tick, so that those of all are seen.
+    """
+
+    one: Description
+    line: dict[str, Any]
+    mark: dict[str, Any]
+    beside: float
+
+
+def looks(described: Sequence[Description]) -> list[Look]:
+    """The look of each data set; beyond seven they repeat."""
+    chosen = []
     for number, one in enumerate(described):
-        at = number % len(STROKES)
-        yield one, STROKES[at] | {"marker": MARKERS[at]}
+        at = number % len(COLOURS)
+        line = {"color": COLOURS[at], "linestyle": LINES[at]}
+        mark = {"color": COLOURS[at], "linestyle": "", "marker": MARKERS[at]}
+        chosen.append(Look(one, line, mark, 0.12 * (number - (len(described) - 1) / 2)))
+    return chosen
 
 
-def curves(
-    axes: Axes,
-    described: Sequence[Description],
-    points: Callable[[Description], tuple[Any, Any] | None],
-    *,
-    marked: bool = False,
-) -> None:
-    """A line a data set through its points, perhaps marked; none where they are None."""
-    for one, stroke in strokes(described):
-        xy = points(one)
-        if xy is not None:
-            axes.plot(*xy, **(stroke if marked else stroke | {"marker": ""}))
-
-
-def marks(
-    axes: Axes,
-    described: Sequence[Description],
-    ticks: Sequence[str],
-    values: Callable[[Description], Any],
-) -> None:
-    """At each tick a marker a data set, side by side, where its value is."""
-    for number, (one, stroke) in enumerate(strokes(described)):
-        beside = 0.12 * (number - (len(described) - 1) / 2)
-        places = [tick + beside for tick in range(len(ticks))]
-        axes.plot(places, values(one), **{**stroke, "linestyle": ""})
-    axes.set_xticks(range(len(ticks)), list(ticks))
-
-
-def panels(rows: int) -> tuple[Figure, list[Axes]]:
-    """A figure of so many rows of three panels, with room for a legend above."""
-    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * rows + LEGEND_HEIGHT))
-    return figure, list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
-
-
-def add_legend(figure: Figure, described: Sequence[Description], table: str = "by_node") -> None:
-    """The names of the data sets that have ``table``, above all panels."""
-    looks = [(one.title, look) for one, look in strokes(described) if table in one.tables]
-    handles = [Line2D([], [], label=title, **look) for title, look in looks]
+def panels(rows: int, shown: Sequence[Look]) -> tuple[Figure, list[Axes]]:
+    """Rows of three panels, with the names of the data sets above."""
+    figure, axes = grid(rows, 3, 2.1 * rows + 0.35)
+    handles = [handle(one.title, **mark | line) for one, line, mark, _ in shown]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
+    return figure, list(axes.flat)
+
+
+def rows(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """The rows of a table that have these values."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table
+
+
+def shift(ticks: int, beside: float) -> list[float]:
+    """Places beside so many ticks."""
+    return [tick + beside for tick in range(ticks)]
+
+
+def dress(axes: Axes, percent: str = "", **properties: Any) -> None:
+    """Set properties of axes, then show in % the axes that ``percent`` names: `x`, `y` or `xy`."""
+    axes.set(**properties)
+    for letter in percent:
+        axis = {"x": axes.xaxis, "y": axes.yaxis}[letter]
+        axis.set_major_formatter(StrMethodFormatter("{x:g}%"))
 
 
 def names(described: Sequence[Description]) -> str:

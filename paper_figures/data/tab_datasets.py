@@ -49,17 +49,14 @@ def build(described: Sequence[Description]) -> Table:
 
 def _row(one: Description) -> dict[str, Any]:
     card = one.facts["card"]
-    taken = ("title", "nodes", "edges", "steps", "step_minutes")
-    windows = ("train_windows", "validation_windows", "test_windows")
-    missing = one.tables["by_node"]["missing_rate"].mean()
     return {
         "dataset": one.facts["dataset"],
-        **{key: card[key] for key in taken},
+        **{key: card[key] for key in ("title", "nodes", "edges", "steps", "step_minutes")},
         "first": card["first"][:10],
         "last": card["last"][:10],
-        "target": f"{one.quantity} ({one.unit})",
-        "missing_percent": 100 * float(missing),
-        **{key: card[key] for key in windows},
+        "target": f"{one.facts['quantity']} ({one.facts['unit']})",
+        "missing_percent": 100 * float(one.tables["by_node"]["missing_rate"].mean()),
+        **{key: card[key] for key in ("train_windows", "validation_windows", "test_windows")},
         "source": card["source"],
         # The terms without what the card adds to them.
         "licence": card["licence"].split(";")[0].split(" (")[0].strip().rstrip("."),

@@ -221,10 +221,10 @@ def describe(
     history: Annotated[int | None, Option(help="Input steps. Default: 12, or the run's.")] = None,
     horizon: Annotated[int | None, Option(help="Target steps. Default: 12, or the run's.")] = None,
     channel: Annotated[str | None, Option(help="Quantity. Default: the target.")] = None,
-    nodes: Annotated[int | None, Option(help="Nodes drawn, at most. Default: 256.")] = None,
-    days: Annotated[int | None, Option(help="Days compared, at most. Default: 128.")] = None,
-    windows: Annotated[int | None, Option(help="Windows compared, at most. Default: 512.")] = None,
-    seed: Annotated[int | None, Option(help="Seed of the draws. Default: 0.")] = None,
+    nodes: Annotated[int, Option(help="Nodes drawn, at most.")] = 256,
+    days: Annotated[int, Option(help="Days compared, at most.")] = 128,
+    windows: Annotated[int, Option(help="Windows compared, at most.")] = 512,
+    seed: Annotated[int, Option(help="Seed of the draws.")] = 0,
     run: Annotated[Path | None, Option(help="metrics.json of a run with `keep_weights`.")] = None,
     split: Annotated[Split, Option(help="Windows of --run.")] = "train",
     tables_only: Annotated[bool, Option("--tables-only", help="Draw nothing.")] = False,
@@ -232,56 +232,50 @@ def describe(
     data_directory: DataDirectory = None,
     config: ConfigFile = None,
 ) -> None:
-    """Describe a prepared data set: redundancy, memory, gaps, as tables and figures."""
+    """Describe a prepared data set: redundancy, memory, stationarity, as tables and figures."""
     from stprune.base.schema import validate
     from stprune.data.canonical import read_canonical
     from stprune.data.card import load_card
-    from stprune.describe.description import DescriptionOptions, describe
-    from stprune.describe.figures import write_description
+    from stprune.describe.description import DescriptionOptions, describe, write_description
+    from stprune.describe.products import write_figures
+    from stprune.describe.statistics import masking_table
 
     layout = _layout(data_directory, config)
     load_card(dataset, layout.root)
-    canonical = read_canonical(layout.processed(dataset))
-    words = {"history": history, "horizon": horizon, "nodes": nodes, "days": days}
-    words |= {"windows": windows, "seed": seed}
-    given: dict[str, object] = {name: value for name, value in words.items() if value is not None}
-    given |= {} if channel is None else {"channel": channel}
+    given: dict[str, object] = {"history": history, "horizon": horizon, "channel": channel}
+    given |= {"nodes": nodes, "days": days, "windows": windows, "seed": seed}
     model = None
     if run is not None:
-        from stprune.training.recorded_model import open_recorded_model
+        from stprune.training.rerun import node_errors, open_recorded_model
 
         model = open_recorded_model(run, config, data_directory)
         if model.spec.dataset != dataset:
             raise ConfigError(f"{run} is a run on {model.spec.dataset}, not on {dataset}")
         training = model.spec.training
-        given = {"history": training.history, "horizon": training.horizon} | given
+        given["history"] = history or training.history
+        given["horizon"] = horizon or training.horizon
+    given = {name: value for name, value in given.items() if value is not None}
     options = validate(DescriptionOptions, given, "stprune data describe")
-    description = describe(dataset, canonical, options)
-    directory = output or layout.described(dataset)
-    shown = write_description(description, directory, figures=not tables_only)
+    found = describe(dataset, read_canonical(layout.processed(dataset)), options)
     if model is not None:
-        from stprune.describe.masking import write_masking
-
-        errors, stride = model.node_errors(split)
-        facts = {
+        errors, stride = node_errors(model, split)
+        found.tables["masking"] = masking_table(errors)
+        found.facts["masking"] = {
             "run": model.spec.key.path,
             "experiment": model.spec.experiment,
             "fingerprint": model.spec.fingerprint,
             "epochs": model.spec.training.epochs,
             "split": split,
-            "every_so_many_th_window": stride,
-            "unit": model.data.description["target_unit"],
+            "every_kth_window": stride,
+            "windows": int(found.tables["masking"]["windows"].sum()),
+            "nodes": errors.shape[1],
         }
-        ids = canonical.node_ids[:: model.spec.subset.node_stride]
-        shown.append(write_masking(errors, ids, facts, directory, figure=not tables_only))
-    looked = description.facts["looked_at"]
-    sys.stdout.write(
-        f"{description.title}, {description.quantity} ({description.unit}):"
-        f" {looked['nodes']} of {looked['nodes_of']} nodes, {looked['steps']} steps\n"
-    )
-    for name, value in description.facts["key_numbers"].items():
+    directory = output or layout.described(dataset)
+    figures = [] if tables_only else write_figures(found, directory)
+    write_description(found, directory)
+    for name, value in found.facts["key_numbers"].items():
         sys.stdout.write(f"{'-' if value is None else format(value, '.4g'):>10}  {name}\n")
-    sys.stdout.write("".join(f"{file}\n" for file in shown))
+    sys.stdout.write("".join(f"{path}\n" for path in [*figures, directory]))
 
 
 @app.command()
@@ -293,10 +287,9 @@ def overview(
     from stprune.describe.description import read_descriptions
     from stprune.describe.products import DESCRIPTIONS, make_overview
 
-    made = make_overview(read_descriptions(descriptions or DESCRIPTIONS), output)
-    shown = [f"tables/{name}.md" for name in made["tables"]]
-    shown += [f"figures/{name}.png" for name in made["figures"]]
-    sys.stdout.write("".join(f"{output / file}\n" for file in shown))
+    make_overview(read_descriptions(descriptions or DESCRIPTIONS), output)
+    for path in sorted([*output.glob("tables/*.md"), *output.glob("figures/*.png")]):
+        sys.stdout.write(f"{path}\n")
 
 
 @app.command()

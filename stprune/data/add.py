@@ -26,8 +26,7 @@ from stprune.data.formats import table
 from stprune.data.formats.base import reading
 from stprune.data.table.files import CSV_SUFFIXES, HDF_SUFFIXES, PARQUET_SUFFIXES, first_rows
 from stprune.data.table.options import ISO, Options
-from stprune.data.table.series import Readings, read_series
-from stprune.data.table.times import parse_time
+from stprune.data.table.series import Readings, parse_time, read_series
 
 FORMAT = "table"
 WEIGHT_NAMES = ("weight", "weights", "w")

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from stprune.base.errors import DataError
-
 EARTH_RADIUS_KM = 6371.0088  # mean (IUGG)
 
 Symmetrise = Literal["none", "max", "mean"]
@@ -38,7 +36,7 @@ def gaussian(
     a factor of 2.
 
     Raises:
-        DataError: If ``sigma`` is None and the distances do not differ.
+        ValueError: If ``sigma`` is None and the distances do not differ.
     """
     between = distances.copy()
     np.fill_diagonal(between, np.nan)
@@ -54,12 +52,12 @@ def spread(distances: NDArray[np.float64]) -> float:
     """Standard deviation (dividing by their number) of the distances that are there.
 
     Raises:
-        DataError: If it is 0, since there are no two different ones.
+        ValueError: If it is 0, since there are no two different ones.
     """
     there = distances[~np.isnan(distances)]
     length = float(there.std()) if there.size else 0.0
     if length <= 0:
-        raise DataError(
+        raise ValueError(
             f"the graph has {there.size} distances that do not differ, so they give no sigma for"
             " Gaussian weights; give `sigma`, or take `binary`"
         )

@@ -1,10 +1,5 @@
 """What a data set is like, in tables and figures."""
 
-FILES = (
-    "description.json",
-    "redundancy.pdf",
-    "redundancy.png",
-    "statistics.pdf",
-    "statistics.png",
-)
+FIGURES = ("datasets", "long_tail", "redundancy", "statistics")
+FILES = ("description.json", *(f"{name}.{kind}" for name in FIGURES for kind in ("pdf", "png")))
 """What a description of a data set holds besides its tables."""

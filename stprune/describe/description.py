@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.base.errors import ConfigError, DataError, UnknownNameError
-from stprune.base.files import write_text
+from stprune.base.files import write_json, write_text
 from stprune.base.schema import StrictModel
 from stprune.base.text import read_json_file
 from stprune.data.canonical import CanonicalDataset
@@ -22,7 +21,6 @@ from stprune.data.windows import split_windows, window_starts
 from stprune.describe import overview, redundancy, statistics
 from stprune.describe.sample import (
     SAMPLE_VALUES,
-    Rows,
     day_rows,
     draw_sample,
     standardised,
@@ -30,7 +28,6 @@ from stprune.describe.sample import (
 )
 
 FACTS = "description.json"
-MASKING_FACTS = "masking.json"
 # Enough for every use, and the same text on machines that round the last bits differently.
 DIGITS = "%.6g"
 
@@ -43,11 +40,13 @@ class Description:
     a table is the name of its csv file, without the suffix.
     """
 
-    title: str
-    quantity: str
-    unit: str
     facts: dict[str, Any]
     tables: dict[str, pd.DataFrame]
+
+    @property
+    def title(self) -> str:
+        """The data set's."""
+        return str(self.facts["card"]["title"])
 
 
 class DescriptionOptions(StrictModel):
@@ -82,26 +81,20 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
     length = options.history + options.horizon
     starts = window_starts(dataset.timestamps, length, card.step_minutes)
     if not len(starts):
-        raise ConfigError(
-            f"{card.title}: no {length} consecutive steps for a window among {card.steps};"
-            " take a shorter history or horizon"
-        )
+        raise ConfigError(f"{card.title}: none of its {card.steps} steps begins {length} in a row")
     sizes = size_facts(dataset, starts)
     starts = starts[: sizes["train_windows"]]
     rng = np.random.default_rng(options.seed)
     sample = draw_sample(dataset, channel, options.nodes, rng)
     count = len(sample.nodes)
-    if not sample.observed.any():
-        raise DataError(
-            f"{card.title}: none of the {count} nodes drawn has an observed value of"
-            f" `{quantity.name}`; draw more, or by another seed"
-        )
+    if not np.isfinite(sample.values).any():
+        raise DataError(f"{card.title}: none of {count} nodes has a value of `{quantity.name}`")
     scaled = standardised(sample)
-    nodes = Rows(np.ascontiguousarray(scaled.values.T), np.ascontiguousarray(scaled.observed.T))
     most = min(options.days, max(2, SAMPLE_VALUES // (sample.steps_per_day * count)))
     days, dates = day_rows(scaled, most, rng)
     most = min(options.windows, max(2, SAMPLE_VALUES // (length * count)))
     chosen = np.sort(rng.choice(len(starts), min(len(starts), most), replace=False))
+    nodes = np.ascontiguousarray(scaled.values.T)
     rows = {"nodes": nodes, "days": days, "windows": window_rows(scaled, starts[chosen], length)}
     similarity = [
         redundancy.node_similarity(nodes, sample.adjacency),
@@ -116,8 +109,6 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         "by_node": statistics.moments_by_node(dataset, channel),
         "by_slot": statistics.moments_by_slot(sample),
         "autocorrelation": statistics.autocorrelation_table(sample),
-        "missing_by_hour": statistics.missing_by_hour(sample),
-        "gaps": statistics.gap_lengths(sample),
         **redundancy.stationarity_tables(sample, starts, options.history, options.horizon),
         "overlap": redundancy.window_overlap(starts, length),
         "excerpt": overview.excerpt(sample),
@@ -134,12 +125,12 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         "looked_at": {
             "nodes_of": card.nodes,
             "steps": len(sample.values),
-            **{of: len(part.values) for of, part in rows.items()},
+            **{of: len(part) for of, part in rows.items()},
             "training_windows": len(starts),
         },
         "key_numbers": _key_numbers(tables, sample.steps_per_day),
     }
-    return Description(card.title, quantity.name, quantity.unit, facts, tables)
+    return Description(facts, tables)
 
 
 def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64]) -> dict[str, Any]:
@@ -189,15 +180,16 @@ def _key_numbers(tables: dict[str, pd.DataFrame], day: int) -> dict[str, float |
     return {name: float(value) if np.isfinite(value) else None for name, value in numbers.items()}
 
 
-def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path) -> None:
-    """Write each table as ``<name>.csv``."""
-    for name, table in tables.items():
+def write_description(description: Description, directory: Path) -> None:
+    """Write each table as ``<name>.csv``, ``description.json`` last."""
+    for name, table in description.tables.items():
         text = table.to_csv(index=False, float_format=DIGITS, lineterminator="\n")
         write_text(directory / f"{name}.csv", text)
+    write_json(directory / FACTS, description.facts)
 
 
 def read_description(directory: Path) -> Description:
-    """What `stprune data describe` wrote, with ``masking`` among the facts if a run was analysed.
+    """What :func:`write_description` wrote.
 
     Raises:
         DataError: If there is none, or one of another version or damaged.
@@ -205,22 +197,18 @@ def read_description(directory: Path) -> Description:
     path = directory / FACTS
     if not path.is_file():
         raise DataError(f"{path} is not there; run `stprune data describe {directory.name}`")
+    # Ids of nodes are names, also where they look like numbers.
+    ids = {"node": str, "from": str, "to": str}
     try:
         facts = read_json_file(path)
-        if (directory / MASKING_FACTS).is_file():
-            facts["masking"] = read_json_file(directory / MASKING_FACTS)
-        # Ids of nodes are names, also where they look like numbers.
-        ids = {"node": str, "from": str, "to": str}
         tables = {one.stem: pd.read_csv(one, dtype=ids) for one in sorted(directory.glob("*.csv"))}
-        known = facts["card"]["title"], facts["quantity"], facts["unit"]
-        if missing := {"dataset", "looked_at", "key_numbers"} - facts.keys():
-            raise KeyError(*missing)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path} or a table beside it is damaged: {reason}; describe again"
-        ) from None
-    return Description(*known, facts, tables)
+        raise DataError(f"{path} or a table beside it is damaged: {reason}") from None
+    needed = {"dataset", "quantity", "unit", "card", "looked_at", "key_numbers"}
+    if not isinstance(facts, dict) or needed - facts.keys():
+        raise DataError(f"{path} is no description of this version; describe again")
+    return Description(facts, tables)
 
 
 def read_descriptions(directory: Path) -> list[Description]:
@@ -231,7 +219,5 @@ def read_descriptions(directory: Path) -> list[Description]:
     """
     folders = sorted(path.parent for path in directory.glob(f"*/{FACTS}"))
     if not folders:
-        raise DataError(
-            f"no data set is described in {directory}; run `stprune data describe ID` first"
-        )
+        raise DataError(f"nothing is described in {directory}; run `stprune data describe ID`")
     return [read_description(folder) for folder in folders]

@@ -20,7 +20,7 @@ WEEK = np.timedelta64(7, "D")
 def edge_count(adjacency: NDArray[np.float32]) -> int:
     """Weights of an (N, N) graph that are not 0, its diagonal left out; read in blocks of rows."""
     count = 0
-    for rows in step_blocks((*adjacency.shape, 1)):
+    for rows in step_blocks(adjacency.shape):
         count += int(np.count_nonzero(adjacency[rows]))
         release(adjacency)
     return count - int(np.count_nonzero(np.diagonal(adjacency)))
@@ -39,16 +39,13 @@ def excerpt(sample: Sample) -> pd.DataFrame:
     days = sample.timestamps.astype("datetime64[D]")
     every = np.unique(days)
     whole = every[every + WEEK <= every[-1] + np.timedelta64(1, "D")]
-    # 1 January 1970 was a Thursday.
-    mondays = whole[(whole.astype(np.int64) + 3) % 7 == 0]
+    mondays = whole[np.is_busday(whole, "1000000")]
     first = (mondays if len(mondays) else every)[0]
     chosen = (days >= first) & (days < first + WEEK)
-    count = sample.observed.sum(0)
-    means = sample.values.sum(0, dtype=np.float64) / np.maximum(count, 1)
-    there = np.flatnonzero(count)
-    ranked = there[means[there].argsort(kind="stable")]
+    means = pd.DataFrame(sample.values, dtype=np.float64).mean().dropna()
+    ranked = means.sort_values(kind="stable").index
     nodes = ranked[[0, len(ranked) // 2, len(ranked) - 1]]
-    values = np.where(sample.observed, sample.values, np.nan)[np.ix_(chosen, nodes)]
+    values = sample.values[np.ix_(chosen, nodes)]
     frame = pd.DataFrame(values, columns=["lowest", "middle", "highest"])
     hours = pd.Index(sample.timestamps[chosen].astype("datetime64[h]").astype(str), name="time")
     return frame.groupby(hours).mean().reset_index()
@@ -74,8 +71,7 @@ def node_places(sample: Sample, node_ids: list[str]) -> pd.DataFrame:
     weights = _undirected(sample.adjacency)
     lengths = np.zeros_like(weights)
     joined = weights > 0
-    if joined.any():
-        lengths[joined] = 1 + np.log(weights.max() / weights[joined])
+    lengths[joined] = 1 + np.log(weights.max() / weights[joined])
     paths: NDArray[np.float64] = shortest_path(csr_array(lengths), directed=False)
     there = np.isfinite(paths)
     distances = np.where(there, paths, 1.5 * max(1.0, float(paths[there].max(initial=0.0))))
@@ -94,8 +90,7 @@ def _undirected(adjacency: NDArray[np.float32]) -> NDArray[np.float64]:
 def _on_a_plane(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, 2) places whose distances come near to those given; the sign of each axis is fixed."""
     size = len(distances)
-    apart = distances[np.triu_indices(size, 1)]
-    if size > 2 and np.ptp(apart) < 1e-9:
+    if size > 2 and np.ptp(distances[np.triu_indices(size, 1)]) < 1e-9:
         # All directions are alike.
         angles = 2 * np.pi * np.arange(size) / size
         return np.stack([np.cos(angles), np.sin(angles)], axis=1)

@@ -1,7 +1,8 @@
-"""Makes the figures and tables that compare data sets; no run has a part in them.
+"""Makes the figures and tables of data sets, of one or of several that are compared.
 
 They are files of ``paper_figures/data/`` with ``build(described)``, where ``described`` is what
-`stprune data describe` found of each data set.
+`stprune data describe` found of each data set. ``applies(described)`` says whether one has
+something to show; without it, it always has.
 """
 
 from __future__ import annotations
@@ -25,15 +26,30 @@ DATA_TABLES: Registry[Any] = Registry("table of data", (PACKAGE,), "builtins:obj
 DESCRIPTIONS = RECORDS / DATA
 
 
-def overview_tables(described: Sequence[Description]) -> dict[str, Table]:
-    """Every table that compares data sets, by its id."""
+def data_tables(described: Sequence[Description]) -> dict[str, Table]:
+    """Every table of at least one data set, by its id."""
     return {name: DATA_TABLES.module(name).build(described) for name in DATA_TABLES.ids()}
 
 
-def overview_drawings(described: Sequence[Description]) -> dict[str, Drawing]:
-    """Every figure that compares data sets, by its id."""
+def data_drawings(described: Sequence[Description]) -> dict[str, Drawing]:
+    """Every figure of at least one data set that applies, by its id."""
+    modules = {name: DATA_FIGURES.module(name) for name in DATA_FIGURES.ids()}
     with paper_style():
-        return {name: DATA_FIGURES.module(name).build(described) for name in DATA_FIGURES.ids()}
+        return {
+            name: module.build(described)
+            for name, module in modules.items()
+            if not hasattr(module, "applies") or module.applies(described)
+        }
+
+
+def write_figures(description: Description, directory: Path) -> list[Path]:
+    """Write the figures of one data set as PDF and PNG; returns the latter."""
+    shown = []
+    for name, drawing in data_drawings([description]).items():
+        paths = {kind: directory / f"{name}.{kind}" for kind in ("pdf", "png")}
+        write_drawing(drawing, paths.__getitem__)
+        shown.append(paths["png"])
+    return shown
 
 
 def make_overview(described: Sequence[Description], into: Path | None) -> Hashes:
@@ -44,7 +60,7 @@ def make_overview(described: Sequence[Description], into: Path | None) -> Hashes
     Returns:
         The hashes of what was made.
     """
-    tables, drawings = overview_tables(described), overview_drawings(described)
+    tables, drawings = data_tables(described), data_drawings(described)
     hashes: Hashes = {
         "tables": {name: table_hash(table) for name, table in tables.items()},
         "figures": {name: figure_hash(drawing) for name, drawing in drawings.items()},

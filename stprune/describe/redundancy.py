@@ -8,18 +8,18 @@ in the Atmospheric Sciences), so that two quiet nights are alike.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.stats import entropy
 
 from stprune.data.scaler import Scaler
 from stprune.data.stationarity import MEASURES
 from stprune.data.windows import WindowStore, calendar
-from stprune.describe.sample import Observed, Rows, Sample, Values, window_rows
+from stprune.describe.sample import Sample, Values, window_rows
 
 # Values that a pair must have in common, for its correlation to mean anything.
 LEAST_COMMON = 8
@@ -31,38 +31,36 @@ PERCENTILES = np.arange(0, 101)
 # Of windows times nodes there are many: enough for percentiles further into the tail.
 NODE_PERCENTILES = np.array([*range(100), 99.5, 99.9, 100.0])
 MOST_NODES = 32
-ALL = "all pairs"
 
 Result = NDArray[np.float64]
 
 
-def pair_correlations(values: Values, observed: Observed, *, centred: bool) -> Result:
-    """Correlation of every two rows.
+def pair_correlations(rows: Values, *, centred: bool) -> Result:
+    """Correlation of every two of (n, K) rows over what both have observed.
 
-    ``values`` and ``observed`` are (n, K); ``centred`` subtracts each row's mean over what the
-    pair has in common.
+    ``centred`` subtracts each row's mean over that.
 
     Returns:
         (n, n), symmetric; NaN for a pair with fewer than ``LEAST_COMMON`` values in common, or
         of which one does not vary over these (is 0 there, if not centred).
     """
-    sums = np.zeros((4, len(values), len(values)))
+    sums = np.zeros((4, len(rows), len(rows)))
     # In blocks, so that only they are held in double precision.
-    for start in range(0, values.shape[1], COLUMNS):
-        seen = observed[:, start : start + COLUMNS].astype(np.float64)
-        kept = values[:, start : start + COLUMNS] * seen
+    for start in range(0, rows.shape[1], COLUMNS):
+        part = rows[:, start : start + COLUMNS].astype(np.float64)
+        seen, kept = np.isfinite(part).astype(np.float64), np.nan_to_num(part)
         sums += seen @ seen.T, kept @ seen.T, kept**2 @ seen.T, kept @ kept.T
     count, first, square, product = sums
     return _from_sums(count, first * centred, first.T * centred, square, square.T, product)
 
 
-def row_correlations(a: Values, seen_a: Observed, b: Values, seen_b: Observed) -> Result:
+def row_correlations(a: Values, b: Values) -> Result:
     """As :func:`pair_correlations`, not centred, of each row of ``a`` with that of ``b``: (n,)."""
-    both = seen_a & seen_b
+    both = np.isfinite(a) & np.isfinite(b)
     x, y = (np.where(both, values, 0.0).astype(np.float64) for values in (a, b))
-    squares = [part.sum(1) for part in (x**2, y**2, x * y)]
-    none = np.zeros(len(both))
-    return _from_sums(both.sum(1).astype(np.float64), none, none, *squares)
+    zero = np.zeros(len(both))
+    squares = (part.sum(1) for part in (x**2, y**2, x * y))
+    return _from_sums(both.sum(1).astype(np.float64), zero, zero, *squares)
 
 
 def _from_sums(count: Result, x: Result, y: Result, xx: Result, yy: Result, xy: Result) -> Result:
@@ -74,24 +72,23 @@ def _from_sums(count: Result, x: Result, y: Result, xx: Result, yy: Result, xy: 
     return np.where(valid, np.clip((xy - x * y / size) / size / scale, -1, 1), np.nan)
 
 
-def node_similarity(rows: Rows, adjacency: NDArray[np.float32]) -> pd.DataFrame:
+def node_similarity(rows: Values, adjacency: NDArray[np.float32]) -> pd.DataFrame:
     """Of nodes over time: all pairs, and those that the graph joins in either direction.
 
     Returns:
         Columns `of`, `pairs` (which ones), `percentile` (0 for the smallest to 100 for the largest
         correlation), `correlation` (empty if there is no such pair) and `count` (pairs).
     """
-    correlation = pair_correlations(rows.values, rows.observed, centred=True)
     joined = (adjacency != 0) | (adjacency.T != 0)
-    return _similarity("nodes", correlation, {"joined by an edge": joined})
+    correlation = pair_correlations(rows, centred=True)
+    return _similarity("nodes", correlation, "joined by an edge", joined)
 
 
-def day_similarity(rows: Rows, dates: NDArray[np.datetime64]) -> pd.DataFrame:
+def day_similarity(rows: Values, dates: NDArray[np.datetime64]) -> pd.DataFrame:
     """Of days over slots and nodes: all pairs, and those of the same day of the week."""
-    correlation = pair_correlations(rows.values, rows.observed, centred=False)
     number = dates.astype("datetime64[D]").astype(np.int64)
     same = (number[:, None] - number) % 7 == 0
-    return _similarity("days", correlation, {"same weekday": same})
+    return _similarity("days", pair_correlations(rows, centred=False), "same weekday", same)
 
 
 def window_similarity(
@@ -103,51 +100,51 @@ def window_similarity(
     after. ``sample`` is standardised by node; ``chosen`` are indices into ``starts``.
     """
     rows = window_rows(sample, starts[chosen], length)
-    correlation = pair_correlations(rows.values, rows.observed, centred=False)
-    parts = [_similarity("windows", correlation, {})]
-    times = sample.timestamps.astype("datetime64[s]").astype(np.int64)
+    parts = [_similarity("windows", pair_correlations(rows, centred=False))]
+    times = sample.timestamps[starts]
     day = sample.steps_per_day
     distances = {"one step apart": 1, "a window apart": length}
     distances |= {"a day apart": day, "a week apart": 7 * day}
     for pairs, distance in distances.items():
-        wanted = times[starts[chosen]] + distance * 60 * sample.step_minutes
-        place = np.searchsorted(times[starts], wanted).clip(max=len(starts) - 1)
-        there = times[starts[place]] == wanted
+        wanted = times[chosen] + distance * np.timedelta64(sample.step_minutes, "m")
+        place = np.searchsorted(times, wanted).clip(max=len(starts) - 1)
+        there = times[place] == wanted
         later = window_rows(sample, starts[place[there]], length)
-        mine = rows.values[there], rows.observed[there]
-        correlation = row_correlations(*mine, later.values, later.observed)
-        parts.append(_distribution("windows", pairs, correlation))
+        parts.append(_distribution("windows", pairs, row_correlations(rows[there], later)))
     return pd.concat(parts, ignore_index=True)
 
 
-def _similarity(of: str, correlation: Result, groups: dict[str, Observed]) -> pd.DataFrame:
-    """Distributions over all pairs and over each group of pairs, every pair counted once."""
+def _similarity(
+    of: str, correlation: Result, name: str = "", group: NDArray[np.bool_] | None = None
+) -> pd.DataFrame:
+    """Distributions over all pairs, and over those of a group; every pair is counted once."""
     once = np.triu(np.ones(correlation.shape, np.bool_), 1)
-    parts = [_distribution(of, ALL, correlation[once])]
-    parts += [_distribution(of, name, correlation[once & group]) for name, group in groups.items()]
-    return pd.concat(parts, ignore_index=True)
+    table = _distribution(of, "all pairs", correlation[once])
+    if group is None:
+        return table
+    of_group = _distribution(of, name, correlation[once & group])
+    return pd.concat([table, of_group], ignore_index=True)
 
 
 def _distribution(of: str, pairs: str, correlation: Result) -> pd.DataFrame:
     known = correlation[np.isfinite(correlation)]
-    points = np.percentile(known, PERCENTILES) if len(known) else np.full(101, np.nan)
+    points = np.percentile(known, PERCENTILES) if len(known) else np.nan
     columns = {"percentile": PERCENTILES, "correlation": points, "count": len(known)}
     return pd.DataFrame({"of": of, "pairs": pairs, **columns})
 
 
-def singular_values(rows: Rows) -> Result:
-    """Of the (n, K) matrix with 0 for what is missing: (min(n, K),), falling.
+def spectrum(of: str, rows: Values) -> pd.DataFrame:
+    """Singular values of (n, K) rows, with 0 for what is missing.
 
-    From the eigenvalues of the smaller matrix of inner products: exact to about 1e-8 of the
-    largest one.
+    Returns:
+        Columns `of`, `component` (from 1), `singular_value`, `variance_share` (cumulated).
     """
-    matrix = rows.values if rows.values.shape[0] <= rows.values.shape[1] else rows.values.T
-    products = np.zeros((len(matrix), len(matrix)))
-    for start in range(0, matrix.shape[1], COLUMNS):
-        part = matrix[:, start : start + COLUMNS].astype(np.float64)
-        products += part @ part.T
-    squares: NDArray[Any] = np.linalg.eigvalsh(products)[::-1]
-    return np.asarray(np.sqrt(squares.clip(min=0)), np.float64)
+    singular = np.linalg.svdvals(np.nan_to_num(rows).astype(np.float64))
+    energy = (singular**2).cumsum()
+    share = energy / energy[-1] if energy[-1] > 0 else np.nan
+    component = np.arange(1, len(singular) + 1)
+    columns = {"component": component, "singular_value": singular, "variance_share": share}
+    return pd.DataFrame({"of": of, **columns})
 
 
 def effective_rank(singular: Result) -> float:
@@ -155,32 +152,23 @@ def effective_rank(singular: Result) -> float:
 
     From 1 (all rows are multiples of one) to n (all singular values are equal); NaN if all are 0.
     """
-    if singular.sum() <= 0:
-        return float("nan")
-    shares = singular[singular > 0] / singular.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
-def spectrum(of: str, rows: Rows) -> pd.DataFrame:
-    """Columns `of`, `component` (from 1), `singular_value`, `variance_share` (cumulated)."""
-    singular = singular_values(rows)
-    energy = (singular**2).cumsum()
-    share = energy / energy[-1] if energy[-1] > 0 else np.full(len(energy), np.nan)
-    component = np.arange(1, len(singular) + 1)
-    columns = {"component": component, "singular_value": singular, "variance_share": share}
-    return pd.DataFrame({"of": of, **columns})
+    return float(np.exp(entropy(singular))) if singular.any() else float("nan")
 
 
 def rank_table(spectra: pd.DataFrame) -> pd.DataFrame:
     """One row for each `of`: effective rank, the most it could be, and components for 90 %."""
-    rows = []
-    for of, part in spectra.groupby("of", sort=False):
-        share = part["variance_share"].to_numpy()
-        needed = float((share < 0.9).sum() + 1) if np.isfinite(share).all() else float("nan")
-        rank = effective_rank(part["singular_value"].to_numpy())
-        rows.append((of, rank, len(part), needed))
-    columns = ["of", "effective_rank", "largest_possible", "components_for_90_percent"]
-    return pd.DataFrame(rows, columns=columns)
+    by_kind = spectra.groupby("of", sort=False)
+    largest = by_kind.size()
+    # Not a number where nothing varies.
+    needed = by_kind["variance_share"].agg(lambda share: (share < 0.9).sum() + 1)
+    table = pd.DataFrame(
+        {
+            "effective_rank": by_kind["singular_value"].agg(lambda s: effective_rank(s.to_numpy())),
+            "largest_possible": largest,
+            "components_for_90_percent": needed.where(by_kind["variance_share"].count() > 0),
+        }
+    )
+    return table.reset_index()
 
 
 def stationarity_tables(
@@ -198,39 +186,32 @@ def stationarity_tables(
         of windows at single nodes, without rows if there is no whole window.
     """
     count = len(sample.nodes)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_NODES)).round().astype(np.int64))
     parts: dict[str, list[Result]] = {name: [] for name in MEASURES}
-    for node in chosen:
-        one = slice(node, node + 1)
-        seen = sample.observed[:, one]
-        alone = replace(sample, values=sample.values[:, one], observed=seen)
-        missing = np.concatenate([[0], (~seen[:, 0]).cumsum()])
+    for node in np.unique(np.linspace(0, count - 1, min(count, MOST_NODES)).round().astype(int)):
+        alone = sample.values[:, [node]]
+        missing = np.concatenate([[0], np.isnan(alone[:, 0]).cumsum()])
         whole = starts[missing[starts + history + horizon] == missing[starts]]
         if len(whole):
-            for name, values in _movement(alone, whole, history, horizon).items():
+            for name, values in _movement(sample, alone, whole, history, horizon).items():
                 parts[name].append(values)
     single = {name: np.concatenate(values) for name, values in parts.items() if values}
-    means = _movement(sample, starts, history, horizon)
-    percentiles, tail = _percentiles_and_tail(means, PERCENTILES)
-    node_percentiles, node_tail = _percentiles_and_tail(single, NODE_PERCENTILES)
-    return {
-        "stationarity": percentiles,
-        "stationarity_tail": tail,
-        "node_stationarity": node_percentiles,
-        "node_stationarity_tail": node_tail,
-    }
+    means = _movement(sample, sample.values, starts, history, horizon)
+    return _percentiles_and_tail("stationarity", means, PERCENTILES) | _percentiles_and_tail(
+        "node_stationarity", single, NODE_PERCENTILES
+    )
 
 
 def _movement(
-    sample: Sample, starts: NDArray[np.int64], history: int, horizon: int
+    sample: Sample, values: Values, starts: NDArray[np.int64], history: int, horizon: int
 ) -> dict[str, Result]:
-    """Each measure of every window; the measures take real units, so nothing is scaled."""
-    mean = float(sample.values.sum(dtype=np.float64)) / max(1, int(sample.observed.sum()))
-    filled = np.where(sample.observed, sample.values, np.float32(mean))
+    """Each measure of every window of ``values``, (T, any nodes), which are not scaled."""
+    seen = np.isfinite(values)
+    mean = float(np.nansum(values, dtype=np.float64)) / max(1, int(seen.sum()))
+    filled = np.where(seen, values, np.float32(mean))
     time_of_day, day_of_week = calendar(sample.timestamps, sample.step_minutes)
     store = WindowStore(
         series=torch.from_numpy(filled[:, :, None]),
-        target_mask=None if sample.observed.all() else torch.from_numpy(sample.observed),
+        target_mask=None if seen.all() else torch.from_numpy(seen),
         time_of_day=time_of_day,
         day_of_week=day_of_week,
         history=history,
@@ -243,22 +224,20 @@ def _movement(
 
 
 def _percentiles_and_tail(
-    moves: dict[str, Result], points: NDArray[Any]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    table: str, moves: dict[str, Result], points: NDArray[Any]
+) -> dict[str, pd.DataFrame]:
     """Percentiles of each measure, and how unevenly its sum is shared among the windows."""
-    percentiles, tails = [], []
+    percentiles = [pd.DataFrame(columns=["measure", "percentile", "value"])] if not moves else []
+    tails = []
     for name, values in moves.items():
         value = np.percentile(values, points)
         percentiles.append(pd.DataFrame({"measure": name, "percentile": points, "value": value}))
-        median = float(np.median(values))
-        p99 = float(np.percentile(values, 99)) / median if median else np.nan
-        row = (float(values.mean()), median, gini(values), top_share(values, 0.1), p99)
-        tails.append((name, len(values), *row))
+        median, p99 = np.percentile(values, [50, 99])
+        row = (values.mean(), median, gini(values), top_share(values, 0.1))
+        tails.append((name, len(values), *row, p99 / median if median else np.nan))
     columns = ["measure", "windows", "mean", "median", "gini", "share_of_top_tenth"]
-    table = pd.DataFrame(tails, columns=[*columns, "p99_over_median"])
-    if not percentiles:
-        return pd.DataFrame(columns=["measure", "percentile", "value"]), table
-    return pd.concat(percentiles, ignore_index=True), table
+    tail = pd.DataFrame(tails, columns=[*columns, "p99_over_median"])
+    return {table: pd.concat(percentiles, ignore_index=True), f"{table}_tail": tail}
 
 
 def gini(values: Result) -> float:
@@ -268,16 +247,13 @@ def gini(values: Result) -> float:
     all are 0.
     """
     total, size = values.sum(), len(values)
-    if total <= 0:
-        return float("nan")
     ranks = 2 * np.arange(1, size + 1) - size - 1
-    return float((ranks * np.sort(values)).sum() / (size * total))
+    return float((ranks * np.sort(values)).sum() / (size * total)) if total > 0 else float("nan")
 
 
 def top_share(values: Result, share: float) -> float:
     """Part of the sum that the largest ``share`` of the values holds (at least one value)."""
-    total = values.sum()
-    count = max(1, round(share * len(values)))
+    total, count = values.sum(), max(1, round(share * len(values)))
     return float(np.sort(values)[-count:].sum() / total) if total > 0 else float("nan")
 
 

@@ -1,4 +1,4 @@
-"""What the values are like: moments of nodes and of times of day, memory, missing values."""
+"""What the values are like: moments of nodes and of times of day, memory, errors of a run."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
+from stprune.base.errors import DataError
 from stprune.data.canonical import CanonicalDataset
-from stprune.describe.sample import Observed, Sample, Values, blocks, by_day
+from stprune.describe.sample import Sample, Values, blocks, by_day
 
 # Pairs of values that a lag must have, for its correlation to mean anything.
 LEAST_PAIRS = 8
 NODE_BLOCK = 32
-HOURS = 24
+# A node error is large if it is above this quantile of the errors of the same node.
+LARGE = 0.95
+QUARTERS = 4
 
 
 def moments_by_node(dataset: CanonicalDataset, channel: int) -> pd.DataFrame:
-    """One row a node, of all nodes and steps, in one pass in blocks.
+    """One row a node, of all nodes and steps, in two passes in blocks.
 
     Returns:
         Columns `node` (id), `observed` (values), `missing_rate`, `mean`, `std`, `minimum`,
@@ -25,27 +28,25 @@ def moments_by_node(dataset: CanonicalDataset, channel: int) -> pd.DataFrame:
     """
     steps, nodes, _ = dataset.series.shape
     count, total, square = np.zeros((3, nodes))
-    lowest, highest = np.full(nodes, np.inf), np.full(nodes, -np.inf)
-    # Sums of differences from the first value: exact for a constant, and no digits are lost.
-    shift = np.full(nodes, np.nan)
-    for _, values, seen in blocks(dataset, channel):
-        first = values[seen.argmax(0), np.arange(nodes)]
-        shift = np.where(np.isnan(shift) & seen.any(0), first, shift)
-        moved = np.where(seen, values - np.nan_to_num(shift), 0.0)
-        count += seen.sum(0)
-        total += moved.sum(0)
-        square += (moved**2).sum(0)
-        lowest = np.minimum(lowest, np.where(seen, values, np.inf).min(0))
-        highest = np.maximum(highest, np.where(seen, values, -np.inf).max(0))
-    size = np.maximum(count, 1)
-    std = np.sqrt((square / size - (total / size) ** 2).clip(min=0))
-    columns = {"mean": total / size + shift, "std": std, "minimum": lowest, "maximum": highest}
+    lowest, highest = np.full((2, nodes), np.nan)
+    for _, values in blocks(dataset, channel):
+        count += np.isfinite(values).sum(0)
+        total += np.nansum(values, axis=0, dtype=np.float64)
+        lowest = np.fmin(lowest, np.fmin.reduce(values))
+        highest = np.fmax(highest, np.fmax.reduce(values))
+    size = np.where(count > 0, count, np.nan)
+    mean = total / size
+    for _, values in blocks(dataset, channel):
+        square += np.nansum((values - mean) ** 2, axis=0)
     return pd.DataFrame(
         {
             "node": dataset.node_ids,
             "observed": count.astype(np.int64),
             "missing_rate": 1 - count / steps,
-            **{name: np.where(count > 0, column, np.nan) for name, column in columns.items()},
+            "mean": mean,
+            "std": np.sqrt(square / size),
+            "minimum": lowest,
+            "maximum": highest,
         }
     )
 
@@ -58,25 +59,30 @@ def moments_by_slot(sample: Sample) -> pd.DataFrame:
         `std_over_days` (root of the nodes' mean variance about that), `std_over_nodes` (of the
         nodes' means), `observed` (values); empty where there are none.
     """
-    values, observed = by_day(sample)
+    values = by_day(sample).astype(np.float64)
     first = sample.timestamps[0].astype("datetime64[D]").astype(np.int64)
     weekday = (first + np.arange(len(values)) + 3) % 7  # 1 January 1970 was a Thursday
-    rows = []
+    slot = np.arange(sample.steps_per_day)
+    parts = []
     for days, chosen in (("weekdays", weekday < 5), ("weekend", weekday >= 5)):
-        for slot in range(sample.steps_per_day):
-            seen = observed[chosen, slot]
-            there = seen.any(0)
-            row: tuple[float, ...] = (np.nan, np.nan, np.nan)
-            if there.any():
-                seen, part = seen[:, there], values[chosen, slot][:, there].astype(np.float64)
-                mean = part.mean(0, where=seen)
-                row = mean.mean(), part.var(0, where=seen).mean() ** 0.5, mean.std()
-            rows.append((days, slot, slot * sample.step_minutes / 60, *row, int(seen.sum())))
-    columns = ["days", "slot", "hour", "mean", "std_over_days", "std_over_nodes", "observed"]
-    return pd.DataFrame(rows, columns=columns)
+        part = values[chosen]
+        count = np.isfinite(part).sum(0)
+        size = np.where(count > 0, count, np.nan)
+        mean = np.nansum(part, axis=0) / size
+        variance = np.nansum((part - mean) ** 2, axis=0) / size
+        nodes = pd.DataFrame(mean)
+        columns = {
+            "hour": slot * sample.step_minutes / 60,
+            "mean": nodes.mean(axis=1),
+            "std_over_days": pd.DataFrame(variance).mean(axis=1) ** 0.5,
+            "std_over_nodes": nodes.std(axis=1, ddof=0),
+            "observed": count.sum(1),
+        }
+        parts.append(pd.DataFrame({"days": days, "slot": slot, **columns}))
+    return pd.concat(parts, ignore_index=True)
 
 
-def autocorrelations(values: Values, observed: Observed, lags: int) -> NDArray[np.float64]:
+def autocorrelations(values: Values, lags: int) -> NDArray[np.float64]:
     """Autocorrelation of each node where values are missing.
 
     r(k) = sum of a(t) a(t + k), over the root of (sum of a(t)^2) (sum of a(t + k)^2), all over the
@@ -84,8 +90,7 @@ def autocorrelations(values: Values, observed: Observed, lags: int) -> NDArray[n
     the node. So it stays within [-1, 1] however few pairs there are.
 
     Args:
-        values: (T, n), 0 where missing, in equal steps of time.
-        observed: (T, n).
+        values: (T, n) in equal steps of time.
         lags: The largest lag, in steps; less than T.
 
     Returns:
@@ -98,20 +103,20 @@ def autocorrelations(values: Values, observed: Observed, lags: int) -> NDArray[n
         spectrum = rfft(a, size, axis=0).conj() * rfft(b, size, axis=0)
         return np.asarray(irfft(spectrum, size, axis=0)[: lags + 1], np.float64)
 
-    mean = values.sum(0, dtype=np.float64) / np.maximum(observed.sum(0), 1)
     result = np.empty((lags + 1, values.shape[1]))
     for start in range(0, values.shape[1], NODE_BLOCK):
-        nodes = slice(start, start + NODE_BLOCK)
-        seen = observed[:, nodes].astype(np.float64)
-        moved = (values[:, nodes] - mean[nodes]) * seen
+        part = values[:, start : start + NODE_BLOCK].astype(np.float64)
+        seen = np.isfinite(part).astype(np.float64)
+        mean = np.nansum(part, axis=0) / np.maximum(seen.sum(0), 1)
+        moved = np.nan_to_num(part - mean)
         pairs = np.rint(products(seen, seen))
         earlier, later = products(moved**2, seen), products(seen, moved**2)
         # Less is rounding: of the mean, or of the transforms.
-        least = np.maximum((1e-7 * mean[nodes]) ** 2 * pairs, 1e-10 * (moved**2).sum(0))
+        least = np.maximum((1e-7 * mean) ** 2 * pairs, 1e-10 * (moved**2).sum(0))
         valid = (pairs >= LEAST_PAIRS) & (np.minimum(earlier, later) > least)
         scale = np.sqrt(np.where(valid, earlier * later, 1.0))
         ratio = products(moved, moved) / scale
-        result[:, nodes] = np.where(valid, ratio.clip(-1, 1), np.nan)
+        result[:, start : start + NODE_BLOCK] = np.where(valid, ratio.clip(-1, 1), np.nan)
     return result
 
 
@@ -122,54 +127,51 @@ def autocorrelation_table(sample: Sample) -> pd.DataFrame:
         Columns `lag` (steps), `hours`, `mean`, `low`, `median`, `high` (a tenth, half and nine
         tenths of the nodes are below), `nodes` (that have a value at this lag).
     """
-    values, observed = by_day(sample)
-    flat = -1, values.shape[2]
     day, steps = sample.steps_per_day, len(sample.values)
     lags = min(7 * day, max(steps - day, steps // 2))
-    correlation = autocorrelations(values.reshape(flat), observed.reshape(flat), lags)
-    known = np.isfinite(correlation).sum(1)
-    some = known > 0
-    columns = np.full((4, len(correlation)), np.nan)
-    columns[0, some] = np.nanmean(correlation[some], axis=1)
-    columns[1:, some] = np.nanquantile(correlation[some], [0.1, 0.5, 0.9], axis=1)
-    lag = np.arange(len(correlation))
-    table = pd.DataFrame({"lag": lag, "hours": lag * sample.step_minutes / 60})
-    table[["mean", "low", "median", "high"]] = columns.T
-    return table.assign(nodes=known)
+    values = by_day(sample).reshape(-1, len(sample.nodes))
+    nodes = pd.DataFrame(autocorrelations(values, lags))
+    table = pd.DataFrame({"lag": nodes.index, "hours": nodes.index * sample.step_minutes / 60})
+    table["mean"] = nodes.mean(axis=1)
+    table[["low", "median", "high"]] = nodes.quantile([0.1, 0.5, 0.9], axis=1).T
+    return table.assign(nodes=nodes.count(axis=1))
 
 
-def missing_by_hour(sample: Sample) -> pd.DataFrame:
-    """One row an hour of the day.
+def masking_table(errors: NDArray[np.float64]) -> pd.DataFrame:
+    """How often a node has a large error, by quarter of the windows by their mean error.
 
-    Returns:
-        Columns `hour`, `values` (that there should be), `missing_rate`; empty where the data set
-        has no steps. Steps that the data set leaves out are not missing.
-    """
-    midnight = sample.timestamps.astype("datetime64[D]")
-    hour = (sample.timestamps - midnight).astype("timedelta64[h]").astype(np.int64)
-    steps = np.bincount(hour, minlength=HOURS) * len(sample.nodes)
-    missing = np.bincount(hour, (~sample.observed).sum(1), minlength=HOURS)
-    rate = np.where(steps > 0, missing / np.maximum(steps, 1), np.nan)
-    return pd.DataFrame({"hour": np.arange(HOURS), "values": steps, "missing_rate": rate})
+    ST-Prune argues for its score that a mean over many calm nodes masks a local error ("averaging
+    masking"). Large is above the ``LARGE`` quantile of the same node's errors.
 
-
-def gap_lengths(sample: Sample) -> pd.DataFrame:
-    """One row for each length of a gap: a run of consecutive missing values of one node.
-
-    A gap ends where the time axis breaks.
+    Args:
+        errors: (n, N) mean absolute errors over the horizon; NaN without any target.
 
     Returns:
-        Columns `steps`, `hours`, `gaps` (how many), `share_of_missing` (of all missing values,
-        those in gaps of this length); no rows if nothing is missing.
+        Columns `quarter` (1 has the lowest means), `windows`, `mean_error` (real units),
+        `large_share` (of the node errors inside these windows), `windows_with_any` (share of the
+        windows with at least one large node error), `share_of_large` (of all large node errors,
+        those inside these windows: 0.25 if the mean said nothing).
+
+    Raises:
+        DataError: If fewer windows than quarters have any target.
     """
-    seconds = np.diff(sample.timestamps.astype("datetime64[s]")).astype(np.int64)
-    breaks = np.flatnonzero(seconds != 60 * sample.step_minutes) + 1
-    absent = np.insert(~sample.observed, breaks, False, axis=0)
-    around = np.pad(absent, ((1, 1), (0, 0))).T
-    # Node by node, begins and ends follow each other.
-    begins = np.nonzero(around[:, 1:] & ~around[:, :-1])[1]
-    ends = np.nonzero(~around[:, 1:] & around[:, :-1])[1]
-    steps, gaps = np.unique(ends - begins, return_counts=True)
-    share = steps * gaps / max(1, int((steps * gaps).sum()))
-    hours = steps * sample.step_minutes / 60
-    return pd.DataFrame({"steps": steps, "hours": hours, "gaps": gaps, "share_of_missing": share})
+    frame = pd.DataFrame(errors).dropna(how="all")
+    if len(frame) < QUARTERS:
+        raise DataError(f"only {len(frame)} windows have a target; {QUARTERS} are needed")
+    large = frame > frame.quantile(LARGE)
+    windows = pd.DataFrame(
+        {
+            "mean_error": frame.mean(axis=1),
+            "known": frame.count(axis=1),
+            "large": large.sum(axis=1),
+            "any": large.any(axis=1),
+        }
+    )
+    rank = windows["mean_error"].rank(method="first").astype(int) - 1
+    quarters = windows.groupby((rank * QUARTERS // len(frame) + 1).rename("quarter"))
+    total = quarters.sum()
+    table = pd.DataFrame({"windows": quarters.size(), "mean_error": quarters["mean_error"].mean()})
+    table["large_share"] = total["large"] / total["known"]
+    table["windows_with_any"] = quarters["any"].mean()
+    table["share_of_large"] = total["large"] / total["large"].sum()
+    return table.reset_index()

@@ -1,20 +1,12 @@
 """For ``torch.utils.data.DataLoader``: batches of the pruned epoch, whose numbers travel along.
 
-::
-
-    data = IndexedDataset(dataset)
-    loader = DataLoader(data, batch_sampler=PrunedBatchSampler(pruning, data), num_workers=2)
-    for epoch in range(pruning.epochs):
-        pruning.start_epoch()
-        for indices, sample in loader:
-            ...
-
-The numbers are part of each batch, so workers may fetch ahead and stay alive.
+The numbers are part of each batch, so workers may fetch ahead and stay alive; ``examples/`` shows
+it in `data_loader.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any, Protocol
 
 from torch.utils.data import Dataset, Sampler
@@ -23,20 +15,14 @@ from stprune.base.errors import ConfigError
 from stprune.loop.loop import Pruning
 
 
-class SizedDataset(Protocol):
+class SizedDataset(Sized, Protocol):
     """What a map-style data set has."""
 
     def __getitem__(self, index: int) -> Any: ...
 
-    def __len__(self) -> int: ...
-
 
 class IndexedDataset(Dataset[tuple[int, Any]]):
-    """Yields ``(number, sample)`` of a map-style data set.
-
-    Args:
-        dataset: The training samples, numbered 0 to n - 1.
-    """
+    """``(number, sample)`` of a map-style data set of training samples, 0 to n - 1."""
 
     def __init__(self, dataset: SizedDataset) -> None:
         self.dataset = dataset
@@ -54,15 +40,11 @@ class PrunedBatchSampler(Sampler[list[int]]):
     Its length is that of the epoch started last: call ``pruning.start_epoch()`` first where the
     length must be known before the batches are.
 
-    Args:
-        pruning: Chooses the windows.
-        dataset: The training samples; only their number is used.
-
     Raises:
         ConfigError: If the data set is of another length than pruning was made for.
     """
 
-    def __init__(self, pruning: Pruning, dataset: SizedDataset) -> None:
+    def __init__(self, pruning: Pruning, dataset: Sized) -> None:
         if len(dataset) != pruning.settings.windows:
             raise ConfigError(
                 f"the data set has {len(dataset)} samples, but pruning was made for"
@@ -73,7 +55,7 @@ class PrunedBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         # A generator starts the epoch with its first batch; a loader with workers makes an iterator
         # that it never uses.
-        for indices in self.pruning.hand_out().batches:
+        for indices in self.pruning.hand_out():
             yield indices.tolist()
 
     def __len__(self) -> int:

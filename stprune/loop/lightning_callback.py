@@ -1,15 +1,7 @@
 """Pruning under the Trainer of Lightning; needs the package ``pytorch-lightning``.
 
-::
-
-    data = IndexedDataset(dataset)
-    # LightningModule.train_dataloader:
-    return DataLoader(data, batch_sampler=PrunedBatchSampler(pruning, data))
-    # LightningModule.training_step, whose batch is (indices, sample):
-    return pruning.loss(indices, errors, mask)
-
-    Trainer(callbacks=[PruningCallback(pruning)], max_epochs=pruning.epochs,
-            reload_dataloaders_every_n_epochs=1, use_distributed_sampler=False)
+The module's loss and its batch sampler use the same pruning as the callback, and the Trainer needs
+``reload_dataloaders_every_n_epochs=1, use_distributed_sampler=False``: `examples/` shows it.
 """
 
 from __future__ import annotations
@@ -19,22 +11,17 @@ from typing import Any, cast
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from stprune.base.errors import CheckpointError, ConfigError
-from stprune.loop.epoch_share import EpochShare, LoopError
 from stprune.loop.loop import Pruning
 
 
 class PruningCallback(Callback):
-    """Starts and ends the epochs of pruning with those of the trainer, and saves its state.
+    """Starts the epochs of pruning with those of the trainer, and saves its state.
 
     Checkpoints must be those of the end of an epoch, which they are by default.
-
-    Args:
-        pruning: The one that the module's loss and batch sampler use.
     """
 
     def __init__(self, pruning: Pruning) -> None:
         self.pruning = pruning
-        self._share: EpochShare | None = None
         self._batches = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -58,36 +45,24 @@ class PruningCallback(Callback):
         self._start_next(trainer)
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the batch."""
         self._batches += 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End the epoch and start the next.
+        """Start the next epoch.
 
         Raises:
-            LoopError: If the module did not show its errors to pruning.
+            LoopError: If the module did not show all of its errors to pruning.
         """
-        if not self._batches:
-            return  # a resumed trainer repeats the end of the epoch in which it was saved
-        if self._share is not None and not self._share.observed:
-            raise LoopError(
-                f"epoch {self._share.epoch}: no window was observed; `training_step` must call"
-                " `loss` or `observe` of pruning"
-            )
-        self._batches = 0
-        self.pruning.end_epoch()
-        self._start_next(trainer)
+        if self._batches:  # a resumed trainer repeats the end of the epoch in which it was saved
+            self._batches = 0
+            self._start_next(trainer)
 
     def _start_next(self, trainer: Trainer) -> None:
         if self.pruning.epoch < self.pruning.epochs:
-            self._share = self.pruning.start_epoch(repeatable=True)
+            self.pruning.start_epoch()
         else:
             trainer.should_stop = True
 

@@ -12,22 +12,20 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.distributed
+import torch.distributed as dist
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from torch import Tensor
 
-from stprune.base.errors import CheckpointError, ConfigError
+from stprune.base.errors import CheckpointError, ConfigError, StpruneError
 from stprune.base.schema import StrictModel, validate
-from stprune.loop.epoch_share import EpochShare, LoopError, checked_errors
 from stprune.pruning.base import PRUNERS, Probe, Pruner, PruningContext, Selection, window_mae
-from stprune.pruning.batch_order import (
-    Gather,
-    gather_from_processes,
-    merge_window_state,
-    order_epoch,
-)
+from stprune.pruning.batch_order import EpochOrder, merge_window_state, order_epoch
 from stprune.pruning.probe import NoProbe
+
+
+class LoopError(StpruneError):
+    """A call from a training loop that does not fit the current epoch."""
 
 
 class LoopSettings(StrictModel):
@@ -44,8 +42,8 @@ class Pruning:
     """A pruner of the registry for any training loop; it also counts the epochs.
 
     Every batch goes through :meth:`loss`, or through :meth:`observe` for a loss of one's own. An
-    epoch ends when all of it was observed; then processes exchange what they observed, so each must
-    train every batch of its share.
+    epoch ends when all of it was observed. Where ``torch.distributed`` is initialised, each process
+    trains its share of every batch, and at the end of an epoch they exchange what they observed.
 
     Args:
         pruner: Id, such as ``"st_prune"``.
@@ -59,9 +57,6 @@ class Pruning:
         adjacency: (N, N) graph, for pruners that look at it.
         probe: Trains scoring models, for static pruners that need one.
         device: Where errors are; per-window state is kept there.
-        rank: This process; by default that of ``torch.distributed``, if it is initialised.
-        world: Number of processes, likewise; given together with ``rank``.
-        gather: How processes exchange; by default through ``torch.distributed``.
 
     Raises:
         ConfigError: For a setting or option that does not follow its schema.
@@ -82,16 +77,10 @@ class Pruning:
         adjacency: Tensor | None = None,
         probe: Probe | None = None,
         device: torch.device | str = "cpu",
-        rank: int | None = None,
-        world: int | None = None,
-        gather: Gather | None = None,
     ) -> None:
         values = (windows, epochs, prune_ratio, batch_size, seed)
         named = dict(zip(LoopSettings.model_fields, values, strict=True))
         self.settings = validate(LoopSettings, named, "Pruning")
-        if (rank is None) != (world is None) or not 0 <= (rank or 0) < (world or 1):
-            raise ConfigError(f"rank must be in 0 to world - 1, got rank {rank} and world {world}")
-        self._place, self._gather = (rank, world), gather or gather_from_processes
         self.device = torch.device(device)
         kind = PRUNERS.load(pruner)
         checked = validate(kind.Options, dict(options or {}), f"options of pruner `{pruner}`")
@@ -100,7 +89,7 @@ class Pruning:
                 **self.settings.model_dump(exclude={"batch_size"}),
                 device=self.device,
                 adjacency=adjacency,
-                stationarity=_finite_numbers(stationarity, windows),
+                stationarity=None if stationarity is None else _numbers(stationarity, windows),
             ),
             checked,
         )
@@ -110,7 +99,7 @@ class Pruning:
         self._probe = probe or NoProbe(pruner, missing)
         self._order_rng = np.random.default_rng([self.settings.seed, 1])
         self._started, self._prepared = 0, False
-        self._share: EpochShare | None = None
+        self._share: _EpochShare | None = None
         self._boundary: dict[str, Any] = {}
 
     @property
@@ -135,15 +124,8 @@ class Pruning:
         scores = self._pruner.window_state.get("scores")
         return None if scores is None else scores.clone()
 
-    def start_epoch(self, *, repeatable: bool = False) -> EpochShare:
+    def start_epoch(self) -> None:
         """Choose the windows of the next epoch; :meth:`batches` does it if need be.
-
-        Args:
-            repeatable: Let trainers that look ahead ask for the batches more than once before the
-                first is observed.
-
-        Returns:
-            This process's share.
 
         Raises:
             LoopError: If the epoch before is not over, or there is none left.
@@ -160,15 +142,8 @@ class Pruning:
         self._boundary = self._state()
         selection = self._pruner.select(self._started)
         order = order_epoch(selection, self.settings.batch_size, self._order_rng, self.device)
-        rank, world = self._place
-        if rank is None or world is None:
-            rank, world = 0, 1
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        windows = self.settings.windows
-        self._share = EpochShare(self._started, order, windows, rank, world, repeatable)
+        self._share = _EpochShare(self._started, order, self.settings.windows)
         self._started += 1
-        return self._share
 
     def batches(self) -> Iterator[Tensor]:
         """This process's batches of one epoch: (B,) int64 window numbers, on the device.
@@ -176,22 +151,25 @@ class Pruning:
         Raises:
             LoopError: If the epoch before, or this one after its last batch, is not observed.
         """
-        share = self.hand_out()
-        yield from share.batches
-        if not share.over:
-            raise share.unfinished()
+        yield from self.hand_out()
+        if not self._between_epochs:
+            raise self._latest().unfinished()
 
-    def hand_out(self) -> EpochShare:
-        """The share of the current epoch, else of the next, to iterate over once.
+    def hand_out(self) -> list[Tensor]:
+        """The batches of the current epoch, else of the next.
+
+        Again if that was started by :meth:`start_epoch` and nothing is observed yet, for trainers
+        that look ahead.
 
         Raises:
             LoopError: If the current epoch was handed out before.
         """
-        share = self.start_epoch() if self._between_epochs else self._latest()
-        if share.observed or (share.handed_out and not share.repeatable):
-            raise share.unfinished()
-        share.handed_out = True
-        return share
+        if self._between_epochs:
+            self.start_epoch()
+            self._latest().started_by_batches = True
+        elif self._latest().started_by_batches or self._latest().observed:
+            raise self._latest().unfinished()
+        return self._latest().batches
 
     def batch_count(self) -> int:
         """Batches of the epoch started last; the first is started if none was."""
@@ -219,22 +197,16 @@ class Pruning:
         """
         share = self._under_way("loss")
         numbers = share.window_numbers(indices)
-        errors, mask = checked_errors(numbers, errors, mask)
+        errors, mask = _checked_errors(numbers, errors, mask)
         loss = (share.factors(numbers) * window_mae(errors, mask)).sum()
         self._observe(share, numbers, errors, mask)
         return loss
 
     def weights(self, indices: Any) -> Tensor:
-        """Weights for a loss of one's own: train ``(weights * losses).mean()``, then observe.
+        """(B,) weights for a loss of one's own: train ``(weights * losses).mean()``, then observe.
 
         With one process and a whole batch they are the pruner's; otherwise they also make up for
         the rest of the batch.
-
-        Args:
-            indices: (B,) window numbers, as they came with the batch.
-
-        Returns:
-            (B,) float32.
 
         Raises:
             LoopError: If no epoch is under way, or these windows are not in it.
@@ -251,14 +223,7 @@ class Pruning:
         """
         share = self._under_way("observe")
         numbers = share.window_numbers(indices)
-        self._observe(share, numbers, *checked_errors(numbers, errors, mask))
-
-    def end_epoch(self) -> None:
-        """End the current epoch before all of it was observed; all processes must."""
-        if not self._between_epochs:
-            share = self._latest()
-            share.left = True
-            self._merge(share)
+        self._observe(share, numbers, *_checked_errors(numbers, errors, mask))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue exactly, between epochs; plain values and tensors.
@@ -298,18 +263,20 @@ class Pruning:
             "order_rng": self._order_rng.bit_generator.state,
         }
 
-    def _observe(self, share: EpochShare, numbers: Tensor, errors: Tensor, mask: Tensor) -> None:
-        share.note(len(numbers))
+    def _observe(self, share: _EpochShare, numbers: Tensor, errors: Tensor, mask: Tensor) -> None:
+        if share.observed + len(numbers) > share.total:
+            raise LoopError(
+                f"epoch {share.epoch}: {share.observed} of {share.total} windows were observed, and"
+                f" {len(numbers)} more are too many; pass each batch to `loss` or `observe`, once"
+            )
+        share.observed += len(numbers)
         # In float32 whatever the precision of training, as scores are.
         self._pruner.observe(numbers, errors.detach().float(), mask)
         if share.over:
-            self._merge(share)
+            state = self._pruner.window_state
+            merge_window_state(state, share.order, share.rank, share.world, _all_gather)
 
-    def _merge(self, share: EpochShare) -> None:
-        state = self._pruner.window_state
-        merge_window_state(state, share.order, share.rank, share.world, self._gather)
-
-    def _latest(self) -> EpochShare:
+    def _latest(self) -> _EpochShare:
         if self._share is None:
             raise LoopError("no epoch was started yet; call `start_epoch` or ask for the batches")
         return self._share
@@ -318,7 +285,7 @@ class Pruning:
     def _between_epochs(self) -> bool:
         return self._share is None or self._share.over
 
-    def _under_way(self, call: str) -> EpochShare:
+    def _under_way(self, call: str) -> _EpochShare:
         if self._between_epochs:
             raise LoopError(
                 f"`{call}` was called with no epoch under way; ask for the batches of the next"
@@ -327,19 +294,105 @@ class Pruning:
         return self._latest()
 
 
-def _finite_numbers(values: ArrayLike | None, windows: int) -> NDArray[np.float32] | None:
-    """Stationarity as (n,) finite numbers."""
-    if values is None:
-        return None
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
+class _EpochShare:
+    """What this process does in one epoch: its batches, and the factors of its losses."""
+
+    def __init__(self, epoch: int, order: EpochOrder, windows: int) -> None:
+        self.epoch, self.order, self.rank, self.world = epoch, order, 0, 1
+        if dist.is_available() and dist.is_initialized():
+            self.rank, self.world = dist.get_rank(), dist.get_world_size()
+        # 0 for a window that is not of this share.
+        self.weights = torch.zeros(windows, device=order.indices.device)
+        self.batch_sizes = torch.ones_like(self.weights)
+        self.batches: list[Tensor] = []
+        for indices, weights, batch_size in order.batches(self.rank, self.world):
+            self.weights[indices] = weights
+            self.batch_sizes[indices] = float(batch_size)
+            self.batches.append(indices)
+        self.total, self.observed = sum(map(len, self.batches)), 0
+        self.started_by_batches = False
+
+    @property
+    def over(self) -> bool:
+        return self.observed >= self.total
+
+    def unfinished(self) -> LoopError:
+        """The error of going on before the epoch is over."""
+        return LoopError(
+            f"epoch {self.epoch} is not over: {self.observed} of {self.total} windows were"
+            " observed; pass every batch to `loss` or `observe`"
+        )
+
+    def window_numbers(self, indices: Any) -> Tensor:
+        """``indices`` as (B,) int64 on the device; on a CPU, checked to be of this share."""
+        numbers = torch.as_tensor(indices)
+        if numbers.ndim != 1 or numbers.is_floating_point() or numbers.dtype == torch.bool:
+            raise LoopError(
+                "indices must be (B,) whole window numbers, but have shape"
+                f" {tuple(numbers.shape)} and type {numbers.dtype}"
+            )
+        numbers = numbers.long()
+        # On another device, a comparison would wait for it.
+        if numbers.device.type == self.weights.device.type == "cpu":
+            inside = (numbers >= 0) & (numbers < len(self.weights))
+            known = inside & (self.weights[numbers.where(inside, 0)] > 0)
+            if not known.all():
+                raise LoopError(
+                    f"window {int(numbers[~known][0])} is not in epoch {self.epoch} of process"
+                    f" {self.rank}; pass the numbers that came with the batch"
+                )
+        return numbers.to(self.weights.device, non_blocking=True)
+
+    def factors(self, numbers: Tensor, scale: int = 1) -> Tensor:
+        """(B,) factor of each window's loss in the sum over this process's batch.
+
+        Its weight over the size of the batch of all processes, times their number, because
+        gradients are averaged over processes; times ``scale``: the length of this process's batch,
+        if losses are averaged instead of summed.
+        """
+        return self.weights[numbers] * (scale * self.world / self.batch_sizes[numbers])
+
+
+def _checked_errors(numbers: Tensor, errors: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Absolute errors, 0 where masked, and the mask, both (B, H, N)."""
+    if errors.ndim != 3 or len(errors) != len(numbers) or not errors.is_floating_point():
+        raise LoopError(
+            f"errors must be (B, H, N) floats of {len(numbers)} windows, but have shape"
+            f" {tuple(errors.shape)} and type {errors.dtype}; add axes of length 1 where needed"
+        )
+    if errors.device != numbers.device:
+        raise LoopError(
+            f"errors are on {errors.device}, but pruning was made for {numbers.device}; pass"
+            f" device='{errors.device}'"
+        )
+    if mask is None:
+        mask = torch.ones((), dtype=torch.bool, device=errors.device).expand(errors.shape)
+    if mask.shape != errors.shape or mask.dtype != torch.bool:
+        raise LoopError(
+            f"mask must be bool of shape {tuple(errors.shape)} like the errors, but is"
+            f" {mask.dtype} of shape {tuple(mask.shape)}"
+        )
+    return errors.abs() * mask, mask
+
+
+def _numbers(stationarity: ArrayLike, windows: int) -> NDArray[np.float32]:
+    """As (n,) finite numbers."""
+    if isinstance(stationarity, Tensor):
+        stationarity = stationarity.detach().cpu()
     try:
-        numbers = np.asarray(values, dtype=np.float32)
+        numbers = np.asarray(stationarity, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"stationarity must be {windows} numbers ({error})") from None
     if numbers.shape != (windows,) or not np.isfinite(numbers).all():
         raise ConfigError(
-            f"stationarity must be {windows} finite numbers, one of each window, but has shape"
-            f" {numbers.shape} and {int((~np.isfinite(numbers)).sum())} that are not finite"
+            f"stationarity must be {windows} finite numbers, one of each window; it has shape"
+            f" {numbers.shape}"
         )
     return numbers
+
+
+def _all_gather(values: Tensor) -> Tensor:
+    """(L, ...) of every process as (world, L, ...)."""
+    parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, values)
+    return torch.stack(parts)

@@ -102,10 +102,7 @@ class Probe(Protocol):
     def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
         """Train on all windows; then the last layer's gradient of each window's loss.
 
-        Args:
-            epochs: Epochs to train.
-            seed: Of the model's initial weights and order.
-            width: Length of a random projection of the gradients; None leaves them whole.
+        With a ``width``, gradients are randomly projected to that length.
         """
         ...
 
@@ -221,13 +218,5 @@ def absolute_errors(forecast: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def window_mae(errors: Tensor, mask: Tensor) -> Tensor:
-    """Masked mean absolute error of each window.
-
-    Args:
-        errors: (B, H, N) float, absolute errors, 0 where masked.
-        mask: (B, H, N) bool.
-
-    Returns:
-        (B,) float, real units; 0 for a window without any observed target.
-    """
+    """(B,) masked mean of absolute errors (B, H, N), 0 for a window without any observed target."""
     return errors.sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)

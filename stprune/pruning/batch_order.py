@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.distributed
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -70,7 +69,7 @@ def order_epoch(
     firsts: NDArray[np.int64] | None = None,
     drop_partial: bool = False,
 ) -> EpochOrder:
-    """Shuffle ``selection`` and move it to the device, once.
+    """Shuffle ``selection``, cut it into even batches, and move it to the device, once.
 
     Args:
         selection: Any windows.
@@ -78,7 +77,7 @@ def order_epoch(
         rng: Draws the order.
         device: Of the result.
         firsts: (G,) number of the first window of each data set of a union, rising. Each data set
-            is shuffled and cut into even batches by itself; then all batches are shuffled.
+            is shuffled and cut by itself; then all batches are shuffled.
         drop_partial: Make whole batches only, as the published code of LargeST and its descendants
             does; not with ``firsts``.
 
@@ -134,14 +133,9 @@ def merge_window_state(
 ) -> None:
     """Give every device what the others observed in this epoch, in place.
 
-    All devices must call it at the same point. Each row comes from the device that saw the window.
-
-    Args:
-        state: Per-window tensors of a pruner, each (n, ...) on the device.
-        order: The epoch's order, the same on every device.
-        rank: This device.
-        world: Number of devices.
-        gather: Collects an equally shaped tensor (L, ...) of every device into (world, L, ...).
+    Each row of the per-window tensors (n, ...) comes from the device that saw the window. All
+    devices must call it at the same point; ``gather`` collects a tensor (L, ...) of each into
+    (world, L, ...).
     """
     if world == 1:
         return
@@ -153,19 +147,3 @@ def merge_window_state(
         gathered = gather(mine)
         for other, part in enumerate(seen):
             values[part] = gathered[other, : len(part)]
-
-
-def gather_from_processes(values: Tensor) -> Tensor:
-    """Collect (L, ...) of every process of the default group into (world, L, ...).
-
-    Raises:
-        ConfigError: If there is no such group.
-    """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        raise ConfigError(
-            "several processes must exchange what they saw: initialise torch.distributed first,"
-            " or pass `gather`"
-        )
-    parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather(parts, values)
-    return torch.stack(parts)

@@ -27,21 +27,17 @@ def complexity(
 ) -> Tensor:
     """c = m + lambda_s S + lambda_t T of each window.
 
-    S is measured on the nodes' mean errors, by ``spatial``; T is the standard deviation over
-    the horizon of the steps' mean errors.
+    S is measured on the nodes' mean errors. `std`: standard deviation over nodes; `top_nodes`: mean
+    of the worst 5 % of nodes, less m; `graph`: root of the mean squared difference between
+    neighbours, weighted by ``edges``. T is the standard deviation of the steps' mean errors.
 
     Args:
         errors: (B, H, N) float, absolute errors, 0 where masked.
         mask: (B, H, N) bool.
         spatial_weight: lambda_s.
         temporal_weight: lambda_t.
-        spatial: `std`: standard deviation over nodes; `top_nodes`: mean of the worst 5 % of
-            nodes, less m; `graph`: root of the edge-weighted mean squared difference between
-            neighbours.
+        spatial: What S is.
         edges: Sources (E,), targets (E,) and weights (E,), for `graph`.
-
-    Returns:
-        (B,) float.
     """
     nodes, observed = _masked_mean(errors, mask, dim=1)
     mean = _mean(nodes, observed)
@@ -69,7 +65,7 @@ def edge_list(adjacency: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _masked_mean(errors: Tensor, mask: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Mean over one axis, and where anything was observed along it."""
+    """Mean over one axis, and where anything was observed."""
     count = mask.sum(dim)
     return errors.sum(dim) / count.clamp(min=1), count > 0
 

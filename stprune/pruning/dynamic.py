@@ -11,14 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from stprune.base.schema import StrictModel
-from stprune.pruning.base import (
-    Pruner,
-    PruningContext,
-    Selection,
-    budget,
-    everything,
-    window_mae,
-)
+from stprune.pruning.base import Pruner, PruningContext, Selection, budget, everything, window_mae
 
 Annealing = Literal["none", "tail", "cosine"]
 
@@ -72,12 +65,7 @@ class DynamicPruner(Pruner):
 
     @abstractmethod
     def choose(self, epoch: int, size: int) -> Selection:
-        """The windows of a pruned epoch.
-
-        Args:
-            epoch: 0-based.
-            size: K, 1 to n - 1.
-        """
+        """The K windows of a pruned epoch; ``size`` is K, 1 to n - 1."""
 
     def epoch_windows(self, epoch: int, epochs: int) -> int:
         """n in the first epoch, then K by the schedule."""

@@ -25,12 +25,8 @@ class PerDatasetPruner(Pruner):
     """One pruner for each data set behind the interface of a single one.
 
     Per-window states of the members are views of the union's, so that archives, checkpoints and the
-    exchange between devices see one pruner.
-
-    Args:
-        context: Of the union; each member gets a context of its own data set.
-        adjacencies: (N, N) graph of each data set.
-        build: Makes the pruner of a context.
+    exchange between devices see one pruner. Each member is built for a context of its own data set
+    and (N, N) graph.
     """
 
     def __init__(self, context: PruningContext, adjacencies: list[Tensor], build: Build) -> None:
@@ -41,14 +37,8 @@ class PerDatasetPruner(Pruner):
         for number, (store, adjacency) in enumerate(zip(context.stores, adjacencies, strict=True)):
             # A seed of its own; otherwise data sets of one size would keep the same numbers.
             seed = np.random.SeedSequence([context.seed, number]).generate_state(1)[0]
-            own = replace(
-                context,
-                windows=len(store),
-                seed=int(seed),
-                stores=(store,),
-                adjacency=adjacency,
-            )
-            self.members.append(build(own))
+            own = replace(context, windows=len(store), seed=int(seed), stores=(store,))
+            self.members.append(build(replace(own, adjacency=adjacency)))
         self.member = 0
         self._share_state()
 

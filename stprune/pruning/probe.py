@@ -17,12 +17,7 @@ from stprune.base.errors import DeclinedError
 
 
 class NoProbe:
-    """A probe that declines to score.
-
-    Args:
-        pruner: Id, to name in the message.
-        reason: Why there is none, and what to do; the rest of the sentence.
-    """
+    """A probe that declines to score, for a ``reason`` that completes the sentence below."""
 
     def __init__(self, pruner: str, reason: str) -> None:
         self.pruner, self.reason = pruner, reason
@@ -36,15 +31,10 @@ class NoProbe:
 def last_layer_gradients(
     network: nn.Module, forward: Callable[[], Tensor], windows: int
 ) -> tuple[Tensor, Tensor]:
-    """Per-window losses and their gradients at the last linear layer that runs.
+    """Per-window losses (B,) and their gradients (B, P) at the last linear layer that runs.
 
-    Args:
-        network: The model, in evaluation mode.
-        forward: Runs it on a batch and returns the (B,) losses of its windows.
-        windows: B.
-
-    Returns:
-        (B,) losses and (B, P) gradients, P = outputs x (inputs + 1 for a bias).
+    P = outputs x (inputs + 1 for a bias). ``forward`` runs the network, in evaluation mode, on a
+    batch of so many windows and returns their losses.
 
     Raises:
         DeclinedError: If the network has no ``nn.Linear``, or one that mixes windows.
@@ -83,10 +73,7 @@ def last_layer_gradients(
 def sign_projection(size: int, width: int, seed: int) -> Tensor:
     """(P, width) random signs over root(width): keeps distances on average (Achlioptas 2003).
 
-    Args:
-        size: P, length of the vectors to project.
-        width: Length of the projected ones.
-        seed: Of a private generator, so that equal seeds project alike.
+    ``size`` is P, the length of the vectors to project; equal seeds project alike.
     """
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (size, width), generator=generator, dtype=torch.int8)

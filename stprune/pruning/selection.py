@@ -19,14 +19,9 @@ Rescaling = Literal["stationarity", "uniform", "none"]
 
 
 def quantile_strata(stationarity: NDArray[np.float32], strata: int) -> NDArray[np.int64]:
-    """Stratum of each window: equal-count quantiles of ``stationarity``, ties kept together.
+    """Stratum of each window, (n,) in [0, B): equal-count quantiles of ``stationarity`` (n,).
 
-    Args:
-        stationarity: (n,) small for stationary windows.
-        strata: B, the largest number of strata; some are empty when values tie.
-
-    Returns:
-        (n,) int64 in [0, B).
+    Ties are kept together, so that some of the B strata may be empty.
     """
     edges = np.quantile(stationarity, np.arange(1, strata) / strata)
     return np.searchsorted(edges, stationarity, side="right")
@@ -203,12 +198,7 @@ def importance(
 
 
 def inclusion_probabilities(draw: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Probabilities in proportion to ``draw`` that sum to ``size``, none above 1.
-
-    Args:
-        draw: (n,) positive.
-        size: K, at most n.
-    """
+    """Probabilities in proportion to ``draw`` (n,), positive, that sum to K, none above 1."""
     probability = np.zeros(len(draw))
     certain = np.zeros(len(draw), dtype=bool)
     while True:

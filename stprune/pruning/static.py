@@ -18,9 +18,18 @@ from pydantic import Field
 from torch import Tensor
 
 from stprune.base.schema import StrictModel
-from stprune.pruning.base import Probe, Pruner, PruningContext, Selection, budget, everything
+from stprune.pruning.base import (
+    LossScale,
+    Probe,
+    Pruner,
+    PruningContext,
+    Selection,
+    budget,
+    everything,
+    scale_weights,
+)
 
-Rule = Callable[[NDArray[np.float32], int], tuple[NDArray[np.int64], NDArray[np.float64]]]
+Picked = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 def scoring_seed(run_seed: int, repeat: int = 0) -> int:
@@ -62,12 +71,9 @@ class StaticPruner(Pruner):
 def keep_highest(
     scores: NDArray[np.floating[Any]], size: int, rng: np.random.Generator | None = None
 ) -> Selection:
-    """The ``size`` windows with the highest scores, weight 1.
+    """The K windows with the highest ``scores`` (n,), weight 1.
 
-    Args:
-        scores: (n,) float.
-        size: K.
-        rng: Breaks ties at random; without it they go to the earlier window.
+    The ``rng`` breaks ties; without one they go to the earlier window.
     """
     windows = len(scores)
     order = np.arange(windows) if rng is None else rng.permutation(windows)
@@ -99,19 +105,33 @@ class BlockOptions(GradientOptions):
     )
 
 
-class EmbeddingPruner(StaticPruner):
+class WeightedBlockOptions(BlockOptions):
+    """How windows are embedded, compared and weighted."""
+
+    loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
+
+
+class BlockPruner(StaticPruner):
     """A static pruner that compares windows by the gradient of a model's last layer."""
 
     Options: ClassVar[type[StrictModel]] = BlockOptions
     draws: ClassVar[bool] = False
     options: BlockOptions
 
-    def embed(self, probe: Probe) -> NDArray[np.float32]:
-        """(n, width) projected gradient of each window's loss."""
-        gradients = probe.gradients(
-            self.options.scoring_epochs, scoring_seed(self.context.seed), self.options.width
-        )
-        return stacked(gradients.training, self.context.windows)
+    @abstractmethod
+    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
+        """k distinct rows of a block (m, P), 1 to m, and their weights."""
+
+    def choose(self, probe: Probe) -> Selection:
+        """Embed windows by one scoring model, then pick from every block."""
+        options, seed = self.options, scoring_seed(self.context.seed)
+        gradients = probe.gradients(options.scoring_epochs, seed, options.width)
+        embeddings = stacked(gradients.training, self.context.windows)
+        kept, picked = choose_in_blocks(embeddings, self.size, options.block, self.pick)
+        weights = picked.astype(np.float32)
+        if isinstance(options, WeightedBlockOptions):
+            weights = scale_weights(weights, options.loss_scale)
+        return Selection(kept, weights)
 
 
 def stacked(parts: Iterator[tuple[Tensor, Tensor]], windows: int) -> NDArray[np.float32]:
@@ -126,18 +146,15 @@ def stacked(parts: Iterator[tuple[Tensor, Tensor]], windows: int) -> NDArray[np.
 
 
 def choose_in_blocks(
-    embeddings: NDArray[np.float32], size: int, block: int, rule: Rule
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Apply ``rule`` to blocks of consecutive windows, each with its share of the budget.
+    embeddings: NDArray[np.float32],
+    size: int,
+    block: int,
+    pick: Callable[[NDArray[np.float32], int], Picked],
+) -> Picked:
+    """Pick from blocks of consecutive windows, each with its share of the budget K.
 
-    Args:
-        embeddings: (n, P).
-        size: K, 1 to n.
-        block: Largest block; a budget of fewer windows than blocks makes them larger.
-        rule: From a (m, P) block and its budget k, 1 to m, to k distinct rows and weights.
-
-    Returns:
-        (K,) distinct windows in ascending order and their (K,) weights.
+    A budget of fewer windows than blocks makes these larger than ``block``. Returns K distinct
+    windows of (n, P) in ascending order, and their weights.
     """
     windows = len(embeddings)
     blocks = min(-(-windows // block), size)
@@ -147,7 +164,7 @@ def choose_in_blocks(
     indices, weights = [], []
     for first, last, count in zip(edges[:-1], edges[1:], places, strict=True):
         if count:
-            rows, factors = rule(embeddings[first:last], int(count))
+            rows, factors = pick(embeddings[first:last], int(count))
             indices.append(first + rows)
             weights.append(factors)
     joined = np.concatenate(indices)

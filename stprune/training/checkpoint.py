@@ -17,30 +17,23 @@ from stprune.base.files import atomic_path
 logger = logging.getLogger(__name__)
 
 
-def save_checkpoint(path: Path, state: dict[str, Any], identity: dict[str, str]) -> None:
+def save_checkpoint(
+    path: Path, state: dict[str, Any], identity: dict[str, str], keep_previous: bool = True
+) -> None:
     """Write ``state`` of the run that ``identity`` names, and keep the checkpoint before it.
 
     Raises:
         WriteError: If the disk is full, or the place cannot be written to.
     """
-    with atomic_path(path) as temporary:
-        _write(temporary, state, identity)
-        # A crash between the renames leaves only previous.pt, which is complete.
-        with suppress(FileNotFoundError):
-            path.replace(previous_checkpoint(path))
-
-
-def save_weights(path: Path, weights: dict[str, Any], identity: dict[str, str]) -> None:
-    """Write the ``weights`` of a finished run; :func:`load_checkpoint` reads them."""
-    with atomic_path(path) as temporary:
-        _write(temporary, weights, identity)
-
-
-def _write(path: Path, state: dict[str, Any], identity: dict[str, str]) -> None:
     # Via memory: torch's own writer hides the reason of a failure, and aborts on an interrupt.
     content = io.BytesIO()
     torch.save({"identity": identity, "state": state}, content)
-    path.write_bytes(content.getbuffer())
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+        # A crash between the renames leaves only previous.pt, which is complete.
+        with suppress(FileNotFoundError):
+            if keep_previous:
+                path.replace(previous_checkpoint(path))
 
 
 def previous_checkpoint(path: Path) -> Path:
@@ -57,12 +50,8 @@ def discard_checkpoints(path: Path) -> None:
 def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
     """Read the state of a run; if the last checkpoint is damaged or lost, from the one before.
 
-    Args:
-        path: The checkpoint file.
-        identity: What the checkpoint must have been made from: configuration, source, data.
-
     Returns:
-        The state and "", or None and the reason.
+        The state and "", or None and the reason, such as another ``identity``.
 
     Raises:
         CheckpointError: If every checkpoint that exists is damaged.
@@ -92,7 +81,15 @@ def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Identity and state as they were saved; raises anything if the file is damaged."""
-    refuse_changed_bytes(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        # Torch reads uninitialised memory for a part that is marked as a folder.
+        odd = [part for part in parts if part.external_attr or part.compress_type]
+        if odd or len({part.filename for part in parts}) != len(parts):
+            raise ValueError("its parts are not listed as torch does")
+        # Torch writes a checksum of each part, but never reads it.
+        if changed := archive.testzip():
+            raise ValueError(f"{changed} is not what was written")
     # Only tensors and plain values are unpickled: a checkpoint may come from someone else.
     content = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(content, dict):
@@ -100,20 +97,3 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         if isinstance(identity, dict) and isinstance(state, dict):
             return identity, state
     raise ValueError("it does not hold the state of a run")
-
-
-def refuse_changed_bytes(path: Path) -> None:
-    """Compare each part of the file with its checksum in there, which torch writes but never reads.
-
-    Raises:
-        ValueError: If a part differs; or any error of the reader of zip files.
-    """
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-        # Torch reads uninitialised memory for a part that is marked as a folder.
-        odd = [part for part in parts if part.external_attr or part.compress_type]
-        if odd or len({part.filename for part in parts}) != len(parts):
-            raise ValueError("its parts are not listed as torch does")
-        changed = archive.testzip()
-    if changed is not None:
-        raise ValueError(f"{changed} is not what was written")

@@ -1,8 +1,7 @@
 """The only clock: where an epoch's time goes.
 
-On a processor, phases are measured by wall clock. On a CUDA device, work is queued and a wall
-clock around it would measure the queueing, so phases inside the batch loop are bracketed by
-events that are read once, at the end of the epoch: nothing waits for the device in between.
+On a CUDA device work is queued, and a wall clock around a phase would measure the queueing. Phases
+inside the batch loop are therefore bracketed by events, which are read once at the epoch's end.
 """
 
 from __future__ import annotations
@@ -17,11 +16,7 @@ import torch
 
 
 class Clock:
-    """Adds up the seconds of named phases.
-
-    Args:
-        device: The device that the phases run on.
-    """
+    """Adds up the seconds of named phases on one device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

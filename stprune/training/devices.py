@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor, nn
+from torch import nn
 
 from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
 from stprune.config.grid import RunSpec
@@ -34,9 +34,8 @@ Measured = TypeVar("Measured")
 POLL_SECONDS = 0.2
 # Messages of gloo and NCCL about a process that they cannot reach any more.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|refused|remote process|timeout", re.I)
-# Messages of torch about a processor's memory, and about a device's.
+# Messages of torch about the memory of a processor or of a device.
 REFUSED = re.compile(r"can't allocate memory|out of memory|not enough memory", re.IGNORECASE)
-ASKED = re.compile(r"[Tt]ried to allocate ([\d.]+ ?\w+)")
 
 
 def fabric_on(
@@ -44,15 +43,10 @@ def fabric_on(
     devices: int | list[int] = 1,
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
 ) -> Fabric:
-    """Devices whose processes we start ourselves, also within a job of a cluster.
+    """``devices`` of them, or the one of that number; we start their processes ourselves.
 
     By default Fabric would take the layout of a surrounding Slurm, LSF or MPI job for that of the
     run, and warn where Slurm is installed but not used.
-
-    Args:
-        accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
-        devices: How many, or the number of the one.
-        precision: As in Lightning Fabric.
     """
     strategy: str | DDPStrategy = "auto"
     if isinstance(devices, int) and devices > 1:
@@ -87,14 +81,11 @@ def naming_failures(fabric: Fabric, spec: RunSpec) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or REFUSED.search(str(error)):
-            asked = ASKED.search(str(error))
-            more = f" (it asked for {asked[1]} more)" if asked else ""
             parts = f", {part} at a time" if part else ""
             raise OutOfMemoryError(
-                f"run {run} is out of memory{more} with batches of {training.batch_size}"
-                f" windows{parts}; lower compute.micro_batch, which leaves the result as it is, or"
+                f"run {run} is out of memory with batches of {training.batch_size} windows{parts};"
+                " lower compute.micro_batch, which leaves the result as it is, or"
                 " training.batch_size, or training.evaluation_batch_size"
-                f" ({training.evaluation_batch_size})"
             ) from None
         if fabric.world_size > 1 and LOST.search(str(error)):
             raise DeviceLostError(
@@ -111,14 +102,11 @@ def compile_network(network: nn.Module, device: torch.device) -> None:
         ConfigError: If this machine cannot compile, so that no run finds out halfway.
     """
 
-    def trial(values: Tensor) -> Tensor:
-        return values.sin() + 1
-
     with warnings.catch_warnings():
         # The compiler's own imports warn of functions that torch itself will do without.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            torch.compile(trial)(torch.zeros(8, device=device))
+            torch.compile(lambda values: values.sin() + 1)(torch.zeros(8, device=device))
         except Exception as error:  # of the compiler, its tools or the system
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise ConfigError(
@@ -137,10 +125,10 @@ def available_cores() -> list[int]:
 
 @contextmanager
 def own_cores(count: int, directory: Path | None = None) -> Iterator[list[int]]:
-    """Hold ``count`` cores while the body runs, and pin this process to them.
+    """Hold ``count`` cores while the body runs, and pin this process to them where it can be.
 
-    Waits, and says so once, while other runs hold too many. Where the system cannot pin
-    (macOS), the cores are only counted. Lock files are in ``directory``, the same for all runs.
+    Waits, and says so once, while other runs, with lock files in the same ``directory``, hold too
+    many.
 
     Raises:
         ConfigError: If the machine allows fewer than ``count``.

@@ -32,7 +32,15 @@ from stprune.base.errors import DeclinedError, TrainingDivergedError
 from stprune.config.grid import RunSpec
 from stprune.data.dataset import ForecastData, RunData
 from stprune.data.windows import WindowStore
-from stprune.pruning.base import PRUNERS, Observer, Probe, Pruner, PruningContext, absolute_errors
+from stprune.pruning.base import (
+    PRUNERS,
+    Observer,
+    Probe,
+    Pruner,
+    PruningContext,
+    absolute_errors,
+    window_mae,
+)
 from stprune.pruning.batch_order import EpochOrder, Gather, merge_window_state, order_epoch
 from stprune.pruning.per_dataset import PerDatasetPruner
 from stprune.records.kept import KeptArchive
@@ -41,10 +49,10 @@ from stprune.training.budget import TrainingBudget
 from stprune.training.clock import Clock
 from stprune.training.devices import agreed, compile_network
 from stprune.training.evaluation import (
-    RULES,
     ErrorSums,
     GroupErrors,
     RuleSums,
+    batch_mae_parts,
     evaluate,
     pooled,
     rule_scores,
@@ -54,17 +62,10 @@ from stprune.training.optimisation import RateSchedule, build_optimiser, planned
 
 
 class Outcome(NamedTuple):
-    """Test results.
+    """Test results."""
 
-    Args:
-        scores: By the rule of the run's protocol.
-        groups: MAE of each group of windows, for a union of each data set; None if unobserved.
-        seconds: Duration of the test.
-        by_rule: Scores by each rule.
-    """
-
-    scores: Scores
-    groups: dict[str, float | None]
+    scores: Scores  # by the rule of the run's protocol
+    groups: dict[str, float | None]  # MAE of groups of windows, or of the data sets of a union
     seconds: float
     by_rule: dict[str, Scores]
 
@@ -72,17 +73,15 @@ class Outcome(NamedTuple):
 class Engine:
     """Trains one run, epoch by epoch; its whole state can be saved between epochs.
 
-    Args:
-        spec: The run.
-        data: Its windows, on the fabric's device.
-        fabric: Device, precision and number of processes.
+    The windows of ``data`` are on the device of ``fabric``, which also knows the precision and the
+    number of processes.
     """
 
     def __init__(self, spec: RunSpec, data: RunData, fabric: Fabric) -> None:
         self.spec, self.data, self.fabric = spec, data, fabric
         self.members = list(data.members.items())
         self.firsts, self.windows = data.firsts.tolist(), sum(data.sizes)
-        self.rules = RULES[spec.protocol]
+        self.legacy = spec.protocol == "legacy"
         self.standardised = data.union and spec.subset.loss_units == "standardised"
         self.clock = Clock(fabric.device)
         torch.manual_seed(spec.key.seed)
@@ -101,10 +100,11 @@ class Engine:
             # Dummy parameters: torch optimisers reject an empty list.
             self.optimiser = optimiser = build_optimiser(nn.Linear(1, 1), spec.optimisation)
         self.scheduler = RateSchedule(optimiser, spec.optimisation)
-        self.micro_batch = None
-        if not self.rules.whole_batches:
-            asked = spec.compute.micro_batch
-            self.micro_batch = windows_at_a_time(self.network, asked, fabric.device)
+        asked = spec.compute.micro_batch
+        # The mask of a legacy batch depends on all of it, so it has no parts.
+        self.micro_batch = (
+            None if self.legacy else windows_at_a_time(self.network, asked, fabric.device)
+        )
         with self.clock.wall("preparation"):
             for _, member in self.members:
                 self.network.fit(member.train)
@@ -164,8 +164,7 @@ class Engine:
     def train_epoch(self) -> EpochRecord:
         """Select, train, validate; returns the epoch's record, which is also kept.
 
-        The one epoch of a backbone that does not train has no steps; its loss is its error on the
-        training windows.
+        A backbone that does not train has one epoch without steps; its loss is its training error.
 
         Raises:
             TrainingDivergedError: If the loss or the validation error is no longer finite.
@@ -173,7 +172,7 @@ class Engine:
         spec, start = self.spec, time.perf_counter()
         for _, member in self.members:
             member.train.begin_epoch(self.epoch)
-        size, drop_partial = spec.training.batch_size, self.rules.drops_partial_batches
+        size, drop_partial = spec.training.batch_size, self.legacy
         with self.clock.wall("selection"):
             selection = self.pruner.select(self.epoch)
             firsts = self.data.firsts if self.data.union else None
@@ -274,7 +273,8 @@ class Engine:
         errors = absolute_errors(store.scaler.restore(forecast), batch.targets, batch.mask)
         if self.standardised:
             errors = errors / _deviation(store)
-        loss = (weights * self.rules.window_losses(errors, batch.mask)).sum() * scale
+        losses = batch_mae_parts if self.legacy else window_mae
+        loss = (weights * losses(errors, batch.mask)).sum() * scale
         self.fabric.backward(loss)
         with self.clock.phase("scoring"):
             self.pruner.observe(indices, errors.detach(), batch.mask)
@@ -309,7 +309,7 @@ class Engine:
 
     def validation_mae(self) -> float:
         """Error on the validation windows, by the rule that chooses the best epoch."""
-        if self.rules.scores != "paper":
+        if self.legacy:
             ((name, data),) = self.members
             rules = RuleSums(data.validation, self.spec.training.batch_size)
             self.evaluate(name, data, data.validation, rules=rules)
@@ -353,7 +353,8 @@ class Engine:
                 else:
                     by_group[name] = sums[name].scores().mae
             by_rule = {"paper": pooled(list(sums.values())).scores(), **rule_scores(rules)}
-        return Outcome(by_rule[self.rules.scores], by_group, self.clock.take()["test"], by_rule)
+        scores = by_rule["st_ttc" if self.legacy else "paper"]
+        return Outcome(scores, by_group, self.clock.take()["test"], by_rule)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on; every process of a run has to call it."""
@@ -425,10 +426,7 @@ def build_network(spec: RunSpec, data: ForecastData) -> Backbone:
 def windows_at_a_time(network: Backbone, asked: int | None, device: torch.device) -> int | None:
     """Windows of a batch that are computed together; None for all.
 
-    Args:
-        network: The bare backbone.
-        asked: The configured number; None leaves it to the backbone, on a processor.
-        device: Where it trains.
+    If ``asked`` is None, the backbone decides, on a processor.
 
     Raises:
         DeclinedError: If a number is configured but the network has statistics over the batch.

@@ -27,8 +27,7 @@ of 0. `paper` is `ErrorSums`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -38,16 +37,14 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stprune.base.settings import ProtocolKind
 from stprune.data.stationarity import first_difference
 from stprune.data.windows import WindowStore, null_label
-from stprune.pruning.base import Observer, absolute_errors, window_mae
+from stprune.pruning.base import Observer, absolute_errors
 from stprune.records.run import Scores
 
 LEAST_STATIONARY = 0.1
 OPENCITY_FLOOR = 0.001
 BLOCK_VALUES = 2**21
-PARTS = ("lowest", "higher", "largest", "opencity")
 
 
 def evaluate(
@@ -61,15 +58,9 @@ def evaluate(
 ) -> ErrorSums:
     """Errors of ``model`` on all windows of ``store``, pooled over all devices.
 
-    Args:
-        model: The bare network. A wrapper that synchronises devices in every forward pass would
-            wait for ever where they have different numbers of batches.
-        store: The windows of a split.
-        batch_size: Windows in a batch.
-        mape_floor: See :class:`ErrorSums`.
-        fabric: Precision and devices.
-        observe: Called with the errors of each batch that this device evaluates.
-        rules: Sums to add the same forecasts to.
+    ``observe`` is shown the errors of each batch of this device, ``rules`` its forecasts. The model
+    is the bare network: a wrapper that synchronises devices in every forward pass would wait for
+    ever where they have different numbers of batches.
     """
     was_training = model.training
     model.eval()
@@ -138,16 +129,13 @@ def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
 
 
 def error_rows(errors: Tensor, mask: Tensor, in_percent: Tensor, sizes: Tensor) -> Tensor:
-    """Sums of one batch for each step of the horizon.
+    """(5, H) float64 sums of a batch: absolute errors, squares, count, shares, count of shares.
 
     Args:
         errors: (B, H, N) float32, absolute errors, 0 where masked.
         mask: (B, H, N) bool, which errors count.
-        in_percent: (B, H, N) bool, which count in MAPE.
-        sizes: (B, H, N) float64, what MAPE divides by.
-
-    Returns:
-        (5, H) float64: absolute errors, squares, count, shares of sizes, count of shares.
+        in_percent: (B, H, N) bool, which count in MAPE, as shares of ``sizes``.
+        sizes: (B, H, N) float64.
     """
     errors = errors.double()
     share = torch.where(in_percent, errors / sizes, 0.0)
@@ -168,31 +156,21 @@ def scores_of_sums(
         absolute, square, count, share, share_count = sums.cpu()
         return torch.stack([absolute / count, (square / count).sqrt(), 100 * share / share_count])
 
-    def numbers(values: Tensor) -> list[float | None]:
-        return [value if math.isfinite(value) else None for value in values.tolist()]
-
     steps = rates(sums)
     whole = steps.mean(1) if mean_of_steps else rates(sums.sum(1, keepdim=True))[:, 0]
-    mae, rmse, mape = numbers(whole)
-    mae_per_horizon, rmse_per_horizon, mape_per_horizon = map(numbers, steps)
-    return Scores(
-        mae=mae,
-        rmse=rmse,
-        mape=mape,
-        mae_per_horizon=mae_per_horizon,
-        rmse_per_horizon=rmse_per_horizon,
-        mape_per_horizon=mape_per_horizon,
-        windows=windows,
-        mape_floor=mape_floor,
-    )
+    values: dict[str, float | None] = {}
+    by_step: dict[str, list[float | None]] = {}
+    for name, total, each in zip(("mae", "rmse", "mape"), whole.tolist(), steps, strict=True):
+        values[name] = total if math.isfinite(total) else None
+        numbers = each.tolist()
+        by_step[f"{name}_per_horizon"] = [n if math.isfinite(n) else None for n in numbers]
+    return Scores(**values, **by_step, windows=windows, mape_floor=mape_floor)
 
 
 class RuleSums:
-    """Running sums of errors under the rules of others, in float64 on the device.
+    """Running sums of a split's errors under the rules of others, in float64 on the device.
 
-    Args:
-        store: The windows of the split.
-        batch_size: Of the batches whose partial last one `st_ttc` drops.
+    Of batches of ``batch_size`` windows, `st_ttc` drops a partial last one.
     """
 
     def __init__(self, store: WindowStore, batch_size: int) -> None:
@@ -202,18 +180,13 @@ class RuleSums:
         device = store.device
         # The lowest label so far; errors at labels equal to it are summed separately.
         self.lowest = torch.full((), torch.inf, device=device)
-        shape = len(PARTS), 5, store.horizon
-        self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
+        # At the lowest label, at higher ones (both `st_ttc`), of `largest`, of `opencity`.
+        self.sums = torch.zeros(4, 5, store.horizon, dtype=torch.float64, device=device)
 
     def update(self, indices: Tensor, forecast: Tensor, targets: Tensor, mask: Tensor) -> None:
-        """Add one batch.
+        """Add the windows ``indices`` (B,) of the split; the rest is as in :class:`ErrorSums`.
 
-        Args:
-            indices: (B,) int64 window numbers in the split.
-            forecast: (B, H, N) float32, real units.
-            targets: (B, H, N) float32, real units.
-            mask: (B, H, N) bool, True where a target was observed, and hidden from the model if
-                the store hides targets; then no other value is a label.
+        If the store hides targets from the model, no value but those under the mask is a label.
         """
         # A few windows at a time: sums over a batch of a large graph would take gigabytes.
         pieces = max(1, BLOCK_VALUES // targets[0].numel())
@@ -230,11 +203,8 @@ class RuleSums:
         counted = (kept & lowest, kept & ~lowest, labelled & (labels != 0), labelled & (labels > 0))
         in_percent = (*counted[:3], counted[3] & (labels > OPENCITY_FLOOR))
         errors, sizes = (forecast - labels).abs(), labels.double()
-        rows = [
-            error_rows(errors * mine, mine, shares, sizes)
-            for mine, shares in zip(counted, in_percent, strict=True)
-        ]
-        self.sums += torch.stack(rows)
+        both = zip(counted, in_percent, strict=True)
+        self.sums += torch.stack([error_rows(errors * mine, mine, p, sizes) for mine, p in both])
 
     def merge(self, fabric: Fabric) -> None:
         """Add what the other devices evaluated."""
@@ -276,46 +246,13 @@ def rule_scores(parts: Sequence[RuleSums]) -> dict[str, Scores]:
 def batch_mae_parts(errors: Tensor, mask: Tensor) -> Tensor:
     """Each window's part in the pooled masked MAE of its batch: (B,), their mean is that MAE.
 
-    Shapes are those of :func:`window_mae`; unlike there, a window counts by how many of its
-    targets were observed.
+    As published: unlike in ``window_mae``, a window counts by how many of its targets it has.
     """
     return errors.sum((1, 2)) * len(errors) / mask.sum().clamp(min=1)
 
 
-@dataclass(frozen=True)
-class TrainingRules:
-    """How a run trains and scores.
-
-    Args:
-        window_losses: From (B, H, N) errors and mask to (B,) losses of the windows of a batch.
-        drops_partial_batches: Whether what fills no whole batch is left out, in every split.
-        scores: Rule of the run's own validation and test scores.
-        whole_batches: Whether a batch's mask depends on all of it, so that it has no parts.
-    """
-
-    window_losses: Callable[[Tensor, Tensor], Tensor]
-    drops_partial_batches: bool
-    scores: str
-    whole_batches: bool
-
-
-OURS = TrainingRules(window_mae, False, "paper", False)
-RULES: dict[ProtocolKind, TrainingRules] = {
-    "paper": OURS,
-    "strict": OURS,
-    # A loss is pooled over the batch: a window with few labels counts little.
-    "legacy": TrainingRules(batch_mae_parts, True, "st_ttc", True),
-}
-
-
 class GroupErrors:
-    """Errors by window and by node, where a mean over everything would hide rare ones.
-
-    Absolute errors of a split are summed in float64 on the device.
-
-    Args:
-        store: The windows of the split.
-    """
+    """A split's errors by window and node, in float64; a mean over all would hide rare ones."""
 
     def __init__(self, store: WindowStore) -> None:
         nodes = store.series.shape[1]
@@ -366,16 +303,9 @@ def window_groups(store: WindowStore, events: pd.DataFrame) -> dict[str, Tensor]
 def incident_windows(
     events: pd.DataFrame, first_targets: NDArray[np.int64], horizon: int
 ) -> NDArray[np.bool_]:
-    """Which windows have an incident among their target steps.
+    """Which windows, by their first of H target steps (n,), have an incident among these: (n,).
 
-    Args:
-        events: One incident a row; `first_step` and `last_step` count from the first step of
-            the series, both included.
-        first_targets: (n,) first target step of each window.
-        horizon: H, target steps.
-
-    Returns:
-        (n,) bool.
+    An incident lasts from `first_step` to `last_step` of the series, both included.
     """
     touched = np.zeros(len(first_targets), dtype=bool)
     for begin, end in zip(events["first_step"], events["last_step"], strict=True):

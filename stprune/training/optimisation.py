@@ -32,75 +32,59 @@ def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.opti
         ConfigError: If a pattern of ``muon_excludes`` names none of the model's matrices.
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if settings.optimiser == "muon":
-        return MuonWithAdamW(*split_for_muon(named, settings.muon_excludes), settings)
-    if settings.optimiser == "sgd":
-        momentum = _momentum(settings)
-        return torch.optim.SGD(named.values(), rate, momentum=momentum, weight_decay=decay)
-    if settings.optimiser == "adamw":
-        return torch.optim.AdamW(named.values(), rate, weight_decay=decay, foreach=True)
-    return torch.optim.Adam(named.values(), rate, weight_decay=decay, foreach=True)
+    common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    match settings.optimiser:
+        case "muon":
+            matrices = matrices_for_muon(named, settings.muon_excludes)
+            rest = [parameter for name, parameter in named.items() if name not in matrices]
+            return MuonWithAdamW([named[name] for name in matrices], rest, settings)
+        case "sgd":
+            return torch.optim.SGD(named.values(), momentum=_momentum(settings), **common)
+        case "adamw":
+            return torch.optim.AdamW(named.values(), foreach=True, **common)
+    return torch.optim.Adam(named.values(), foreach=True, **common)
 
 
-def split_for_muon(
-    named: dict[str, nn.Parameter], excludes: Sequence[str]
-) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters for Muon, those of two dimensions that no pattern names, and for AdamW.
-
-    Args:
-        named: Parameters by name.
-        excludes: Patterns as in a shell, of names or of parts of them by ``*``.
+def matrices_for_muon(named: dict[str, nn.Parameter], excludes: Sequence[str]) -> list[str]:
+    """Names of the parameters of two dimensions that no shell pattern in ``excludes`` matches.
 
     Raises:
-        ConfigError: If a pattern names no matrix.
+        ConfigError: If a pattern matches no matrix.
     """
     matrices = [name for name, parameter in named.items() if parameter.ndim == 2]
+    excluded: set[str] = set()
     for pattern in excludes:
-        if not any(fnmatchcase(name, pattern) for name in matrices):
+        matching = {name for name in matrices if fnmatchcase(name, pattern)}
+        if not matching:
             raise ConfigError(
                 f"`optimisation.muon_excludes`: `{pattern}` names no matrix of the backbone"
                 f" (it has: {', '.join(matrices)})"
             )
-    kept = {n for n in matrices if not any(fnmatchcase(n, pattern) for pattern in excludes)}
-    return (
-        [parameter for name, parameter in named.items() if name in kept],
-        [parameter for name, parameter in named.items() if name not in kept],
-    )
+        excluded |= matching
+    return [name for name in matrices if name not in excluded]
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
-    """``torch.optim.Muon`` and ``torch.optim.AdamW`` as one optimiser.
+    """``torch.optim.Muon`` for ``matrices`` and ``torch.optim.AdamW`` for the rest, as one.
 
     Both work on this optimiser's own ``param_groups`` (Muon's first) and ``state``, so whatever
-    is read, set, saved or loaded here, is theirs.
-
-    Args:
-        matrices: Parameters for Muon.
-        rest: Parameters for AdamW.
-        settings: One learning rate and weight decay for both.
+    is read, set, saved or loaded here, is theirs. They have one learning rate and weight decay.
     """
 
     def __init__(
-        self,
-        matrices: list[nn.Parameter],
-        rest: list[nn.Parameter],
-        settings: OptimiserSettings,
+        self, matrices: list[nn.Parameter], rest: list[nn.Parameter], settings: OptimiserSettings
     ) -> None:
-        rate, decay = settings.learning_rate, settings.weight_decay
+        common: dict[str, Any] = {
+            "lr": settings.learning_rate,
+            "weight_decay": settings.weight_decay,
+        }
+        scale, momentum = MUON_SCALES[settings.muon_scale], _momentum(settings)
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
-            self._parts.append(
-                torch.optim.Muon(
-                    matrices,
-                    rate,
-                    weight_decay=decay,
-                    momentum=_momentum(settings),
-                    adjust_lr_fn=MUON_SCALES[settings.muon_scale],
-                )
-            )
+            muon = torch.optim.Muon(matrices, momentum=momentum, adjust_lr_fn=scale, **common)
+            self._parts.append(muon)
         if rest:
-            self._parts.append(torch.optim.AdamW(rest, rate, weight_decay=decay, foreach=True))
+            self._parts.append(torch.optim.AdamW(rest, foreach=True, **common))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
         self._share()
 
@@ -128,11 +112,7 @@ class RateSchedule:
     gradient steps: :meth:`begin_epoch` takes those of the epoch and those planned after it. The
     epoch's share of the rest of the course is its share of these steps, so the course ends with the
     run's last step even if plans change; if they do not, it is the usual cosine over all steps
-    (Loshchilov and Hutter 2017).
-
-    Args:
-        optimiser: Whose rate is set, without any wrapper around it.
-        settings: Which course.
+    (Loshchilov and Hutter 2017). The ``optimiser`` is the bare one, without Fabric's wrapper.
     """
 
     def __init__(self, optimiser: torch.optim.Optimizer, settings: OptimiserSettings) -> None:
@@ -146,11 +126,9 @@ class RateSchedule:
             optimiser.register_step_pre_hook(self._before_step)
 
     def begin_epoch(self, steps: int, ahead: Sequence[int]) -> None:
-        """Plan the rates of an epoch; the first one is set at once.
+        """Plan the rates of an epoch of so many gradient steps; the first one is set at once.
 
-        Args:
-            steps: Gradient steps of the epoch; 0 for a backbone that does not train.
-            ahead: Those of each epoch planned after it.
+        ``ahead`` are the steps of each epoch planned after it.
         """
         if self.settings.schedule == "cuts" or steps == 0:
             return
@@ -168,10 +146,9 @@ class RateSchedule:
         """End an epoch of full training."""
         self.last_epoch += 1
         if self.settings.schedule == "cuts":
-            every, milestones = self.settings.step_epochs, self.settings.milestones
-            cuts = (
-                self.last_epoch // every if every else sum(m <= self.last_epoch for m in milestones)
-            )
+            cuts = sum(milestone <= self.last_epoch for milestone in self.settings.milestones)
+            if every := self.settings.step_epochs:
+                cuts = self.last_epoch // every
             self._set(self.settings.gamma**cuts)
 
     def state_dict(self) -> dict[str, Any]:
@@ -201,13 +178,9 @@ class RateSchedule:
 def planned_steps(
     pruner: Pruner, epochs: range, batch_size: int, drop_partial: bool = False
 ) -> list[int]:
-    """Gradient steps that each of ``epochs`` is planned to have, as far as is known now.
+    """Gradient steps that each of ``epochs`` (0-based) is planned to have, as far as is known now.
 
-    Args:
-        pruner: Tells how many windows its epochs visit.
-        epochs: 0-based.
-        batch_size: Largest batch.
-        drop_partial: Whether only whole batches are trained on.
+    With ``drop_partial`` only whole batches are trained on.
     """
     windows = (pruner.epoch_windows(epoch, pruner.epochs) for epoch in epochs)
     return [count // batch_size if drop_partial else -(-count // batch_size) for count in windows]

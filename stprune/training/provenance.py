@@ -41,6 +41,32 @@ def dataset_sources(format_name: str) -> list[Path]:
     return import_closure([start, FORMATS.path(format_name)])
 
 
+def import_closure(start: list[Path]) -> list[Path]:
+    """``start`` and every file of the project that they import, directly or not."""
+    found: set[Path] = set()
+    waiting = [path.resolve() for path in start]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting.extend(_project_imports(path))
+    return sorted(found)
+
+
+@cache
+def _project_imports(path: Path) -> list[Path]:
+    """Files of the project that ``path`` imports by an import statement."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    files = (REPOSITORY / (name.replace(".", "/") + ".py") for name in names)
+    return [file.resolve() for file in files if file.exists()]
+
+
 def source_digest(files: Iterable[Path]) -> str:
     """SHA-256 over names and code of ``files``, in any order.
 
@@ -57,16 +83,11 @@ def source_digest(files: Iterable[Path]) -> str:
 
 @cache
 def _code_digest(path: Path, modified: int, size: int) -> str:
-    """SHA-256 of the code of a Python file, without comments and docstrings.
-
-    The time of the last change and the size are only what an answer is remembered under.
-    """
+    """SHA-256 of a file's code; its time and size are only there for the cache."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             node.body[0] = ast.Pass()
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
@@ -90,34 +111,32 @@ def run_checksum(spec: RunSpec, layout: DataLayout) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, processor and git commit, for the record."""
+    """Versions, processor and git commit, for the record; None for what is not known."""
+    versions: dict[str, str | None] = dict.fromkeys(RECORDED_PACKAGES)
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    git = ["git", "-C", str(REPOSITORY)]
+    commit, changes = (
+        _output_of([*git, *words])
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    )
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
-        **git_state(),
+        "versions": versions,
+        "git_commit": commit,
+        "git_dirty": None if changes is None else bool(changes),
     }
 
 
-def git_state() -> dict[str, Any]:
-    """Commit of the checkout and whether tracked files differ from it; None outside git."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(REPOSITORY), *arguments]
+def _output_of(command: list[str]) -> str | None:
+    try:
         return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()  # noqa: S603 - fixed arguments
-
-    try:
-        changes = git("status", "--porcelain", "--untracked-files=no")
-        return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
-        return {"git_commit": None, "git_dirty": None}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
         return None
 
 
@@ -128,29 +147,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def import_closure(start: list[Path]) -> list[Path]:
-    """``start`` and every file of the project that they import, directly or not."""
-    found: set[Path] = set()
-    waiting = [path.resolve() for path in start]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting.extend(_project_imports(path))
-    return sorted(found)
-
-
-@cache
-def _project_imports(path: Path) -> tuple[Path, ...]:
-    """Files of the project that ``path`` imports by an import statement."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    files = (REPOSITORY / (name.replace(".", "/") + ".py") for name in names)
-    return tuple(file.resolve() for file in files if file.exists())

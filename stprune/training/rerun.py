@@ -1,4 +1,4 @@
-"""A run made again from its record alone, in a folder of its own, and compared with the record."""
+"""A finished run from its record: its model opened, or the run made again and compared."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from stprune.base.errors import RecordError
-from stprune.base.layout import RunKey
-from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.base.errors import CheckpointError, ConfigError, RecordError
+from stprune.base.layout import DataLayout, RunKey, experiment_root
+from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import data_layout, experiment_layout, run_spec
 from stprune.data.prepare import prepare
+from stprune.data.windows import WindowStore
 from stprune.records.kept import read_kept
-from stprune.records.run import RunRecord, read_epochs
+from stprune.records.run import RunRecord, read_epochs, read_record
+from stprune.training.checkpoint import load_checkpoint
+from stprune.training.devices import fabric_on
+from stprune.training.engine import Engine
 from stprune.training.provenance import run_checksum
-from stprune.training.run import RunListener, train
+from stprune.training.run import RunListener, open_run_data, train
 
 RESULTS = (
     *("test", "scores_by_rule", "test_groups", "transfer", "validation_mae", "best_epoch"),
@@ -29,6 +36,13 @@ MEASURED = ("_seconds", "_joules", "_bytes")
 CIRCUMSTANCES = ("fingerprint", "config", "source_digest", "environment")
 # Where the second run took place does not matter.
 IGNORED = ("environment.cores", "environment.energy")
+# Windows times nodes whose errors are kept; of a larger split every k-th window is taken.
+KEPT_ERRORS = 2**24
+# Other devices and numbers of threads sum in another order.
+SAME = 1e-3
+
+
+# --- Made again
 
 
 @dataclass(frozen=True)
@@ -46,8 +60,7 @@ class Change:
             return math.inf
         return float(abs(self.now - self.then) / max(abs(self.then), abs(self.now)))
 
-    @property
-    def in_words(self) -> str:
+    def __str__(self) -> str:
         """Both values on one line."""
         texts = (str(value) for value in (self.then, self.now))
         then, now = (text if len(text) <= 32 else f"{text[:32]}..." for text in texts)
@@ -58,19 +71,17 @@ class Change:
 class Difference:
     """Two runs side by side.
 
-    Args:
+    Attributes:
         numbers: How many values of the results both have.
         results: Those that differ, the largest difference first.
         circumstances: What else differs.
-        not_compared: Files that one of the two does not have.
-        one_sided: Values that only one of the two has, because versions record different ones.
+        not_compared: Results that only one has, because a file or a field of a version is missing.
     """
 
     numbers: int
-    results: tuple[Change, ...]
-    circumstances: tuple[Change, ...]
-    not_compared: tuple[str, ...]
-    one_sided: tuple[str, ...] = ()
+    results: list[Change]
+    circumstances: list[Change]
+    not_compared: list[str]
 
     @property
     def bit_equal(self) -> bool:
@@ -84,20 +95,16 @@ def rerun(
     config: ExperimentConfig,
     listeners: Sequence[RunListener] = (),
 ) -> Difference:
-    """Train a run again and compare the two.
+    """Train the run of ``record``, whose file is ``metrics``, again and compare the two.
 
-    Args:
-        metrics: The record's file; the epochs and kept windows beside it are compared too.
-        record: Its content.
-        config: From :func:`config_of_record`.
-        listeners: Called as the run proceeds.
+    The ``config`` comes from :func:`config_of_record`.
 
     Raises:
         RecordError: If the run's data are not those of the record, or there is a record of it
             where the new one would be.
         StpruneError: If a data set is not available, or the run cannot be trained.
     """
-    key = RunKey(record.dataset, record.backbone, record.pruner, record.prune_ratio, record.seed)
+    key = _key(record)
     again = experiment_layout(config).metrics(key)
     if again.exists():
         raise RecordError(f"{again} is there already; give a folder without records")
@@ -114,16 +121,16 @@ def rerun(
     return compare_runs((record, metrics), (train(config, key, listeners), again))
 
 
+def _key(record: RunRecord) -> RunKey:
+    return RunKey(record.dataset, record.backbone, record.pruner, record.prune_ratio, record.seed)
+
+
 def config_of_record(
     record: RunRecord, where: str, data_directory: Path, results_directory: Path
 ) -> ExperimentConfig:
     """The configuration of one run: the inverse of :meth:`stprune.config.grid.RunSpec.resolved`.
 
-    Args:
-        record: The record.
-        where: Names its file in messages.
-        data_directory: Where the data sets are, or will be.
-        results_directory: Where the run is made again.
+    Messages name the record as ``where``; the run will be made again in ``results_directory``.
 
     Raises:
         ConfigError: If this version cannot run it: an option or a component is gone.
@@ -161,24 +168,17 @@ def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> D
     Raises:
         RecordError: If a file beside them is damaged.
     """
-    first, second = (_flat(record, RESULTS) for record, _ in (then, now))
-    missing = []
-    for name in ("epochs.csv", "kept.npz"):
-        files = [metrics.with_name(name) for _, metrics in (then, now)]
-        if all(file.exists() for file in files):
-            first |= _beside(files[0])
-            second |= _beside(files[1])
-        else:
-            missing.append(name)
+    first, second = (
+        _values(record, RESULTS) | _values_beside(metrics) for record, metrics in (then, now)
+    )
     both = first.keys() & second.keys()
     results = [change for change in _changes(first, second) if change.name in both]
-    around = [_flat(record, CIRCUMSTANCES) for record, _ in (then, now)]
+    around = _changes(*(_values(record, CIRCUMSTANCES) for record, _ in (then, now)))
     return Difference(
         numbers=len(both),
-        results=tuple(sorted(results, key=lambda change: -change.relative)),
-        circumstances=tuple(c for c in _changes(*around) if not c.name.startswith(IGNORED)),
-        not_compared=tuple(missing),
-        one_sided=tuple(name for name in dict.fromkeys((*first, *second)) if name not in both),
+        results=sorted(results, key=lambda change: -change.relative),
+        circumstances=[change for change in around if not change.name.startswith(IGNORED)],
+        not_compared=[name for name in dict.fromkeys((*first, *second)) if name not in both],
     )
 
 
@@ -189,32 +189,33 @@ def difference_text(difference: Difference, shown: int = 10) -> str:
         lines.append(f"bit-equal: all {difference.numbers} numbers of the results")
     for change in difference.results[:shown]:
         relative = "" if change.relative > 1e9 else f" (by {change.relative:.2g} of it)"
-        lines.append(f"differs: {change.in_words}{relative}")
+        lines.append(f"differs: {change}{relative}")
     if len(difference.results) > shown:
         lines.append(f"differs: {len(difference.results) - shown} more")
-    lines += [f"not compared: {name}, which is not beside it" for name in difference.not_compared]
-    if difference.one_sided:
-        some = ", ".join(dict.fromkeys(name.partition(".")[0] for name in difference.one_sided))
-        count = len(difference.one_sided)
-        lines.append(f"not compared: {count} numbers that only one of the records has ({some})")
-    lines += [f"other circumstances: {change.in_words}" for change in difference.circumstances]
+    if missing := difference.not_compared:
+        parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in missing))
+        lines.append(f"not compared: {len(missing)} values that only one of them has ({parts})")
+    lines += [f"other circumstances: {change}" for change in difference.circumstances]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _flat(record: RunRecord, names: tuple[str, ...]) -> dict[str, Any]:
+def _values(record: RunRecord, names: tuple[str, ...]) -> dict[str, Any]:
     """Every plain value of these parts of a record, by its place."""
     values = record.model_dump(mode="json")
     return dict(item for name in names for item in _items(values[name], name))
 
 
-def _beside(file: Path) -> dict[str, Any]:
-    """Every value of the epochs or of the kept windows beside a record, by its place."""
-    if file.suffix == ".csv":
-        return dict(_items(read_epochs(file).to_dict("records"), "epochs"))
-    archive = read_kept(file)
-    windows = [" ".join(map(str, np.flatnonzero(row))) for row in archive.kept]
-    scores = archive.score_quantiles.tolist()
-    return dict(_items({"windows": windows, "deciles of scores": scores}, "kept"))
+def _values_beside(metrics: Path) -> dict[str, Any]:
+    """Every value of the epochs and of the kept windows beside a record, if they are there."""
+    table, archive = metrics.with_name("epochs.csv"), metrics.with_name("kept.npz")
+    found: dict[str, Any] = {}
+    if table.exists():
+        found["epochs"] = read_epochs(table).to_dict("records")
+    if archive.exists():
+        kept = read_kept(archive)
+        windows = [" ".join(map(str, np.flatnonzero(row))) for row in kept.kept]
+        found["kept"] = {"windows": windows, "deciles of scores": kept.score_quantiles.tolist()}
+    return dict(item for name, value in found.items() for item in _items(value, name))
 
 
 def _items(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -233,3 +234,81 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change
         both_nan = first != first and second != second
         if first != second and not both_nan:
             yield Change(name, first, second)
+
+
+# --- Its model opened
+
+
+def open_recorded_model(
+    metrics: Path, config_path: Path | None = None, data_directory: Path | None = None
+) -> Engine:
+    """The engine of a run on one data set, with the best-validation weights kept beside its record.
+
+    The configuration is by default the one that the workflow wrote beside the runs, and the data
+    are where it says.
+
+    Raises:
+        RecordError: If there is no such record, or the weights give another validation error.
+        ConfigError: If there is no configuration, or the run is of a union.
+        CheckpointError: If the weights were not kept, or are of another configuration or data.
+        DataError: If the data set is not prepared.
+    """
+    record, path = read_record(metrics), config_path or experiment_root(metrics) / "config.yaml"
+    if not path.exists():
+        raise ConfigError(f"there is no {path}; name the configuration of the run with --config")
+    config, key = load_config(path), _key(record)
+    spec = run_spec(config, key)
+    if spec.subset.union:
+        raise ConfigError(f"run {key.path} is of a union; take one of a single data set")
+    layout = DataLayout(data_directory or config.data_directory)
+    identity = {
+        "configuration": spec.fingerprint,
+        "source code": record.source_digest,
+        "data": run_checksum(spec, layout),
+    }
+    weights, reason = load_checkpoint(metrics.with_name("weights.pt"), identity)
+    if weights is None:
+        raise CheckpointError(
+            f"the weights of {metrics} cannot be used ({reason}): name its own configuration and"
+            " data, or set `keep_weights: true`, delete the record, and train the run again"
+        )
+    fabric = fabric_on(spec.compute.accelerator, precision=spec.compute.precision)
+    engine = Engine(spec, open_run_data(spec, layout, fabric.device), fabric)
+    try:
+        engine.network.load_state_dict(weights)
+    except RuntimeError:  # a weight is missing, or of another shape
+        mae = math.nan
+    else:
+        mae = engine.validation_mae()
+    if not math.isclose(mae, record.validation_mae, rel_tol=SAME):
+        raise RecordError(
+            f"run {key.path}: its weights have a validation MAE of {mae:.6g}, the record says"
+            f" {record.validation_mae:.6g}: the code has changed since; delete the record and train"
+            " the run again"
+        )
+    return engine
+
+
+def node_errors(
+    engine: Engine, split: Literal["train", "validation", "test"]
+) -> tuple[NDArray[np.float64], int]:
+    """Mean absolute errors of a split's windows at nodes, (n, N), real units.
+
+    NaN where no target was observed. The second value is k if every k-th window is taken, so that
+    memory stays within bounds.
+    """
+    ((name, data),) = engine.members
+    whole: WindowStore = getattr(data, split)
+    nodes = data.adjacency.shape[0]
+    stride = math.ceil(len(whole) * nodes / KEPT_ERRORS)
+    store = whole.split(range(0, len(whole), stride))
+    sums = torch.zeros(len(store), nodes, device=store.device)
+    counts = torch.zeros_like(sums)
+
+    def observe(indices: Tensor, errors: Tensor, mask: Tensor) -> None:
+        sums[indices] = errors.float().sum(1)
+        counts[indices] = mask.expand_as(errors).sum(1).float()
+
+    engine.evaluate(name, data, store, observe)
+    means = torch.where(counts > 0, sums / counts.clamp(min=1), math.nan)
+    return means.double().cpu().numpy(), stride

@@ -25,18 +25,12 @@ from stprune.data.tasks.base import build_task
 from stprune.pruning.probe import NoProbe
 from stprune.records.run import RECORD_VERSION, EpochRecord, RunRecord, write_record
 from stprune.training.budget import peak_memory_bytes, run_cost
-from stprune.training.checkpoint import (
-    discard_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-    save_weights,
-)
+from stprune.training.checkpoint import discard_checkpoints, load_checkpoint, save_checkpoint
 from stprune.training.devices import fabric_on, naming_failures, own_cores
 from stprune.training.energy import Energy, device_counters, processor_counters
 from stprune.training.engine import Engine
-from stprune.training.evaluation import RULES
 from stprune.training.provenance import environment, run_identity
-from stprune.training.scoring import NO_SCORING_MODELS, ModelProbe, held_out_scores
+from stprune.training.scoring import ModelProbe, held_out_scores
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +105,7 @@ def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> Ru
         )
         return unite(members, held_out, tested_elsewhere=subset.task == "transfer")
     data = opened(subset, spec.dataset)
-    if RULES[spec.protocol].drops_partial_batches:
+    if spec.protocol == "legacy":
         refuse_small_splits(data, spec.training.batch_size)
     return alone(data, spec.dataset)
 
@@ -122,8 +116,8 @@ def refuse_small_splits(data: ForecastData, batch_size: int) -> None:
     Raises:
         ConfigError: Naming the split.
     """
-    stores = {"training": data.train, "validation": data.validation, "test": data.test}
-    for name, store in stores.items():
+    stores = (data.train, data.validation, data.test)
+    for name, store in zip(("training", "validation", "test"), stores, strict=True):
         if len(store) < batch_size:
             raise ConfigError(
                 f"protocol `legacy` drops partial batches, and {len(store)} {name} windows fill"
@@ -162,9 +156,10 @@ class _Session:
         """Train what is left to train, test, and write the record."""
         engine = self.engine
         if not self.continues:
-            union, ((_, data), *_) = self.data.union, self.data.members.items()
-            no_probe = NoProbe(self.spec.pruner, NO_SCORING_MODELS)
-            engine.prepare(no_probe if union else ModelProbe(self.spec, data))
+            advice = ", which is not done on a union of data sets; take a dynamic pruner"
+            no_probe = NoProbe(self.spec.pruner, advice)
+            ((_, data), *others) = engine.members
+            engine.prepare(no_probe if others else ModelProbe(self.spec, data))
         for listener in listeners:
             listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
         try:
@@ -215,11 +210,11 @@ class _Session:
             parameters=parameter_count(engine.network),
             cost=run_cost(
                 engine.records,
-                budget=engine.budget,
-                prune_ratio=spec.key.prune_ratio,
-                preparation_seconds=engine.preparation_seconds,
+                engine.budget,
+                spec.key.prune_ratio,
+                engine.preparation_seconds,
                 test_seconds=outcome.seconds,
-                peak_memory=peak_memory_bytes(device),
+                peak_memory_bytes=peak_memory_bytes(device),
                 processor_joules=self.energy.joules["processor"],
                 device_joules=self.energy.joules["device"],
             ),
@@ -247,7 +242,8 @@ class _Session:
             # The record comes last: the run is complete once it exists.
             engine.kept.write(self.layout.kept(spec.key))
             if self.config.keep_weights:
-                save_weights(self.layout.weights(spec.key), engine.best_weights, self.identity)
+                path, weights = self.layout.weights(spec.key), engine.best_weights
+                save_checkpoint(path, weights, self.identity, keep_previous=False)
             write_record(record, engine.records, metrics, table)
         self.fabric.barrier()
         return record

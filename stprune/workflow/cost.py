@@ -34,7 +34,6 @@ from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.records.run import read_epochs, read_record
 from stprune.training.budget import TrainingBudget
 from stprune.training.devices import available_cores, fabric_on
-from stprune.training.evaluation import RULES
 from stprune.training.optimisation import build_optimiser, planned_steps
 from stprune.training.provenance import environment
 
@@ -170,7 +169,7 @@ def run_workload(spec: RunSpec, windows: Windows) -> Workload:
         limits = TrainingBudget(training, windows.train)
         limits.plan(pruner, (), 0.0)
         epochs = limits.planned_epochs(pruner)
-    drops = RULES[spec.protocol].drops_partial_batches
+    drops = spec.protocol == "legacy"
     visited = sum(pruner.epoch_windows(epoch, pruner.epochs) for epoch in range(epochs))
     # A pass over all windows to score them is about an evaluation.
     evaluated = windows.test + (models * windows.train if scoring else 0)

@@ -20,7 +20,6 @@ from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, experiment_layout
 from stprune.data.card import card_path, load_card, local_paths
 from stprune.describe import FILES as DESCRIPTION_FILES
-from stprune.describe import __path__ as DESCRIPTION_PACKAGE
 from stprune.describe.products import DATA_FIGURES, DATA_TABLES
 from stprune.paper.figures import FIGURES, STYLE_SHEET
 from stprune.paper.tables import TABLES
@@ -109,11 +108,6 @@ class WorkflowPlan:
     def described(self, dataset: str) -> list[str]:
         """Files of a description of a data set (an id or a wildcard); tables lie beside them."""
         return [str(self.data.described(dataset) / name) for name in DESCRIPTION_FILES]
-
-    def description_code(self) -> list[str]:
-        """Source files that a description depends on."""
-        start = Path(DESCRIPTION_PACKAGE[0]) / "figures.py"
-        return [str(path) for path in import_closure([start])]
 
     def log(self, name: str) -> str:
         """Log of a rule after training."""

@@ -26,7 +26,7 @@ rule prepare_dataset:
 rule describe:
     input:
         data=PLAN.processed("{dataset}"),
-        code=PLAN.description_code(),
+        code=PLAN.data_code,
     output:
         PLAN.described("{dataset}"),
     log:

@@ -103,8 +103,8 @@ def _raw_series(card: DatasetCard, table: Table) -> RawSeries:
     )
     graph = np.array(table.graph, np.float32)
     np.fill_diagonal(graph, 0.0)
-    values = np.where(mask, values, 0.0).astype(np.float32)
-    return RawSeries(values, mask, times.astype("datetime64[s]"), graph, table.node_ids)
+    filled = np.where(mask, values, 0.0).astype(np.float32)
+    return RawSeries(filled, mask, times.astype("datetime64[s]"), graph, table.node_ids)
 
 
 def regular_times(card: DatasetCard, steps: int) -> NDArray[np.datetime64]:

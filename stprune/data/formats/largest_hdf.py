@@ -3,7 +3,7 @@
 ``series`` has a column a sensor under its id and a row every five minutes, NaN where nothing was
 observed; ``sensors`` is a csv with ``ID``, ``District`` and ``ID2``, the sensor's row in
 ``adjacency`` (npy, all sensors of the state). LargeST is published so (Liu et al. 2023). Its series
-has 7 GB and is read a piece at a time. Kaggle publishes no hashes, so times and sensors are checked.
+has 7 GB and is read a piece at a time. Kaggle publishes no hashes: times and sensors are checked.
 """
 
 from __future__ import annotations

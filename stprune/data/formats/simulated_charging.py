@@ -19,17 +19,8 @@ from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats.base import regular_times
+from stprune.data.simulation import charging
 from stprune.data.simulation.cards import check_card
-from stprune.data.simulation.charging.city import HOURS_PER_DAY, build_city, draw_circumstances
-from stprune.data.simulation.charging.demand import (
-    HOUR_SECONDS,
-    draw_disturbances,
-    draw_drivers,
-    draw_prices,
-    expected_drivers,
-    extra_drivers,
-)
-from stprune.data.simulation.charging.run import busy_seconds, simulate, volume
 
 CHANNELS = ["occupancy", "volume", "price"]
 STEP_MINUTES = 60
@@ -64,7 +55,7 @@ class Options(StrictModel):
     @property
     def steps(self) -> int:
         """Hourly steps."""
-        return self.days * HOURS_PER_DAY
+        return self.days * charging.HOURS_PER_DAY
 
 
 def options_for(options: Options, nodes: int) -> Options:
@@ -89,7 +80,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         Chargers in use (mean over the hour), energy delivered (kWh / h) and price (yuan / kWh)
         of each zone, all observed; an undirected graph of neighbouring zones; and one event an
         outage or crowd: in ``node``, the hours ``first_step`` to ``last_step``, the kind,
-        ``chargers_out`` and ``extra_drivers`` an hour.
+        ``chargers_out`` and ``charging.extra_drivers`` an hour.
 
     Raises:
         ConfigError: If an option is not valid or contradicts the card.
@@ -100,20 +91,22 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
     start = card.start.replace(tzinfo=None)
-    warm = WARM_DAYS * HOURS_PER_DAY
+    warm = WARM_DAYS * charging.HOURS_PER_DAY
     hours = warm + options.steps
-    city = build_city(options.size, options.mean_chargers, layout)
-    around = draw_circumstances(start - timedelta(days=WARM_DAYS), WARM_DAYS + options.days, sky)
-    prices = draw_prices(city, around, fees)
-    expected = expected_drivers(city, around, prices, options.demand_level)
+    city = charging.build_city(options.size, options.mean_chargers, layout)
+    around = charging.draw_circumstances(
+        start - timedelta(days=WARM_DAYS), WARM_DAYS + options.days, sky
+    )
+    prices = charging.draw_prices(city, around, fees)
+    expected = charging.expected_drivers(city, around, prices, options.demand_level)
     weeks = options.days / 7
     outages, crowds = options.outages_per_week * weeks, options.crowds_per_week * weeks
-    events = draw_disturbances(city, expected, warm, outages, crowds, trouble)
-    extra = extra_drivers(events, hours, options.size)
-    drivers = draw_drivers(city, around, expected, extra, arrivals)
-    sessions = simulate(city, drivers, events, hours)
-    busy = busy_seconds(sessions, hours, options.size)
-    channels = [busy / HOUR_SECONDS, volume(city, busy), prices]
+    events = charging.draw_disturbances(city, expected, warm, outages, crowds, trouble)
+    extra = charging.extra_drivers(events, hours, options.size)
+    drivers = charging.draw_drivers(city, around, expected, extra, arrivals)
+    sessions = charging.simulate(city, drivers, events, hours)
+    busy = charging.busy_seconds(sessions, hours, options.size)
+    channels = [busy / charging.HOUR_SECONDS, charging.volume(city, busy), prices]
     values = np.stack(channels, axis=-1)[warm:].astype(np.float32)
     labels = pd.DataFrame(
         [(e.zone, e.first_hour, e.last_hour, e.chargers_out, e.extra_drivers) for e in events],

@@ -21,38 +21,13 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats.base import regular_times
 from stprune.data.simulation.cards import check_card
-from stprune.data.simulation.freeway.demand import (
-    BIN_SECONDS,
-    BINS_PER_DAY,
-    Departures,
-    Incident,
-    draw_departures,
-    draw_incidents,
-    expected_demand,
-)
-from stprune.data.simulation.freeway.network import (
-    FEWEST_SEGMENTS,
-    MOST_CORRIDORS,
-    MOST_SEGMENTS,
-    STEP_SECONDS,
-    Network,
-    build_network,
-    detector_distances,
-    gaussian_adjacency,
-    layout_of,
-)
-from stprune.data.simulation.freeway.run import (
-    Bins,
-    flow_by_bin,
-    reported_speed,
-    simulate,
-    speed_by_bin,
-)
+from stprune.data.simulation.freeway import network as roads
+from stprune.data.simulation.freeway import traffic
 
 CHANNELS = ["flow", "speed"]
 # A run fills the roads before its day begins, and ends when those of the day have got through.
 WARM_BINS, LATE_BINS = 12, 2
-BIN_STEPS = round(BIN_SECONDS / STEP_SECONDS)
+BIN_STEPS = round(traffic.BIN_SECONDS / roads.STEP_SECONDS)
 KMH = 3.6
 
 
@@ -66,12 +41,12 @@ class Options(StrictModel):
         description="Detectors; they tell `corridors` and `segments`, which are then left out.",
     )
     corridors: int | None = Field(
-        default=None, ge=1, le=MOST_CORRIDORS, description="Freeways that meet at the centre."
+        default=None, ge=1, le=roads.MOST_CORRIDORS, description="Freeways that meet at the centre."
     )
     segments: int | None = Field(
         default=None,
-        ge=FEWEST_SEGMENTS,
-        le=MOST_SEGMENTS,
+        ge=roads.FEWEST_SEGMENTS,
+        le=roads.MOST_SEGMENTS,
         description="Detectors of a corridor in each direction.",
     )
     incidents_per_day: float = Field(
@@ -88,7 +63,7 @@ class Options(StrictModel):
     @classmethod
     def _can_be_made(cls, nodes: int | None) -> int | None:
         if nodes is not None:
-            layout_of(nodes)
+            roads.layout_of(nodes)
         return nodes
 
     @model_validator(mode="after")
@@ -102,7 +77,7 @@ class Options(StrictModel):
     def layout(self) -> tuple[int, int]:
         """Corridors, and segments of each in each direction."""
         if self.corridors is None or self.segments is None:
-            return layout_of(self.nodes or 0)
+            return roads.layout_of(self.nodes or 0)
         return self.corridors, self.segments
 
     @property
@@ -113,7 +88,7 @@ class Options(StrictModel):
     @property
     def steps(self) -> int:
         """Five-minute steps."""
-        return self.days * BINS_PER_DAY
+        return self.days * traffic.BINS_PER_DAY
 
 
 def options_for(options: Options, nodes: int) -> Options:
@@ -141,63 +116,65 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         ConfigError: If an option is not valid or contradicts the card.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, options.size, options.steps, CHANNELS, BIN_SECONDS // 60)
+    check_card(card, options.size, options.steps, CHANNELS, traffic.BIN_SECONDS // 60)
     layout, chance, accidents, readings, engine = (
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
-    start = card.start.replace(tzinfo=None)
-    network = build_network(*options.layout, layout)
-    demand = expected_demand(network, options.demand_level, start)
-    departures = draw_departures(demand, -WARM_BINS, options.steps + LATE_BINS, chance)
-    incidents = draw_incidents(demand, options.days, options.incidents_per_day, accidents)
+    network = roads.build_network(*options.layout, layout)
+    demand = traffic.expected_demand(network, options.demand_level, card.start.replace(tzinfo=None))
+    departures = traffic.draw_departures(demand, -WARM_BINS, options.steps + LATE_BINS, chance)
+    incidents = traffic.draw_incidents(demand, options.days, options.incidents_per_day, accidents)
     seeds = engine.integers(2**31, size=options.days).tolist()
     values = np.empty((options.steps, options.size, len(CHANNELS)), dtype=np.float32)
     # Speeds get the error of their reading after all days; until then they keep all their bits.
     speeds = np.empty(values.shape[:2])
-    days = [slice(day * BINS_PER_DAY, (day + 1) * BINS_PER_DAY) for day in range(options.days)]
+    days = [
+        slice(day * traffic.BINS_PER_DAY, (day + 1) * traffic.BINS_PER_DAY)
+        for day in range(options.days)
+    ]
     for day, steps in enumerate(days):
         values[steps, :, 0], speeds[steps] = _simulate_day(
             network, departures, incidents, day, seeds[day], readings
         )
     for steps in days:
         passed = values[steps, :, 0].astype(np.float64)
-        values[steps, :, 1] = reported_speed(speeds[steps], passed, readings) * KMH
+        values[steps, :, 1] = traffic.reported_speed(speeds[steps], passed, readings) * KMH
     columns = ["event", "node", "first_step", "last_step", "capacity_share", "kind"]
     labels = [
         (number, one.detector, one.first_bin, one.last_bin, one.capacity_share, "incident")
         for number, one in enumerate(incidents)
     ]
     times, mask = regular_times(card, options.steps), np.ones(values.shape, np.bool_)
-    graph, events = (
-        gaussian_adjacency(detector_distances(network)),
-        pd.DataFrame(labels, columns=columns),
-    )
+    graph = roads.gaussian_adjacency(roads.detector_distances(network))
+    events = pd.DataFrame(labels, columns=columns)
     return RawSeries(values, mask, times, graph, list(network.detectors), events)
 
 
 def _simulate_day(
-    network: Network,
-    departures: Departures,
-    incidents: list[Incident],
+    network: roads.Network,
+    departures: traffic.Departures,
+    incidents: list[traffic.Incident],
     day: int,
     seed: int,
     readings: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Flow (vehicles / 5 min) and speed (m/s) of one day, each (288, D)."""
-    zero_bin = day * BINS_PER_DAY - WARM_BINS
-    bins = WARM_BINS + BINS_PER_DAY + LATE_BINS
-    zero, end = zero_bin * BIN_SECONDS, (zero_bin + bins) * BIN_SECONDS
+    zero_bin = day * traffic.BINS_PER_DAY - WARM_BINS
+    bins = WARM_BINS + traffic.BINS_PER_DAY + LATE_BINS
+    zero, end = zero_bin * traffic.BIN_SECONDS, (zero_bin + bins) * traffic.BIN_SECONDS
     leaving = departures.between(zero, end)
     names, drops = network.detectors, []
     for one in incidents:
-        if one.first_bin // BINS_PER_DAY == day:
+        if one.first_bin // traffic.BINS_PER_DAY == day:
             first, end = one.first_bin - zero_bin, one.last_bin + 1 - zero_bin
             way, share = names[one.detector], one.capacity_share
             drops.append((first * BIN_STEPS, end * BIN_STEPS, way, share))
-    leaving = Departures(leaving.seconds - zero, leaving.origins, leaving.destinations)
-    curves = simulate(network, leaving, drops, bins * BIN_STEPS, seed, names)
-    counted = Bins(WARM_BINS * BIN_STEPS, BINS_PER_DAY, BIN_STEPS)
+    leaving = traffic.Departures(leaving.seconds - zero, leaving.origins, leaving.destinations)
+    curves = traffic.simulate(network, leaving, drops, bins * BIN_STEPS, seed, names)
+    counted = traffic.Bins(WARM_BINS * BIN_STEPS, traffic.BINS_PER_DAY, BIN_STEPS)
     moments = 1 - readings.random((len(names), bins * BIN_STEPS))
-    flows = [flow_by_bin(curves[name][1], moments[at], counted) for at, name in enumerate(names)]
-    speeds = [speed_by_bin(*curves[name], network.roads[name], counted) for name in names]
+    flows = [
+        traffic.flow_by_bin(curves[name][1], moments[at], counted) for at, name in enumerate(names)
+    ]
+    speeds = [traffic.speed_by_bin(*curves[name], network.roads[name], counted) for name in names]
     return np.stack(flows, axis=1), np.stack(speeds, axis=1)

@@ -42,13 +42,13 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     channels = [channel.name for channel in card.channels]
     groups = {SERIES: channels} if SERIES in files else {name: [name] for name in channels}
     graph_roles = [role for role in files if role not in groups]
-    if not set(groups) <= set(files) or graph_roles not in ([], *([role] for role in GRAPH_ROLES)):
-        raise ConfigError(
-            f"{card.title}: the format table takes the file `{SERIES}`, or one called as each"
-            f" channel ({', '.join(channels)}), and at most one of {', '.join(GRAPH_ROLES)}, not"
-            f" {', '.join(sorted(files)) or 'none'}"
-        )
     for wrong, problem in (
+        (
+            not set(groups) <= set(files)
+            or graph_roles not in ([], *([role] for role in GRAPH_ROLES)),
+            f"the files are `{SERIES}`, or one called as each channel ({', '.join(channels)}), and"
+            f" at most one of {', '.join(GRAPH_ROLES)}, not {', '.join(sorted(files)) or 'none'}",
+        ),
         (
             options.layout == "wide" and len(channels) > 1 and SERIES in files,
             "a wide file holds one channel; give a file for each",
@@ -83,33 +83,27 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         mask=mask,
         timestamps=times,
         adjacency=adjacency[np.ix_(kept, kept)],
-        node_ids=[nodes[position] for position in kept],
+        node_ids=list(np.array(nodes, dtype=object)[kept]),
     )
 
 
 def _kept_sensors(
     values: NDArray[np.float64], nodes: list[str], card: DatasetCard, options: Options
-) -> NDArray[np.intp]:
-    """Positions of the sensors of (T, N, C) that stay; the others are refused, or logged."""
+) -> NDArray[np.bool_]:
+    """Which sensors of (T, N, C) stay; the others are refused, or logged."""
     empty = np.any(np.all(np.isnan(values), axis=0), axis=1)
     target = pd.DataFrame(values[:, :, card.target_channel])
     constant = (target.min() == target.max()).to_numpy() & ~empty
     kept = np.ones(len(nodes), bool)
-    for found, rule, option in (
-        (empty, options.empty_sensors, "without a value in some channel; see `empty_sensors`"),
-        (
-            constant,
-            options.constant_sensors,
-            f"one {card.target} throughout; see `constant_sensors`",
-        ),
-    ):
+    for found, option in ((empty, "empty_sensors"), (constant, "constant_sensors")):
+        rule = getattr(options, option)
         if found.any():
             listed = ", ".join(np.array(nodes, dtype=object)[found][:8])
-            said = f"{card.title}: {found.sum()} sensor(s) ({listed}): {option}"
+            said = f"{card.title}: {found.sum()} sensor(s) ({listed}): see `{option}`"
             if rule == "refuse":
                 raise DataError(said)
             log.warning("%s", said + (" (dropped)" if rule == "drop" else ""))
             kept &= ~found | (rule != "drop")
     if not kept.any():
         raise DataError(f"{card.title}: no sensor is left without the empty and constant ones")
-    return np.flatnonzero(kept)
+    return kept

@@ -31,7 +31,6 @@ from stprune.data.table.options import Options
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-NUMPY_SUFFIXES = (".npz", ".npy")
 HDF_SUFFIXES = (".h5", ".hdf5", ".hdf")
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
 UNNAMED = re.compile(r"(Unnamed: \d+)?")  # the second is what pandas calls a column without a name
@@ -43,9 +42,8 @@ def first_rows(path: Path, separator: str, encoding: str) -> tuple[list[str], li
         with reading(path, "parquet"):
             return list(pq.read_schema(path).names), []
     with reading(path, "csv"), path.open(encoding=_encoding(encoding), newline="") as file:
-        rows = list(islice(csv.reader(file, delimiter=separator), 2))
-    texts = [[cell.strip() for cell in row] for row in rows]
-    return texts[0] if texts else [], texts[1] if len(texts) > 1 else []
+        rows = [*islice(csv.reader(file, delimiter=separator), 2), [], []]
+    return [cell.strip() for cell in rows[0]], [cell.strip() for cell in rows[1]]
 
 
 def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
@@ -79,36 +77,25 @@ def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
 
 
 def read_columns(path: Path, options: Options) -> pd.DataFrame:
-    """All columns of a csv, as text, or of a parquet file, as they are stored.
-
-    Raises:
-        DataError: If the file cannot be read, or has no row.
-    """
+    """All columns of a csv, as text, or of a parquet file, as they are stored; never empty."""
     if path.suffix.lower() in CSV_SUFFIXES:
         cells = csv_cells(path, options.separator, options.encoding)
         frame = cells.iloc[1:].set_axis(cells.iloc[0].to_list(), axis=1)
-    elif path.suffix.lower() in PARQUET_SUFFIXES:
-        with reading(path, "parquet"):
+    else:
+        with reading(path, f"one of {', '.join(CSV_SUFFIXES + PARQUET_SUFFIXES)}"):
             file = pq.ParquetFile(path)
             refuse_bomb(path, 8 * file.metadata.num_rows * file.metadata.num_columns)
             table = file.read()
             table.validate(full=True)  # else text that is not UTF-8 would fail much later
             frame = table.to_pandas(ignore_metadata=True, date_as_object=False)
         frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
-    else:
-        known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
-        raise DataError(f"{path}: a file with named columns ends in one of {known}")
     if frame.empty:
         raise DataError(f"{path} is empty below its header")
     return frame
 
 
 def column_of(path: Path, frame: pd.DataFrame, name: str) -> pd.Series:
-    """The column called ``name``.
-
-    Raises:
-        DataError: If there is none, or two.
-    """
+    """The one column called ``name``, else a DataError."""
     names = list(frame.columns)
     if names.count(name) != 1:
         listed = "`, `".join(names[:12])
@@ -130,8 +117,6 @@ def numbers_of(
         if UNNAMED.fullmatch(name):
             raise DataError(f"{path}: column `{name}` has no name; name or delete it")
         column = column_of(path, frame, name)
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            column = column.astype(column.cat.categories.dtype)
         if is_numeric_dtype(column) and not is_bool_dtype(column):
             result[:, number] = column.to_numpy(np.float64, na_value=np.nan)
             wrong = np.isinf(result[:, number])
@@ -159,7 +144,7 @@ def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
         DataError: If there is no such array, which names the ``option`` that says ``key``, it holds
             Python objects, or it lies in another file.
     """
-    with reading(path, "arrays"):
+    with reading(path, f"npz, npy or one of {', '.join(HDF_SUFFIXES)}"):
         if path.suffix.lower() in HDF_SUFFIXES:
             with h5py.File(path, "r") as file:
                 items: list[str] = []
@@ -169,17 +154,14 @@ def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
                 if h5py.check_string_dtype(dataset.dtype) is None:
                     return np.asarray(dataset[...])
                 return np.array(dataset.asstr()[...], dtype=np.str_)
-        if path.suffix.lower() in NUMPY_SUFFIXES:
-            # numpy leaves a file open that it opened itself and found damaged.
-            with path.open("rb") as stream:
-                loaded = np.load(stream, allow_pickle=False)
-                if isinstance(loaded, np.ndarray):
-                    return loaded
-                name = _key(path, list(loaded.files), key, option)
-                refuse_bomb(path, loaded.zip.getinfo(f"{name}.npy").file_size)
-                return np.asarray(loaded[name])
-    known = ", ".join(NUMPY_SUFFIXES + HDF_SUFFIXES)
-    raise DataError(f"{path}: a file of arrays ends in one of {known}")
+        # numpy leaves a file open that it opened itself and found damaged.
+        with path.open("rb") as stream:
+            array = np.load(stream, allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                name = _key(path, list(array.files), key, option)
+                refuse_bomb(path, array.zip.getinfo(f"{name}.npy").file_size)
+                array = np.asarray(array[name])
+        return np.strings.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
 
 
 def _key(path: Path, keys: list[str], key: str | None, option: str) -> str:

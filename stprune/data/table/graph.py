@@ -10,24 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import load_npz
 
 from stprune.base.errors import ConfigError, DataError
-from stprune.data.formats.base import read_edges
-from stprune.data.graph_weights import (
-    binary,
-    gaussian,
-    great_circle,
-    nearest,
-    parts,
-    spread,
-    symmetrised,
-)
-from stprune.data.table.files import (
-    CSV_SUFFIXES,
-    column_of,
-    csv_cells,
-    numbers_of,
-    read_array,
-    read_columns,
-)
+from stprune.data import graph_weights
+from stprune.data.formats.base import read_edges, reading
+from stprune.data.table import files
 from stprune.data.table.options import GraphOptions, Options
 from stprune.data.table.series import LARGEST, texts_of
 
@@ -37,11 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
-    """The position of each of ``nodes`` among ``ids``: (N,) int64.
-
-    Raises:
-        DataError: If an id is empty or stands twice, or only one of the two has it.
-    """
+    """The position of each of ``nodes`` among ``ids``, which must be the same: (N,) int64."""
     position = {name: index for index, name in enumerate(ids)}
     wrong = [name for index, name in enumerate(ids) if not name or position[name] != index]
     wrong += sorted(set(ids) ^ set(nodes))
@@ -54,73 +35,71 @@ def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
 
 
 def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDArray[np.float32]:
-    """Edge weights between the sensors of a series.
+    """Edge weights between the sensors of a series: (N, N) float32, zero diagonal.
 
-    Args:
-        role: What the file is: one of ``GRAPH_ROLES``.
-        path: The file.
-        nodes: N ids, in the order of the series.
-        options: Their section `graph` says how distances become weights.
-
-    Returns:
-        (N, N) float32, zero diagonal.
+    ``role`` is one of ``GRAPH_ROLES``; ``nodes`` are the ids in the order of the series.
 
     Raises:
         ConfigError: If the options do not fit the kind of file.
         DataError: If the file is wrong, has another sensor, or lacks one.
     """
     graph = options.graph
-    if role == "coordinates" and graph.weights == "given":
-        raise ConfigError("`graph.weights`: coordinates give distances; say `gaussian` or `binary`")
-    if role == "coordinates" and graph.weights == "binary" and graph.nearest is None:
-        raise ConfigError("`graph.nearest`: `binary` weights of coordinates need it")
-    if role != "coordinates" and graph.nearest is not None and graph.weights != "gaussian":
+    if role == "coordinates" and graph.weights != "gaussian":
+        if graph.weights == "given" or graph.nearest is None:
+            raise ConfigError(
+                "`graph.weights`: coordinates give distances; say `gaussian`, or `binary` with"
+                " `graph.nearest`"
+            )
+    elif graph.nearest is not None and graph.weights != "gaussian":
         raise ConfigError("`graph.nearest`: only distances (`graph.weights: gaussian`) tell it")
     signs = {"separator": graph.separator, "decimal": graph.decimal}
     options = options.model_copy(update={key: sign for key, sign in signs.items() if sign})
     if role == "coordinates":
-        frame = read_columns(path, options)
-        names = [graph.latitude_column, graph.longitude_column]
-        ids = texts_of(column_of(path, frame, graph.id_column))
-        degrees = numbers_of(path, frame, names, options.decimal)
-        wrong = ~(np.abs(degrees) <= (90, 180))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise DataError(
-                f"{path}: {frame.index.name} {frame.index[row]}, column `{names[column]}`:"
-                f" {degrees[row, column]:g} is no place; latitudes are -90 to 90 degrees,"
-                " longitudes -180 to 180"
-            )
-        edges = great_circle(*degrees[aligned(path, list(ids), nodes)].T)
+        edges = _distances(path, nodes, options)
     elif role == "edges":
-        csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
+        files.csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
         edges = read_edges(path, nodes, options.separator)
     else:
         edges = _edges_of_matrix(path, _matrix(path, nodes, options), nodes, graph)
     np.fill_diagonal(edges, np.nan)
     if graph.nearest is not None:
-        edges = nearest(edges, graph.nearest)
-    weights = binary(edges) if graph.weights == "binary" else np.nan_to_num(edges, nan=0.0)
+        edges = graph_weights.nearest(edges, graph.nearest)
+    weights = (
+        graph_weights.binary(edges) if graph.weights == "binary" else np.nan_to_num(edges, nan=0.0)
+    )
     if graph.weights == "gaussian":
-        try:
-            sigma = spread(edges) if graph.sigma is None else graph.sigma
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        weights = gaussian(edges, sigma, graph.threshold)
+        with reading(path, "distances"):
+            weights = graph_weights.gaussian(edges, graph.sigma, graph.threshold)
         if not weights.any():
             raise DataError(
-                f"{path}: with sigma {sigma:g} no weight reaches the threshold {graph.threshold:g};"
-                f" the shortest distance is {np.nanmin(edges, initial=np.inf):g}; change"
-                " `graph.sigma` or `graph.threshold`"
+                f"{path}: no weight reaches `graph.threshold` {graph.threshold:g}; the shortest"
+                f" distance is {np.nanmin(edges, initial=np.inf):g}; change it or `graph.sigma`"
             )
-    weights = symmetrised(weights, graph.symmetrise)
+    weights = graph_weights.symmetrised(weights, graph.symmetrise)
     if weights.max(initial=0.0) > LARGEST:
         raise DataError(f"{path}: the weight {weights.max():g} is beyond {LARGEST:g}")
-    count = parts(weights)
+    count = graph_weights.parts(weights)
     if count > 1:
         alone = int((~(weights + weights.T).any(axis=0)).sum())
         log.warning("%s: a graph in %d parts; %d sensor(s) have no edge", path, count, alone)
     return weights.astype(np.float32)
+
+
+def _distances(path: Path, nodes: list[str], options: Options) -> NDArray[np.float64]:
+    """(N, N) km between the places of a file of coordinates."""
+    graph, frame = options.graph, files.read_columns(path, options)
+    names = [graph.latitude_column, graph.longitude_column]
+    ids = texts_of(files.column_of(path, frame, graph.id_column))
+    degrees = files.numbers_of(path, frame, names, options.decimal)
+    wrong = ~(np.abs(degrees) <= (90, 180))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise DataError(
+            f"{path}: {frame.index.name} {frame.index[row]}, column `{names[column]}`:"
+            f" {degrees[row, column]:g} is no place; latitudes are -90 to 90 degrees, longitudes"
+            " -180 to 180"
+        )
+    return graph_weights.great_circle(*degrees[aligned(path, list(ids), nodes)].T)
 
 
 def _edges_of_matrix(
@@ -153,16 +132,16 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
     An array holds none and is in the order of the series.
     """
     size, key = len(nodes), options.graph.array
-    if path.suffix.lower() not in CSV_SUFFIXES:
+    if path.suffix.lower() not in files.CSV_SUFFIXES:
         try:
-            matrix = load_npz(path).toarray() if key is None else read_array(path, key, "")
+            matrix = load_npz(path).toarray()
         # No sparse matrix, or damaged: reading it as an array says which.
         except Exception:
-            matrix = read_array(path, key, "graph.array")
+            matrix = files.read_array(path, key, "graph.array")
         if matrix.shape != (size, size) or matrix.dtype.kind not in "fiub":
             raise DataError(f"{path}: {matrix.dtype} of shape {matrix.shape} for {size} sensors")
         return np.array(matrix, np.float64)
-    cells = csv_cells(path, options.separator, options.encoding)
+    cells = files.csv_cells(path, options.separator, options.encoding)
     ids = rows = nodes
     if len(cells) == cells.shape[1] + 1:  # ids in the first row
         ids = rows = list(cells.iloc[0])
@@ -178,6 +157,6 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
     order = aligned(path, ids, nodes)
     infinite = cells.apply(lambda column: column.str.fullmatch("(?i)[+]?inf(inity)?"))
     cells = cells.mask(infinite, "").set_axis(ids, axis=1)
-    numbers = numbers_of(path, cells, ids, options.decimal)
+    numbers = files.numbers_of(path, cells, ids, options.decimal)
     numbers[infinite.to_numpy()] = np.inf
     return numbers[np.ix_(order, order)]

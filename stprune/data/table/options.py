@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from stprune.base.schema import StrictModel
 from stprune.data.graph_weights import Symmetrise
@@ -64,42 +63,26 @@ class Options(StrictModel):
     constant_sensors: Literal["warn", "drop", "refuse"] = "warn"
     graph: GraphOptions = Field(default_factory=GraphOptions)
 
-    @field_validator("time_format")
-    @classmethod
-    def _says_the_date(cls, value: str) -> str:
-        if value in (ISO, SECONDS, MILLISECONDS):
-            return value
-        # A time that is written and read back by the pattern must keep its date.
-        sample = datetime(2001, 2, 3, 16, 5, tzinfo=UTC if "%z" in value else None)
-        try:
-            read = datetime.strptime(sample.strftime(value), value)
-        # strptime builds a regular expression, so a wrong pattern also raises errors of `re`.
-        except Exception:
-            raise ValueError("not a pattern that times can be read by") from None
-        if read.date() != sample.date():
-            raise ValueError("the pattern must say year, month and day, as `%Y-%m-%d %H:%M` does")
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        try:
-            if value is not None:
-                ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("not a known time zone such as `Europe/Berlin`") from None
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.layout == "long" and (self.time is None or self.node is None):
-            raise ValueError("the layout `long` needs `time` and `node`, the names of two columns")
-        if self.layout == "wide" and self.node is not None:
-            raise ValueError("the layout `wide` has its sensors in the header, not in `node`")
-        if self.columns and self.layout != "long":
-            raise ValueError("`columns` are of the layout `long`")
-        if self.separator == self.decimal:
-            raise ValueError("`separator` and `decimal` cannot be the same sign")
-        if self.time is None and (self.resample == "mean" or self.time_format != ISO):
-            raise ValueError("`resample` and `time_format` need `time`, the column of the times")
+        untimed = self.time is None and (self.resample == "mean" or self.time_format != ISO)
+        for wrong, problem in (
+            (
+                self.layout == "long" and None in (self.time, self.node),
+                "the layout `long` needs `time` and `node`, the names of two columns",
+            ),
+            (
+                self.layout == "wide" and self.node is not None,
+                "the layout `wide` has its sensors in the header, not in `node`",
+            ),
+            (self.columns and self.layout != "long", "`columns` are of the layout `long`"),
+            (self.separator == self.decimal, "`separator` and `decimal` cannot be the same sign"),
+            (untimed, "`resample` and `time_format` need `time`, the column of the times"),
+            (
+                self.timezone is not None and self.timezone not in available_timezones(),
+                f"`timezone: {self.timezone}` is not a known zone such as `Europe/Berlin`",
+            ),
+        ):
+            if wrong:
+                raise ValueError(problem)
         return self

@@ -1,22 +1,29 @@
-"""The series of a user's file: read row by row, then put on the equal steps of a card."""
+"""The series of a user's file: read row by row, then put on the equal steps of a card.
+
+A canonical data set has equal steps, but a clock that is set forward and back has not. Times with
+one offset from UTC keep their clock; with `timezone`, all become the standard time of that zone.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_datetime64_any_dtype
 
 from stprune.base.errors import DataError
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import observed, regular_times
+from stprune.data.formats.base import observed, reading, regular_times
 from stprune.data.pandas_hdf import open_frame
 from stprune.data.table.files import HDF_SUFFIXES, column_of, numbers_of, read_array, read_columns
-from stprune.data.table.options import Options
-from stprune.data.table.times import read_times
+from stprune.data.table.options import ISO, MILLISECONDS, SECONDS, Options
 
 LARGEST = 1e15
 """The square of a larger error would overflow in float32, in which models train."""
@@ -26,14 +33,9 @@ LARGEST = 1e15
 class Readings:
     """What one file says, in file order.
 
-    Args:
-        path: The file.
-        channels: C names.
-        nodes: N ids of sensors.
-        values: (R, N, C) float64, or (R, 1, C) where ``sensor`` is given; NaN where missing.
-        rows: (R,) how messages count the rows; its name is what they call one.
-        times: (R,) of each row, without a zone; None if the file has none.
-        sensor: (R,) int64, index of the sensor that a row is of; None if each row has all.
+    ``values`` are (R, N, C) float64, NaN where missing; in a long file (R, 1, C), and ``sensor``
+    (R,) is the index of the sensor of each row. ``times`` (R,) have no zone. ``rows`` (R,) is how
+    messages count the rows, and its name what they call one.
     """
 
     path: Path
@@ -59,46 +61,60 @@ def read_series(path: Path, options: Options, channels: list[str]) -> Readings:
     Raises:
         DataError: If the file is not so; the message names the row and column.
     """
-    sensor = entries = None
-    if options.layout == "array":
-        values = read_array(path, options.array, "array")
-        values = values[:, :, None] if values.ndim == 2 else values
-        fits = values.ndim == 3 and values.shape[2] == len(channels) and values.size
-        if not fits or values.dtype.kind not in "fiu":
-            raise DataError(
-                f"{path}: the array holds {values.dtype} of shape {values.shape}, not numbers of"
-                f" (steps, sensors, channels) with {len(channels)} channel(s)"
-            )
-        rows: pd.Index[Any] = pd.RangeIndex(1, len(values) + 1, name="step")
-        nodes = [str(position) for position in range(values.shape[1])]
-        if options.node is not None:
-            nodes = [str(name).strip() for name in _beside(path, options.node, len(nodes))]
-        if options.time is not None:
-            entries = pd.Series(_beside(path, options.time, len(values)), rows)
-    elif options.layout == "wide" and path.suffix.lower() in HDF_SUFFIXES:
-        with open_frame(path, options.array) as stored:
-            values = stored.rows(0, stored.shape[0])[:, :, None]
-            nodes = list(stored.names)
-            rows = pd.RangeIndex(1, len(values) + 1, name="row")
-            entries = None if options.time is None else pd.Series(stored.times(), rows)
+    with reading(path, f"a series in the layout `{options.layout}`"):
+        if options.layout == "array":
+            return _read_arrays(path, options, channels)
+        if options.layout == "wide" and path.suffix.lower() in HDF_SUFFIXES:
+            with open_frame(path, options.array) as stored:
+                values = stored.rows(0, stored.shape[0])[:, :, None]
+                rows = pd.RangeIndex(1, len(values) + 1, name="row")
+                times = None
+                if options.time is not None:
+                    times = read_times(path, pd.Series(stored.times(), rows), options)
+                return Readings(path, channels, list(stored.names), values, rows, times)
+        return _read_columns(path, options, channels)
+
+
+def _read_arrays(path: Path, options: Options, channels: list[str]) -> Readings:
+    values = read_array(path, options.array, "array")
+    values = values[:, :, None] if values.ndim == 2 else values
+    fits = values.ndim == 3 and values.shape[2] == len(channels) and values.size
+    if not fits or values.dtype.kind not in "fiu":
+        raise DataError(
+            f"{path}: the array holds {values.dtype} of shape {values.shape}, not numbers of"
+            f" (steps, sensors, channels) with {len(channels)} channel(s)"
+        )
+    rows = pd.RangeIndex(1, len(values) + 1, name="step")
+    ids, times = pd.RangeIndex(values.shape[1]).to_numpy(), None
+    if options.node is not None:
+        ids = read_array(path, options.node, "")
+        if ids.shape != values.shape[1:2]:
+            raise DataError(f"{path}: `{options.node}` has the shape {ids.shape}, not (sensors,)")
+    if options.time is not None:
+        entries = pd.Series(read_array(path, options.time, ""), rows)
+        times = read_times(path, entries, options)
+    nodes = [str(name).strip() for name in ids]
+    return Readings(path, channels, nodes, values.astype(np.float64), rows, times)
+
+
+def _read_columns(path: Path, options: Options, channels: list[str]) -> Readings:
+    frame = read_columns(path, options)
+    rows, sensor, times = frame.index, None, None
+    entries = None if options.time is None else column_of(path, frame, options.time)
+    if options.layout == "wide":
+        nodes = [name for name in frame.columns if name != options.time]
+        values = numbers_of(path, frame, nodes, options.decimal)[:, :, None]
     else:
-        frame = read_columns(path, options)
-        rows = frame.index
-        entries = None if options.time is None else column_of(path, frame, options.time)
-        if options.layout == "wide":
-            nodes = [name for name in frame.columns if name != options.time]
-            values = numbers_of(path, frame, nodes, options.decimal)[:, :, None]
-        else:
-            ids = texts_of(column_of(path, frame, str(options.node)))
-            if (ids == "").any():
-                row = rows[int(np.argmax(ids == ""))]
-                raise DataError(f"{path}: {rows.name} {row} names no sensor")
-            codes, names = pd.factorize(ids)
-            sensor, nodes = codes.astype(np.int64), list(names)
-            columns = options.columns or channels
-            values = numbers_of(path, frame, columns, options.decimal)[:, None, :]
-    times = None if entries is None else read_times(path, entries, options, sensor)
-    return Readings(path, channels, nodes, values.astype(np.float64), rows, times, sensor)
+        ids = texts_of(column_of(path, frame, str(options.node)))
+        if (ids == "").any():
+            raise DataError(f"{path}: {rows.name} {rows[int(np.argmax(ids == ''))]}: no sensor")
+        codes, names = pd.factorize(ids)
+        sensor, nodes = codes.astype(np.int64), list(names)
+        columns = options.columns or channels
+        values = numbers_of(path, frame, columns, options.decimal)[:, None, :]
+    if entries is not None:
+        times = read_times(path, entries, options, sensor)
+    return Readings(path, channels, nodes, values, rows, times, sensor)
 
 
 def texts_of(column: pd.Series) -> NDArray[np.object_]:
@@ -106,14 +122,6 @@ def texts_of(column: pd.Series) -> NDArray[np.object_]:
     whole = column.map(lambda entry: isinstance(entry, float) and entry.is_integer())
     ids = [int(entry) if plain else entry for entry, plain in zip(column, whole, strict=True)]
     return np.array(["" if pd.isna(entry) else str(entry).strip() for entry in ids], dtype=object)
-
-
-def _beside(path: Path, key: str, length: int) -> NDArray[Any]:
-    """The ids or times of an array, from the same file."""
-    array = read_array(path, key, "")
-    if array.shape != (length,):
-        raise DataError(f"{path}: `{key}` is of shape {array.shape}, not ({length},)")
-    return np.strings.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
 
 
 def on_steps(
@@ -125,9 +133,7 @@ def on_steps(
         (T,) datetime64[s] and (T, N, C) float64, NaN where missing.
 
     Raises:
-        DataError: If a number is too large, negative where none may be, or NaN where the mask
-            policy knows none; or if a row is a duplicate, off the steps or outside of the card's
-            time, or a step has no row, unless the options say what to do.
+        DataError: If a value or a time is not as the card and the options have it.
     """
     values, times = _measured(readings, card, options), readings.times
     if times is None:
@@ -167,7 +173,7 @@ def on_steps(
     grid = pd.MultiIndex.from_product([axis, range(sensor.max() + 1)])
     absent = np.flatnonzero(~grid.isin(frame.index))
     if options.gaps == "refuse" and len(absent):
-        time, node = grid.to_list()[absent[0]]
+        time, node = grid[absent[0]]
         who = "" if readings.sensor is None else f" of sensor `{readings.nodes[node]}`"
         raise DataError(
             f"{readings.path} has no row{who} for {time}; if its values are missing, say"
@@ -191,3 +197,89 @@ def _measured(readings: Readings, card: DatasetCard, options: Options) -> NDArra
             " `allow_negative` and `missing_numbers`"
         )
     return np.where(observed(values, card, readings.place), values, np.nan)
+
+
+def read_times(
+    path: Path, entries: pd.Series, options: Options, sensor: NDArray[np.int64] | None = None
+) -> pd.DatetimeIndex:
+    """The time of each row, without a zone, in whole seconds of the years 1900 to 2199.
+
+    ``entries`` (R,) are texts, numbers, or datetime64 with or without a zone; their index names the
+    rows in messages. ``sensor`` (R,) is the sensor of each row of a long file.
+
+    Raises:
+        DataError: If an entry is no such time, only some have an offset from UTC, offsets differ
+            without a `timezone`, or the zone's clock never showed a time or may have twice.
+    """
+
+    def refuse(wrong: object, problem: str) -> None:
+        if np.any(np.asarray(wrong)):
+            row = int(np.argmax(np.asarray(wrong)))
+            name = f"{entries.index.name} {entries.index[row]}"
+            raise DataError(f"{path}: {name}: the time `{entries.iloc[row]}` {problem}")
+
+    if is_datetime64_any_dtype(entries):
+        index = pd.DatetimeIndex(entries)
+        clock = index.tz_localize(None)
+        aware = np.full(len(index), index.tz is not None)
+        ahead = clock - (clock if index.tz is None else index.tz_convert("UTC").tz_localize(None))
+    else:
+        # A long file repeats each time for every sensor; each is parsed once.
+        codes, texts = pd.factorize(entries.astype(object).where(entries.notna(), "").astype(str))
+        parsed = [parse_time(str(text).strip(), options.time_format) for text in texts]
+        unreadable = np.array([moment is None for moment in parsed])[codes]
+        form = "ISO 8601" if options.time_format == ISO else options.time_format
+        refuse(unreadable, f"is not of the form `{form}`; say another with `time_format`")
+        moments = [moment for moment in parsed if moment is not None]
+        clock = pd.DatetimeIndex([moment.replace(tzinfo=None) for moment in moments])[codes]
+        aware = np.array([moment.tzinfo is not None for moment in moments])[codes]
+        ahead = pd.TimedeltaIndex([moment.utcoffset() or timedelta() for moment in moments])[codes]
+    refuse(clock.isna() | (clock != clock.floor("s")), "is no whole second")
+    refuse((clock.year < 1900) | (clock.year > 2199), "is not of 1900 to 2199")
+    refuse(aware != aware[0], "differs from the first in whether it says its offset from UTC")
+    zone = options.timezone
+    if zone is None:
+        refuse(ahead != ahead[0], "has another offset from UTC than the first; see `timezone`")
+        return clock
+    instants = clock - ahead if aware[0] else _instants(path, clock, zone, sensor)
+    # Not the offset less `dst()`: databases differ in which half of Dublin's year is summer time.
+    january, july = (
+        datetime(instants.min().year, month, 1, tzinfo=ZoneInfo(zone)).utcoffset() or timedelta()
+        for month in (1, 7)
+    )
+    return instants + pd.Timedelta(min(january, july))
+
+
+def parse_time(text: str, time_format: str) -> datetime | None:
+    """The time that a text says, with its offset from UTC if it says one; None if it says none."""
+    try:
+        if time_format == ISO:
+            return datetime.fromisoformat(text)
+        if time_format not in (SECONDS, MILLISECONDS):
+            return datetime.strptime(text, time_format)
+        # pandas writes a whole number as 1.7e9 or 1700000000.0 if the column had a gap once.
+        seconds = float(text.replace("_", "?")) / (1000 if time_format == MILLISECONDS else 1)
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    # strptime builds a regular expression of the pattern.
+    except (ValueError, OverflowError, re.error):
+        return None
+
+
+def _instants(
+    path: Path, clock: pd.DatetimeIndex, zone: str, sensor: NDArray[np.int64] | None
+) -> pd.DatetimeIndex:
+    """In UTC, times that the zone's clock showed; a doubled hour by its order for each sensor."""
+    try:
+        first = clock.tz_localize(zone, ambiguous=np.ones(len(clock), bool), nonexistent="raise")
+        instants = pd.Series(first)
+        if clock.tz_localize(zone, ambiguous="NaT").hasnans:
+            of = pd.Series(np.zeros(len(clock)) if sensor is None else sensor)
+            for rows in of.groupby(of).indices.values():
+                instants.iloc[rows] = clock[rows].tz_localize(zone, ambiguous="infer")
+                if not instants.iloc[rows].is_monotonic_increasing:
+                    raise ValueError("times that do not rise do not tell a doubled hour apart")
+    except ValueError as error:
+        raise DataError(
+            f"{path}: {error} (the clock of {zone}); sort the file, or give times with their offset"
+        ) from None
+    return pd.DatetimeIndex(instants).tz_convert("UTC").tz_localize(None)

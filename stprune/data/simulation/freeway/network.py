@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,17 +127,11 @@ def _carriageway(
         # Junction 0 is the outer end of a corridor, junction `segments` its inner end.
         inward = segment if direction == "in" else segments - 1 - segment
         first, last = (segment, segment + 1) if direction == "in" else (inward + 1, inward)
-        roads.append(
-            Road(
-                name=f"c{corridor}_{direction}_{segment:02d}",
-                start=_junction(corridor, direction, first),
-                end=_junction(corridor, direction, last),
-                steps=int(rng.integers(4, 8)),
-                lanes=3 if inward >= segments // 2 else 2,
-                free_speed=float(rng.uniform(27.0, 31.0)),
-                priority=3.0,
-            )
-        )
+        start, end = (_junction(corridor, direction, place) for place in (first, last))
+        steps, lanes = int(rng.integers(4, 8)), 3 if inward >= segments // 2 else 2
+        speed = float(rng.uniform(27.0, 31.0))
+        name = f"c{corridor}_{direction}_{segment:02d}"
+        roads.append(Road(name, start, end, steps, lanes, speed, priority=3.0))
     return roads
 
 
@@ -179,19 +174,11 @@ def _centre(corridor: int, segments: int) -> tuple[Zone, list[Road]]:
 
 def _interchange(corridors: int, segments: int) -> list[Road]:
     """A connecting road from every corridor to every other."""
-    return [
-        Road(
-            name=f"c{corridor}_to_c{other}",
-            start=_junction(corridor, "in", segments),
-            end=_junction(other, "out", segments),
-            steps=4,
-            lanes=1,
-            free_speed=SLIP_SPEED,
-        )
-        for corridor in range(corridors)
-        for other in range(corridors)
-        if other != corridor
-    ]
+    roads = []
+    for one, other in permutations(range(corridors), 2):
+        start, end = _junction(one, "in", segments), _junction(other, "out", segments)
+        roads.append(Road(f"c{one}_to_c{other}", start, end, 4, 1, SLIP_SPEED))
+    return roads
 
 
 def _junction(corridor: int, direction: str, position: int) -> str:
@@ -268,18 +255,15 @@ class ZoneRoutes:
     def ways_from(self, origin: int) -> list[list[str]]:
         """Names of the roads from zone ``origin`` to each zone, in order, or []."""
         before = self._before[origin].tolist()
-        return [self._way(before, self._sources[origin], sink) for sink in self._sinks]
-
-    def _way(self, before: list[int], source: int, sink: int) -> list[str]:
-        """Follow the predecessors back from ``sink``."""
-        names: list[str] = []
-        while sink != source:
-            previous = before[sink]
-            if previous < 0:
-                return []
-            names.append(self._names[previous, sink])
-            sink = previous
-        return names[::-1]
+        ways = []
+        for place in self._sinks:
+            names: list[str] = []
+            # Follow the predecessors back; -9999 where there is none.
+            while place != self._sources[origin] and place >= 0:
+                names.append(self._names.get((before[place], place), ""))
+                place = before[place]
+            ways.append(names[::-1] if place >= 0 else [])
+        return ways
 
 
 def detector_distances(network: Network) -> NDArray[np.float64]:
