@@ -38,7 +38,7 @@ class Options(Published):
         stations = pd.read_csv(files["stations"], dtype={"TAZID": str})
         known = stations[["TAZID", *OUTLINE]].drop_duplicates()
         columns: dict[str, NDArray[np.float64]] = {}
-        times = None
+        times = read_numbers(files[f"{self.groups[0]}_{self.channels[0]}"], index=True).index
         for group in self.groups:
             zones = pd.read_csv(files[f"{group}_zones"])[OUTLINE]
             ids = zones.merge(known, how="left", on=OUTLINE, validate="many_to_one")["TAZID"]
@@ -47,9 +47,8 @@ class Options(Published):
             channels = []
             for channel in self.channels:
                 frame = read_numbers(files[f"{group}_{channel}"], index=True)
-                times = frame.index if times is None else times
                 if not frame.index.equals(times):
-                    raise ValueError("its times are not those of the files before it")
+                    raise ValueError("its times are not those of the first file")
                 channels.append(frame.to_numpy())
             merge_columns(columns, list(ids), np.stack(channels, axis=2))
         node_ids = list(columns)

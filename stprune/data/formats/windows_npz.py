@@ -1,9 +1,9 @@
 """Series published as overlapping windows, several files side by side, and a graph.
 
-``GROUP_PART`` is an npz with ``x`` (B, T, N, C) and ``y`` (B, H, N, C), whose windows begin one step
-after another; the parts of a group follow each other. ``GROUP_ids`` lists its N sensors between
-commas. The script of DCRNN (Li et al. 2018) writes such windows; parts of PEMS-BAY, METR-LA and
-PEMS08 are published so.
+``GROUP_PART`` is an npz with ``x`` (B, T, N, C) and ``y`` (B, H, N, C), whose windows begin one
+step after another; the parts of a group follow each other. ``GROUP_ids`` lists its N sensors
+between commas. The script of DCRNN (Li et al. 2018) writes such windows; parts of PEMS-BAY, METR-LA
+and PEMS08 are published so.
 """
 
 from __future__ import annotations
