@@ -138,30 +138,11 @@ def results(config: ConfigFile = DEMO) -> None:
 
 
 @app.command()
-def plan(
-    seconds: Annotated[float, Option(help="Measure batches this long at most; 0: not.")] = 15.0,
-    json: Annotated[
-        Path | None, Option(help="Write the numbers of each data set and backbone here, too.")
-    ] = None,
-    config: ConfigFile = DEMO,
-) -> None:
+def plan(config: ConfigFile = DEMO) -> None:
     """Estimate what an experiment will take, before it starts."""
-    from rich.console import Console
+    from stprune.workflow.estimate import make_plan, plan_text
 
-    from stprune.base.files import write_json
-    from stprune.workflow.estimate import make_plan, print_plan
-
-    if not 0 <= seconds < float("inf"):
-        raise ConfigError(f"--seconds {seconds:g} is no time to measure; give 0 or more")
-    estimate = make_plan(_load(config), seconds)
-    if json is not None:
-        cells = [
-            cell._asdict()
-            | {"windows": cell.windows._asdict(), "cost": cell.cost and cell.cost._asdict()}
-            for cell in estimate.cells
-        ]
-        write_json(json, estimate._asdict() | {"cells": cells})
-    print_plan(estimate, Console(highlight=False))
+    sys.stdout.write(plan_text(make_plan(_load(config))))
 
 
 @app.command()
@@ -185,7 +166,7 @@ def rerun(
 
     from stprune.records.run import read_record
     from stprune.training.rerun import config_of_record, difference_text, rerun
-    from stprune.workflow.progress import Progress
+    from stprune.workflow.train import Progress
 
     record = read_record(metrics)
     folder = into or Path(tempfile.mkdtemp(prefix="stprune-rerun-"))
