@@ -16,11 +16,7 @@ from . import Batch, linear, with_calendar
 
 def forecast(model: Any, batch: Batch) -> Tensor:
     """(B, H, N) of a model in double precision, on the graph of its task."""
-    return forecast_on(model, batch, model.task.adjacency)
-
-
-def forecast_on(model: Any, batch: Batch, graph: Tensor) -> Tensor:
-    """(B, H, N) on any graph (N, N)."""
+    graph = model.task.adjacency
     options, nodes = model.options, len(graph)
     name: LayerName = "tgcn" if options.layer == "a3tgcn" else options.layer
     values = with_calendar(model, batch)
