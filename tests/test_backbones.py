@@ -82,7 +82,7 @@ def test_says_how_to_install_the_package(monkeypatch: pytest.MonkeyPatch) -> Non
     def missing(*_arguments: Any) -> None:
         raise ImportError("No module named 'torch_geometric_temporal'")
 
-    monkeypatch.setattr(geometric_temporal, "GeometricLayer", missing)
+    monkeypatch.setattr(geometric_temporal, "import_geometric_temporal", missing)
     with pytest.raises(DeclinedError, match="pip install --no-deps torch-geometric-temporal"):
         build("geometric_temporal", {"layer": "tgcn"})
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from stprune.backbones.base import BACKBONES, ForecastTask
 from stprune.backbones.opencity import attend
-from stprune.base.errors import DataError
 
 
 def city(nodes: int, seed: int = 0) -> Tensor:
@@ -63,15 +62,6 @@ def test_graphs_follow_the_model_and_its_copies() -> None:
     inputs, *calendar = a_batch()
     precise = twin.double()(inputs.double(), *calendar)
     torch.testing.assert_close(precise.float(), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_name_means_one_graph() -> None:
-    model = small(5)
-    model.use_graph("city", city(9))
-    for other in (city(9, seed=1), city(5)):
-        with pytest.raises(DataError, match="city"):
-            model.use_graph("city", other)
-    model(*a_batch(9))  # a refused graph leaves the one before
 
 
 def test_attention_drops_its_share_and_makes_up_for_it() -> None:
