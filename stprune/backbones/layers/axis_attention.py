@@ -34,7 +34,7 @@ def attend(
     All are (B, T, N, C). Steps of a node, or nodes of a step, attend to each other; if causal, to
     none later along the axis.
     """
-    parts = (split_heads(part, heads, axis) for part in (query, key, value))
-    attended = functional.scaled_dot_product_attention(*parts, is_causal=causal)
+    q, k, v = (split_heads(part, heads, axis) for part in (query, key, value))
+    attended = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
     # The kernel writes its result in the order of the query, so this copies nothing either.
     return attended.transpose(1, 2).reshape(query.shape)
