@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from paper_figures.rows import by_budget
-from stprune.base.layout import format_ratio
-from stprune.paper.tables import Column, Table, format_number
+from paper_figures.rows import experiment_table
+from stprune.paper.tables import Column, Table
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.paired import CONTROLS, LEVEL, compare, compare_all, relative_differences
+from stprune.results.summary import Results
+from stprune.statistics.paired import (
+    CONTROLS,
+    LEVEL,
+    ROW,
+    compare_all,
+    differences_from,
+    holm,
+    t_test,
+)
 
 CAPTION = (
     "Differences in test MAE, 100 (pruner / the other - 1) in %, of the pairs of runs with the same"
@@ -26,112 +34,120 @@ CAPTION = (
     " sets whose mean difference is below 0. Verdict: win or lose only where the corrected p is"
     " below 0.05, else tie. A p of 0.000 is below 0.0005. A dash: no pair, or too few to test."
 )
-
-KEYS = ["budget", "pruner", "prune_ratio"]
 SIGNIFICANT = "‡"
+OTHERS = (REFERENCE, *CONTROLS)
 
 
 def has_pairs(results: Results) -> bool:
     """Whether a run can be compared with a control of the same cell and seed."""
-    summary = results.summary
-    return any(
-        not relative_differences(summary, pruner, control).empty
-        for control in CONTROLS
-        for pruner in sorted(set(summary["pruner"]) - {REFERENCE, control})
-    )
+    return any(not differences_from(results.summary, control).empty for control in CONTROLS)
 
 
-def paired_table(
-    results: Results, others: Sequence[str], title: str, notes: Sequence[str]
-) -> Table:
+def interval_text(prefix: str = "") -> str:
+    """Format of a cell with both ends of an interval in percent, such as ``[-1.20, +0.40]``."""
+    return f"[{{{prefix}low:+.2f}}, {{{prefix}high:+.2f}}]"
+
+
+def pruned_rows(summary: pd.DataFrame) -> pd.DataFrame:
+    """Budget, prune ratio and pruner of all pruned runs, also of those without any pair."""
+    pruned = summary.loc[summary["pruner"] != REFERENCE, ROW].drop_duplicates()
+    return pruned.sort_values(ROW, ignore_index=True).astype({"prune_ratio": "float64"})
+
+
+def paired_table(results: Results, others: Sequence[str], title: str) -> Table:
     """Every pruner against each of ``others``, run by run, over all data sets.
-
-    Args:
-        results: The experiment.
-        others: Pruners to compare with; one that was not run has dashes.
-        title: Of the table.
-        notes: Sentences to add to the caption.
 
     Returns:
         One row per pruner and prune ratio, and one over all its ratios (``prune_ratio`` NaN, shown
-        as ``all``); by budget, where the experiment has several. The frame also holds the number
-        of pairs, the ends of the interval, and p values that are not shown, among them Wilcoxon's.
+        as ``all``); by budget, where the experiment has several. The frame also holds the other
+        fields of `Comparison`.
     """
-    frame = _rows(results.summary)
+    single = pruned_rows(results.summary)
+    overall = single.assign(prune_ratio=math.nan).drop_duplicates()
+    order = ["budget", "pruner", "prune_ratio"]
+    rows = pd.concat([overall, single]).sort_values(order, na_position="first")
+    frame = rows[order].reset_index(drop=True)
     compared = compare_all(results.summary, others)
     for other in others:
         part = compared[compared["control"] == other].drop(columns="control")
-        part["interval"] = [spelled_interval(*ends) for ends in part[["low", "high"]].to_numpy()]
-        part["ahead_of"] = [f"{a} of {n}" for a, n in part[["ahead", "datasets"]].to_numpy()]
-        named = part.set_index(KEYS).add_prefix(f"{other}_").reset_index()
-        frame = frame.merge(named, how="left", on=KEYS, validate="one_to_one")
-    ratios = ["all" if math.isnan(ratio) else format_ratio(ratio) for ratio in frame["prune_ratio"]]
-    return Table(
-        title=title,
-        caption=" ".join([CAPTION, *notes]),
-        frame=frame.assign(ratio=ratios),
-        columns=by_budget(_columns(others), frame),
-        group=("budget", "pruner"),
-    )
-
-
-def _rows(summary: pd.DataFrame) -> pd.DataFrame:
-    """What was run of each pruner, all ratios first; also what has nothing to be paired with."""
-    pruned = summary.loc[summary["pruner"] != REFERENCE, KEYS].drop_duplicates()
-    overall = pruned.assign(prune_ratio=math.nan).drop_duplicates()
-    rows = pd.concat([overall, pruned]).astype({"prune_ratio": "float64"})
-    return rows.sort_values(KEYS, na_position="first", ignore_index=True)
-
-
-def _columns(others: Sequence[str]) -> tuple[Column, ...]:
-    shown = [Column("pruner", "Pruner", named=True), Column("ratio", "Prune ratio")]
+        named = part.set_index(ROW).add_prefix(f"{other}_").reset_index()
+        frame = frame.merge(named, how="left", on=ROW, validate="one_to_one")
+    columns = [Column("pruner", "Pruner", named=True)]
+    columns.append(Column("prune_ratio", "Prune ratio", missing="all"))
     for other in others:
-        over = f"Against {label(other)}"
-        shown += [
+        over, ahead = (
+            f"Against {label(other)}",
+            f"{{{other}_ahead:.0f}} of {{{other}_datasets:.0f}}",
+        )
+        columns += [
             Column(f"{other}_mean", "Δ (%)", 2, signed=True, over=over),
-            Column(f"{other}_interval", "95 %", over=over),
+            Column(f"{other}_low", "95 %", over=over, text=interval_text(f"{other}_")),
             Column(f"{other}_holm_p", "p", 3, over=over),
             Column(f"{other}_datasets_p", "p, data sets", 3, over=over),
-            Column(f"{other}_ahead_of", "Ahead", over=over),
+            Column(f"{other}_ahead", "Ahead", over=over, text=ahead),
             Column(f"{other}_verdict", "Verdict", over=over),
         ]
-    return tuple(shown)
+    return experiment_table(results, title, CAPTION, frame, tuple(columns), ("pruner",))
 
 
-class Change(NamedTuple):
-    """Mean difference of pairs of runs in %, p of their paired t test, and how many they are."""
-
-    change: float
-    p: float
-    pairs: int
-
-
-def change_from(runs: pd.DataFrame, cell: tuple[float, str], other: str) -> Change:
-    """Compare a prune ratio and pruner with another pruner, or with full training, run by run."""
-    ratio, pruner = cell
-    at_ratio = runs["prune_ratio"] == ratio
-    theirs = runs[runs["pruner"] == other]
-    # Full training has no prune ratio of its own: it is the partner at each.
-    theirs = theirs.assign(prune_ratio=ratio) if other == REFERENCE else theirs
-    pairs = pd.concat([runs[at_ratio & (runs["pruner"] == pruner)], theirs])
-    if pruner in (other, REFERENCE):
-        return Change(math.nan, math.nan, 0)
-    differences = relative_differences(pairs, pruner, other)
-    if differences.empty:
-        return Change(math.nan, math.nan, 0)
-    compared = compare(differences)
-    return Change(compared.mean, compared.t_p, len(differences))
-
-
-def spelled_change(change: float, holm_p: float) -> str | None:
-    """Such as ``-1.2`` with ``SIGNIFICANT`` behind it where p is low enough; None if unknown."""
-    if math.isnan(change):
-        return None
-    return f"{format_number(change, 1, True)}{SIGNIFICANT if holm_p < LEVEL else ''}"
+# What is shown of `compared_groups`.
+GROUP_COLUMNS = (
+    Column("prune_ratio", "Prune ratio"),
+    Column("pruner", "Pruner", named=True),
+    Column("test_mae", "MAE", 2, "test_mae_sd", ranked=True),
+    *(
+        Column(f"{other}_change", label(other), 1, signed=True, over="Δ (%) from", marks=mark)
+        for other in OTHERS
+        for mark in [f"{other}_mark"]
+    ),
+    Column("epoch_percent", "Time (%)", 0),
+)
+GROUP_CAPTION = (
+    "MAE: test MAE, mean ± standard deviation over the seeds; bold: lowest mean of its group and"
+    " prune ratio, full training aside; underlined: second. Δ: 100 (pruner / the other - 1) in %,"
+    " mean over the pairs of runs of the same data set, backbone, prune ratio and seed; below 0"
+    f" the pruner is better. {SIGNIFICANT}: p below 0.05 in a paired t test over those pairs,"
+    " corrected by Holm's method for all pruners and prune ratios that the group compares with the"
+    " same other; pairs of one data set depend on each other, so it does not speak for other data"
+    " sets. Time: per-epoch time in % of full training's, scoring and selection included; on all"
+    " data sets, the mean of theirs. A dash: not run, or nothing to compare with."
+)
 
 
-def spelled_interval(low: float, high: float) -> str | None:
-    """Both ends in percent with their signs, such as ``[-1.20, +0.40]``; None where unknown."""
-    if math.isnan(low):
-        return None
-    return f"[{format_number(low, 2, True)}, {format_number(high, 2, True)}]"
+def compared_groups(
+    results: Results, groups: Iterable[tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]]
+) -> pd.DataFrame:
+    """Every pruner and prune ratio in each group of data sets or backbones, against ``OTHERS``.
+
+    Args:
+        results: The experiment.
+        groups: Of each the columns that name it, and the names that it holds, by column.
+
+    Returns:
+        The rows of each group: ``prune_ratio``, ``pruner``, ``test_mae`` and ``test_mae_sd`` (NaN
+        over several places), ``epoch_percent``, for each other ``<other>_change``, ``_p``,
+        ``_pairs``, ``_holm_p`` and ``_mark``, and the columns that name it.
+    """
+    parts = []
+    for named, chosen in groups:
+        runs, means = results.summary, results.aggregate
+        for column, names in chosen.items():
+            runs, means = (some[some[column].isin(names)] for some in (runs, means))
+        cells = means.groupby(["prune_ratio", "pruner"])
+        table = cells[["test_mae", "test_mae_sd", "epoch_percent"]].mean()
+        errors = ["test_mae", "test_mae_sd"]
+        table[errors] = table[errors].where(cells.size() == 1)
+        for other in OTHERS:
+            table = table.join(_changes(runs, other).add_prefix(f"{other}_"))
+        parts.append(table.reset_index().assign(**named))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _changes(runs: pd.DataFrame, other: str) -> pd.DataFrame:
+    """Mean differences from ``other`` by prune ratio and pruner; one family of tests."""
+    cells = differences_from(runs, other).groupby(["prune_ratio", "pruner"])["difference"]
+    p = cells.agg(lambda values: t_test(values.to_numpy())).astype("float64")
+    corrected = pd.Series(holm(p.tolist()), p.index, "float64")
+    mark = pd.Series(SIGNIFICANT, p.index, "object").where(corrected < LEVEL, None)
+    counts = {"change": cells.mean(), "p": p, "pairs": cells.size()}
+    return pd.DataFrame({**counts, "holm_p": corrected, "mark": mark})

@@ -6,8 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.paper.tables import Column
-from stprune.results.summary import REFERENCE, Results
+from stprune.paper.content import METHOD
+from stprune.paper.tables import Column, Table
+from stprune.records.store import REFERENCE
+from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
 
 # What names a row of most tables.
@@ -17,23 +19,46 @@ CELL_COLUMNS = (
     Column("prune_ratio", "Prune ratio"),
     Column("pruner", "Pruner", named=True),
 )
+SEEDS = Column("seeds", "n", 0)
+PLACE_AND_RATIO = ("dataset", "backbone", "prune_ratio")
+
+# Ends of the captions of tables.
+RANKS = (
+    "Bold: lowest mean of the same data set, backbone and prune ratio, full training aside;"
+    " underlined: second."
+)
+
+
+def experiment_table(
+    results: Results,
+    title: str,
+    caption: str,
+    frame: pd.DataFrame,
+    columns: tuple[Column, ...],
+    group: tuple[str, ...] = PLACE_AND_RATIO,
+) -> Table:
+    """A table whose caption ends with what was not run, with the budgets, and with the units.
+
+    Where the frame has several budgets, they are its first column and set its groups apart.
+    """
+    caption = " ".join([caption, *absent(results), *budgets(results), *units(results)])
+    if "budget" in frame and frame["budget"].nunique() > 1:
+        columns = (Column("budget", "Budget", named=True), *columns)
+        group = ("budget", *group)
+    return Table(title, caption, frame, columns, group)
 
 
 def with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
     """Every pruner and ratio for every data set and backbone, NaN where there is no run.
 
-    Args:
-        aggregate: As `stprune.results.summary.aggregate` returns it.
-
-    Returns:
-        Sorted by data set, backbone, prune ratio and pruner, full training first.
+    Sorted by data set, backbone, prune ratio and pruner, full training first.
     """
     places = aggregate[["dataset", "backbone"]].drop_duplicates()
     choices = aggregate[["pruner", "prune_ratio"]].drop_duplicates()
     keys = places.merge(choices, how="cross")
     frame = keys.merge(aggregate, how="left", on=list(keys.columns))
     frame["seeds"] = frame["seeds"].fillna(0).astype(int)
-    return full_first(frame, ["dataset", "backbone", "prune_ratio"])
+    return full_first(frame, list(PLACE_AND_RATIO))
 
 
 def full_first(frame: pd.DataFrame, order: list[str]) -> pd.DataFrame:
@@ -43,18 +68,21 @@ def full_first(frame: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     return rows.sort_values(keys, ignore_index=True).drop(columns="first")
 
 
-def absent(results: Results, *others: str) -> list[str]:
-    """A sentence for each of ``others`` and each control that the experiment lacks."""
+def absent(results: Results) -> list[str]:
+    """A sentence for each that others are read against and that the experiment lacks."""
     present = set(results.aggregate["pruner"])
-    return [f"{name} was not run here." for name in (*others, *CONTROLS) if name not in present]
+    names = (REFERENCE, *CONTROLS, METHOD)
+    return [f"{name} was not run here." for name in names if name not in present]
 
 
 def budgets(results: Results) -> list[str]:
     """A sentence that says what a run could spend as much of as full training, and where."""
     where = _places(results.aggregate.groupby("dataset")["budget"].first())
-    if len(where) == 1:
-        return [f"Budget of a run, at most what full training spends: {_plain(next(iter(where)))}."]
-    named = [f"{_plain(budget)} ({datasets})" for budget, datasets in where.items()]
+    named = [budget.replace("_", " ") for budget in where]
+    if len(where) > 1:
+        named = [
+            f"{name} ({datasets})" for name, datasets in zip(named, where.values(), strict=True)
+        ]
     return [f"Budget of a run, at most what full training spends: {', '.join(named)}."]
 
 
@@ -68,13 +96,3 @@ def units(results: Results) -> list[str]:
 def _places(values: pd.Series[Any]) -> dict[str, str]:
     """The names (index) that share a value, by value."""
     return {str(value): ", ".join(some.index) for value, some in values.groupby(values)}
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def by_budget(columns: tuple[Column, ...], frame: pd.DataFrame) -> tuple[Column, ...]:
-    """The columns of a table, after one with the budget where there are several."""
-    several = frame["budget"].nunique() > 1
-    return (Column("budget", "Budget", named=True), *columns) if several else columns

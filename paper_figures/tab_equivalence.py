@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from paper_figures.pairing import spelled_interval
-from paper_figures.rows import absent, by_budget
-from stprune.base.layout import format_ratio
+from paper_figures.pairing import interval_text
+from paper_figures.rows import PLACE_AND_RATIO, experiment_table
 from stprune.paper.tables import Column, Table
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import Results
 from stprune.statistics.equivalence import IDENTICAL, equivalences
-from stprune.statistics.paired import EVERY_PLACE, LEAST_PAIRS, MARGIN
+from stprune.statistics.paired import LEAST_PAIRS, MARGIN
 
 TITLE = "Equivalence with full training"
 
@@ -29,13 +26,13 @@ CAPTION = (
 )
 
 COLUMNS = (
-    Column("where", "Data set"),
+    Column("dataset", "Data set"),
     Column("backbone", "Backbone", named=True),
-    Column("ratio", "Prune ratio"),
+    Column("prune_ratio", "Prune ratio"),
     Column("pruner", "Pruner", named=True),
     Column("count", "n", 0),
     Column("mean", "Δ (%)", 2, "sd", signed=True),
-    Column("interval", "90 %"),
+    Column("low", "90 %", text=interval_text()),
     Column("p_equivalent", "p", 3),
     Column("holm_p_equivalent", "p, Holm", 3),
     Column("verdict", "Verdict"),
@@ -43,31 +40,9 @@ COLUMNS = (
 
 
 def build(results: Results) -> Table:
-    """The table of equivalence tests.
+    """One row per budget, place, prune ratio and pruner, those over all data sets first.
 
-    Args:
-        results: The experiment; differences in test MAE are in percent of full training's.
-
-    Returns:
-        One row per budget, data set, backbone, prune ratio and pruner, the rows over all data sets
-        first; empty where full training was not run.
+    Differences in test MAE are in percent. Empty where full training was not run.
     """
-    table = equivalences(results.summary)
-    notes = absent(results, REFERENCE)
-    return Table(
-        title=TITLE,
-        caption=" ".join([CAPTION, *notes]),
-        frame=_worded(table),
-        columns=by_budget(COLUMNS, table),
-        group=("budget", "dataset", "backbone", "prune_ratio"),
-    )
-
-
-def _worded(table: pd.DataFrame) -> pd.DataFrame:
-    where = {EVERY_PLACE: "all data sets"}
-    intervals = [spelled_interval(*ends) for ends in table[["low", "high"]].to_numpy()]
-    return table.assign(
-        where=table["dataset"].replace(where).astype("object"),
-        ratio=pd.Series([format_ratio(r) for r in table["prune_ratio"]], dtype="object"),
-        interval=pd.Series(intervals, dtype="object"),
-    )
+    frame = equivalences(results.summary)
+    return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, PLACE_AND_RATIO)

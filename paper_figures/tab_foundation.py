@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from paper_figures.held_out import applies, held_out_scores
-from paper_figures.rows import absent, budgets
+from paper_figures.rows import SEEDS, experiment_table
 from stprune.paper.tables import Column, Table
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import Results
 
 __all__ = ["TITLE", "applies", "build"]
 TITLE = "Pruned training on several data sets, and data sets held out from it"
@@ -26,10 +26,11 @@ CAPTION = (
 COLUMNS = (
     Column("dataset", "Trained on"),
     Column("held_out", "Held out"),
+    Column("held_out_unit", "Unit"),
     Column("backbone", "Backbone", named=True),
     Column("prune_ratio", "Prune ratio"),
     Column("pruner", "Pruner", named=True),
-    Column("seeds", "n", 0),
+    SEEDS,
     Column("test_mae", "Seen", 2, ranked=True),
     Column("zero_shot_mae", "MAE", 2, "zero_shot_mae_sd", True, over="Zero-shot"),
     Column("zero_shot_mae_change", "Δ (%)", 1, signed=True, over="Zero-shot"),
@@ -41,25 +42,9 @@ COLUMNS = (
 
 
 def build(results: Results) -> Table:
-    """The table of what was held out.
+    """One row per data set entry, held-out data set, backbone, prune ratio and pruner.
 
-    Args:
-        results: The experiment; MAE in the unit of the held-out data set.
-
-    Returns:
-        One row per data set entry, held-out data set, backbone, prune ratio and pruner.
+    MAE is in the unit of the held-out data set.
     """
-    frame = held_out_scores(results)
-    known = frame.dropna(subset="held_out_unit").drop_duplicates("held_out")
-    notes = [
-        f"Unit of errors on {name}: {unit}."
-        for name, unit in zip(known["held_out"], known["held_out_unit"], strict=True)
-    ]
-    return Table(
-        title=TITLE,
-        caption=" ".join([CAPTION, *notes, *budgets(results), *absent(results)]),
-        frame=frame,
-        columns=COLUMNS,
-        group=("dataset", "held_out", "backbone", "prune_ratio"),
-        unranked={"pruner": (REFERENCE,)},
-    )
+    frame, group = held_out_scores(results), ("dataset", "held_out", "backbone", "prune_ratio")
+    return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, group)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from paper_figures.pairing import paired_table
-from paper_figures.rows import absent
 from stprune.paper.tables import Table
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
@@ -13,4 +12,4 @@ TITLE = "Paired comparison with the controls"
 
 def build(results: Results) -> Table:
     """The table of paired comparisons with the controls."""
-    return paired_table(results, CONTROLS, TITLE, absent(results))
+    return paired_table(results, CONTROLS, TITLE)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from paper_figures.rows import absent
+from paper_figures.rows import CELL_COLUMNS, PLACE_AND_RATIO, experiment_table
 from stprune.paper.tables import Column, Table
-from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.paired import EVERY_PLACE
+from stprune.results.summary import Results
 from stprune.statistics.time_to_accuracy import compare_reaching
 
 TITLE = "Time to full training's mean accuracy"
@@ -27,11 +24,8 @@ CAPTION = (
 )
 
 COLUMNS = (
-    Column("where", "Data set"),
-    Column("backbone", "Backbone", named=True),
-    Column("prune_ratio", "Prune ratio"),
-    Column("pruner", "Pruner", named=True),
-    Column("reached_of", "Reached"),
+    *CELL_COLUMNS,
+    Column("reached", "Reached", text="{reached:.0f} of {seeds:.0f}"),
     Column("mean_seconds", "Mean (s)", 1),
     Column("mean_percent", "Mean (% of full's)", 1),
     Column("holm_p", "p", 3),
@@ -40,23 +34,6 @@ COLUMNS = (
 
 
 def build(results: Results) -> Table:
-    """The table of times to full training's mean accuracy.
-
-    Returns:
-        One row per data set, backbone, prune ratio and pruner; empty where full training was not
-        run.
-    """
-    table = compare_reaching(results.epochs)
-    notes = absent(results, REFERENCE)
-    counts = table[["reached", "seeds"]].to_numpy()
-    words = [f"{reached:.0f} of {seeds:.0f}" for reached, seeds in counts]
-    return Table(
-        title=TITLE,
-        caption=" ".join([CAPTION, *notes]),
-        frame=table.assign(
-            where=table["dataset"].replace({EVERY_PLACE: "all data sets"}).astype("object"),
-            reached_of=pd.Series(words, dtype="object"),
-        ),
-        columns=COLUMNS,
-        group=("dataset", "backbone", "prune_ratio"),
-    )
+    """One row per data set, backbone, prune ratio and pruner; empty without full training."""
+    frame = compare_reaching(results.epochs)
+    return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, PLACE_AND_RATIO)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import pandas as pd
 
-from paper_figures.rows import CELL_COLUMNS, units, with_holes
+from paper_figures.rows import CELL_COLUMNS, SEEDS, experiment_table, with_holes
 from stprune.paper.tables import Column, Table
-from stprune.results.summary import REFERENCE, Results
+from stprune.records.store import KEYS
+from stprune.results.summary import Results
 
 TITLE = "Test scores by the metric rules of several publications"
 RULES = {"paper": "Ours", "st_ttc": "ST-TTC", "largest": "LargeST", "opencity": "OpenCity"}
 METRICS = {"mae": "MAE", "rmse": "RMSE", "mape": "MAPE (%)"}
-CELL = ["dataset", "backbone", "pruner", "prune_ratio"]
+CELL = KEYS[:-1]
 
 CAPTION = (
     "Means over n seeds of the scores of one set of forecasts. Ours: observed targets, pooled; MAPE"
@@ -25,6 +23,16 @@ CAPTION = (
     " dash: not run, or nothing counted."
 )
 
+COLUMNS = (
+    *CELL_COLUMNS,
+    SEEDS,
+    *(
+        Column(f"{rule}_{metric}", title, 2, ranked=True, over=name)
+        for rule, name in RULES.items()
+        for metric, title in METRICS.items()
+    ),
+)
+
 
 def applies(results: Results) -> bool:
     """Whether a run was scored by more than its own rule."""
@@ -32,50 +40,23 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Table:
-    """The table of metric rules.
+    """One row per data set, backbone, prune ratio and pruner, as in the main table.
 
-    Args:
-        results: The experiment; MAE and RMSE in the target's unit, MAPE in percent.
-
-    Returns:
-        One row per data set, backbone, prune ratio and pruner, as in the main table. The frame
-        holds ``<rule>_<metric>`` and ``<rule>_<metric>_sd``.
+    The frame holds ``<rule>_<metric>`` and ``<rule>_<metric>_sd``.
     """
-    means = _scores(results).groupby(CELL)
+    scores = {
+        f"{rule}_{metric}": [
+            getattr(record.scores_by_rule.get(rule), metric, None)
+            for record in results.records.values()
+        ]
+        for rule in RULES
+        for metric in METRICS
+    }
+    runs = pd.DataFrame(scores, dtype="float64").join(results.summary[CELL])
+    cells = runs.groupby(CELL)
     # A score that one seed lacks makes the mean NaN.
-    mean = means.mean(skipna=False)
-    spread = means.std(ddof=1, skipna=False).add_suffix("_sd")
-    frame = with_holes(results.aggregate)[[*CELL, "seeds"]]
-    return Table(
-        title=TITLE,
-        caption=" ".join([CAPTION, *units(results)]),
-        frame=frame.merge(mean.join(spread).reset_index(), how="left", on=CELL),
-        columns=_columns(),
-        group=("dataset", "backbone", "prune_ratio"),
-        unranked={"pruner": (REFERENCE,)},
-    )
-
-
-def _scores(results: Results) -> pd.DataFrame:
-    """One row a run, from its record."""
-    rows: list[dict[str, Any]] = []
-    for key, record in results.records.items():
-        row: dict[str, Any] = dict(zip(CELL, key, strict=False))
-        for rule in RULES:
-            for metric in METRICS:
-                value = getattr(record.scores_by_rule.get(rule), metric, None)
-                row[f"{rule}_{metric}"] = math.nan if value is None else float(value)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _columns() -> tuple[Column, ...]:
-    return (
-        *CELL_COLUMNS,
-        Column("seeds", "n", 0),
-        *(
-            Column(f"{rule}_{metric}", title, 2, ranked=True, over=name)
-            for rule, name in RULES.items()
-            for metric, title in METRICS.items()
-        ),
-    )
+    means = cells.mean(skipna=False).join(cells.std(ddof=1, skipna=False).add_suffix("_sd"))
+    order = ["dataset", "backbone", "pruner", "prune_ratio"]
+    frame = with_holes(results.aggregate)[[*order, "seeds"]]
+    frame = frame.merge(means.reset_index(), how="left", on=CELL)
+    return experiment_table(results, TITLE, CAPTION, frame, COLUMNS)

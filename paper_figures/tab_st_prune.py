@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from paper_figures.pairing import paired_table
-from paper_figures.rows import absent
 from stprune.paper.content import METHOD
 from stprune.paper.tables import Table
 from stprune.results.summary import Results
@@ -13,4 +12,4 @@ TITLE = "Paired comparison with ST-Prune"
 
 def build(results: Results) -> Table:
     """The table of paired comparisons with the entry ``st_prune``."""
-    return paired_table(results, [METHOD], TITLE, absent(results, METHOD))
+    return paired_table(results, [METHOD], TITLE)

@@ -6,10 +6,10 @@ import math
 
 import pandas as pd
 
-from paper_figures.rows import absent, budgets, by_budget
+from paper_figures.rows import experiment_table
 from stprune.base.layout import format_ratio
-from stprune.paper.tables import Column, Table, format_number
-from stprune.results.summary import REFERENCE, Results
+from stprune.paper.tables import Column, Table
+from stprune.results.summary import Results
 from stprune.statistics.paired import LEAST_PAIRS
 from stprune.statistics.tradeoff import CAP, tradeoff_areas
 
@@ -23,9 +23,8 @@ CAPTION = (
     " interval over resampled seeds, drawn with all their runs; with few seeds it is too narrow"
     " rather than too wide. Front: prune ratios at which no other point, of any pruner and ratio"
     " or full training, is as fast and as good; in brackets, the share of the resamples in which"
-    f" that is so, for ratios with 5 % at least. Too few: fewer than {LEAST_PAIRS} seeds for an"
-    " interval. n: seeds, the fewest of any ratio. Bold: lowest area of the same data set and"
-    " backbone; underlined: second."
+    f" that is so. n: seeds, the fewest of any ratio; fewer than {LEAST_PAIRS} are not resampled."
+    " Bold: lowest area of the same data set and backbone; underlined: second."
 )
 
 COLUMNS = (
@@ -34,49 +33,25 @@ COLUMNS = (
     Column("pruner", "Pruner", named=True),
     Column("seeds", "n", 0),
     Column("area", "Area (%)", 2, ranked=True),
-    Column("interval", "95 %"),
+    Column("area_low", "95 %", text="[{area_low:.2f}, {area_high:.2f}]"),
     Column("front", "Front"),
 )
 
-# Less often than this is not worth naming.
-LEAST_SHARE = 0.05
-
 
 def build(results: Results) -> Table:
-    """The table of areas and fronts.
-
-    Returns:
-        One row per budget, data set, backbone and pruner; empty where full training was not run.
-    """
+    """One row per budget, data set, backbone and pruner; empty without full training."""
     areas = tradeoff_areas(results.summary)
-    ends = areas[["area_low", "area_high"]].astype("float64").to_numpy()
-    notes = [*budgets(results), *absent(results, REFERENCE)]
-    return Table(
-        title=TITLE,
-        caption=" ".join([CAPTION, *notes]),
-        frame=areas.assign(
-            interval=pd.Series([_interval(*pair) for pair in ends], dtype="object"),
-            front=pd.Series([_front(points) for points in areas["front"]], dtype="object"),
-            area=areas["area"].astype("float64"),
-            seeds=areas["seeds"].astype("int64"),
-        ),
-        columns=by_budget(COLUMNS, areas),
-        group=("budget", "dataset", "backbone"),
-    )
-
-
-def _interval(low: float, high: float) -> str:
-    if math.isnan(low):
-        return "too few"
-    return f"[{format_number(low, 2)}, {format_number(high, 2)}]"
+    front = pd.Series([_front(points) for points in areas["front"]], dtype="object")
+    group = ("dataset", "backbone")
+    frame = areas.assign(front=front)
+    return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, group)
 
 
 def _front(points: tuple[tuple[float, bool, float], ...]) -> str | None:
-    """Such as ``0.5 (97 %), not 0.9 (12 %)``; nothing where none is or may be on the front."""
-    words = []
-    for ratio, is_on, share in points:
-        if not is_on and not share >= LEAST_SHARE:
-            continue
-        sure = "" if math.isnan(share) else f" ({100 * share:.0f} %)"
-        words.append(f"{'' if is_on else 'not '}{format_ratio(ratio)}{sure}")
+    """Such as ``0.5 (97 %), 0.9 (62 %)``; nothing where no ratio is on the front."""
+    words = [
+        format_ratio(ratio) + ("" if math.isnan(share) else f" ({100 * share:.0f} %)")
+        for ratio, is_on, share in points
+        if is_on
+    ]
     return ", ".join(words) or None

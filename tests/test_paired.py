@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -22,9 +21,8 @@ from stprune.statistics.paired import (
     compare_all,
     compare_with_full,
     count_wins,
-    differences_from_full,
+    differences_from,
     holm,
-    relative_differences,
     signed_rank_can_tell,
     signed_rank_test,
     t_test,
@@ -44,35 +42,40 @@ def _differences(values: dict[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*CELL, "difference"])
 
 
-def test_pairs_and_differences_worked_by_hand() -> None:
+def _pairs(summary: pd.DataFrame, other: str) -> list[tuple[object, ...]]:
+    """Data set, prune ratio, seed and rounded difference of each pair of x."""
+    found = differences_from(summary.sample(frac=1, random_state=3), other)
+    found = found[found["pruner"] == "x"].round({"difference": 6})
+    columns = ["dataset", "prune_ratio", "seed", "difference"]
+    return list(found[columns].itertuples(index=False, name=None))
+
+
+def test_pairs_worked_by_hand() -> None:
     summary = summary_of(
         [
+            *(("a", "full", 0.0, seed, level) for seed, level in ((0, 2.0), (1, 4.0))),
             ("a", "x", 0.5, 0, 2.2),
-            ("a", "random_dynamic", 0.5, 0, 2.0),  # 10 % above
+            ("a", "random_dynamic", 0.5, 0, 2.0),
             ("a", "x", 0.9, 0, 3.0),
-            ("a", "random_dynamic", 0.9, 0, 4.0),  # 25 % below
-            ("b", "x", 0.5, 0, 5.0),
+            ("a", "random_dynamic", 0.9, 0, 4.0),
+            ("a", "x", 0.5, 1, 3.0),
+            ("b", "x", 0.5, 0, 5.0),  # that data set of full was not run
             ("b", "random_dynamic", 0.5, 1, 4.0),  # another seed: no pair
             ("c", "x", 0.5, 0, math.nan),
             ("c", "random_dynamic", 0.5, 0, 4.0),  # no score: no pair
         ]
     )
-    pairs = relative_differences(summary, "x", "random_dynamic")
-    assert pairs[["dataset", "prune_ratio", "seed"]].to_numpy().tolist() == [
-        ["a", 0.5, 0],
-        ["a", 0.9, 0],
-    ]
-    assert pairs["difference"].tolist() == pytest.approx([10.0, -25.0])
+    of_random = [("a", 0.5, 0, 10.0), ("a", 0.9, 0, -25.0)]
+    of_full = [("a", 0.5, 0, 10.0), ("a", 0.5, 1, -25.0), ("a", 0.9, 0, 50.0)]
+    assert (_pairs(summary, "random_dynamic"), _pairs(summary, "full")) == (of_random, of_full)
 
 
-def test_full_budgets_and_backbones_are_never_mixed() -> None:
-    runs: list[Run] = [("a", "full", 0.0, 0, 1.0), ("a", "x", 0.5, 0, 2.0)]
-    assert relative_differences(summary_of(runs), "x", "full").empty
-    one = summary_of([("a", "x", 0.5, 0, 2.0)], budget="epochs")
-    other = summary_of([("a", "random_dynamic", 0.5, 0, 2.0)], budget="total_time")
-    assert relative_differences(pd.concat([one, other]), "x", "random_dynamic").empty
-    elsewhere = other.assign(budget="epochs", backbone="gwnet")
-    assert relative_differences(pd.concat([one, elsewhere]), "x", "random_dynamic").empty
+def test_several_metrics_are_paired_in_their_order() -> None:
+    runs = [("a", "full", 0.0, 0, 2.0), ("a", "x", 0.5, 0, 2.2)]
+    summary = summary_of(runs).assign(other=[4.0, 3.0], none=math.nan)
+    found = differences_from(summary, "full", ["other", "none", "test_mae"])
+    assert found["metric"].tolist() == ["other", "test_mae"]
+    assert found["difference"].tolist() == pytest.approx([-25.0, 10.0])
 
 
 def test_comparison_worked_by_hand() -> None:
@@ -139,33 +142,9 @@ def test_holm_worked_by_hand() -> None:
     assert holm([math.nan, 0.01, 0.02]) == pytest.approx([math.nan, 0.02, 0.02], nan_ok=True)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_holm_lies_between_none_and_bonferroni_and_keeps_the_order(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    raw = (rng.random(12) ** 3).tolist()
-    corrected = holm(raw)
-    assert all(p <= q <= min(1.0, 12 * p) for p, q in zip(raw, corrected, strict=True))
-    assert np.argsort(raw, kind="stable").tolist() == sorted(
-        range(12), key=lambda at: (corrected[at], raw[at])
-    )
-    turned = rng.permutation(12)
-    assert holm([raw[at] for at in turned]) == [corrected[at] for at in turned]
-
-
 def test_verdict_needs_both_a_small_p_and_a_side() -> None:
     assert [verdict(-1.0, 0.049), verdict(1.0, 0.049)] == ["win", "lose"]
     assert {verdict(-9.0, 0.05), verdict(9.0, math.nan), verdict(0.0, 0.0)} == {"tie"}
-
-
-def test_unit_order_and_lone_seeds_change_nothing() -> None:
-    losses = {"x": -1.0, "random_dynamic": 0.0}
-    summary = noisy_summary(np.random.default_rng(2), losses, datasets=4, seeds=3, spread=1.0)
-    plain = compare(relative_differences(summary, "x", "random_dynamic"))
-    scaled = summary.assign(test_mae=summary["test_mae"] * 8).sample(frac=1, random_state=1)
-    lone = summary_of([("e", "x", 0.5, 9, 100.0), ("a", "random_dynamic", 0.7, 0, 0.1)])
-    more = pd.concat([scaled, lone])
-    found = compare(relative_differences(more, "x", "random_dynamic"))
-    assert asdict(found) == pytest.approx(asdict(plain))
 
 
 def test_families_are_corrected_apart() -> None:
@@ -187,31 +166,16 @@ def test_families_are_corrected_apart() -> None:
     assert single["holm_p"].tolist() == pytest.approx(holm(single["t_p"].tolist()))
 
 
-def test_pairs_with_full_training_worked_by_hand() -> None:
-    summary = summary_of(
-        [
-            ("a", "full", 0.0, 0, 2.0),
-            ("a", "full", 0.0, 1, 4.0),
-            ("a", "x", 0.5, 0, 2.1),  # 5 % above
-            ("a", "x", 0.9, 0, 2.5),  # 25 % above
-            ("a", "x", 0.5, 1, 3.0),  # 25 % below
-            ("a", "x", 0.5, 2, 9.0),  # that seed of full was not run
-            ("b", "x", 0.5, 0, 9.0),  # nor that data set
-            ("a", "y", 0.5, 0, math.nan),
-        ]
-    )
-    pairs = differences_from_full(summary.sample(frac=1, random_state=3))
-    assert pairs["seed"].tolist() == [0, 1, 0]
-    assert pairs["difference"].tolist() == pytest.approx([5.0, -25.0, 25.0])
-
-
-def test_a_full_run_serves_every_budget_of_its_data_set_and_no_other_backbone() -> None:
+def test_budgets_and_backbones_are_never_mixed_but_full_serves_every_budget() -> None:
     full = summary_of([("a", "full", 0.0, 0, 2.0)])
-    pruned = [("a", "x", 0.5, 0, 2.2)]
-    both = pd.concat([full, summary_of(pruned), summary_of(pruned, budget="total_time")])
-    assert differences_from_full(both)["budget"].tolist() == ["epochs", "total_time"]
-    elsewhere = summary_of(pruned).assign(backbone="gwnet")
-    assert differences_from_full(pd.concat([full, elsewhere])).empty
+    pruned = summary_of([("a", "x", 0.5, 0, 2.2)])
+    control = summary_of([("a", "random_dynamic", 0.5, 0, 2.0)], budget="total_time")
+    both = pd.concat([full, pruned, control])
+    assert differences_from(both, "full")["budget"].tolist() == ["epochs", "total_time"]
+    assert differences_from(both, "random_dynamic").empty
+    for elsewhere in ({"budget": "epochs", "backbone": "gwnet"}, {"dataset": "b"}):
+        found = differences_from(pd.concat([pruned, control.assign(**elsewhere)]), "random_dynamic")
+        assert found.empty
 
 
 def test_known_effects_get_the_right_verdicts_and_both_tests_are_corrected() -> None:
@@ -222,7 +186,7 @@ def test_known_effects_get_the_right_verdicts_and_both_tests_are_corrected() -> 
     assert table["cells"].tolist() == [12, 12, 12]
     assert table["holm_p"].tolist() == pytest.approx(holm(table["t_p"].tolist()))
     assert table["wilcoxon_holm_p"].tolist() == pytest.approx(holm(table["wilcoxon_p"].tolist()))
-    values = differences_from_full(summary).query("pruner == 'worse'")["difference"]
+    values = differences_from(summary, "full").query("pruner == 'worse'")["difference"]
     assert table["t_p"]["worse"] == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     assert table["sd"]["worse"] == pytest.approx(values.std())
     assert table["low"]["worse"] < table["mean"]["worse"] < table["high"]["worse"]

@@ -25,7 +25,7 @@ def _table(values: list[float], names: list[str], group: list[str] | None = None
     frame = pd.DataFrame({"pruner": names, "mae": values, "sd": [0.05] * len(values)})
     frame["group"] = group or ["g"] * len(values)
     columns = (Column("pruner", "Pruner"), Column("mae", "MAE", 2, "sd", ranked=True))
-    return Table("T", "C", frame, columns, ("group",), {"pruner": ("full",)})
+    return Table("T", "C", frame, columns, ("group",))
 
 
 def _ranks(table: Table) -> list[int]:

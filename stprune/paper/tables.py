@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
 
 DASH = "–"  # noqa: RUF001, the typographic sign for "not there"
@@ -27,20 +27,21 @@ TABLES: Registry[Any] = Registry(
 )
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """One column of a table.
 
     Args:
-        key: Column of the table's frame.
+        key: Column of the table's frame; cells without a value there show a dash.
         title: Heading, with the unit.
         decimals: Digits after the point; None for text, and for numbers in their shortest form.
-        spread: Column with the standard deviation to show after ``±``; empty for none.
+        spread: Column with the standard deviation to show after ``±``.
         ranked: Whether the lowest value of a group is set in bold and the next underlined.
         signed: Whether positive numbers carry a plus.
         named: Whether ids are shown by their readable names.
-        over: Heading that it shares with its neighbours, set above theirs; empty for none.
-        marks: Column with what to set after a number, such as ``†``; empty for none.
+        over: Heading that it shares with its neighbours, set above theirs.
+        marks: Column with what to set after a number, such as ``†``.
+        text: Format of the cell from the columns of its row, such as ``{reached} of {seeds}``.
+        missing: What to show where there is no value.
     """
 
     key: str
@@ -52,19 +53,19 @@ class Column:
     named: bool = False
     over: str = ""
     marks: str = ""
+    text: str = ""
+    missing: str = DASH
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table before it is formatted.
 
     Args:
         title: A few words.
         caption: What the numbers are and how they were taken.
-        frame: Plain numbers at full precision, one row a line; NaN for what was not run.
+        frame: Plain values at full precision, one row a line; NaN for what was not run.
         columns: What of the frame is shown, in order.
         group: Columns whose values rows must share to be ranked among each other.
-        unranked: By column, values whose rows are shown but not ranked.
     """
 
     title: str
@@ -72,11 +73,9 @@ class Table:
     frame: pd.DataFrame
     columns: tuple[Column, ...]
     group: tuple[str, ...] = ()
-    unranked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One formatted cell.
 
     Args:
@@ -86,12 +85,12 @@ class Cell:
     """
 
     text: str
-    rank: Literal[0, 1, 2] = 0
+    rank: int = 0
     sort: float | str | None = None
 
 
 def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:
-    """Write ``table`` as CSV (plain numbers), Markdown and LaTeX, each atomically."""
+    """Write ``table`` as CSV (plain values), Markdown and LaTeX, each atomically."""
     texts = (table.frame.to_csv(index=False), to_markdown(table), to_latex(table, name))
     for extension, text in zip(EXTENSIONS, texts, strict=True):
         write_text(layout.table(name, extension), text)
@@ -99,8 +98,29 @@ def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:
 
 def to_cells(table: Table) -> list[list[Cell]]:
     """All cells, row by row."""
-    columns = [_column_cells(table, column) for column in table.columns]
+    rows: list[Any] = table.frame.to_dict("records")
+    columns = []
+    for column in table.columns:
+        ranks = _ranks(table, column.key) if column.ranked else [0] * len(rows)
+        cells = [_cell(column, row, rank) for row, rank in zip(rows, ranks, strict=True)]
+        columns.append(cells)
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _cell(column: Column, row: Mapping[str, Any], rank: int) -> Cell:
+    value = row[column.key]
+    if pd.isna(value):
+        return Cell(column.missing)
+    if column.text:
+        text = column.text.format(**row).replace("-", MINUS)
+    elif isinstance(value, str):
+        text = label(value) if column.named else value
+    else:
+        text = format_number(value, column.decimals, column.signed)
+        if column.spread and not pd.isna(row[column.spread]):
+            text += f" ± {format_number(row[column.spread], column.decimals)}"
+    mark = row[column.marks] if column.marks else None
+    return Cell(text if pd.isna(mark) else f"{text}{mark}", rank, value)
 
 
 def shared_headings(table: Table) -> list[tuple[str, int]]:
@@ -202,35 +222,18 @@ def is_text(table: Table, column: Column) -> bool:
     return not pd.api.types.is_numeric_dtype(table.frame[column.key])
 
 
-def _column_cells(table: Table, column: Column) -> list[Cell]:
-    values = table.frame[column.key]
-    if is_text(table, column):
-        names = ["" if pd.isna(name) else label(name) if column.named else name for name in values]
-        return [Cell(name or DASH, 0, name or None) for name in names]
-    ranks = _ranks(table, column.key) if column.ranked else pd.Series(0, index=values.index)
-    spread = table.frame[column.spread] if column.spread else pd.Series(math.nan, values.index)
-    marks = table.frame[column.marks] if column.marks else pd.Series(None, values.index, "object")
-    cells = []
-    for value, deviation, rank, mark in zip(
-        values.astype(float), spread, ranks, marks, strict=True
-    ):
-        text = format_number(value, column.decimals, column.signed)
-        if not math.isnan(value) and not math.isnan(deviation):
-            text += f" ± {format_number(deviation, column.decimals)}"
-        text += "" if pd.isna(mark) else str(mark)
-        cells.append(Cell(text, rank, None if math.isnan(value) else value))
-    return cells
+def _ranks(table: Table, key: str) -> list[int]:
+    """1 and 2 for the lowest two values of each group, at full precision; ties share a rank.
 
-
-def _ranks(table: Table, key: str) -> pd.Series[Any]:
-    """1 and 2 for the lowest two values of each group, at full precision; ties share a rank."""
-    shown = table.frame[key].copy()
-    for column, values in table.unranked.items():
-        shown[table.frame[column].isin(values)] = math.nan
+    Full training, which all others are read against, is shown but not ranked.
+    """
+    shown = table.frame[key]
+    if "pruner" in table.frame:
+        shown = shown.mask(table.frame["pruner"] == REFERENCE)
     groups = shown.groupby(_group_ids(table))
     # The best of one is no distinction.
     ranked = groups.rank(method="min").where(groups.transform("count") > 1)
-    return ranked.where(ranked <= 2, 0).fillna(0).astype(int)
+    return ranked.where(ranked <= 2, 0).fillna(0).astype(int).tolist()
 
 
 def _group_ids(table: Table) -> list[int]:

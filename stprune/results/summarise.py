@@ -14,8 +14,9 @@ import yaml
 from stprune.base.errors import RecordError
 from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
+from stprune.records.run import RunRecord, read_epochs, read_record
 from stprune.records.store import (
+    EPOCH_COLUMNS,
     GROUPS,
     KEYS,
     METRICS,
@@ -41,12 +42,8 @@ def summarise(
 ) -> None:
     """Collect finished runs into the experiment's store, and one row a run into ``summary.csv``.
 
-    The same records give the same bytes.
-
-    Args:
-        metric_files: Every ``metrics.json`` of the experiment, in any order.
-        layout: The experiment.
-        configuration: Its resolved configuration, which the store keeps without paths of a machine.
+    The same records give the same bytes. The store keeps the resolved ``configuration`` without
+    paths of a machine.
 
     Raises:
         RecordError: If a run is missing, incomplete or recorded twice, or if runs that name the
@@ -88,8 +85,7 @@ def collect(metric_files: Sequence[Path], root: Path) -> dict[str, pd.DataFrame]
     """The tables ``summary``, ``epochs`` and ``records`` of a store, sorted by run.
 
     Args:
-        metric_files: At least one ``metrics.json`` below ``root``.
-        root: The folder of the experiment.
+        metric_files: At least one ``metrics.json`` below ``root``, the folder of the experiment.
 
     Raises:
         RecordError: As :func:`summarise`.
@@ -97,11 +93,18 @@ def collect(metric_files: Sequence[Path], root: Path) -> dict[str, pd.DataFrame]
     rows, tables, texts = [], [], []
     for path in metric_files:
         record = read_record(path)
+        keys = {key: getattr(record, key) for key in KEYS}
         rows.append(_row(record, path, root))
-        tables.append(_epochs_of(record, path.with_name("epochs.csv")))
+        epochs = read_epochs(path.with_name("epochs.csv"))
+        if len(epochs) != record.cost.epochs:
+            raise RecordError(
+                f"{path.with_name('epochs.csv')} has {len(epochs)} epochs, but its record says"
+                f" {record.cost.epochs}; delete the run's metrics.json to run it again"
+            )
+        tables.append(epochs.assign(**keys)[list(EPOCH_COLUMNS)])
         values = record.model_dump(mode="json")
         text = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        texts.append((*(getattr(record, key) for key in KEYS), text))
+        texts.append((*keys.values(), text))
     frame = pd.DataFrame(rows)
     _refuse_what_cannot_be_compared(frame)
     epochs = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "epoch"])
@@ -124,9 +127,8 @@ def _with_expected_times(frame: pd.DataFrame) -> pd.DataFrame:
     minutes. The others are held to the runs of full training.
     """
     full = frame[frame["pruner"] == REFERENCE]
-    work = full.assign(work=full["epoch_seconds"] - full["overhead_seconds"])
-    place = pd.MultiIndex.from_frame(frame[["dataset", "backbone"]])
-    full_work = work.groupby(["dataset", "backbone"])["work"].mean().reindex(place).to_numpy()
+    work = (full["epoch_seconds"] - full["overhead_seconds"]).groupby([full[n] for n in PLACE])
+    full_work = work.mean().reindex(pd.MultiIndex.from_frame(frame[PLACE])).to_numpy()
     own = frame["full_epoch_seconds"].astype(float)
     pruned = (frame["realised_keep_ratio"] < 1) & own.notna()
     work_of_full = np.where(pruned & ~np.isnan(full_work), own, full_work)
@@ -137,30 +139,25 @@ def _with_expected_times(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
-    checksum = record.data.get("checksum")
-    if not checksum:
+    """The columns of the summary, and ``data_seen`` and ``settings``, which runs must share."""
+    if not record.data.get("checksum"):
         raise RecordError(f"{path} has no `data.checksum`; delete it to run it again")
     scores = {f"test_{metric}": getattr(record.test, metric) for metric in METRICS}
     scores |= {f"test_mae_{group}": record.test_groups.get(group) for group in GROUPS}
-    same_name = {
-        name: getattr(record, name)
-        for name in SUMMARY_COLUMNS
-        if name in RunRecord.model_fields and name not in KEYS
-    }
+    own = [name for name in (*KEYS, *SUMMARY_COLUMNS) if name in RunRecord.model_fields]
     # Seeds and prune ratios of one pruner are compared: nothing else may differ.
     settings = {k: v for k, v in record.config.items() if k not in ("seed", "prune_ratio")}
     row = {
-        **{key: getattr(record, key) for key in KEYS},
         # A score that could not be taken is NaN, which no mean hides.
         **{name: np.nan if value is None else value for name, value in scores.items()},
-        **same_name,
+        **{name: getattr(record, name) for name in own},
         **record.cost.model_dump(),
         "target_unit": record.data.get("target_unit"),
         "test_windows": record.test.windows,
         "mape_floor": record.test.mape_floor,
         "threads": record.environment.get("threads"),
         "git_commit": record.environment.get("git_commit"),
-        "data_checksum": checksum,
+        "data_checksum": record.data["checksum"],
         "record": path.resolve().relative_to(experiment.resolve()).as_posix(),
         "data_seen": ", ".join(f"{name} {record.data.get(name)}" for name in DATA_IDENTITY),
         "settings": json.dumps(settings, sort_keys=True),
@@ -173,22 +170,10 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
     return row
 
 
-def _epochs_of(record: RunRecord, path: Path) -> pd.DataFrame:
-    frame = read_epochs(path)
-    if len(frame) != record.cost.epochs:
-        raise RecordError(
-            f"{path} has {len(frame)} epochs, but its record says {record.cost.epochs};"
-            " delete the run's metrics.json to run it again"
-        )
-    keys = pd.DataFrame({key: [getattr(record, key)] * len(frame) for key in KEYS})
-    return pd.concat([keys, frame[list(EpochRecord.model_fields)]], axis="columns")
-
-
 def _refuse_what_cannot_be_compared(frame: pd.DataFrame) -> None:
-    repeated = frame[frame.duplicated(KEYS, keep=False)]
+    repeated = frame[frame.duplicated(KEYS)]
     if not repeated.empty:
-        paths = ", ".join(repeated["record"])
-        raise RecordError(f"these records are of one and the same run, delete all but one: {paths}")
+        raise RecordError(f"this run is recorded twice, delete one: {repeated['record'].iloc[0]}")
     for columns, name, what in (
         (KEYS[:1], "data_seen", "data"),
         (KEYS[:3], "source_digest", "source code"),
@@ -197,12 +182,11 @@ def _refuse_what_cannot_be_compared(frame: pd.DataFrame) -> None:
         for place, runs in frame.groupby(columns):
             kinds = runs.drop_duplicates(name)
             if len(kinds) > 1:
-                shown = kinds["record"]
-                if name == "data_seen":
-                    shown = shown + " (" + kinds[name] + ")"
+                first, second = kinds[["record", name]].to_numpy()[:2]
                 raise RecordError(
                     f"runs of `{'/'.join(map(str, place))}` are of different {what}, such as"
-                    f" {' and '.join(shown[:2])}; delete the outdated ones to run them again"
+                    f" {first[0]} ({first[1]}) and {second[0]} ({second[1]}); delete the outdated"
+                    " ones to run them again"
                 )
 
 
@@ -216,32 +200,25 @@ def times_to_full(epochs: pd.DataFrame) -> pd.DataFrame:
     epoch; that time (the mean over its seeds, where the run's seed is missing) is 100 %.
 
     Args:
-        epochs: One row an epoch of every run: what addresses the run (`RunKey`), ``epoch``,
-            ``validation_mae`` (real units, NaN where validation was skipped) and
-            ``elapsed_seconds``.
+        epochs: One row an epoch of every run: ``KEYS``, ``epoch``, ``validation_mae`` (real
+            units, NaN where validation was skipped) and ``elapsed_seconds``.
 
     Returns:
-        One row a run: its address, ``time_to_full_seconds`` and ``time_to_full_percent``; both
+        One row a run: ``KEYS``, ``time_to_full_seconds`` and ``time_to_full_percent``; both
         NaN where the goal was never reached, or where `full` was not run.
     """
     goals = epochs[epochs["pruner"] == REFERENCE].groupby(SEEDED)["validation_mae"].min()
-    wanted = _of_seed_or_mean(goals, epochs)
-    reached = epochs[epochs["validation_mae"].to_numpy() <= wanted].sort_values("epoch")
-    seconds = reached.groupby(KEYS)["elapsed_seconds"].first()
+    reached = epochs[epochs["validation_mae"].to_numpy() <= _of_seed_or_mean(goals, epochs)]
+    seconds = reached.sort_values("epoch").groupby(KEYS)["elapsed_seconds"].first()
     runs = epochs[KEYS].drop_duplicates(ignore_index=True)
-    runs["time_to_full_seconds"] = seconds.reindex(pd.MultiIndex.from_frame(runs[KEYS])).to_numpy()
+    runs["time_to_full_seconds"] = seconds.reindex(pd.MultiIndex.from_frame(runs)).to_numpy()
     of_full = runs[runs["pruner"] == REFERENCE].groupby(SEEDED)["time_to_full_seconds"].mean()
     whole = _of_seed_or_mean(of_full, runs)
     return runs.assign(time_to_full_percent=100 * runs["time_to_full_seconds"] / whole)
 
 
 def _of_seed_or_mean(values: pd.Series[float], rows: pd.DataFrame) -> pd.Series[float]:
-    """For each row the value of its data set, backbone and seed, or else the mean of the seeds.
-
-    Args:
-        values: Indexed by data set, backbone and seed.
-        rows: Any rows that have these three.
-    """
+    """For each row the value of its data set, backbone and seed, or else the mean of the seeds."""
     own = values.reindex(pd.MultiIndex.from_frame(rows[SEEDED])).to_numpy()
     mean = values.groupby(PLACE).mean().reindex(pd.MultiIndex.from_frame(rows[PLACE])).to_numpy()
     return pd.Series(own, rows.index).fillna(pd.Series(mean, rows.index))

@@ -19,37 +19,10 @@ import pandas as pd
 from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey, store_config, store_table
 from stprune.records.run import RunRecord, parse_record
-from stprune.records.store import (
-    EPOCH_COLUMNS,
-    GROUPS,
-    KEYS,
-    METRICS,
-    REFERENCE,
-    SUMMARY_COLUMNS,
-    read_store,
-    run_keys_of,
-)
-from stprune.results.kept_windows import PLACE as KEPT_PLACE
+from stprune.records.store import GROUPS, KEYS, METRICS, REFERENCE, read_store, run_keys_of
 from stprune.results.kept_windows import KeptTables
 
-__all__ = [
-    "EPOCH_COLUMNS",
-    "GROUPS",
-    "KEYS",
-    "METRICS",
-    "REFERENCE",
-    "SUMMARY_COLUMNS",
-    "run_keys_of",
-]
-
 PLACE = ["dataset", "backbone"]
-# What `mean_over_places` takes the mean of, by the name that it gets.
-RELATIVE = {
-    "test_mae": "test_mae_change",
-    "epoch_percent": "epoch_percent",
-    "total_percent": "total_percent",
-}
-Environment = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -79,30 +52,27 @@ class Results:
         frame = read_store(self.store, "records")
         texts = dict(zip(run_keys_of(frame), frame["json"], strict=True))
         keys = run_keys_of(self.summary)
-        missing = [key for key in keys if key not in texts]
+        missing = [key.path for key in keys if key not in texts]
         if missing:
-            raise RecordError(
-                f"{path} has no record of {missing[0].path}; summarise the experiment again"
-            )
+            raise RecordError(f"{path} has no record of {missing[0]}; summarise again")
         return {key: parse_record(texts[key], f"{path}, {key.path}") for key in keys}
+
+    def configs(self, column: str) -> dict[str, dict[str, Any]]:
+        """The configuration of one run of each name in a column of the summary, sorted by name."""
+        firsts = self.summary.drop_duplicates(column).sort_values(column)
+        return {getattr(key, column): self.records[key].config for key in run_keys_of(firsts)}
 
     @cached_property
     def kept(self) -> KeptTables:
-        """What the archives of kept windows say of the runs of the summary."""
-        runs, places = self.summary[KEYS], self.summary[KEPT_PLACE].drop_duplicates()
-        return KeptTables(
-            read_store(self.store, "calendars").merge(runs, on=KEYS),
-            read_store(self.store, "overlaps").merge(places, on=KEPT_PLACE),
-            read_store(self.store, "deciles").merge(runs, on=KEYS),
-        )
+        """What the archives of kept windows say of the runs."""
+        return KeptTables(*(read_store(self.store, name) for name in KeptTables._fields))
 
     @cached_property
     def horizons(self) -> pd.DataFrame:
-        """Test errors by step ahead.
+        """Test errors by step ahead: ``KEYS``, ``step``, ``mae`` and ``rmse`` of each run and step.
 
-        One row per run and step, columns ``KEYS`` and these: ``step`` is 1 for the first step
-        ahead, ``mae`` and ``rmse`` are those of the run's protocol in real units; NaN where
-        nothing was observed.
+        ``step`` is 1 for the first step ahead; errors are those of the run's protocol in real
+        units, NaN where nothing was observed.
         """
         rows = [
             (*key, step, mae, rmse)
@@ -115,7 +85,7 @@ class Results:
         return frame.astype({"mae": np.float64, "rmse": np.float64})
 
     @cached_property
-    def environments(self) -> list[tuple[Environment, int]]:
+    def environments(self) -> list[tuple[dict[str, Any], int]]:
         """The different environments, each with its number of runs; the most frequent first."""
         runs = self.records.values()
         texts = Counter(json.dumps(run.environment, sort_keys=True) for run in runs)
@@ -147,9 +117,6 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     Standard deviations are those of a sample (ddof = 1), so NaN for one seed. A score that one
     seed lacks makes the mean NaN. Without a run of `full` all relative columns are NaN.
 
-    Args:
-        summary: One row a run.
-
     Returns:
         One row per data set, backbone, pruner and prune ratio, sorted, with ``seeds`` (count),
         ``target_unit`` and ``budget``; ``test_<metric>`` and ``test_mae_<group>``, each with
@@ -164,7 +131,7 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     Raises:
         RecordError: If `full` has several prune ratios at one data set and backbone.
     """
-    cells = summary.groupby(KEYS[:-1], sort=True)
+    cells = summary.groupby(KEYS[:-1])
     scores = [*(f"test_{name}" for name in METRICS), *(f"test_mae_{name}" for name in GROUPS)]
     times = ["epoch_seconds", "total_seconds", "train_seconds"]
     reaching = ["time_to_full_seconds", "time_to_full_percent"]
@@ -177,10 +144,8 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     if full.index.has_duplicates:
         raise RecordError(f"the summary has `{REFERENCE}` at several prune ratios; it has one, 0")
     full = full.reindex(by_place.index).set_axis(mean.index)
-    table = mean.copy()
-    table.insert(0, "seeds", cells.size())
-    table.insert(1, "target_unit", cells["target_unit"].first())
-    table.insert(2, "budget", cells["budget"].first())
+    count = cells.size().rename("seeds")
+    table = pd.concat([count, cells[["target_unit", "budget"]].first(), mean], axis="columns")
     for score in scores:
         table[f"{score}_sd"] = spread[score]
         table[f"{score}_change"] = 100 * (mean[score] / full[score] - 1)
@@ -208,11 +173,11 @@ def mean_over_places(results: Results) -> pd.DataFrame:
         between data sets and backbones; ``seeds`` the fewest of any; ``places`` how many had the
         pruner at this ratio.
     """
-    table = results.aggregate.dropna(subset="test_mae_change")
+    table = results.aggregate.dropna(subset="test_mae_change").drop(columns="test_mae")
+    table = table.rename(columns={"test_mae_change": "test_mae"})
     cells = table.groupby(["budget", "pruner", "prune_ratio"])
-    mean = pd.DataFrame({name: cells[column].mean() for name, column in RELATIVE.items()})
-    for name, column in RELATIVE.items():
-        mean[f"{name}_sd"] = cells[column].std(ddof=1)
+    relative = cells[["test_mae", "epoch_percent", "total_percent"]]
+    mean = relative.mean().join(relative.std(ddof=1).add_suffix("_sd"))
     mean["realised_keep_ratio"] = cells["realised_keep_ratio"].mean()
     mean["seeds"], mean["places"] = cells["seeds"].min(), cells.size()
     mean = mean.reset_index()

@@ -14,13 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from stprune.records.store import REFERENCE
 from stprune.statistics.paired import (
     EVERY_PLACE,
     LEAST_PAIRS,
     LEVEL,
     MARGIN,
     TOO_FEW,
-    differences_from_full,
+    differences_from,
     holm_within,
 )
 
@@ -70,27 +71,13 @@ def equivalence(differences: Values, margin: float = MARGIN) -> Equivalence:
     half = float(special.stdtrit(count - 1, 1 - LEVEL)) * error
     below_upper = _below(mean - margin, error, count)
     above_lower = _below(-mean - margin, error, count)
-    return Equivalence(
-        count=count,
-        mean=mean,
-        sd=sd,
-        low=mean - half,
-        high=mean + half,
-        p_equivalent=max(below_upper, above_lower),
-        p_not_worse=below_upper,
-        p_worse=_below(margin - mean, error, count),
-    )
+    worse = _below(margin - mean, error, count)
+    either = max(below_upper, above_lower)
+    return Equivalence(count, mean, sd, mean - half, mean + half, either, below_upper, worse)
 
 
-def equivalences(
-    summary: pd.DataFrame, metric: str = "test_mae", margin: float = MARGIN
-) -> pd.DataFrame:
-    """Test for every place, pruner and prune ratio whether it is as good as full training.
-
-    Args:
-        summary: One row a run.
-        metric: Column to compare; lower is better.
-        margin: In percent of full's value of the same seed.
+def equivalences(summary: pd.DataFrame) -> pd.DataFrame:
+    """Test for every place, pruner and prune ratio whether its test MAE is as good as full's.
 
     Returns:
         One row per budget, data set, backbone, prune ratio and pruner: the fields of
@@ -98,21 +85,18 @@ def equivalences(
         the same place) and ``verdict``, see `judge`, or ``identical`` without p where all runs
         have the very values of full training. Before them the rows with data set and
         backbone ``all``, over the means of the data sets: a data set counts once.
-
-    Raises:
-        RecordError: If a value of `full` is not above 0.
     """
-    differences = differences_from_full(summary, metric)
+    differences = differences_from(summary, REFERENCE)
     means = differences.groupby(["budget", "dataset", "prune_ratio", "pruner"])["difference"].mean()
     overall = means.reset_index().assign(**dict.fromkeys(PLACE, EVERY_PLACE))
-    rows = []
-    for part in (overall, differences):
-        for key, some in part.groupby(ROW)["difference"]:
-            tested = equivalence(some.to_numpy(dtype=np.float64), margin)
-            rows.append((*key, *astuple(tested)))
-    columns = [*ROW, *(field.name for field in fields(Equivalence))]
-    numbers = [name for name in columns if name not in ("budget", *PLACE, "pruner")]
-    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
+    rows = [
+        (*key, *astuple(equivalence(some.to_numpy(dtype=np.float64))))
+        for part in (overall, differences)
+        for key, some in part.groupby(ROW)["difference"]
+    ]
+    names = [field.name for field in fields(Equivalence)]
+    table = pd.DataFrame(rows, columns=[*ROW, *names])
+    table = table.astype(dict.fromkeys(("prune_ratio", *names), "float64"))
     # A budget under which a control is full training itself leaves nothing to test, and no claim.
     identical = (table["mean"] == 0) & (table["sd"] == 0)
     table.loc[identical, list(TESTS)] = math.nan
@@ -126,10 +110,9 @@ def equivalences(
 def judge(equivalent: float, not_worse: float, worse: float) -> str:
     """What three corrected p values allow to say of a pruner.
 
-    Returns:
-        ``lossless`` within the margin to both sides; ``not worse`` where only a loss of the margin
-        is excluded (it may be better by more); ``worse`` by more than the margin; ``open`` where
-        the runs do not decide; ``too few`` where there was no test.
+    ``lossless``: within the margin to both sides. ``not worse``: only a loss of the margin is
+    excluded, it may be better by more. ``worse``: by more than the margin. ``open``: the runs do
+    not decide. ``too few``: there was no test.
     """
     if math.isnan(equivalent):
         return TOO_FEW

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from stprune.base.errors import RecordError
-from stprune.results.summary import REFERENCE
+from stprune.records.store import REFERENCE
 
 CONTROLS = ("random_dynamic", "full_fewer_epochs")
-# What two runs must share to be a pair; `full` has prune ratio 0 and so pairs with nothing pruned.
+# What two runs must share to be a pair.
 CELL = ["budget", "dataset", "backbone", "prune_ratio", "seed"]
-# `full` has prune ratio 0, so it pairs with a pruned run by these alone.
+# Full training has prune ratio 0, so it pairs with a pruned run by these alone.
 SEEDED = ["dataset", "backbone", "seed"]
 ROW = ["budget", "prune_ratio", "pruner"]
 WINS = ("wins", "ties", "losses")
@@ -41,9 +40,8 @@ Verdict = Literal["win", "tie", "lose"]
 Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """How a pruner differs from a control; negative is better, differences are in percent.
+class Comparison(NamedTuple):
+    """How a pruner differs from another; negative is better, differences are in percent.
 
     Args:
         cells: Pairs of runs.
@@ -58,6 +56,7 @@ class Comparison:
         datasets_p: Two-sided p of the paired t test over the data sets' means; NaN for fewer
             than three. Cells of one data set are not independent of each other, so this is the
             test that speaks for data sets that were not tried.
+        sd: Standard deviation over the cells (ddof = 1); NaN for one cell.
     """
 
     cells: int
@@ -70,82 +69,42 @@ class Comparison:
     ahead: int
     datasets_mean: float
     datasets_p: float
+    sd: float
 
 
-# Of the table of comparisons, so that an empty one has the same columns.
-COLUMN_TYPES = {
-    **dict.fromkeys(("budget", "pruner", "control"), "object"),
-    "prune_ratio": "float64",
-    **{field.name: f"{field.type}64" for field in fields(Comparison)},
-}
-
-
-def compare_all(
-    summary: pd.DataFrame, controls: Sequence[str] = CONTROLS, metric: str = "test_mae"
+def differences_from(
+    summary: pd.DataFrame, other: str, metrics: Sequence[str] = ("test_mae",)
 ) -> pd.DataFrame:
-    """Compare every pruner with every control, at each prune ratio and over all of them.
+    """Pair the runs of every pruner with those of ``other``.
 
     Args:
         summary: One row a run.
-        controls: Names of the controls; one that was not run has no rows.
-        metric: Column to compare; lower is better.
+        other: Full training is paired by data set, backbone and seed, anything else by ``CELL``.
+        metrics: Columns to compare; lower is better.
 
     Returns:
-        One row per budget, pruner, prune ratio (NaN: all of them) and control that share a run
-        at least: the fields of `Comparison`, ``holm_p`` and ``verdict``. Holm's correction is
-        over a family: all pruners under one budget against one control, either over all prune
-        ratios, or at each (the pruners times the ratios, together).
-    """
-    rows = []
-    names = sorted(set(summary["pruner"]) - {REFERENCE})
-    for control in controls:
-        for pruner in (name for name in names if name != control):
-            every = relative_differences(summary, pruner, control, metric)
-            for budget, differences in every.groupby("budget"):
-                keys = {"budget": budget, "pruner": pruner, "control": control}
-                rows.append({**keys, "prune_ratio": math.nan, **asdict(compare(differences))})
-                for ratio, part in differences.groupby("prune_ratio"):
-                    rows.append({**keys, "prune_ratio": ratio, **asdict(compare(part))})
-    table = pd.DataFrame(rows, columns=list(COLUMN_TYPES)).astype(COLUMN_TYPES)
-    family = [table["budget"], table["control"], table["prune_ratio"].isna()]
-    table["holm_p"] = holm_within(table, family, "t_p")
-    pairs = zip(table["mean"], table["holm_p"], strict=True)
-    return table.assign(verdict=[verdict(mean, p) for mean, p in pairs])
-
-
-def relative_differences(
-    summary: pd.DataFrame, pruner: str, control: str, metric: str = "test_mae"
-) -> pd.DataFrame:
-    """Pair the runs of two pruners by budget, data set, backbone, prune ratio and seed.
-
-    Args:
-        summary: One row a run.
-        pruner: Name of the pruner.
-        control: Name of what it is compared with.
-        metric: Column to compare.
-
-    Returns:
-        One row per cell in which both have a value, sorted: the columns ``CELL`` and
-        ``difference``, 100 (pruner / control - 1) in percent.
+        One row per metric and pair in which both have a value, sorted by ``CELL`` within each
+        metric: ``metric``, ``CELL``, ``pruner`` (not full training) and ``difference``,
+        100 (pruner / other - 1) in percent.
 
     Raises:
-        RecordError: If the control's value is not above 0.
+        RecordError: If a value of ``other`` is not above 0.
     """
-    ours, theirs = (
-        summary[summary["pruner"] == name].set_index(CELL)[metric].astype(float).dropna()
-        for name in (pruner, control)
-    )
-    pairs = pd.concat([ours, theirs], axis="columns", join="inner", keys=["ours", "theirs"])
-    _require_positive(pairs["theirs"], metric, control)
-    difference = 100 * (pairs["ours"] / pairs["theirs"] - 1)
-    return difference.rename("difference").sort_index().reset_index()
+    address = [*CELL, "pruner"]
+    values = summary.sort_values(address).melt(address, list(metrics), "metric").dropna()
+    on = ["metric", *(SEEDED if other == REFERENCE else CELL)]
+    ours = values[~values["pruner"].isin((REFERENCE, other))]
+    theirs = values.loc[values["pruner"] == other, [*on, "value"]]
+    pairs = ours.merge(theirs, on=on, suffixes=("", "_other"))
+    if not (pairs["value_other"] > 0).all():
+        named = "/".join(metrics)
+        raise RecordError(f"`{named}` of `{other}` must be above 0 to compare in percent")
+    difference = 100 * (pairs["value"] / pairs["value_other"] - 1)
+    return pairs[["metric", *address]].assign(difference=difference.astype("float64"))
 
 
 def compare(differences: pd.DataFrame) -> Comparison:
-    """Describe and test the differences of one pruner from one control.
-
-    Args:
-        differences: As `relative_differences` returns them, or a part of them.
+    """Describe and test one pruner's rows of `differences_from`.
 
     Raises:
         RecordError: If there is none.
@@ -167,7 +126,77 @@ def compare(differences: pd.DataFrame) -> Comparison:
         ahead=int((means < 0).sum()),
         datasets_mean=float(means.mean()),
         datasets_p=t_test(means) if len(means) >= LEAST_DATASETS else math.nan,
+        sd=float(values.std(ddof=1)) if len(values) > 1 else math.nan,
     )
+
+
+def _compare_rows(differences: pd.DataFrame) -> pd.DataFrame:
+    """A `Comparison` per budget, prune ratio (also NaN) and pruner."""
+    groups = differences.groupby(ROW, dropna=False)
+    rows = [(*key, *compare(part)) for key, part in groups]
+    table = pd.DataFrame(rows, columns=[*ROW, *Comparison._fields])
+    return table.astype(dict.fromkeys(("prune_ratio", *Comparison._fields), "float64"))
+
+
+def compare_all(summary: pd.DataFrame, others: Sequence[str] = CONTROLS) -> pd.DataFrame:
+    """Compare every pruner with each of ``others``, at each prune ratio and over all of them.
+
+    Args:
+        summary: One row a run.
+        others: Names of pruners; one that was not run has no rows.
+
+    Returns:
+        One row per budget, pruner, prune ratio (NaN: all of them) and ``control`` that share a run
+        at least: the fields of `Comparison`, ``holm_p`` and ``verdict``. Holm's correction is
+        over a family: all pruners under one budget against one control, either over all prune
+        ratios, or at each (the pruners times the ratios, together).
+    """
+    parts = []
+    for other in others:
+        single = differences_from(summary, other)
+        for differences in (single.assign(prune_ratio=math.nan), single):
+            table = _compare_rows(differences).assign(control=other)
+            parts.append(table.assign(holm_p=holm_within(table, "budget", "t_p")))
+    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    pairs = zip(table["mean"], table["holm_p"], strict=True)
+    return table.assign(verdict=[verdict(mean, p) for mean, p in pairs])
+
+
+def compare_with_full(summary: pd.DataFrame) -> pd.DataFrame:
+    """Test at each prune ratio whether a pruner's test MAE differs from full training's.
+
+    Ratios are not pooled: their runs share the same runs of full training.
+
+    Returns:
+        One row per budget, prune ratio and pruner: the fields of `Comparison`, ``holm_p`` and
+        ``wilcoxon_holm_p`` (Holm's correction over all rows of the budget), and ``verdict``: win,
+        tie, lose, or too few for fewer than three pairs. The p of a test that cannot reach 0.05
+        whatever it sees is NaN.
+    """
+    table = _compare_rows(differences_from(summary, REFERENCE))
+    enough = table["cells"] >= LEAST_PAIRS
+    for name in ("low", "high", "t_p"):
+        table[name] = table[name].where(enough)
+    table["wilcoxon_p"] = table["wilcoxon_p"].where(signed_rank_can_tell(table["cells"]))
+    table["holm_p"] = holm_within(table, "budget", "t_p")
+    table["wilcoxon_holm_p"] = holm_within(table, "budget", "wilcoxon_p")
+    pairs = zip(table["mean"], table["holm_p"], strict=True)
+    verdicts = pd.Series([verdict(mean, p) for mean, p in pairs], table.index, "object")
+    return table.assign(verdict=verdicts.where(enough, TOO_FEW))
+
+
+def count_wins(summary: pd.DataFrame, other: str) -> pd.DataFrame:
+    """Count in how many pairs each pruner is better than another, within ``MARGIN``, or worse.
+
+    Returns:
+        One row per budget, prune ratio and pruner with a pair at least: ``wins``, ``ties`` and
+        ``losses``; no test is made.
+    """
+    pairs = differences_from(summary, other)
+    values = pairs["difference"]
+    kinds = (values < -MARGIN, values.abs() <= MARGIN, values > MARGIN)
+    counted = pairs[ROW].assign(**dict(zip(WINS, kinds, strict=True)))
+    return counted.groupby(ROW)[list(WINS)].sum().reset_index()
 
 
 def t_test(differences: Values) -> float:
@@ -191,8 +220,8 @@ def signed_rank_test(differences: Values) -> float:
     return _signed_rank_p(tuple(differences.tolist())) if np.any(differences) else 1.0
 
 
-def signed_rank_can_tell(pairs: int) -> bool:
-    """Whether Wilcoxon's exact two-sided test of this many pairs can reach p < 0.05 at all.
+def signed_rank_can_tell(pairs: Any) -> Any:
+    """Whether Wilcoxon's exact two-sided test of this many pairs (an array too) can reach 0.05.
 
     The smallest p is that of equal signs, 2 of the 2^n patterns: six pairs are needed.
     """
@@ -253,139 +282,3 @@ def verdict(mean: float, corrected_p: float) -> Verdict:
     if not corrected_p < LEVEL or mean == 0:
         return "tie"
     return "win" if mean < 0 else "lose"
-
-
-def _require_positive(values: pd.Series[float], metric: str, control: str) -> None:
-    if not (values > 0).all():
-        raise RecordError(f"`{metric}` of `{control}` must be above 0 to compare in percent")
-
-
-DIFFERENCE_COLUMNS = {
-    **dict.fromkeys(("budget", "dataset", "backbone", "pruner"), "object"),
-    "prune_ratio": "float64",
-    "seed": "int64",
-    "difference": "float64",
-}
-
-
-def differences_from_full(summary: pd.DataFrame, metric: str = "test_mae") -> pd.DataFrame:
-    """Pair each pruned run with full training of its seed.
-
-    Args:
-        summary: One row a run.
-        metric: Column to compare; lower is better.
-
-    Returns:
-        One row per pruned run whose seed of `full` was run too, where both have a value, sorted:
-        ``budget``, ``dataset``, ``backbone``, ``pruner``, ``prune_ratio``, ``seed`` and
-        ``difference``, 100 (pruned / full - 1) in percent.
-
-    Raises:
-        RecordError: If a value of `full` is not above 0.
-    """
-    return differences_of(summary, [metric]).drop(columns="metric")
-
-
-def differences_of(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """As `differences_from_full`, of several columns at once.
-
-    Args:
-        summary: One row a run.
-        metrics: Columns to compare; lower is better.
-
-    Returns:
-        The rows of each metric after those of the one before, with the column ``metric``.
-
-    Raises:
-        RecordError: As `differences_from_full`.
-    """
-    address = list(DIFFERENCE_COLUMNS)[:-1]
-    values = summary.melt(address, list(metrics), var_name="metric").dropna()
-    is_full = values["pruner"] == REFERENCE
-    full = values.loc[is_full, ["metric", *SEEDED, "value"]]
-    _require_positive(full["value"], "/".join(metrics), REFERENCE)
-    pairs = values[~is_full].merge(full, on=["metric", *SEEDED], suffixes=("", "_full"))
-    pairs["difference"] = 100 * (pairs["value"] / pairs["value_full"] - 1)
-    pairs["metric"] = pd.Categorical(pairs["metric"], categories=list(metrics), ordered=True)
-    table = pairs.sort_values(["metric", *address], ignore_index=True)
-    return table.astype({"metric": "object", **DIFFERENCE_COLUMNS})[["metric", *DIFFERENCE_COLUMNS]]
-
-
-def compare_with_full(summary: pd.DataFrame, metric: str = "test_mae") -> pd.DataFrame:
-    """Test at each prune ratio whether a pruner differs from full training.
-
-    Ratios are not pooled: their runs share the same runs of `full`.
-
-    Args:
-        summary: One row a run.
-        metric: Column to compare; lower is better.
-
-    Returns:
-        One row per budget, prune ratio and pruner: the fields of `Comparison` (in percent of
-        full's), ``sd`` over the pairs, ``holm_p`` and ``wilcoxon_holm_p`` (Holm's correction over
-        all rows of the budget), and ``verdict``: win, tie, lose, or too few for fewer than
-        three pairs. The p of a test that cannot reach 0.05 whatever it sees is NaN.
-
-    Raises:
-        RecordError: As `differences_from_full`.
-    """
-    differences = differences_from_full(summary, metric)
-    rows = [
-        {**dict(zip(ROW, key, strict=True)), **_compared(part)}
-        for key, part in differences.groupby(ROW)
-    ]
-    names = [*ROW, *(field.name for field in fields(Comparison)), "sd"]
-    types = {name: "object" if name in ("budget", "pruner") else "float64" for name in names}
-    table = pd.DataFrame(rows, columns=names).astype(types)
-    table["holm_p"] = holm_within(table, "budget", "t_p")
-    table["wilcoxon_holm_p"] = holm_within(table, "budget", "wilcoxon_p")
-    judged = table[["cells", "mean", "holm_p"]].itertuples(index=False, name=None)
-    return table.assign(
-        verdict=[verdict(mean, p) if n >= LEAST_PAIRS else TOO_FEW for n, mean, p in judged]
-    )
-
-
-def _compared(part: pd.DataFrame) -> dict[str, float]:
-    """A `Comparison` and the spread, without what so few pairs cannot say."""
-    found = asdict(compare(part))
-    values = part["difference"].to_numpy(dtype=np.float64)
-    found["sd"] = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    if len(values) < LEAST_PAIRS:
-        found |= dict.fromkeys(("low", "high", "t_p"), math.nan)
-    if not signed_rank_can_tell(len(values)):
-        found["wilcoxon_p"] = math.nan
-    return found
-
-
-def count_wins(
-    summary: pd.DataFrame, control: str, metric: str = "test_mae", margin: float = MARGIN
-) -> pd.DataFrame:
-    """Count in how many cells each pruner is better than a control, about equal, or worse.
-
-    Args:
-        summary: One row a run.
-        control: Name of what is compared with; full training is paired by data set, backbone and
-            seed, anything else also by budget and prune ratio.
-        metric: Column to compare; lower is better.
-        margin: Largest difference of a tie, in percent of the control's value.
-
-    Returns:
-        One row per budget, prune ratio and pruner with a cell at least: these, ``wins``, ``ties``
-        and ``losses``; no test is made.
-
-    Raises:
-        RecordError: If the control's value is not above 0.
-    """
-    if control == REFERENCE:
-        pairs = differences_from_full(summary, metric)
-    else:
-        names = sorted(set(summary["pruner"]) - {REFERENCE, control})
-        found = {name: relative_differences(summary, name, control, metric) for name in names}
-        parts = [part.assign(pruner=name) for name, part in found.items()]
-        pairs = pd.concat(parts) if parts else pd.DataFrame(columns=[*ROW, "difference"])
-    rows = []
-    for key, part in pairs.groupby(ROW):
-        wins = int((part["difference"] < -margin).sum())
-        losses = int((part["difference"] > margin).sum())
-        rows.append((*key, wins, len(part) - wins - losses, losses))
-    return pd.DataFrame(rows, columns=[*ROW, *WINS])

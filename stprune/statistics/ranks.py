@@ -8,14 +8,14 @@ runs of one place say nothing about others.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stprune.results.summary import REFERENCE
+from stprune.records.store import REFERENCE
 from stprune.statistics.paired import LEVEL
 
 PLACE = ["dataset", "backbone"]
@@ -23,8 +23,7 @@ PLACE = ["dataset", "backbone"]
 LEAST_PRUNERS = 3
 
 
-@dataclass(frozen=True)
-class Ranking:
+class Ranking(NamedTuple):
     """How pruners rank over places.
 
     Args:
@@ -50,21 +49,16 @@ class Ranking:
         return not math.isnan(self.critical_difference)
 
 
-def rankings(summary: pd.DataFrame, metric: str = "test_mae") -> dict[tuple[str, float], Ranking]:
-    """Rank all pruners, full training among them, at each budget and prune ratio.
+def rankings(summary: pd.DataFrame) -> dict[tuple[str, float], Ranking]:
+    """Rank all pruners, full training among them, by test MAE at each budget and prune ratio.
 
-    Args:
-        summary: One row a run.
-        metric: Column to rank by; lower is better.
-
-    Returns:
-        By budget and prune ratio; one where no place has two pruners is left out.
+    One where no place has two pruners is left out.
     """
     is_full = summary["pruner"] == REFERENCE
-    full = summary[is_full].groupby(PLACE)[metric].mean()
+    full = summary[is_full].groupby(PLACE)["test_mae"].mean()
     found = {}
     for key, runs in summary[~is_full].groupby(["budget", "prune_ratio"]):
-        means = runs.groupby([*PLACE, "pruner"])[metric].mean().unstack("pruner")
+        means = runs.groupby([*PLACE, "pruner"])["test_mae"].mean().unstack("pruner")
         if not full.empty:
             means[REFERENCE] = full.reindex(means.index)
         means.index = pd.Index([" with ".join(map(str, place)) for place in means.index])
@@ -135,8 +129,7 @@ def critical_difference(blocks: int, pruners: int, level: float = LEVEL) -> floa
 def alike(found: Ranking) -> list[tuple[str, ...]]:
     """Groups of neighbouring pruners no two of which differ: the bars of the diagram.
 
-    Returns:
-        Each as large as can be, at least two, best first; none where no test could be significant.
+    Each is as large as can be, at least two; none where no test could be significant.
     """
     if not found.testable:
         return []

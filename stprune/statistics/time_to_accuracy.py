@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -13,37 +13,27 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from stprune.base.layout import RunKey
-from stprune.results.summary import REFERENCE
+from stprune.records.store import KEYS, REFERENCE
 from stprune.statistics.paired import EVERY_PLACE, LEVEL, TOO_FEW, holm_within
 
 Values = NDArray[np.float64]
 
+PLACE = ["dataset", "backbone"]
+CHOICE = ["prune_ratio", "pruner"]
 # Up to this many divisions into two groups are enumerated; of more, this many are drawn.
 DIVISIONS = 9999
 DIVISION_SEED = 95
 
 
 class Sample(NamedTuple):
-    """Censored times of some runs.
-
-    Args:
-        times: (n,) seconds to the event, or to the censoring.
-        observed: (n,) whether the event was observed.
-    """
+    """Seconds (n,) to an event, or to the censoring of a run where it was not ``observed`` (n,)."""
 
     times: Values
     observed: NDArray[np.bool_]
 
 
 class LogRank(NamedTuple):
-    """A log-rank test.
-
-    Args:
-        p: Two-sided.
-        excess: Events of the first group minus those expected without a difference; above 0, the
-            first group is faster.
-    """
+    """Two-sided p, and the events of the first group minus those expected without a difference."""
 
     p: float
     excess: float
@@ -119,13 +109,6 @@ def _divisions(count: int, others: int) -> NDArray[np.int64]:
     return np.concatenate([np.arange(count)[None], drawn]).astype(np.int64)
 
 
-PLACE = ["dataset", "backbone"]
-CHOICE = ["prune_ratio", "pruner"]
-NUMBERS = ["seeds", "reached", "mean_seconds", "mean_percent", "excess", "p", "least_p"]
-
-Place = tuple[str, str]
-
-
 def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
     """When each run's validation MAE first came down to full training's mean.
 
@@ -135,15 +118,14 @@ def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
     and censoring it at its own end would count an early end in its favour.
 
     Args:
-        epochs: One row an epoch of every run: `RunKey`, ``epoch``, ``validation_mae`` (real units,
+        epochs: One row an epoch of every run: ``KEYS``, ``epoch``, ``validation_mae`` (real units,
             NaN where skipped) and ``elapsed_seconds`` (with preparation, scoring, selection,
             validation and checkpoints).
 
     Returns:
-        One row a run of the places where `full` was run: `RunKey`, ``goal``, ``horizon_seconds``,
+        One row a run of the places where `full` was run: ``KEYS``, ``goal``, ``horizon_seconds``,
         ``seconds`` and ``reached``.
     """
-    run = list(RunKey._fields)
     full = epochs[epochs["pruner"] == REFERENCE].groupby([*PLACE, "seed"])
     goals = full["validation_mae"].min().groupby(PLACE).mean().rename("goal")
     horizons = full["elapsed_seconds"].max().groupby(PLACE).max().rename("horizon_seconds")
@@ -151,11 +133,33 @@ def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
     at_goal = (known["validation_mae"] <= known["goal"]) & (
         known["elapsed_seconds"] <= known["horizon_seconds"]
     )
-    first = known[at_goal].groupby(run)["elapsed_seconds"].min().rename("seconds")
-    runs = known[[*run, "goal", "horizon_seconds"]].drop_duplicates(run)
-    table = runs.merge(first.reset_index(), how="left", on=run)
+    first = known[at_goal].groupby(KEYS)["elapsed_seconds"].min().rename("seconds")
+    runs = known[[*KEYS, "goal", "horizon_seconds"]].drop_duplicates(KEYS)
+    table = runs.merge(first.reset_index(), how="left", on=KEYS)
     table["reached"] = table["seconds"].notna()
     return table.assign(seconds=table["seconds"].fillna(table["horizon_seconds"]))
+
+
+class Reaching(NamedTuple):
+    """The times to the goal of one pruner and prune ratio, in one place or stratified by place.
+
+    Args:
+        seeds: Runs.
+        reached: How many of them reached the goal within the horizon.
+        mean_seconds: Restricted to the horizon; NaN over several places.
+        mean_percent: Of full training's restricted mean; over places, the mean of theirs.
+        excess: As `LogRank`, against full training.
+        p: The same; both are NaN for full training itself.
+        least_p: The smallest p that so many runs can have.
+    """
+
+    seeds: int
+    reached: int
+    mean_seconds: float
+    mean_percent: float
+    excess: float
+    p: float
+    least_p: float
 
 
 def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -165,72 +169,51 @@ def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
         epochs: As for `times_to_goal`.
 
     Returns:
-        One row per data set, backbone, prune ratio and pruner, full training among them:
-        ``seeds``, ``reached`` (how many of them), ``mean_seconds`` (restricted to the horizon),
-        ``mean_percent`` (of full's), ``excess`` and ``p`` (see `LogRank`, against full),
-        ``holm_p`` (over the pruners of the same place and prune ratio) and ``verdict``:
-        ``faster``, ``slower``, ``tie``, or ``too few`` where no outcome could have come below
-        0.05; both p are NaN there. Before them rows of data set and backbone ``all``, stratified
-        by place, without ``mean_seconds``.
+        One row per data set, backbone, prune ratio and pruner, full training among them: the
+        fields of `Reaching` but the last, ``holm_p`` (over the pruners of the same place and
+        prune ratio) and ``verdict``: ``faster``, ``slower``, ``tie``, or ``too few`` where no
+        outcome could have come below 0.05; both p are NaN there. Before them rows of data set and
+        backbone ``all``, stratified by place.
     """
     times = times_to_goal(epochs)
-    samples = {
-        (str(key[2]), float(str(key[3])), (str(key[0]), str(key[1]))): part
-        for key, part in times.groupby([*PLACE, "pruner", "prune_ratio"])
-    }
-    full = {place: part for (name, _, place), part in samples.items() if name == REFERENCE}
-    parts: dict[tuple[float, str], dict[Place, pd.DataFrame]] = {}
-    for (pruner, ratio, place), part in samples.items():
-        parts.setdefault((ratio, pruner), {})[place] = part
+    full = dict(iter(times[times["pruner"] == REFERENCE].groupby(PLACE)))
     rows = [
-        {**dict(zip([*PLACE, *CHOICE], (*where, *choice), strict=True)), **_compared(some, full)}
-        for choice, found in sorted(parts.items())
-        for where, some in [
-            ((EVERY_PLACE, EVERY_PLACE), found),
-            *((place, {place: part}) for place, part in found.items()),
-        ]
+        (EVERY_PLACE, EVERY_PLACE, *key, *_compared(part, full))
+        for key, part in times.groupby(CHOICE)
     ]
-    table = pd.DataFrame(rows, columns=[*PLACE, *CHOICE, *NUMBERS])
-    table = table.astype(dict.fromkeys([*NUMBERS, "prune_ratio"], "float64"))
-    table["overall"] = table["dataset"] != EVERY_PLACE
-    order = ["overall", *PLACE, *CHOICE]
-    table = table.sort_values(order, ignore_index=True).drop(columns="overall")
+    groups = times.groupby([*PLACE, *CHOICE])
+    rows += [(*key, *_compared(part, full)) for key, part in groups]
+    table = pd.DataFrame(rows, columns=[*PLACE, *CHOICE, *Reaching._fields])
+    table = table.astype(dict.fromkeys(("prune_ratio", *Reaching._fields), "float64"))
     family = [*PLACE, "prune_ratio"]
     corrected = holm_within(table, family, "p")
     # Where even the smallest p that there could be is too large, the test says nothing.
     can_tell = holm_within(table, family, "least_p") < LEVEL
-    table["p"], table["holm_p"] = table["p"].where(can_tell), corrected.where(can_tell)
-    judged = table[["pruner", "excess", "holm_p"]].itertuples(index=False, name=None)
-    words = [_verdict(*values) for values in judged]
-    return table.drop(columns="least_p").assign(verdict=pd.Series(words, dtype="object"))
+    table["p"], p = table["p"].where(can_tell), corrected.where(can_tell)
+    verdict = pd.Series("tie", table.index, "object").mask(p.isna(), TOO_FEW)
+    verdict = verdict.mask((p < LEVEL) & (table["excess"] > 0), "faster")
+    verdict = verdict.mask((p < LEVEL) & ~(table["excess"] > 0), "slower")
+    verdict = verdict.mask(table["pruner"] == REFERENCE, None)
+    return table.drop(columns="least_p").assign(holm_p=p, verdict=verdict)
 
 
-def _compared(parts: dict[Place, pd.DataFrame], full: dict[Place, pd.DataFrame]) -> dict[str, Any]:
-    """One pruner and ratio in some places against full training there."""
-    means = {place: _restricted_mean(part) for place, part in parts.items()}
-    of_full = [100 * mean / _restricted_mean(full[place]) for place, mean in means.items()]
-    strata = [(_sample(part), _sample(full[place])) for place, part in parts.items()]
-    is_full = all(parts[place] is full[place] for place in parts)
-    test = LogRank(math.nan, math.nan) if is_full else log_rank(strata)
-    return {
-        "seeds": sum(len(part) for part in parts.values()),
-        "reached": sum(int(part["reached"].sum()) for part in parts.values()),
-        "mean_seconds": next(iter(means.values())) if len(means) == 1 else math.nan,
-        "mean_percent": float(np.mean(of_full)),
-        "excess": test.excess,
-        "p": test.p,
-        "least_p": math.nan if is_full else least_log_rank_p(strata),
-    }
-
-
-def _verdict(pruner: str, excess: float, p: float) -> str | None:
-    if pruner == REFERENCE:
-        return None
-    if math.isnan(p):
-        return TOO_FEW
-    if p >= LEVEL:
-        return "tie"
-    return "faster" if excess > 0 else "slower"
+def _compared(runs: pd.DataFrame, full: Mapping[Any, pd.DataFrame]) -> Reaching:
+    """The runs of one pruner and ratio in some places against full training there."""
+    parts = [(part, full[place]) for place, part in runs.groupby(PLACE)]
+    means = [(_restricted_mean(ours), _restricted_mean(theirs)) for ours, theirs in parts]
+    strata = [(_sample(ours), _sample(theirs)) for ours, theirs in parts]
+    test, least = LogRank(math.nan, math.nan), math.nan
+    if runs["pruner"].iloc[0] != REFERENCE:
+        test, least = log_rank(strata), least_log_rank_p(strata)
+    return Reaching(
+        seeds=len(runs),
+        reached=int(runs["reached"].sum()),
+        mean_seconds=means[0][0] if len(means) == 1 else math.nan,
+        mean_percent=float(np.mean([100 * ours / theirs for ours, theirs in means])),
+        excess=test.excess,
+        p=test.p,
+        least_p=least,
+    )
 
 
 def _sample(part: pd.DataFrame) -> Sample:

@@ -11,14 +11,14 @@ Evolutionary Computation 3) with the reference point (100 %, cap).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from stprune.base.errors import RecordError
-from stprune.results.summary import REFERENCE
+from stprune.records.store import REFERENCE
 from stprune.statistics.paired import LEAST_PAIRS, RESAMPLING_SEED
 
 Values = NDArray[np.float64]
@@ -31,8 +31,7 @@ PLACE = ["budget", "dataset", "backbone"]
 POINT = ["pruner", "prune_ratio"]
 
 
-@dataclass(frozen=True)
-class Cloud:
+class Cloud(NamedTuple):
     """The trade-off of one place, of the seeds and of resamples of them.
 
     Args:
@@ -49,21 +48,19 @@ class Cloud:
     change: Values
 
 
-def cloud(runs: pd.DataFrame, metric: str = "test_mae", time: str = "total_seconds") -> Cloud:
-    """Means over seeds of one place, relative to full training, and those of resampled seeds.
+def cloud(runs: pd.DataFrame) -> Cloud:
+    """Mean test MAE and total time of one place, relative to full training, and of resampled seeds.
 
     Seeds are drawn with replacement and with all their runs, so that what the runs of a seed share
     stays shared; full training is drawn with them. The draws have a fixed seed of their own.
 
     Args:
         runs: The rows of a summary of one budget, data set and backbone.
-        metric: Error column; lower is better.
-        time: Column of seconds.
 
     Raises:
         RecordError: If full training is not among them, or its error or time is not above 0.
     """
-    tables = [_by_seed(runs, column) for column in (time, metric)]
+    tables = [_by_seed(runs, column) for column in ("total_seconds", "test_mae")]
     keys = runs[POINT].drop_duplicates().itertuples(index=False, name=None)
     points = sorted(keys, key=lambda point: (point[0] != REFERENCE, point))
     if not points or points[0][0] != REFERENCE:
@@ -120,12 +117,8 @@ def interval(resampled: Values) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def tradeoff_areas(summary: pd.DataFrame, metric: str = "test_mae") -> pd.DataFrame:
+def tradeoff_areas(summary: pd.DataFrame) -> pd.DataFrame:
     """Area and front of every pruner in every place where full training was run.
-
-    Args:
-        summary: One row a run.
-        metric: Error column; lower is better.
 
     Returns:
         One row per budget, data set, backbone and pruner: ``seeds`` (the fewest of its prune
@@ -135,7 +128,7 @@ def tradeoff_areas(summary: pd.DataFrame, metric: str = "test_mae") -> pd.DataFr
     """
     rows = []
     for key, runs in with_full(summary).groupby(PLACE):
-        found = cloud(runs, metric)
+        found = cloud(runs)
         front = on_front(found.percent, found.change)
         for pruner in sorted({name for name, _ in found.points} - {REFERENCE}):
             at = [n for n, (name, _) in enumerate(found.points) if name == pruner]

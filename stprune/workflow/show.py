@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -24,7 +23,7 @@ from stprune.paper.tables import Table, is_text, to_cells
 from stprune.records.store import read_store
 from stprune.results.labels import label
 from stprune.results.summarise import collect
-from stprune.results.summary import REFERENCE, Results, aggregate
+from stprune.results.summary import Results, aggregate
 from stprune.workflow.run_states import RunState, State, begun_runs, planned_runs, run_states
 
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")
@@ -138,17 +137,10 @@ def _print_results(layout: ExperimentLayout, summary: pd.DataFrame, console: Con
     frame = with_holes(results.aggregate)
     wanted = next(keys for width, keys in WIDTHS if console.width >= width)
     # Without the marks of significance.
-    by_key = {column.key: replace(column, marks="") for column in tab_main.COLUMNS}
+    by_key = {column.key: column._replace(marks="") for column in tab_main.COLUMNS}
     columns = tuple(by_key[key] for key in wanted)
     for (dataset, backbone), rows in frame.groupby(["dataset", "backbone"], sort=False):
-        place = Table(
-            "",
-            "",
-            rows.reset_index(drop=True),
-            columns,
-            ("prune_ratio",),
-            {"pruner": (REFERENCE,)},
-        )
+        place = Table("", "", rows.reset_index(drop=True), columns, ("prune_ratio",))
         console.print()
         console.print(Text(f"{dataset}, {label(str(backbone))}", style="bold"), soft_wrap=True)
         grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))

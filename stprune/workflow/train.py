@@ -52,7 +52,7 @@ def train_once(config: ExperimentConfig, key: RunKey) -> None:
     """
     listeners: list[RunListener] = [Progress()]
     if config.tracking.mode != "disabled":
-        from stprune.tracking.live import WandbTracking
+        from stprune.tracking.run import WandbTracking
 
         listeners.append(WandbTracking(config.tracking, experiment_layout(config).tracking()))
     if "LOCAL_RANK" in os.environ:

@@ -51,7 +51,7 @@ def import_everything() -> None:
     import stprune.data.prepare
     import stprune.paper.figures
     import stprune.paper.tables
-    import stprune.tracking.live
+    import stprune.tracking.run
     import stprune.workflow.progress
     import stprune.workflow.train  # noqa: F401
     from faults.project import PRUNERS as USED

@@ -13,8 +13,9 @@ import pandas as pd
 from stprune.base.layout import RunKey
 from stprune.paper.content import PLACE, place_names, places
 from stprune.paper.draw import Line, Look, looks
+from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import KEYS, REFERENCE, Results
+from stprune.results.summary import Results
 
 PARTS = ("data", "step", "scoring", "selection", "validation", "checkpoint")
 # Errors of single runs are embedded to so many digits.

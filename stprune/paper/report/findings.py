@@ -14,8 +14,9 @@ import pandas as pd
 from stprune.base.layout import format_ratio
 from stprune.paper.content import METHOD, places, seed_count
 from stprune.paper.tables import Table, format_number
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import Results
 from stprune.statistics.equivalence import IDENTICAL
 from stprune.statistics.paired import CONTROLS, EVERY_PLACE, LEAST_DATASETS, LEVEL, MARGIN, TOO_FEW
 from stprune.statistics.ranks import Ranking, alike, rankings

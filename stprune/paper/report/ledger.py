@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from stprune.paper.tables import Column, Table
-from stprune.results.summary import REFERENCE, Results
+from stprune.records.store import REFERENCE
+from stprune.results.summary import Results
 
 # How far a measured per-epoch time may lie from the expected one.
 TOLERANCE = 0.10

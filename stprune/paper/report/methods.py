@@ -10,8 +10,9 @@ from stprune.base.errors import RecordError
 from stprune.base.layout import format_ratio, store_config
 from stprune.base.text import parse_yaml
 from stprune.paper.tables import format_number
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import REFERENCE, Results
+from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS, MARGIN
 
 TIMES = (

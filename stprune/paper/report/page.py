@@ -30,7 +30,8 @@ from stprune.paper.report.findings import findings, headlines, place_verdict
 from stprune.paper.report.ledger import overhead_ledger
 from stprune.paper.report.methods import methods
 from stprune.paper.tables import Cell, Column, Table, is_text, shared_headings, to_cells
-from stprune.results.summary import REFERENCE, Results
+from stprune.records.store import REFERENCE
+from stprune.results.summary import Results
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 SCRIPT = "page.js"

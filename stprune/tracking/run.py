@@ -1,11 +1,13 @@
-"""What Weights & Biases gets of a run: the same while it trains and from its record."""
+"""A run at Weights & Biases: what it gets there, and its logging while it trains."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,35 +18,36 @@ from stprune.base.schema import validate
 from stprune.base.settings import Tracking, TrackingSettings
 from stprune.records.run import EpochRecord, RunRecord, read_record
 
-#: Metrics are drawn over it, or over the epoch.
+logger = logging.getLogger(__name__)
+
+# Metrics are drawn over it, or over the epoch.
 CLOCK = "elapsed_seconds"
-#: How long W&B may delay a run: at its start, and at its end until all is sent.
+# How long W&B may delay a run: at its start, and at its end until all is sent.
 START_SECONDS, END_SECONDS = 30.0, 60.0
 
 
 @dataclass(frozen=True)
 class Payload:
-    """A run's address and configuration at W&B.
+    """A run as W&B gets it.
 
     Args:
         experiment: Name of the experiment.
-        key: Address of the run within it.
+        key: Address of the run within it; its path is the run's name.
         resolved: The resolved configuration of the run.
+        record: ``metrics.json``, once it has finished.
+        epochs: ``epochs.csv``, in order.
     """
 
     experiment: str
     key: RunKey
     resolved: Mapping[str, Any]
+    record: RunRecord | None = None
+    epochs: Sequence[EpochRecord] = ()
 
     @property
     def identity(self) -> str:
         """The same for the same run, however often it is trained or sent: 16 hex digits."""
         return hashlib.sha256(f"{self.experiment}/{self.key.path}".encode()).hexdigest()[:16]
-
-    @property
-    def name(self) -> str:
-        """Its path within the experiment."""
-        return self.key.path
 
     @property
     def group(self) -> str:
@@ -63,19 +66,6 @@ class Payload:
         """The configuration, with the experiment's name."""
         return {"experiment": self.experiment, **self.resolved}
 
-
-@dataclass(frozen=True)
-class FinishedRun(Payload):
-    """A run record in W&B's shape.
-
-    Args:
-        record: ``metrics.json``.
-        epochs: ``epochs.csv``, in order.
-    """
-
-    record: RunRecord
-    epochs: Sequence[EpochRecord]
-
     @property
     def history(self) -> dict[int, dict[str, Any]]:
         """Rows by step."""
@@ -85,10 +75,10 @@ class FinishedRun(Payload):
     def summary(self) -> dict[str, Any]:
         """What the summary holds in the end: the last value of each column, and the results."""
         last = {name: value for row in self.history.values() for name, value in row.items()}
-        return last | results(self.record)
+        return last | (results(self.record) if self.record else {})
 
 
-def finished_runs(layout: ExperimentLayout) -> list[FinishedRun]:
+def finished_runs(layout: ExperimentLayout) -> list[Payload]:
     """All finished runs of an experiment, sorted by path.
 
     Raises:
@@ -98,23 +88,24 @@ def finished_runs(layout: ExperimentLayout) -> list[FinishedRun]:
     files = [path for path in recorded_runs(root.parent) if root in path.parents]
     if not files:
         raise RecordError(f"there is no finished run in {layout.root}; train one first")
-    return [_finished_run(path) for path in files]
+    runs = []
+    for path in files:
+        run, epochs = read_record(path), _read_epochs(path.with_name("epochs.csv"))
+        key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
+        runs.append(Payload(run.experiment, key, run.config, run, epochs))
+    return runs
 
 
-def _finished_run(metrics: Path) -> FinishedRun:
-    run = read_record(metrics)
-    key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
-    table = metrics.with_name("epochs.csv")
+def _read_epochs(table: Path) -> list[EpochRecord]:
     try:
         # Not by pandas, whose parser may round the last bit of what was logged in training.
         rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RecordError(f"{table} is not a readable table of epochs: {error}") from None
-    epochs = [
+    return [
         validate(EpochRecord, {k: v or None for k, v in row.items()}, f"{table}, line {line}")
         for line, row in enumerate(rows, start=2)
     ]
-    return FinishedRun(run.experiment, key, run.config, run, epochs)
 
 
 def history_row(epoch: EpochRecord) -> dict[str, Any]:
@@ -142,41 +133,33 @@ def permitted_mode(mode: Tracking) -> Tracking:
     return next(kind for kind in strictest_first if kind in (mode, limit))
 
 
-def run_settings(**more: Any) -> Any:
-    """Settings of each run: no output, no system metrics, no longer waits than above."""
-    import wandb
-
-    return wandb.Settings(
-        console="off",
-        silent=True,
-        init_timeout=START_SECONDS,
-        finish_timeout=END_SECONDS,
-        finish_timeout_raises=True,
-        x_disable_stats=True,
-        **more,
-    )
-
-
 def open_run(
     payload: Payload,
     mode: Tracking,
     place: TrackingSettings,
     directory: Path,
     tags: Iterable[str] = (),
-    **settings: Any,
 ) -> Any:
-    """Create or continue one ``wandb.Run``.
+    """Create or continue one ``wandb.Run``, whose files go into ``directory``.
 
-    Args:
-        payload: Address and configuration.
-        mode: ``offline`` writes a file instead.
-        place: Project and entity.
-        directory: Where W&B may write.
-        tags: Those that the run has at W&B, to be kept.
-        settings: More of W&B's settings.
+    ``tags`` are those that the run has at W&B, to be kept.
     """
     import wandb
 
+    settings = wandb.Settings(
+        console="off",
+        silent=True,
+        init_timeout=START_SECONDS,
+        finish_timeout=END_SECONDS,
+        finish_timeout_raises=True,
+        allow_val_change=True,
+        # The record has machine, packages and sources: a sync may be on another machine.
+        disable_git=True,
+        save_code=False,
+        x_disable_stats=True,
+        x_disable_meta=True,
+        x_save_requirements=False,
+    )
     run = wandb.init(
         mode=mode,
         project=place.project,
@@ -184,12 +167,12 @@ def open_run(
         dir=str(directory),
         id=payload.identity,
         resume="allow" if mode == "online" else None,
-        name=payload.name,
+        name=payload.key.path,
         group=payload.group,
         job_type="train",
         tags=sorted({*tags, *payload.tags}),
         config=payload.config,
-        settings=run_settings(**settings),
+        settings=settings,
     )
     run.define_metric("*", step_metric=CLOCK)
     return run
@@ -200,3 +183,63 @@ def log_epoch(run: Any, epoch: EpochRecord) -> None:
     # Commit at once. Otherwise W&B holds the last row back until the run is closed, and its values
     # then replace those of the same name in the summary.
     run.log(history_row(epoch), step=epoch.epoch, commit=True)
+
+
+class WandbTracking:
+    """Logs one run. The first failure of the service is logged and ends the tracking, not the run.
+
+    Args:
+        settings: Mode, project, entity.
+        directory: Where offline files go.
+    """
+
+    def __init__(self, settings: TrackingSettings, directory: Path) -> None:
+        self.settings, self.directory = settings, directory
+        self.run: Any = None
+
+    def run_started(self, spec: Any, epochs: int, done: list[EpochRecord]) -> None:
+        """Open the run of a ``RunSpec``; finished epochs are logged again, for offline files."""
+        with self._tolerant():
+            import wandb
+
+            self.directory.mkdir(parents=True, exist_ok=True)
+            mode = permitted_mode(self.settings.mode)
+            wandb.setup(wandb.Settings(silent=True))
+            # Without a key, W&B would ask for one on the terminal, and the run would wait.
+            if mode == "online" and not wandb.login(prompt=False, verify=False):
+                raise PermissionError("there is no key; `stprune wandb sync` sends records later")
+            payload = Payload(spec.experiment, spec.key, spec.resolved())
+            self.run = open_run(payload, mode, self.settings, self.directory)
+        for epoch in done:
+            self.epoch_finished(epoch)
+
+    def epoch_finished(self, record: EpochRecord) -> None:
+        """Log one epoch."""
+        if self.run is not None:
+            with self._tolerant():
+                log_epoch(self.run, record)
+
+    def run_finished(self, record: RunRecord) -> None:
+        """Write the summary and close."""
+        if self.run is not None:
+            with self._tolerant():
+                self.run.summary.update(results(record))
+        self._close(0)
+
+    def run_failed(self, error: BaseException) -> None:
+        """Close the run as failed."""
+        self._close(1)
+
+    def _close(self, exit_code: int) -> None:
+        if self.run is not None:
+            with self._tolerant():
+                self.run.finish(exit_code=exit_code)
+        self.run = None
+
+    @contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever the service raises must not end the run
+            logger.warning("Weights & Biases is left out for this run: %s", error)
+            self.run = None
