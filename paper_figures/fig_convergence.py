@@ -8,12 +8,8 @@ from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-<<<<<<< HEAD
-from stprune.results.summary import REFERENCE, Results
-=======
-from stprune.records.store import KEYS, REFERENCE
+from stprune.records.store import REFERENCE
 from stprune.results.summary import Results
->>>>>>> main
 
 TITLE = "Convergence against wall clock"
 # A panel ends at full training's best times this.

@@ -10,17 +10,9 @@ from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-<<<<<<< HEAD
-from stprune.records.store import GROUPS, KEYS
-from stprune.results.summary import REFERENCE, Results
-from stprune.statistics.paired import differences_from_full, differences_of
-=======
-from stprune.paper.tables import MINUS
 from stprune.records.store import GROUPS, KEYS, REFERENCE
-from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import differences_from
->>>>>>> main
 
 TITLE = "Harm by step ahead and by part of the test set"
 PARTS = ["all", *GROUPS]
@@ -86,55 +78,17 @@ def harm(results: Results) -> pd.DataFrame:
         seeds' means over data sets and backbones; ``sd`` over the seeds (ddof = 1, NaN for one);
         ``places``, how many.
     """
-<<<<<<< HEAD
     steps = results.horizons.assign(step=results.horizons["step"].astype(str))
     steps = steps.pivot(index=KEYS, columns="step", values="mae")
     columns = ["test_mae", *(f"test_mae_{group}" for group in GROUPS), *steps.columns]
-    pairs = differences_of(results.summary.merge(steps.reset_index(), on=KEYS), columns)
+    summary = results.summary.merge(steps.reset_index(), on=KEYS)
+    pairs = differences_from(summary, REFERENCE, columns)
     pairs["part"] = pairs["metric"].str.removeprefix("test_mae_").replace("test_mae", "all")
     by_seed = pairs.groupby([*CELL, "seed"])["difference"].agg(["mean", "size"]).reset_index()
     cells = by_seed.groupby(CELL)
     return cells.agg(
         mean=("mean", "mean"), sd=("mean", "std"), places=("size", "max")
     ).reset_index()
-=======
-    parts = {column: part for part, column in columns.items()}
-    pairs = differences_from(summary, REFERENCE, list(parts))
-    pairs["part"] = pairs["metric"].map(parts)
-    pairs["place"] = pairs["dataset"] + "/" + pairs["backbone"]
-    by_seed = pairs.groupby([*CELL, "seed"])
-    means = by_seed.agg(difference=("difference", "mean"), places=("place", "nunique"))
-    cells = means.reset_index().groupby(CELL)
-    found = {"mean": cells["difference"].mean(), "sd": cells["difference"].std(ddof=1)}
-    counts = {"seeds": cells.size(), "places": cells["places"].max()}
-    return pd.DataFrame({**found, **counts}).reset_index()
-
-
-def _draw(rows: list[Row], shown: dict[str, draw.Look]) -> Figure:
-    ratios = sorted({ratio for row in rows for ratio in row.cells["prune_ratio"]})
-    narrow = len(ratios) > WIDE_ENOUGH
-    upright = 0.5 * sum(not row.by_step for row in rows) if narrow else 0.0
-    height = ROW_HEIGHT * len(rows) + upright + 0.4 + draw.legend_height(len(shown))
-    figure, grid = draw.grid(len(rows), len(ratios), sharex="row", sharey="row", height=height)
-    several = len({row.budget for row in rows}) > 1
-    for row, panels in zip(rows, grid, strict=True):
-        for axes, ratio in zip(panels, ratios, strict=True):
-            cells = row.cells[row.cells["prune_ratio"] == ratio]
-            axes.axhline(0, color="black", linewidth=0.7, zorder=1)
-            if row.by_step:
-                _curves(axes, cells, shown)
-            else:
-                parts = [part for part in PARTS if part in set(row.cells["part"])]
-                _points(axes, cells, shown, parts, narrow)
-            axes.tick_params(labelsize=6)
-        where = f"\nequal {label(row.budget).lower()}" if several else ""
-        panels[0].set_ylabel(f"Harm (%){where}", fontsize=7)
-        _limit(panels[0], row)
-    for axes, ratio in zip(grid[0], ratios, strict=True):
-        axes.set_title(f"Prune ratio {format_ratio(ratio)}")
-    draw.legend(figure, shown)
-    return figure
->>>>>>> main
 
 
 def _curves(axes: Axes, cells: pd.DataFrame, shown: dict[str, draw.Look]) -> None:

@@ -14,12 +14,7 @@ from stprune.paper.figures import Drawing
 from stprune.records.store import HOUR_COLUMNS, HOURS, KEYS, WEEKDAYS
 from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
-<<<<<<< HEAD
-from stprune.results.summary import KEYS, Results
-=======
 from stprune.results.summary import Results
-from stprune.statistics.paired import CONTROLS
->>>>>>> main
 
 TITLE = "Which hours of the week are kept"
 MOST_COLUMNS = 6

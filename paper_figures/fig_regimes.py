@@ -12,11 +12,6 @@ from paper_figures.pairing import has_pairs as applies
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-<<<<<<< HEAD
-=======
-from stprune.paper.tables import MINUS
-from stprune.records.store import REFERENCE
->>>>>>> main
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS, LEVEL, differences_from, holm, t_test
@@ -77,48 +72,16 @@ def build(results: Results) -> Drawing:
     return Drawing(figure, caption, alt)
 
 
-<<<<<<< HEAD
 def compared_cells(summary: pd.DataFrame) -> pd.DataFrame:
     """Differences from each control over seeds, in % of the control's.
-=======
-def _panel(summary: pd.DataFrame, control: str, rows: list[content.Place]) -> Panel | None:
-    """The map against a control; None where no run can be paired with one of it."""
-    # The comparison of the two controls with each other stands in the second panel only.
-    apart = {REFERENCE, control} | (set(CONTROLS) if control == CONTROLS[0] else set())
-    cells: dict[tuple[content.Place, tuple[float, str]], Values] = {}
-    every = differences_from(summary, control)
-    for pruner in sorted(set(summary["pruner"]) - apart, key=_controls_first):
-        pairs = every[every["pruner"] == pruner]
-        for (dataset, backbone, ratio), part in pairs.groupby(
-            ["dataset", "backbone", "prune_ratio"]
-        ):
-            values = part["difference"].to_numpy(np.float64)
-            cells[(str(dataset), str(backbone)), (float(str(ratio)), pruner)] = values
-    columns = sorted({column for _, column in cells}, key=lambda c: (c[0], _controls_first(c[1])))
-    if not columns:
-        return None
-    difference, p = (np.full((len(rows), len(columns)), np.nan) for _ in range(2))
-    seeds = np.zeros_like(p, dtype=np.int64)
-    for (place, column), differences in cells.items():
-        at = rows.index(place), columns.index(column)
-        difference[at], p[at] = differences.mean(), t_test(differences)
-        seeds[at] = len(differences)
-    return Panel(control, columns, difference, p, seeds)
->>>>>>> main
 
     Returns:
         One row per ``CELL``: ``mean``, ``seeds``, ``p`` of the paired t test over seeds (NaN for
         one), and ``holm_p``, corrected over all cells. The controls are compared with each other
         once, against the first.
     """
-    names = sorted(set(summary["pruner"]) - {REFERENCE, CONTROLS[0]})
-    pairs = [
-        relative_differences(summary, name, control).assign(control=control, pruner=name)
-        for control in CONTROLS
-        for name in names
-        if name != control
-    ]
-    differences = pd.concat(pairs).groupby(CELL)["difference"]
+    every = pd.concat([differences_from(summary, name).assign(control=name) for name in CONTROLS])
+    differences = every[every["pruner"] != CONTROLS[0]].groupby(CELL)["difference"]
     cells = pd.DataFrame({"mean": differences.mean(), "seeds": differences.size()})
     cells["p"] = [t_test(part.to_numpy(np.float64)) for _, part in differences]
     return cells.assign(holm_p=holm(cells["p"].tolist())).reset_index()

@@ -10,13 +10,9 @@ from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.records.store import KEYS
+from stprune.records.store import run_keys_of
 from stprune.results.labels import label
-<<<<<<< HEAD
-from stprune.results.summary import Results, run_keys_of
-=======
 from stprune.results.summary import Results
->>>>>>> main
 from stprune.statistics.paired import LEVEL, compare_all
 
 TITLE = "Sensitivity to each option"

@@ -8,15 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-<<<<<<< HEAD
 from stprune.base.layout import format_ratio
-from stprune.results.labels import label
-from stprune.results.summary import KEYS, REFERENCE, Results
-=======
-from stprune.records.store import REFERENCE
+from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results
->>>>>>> main
 from stprune.statistics.paired import CONTROLS
 
 # Rows of panels, and curves of a panel, that a reader can still take in.

@@ -21,16 +21,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
-<<<<<<< HEAD
-from stprune.results.labels import label
-from stprune.results.summary import REFERENCE
-from stprune.statistics.paired import CONTROLS, LEVEL
-=======
-from stprune.paper.tables import format_number
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.statistics.paired import LEVEL
->>>>>>> main
+from stprune.statistics.paired import CONTROLS, LEVEL
 
 # In inches: the width of a figure, what a page holds with the caption, and what rows of panels may
 # take of it beside legend and caption.
