@@ -83,7 +83,7 @@ def test_a_wrong_card_is_refused_in_one_line(dataset: str, changes: dict[str, An
     [("sim_freeway", "d2c383edb669019a"), ("sim_charging", "2731ddf2027be87c")],
 )
 def test_the_bits_are_those_of_the_kept_results(dataset: str, expected: str) -> None:
-    """Demand, calendar, events and queues all show in them; a changed simulation is another city."""
+    """Demand, calendar, events and queues all show in them."""
     raw = load(small_card(dataset))
     parts = raw.values.tobytes(), raw.adjacency.tobytes(), raw.events.to_csv(index=False).encode()
     assert hashlib.sha256(b"".join(parts)).hexdigest()[:16] == expected
