@@ -139,7 +139,7 @@ def with_gap(raw: RawSeries) -> RawSeries:
     return replace(raw, timestamps=times)
 
 
-def test_a_night_may_be_left_out_where_the_card_says_so(tmp_path: Path) -> None:
+def test_a_night_or_hour_may_be_left_out_where_the_card_says_so(tmp_path: Path) -> None:
     raw, card = raw_and_card()
     daily = card.model_copy(update={"breaks": "daily"})
     # Step 19 is 19:00 of the first day and step 20 now 06:00 of the next.
@@ -151,6 +151,10 @@ def test_a_night_may_be_left_out_where_the_card_says_so(tmp_path: Path) -> None:
         write_canonical(replace(raw, timestamps=times), card, tmp_path / "none")
     with pytest.raises(DataError, match="7200 s long, not 3600 s within a day"):
         write_canonical(with_gap(raw), daily, tmp_path / "day")
+    clock = card.model_copy(update={"breaks": "clock"})
+    write_canonical(with_gap(raw), clock, tmp_path / "hour")
+    with pytest.raises(DataError, match="39600 s long"):
+        write_canonical(replace(raw, timestamps=times), clock, tmp_path / "night")
     times[20:] += np.timedelta64(1, "m")
     with pytest.raises(DataError, match="39660 s long"):
         write_canonical(replace(raw, timestamps=times), daily, tmp_path / "slots")

@@ -201,8 +201,8 @@ def _time_axis(readings: list[Readings], card: dict[str, Any], options: Options)
                 f"--start `{card['start']}` is no time such as 2024-01-31T08:00"
             ) from None
     numbers = (every - start) // step
-    daily = card.get("breaks") == "daily"
-    steps = numbers.nunique() if daily else int(numbers.max()) + 1
+    broken = card.get("breaks", "none") != "none"
+    steps = numbers.nunique() if broken else int(numbers.max()) + 1
     return {"steps": steps, "step_minutes": minutes, "start": start.isoformat()}
 
 

@@ -260,6 +260,8 @@ def _check(
         # Whole steps may be missing, but only between two days.
         later = np.diff(times.astype("datetime64[D]")).astype(np.int64) > 0
         wrong &= ~later | (steps % seconds != 0)
+    elif card.breaks == "clock":
+        wrong &= steps != seconds + 3600
     if wrong.any():
         position = int(np.flatnonzero(wrong)[0])
         place = " within a day" if card.breaks == "daily" else ""
