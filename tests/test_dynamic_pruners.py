@@ -18,7 +18,7 @@ from baselines.epsilon_greedy import EpsilonGreedy, EpsilonGreedyOptions, greedy
 from baselines.full_fewer_epochs import FewerEpochsOptions, FullFewerEpochs
 from baselines.infobatch import InfoBatch, infobatch_select
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
-from baselines.ucb import UCB, UCBOptions, upper_bounds
+from baselines.ucb import UCB, upper_bounds
 from stprune.base.errors import DeclinedError
 from stprune.pruning.base import Pruner, PruningContext, Selection, budget
 from stprune.pruning.dynamic import annealed_keep_ratio, tail_start
@@ -121,16 +121,6 @@ def test_the_score_is_averaged_with_the_old_one_by_hand() -> None:
     assert pruner.window_state["scores"].tolist() == [8.0, 10.0, 8.0, INF]
 
 
-def test_unseen_and_broken_windows_are_chosen_like_others() -> None:
-    pruner = st_prune(60, 0.7)
-    show(pruner, list(range(60)), float("nan"))
-    chosen = pruner.select(1)
-    assert len(chosen.indices) == 18
-    assert np.isfinite(chosen.weights).all()
-    show(pruner, list(range(60)), 3.0)
-    assert pruner.window_state["scores"].tolist() == [3.0] * 60
-
-
 def test_the_hardest_stay_with_weight_one_and_weights_are_capped() -> None:
     def second_epoch(**options: Any) -> Selection:
         pruner = st_prune(100, 0.8, **options)
@@ -217,14 +207,11 @@ def test_exact_weights_stand_for_all_windows(scores: NDArray[np.float32], ratio:
         assert chosen.weights.sum() == pytest.approx(len(scores), rel=1e-5)
 
 
-def test_the_tail_of_infobatch_has_weight_one() -> None:
-    """0.875 of 12 epochs end within epoch 10: that one and the last are full."""
-    pruner = InfoBatch(PruningContext(10, 12, 0.5, 0), InfoBatch.Options())
-    assert len(pruner.select(0).indices) == 10
-    show(pruner, list(range(10)), SCORES)
-    assert all(pruner.select(epoch).weights.max() > 1 for epoch in range(1, 10))
-    for epoch in (10, 11):
-        assert pruner.select(epoch).weights.tolist() == [1.0] * 10
+def test_the_original_rule_is_planned_from_what_it_has_seen() -> None:
+    pruner = InfoBatch(PruningContext(100, 8, 0.5, 0), InfoBatch.Options(budget="original"))
+    assert pruner.epoch_windows(1, 8) == 75
+    show(pruner, list(range(100)), [11.0] * 20 + [1.0] * 80)
+    assert pruner.epoch_windows(1, 8) == len(pruner.select(1).indices) == 60
 
 
 # --- Mean errors: InfoBatch's last one, UCB's and epsilon-greedy's over all visits
@@ -249,19 +236,6 @@ def test_upper_bounds_by_hand() -> None:
     expected = [1 + 2 * math.sqrt(math.log(5) / 4), 3 + 2 * math.sqrt(math.log(5)), INF]
     assert bounds.tolist() == pytest.approx(expected)
     assert np.isinf(upper_bounds(means, np.zeros(3, np.float32), 1, 1.0)).all()
-
-
-@pytest.mark.parametrize(("exploration", "distinct"), [(0.0, 2), (20.0, 6)])
-def test_exploration_brings_every_window_back(exploration: float, distinct: int) -> None:
-    values = np.arange(1.0, 7.0)
-    pruner = UCB(PruningContext(6, 40, 2 / 3, 0), UCBOptions(exploration=exploration))
-    show(pruner, list(range(6)), values)
-    kept: set[int] = set()
-    for epoch in range(1, 12):
-        windows = pruner.select(epoch).indices.tolist()
-        kept |= set(windows)
-        show(pruner, windows, values[windows])
-    assert len(kept) == distinct
 
 
 MEANS = np.array([1, 9, 3, 8, 5, 7, 2, 6, 4, 0], dtype=np.float32)

@@ -161,7 +161,6 @@ MISTAKES: list[tuple[Callable[[Pruning], object], str]] = [
     (lambda p: p.loss([0, 1], ERRORS[:, 0, 0]), r"\(B, H, N\).*\(2,\)"),
     (lambda p: p.observe([0, 1], ERRORS[:1]), r"\(1, 2, 3\)"),
     (lambda p: p.loss([0, 1], ERRORS, ERRORS), "mask"),
-    (lambda p: p.loss([0, 1], ERRORS.to("meta")), "device='meta'"),
     (lambda p: p.start_epoch(), "epoch 0"),
     (lambda p: list(p.batches()), "0 of 60"),
     (lambda p: [p.observe(range(40), errors_of(torch.arange(40), 0)) for _ in "ab"], "40 of 60"),
@@ -212,7 +211,7 @@ def test_calls_outside_an_epoch_are_refused() -> None:
         ("ucb", {"options": {"exploratio": 1}}, ConfigError, "`exploration`"),
         ("ucb", {"prune_ratio": 1.0}, ConfigError, "`prune_ratio`"),
         ("st_prune", {"stationarity": [1.0, 2.0]}, ConfigError, "60"),
-        ("st_prune", {"stationarity": ["low"] * 60}, ConfigError, "'low'"),
+        ("st_prune", {"stationarity": ["low"] * 60}, ConfigError, "60"),
         ("st_prune", {"stationarity": [np.nan] * 60}, ConfigError, "60"),
     ],
 )

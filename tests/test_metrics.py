@@ -59,16 +59,6 @@ def random_case(seed: int, windows: int = 20) -> tuple[Tensor, Tensor, Tensor]:
     return forecast, targets, torch.rand(windows, 4, 3, generator=generator) > 0.3
 
 
-def test_window_mae_by_hand() -> None:
-    targets = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 5.0], [5.0, 5.0]]])
-    forecast = torch.tensor([[[2.0, 2.0], [0.0, 9.0]], [[7.0, 1.0], [5.0, 5.0]]])
-    mask = torch.tensor([[[True, True], [True, False]], [[False, False], [False, False]]])
-    errors = absolute_errors(forecast, targets, mask)
-    assert errors.tolist() == [[[1, 0], [3, 0]], [[0, 0], [0, 0]]]
-    # (1 + 0 + 3) / 3; the second window has no observed target.
-    assert window_mae(errors, mask).tolist() == pytest.approx([4 / 3, 0.0])
-
-
 def test_scores_by_hand() -> None:
     # Two windows, two steps, one node; floor 2 leaves the target of 1 out of MAPE only.
     targets = torch.tensor([[[1.0], [4.0]], [[10.0], [8.0]]])

@@ -137,17 +137,6 @@ def test_herding_by_hand_and_in_blocks() -> None:
     assert kept(Herding, ScriptedProbe(training=[values]), 8, 0.5, options) == [0, 3, 4, 7]
 
 
-def test_the_mean_and_the_sum_are_followed_more_closely_than_by_chance() -> None:
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(200, 5)).astype(np.float32)
-    draws = [rng.permutation(200)[:50] for _ in range(100)]
-    gap = np.linalg.norm(rows[herd(rows, 50)[0]].mean(0) - rows.mean(0))
-    assert gap < min(np.linalg.norm(rows[draw].mean(0) - rows.mean(0)) for draw in draws)
-    chosen, weights = match_gradients(rows, 50, regularisation=0.1, least_weight=1e-6)
-    gap = np.linalg.norm(weights @ rows[chosen] - rows.sum(0))
-    assert gap < min(np.linalg.norm(4 * rows[draw].sum(0) - rows.sum(0)) for draw in draws)
-
-
 def test_k_center_by_hand_and_within_twice_the_best_radius() -> None:
     rows = np.array([[0.0], [2.0], [4.5], [5.0], [10.0]], np.float32)
     # The mean is 4.3: begins at 4.5; 10 is 5.5 away, 0 then 4.5, 2 then 2.
