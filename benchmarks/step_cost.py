@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.base import BenchResult, Goal, Row, main, own_process, resident
+from benchmarks.base import BenchResult, Goal, Row, main
 from stprune.backbones.base import BACKBONES, ForecastTask
 
 # Times faster than the public form.
@@ -73,6 +76,14 @@ class Subject:
 _subjects: list[Subject] = []
 
 
+def resident(entry: str) -> int:
+    """Bytes that this process has in memory now, ``VmRSS``, or had at its peak, ``VmHWM``."""
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{entry}:"))
+    return int(line.split()[1]) * 1024
+
+
 def first_step(name: str, form: str, size: Size) -> float:
     """Peak megabytes of this process's first step, above what was resident before it."""
     _subjects.append(Subject(name, form, size))
@@ -91,7 +102,8 @@ def run(size: Size = PEMS08) -> BenchResult:
     rows: list[Row] = []
     goals = []
     for name, speed_up in LEAST_SPEED_UP.items():
-        with own_process() as ours, own_process() as public:
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(1, spawn) as ours, ProcessPoolExecutor(1, spawn) as public:
             both = (ours, public)
             peaks = [
                 process.submit(first_step, name, form, size).result()

@@ -21,12 +21,8 @@ def main() -> None:
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     pruning = Pruning("infobatch", windows=len(inputs), epochs=8, prune_ratio=0.7, batch_size=32)
     data = IndexedDataset(TensorDataset(inputs, targets, mask))
-    loader = DataLoader(
-        data,
-        batch_sampler=PrunedBatchSampler(pruning, data),
-        num_workers=2,
-        persistent_workers=True,
-    )
+    sampler = PrunedBatchSampler(pruning, data)
+    loader = DataLoader(data, batch_sampler=sampler, num_workers=2, persistent_workers=True)
     for epoch in range(pruning.epochs):
         pruning.start_epoch()  # not needed, but so the length of the loader is known
         batches, total = len(loader), 0.0

@@ -25,17 +25,12 @@ PROCESSES = 2
 def train() -> None:
     """What every process does; only the first one speaks."""
     torch.set_num_threads(1)
-    inputs, targets, mask, stationarity = windows()
+    inputs, targets, mask, psi = windows()
     model = DistributedDataParallel(Forecaster())
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     # The batch size is that of all processes together; rank and world come from the group.
     pruning = Pruning(
-        "st_prune",
-        windows=len(inputs),
-        epochs=8,
-        prune_ratio=0.7,
-        batch_size=32,
-        stationarity=stationarity,
+        "st_prune", windows=len(inputs), epochs=8, prune_ratio=0.7, batch_size=32, stationarity=psi
     )
     for epoch in range(pruning.epochs):
         total = torch.zeros(())

@@ -21,32 +21,25 @@ from stprune.loop.lightning_callback import PruningCallback
 class PrunedForecaster(LightningModule):
     """Trains the forecaster on whatever windows pruning chooses."""
 
-    def __init__(self, pruning: Pruning, dataset: TensorDataset) -> None:
+    def __init__(self, pruning: Pruning) -> None:
         super().__init__()
-        self.model, self.pruning, self.dataset = Forecaster(), pruning, dataset
-        self.losses: list[Tensor] = []
+        self.model, self.pruning = Forecaster(), pruning
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """The weighted loss, by which pruning also sees the errors."""
         indices, (history, future, observed) = batch
         loss = self.pruning.loss(indices, self.model(history) - future, observed)
-        self.losses.append(loss.detach())
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=1)
         return loss
-
-    def on_train_epoch_start(self) -> None:
-        """Forget the losses of the epoch before."""
-        self.losses.clear()
 
     def on_train_epoch_end(self) -> None:
         """Say how many batches the epoch had."""
-        mean = torch.stack(self.losses).mean()
-        sys.stdout.write(
-            f"epoch {self.current_epoch}: {len(self.losses)} batches, loss {mean:.3f}\n"
-        )
+        batches, loss = self.trainer.num_training_batches, self.trainer.callback_metrics["loss"]
+        sys.stdout.write(f"epoch {self.current_epoch}: {batches} batches, loss {loss:.3f}\n")
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the epoch under way."""
-        data = IndexedDataset(self.dataset)
+        data = IndexedDataset(TensorDataset(*windows()[:3]))
         return DataLoader(data, batch_sampler=PrunedBatchSampler(self.pruning, data))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -56,8 +49,8 @@ class PrunedForecaster(LightningModule):
 
 def main() -> None:
     """Train eight epochs with UCB."""
-    inputs, targets, mask, _ = windows()
-    pruning = Pruning("ucb", windows=len(inputs), epochs=8, prune_ratio=0.7, batch_size=32)
+    count = len(windows()[0])
+    pruning = Pruning("ucb", windows=count, epochs=8, prune_ratio=0.7, batch_size=32)
     trainer = Trainer(
         max_epochs=pruning.epochs,
         callbacks=[PruningCallback(pruning)],
@@ -68,8 +61,7 @@ def main() -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
     )
-    trainer.fit(PrunedForecaster(pruning, TensorDataset(inputs, targets, mask)))
-    sys.stdout.write(f"{pruning.epoch} epochs, the last with {pruning.batch_count()} batches\n")
+    trainer.fit(PrunedForecaster(pruning))
 
 
 if __name__ == "__main__":

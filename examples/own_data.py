@@ -57,9 +57,7 @@ def write_files(folder: Path) -> None:
 def run(*words: str | Path) -> None:
     """Run one command; stop at a mistake, which is on standard error."""
     sys.stdout.write(f"$ stprune {' '.join(map(str, words))}\n")
-    sys.stdout.flush()
-    code = stprune([str(word) for word in words])
-    if code:
+    if code := stprune([str(word) for word in words]):
         sys.exit(code)
 
 

@@ -15,16 +15,11 @@ from stprune import Pruning
 
 def main() -> None:
     """Train eight epochs with ST-Prune and say what each kept."""
-    inputs, targets, mask, stationarity = windows()
+    inputs, targets, mask, psi = windows()
     model = Forecaster()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     pruning = Pruning(
-        "st_prune",
-        windows=len(inputs),
-        epochs=8,
-        prune_ratio=0.7,
-        batch_size=32,
-        stationarity=stationarity,
+        "st_prune", windows=len(inputs), epochs=8, prune_ratio=0.7, batch_size=32, stationarity=psi
     )
     for epoch in range(pruning.epochs):
         total = 0.0

@@ -205,16 +205,13 @@ def _csv_sparse_graph(card: DatasetCard, paths: dict[str, Path]) -> dict[str, An
 
 
 def _zone_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
-    graph = [role for role in ("adjacency", "distance") if role in paths]
     zones = ZONES
-    if all(_copied(card, role, paths[role]) for role in graph):
-        zones = pd.read_csv(paths[graph[0]], nrows=0).columns.tolist()
+    if _copied(card, "adjacency", paths["adjacency"]):
+        zones = pd.read_csv(paths["adjacency"], nrows=0).columns.tolist()
     else:
-        # Along a road, a kilometre apart, each touching itself and the next.
-        apart = np.abs(np.subtract.outer(np.arange(len(ZONES)), np.arange(len(ZONES))))
-        for role in graph:
-            table = apart * 1000.0 if role == "distance" else (apart <= 1).astype(int)
-            pd.DataFrame(table, columns=ZONES).to_csv(paths[role], index=False)
+        # Along a road, each touching itself and the next.
+        links = np.triu(np.tri(len(ZONES), k=1, dtype=int), -1)
+        pd.DataFrame(links, columns=ZONES).to_csv(paths["adjacency"], index=False)
     if "stations" in paths and not _copied(card, "stations", paths["stations"]):
         # Two stations a zone.
         stations = {"station_id": range(2 * len(zones)), "charge_count": 2}
@@ -222,7 +219,7 @@ def _zone_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
         frame.to_csv(paths["stations"], index=False)
     steps = 14 * 24
     times = pd.date_range(card.start, periods=steps, freq="h")
-    for role in paths.keys() - {*graph, "stations"}:
+    for role in paths.keys() - {"adjacency", "stations"}:
         if role == "weather" and _copied(card, role, paths[role], steps + 1):
             continue
         columns = zones if role != "weather" else ["T", "P0", "P", "U", "nRAIN", "Td"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stprune.base.errors import ConfigError
-from stprune.pruning.base import Selection
+from stprune.pruning.base import Selection, everything
 from stprune.pruning.batch_order import even_sizes, merge_window_state, order_epoch
 
 CPU = torch.device("cpu")
@@ -34,19 +34,13 @@ def test_batches_are_as_few_and_as_even_as_can_be(count: int, batch_size: int) -
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_the_order_is_the_generators() -> None:
-    chosen = selection(50)
-    order = order_epoch(chosen, 8, np.random.default_rng(3), CPU)
-    shuffled = chosen.indices[np.random.default_rng(3).permutation(50)]
-    assert order.indices.tolist() == shuffled.tolist()
-    assert order.groups == [0] * 7
-
-
 @given(count=st.integers(4, 100), batch_size=st.integers(8, 40), world=st.integers(1, 4))
 def test_every_window_comes_once_with_its_weight(count: int, batch_size: int, world: int) -> None:
     chosen = selection(count)
     order = order_epoch(chosen, batch_size, np.random.default_rng(0), CPU)
-    assert torch.equal(order.indices.sort().values, torch.from_numpy(chosen.indices))
+    # As the generator says.
+    shuffled = chosen.indices[np.random.default_rng(0).permutation(count)]
+    assert order.indices.tolist() == shuffled.tolist()
     assert torch.equal(order.weights, order.indices + 1.0)
     whole = [indices for indices, _, _ in order.batches(0, 1)]
     shares = [list(order.batches(rank, world)) for rank in range(world)]
@@ -57,14 +51,9 @@ def test_every_window_comes_once_with_its_weight(count: int, batch_size: int, wo
         lengths = [len(indices) for indices, _, _ in parts]
         assert max(lengths) - min(lengths) <= 1
         assert {size for _, _, size in parts} == {len(batch)}
-    seen = torch.cat([order.seen_by(rank, world) for rank in range(world)])
-    assert torch.equal(seen.sort().values, order.indices.sort().values)
-
-
-def test_a_batch_smaller_than_the_devices_is_a_users_mistake() -> None:
-    order = order_epoch(selection(5), 2, np.random.default_rng(0), CPU)
-    with pytest.raises(ConfigError, match="cannot be shared by 2 devices"):
-        list(order.batches(0, 2))
+    if world > 1:
+        with pytest.raises(ConfigError, match="cannot be shared"):
+            list(order.batches(0, batch_size + 1))
 
 
 @given(
@@ -92,23 +81,18 @@ def test_batches_of_a_union_are_of_one_data_set_whatever_is_selected(
         members.setdefault(group, []).append(size)
     for count in members.values():
         assert sorted(count) == sorted(even_sizes(sum(count), batch_size))
-    # Devices share them like any others.
-    least = min(order.sizes)
-    seen = torch.cat([order.seen_by(rank, least) for rank in range(least)])
-    assert torch.equal(seen.sort().values, order.indices.sort().values)
 
 
 def test_batches_of_a_union_come_mixed_and_new_every_epoch() -> None:
-    chosen = Selection(np.arange(200), np.ones(200, np.float32))
-    rng = np.random.default_rng(0)
-    first, second = (order_epoch(chosen, 10, rng, CPU, np.array([0, 100])) for _ in range(2))
+    rng, firsts = np.random.default_rng(0), np.array([0, 100])
+    first, second = (order_epoch(everything(200), 10, rng, CPU, firsts) for _ in range(2))
     assert sum(first.groups) == 10
     assert len({tuple(first.groups), tuple(second.groups), (0,) * 10 + (1,) * 10}) == 3
-    batches = [
+    one, other = (
         {tuple(sorted(part.tolist())) for part in order.indices.split(order.sizes)}
         for order in (first, second)
-    ]
-    assert not batches[0] & batches[1]
+    )
+    assert not one & other
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

@@ -34,11 +34,6 @@ def column(output: str, pattern: str) -> list[float]:
     return [float(found) for found in re.findall(pattern, output)]
 
 
-def test_every_example_is_tested() -> None:
-    tested = {"plain_loop", "data_loader", "lightning_trainer", "distributed", "own_data"}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested | {"made_up_series"}
-
-
 @pytest.mark.parametrize("without", [False, True])
 def test_the_loop_of_the_readme_runs_as_it_stands(without: bool) -> None:
     text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
@@ -87,11 +82,8 @@ def test_an_example_prints_what_it_kept(name: str, columns: dict[str, list[int]]
 @pytest.mark.slow
 def test_own_data_from_two_files_to_a_trained_run(tmp_path: Path) -> None:
     output = output_of(EXAMPLES / "own_data.py", tmp_path)
-    assert "336 steps of 60 min from 2024-03-04T00:00:00" in output
-    assert "flow (vehicles / h): " in output
     # 12 of 336 hours of one sensor in four.
     assert "0.89% missing" in output
-    assert "graph (edges): 4 edges, directed, 1 part(s)" in output
     (error,) = column(output, r"test MAE ([\d.]+) vehicles / h over \d+ windows")
     assert 0 < error < 40
     assert (tmp_path / "data" / "ring_road.yaml").is_file()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from toy_runs import key_of
 
 from stprune.base.errors import DeclinedError
@@ -45,10 +45,13 @@ def test_gradients_are_those_of_each_window_alone(
     assert sum(len(part) for part in gradients.validation) == len(toy_forecast.validation)
 
 
-def test_a_projection_is_of_the_whole_gradients(probe: ModelProbe) -> None:
+def test_a_projection_is_of_the_whole_gradients_and_keeps_distances(probe: ModelProbe) -> None:
     whole = torch.cat([values for _, values in probe.gradients(1, 5, None).training])
     short = torch.cat([values for _, values in probe.gradients(1, 5, 16).training])
     torch.testing.assert_close(short, whole @ sign_projection(whole.shape[1], 16, 5))
+    vectors = torch.randn(50, 300, generator=torch.Generator().manual_seed(0))
+    ratio = torch.pdist(vectors @ sign_projection(300, 4096, seed=1)) / torch.pdist(vectors)
+    assert (ratio - 1).abs().max() < 0.06  # about five standard errors, 1 / root(2 width)
 
 
 def test_a_scoring_model_is_trained_whatever_the_budget_of_the_run(
@@ -63,31 +66,20 @@ def test_a_scoring_model_is_trained_whatever_the_budget_of_the_run(
         assert [record.validation_mae for record in engine.records] == [None] * 4
 
 
-def test_projections_keep_distances() -> None:
-    vectors = torch.randn(50, 300, generator=torch.Generator().manual_seed(0))
-    projected = vectors @ sign_projection(300, 4096, seed=1)
-    ratio = torch.pdist(projected) / torch.pdist(vectors)
-    assert (ratio - 1).abs().max() < 0.06  # about five standard errors, 1 / root(2 width)
-
-
 def test_watching_shows_every_window_once_an_epoch(
     probe: ModelProbe, toy_forecast: ForecastData
 ) -> None:
-    shown: list[torch.Tensor] = []
-    means: list[torch.Tensor] = []
+    shown: list[Tensor] = []
 
-    def note(indices: torch.Tensor, errors: torch.Tensor, mask: torch.Tensor) -> None:
+    def note(indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         assert errors.shape == mask.shape == (len(indices), 12, 8)
-        shown.append(indices)
-        means.append(window_mae(errors, mask))
+        shown.append(torch.stack([indices, window_mae(errors, mask)], 1))
 
     probe.watch(3, 5, note)
     windows = len(toy_forecast.train)
-    numbers = torch.cat(shown).view(3, windows)
-    for epoch in range(3):
-        assert numbers[epoch].sort().values.tolist() == list(range(windows))
-    losses = torch.cat(means).view(3, windows).mean(1)
-    assert losses[2] < losses[0]
+    epochs = torch.cat(shown).view(3, windows, 2)
+    assert epochs[:, :, 0].sort(1).values.tolist() == [list(range(windows))] * 3
+    assert epochs[2, :, 1].mean() < epochs[0, :, 1].mean()
 
 
 def test_a_network_without_a_linear_layer_is_declined() -> None:

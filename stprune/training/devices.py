@@ -16,14 +16,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import nn
+from torch import Tensor, nn
 
 from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
 from stprune.config.grid import RunSpec
@@ -54,13 +54,8 @@ def fabric_on(
         strategy = DDPStrategy(find_unused_parameters=True)
         # Fabric reports only here which processes it kills after one is lost.
         logging.getLogger("lightning_fabric.strategies.launchers").setLevel(logging.INFO)
-    return Fabric(
-        accelerator=accelerator,
-        devices=devices,
-        precision=precision,
-        strategy=strategy,
-        plugins=[LightningEnvironment()],
-    )
+    where: dict[str, Any] = {"accelerator": accelerator, "devices": devices, "strategy": strategy}
+    return Fabric(**where, precision=precision, plugins=[LightningEnvironment()])
 
 
 def agreed(fabric: Fabric, measured: Measured) -> Measured:
@@ -68,24 +63,22 @@ def agreed(fabric: Fabric, measured: Measured) -> Measured:
     return fabric.broadcast(measured) if fabric.world_size > 1 else measured
 
 
+def summed(fabric: Fabric, values: Tensor) -> Tensor:
+    """The sum of every process's values, for all."""
+    return cast(Tensor, fabric.all_reduce(values, reduce_op="sum"))
+
+
 @contextmanager
 def naming_failures(fabric: Fabric, spec: RunSpec) -> Iterator[None]:
-    """Turn a refusal of memory, or the loss of one of a run's processes, into one line.
-
-    Raises:
-        OutOfMemoryError: If there is not enough memory.
-        DeviceLostError: If a process is gone; the others end by this.
-    """
-    run, training, part = spec.key.path, spec.training, spec.compute.micro_batch
+    """Turn a refusal of memory, or the loss of one of a run's processes, into one line."""
+    run = spec.key.path
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or REFUSED.search(str(error)):
-            parts = f", {part} at a time" if part else ""
             raise OutOfMemoryError(
-                f"run {run} is out of memory with batches of {training.batch_size} windows{parts};"
-                " lower compute.micro_batch, which leaves the result as it is, or"
-                " training.batch_size, or training.evaluation_batch_size"
+                f"run {run} is out of memory; lower compute.micro_batch, which leaves the result as"
+                " it is, or training.batch_size, or training.evaluation_batch_size"
             ) from None
         if fabric.world_size > 1 and LOST.search(str(error)):
             raise DeviceLostError(
@@ -151,9 +144,9 @@ def own_cores(count: int, directory: Path | None = None) -> Iterator[list[int]]:
 
 
 def _claim(cores: list[int], count: int, folder: Path, stack: ExitStack) -> list[int]:
+    """All or nothing: two runs that each hold half of their cores would wait for ever."""
     announced = False
     while True:
-        # All or nothing: two runs that each hold half of their cores would wait for ever.
         with ExitStack() as attempt:
             held = []
             for core in cores:

@@ -52,12 +52,6 @@ class Energy:
         self._time = time.monotonic()
         self.update()
 
-    @property
-    def counted(self) -> list[str]:
-        """Names of all that is counted."""
-        kinds = [kind for kind, joules in self.joules.items() if joules is not None]
-        return [counter.name for kind in kinds for counter in self.counters[kind]]
-
     def update(self) -> None:
         """Add what was spent since the last call."""
         seconds, self._time = time.monotonic() - self._time, time.monotonic()
@@ -105,8 +99,7 @@ def processor_counters(powercap: Path = POWERCAP) -> list[Counter]:
         except (OSError, ValueError):
             continue  # a zone without a counter
         if name.startswith("package") or name == "dram":
-            label = f"{name} ({zone.name})" if name == "dram" else name
-            counters.append(Counter(label, partial(joules, zone / "energy_uj"), limit))
+            counters.append(Counter(name, partial(joules, zone / "energy_uj"), limit))
     return counters
 
 

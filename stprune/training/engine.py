@@ -5,12 +5,11 @@ scores. The host waits for the device once an epoch.
 
 A run on one data set is a union of one. Every batch is of a single data set, with its own graph and
 scale. With ``loss_units: standardised`` errors are divided by the standard deviation of the data
-set's training inputs, so that units do not decide which windows are hard; the validation error that
-chooses the best epoch is pooled in the same units, test errors always in real ones.
+set's training inputs, so that units do not decide which windows are hard; so is the validation
+error that chooses the best epoch. Test errors are always in real units.
 
-A batch may be computed in parts, whose gradients add up to the gradient of the batch. Only one
-part's activations are in memory at a time. On a processor this is faster as well once a batch's
-tensors exceed its caches, because memory is then requested anew for every tensor of every step.
+A batch may be computed in parts, whose gradients add up to its own: only one part's activations are
+in memory at a time. On a processor this is also faster once a batch's tensors exceed its caches.
 """
 
 from __future__ import annotations
@@ -100,17 +99,15 @@ class Engine:
             # Dummy parameters: torch optimisers reject an empty list.
             self.optimiser = optimiser = build_optimiser(nn.Linear(1, 1), spec.optimisation)
         self.scheduler = RateSchedule(optimiser, spec.optimisation)
-        asked = spec.compute.micro_batch
-        # The mask of a legacy batch depends on all of it, so it has no parts.
-        self.micro_batch = (
-            None if self.legacy else windows_at_a_time(self.network, asked, fabric.device)
-        )
+        self.micro_batch = None
+        if not self.legacy:  # there the mask of a batch depends on all of it
+            asked = spec.compute.micro_batch
+            self.micro_batch = windows_at_a_time(self.network, asked, fabric.device)
         with self.clock.wall("preparation"):
             for _, member in self.members:
                 self.network.fit(member.train)
             self.pruner = self._build_pruner()
         self.records: list[EpochRecord] = []
-        self.batch_losses: list[Tensor] = []
         self.kept = KeptArchive(data.train_times)
         self.best_mae, self.best_epoch, self.best_weights = math.inf, -1, dict[str, Tensor]()
         self.budget = TrainingBudget(spec.training, self.windows)
@@ -156,7 +153,7 @@ class Engine:
         return self.epoch >= self.planned_epochs
 
     def prepare(self, probe: Probe) -> None:
-        """Let the pruner score windows before training; this time counts as training time."""
+        """Let the pruner score windows before training, in training time."""
         with self.clock.wall("preparation"):
             self.pruner.prepare(probe)
         self.preparation_seconds = agreed(self.fabric, self.clock.take()["preparation"])
@@ -175,10 +172,8 @@ class Engine:
         size, drop_partial = spec.training.batch_size, self.legacy
         with self.clock.wall("selection"):
             selection = self.pruner.select(self.epoch)
-            firsts = self.data.firsts if self.data.union else None
-            order = order_epoch(
-                selection, size, self.order_rng, self.fabric.device, firsts, drop_partial
-            )
+            firsts, device = self.data.firsts if self.data.union else None, self.fabric.device
+            order = order_epoch(selection, size, self.order_rng, device, firsts, drop_partial)
         ahead = range(self.epoch + 1, self.planned_epochs)
         later_steps = planned_steps(self.pruner, ahead, size, drop_partial)
         self.scheduler.begin_epoch(len(order.sizes), later_steps)
@@ -191,14 +186,13 @@ class Engine:
             mean_loss = self.evaluate(name, member, member.train).mae()
         self.clock.synchronise()
         train_seconds = time.perf_counter() - start
-        if not math.isfinite(mean_loss):
-            raise self._diverged(mean_loss)
+        self._require_finite("training loss", mean_loss)
         self.kept.add(order.indices, self.pruner.window_state.get("scores"))
         validation_mae = self._validate()
 
-        clocked = self.clock.take()
         phases = ("data", "scoring", "selection", "validation")
-        data, scoring, selecting, validation = (clocked.get(name, 0.0) for name in phases)
+        seconds = dict.fromkeys(phases, 0.0) | self.clock.take()
+        others = seconds["data"] + seconds["scoring"] + seconds["selection"]
         spent = self.records[-1].elapsed_seconds if self.records else self.preparation_seconds
         record = EpochRecord(
             epoch=self.epoch,
@@ -208,15 +202,12 @@ class Engine:
             learning_rate=rate,
             train_loss=mean_loss,
             validation_mae=validation_mae,
-            data_seconds=data,
             # What is left of the loop, so that the four parts add up to the measured total.
-            step_seconds=train_seconds - sum((data, scoring, selecting)),
-            scoring_seconds=scoring,
-            selection_seconds=selecting,
+            step_seconds=train_seconds - others,
             train_seconds=train_seconds,
-            validation_seconds=validation,
             checkpoint_seconds=self.checkpoint_seconds,
-            elapsed_seconds=spent + train_seconds + validation + self.checkpoint_seconds,
+            elapsed_seconds=spent + train_seconds + seconds["validation"] + self.checkpoint_seconds,
+            **{f"{phase}_seconds": seconds[phase] for phase in phases},
         )
         self.records.append(agreed(self.fabric, record))
         done = self.budget.schedule_epoch(self.records, self.preparation_seconds)
@@ -230,7 +221,6 @@ class Engine:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         self.model.train()
         total = torch.zeros((), device=self.fabric.device)
-        self.batch_losses.clear()
         batches = order.batches(rank, world)
         for member, (indices, weights, batch_size) in zip(order.groups, batches, strict=True):
             if self.data.union:
@@ -238,8 +228,7 @@ class Engine:
                 self.network.use_graph(name, data.adjacency)
             self.pruner.enter(member)
             # Gradients are averaged over devices, each of which sums its share of the batch.
-            self.batch_losses.append(self._step(member, indices, weights, world / batch_size))
-            total += self.batch_losses[-1]
+            total += self._step(member, indices, weights, world / batch_size)
         if world > 1:
             total = cast(Tensor, self.fabric.all_reduce(total, reduce_op="mean"))
             gather = cast(Gather, self.fabric.all_gather)
@@ -280,15 +269,12 @@ class Engine:
             self.pruner.observe(indices, errors.detach(), batch.mask)
         return loss.detach()
 
-    def _diverged(self, mean_loss: float) -> TrainingDivergedError:
-        # Batches are looked at only now: the host would have to wait for each.
-        losses = [float(loss) for loss in self.batch_losses]
-        first = next((i for i, loss in enumerate(losses, 1) if not math.isfinite(loss)), None)
-        batch = "" if first is None else f", batch {first} of {len(losses)}"
-        return TrainingDivergedError(
-            f"run {self.spec.key.path}: the training loss of epoch {self.epoch + 1}{batch} is"
-            f" {mean_loss}; lower the learning rate or clip gradients"
-        )
+    def _require_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise TrainingDivergedError(
+                f"run {self.spec.key.path}: the {what} of epoch {self.epoch + 1} is {value}; lower"
+                " the learning rate, clip gradients, or check that its targets are observed"
+            )
 
     def _validate(self) -> float | None:
         """The epoch's validation error, None where it is skipped; keeps the best weights."""
@@ -297,11 +283,7 @@ class Engine:
             return None
         with self.clock.wall("validation"):
             mae = self.validation_mae()
-        if not math.isfinite(mae):
-            raise TrainingDivergedError(
-                f"run {self.spec.key.path}: the validation error of epoch {self.epoch + 1} is"
-                f" {mae}; lower the learning rate, or check that validation targets are observed"
-            )
+        self._require_finite("validation error", mae)
         if mae < self.best_mae:
             self.best_mae, self.best_epoch = mae, self.epoch
             self.best_weights = copy.deepcopy(self.network.state_dict())
@@ -340,32 +322,38 @@ class Engine:
         """Evaluate the test windows with the best-validation weights, as a whole and by groups."""
         self.network.load_state_dict(self.best_weights)
         with self.clock.wall("test"):
-            rules, sums = [], {}
-            by_group: dict[str, float | None] = {}
+            rules, sums, groups = [], [], dict[str, float | None]()
             for name, data in self.data.tested.items():
-                groups = None if self.data.union else GroupErrors(data.test)
+                errors = GroupErrors(data.test)
                 rules.append(RuleSums(data.test, self.spec.training.batch_size))
-                observe = groups.observe if groups else None
-                sums[name] = self.evaluate(name, data, data.test, observe, rules[-1])
-                if groups:
-                    groups.merge(self.fabric)
-                    by_group = groups.scores(window_groups(data.test, data.events))
+                observe = None if self.data.union else errors.observe
+                sums.append(self.evaluate(name, data, data.test, observe, rules[-1]))
+                if self.data.union:
+                    groups[name] = sums[-1].scores().mae
                 else:
-                    by_group[name] = sums[name].scores().mae
-            by_rule = {"paper": pooled(list(sums.values())).scores(), **rule_scores(rules)}
+                    errors.merge(self.fabric)
+                    groups = errors.scores(window_groups(data.test, data.events))
+            by_rule = {"paper": pooled(sums).scores(), **rule_scores(rules)}
         scores = by_rule["st_ttc" if self.legacy else "paper"]
-        return Outcome(scores, by_group, self.clock.take()["test"], by_rule)
+        return Outcome(scores, groups, self.clock.take()["test"], by_rule)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What has a state of its own."""
+        return {
+            "model": self.network,
+            "optimiser": self.optimiser,
+            "scheduler": self.scheduler,
+            "pruner": self.pruner,
+            "kept": self.kept,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on; every process of a run has to call it."""
         device = self.fabric.device
         device_rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         return {
-            "model": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "pruner": self.pruner.state_dict(),
-            "kept": self.kept.state_dict(),
+            **{name: part.state_dict() for name, part in self._parts.items()},
             "order_rng": self.order_rng.bit_generator.state,
             "torch_rng": self._of_all_processes(torch.get_rng_state()),
             "device_rng": None if device_rng is None else self._of_all_processes(device_rng),
@@ -382,11 +370,8 @@ class Engine:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
-        self.network.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.pruner.load_state_dict(state["pruner"])
-        self.kept.load_state_dict(state["kept"])
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
         self.order_rng.bit_generator.state = state["order_rng"]
         rank = self.fabric.global_rank
         # A copy: torch crashes on the unaligned bytes of a view.

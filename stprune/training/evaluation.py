@@ -1,9 +1,7 @@
 """Evaluation: every window of a split exactly once, nothing dropped or repeated.
 
-All errors are masked: entries that were not observed count nowhere. Pooled scores add up numerators
-and counts over batches, so they do not depend on how the data were batched.
-
-The same forecasts are also scored by the rules of several publications:
+Errors are masked: what was not observed counts nowhere. Scores are pooled over batches, however the
+data were batched. The same forecasts are also scored by the rules of several publications:
 
 =========== ============================= ====================== ==================
 rule        errors that count             MAPE counts            a score is
@@ -41,6 +39,7 @@ from stprune.data.stationarity import first_difference
 from stprune.data.windows import WindowStore, null_label
 from stprune.pruning.base import Observer, absolute_errors
 from stprune.records.run import Scores
+from stprune.training.devices import summed
 
 LEAST_STATIONARY = 0.1
 OPENCITY_FLOOR = 0.001
@@ -79,11 +78,9 @@ def evaluate(
                 rules.update(indices, restored, batch.targets, batch.mask)
             if observe:
                 observe(indices, absolute_errors(restored, batch.targets, batch.mask), batch.mask)
-    if fabric.world_size > 1:
-        sums.sums = cast(Tensor, fabric.all_reduce(sums.sums, reduce_op="sum"))
-        sums.windows = len(store)
-        if rules:
-            rules.merge(fabric)
+    sums.sums, sums.windows = summed(fabric, sums.sums), len(store)
+    if rules:
+        rules.merge(fabric)
     model.train(was_training)
     return sums
 
@@ -91,7 +88,7 @@ def evaluate(
 class ErrorSums:
     """Running sums of errors for each of H steps of the horizon, in float64 on the device.
 
-    Targets whose absolute value is below ``mape_floor`` do not count in MAPE.
+    Targets below ``mape_floor`` do not count in MAPE.
     """
 
     def __init__(self, horizon: int, mape_floor: float, device: torch.device) -> None:
@@ -208,9 +205,8 @@ class RuleSums:
 
     def merge(self, fabric: Fabric) -> None:
         """Add what the other devices evaluated."""
-        if fabric.world_size > 1:
-            self._lower(cast(Tensor, fabric.all_gather(self.lowest)).min())
-            self.sums = cast(Tensor, fabric.all_reduce(self.sums, reduce_op="sum"))
+        self._lower(cast(Tensor, fabric.all_gather(self.lowest)).min())
+        self.sums = summed(fabric, self.sums)
 
     def st_ttc_mae(self) -> float:
         """Pooled MAE under the rule `st_ttc`, by which its best epoch is chosen."""
@@ -267,9 +263,7 @@ class GroupErrors:
 
     def merge(self, fabric: Fabric) -> None:
         """Add what the other devices observed."""
-        if fabric.world_size > 1:
-            self.windows = cast(Tensor, fabric.all_reduce(self.windows, reduce_op="sum"))
-            self.nodes = cast(Tensor, fabric.all_reduce(self.nodes, reduce_op="sum"))
+        self.windows, self.nodes = summed(fabric, self.windows), summed(fabric, self.nodes)
 
     def scores(self, groups: dict[str, Tensor]) -> dict[str, float | None]:
         """Masked MAE of each group of windows, (n,) bool by name, and of the worst node."""

@@ -1,9 +1,9 @@
 """Optimisers by name, and the course of the learning rate.
 
-Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon/) is for matrices. Our reading of
-"Muon for matrices, AdamW for the rest": parameters of exactly two dimensions, embedding tables
-among them, get Muon; biases, scales, convolution kernels and stacks of matrices get AdamW.
-Jordan kept embeddings and the output layer out: ``muon_excludes`` does that by name.
+Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon/) is for matrices. Our reading:
+parameters of exactly two dimensions, embedding tables among them, get Muon; biases, scales,
+convolution kernels and stacks of matrices get AdamW. Jordan kept embeddings and the output layer
+out: ``muon_excludes`` does that by name.
 """
 
 from __future__ import annotations
@@ -26,11 +26,7 @@ MOMENTA = {"sgd": 0.9, "muon": 0.95}
 
 
 def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """The optimiser over all parameters of ``model``.
-
-    Raises:
-        ConfigError: If a pattern of ``muon_excludes`` names none of the model's matrices.
-    """
+    """The optimiser over all parameters of ``model``."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     match settings.optimiser:

@@ -93,11 +93,7 @@ def _code_digest(path: Path, modified: int, size: int) -> str:
 
 
 def run_identity(spec: RunSpec, data: DataLayout) -> dict[str, str]:
-    """What a result depends on, as it is now.
-
-    Raises:
-        DataError: If the run's data are not prepared.
-    """
+    """What a result depends on, as it is now; a DataError if the data are not prepared."""
     return {
         "configuration": spec.fingerprint,
         "source code": source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task)),

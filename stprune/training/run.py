@@ -111,11 +111,7 @@ def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> Ru
 
 
 def refuse_small_splits(data: ForecastData, batch_size: int) -> None:
-    """Refuse splits of which dropping partial batches would leave nothing.
-
-    Raises:
-        ConfigError: Naming the split.
-    """
+    """Refuse splits of which dropping partial batches would leave nothing."""
     stores = (data.train, data.validation, data.test)
     for name, store in zip(("training", "validation", "test"), stores, strict=True):
         if len(store) < batch_size:
@@ -231,7 +227,6 @@ class _Session:
                     pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()
                 },
                 "cores": self.cores,
-                "energy": self.energy.counted,
             },
             started=self.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,9 +1,8 @@
 """Models that a run trains beside its own, by the same loop, with the run's backbone and settings.
 
 Static pruners score windows with models of their own. A foundation model is tried on data sets that
-it has not seen: as it is, and with a new last layer. Held-out data are scaled by the mean and
-deviation of their own training inputs, which is all that zero-shot forecasts know of them beside
-the graph and the window itself.
+it has not seen: as it is, and with a new last layer. All that zero-shot forecasts know of these is
+the graph, the window itself, and the mean and deviation of the training inputs.
 """
 
 from __future__ import annotations
@@ -37,22 +36,11 @@ def full_training(
     The global random state, and so the dropout of the run itself, is the same afterwards. With
     several devices each trains the same model by itself, so that all agree on the scores.
     """
-    training = spec.training.model_copy(
-        update={
-            "epochs": epochs,
-            "validate_every": validate_every,
-            "patience": None,
-            # The run's own budget would plan this model's epochs by the clock.
-            "budget": "epochs",
-        }
-    )
-    spec = replace(
-        spec,
-        key=spec.key._replace(seed=seed, prune_ratio=0.0),
-        pruner="full",
-        pruner_options=NoOptions(),
-        training=training,
-    )
+    changes = {"epochs": epochs, "validate_every": validate_every, "patience": None}
+    # The run's own budget might plan this model's epochs by the clock.
+    training = spec.training.model_copy(update=changes | {"budget": "epochs"})
+    key = spec.key._replace(seed=seed, prune_ratio=0.0)
+    spec = replace(spec, key=key, pruner="full", pruner_options=NoOptions(), training=training)
     device = data.train.device
     index = 1 if device.index is None else [device.index]
     fabric = fabric_on(device.type, index, spec.compute.precision)
