@@ -15,24 +15,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PROGRAMS = (
-    "munged",
-    "slurmctld",
-    "slurmd",
-    "sbatch",
-    "srun",
-    "squeue",
-    "scancel",
-    "scontrol",
-    "sinfo",
-)
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 PATIENCE_SECONDS = 30.0
-CPUS, MEMORY_MB = 2, 10_000
 CONFIGURATION = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -63,7 +52,7 @@ SlurmdParameters=config_overrides
 MailProg=/bin/true
 ReturnToService=2
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=10000 Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -79,22 +68,15 @@ def _search_path(*first: str) -> str:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that is up.
-
-    Args:
-        folder: Of its configuration, state and logs.
-    """
+    """A cluster that is up, with its configuration, state and logs in ``folder``."""
 
     folder: Path
 
     @property
     def environment(self) -> dict[str, str]:
         """Lets Slurm's commands find this cluster."""
-        return {
-            **os.environ,
-            "SLURM_CONF": str(self.folder / "slurm.conf"),
-            "PATH": _search_path(str(self.folder / "bin")),
-        }
+        path = _search_path(str(self.folder / "bin"))
+        return {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
     def command(self, *words: str) -> str:
         """What a command of Slurm says."""
@@ -104,36 +86,52 @@ class Cluster:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def jobs(self) -> dict[str, str]:
-        """State of every job by its number, ended ones included."""
-        lines = self.command("squeue", "--states=all", "--noheader", "--format=%i %T").splitlines()
-        return dict(line.split() for line in lines)
-
 
 @contextmanager
 def one_node_cluster() -> Iterator[Cluster]:
     """Start a cluster, and end all that it has started."""
     # A socket's path is short, and pytest's folders are not.
     folder = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))
-    folder.chmod(0o755)
-    try:
-        with ExitStack() as stack:
-            _configure(folder)
-            cluster = Cluster(folder)
-            for words in _daemons(folder):
-                stack.enter_context(_running(cluster, words))
-            _wait_until_idle(cluster)
-            try:
-                yield cluster
-            finally:
-                subprocess.run(["scancel", "--me"], env=cluster.environment, timeout=60)
-                _wait_until_ended(cluster)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    cluster = Cluster(folder)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        _configure(folder)
+        kinds = ("socket", "key-file", "pid-file", "seed-file", "log-file")
+        files = [f"--{kind}={folder}/munge.{kind.partition('-')[0]}" for kind in kinds]
+        # `--force`: it would rather not run below a folder that everybody can write to.
+        stack.enter_context(_running(cluster, ["munged", "--foreground", "--force", *files]))
+        for daemon in ("slurmctld", "slurmd"):
+            words = [daemon, "-D", "-c", "-f", f"{folder}/slurm.conf"]
+            stack.enter_context(_running(cluster, words))
+        try:
+            _wait(lambda: _says(cluster, "sinfo", "--noheader", "--format=%T") == "idle")
+        except TimeoutError:
+            logs = [path.read_text()[-2000:] for path in sorted(folder.glob("*.out"))]
+            raise RuntimeError("\n".join(["the cluster does not start", *logs])) from None
+        try:
+            yield cluster
+        finally:
+            subprocess.run(["scancel", "--me"], env=cluster.environment, timeout=60)
+            with suppress(TimeoutError):
+                _wait(lambda: _says(cluster, "squeue", "--noheader") == "")
+
+
+def _says(cluster: Cluster, *words: str) -> str:
+    done = subprocess.run(words, env=cluster.environment, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > limit:
+            raise TimeoutError
+        time.sleep(0.2)
 
 
 def _configure(folder: Path) -> None:
-    for name in ("state", "spool"):
+    folder.chmod(0o755)
+    for name in ("state", "spool", "bin"):
         (folder / name).mkdir()
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
@@ -144,41 +142,22 @@ def _configure(folder: Path) -> None:
         folder=folder,
         controller_port=_free_port(),
         node_port=_free_port(),
-        cpus=min(CPUS, os.cpu_count() or 1),
-        memory=MEMORY_MB,
+        cpus=min(2, os.cpu_count() or 1),
     )
     (folder / "slurm.conf").write_text(text)
-    _write_srun(folder)
-    # Any device file stands for a GPU: Slurm only counts it and gives out its number.
-    (folder / "gres.conf").write_text("Name=gpu File=/dev/zero\n")
-
-
-def _write_srun(folder: Path) -> None:
-    """Snakemake takes SLURM_CONF from the `srun` of a job, which then looks in /etc only."""
-    real = shutil.which("srun", path=_search_path())
+    # Snakemake takes SLURM_CONF from the `srun` of a job, which then looks in /etc only.
     wrapper = folder / "bin" / "srun"
-    wrapper.parent.mkdir()
+    real = shutil.which("srun", path=_search_path())
     wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {real} "$@"\n')
     wrapper.chmod(0o755)
+    # Any device file stands for a GPU: Slurm only counts it and gives out its number.
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/zero\n")
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _daemons(folder: Path) -> list[list[str]]:
-    files = [f"--{kind}={folder}/munge.{kind.partition('-')[0]}" for kind in _MUNGE_FILES]
-    # `--force`: it would rather not run below a folder that everybody can write to.
-    return [
-        ["munged", "--foreground", "--force", *files],
-        ["slurmctld", "-D", "-c", "-f", f"{folder}/slurm.conf"],
-        ["slurmd", "-D", "-c", "-f", f"{folder}/slurm.conf"],
-    ]
-
-
-_MUNGE_FILES = ("socket", "key-file", "pid-file", "seed-file", "log-file")
 
 
 @contextmanager
@@ -194,23 +173,3 @@ def _running(cluster: Cluster, words: list[str]) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _wait_until_idle(cluster: Cluster) -> None:
-    limit = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        words = ["sinfo", "--noheader", "--format=%T"]
-        done = subprocess.run(words, env=cluster.environment, capture_output=True, text=True)
-        if done.stdout.strip() == "idle":
-            return
-        if time.monotonic() > limit:
-            logs = [path.read_text()[-2000:] for path in sorted(cluster.folder.glob("*.out"))]
-            raise RuntimeError("\n".join(["the cluster does not start", done.stderr, *logs]))
-        time.sleep(0.2)
-
-
-def _wait_until_ended(cluster: Cluster) -> None:
-    limit = time.monotonic() + PATIENCE_SECONDS
-    going = {"RUNNING", "PENDING", "COMPLETING"}
-    while going & set(cluster.jobs().values()) and time.monotonic() < limit:
-        time.sleep(0.2)

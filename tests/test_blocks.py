@@ -16,7 +16,6 @@ from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout
 from stprune.training.run import train
 from stprune.workflow.blocks import ExperimentRecords, make_blocks
-from stprune.workflow.run_states import last_line
 from stprune.workflow.train import train_block
 
 KEY = key_of("st_prune", 0.5)
@@ -31,8 +30,7 @@ def layout(toy_config: ExperimentConfig) -> ExperimentLayout:
 
 
 def missing(config: ExperimentConfig) -> dict[str, str]:
-    block = make_blocks(config)[BLOCK]
-    return {key.path: why for key, why in ExperimentRecords(config).missing(block).items()}
+    return {key.path: why for key, why in ExperimentRecords(config).missing(BLOCK).items()}
 
 
 def change_record(layout: ExperimentLayout, change: Callable[[dict[str, Any]], object]) -> None:
@@ -59,10 +57,10 @@ def test_blocks_hold_every_run_once(
     values = toy_values | {"seeds": [3, 1, 2], "prune_ratios": [0.5, 0.9]}
     values["compute"] = {"runs_per_job": limit}
     blocks = make_blocks(parse_config(values, "three seeds"))
-    assert {path: len(block.keys) for path, block in blocks.items()} == {
+    assert {path: len(keys) for path, keys in blocks.items()} == {
         f"toy/stid/{name}": size for name, size in sizes.items()
     }
-    assert len({key for block in blocks.values() for key in block.keys}) == 9
+    assert len({key for keys in blocks.values() for key in keys}) == 9
 
 
 def test_each_thing_a_result_depends_on_is_a_reason(
@@ -97,11 +95,11 @@ def test_a_stamp_holds_until_a_record_changes(
     train(toy_config, key_of("full"), ())
 
     def note(config: ExperimentConfig) -> str | None:
-        path = ExperimentRecords(config).outdated(make_blocks(config)[BLOCK])
+        path = ExperimentRecords(config).outdated(BLOCK)
         return None if path is None else path.read_text()
 
     assert note(toy_config) is None
-    ExperimentRecords(toy_config).write_stamp(make_blocks(toy_config)[BLOCK])
+    ExperimentRecords(toy_config).write_stamp(BLOCK)
     assert note(toy_config) is None
     more = parse_config(toy_values | {"pruners": {"full": None}}, "fewer")
     assert "other runs" in (note(more) or "")
@@ -119,10 +117,3 @@ def test_an_unknown_block_is_a_mistake(toy_values: dict[str, Any], tmp_path: Pat
     path.write_text(json.dumps(toy_values))
     with pytest.raises(UnknownNameError, match=BLOCK):
         train_block(path, "toy/stid/s9")
-
-
-def test_the_last_line_that_says_anything(tmp_path: Path) -> None:
-    log = tmp_path / "train.log"
-    assert last_line(log) == ""
-    log.write_text("first\nstprune: error: the mistake \n\n")
-    assert last_line(log) == "the mistake"

@@ -15,8 +15,8 @@ from synthetic_records import PRUNERS, write_experiment
 
 from stprune.base.errors import UnknownNameError
 from stprune.base.layout import ExperimentLayout
-from stprune.paper.draw import PAGE_HEIGHT, PAGE_WIDTH_SIDEWAYS, WIDTH
-from stprune.paper.figures import FIGURES, Drawing, build, size_with_note
+from stprune.paper.draw import PAGE_HEIGHT, WIDTH
+from stprune.paper.figures import FIGURES, build, size_with_note
 from stprune.paper.products import applicable, make_one
 from stprune.paper.tables import TABLES, Table, write_table
 from stprune.results.summary import Results, load_results
@@ -45,13 +45,6 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
     return write_experiment(root, pruners=PRUNERS[3:4], ratios=(0.5,), seeds=(0,), with_full=False)
 
 
-def fits_a_page(drawing: Drawing) -> bool:
-    """Upright with its caption, or sideways."""
-    width, height = size_with_note(drawing)
-    upright = width <= WIDTH and height <= PAGE_HEIGHT
-    return upright or (width <= PAGE_WIDTH_SIDEWAYS and height <= WIDTH + 0.5)
-
-
 def test_what_applies_is_what_has_something_to_show(
     results: Results, lean: ExperimentLayout
 ) -> None:
@@ -68,7 +61,9 @@ def test_figure_says_what_it_shows_and_keeps_its_words_apart(name: str, results:
     assert drawing.alt
     assert drawing.caption
     assert "was not run here" not in drawing.caption
-    assert fits_a_page(drawing)
+    width, height = size_with_note(drawing)
+    assert width <= WIDTH
+    assert height <= PAGE_HEIGHT
     for axes in drawing.figure.axes:
         # Where panels show the same quantities, only the outer ones name them.
         named = axes.get_xlabel() or axes.get_ylabel() or _lowest_below(axes).get_xlabel()
@@ -114,7 +109,6 @@ def test_figure_is_the_same_every_time_and_leaves_settings_and_log_alone(
     assert files[0][1].startswith(b"%PDF")
     assert b"CreationDate" not in files[0][1]
     assert caplog.records == []
-    assert logging.getLogger("fontTools").level == logging.NOTSET
     assert dict(mpl.rcParams) == before
     assert plt.get_fignums() == []
     caption = build(name, load_results(lean.store)).caption

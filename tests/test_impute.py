@@ -44,18 +44,14 @@ def test_each_pattern_hides_the_stated_share(kind: str, share: float) -> None:
     assert hidden.mean((0, 1)).sub(share).abs().max() < 0.06
 
 
-def test_sensors_are_hidden_for_the_whole_window() -> None:
+def test_sensors_are_hidden_for_the_whole_window_and_blocks_are_runs_of_their_length() -> None:
     hidden = hidden_values(pattern(sensors=0.3), torch.arange(50), 0, 12, 20)
     assert bool((hidden.all(1) == hidden.any(1)).all())
-
-
-def test_blocks_are_runs_of_their_length() -> None:
-    """Within a window, each run not cut by its ends has a multiple of the block's steps."""
     hidden = hidden_values(pattern(blocks=0.2, block_steps=4), torch.arange(200), 0, 24, 10)
     lengths = []
     for row in hidden.transpose(1, 2).reshape(-1, 24).int().tolist():
-        runs = "".join(map(str, row)).split("0")
-        inner = runs[1:-1]
+        # A run that the window's ends do not cut has a multiple of the block's steps.
+        inner = "".join(map(str, row)).split("0")[1:-1]
         lengths += [len(run) for run in inner if run]
     assert lengths
     assert {length % 4 for length in lengths} == {0}
@@ -65,18 +61,16 @@ def test_patterns_of_windows_epochs_and_seeds_are_unrelated() -> None:
     """Two draws of a share of 0.25 agree on a sixteenth of the values."""
     starts = torch.arange(500)
     first = hidden_values(pattern(points=0.25), starts, 0, 12, 20)
-    others = {
-        "next window, same value": hidden_values(pattern(points=0.25), starts + 1, 0, 12, 20).roll(
-            1, 1
-        ),
-        "next epoch": hidden_values(pattern(points=0.25), starts, 1, 12, 20),
-        "next seed": hidden_values(pattern(points=0.25, seed=1), starts, 0, 12, 20),
-    }
-    for other in others.values():
+    others = (
+        hidden_values(pattern(points=0.25), starts + 1, 0, 12, 20).roll(1, 1),  # the same value
+        hidden_values(pattern(points=0.25), starts, 1, 12, 20),
+        hidden_values(pattern(points=0.25, seed=1), starts, 0, 12, 20),
+    )
+    for other in others:
         assert (first & other).double().mean().item() == pytest.approx(1 / 16, abs=0.004)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     windows=st.lists(st.integers(0, 80), min_size=1, max_size=12),
     epoch=st.integers(0, 1000),
@@ -134,16 +128,13 @@ def test_what_was_not_observed_is_no_target_though_hidden() -> None:
 def test_training_is_redrawn_each_epoch_or_fixed_and_evaluation_always_fixed() -> None:
     for training, redrawn in (("redrawn", True), ("fixed", False)):
         data, _ = opened(points=0.4, training=training)
-        for split in (data.train, data.validation, data.test):
-            split.begin_epoch(0)
-        first = [s.gather(ALL).mask for s in (data.train, data.validation, data.test)]
-        for split in (data.train, data.validation, data.test):
-            split.begin_epoch(1)
-        second = [s.gather(ALL).mask for s in (data.train, data.validation, data.test)]
-        same = [torch.equal(a, b) for a, b in zip(first, second, strict=True)]
-        assert same == [not redrawn, True, True]
-        data.train.begin_epoch(0)
-        assert torch.equal(data.train.gather(ALL).mask, first[0])
+        masks = []
+        for epoch in (0, 1, 0):
+            for split in (data.train, data.validation, data.test):
+                split.begin_epoch(epoch)
+                masks.append(split.gather(ALL).mask)
+        assert list(map(torch.equal, masks[:3], masks[3:6])) == [not redrawn, True, True]
+        assert list(map(torch.equal, masks[:3], masks[6:])) == [True, True, True]
 
 
 def test_the_model_may_be_shown_what_is_hidden() -> None:
@@ -155,13 +146,8 @@ def test_the_model_may_be_shown_what_is_hidden() -> None:
 
 def test_windows_are_as_long_as_the_history() -> None:
     data, series = opened(points=0.3)
-    train, validation, test = (
-        len(data.train),
-        len(data.validation),
-        len(data.test),
-    )
-    assert train + validation + test == STEPS - HISTORY + 1
-    assert len(first_difference(data.train)) == train
+    assert sum(map(len, (data.train, data.validation, data.test))) == STEPS - HISTORY + 1
+    assert len(first_difference(data.train)) == len(data.train)
     moved = np.abs(np.diff(series[:HISTORY, :, 0], axis=0)).mean(0)
     spread = series[: int(data.train.starts[-1]) + HISTORY, :, 0].std(0)
     assert first_difference(data.train)[0].item() == pytest.approx((moved / spread).mean(), 1e-4)

@@ -9,27 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toy
 
 from benchmarks.base import own_process, resident
 from stprune.base.schema import validate
 from stprune.data import canonical as blocks
 from stprune.data import windows
-from stprune.data.canonical import Block, StreamedSeries, read_canonical, release, write_canonical
+from stprune.data.canonical import Block, StreamedSeries, read_canonical, write_canonical
 from stprune.data.card import DatasetCard
-from stprune.data.dataset import fill_missing, forecast_data
+from stprune.data.dataset import forecast_data
 
 # 67 MB of values and 17 MB of mask.
 STEPS, NODES = 16384, 1024
-CARD = {
-    **dict.fromkeys(("title", "description", "format", "licence", "citation"), "none"),
-    "nodes": NODES,
-    "steps": STEPS,
-    "step_minutes": 15,
-    "start": "2019-01-01T00:00:00",
-    "channels": [{"name": "flow", "unit": "none"}],
-    "target": "flow",
-    "mask_policy": "nan",
-}
+CARD = toy.card_values(nodes=NODES, steps=STEPS, step_minutes=15, mask_policy="nan")
 
 
 def in_own_process(function: Callable[..., float], *arguments: Any) -> float:
@@ -56,7 +48,7 @@ def growth_of_preparing(folder: Path, missing: float) -> float:
             length = min(len(day), STEPS - start)
             yield day[:length], seen[:length]
 
-    times = np.datetime64("2019-01-01", "s") + np.arange(STEPS) * np.timedelta64(900, "s")
+    times = np.datetime64(toy.START, "s") + np.arange(STEPS) * np.timedelta64(900, "s")
     adjacency = np.zeros((NODES, NODES), np.float32)
     names = [str(node) for node in range(NODES)]
     raw = StreamedSeries((STEPS, NODES, 1), parts, times, adjacency, names)
@@ -91,24 +83,3 @@ def test_a_large_series_is_never_held_twice(tmp_path: Path, missing: float) -> N
     mask = SERIES / 4 if missing else 0
     growth = in_own_process(growth_of_serving, tmp_path)
     assert 0.9 * SERIES < growth < SERIES + mask + REST < 2 * SERIES
-
-
-def test_filling_touches_missing_values_alone() -> None:
-    series = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
-    mask = np.ones_like(series, dtype=bool)
-    mask[1, 2] = mask[3, 0, 1] = False
-    expected = series.copy()
-    expected[1, 2] = [-1, -2]
-    expected[3, 0, 1] = -2
-    fill_missing(series, mask, np.array([-1, -2], np.float32))
-    np.testing.assert_array_equal(series, expected)
-
-
-def test_what_was_released_is_read_again(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).random((300, 300))
-    np.save(tmp_path / "values.npy", values)
-    mapped = np.load(tmp_path / "values.npy", mmap_mode="c")
-    for array in (mapped, values):
-        total = array.sum()
-        release(array)
-        assert array.sum() == total

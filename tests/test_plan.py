@@ -1,13 +1,14 @@
-"""`stprune plan`: what an experiment takes, before anything of it is there."""
+"""`stprune plan` and requests of a cluster: what an experiment takes, before it is there."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
+import pandas as pd
 import pytest
 import torch
 import toy
@@ -17,27 +18,31 @@ from toy_union import KEY, union_config, union_values, write_union
 
 from stprune.__main__ import main
 from stprune.base.layout import DataLayout
+from stprune.base.quantities import duration, size
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.records.run import read_record
 from stprune.training.run import open_run_data, train
-from stprune.workflow import cost as costs
 from stprune.workflow import estimate
-from stprune.workflow.cost import (
+from stprune.workflow.estimate import (
+    RunRequests,
     WindowCost,
     Windows,
     Workload,
-    measure_costs,
+    data_bytes,
+    make_plan,
     measured_cost,
+    plan_text,
+    recorded_cost,
     run_windows,
     run_workload,
 )
-from stprune.workflow.estimate import hours, make_plan, totals
 
 COST = WindowCost(train=0.1, evaluate=0.01, parameters=1000)
 # Full: 4 epochs of 289 windows; st_prune: 810 windows; 96 are validated four times and tested once.
-FULL, PRUNED = 115.6 + 4.8, 81.0 + 4.8
+FULL_SECONDS, PRUNED_SECONDS = 115.6 + 4.8, 81.0 + 4.8
 WINDOWS = Windows(289, 96, 96)
+FULL, HALF = key_of("full"), key_of("st_prune", 0.5)
 
 
 @pytest.fixture
@@ -47,113 +52,77 @@ def values(toy_values: dict[str, Any]) -> dict[str, Any]:
     return toy_values | {"datasets": datasets, "prune_ratios": [0.6], "seeds": [0, 1]}
 
 
-@pytest.fixture
-def half_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time runs out after the small data set."""
-
-    def measure(specs: Mapping[Any, RunSpec], data: object, seconds: float) -> dict[Any, Any]:
-        return {place: COST for place in specs if place[0] == "toy_half" and seconds}
-
-    monkeypatch.setattr(estimate, "measure_costs", measure)
-
-
-@pytest.mark.usefixtures("half_measured")
 def test_by_hand(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "available_cores", lambda: [0, 1, 2, 3])
-    values["compute"] = {"threads": 2}
-    plan = make_plan(parse_config(values, "toy"), 1.0)
-    whole, half = plan.cells
-    assert (whole.nodes, half.nodes) == (8, 4)
-    assert (whole.runs, whole.done, whole.steps) == (4, 0, 2 * 40 + 2 * 28)
-    # The other one has twice as many nodes.
-    assert (half.source, whole.source) == ("measured", "scaled")
-    assert half.seconds == pytest.approx(2 * (FULL + PRUNED))
-    assert whole.seconds == pytest.approx(2 * (2 * (FULL + PRUNED)))
-    folder = data_layout(parse_config(values, "toy")).processed(toy.DATASET)
-    assert plan.data_bytes == {"toy": sum(path.stat().st_size for path in folder.iterdir())}
-    assert (hours(plan.cells), hours([half])) == ("~ 21 min", "7 min")
-    assert plan.runs_together == 2
-    assert "10 min" in totals(plan)[0]
+    """One data set is measured, the other has twice as many nodes as are measured."""
+    monkeypatch.setattr(estimate, "MOST_NODES", 4)
+    monkeypatch.setattr(estimate, "measured_cost", lambda *_: COST)
+    plan = make_plan(parse_config(values, "toy"))
+    assert plan["nodes"].tolist() == [8, 4]
+    assert plan["cost"].tolist() == ["scaled", "measured"]
+    assert plan["runs"].tolist() == [4, 4]
+    assert plan["steps"].tolist() == [2 * 40 + 2 * 28] * 2
+    seconds = 2 * (FULL_SECONDS + PRUNED_SECONDS)
+    assert plan["seconds"].tolist() == pytest.approx([2 * seconds, seconds])
+    assert duration(3 * seconds) in plan_text(plan)
 
 
 def test_nothing_is_made_up_where_nothing_was_measured(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(parse_config(values, "toy"), 0.0)
-    assert [cell.seconds for cell in plan.cells] == [None, None]
-    assert hours(plan.cells) == "-"
-    answers = {("toy", "stid"): "out of memory", ("toy_half", "stid"): COST}
-    monkeypatch.setattr(estimate, "measure_costs", lambda *_: answers)
-    plan = make_plan(parse_config(values, "toy"), 1.0)
-    assert (plan.cells[0].seconds, plan.cells[0].source) == (None, "out of memory")
-    assert hours(plan.cells) == "> 7 min"
+    answers = iter(["out of memory", COST])
+    monkeypatch.setattr(estimate, "measured_cost", lambda *_: next(answers))
+    plan = make_plan(parse_config(values, "toy"))
+    assert math.isnan(plan["seconds"][0])
+    assert plan["cost"][0] == "out of memory"
+    assert "> 7 min" in plan_text(plan)
 
 
-@pytest.mark.usefixtures("half_measured")
 def test_records_say_what_a_window_costs(values: dict[str, Any]) -> None:
     config = parse_config(values, "toy")
-    train(config, key_of("full"), [])
-    plan = make_plan(config, 0.0)
-    record = read_record(experiment_layout(config).metrics(key_of("full")))
-    cost = plan.cells[0].cost
+    train(config, FULL, [])
+    plan = make_plan(config)
+    record = read_record(experiment_layout(config).metrics(FULL))
+    cost = recorded_cost(run_spec(config, FULL), experiment_layout(config))
     assert cost is not None
     assert cost.train * 4 * 289 == pytest.approx(record.cost.train_seconds, rel=0.2)
-    # Three runs are left; the other data set's are scaled from the records.
-    assert (plan.cells[0].source, plan.cells[0].done) == ("records", 1)
-    assert plan.cells[0].seconds == pytest.approx(
+    assert plan[["cost", "done"]].to_numpy().tolist() == [["records", 1], ["measured", 0]]
+    # Three runs are left.
+    assert plan["seconds"][0] == pytest.approx(
         cost.train * (4 * 289 + 2 * 810) + 3 * 5 * 96 * cost.evaluate
     )
-    assert plan.cells[1].source == "scaled"
-    other = {**values, "compute": {"own_cores": False, "precision": "bf16-mixed"}}
-    assert make_plan(parse_config(other, "toy"), 0.0).cells[0].cost is None
+    values["compute"] = {"own_cores": False, "precision": "bf16-mixed"}
+    other = run_spec(parse_config(values, "toy"), FULL)
+    assert recorded_cost(other, experiment_layout(config)) is None
 
 
 @pytest.mark.parametrize("backbone", ["stid", "stgcn"])
 def test_measuring_trains_the_model_of_the_run(values: dict[str, Any], backbone: str) -> None:
     config = parse_config(values | {"backbones": {backbone: None}}, "toy")
-    spec = run_spec(config, key_of("full")._replace(backbone=backbone))
-    cost = measured_cost(spec, data_layout(config))
+    spec = run_spec(config, FULL._replace(backbone=backbone))
+    cost = measured_cost(spec, data_layout(config), 8)
     assert isinstance(cost, WindowCost)
     assert min(cost.train, cost.evaluate) > 0
     if backbone == "stid":
-        assert cost.parameters == train(config, key_of("full"), []).parameters
+        assert cost.parameters == train(config, FULL, []).parameters
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there(values: dict[str, Any]) -> None:
+def test_a_device_that_is_not_there_is_a_reason(values: dict[str, Any]) -> None:
     values["compute"]["accelerator"] = "cuda"
     config = parse_config(values, "toy")
-    reason = measured_cost(run_spec(config, key_of("full")), data_layout(config))
+    reason = measured_cost(run_spec(config, FULL), data_layout(config), 8)
     assert isinstance(reason, str)
     assert "\n" not in reason
 
 
-def test_each_backbone_is_measured_before_another_size(
-    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pool = MagicMock()
-    pool.__enter__.return_value.apply_async.return_value.get.return_value = COST
-    monkeypatch.setattr(costs, "get_context", lambda _: MagicMock(Pool=lambda *_: pool))
-    config = parse_config(values | {"backbones": {"stid": None, "stgcn": None}}, "toy")
-    specs = {(k.dataset, k.backbone): run_spec(config, k) for k in run_keys(config)}
-    measured = measure_costs(specs, data_layout(config), 1.0)
-    order = [("toy_half", "stid"), ("toy_half", "stgcn"), ("toy", "stid"), ("toy", "stgcn")]
-    assert list(measured.items()) == [(place, COST) for place in order]
-
-
-@pytest.mark.slow
 def test_the_command(
     values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file, figures = tmp_path / "toy.yaml", tmp_path / "plan.json"
+    file = tmp_path / "toy.yaml"
     file.write_text(yaml.safe_dump(values))
-    words = ["plan", "--config", str(file), "--seconds", "599", "--json", str(figures)]
-    assert main(words) == 0
-    assert "toy_half" in capsys.readouterr().out
-    plan = json.loads(figures.read_text())
-    assert [cell["source"] for cell in plan["cells"]] == ["measured", "measured"]
-    assert all(cell["seconds"] > 0 for cell in plan["cells"])
-    assert main(["plan", "--config", str(file), "--seconds", "nan"]) == 1
+    assert main(["plan", "--config", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["toy", "toy_half"]
 
 
 def spec_of(values: dict[str, Any], pruner: str = "full", ratio: float = 0.6) -> RunSpec:
@@ -255,3 +224,66 @@ def test_runs_do_what_was_planned(all_pruners: ExperimentConfig, pruner: str) ->
     work = run_workload(spec, run_windows(spec, data_layout(all_pruners)))
     assert (cost.epochs, cost.windows_visited) == (work.epochs, work.trained)
     assert cost.gradient_steps == work.steps
+
+
+@pytest.fixture
+def known(toy_values: dict[str, Any]) -> ExperimentConfig:
+    """An experiment with one record, by which a window takes a second to train on, none to test."""
+    config = parse_config(toy_values, "the toy configuration")
+    train(config, FULL, [])
+    table = experiment_layout(config).run_epochs(FULL)
+    epochs = pd.read_csv(table)
+    epochs["step_seconds"] = epochs["windows"].astype(float)
+    epochs[["data_seconds", "validation_seconds"]] = 0.0
+    epochs.to_csv(table, index=False)
+    change(config, lambda record: record["cost"].update(peak_memory_bytes=2_000_000_000))
+    return config
+
+
+def change(config: ExperimentConfig, edit: Callable[[dict[str, Any]], object]) -> None:
+    file = experiment_layout(config).metrics(FULL)
+    record = json.loads(file.read_text())
+    edit(record)
+    file.write_text(json.dumps(record))
+
+
+def test_time_is_asked_for_the_windows_that_runs_visit(known: ExperimentConfig) -> None:
+    requests = RunRequests(known)
+    # Four epochs of all windows, a second each, three times that, and ten minutes.
+    assert requests.minutes([FULL]) == 10 + math.ceil(3 * 4 * 289 / 60)
+    assert requests.minutes([FULL._replace(seed=5)]) == requests.minutes([FULL])
+    # A full epoch, two of half the windows (144 or 145), and a full one.
+    half = 2 * 289 + 2 * 144.5
+    assert requests.minutes([HALF]) == pytest.approx(10 + 3 * half / 60, abs=1)
+    both = 10 + 3 * (4 * 289 + half) / 60
+    assert requests.minutes([FULL, HALF]) == pytest.approx(both, abs=1)
+    assert requests.minutes([HALF], attempt=3) == 3 * requests.minutes([HALF])
+    # 800 MB beside one and a half times 2000 MB.
+    assert [requests.megabytes(*HALF[:2], attempt) for attempt in (1, 2, 3)] == [3800, 7600, 15200]
+
+
+def test_what_is_not_known_is_asked_for_generously(
+    toy_config: ExperimentConfig, toy_data: Path
+) -> None:
+    requests = RunRequests(toy_config)
+    assert requests.minutes([FULL]) == 730
+    more = 2 * data_bytes(toy.DATASET, DataLayout(toy_data)) / 1e6
+    assert requests.megabytes(*FULL[:2]) == 100 * math.ceil((4000 + more) / 100)
+
+
+def test_records_that_do_not_count(known: ExperimentConfig) -> None:
+    change(known, lambda record: record["environment"].update(device="Some GPU"))
+    assert RunRequests(known).megabytes(*FULL[:2]) == 4100  # its peak is the device's
+    change(known, lambda record: record["config"]["training"].update(batch_size=7))
+    assert RunRequests(known).minutes([FULL]) == 730
+    change(known, lambda record: record.update(record_version=0))
+    assert RunRequests(known).minutes([FULL]) == 730
+
+
+def test_times_and_sizes_in_words() -> None:
+    assert [duration(s) for s in (0, 42.4, 99.6, 5969, 5970, 360_000)] == [
+        *("0 s", "42 s", "2 min", "99 min", "1.7 h", "4 days"),
+    ]
+    assert [size(n) for n in (12, 12_345, 3_400_000_000, 2.1e13)] == [
+        *("12 B", "12 kB", "3.4 GB", "21.0 TB"),
+    ]

@@ -21,7 +21,7 @@ from stprune.config.grid import experiment_layout
 from stprune.data import fetch as module
 from stprune.data.fetch import fetch
 from stprune.results.summarise import summarise
-from stprune.tracking.live import WandbTracking
+from stprune.tracking.run import WandbTracking
 from stprune.training.run import train
 
 SECRETS = {
@@ -56,8 +56,7 @@ def test_a_failing_fetch_says_no_password(
     assert "http://...@127.0.0.1:9/files/data.example.org/a/series.csv" in str(caught.value)
     assert MARK not in str(caught.value)
     # The same through the command line, whose log lines pass its own formatter.
-    values = card.model_dump(mode="json")
-    (tmp_path / "mine.yaml").write_text(str(values))
+    (tmp_path / "mine.yaml").write_text(str(card.model_dump(mode="json")))
     assert main(["data", "fetch", "mine", "--data-directory", str(tmp_path)]) == 1
     output = capsys.readouterr()
     assert "series.csv" in output.err

@@ -6,16 +6,15 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from slurm_cluster import Cluster, missing_programs, one_node_cluster
-from test_workflow import CONFIG, Project, copy_project
+from test_workflow import Project, copy_project
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,15 +35,13 @@ HERE = (
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "1"),
 )
-# No run waits for cores that something else on this machine holds.
-SHARED = {"mirror": "mirror", "compute": {"own_cores": False}}
-
 STID = {"backbone": "stid", "options": {"series_width": 8, "node_width": 8}}
 CHANGES: dict[str, Any] = {
     "backbones": {"ended": STID, "short": STID},
     "pruners": {"st_prune": None},
 }
 LONG = {"batch_size": 8, "validate_every": 1, "epochs": 60}
+ENDED, SHORT = (f"toy/{name}/st_prune/p0.5" for name in CHANGES["backbones"])
 
 
 @dataclass(frozen=True)
@@ -54,19 +51,17 @@ class Submission:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait(self) -> int:
-        """Wait for its end; returns its exit code."""
-        return self.process.wait(PATIENCE_SECONDS)
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
+    def wait_for(self, path: Path) -> None:
+        """Until a file is there."""
         limit = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() < limit, self.said()
+        while not path.exists():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < limit, self.log.read_text()
             time.sleep(0.1)
 
-    def said(self) -> str:
-        return self.log.read_text()
+    def wait(self) -> None:
+        """Until its end, which is to be a good one."""
+        assert self.process.wait(PATIENCE_SECONDS) == 0, self.log.read_text()
 
 
 @dataclass(frozen=True)
@@ -78,21 +73,21 @@ class Site:
 
     def configure(self, name: str, **changes: Any) -> str:
         """Write a configuration of toy runs; returns its file."""
-        values = CONFIG | SHARED | {"experiment": name, "seeds": [0]} | changes
-        file = f"{name}.yaml"
-        (self.project.root / file).write_text(yaml.safe_dump(values, sort_keys=False))
-        return file
+        # No run waits for cores that something else on this machine holds.
+        shared = {"compute": {"own_cores": False}, "seeds": [0]}
+        self.project.configure(name, **shared | changes)
+        return f"{name}.yaml"
 
     @contextmanager
-    def snakemake(self, config: str, paths: Sequence[str], *words: str) -> Iterator[Submission]:
+    def snakemake(self, config: str, *paths: str) -> Iterator[Submission]:
         """Let Snakemake train some blocks; it ends with the body."""
         experiment = Path(config).stem
         targets = [f"results/{experiment}/blocks/{path}.json" for path in paths]
         log = self.project.root / f"{experiment}.snakemake"
-        command = [sys.executable, "-m", "snakemake", *HERE, *words, "--configfile", config]
+        command = [sys.executable, "-m", "snakemake", *HERE, "--configfile", config, "--"]
         with log.open("w") as output:
             process = subprocess.Popen(
-                [*command, "--", *targets],
+                [*command, *targets],
                 cwd=self.project.root,
                 env={**self.cluster.environment, "PYTHONPATH": str(self.project.root)},
                 stdout=output,
@@ -109,14 +104,16 @@ class Site:
         done = self.project.python("-m", "stprune", *words)
         assert done.returncode == 0, done.stderr
 
+    def train(self, config: str, backbone: str, seed: int = 0) -> None:
+        where = ["--dataset", "toy", "--backbone", backbone, "--seed", str(seed)]
+        pruner = ["--pruner", "st_prune", "--prune-ratio", "0.5"]
+        self.stprune("train", "--config", config, *where, *pruner)
+
     def metrics(self, experiment: str, path: str) -> Path:
         return self.project.root / "results" / experiment / "runs" / path / "metrics.json"
 
     def checkpoint(self, experiment: str, path: str) -> Path:
         return self.project.root / "results" / experiment / "checkpoints" / path / "last.pt"
-
-    def record(self, experiment: str, path: str) -> dict[str, Any]:
-        return dict(json.loads(self.metrics(experiment, path).read_text()))
 
     def requests(self, before: Collection[str] = ()) -> dict[str, tuple[str, str, str]]:
         """State, memory and GPUs of every job but those ``before``, by its number."""
@@ -139,8 +136,8 @@ def undisturbed(site: Site) -> dict[str, Any]:
     """The record of a run that nothing happened to."""
     config = site.configure("undisturbed", **CHANGES, training=LONG)
     site.stprune("data", "prepare", "toy", "--config", config)
-    site.stprune(*_train(config, "ended"))
-    return site.record("undisturbed", "toy/ended/st_prune/p0.5/s0")
+    site.train(config, "ended")
+    return site.project.record("undisturbed", f"{ENDED}/s0")
 
 
 def _assert_went_on(record: dict[str, Any], undisturbed: dict[str, Any]) -> None:
@@ -154,20 +151,18 @@ def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(
 ) -> None:
     # By the record of another seed, which is wrong, `short` needs less than Snakemake alone.
     other = site.configure("killed", **CHANGES, training=LONG | {"epochs": 1}, seeds=[1])
-    site.stprune(*_train(other, "short", seed=1))
-    record = site.record("killed", "toy/short/st_prune/p0.5/s1")
+    site.train(other, "short", seed=1)
+    record = site.project.record("killed", f"{SHORT}/s1")
     record["cost"]["peak_memory_bytes"] = -(10**8)
-    site.metrics("killed", "toy/short/st_prune/p0.5/s1").write_text(json.dumps(record))
+    site.metrics("killed", f"{SHORT}/s1").write_text(json.dumps(record))
     config = site.configure("killed", **CHANGES, training=LONG)
-    blocks = [f"toy/{backbone}/s0" for backbone in CHANGES["backbones"]]
-    ended_run = "toy/ended/st_prune/p0.5/s0"
     before = site.requests()
-    with site.snakemake(config, blocks) as submission:
-        submission.wait_for(site.checkpoint("killed", ended_run).exists)
+    with site.snakemake(config, "toy/ended/s0", "toy/short/s0") as submission:
+        submission.wait_for(site.checkpoint("killed", f"{ENDED}/s0"))
         jobs = site.requests(before)
         ended = next(job for job, (_, memory, _) in jobs.items() if memory == GENEROUS)
         site.cluster.command("scancel", ended)
-        assert submission.wait() == 0, submission.said()
+        submission.wait()
     jobs = site.requests(before)
     attempts = [jobs[number] for number in sorted(jobs, key=int)]
     # What is not known yet is generous, what is known is not; each next attempt gets twice that.
@@ -175,39 +170,33 @@ def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(
     assert sorted(attempts[2:]) == [
         ("COMPLETED", memory, "N/A") for memory in (ENOUGH, TWICE_GENEROUS)
     ]
-    _assert_went_on(site.record("killed", ended_run), undisturbed)
+    _assert_went_on(site.project.record("killed", f"{ENDED}/s0"), undisturbed)
 
 
 def test_a_run_that_slurm_starts_again_goes_on(site: Site, undisturbed: dict[str, Any]) -> None:
     """As after a node failed, or another's job took it."""
     config = site.configure("again", **CHANGES, training=LONG)
-    path = "toy/ended/st_prune/p0.5/s0"
     before = site.requests()
-    with site.snakemake(config, ["toy/ended/s0"]) as submission:
-        submission.wait_for(site.checkpoint("again", path).exists)
+    with site.snakemake(config, "toy/ended/s0") as submission:
+        submission.wait_for(site.checkpoint("again", f"{ENDED}/s0"))
         (job,) = site.requests(before)
         site.cluster.command("scontrol", "requeue", job)
-        assert submission.wait() == 0, submission.said()
-    jobs = site.requests(before)
-    assert {number: state for number, (state, *_) in jobs.items()} == {job: "COMPLETED"}
-    _assert_went_on(site.record("again", path), undisturbed)
-
-
-def _train(config: str, backbone: str, seed: int = 0) -> list[str]:
-    words = ["train", "--config", config, "--dataset", "toy", "--backbone", backbone]
-    return [*words, "--pruner", "st_prune", "--prune-ratio", "0.5", "--seed", str(seed)]
+        submission.wait()
+    states = {number: state for number, (state, *_) in site.requests(before).items()}
+    assert states == {job: "COMPLETED"}
+    _assert_went_on(site.project.record("again", f"{ENDED}/s0"), undisturbed)
 
 
 def test_the_runs_of_a_block_are_a_job_that_has_a_gpu(site: Site) -> None:
     # Without a GPU here, `auto` is the processor; the node says that it has one.
     compute = {"own_cores": False, "accelerator": "auto"}
-    pruners = ("full", "random_dynamic")
-    config = site.configure("together", compute=compute, pruners=dict.fromkeys(pruners))
+    pruners = dict.fromkeys(["full", "random_dynamic"])
+    config = site.configure("together", compute=compute, pruners=pruners)
     site.stprune("data", "prepare", "toy", "--config", config)
-    paths = ["toy/stid/full/p0/s0", "toy/stid/random_dynamic/p0.5/s0"]
     before = site.requests()
-    with site.snakemake(config, ["toy/stid/s0"]) as submission:
-        assert submission.wait() == 0, submission.said()
+    with site.snakemake(config, "toy/stid/s0") as submission:
+        submission.wait()
     jobs = site.requests(before).values()
     assert [(state, gpus) for state, _, gpus in jobs] == [("COMPLETED", "gres:gpu:1")]
-    assert all(site.metrics("together", path).exists() for path in paths)
+    for path in ("toy/stid/full/p0/s0", "toy/stid/random_dynamic/p0.5/s0"):
+        assert site.metrics("together", path).exists()

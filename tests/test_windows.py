@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,7 @@ from toy import canonical, day_times
 from stprune.base.errors import ConfigError, DataError
 from stprune.data import canonical as blocks
 from stprune.data import windows
-from stprune.data.canonical import CanonicalDataset, RawSeries, read_canonical, write_canonical
+from stprune.data.canonical import RawSeries, read_canonical, write_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.scaler import fit_scaler
 from stprune.data.stationarity import MEASURES, StationarityMeasure, stationarity
@@ -48,17 +47,10 @@ def splits_of(data: ForecastData) -> list[WindowStore]:
     nodes=st.integers(1, 4),
     channels=st.integers(1, 3),
     extra=st.integers(5, 40),
-    ready=st.booleans(),
     data=st.data(),
 )
 def test_gather_equals_naive_slicing(
-    history: int,
-    horizon: int,
-    nodes: int,
-    channels: int,
-    extra: int,
-    ready: bool,
-    data: st.DataObject,
+    history: int, horizon: int, nodes: int, channels: int, extra: int, data: st.DataObject
 ) -> None:
     target = data.draw(st.integers(0, channels - 1))
     series, mask = random_series(history + horizon + extra, nodes, channels, extra)
@@ -69,7 +61,7 @@ def test_gather_equals_naive_slicing(
     )
     store = data.draw(st.sampled_from(splits_of(opened)))
     assert store.ready is not None
-    store = store if ready else replace(store, ready=None)
+    store = replace(store, ready=data.draw(st.sampled_from([store.ready, None])))
     chosen = data.draw(st.lists(st.integers(0, len(store) - 1), min_size=1, max_size=5))
     batch = store.gather(torch.tensor(chosen))
     mean, std = store.scaler.mean.numpy(), store.scaler.std.numpy()
@@ -79,9 +71,9 @@ def test_gather_equals_naive_slicing(
         middle, end = start + history, start + history + horizon
         np.testing.assert_array_equal(batch.inputs[row], (filled[start:middle] - mean) / std)
         np.testing.assert_array_equal(batch.mask[row], mask[middle:end, :, target])
-        observed = batch.mask[row].numpy()
+        seen = batch.mask[row].numpy()
         np.testing.assert_array_equal(
-            batch.targets[row].numpy()[observed], series[middle:end, :, target][observed]
+            batch.targets[row].numpy()[seen], series[middle:end, :, target][seen]
         )
 
 
@@ -92,20 +84,19 @@ def batches_of(data: ForecastData) -> list[Tensor]:
 
 @settings(max_examples=15)  # each writes a data set
 @given(
-    node_stride=st.integers(1, 3),
-    window_stride=st.integers(1, 4),
-    days=st.sampled_from([None, 3]),
-    target_only=st.booleans(),
+    part=st.fixed_dictionaries(
+        {
+            "node_stride": st.integers(1, 3),
+            "window_stride": st.integers(1, 4),
+            "days": st.sampled_from([None, 3]),
+            "target_only": st.booleans(),
+        }
+    ),
     missing=st.booleans(),
     ready=st.booleans(),
 )
 def test_batches_from_a_file_are_those_from_memory(
-    node_stride: int,
-    window_stride: int,
-    days: int | None,
-    target_only: bool,
-    missing: bool,
-    ready: bool,
+    part: dict[str, Any], missing: bool, ready: bool
 ) -> None:
     series, mask = random_series(100, 4, 2)
     mask = mask if missing else np.ones_like(mask)
@@ -115,25 +106,12 @@ def test_batches_from_a_file_are_those_from_memory(
         raw = RawSeries(series, mask, memory.timestamps, memory.adjacency, memory.node_ids)
         write_canonical(raw, memory.card, Path(name))
         file = read_canonical(Path(name))
-
-        def opened(dataset: CanonicalDataset, history: int) -> ForecastData:
-            return forecast_data(
-                dataset,
-                history=history,
-                horizon=2,
-                node_stride=node_stride,
-                window_stride=window_stride,
-                days=days,
-                target_only=target_only,
-            )
-
-        expected = batches_of(opened(memory, 3))
+        expected = batches_of(forecast_data(memory, history=3, horizon=2, **part))
         patch.setattr(windows, "READY_BYTES", 2**20 if ready else 0)
-        data = opened(file, 3)
+        data = forecast_data(file, history=3, horizon=2, **part)
         # Other training steps have other means to stand in for what is missing.
-        opened(file, 9)
-        for ours, theirs in zip(batches_of(data), expected, strict=True):
-            assert torch.equal(ours, theirs)
+        forecast_data(file, history=9, horizon=2, **part)
+        assert all(map(torch.equal, batches_of(data), expected))
         np.testing.assert_array_equal(file.series, series)
         np.testing.assert_array_equal(memory.series, series)
 
@@ -149,21 +127,20 @@ def test_time_of_day_and_weekday_are_those_of_pandas(step_minutes: int) -> None:
 
 
 @given(
-    windows=st.integers(3, 5000),
+    count=st.integers(3, 5000),
     shares=st.sampled_from([(0.6, 0.2, 0.2), (0.7, 0.1, 0.2), (0.5, 0.25, 0.25)]),
 )
 def test_splits_partition_all_windows_in_order(
-    windows: int, shares: tuple[float, float, float]
+    count: int, shares: tuple[float, float, float]
 ) -> None:
     try:
-        parts = split_windows(windows, shares)
+        parts = split_windows(count, shares)
     except ConfigError:
-        assert round(windows * min(shares)) <= 1
+        assert round(count * min(shares)) <= 1
         return
-    numbers = [*parts.train, *parts.validation, *parts.test]
-    assert numbers == list(range(windows))
-    assert len(parts.train) == round(windows * shares[0])
-    assert len(parts.validation) == round(windows * shares[1])
+    assert [*parts.train, *parts.validation, *parts.test] == list(range(count))
+    assert len(parts.train) == round(count * shares[0])
+    assert len(parts.validation) == round(count * shares[1])
 
 
 @pytest.mark.parametrize(
@@ -175,7 +152,7 @@ def test_too_few_windows_days_or_nodes_are_a_users_mistake(options: dict[str, An
         forecast_data(canonical(series, mask), **({"history": 1, "horizon": 1} | options))
 
 
-def test_a_subset_is_every_so_many_th_node_of_the_first_days() -> None:
+def test_a_subset_is_every_kth_node_of_the_first_days() -> None:
     series, mask = random_series(24 * 10, 5, 1)
     dataset = canonical(series, mask)
     dataset.adjacency[0, 2] = 1.0
@@ -214,7 +191,7 @@ def test_a_channel_without_spread_or_values_is_a_data_error() -> None:
 
 
 def test_a_window_stride_thins_training_only() -> None:
-    data = canonical(np.random.default_rng(0).normal(size=(200, 2, 1)).astype(np.float32))
+    data = canonical(random_series(200, 2, 1)[0])
     whole = forecast_data(data, history=3, horizon=2)
     thin = forecast_data(data, history=3, horizon=2, window_stride=4)
     assert thin.train.starts.tolist() == whole.train.starts.tolist()[::4]
@@ -222,9 +199,6 @@ def test_a_window_stride_thins_training_only() -> None:
     assert thin.validation.starts.equal(whole.validation.starts)
     assert thin.test.starts.equal(whole.test.starts)
     assert thin.train.scaler.mean.equal(whole.train.scaler.mean)
-
-
-HOUR = np.timedelta64(1, "h")
 
 
 def opened_days(
@@ -238,13 +212,6 @@ def opened_days(
     )
 
 
-def steps_of(store: WindowStore) -> NDArray[np.int64]:
-    """(n, T + H) steps of all windows, read off what is gathered."""
-    batch = store.gather(torch.arange(len(store)))
-    inputs = store.scaler.restore(batch.inputs[:, :, 0, 0])
-    return torch.cat([inputs, batch.targets[:, :, 0]], dim=1).round().long().numpy()
-
-
 @given(
     days=st.integers(4, 9),
     first_hour=st.integers(0, 16),
@@ -255,38 +222,31 @@ def test_no_window_crosses_a_night_and_none_is_left_out(
     days: int, first_hour: int, history: int, horizon: int
 ) -> None:
     opened = opened_days(days, first_hour, history, horizon)
-    windows = np.concatenate([steps_of(store) for store in splits_of(opened)])
-    times = day_times(days, first_hour)
+    steps = []  # of all windows, read off what is gathered
+    for store in splits_of(opened):
+        batch = store.gather(torch.arange(len(store)))
+        inputs = store.scaler.restore(batch.inputs[:, :, 0, 0])
+        steps.append(torch.cat([inputs, batch.targets[:, :, 0]], dim=1).round().long())
+    found, times = torch.cat(steps).numpy(), day_times(days, first_hour)
     hours, length = 24 - first_hour, history + horizon
-    assert (np.diff(times[windows], axis=1) == HOUR).all()
-    expected = [
-        step
-        for step in range(len(times) - length + 1)
-        # Where no hour is left out, midnight is no break.
-        if first_hour == 0 or step % hours + length <= hours
-    ]
-    assert windows[:, 0].tolist() == expected
+    assert (np.diff(times[found], axis=1) == np.timedelta64(1, "h")).all()
+    # Where no hour is left out, midnight is no break.
+    whole = range(len(times) - length + 1)
+    expected = [step for step in whole if first_hour == 0 or step % hours + length <= hours]
+    assert found[:, 0].tolist() == expected
 
 
-def test_the_calendar_is_that_of_each_step() -> None:
-    batch = opened_days(10).test.gather(torch.tensor([0, 13, 14]))
+def test_days_with_nights_left_out_have_their_own_calendar_scaler_and_count() -> None:
+    opened = opened_days(10)
+    batch = opened.test.gather(torch.tensor([0, 13, 14]))
     assert batch.time_of_day.tolist() == [[6, 7, 8], [19, 20, 21], [6, 7, 8]]
     # The ninth and tenth of January 2024.
     assert batch.day_of_week[:, 0].tolist() == [1, 1, 2]
-
-
-def test_the_scaler_is_fitted_to_what_training_inputs_hold() -> None:
-    """The last two hours of a day are targets only."""
-    opened = opened_days(10)
+    # The last two hours of a day are targets only.
     seen = np.arange(6 * 18).reshape(6, 18)[:, :16]
     assert opened.train.scaler.mean[0] == pytest.approx(seen.mean())
     assert opened.train.scaler.std[0] == pytest.approx(seen.std())
-
-
-def test_a_subset_counts_the_days_that_are_there() -> None:
-    opened = opened_days(10, kept=5)
-    assert opened.train.series.shape == (5 * 18, 1, 1)
-    assert opened.description["steps"] == 5 * 18
+    assert opened_days(10, kept=5).train.series.shape == (5 * 18, 1, 1)
     with pytest.raises(ConfigError, match="10 days"):
         opened_days(10, kept=11)
     # Days of four hours hold no window of five.
@@ -294,70 +254,25 @@ def test_a_subset_counts_the_days_that_are_there() -> None:
         opened_days(10, first_hour=20)
 
 
-@pytest.mark.parametrize("measure", sorted(MEASURES))
-def test_every_measure_is_that_of_the_window_alone(measure: str) -> None:
-    """Each day repeats the same values, so the same hour of another day is the same window."""
-    times = day_times(8)
-    day = np.random.default_rng(6).normal(size=(18, 3, 1)).astype(np.float32)
-    opened = forecast_data(
-        canonical(np.tile(day, (8, 1, 1)), timestamps=times), history=3, horizon=2
-    )
-    values = MEASURES[measure](opened.train)
-    whole = values[: len(values) // 14 * 14].reshape(-1, 14)
-    torch.testing.assert_close(whole, whole[:1].expand_as(whole), rtol=1e-4, atol=1e-5)
-    assert whole[0].unique().numel() > 10
-
-
 KINDS = tuple(MEASURES)
 Values: TypeAlias = NDArray[np.float64]
-Seen: TypeAlias = NDArray[np.bool_]
-STEPS = 70
+STEPS = 72
 
 
-def difference(window: Values, seen: Seen, std: float) -> float | None:
-    pairs = [t for t in range(len(window) - 1) if seen[t] and seen[t + 1]]
-    if not pairs:
-        return None
-    return float(np.mean([abs(window[t + 1] - window[t]) for t in pairs]) / std)
-
-
-def spread(window: Values, seen: Seen, std: float) -> float | None:
-    return float(window[seen].std() / std) if seen.any() else None
-
-
-def flatness(window: Values, seen: Seen, std: float) -> float:
-    """From a sum of cosines and sines, not from a fast transform."""
+def defined(kind: str, window: Values, seen: NDArray[np.bool_], std: float) -> float | None:
+    """A measure of one window of one node; the spectrum from sums of waves, no fast transform."""
+    if kind == "first_difference":
+        pairs = [t for t in range(len(window) - 1) if seen[t] and seen[t + 1]]
+        moved = [abs(window[t + 1] - window[t]) for t in pairs]
+        return float(np.mean(moved) / std) if moved else None
+    if kind == "window_std":
+        return float(window[seen].std() / std) if seen.any() else None
     if (window == window[0]).all():
         return 0.0
     length = len(window)
-    waves = np.exp(
-        -2j * np.pi * np.outer(np.arange(1, length // 2 + 1), np.arange(length)) / length
-    )
-    power = np.abs(waves @ (window - window.mean())) ** 2
+    rates = np.outer(np.arange(1, length // 2 + 1), np.arange(length)) / length
+    power = np.abs(np.exp(-2j * np.pi * rates) @ (window - window.mean())) ** 2
     return float(np.exp(np.log(power).mean()) / power.mean())
-
-
-DEFINITIONS: dict[str, Callable[[Values, Seen, float], float | None]] = {
-    "first_difference": difference,
-    "window_std": spread,
-    "spectral_flatness": flatness,
-}
-
-
-def plain(kind: str, values: Values, seen: Seen, windows: int, length: int) -> list[float]:
-    """The measure of the first windows of (steps, nodes) values, whose gaps are filled."""
-    rows = windows + length - 1
-    result = []
-    for start in range(windows):
-        each = []
-        for node in range(values.shape[1]):
-            known = values[:rows, node][seen[:rows, node]]
-            std = float(known.std()) if len(known) else 1.0
-            part = slice(start, start + length)
-            value = DEFINITIONS[kind](values[part, node], seen[part, node], std)
-            each += [] if value is None else [value]
-        result.append(float(np.mean(each)) if each else 0.0)
-    return result
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -367,19 +282,38 @@ def plain(kind: str, values: Values, seen: Seen, windows: int, length: int) -> l
     nodes=st.integers(1, 4),
     history=st.integers(1, 6),
     horizon=st.integers(1, 5),
+    breaks=st.booleans(),
 )
 def test_it_equals_a_loop_over_windows(
-    kind: StationarityMeasure, seed: int, missing: float, nodes: int, history: int, horizon: int
+    kind: StationarityMeasure,
+    seed: int,
+    missing: float,
+    nodes: int,
+    history: int,
+    horizon: int,
+    breaks: bool,
 ) -> None:
     rng = np.random.default_rng(seed)
     series = rng.normal(50, 3, size=(STEPS, nodes, 1)).astype(np.float32)
     mask = rng.random(series.shape) >= missing
     # A sensor with one value has no spread to be measured by.
     mask[:2] = True
-    opened = forecast_data(canonical(series, mask), history=history, horizon=horizon)
-    filled = np.where(mask, series, opened.train.scaler.mean.numpy())[..., 0].astype(np.float64)
-    expected = plain(kind, filled, mask[..., 0], len(opened.train), history + horizon)
-    np.testing.assert_allclose(stationarity([opened.train], kind), expected, rtol=1e-4, atol=1e-6)
+    times = day_times(4) if breaks else None  # of 18 hours each
+    dataset = canonical(series, mask, timestamps=times)
+    train = forecast_data(dataset, history=history, horizon=horizon).train
+    filled = np.where(mask, series, train.scaler.mean.numpy())[..., 0].astype(np.float64)
+    rows = int(train.starts[-1]) + history + horizon
+    expected = []
+    for start in train.starts.tolist():
+        part = slice(start, start + history + horizon)
+        each = []
+        for node in range(nodes):
+            known = filled[:rows, node][mask[:rows, node, 0]]
+            std = float(known.std())
+            each.append(defined(kind, filled[part, node], mask[part, node, 0], std))
+        there = [value for value in each if value is not None]
+        expected.append(np.mean(there) if there else 0.0)
+    np.testing.assert_allclose(stationarity([train], kind), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -388,9 +322,9 @@ def test_a_constant_series_is_as_stationary_as_can_be(
     kind: StationarityMeasure, value: float, history: int
 ) -> None:
     # The data set itself may not be constant; a store of it may.
-    rng = np.random.default_rng(0)
-    moving = rng.normal(size=(STEPS, 3, 1)).astype(np.float32)
-    train = forecast_data(canonical(moving), history=history, horizon=2).train
+    train = forecast_data(
+        canonical(random_series(STEPS, 3, 1)[0]), history=history, horizon=2
+    ).train
     constant = replace(train, series=torch.full_like(train.series, value))
     assert stationarity([constant], kind).abs().max() < 1e-6
     # Nor does it matter that two of three nodes were never observed.
@@ -404,9 +338,7 @@ def test_a_constant_series_is_as_stationary_as_can_be(
 def test_blocks_change_nothing(
     kind: StationarityMeasure, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rng = np.random.default_rng(2)
-    series = rng.normal(size=(STEPS, 7, 1)).astype(np.float32)
-    store = forecast_data(canonical(series), history=3, horizon=3).train
+    store = forecast_data(canonical(random_series(STEPS, 7, 1)[0]), history=3, horizon=3).train
     whole = stationarity([store], kind)
     monkeypatch.setattr("stprune.data.stationarity.NODE_BLOCK", 3)
     monkeypatch.setattr("stprune.data.stationarity.BLOCK_VALUES", block)

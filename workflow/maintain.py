@@ -19,74 +19,44 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("requirements.lock", "requirements-no-deps.lock", "requirements-test.lock")
 NOT_PINNED = {"pip", "stprune"}
-ENVIRONMENT_HEADER = """\
-# The same pins as requirements.lock, for conda; made by `make lock`, compared by a test.
-#   conda env create -f environment.yml && conda activate stprune
-#   pip install --no-deps -r requirements-no-deps.lock -e .
-name: stprune
-channels:
-  - conda-forge
-  - nodefaults
-dependencies:
-  - python =3.11
-  - pip
-  - pip:
-"""
-INTRODUCTION = """\
-# Configuration
-
-One file describes one experiment: the product of its data sets, backbones, pruners, prune ratios
-and seeds. Each file here is complete on its own. `snakemake` alone runs `demo.yaml`; another is
-chosen with `snakemake --configfile config/<file>.yaml`, and single keys are changed with
-`--config mirror=DIRECTORY`. `stprune config --config FILE` checks a file and lists its runs.
-
-An entry's name is what stands in paths and tables. It is also the id of the component, unless
-the entry says otherwise; so one pruner can take part twice with different options.
-
-This page is written by `make reference` from the schema that checks the files.
-"""
 
 
 def installed() -> dict[str, str]:
     """Version of every installed package by its normal name, sorted."""
-    found = {}
     # Not all of sys.path: setuptools, once imported, puts the copies that it carries there too.
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    for package in distributions(path=sorted(folders)):
-        name = _normal(package.metadata["Name"])
-        if name not in NOT_PINNED:
-            # A local label such as +cpu names one build; the pin is for all of them.
-            found[name] = package.version.partition("+")[0]
-    return dict(sorted(found.items()))
+    packages = distributions(path=sorted(folders))
+    # A local label such as +cpu names one build; the pin is for all of them.
+    found = {normal(p.metadata["Name"]): p.version.partition("+")[0] for p in packages}
+    return {name: found[name] for name in sorted(found.keys() - NOT_PINNED)}
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    """Versions that lines such as ``numpy==2.0`` pin."""
+    pairs = [line.partition("==") for line in lines if line and not line.startswith("#")]
+    return {normal(name): version.strip() for name, _, version in pairs}
 
 
 def pinned(file: str) -> dict[str, str]:
-    """Versions that a lock file names."""
-    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
-    pairs = [line.partition("==") for line in lines if line and not line.startswith("#")]
-    return {_normal(name): version.strip() for name, _, version in pairs}
+    """Versions that a lock file pins."""
+    return pins((ROOT / file).read_text(encoding="utf-8").splitlines())
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
     """A package's name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def differences() -> list[str]:
-    """How this environment and the files differ; empty if they do not."""
+    """How this environment and the locks differ; empty if they do not."""
     here = installed()
     wanted = {name: version for file in LOCKS for name, version in pinned(file).items()}
-    found = []
-    for name in sorted({*here, *wanted}):
-        if here.get(name) != wanted.get(name):
-            locked, has = (versions.get(name, "nothing") for versions in (wanted, here))
-            found.append(f"{name}: the lock says {locked}, this environment has {has}")
-    values = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-    lists = [item["pip"] for item in values["dependencies"] if isinstance(item, dict)]
-    listed = {_normal(name): version for name, _, version in (p.partition("==") for p in lists[0])}
-    if listed != pinned(LOCKS[0]):
-        found.append(f"environment.yml and {LOCKS[0]} name different packages; run `make lock`")
-    return found
+    return [
+        f"{name}: the lock says {wanted.get(name, 'nothing')},"
+        f" this environment has {here.get(name, 'nothing')}"
+        for name in sorted({*here, *wanted})
+        if here.get(name) != wanted.get(name)
+    ]
 
 
 def write_lock(stem: str) -> None:
@@ -96,8 +66,10 @@ def write_lock(stem: str) -> None:
     header = f"# Complete: installed with --no-deps. Made by `make lock` from {stem}.in.\n"
     (ROOT / f"{stem}.lock").write_text(header + "\n".join(lines) + "\n")
     if stem == "requirements":
+        environment = ROOT / "environment.yml"
+        head, pip, _ = environment.read_text().partition("  - pip:\n")
         listed = "".join(f"      - {line}\n" for line in lines)
-        (ROOT / "environment.yml").write_text(ENVIRONMENT_HEADER + listed)
+        environment.write_text(head + pip + listed)
 
 
 def pages() -> dict[Path, str]:
@@ -116,7 +88,7 @@ def pages() -> dict[Path, str]:
 
 
 def _configuration_page() -> str:
-    """Every key of a configuration, and every option of every component."""
+    """Below an introduction: every key of a configuration, every option of every component."""
     from stprune.backbones.base import BACKBONES, OptimiserSettings
     from stprune.base import settings
     from stprune.config.experiment import ExperimentConfig
@@ -135,19 +107,19 @@ def _configuration_page() -> str:
         "`tracking`": settings.TrackingSettings,
         "`backbones.<name>.optimisation`": OptimiserSettings,
     }
-    parts = [INTRODUCTION, *(_table(f"## {title}", model) for title, model in sections.items())]
+    introduction = (ROOT / "config" / "README.md").read_text("utf-8").partition("\n## ")[0]
+    parts = [introduction, *(_table(f"## {title}", model) for title, model in sections.items())]
     for title, registry in (("Tasks", TASKS), ("Pruners", PRUNERS), ("Backbones", BACKBONES)):
         parts.append(f"# {title}' options\n")
         for name in registry.ids():
-            options: Any = registry.load(name).Options
             summary = (registry.module(name).__doc__ or "").strip().splitlines()[0]
-            heading = f"## `{name}`\n\n{summary}"
-            empty = f"{heading}\n\nNo options.\n"
-            parts.append(_table(heading, options) if options.model_fields else empty)
+            parts.append(_table(f"## `{name}`\n\n{summary}", registry.load(name).Options))
     return "\n".join(parts)
 
 
 def _table(title: str, model: Any) -> str:
+    if not model.model_fields:
+        return f"{title}\n\nNo options.\n"
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     properties = model.model_json_schema()["properties"]
     for name, field in model.model_fields.items():
@@ -172,21 +144,19 @@ def _kind(schema: dict[str, Any]) -> str:
     return "list" if schema.get("type") == "array" else str(schema.get("type", "any"))
 
 
-def main(words: list[str]) -> int:
-    """Do what the first word says."""
-    if words == ["check"]:
+def main(word: str) -> int:
+    """Do what ``word`` says."""
+    if word == "check":
         found = differences()
         sys.stdout.writelines(f"{line}\n" for line in found)
         return 1 if found else 0
-    if words == ["reference"]:
+    if word == "reference":
         for path, text in pages().items():
             path.write_text(text, encoding="utf-8")
-    elif words in (["lock"], ["tests"]):
-        write_lock("requirements" if words == ["lock"] else "requirements-test")
     else:
-        sys.exit(__doc__)
+        write_lock({"lock": "requirements", "tests": "requirements-test"}[word])
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1]))

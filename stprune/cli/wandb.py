@@ -35,7 +35,7 @@ def sync(
     ] = False,
 ) -> None:
     """Create or update one W&B run for each record."""
-    from stprune.tracking.payload import finished_runs, permitted_mode
+    from stprune.tracking.run import finished_runs, permitted_mode
     from stprune.tracking.sync import WandbError, signed_in, sync, write_offline
 
     layout, place = _place(experiment, results, project, entity)
@@ -43,29 +43,23 @@ def sync(
     if mode == "disabled":
         raise WandbError("WANDB_MODE=disabled forbids every sync; unset it")
     runs = finished_runs(layout)
-    folder = layout.tracking() / "records"
-    lines: list[str] = []
     if mode == "offline":
-        actions = write_offline(runs, folder, place, dry=dry_run)
-        end = f"send them with: wandb sync {folder}/offline-run-*"
-    else:
-        with signed_in(place.entity) as (api, owner):
-            place = place.model_copy(update={"entity": owner})
-            actions, lines = sync(runs, api, place, dry=dry_run)
-        end = f"{owner}/{place.project}: every summary at W&B is that of its record"
-    created, updated = (list(actions.values()).count(name) for name in ("create", "update"))
+        folder = layout.tracking() / "records"
+        if not dry_run:
+            write_offline(runs, folder, place)
+        sys.stdout.write(f"{len(runs)} runs; send them: wandb sync {folder}/offline-run-*\n")
+        return
+    with signed_in(place.entity) as (api, owner):
+        place = place.model_copy(update={"entity": owner})
+        actions, lines = sync(runs, api, place, dry=dry_run)
+    created, updated = actions["create"], actions["update"]
     sys.stdout.write(
-        f"{layout.root}: {len(runs)} runs:{' would be' if dry_run else ''} {created} created,"
-        f" {updated} updated, {len(runs) - created - updated} unchanged\n"
+        f"{owner}/{place.project}: {len(runs)} runs:{' would be' if dry_run else ''} {created}"
+        f" created, {updated} updated, {len(runs) - created - updated} unchanged\n"
     )
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     if lines:
-        raise WandbError(
-            f"{len(lines)} of {len(runs)} runs at W&B are not what their records say;"
-            " the lines above name them"
-        )
-    if not dry_run:
-        sys.stdout.write(f"{end}\n")
+        raise WandbError(f"{len(lines)} of {len(runs)} runs at W&B are not what their records say")
 
 
 @app.command()
@@ -80,13 +74,13 @@ def view(
 ) -> None:
     """Save views that compare pruners by prune ratio."""
     from stprune.base.files import write_json
-    from stprune.tracking.payload import finished_runs
+    from stprune.tracking.run import finished_runs
     from stprune.tracking.sync import signed_in
     from stprune.tracking.view import Place, build_view, save_view, view_values
 
     layout, settings = _place(experiment, results, project, entity)
-    records = [run.record for run in finished_runs(layout)]
-    places = sorted({Place(run.experiment, run.dataset, run.backbone) for run in records})
+    keys = [(run.experiment, run.key.dataset, run.key.backbone) for run in finished_runs(layout)]
+    places = [Place(*key) for key in sorted(set(keys))]
     if json is not None:
         owner = settings.entity or "entity"
         views = [build_view(place, owner, settings.project) for place in places]
@@ -111,6 +105,6 @@ def _place(
     layout = ExperimentLayout(experiment_folder(experiment, results))
     values = read_yaml(layout.config) if layout.config.exists() else {}
     configured = (values.get("tracking") if isinstance(values, dict) else None) or {}
-    settings = validate(TrackingSettings, configured, f"{layout.config} at `tracking`")
     options = {"project": project, "entity": entity}
-    return layout, settings.model_copy(update={k: v for k, v in options.items() if v is not None})
+    configured |= {name: value for name, value in options.items() if value is not None}
+    return layout, validate(TrackingSettings, configured, f"{layout.config} at `tracking`")

@@ -24,20 +24,8 @@ UNPRUNED = "full"
 class RunSpec:
     """One run with every default filled in.
 
-    Args:
-        experiment: Name of the experiment.
-        key: Address of the run.
-        dataset: Card id; of a union, the entry's name.
-        subset: Part of the data set, or the data sets of a union.
-        backbone: Backbone id.
-        backbone_options: Validated options.
-        optimisation: Optimiser settings.
-        pruner: Pruner id.
-        pruner_options: Validated options.
-        training: Training settings.
-        compute: Compute settings.
-        quota: Whether a pruner keeps its share of a union, or of each of its data sets.
-        protocol: Rules of splits, scaler, masks and metrics.
+    ``dataset`` is a card's id (of a union, the entry's name), ``subset`` the part of it that the
+    run reads; ``quota`` says whether a pruner keeps its share of a union, or of each data set.
     """
 
     experiment: str

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
 
-from stprune.records.store import REFERENCE
+from stprune.base.layout import format_ratio
+from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
 
-# Rows of panels that a reader can still take in.
+# Rows of panels, and curves of a panel, that a reader can still take in.
 MOST_PLACES = 10
 MOST_CURVES = 8
 METHOD = "st_prune"
@@ -33,12 +35,50 @@ def at_place(frame: pd.DataFrame, place: Place) -> pd.DataFrame:
     return frame[(frame["dataset"] == place[0]) & (frame["backbone"] == place[1])]
 
 
+def ratios(frame: pd.DataFrame) -> list[float]:
+    """The prune ratios of an experiment in order; 0 only where nothing was pruned."""
+    return sorted(set(frame["prune_ratio"]) - {0.0}) or [0.0]
+
+
+def at_ratio(frame: pd.DataFrame, ratio: float) -> pd.DataFrame:
+    """The rows of one prune ratio and those of full training."""
+    return frame[(frame["prune_ratio"] == ratio) | (frame["pruner"] == REFERENCE)]
+
+
+def ratio_names(values: Iterable[float]) -> list[str]:
+    """Titles of panels, such as ``Prune ratio 0.5``."""
+    return [f"Prune ratio {format_ratio(ratio)}" for ratio in values]
+
+
+def budget_names(names: Iterable[str]) -> list[str]:
+    """Names of rows of panels, such as ``Equal epochs``."""
+    return [f"Equal {label(name).lower()}" for name in names]
+
+
+def over_seeds(epochs: pd.DataFrame, **columns: tuple[str, str]) -> pd.DataFrame:
+    """Aggregate over seeds at each epoch that all seeds of a cell reach.
+
+    Args:
+        epochs: One row an epoch of every run.
+        columns: By name, the column to aggregate and how, as for ``DataFrame.agg``.
+
+    Returns:
+        One row per data set, backbone, pruner, prune ratio and ``epoch``, in order.
+    """
+    cell = KEYS[:-1]
+    seeds = epochs.groupby(cell)["seed"].transform("nunique")
+    points = epochs.assign(seeds=seeds).groupby([*cell, "epoch"])
+    means: pd.DataFrame = points.agg(**columns)
+    # Budgets may end seeds at different epochs; a mean of fewer seeds would jump.
+    return means[points.size() == points["seeds"].first()].reset_index()
+
+
 def most_varied_first(summary: pd.DataFrame) -> list[str]:
     """Names of the data sets; the first few hold as many different data as possible.
 
     Entries of a configuration may share their data and differ in training only.
     """
-    names = summary[["dataset", "data_checksum"]].drop_duplicates().sort_values("dataset")
+    names = summary.drop_duplicates("dataset").sort_values("dataset")
     names["repeat"] = names.groupby("data_checksum").cumcount()
     return names.sort_values(["repeat", "dataset"])["dataset"].tolist()
 
@@ -54,25 +94,27 @@ def shown_places(results: Results) -> tuple[list[Place], list[str]]:
     return sorted(every[:MOST_PLACES]), not_shown(place_names(sorted(every[MOST_PLACES:])))
 
 
-def shown_pruners(results: Results, most: int = MOST_CURVES) -> tuple[list[str], list[str]]:
-    """The pruners that a panel of curves shows: those in ``ALWAYS``, then the lowest mean errors.
+def shown_pruners(
+    results: Results, among: Iterable[str] | None = None, most: int = MOST_CURVES
+) -> tuple[list[str], list[str]]:
+    """The pruners that a figure has room for: those in ``ALWAYS``, then the lowest mean errors.
 
     Args:
         results: The experiment. Pruners are ordered by their mean change in test MAE against full
             training, over data sets, backbones and prune ratios; without full training, by name.
+        among: Those that have something to show. Default: all.
         most: How many to show.
 
     Returns:
         Names, sorted; and a sentence for the caption that names the others, or nothing.
     """
     table = results.aggregate
-    names = sorted(table["pruner"].unique())
+    names = sorted(set(table["pruner"] if among is None else among))
     always = [name for name in names if name in ALWAYS]
-    change = table.groupby("pruner")["test_mae_change"].mean()
+    change = table.groupby("pruner")["test_mae_change"].mean()[names]
     order = change.drop(always).sort_values(kind="stable", na_position="last").index
     chosen = [*always, *order[: max(0, most - len(always))]]
-    hidden = [name for name in names if name not in chosen]
-    return sorted(chosen), not_shown(labels(hidden))
+    return sorted(chosen), not_shown(labels(name for name in names if name not in chosen))
 
 
 def labels(names: Iterable[str]) -> str:
@@ -83,6 +125,13 @@ def labels(names: Iterable[str]) -> str:
 def place_names(pairs: Iterable[Place]) -> str:
     """Such as ``los_loop with STID, sim_freeway with STID``."""
     return ", ".join(f"{dataset} with {label(backbone)}" for dataset, backbone in pairs)
+
+
+def row_names(pairs: Iterable[Place]) -> list[str]:
+    """Data set and backbone beside low rows of panels, in short lines."""
+    return [
+        fill(f"{dataset} {label(backbone)}".replace("_", " "), 14) for dataset, backbone in pairs
+    ]
 
 
 def with_unit(quantity: str, units: pd.Series[Any]) -> str:

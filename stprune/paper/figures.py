@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -23,19 +23,15 @@ FIGURES: Registry[Any] = Registry(
     kind="figure", packages=("paper_figures",), contract="builtins:object", prefix="fig_"
 )
 STYLE_SHEET = Path(__file__).with_name("paper.mplstyle")
+# Embedding fonts in a PDF logs dozens of lines that mean nothing to a user.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 # Height of a line of the caption below a figure, in inches.
 NOTE_LINE = 0.12
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure and the words that belong to it.
-
-    Args:
-        figure: Not registered with pyplot, so nothing global keeps it.
-        caption: What is shown, with the number of seeds.
-        alt: For readers who cannot see it.
-    """
+    """A finished figure, its caption, and a sentence for readers who cannot see it."""
 
     figure: Figure
     caption: str
@@ -43,13 +39,7 @@ class Drawing:
 
 
 class FigureFiles(NamedTuple):
-    """The contents of a figure's files.
-
-    Args:
-        pdf: With the caption below.
-        png: The same.
-        note: Share of the height, from below, that the caption takes.
-    """
+    """A figure's files with the caption below, which takes the share ``note`` of the height."""
 
     pdf: bytes
     png: bytes
@@ -70,33 +60,32 @@ def build(name: str, results: Results) -> Drawing:
 
 
 def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> FigureFiles:
-    """Write a figure with its caption below as PDF and PNG, the same bytes every time.
+    """Write a figure with its caption below to ``path_of("pdf")`` and ``path_of("png")``.
 
-    Args:
-        drawing: The figure; its caption is added to it.
-        path_of: The path of the file of a kind, ``pdf`` or ``png``.
-
-    Returns:
-        What was written.
+    The caption is added to the figure. The bytes are the same every time.
     """
-    figure = drawing.figure
+    figure, contents = drawing.figure, {}
+    # What a file says of its making, without which it has the same bytes every time.
+    made = {"pdf": ("CreationDate", "Creator", "Producer"), "png": ("Software",)}
     with paper_style():
-        lines = _caption_lines(drawing)
+        words = "\n".join(_caption_lines(drawing))
         figure.set_figheight(size_with_note(drawing)[1])
         # The layout reserves room for a common axis label, so the caption is one.
-        note = figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left")
-    pdf = rendered(figure, "pdf")
-    # The PNG reuses the layout that was computed for the PDF.
-    figure.set_layout_engine("none")
-    png = rendered(figure, "png")
-    with paper_style():
+        note = figure.supxlabel(words, fontsize=7, x=0.01, ha="left")
+        for kind, keys in made.items():
+            buffer = io.BytesIO()
+            metadata: dict[str, Any] = dict.fromkeys(keys)
+            figure.savefig(buffer, format=kind, metadata=metadata)
+            contents[kind] = buffer.getvalue()
+            # The PNG reuses the layout that was computed for the PDF.
+            figure.set_layout_engine("none")
         # Use the PNG's resolution, at which the text was last drawn.
         dpi = float(mpl.rcParams["savefig.dpi"])
     top = float(note.get_window_extent(dpi=dpi).y1) / dpi
-    for kind, content in (("pdf", pdf), ("png", png)):
+    for kind, content in contents.items():
         with atomic_path(path_of(kind)) as path:
             path.write_bytes(content)
-    return FigureFiles(pdf, png, top / figure.get_figheight())
+    return FigureFiles(contents["pdf"], contents["png"], top / figure.get_figheight())
 
 
 def size_with_note(drawing: Drawing) -> tuple[float, float]:
@@ -107,24 +96,6 @@ def size_with_note(drawing: Drawing) -> tuple[float, float]:
 
 def _caption_lines(drawing: Drawing) -> list[str]:
     return textwrap.wrap(drawing.caption, int(19 * drawing.figure.get_figwidth()))
-
-
-def rendered(figure: Figure, kind: Literal["pdf", "png"]) -> bytes:
-    """The file content of a figure, without dates or versions in it."""
-    metadata: dict[str, Any] = dict.fromkeys(
-        ("Software",) if kind == "png" else ("CreationDate", "Creator", "Producer")
-    )
-    # Embedding fonts in a PDF logs dozens of lines that mean nothing to a user.
-    fonts = logging.getLogger("fontTools")
-    level = fonts.level
-    fonts.setLevel(logging.WARNING)
-    buffer = io.BytesIO()
-    try:
-        with paper_style():
-            figure.savefig(buffer, format=kind, metadata=metadata)
-    finally:
-        fonts.setLevel(level)
-    return buffer.getvalue()
 
 
 @contextmanager

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +17,12 @@ if TYPE_CHECKING:
 LEVELS = np.linspace(0.0, 1.0, 11)
 
 
-@dataclass(frozen=True)
-class KeptWindows:
+class KeptWindows(NamedTuple):
     """A run's archive, unpacked.
 
-    Args:
-        kept: (epochs, n) bool, True where the epoch visited the window.
-        score_quantiles: (epochs, 11) float32, deciles of the scores after the epoch, from the
-            smallest to the largest; NaN for a pruner without scores.
-        times: (n,) datetime64[m], first target step of each window.
+    ``kept`` (epochs, n) bool: the epoch visited the window. ``score_quantiles`` (epochs, 11)
+    float32: deciles of the scores after the epoch, ascending; NaN for a pruner without scores.
+    ``times`` (n,) datetime64[m]: first target step of each window.
     """
 
     kept: NDArray[np.bool_]
@@ -35,11 +31,7 @@ class KeptWindows:
 
 
 class KeptArchive:
-    """Collects the windows that each epoch kept; saved with the run's checkpoint.
-
-    Args:
-        times: (n,) datetime64[m], first target step of each training window.
-    """
+    """Collects the windows that each epoch kept; ``times`` as in `KeptWindows`."""
 
     def __init__(self, times: NDArray[np.datetime64]) -> None:
         self.windows, self.times = len(times), times
@@ -47,12 +39,7 @@ class KeptArchive:
         self.quantiles: list[NDArray[np.float32]] = []
 
     def add(self, indices: Tensor, scores: Tensor | None) -> None:
-        """Add an epoch.
-
-        Args:
-            indices: (K,) int64, the windows it visited.
-            scores: (n,) the pruner's scores after it; None if it keeps none.
-        """
+        """Add an epoch: the windows it visited, (K,) int64, and the scores after it, (n,)."""
         kept = np.zeros(self.windows, dtype=bool)
         kept[indices.cpu().numpy()] = True
         self.bits.append(np.packbits(kept))

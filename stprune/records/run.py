@@ -169,7 +169,7 @@ def read_record(metrics: Path) -> RunRecord:
         raise RecordError(f"there is no record {metrics}; the run has not finished") from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{metrics} is not a readable record: {error}") from None
-    return _checked(values, str(metrics), "delete it to run it again")
+    return _checked(values, str(metrics))
 
 
 def parse_record(text: str, where: str) -> RunRecord:
@@ -179,17 +179,16 @@ def parse_record(text: str, where: str) -> RunRecord:
         RecordError: If it is no JSON, or of another version.
     """
     try:
-        values = parse_json(text)
+        return _checked(parse_json(text), where)
     except ValueError as error:
         raise RecordError(f"{where} is not a readable record: {error}") from None
-    return _checked(values, where, "summarise the experiment again")
 
 
-def _checked(values: Any, where: str, remedy: str) -> RunRecord:
+def _checked(values: Any, where: str) -> RunRecord:
     version = values.get("record_version") if isinstance(values, dict) else None
     if version != RECORD_VERSION:
         raise RecordError(
-            f"{where} has record version {version}, this is version {RECORD_VERSION}; {remedy}"
+            f"{where} has record version {version}, this is version {RECORD_VERSION}; make it again"
         )
     return validate(RunRecord, values, where)
 
@@ -212,9 +211,6 @@ def read_epochs(table: Path) -> pd.DataFrame:
         reason = " ".join(str(error).split())
         raise RecordError(f"{table} is not a readable table of epochs: {reason}") from None
     # Validation may be skipped; everything else is known of each epoch.
-    if (
-        not np.isfinite(frame.drop(columns="validation_mae")).all(axis=None)
-        or np.isinf(frame["validation_mae"]).any()
-    ):
+    if not np.isfinite(frame.fillna({"validation_mae": 0.0})).all(axis=None):
         raise RecordError(f"{table} has a cell that is no finite number; delete the run's record")
     return frame[list(types)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,13 +79,7 @@ def run_keys_of(frame: pd.DataFrame) -> list[RunKey]:
 def write_store(
     store: Path, tables: Mapping[str, pd.DataFrame], configuration: str | None = None
 ) -> None:
-    """Write all tables of an experiment; those of an earlier summary are replaced.
-
-    Args:
-        store: The folder.
-        tables: By name, with the columns of ``COLUMNS``.
-        configuration: Text of ``config.yaml``.
-    """
+    """Write all tables of an experiment, with the ``COLUMNS``, over those of an earlier one."""
     store_table(store, "summary").unlink(missing_ok=True)
     store_config(store).unlink(missing_ok=True)
     if configuration is not None:
@@ -144,35 +139,33 @@ def read_store(store: Path, name: str) -> pd.DataFrame:
 
 
 def _schema(name: str) -> pa.Schema:
-    return pa.schema([(column, _kind(column)) for column in COLUMNS[name]])
+    def kind(column: str) -> pa.DataType:
+        if column in TEXTS:
+            return pa.string()
+        if column in WHOLE_NUMBERS:
+            return pa.int64()
+        return pa.float32() if column.startswith(("hour_", "decile_")) else pa.float64()
 
-
-def _kind(column: str) -> pa.DataType:
-    if column in TEXTS:
-        return pa.string()
-    if column in WHOLE_NUMBERS:
-        return pa.int64()
-    return pa.float32() if column.startswith(("hour_", "decile_")) else pa.float64()
+    return pa.schema([(column, kind(column)) for column in COLUMNS[name]])
 
 
 def _check_cells(path: Path, frame: pd.DataFrame) -> None:
     """Check names and keys, and that no text is a formula, has control characters, or leads out."""
+
+    def right(column: str, cell: Any) -> bool:
+        if column in NAMES:
+            return isinstance(cell, str) and re.fullmatch(NAME, cell) is not None
+        if column in KEYS:
+            return bool(np.isfinite(cell))
+        if pd.isna(cell):
+            return True
+        outside = cell.startswith("/") or ".." in cell.split("/")
+        return not (outside or CONTROL.search(cell) or "\n" in cell or is_formula(cell))
+
     for column in frame.columns.intersection([*KEYS, *TEXTS - {"json"}]):
         # A table has thousands of rows and few names.
         for cell in frame[column].unique():
-            if column in NAMES:
-                right = isinstance(cell, str) and re.fullmatch(NAME, cell) is not None
-            elif column in KEYS:
-                right = bool(np.isfinite(cell))
-            else:
-                right = pd.isna(cell) or not (
-                    CONTROL.search(cell)
-                    or "\n" in cell
-                    or is_formula(cell)
-                    or cell.startswith("/")
-                    or ".." in cell.split("/")
-                )
-            if not right:
+            if not right(column, cell):
                 raise RecordError(
                     f"{path}: `{column}` is {str(cell)[:40]!r}; summarise the experiment again, or"
                     " delete the run's record"

@@ -6,10 +6,17 @@ import hashlib
 import json
 from typing import Any, NamedTuple
 
-from stprune.tracking.payload import CLOCK
+from stprune.tracking.run import CLOCK
 
 ERROR, EPOCH_TIME, TOTAL_TIME = "test.mae", "cost.epoch_seconds", "cost.total_seconds"
 PRUNER, RATIO = "pruner.name", "prune_ratio"
+# Title, horizontal and vertical axis of the lines over the course of training.
+COURSES = (
+    ("Validation MAE against time, s", CLOCK, "validation_mae"),
+    ("Validation MAE by epoch", "epoch", "validation_mae"),
+    ("Per-epoch time, s", "epoch", "train_seconds"),
+    ("Share of windows visited", "epoch", "keep_ratio"),
+)
 
 
 class Place(NamedTuple):
@@ -40,40 +47,30 @@ def build_view(place: Place, entity: str, project: str) -> Any:
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces.expr import And
 
-    error, time, ratio = wr.SummaryMetric(ERROR), wr.SummaryMetric(EPOCH_TIME), wr.Config(RATIO)
-    axes = (wr.Config(PRUNER), ratio, time, error)
-    comparison = ws.Section(
-        name="Pruners by prune ratio",
-        is_open=True,
-        pinned=True,
-        panels=[
-            wr.ScatterPlot(title="Test MAE by prune ratio", x=ratio, y=error),
-            wr.ScatterPlot(title="Test MAE against per-epoch time, s", x=time, y=error),
-            wr.ScatterPlot(
-                title="Test MAE against total time, s", x=wr.SummaryMetric(TOTAL_TIME), y=error
-            ),
-            wr.BarPlot(title="Test MAE, mean over seeds", metrics=[ERROR], orientation="h"),
-            wr.ParallelCoordinatesPlot(
-                title="Pruner, prune ratio, per-epoch time, test MAE",
-                columns=[wr.ParallelCoordinatesPlotColumn(metric=metric) for metric in axes],
-            ),
-        ],
-    )
-    course = ws.Section(
-        name="Over the course of training",
-        is_open=True,
-        panels=[
-            wr.LinePlot(title="Validation MAE against time, s", x=CLOCK, y=["validation_mae"]),
-            wr.LinePlot(title="Validation MAE by epoch", x="epoch", y=["validation_mae"]),
-            wr.LinePlot(title="Per-epoch time, s", x="epoch", y=["train_seconds"]),
-            wr.LinePlot(title="Share of windows visited", x="epoch", y=["keep_ratio"]),
-        ],
-    )
+    error, time, total = map(wr.SummaryMetric, (ERROR, EPOCH_TIME, TOTAL_TIME))
+    pruner, ratio = wr.Config(PRUNER), wr.Config(RATIO)
+    panels: list[Any] = [
+        wr.ScatterPlot(title="Test MAE by prune ratio", x=ratio, y=error),
+        wr.ScatterPlot(title="Test MAE against per-epoch time, s", x=time, y=error),
+        wr.ScatterPlot(title="Test MAE against total time, s", x=total, y=error),
+        wr.BarPlot(title="Test MAE, mean over seeds", metrics=[ERROR], orientation="h"),
+        wr.ParallelCoordinatesPlot(
+            title="Pruner, prune ratio, per-epoch time, test MAE",
+            columns=[
+                wr.ParallelCoordinatesPlotColumn(metric=metric)
+                for metric in (pruner, ratio, time, error)
+            ],
+        ),
+    ]
+    lines: list[Any] = [wr.LinePlot(title=title, x=x, y=[y]) for title, x, y in COURSES]
     view = ws.Workspace(
         entity=entity,
         project=project,
         name=place.title,
-        sections=[comparison, course],
+        sections=[
+            ws.Section(name="Pruners by prune ratio", is_open=True, pinned=True, panels=panels),
+            ws.Section(name="Over the course of training", is_open=True, panels=lines),
+        ],
         settings=ws.WorkspaceSettings(x_axis=CLOCK, smoothing_type="none", max_runs=100),
         runset_settings=ws.RunsetSettings(
             filters=And(
@@ -84,9 +81,7 @@ def build_view(place: Place, entity: str, project: str) -> Any:
             groupby=[ws.Config(PRUNER), ws.Config(RATIO)],
             order=[ws.Ordering(ws.Config(RATIO), ascending=True)],
             pinned_columns=[
-                f"config:{PRUNER}",
-                f"config:{RATIO}",
-                "config:seed",
+                *(f"config:{key}" for key in (PRUNER, RATIO, "seed")),
                 f"summary:{ERROR}",
             ],
         ),
@@ -117,10 +112,8 @@ def save_view(view: Any) -> bool:
 def view_values(view: Any) -> dict[str, Any]:
     """What is uploaded of a view, without the ids that the library draws anew each time."""
 
-    def without_ids(values: Any) -> Any:
-        if isinstance(values, dict):
-            return {k: without_ids(v) for k, v in values.items() if k not in ("__id__", "id")}
-        return [without_ids(value) for value in values] if isinstance(values, list) else values
+    def without_ids(values: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if key not in ("__id__", "id")}
 
     spec = view._to_model().spec.model_dump_json(by_alias=True, exclude_none=True)
-    return {"name": view.name, "spec": without_ids(json.loads(spec))}
+    return {"name": view.name, "spec": json.loads(spec, object_hook=without_ids)}

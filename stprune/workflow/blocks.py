@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -33,63 +33,39 @@ logger = logging.getLogger(__name__)
 RUN_FILES = ("kept.npz", "epochs.csv", "metrics.json")
 
 
-@dataclass(frozen=True)
-class Block:
-    """Runs of one data set and backbone that one job trains.
+def make_blocks(config: ExperimentConfig) -> dict[str, list[RunKey]]:
+    """The runs of an experiment by block ``<data set>/<backbone>/<part>``, in order of training.
 
-    Args:
-        path: Its name, ``<data set>/<backbone>/s<seed>``; with the last seed if there are several,
-            with a number if there are several blocks of the seed.
-        keys: The runs, in the order of training.
+    A block has the runs of one seed (``s0``). `compute.runs_per_job` cuts a seed that has more runs
+    (``s0_1``, ``s0_2``), and joins seeds that together have fewer (``s0-s4``).
     """
-
-    path: str
-    keys: tuple[RunKey, ...]
-
-
-def make_blocks(config: ExperimentConfig) -> dict[str, Block]:
-    """The runs of an experiment in blocks, by path.
-
-    A block has the runs of one seed. `compute.runs_per_job` cuts a seed that has more runs, and
-    joins seeds that together have fewer.
-    """
-    groups: dict[tuple[str, str], dict[int, list[RunKey]]] = {}
-    for key in run_keys(config):
-        groups.setdefault((key.dataset, key.backbone), {}).setdefault(key.seed, []).append(key)
+    limit = config.compute.runs_per_job
     blocks = {}
-    for (dataset, backbone), seeds in groups.items():
-        for name, keys in _named_parts(seeds, config.compute.runs_per_job):
-            path = f"{dataset}/{backbone}/{name}"
-            blocks[path] = Block(path, tuple(keys))
+    for place, keys in groupby(run_keys(config), lambda key: key[:2]):
+        seeds: dict[int, list[RunKey]] = {}
+        for key in keys:
+            seeds.setdefault(key.seed, []).append(key)
+        joined: list[list[RunKey]] = []
+        for runs in seeds.values():
+            if joined and limit is not None and len(joined[-1]) + len(runs) <= limit:
+                joined[-1] += runs
+            else:
+                joined.append(runs)
+        for runs in joined:
+            first, last = runs[0].seed, runs[-1].seed
+            path = "/".join([*place, f"s{first}" if first == last else f"s{first}-s{last}"])
+            if limit is None or len(runs) <= limit:
+                blocks[path] = runs
+                continue
+            for start in range(0, len(runs), limit):
+                blocks[f"{path}_{start // limit + 1}"] = runs[start : start + limit]
     return blocks
 
 
-def _named_parts(
-    seeds: Mapping[int, list[RunKey]], limit: int | None
-) -> Iterable[tuple[str, list[RunKey]]]:
-    joined: list[list[int]] = []
-    for seed, keys in seeds.items():
-        room = 0 if limit is None or not joined else limit - sum(len(seeds[s]) for s in joined[-1])
-        if len(keys) <= room:
-            joined[-1].append(seed)
-        else:
-            joined.append([seed])
-    for group in joined:
-        name = f"s{group[0]}" if len(group) == 1 else f"s{group[0]}-s{group[-1]}"
-        keys = [key for seed in group for key in seeds[seed]]
-        if limit is None or len(keys) <= limit:
-            yield name, keys
-            continue
-        for start in range(0, len(keys), limit):
-            yield f"{name}_{start // limit + 1}", keys[start : start + limit]
-
-
 def reason_to_train(folder: Path, identity: Mapping[str, str]) -> str | None:
-    """Why a run has to be trained (again); None if the record in ``folder`` is valid.
+    """Why a run has to be trained (again); None if the record in its ``folder`` is valid.
 
-    Args:
-        folder: Of the run.
-        identity: What its result depends on, from `stprune.training.provenance.run_identity`.
+    ``identity`` is what its result depends on: `stprune.training.provenance.run_identity`.
     """
     if not all((folder / name).exists() for name in RUN_FILES):
         return "no record"
@@ -111,27 +87,23 @@ def reason_to_train(folder: Path, identity: Mapping[str, str]) -> str | None:
 
 
 class ExperimentRecords:
-    """The records of an experiment, compared with what would be trained now.
-
-    Args:
-        config: The experiment.
-    """
+    """The records of an experiment, compared with what would be trained now."""
 
     # A grid has thousands of runs but few cells: what runs share is worked out once.
 
     def __init__(self, config: ExperimentConfig) -> None:
-        self.config = config
+        self.config, self.blocks = config, make_blocks(config)
         self.layout, self.data = experiment_layout(config), data_layout(config)
         self._checksums: dict[str, str] = {}
 
-    def missing(self, block: Block) -> dict[RunKey, str]:
-        """Runs of the block that have to be trained, each with the reason.
+    def missing(self, path: str) -> dict[RunKey, str]:
+        """Runs of a block that have to be trained, each with the reason.
 
         Raises:
             DataError: If their data are not prepared.
         """
         reasons = {}
-        for key in block.keys:
+        for key in self.blocks[path]:
             identity = {
                 "configuration": run_spec(self.config, key).fingerprint,
                 "source code": self.sources(key),
@@ -142,59 +114,56 @@ class ExperimentRecords:
 
     def sources(self, key: RunKey) -> str:
         """Digest of the source files that the run depends on, as they are now."""
-        spec = self.cell(key.dataset, key.backbone, key.pruner)
+        spec = self._cell(key._replace(prune_ratio=0.0, seed=0))
         return source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task))
 
-    def write_stamp(self, block: Block) -> None:
+    def write_stamp(self, path: str) -> None:
         """Note that all runs of the block have valid records."""
-        write_json(self.layout.block(block.path), self._stamp(block))
+        write_json(self.layout.block(path), self._stamp(path))
 
-    def outdated(self, block: Block) -> Path | None:
+    def outdated(self, path: str) -> Path | None:
         """The note beside a stamp that says when and why it was found not to hold any more.
 
         The note is an input of the block's job: Snakemake runs the job when the note is new, and
         then leaves it alone until another one is written. None as long as there never was one.
         """
-        stamp = self.layout.block(block.path)
+        stamp = self.layout.block(path)
         note = stamp.with_suffix(".outdated")
-        why = self._why_outdated(block, stamp) if stamp.exists() else None
+        why = self._why_outdated(path, stamp) if stamp.exists() else None
         if why is not None:
-            logger.warning("%s: %s", block.path, why)
+            logger.warning("%s: %s", path, why)
             write_text(note, f"{datetime.now(UTC).isoformat()} {why}\n")
         return note if note.exists() else None
 
-    def _why_outdated(self, block: Block, stamp: Path) -> str | None:
+    def _why_outdated(self, path: str, stamp: Path) -> str | None:
         try:
-            if read_json_file(stamp) == self._stamp(block):
+            if read_json_file(stamp) == self._stamp(path):
                 return None
-            counts = Counter(self.missing(block).values())
+            counts = Counter(self.missing(path).values())
         except (StpruneError, ValueError) as error:  # a damaged stamp, or data not prepared
             return str(error)
         reasons = [f"{count} to train: {reason}" for reason, count in counts.items()]
         return "; ".join(reasons) or "other runs than before"
 
-    def _stamp(self, block: Block) -> dict[str, Any]:
+    def _stamp(self, path: str) -> dict[str, Any]:
         """Changes with whatever the runs depend on, and with their records."""
         runs = {}
-        for key in block.keys:
-            fingerprint, sources = self._cell_identity(key.dataset, key.backbone, key.pruner)
+        for key in self.blocks[path]:
+            fingerprint, sources = self._cell_identity(key._replace(prune_ratio=0.0, seed=0))
             runs[key.path] = [fingerprint, sources, _record_digest(self.layout.run(key))]
-        return {"data": self._checksum(block.keys[0]), "runs": runs}
+        return {"data": self._checksum(self.blocks[path][0]), "runs": runs}
 
     @cache  # noqa: B019 - a process has one
-    def cell(self, dataset: str, backbone: str, pruner: str) -> RunSpec:
-        """A run of the cell; which one does not matter."""
-        return run_spec(self.config, RunKey(dataset, backbone, pruner, 0.0, 0))
+    def _cell(self, key: RunKey) -> RunSpec:
+        return run_spec(self.config, key)
 
     @cache  # noqa: B019
-    def _cell_identity(self, dataset: str, backbone: str, pruner: str) -> tuple[str, str]:
-        key = RunKey(dataset, backbone, pruner, 0.0, 0)
-        return self.cell(dataset, backbone, pruner).fingerprint, self.sources(key)
+    def _cell_identity(self, key: RunKey) -> tuple[str, str]:
+        return self._cell(key).fingerprint, self.sources(key)
 
     def _checksum(self, key: RunKey) -> str:
         if key.dataset not in self._checksums:
-            spec = self.cell(key.dataset, key.backbone, key.pruner)
-            self._checksums[key.dataset] = run_checksum(spec, self.data)
+            self._checksums[key.dataset] = run_checksum(run_spec(self.config, key), self.data)
         return self._checksums[key.dataset]
 
 

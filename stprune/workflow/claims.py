@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import Field, model_validator
+import pandas as pd
+from pydantic import Field
 
 from stprune.backbones.base import BACKBONES
 from stprune.base.errors import RecordError
@@ -29,75 +28,49 @@ Verdict = Literal["reproduced", "within spread", "not reproduced", "not run"]
 METRICS = ("mae", "rmse", "mape")
 # Two standard deviations: what lies within them would surprise nobody.
 SPREADS = 2.0
+# A mean, or a mean and its standard deviation over seeds.
 Value = float | tuple[float, float]
+WHOLE = {"node_stride": 1, "days": None, "window_stride": 1, "evaluation_stride": 1}
 
 
 class ClaimSetting(StrictModel):
     """What of a run's configuration must agree; null where the source does not say."""
 
-    pruner: str = Field(description="Id of the pruner.")
-    protocol: str = Field("paper", description="Rules of training and splitting.")
-    task: str = Field("forecast", description="What is learnt.")
-    history: int = Field(description="Input steps.")
-    horizon: int = Field(description="Forecast steps.")
-    epochs: int | None = Field(None, description="Most epochs of full training.")
-    patience: int | None = Field(None, description="Validations without a better one.")
+    pruner: str
+    protocol: str = "paper"
+    task: str = "forecast"
+    history: int
+    horizon: int
+    epochs: int | None = None  # of full training
+    patience: int | None = None
 
 
 class ClaimCell(StrictModel):
-    """Published errors of one data set and backbone."""
+    """Published errors of one data set and backbone, in the target's unit (mape: in percent)."""
 
-    dataset: str = Field(description="Id of the data set.")
-    backbone: str | None = Field(None, description="Id of the backbone; null: not stated.")
-    seeds: int | None = Field(None, ge=1, description="Runs behind a mean; null: not stated.")
-    mae: Value | None = Field(None, description="Mean, or mean and standard deviation.")
-    rmse: Value | None = Field(None, description="As `mae`.")
-    mape: Value | None = Field(None, description="As `mae`; in percent.")
-
-    @model_validator(mode="after")
-    def _claims_something(self) -> ClaimCell:
-        if not any(getattr(self, metric) is not None for metric in METRICS):
-            raise ValueError(f"a cell states at least one of {', '.join(METRICS)}")
-        return self
+    dataset: str
+    backbone: str | None = None  # null: not stated, like the number of seeds behind a mean
+    seeds: int | None = Field(None, ge=1)
+    mae: Value | None = None
+    rmse: Value | None = None
+    mape: Value | None = None
 
 
 class ClaimGroup(StrictModel):
-    """Claims of one source in one setting."""
+    """Claims of one source in one setting, and how near counts as reproduced."""
 
-    source: str = Field(description="Where the numbers stand.")
-    setting: ClaimSetting = Field(description="What a run must agree with.")
-    rule: Literal["paper", "st_ttc", "largest", "opencity"] = Field(
-        description="How the source averages and masks errors."
-    )
-    tolerance_percent: float = Field(gt=0, description="How near counts as reproduced.")
-    cells: list[ClaimCell] = Field(min_length=1, description="The numbers.")
-    note: str = Field("", description="What a reader should know of them.")
+    source: str
+    setting: ClaimSetting
+    rule: Literal["paper", "st_ttc", "largest", "opencity"]  # how it averages and masks errors
+    tolerance_percent: float = Field(gt=0)
+    cells: list[ClaimCell] = Field(min_length=1)
+    note: str = ""
 
 
 class Claims(StrictModel):
     """A file of claims."""
 
-    groups: list[ClaimGroup] = Field(min_length=1, description="By source.")
-
-
-class Checked(NamedTuple):
-    """One claimed number and what the records say.
-
-    Means are in the target's unit (mape: in percent). ``claimed_spread`` is the standard deviation
-    over the source's seeds (NaN if not stated), ``spread`` ours (NaN below two seeds); ``measured``
-    is NaN if not run.
-    """
-
-    source: str
-    dataset: str
-    backbone: str | None
-    metric: str
-    claimed: float
-    claimed_spread: float
-    measured: float
-    spread: float
-    seeds: int
-    verdict: Verdict
+    groups: list[ClaimGroup] = Field(min_length=1)
 
 
 def load_claims(path: Path) -> Claims:
@@ -109,8 +82,12 @@ def load_claims(path: Path) -> Claims:
     return validate(Claims, read_yaml(path), str(path))
 
 
-def check_claims(claims: Claims, results: Path) -> list[Checked]:
+def check_claims(claims: Claims, results: Path) -> pd.DataFrame:
     """Compare every claimed number with all records below ``results``.
+
+    Returns:
+        One row a number: ``claimed`` and ``measured`` mean with standard deviation over seeds
+        (``claimed_sd``, ``sd``), ``seeds`` of ours, ``verdict``; NaN is not known.
 
     Raises:
         RecordError: If there is no such folder, or a record in it cannot be read.
@@ -118,55 +95,13 @@ def check_claims(claims: Claims, results: Path) -> list[Checked]:
     if not results.is_dir():
         raise RecordError(f"there is no folder {results} of results; name one with --results")
     records = [read_record(path) for path in recorded_runs(results)]
-    return [
-        checked
-        for group in claims.groups
-        for cell in group.cells
-        for checked in _check_cell(group, cell, records)
-    ]
+    cells = [(group, cell) for group in claims.groups for cell in group.cells]
+    return pd.DataFrame([row for group, cell in cells for row in _check(group, cell, records)])
 
 
-def verdict(
-    claimed: float, claimed_spread: float, means: Sequence[float], tolerance_percent: float
-) -> Verdict:
-    """What ``means``, one of each of our seeds, say of a claim.
-
-    Within ``tolerance_percent`` of the claim they reproduce it; ``claimed_spread`` is its standard
-    deviation over seeds, NaN if not stated.
-    """
-    if not means:
-        return "not run"
-    distance = abs(fmean(means) - claimed)
-    if distance <= tolerance_percent / 100 * abs(claimed):
-        return "reproduced"
-    spreads = [s for s in (claimed_spread, _spread(means)) if not math.isnan(s)]
-    if spreads and distance <= SPREADS * math.hypot(*spreads):
-        return "within spread"
-    return "not reproduced"
-
-
-def claims_text(checked: Sequence[Checked]) -> str:
-    """A line a claim, under its source, and how many there are of each verdict."""
-
-    def stated(mean: float, spread: float) -> str:
-        return f"{mean:.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}")
-
-    lines: list[str] = []
-    for source, claims in groupby(checked, key=attrgetter("source")):
-        lines += ["", source.strip()]
-        for claim in claims:
-            place = f"{claim.dataset} {claim.backbone or '(backbone not stated)'} {claim.metric}"
-            theirs = stated(claim.claimed, claim.claimed_spread)
-            ours = f"{stated(claim.measured, claim.spread)} (n = {claim.seeds})"
-            ours = ours if claim.seeds else "-"
-            lines.append(f"  {place:42} {theirs:>14}  {ours:>24}  {claim.verdict}")
-    counts = [f"{sum(c.verdict == v for c in checked)} {v}" for v in get_args(Verdict)]
-    return "\n".join([*lines[1:], "", ", ".join(counts)]) + "\n"
-
-
-def _check_cell(
-    group: ClaimGroup, cell: ClaimCell, records: Iterable[RunRecord]
-) -> Iterator[Checked]:
+def _check(
+    group: ClaimGroup, cell: ClaimCell, records: Sequence[RunRecord]
+) -> Iterator[dict[str, Any]]:
     settings: dict[str, list[Scores]] = defaultdict(list)
     for record in records:
         scores = record.test if group.rule == "paper" else record.scores_by_rule.get(group.rule)
@@ -178,51 +113,72 @@ def _check_cell(
         value = getattr(cell, metric)
         if value is None:
             continue
-        claimed, claimed_spread = value if isinstance(value, tuple) else (value, math.nan)
-        runs = [[getattr(scores, metric) for scores in group] for group in settings.values()]
-        known = [[value for value in values if value is not None] for values in runs]
+        claimed, claimed_sd = value if isinstance(value, tuple) else (value, math.nan)
+        runs = [[getattr(scores, metric) for scores in some] for some in settings.values()]
+        known = [[error for error in errors if error is not None] for errors in runs]
         # Several settings agree only where the source leaves something open.
-        means = min(filter(None, known), key=fmean, default=[])
-        yield Checked(
-            group.source,
-            cell.dataset,
-            cell.backbone,
-            metric,
-            claimed,
-            claimed_spread,
-            fmean(means) if means else math.nan,
-            _spread(means),
-            len(means),
-            verdict(claimed, claimed_spread, means, group.tolerance_percent),
-        )
+        errors = min(filter(None, known), key=fmean, default=[])
+        yield {
+            "source": group.source.strip(),
+            "dataset": cell.dataset,
+            "backbone": cell.backbone or "(not stated)",
+            "metric": metric,
+            "claimed": claimed,
+            "claimed_sd": claimed_sd,
+            "measured": fmean(errors) if errors else math.nan,
+            "sd": _spread(errors),
+            "seeds": len(errors),
+            "verdict": verdict(claimed, claimed_sd, errors, group.tolerance_percent),
+        }
 
 
 def _agrees(config: dict[str, Any], setting: ClaimSetting, cell: ClaimCell) -> bool:
     """Whether a run's resolved configuration is the claim's setting, on the whole data set."""
-    whole = {"node_stride": 1, "days": None, "window_stride": 1, "evaluation_stride": 1}
     dataset = {"evaluation_stride": 1, "task": "forecast"} | config["dataset"]
-    wanted = whole | {"id": cell.dataset, "task": setting.task}
+    wanted = WHOLE | {"id": cell.dataset, "task": setting.task}
     asked = setting.model_dump(include={"history", "horizon", "epochs", "patience"})
     backbone = config["backbone"]
+    if cell.backbone not in (None, backbone["id"]) or backbone["id"] not in BACKBONES.ids():
+        return False
+    published = BACKBONES.load(backbone["id"])
     return (
         all(dataset.get(key) == value for key, value in wanted.items())
         and config["pruner"]["id"] == setting.pruner
         and config.get("protocol", "paper") == setting.protocol
         and all(config["training"][k] == v for k, v in asked.items() if v is not None)
-        and cell.backbone in (None, backbone["id"])
-        and _as_published(backbone)
+        and backbone["options"] == published.Options().model_dump(mode="json")
+        and backbone["optimisation"] == published.optimisation.model_dump(mode="json")
     )
 
 
-def _as_published(backbone: dict[str, Any]) -> bool:
-    if backbone["id"] not in BACKBONES.ids():
-        return False
-    kind = BACKBONES.load(backbone["id"])
-    return bool(
-        backbone["options"] == kind.Options().model_dump(mode="json")
-        and backbone["optimisation"] == kind.optimisation.model_dump(mode="json")
-    )
+def verdict(
+    claimed: float, claimed_sd: float, errors: Sequence[float], tolerance_percent: float
+) -> Verdict:
+    """What ``errors``, one of each of our seeds, say of a claimed mean.
+
+    Within ``tolerance_percent`` of the claim they reproduce it; ``claimed_sd`` is its standard
+    deviation over seeds, NaN if not stated.
+    """
+    if not errors:
+        return "not run"
+    distance = abs(fmean(errors) - claimed)
+    if distance <= tolerance_percent / 100 * abs(claimed):
+        return "reproduced"
+    spreads = [s for s in (claimed_sd, _spread(errors)) if not math.isnan(s)]
+    if spreads and distance <= SPREADS * math.hypot(*spreads):
+        return "within spread"
+    return "not reproduced"
 
 
 def _spread(values: Sequence[float]) -> float:
     return stdev(values) if len(values) > 1 else math.nan
+
+
+def claims_text(checked: pd.DataFrame) -> str:
+    """The rows of `check_claims` under their source, and how many there are of each verdict."""
+    texts = []
+    for source, rows in checked.groupby("source", sort=False):
+        table = rows.drop(columns="source").to_string(index=False, na_rep="-", float_format="%.2f")
+        texts.append(f"{source}\n{table}\n")
+    counts = [f"{(checked['verdict'] == v).sum()} {v}" for v in get_args(Verdict)]
+    return "\n".join([*texts, ", ".join(counts)]) + "\n"

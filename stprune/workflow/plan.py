@@ -24,10 +24,10 @@ from stprune.describe.products import DATA_FIGURES, DATA_TABLES
 from stprune.paper.figures import FIGURES, STYLE_SHEET
 from stprune.paper.tables import TABLES
 from stprune.training.provenance import dataset_sources, import_closure
-from stprune.workflow.blocks import ExperimentRecords, make_blocks
+from stprune.workflow.blocks import ExperimentRecords
 
 if TYPE_CHECKING:
-    from stprune.workflow.requests import RunRequests
+    from stprune.workflow.estimate import RunRequests
 
 PACKAGE = Path(__file__).parents[1]
 CANONICAL_FILES = (
@@ -53,10 +53,29 @@ class WorkflowPlan:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.config = parse_config(dict(values), "the configuration")
-        self.layout = experiment_layout(self.config)
-        self.data = data_layout(self.config)
-        self.blocks = make_blocks(self.config)
+        self.layout, self.data = experiment_layout(self.config), data_layout(self.config)
         self._records = ExperimentRecords(self.config)
+        self.blocks = self._records.blocks
+        # Stamps of all blocks: what they leave for the workflow.
+        self.stamps = [self.block_stamp(path) for path in self.blocks]
+        # The store that everything after training reads, and the summary for people.
+        self.summaries = [str(self.layout.summary), *map(str, store_files(self.layout.store))]
+        # What the experiment is for; first the stamps, so that a missing one is noticed.
+        root = self.layout.root
+        made = [self.layout.report, root / "tables", root / "figures"]
+        self.products = [*self.stamps, *self.summaries, *map(str, made)]
+        # Of rules after training, and of preparing data; benchmarks are Snakemake's own times.
+        self.logs, self.benchmarks = root / "logs", root / "benchmarks"
+        self.data_logs = self.data.root / "processed" / "logs"
+        self.data_benchmarks = self.data.root / "processed" / "benchmarks"
+        # Tables and figures of the data sets, and the kept descriptions that they are made of.
+        self.paper_data = self.config.results_directory / PAPER / DATA
+        self.descriptions = [str(path) for path in sorted((RECORDS / DATA).glob("*/*"))]
+        # Threads of a run: of all its processes, where its devices are processes.
+        compute = self.config.compute
+        on_processor = compute.accelerator == "cpu"
+        self.run_threads = compute.threads * (compute.devices if on_processor else 1)
+        self.run_gpus = 0 if on_processor else compute.devices
 
     def write_config(self) -> None:
         """Write the resolved configuration that the commands of the rules read."""
@@ -109,30 +128,9 @@ class WorkflowPlan:
         """Files of a description of a data set (an id or a wildcard); tables lie beside them."""
         return [str(self.data.described(dataset) / name) for name in DESCRIPTION_FILES]
 
-    def log(self, name: str) -> str:
-        """Log of a rule after training."""
-        return str(self.layout.root / "logs" / f"{name}.log")
-
-    def benchmark(self, name: str) -> str:
-        """Snakemake's own wall time and memory of a rule after training."""
-        return str(self.layout.root / "benchmarks" / f"{name}.tsv")
-
-    def data_log(self, dataset: str) -> str:
-        """Log of preparing a data set."""
-        return str(self.data.root / "processed" / "logs" / f"{dataset}.log")
-
-    def data_benchmark(self, dataset: str) -> str:
-        """Snakemake's own wall time and memory of preparing a data set."""
-        return str(self.data.root / "processed" / "benchmarks" / f"{dataset}.tsv")
-
     def block_stamp(self, block: str) -> str:
         """What a block leaves for the workflow (of a path or wildcards)."""
         return str(self.layout.block(block))
-
-    @property
-    def stamps(self) -> list[str]:
-        """Stamps of all blocks."""
-        return [self.block_stamp(path) for path in self.blocks]
 
     def block_data(self, wildcards: Any) -> list[str]:
         """The files whose being there means that the block's data sets are ready.
@@ -146,12 +144,7 @@ class WorkflowPlan:
 
     @cache  # noqa: B019 - there is one plan, as long as its process
     def _outdated(self, path: str) -> Path | None:
-        return self._records.outdated(self.blocks[path])
-
-    @property
-    def summaries(self) -> list[str]:
-        """The store that everything after training reads, and the summary for people."""
-        return [str(self.layout.summary), *map(str, store_files(self.layout.store))]
+        return self._records.outdated(path)
 
     @property
     def summary_code(self) -> list[str]:
@@ -159,28 +152,11 @@ class WorkflowPlan:
         return _closure(PACKAGE / "results" / "summarise.py")
 
     @property
-    def products(self) -> list[str]:
-        """What the experiment is for; first the stamps, so that a missing one is noticed."""
-        root = self.layout.root
-        made = [self.layout.report, root / "tables", root / "figures"]
-        return [*self.stamps, *self.summaries, *map(str, made)]
-
-    @property
     def paper(self) -> list[str]:
         """The report of every kept experiment, and the figures of the data sets."""
         folder = self.paper_data.parent
         reports = [str(folder / name / "report.html") for name in kept_experiments(RECORDS)]
         return [*reports, str(self.paper_data / "figures")] if self.descriptions else reports
-
-    @property
-    def paper_data(self) -> Path:
-        """Folder of the paper's tables and figures of data sets."""
-        return self.config.results_directory / PAPER / DATA
-
-    @property
-    def descriptions(self) -> list[str]:
-        """The kept descriptions of data sets."""
-        return [str(path) for path in sorted((RECORDS / DATA).glob("*/*"))]
 
     @property
     def places(self) -> str:
@@ -208,7 +184,7 @@ class WorkflowPlan:
         """Source files of the tables, the figures and the report."""
         start = [FIGURES.path(name) for name in FIGURES.ids()]
         start += [TABLES.path(name) for name in TABLES.ids()]
-        start += [PACKAGE / "paper" / "products.py", *(PACKAGE / "paper" / "report").glob("*.py")]
+        start.append(PACKAGE / "paper" / "products.py")
         templates = map(str, sorted((PACKAGE / "paper" / "templates").iterdir()))
         return [*_closure(*start), str(STYLE_SHEET), *templates]
 
@@ -218,18 +194,6 @@ class WorkflowPlan:
         start = [DATA_FIGURES.path(name) for name in DATA_FIGURES.ids()]
         start += [DATA_TABLES.path(name) for name in DATA_TABLES.ids()]
         return [*_closure(*start, PACKAGE / "describe" / "products.py"), str(STYLE_SHEET)]
-
-    @property
-    def run_threads(self) -> int:
-        """Threads of a run: of all its processes, where its devices are processes."""
-        compute = self.config.compute
-        return compute.threads * (compute.devices if compute.accelerator == "cpu" else 1)
-
-    @property
-    def run_gpus(self) -> int:
-        """Devices that a run takes from the scheduler."""
-        compute = self.config.compute
-        return 0 if compute.accelerator == "cpu" else compute.devices
 
     def block_minutes(self, wildcards: Any, attempt: int) -> int:
         """Minutes that a block asks a cluster for."""
@@ -242,14 +206,14 @@ class WorkflowPlan:
     @cache  # noqa: B019
     def _to_train(self, path: str) -> list[RunKey]:
         try:
-            return list(self._records.missing(self.blocks[path]))
+            return list(self._records.missing(path))
         except DataError:  # not prepared yet
-            return list(self.blocks[path].keys)
+            return self.blocks[path]
 
     @cached_property
     def _requests(self) -> RunRequests:
         # Imported late: it loads the engine, which a plan without runs does not need.
-        from stprune.workflow.requests import RunRequests
+        from stprune.workflow.estimate import RunRequests
 
         return RunRequests(self.config)
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import psutil
 
 from stprune.base.errors import RecordError, StpruneError
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.base.schema import read_yaml, validate
-from stprune.base.text import NAME, plain_line
+from stprune.base.text import plain_line
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import run_keys
 from stprune.records.run import RunRecord, read_record
@@ -26,8 +25,7 @@ MISTAKE = "stprune: error: "
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b")
 
 
-@dataclass(frozen=True)
-class RunState:
+class RunState(NamedTuple):
     """One run.
 
     ``done``: it has a record. ``running``: a process here writes its log. ``failed``: its log ends
@@ -58,29 +56,26 @@ def begun_runs(layout: ExperimentLayout) -> list[RunKey]:
     found = set()
     for folder, name in (("runs", "metrics.json"), ("logs", "train.log")):
         root = layout.root / folder
-        for path in root.glob(f"*/*/*/p*/s*/{name}"):
-            *names, ratio, seed = path.relative_to(root).parts[:5]
-            named = all(re.fullmatch(NAME, part) for part in names)
-            if named and re.fullmatch(r"p\d+(\.\d+)?", ratio) and re.fullmatch(r"s\d+", seed):
-                dataset, backbone, pruner = names
-                found.add(RunKey(dataset, backbone, pruner, float(ratio[1:]), int(seed[1:])))
+        for path in root.glob(f"*/*/*/p[0-9]*/s[0-9]*/{name}"):
+            dataset, backbone, pruner, ratio, seed = path.relative_to(root).parts[:5]
+            found.add(RunKey(dataset, backbone, pruner, float(ratio[1:]), int(seed[1:])))
     return sorted(found)
 
 
 def run_states(layout: ExperimentLayout, keys: Sequence[RunKey]) -> list[RunState]:
     """Where each of ``keys`` stands."""
     logs = [layout.train_log(key) for key in keys if not layout.metrics(key).exists()]
-    written = open_files(logs)
+    written = _open_files(logs)
     return [_state(layout, key, written) for key in keys]
 
 
 def _state(layout: ExperimentLayout, key: RunKey, written: set[Path]) -> RunState:
-    if layout.metrics(key).exists():
+    metrics, log = layout.metrics(key), layout.train_log(key)
+    if metrics.exists():
         try:
-            return RunState(key, "done", record=read_record(layout.metrics(key)))
+            return RunState(key, "done", record=read_record(metrics))
         except StpruneError as error:
             return RunState(key, "failed", str(error))
-    log = layout.train_log(key)
     if not log.exists():
         return RunState(key, "stopped" if layout.checkpoint(key).exists() else "to do")
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -88,11 +83,29 @@ def _state(layout: ExperimentLayout, key: RunKey, written: set[Path]) -> RunStat
     progress = f"epoch {passed[-1][0]} of {passed[-1][1]}" if passed else ""
     if log.resolve() in written:
         return RunState(key, "running", progress)
-    last = next((line for line in reversed(text.splitlines()) if line.strip()), "")
+    last = text.rstrip().rpartition("\n")[2]
     if last.startswith(MISTAKE) or EXCEPTION.match(last):
         return RunState(key, "failed", last_line(log))
     note = "interrupted" if last.startswith(INTERRUPTED) else "its log ends abruptly (killed?)"
     return RunState(key, "stopped", f"{note}, after {progress}" if progress else note)
+
+
+def _open_files(paths: Iterable[Path]) -> set[Path]:
+    """Those of ``paths`` that a process of this user holds open, resolved."""
+    wanted = {path.resolve() for path in paths if path.exists()}
+    found: set[Path] = set()
+    for process in psutil.process_iter() if wanted else ():
+        try:
+            found |= wanted & {Path(file.path) for file in process.open_files()}
+        except (psutil.Error, OSError):
+            continue  # another user's, or gone
+    return found
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that is not blank, without the program's name; empty if none."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return plain_line(text.rstrip().rpartition("\n")[2].strip().removeprefix(MISTAKE))
 
 
 def refuse_missing(layout: ExperimentLayout, keys: Sequence[RunKey]) -> None:
@@ -111,24 +124,3 @@ def refuse_missing(layout: ExperimentLayout, keys: Sequence[RunKey]) -> None:
         f"{len(missing)} of {len(keys)} runs have no record, such as {first.key.path}, which is"
         f" `{first.state}`{note}; `stprune show {layout.root}` lists them and shows the others"
     )
-
-
-def open_files(paths: Iterable[Path]) -> set[Path]:
-    """Those of ``paths`` that a process of this user holds open, resolved."""
-    wanted = {path.resolve() for path in paths if path.exists()}
-    found: set[Path] = set()
-    if not wanted:
-        return found
-    for process in psutil.process_iter():
-        try:
-            found |= wanted & {Path(file.path) for file in process.open_files()}
-        except (psutil.Error, OSError):
-            continue  # another user's, or gone
-    return found
-
-
-def last_line(log: Path) -> str:
-    """The last line of a log that is not blank, without the program's name; empty if none."""
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    lines = (line.strip() for line in reversed(text.split("\n")) if line.strip())
-    return plain_line(next(lines, "").removeprefix(MISTAKE))

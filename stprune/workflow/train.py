@@ -22,13 +22,12 @@ from stprune.base.files import folder_lock
 from stprune.base.layout import RunKey, format_ratio
 from stprune.base.quantities import duration
 from stprune.config.experiment import ExperimentConfig, load_config
-from stprune.config.grid import data_layout, experiment_layout, run_spec
-from stprune.records.run import read_record
+from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
+from stprune.records.run import EpochRecord, RunRecord, read_record
 from stprune.training.checkpoint import discard_checkpoints
 from stprune.training.provenance import run_identity
 from stprune.training.run import RunListener, train
-from stprune.workflow.blocks import ExperimentRecords, make_blocks, reason_to_train
-from stprune.workflow.progress import Progress
+from stprune.workflow.blocks import ExperimentRecords, reason_to_train
 from stprune.workflow.run_states import INTERRUPTED, MISTAKE, last_line
 
 logger = logging.getLogger(__name__)
@@ -41,10 +40,46 @@ class UnfinishedError(StpruneError):
     """Some runs of a block have no valid record."""
 
 
+class Progress:
+    """Logs a run's epochs as they pass; `stprune show` reads how far it is from these lines."""
+
+    def run_started(self, spec: RunSpec, epochs: int, done: list[EpochRecord]) -> None:
+        """Announce the run."""
+        self.epochs, self.name = epochs, spec.key.path
+        continued = f", continued after epoch {len(done)}" if done else ""
+        logger.info("%s: %d epochs%s", self.name, epochs, continued)
+
+    def epoch_finished(self, record: EpochRecord) -> None:
+        """Log an epoch."""
+        logger.info(
+            "epoch %d/%d: kept %.1f %%, loss %.4g, validation MAE %s, %.2f s",
+            record.epoch + 1,
+            self.epochs,
+            100 * record.keep_ratio,
+            record.train_loss,
+            _short(record.validation_mae),
+            record.train_seconds,
+        )
+
+    def run_finished(self, record: RunRecord) -> None:
+        """Log the result."""
+        scores = (record.test.mae, record.test.rmse, record.test.mape)
+        seconds = record.cost.total_seconds
+        words = "%s: test MAE %s, RMSE %s, MAPE %s %%; %.1f s"
+        logger.info(words, self.name, *map(_short, scores), seconds)
+
+    def run_failed(self, error: BaseException) -> None:
+        """The command that trains says what failed."""
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
 def train_once(config: ExperimentConfig, key: RunKey) -> None:
     """Train one run and write its record, unless it has a valid one.
 
-    Its progress is shown, and tracked where the configuration asks for that. While another process
+    Its progress is logged, and tracked where the configuration asks for that. While another process
     on this machine trains the same run, this one waits for it.
 
     Raises:
@@ -52,7 +87,7 @@ def train_once(config: ExperimentConfig, key: RunKey) -> None:
     """
     listeners: list[RunListener] = [Progress()]
     if config.tracking.mode != "disabled":
-        from stprune.tracking.live import WandbTracking
+        from stprune.tracking.run import WandbTracking
 
         listeners.append(WandbTracking(config.tracking, experiment_layout(config).tracking()))
     if "LOCAL_RANK" in os.environ:
@@ -84,7 +119,7 @@ def train_block(config_file: Path, path: str) -> None:
     A run that fails is named with the reason and its log, and the others go on.
 
     Args:
-        config_file: Configuration of the experiment, which its runs read again.
+        config_file: Configuration of the experiment, which the processes of further devices read.
         path: Of the block, such as ``sim_freeway/stid/s0``.
 
     Raises:
@@ -94,102 +129,83 @@ def train_block(config_file: Path, path: str) -> None:
             last epoch next time.
     """
     config = load_config(config_file)
-    blocks = make_blocks(config)
-    if path not in blocks:
-        raise UnknownNameError("block", path, blocks, f"experiment {config.experiment}")
-    block, records = blocks[path], ExperimentRecords(config)
-    missing = records.missing(block)
+    records = ExperimentRecords(config)
+    if path not in records.blocks:
+        raise UnknownNameError("block", path, records.blocks, f"experiment {config.experiment}")
+    missing = records.missing(path)
     counts = [f"{count}: {reason}" for reason, count in Counter(missing.values()).items()]
     why = f" ({'; '.join(counts)})" if counts else ""
-    logger.info("%s: %d of %d runs to train%s", path, len(missing), len(block.keys), why)
-    problems = _Forks(config_file, records).train(list(missing))
-    for key, problem in problems.items():
-        logger.error("failed: %s: %s", key.path, problem)
-    if problems:
+    logger.info("%s: %d of %d runs to train%s", path, len(missing), len(records.blocks[path]), why)
+    if config.tracking.mode != "disabled":
+        import wandb  # noqa: F401 - once, not by each fork
+    failed = 0
+    imported = {key: records.sources(key) for key in missing}
+    start = time.monotonic()
+    for done, key in enumerate(missing, start=1):
+        if records.sources(key) != imported[key]:
+            raise UnfinishedError(
+                f"source files changed meanwhile, so {len(missing) - done + 1} runs were not"
+                " started; the same command continues with the new ones"
+            )
+        problem = _train_in_fork(config_file, config, key)
+        if problem is None:
+            record = read_record(records.layout.metrics(key))
+            outcome = f"test MAE {_short(record.test.mae)}, {record.cost.total_seconds:.1f} s"
+        else:
+            failed += 1
+            logger.error("failed: %s: %s", key.path, problem)
+            outcome = "FAILED"
+        if done < len(missing):
+            left = (time.monotonic() - start) / done * (len(missing) - done)
+            outcome += f"; about {duration(left)} left"
+        logger.info("%d/%d %s: %s", done, len(missing), key.path, outcome)
+    if failed:
         raise UnfinishedError(
-            f"{len(problems)} of {len(missing)} runs of {path} failed; the same command tries"
-            " them again"
+            f"{failed} of {len(missing)} runs of {path} failed; the same command tries them again"
         )
-    records.write_stamp(block)
+    records.write_stamp(path)
 
 
-class _Forks:
-    """Trains runs one after another, each in a fork of this process."""
+def _train_in_fork(config_file: Path, config: ExperimentConfig, key: RunKey) -> str | None:
+    """Train a run in a process of its own; returns what went wrong, in one line."""
+    log = experiment_layout(config).train_log(key)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    process = get_context("fork").Process(target=_run, args=(config_file, config, key, log))
+    process.start()
+    try:
+        process.join()
+    except BaseException:
+        logger.info("ending %s, which keeps its checkpoint", key.path)
+        _end(process)
+        raise
+    code = process.exitcode
+    if code == 0:
+        return None
+    if code is not None and code < 0:
+        why = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
+        return f"killed by signal {-code}{why} (log: {log})"
+    return f"{last_line(log) or f'exit status {code}'} (log: {log})"
 
-    def __init__(self, config_file: Path, records: ExperimentRecords) -> None:
-        self.config_file, self.records, self.layout = config_file, records, records.layout
-        if records.config.tracking.mode != "disabled":
-            # Imported once, not by each fork.
-            import wandb  # noqa: F401
 
-    def train(self, keys: list[RunKey]) -> dict[RunKey, str]:
-        """Train ``keys``; returns what went wrong, by run.
-
-        Raises:
-            UnfinishedError: If source files are no longer those that this process imported.
-        """
-        imported = {key: self.records.sources(key) for key in keys}
-        problems: dict[RunKey, str] = {}
-        start = time.monotonic()
-        for done, key in enumerate(keys, start=1):
-            if self.records.sources(key) != imported[key]:
-                raise UnfinishedError(
-                    f"source files changed meanwhile, so {len(keys) - done + 1} runs were not"
-                    " started; the same command continues with the new ones"
-                )
-            problem = self._train(key)
-            if problem is None:
-                record = read_record(self.layout.metrics(key))
-                mae = "-" if record.test.mae is None else f"{record.test.mae:.4g}"
-                outcome = f"test MAE {mae}, {record.cost.total_seconds:.1f} s"
-            else:
-                problems[key] = problem
-                outcome = f"FAILED: {problem}"
-            if done < len(keys):
-                left = (time.monotonic() - start) / done * (len(keys) - done)
-                outcome += f"; about {duration(left)} left"
-            logger.info("%d/%d %s: %s", done, len(keys), key.path, outcome)
-        return problems
-
-    def _train(self, key: RunKey) -> str | None:
-        """Train a run in a process of its own; returns what went wrong, in one line."""
-        log = self.layout.train_log(key)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        process = get_context("fork").Process(target=self._run, args=(key, log))
-        process.start()
-        try:
-            process.join()
-        except BaseException:
-            logger.info("ending %s, which keeps its checkpoint", key.path)
-            _end(process)
-            raise
-        code = process.exitcode
-        if code == 0:
-            return None
-        if code is not None and code < 0:
-            why = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
-            return f"killed by signal {-code}{why} (log: {log})"
-        return f"{last_line(log) or f'exit status {code}'} (log: {log})"
-
-    def _run(self, key: RunKey, log: Path) -> None:
-        """What a run's process does, from its fork on."""
-        with log.open("wb") as file:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-                os.dup2(file.fileno(), stream.fileno())
-        # Lightning starts the processes of further devices by the words that started this one.
-        sys.argv[1:] = [
-            *("train", "--config", str(self.config_file)),
-            *("--dataset", key.dataset, "--backbone", key.backbone, "--pruner", key.pruner),
-            *("--prune-ratio", format_ratio(key.prune_ratio), "--seed", str(key.seed)),
-        ]
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-        try:
-            train_once(self.records.config, key)
-        except StpruneError as error:
-            sys.exit(f"{MISTAKE}{error}")
-        except KeyboardInterrupt:
-            sys.exit(f"{INTERRUPTED}; the same command continues where it stopped")
+def _run(config_file: Path, config: ExperimentConfig, key: RunKey, log: Path) -> None:
+    """What a run's process does, from its fork on."""
+    with log.open("wb") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+    # Lightning starts the processes of further devices by the words that started this one.
+    sys.argv[1:] = [
+        *("train", "--config", str(config_file)),
+        *("--dataset", key.dataset, "--backbone", key.backbone, "--pruner", key.pruner),
+        *("--prune-ratio", format_ratio(key.prune_ratio), "--seed", str(key.seed)),
+    ]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        train_once(config, key)
+    except StpruneError as error:
+        sys.exit(f"{MISTAKE}{error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{INTERRUPTED}; the same command continues where it stopped")
 
 
 def _end(process: BaseProcess) -> None:

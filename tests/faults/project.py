@@ -1,16 +1,19 @@
-"""A project so small that a run takes a second: five pruners on the toy data set."""
+"""A project so small that a run takes a second, and what of it must be equal after a fault."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import toy
 import yaml
 
-SCRATCH = "results"
 PRUNERS: dict[str, Any] = {
     "full": None,
     "random_dynamic": None,
@@ -31,15 +34,22 @@ CONFIG = {
     "tracking": {"mode": "disabled"},
     "mirror": "mirror",
 }
+RUN_FILES = ("epochs.csv", "kept.npz", "metrics.json")
+# Of a run's record: when and where it was made, and how long it took.
+CIRCUMSTANCES = ("started", "finished", "resumed", "environment")
+MEASURED = ("_seconds", "_joules", "_bytes", "_percent", "_ratio_sd", "_time_ratio")
+TIMED_COLUMNS = ("started", "finished", "resumed", "git_commit")
+# Locks end with their process, but their empty files may stay. An asterisk stands for any folders.
+MAY_STAY = (
+    *("*.lock", "runs/*/epochs.csv", "runs/*/kept.npz", "runs/*/metrics.json", "config.yaml"),
+    *("blocks/*.json", "logs/*.log", "benchmarks/*.tsv", "summary.csv", "store/*"),
+    *("tables/*", "figures/*"),
+)
 
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with the card, the raw files and a configuration for each trial.
-
-    Args:
-        root: The folder, where commands run.
-    """
+    """A folder with the card, the raw files and a configuration for each trial."""
 
     root: Path
 
@@ -59,13 +69,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration and what its commands leave.
-
-    Args:
-        project: Where it runs.
-        name: Its name.
-        config: Its configuration.
-    """
+    """One configuration and what its commands leave."""
 
     project: Project
     name: str
@@ -86,17 +90,82 @@ class Trial:
         where = ("--dataset", toy.DATASET, "--backbone", "stid", "--pruner", pruner)
         return [*self.words("train"), *where, "--prune-ratio", ratio, "--seed", str(seed)]
 
-    def run_folder(self, pruner: str, seed: int = 0) -> Path:
-        """Folder of the run's record."""
+    def run_folder(self, pruner: str, seed: int = 0, kind: str = "runs") -> Path:
+        """Folder of the run's record, or of its ``checkpoints``."""
         ratio = "0" if pruner == "full" else "0.5"
-        return self.results / "runs" / toy.DATASET / "stid" / pruner / f"p{ratio}" / f"s{seed}"
-
-    def checkpoints(self, pruner: str, seed: int = 0) -> Path:
-        """Folder of the run's checkpoints."""
-        below = self.run_folder(pruner, seed).relative_to(self.results / "runs")
-        return self.results / "checkpoints" / below
+        return self.results / kind / toy.DATASET / "stid" / pruner / f"p{ratio}" / f"s{seed}"
 
     def remove(self) -> None:
         """Leave nothing of it."""
         shutil.rmtree(self.project.root / "trials" / self.name, ignore_errors=True)
         self.config.unlink()
+
+
+def run_differences(reference: Path, folder: Path) -> list[str]:
+    """How a run's files differ from those of the undisturbed run."""
+    missing = [name for name in RUN_FILES if not (folder / name).is_file()]
+    if missing:
+        return [f"{folder} lacks {', '.join(missing)}"]
+    problems = []
+    if _steady_record(folder / "metrics.json") != _steady_record(reference / "metrics.json"):
+        problems.append(f"{folder}: the record differs")
+    if steady_table(folder / "epochs.csv") != steady_table(reference / "epochs.csv"):
+        problems.append(f"{folder}: the epochs differ")
+    if (folder / "kept.npz").read_bytes() != (reference / "kept.npz").read_bytes():
+        problems.append(f"{folder}: the kept windows differ")
+    return [*problems, *impossible_times(folder)]
+
+
+def _steady_record(path: Path) -> dict[str, Any]:
+    """A record without its circumstances and times."""
+    record = json.loads(path.read_text())
+    cost = {k: v for k, v in record["cost"].items() if not k.endswith(MEASURED)}
+    return {k: v for k, v in record.items() if k not in CIRCUMSTANCES} | {"cost": cost}
+
+
+def steady_table(path: Path) -> list[dict[str, str]]:
+    """Rows of a csv file without its times; as text, so that every digit counts."""
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    timed = [
+        name
+        for name in map(str, frame)
+        if name in TIMED_COLUMNS or "time" in name or any(part in name for part in MEASURED)
+    ]
+    rows: list[dict[str, str]] = frame.drop(columns=timed).to_dict("records")
+    return rows
+
+
+def impossible_times(folder: Path) -> list[str]:
+    """Times in a run's record that no clock can have shown."""
+    record = json.loads((folder / "metrics.json").read_text())
+    epochs = pd.read_csv(folder / "epochs.csv")
+    seconds = {k: v for k, v in record["cost"].items() if k.endswith("_seconds") and v is not None}
+    seconds |= {str(k): epochs[k].min() for k in epochs if str(k).endswith("_seconds")}
+    problems = [f"{folder}: {name} is {value}" for name, value in seconds.items() if value < 0]
+    if not epochs["elapsed_seconds"].is_monotonic_increasing:
+        problems.append(f"{folder}: elapsed time runs backwards")
+    return problems
+
+
+def strays(folder: Path, allowed: Iterable[str] = MAY_STAY) -> list[str]:
+    """Files below ``folder`` that no pattern of ``allowed`` names."""
+    patterns = list(allowed)
+    below = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return [f"left behind: {p}" for p in below if not any(fnmatchcase(p, a) for a in patterns)]
+
+
+def contents(folder: Path, *endings: str) -> dict[str, bytes]:
+    """Bytes of the files below ``folder`` with one of the ``endings``."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix in endings]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def training_times(results: Path) -> dict[str, float]:
+    """How long each finished run trained: no two trainings take the same time."""
+    root = results / "runs"
+    return {
+        path.parent.relative_to(root).as_posix(): json.loads(path.read_text())["cost"][
+            "train_seconds"
+        ]
+        for path in root.glob("*/*/*/p*/s*/metrics.json")
+    }

@@ -6,9 +6,9 @@ rule prepare_dataset:
     output:
         PLAN.processed("{dataset}"),
     log:
-        PLAN.data_log("{dataset}"),
+        PLAN.data_logs / "{dataset}.log",
     benchmark:
-        PLAN.data_benchmark("{dataset}")
+        PLAN.data_benchmarks / "{dataset}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -30,9 +30,9 @@ rule describe:
     output:
         PLAN.described("{dataset}"),
     log:
-        PLAN.data_log("{dataset}_described"),
+        PLAN.data_logs / "{dataset}_described.log",
     benchmark:
-        PLAN.data_benchmark("{dataset}_described")
+        PLAN.data_benchmarks / "{dataset}_described.tsv"
     conda:
         "../../environment.yml"
     threads: 1

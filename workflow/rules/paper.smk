@@ -5,9 +5,9 @@ rule summarise:
     output:
         PLAN.summaries,
     log:
-        PLAN.log("summary"),
+        PLAN.logs / "summary.log",
     benchmark:
-        PLAN.benchmark("summary")
+        PLAN.benchmarks / "summary.tsv"
     conda:
         "../../environment.yml"
     threads: 1

@@ -4,9 +4,9 @@ rule train:
     output:
         PLAN.block_stamp("{dataset}/{backbone}/{part}"),
     log:
-        PLAN.log("{dataset}/{backbone}/{part}"),
+        PLAN.logs / "{dataset}/{backbone}/{part}.log",
     benchmark:
-        PLAN.benchmark("{dataset}/{backbone}/{part}")
+        PLAN.benchmarks / "{dataset}/{backbone}/{part}.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.run_threads

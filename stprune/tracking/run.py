@@ -1,0 +1,233 @@
+"""A run at Weights & Biases: what it gets there, and its logging while it trains."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stprune.base.errors import RecordError
+from stprune.base.layout import ExperimentLayout, RunKey, recorded_runs
+from stprune.base.settings import Tracking, TrackingSettings
+from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
+
+logger = logging.getLogger(__name__)
+
+# Metrics are drawn over it, or over the epoch.
+CLOCK = "elapsed_seconds"
+# How long W&B may delay a run: at its start, and at its end until all is sent.
+START_SECONDS, END_SECONDS = 30.0, 60.0
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A run as W&B gets it.
+
+    Args:
+        experiment: Name of the experiment.
+        key: Address of the run within it; its path is the run's name.
+        resolved: The resolved configuration of the run.
+        record: ``metrics.json``, once it has finished.
+        epochs: ``epochs.csv``, in order.
+    """
+
+    experiment: str
+    key: RunKey
+    resolved: Mapping[str, Any]
+    record: RunRecord | None = None
+    epochs: Sequence[EpochRecord] = ()
+
+    @property
+    def identity(self) -> str:
+        """The same for the same run, however often it is trained or sent: 16 hex digits."""
+        return hashlib.sha256(f"{self.experiment}/{self.key.path}".encode()).hexdigest()[:16]
+
+    @property
+    def group(self) -> str:
+        """Its cell: everything but the seed."""
+        return f"{self.experiment}/{self.key.path.rpartition('/')[0]}"
+
+    @property
+    def tags(self) -> list[str]:
+        """Experiment, data set, backbone, pruner and prune ratio; each once."""
+        key = self.key
+        ratio = f"p{key.prune_ratio:g}"
+        return list(dict.fromkeys([self.experiment, key.dataset, key.backbone, key.pruner, ratio]))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration, with the experiment's name."""
+        return {"experiment": self.experiment, **self.resolved}
+
+    @property
+    def history(self) -> dict[int, dict[str, Any]]:
+        """Rows by step."""
+        return {epoch.epoch: history_row(epoch) for epoch in self.epochs}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the summary holds in the end: the last value of each column, and the results."""
+        last = {name: value for row in self.history.values() for name, value in row.items()}
+        return last | (results(self.record) if self.record else {})
+
+
+def finished_runs(layout: ExperimentLayout) -> list[Payload]:
+    """All finished runs of an experiment, sorted by path.
+
+    Raises:
+        RecordError: If there is none, or a record or its epochs cannot be read.
+    """
+    root = layout.root.resolve()
+    files = [path for path in recorded_runs(root.parent) if root in path.parents]
+    if not files:
+        raise RecordError(f"there is no finished run in {layout.root}; train one first")
+    runs = []
+    for path in files:
+        run, table = read_record(path), read_epochs(path.with_name("epochs.csv")).astype(object)
+        rows = table.where(table.notna(), None).to_dict("records")
+        key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
+        epochs = [EpochRecord.model_validate(row) for row in rows]
+        runs.append(Payload(run.experiment, key, run.config, run, epochs))
+    return runs
+
+
+def history_row(epoch: EpochRecord) -> dict[str, Any]:
+    """What is logged at step ``epoch.epoch``, without what was not measured."""
+    return epoch.model_dump(exclude_none=True)
+
+
+def results(record: RunRecord) -> dict[str, Any]:
+    """What is written into the summary; W&B adds the last value of everything in the history."""
+    return {
+        "test": record.test.model_dump(include={"mae", "rmse", "mape"}),
+        "validation_mae": record.validation_mae,
+        "best_epoch": record.best_epoch,
+        "parameters": record.parameters,
+        "cost": record.cost.model_dump(),
+        "data_checksum": record.data["checksum"],
+        "git_commit": record.environment["git_commit"],
+    }
+
+
+def permitted_mode(mode: Tracking) -> Tracking:
+    """``mode``, unless ``WANDB_MODE`` says that less may leave this machine."""
+    limit = os.environ.get("WANDB_MODE", "").replace("dryrun", "offline")
+    strictest_first: tuple[Tracking, ...] = ("disabled", "offline", "online")
+    return next(kind for kind in strictest_first if kind in (mode, limit))
+
+
+def open_run(
+    payload: Payload,
+    mode: Tracking,
+    place: TrackingSettings,
+    directory: Path,
+    tags: Iterable[str] = (),
+) -> Any:
+    """Create or continue one ``wandb.Run``, whose files go into ``directory``.
+
+    ``tags`` are those that the run has at W&B, to be kept.
+    """
+    import wandb
+
+    settings = wandb.Settings(
+        console="off",
+        silent=True,
+        init_timeout=START_SECONDS,
+        finish_timeout=END_SECONDS,
+        finish_timeout_raises=True,
+        allow_val_change=True,
+        # The record has machine, packages and sources: a sync may be on another machine.
+        disable_git=True,
+        save_code=False,
+        x_disable_stats=True,
+        x_disable_meta=True,
+        x_save_requirements=False,
+    )
+    run = wandb.init(
+        mode=mode,
+        project=place.project,
+        entity=place.entity,
+        dir=str(directory),
+        id=payload.identity,
+        resume="allow" if mode == "online" else None,
+        name=payload.key.path,
+        group=payload.group,
+        job_type="train",
+        tags=sorted({*tags, *payload.tags}),
+        config=payload.config,
+        settings=settings,
+    )
+    run.define_metric("*", step_metric=CLOCK)
+    return run
+
+
+def log_epoch(run: Any, epoch: EpochRecord) -> None:
+    """Log one epoch to an open ``wandb.Run``."""
+    # Commit at once. Otherwise W&B holds the last row back until the run is closed, and its values
+    # then replace those of the same name in the summary.
+    run.log(history_row(epoch), step=epoch.epoch, commit=True)
+
+
+class WandbTracking:
+    """Logs one run. The first failure of the service is logged and ends the tracking, not the run.
+
+    Args:
+        settings: Mode, project, entity.
+        directory: Where offline files go.
+    """
+
+    def __init__(self, settings: TrackingSettings, directory: Path) -> None:
+        self.settings, self.directory = settings, directory
+        self.run: Any = None
+
+    def run_started(self, spec: Any, epochs: int, done: list[EpochRecord]) -> None:
+        """Open the run of a ``RunSpec``; finished epochs are logged again, for offline files."""
+        with self._tolerant():
+            import wandb
+
+            self.directory.mkdir(parents=True, exist_ok=True)
+            mode = permitted_mode(self.settings.mode)
+            wandb.setup(wandb.Settings(silent=True))
+            # Without a key, W&B would ask for one on the terminal, and the run would wait.
+            if mode == "online" and not wandb.login(prompt=False, verify=False):
+                raise PermissionError("there is no key; `stprune wandb sync` sends records later")
+            payload = Payload(spec.experiment, spec.key, spec.resolved())
+            self.run = open_run(payload, mode, self.settings, self.directory)
+        for epoch in done:
+            self.epoch_finished(epoch)
+
+    def epoch_finished(self, record: EpochRecord) -> None:
+        """Log one epoch."""
+        if self.run is not None:
+            with self._tolerant():
+                log_epoch(self.run, record)
+
+    def run_finished(self, record: RunRecord) -> None:
+        """Write the summary and close."""
+        if self.run is not None:
+            with self._tolerant():
+                self.run.summary.update(results(record))
+        self._close(0)
+
+    def run_failed(self, error: BaseException) -> None:
+        """Close the run as failed."""
+        self._close(1)
+
+    def _close(self, exit_code: int) -> None:
+        if self.run is not None:
+            with self._tolerant():
+                self.run.finish(exit_code=exit_code)
+        self.run = None
+
+    @contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever the service raises must not end the run
+            logger.warning("Weights & Biases is left out for this run: %s", error)
+            self.run = None
