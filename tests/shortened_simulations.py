@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stprune.data.card import DatasetCard, dataset_ids, load_card
-from stprune.data.simulation.cards import new_city, write_new_cards
+from stprune.data.simulation.cards import new_city, write_new_card
 
 # Few days that leave windows of 12 steps in and 12 out in every split, by format.
 DAYS = {"simulated_freeway": 1, "simulated_charging": 14}
@@ -30,5 +30,5 @@ def fabricate(dataset: str, folder: Path) -> DatasetCard:
     """
     shipped = load_card(dataset)
     card = new_city(dataset, shipped, nodes=NODES, days=DAYS[shipped.format])
-    write_new_cards({folder / f"{dataset}.yaml": card})
+    write_new_card(card, folder / f"{dataset}.yaml")
     return card

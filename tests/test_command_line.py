@@ -67,9 +67,7 @@ def train_words(config: Path, **changes: object) -> list[object]:
         ({"pruner": "st_prune", "prune_ratio": 1.5}, "[0, 1)"),
         ({"pruner": "st_prune", "prune_ratio": "nan"}, "[0, 1)"),
         ({"seed": -1}, "seed"),
-        ({"threads": 0}, "--threads 0"),
         ({"devices": 0}, "devices"),
-        ({"devices": 2, "threads": 3}, "--threads 3"),
     ],
     ids=str,
 )

@@ -49,7 +49,7 @@ def change_card(data: Path) -> None:
 
 def test_the_list_names_every_card_and_what_is_here(run: Run, data: Path) -> None:
     lines = run("list")[1].splitlines()
-    assert lines[0].split() == ["id", "nodes", "steps", "min", "channels", "source", "here"]
+    assert lines[0].split() == ["id", "nodes", "steps", "min", "target", "source", "here"]
     assert sorted(line.split()[0] for line in lines[1:]) == sorted({*dataset_ids(), "toy"})
     (los_loop,) = (line for line in lines if line.startswith("los_loop "))
     assert los_loop.split()[1:4] == ["207", "2016", "5"]

@@ -191,12 +191,13 @@ def test_another_channel_is_described_in_its_unit() -> None:
 @pytest.mark.slow
 def test_figures_and_tables_are_the_same_from_records_as_from_data(tmp_path: Path) -> None:
     every = [described("first"), described("second", nodes=5)]
-    written = read_descriptions(records(tmp_path / "records", *every))
+    folder = records(tmp_path / "records", *every)
+    written = read_descriptions(folder)
     for before, after in zip(every, written, strict=True):
         assert before.facts == after.facts
         assert set(before.tables) == set(after.tables)
-    made = make_overview(written, tmp_path / "one")
-    assert make_overview(written, tmp_path / "two") == made
+    made = make_overview(folder, tmp_path / "one")
+    assert make_overview(folder, tmp_path / "two") == made
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert {f"figures/{name}.png" for name in made["figures"]} <= set(files(tmp_path / "one"))
     direct, read = data_tables(every), data_tables(written)

@@ -219,7 +219,7 @@ def test_what_cannot_be_synced_is_one_line(
     table = layout.run_epochs(RunKey("synthetic_roads", "stid", "full", 0.0, 1))
     table.write_text(table.read_text().replace("4.0", "four", 1))
     assert main(["wandb", "sync", str(layout.root), "--offline"]) == 1
-    assert f"{table}, line 2: `train_loss`" in said()
+    assert str(table) in said()
     assert not layout.tracking().exists()
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert main(["wandb", "sync", str(layout.root)]) == 1

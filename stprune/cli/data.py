@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,19 +32,14 @@ def list_datasets(data_directory: DataDirectory = None, config: ConfigFile = Non
     from stprune.data.inventory import source, state
 
     layout = _layout(data_directory, config)
-    rows = [("id", "nodes", "steps", "min", "channels", "source", "here")]
+    rows = [("id", "nodes", "steps", "min", "target", "source", "here")]
     for name in dataset_ids(layout.root):
         card = load_card(name, layout.root)
-        channels = [channel.name for channel in card.channels]
-        shown = ", ".join(channels[:3]) + (", ..." if len(channels) > 3 else "")
         size = (str(card.nodes), str(card.steps), str(card.step_minutes))
-        rows.append((name, *size, shown, source(card), state(name, card, layout)))
+        rows.append((name, *size, card.target, source(card), state(name, card, layout)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = [
-            cell.rjust(width) if 1 <= place <= 3 else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
@@ -114,7 +108,7 @@ def verify(
         sys.stdout.write("".join(f"{line}\n" for line in lines) or f"{name}: all is right\n")
         damaged += [name] if lines else []
     if damaged:
-        raise DataError(f"not all is right with {', '.join(damaged)}; each line above says what")
+        raise DataError(f"not all is right with {', '.join(damaged)}: see above")
 
 
 @app.command()
@@ -125,10 +119,7 @@ def path(dataset: Dataset, data_directory: DataDirectory = None, config: ConfigF
     layout = _layout(data_directory, config)
     directory = layout.processed(dataset)
     if not is_prepared(dataset, layout, layout.root):
-        raise DataError(
-            f"there is no data set in {directory} that was made from the present card;"
-            f" run `stprune data prepare {dataset}`"
-        )
+        raise DataError(f"{directory} is not of the present card: `stprune data prepare {dataset}`")
     sys.stdout.write(f"{directory}\n")
 
 
@@ -284,10 +275,9 @@ def overview(
     output: Annotated[Path, Option(help="Gets tables/ and figures/.")] = Path("results/paper/data"),
 ) -> None:
     """Compare the data sets that were described."""
-    from stprune.describe.description import read_descriptions
     from stprune.describe.products import DESCRIPTIONS, make_overview
 
-    make_overview(read_descriptions(descriptions or DESCRIPTIONS), output)
+    make_overview(descriptions or DESCRIPTIONS, output)
     for path in sorted([*output.glob("tables/*.md"), *output.glob("figures/*.png")]):
         sys.stdout.write(f"{path}\n")
 
@@ -295,33 +285,21 @@ def overview(
 @app.command()
 def simulate(
     dataset: Annotated[str, Argument(help="Data set to be like, such as sim_freeway.")],
-    more_seeds: Annotated[list[int] | None, Argument(hidden=True, metavar="")] = None,
     nodes: Annotated[int | None, Option(help="Default: as many.")] = None,
     days: Annotated[int | None, Option(help="Default: as many.")] = None,
-    seeds: Annotated[list[int] | None, Option(help="A city each. Default: the same.")] = None,
-    new_id: Annotated[str | None, Option("--id", help="Default: tells size and seed.")] = None,
+    seed: Annotated[int | None, Option(help="Another one is another city.")] = None,
     data_directory: DataDirectory = None,
     config: ConfigFile = None,
 ) -> None:
-    """Write cards of more simulated cities, to be prepared like any data set."""
+    """Write the card of another simulated city, to be prepared like any data set."""
     from stprune.data.card import load_card
-    from stprune.data.simulation.cards import new_city, write_new_cards
+    from stprune.data.simulation.cards import new_city, write_new_card
 
-    # An option takes one value; of `--seeds 1 2 3` the others arrive as arguments.
-    wanted: list[int | None] = [*(seeds or ()), *(more_seeds or ())] or [None]
-    if new_id is not None and len(wanted) > 1:
-        raise ConfigError(f"--id {new_id} names one city, but --seeds asks for {len(wanted)}")
-    if new_id is not None and not re.fullmatch(r"[a-z][a-z0-9_]*", new_id):
-        raise ConfigError(f"--id {new_id}: ids are small letters, digits and _, a letter first")
     layout = _layout(data_directory, config)
-    like = load_card(dataset, layout.root)
-    cards = {}
-    for seed in wanted:
-        card = new_city(dataset, like, nodes, days, seed)
-        own = f"{dataset}_{card.nodes}n_{card.options['days']}d_s{card.options['seed']}"
-        cards[layout.root / f"{new_id or own}.yaml"] = card
-    write_new_cards(cards)
-    sys.stdout.write("".join(f"{file}\n" for file in cards))
+    card = new_city(dataset, load_card(dataset, layout.root), nodes, days, seed)
+    name = f"{dataset}_{card.nodes}n_{card.options['days']}d_s{card.options['seed']}"
+    write_new_card(card, layout.root / f"{name}.yaml")
+    sys.stdout.write(f"{layout.root / name}.yaml\n")
 
 
 def _configuration(file: Path) -> ExperimentConfig:

@@ -14,7 +14,7 @@ from typing import Any
 
 from stprune.base.layout import DATA, RECORDS, ExperimentLayout
 from stprune.base.registry import Registry
-from stprune.describe.description import Description
+from stprune.describe.description import Description, read_descriptions
 from stprune.paper.figures import Drawing, paper_style, write_drawing
 from stprune.paper.fingerprints import Hashes, figure_hash, table_hash
 from stprune.paper.tables import Table, write_table
@@ -52,14 +52,18 @@ def write_figures(description: Description, directory: Path) -> list[Path]:
     return shown
 
 
-def make_overview(described: Sequence[Description], into: Path | None) -> Hashes:
-    """Make every table and figure of at least one data set, the same bytes every time.
+def make_overview(descriptions: Path, into: Path | None) -> Hashes:
+    """Make every table and figure of the descriptions in a folder, the same bytes every time.
 
     ``into`` gets ``tables/`` and ``figures/``; None makes them in memory only.
 
     Returns:
         The hashes of what was made.
+
+    Raises:
+        DataError: If nothing is described there, or a description cannot be read.
     """
+    described = read_descriptions(descriptions)
     tables, drawings = data_tables(described), data_drawings(described)
     hashes: Hashes = {
         "tables": {name: table_hash(table) for name, table in tables.items()},

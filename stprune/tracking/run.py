@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
 import os
@@ -14,9 +13,8 @@ from typing import Any
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey, recorded_runs
-from stprune.base.schema import validate
 from stprune.base.settings import Tracking, TrackingSettings
-from stprune.records.run import EpochRecord, RunRecord, read_record
+from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -90,22 +88,12 @@ def finished_runs(layout: ExperimentLayout) -> list[Payload]:
         raise RecordError(f"there is no finished run in {layout.root}; train one first")
     runs = []
     for path in files:
-        run, epochs = read_record(path), _read_epochs(path.with_name("epochs.csv"))
+        run, table = read_record(path), read_epochs(path.with_name("epochs.csv")).astype(object)
+        rows = table.where(table.notna(), None).to_dict("records")
         key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
+        epochs = [EpochRecord.model_validate(row) for row in rows]
         runs.append(Payload(run.experiment, key, run.config, run, epochs))
     return runs
-
-
-def _read_epochs(table: Path) -> list[EpochRecord]:
-    try:
-        # Not by pandas, whose parser may round the last bit of what was logged in training.
-        rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RecordError(f"{table} is not a readable table of epochs: {error}") from None
-    return [
-        validate(EpochRecord, {k: v or None for k, v in row.items()}, f"{table}, line {line}")
-        for line, row in enumerate(rows, start=2)
-    ]
 
 
 def history_row(epoch: EpochRecord) -> dict[str, Any]:

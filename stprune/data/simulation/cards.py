@@ -78,19 +78,15 @@ def new_city(
     )
 
 
-def write_new_cards(cards: dict[Path, DatasetCard]) -> None:
-    """Write each card to its path; all or none, and not again where it stands already.
+def write_new_card(card: DatasetCard, path: Path) -> None:
+    """Write a card, unless it is there already.
 
     Raises:
-        ConfigError: If there is another card at one of the paths.
+        ConfigError: If another card is there.
     """
-    texts = {}
-    for path, card in cards.items():
-        values = card.model_dump(mode="json", exclude_defaults=True)
-        texts[path] = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-    new = {path: text for path, text in texts.items() if not path.exists()}
-    for path in texts.keys() - new.keys():
-        if path.read_text(encoding="utf-8") != texts[path]:
-            raise ConfigError(f"{path} holds another card; choose another --id, or delete it")
-    for path, text in new.items():
+    values = card.model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    if not path.exists():
         write_text(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{path} holds another card; rename or delete it")
