@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, OptimiserSettings
-from stprune.base.errors import ConfigError
+from stprune.base.errors import ConfigError, DeclinedError
 from stprune.base.schema import validate
 
 BATCH, PER_DAY = 4, 24
@@ -116,10 +116,6 @@ def test_time_of_day_can_change_the_forecast_unless_ignored(name: str) -> None:
     assert same == ("calendar" in model.ignores)
 
 
-def test_ignores_only_what_there_is(name: str) -> None:
-    assert BACKBONES.load(name).ignores <= {"history", "past", "other channels", "calendar"}
-
-
 def test_same_seed_same_model(name: str) -> None:
     task = a_task()
     one, two, other = build(name, task), build(name, task), build(name, task, seed=1)
@@ -177,6 +173,21 @@ def test_training_lowers_the_loss(name: str) -> None:
             error.backward()
             optimiser.step()
     assert error.item() < 0.9 * before
+
+
+def test_goes_to_another_graph_as_if_built_for_it_or_says_that_it_cannot(name: str) -> None:
+    here, there = a_task(), a_task(nodes=9)
+    model, other = build(name, here).eval(), build(name, there, seed=1).eval()
+    if not model.transferable:
+        with pytest.raises(DeclinedError, match=name):
+            model.use_graph("there", there.adjacency)
+        return
+    before = model(*a_batch(here))
+    other.load_state_dict(model.state_dict())  # the graph is no part of it
+    model.use_graph("there", there.adjacency)
+    assert torch.equal(model(*a_batch(there)), other(*a_batch(there)))
+    model.use_graph("here", here.adjacency)
+    assert torch.equal(model(*a_batch(here)), before)
 
 
 def test_options_are_described_and_closed(name: str) -> None:

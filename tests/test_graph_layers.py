@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from scipy.sparse import csgraph
 from torch import Tensor
 
 from stprune.backbones.layers.axis_attention import Axis, attend, split_heads
@@ -13,10 +11,6 @@ from stprune.backbones.layers.dropout import DRAW_BITS, Dropout
 from stprune.backbones.layers.graph import (
     LARGEST_SPARSE_FILL,
     GraphProduct,
-    chebyshev_polynomials,
-    diffuse,
-    double_transition,
-    powers,
     random_walk,
     scaled_laplacian,
     symmetric_laplacian,
@@ -30,53 +24,6 @@ def random_graph(nodes: int, seed: int = 0) -> Tensor:
     weights = torch.rand(nodes, nodes, generator=generator, dtype=torch.float64)
     ring = torch.eye(nodes, dtype=torch.float64).roll(1, dims=1)
     return weights * (weights > 0.5) + ring
-
-
-def test_random_walk_by_hand() -> None:
-    adjacency = torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
-    expected = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
-    assert torch.equal(random_walk(adjacency), expected)
-
-
-def test_double_transition_by_hand() -> None:
-    adjacency = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 4.0], [0.0, 6.0, 0.0]])
-    forward, backward = double_transition(adjacency)
-    assert torch.equal(forward, torch.tensor([[0.0, 1, 0], [0, 0, 1], [0, 1, 0]]))
-    # Against the edges: nothing enters node 0, node 1 is entered from 0 (2) and 2 (6).
-    assert torch.equal(backward, torch.tensor([[0.0, 0, 0], [0.25, 0, 0.75], [0, 1, 0]]))
-
-
-def test_symmetric_laplacian_by_hand() -> None:
-    """A directed path 0 -> 1 -> 2 with weights 1 and 4, a self-loop, and a node on its own."""
-    adjacency = torch.zeros(4, 4)
-    adjacency[0, 1], adjacency[1, 2], adjacency[2, 2] = 1.0, 4.0, 9.0
-    near, far = -1 / 5**0.5, -4 / 20**0.5
-    expected = torch.tensor([[1.0, near, 0, 0], [near, 1, far, 0], [0, far, 1, 0], [0, 0, 0, 1]])
-    torch.testing.assert_close(symmetric_laplacian(adjacency), expected)
-
-
-def test_symmetric_laplacian_is_that_of_scipy() -> None:
-    adjacency = random_graph(9)
-    undirected = np.maximum(adjacency.numpy(), adjacency.numpy().T)
-    expected = csgraph.laplacian(undirected, normed=True)
-    np.testing.assert_allclose(symmetric_laplacian(adjacency).numpy(), expected, atol=1e-12)
-
-
-def test_scaled_laplacian_by_hand() -> None:
-    # Two nodes: eigenvalues 0 and 2. Triangle: 0, 3/2, 3/2.
-    torch.testing.assert_close(
-        scaled_laplacian(torch.tensor([[0.0, 3.0], [0.0, 0.0]])),
-        torch.tensor([[0.0, -1.0], [-1.0, 0.0]]),
-    )
-    expected = torch.full((3, 3), -2 / 3).fill_diagonal_(1 / 3)
-    torch.testing.assert_close(scaled_laplacian(torch.ones(3, 3)), expected)
-
-
-@pytest.mark.parametrize("nodes", [1, 2, 3, 20])
-def test_scaled_laplacian_has_spectrum_up_to_one(nodes: int) -> None:
-    eigenvalues = np.linalg.eigvalsh(scaled_laplacian(random_graph(nodes)).numpy())
-    assert eigenvalues[-1] == pytest.approx(1.0, abs=1e-12)
-    assert eigenvalues[0] >= -1.0 - 1e-12
 
 
 def test_scaled_laplacian_is_the_same_each_time() -> None:
@@ -93,42 +40,6 @@ def test_graph_without_edges() -> None:
     torch.testing.assert_close(scaled_laplacian(nothing), torch.eye(5))
 
 
-def test_chebyshev_polynomials_are_cosines() -> None:
-    """T_k(cos x) = cos(k x), for eigenvalues and so for matrices that share eigenvectors."""
-    angles = torch.tensor([0.1, 1.0, 2.5], dtype=torch.float64)
-    generator = torch.Generator().manual_seed(1)
-    basis = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))[0]
-    matrix = basis @ torch.diag(angles.cos()) @ basis.T
-    polynomials = chebyshev_polynomials(matrix, 5)
-    assert polynomials.shape == (5, 3, 3)
-    for k, polynomial in enumerate(polynomials):
-        torch.testing.assert_close(polynomial, basis @ torch.diag((k * angles).cos()) @ basis.T)
-
-
-def test_powers_by_hand() -> None:
-    matrix = torch.tensor([[0.0, 2.0], [1.0, 0.0]])
-    first, second, third = powers(matrix, 3)
-    assert torch.equal(first, matrix)
-    assert torch.equal(second, torch.tensor([[2.0, 0.0], [0.0, 2.0]]))
-    assert torch.equal(third, 2 * matrix)
-
-
-def test_the_adjacency_is_left_alone() -> None:
-    adjacency = random_graph(6).fill_diagonal_(1.0)
-    before = adjacency.clone()
-    double_transition(adjacency)
-    scaled_laplacian(adjacency)
-    assert torch.equal(adjacency, before)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_results_have_the_dtype_of_the_graph(dtype: torch.dtype) -> None:
-    adjacency = random_graph(4).to(dtype)
-    results = [*double_transition(adjacency), scaled_laplacian(adjacency)]
-    results.append(chebyshev_polynomials(adjacency, 3))
-    assert {result.dtype for result in results} == {dtype}
-
-
 @pytest.mark.parametrize("weight", [-0.5, torch.nan])
 def test_a_weight_that_is_none_is_refused_with_its_place(weight: float) -> None:
     adjacency = torch.ones(3, 3)
@@ -136,11 +47,6 @@ def test_a_weight_that_is_none_is_refused_with_its_place(weight: float) -> None:
     for form in (random_walk, scaled_laplacian):
         with pytest.raises(DataError, match=r"row 1, column 2"):
             form(adjacency)
-
-
-def test_a_graph_that_is_no_square_is_refused() -> None:
-    with pytest.raises(DataError, match=r"\(2, 3\)"):
-        double_transition(torch.ones(2, 3))
 
 
 def a_matrix(rows: int, columns: int, fill: float) -> Tensor:
@@ -200,15 +106,6 @@ def test_values_may_be_a_view_or_narrower(fill: float) -> None:
     assert narrow.grad.dtype == torch.bfloat16
 
 
-def test_side_by_side() -> None:
-    """Two nodes, one window, two channels; two diffusions: a swap, and a doubling."""
-    terms = torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
-    values = torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]])
-    expected = [[[1, 2, 3, 4, 2, 4]], [[3, 4, 1, 2, 6, 8]]]
-    assert diffuse(values, GraphProduct(terms)).tolist() == expected
-    assert diffuse(values, terms.mm).tolist() == expected
-
-
 @pytest.mark.parametrize(("axis", "shape"), [("time", (2, 15, 4, 3)), ("nodes", (8, 3, 5, 3))])
 def test_heads_are_views(axis: Axis, shape: tuple[int, ...]) -> None:
     values = torch.arange(2 * 4 * 5 * 9.0).view(2, 4, 5, 9)
@@ -218,16 +115,6 @@ def test_heads_are_views(axis: Axis, shape: tuple[int, ...]) -> None:
     # Window 1, step 2, node 3, head 1.
     token = heads[1, 3 * 3 + 1, 2] if axis == "time" else heads[1 * 4 + 2, 1, 3]
     assert torch.equal(token, values[1, 2, 3, 3:6])
-
-
-@pytest.mark.parametrize("causal", [False, True])
-def test_weights_by_hand(causal: bool) -> None:
-    """One channel, two steps: scores 0 and log 3 make weights 1/4 and 3/4."""
-    query = torch.tensor([1.0, 1.0]).view(1, 2, 1, 1)
-    key = torch.tensor([1.0, 3.0]).log().view(1, 2, 1, 1)
-    value = torch.tensor([8.0, 16.0]).view(1, 2, 1, 1)
-    result = attend(query, key, value, 1, "time", causal).flatten()
-    torch.testing.assert_close(result, torch.tensor([8.0 if causal else 14.0, 14.0]))
 
 
 def test_a_result_along_nodes_is_that_along_time_with_the_axes_exchanged() -> None:

@@ -19,7 +19,6 @@ from stprune.data.graph_weights import (
     gaussian,
     great_circle,
     nearest,
-    parts,
     spread,
     symmetrised,
 )
@@ -70,13 +69,6 @@ def test_great_circle_by_hand() -> None:
     assert great_circle(np.zeros(2), np.array([179.0, -179.0]))[0, 1] == pytest.approx(222.39, 1e-4)
     opposite = great_circle(np.array([30.0, -30.0]), np.array([10.0, -170.0]))
     assert opposite[0, 1] == pytest.approx(math.pi * EARTH_RADIUS_KM)
-
-
-def test_parts_of_a_graph() -> None:
-    edges = np.zeros((5, 5))
-    edges[0, 1] = edges[2, 1] = edges[4, 3] = 0.1
-    assert parts(edges) == 2
-    assert parts(np.zeros((3, 3))) == 3
 
 
 @given(

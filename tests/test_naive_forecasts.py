@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from toy import START, canonical
 
-from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, parameter_count
+from stprune.backbones.base import BACKBONES, Backbone, ForecastTask
 from stprune.base.errors import DataError
 from stprune.data.dataset import forecast_data
 from stprune.data.scaler import Scaler
@@ -125,34 +125,6 @@ def test_no_window_reaches_over_a_night_left_out() -> None:
         assert forecast[1] - forecast[0] == pytest.approx(1.0, rel=1e-5)
 
 
-def test_only_the_last_calendar_entry_counts_and_no_value() -> None:
-    store = a_store()
-    model = build(store, 4)
-    model.fit(store)
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(2, 3, 4, 2, generator=generator)
-    slots, weekdays = torch.tensor([[1, 2, 3], [0, 1, 2]]), torch.tensor([[4, 4, 4], [1, 1, 1]])
-    forecast = model(inputs, slots, weekdays)
-    other = model(-inputs, slots.index_fill(1, torch.tensor([0, 1]), 0), weekdays)
-    assert torch.equal(forecast, other)
-    # From Friday night, whose next step is at a weekend, to Sunday night.
-    assert not torch.equal(forecast, model(inputs, slots, weekdays + 2))
-
-
-def test_the_means_are_state_and_nothing_is_learnt() -> None:
-    store = a_store()
-    model, other = build(store, 4), build(store, 4)
-    model.fit(store)
-    assert not model.trains
-    assert parameter_count(model) == 0
-    other.load_state_dict(model.state_dict())
-    batch = store.gather(torch.arange(5))[:3]
-    assert torch.equal(other(*batch), model(*batch))
-    assert model(*batch).std() > 0
-    model.fit(store)  # once more changes nothing
-    assert torch.equal(other(*batch), model(*batch))
-
-
 def test_says_so_if_no_target_was_observed() -> None:
     store = steps_of([1.0, 2.0, 3.0, 4.0], [0, 1], mask=torch.zeros(4, 1, dtype=torch.bool))
     with pytest.raises(DataError, match="historical_average"):
@@ -173,11 +145,3 @@ def test_last_value_repeats_the_last_step_of_the_target() -> None:
     assert torch.equal(model(inputs, calendar, calendar), expected[:, None].repeat(1, 4, 1))
     assert not model.trains
     assert model.state_dict() == {}
-
-
-def test_last_value_goes_to_a_graph_of_another_size() -> None:
-    model = last_value()
-    assert model.transferable
-    model.use_graph("other", torch.eye(5))
-    calendar = torch.zeros(1, 2, dtype=torch.int64)
-    assert model(torch.ones(1, 2, 5, 1), calendar, calendar).shape == (1, 4, 5)

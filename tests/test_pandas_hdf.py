@@ -161,10 +161,3 @@ def test_damage_is_one_line(path: Path, change: Callable[[h5py.File], object]) -
     with h5py.File(path, "r+") as file:
         change(file)
     refusal(path)
-
-
-def test_files_that_are_no_hdf_or_damaged(path: Path) -> None:
-    whole = path.read_bytes()
-    for content in (b"", b"<!doctype html>", whole[: len(whole) // 2]):
-        path.write_bytes(content)
-        refusal(path)

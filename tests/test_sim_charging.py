@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,17 +19,11 @@ from stprune.data.simulation.charging import (
     SHOP,
     WORK,
     ChargingCity,
-    Circumstances,
     Disturbance,
     Drivers,
     Sessions,
     build_city,
     busy_seconds,
-    draw_circumstances,
-    draw_disturbances,
-    draw_drivers,
-    draw_prices,
-    expected_drivers,
     simulate,
 )
 
@@ -83,21 +74,6 @@ def test_an_outage_takes_its_chargers_away_for_just_its_hours(
         fuller_next += occupancy[event.last_step + 1, event.node] > left
     # Demand is there and comes back at once, mostly.
     assert fuller_next > len(outages) / 3
-
-
-def test_a_crowd_fills_its_zone(weeks: RawSeries, chargers: NDArray[np.int64]) -> None:
-    busy = weeks.values[..., 0] / chargers
-    crowds = weeks.events[weeks.events["kind"] == "crowd"]
-    assert len(crowds) > 5
-    gains = []
-    for event in crowds.itertuples():
-        # The first hour fills.
-        steps = np.arange(event.first_step + 1, event.last_step + 1)
-        others = [steps + 168 * week for week in range(-5, 6) if week]
-        usual = [busy[s, event.node].mean() for s in others if s[0] >= 0 and s[-1] < 1008]
-        gains.append(busy[steps, event.node].mean() - np.median(usual))
-    assert np.median(gains) > 0.4
-    assert min(gains) > 0.1
 
 
 def city_of(*chargers: int) -> ChargingCity:
@@ -191,71 +167,3 @@ def test_no_driver_is_lost_and_no_charger_serves_two(
     assert busy.sum() == (sessions.ends - sessions.begins).sum()
     needed = sum(seconds for second, _, seconds, *_ in rows if second < 4 * 3600)
     assert busy.sum() <= needed
-
-
-def calm(days: int) -> Circumstances:
-    """No holidays, storms or cold; from a Monday on; the same price all day."""
-    hours = np.arange(days * 24)
-    no = np.zeros(len(hours), dtype=bool)
-    return Circumstances(hours % 24, hours // 24 % 7 >= 5, no, no, no, np.ones(len(hours)))
-
-
-def test_as_many_come_as_are_expected() -> None:
-    city = build_city(12, 10, np.random.default_rng(0))
-    around = calm(28)
-    prices = np.ones((len(around.hour), 12))
-    expected = expected_drivers(city, around, prices, 1.0)
-    np.testing.assert_allclose(expected_drivers(city, around, prices, 0.5), expected / 2)
-    extra = np.zeros_like(expected)
-    extra[30, 4] = 500.0
-    drivers = draw_drivers(city, around, expected, extra, np.random.default_rng(1))
-    assert (np.diff(drivers.seconds) >= 0).all()
-    assert len(drivers.seconds) == pytest.approx(expected.sum() + 500, rel=0.15)
-    crowd = ((drivers.seconds // 3600 == 30) & (drivers.zones == 4)).sum()
-    assert crowd == pytest.approx(500, rel=0.15)
-    assert drivers.charging.min() >= 300
-    assert set(np.unique(drivers.tries)) == {1, 2, 3}
-    at_home = drivers.charging[city.kinds[drivers.zones] == HOME]
-    assert np.median(at_home) == pytest.approx(4.2 * 3600, rel=0.05)
-
-
-def test_disturbances_keep_away_from_each_other_and_from_the_ends() -> None:
-    city = build_city(20, 10, np.random.default_rng(0))
-    around = calm(60)
-    expected = expected_drivers(city, around, np.ones((len(around.hour), 20)), 1.0)
-    events = draw_disturbances(city, expected, 24, 60.0, 30.0, np.random.default_rng(0))
-    assert len(events) > 40
-    for number, one in enumerate(events):
-        assert 24 <= one.first_hour <= one.last_hour < len(expected)
-        assert (one.chargers_out > 0) == (one.kind == "outage") == (one.extra_drivers == 0)
-        assert one.chargers_out <= city.chargers[one.zone]
-        for other in events[number + 1 :]:
-            if other.zone in (one.zone, *city.neighbours[one.zone]):
-                assert other.first_hour > one.last_hour + 12
-    assert draw_disturbances(city, expected, 24, 0.0, 0.0, np.random.default_rng(0)) == []
-
-
-def test_dear_hours_and_storms_keep_drivers_away() -> None:
-    city = build_city(12, 10, np.random.default_rng(0))
-    around, prices = calm(14), np.ones((14 * 24, 12))
-    flat = expected_drivers(city, around, prices, 1.0)
-    prices[40] = 2.0
-    assert (expected_drivers(city, around, prices, 1.0)[40] < 0.85 * flat[40]).all()
-    storm = replace(around, storm=np.arange(14 * 24) == 41)
-    changed = expected_drivers(city, storm, np.ones_like(prices), 1.0)
-    np.testing.assert_array_equal(np.delete(changed, 41, 0), np.delete(flat, 41, 0))
-    shops = city.kinds == SHOP
-    np.testing.assert_allclose(changed[41, shops], 0.2 * flat[41, shops])
-
-
-def test_the_calendar_the_tariff_and_the_fees() -> None:
-    around = draw_circumstances(datetime(2024, 1, 5), 200, np.random.default_rng(3))
-    weekend = around.free_day & ~around.holiday
-    # From Friday on: Saturday and Sunday are the hours 24 to 71.
-    np.testing.assert_array_equal(np.flatnonzero(weekend)[:48], np.arange(24, 72))
-    assert around.free_day[around.holiday].all()
-    np.testing.assert_array_equal(around.tariff[[3, 8, 11, 23]], [0.35, 0.70, 1.10, 0.35])
-    prices = draw_prices(city_of(1, 1), around, np.random.default_rng(0))
-    # The operator's fee is the same all day, and another one after four weeks.
-    np.testing.assert_allclose(prices[11] - prices[3], 0.75, atol=0.011)
-    assert (prices[3] != prices[3 + 28 * 24]).any()

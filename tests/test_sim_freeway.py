@@ -14,7 +14,6 @@ from stprune.data.card import load_card
 from stprune.data.formats.simulated_freeway import load
 from stprune.data.simulation.cards import new_city
 from stprune.data.simulation.freeway.network import (
-    PLATOON_VEHICLES,
     Network,
     Road,
     build_network,
@@ -124,16 +123,6 @@ def test_an_incident_slows_the_traffic_behind_it_and_thins_it_ahead(
     # In the end everybody has got through all the same.
     totals = [flow(curves, "c1_in_02").sum() for curves in morning_runs]
     assert totals[1] == pytest.approx(totals[0], rel=0.01)
-
-
-def test_as_many_leave_as_are_expected(city: Network) -> None:
-    demand = expected_demand(city, 1.0, MONDAY)
-    bins = np.arange(28 * 288)
-    departures = draw_departures(demand, 0, len(bins), np.random.default_rng(0))
-    expected = demand.rates(bins).sum() * BIN_SECONDS
-    assert len(departures.seconds) * PLATOON_VEHICLES == pytest.approx(expected, rel=0.05)
-    assert (np.diff(departures.seconds) >= 0).all()
-    assert (departures.origins != departures.destinations).all()
 
 
 def test_incidents_keep_apart_within_a_day_and_bite(city: Network) -> None:

@@ -37,13 +37,8 @@ class NodeAdaptiveGru(nn.Module):
     """A gated recurrent unit whose weights are mixed for each node from a pool; Equation 6.
 
     The weights of an input and of the state are kept apart, so that a whole sequence of inputs
-    can be convolved at once. Columns are the two gates (z, r) and the candidate.
-
-    Args:
-        width_in: Channels of the input.
-        width: Channels of the state.
-        terms: K, polynomials of the graph with the identity.
-        embedding: Width of the node embedding.
+    can be convolved at once. Columns are the two gates (z, r) and the candidate; ``terms`` are
+    the K polynomials of the graph with the identity, ``embedding`` is the node embedding's width.
     """
 
     def __init__(self, width_in: int, width: int, terms: int, embedding: int) -> None:
@@ -69,15 +64,10 @@ class NodeAdaptiveGru(nn.Module):
                 self.bias_pool[:, columns].uniform_(-bias_bound, bias_bound)
 
     def forward(self, sequence: Tensor, graph: Tensor, embedding: Tensor) -> Tensor:
-        """Run over all steps.
+        """All states: (N, T, B, width_in) to (N, T, B, width).
 
-        Args:
-            sequence: (N, T, B, width_in).
-            graph: ((K - 1) N, N), the polynomials after the identity, one below the other.
-            embedding: (N, embedding).
-
-        Returns:
-            (N, T, B, width), the states.
+        ``graph`` is ((K - 1) N, N), the polynomials after the identity, one below the other;
+        ``embedding`` is (N, embedding).
         """
         nodes, steps, batch, _ = sequence.shape
         flat = diffuse(sequence.reshape(nodes, steps * batch, -1), graph.mm)
@@ -118,8 +108,7 @@ class Agcrn(Backbone):
         width, rank = options.hidden_channels, options.embedding_width
         self.embedding = nn.Parameter(torch.empty(task.nodes, rank))
         nn.init.xavier_uniform_(self.embedding)
-        entering = task.channels + (2 if options.calendar else 0)
-        widths = [entering] + [width] * (options.layers - 1)
+        widths = [task.channels + 2 * options.calendar] + [width] * (options.layers - 1)
         self.recurrent = nn.ModuleList(
             NodeAdaptiveGru(width_in, width, options.chebyshev_terms, rank) for width_in in widths
         )
@@ -131,9 +120,8 @@ class Agcrn(Backbone):
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`."""
-        values = inputs
-        if self.options.calendar:
-            values = self.calendar_inputs(inputs, time_of_day, day_of_week)
+        calendar = self.options.calendar
+        values = self.calendar_inputs(inputs, time_of_day, day_of_week) if calendar else inputs
         hidden, graph = values.permute(2, 1, 0, 3), self._learned_graph()
         for layer in self.recurrent:
             hidden = layer(hidden, graph, self.embedding)

@@ -24,16 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ForecastTask:
-    """What a backbone is built for.
+    """What a backbone is built for: H steps ahead of one of C channels, from T steps of N nodes.
 
-    Args:
-        nodes: N, number of sensors.
-        history: T, input steps.
-        horizon: H, forecast steps.
-        channels: C, measured input channels (without calendar features).
-        target_channel: Index of the channel that is forecast.
-        steps_per_day: Time steps in a day; ``time_of_day`` lies in [0, steps_per_day).
-        adjacency: (N, N) float32, weight of the edge from row to column, 0 for none.
+    ``channels`` are the measured ones, without the calendar; ``time_of_day`` lies in [0,
+    ``steps_per_day``); ``adjacency`` is (N, N) float32, the weight of the edge from row to column,
+    0 for none.
     """
 
     nodes: int
@@ -91,32 +86,36 @@ class OptimiserSettings(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _one_optimiser(self) -> Self:
+    def _one_optimiser_and_schedule(self) -> Self:
         """Refuse what would silently do nothing."""
-        muon = self.optimiser == "muon"
-        if self.momentum is not None and not muon and self.optimiser != "sgd":
-            raise ValueError(f"momentum is for sgd and muon; {self.optimiser} has its own")
-        if not muon and (self.muon_scale != "adamw" or self.muon_excludes):
-            raise ValueError(
-                f"muon_scale and muon_excludes are for optimiser muon, not {self.optimiser}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _one_schedule(self) -> Self:
-        if self.milestones and self.step_epochs:
-            raise ValueError("the rate is cut at milestones or every step_epochs, not both")
-        if (
-            list(self.milestones) != sorted(set(self.milestones))
-            or min(self.milestones, default=1) < 1
+        muon, cosine = self.optimiser == "muon", self.schedule == "cosine"
+        rising = sorted(set(self.milestones)) == list(self.milestones) and 0 not in self.milestones
+        cuts = self.milestones or self.step_epochs
+        for wrong, problem in (
+            (
+                self.momentum is not None and not muon and self.optimiser != "sgd",
+                f"momentum is for sgd and muon; {self.optimiser} has its own",
+            ),
+            (
+                not muon and (self.muon_scale != "adamw" or self.muon_excludes),
+                f"muon_scale and muon_excludes are for optimiser muon, not {self.optimiser}",
+            ),
+            (
+                self.milestones and self.step_epochs,
+                "the rate is cut at milestones or every step_epochs, not both",
+            ),
+            (not rising, f"milestones rise, from 1, not {list(self.milestones)}"),
+            (
+                cosine and cuts,
+                "schedule cosine has no cuts; set milestones to [] and step_epochs to 0",
+            ),
+            (
+                not cosine and (self.warmup or self.final_rate),
+                "warmup and final_rate are for schedule cosine, not cuts",
+            ),
         ):
-            raise ValueError(f"milestones rise, from 1, not {list(self.milestones)}")
-        if self.schedule == "cosine" and (self.milestones or self.step_epochs):
-            raise ValueError(
-                "schedule cosine has no cuts; set milestones to [] and step_epochs to 0 with it"
-            )
-        if self.schedule == "cuts" and (self.warmup or self.final_rate):
-            raise ValueError("warmup and final_rate are for schedule cosine, not cuts")
+            if wrong:
+                raise ValueError(problem)
         return self
 
 
@@ -151,44 +150,51 @@ class Backbone(nn.Module, ABC):
         super().__init__()
         self.task = task
         self.options = options
+        self.graph_form: nn.Module | None = None
+        self._known_graphs: dict[str, nn.Module | None] = {}
 
     @abstractmethod
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
-        """Forecast the target.
+        """Forecast the target, (B, H, N) float in standardised units.
 
         Args:
             inputs: (B, T, N, C) float, standardised history.
             time_of_day: (B, T) int64, slot of the day of each input step.
             day_of_week: (B, T) int64, Monday = 0, of each input step.
-
-        Returns:
-            (B, H, N) float, the target in standardised units.
         """
 
     def fit(self, store: WindowStore) -> None:
-        """Estimate what is not learnt by gradients, once, before the first epoch.
+        """Estimate from the training windows what is not learnt by gradients, before all epochs.
 
         What is estimated belongs into persistent buffers. By default nothing is.
-
-        Args:
-            store: The training windows.
         """
 
-    def use_graph(self, name: str, adjacency: Tensor) -> None:
-        """Forecast on another graph from now on.
+    def derive_graph(self, adjacency: Tensor) -> nn.Module | None:
+        """What a transferable backbone needs of a graph (N, N), in buffers; by default nothing.
 
-        Args:
-            name: Under which what is derived from the graph may be kept.
-            adjacency: (N, N) float32 of that graph; N may differ from the task's.
+        Its ``__init__`` sets ``graph_form`` to that of the task; :meth:`use_graph` replaces it.
+        """
+        return None
+
+    def use_graph(self, name: str, adjacency: Tensor) -> None:
+        """Forecast on another graph, (N, N) float32, from now on; N may differ from the task's.
+
+        What is derived from it is kept under ``name``.
 
         Raises:
             DeclinedError: If the backbone is not transferable.
+            DataError: If it needs the graph, and that has negative weights.
         """
-        backbone = type(self).__module__.rpartition(".")[2]
-        raise DeclinedError(
-            f"{backbone}: its weights belong to the {self.task.nodes} nodes it was built for, so"
-            f" it cannot forecast on `{name}`; take a backbone that is transferable"
-        )
+        if not self.transferable:
+            backbone = type(self).__module__.rpartition(".")[2]
+            raise DeclinedError(
+                f"{backbone}: its weights belong to the {self.task.nodes} nodes it was built for,"
+                f" so it cannot forecast on `{name}`; take a backbone that is transferable"
+            )
+        if name not in self._known_graphs:
+            self._known_graphs[name] = self.derive_graph(adjacency)
+        form = self._known_graphs[name]
+        self.graph_form = form if form is None else form.to(next(self.parameters()))
 
     def micro_batch(self) -> int | None:
         """Windows of a batch that train fastest together on a CPU; None, the default, for all."""
@@ -197,8 +203,7 @@ class Backbone(nn.Module, ABC):
     def unused_parameters(self) -> frozenset[str]:
         """Names of parameters that the published model holds but no forecast depends on.
 
-        They are kept so that sizes can be compared with published ones; they never get a
-        gradient, and the contract tests check that exactly these do not.
+        They keep sizes comparable with published ones; exactly these never get a gradient.
         """
         return frozenset()
 
@@ -217,9 +222,8 @@ class Backbone(nn.Module, ABC):
 def fitting_windows(values: int) -> int:
     """Windows in a micro-batch whose largest frequent tensor has ``values`` numbers a window.
 
-    Returns:
-        As many as fill about 10 MB, at least 1. Measured with STAEformer, where tensors of 5, 10
-        and 20 MB did about as well, and with STGCN, where 8, 17 and 33 MB did.
+    They fill about 10 MB, at least 1 does. Measured with STAEformer, where tensors of 5, 10 and
+    20 MB did about as well, and with STGCN, where 8, 17 and 33 MB did.
     """
     return max(1, 10_000_000 // (4 * values))
 

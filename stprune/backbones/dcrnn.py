@@ -45,10 +45,6 @@ class DcrnnOptions(StrictModel):
 def diffusion_terms(adjacency: Tensor, steps: int) -> Tensor:
     """T_1(Pᵀ) ... T_steps(Pᵀ) of the walk along the edges, then of the one against them.
 
-    Args:
-        adjacency: (N, N) float, weights of at least 0.
-        steps: At least 1.
-
     Returns:
         (2 steps N, N) float, one matrix below the other.
 
@@ -66,12 +62,8 @@ class DiffusionGru(nn.Module):
     """A gated recurrent unit whose products are diffusion convolutions; Equations 2 and 3.
 
     The weights of an input and of the state are kept apart, so that a whole sequence of inputs
-    can be convolved at once. Columns are the reset gate, the update gate and the candidate.
-
-    Args:
-        width_in: Channels of the input.
-        width: Channels of the state.
-        terms: K, diffusions beside the values themselves.
+    can be convolved at once. Columns are the reset gate, the update gate and the candidate;
+    ``terms`` are the K diffusions beside the values themselves.
     """
 
     def __init__(self, width_in: int, width: int, terms: int) -> None:
@@ -96,15 +88,9 @@ class DiffusionGru(nn.Module):
         return diffuse(values, terms) @ self.input_weight + self.bias
 
     def forward(self, convolved_input: Tensor, state: Tensor | None, terms: GraphProduct) -> Tensor:
-        """One step.
+        """One step: convolved input (N, B, 3 width), and state to the next state.
 
-        Args:
-            convolved_input: (N, B, 3 width), see :meth:`convolve_input`.
-            state: (N, B, width), or None for zeros.
-            terms: The K diffusions, (K N, N).
-
-        Returns:
-            (N, B, width), the next state.
+        States are (N, B, width), None for zeros; ``terms`` multiplies with (K N, N).
         """
         from_input = convolved_input.split([2 * self.width, self.width], dim=-1)
         if state is None:
@@ -128,47 +114,34 @@ class Dcrnn(Backbone):
 
     Options: ClassVar[type[StrictModel]] = DcrnnOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        learning_rate=1e-2,
-        clip_norm=5.0,
-        milestones=(20, 30, 40, 50),
-        gamma=0.1,
+        learning_rate=1e-2, clip_norm=5.0, milestones=(20, 30, 40, 50), gamma=0.1
     )
     transferable: ClassVar[bool] = True
-    terms: GraphProduct
+    graph_form: GraphProduct
 
     def __init__(self, task: ForecastTask, options: DcrnnOptions) -> None:
         super().__init__(task, options)
-        terms = diffusion_terms(task.adjacency, options.diffusion_steps)
-        self.terms = GraphProduct(terms)
-        self._known_graphs: dict[str, GraphProduct] = {}
+        self.graph_form = self.derive_graph(task.adjacency)
         width, count = options.hidden_channels, 2 * options.diffusion_steps
 
         def stack(width_in: int) -> nn.ModuleList:
             widths = [width_in] + [width] * (options.layers - 1)
             return nn.ModuleList(DiffusionGru(entering, width, count) for entering in widths)
 
-        self.encoder = stack(task.channels + (2 if options.calendar else 0))
+        self.encoder = stack(task.channels + 2 * options.calendar)
         self.decoder = stack(1)
         self.projection = nn.Linear(width, 1, bias=False)
         nn.init.xavier_uniform_(self.projection.weight)
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`; N is that of the graph in use."""
-        values = inputs
-        if self.options.calendar:
-            values = self.calendar_inputs(inputs, time_of_day, day_of_week)
+        calendar = self.options.calendar
+        values = self.calendar_inputs(inputs, time_of_day, day_of_week) if calendar else inputs
         return self._decode(self._encode(values.permute(2, 1, 0, 3)))
 
-    def use_graph(self, name: str, adjacency: Tensor) -> None:
-        """See :meth:`Backbone.use_graph`.
-
-        Raises:
-            DataError: If the graph has negative weights.
-        """
-        if name not in self._known_graphs:
-            terms = diffusion_terms(adjacency, self.options.diffusion_steps)
-            self._known_graphs[name] = GraphProduct(terms)
-        self.terms = self._known_graphs[name].to(self.projection.weight)
+    def derive_graph(self, adjacency: Tensor) -> GraphProduct:
+        """The diffusions of both walks."""
+        return GraphProduct(diffusion_terms(adjacency, self.options.diffusion_steps))
 
     def unused_parameters(self) -> frozenset[str]:
         """What acts on zeros only: the state of the first step, the decoder's first input."""
@@ -185,11 +158,11 @@ class Dcrnn(Backbone):
         for layer in cast(Iterable[DiffusionGru], self.encoder):
             # What enters a layer is known for all steps, so it is diffused in one product.
             flat = sequence.reshape(nodes, steps * batch, -1)
-            convolved = layer.convolve_input(flat, self.terms).view(nodes, steps, batch, -1)
+            convolved = layer.convolve_input(flat, self.graph_form).view(nodes, steps, batch, -1)
             state: Tensor | None = None
             states = []
             for step in convolved.unbind(dim=1):
-                state = layer(step, state, self.terms)
+                state = layer(step, state, self.graph_form)
                 states.append(state)
             last.append(states[-1])
             sequence = torch.stack(states, dim=1)
@@ -202,8 +175,8 @@ class Dcrnn(Backbone):
         forecasts = []
         for _ in range(self.task.horizon):
             for index, layer in enumerate(cast(Iterable[DiffusionGru], self.decoder)):
-                convolved = layer.convolve_input(entering, self.terms)
-                states[index] = entering = layer(convolved, states[index], self.terms)
+                convolved = layer.convolve_input(entering, self.graph_form)
+                states[index] = entering = layer(convolved, states[index], self.graph_form)
             entering = self.projection(entering)
             forecasts.append(entering)
         return torch.cat(forecasts, dim=-1).permute(1, 2, 0)

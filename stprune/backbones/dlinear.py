@@ -56,9 +56,6 @@ class Dlinear(Backbone):
         self.seasonal = nn.Linear(task.history * task.channels, task.horizon)
         self.trend = nn.Linear(task.history * task.channels, task.horizon)
 
-    def use_graph(self, name: str, adjacency: Tensor) -> None:
-        """Nothing to do: no forecast depends on a graph."""
-
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`; the calendar changes nothing."""
         batch, steps, nodes, channels = inputs.shape

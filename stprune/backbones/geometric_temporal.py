@@ -27,7 +27,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
+from stprune.backbones.base import Backbone, ForecastTask
 from stprune.backbones.layers.graph import checked_weights, scaled_laplacian
 from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
@@ -46,12 +46,12 @@ class GeometricTemporalOptions(StrictModel):
     calendar: bool = Field(True, description="Add the time of day and the weekday to the inputs.")
 
 
-LayerName = Literal["gconv_gru", "gconv_lstm", "gc_lstm", "tgcn"]
-CELLS: dict[LayerName, str] = {
+CELLS = {
     "gconv_gru": "GConvGRU",
     "gconv_lstm": "GConvLSTM",
     "gc_lstm": "GCLSTM",
     "tgcn": "TGCN",
+    "a3tgcn": "TGCN",
 }
 
 
@@ -59,12 +59,8 @@ def import_geometric_temporal() -> ModuleType:
     """Import ``torch_geometric_temporal``, with or without torch-sparse.
 
     The package declares torch-sparse and torch-scatter, which many machines would have to
-    compile. Version 0.56 uses them in one place: a module imports ``SparseTensor`` to ask whether
-    an object is one. So it is installed without dependencies, and a class of that name, of which
-    nothing is ever an instance, stands in while it is imported.
-
-    Raises:
-        ImportError: If the package itself is not installed.
+    compile. Version 0.56 only asks whether an object is a ``SparseTensor``. So it is installed
+    without dependencies, and an empty class of that name stands in while it is imported.
     """
     name = "torch_geometric_temporal"
     if name in sys.modules:
@@ -88,18 +84,9 @@ def import_geometric_temporal() -> ModuleType:
 
 
 def gcn_propagation(adjacency: Tensor) -> Tensor:
-    """D^(-1/2) (A + I) D^(-1/2) with D the column sums of A + I (Kipf and Welling 2017).
+    """D^(-1/2) (A + I) D^(-1/2) with D the column sums of A + I (Kipf and Welling 2017): (N, N).
 
-    A self-loop of the graph takes the place of the added one.
-
-    Args:
-        adjacency: (N, N) float, weights of at least 0.
-
-    Returns:
-        (N, N) float; as in A, a row is where an edge begins.
-
-    Raises:
-        DataError: If a weight is negative or not finite.
+    As in A, a row is where an edge begins. A self-loop takes the place of the added one.
     """
     weights = checked_weights(adjacency)
     weights = weights + torch.diag(torch.where(weights.diagonal() == 0, 1.0, 0.0))
@@ -108,10 +95,9 @@ def gcn_propagation(adjacency: Tensor) -> Tensor:
 
 
 class EdgeList(nn.Module):
-    """The edges of a matrix, for any number of copies side by side.
+    """The edges of a matrix (N, N), for any number of copies side by side.
 
-    Args:
-        matrix: (N, N) float; entry (i, j) is what node j takes of node i, 0 for no edge.
+    Entry (i, j) is what node j takes of node i, 0 for no edge.
     """
 
     index: Tensor
@@ -125,72 +111,9 @@ class EdgeList(nn.Module):
         self.register_buffer("weight", matrix[index[0], index[1]], persistent=False)
 
     def copies(self, count: int) -> tuple[Tensor, Tensor]:
-        """Edges of ``count`` copies, node n of copy b being b N + n.
-
-        Returns:
-            (2, count E) int64 and (count E) float.
-        """
+        """Edges of ``count`` copies, node n of copy b being b N + n: (2, count E) and (count E)."""
         offsets = torch.arange(count, device=self.index.device)[:, None] * self.nodes
         return (self.index[:, None, :] + offsets).flatten(1), self.weight.repeat(count)
-
-
-class GeometricLayer(nn.Module):
-    """A recurrent layer of the package, run over all steps of a batch of windows.
-
-    The windows are copies of the graph side by side, and the layer's convolutions take their
-    edges as they are given, normalised once. Version 0.56 has other layers that are not offered:
-    its DCRNN weighs edges by degrees alone and is not a number where no edge enters a node, its
-    AGCRN mixes the weights of all nodes anew at each step (both are backbones of our own),
-    EvolveGCN sees the last step only or pools over all windows of a batch, and DyGrEncoder cannot
-    take a single node.
-
-    Raises:
-        ImportError: If the package is not installed.
-    """
-
-    def __init__(self, layer: LayerName, width_in: int, width: int, chebyshev_terms: int) -> None:
-        super().__init__()
-        recurrent = import_geometric_temporal().nn.recurrent
-        self.width = width
-        self.chebyshev = layer != "tgcn"
-        self.states = 2 if layer.endswith("lstm") else 1
-        terms = (chebyshev_terms,) if self.chebyshev else ()
-        cell: nn.Module = getattr(recurrent, CELLS[layer])(width_in, width, *terms)
-        _take_edges_as_given(cell)
-        self.cell = cell
-
-    def edges(self, adjacency: Tensor) -> EdgeList:
-        """What the layer's convolutions mix nodes with, from an (N, N) adjacency.
-
-        For a layer with Chebyshev polynomials the scaled Laplacian of max(A, Aᵀ), else the
-        propagation of a graph convolutional network along the directed edges.
-
-        Raises:
-            DataError: If the graph has negative weights.
-        """
-        prepare = scaled_laplacian if self.chebyshev else gcn_propagation
-        return EdgeList(prepare(adjacency))
-
-    def forward(self, sequence: Tensor, edges: EdgeList) -> Tensor:
-        """Run over all steps from a state of zeros.
-
-        Args:
-            sequence: (B, T, N, width_in).
-            edges: See :meth:`edges`; their nodes are N.
-
-        Returns:
-            (B, T, N, width), the states.
-        """
-        batch, steps, nodes, channels = sequence.shape
-        index, weight = edges.copies(batch)
-        # Zeros of our own, since the package makes float32 ones.
-        states = (sequence.new_zeros(batch * nodes, self.width),) * self.states
-        hidden = []
-        for step in sequence.transpose(0, 1).reshape(steps, batch * nodes, channels):
-            result = self.cell(step, index, weight, *states)
-            states = result if isinstance(result, tuple) else (result,)
-            hidden.append(states[0])
-        return torch.stack(hidden).view(steps, batch, nodes, -1).transpose(0, 1)
 
 
 def _take_edges_as_given(cell: nn.Module) -> None:
@@ -222,15 +145,17 @@ def _prepared_chebyshev() -> Any:
 class GeometricTemporal(Backbone):
     """A recurrent layer of the package as a forecaster.
 
+    The windows of a batch are copies of the graph side by side, and the layer's convolutions take
+    their edges as they are given, normalised once.
+
     Raises:
         DeclinedError: If torch-geometric-temporal is not installed, or the history is one step.
         DataError: If the graph has negative weights.
     """
 
     Options: ClassVar[type[StrictModel]] = GeometricTemporalOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings()
     transferable: ClassVar[bool] = True
-    edges: EdgeList
+    graph_form: EdgeList
 
     def __init__(self, task: ForecastTask, options: GeometricTemporalOptions) -> None:
         super().__init__(task, options)
@@ -239,42 +164,56 @@ class GeometricTemporal(Backbone):
                 "geometric_temporal: a history of 1 step gives a recurrent layer nothing to"
                 " remember; give at least 2"
             )
-        entering = task.channels + (2 if options.calendar else 0)
-        width = options.hidden_channels
-        cell = "tgcn" if options.layer == "a3tgcn" else options.layer
         try:
-            self.layer = GeometricLayer(cell, entering, width, options.chebyshev_terms)
+            recurrent = import_geometric_temporal().nn.recurrent
         except ImportError as error:
             raise DeclinedError(
                 "geometric_temporal: torch-geometric-temporal is not installed; install it with"
                 f" `pip install --no-deps torch-geometric-temporal` ({error})"
             ) from None
-        self.edges = self.layer.edges(task.adjacency)
-        self._known_graphs: dict[str, EdgeList] = {}
+        width, layer = options.hidden_channels, options.layer
+        self.chebyshev = not layer.endswith("tgcn")
+        self.states = 2 if layer.endswith("lstm") else 1
+        terms = (options.chebyshev_terms,) if self.chebyshev else ()
+        self.cell = getattr(recurrent, CELLS[layer])(
+            task.channels + 2 * options.calendar, width, *terms
+        )
+        _take_edges_as_given(self.cell)
+        self.graph_form = self.derive_graph(task.adjacency)
         # The start of the package's A3TGCN.
-        steps = torch.rand(task.history) if options.layer == "a3tgcn" else None
+        steps = torch.rand(task.history) if layer == "a3tgcn" else None
         self.attention = None if steps is None else nn.Parameter(steps)
         self.regression = nn.Linear(width, task.horizon)
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`; N is that of the graph in use."""
-        values = inputs
-        if self.options.calendar:
-            values = self.calendar_inputs(inputs, time_of_day, day_of_week)
-        states: Tensor = self.layer(values, self.edges)
+        calendar = self.options.calendar
+        values = self.calendar_inputs(inputs, time_of_day, day_of_week) if calendar else inputs
+        states = self._states(values)
         if self.attention is None:
-            read = states[:, -1]
+            read = states[-1]
         else:
-            read = torch.einsum("t,btnw->bnw", self.attention.softmax(dim=0), states)
+            read = torch.einsum("t,tbnw->bnw", self.attention.softmax(dim=0), states)
         forecast: Tensor = self.regression(read)
         return forecast.transpose(1, 2)
 
-    def use_graph(self, name: str, adjacency: Tensor) -> None:
-        """See :meth:`Backbone.use_graph`.
+    def derive_graph(self, adjacency: Tensor) -> EdgeList:
+        """What the layer's convolutions mix nodes with.
 
-        Raises:
-            DataError: If the graph has negative weights.
+        With Chebyshev polynomials it is the scaled Laplacian of max(A, Aᵀ), else the propagation
+        along the directed edges.
         """
-        if name not in self._known_graphs:
-            self._known_graphs[name] = self.layer.edges(adjacency)
-        self.edges = self._known_graphs[name].to(self.regression.weight)
+        return EdgeList((scaled_laplacian if self.chebyshev else gcn_propagation)(adjacency))
+
+    def _states(self, values: Tensor) -> Tensor:
+        """All states from one of zeros on: (B, T, N, channels) to (T, B, N, width)."""
+        batch, steps, nodes, channels = values.shape
+        index, weight = self.graph_form.copies(batch)
+        # Zeros of our own, since the package makes float32 ones.
+        states = (values.new_zeros(batch * nodes, self.options.hidden_channels),) * self.states
+        hidden = []
+        for step in values.transpose(0, 1).reshape(steps, batch * nodes, channels):
+            result = self.cell(step, index, weight, *states)
+            states = result if isinstance(result, tuple) else (result,)
+            hidden.append(states[0])
+        return torch.stack(hidden).view(steps, batch, nodes, -1)

@@ -73,15 +73,10 @@ class DiffusionConvolution(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, values: Tensor, given: GraphProduct, learned: Tensor) -> Tensor:
-        """Mix nodes and channels.
+        """(N, T, B, width) to the same.
 
-        Args:
-            values: (N, T, B, width).
-            given: Product with (N, F N), the powers of the given graphs side by side.
-            learned: (N, L N), the powers of the learned graph side by side.
-
-        Returns:
-            (N, T, B, width).
+        ``given`` multiplies with (N, F N), the powers of the given graphs side by side; ``learned``
+        is (N, L N), those of the learned graph.
         """
         nodes, width = values.shape[0], values.shape[-1]
         flat = values.reshape(-1, width)

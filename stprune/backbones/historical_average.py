@@ -55,10 +55,7 @@ class HistoricalAverage(Backbone):
         self.register_buffer("means", torch.zeros(shape))
 
     def fit(self, store: WindowStore) -> None:
-        """Average the observed targets of the windows, each step of the series once.
-
-        Args:
-            store: The training windows.
+        """Average the observed targets of the training windows, each step of the series once.
 
         Raises:
             DataError: If no target was observed.
@@ -71,10 +68,8 @@ class HistoricalAverage(Backbone):
             kind = self.kind_of_day.to(store.device)[store.day_of_week[steps]]
             cell = kind * slots + store.time_of_day[steps]
             values = store.series[steps, :, store.target_channel].double()
-            if store.target_mask is None:
-                observed = torch.ones_like(values)
-            else:
-                observed = store.target_mask[steps].double()
+            mask = store.target_mask
+            observed = torch.ones_like(values) if mask is None else mask[steps].double()
             sums.index_add_(0, cell, values * observed)
             counts.index_add_(0, cell, observed)
         if not counts.any():

@@ -28,6 +28,3 @@ class LastValue(Backbone):
         """See :meth:`Backbone.forward`."""
         last = inputs[:, -1:, :, self.task.target_channel]
         return last.expand(-1, self.task.horizon, -1)
-
-    def use_graph(self, name: str, adjacency: Tensor) -> None:
-        """Nothing depends on the graph; see :meth:`Backbone.use_graph`."""

@@ -50,9 +50,6 @@ class Lstm(Backbone):
         self.hidden = nn.Linear(options.hidden_width, options.output_width)
         self.regression = nn.Linear(options.output_width, task.horizon)
 
-    def use_graph(self, name: str, adjacency: Tensor) -> None:
-        """Nothing to do: no forecast depends on a graph."""
-
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`."""
         batch, steps, nodes, _ = inputs.shape

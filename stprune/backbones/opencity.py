@@ -28,7 +28,7 @@ from torch.nn import functional
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
 from stprune.backbones.layers.dropout import keep_mask
 from stprune.backbones.layers.graph import random_walk, symmetric_laplacian
-from stprune.base.errors import DataError, DeclinedError
+from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
 
 MINUTES_PER_DAY = 1440
@@ -65,19 +65,10 @@ class OpencityOptions(StrictModel):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-    """softmax(QKᵀ / √d) V with a share of the softmax dropped.
+    """softmax(QKᵀ / √d) V with a share of the softmax dropped; all are (batch, heads, P, d).
 
     On a CPU no fused kernel drops, and drawing a random number for each entry takes longer than
     the matrix products; sixteen random bits an entry serve as well, and take a sixth of the time.
-
-    Args:
-        query: (batch, heads, P, d).
-        key: (batch, heads, P, d).
-        value: (batch, heads, P, d).
-        dropout: Share of entries that are zeroed, in [0, 1); the others grow to make up for it.
-
-    Returns:
-        (batch, heads, P, d).
     """
     if dropout == 0 or query.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
@@ -90,7 +81,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
 class PatchAttention(nn.Module):
     """Attention of each node over its patches, plus what it attends to, normalised.
 
-    There is no projection after it. ``dropout`` is the share of the attention weights dropped.
+    There is no projection after it.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -109,14 +100,8 @@ class PatchAttention(nn.Module):
     def with_context(self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor) -> Tensor:
         """Attention whose queries are the future's calendar and whose keys are the past's.
 
-        Args:
-            hidden: (N, B, P, D), what is attended to.
-            past: (B, P, D), calendar of the history.
-            future: (B, P, D), calendar of the horizon.
-            places: (N, D), which node it is.
-
-        Returns:
-            (N, B, P, D).
+        ``hidden`` (N, B, P, D) is attended to, by calendars of history and horizon (B, P, D) and
+        places of nodes (N, D): (N, B, P, D).
         """
         # A layer of a sum is the sum of its layers, and calendars are the same for all nodes.
         asked = functional.linear(places, self.query.weight)[:, None, None]
@@ -196,61 +181,26 @@ class PatchBlock(nn.Module):
         return hidden + perceived
 
 
-class CityEncodings:
-    """Encodings of the graphs of several data sets, each computed once.
+class CityEncodings(nn.Module):
+    """Mixing (N, N) and eigenvectors (N, E) of a city; nothing in them is learnt."""
 
-    Nothing in them is learnt, so they are no part of a model's state.
-    """
+    mixing: Tensor
+    places: Tensor
 
-    def __init__(self, options: OpencityOptions) -> None:
-        self.eigenvectors, self.self_loops = options.eigenvectors, options.self_loops
-        self._name = ""
-        # Adjacency, mixing and eigenvectors by name; the last two again as last used.
-        self._graphs: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
-        self._moved: dict[tuple[str, torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
-
-    def use(self, name: str, adjacency: Tensor) -> None:
-        """Make a graph the current one.
-
-        Args:
-            name: Of its data set.
-            adjacency: (N, N) float, weight of the edge from row to column, 0 for none.
-
-        Raises:
-            DataError: If it is no graph, or the name was given to another one.
-        """
-        given = adjacency.detach()
-        if name not in self._graphs:
-            weights = given.cpu()
-            places = laplacian_eigenvectors(weights, self.eigenvectors)
-            self._graphs[name] = given.clone(), mixing(weights, self.self_loops), places
-        known = self._graphs[name][0]
-        if not torch.equal(known, given.to(known)):
-            raise DataError(f"`{name}` is already the name of another graph; give each its own")
-        self._name = name
-
-    def current(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Mixing (N, N) and eigenvectors (N, E) of the current graph, as ``like`` is typed."""
-        key = (self._name, like.dtype, like.device)
-        if key not in self._moved:
-            # Converted before it is moved, since not every device knows float64.
-            mix, places = (part.to(like.dtype).to(like.device) for part in self._graphs[key[0]][1:])
-            self._moved[key] = mix, places
-        return self._moved[key]
+    def __init__(self, adjacency: Tensor, options: OpencityOptions) -> None:
+        super().__init__()
+        # Computed on the CPU, since not every device knows float64.
+        weights, kind = adjacency.detach().cpu(), adjacency.dtype
+        mix = mixing(weights, options.self_loops).to(kind)
+        places = laplacian_eigenvectors(weights, options.eigenvectors).to(kind)
+        self.register_buffer("mixing", mix, persistent=False)
+        self.register_buffer("places", places, persistent=False)
 
 
 def mixing(adjacency: Tensor, self_loops: bool) -> Tensor:
     """I + D^(-1/2) A D^(-1/2) with D the row sums, each row then divided by its sum.
 
-    Args:
-        adjacency: (N, N) float, weights of at least 0.
-        self_loops: Whether A gets a diagonal of ones first.
-
-    Returns:
-        (N, N) float64; the row of a node without edges is that of the identity.
-
-    Raises:
-        DataError: If the adjacency is not square or has a negative or non-finite weight.
+    (N, N) float64; the row of a node without edges is that of the identity.
     """
     weights = adjacency.double().clone()
     if self_loops and weights.ndim == 2:
@@ -264,21 +214,13 @@ def mixing(adjacency: Tensor, self_loops: bool) -> Tensor:
 
 
 def laplacian_eigenvectors(adjacency: Tensor, count: int) -> Tensor:
-    """Eigenvectors of the symmetric normalised Laplacian with small eigenvalues.
+    """``count`` eigenvectors of the symmetric normalised Laplacian with small eigenvalues.
 
     As many as there are nodes without edges are skipped, and one more (that of a connected
     graph's eigenvalue 0). The first entry within a millionth of the largest is positive.
-    Eigenvectors of equal eigenvalues are any basis of theirs.
-
-    Args:
-        adjacency: (N, N) float, weights of at least 0.
-        count: E, eigenvectors to return.
 
     Returns:
-        (N, E) float64, columns by rising eigenvalue; zeros where there are not so many.
-
-    Raises:
-        DataError: If the adjacency is not square or has a negative or non-finite weight.
+        (N, count) float64, columns by rising eigenvalue; zeros where there are not so many.
     """
     laplacian = symmetric_laplacian(adjacency.double())
     nodes = len(laplacian)
@@ -311,6 +253,7 @@ class Opencity(Backbone):
     Options: ClassVar[type[StrictModel]] = OpencityOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(clip_norm=5.0)
     transferable: ClassVar[bool] = True
+    graph_form: CityEncodings
     past_steps: Tensor
     future_steps: Tensor
 
@@ -324,8 +267,7 @@ class Opencity(Backbone):
                 f"opencity: a width of {width} cannot be shared by {options.heads} heads and halved"
                 " for minute and weekday; give an even multiple of the heads"
             )
-        self.cities = CityEncodings(options)
-        self.use_graph("", task.adjacency)
+        self.graph_form = self.derive_graph(task.adjacency)
 
         # Columns go step by step, the channels of a step side by side.
         self.patch = nn.Linear(options.patch_steps * task.channels, width, bias=False)
@@ -347,18 +289,8 @@ class Opencity(Backbone):
         self.register_buffer("future_steps", future, persistent=False)
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
-        """See :meth:`Backbone.forward`.
-
-        Raises:
-            DataError: If the inputs have other nodes than the graph in use.
-        """
-        mix, eigenvectors = self.cities.current(inputs)
-        if inputs.shape[2] != len(mix):
-            raise DataError(
-                f"opencity: the inputs have {inputs.shape[2]} nodes, the graph in use {len(mix)};"
-                " call use_graph with theirs"
-            )
-        places = self.place(eigenvectors)
+        """See :meth:`Backbone.forward`; N is that of the graph in use."""
+        places = self.place(self.graph_form.places)
         past, future = self._calendars(time_of_day, day_of_week)
 
         series = inputs.permute(2, 0, 1, 3)
@@ -366,7 +298,7 @@ class Opencity(Backbone):
         deviation = (series.var(dim=2, correction=0, keepdim=True) + 1e-5).sqrt()
         hidden = self._embed((series - mean) / deviation)
         for block in self.blocks:
-            hidden = block(hidden, past, future, places, mix)
+            hidden = block(hidden, past, future, places, self.graph_form.mixing)
 
         weight, bias = self.head.weight[: self.task.horizon], self.head.bias[: self.task.horizon]
         scaled = functional.linear(hidden.flatten(2), weight, bias)
@@ -374,13 +306,9 @@ class Opencity(Backbone):
         forecast = scaled * deviation[:, :, :, target] + mean[:, :, :, target]
         return forecast.permute(1, 2, 0)
 
-    def use_graph(self, name: str, adjacency: Tensor) -> None:
-        """See :meth:`Backbone.use_graph`; encodings are computed once for each name.
-
-        Raises:
-            DataError: If the graph has negative weights, or the name is that of another graph.
-        """
-        self.cities.use(name, adjacency)
+    def derive_graph(self, adjacency: Tensor) -> CityEncodings:
+        """How nodes mix, and where they are."""
+        return CityEncodings(adjacency, self.options)
 
     def linear_probe_parameters(self) -> frozenset[str]:
         """Names of the parameters that a linear probe trains: those of the head."""

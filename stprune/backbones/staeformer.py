@@ -96,20 +96,13 @@ class Staeformer(Backbone):
 
     Options: ClassVar[type[StrictModel]] = StaeformerOptions
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        weight_decay=1.5e-3,
-        clip_norm=5.0,
-        milestones=(25, 45, 65),
-        gamma=0.1,
+        weight_decay=1.5e-3, clip_norm=5.0, milestones=(25, 45, 65), gamma=0.1
     )
 
     def __init__(self, task: ForecastTask, options: StaeformerOptions) -> None:
         super().__init__(task, options)
-        width = (
-            options.input_width
-            + options.time_of_day_width
-            + options.day_of_week_width
-            + options.adaptive_width
-        )
+        width = options.input_width + options.adaptive_width
+        width += options.time_of_day_width + options.day_of_week_width
         if width % options.heads:
             raise DeclinedError(
                 f"staeformer: {options.heads} heads cannot share a width of {width}, the sum of"
@@ -119,15 +112,10 @@ class Staeformer(Backbone):
         self.input_projection = nn.Linear(task.channels + 2, options.input_width)
         self.time_of_day_embedding = _table(task.steps_per_day, options.time_of_day_width)
         self.day_of_week_embedding = _table(DAYS_PER_WEEK, options.day_of_week_width)
-        self.adaptive_embedding = (
-            nn.Parameter(
-                nn.init.xavier_uniform_(
-                    torch.empty(task.history, task.nodes, options.adaptive_width)
-                )
-            )
-            if options.adaptive_width
-            else None
-        )
+        self.adaptive_embedding = None
+        if options.adaptive_width:
+            table = torch.empty(task.history, task.nodes, options.adaptive_width)
+            self.adaptive_embedding = nn.Parameter(nn.init.xavier_uniform_(table))
         self.temporal_layers = nn.Sequential(
             *(AttentionLayer("time", width, options) for _ in range(options.temporal_layers))
         )

@@ -66,12 +66,8 @@ class Stid(Backbone):
         self.node_embedding = _table(task.nodes, options.node_width)
         self.time_of_day_embedding = _table(task.steps_per_day, options.time_of_day_width)
         self.day_of_week_embedding = _table(DAYS_PER_WEEK, options.day_of_week_width)
-        width = (
-            options.series_width
-            + options.node_width
-            + options.time_of_day_width
-            + options.day_of_week_width
-        )
+        width = options.series_width + options.node_width
+        width += options.time_of_day_width + options.day_of_week_width
         self.encoder = nn.Sequential(
             *(ResidualPerceptron(width, options.dropout) for _ in range(options.layers))
         )
@@ -105,13 +101,8 @@ class Stid(Backbone):
         """
         batch, steps, nodes, channels = inputs.shape
         values = inputs.transpose(1, 2).reshape(batch, nodes, steps * channels)
-        calendar = torch.cat(
-            [
-                time_of_day.to(inputs.dtype) / self.task.steps_per_day,
-                day_of_week.to(inputs.dtype) / DAYS_PER_WEEK,
-            ],
-            dim=1,
-        )
+        day = time_of_day.to(inputs.dtype) / self.task.steps_per_day
+        calendar = torch.cat([day, day_of_week.to(inputs.dtype) / DAYS_PER_WEEK], dim=1)
         weight, split = self.series_embedding.weight, steps * channels
         shared = functional.linear(calendar, weight[:, split:], self.series_embedding.bias)
         return functional.linear(values, weight[:, :split]) + shared[:, None, :]

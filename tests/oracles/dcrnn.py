@@ -12,11 +12,7 @@ from . import Batch, Weights, walk, with_calendar
 
 def forecast(model: Any, batch: Batch) -> Tensor:
     """(B, H, N) of a model in double precision, on the graph of its task."""
-    return forecast_on(model, batch, model.task.adjacency)
-
-
-def forecast_on(model: Any, batch: Batch, graph: Tensor) -> Tensor:
-    """(B, H, N) on any graph (N, N)."""
+    graph = model.task.adjacency
     options, weights = model.options, _weights(model)
     width, steps, layers = options.hidden_channels, options.diffusion_steps, range(options.layers)
     walks = (walk(graph).T, walk(graph.T).T)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stprune.backbones.geometric_temporal import CELLS, LayerName, import_geometric_temporal
+from stprune.backbones.geometric_temporal import CELLS, import_geometric_temporal
 from stprune.backbones.layers.graph import symmetric_laplacian
 
 from . import Batch, linear, with_calendar
@@ -16,30 +16,27 @@ from . import Batch, linear, with_calendar
 
 def forecast(model: Any, batch: Batch) -> Tensor:
     """(B, H, N) of a model in double precision, on the graph of its task."""
-    return forecast_on(model, batch, model.task.adjacency)
-
-
-def forecast_on(model: Any, batch: Batch, graph: Tensor) -> Tensor:
-    """(B, H, N) on any graph (N, N)."""
+    graph = model.task.adjacency
     options, nodes = model.options, len(graph)
-    name: LayerName = "tgcn" if options.layer == "a3tgcn" else options.layer
     values = with_calendar(model, batch)
     terms: tuple[int, ...] = ()
     more: dict[str, Any] = {}
-    if name != "tgcn":
+    if not options.layer.endswith("tgcn"):
         terms = (options.chebyshev_terms,)
         largest = np.linalg.eigvalsh(symmetric_laplacian(graph).numpy()).max()
         more["lambda_max"] = torch.tensor(float(largest), dtype=torch.float64)
         graph = torch.maximum(graph, graph.T)
     recurrent = import_geometric_temporal().nn.recurrent
-    cell = getattr(recurrent, CELLS[name])(values.shape[-1], options.hidden_channels, *terms)
+    cell = getattr(recurrent, CELLS[options.layer])(
+        values.shape[-1], options.hidden_channels, *terms
+    )
     cell = cell.double()
-    weights = dict(model.layer.cell.named_parameters())
+    weights = dict(model.cell.named_parameters())
     index = graph.nonzero().T
     edge_weight = graph[index[0], index[1]]
     windows = []
     for window in values:
-        states = [window.new_zeros(nodes, options.hidden_channels)] * model.layer.states
+        states = [window.new_zeros(nodes, options.hidden_channels)] * model.states
         hidden = []
         for step in window:
             arguments = (step, index, edge_weight, *states)

@@ -14,12 +14,8 @@ def split_heads(values: Tensor, heads: int, axis: Axis) -> Tensor:
     """A view with the attended axis last but one, as attention kernels want it.
 
     Over time the nodes count as further heads. So neither axis has to be moved, which would copy
-    queries, keys, values and result. Each of them must be a contiguous tensor.
-
-    Args:
-        values: (B, T, N, C), contiguous.
-        heads: Number of heads, a divisor of C; head h has the h-th C / heads channels.
-        axis: What is attended along.
+    queries, keys, values and result: each (B, T, N, C) and contiguous. Head h has the h-th
+    C / heads channels.
 
     Returns:
         (B, N heads, T, C / heads) for time, (B T, heads, N, C / heads) for nodes.
@@ -35,22 +31,10 @@ def attend(
 ) -> Tensor:
     """softmax(Q Kᵀ / √d) V of each head, d = C / heads channels (Vaswani et al. 2017).
 
-    Args:
-        query: (B, T, N, C), contiguous.
-        key: As the query.
-        value: As the query.
-        heads: Number of heads, a divisor of C.
-        axis: Attend from step to step of a node, or from node to node of a step.
-        causal: Attend to nothing later along the axis.
-
-    Returns:
-        (B, T, N, C).
+    All are (B, T, N, C). Steps of a node, or nodes of a step, attend to each other; if causal, to
+    none later along the axis.
     """
-    attended = functional.scaled_dot_product_attention(
-        split_heads(query, heads, axis),
-        split_heads(key, heads, axis),
-        split_heads(value, heads, axis),
-        is_causal=causal,
-    )
+    q, k, v = (split_heads(part, heads, axis) for part in (query, key, value))
+    attended = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
     # The kernel writes its result in the order of the query, so this copies nothing either.
     return attended.transpose(1, 2).reshape(query.shape)

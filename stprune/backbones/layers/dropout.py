@@ -29,14 +29,9 @@ class Dropout(nn.Dropout):
 
 
 def keep_mask(shape: torch.Size, share: float) -> tuple[Tensor, float]:
-    """A mask of what dropout keeps on a CPU, and the factor by which it scales that.
+    """A mask of what dropout keeps on a CPU, and the factor that keeps the expectation.
 
-    Args:
-        shape: Of the values.
-        share: Share to drop, in [0, 1); met to the nearest 2^-16, but never all are dropped.
-
-    Returns:
-        Bool of ``shape``, and the factor that keeps the expectation.
+    The share to drop, in [0, 1), is met to the nearest 2^-16, but never all are dropped.
     """
     values = 2**DRAW_BITS
     dropped = min(round(share * values), values - 1)

@@ -1,7 +1,8 @@
 """Normalised forms of a sensor graph, and fast products with a fixed one.
 
-Row i, column j of an (N, N) adjacency is the weight of the edge from node i to node j, 0 for none.
-Normalisations compute in float64 and return the dtype of what they were given.
+Row i, column j of an adjacency is the weight of the edge from node i to node j, 0 for none. Unless
+they say otherwise, functions take and return (N, N) float; they compute in float64 and return the
+dtype of what they were given.
 """
 
 from __future__ import annotations
@@ -23,47 +24,23 @@ def random_walk(adjacency: Tensor) -> Tensor:
 
     A node without edges keeps a row of zeros.
 
-    Args:
-        adjacency: (N, N) float, weights of at least 0.
-
-    Returns:
-        (N, N) float, rows that sum to 1 (or 0).
-
     Raises:
-        DataError: If the adjacency is not square or has a negative or non-finite weight.
+        DataError: If the adjacency is not square or has a negative or non-finite weight; so do all
+            other forms of it.
     """
     weights = checked_weights(adjacency)
     return (_inverse(weights.sum(dim=1))[:, None] * weights).to(adjacency.dtype)
 
 
 def double_transition(adjacency: Tensor) -> tuple[Tensor, Tensor]:
-    """Random walks along the edges and against them (DCRNN, Li et al. 2018).
-
-    Args:
-        adjacency: (N, N) float, weights of at least 0.
-
-    Returns:
-        D⁻¹A with the row sums of A, and the same of the transposed A; each (N, N).
-
-    Raises:
-        DataError: As :func:`random_walk`.
-    """
+    """Random walks along the edges and against them (DCRNN, Li et al. 2018)."""
     return random_walk(adjacency), random_walk(adjacency.T)
 
 
 def symmetric_laplacian(adjacency: Tensor) -> Tensor:
     """I - D^(-1/2) A D^(-1/2) of the undirected graph max(A, Aᵀ) without self-loops.
 
-    A node without edges keeps a 1 on the diagonal.
-
-    Args:
-        adjacency: (N, N) float, weights of at least 0.
-
-    Returns:
-        (N, N) float, symmetric, eigenvalues in [0, 2].
-
-    Raises:
-        DataError: As :func:`random_walk`.
+    A node without edges keeps a 1 on the diagonal. Eigenvalues are in [0, 2].
     """
     weights = checked_weights(adjacency)
     weights = torch.maximum(weights, weights.T).fill_diagonal_(0)
@@ -76,14 +53,7 @@ def symmetric_laplacian(adjacency: Tensor) -> Tensor:
 def scaled_laplacian(adjacency: Tensor) -> Tensor:
     """2 L / λ_max - I of the symmetric normalised Laplacian (Defferrard et al. 2016).
 
-    Args:
-        adjacency: (N, N) float, weights of at least 0.
-
-    Returns:
-        (N, N) float, symmetric, eigenvalues in [-1, 1] with 1 the largest.
-
-    Raises:
-        DataError: As :func:`random_walk`.
+    Eigenvalues are in [-1, 1], with 1 the largest.
     """
     laplacian = symmetric_laplacian(adjacency.double())
     identity = torch.eye(len(laplacian), dtype=torch.float64, device=laplacian.device)
@@ -91,15 +61,7 @@ def scaled_laplacian(adjacency: Tensor) -> Tensor:
 
 
 def chebyshev_polynomials(matrix: Tensor, count: int) -> Tensor:
-    """T_0(M) = I, T_1(M) = M, T_k(M) = 2 M T_(k-1)(M) - T_(k-2)(M).
-
-    Args:
-        matrix: (N, N) float, normally a scaled Laplacian.
-        count: K of at least 1, polynomials to make.
-
-    Returns:
-        (K, N, N) float, T_0 to T_(K-1).
-    """
+    """T_0(M) = I, T_1(M) = M, T_k(M) = 2 M T_(k-1)(M) - T_(k-2)(M): (count, N, N) of (N, N)."""
     double = matrix.double()
     polynomials = [torch.eye(len(double), dtype=torch.float64, device=double.device), double]
     while len(polynomials) < count:
@@ -118,16 +80,7 @@ def powers(matrix: Tensor, order: int) -> list[Tensor]:
 def walk_powers(adjacency: Tensor, order: int, self_loops: bool) -> list[Tensor]:
     """Powers up to ``order`` of Pᵀ, for the walks P along the edges and then against them.
 
-    Args:
-        adjacency: (N, N) float, weights of at least 0.
-        order: Largest power.
-        self_loops: Give every node an edge of weight 1 to itself first.
-
-    Returns:
-        2 order matrices, (N, N) float.
-
-    Raises:
-        DataError: As :func:`random_walk`.
+    With self-loops, every node first gets an edge of weight 1 to itself. Returns 2 order matrices.
     """
     if self_loops:
         adjacency = adjacency.clone().fill_diagonal_(1.0)
@@ -135,14 +88,10 @@ def walk_powers(adjacency: Tensor, order: int, self_loops: bool) -> list[Tensor]
 
 
 def checked_weights(adjacency: Tensor) -> Tensor:
-    """The adjacency in float64.
-
-    Raises:
-        DataError: If it is not square or has a negative or non-finite weight.
-    """
-    if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
-        raise DataError(f"a graph must be a square matrix, got shape {tuple(adjacency.shape)}")
+    """The adjacency in float64, once it is known to be a square of weights."""
     weights = adjacency.double()
+    if adjacency.ndim != 2 or len(adjacency) != adjacency.shape[1]:
+        raise DataError(f"a graph must be a square matrix, got shape {tuple(adjacency.shape)}")
     wrong = ~(torch.isfinite(weights) & (weights >= 0))
     if wrong.any():
         row, column = wrong.nonzero()[0].tolist()
@@ -176,14 +125,11 @@ ROWS = ("columns", "starts", "weights")
 
 
 class GraphProduct(nn.Module):
-    """M x for a constant matrix M; gradients reach x alone.
+    """M x for a constant matrix M of (R, N); gradients reach x alone.
 
     The matrix is held densely if more than :data:`LARGEST_SPARSE_FILL` of it is not zero, else as
     its non-zeros row by row, once as it is and once transposed for the gradient. The result is
     the same. Buffers are not persistent: a graph belongs to the task, not to the weights.
-
-    Args:
-        matrix: (R, N) float.
     """
 
     def __init__(self, matrix: Tensor) -> None:
@@ -238,14 +184,9 @@ _product: Callable[..., Tensor] = _SparseProduct.apply
 
 
 def diffuse(values: Tensor, mix: Callable[[Tensor], Tensor]) -> Tensor:
-    """The values and all their diffusions.
+    """Values (N, B, width) and then all their K diffusions, side by side: (N, B, (K + 1) width).
 
-    Args:
-        values: (N, B, width) float.
-        mix: (N, columns) to (K N, columns), K diffusions one below the other.
-
-    Returns:
-        (N, B, (K + 1) width); the values come first, then the diffusions in their order.
+    ``mix`` takes (N, columns) to (K N, columns), K diffusions one below the other.
     """
     nodes, batch, width = values.shape
     diffused = mix(values.reshape(nodes, -1)).view(-1, nodes, batch, width)
