@@ -12,11 +12,12 @@ import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pandas_layout import write_frame
 from scipy import sparse
@@ -25,6 +26,7 @@ from scipy.io import loadmat, savemat
 from stprune.data.canonical import sha256_of
 from stprune.data.card import DatasetCard, KaggleFile, RemoteFile, load_card
 from stprune.data.fetch import KAGGLE, git_blob_sha1
+from stprune.data.formats import renumbered_zones, windows_npz
 
 FEW = 12
 AIR_HEADER = (
@@ -257,6 +259,71 @@ def _largest_hdf(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
     return {"nodes": PER_DISTRICT * len(chosen), "steps": days * 96}
 
 
+def write_windows(path: Path | BinaryIO, values: NDArray[Any], history: int, horizon: int) -> None:
+    """Publish (T, N, C) values as DCRNN's script does, windows that begin at every step."""
+    windows = sliding_window_view(values, history + horizon, axis=0).transpose(0, 3, 1, 2)
+    np.savez_compressed(path, x=windows[:, :history], y=windows[:, history:])
+
+
+def _windows_npz(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    options = windows_npz.Options.model_validate(card.options)
+    graph = next(role for role in ("distances", "edges", "graph") if role in paths)
+    known, ids = _copied(card, graph, paths[graph]), {}
+    for number, group in enumerate(options.groups):
+        count = card.nodes if known else FEW
+        ids[group] = options.ids.get(group) or [str(position) for position in range(count)]
+        if (role := f"{group}_ids") in paths:
+            if not _copied(card, role, paths[role]):
+                names = [str(400001 + FEW * number + position) for position in range(FEW)]
+                # Sensors may be there twice.
+                paths[role].write_text(",".join([*names, names[0]]))
+            ids[group] = paths[role].read_text().split(",")
+    everyone = list(dict.fromkeys(sensor for sensors in ids.values() for sensor in sensors))
+    if not known and graph == "graph":
+        paths[graph].write_bytes(pickled_graph(everyone, _kernel(len(everyone))))
+    elif not known:
+        lines = [f"{a},{b},{300 + 10 * at}" for at, (a, b) in enumerate(pairwise(everyone))]
+        first = ["from,to,cost"] if graph == "edges" else [f"{a},{a},0.0" for a in everyone]
+        paths[graph].write_text("\n".join([*first, *lines]) + "\n")
+    values = np.round(60 - 12 * _waves(2 * 288, len(everyone), 288, 3).clip(0), 1)
+    clock = np.broadcast_to(np.arange(len(values))[:, None] % 288 / 288, values.shape)
+    series = np.stack([values, clock][: 1 if options.time_of_day is None else 2], axis=2)
+    changes: dict[str, Any] = {"nodes": len(everyone)}
+    if card.breaks == "clock":
+        series = np.delete(series, slice(288 + 24, 288 + 36), axis=0)
+        changes["start"] = BAY_START
+    for group, sensors in ids.items():
+        columns = series[:, [everyone.index(sensor) for sensor in sensors]]
+        cuts = np.linspace(0, len(series) - 11, len(options.parts) + 1).astype(int)
+        for part, (begin, end) in zip(options.parts, pairwise(cuts), strict=True):
+            write_windows(paths[f"{group}_{part}"], columns[begin : end + 11], 6, 6)
+    return changes | {"steps": len(series)}
+
+
+def _renumbered_zones(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    options = renumbered_zones.Options.model_validate(card.options)
+    known = [role for role in paths if role in ("stations", "distance") or role.endswith("_zones")]
+    nodes, steps = card.nodes, 14 * 24
+    if not all(_copied(card, role, paths[role]) for role in known):
+        nodes, place = len(ZONES), np.arange(len(ZONES))
+        stations = pd.DataFrame({"TAZID": ZONES, "area": place + 0.5, "perimeter": place + 9})
+        stations.to_csv(paths["stations"])
+        distances = 1000.0 * np.abs(np.subtract.outer(place, place))
+        pd.DataFrame(distances, columns=ZONES).to_csv(paths["distance"], index=False)
+        # The sixth zone is in both groups.
+        for group, zones in zip(options.groups, (stations[:6], stations[5:]), strict=True):
+            zones.assign(TAZID=range(1, len(zones) + 1)).to_csv(paths[f"{group}_zones"])
+    times = pd.date_range(card.start, periods=steps, freq="h")
+    for group in options.groups:
+        zones = pd.read_csv(paths[f"{group}_zones"])
+        for channel in options.channels:
+            columns = [40 + 30 * _waves(steps, 1, 24, int(area))[:, 0] for area in zones["area"]]
+            frame = pd.DataFrame(np.transpose(columns), columns=zones["TAZID"])
+            frame.index = pd.Index([f"{t.year}/{t.month}/{t.day} {t.hour}:00" for t in times])
+            frame.round(4).to_csv(paths[f"{group}_{channel}"], index_label="time")
+    return {"nodes": nodes, "steps": steps}
+
+
 # How to write the files of each format; returns what the card says of them.
 WAYS: dict[str, Callable[[DatasetCard, dict[str, Path]], dict[str, Any]]] = {
     "csv_sparse_graph": _csv_sparse_graph,
@@ -264,7 +331,9 @@ WAYS: dict[str, Callable[[DatasetCard, dict[str, Path]], dict[str, Any]]] = {
     "largest_hdf": _largest_hdf,
     "mat_tensor": _mat_tensor,
     "pems_npz": _pems_npz,
+    "renumbered_zones": _renumbered_zones,
     "station_csv": _station_csv,
     "wide_csv": _wide_csv,
+    "windows_npz": _windows_npz,
     "zone_csv": _zone_csv,
 }

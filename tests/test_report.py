@@ -3,55 +3,66 @@
 from __future__ import annotations
 
 import base64
+import io
+import itertools
 import json
+import math
 import re
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-from synthetic_records import PRUNERS, write_experiment
+from PIL import Image
+from synthetic_records import PRUNERS, cost, results_of, run_of, summarised, write_experiment
 
+from paper_figures import tab_equivalence, tab_pairs
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, store_config, store_table
+from stprune.paper import charts
+from stprune.paper.charts import chart, chart_data
+from stprune.paper.draw import LOOKS
 from stprune.paper.figures import FIGURES
+from stprune.paper.findings import Finding, findings, p_in_words
 from stprune.paper.products import applicable, make_products
-from stprune.paper.report import Picture, vega_script, write_report
-from stprune.paper.report.ledger import overhead_ledger
+from stprune.paper.report import (
+    Picture,
+    compare_environments,
+    content_policy,
+    methods,
+    small_png,
+    vega_script,
+    write_report,
+)
 from stprune.paper.tables import TABLES
-from stprune.results.labels import label
-from stprune.results.summary import load_results
-from stprune.statistics.paired import CONTROLS
+from stprune.results.summarise import summarise
+from stprune.results.summary import Results, load_results
 
 VOID = {"meta", "img", "br", "input"}
-
-
+HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>{{7*7}}"
 # In the place of all figures, where a test is not about them.
 BLANK = {"tradeoff": Picture("Blank", "Nothing.", "A blank picture", "data:image/png;base64,")}
+Errors = Mapping[str, Sequence[float]]
 
 
-def report(layout: ExperimentLayout) -> None:
-    """Write the page without figures."""
-    results = load_results(layout.store)
-    names = applicable(TABLES, results)
-    tables = {name: TABLES.module(name).build(results) for name in names}
-    write_report(layout, results, tables, BLANK)
-
-
-class _Page(HTMLParser):
+class Page(HTMLParser):
     """Collects tags, attributes and text, and checks that tags are closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.source = text
         self.open: list[str] = []
         self.attributes: list[tuple[str, str, str]] = []
         self.words: list[str] = []
+        self.scripts: list[str] = []
         self.feed(text)
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.attributes += [(tag, name, value or "") for name, value in attrs]
+        assert tag in VOID or tag != "b"
         if tag not in VOID:
             self.open.append(tag)
 
@@ -59,8 +70,8 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open[-1:] not in (["script"], ["style"]):
-            self.words.append(data)
+        in_code = self.open[-1:] in (["script"], ["style"])
+        (self.scripts if in_code else self.words).append(data)
 
     def values(self, tag: str, name: str) -> list[str]:
         return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
@@ -70,111 +81,285 @@ class _Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def _read(layout: ExperimentLayout) -> _Page:
-    return _Page(layout.report.read_text(encoding="utf-8"))
+def report(results: Results, layout: ExperimentLayout) -> Page:
+    """The page without figures."""
+    tables = {name: TABLES.module(name).build(results) for name in applicable(TABLES, results)}
+    write_report(layout, results, tables, BLANK)
+    return Page(layout.report.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
+    """A reported experiment whose records say ``HARM`` wherever they may."""
     layout = write_experiment(tmp_path_factory.mktemp("reported"))
-    text = "experiment: <script>alert('x')</script>\n"
-    store_config(layout.store).write_text(text, encoding="utf-8")
-    make_products(layout.store, layout.root)
+    records = sorted(layout.root.glob("runs/**/metrics.json"))
+    for path in records:
+        values = json.loads(path.read_text())
+        values["data"]["target_unit"] = f"cars {HARM}"
+        values["environment"] |= {"processor": f"fast {HARM}", f"key {HARM}": 1}
+        values["config"][f"option {HARM}"] = HARM
+        values["started"] = f"2000 {HARM}"
+        path.write_text(json.dumps(values))
+    summarise(records, layout, {"experiment": f"x  # {HARM}"})
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_API_KEY", "KAGGLE_API_TOKEN", "STPRUNE_MIRROR"):
+            patch.setenv(name, "http://me:5ec4e7@example.org")
+        make_products(layout.store, layout.root)
     return layout
 
 
-def test_page_needs_nothing_from_outside(layout: ExperimentLayout) -> None:
-    page = _read(layout)
+@pytest.fixture(scope="module")
+def page(layout: ExperimentLayout) -> Page:
+    return Page(layout.report.read_text(encoding="utf-8"))
+
+
+def test_page_needs_nothing_from_outside(layout: ExperimentLayout, page: Page) -> None:
     sources = page.values("img", "src") + page.values("script", "src") + page.values("link", "href")
     assert len(sources) == len(applicable(FIGURES, load_results(layout.store)))
     for source in sources:
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True)
         assert content.startswith(b"\x89PNG")
     assert all(page.values("img", "alt"))
-    text = layout.report.read_text(encoding="utf-8").replace(vega_script(), "")
-    assert not re.search(r"https?://|url\(|@import", text)
-
-
-def test_links_lead_to_sections(layout: ExperimentLayout) -> None:
-    page = _read(layout)
+    assert not re.search(r"https?://|url\(|@import", page.source.replace(vega_script(), ""))
     ids = {value for _, name, value in page.attributes if name == "id"}
     assert {link.removeprefix("#") for link in page.values("a", "href")} <= ids
-    runs = load_results(layout.store).summary
-    assert len(re.findall("<tr>", layout.report.read_text(encoding="utf-8"))) > len(runs)
+    assert len(re.findall("<tr>", page.source)) > len(load_results(layout.store).summary)
 
 
-def test_config_is_shown_as_text_or_left_out(layout: ExperimentLayout, tmp_path: Path) -> None:
-    assert "experiment: <script>alert('x')</script>" in _read(layout).text
-    assert "<script>alert" not in layout.report.read_text(encoding="utf-8")
-    bare = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
-    report(bare)
-    assert "Configuration" not in _read(bare).text
+def test_nothing_in_a_record_becomes_part_of_the_page(page: Page) -> None:
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert not [script for script in page.scripts if script.lstrip().startswith("alert(1)")]
+    assert HARM in page.text, "it is shown, as text and not as a template"
+    (policy,) = [v for v in page.values("meta", "content") if v.startswith("default-src 'none';")]
+    assert "http" not in policy
+    assert "5ec4e7" not in page.source
 
 
-def test_every_table_is_on_the_page_the_main_one_first(layout: ExperimentLayout) -> None:
-    page = _read(layout)
-    shown_here = applicable(TABLES, load_results(layout.store))
-    titles = {name: TABLES.module(name).TITLE for name in shown_here}
-    regions = page.values("div", "aria-label")
-    shown = [region for region in regions if region in titles.values()]
+def test_every_table_is_on_the_page_the_main_one_first(
+    layout: ExperimentLayout, page: Page
+) -> None:
+    names = applicable(TABLES, load_results(layout.store))
+    titles = {name: TABLES.module(name).TITLE for name in names}
+    shown = [region for region in page.values("div", "aria-label") if region in titles.values()]
     assert shown[0] == titles["main"]
     assert sorted(shown) == sorted(titles.values())
-    assert Counter(page.values("th", "colspan")) >= Counter({"3": 2, "6": 2})
     assert "Against Random (dynamic) Against Full (fewer epochs)" in page.text
-    for name in CONTROLS:
-        assert page.words.count(label(name)) >= len(titles)
 
 
-def test_what_scripts_read_is_json_that_no_text_can_end(layout: ExperimentLayout) -> None:
-    text = layout.report.read_text(encoding="utf-8")
+def test_what_scripts_read_is_json_that_no_text_can_end(page: Page) -> None:
     ((name, block),) = re.findall(
-        r'<script type="application/json" id="([a-z-]+)">(.*?)</script>', text
+        r'<script type="application/json" id="([a-z-]+)">(.*?)</script>', page.source
     )
     assert name == "embedded-chart"
     assert "<" not in block
     assert len(json.loads(block)["datasets"]["runs"]) == 2 + 6 * 2 * 2
+    script = vega_script()
+    assert "vegaEmbed" in script
+    assert "</script" not in script.lower()
+    assert "<!--" not in script
 
 
-def test_page_is_the_same_every_time(tmp_path: Path) -> None:
-    layout = write_experiment(tmp_path, seeds=(0,))
-    # Its pictures are, too: that is tested figure by figure.
-    pages = []
-    for _ in range(2):
-        report(layout)
-        pages.append(layout.report.read_bytes())
-    assert pages[0] == pages[1]
+def test_page_is_the_same_every_time_and_without_full_training_compares_nothing(
+    tmp_path: Path,
+) -> None:
+    layout = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
+    results = load_results(layout.store)
+    # Its pictures are the same, too: that is tested figure by figure.
+    first, second = report(results, layout), report(results, layout)
+    assert first.source == second.source
+    assert "Full training was not run, so nothing can be called lossless." in first.text
+    assert "nan" not in first.text.lower().split()
+    assert "Configuration" not in first.text
+    x = chart(results)["vconcat"][0]["layer"][-1]["encoding"]["x"]
+    assert x["title"] == "Time (s)"
 
 
-def test_report_without_full_training_makes_no_comparison(tmp_path: Path) -> None:
-    lean = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
-    report(lean)
-    text = _read(lean).text
-    assert "Full training was not run, so nothing is relative to it." in text
-    assert "Without full training nothing is expected." in text
-    assert "of its per-epoch time" not in text
-    assert "nan" not in text.lower().split()
-
-
-def test_ledger_adds_up(layout: ExperimentLayout) -> None:
-    ledger = overhead_ledger(load_results(layout.store))
-    row = ledger.frame.query("pruner == 'st_prune' and prune_ratio == 0.5").iloc[0]
-    # The synthetic epochs spend 10, 85, 3 and 2 % of their time on the four parts.
-    assert row["overhead_percent"] == pytest.approx(5.0)
-    parts = ["data", "step", "scoring", "selection"]
-    total = sum(row[f"{part}_seconds"] for part in parts)
-    assert row["step_seconds"] / total == pytest.approx(0.85)
-    assert "12 of 12 lie within 10 % of what is expected." in ledger.caption
-
-
-def test_report_before_the_summary_is_refused(tmp_path: Path) -> None:
+def test_report_before_the_summary_or_without_a_record_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="summarise the experiment first"):
         make_products(ExperimentLayout(tmp_path).store, tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_record_that_is_gone_is_refused(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
     path = store_table(layout.store, "records")
     pd.read_parquet(path).iloc[1:].to_parquet(path)
     with pytest.raises(RecordError, match=r"records\.parquet"):
         make_products(layout.store, layout.root)
+
+
+# Findings
+
+
+def results_with(root: Path, places: Mapping[str, Errors], **spent: Any) -> Results:
+    """Test errors by data set and pruner, one a seed."""
+    runs = [
+        run_of(dataset, pruner, 0.0 if pruner == "full" else 0.5, seed, mae, cost=cost(**spent))
+        for dataset, pruners in places.items()
+        for pruner, errors in pruners.items()
+        for seed, mae in enumerate(errors)
+    ]
+    return results_of(root, runs)
+
+
+def said(results: Results) -> dict[str, list[Finding]]:
+    tables = {"pairs": tab_pairs.build(results), "equivalence": tab_equivalence.build(results)}
+    return findings(results, tables)
+
+
+def sentences(root: Path, **pruners: Sequence[float]) -> list[str]:
+    return [sentence for sentence, _ in said(results_with(root, {"r": pruners}))["epochs"]]
+
+
+CONTROLS = {"random_dynamic": [2.0, 2.2, 2.1, 2.3], "full_fewer_epochs": [2.5, 2.0, 2.2, 2.4]}
+# Every seed 10 % (and a little) above the random control.
+WORSE = [2.2, 2.42, 2.32, 2.53]
+
+
+def test_the_method_is_held_to_both_controls_with_the_test(tmp_path: Path) -> None:
+    worse = results_with(tmp_path / "w", {"r": {**CONTROLS, "full": [2.0] * 4, "st_prune": WORSE}})
+    first = said(worse)["epochs"][0]
+    assert first.sentence.startswith("ST-Prune is worse than Random (dynamic): difference +10.")
+    assert "95 % interval +10." in first.sentence
+    assert "4 pairs of runs, all prune ratios, corrected" in first.basis
+    assert "p < 0.001; over the means of 1 data sets: too few for a p" in first.basis
+    tie = sentences(tmp_path / "t", **CONTROLS, st_prune=[2.1, 2.1, 2.2, 2.2])
+    assert tie[0].startswith("ST-Prune cannot be told apart from Random (dynamic): difference ")
+    assert tie[2] == "Better than both controls, of 1 pruners: none."
+    few = sentences(tmp_path / "f", st_prune=[2.2], random_dynamic=[2.0])
+    assert few[0] == (
+        "ST-Prune was run too seldom to be tested against Random (dynamic): difference +10.00 % of"
+        " the test MAE."
+    )
+    assert few[1].startswith("ST-Prune and Full (fewer epochs) have no run in common")
+    assert few[2].endswith("Full (fewer epochs) was not run.")
+
+
+def test_who_beats_both_controls_is_named(tmp_path: Path) -> None:
+    others = {"x": [1.2, 1.0, 1.1, 1.15], "y": [2.2, 2.0, 2.0, 2.4], "st_prune": WORSE}
+    assert "Better than both controls, of 3 pruners: X." in sentences(
+        tmp_path, **CONTROLS, **others
+    )
+
+
+def test_lossless_is_said_of_data_sets_only_where_there_are_enough(tmp_path: Path) -> None:
+    full, same = [2.0, 2.1, 2.2], [2.001, 2.1, 2.199]
+    few = sentences(tmp_path / "few", full=full, st_prune=same)
+    assert "Nothing can be called lossless in general: 1 data sets are too few." in few
+    places = {
+        name: {"full": full, "st_prune": same, "x": [x, x + 0.1, x + 0.2]}
+        for name, x in (("a", 2.5), ("b", 2.52), ("c", 2.54))
+    }
+    general = said(results_with(tmp_path / "many", places))["epochs"][3]
+    assert general.sentence == (
+        "Over 3 data sets, against full training: lossless: ST-Prune at 0.5; not worse: none;"
+        " worse: X at 0.5."
+    )
+    assert "TOST" in general.basis
+
+
+def test_each_budget_has_its_own_findings_and_times_are_counted(tmp_path: Path) -> None:
+    runs = [
+        run_of(dataset, pruner, 0.5, seed, 3.0, cost=cost(budget=budget))
+        for dataset, budget in (("a", "epochs"), ("b", "total_time"))
+        for pruner, seed in itertools.product(("st_prune", "random_dynamic"), range(3))
+    ]
+    assert list(said(results_of(tmp_path / "a", runs))) == ["epochs", "total_time"]
+    results = load_results(write_experiment(tmp_path / "b").store)
+    assert said(results)["epochs"][-1].sentence.startswith("12 of 12 mean per-epoch times")
+
+
+def test_p_is_never_zero() -> None:
+    assert [p_in_words(p) for p in (0.0, 0.0499, 1.0, math.nan)] == [
+        *("p < 0.001", "p = 0.050", "p = 1.000", "too few for a p")
+    ]
+
+
+# The chart
+
+
+def test_runs_are_held_to_the_mean_of_full_training(tmp_path: Path) -> None:
+    errors = {"full": [1.9, 2.1], "x": [2.2, 1.8]}
+    data = chart_data(results_with(tmp_path / "a", {"r": errors}, epoch_seconds=3.0))
+    assert data["runs"][-1]["id"] == "r/stid/x/p0.5/s1"
+    assert [run["change"] for run in data["runs"]] == [-5, 5, 10, -10]
+    assert [run["epoch"] for run in data["runs"]] == [100] * 4
+    # Each run knows full training of its seed.
+    assert [run["full"] for run in data["runs"]] == [0, 1, 0, 1]
+    # Eight synthetic epochs of 10 s, 85 % of them steps.
+    assert [row["seconds"] for row in data["ledger"] if row["part"] == "step"] == [68] * 4
+    lone = chart_data(results_with(tmp_path / "lone", {"r": {"x": [2.2]}}))
+    assert (lone["runs"][0]["change"], lone["runs"][0]["full"]) == (None, -1)
+
+
+def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = results_with(tmp_path, {"r": {"x": [2.0] * 3, "y": [2.0] * 2}})
+    results.epochs.loc[results.epochs["epoch"] == 1, "train_loss"] = math.nan
+    # 8 epochs each; by seeds: x/s0, y/s0, x/s1, y/s1, x/s2.
+    monkeypatch.setattr(charts, "MOST_EPOCHS", 3 * 8 + 7)
+    rows = chart_data(results)["epochs"]
+    assert sorted({row["run"] for row in rows}) == [0, 1, 3]
+    assert [row["seconds"] for row in rows[:2]] == [11.1, 22.2]
+    assert rows[1]["train_loss"] is None
+
+
+def test_the_chart_is_the_same_every_time_and_asks_for_nothing(layout: ExperimentLayout) -> None:
+    results = load_results(layout.store)
+    spec = chart(results)
+    assert spec == chart(results)
+    text = json.dumps(spec, allow_nan=False)
+    assert "http" not in text
+    assert '"url"' not in text
+    scales = [layer["encoding"]["color"]["scale"] for layer in spec["vconcat"][0]["layer"][1:]]
+    assert all(scale == scales[0] for scale in scales)
+    assert scales[0]["domain"][0] == "Full training"
+    colours = dict(zip(scales[0]["domain"], scales[0]["range"], strict=True))
+    assert colours["ST-Prune"] == LOOKS["st_prune"].colour
+    assert len(colours) == 1 + len(PRUNERS)
+
+
+# How the runs were made, and parts of the page
+
+
+def test_methods_say_protocol_budget_data_and_what_was_not_run(tmp_path: Path) -> None:
+    layout = write_experiment(tmp_path, pruners=("st_prune",), ratios=(0.5,), seeds=(0, 3))
+    found = methods(summarised(layout))
+    assert found["Budget, at most what full training spends"] == "epochs (synthetic_roads)"
+    assert found["Seeds"] == "0, 3"
+    assert found["Pruners"].endswith("Not run here: Random (dynamic), Full (fewer epochs).")
+    assert "1000 training and 200 test windows" in found["Data"]
+    assert found["Code"] == "Commit 12345678; source digests: 1."
+    assert not store_config(layout.store).exists()
+    strict = run_of("r", "x", 0.5, 0, 3.0, config={"protocol": "strict"})
+    assert methods(results_of(tmp_path / "strict", [strict]))["Protocol"] == "strict"
+
+
+def test_policy_allows_the_very_scripts_and_nothing_else() -> None:
+    # The example of the standard: CSP level 3, section 8.2.
+    policy = content_policy(["alert('Hello, world.');"])
+    assert "script-src 'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='" in policy
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe-inline" not in policy[policy.index("script-src") :]
+
+
+def test_a_picture_gets_small_and_stays_the_same() -> None:
+    image = Image.new("RGB", (60, 40), "white")
+    image.paste((213, 94, 0), (10, 10, 30, 30))
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    small = small_png(buffer.getvalue())
+    assert small == small_png(buffer.getvalue())
+    with Image.open(io.BytesIO(small_png(buffer.getvalue(), 0.25))) as cut:
+        assert cut.size == (60, 30)
+    with Image.open(io.BytesIO(small)) as found:
+        assert found.mode == "P"
+        assert found.convert("RGB").tobytes() == image.tobytes()
+
+
+def test_environments_that_differ_are_named() -> None:
+    some = {"threads": 2, "cpu": {"name": "a"}}
+    rows = compare_environments([({**some, "threads": 1}, 1), (some, 3), ({"threads": 2}, 1)])
+    assert rows == {
+        "cpu.name": "a (runs: 4); not recorded (runs: 1)",
+        "threads": "1 (runs: 1); 2 (runs: 4)",
+    }
+    assert compare_environments([({"threads": 1}, 2)]) == {"threads": "1"}

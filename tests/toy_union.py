@@ -25,12 +25,12 @@ def write_union(directory: Path) -> Path:
         values = toy.toy_series(seed)[:, :nodes, None].astype(np.float32) * np.float32(factor)
         # One data set has a second channel, which a union leaves out.
         channels = 2 if name == "toy_big" else 1
-        names = {"load": "units" if factor == 1 else "units of its own", "noise": "units"}
+        load = {"name": "load", "unit": "units" if factor == 1 else "units of its own"}
         card = toy.card_values(
             title=name,
             nodes=nodes,
             steps=toy.STEPS,
-            channels=[{"name": name, "unit": unit} for name, unit in names.items()][:channels],
+            channels=[load, {"name": "noise", "unit": "units"}][:channels],
             target="load",
             mask_policy="zero",
             mape_floor=factor,
@@ -43,11 +43,9 @@ def write_union(directory: Path) -> Path:
             adjacency=toy.toy_adjacency()[:nodes, :nodes].astype(np.float32),
             node_ids=[f"s{node}" for node in range(nodes)],
         )
-        directory.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(card, sort_keys=False)
-        (directory / f"{name}.yaml").write_text(text, encoding="utf-8")
         folder = DataLayout(directory).processed(name)
         write_canonical(raw, DatasetCard.model_validate(card), folder)
+        (directory / f"{name}.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
     return directory
 
 

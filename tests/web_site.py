@@ -23,28 +23,19 @@ CONTENT = b"1,2\n10,20\n30,40\n" * 1000
 
 
 def blob_sha1(content: bytes) -> str:
-    return hashlib.sha1(b"blob " + str(len(content)).encode() + b"\0" + content).hexdigest()  # noqa: S324
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # noqa: S324
 
 
 @dataclass
 class Answer:
-    """What the server says to one request.
-
-    Args:
-        body: The file.
-        status: HTTP status.
-        headers: Further ones.
-        cut: Bytes after which the connection is closed.
-        stall: Bytes after which nothing more comes, while the connection stays open.
-        slow: Seconds between pieces of 64 KiB.
-    """
+    """What the server says to one request."""
 
     body: bytes = CONTENT
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    cut: int | None = None
-    stall: int | None = None
-    slow: float = 0.0
+    cut: int | None = None  # bytes after which the connection is closed
+    stall: int | None = None  # bytes after which nothing more comes on an open connection
+    slow: float = 0.0  # seconds between pieces of 64 KiB
 
 
 @dataclass

@@ -17,11 +17,11 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes in the unit that fits them: ``12 kB``, ``3.4 GB``."""
-    for unit in ("B", "kB", "MB"):
+    for unit, digits in (("B", 0), ("kB", 0), ("MB", 0), ("GB", 1)):
         if count < 999.5:
-            return f"{count:.0f} {unit}"
+            return f"{count:.{digits}f} {unit}"
         count /= 1000
-    return f"{count:.1f} GB" if count < 999.5 else f"{count / 1000:,.1f} TB"
+    return f"{count:,.1f} TB"
 
 
 def count(number: float) -> str:

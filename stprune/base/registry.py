@@ -20,22 +20,13 @@ Component = TypeVar("Component")
 
 @dataclass(frozen=True)
 class Registry(Generic[Component]):
-    """All components of one kind.
+    """All components of one kind."""
 
-    Args:
-        kind: What a component is called in messages, such as ``"pruner"``.
-        packages: Names of the packages whose modules are components.
-        contract: ``module:Class`` that each component derives from.
-        prefix: Only modules whose name starts so belong; the id is the rest of the name. Modules
-            called ``base`` never do.
-        modules: Full names of components outside ``packages``.
-    """
-
-    kind: str
-    packages: tuple[str, ...]
-    contract: str
-    prefix: str = ""
-    modules: tuple[str, ...] = ()
+    kind: str  # in messages, such as "pruner"
+    packages: tuple[str, ...]  # all their modules are components, but those called `base`
+    contract: str  # `module:Class` that each component derives from
+    prefix: str = ""  # only modules whose name starts so; the id is the rest of the name
+    modules: tuple[str, ...] = ()  # full names of components outside `packages`
 
     def ids(self) -> list[str]:
         """Ids of all components, sorted; nothing is imported but the (empty) packages."""

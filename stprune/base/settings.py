@@ -22,9 +22,9 @@ class TrainingSettings(StrictModel):
     epochs: int = Field(100, ge=1, description="Epochs of full training.")
     budget: BudgetKind = Field(
         "epochs",
-        description="What a pruned run may spend as much of as full training: its epochs, the"
-        " windows it visits, its gradient steps, or its total time, scoring and validation"
-        " included. Under the last three it trains for more epochs, on a schedule of that length.",
+        description="What a pruned run may spend as much of as full training: epochs, windows"
+        " visited, gradient steps, or total time, scoring and validation included. Under the last"
+        " three it trains for more epochs, on a schedule of that length.",
     )
     batch_size: int = Field(
         64, ge=1, description="Largest batch; an epoch is split evenly into ceil(K / this)."
@@ -46,21 +46,20 @@ class ComputeSettings(StrictModel):
     )
     compile: bool = Field(
         False,
-        description="Let torch.compile generate code for the network. It takes a C++ compiler;"
-        " the time that it takes counts as that of the first epochs.",
+        description="Use torch.compile (needs a C++ compiler); its time is the first epochs'.",
     )
     micro_batch: int | None = Field(
         None,
         ge=1,
-        description="Windows of a batch in memory at a time; gradients add up, so only rounding"
-        " and dropout's draws differ. null: on a CPU what the backbone advises, else all.",
+        description="Windows of a batch in memory at a time; gradients add up. null: on a CPU what"
+        " the backbone advises, else all.",
     )
     threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
     runs_per_job: int | None = Field(
         None,
         ge=1,
-        description="Runs that one job of the workflow trains, one after another: a number joins"
-        " seeds, or cuts a seed's runs, up to it. null: all runs of a data set, backbone and seed.",
+        description="Runs that one job of the workflow trains, one after another, across seeds if"
+        " need be. null: all runs of a data set, backbone and seed.",
     )
     own_cores: bool = Field(
         True, description="Claim cores that no other run uses and pin the run to them."
@@ -79,9 +78,7 @@ class Part(StrictModel):
     """Which part of a data set is used."""
 
     node_stride: int = Field(1, ge=1, description="Take every k-th node.")
-    days: int | None = Field(
-        None, ge=1, description="Take the first days of the data, this many; null for all."
-    )
+    days: int | None = Field(None, ge=1, description="Take the first days only; null for all.")
     window_stride: int = Field(
         1,
         ge=1,
@@ -106,24 +103,16 @@ class DatasetEntry(Part):
     """A data set under a name of its own, perhaps only a declared part of it; or a union."""
 
     dataset: str | None = Field(None, description="Card in `data/`; the entry's name by default.")
-    task: str = Field(
-        "forecast",
-        description="File of `stprune/data/tasks/`: `forecast`, `impute`, `few_shot`, or `transfer`"
-        " to the data sets of `zero_shot`, which it is then tested on.",
-    )
+    task: str = Field("forecast", description="File of `stprune/data/tasks/`.")
     task_options: Options = Field({}, description="Options of the task; its file documents them.")
     union: list[MemberEntry] = Field(
         [],
-        description="Train one model on all of these instead: names of cards, or mappings with"
-        " `dataset`, `node_stride`, `days`, `window_stride`. Only their targets are used.",
+        description="Train one model on the targets of all of these instead: names of cards, or"
+        " mappings with `dataset`, `node_stride`, `days`, `window_stride`.",
     )
-    zero_shot: list[MemberEntry] = Field(
-        [],
-        description="Test the model of a union on these as well, which it was not trained on.",
-    )
+    zero_shot: list[MemberEntry] = Field([], description="Test a union's model on these as well.")
     linear_probe: LinearProbe | None = Field(
-        None,
-        description="Test on them once more after training the last layer for `epochs` there.",
+        None, description="Test on them once more after training the last layer there."
     )
     loss_units: Literal["real", "standardised"] = Field(
         "real",

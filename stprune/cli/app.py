@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from stprune import __version__
-from stprune.base.errors import ConfigError, RecordError
+from stprune.base.errors import RecordError
 from stprune.base.layout import PAPER, RECORDS
 from stprune.cli import data, wandb
 

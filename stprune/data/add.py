@@ -53,12 +53,11 @@ def add(
         series: File of the series by channel, or under ``series``.
         graph: File of the graph by its role; at most one.
         channels: Unit by name of channel.
-        options: Options of the format `table`; others are guessed from the files.
+        options: Of the format `table`; others are guessed from the files.
         card: Further keys of the card, such as ``title``, ``start`` or ``mask_policy``.
         replace: Whether a card of that id may be replaced.
 
-    Returns:
-        The card's path, and lines on what the files hold.
+    Returns the card's path, and lines on what the files hold.
 
     Raises:
         ConfigError: If these contradict each other, or lack what no file says.
@@ -140,11 +139,7 @@ def _check_edges(path: Path, options: Options) -> None:
 
 
 def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the format `table`: those given, and others where the file is plain.
-
-    Raises:
-        DataError: If the file cannot be read.
-    """
+    """Options of the format `table`: those given, and others where the file is plain."""
     suffix = path.suffix.lower()
     if suffix in HDF_SUFFIXES and given.get("layout") != "array":
         with reading(path, "HDF"), h5py.File(path, "r") as file:
@@ -206,17 +201,13 @@ def _time_axis(readings: list[Readings], card: dict[str, Any], options: Options)
                 f"--start `{card['start']}` is no time such as 2024-01-31T08:00"
             ) from None
     numbers = (every - start) // step
-    daily = card.get("breaks") == "daily"
-    steps = numbers.nunique() if daily else int(numbers.max()) + 1
+    broken = card.get("breaks", "none") != "none"
+    steps = numbers.nunique() if broken else int(numbers.max()) + 1
     return {"steps": steps, "step_minutes": minutes, "start": start.isoformat()}
 
 
 def _usual_minutes(path: Path, times: pd.DatetimeIndex) -> int:
-    """The commonest difference between neighbouring times.
-
-    Raises:
-        DataError: If there is none, or it is no number of minutes that divides a day.
-    """
+    """The commonest difference between neighbouring times, which must divide a day."""
     lengths = times.unique().sort_values().to_series().diff().dropna().mode()
     seconds = lengths.iloc[0].total_seconds() if len(lengths) else 0.0
     if not seconds or seconds % 60 or 86_400 % seconds:

@@ -2,11 +2,9 @@
 
 On disk it is a folder of ``series.npy`` (T, N, C) float32, ``mask.npy`` (T, N, C) bool, or
 (1, 1, 1) where everything was observed, ``timestamps.npy`` (T,) datetime64[s], ``adjacency.npy``
-(N, N) float32, ``nodes.json`` (ids), ``meta.json`` (the card, sizes, SHA-256 of each file and of
-each raw one) and, for labelled data, ``events.csv``. ``meta.json`` is written last: a folder
-without it is not a data set.
-
-A series may be larger than memory, so it is read and written in blocks of steps.
+(N, N) float32, ``nodes.json`` (ids), ``events.csv`` and, written last, ``meta.json`` (the card,
+sizes, SHA-256 of each file and of each raw one). A series may be larger than memory, so it is read
+and written in blocks of steps.
 """
 
 from __future__ import annotations
@@ -36,21 +34,15 @@ BLOCK_VALUES = 2**22
 class RawSeries:
     """What a loader returns, if it can hold the series in memory.
 
-    Args:
-        values: (T, N, C) float32, in the card's units; where ``mask`` is False the value is 0.
-        mask: (T, N, C) bool, True where a value was observed.
-        timestamps: (T,) datetime64[s], local time at the start of each step.
-        adjacency: (N, N) float32, weight of the edge from row to column, 0 for none.
-        node_ids: N names, in the order of the second axis.
-        events: For labelled (simulated) data, one row an event with at least
-            ``first_step``, ``last_step`` (inclusive) and ``node`` (index), else empty.
+    For labelled (simulated) data, ``events`` has one row an event with at least ``first_step``,
+    ``last_step`` (inclusive) and ``node`` (index), else it is empty.
     """
 
-    values: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    timestamps: NDArray[np.datetime64]
-    adjacency: NDArray[np.float32]
-    node_ids: list[str]
+    values: NDArray[np.float32]  # (T, N, C), in the card's units; 0 where ``mask`` is False
+    mask: NDArray[np.bool_]  # (T, N, C), True where a value was observed
+    timestamps: NDArray[np.datetime64]  # (T,) datetime64[s], local time at the start of each step
+    adjacency: NDArray[np.float32]  # (N, N), weight of the edge from row to column, 0 for none
+    node_ids: list[str]  # N names
     events: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
@@ -202,34 +194,29 @@ def read_canonical(directory: Path) -> CanonicalDataset:
     if not (directory / "meta.json").exists():
         raise DataError(f"there is no prepared data set in {directory}; {again}")
     try:
-        return _open(directory)
+        meta = read_json_file(directory / "meta.json")
+        card, events = DatasetCard.model_validate(meta["card"]), directory / "events.csv"
+        mask = _mapped(directory / "mask.npy", "bool")
+        if mask.shape == (1, 1, 1):
+            mask = np.broadcast_to(np.array(mask), meta["shape"])
+        dataset = CanonicalDataset(
+            card=card,
+            series=_mapped(directory / "series.npy", "float32"),
+            mask=mask,
+            timestamps=np.array(_mapped(directory / "timestamps.npy", "datetime64[s]")),
+            adjacency=_mapped(directory / "adjacency.npy", "float32"),
+            node_ids=read_json_file(directory / "nodes.json"),
+            events=pd.read_csv(events) if events.read_bytes().strip() else pd.DataFrame(),
+            checksum=meta["checksum"],
+        )
+        _check(dataset, card, dataset.series.shape, mask.shape)
+        return dataset
     # A damaged file can fail in any part of the readers.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
             f"the data set in {directory} is damaged ({reason}); delete the folder and {again}"
         ) from None
-
-
-def _open(directory: Path) -> CanonicalDataset:
-    meta = read_json_file(directory / "meta.json")
-    card = DatasetCard.model_validate(meta["card"])
-    events = directory / "events.csv"
-    mask = _mapped(directory / "mask.npy", "bool")
-    if mask.shape == (1, 1, 1):
-        mask = np.broadcast_to(np.array(mask), meta["shape"])
-    dataset = CanonicalDataset(
-        card=card,
-        series=_mapped(directory / "series.npy", "float32"),
-        mask=mask,
-        timestamps=np.array(_mapped(directory / "timestamps.npy", "datetime64[s]")),
-        adjacency=_mapped(directory / "adjacency.npy", "float32"),
-        node_ids=read_json_file(directory / "nodes.json"),
-        events=pd.read_csv(events) if events.read_bytes().strip() else pd.DataFrame(),
-        checksum=meta["checksum"],
-    )
-    _check(dataset, card, dataset.series.shape, mask.shape)
-    return dataset
 
 
 def _mapped(path: Path, dtype: str) -> Any:
@@ -273,6 +260,8 @@ def _check(
         # Whole steps may be missing, but only between two days.
         later = np.diff(times.astype("datetime64[D]")).astype(np.int64) > 0
         wrong &= ~later | (steps % seconds != 0)
+    elif card.breaks == "clock":
+        wrong &= steps != seconds + 3600
     if wrong.any():
         position = int(np.flatnonzero(wrong)[0])
         place = " within a day" if card.breaks == "daily" else ""

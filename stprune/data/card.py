@@ -104,8 +104,10 @@ class DatasetCard(StrictModel):
     steps: int = Field(ge=2, description="Time steps.")
     step_minutes: int = Field(ge=1, le=1440, description="Minutes from one step to the next.")
     start: datetime = Field(description="Local time of the first step.")
-    breaks: Literal["none", "daily"] = Field(
-        "none", description="Where steps are left out: nowhere, or between one day and another."
+    breaks: Literal["none", "daily", "clock"] = Field(
+        "none",
+        description="Where steps are left out: nowhere, between one day and another, or in the hour"
+        " that clocks skip in spring.",
     )
     channels: list[Channel] = Field(min_length=1, description="Quantities, in file order.")
     target: str = Field(description="Name of the channel that is forecast.")

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -42,11 +43,7 @@ class PlaceError(Exception):
 
 
 def fetch(
-    dataset: str,
-    card: DatasetCard,
-    layout: DataLayout,
-    mirror: str | None,
-    progress: bool = False,
+    dataset: str, card: DatasetCard, layout: DataLayout, mirror: str | None, progress: bool = False
 ) -> dict[str, Path]:
     """Make sure that all raw files of a data set are on this machine, and return their paths.
 
@@ -54,13 +51,9 @@ def fetch(
     at the same time wait for each other. Files of Kaggle that lie in a directory or in the cache
     of its client, and the user's own, are used where they are.
 
-    Args:
-        dataset: Id of the data set.
-        card: Its card.
-        layout: Where data lie.
-        mirror: Directory or base URL that holds files as ``HOST/PATH`` of their address, tried
-            before the address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is no mirror.
-        progress: Show a progress bar, if standard error is a terminal.
+    ``mirror`` is a directory or base URL that holds files as ``HOST/PATH`` of their address, tried
+    before it; None takes the variable ``STPRUNE_MIRROR``, ``""`` is none. ``progress`` shows a bar,
+    if standard error is a terminal.
 
     Raises:
         FetchError: If no place has the file with the right content, or the mirror does not exist.
@@ -119,11 +112,7 @@ def content_problem(path: Path, file: RawFile, pinned: str | None = None) -> str
 
 
 def check_local_file(dataset: str, file: LocalFile, path: Path) -> None:
-    """Check that a file of the user's own is the one that the card was made from.
-
-    Raises:
-        DataError: If it is missing, cannot be read, or has changed.
-    """
+    """Raise a DataError if a file of the user's own is not the one that the card was made from."""
     try:
         problem = content_problem(path, file)
     except OSError as error:
@@ -178,41 +167,25 @@ def _places(file: RemoteFile | KaggleFile, base: Path | str | None) -> list[Plac
 
 
 def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: bool) -> Path:
-    """The file from one place, once its content is known to be right.
-
-    Raises:
-        PlaceError: If the place does not have it, or has it with the wrong content.
-        WriteError: If ``target`` cannot be written.
-    """
+    """The file from one place, or a PlaceError if it is not there with the right content."""
     if isinstance(place, KaggleFile):
         place = _ask_kaggle(place)
     if isinstance(place, Path) and not os.access(place, os.R_OK):
         raise PlaceError(f"{place} does not exist or cannot be read")
     # LargeST, on Kaggle, has 7 GB: it is used where it is.
-    if isinstance(place, Path) and (place == target or isinstance(file, KaggleFile)):
-        _check(place, place, file)
-        return place
-    with atomic_path(target) as temporary:
-        if isinstance(place, Path):
-            shutil.copyfile(place, temporary)
-        else:
-            _download(place, temporary, progress)
-        _check(place, temporary, file)
-    return target
-
-
-def _check(place: Place, path: Path, file: RawFile) -> None:
-    if problem := content_problem(path, file):
-        raise PlaceError(f"{place} has the wrong content: {problem}")
+    in_place = isinstance(place, Path) and (place == target or isinstance(file, KaggleFile))
+    with nullcontext(Path(str(place))) if in_place else atomic_path(target) as path:
+        if isinstance(place, str):
+            _download(place, path, progress)
+        elif not in_place:
+            shutil.copyfile(place, path)
+        if problem := content_problem(path, file):
+            raise PlaceError(f"{place} has the wrong content: {problem}")
+    return path if in_place else target
 
 
 def _download(url: str, path: Path, progress: bool) -> None:
-    """Write what ``url`` answers to ``path``; trouble that may pass is waited for.
-
-    Raises:
-        PlaceError: If the address does not give a whole answer.
-        OSError: If ``path`` cannot be written.
-    """
+    """Write what ``url`` answers to ``path``; trouble that may pass is waited for."""
     import pooch
     import requests
     from requests.exceptions import ChunkedEncodingError
@@ -223,22 +196,20 @@ def _download(url: str, path: Path, progress: bool) -> None:
         timeout=TIMEOUT_SECONDS,
         headers={"Accept-Encoding": "identity"},
     )
+    passing = (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)
     for attempt in itertools.count(1):
         try:
             get(url, str(path), None)
             return
         except (requests.RequestException, ValueError) as error:
             answer = getattr(error, "response", None)
+            problem, passes = f"cannot be fetched: {_root_cause(error)}", isinstance(error, passing)
             if isinstance(answer, requests.Response):
-                problem = PlaceError(f"{url} answered {answer.status_code} {answer.reason}")
+                problem = f"answered {answer.status_code} {answer.reason}"
                 passes = answer.status_code in TRANSIENT_STATUSES
                 answer.close()
-            else:
-                problem = PlaceError(f"{url} cannot be fetched: {_root_cause(error)}")
-                broken = (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)
-                passes = isinstance(error, broken)
         if attempt >= TRIES or not passes:
-            raise problem
+            raise PlaceError(f"{url} {problem}")
         time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
 
 
@@ -261,6 +232,6 @@ def _ask_kaggle(file: KaggleFile) -> Path:
 
 def _root_cause(error: BaseException) -> str:
     """What the system said, in one line, without the layers that libraries put around it."""
-    while (inner := error.__cause__ or error.__context__) is not None:
+    while inner := error.__cause__ or error.__context__:
         error = inner
     return " ".join(str(error).split()) or type(error).__name__

@@ -70,35 +70,35 @@ def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
 
 
 def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[str]:
-    meta_path = _meta_path(dataset, layout)
+    meta_path, meta = _meta_path(dataset, layout), {}
     directory, prepared = meta_path.parent, meta_path.is_file()
     again = f"delete {directory} and run `stprune data prepare {dataset}`"
-    digests, raw_digests = {}, {}
-    try:
-        meta = read_json_file(meta_path) if prepared else {"sha256": {}}
-        digests, raw_digests = dict(meta["sha256"]), dict(meta.get("raw_sha256", {}))
-    except (ValueError, KeyError, TypeError):
-        yield f"{meta_path} is damaged; {again}"
-        prepared = False
+    if prepared:
+        try:
+            meta = read_json_file(meta_path)
+            digests = dict(meta["sha256"])
+        except (ValueError, KeyError, TypeError):
+            yield f"{meta_path} is damaged; {again}"
+            meta, digests = {}, {}
     for role, path in raw_paths(dataset, card, layout).items():
         file = card.files[role]
         if not path.is_file():
-            if not meta_path.is_file():
+            if not prepared:
                 yield f"{path} is not there; run `stprune data fetch {dataset}`"
         # Where the card has no hash, that of the file which the data set was made from counts.
-        elif problem := content_problem(path, file, raw_digests.get(role)):
+        elif problem := content_problem(path, file, meta.get("raw_sha256", {}).get(role)):
             advice = f"delete it and run `stprune data fetch {dataset}`"
             if isinstance(file, LocalFile):
                 advice = "put the file back that the card was made from, or make the card anew"
             yield f"{path} is damaged: {problem}; {advice}"
-    whole = prepared
+    if not meta:
+        return
     for name, digest in digests.items():
         path = directory / name
-        found = sha256_of(path) if path.is_file() else "nothing"
-        if found != digest:
-            whole = False
-            yield f"{path} is damaged: SHA-256 {found} instead of {digest}; {again}"
-    if whole:
+        if not path.is_file() or sha256_of(path) != digest:
+            meta = {}
+            yield f"{path} is damaged: its SHA-256 is not {digest}; {again}"
+    if meta:
         try:
             read_canonical(directory)
             if not is_prepared(dataset, layout, layout.root):

@@ -60,11 +60,7 @@ def prepare(
 
 
 def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) -> bool:
-    """Whether the canonical data set is there, complete, and made from the present card.
-
-    Raises:
-        ConfigError: If there is no such card, or it does not follow the schema.
-    """
+    """Whether the canonical data set is there, complete, and made from the present card."""
     return _made_from(load_card(dataset, cards), layout.processed(dataset))
 
 

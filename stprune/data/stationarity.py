@@ -45,10 +45,9 @@ def window_std(store: WindowStore) -> Tensor:
 def spectral_flatness(store: WindowStore) -> Tensor:
     """Geometric over arithmetic mean of each window's power spectrum, averaged over nodes: (n,).
 
-    The window's mean is taken off first. Whole waves are near 0; white noise is about 0.57, since
-    a single window's spectrum is itself noisy; a straight line of 24 steps is 0.36, since its
-    ends do not meet. So short windows are told apart less well than by the other measures.
-    Missing values are the training mean, as in the model's input.
+    The window's mean is taken off first. Whole waves are near 0, white noise is about 0.57 and a
+    straight line of 24 steps 0.36, so short windows are told apart less well than by the other
+    measures. Missing values are the training mean, as in the model's input.
     """
     length = store.length
     values = store.series[..., store.target_channel]
@@ -89,11 +88,8 @@ def _mean_over_nodes(
     for start in range(0, store.series.shape[1], NODE_BLOCK):
         nodes = slice(start, start + NODE_BLOCK)
         values = store.series[steps, nodes, store.target_channel].double()
-        observed = (
-            torch.ones_like(values)
-            if store.target_mask is None
-            else store.target_mask[steps, nodes].double()
-        )
+        mask = store.target_mask
+        observed = torch.ones_like(values) if mask is None else mask[steps, nodes].double()
         share, valid = measure(values, observed, length)
         total += share.sum(1)
         counted += valid.sum(1)

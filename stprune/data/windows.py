@@ -3,9 +3,6 @@
 A window of T input and H target steps is a contiguous block of the (steps, nodes, channels)
 series, so a strided view holds every window in one entry and a batch is an ``index_select``. Of the
 windows, only the first steps are kept: those of a series with breaks are not consecutive.
-
-Standardising a batch takes longer than copying it. A series that fits twice into memory is
-standardised once instead (:class:`ReadySeries`); batches are the same to the bit.
 """
 
 from __future__ import annotations
@@ -86,7 +83,10 @@ def window_starts(
 
 @dataclass(frozen=True)
 class ReadySeries:
-    """What batches are made of, computed once."""
+    """What batches are made of, computed once: standardising a batch takes longer than copying it.
+
+    Batches are the same to the bit as those that are standardised one by one.
+    """
 
     inputs: Tensor  # (steps, N, C) float32, standardised
     targets: Tensor  # (steps, N) float32, contiguous, real units

@@ -42,30 +42,19 @@ LEAST = 1e-12
 
 
 def content_hash(figure: Figure, *words: str) -> str:
-    """SHA-256 of what a figure shows, in hexadecimal digits.
+    """SHA-256 of what a figure shows and of ``words`` that belong to it, in hexadecimal digits.
 
     It covers, for every panel in order: scales, limits, titles and axis labels; the numbers of each
     artist in data coordinates, to nine significant digits (lines: x and y; collections: offsets,
     values and paths; patches: vertices; images: values), where anything below a billionth of the
     largest counts as 0; and all texts. Of legends it covers the words only.
-
-    Args:
-        figure: It may have been rendered or not.
-        words: Texts that belong to it, such as its caption.
     """
-    digest = hashlib.sha256()
-    for line in [*words, *_figure_lines(figure)]:
-        digest.update(f"{line}\n".encode())
-    return digest.hexdigest()
-
-
-def _figure_lines(figure: Figure) -> Iterator[str]:
-    yield from (f"figure text {text.get_text()}" for text in figure.texts)
+    lines = [*words, *(f"figure text {text.get_text()}" for text in figure.texts)]
     for legend in figure.legends:
-        yield from _legend_lines(legend)
+        lines += _artist_lines(legend)
     for position, axes in enumerate(figure.axes):
-        yield f"panel {position}"
-        yield from _axes_lines(axes)
+        lines += [f"panel {position}", *_axes_lines(axes)]
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
 def _axes_lines(axes: Axes) -> Iterator[str]:
@@ -78,26 +67,23 @@ def _axes_lines(axes: Axes) -> Iterator[str]:
 
 
 def _artist_lines(artist: Artist) -> Iterator[str]:
-    if isinstance(artist, Line2D):
-        yield f"line {_numbers(artist.get_xdata())} {_numbers(artist.get_ydata())}"
-    elif isinstance(artist, Collection):
-        values = artist.get_array()
-        yield f"collection {_numbers(artist.get_offsets())}"
-        yield f"values {'' if values is None else _numbers(values)}"
-        yield from (f"path {_numbers(path.vertices)}" for path in artist.get_paths())
-    elif isinstance(artist, Patch):
-        vertices = artist.get_patch_transform().transform(artist.get_path().vertices)
-        yield f"patch {_numbers(vertices)}"
-    elif isinstance(artist, AxesImage):
-        yield f"image {_numbers(artist.get_array())} {_numbers(artist.get_extent())}"
-    elif isinstance(artist, Text):
-        yield f"text {artist.get_text()}"
-    elif isinstance(artist, Legend):
-        yield from _legend_lines(artist)
-
-
-def _legend_lines(legend: Legend) -> Iterator[str]:
-    yield from (f"legend {text.get_text()}" for text in legend.get_texts())
+    match artist:
+        case Line2D():
+            yield f"line {_numbers(artist.get_xdata())} {_numbers(artist.get_ydata())}"
+        case Collection():
+            values = artist.get_array()
+            yield f"collection {_numbers(artist.get_offsets())}"
+            yield f"values {'' if values is None else _numbers(values)}"
+            yield from (f"path {_numbers(path.vertices)}" for path in artist.get_paths())
+        case Patch():
+            vertices = artist.get_patch_transform().transform(artist.get_path().vertices)
+            yield f"patch {_numbers(vertices)}"
+        case AxesImage():
+            yield f"image {_numbers(artist.get_array())} {_numbers(artist.get_extent())}"
+        case Text():
+            yield f"text {artist.get_text()}"
+        case Legend():
+            yield from (f"legend {text.get_text()}" for text in artist.get_texts())
 
 
 def _numbers(values: ArrayLike | None) -> str:
@@ -130,14 +116,12 @@ def differences(made: Hashes, expected: Hashes) -> list[str]:
     """What is not as expected, such as ``table main differs`` or ``figure harm is new``."""
     found = []
     for kind in KINDS:
-        for name in sorted(made[kind].keys() | expected[kind].keys()):
-            what = f"{kind.removesuffix('s')} {name}"
-            if name not in made[kind]:
-                found.append(f"{what} was not made")
-            elif name not in expected[kind]:
-                found.append(f"{what} is new")
-            elif made[kind][name] != expected[kind][name]:
-                found.append(f"{what} differs")
+        ours, theirs = made[kind], expected[kind]
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                verdict = "is new" if name not in theirs else "differs"
+                verdict = verdict if name in ours else "was not made"
+                found.append(f"{kind.removesuffix('s')} {name} {verdict}")
     return found
 
 

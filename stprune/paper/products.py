@@ -6,7 +6,6 @@ A fresh experiment and a kept one are made by the same function, in a few forked
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
-from stprune.paper.figures import FIGURES, Drawing, build, write_drawing
+from stprune.paper.figures import FIGURES, build, write_drawing
 from stprune.paper.fingerprints import (
     KINDS,
     Hashes,
@@ -29,13 +28,15 @@ from stprune.paper.report import Picture, picture_of, vega_script, write_report
 from stprune.paper.tables import TABLES, Table, write_table
 from stprune.results.summary import Results, load_results
 
+REGISTRIES: dict[Kind, Registry[Any]] = {"figures": FIGURES, "tables": TABLES}
+# The hash of a table or figure, and what the report shows of it; None if no file was written.
+Product = tuple[str, Table | Picture | None]
+
 
 class Made(NamedTuple):
-    """What was made of an experiment.
+    """Hashes of what was made of an experiment, and what is not as its ``hashes.json`` says.
 
-    Args:
-        hashes: What its tables and figures hold.
-        differences: What is not as ``hashes.json`` in its store says; None if there is none.
+    ``differences`` is None if there is no such file.
     """
 
     hashes: Hashes
@@ -51,22 +52,11 @@ class Made(NamedTuple):
         return f"{tables} tables, {figures} figures; {verdict}"
 
 
-class _Product(NamedTuple):
-    """A finished table or figure; of a figure, the picture if its files were written."""
-
-    hash: str
-    made: Table | Picture | None
-
-
 def applicable(registry: Registry[Any], results: Results) -> list[str]:
     """Ids of the figures, or tables, that have something to show, sorted.
 
     A module of ``paper_figures`` may define ``applies(results) -> bool``; without it, it applies
     to every experiment.
-
-    Args:
-        registry: `FIGURES` or `TABLES`.
-        results: The experiment.
     """
     modules = {name: registry.module(name) for name in registry.ids()}
     return [n for n, m in modules.items() if not hasattr(m, "applies") or m.applies(results)]
@@ -85,12 +75,12 @@ def make_products(store: Path, into: Path, jobs: int = 1) -> Made:
         StpruneError: If a record is missing or damaged.
     """
     results, layout = load_results(store), ExperimentLayout(into)
-    for name in ("tables", "figures"):
+    for name in KINDS:
         for path in sorted((layout.root / name).glob("*")):
             path.unlink()
     made = _products(results, layout, jobs)
-    tables = {n: p.made for (_, n), p in made.items() if isinstance(p.made, Table)}
-    pictures = {n: p.made for (_, n), p in made.items() if isinstance(p.made, Picture)}
+    tables = {name: shown for (_, name), (_, shown) in made.items() if isinstance(shown, Table)}
+    pictures = {name: shown for (_, name), (_, shown) in made.items() if isinstance(shown, Picture)}
     write_report(layout, results, tables, pictures)
     return compared(_hashes(made), store)
 
@@ -103,16 +93,11 @@ def check_products(store: Path, jobs: int = 1) -> Made:
 def make_one(kind: Kind, name: str, layout: ExperimentLayout) -> None:
     """Write one table or figure of a fresh experiment.
 
-    Args:
-        kind: ``tables`` or ``figures``.
-        name: Part of ``paper_figures/tab_<name>.py`` or ``fig_<name>.py`` after the prefix.
-        layout: The experiment.
-
     Raises:
         UnknownNameError: If there is no such table or figure.
         RecordError: If the experiment has no summary yet, or nothing that it could show.
     """
-    registry, results = {"tables": TABLES, "figures": FIGURES}[kind], load_results(layout.store)
+    registry, results = REGISTRIES[kind], load_results(layout.store)
     # An unknown name is an error of its own.
     if registry.module(name) and name not in applicable(registry, results):
         raise RecordError(f"{layout.root} has nothing to show in {registry.kind} `{name}`")
@@ -125,19 +110,18 @@ def compared(hashes: Hashes, folder: Path) -> Made:
     return Made(hashes, None if expected is None else differences(hashes, expected))
 
 
-def _hashes(made: Mapping[tuple[Kind, str], _Product]) -> Hashes:
-    hashes: Hashes = {"tables": {}, "figures": {}}
-    for (kind, name), product in made.items():
-        hashes[kind][name] = product.hash
-    return hashes
+def _hashes(made: dict[tuple[Kind, str], Product]) -> Hashes:
+    return {
+        kind: {name: hashed for (of, name), (hashed, _) in made.items() if of == kind}
+        for kind in KINDS
+    }
 
 
 def _products(
     results: Results, layout: ExperimentLayout | None, jobs: int
-) -> dict[tuple[Kind, str], _Product]:
+) -> dict[tuple[Kind, str], Product]:
     """Every product that applies, by kind and name; written where there is a layout."""
-    wanted: list[tuple[Kind, str]] = [("figures", n) for n in applicable(FIGURES, results)]
-    wanted += [("tables", name) for name in applicable(TABLES, results)]
+    wanted = [(kind, n) for kind, some in REGISTRIES.items() for n in applicable(some, results)]
     if jobs == 1:
         return {one: _make(one, results, layout) for one in wanted}
     # Forked processes inherit the loaded results and modules.
@@ -150,20 +134,20 @@ def _products(
         return {one: future.result() for one, future in futures}
 
 
-def _make(one: tuple[Kind, str], results: Results, layout: ExperimentLayout | None) -> _Product:
+def _make(one: tuple[Kind, str], results: Results, layout: ExperimentLayout | None) -> Product:
     kind, name = one
     if kind == "tables":
         table: Table = TABLES.module(name).build(results)
         if layout is not None:
             write_table(table, name, layout)
-        return _Product(table_hash(table), table)
-    drawing: Drawing = build(name, results)
+        return table_hash(table), table
+    drawing = build(name, results)
     # Drawing the caption below a figure changes its content, so hash it first.
     hashed = figure_hash(drawing)
     if layout is None:
-        return _Product(hashed, None)
+        return hashed, None
     files = write_drawing(drawing, partial(layout.figure, name))
-    return _Product(hashed, picture_of(FIGURES.module(name).TITLE, drawing, files))
+    return hashed, picture_of(FIGURES.module(name).TITLE, drawing, files)
 
 
 _shared: tuple[Results, ExperimentLayout | None]
@@ -175,5 +159,5 @@ def _share(results: Results, layout: ExperimentLayout | None) -> None:
     _shared = results, layout
 
 
-def _make_shared(one: tuple[Kind, str]) -> _Product:
+def _make_shared(one: tuple[Kind, str]) -> Product:
     return _make(one, *_shared)

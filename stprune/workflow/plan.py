@@ -184,7 +184,7 @@ class WorkflowPlan:
         """Source files of the tables, the figures and the report."""
         start = [FIGURES.path(name) for name in FIGURES.ids()]
         start += [TABLES.path(name) for name in TABLES.ids()]
-        start += [PACKAGE / "paper" / "products.py", *(PACKAGE / "paper" / "report").glob("*.py")]
+        start.append(PACKAGE / "paper" / "products.py")
         templates = map(str, sorted((PACKAGE / "paper" / "templates").iterdir()))
         return [*_closure(*start), str(STYLE_SHEET), *templates]
 

@@ -204,3 +204,21 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
         edges[place] = number
     np.fill_diagonal(edges, np.nan)
     return edges
+
+
+def merge_columns(
+    columns: dict[str, NDArray[np.float64]], node_ids: list[str], values: NDArray[np.float64]
+) -> None:
+    """Add the (T, N, C) values of N nodes to those by node; one that is there twice is kept once.
+
+    Raises:
+        ValueError: If there are not N nodes, or a column has other steps or values than the rest.
+    """
+    if len(node_ids) != values.shape[1]:
+        raise ValueError(f"{values.shape[1]} columns for {len(node_ids)} nodes")
+    for position, node in enumerate(node_ids):
+        column = values[:, position]
+        if columns and next(iter(columns.values())).shape != column.shape:
+            raise ValueError("its columns have other steps or channels than those before it")
+        if not np.array_equal(columns.setdefault(node, column), column, equal_nan=True):
+            raise ValueError(f"node `{node}` is there twice, with different values")

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 import pickle
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
@@ -36,6 +39,14 @@ class _ArrayUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
+def read_pickled_graph(path: Path, node_ids: list[str]) -> NDArray[np.float32]:
+    """(N, N) weights of the sensors asked for, of a pickle of ids, positions and weights."""
+    # Text of Python 2 is Latin-1.
+    ids, _, weights = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+    names = [str(name) for name in ids]
+    return pd.DataFrame(weights, names, names).loc[node_ids, node_ids].to_numpy()
+
+
 class Options(Published):
     """Which table of the file is the series."""
 
@@ -47,11 +58,7 @@ class Options(Published):
         """See :meth:`Published.read`; sensors in the order of the series."""
         with open_frame(files["series"], self.key) as frame:
             node_ids, times, values = frame.names, frame.times(), frame.rows(0, frame.shape[0])
-        content = io.BytesIO(files["graph"].read_bytes())
-        # Text of Python 2 is Latin-1.
-        ids, _, weights = _ArrayUnpickler(content, encoding="latin1").load()
-        names = [str(name) for name in ids]
-        graph = pd.DataFrame(weights, names, names).loc[node_ids, node_ids].to_numpy()
+        graph = read_pickled_graph(files["graph"], node_ids)
         return Table(values, graph, node_ids, times)
 
 

@@ -147,7 +147,7 @@ def on_steps(
         (keys.duplicated(), options.duplicates != "refuse", "again; see `duplicates`"),
         (start + number * step != times, options.resample == "mean", "off the steps: `resample`"),
         (number < 0, False, "before the first step of the card"),
-        (number >= card.steps, card.breaks == "daily", "after the last step of the card"),
+        (number >= card.steps, card.breaks != "none", "after the last step of the card"),
     ):
         if wrong.any() and not allowed:
             row = int(np.argmax(wrong))
@@ -162,8 +162,8 @@ def on_steps(
         begins = start + (moments - start) // step * step
         frame = frame.groupby([begins, frame.index.get_level_values(1)]).mean()
     covered = pd.DatetimeIndex(frame.index.get_level_values(0)).unique().sort_values()
-    if card.breaks == "daily":
-        # Steps left out between days are no gap; the canonical data set checks the rest.
+    if card.breaks != "none":
+        # Steps left out at a break are no gap; the canonical data set checks the rest.
         axis = covered
     if (covered[0], covered[-1]) != (axis[0], axis[-1]):
         raise DataError(

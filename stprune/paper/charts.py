@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from stprune.base.layout import RunKey
 from stprune.paper.content import PLACE, place_names, places
-from stprune.paper.draw import Line, Look, looks
+from stprune.paper.draw import looks
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results
 
 PARTS = ("data", "step", "scoring", "selection", "validation", "checkpoint")
+CURVES = {"validation_mae": "Validation MAE", "train_loss": "Training loss"}
 # Errors of single runs are embedded to so many digits.
 DIGITS = 5
 # More epochs would make the page too heavy to open; runs beyond are left out, last seeds first.
 MOST_EPOCHS = 50_000
-# How far above full training, in percent, errors are shown where not all are.
-LIMITS = (50, 20, 10, 5)
 TIMES = ("per epoch", "total")
-LETTERS = 12
+# Percent above full training; a few that lose more would make all others look alike.
+FAR = 20
 # A slanted cross and a pentagon, which Vega has no names for.
 SLANTED_CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
 PENTAGON = "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z"
@@ -34,31 +32,31 @@ SHAPES = {
     **{"P": "cross", "X": SLANTED_CROSS, "<": "triangle-left", ">": "triangle-right"},
     "p": PENTAGON,
 }
-DASHES: dict[Line, list[int]] = {"--": [6, 3], "-.": [6, 2, 1, 2], ":": [2, 2]}
+DASHES = {"-": [1, 0], "--": [6, 3], "-.": [6, 2, 1, 2], ":": [2, 2]}
 THIS_RUN, FULL_RUN = "this run", "full training, same seed"
 
-Spec = dict[str, Any]
 Rows = list[dict[str, Any]]
 
 
-def chart(results: Results) -> Spec:
+def chart(results: Results) -> dict[str, Any]:
     """A Vega-Lite specification with its data, the same every time; the page sets the widths.
 
     A click on the mark of a run selects it: its learning curves and its ledger are shown below.
     """
     data = chart_data(results)
+    first = next((r for r in data["runs"] if r["pruner"] == label("st_prune")), data["runs"][0])
+    fields = ["run", "full", "id"]
     selected = alt.selection_point(
-        name="selected", fields=["run", "full", "id"], empty=False, value=[_first(data["runs"])]
+        name="selected",
+        fields=fields,
+        empty=False,
+        value=[{name: first[name] for name in fields}],
     )
-    relative = bool((results.summary["pruner"] == REFERENCE).any())
-    parts: list[Any] = [_tradeoff(results, relative, selected), *map(_curves, CURVES), _ledger()]
+    parts: list[Any] = [_tradeoff(results, selected), *map(_curves, CURVES), _ledger()]
     whole = alt.vconcat(*parts).resolve_scale(color="independent", shape="independent")
-    whole = whole.add_params(*_choices(results, relative))
-    whole = whole.configure(font="system-ui, sans-serif").configure_view(stroke=None)
-    whole = whole.configure_axis(
-        labelFontSize=LETTERS, titleFontSize=LETTERS, gridColor="#e4e4e4"
-    ).configure_legend(labelFontSize=LETTERS)
-    spec: Spec = whole.configure_title(fontSize=LETTERS, anchor="start").to_dict()
+    whole = whole.add_params(*_choices(results)).configure(font="system-ui, sans-serif")
+    whole = whole.configure_view(stroke=None).configure_axis(gridColor="#e4e4e4")
+    spec: dict[str, Any] = whole.configure_title(anchor="start").to_dict()
     # Altair names every layer as a view of a selection, of which Vega allows one.
     for param in spec["params"]:
         if "views" in param:
@@ -78,39 +76,30 @@ def chart_data(results: Results) -> dict[str, Rows]:
     keys = [RunKey(*key) for key in runs[KEYS].itertuples(index=False, name=None)]
     at = {key: number for number, key in enumerate(keys)}
     full = runs[runs["pruner"] == REFERENCE].groupby(PLACE)
-    of_full = pd.MultiIndex.from_frame(runs[PLACE])
-
-    def percent(column: str) -> pd.Series[Any]:
-        mean = full[column].mean().reindex(of_full).to_numpy(dtype=np.float64)
-        share: pd.Series[Any] = 100 * runs[column] / mean
-        return share
-
-    fields = pd.DataFrame(
-        {
-            "run": range(len(runs)),
-            "id": [key.path for key in keys],
-            "full": [at.get(k._replace(pruner=REFERENCE, prune_ratio=0.0), -1) for k in keys],
-            "seed": runs["seed"],
-            "epochs": runs["epochs"],
-            "steps": runs["gradient_steps"],
-            "change": percent("test_mae") - 100,
-            "epoch": percent("epoch_seconds").fillna(runs["epoch_seconds"]),
-            "total": percent("total_seconds").fillna(runs["total_seconds"]),
-        }
+    means_of_full = full[["test_mae", "epoch_seconds", "total_seconds"]].mean()
+    of_full = means_of_full.reindex(pd.MultiIndex.from_frame(runs[PLACE])).reset_index(drop=True)
+    percent = 100 * runs[of_full.columns] / of_full
+    run_rows = _shared(results, runs).assign(
+        run=range(len(runs)),
+        id=[key.path for key in keys],
+        full=[at.get(k._replace(pruner=REFERENCE, prune_ratio=0.0), -1) for k in keys],
+        seed=runs["seed"],
+        epochs=runs["epochs"],
+        steps=runs["gradient_steps"],
+        change=percent["test_mae"] - 100,
+        epoch=percent["epoch_seconds"].fillna(runs["epoch_seconds"]),
+        total=percent["total_seconds"].fillna(runs["total_seconds"]),
     )
     means = results.aggregate.reset_index(drop=True)
-    mean_fields = pd.DataFrame(
-        {
-            "seeds": means["seeds"],
-            "spread": means["test_mae_sd"],
-            "change": means["test_mae_change"],
-            "epoch": means["epoch_percent"].fillna(means["epoch_seconds"]),
-            "total": means["total_percent"].fillna(means["total_seconds"]),
-        }
+    mean_rows = _shared(results, means).assign(
+        seeds=means["seeds"],
+        spread=means["test_mae_sd"],
+        change=means["test_mae_change"],
+        epoch=means["epoch_percent"].fillna(means["epoch_seconds"]),
+        total=means["total_percent"].fillna(means["total_seconds"]),
     )
-    numbered = results.epochs.merge(
-        runs[KEYS].assign(run=range(len(runs))), on=KEYS, validate="many_to_one"
-    ).sort_values(["seed", "run", "epoch"], ignore_index=True)
+    numbered = results.epochs.merge(runs[KEYS].assign(run=range(len(runs))), on=KEYS)
+    numbered = numbered.sort_values(["seed", "run", "epoch"], ignore_index=True)
     ends = numbered.groupby("run", sort=False).size().cumsum()
     curves = numbered[numbered["run"].isin(ends[ends <= MOST_EPOCHS].index)]
     curves = curves.rename(columns={"elapsed_seconds": "seconds"})
@@ -119,22 +108,23 @@ def chart_data(results: Results) -> dict[str, Rows]:
     ledger = spent.reset_index().melt("run", var_name="part", value_name="seconds")
     ledger["part"] = ledger["part"].str.removesuffix("_seconds")
     return {
-        "runs": _rows(_shared(runs).join(fields)),
-        "means": _rows(_shared(means).join(mean_fields)),
+        "runs": _rows(run_rows),
+        "means": _rows(mean_rows),
         "epochs": _rows(curves[["run", "epoch", "seconds", *CURVES]]),
         "ledger": _rows(ledger.sort_values(["run", "part"])),
     }
 
 
-def _shared(frame: pd.DataFrame) -> pd.DataFrame:
+def _shared(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     """What the chart shows of runs and of means alike."""
+    lines = {name: look.line for name, look in looks(results.summary["pruner"]).items()}
     pairs = frame[PLACE].itertuples(index=False, name=None)
     return pd.DataFrame(
         {
             "place": [place_names([pair]) for pair in pairs],
             "pruner": frame["pruner"].map(label),
+            "line": frame["pruner"].map(lines),
             "prune_ratio": frame["prune_ratio"],
-            "unit": frame["target_unit"],
             "mae": frame["test_mae"],
             "epoch_seconds": frame["epoch_seconds"],
             "total_seconds": frame["total_seconds"],
@@ -157,35 +147,32 @@ def _short(value: Any) -> Any:
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def _first(runs: Rows) -> dict[str, Any]:
-    """The run that is selected when the page opens."""
-    run = next((run for run in runs if run["pruner"] == label("st_prune")), runs[0])
-    return {name: run[name] for name in ("run", "full", "id")}
-
-
-def _tradeoff(results: Results, relative: bool, selected: alt.Parameter) -> Any:
+def _tradeoff(results: Results, selected: alt.Parameter) -> Any:
     """A point a run, and lines through the means over seeds; a place is chosen on the page."""
     shown = looks(results.summary["pruner"])
     chosen = alt.selection_point(name="chosen", fields=["pruner"], bind="legend")
-    runs, means = (_of_place(alt.Chart(alt.NamedData(n)), relative) for n in ("runs", "means"))
-    colour = alt.Color("pruner:N", scale=_scale(shown, "colour"), legend=_legend())
-    shape = alt.Shape("pruner:N", scale=_scale(shown, "marker"), legend=_legend())
+    runs, means = (_of_place(alt.Chart(alt.NamedData(name))) for name in ("runs", "means"))
+    colour = _by_pruner(alt.Color, {name: look.colour for name, look in shown.items()})
+    shape = _by_pruner(alt.Shape, {name: SHAPES[look.marker] for name, look in shown.items()})
+    dash = alt.StrokeDash("line:N", legend=None).scale(
+        domain=list(DASHES), range=list(DASHES.values())
+    )
     weak, strong = (
         alt.when(chosen).then(alt.value(most)).otherwise(alt.value(least))
         for most, least in ((0.45, 0.05), (1.0, 0.1))
     )
     ring: Any = alt.when(selected).then(alt.value(2)).otherwise(alt.value(0))
     every = runs.mark_point(filled=True, size=40, cursor="pointer", stroke="black").encode(
-        color=colour, shape=shape, opacity=weak, strokeWidth=ring, tooltip=_tooltip("run")
+        color=colour, shape=shape, opacity=weak, strokeWidth=ring, tooltip=_tooltip(RUN_TOLD)
     )
     line = means.mark_line(strokeWidth=1.4).encode(
-        color=colour, strokeDash=_dashes(shown), opacity=strong, order="prune_ratio:Q"
+        color=colour, strokeDash=dash, opacity=strong, order="prune_ratio:Q"
     )
     point = means.mark_point(filled=True, size=80, stroke="white", strokeWidth=0.6).encode(
-        color=colour, shape=shape, opacity=strong, tooltip=_tooltip("mean")
+        color=colour, shape=shape, opacity=strong, tooltip=_tooltip(MEAN_TOLD)
     )
     error = alt.Y("mae:Q").title("Test MAE").scale(zero=False, nice=True)
-    unit = "% of full training" if relative else "s"
+    unit = "% of full training" if REFERENCE in shown else "s"
     time = alt.X("time_shown:Q").title(f"Time ({unit})").scale(zero=False, nice=True)
     full = means.transform_filter(alt.datum.pruner == label(REFERENCE))
     rule = full.mark_rule(color="#000000", strokeWidth=0.8, strokeDash=[3, 3]).encode(y=error)
@@ -197,9 +184,6 @@ def _tradeoff(results: Results, relative: bool, selected: alt.Parameter) -> Any:
     ]
     title = alt.TitleParams(text=alt.ExprRef("units[place] ? 'Errors in ' + units[place] : ''"))
     return alt.layer(rule, *layers).properties(height=400, title=title)
-
-
-CURVES = {"validation_mae": "Validation MAE", "train_loss": "Training loss"}
 
 
 def _curves(field: str) -> Any:
@@ -215,6 +199,8 @@ def _curves(field: str) -> Any:
         text=alt.ExprRef("selected.id ? 'Run ' + selected.id[0] : 'No run is selected'"),
         limit=alt.ExprRef("width"),
     )
+    told = {"whose:N": ("Run", ""), "epoch:Q": ("Epoch", "")}
+    told |= {"seconds:Q": ("Time so far (s)", ".4~g"), f"{field}:Q": (CURVES[field], ".4~g")}
     return (
         alt.Chart(alt.NamedData("epochs"), name=field, title=title, height=170)
         .transform_filter(f"{both} && isValid(datum.{field})")
@@ -225,12 +211,7 @@ def _curves(field: str) -> Any:
             y=alt.Y(f"{field}:Q").title(CURVES[field]).scale(zero=False),
             color=colour,
             order="epoch:Q",
-            tooltip=[
-                alt.Tooltip("whose:N", title="Run"),
-                alt.Tooltip("epoch:Q", title="Epoch"),
-                alt.Tooltip("seconds:Q", title="Time so far (s)", format=".4~g"),
-                alt.Tooltip(f"{field}:Q", title=CURVES[field], format=".4~g"),
-            ],
+            tooltip=_tooltip(told),
         )
     )
 
@@ -250,82 +231,77 @@ def _ledger() -> Any:
     )
 
 
-def _choices(results: Results, relative: bool) -> list[alt.Parameter]:
-    pairs = places(results.aggregate)
-    names = [place_names([pair]) for pair in pairs]
-    units = results.aggregate[[*PLACE, "target_unit"]].dropna()
+def _choices(results: Results) -> list[alt.Parameter]:
+    names = [place_names([pair]) for pair in places(results.aggregate)]
+    units = results.aggregate[[*PLACE, "target_unit"]].dropna().drop_duplicates(PLACE)
     known = {
         place_names([(dataset, backbone)]): unit
         for dataset, backbone, unit in units.itertuples(index=False, name=None)
     }
     place = alt.binding_select(options=names, name="Data set and backbone ")
     time = alt.binding_radio(options=list(TIMES), name="Time ")
-    words = ["all", *(f"up to {limit} % above full training" for limit in LIMITS)]
-    limit = alt.binding_select(options=[None, *LIMITS], labels=words, name="Errors ")
-    choices = [
+    near = alt.binding_checkbox(name=f"Only up to {FAR} % above full training ")
+    return [
         alt.param(name="place", value=names[0], bind=place),
         alt.param(name="time", value=TIMES[0], bind=time),
+        alt.param(name="near", value=True, bind=near),
         alt.param(name="units", value=known),
         # The page sets it by its width.
         alt.param(name="legend_columns", value=1),
     ]
-    if not relative:
-        return choices
-    # A few that lose much would make all others look alike.
-    far = results.aggregate["test_mae_change"].max() > LIMITS[0]
-    return [*choices, alt.param(name="limit", value=LIMITS[0] if far else None, bind=limit)]
 
 
-def _of_place(chart: alt.Chart, relative: bool) -> alt.Chart:
+def _of_place(chart: alt.Chart) -> alt.Chart:
     """What of the data is shown, and at which time."""
-    chart = chart.transform_filter("datum.place === place")
-    if relative:
-        near = "limit === null || datum.change === null || datum.change <= limit"
-        chart = chart.transform_filter(near)
-    return chart.transform_calculate(
-        time_shown=f"time === '{TIMES[1]}' ? datum.total : datum.epoch"
-    ).transform_filter("isValid(datum.mae) && isValid(datum.time_shown)")
-
-
-def _legend() -> alt.Legend:
-    columns = alt.ExprRef("legend_columns")
-    return alt.Legend(
-        orient="bottom", title=None, columns=columns, symbolLimit=0, symbolSize=70, labelLimit=135
+    shown = f"time === '{TIMES[1]}' ? datum.total : datum.epoch"
+    return (
+        chart.transform_filter(f"datum.place === place && !(near && datum.change > {FAR})")
+        .transform_calculate(time_shown=shown)
+        .transform_filter("isValid(datum.mae) && isValid(datum.time_shown)")
     )
 
 
-def _tooltip(of: Literal["run", "mean"]) -> list[alt.Tooltip]:
-    titles = {"pruner:N": "Pruner", "prune_ratio:Q": "Prune ratio"}
-    titles |= {"seed:Q": "Seed"} if of == "run" else {"seeds:Q": "Mean over seeds"}
-    numbers = {
-        "mae": ("Test MAE", ".4~g"),
-        "change": ("Against full training (%)", "+.2f"),
-        "epoch_seconds": ("Per epoch (s)", ".3~g"),
-        "total_seconds": ("Total (s)", ".4~g"),
-    }
-    numbers |= {} if of == "run" else {"spread": ("Standard deviation of the MAE", ".3~g")}
-    last = {"epochs:Q": "Epochs", "steps:Q": "Gradient steps", "id:N": "Select to show below"}
+def _by_pruner(channel: Any, drawn: dict[str, str]) -> Any:
+    """A channel with the pruners' colours or shapes, full training first, and the legend."""
+    names = sorted(drawn, key=lambda name: (name != REFERENCE, label(name).lower()))
+    legend = alt.Legend(
+        orient="bottom",
+        title=None,
+        columns=alt.ExprRef("legend_columns"),
+        symbolLimit=0,
+        symbolSize=70,
+        labelLimit=135,
+    )
+    scale = alt.Scale(domain=[label(name) for name in names], range=[drawn[n] for n in names])
+    return channel("pruner:N", scale=scale, legend=legend)
+
+
+# Titles and formats of what is shown of a mark, by field.
+TOLD = {
+    "mae:Q": ("Test MAE", ".4~g"),
+    "change:Q": ("Against full training (%)", "+.2f"),
+    "epoch_seconds:Q": ("Per epoch (s)", ".3~g"),
+    "total_seconds:Q": ("Total (s)", ".4~g"),
+}
+NAMED = {"pruner:N": ("Pruner", ""), "prune_ratio:Q": ("Prune ratio", "")}
+RUN_TOLD = {
+    **NAMED,
+    "seed:Q": ("Seed", ""),
+    **TOLD,
+    "epochs:Q": ("Epochs", ""),
+    "steps:Q": ("Gradient steps", ""),
+    "id:N": ("Select to show below", ""),
+}
+MEAN_TOLD = {
+    **NAMED,
+    "seeds:Q": ("Mean over seeds", ""),
+    **TOLD,
+    "spread:Q": ("Standard deviation of the MAE", ".3~g"),
+}
+
+
+def _tooltip(told: dict[str, tuple[str, str]]) -> list[alt.Tooltip]:
     return [
-        *(alt.Tooltip(field, title=title) for field, title in titles.items()),
-        *(alt.Tooltip(f"{n}:Q", title=title, format=form) for n, (title, form) in numbers.items()),
-        *(alt.Tooltip(field, title=title) for field, title in last.items() if of == "run"),
+        alt.Tooltip(field, title=title, format=form or alt.Undefined)
+        for field, (title, form) in told.items()
     ]
-
-
-def _scale(shown: dict[str, Look], part: Literal["colour", "marker"]) -> alt.Scale:
-    """Domain and range of the pruners' colours or markers, full training first."""
-    names: Iterable[str] = sorted(shown, key=lambda n: (n != REFERENCE, label(n).lower()))
-    drawn = [shown[n].colour if part == "colour" else SHAPES[shown[n].marker] for n in names]
-    return alt.Scale(domain=[label(name) for name in names], range=drawn)
-
-
-def _dashes(shown: dict[str, Look]) -> Any:
-    """How the lines are broken; a scale of its own would break the legend's marks too."""
-    solid = alt.value([1, 0])
-    dashes: Any = alt
-    for line, dash in DASHES.items():
-        names = [label(name) for name, look in shown.items() if look.line == line]
-        if names:
-            of_line = alt.FieldOneOfPredicate(field="pruner", oneOf=names)
-            dashes = dashes.when(of_line).then(alt.value(dash))
-    return solid if dashes is alt else dashes.otherwise(solid)

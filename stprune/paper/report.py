@@ -1,0 +1,255 @@
+"""One self-contained HTML page that says what an experiment found and how it was run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import altair
+import jinja2
+import vl_convert
+from PIL import Image
+
+from stprune.base.files import write_text
+from stprune.base.layout import ExperimentLayout, format_ratio
+from stprune.paper.charts import chart
+from stprune.paper.content import labels, seed_count
+from stprune.paper.figures import Drawing, FigureFiles
+from stprune.paper.findings import findings
+from stprune.paper.tables import Column, Table, format_number, is_text, shared_headings, to_cells
+from stprune.records.store import REFERENCE
+from stprune.results.summary import Results
+from stprune.statistics.paired import CONTROLS
+
+TEMPLATES = Path(__file__).with_name("templates")
+HEADLINE_FIGURE, HEADLINE_TABLE = "tradeoff", "main"
+# A palette of so many colours shows plots as they are in a third of the bytes.
+COLOURS = 256
+RUN_COLUMNS = (
+    Column("dataset", "Data set"),
+    Column("backbone", "Backbone", named=True),
+    Column("pruner", "Pruner", named=True),
+    Column("prune_ratio", "Prune ratio"),
+    Column("seed", "Seed", 0),
+    Column("test_mae", "Test MAE", 3),
+    Column("test_rmse", "Test RMSE", 3),
+    Column("test_mape", "Test MAPE (%)", 2),
+    Column("validation_mae", "Validation MAE", 3),
+    Column("best_epoch", "Best epoch", 0),
+    Column("epochs", "Epochs", 0),
+    Column("epoch_seconds", "Per epoch (s)", 2),
+    Column("total_seconds", "Total (s)", 1),
+    Column("resumed", "Resumed", 0),
+)
+METHOD = (
+    "ST-Prune (arXiv 2602.19113). Its formulas are our reading of the paper: docs/method.md of the"
+    " project says what it does here and which parts are chosen by us; docs/statistics.md which"
+    " test stands behind which claim."
+)
+MEASURED = (
+    "Errors: masked, of all test windows, in real units, once a run, with the weights that were"
+    " best on the validation windows. Times: wall clock. A per-epoch time is from the selection of"
+    " windows to the last optimiser step, the median over pruned epochs; the total adds"
+    " preparation, validation and checkpoints; the test pass is in neither."
+)
+
+
+class Picture(NamedTuple):
+    """A figure as the page holds it; ``source`` is a data URI."""
+
+    title: str
+    caption: str
+    alt: str
+    source: str
+
+
+def write_report(
+    layout: ExperimentLayout,
+    results: Results,
+    tables: Mapping[str, Table],
+    pictures: Mapping[str, Picture],
+) -> None:
+    """Write ``report.html`` of an experiment; it needs no network and no other file.
+
+    Args:
+        layout: The experiment; without ``config.yaml`` that section is left out.
+        results: Its results.
+        tables: Its tables that have something to show, by name.
+        pictures: The same of its figures.
+    """
+    scripts = [vega_script(), (TEMPLATES / "page.js").read_text(encoding="utf-8")]
+    runs = Table("Every run", "Every seed of every run, as recorded.", results.summary, RUN_COLUMNS)
+    shown = [tables[name] for name in _first(HEADLINE_TABLE, tables)]
+    page = _template().render(
+        experiment=layout.root.name,
+        policy=content_policy(scripts),
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        scripts=scripts,
+        chart=chart(results),
+        overview=_overview(results),
+        findings=findings(results, tables),
+        figures=[pictures[name] for name in _first(HEADLINE_FIGURE, pictures)],
+        sections=[("results", "Results", shown), ("runs", "Runs", [runs])],
+        methods=methods(results),
+        environment=compare_environments(results.environments),
+        config=results.configuration,
+    )
+    write_text(layout.report, page)
+
+
+def content_policy(scripts: Sequence[str]) -> str:
+    """What the page may load and run: nothing from outside, no script but these very ones.
+
+    A content security policy (W3C, CSP level 3) with the SHA-256 of each script element's text.
+    """
+    digests = [hashlib.sha256(script.encode("utf-8")).digest() for script in scripts]
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode('ascii')}'" for digest in digests)
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:;"
+        f" style-src 'unsafe-inline'; script-src {allowed}"
+    )
+
+
+def _first(headline: str, names: Iterable[str]) -> list[str]:
+    """What the page is opened for comes first, whatever the names of the others."""
+    return sorted(names, key=lambda name: (name != headline, name))
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.globals |= {
+        function.__name__: function for function in (is_text, shared_headings, to_cells)
+    }
+    return environment.get_template("report.html.j2")
+
+
+def _overview(results: Results) -> str:
+    runs = results.summary
+    counts = {
+        noun: runs.loc[runs[column] != REFERENCE, column].nunique()
+        for column, noun in (
+            ("dataset", "data set"),
+            ("backbone", "backbone"),
+            ("pruner", "pruner"),
+        )
+    }
+    parts = [
+        f"{len(runs)} runs",
+        *(f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts.items()),
+        "with full training" if (runs["pruner"] == REFERENCE).any() else "without full training",
+        seed_count(results.aggregate),
+    ]
+    return f"{', '.join(parts)}; from {runs['started'].min()} to {runs['finished'].max()}."
+
+
+def methods(results: Results) -> dict[str, str]:
+    """How the runs were made, from their records: a sentence or two by heading, in order."""
+    runs = results.summary
+    pruned = runs[runs["pruner"] != REFERENCE]
+    absent = labels(name for name in (REFERENCE, *CONTROLS) if name not in set(runs["pruner"]))
+    protocols = {record.config.get("protocol") for record in results.records.values()} - {None}
+    commits = sorted({commit[:12] for commit in runs["git_commit"].dropna()})
+    digests = runs["source_digest"].nunique()
+    budgets = [
+        f"{str(budget).replace('_', ' ')} ({', '.join(sorted(set(part['dataset'])))})"
+        for budget, part in pruned.groupby("budget")
+    ]
+    data = [
+        f"{dataset}: {format_number(part['training_windows'].max(), 0)} training and"
+        f" {format_number(part['test_windows'].max(), 0)} test windows, checksum"
+        f" {part['data_checksum'].iloc[0][:12]}"
+        for dataset, part in runs.groupby("dataset")
+    ]
+    found = {
+        "Method": METHOD,
+        "Pruners": labels(sorted(set(runs["pruner"])))
+        + (f". Not run here: {absent}." if absent else "."),
+        "Prune ratios": ", ".join(map(format_ratio, sorted(set(pruned["prune_ratio"])))),
+        "Seeds": ", ".join(map(str, sorted(set(runs["seed"])))),
+        "Budget, at most what full training spends": "; ".join(budgets),
+        "Protocol": ", ".join(sorted(map(str, protocols))),
+        "Data": "; ".join(data) + ".",
+        "Measured": MEASURED,
+        "Code": f"Commit {', '.join(commits) or 'not recorded'}; source digests: {digests}.",
+    }
+    return {heading: text for heading, text in found.items() if text}
+
+
+def compare_environments(
+    environments: Sequence[tuple[dict[str, Any], int]],
+) -> dict[str, str]:
+    """Every recorded key with its value, or all its values with the number of runs.
+
+    Args:
+        environments: Distinct environments, each with the number of runs that recorded it.
+    """
+    flat = [(dict(_flat(environment)), runs) for environment, runs in environments]
+    rows = {}
+    for key in sorted({key for values, _ in flat for key in values}):
+        counts: Counter[str] = Counter()
+        for values, runs in flat:
+            counts[values.get(key, "not recorded")] += runs
+        counted = [f"{value} (runs: {runs})" for value, runs in sorted(counts.items())]
+        rows[key] = next(iter(counts)) if len(counts) == 1 else "; ".join(counted)
+    return rows
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)
+
+
+def picture_of(title: str, drawing: Drawing, files: FigureFiles) -> Picture:
+    """A figure whose files were made; its caption stands in the page, not in the picture."""
+    content = small_png(files.png, files.note)
+    source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+    return Picture(title, drawing.caption, drawing.alt, source)
+
+
+def small_png(content: bytes, left_out: float = 0.0) -> bytes:
+    """The same picture with at most ``COLOURS`` colours, the same bytes every time.
+
+    Args:
+        content: A PNG file.
+        left_out: Share of its height, from below, that is cut off.
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        shown = image.crop((0, 0, image.width, math.floor(image.height * (1 - left_out))))
+        palette = shown.convert("RGB").quantize(
+            COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+        )
+    buffer = io.BytesIO()
+    # A smaller file by 7 % would take five times as long.
+    palette.save(buffer, "png", compress_level=6)
+    return buffer.getvalue()
+
+
+@lru_cache(maxsize=1)
+def vega_script() -> str:
+    """Vega, Vega-Lite and Vega-Embed, as `vegaEmbed` of the page's window, in about 0.9 MB.
+
+    They come with `vl-convert-python`, so nothing is downloaded.
+    """
+    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
+    # The end of the element is all that could end a script early.
+    return re.sub(r"</(script)", r"<\\/\1", script, flags=re.IGNORECASE)
