@@ -15,7 +15,6 @@ from stprune.base.layout import PAPER, RECORDS
 from stprune.cli import data, wandb
 
 if TYPE_CHECKING:
-    from stprune.base.layout import ExperimentLayout
     from stprune.config.experiment import ExperimentConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -99,77 +98,6 @@ def summarise(
     else:
         refuse_missing(layout, keys)
     summarise([layout.metrics(key) for key in keys], layout, values)
-
-
-@app.command()
-def figure(
-    name: Annotated[str, Argument(help="File paper_figures/fig_<name>.py.")],
-    config: ConfigFile = DEMO,
-) -> None:
-    """Draw a figure from the summary."""
-    from stprune.paper.products import make_one
-
-    make_one("figures", name, _layout(config))
-
-
-@app.command()
-def table(
-    name: Annotated[str, Argument(help="File paper_figures/tab_<name>.py.")],
-    config: ConfigFile = DEMO,
-) -> None:
-    """Write a table from the summary."""
-    from stprune.paper.products import make_one
-
-    make_one("tables", name, _layout(config))
-
-
-@app.command()
-def results(config: ConfigFile = DEMO) -> None:
-    """Print where the table, the plot and the report are."""
-    for path in _layout(config).headline:
-        if not path.exists():
-            raise RecordError(f"there is no {path} yet; run the workflow first")
-        sys.stdout.write(f"{path}\n")
-
-
-@app.command()
-def plan(config: ConfigFile = DEMO) -> None:
-    """Estimate what an experiment will take, before it starts."""
-    from stprune.workflow.estimate import make_plan, plan_text
-
-    sys.stdout.write(plan_text(make_plan(_load(config))))
-
-
-@app.command()
-def show(experiment: wandb.Experiment = None, results: wandb.ResultsFolder = RESULTS) -> None:
-    """Show results, progress and failures."""
-    from rich.console import Console
-
-    from stprune.workflow.show import show
-
-    show(experiment, results, Console(highlight=False))
-
-
-@app.command()
-def rerun(
-    metrics: Annotated[Path, Argument(help="metrics.json of the run.")],
-    into: Annotated[Path | None, Option(help="Folder. Default: a temporary one.")] = None,
-    data_directory: Annotated[Path, Option(help="Where the data lie.")] = Path("data"),
-) -> None:
-    """Make a run again from its record alone, and report the difference."""
-    import tempfile
-
-    from stprune.records.run import read_record
-    from stprune.training.rerun import config_of_record, difference_text, rerun
-    from stprune.workflow.train import Progress
-
-    record = read_record(metrics)
-    folder = into or Path(tempfile.mkdtemp(prefix="stprune-rerun-"))
-    experiment = config_of_record(record, str(metrics), data_directory, folder)
-    difference = rerun(metrics, record, experiment, [Progress()])
-    sys.stdout.write(f"{metrics}\nmade again in {folder}\n{difference_text(difference)}")
-    if not difference.bit_equal:
-        raise RecordError(f"{metrics}: the run gives other numbers when it is made again")
 
 
 @app.command()
@@ -283,9 +211,3 @@ def _load(config: Path) -> ExperimentConfig:
     from stprune.config.experiment import load_config
 
     return load_config(config)
-
-
-def _layout(config: Path) -> ExperimentLayout:
-    from stprune.config.grid import experiment_layout
-
-    return experiment_layout(_load(config))
