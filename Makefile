@@ -23,7 +23,7 @@ fast-test: setup-test
 faults: setup-test
 	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS)
 
-# 10,000 files changed at random for each reader; the counts are said at the end (SECURITY.md).
+# 10,000 files changed at random for each reader (SECURITY.md).
 fuzz: setup-test
 	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz tests/test_own_random.py
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stprune.base.errors import ConfigError
 from stprune.base.layout import RunKey, format_ratio
+from stprune.base.schema import validate
 from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import run_keys, run_spec
 
@@ -115,14 +116,9 @@ def test_a_missing_key_is_named(toy_values: dict[str, Any], missing: str) -> Non
     assert f"`{missing}`" in message_of(toy_values)
 
 
-@pytest.mark.parametrize("values", [None, [], "text", 3])
-def test_what_is_no_mapping_is_refused(values: Any) -> None:
-    assert "mapping" in message_of(values)
-
-
-def test_more_mistakes_than_one_are_counted(toy_values: dict[str, Any]) -> None:
-    values = changed(changed(toy_values, "training.epochs", 0), "seeds", [])
-    assert "(and 1 more)" in message_of(values)
+def test_what_is_no_mapping_is_refused() -> None:
+    for values in (None, [], "text", 3):
+        assert "mapping" in message_of(values)
 
 
 def test_files_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
@@ -130,22 +126,12 @@ def test_files_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     broken.write_text("a: [1,\nb: }")
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
-    for path, words in (
-        (tmp_path / "none.yaml", "there is no file"),
-        (broken, "not valid YAML"),
-        (binary, "cannot be read"),
-        (tmp_path, "cannot be read"),
-    ):
-        with pytest.raises(ConfigError, match=words) as caught:
+    evil = tmp_path / "evil.yaml"
+    evil.write_text(f"!!python/object/apply:os.mkdir ['{tmp_path / 'trace'}']")
+    for path in (tmp_path / "none.yaml", broken, binary, evil, tmp_path):
+        with pytest.raises(ConfigError, match=str(path)) as caught:
             load_config(path)
         assert "\n" not in str(caught.value)
-
-
-def test_yaml_runs_no_code(tmp_path: Path) -> None:
-    path = tmp_path / "evil.yaml"
-    path.write_text(f"!!python/object/apply:os.mkdir ['{tmp_path / 'trace'}']")
-    with pytest.raises(ConfigError):
-        load_config(path)
     assert not (tmp_path / "trace").exists()
 
 
@@ -181,16 +167,10 @@ def test_runs_are_the_product_and_full_is_run_once_a_seed(toy_values: dict[str, 
 
 @given(ratio=st.floats(0, 1, exclude_max=True, allow_nan=False))
 def test_a_ratio_that_is_accepted_can_be_read_back_from_its_path(ratio: float) -> None:
-    values = {
-        "experiment": "x",
-        "datasets": {"los_loop": None},
-        "backbones": {"stid": None},
-        "pruners": {"random_static": None},
-        "prune_ratios": [ratio],
-        "seeds": [0],
-    }
+    entries = {"datasets": {"los_loop": None}, "backbones": {"stid": None}, "pruners": {"full": {}}}
+    values = {"experiment": "x", **entries, "prune_ratios": [ratio], "seeds": [0]}
     try:
-        parse_config(values, "my.yaml")
+        validate(ExperimentConfig, values, "my.yaml")
     except ConfigError:
         return
     assert float(format_ratio(ratio)) == ratio

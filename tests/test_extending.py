@@ -9,8 +9,7 @@ import sys
 
 import pandas as pd
 import pytest
-import yaml
-from test_workflow import CONFIG, ROOT, Project, copy_project
+from test_workflow import ROOT, Project, copy_project
 
 pytestmark = pytest.mark.slow
 
@@ -50,9 +49,7 @@ def test_the_contract_tests_find_and_pass_them(project: Project) -> None:
 
 def test_they_run_through_the_workflow(project: Project) -> None:
     pruners = dict.fromkeys(["full", "random_dynamic", "full_fewer_epochs", "middle_errors"])
-    changes = {"experiment": "extended", "backbones": {"mlp": None}, "pruners": pruners}
-    text = yaml.safe_dump(CONFIG | changes | {"mirror": "mirror"}, sort_keys=False)
-    (project.root / "extended.yaml").write_text(text)
+    project.configure("extended", backbones={"mlp": None}, pruners=pruners)
     done = project.snakemake(config="extended.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     results = project.root / "results" / "extended"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,6 @@ import pytest
 import torch
 import toy
 
-from benchmarks.base import own_process, resident
 from stprune.base.schema import validate
 from stprune.data import canonical as blocks
 from stprune.data import windows
@@ -25,8 +27,13 @@ CARD = toy.card_values(nodes=NODES, steps=STEPS, step_minutes=15, mask_policy="n
 
 
 def in_own_process(function: Callable[..., float], *arguments: Any) -> float:
-    with own_process() as process:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *arguments).result()
+
+
+def resident(entry: str) -> int:
+    """Memory of this process in bytes: ``VmRSS`` now, ``VmHWM`` at its peak."""
+    return 1024 * int(re.search(rf"{entry}:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 
 
 def reset_peak() -> int:

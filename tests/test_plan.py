@@ -69,11 +69,15 @@ def test_by_hand(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Non
 def test_nothing_is_made_up_where_nothing_was_measured(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter(["out of memory", COST])
-    monkeypatch.setattr(estimate, "measured_cost", lambda *_: next(answers))
+    def measure(spec: RunSpec, *_: object) -> WindowCost:
+        if spec.key.dataset == "toy":
+            raise RuntimeError("out of\nmemory")
+        return COST
+
+    monkeypatch.setattr(estimate, "measured_cost", measure)
     plan = make_plan(parse_config(values, "toy"))
     assert math.isnan(plan["seconds"][0])
-    assert plan["cost"][0] == "out of memory"
+    assert plan["cost"].tolist() == ["out of memory", "measured"]
     assert "> 7 min" in plan_text(plan)
 
 
@@ -100,19 +104,9 @@ def test_measuring_trains_the_model_of_the_run(values: dict[str, Any], backbone:
     config = parse_config(values | {"backbones": {backbone: None}}, "toy")
     spec = run_spec(config, FULL._replace(backbone=backbone))
     cost = measured_cost(spec, data_layout(config), 8)
-    assert isinstance(cost, WindowCost)
     assert min(cost.train, cost.evaluate) > 0
     if backbone == "stid":
         assert cost.parameters == train(config, FULL, []).parameters
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there_is_a_reason(values: dict[str, Any]) -> None:
-    values["compute"]["accelerator"] = "cuda"
-    config = parse_config(values, "toy")
-    reason = measured_cost(run_spec(config, FULL), data_layout(config), 8)
-    assert isinstance(reason, str)
-    assert "\n" not in reason
 
 
 def test_the_command(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from test_workflow import CONFIG, RUN, copy_project
 
 from stprune.base.layout import RunKey
@@ -32,21 +31,15 @@ def record_here(values: dict[str, Any]) -> tuple[RunRecord, Path]:
 def test_a_run_in_another_folder_and_beside_others_has_the_same_bits(
     toy_data: Path, tmp_path: Path
 ) -> None:
-    here = record_here(
-        CONFIG
-        | SHARED
-        | {"data_directory": str(toy_data), "results_directory": str(tmp_path / "results")}
-    )
+    places = {"data_directory": str(toy_data), "results_directory": str(tmp_path / "results")}
+    here = record_here(CONFIG | SHARED | places)
     # A copy of the project has its own sources, prepares its own data, and is no git clone.
-    folder = tmp_path / "a name with spaces"
-    folder.mkdir()
-    project = copy_project(folder)
+    project = copy_project(tmp_path / "a name with spaces")
     prepared = project.python("-m", "stprune", "data", "prepare", "toy", "--config", "toy.yaml")
     assert prepared.returncode == 0, prepared.stderr
     names = ("first", "second")
     for name in names:
-        text = yaml.safe_dump(CONFIG | SHARED | {"mirror": "mirror", "experiment": name})
-        (project.root / f"{name}.yaml").write_text(text)
+        project.configure(name, **SHARED)
     together = [
         subprocess.Popen(
             [sys.executable, "-m", "stprune", "train", "--config", f"{name}.yaml", *RUN],

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from stprune.__main__ import main
 from stprune.base.errors import RecordError
+from stprune.base.files import folder_lock
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.config.experiment import ExperimentConfig
 from stprune.workflow.run_states import begun_runs, planned_runs, run_states
@@ -40,14 +41,13 @@ def layout(tmp_path: Path) -> ExperimentLayout:
     return layout
 
 
-def undo(layout: ExperimentLayout, key: RunKey, log: str | None = None) -> Path:
+def undo(layout: ExperimentLayout, key: RunKey, log: str | None = None) -> None:
     """Make the run one that has no record, with this log."""
     layout.metrics(key).unlink()
     path = layout.train_log(key)
     if log is not None:
         path.parent.mkdir(parents=True)
         path.write_text(log)
-    return path
 
 
 def shown(layout: ExperimentLayout, width: int = 80, colour: bool = False) -> str:
@@ -104,14 +104,14 @@ def test_failures_say_why(layout: ExperimentLayout) -> None:
 
 
 def test_runs_under_way_and_those_that_stopped(layout: ExperimentLayout) -> None:
-    log = undo(layout, KEY, "10:00:00 x: 8 epochs\n10:00:01 epoch 3/8: kept 10.0 %\n")
+    undo(layout, KEY, "10:00:00 x: 8 epochs\n10:00:01 epoch 3/8: kept 10.0 %\n")
     interrupted = KEY._replace(seed=0)
     undo(layout, interrupted, "10:00:01 epoch 5/8: kept\nstprune: interrupted; the same ...\n")
     checkpoint = KEY._replace(pruner="random_dynamic")
     undo(layout, checkpoint)
     layout.checkpoint(checkpoint).parent.mkdir(parents=True)
     layout.checkpoint(checkpoint).touch()
-    with log.open("a"):  # as a run that writes its log
+    with folder_lock(layout.checkpoint(KEY).parent):
         text = shown(layout, width=60)
     assert "7 of 10 runs done, 1 running, 2 stopped" in text
     assert f"  {KEY.path}: epoch 3 of 8\n" in text
@@ -123,13 +123,13 @@ def test_runs_under_way_and_those_that_stopped(layout: ExperimentLayout) -> None
 
 def test_time_left_by_hand(layout: ExperimentLayout) -> None:
     """Nine runs ended 20 s apart; one is left."""
-    log = undo(layout, KEY, "")
+    undo(layout, KEY, "")
     keys = [key for key in planned_runs(layout) or [] if key != KEY]
     for number, key in enumerate(keys):
         end = f"2026-01-01T10:{number // 3:02}:{number % 3 * 20:02}+00:00"
         run = made_up.record(key, finished=end)
         made_up.write_run(layout, run, made_up.epochs(made_up.EPOCHS))
-    with log.open("a"):
+    with folder_lock(layout.checkpoint(KEY).parent):
         assert "Rate of the last 9: 180 runs an hour; about 20 s left." in shown(layout)
 
 

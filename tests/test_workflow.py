@@ -125,6 +125,7 @@ class Project:
 
 
 def copy_project(target: Path) -> Project:
+    target.mkdir(exist_ok=True)
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
@@ -284,10 +285,6 @@ def test_the_whole_study_is_planned(project: Project) -> None:
     study = load_config(ROOT / "config" / "paper.yaml")
     assert len(run_keys(study)) < 10_000
     assert project.planned(config="config/paper.yaml")["train"] == len(make_blocks(study))
-    published = ("pems03", "pems04", "pems07", "pems08", "metr_la", "pems_bay", "urban_ev")
-    large = ("largest_sd", "largest_gba", "largest_gla", "largest_ca")
-    assert {*published, *large} <= set(study.datasets)
-    assert {"full", "full_fewer_epochs", "random_dynamic", "st_prune"} <= set(study.pruners)
 
 
 def test_a_failing_run_is_named_and_stops_no_other(project: Project) -> None:

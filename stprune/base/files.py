@@ -121,6 +121,18 @@ def folder_lock(folder: Path, *, leave_no_trace: bool = False) -> Iterator[None]
         lock.release()
 
 
+def folder_is_locked(folder: Path) -> bool:
+    """Whether a process works in ``folder`` under :func:`folder_lock`."""
+    path = folder / ".lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def refuse_bomb(path: Path, unpacked: int) -> None:
     """Check that a file does not claim to hold far more bytes than its own size (CWE-409).
 

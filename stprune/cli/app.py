@@ -15,6 +15,7 @@ from stprune.base.layout import PAPER, RECORDS
 from stprune.cli import data, wandb
 
 if TYPE_CHECKING:
+    from stprune.base.layout import ExperimentLayout
     from stprune.config.experiment import ExperimentConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -22,6 +23,10 @@ app.add_typer(data.app, name="data")
 app.add_typer(wandb.app, name="wandb")
 
 ConfigFile = Annotated[Path, Option(help="Configuration of the experiment.")]
+Block = Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")]
+Check = Annotated[bool, Option("--check", help="Write nothing; exit 1 if anything differs.")]
+Note = Annotated[bool, Option("--write-hashes", help="Write hashes.json and nothing else.")]
+Parts = Annotated[list[str] | None, Argument(help="Experiments, or `data`. Default: all kept.")]
 Jobs = Annotated[int, Option(help="Processes that draw at the same time.")]
 DEMO = Path("config/demo.yaml")
 RESULTS = Path("results")
@@ -67,10 +72,7 @@ def train(
 
 
 @app.command()
-def train_block(
-    block: Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")],
-    config: ConfigFile = DEMO,
-) -> None:
+def train_block(block: Block, config: ConfigFile = DEMO) -> None:
     """Train the runs of one job of the workflow."""
     from stprune.workflow import train
 
@@ -101,6 +103,55 @@ def summarise(
 
 
 @app.command()
+def results(config: ConfigFile = DEMO) -> None:
+    """Print where the table, the plot and the report are."""
+    for path in _layout(config).headline:
+        if not path.exists():
+            raise RecordError(f"there is no {path} yet; run the workflow first")
+        sys.stdout.write(f"{path}\n")
+
+
+@app.command()
+def plan(config: ConfigFile = DEMO) -> None:
+    """Estimate what an experiment will take, before it starts."""
+    from stprune.workflow.estimate import make_plan, plan_text
+
+    sys.stdout.write(plan_text(make_plan(_load(config))))
+
+
+@app.command()
+def show(experiment: wandb.Experiment = None, results: wandb.ResultsFolder = RESULTS) -> None:
+    """Show results, progress and failures."""
+    from rich.console import Console
+
+    from stprune.workflow.show import show
+
+    show(experiment, results, Console(highlight=False))
+
+
+@app.command()
+def rerun(
+    metrics: Annotated[Path, Argument(help="metrics.json of the run.")],
+    into: Annotated[Path | None, Option(help="Folder. Default: a temporary one.")] = None,
+    data_directory: Annotated[Path, Option(help="Where the data lie.")] = Path("data"),
+) -> None:
+    """Make a run again from its record alone, and report the difference."""
+    import tempfile
+
+    from stprune.records.run import read_record
+    from stprune.training.rerun import config_of_record, difference_text, rerun
+    from stprune.workflow.train import Progress
+
+    record = read_record(metrics)
+    folder = into or Path(tempfile.mkdtemp(prefix="stprune-rerun-"))
+    experiment = config_of_record(record, str(metrics), data_directory, folder)
+    difference = rerun(metrics, record, experiment, [Progress()])
+    sys.stdout.write(f"{metrics}\nmade again in {folder}\n{difference_text(difference)}")
+    if not difference.bit_equal:
+        raise RecordError(f"{metrics}: the run gives other numbers when it is made again")
+
+
+@app.command()
 def products(
     folder: Annotated[Path, Argument(help="Results, such as results/demo.")],
     into: Annotated[Path | None, Option(help="Folder to write to. Default: the same.")] = None,
@@ -117,17 +168,11 @@ def products(
 
 @app.command()
 def paper(
-    parts: Annotated[
-        list[str] | None, Argument(help="Experiments, or `data`. Default: all that are kept.")
-    ] = None,
+    parts: Parts = None,
     records: Annotated[Path, Option(help="Folder of kept experiments.")] = RECORDS,
     into: Annotated[Path, Option(help="Folder to write to.")] = RESULTS / PAPER,
-    check: Annotated[
-        bool, Option("--check", help="Write nothing; exit 1 if something is not as hashed.")
-    ] = False,
-    write_hashes: Annotated[
-        bool, Option("--write-hashes", help="Write hashes.json and nothing else.")
-    ] = False,
+    check: Check = False,
+    write_hashes: Note = False,
     jobs: Jobs = 1,
 ) -> None:
     """Write all tables, figures and reports of kept experiments."""
@@ -211,3 +256,9 @@ def _load(config: Path) -> ExperimentConfig:
     from stprune.config.experiment import load_config
 
     return load_config(config)
+
+
+def _layout(config: Path) -> ExperimentLayout:
+    from stprune.config.grid import experiment_layout
+
+    return experiment_layout(_load(config))

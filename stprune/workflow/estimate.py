@@ -116,14 +116,11 @@ def run_windows(spec: RunSpec, data: DataLayout) -> Windows:
     if not subset.union:
         return _windows(spec, spec.dataset, subset, data)
     parts = [_windows(spec, member.dataset, member, data) for member in subset.union]
-    tested = parts
+    train, validation, test = map(sum, zip(*parts, strict=True))
     if subset.task == "transfer":
         tested = [_windows(spec, member.dataset, member, data) for member in subset.zero_shot]
-    return Windows(
-        sum(part.train for part in parts),
-        sum(part.validation for part in parts),
-        sum(part.test for part in tested),
-    )
+        test = sum(part.test for part in tested)
+    return Windows(train, validation, test)
 
 
 def _windows(
@@ -222,19 +219,12 @@ def _timed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: config.get(name) for name in ("dataset", "backbone", "compute")} | training
 
 
-def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost | str:
+def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
     """Train a run's model on a batch of noise of ``nodes`` nodes, and evaluate one.
 
-    Returns:
-        What a window costs, or in one line why that cannot be measured.
+    Raises:
+        Exception: Of any library, where the device is absent or has too little memory.
     """
-    try:
-        return _measure(spec, data, nodes)
-    except Exception as error:  # a device that is absent, or without memory: any library's
-        return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _measure(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
     compute, training = spec.compute, spec.training
     card = load_card(spec.cards[0], data.root)
     channels = 1 if spec.subset.union else len(card.channels)
@@ -334,7 +324,10 @@ def _cost(
     nodes = min(all_nodes, MOST_NODES)
     like = (spec.key.backbone, nodes, spec.training)
     if like not in measured:
-        measured[like] = measured_cost(spec, data, nodes)
+        try:
+            measured[like] = measured_cost(spec, data, nodes)
+        except Exception as error:
+            measured[like] = " ".join(str(error).split())[:200] or type(error).__name__
     cost = measured[like]
     if isinstance(cost, str):
         return None, cost

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import psutil
-
 from stprune.base.errors import RecordError, StpruneError
+from stprune.base.files import folder_is_locked
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.base.schema import read_yaml, validate
 from stprune.base.text import plain_line
@@ -28,9 +27,9 @@ EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b")
 class RunState(NamedTuple):
     """One run.
 
-    ``done``: it has a record. ``running``: a process here writes its log. ``failed``: its log ends
-    in an error, or its record cannot be read. ``stopped``: it was interrupted, killed, or runs on
-    another machine. ``to do``: it has not begun. The note says why it failed, or how far it is.
+    ``done``: it has a record. ``running``: a process holds its lock. ``failed``: its log ends in an
+    error, or its record cannot be read. ``stopped``: it was interrupted or killed. ``to do``: it
+    has not begun. The note says why it failed, or how far it is.
     """
 
     key: RunKey
@@ -64,12 +63,10 @@ def begun_runs(layout: ExperimentLayout) -> list[RunKey]:
 
 def run_states(layout: ExperimentLayout, keys: Sequence[RunKey]) -> list[RunState]:
     """Where each of ``keys`` stands."""
-    logs = [layout.train_log(key) for key in keys if not layout.metrics(key).exists()]
-    written = _open_files(logs)
-    return [_state(layout, key, written) for key in keys]
+    return [_state(layout, key) for key in keys]
 
 
-def _state(layout: ExperimentLayout, key: RunKey, written: set[Path]) -> RunState:
+def _state(layout: ExperimentLayout, key: RunKey) -> RunState:
     metrics, log = layout.metrics(key), layout.train_log(key)
     if metrics.exists():
         try:
@@ -81,25 +78,13 @@ def _state(layout: ExperimentLayout, key: RunKey, written: set[Path]) -> RunStat
     text = log.read_text(encoding="utf-8", errors="replace")
     passed = EPOCH.findall(text)
     progress = f"epoch {passed[-1][0]} of {passed[-1][1]}" if passed else ""
-    if log.resolve() in written:
+    if folder_is_locked(layout.checkpoint(key).parent):
         return RunState(key, "running", progress)
     last = text.rstrip().rpartition("\n")[2]
     if last.startswith(MISTAKE) or EXCEPTION.match(last):
         return RunState(key, "failed", last_line(log))
     note = "interrupted" if last.startswith(INTERRUPTED) else "its log ends abruptly (killed?)"
     return RunState(key, "stopped", f"{note}, after {progress}" if progress else note)
-
-
-def _open_files(paths: Iterable[Path]) -> set[Path]:
-    """Those of ``paths`` that a process of this user holds open, resolved."""
-    wanted = {path.resolve() for path in paths if path.exists()}
-    found: set[Path] = set()
-    for process in psutil.process_iter() if wanted else ():
-        try:
-            found |= wanted & {Path(file.path) for file in process.open_files()}
-        except (psutil.Error, OSError):
-            continue  # another user's, or gone
-    return found
 
 
 def last_line(log: Path) -> str:

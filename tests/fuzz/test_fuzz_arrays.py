@@ -50,7 +50,7 @@ def same(one: Any, other: Any) -> bool:
 def test_checkpoints(folder: Path, seed: int) -> None:
     path = folder / "last.pt"
     save_checkpoint(path, STATE, IDENTITY)
-    for _, (state, _) in damaged("checkpoint, bytes", seed, path, load_checkpoint, path, IDENTITY):
+    for _, (state, _) in damaged(seed, path, load_checkpoint, path, IDENTITY):
         assert state is None or same(STATE, state)
 
 
@@ -63,7 +63,7 @@ def test_kept_windows(folder: Path, seed: int) -> None:
         archive.add(torch.arange(epoch, 50, 2), torch.arange(50.0))
     archive.write(path)
     right = read_kept(path)
-    for _, found in damaged("kept windows, bytes", seed, path, read_kept, path):
+    for _, found in damaged(seed, path, read_kept, path):
         np.testing.assert_array_equal(found.kept, right.kept)
         np.testing.assert_array_equal(found.times, right.times)
         np.testing.assert_array_equal(found.score_quantiles, right.score_quantiles)
@@ -88,8 +88,8 @@ def test_prepared_data(copied_data: Path, part: str, seed: int) -> None:
     path = layout.processed(toy.DATASET) / part
     good = path.read_bytes()
     card = load_card(toy.DATASET, copied_data)
-    for content, found in damaged("prepared data, bytes", seed, path, read_canonical, path.parent):
+    for content, found in damaged(seed, path, read_canonical, path.parent):
         assert found.series.shape == found.mask.shape == (toy.STEPS, toy.NODES, 1)
         assert np.isfinite(found.adjacency).all()
         if content != good and part != "meta.json":
-            assert outcome("verify", damages, toy.DATASET, card, layout)
+            assert outcome(damages, toy.DATASET, card, layout)

@@ -55,7 +55,7 @@ def check_config(config: ExperimentConfig) -> None:
         root = config.results_directory / config.experiment / "runs"
         for key in run_keys(config)[:20]:
             assert (root / key.path).resolve().is_relative_to(root.resolve())
-            outcome("run of a configuration", run_spec, config, key)
+            outcome(run_spec, config, key)
 
 
 @campaign
@@ -64,12 +64,12 @@ def test_configurations(folder: Path, seed: int) -> None:
     values = CONFIG | {"data_directory": str(folder / "data")}
     for rng in draws(seed):
         other = exchanged(values, rng)
-        config = outcome("configuration, values", parse_config, other, "config.yaml")
+        config = outcome(parse_config, other, "config.yaml")
         if config is not None:
             check_config(config)
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(values))
-    for _, config in damaged("configuration, bytes", seed, path, load_config, path):
+    for _, config in damaged(seed, path, load_config, path):
         check_config(config)
 
 
@@ -79,7 +79,7 @@ def check_card(card: DatasetCard, layout: DataLayout) -> None:
     for role, file in card.files.items():
         if isinstance(file, LocalFile):
             continue
-        place = outcome("address in a card", raw_path, "toy", role, file, layout)
+        place = outcome(raw_path, "toy", role, file, layout)
         if place is not None:
             inside = (layout.root / "raw").resolve()
             assert place.resolve().is_relative_to(inside)
@@ -107,10 +107,10 @@ def test_cards(folder: Path, seed: int) -> None:
     layout = DataLayout(folder / "data")
     for rng in draws(seed):
         other = exchanged(CARD, rng)
-        card = outcome("card, values", validate, DatasetCard, other, "mine.yaml")
+        card = outcome(validate, DatasetCard, other, "mine.yaml")
         if card is not None:
             check_card(card, layout)
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump(CARD))
-    for _, card in damaged("card, bytes", seed, path, load_card, "mine", folder):
+    for _, card in damaged(seed, path, load_card, "mine", folder):
         check_card(card, layout)
