@@ -13,16 +13,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from toy_runs import key_of, train_with_stops
 
-from baselines.infobatch import InfoBatch, InfoBatchOptions
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
 from baselines.random_static import RandomStatic
 from stprune.base.schema import NoOptions
 from stprune.base.settings import TrainingSettings
 from stprune.config.experiment import ExperimentConfig
 from stprune.pruning.base import Pruner, PruningContext
-from stprune.records.run import Cost, EpochRecord
+from stprune.records.run import EpochRecord
 from stprune.training.budget import TrainingBudget, run_cost
-from stprune.training.energy import Counter, Energy, device_counters, processor_counters
+from stprune.training.energy import Energy, device_counters, processor_counters
 from stprune.training.run import train
 
 WINDOWS, EPOCHS, BATCH = 100, 8, 16
@@ -153,16 +152,6 @@ def test_the_learning_rate_follows_the_budget() -> None:
     assert steps == [0, 1, 1, 2, EPOCHS]
 
 
-def test_the_original_infobatch_is_planned_from_what_it_has_seen() -> None:
-    context = PruningContext(WINDOWS, EPOCHS, 0.5, seed=0)
-    pruner = InfoBatch(context, InfoBatchOptions(budget="original"))
-    assert pruner.epoch_windows(1, EPOCHS) == 75
-    pruner.window_state["scores"][:] = 1.0
-    pruner.window_state["scores"][:20] = 11.0
-    assert pruner.epoch_windows(1, EPOCHS) == 60
-    assert len(pruner.select(1).indices) == 60
-
-
 @pytest.mark.parametrize("kind", ["total_windows", "steps"])
 def test_a_run_spends_its_budget_and_says_so(all_pruners: ExperimentConfig, kind: Any) -> None:
     training = all_pruners.training.model_copy(update={"budget": kind, "epochs": 4})
@@ -186,49 +175,48 @@ def epoch(number: int, windows: int, step: float, scoring: float = 0.25) -> Epoc
     return record(number, windows, step=step, scoring=scoring, **parts)
 
 
-def cost_of(epochs: list[EpochRecord], prune_ratio: float = 0.8, full_epochs: int = 5) -> Cost:
-    return run_cost(
-        epochs,
-        TrainingBudget(TrainingSettings(epochs=full_epochs, batch_size=BATCH), WINDOWS),
-        prune_ratio,
-        3.0,
-        test_seconds=7.0,
-        peak_memory_bytes=123,
-    )
+PRUNED = [epoch(1, 20, 1.0), epoch(2, 20, 5.0, scoring=1.0), epoch(3, 30, 2.0)]
+COSTS: list[tuple[list[EpochRecord], float, dict[str, Any]]] = [
+    (
+        [epoch(0, 100, 8.0), *PRUNED, epoch(4, 100, 10.0)],
+        0.8,
+        {
+            "epochs": 5,
+            "gradient_steps": 7 + 2 + 2 + 2 + 7,
+            "windows_visited": 270,
+            "training_windows": 100,
+            "nominal_keep_ratio": 1 - 0.8,
+            "realised_keep_ratio": 70 / 3 / 100,
+            "overall_keep_ratio": 270 / 500,
+            # Pruned epochs take 1.875, 6.625 and 2.875; full ones 8.875 and 10.875.
+            "epoch_seconds": 2.875,
+            "full_epoch_seconds": 9.875,
+            "overhead_seconds": 0.375,
+            "train_seconds": 3 + 1.875 + 6.625 + 2.875 + 8.875 + 10.875,
+            "validation_seconds": 10.0,
+            "checkpoint_seconds": 2.5,
+            "total_seconds": 3 + 31.125 + 12.5,
+            "test_seconds": 7.0,
+        },
+    ),
+    (
+        [epoch(0, 100, 1.0), epoch(1, 100, 3.0)],
+        0.0,
+        {"realised_keep_ratio": 1.0, "overall_keep_ratio": 0.4, "full_epoch_seconds": 2.875},
+    ),
+    (PRUNED[:1] * 2, 0.8, {"full_epoch_seconds": None, "overall_keep_ratio": 40 / 500}),
+]
 
 
-def test_a_pruned_run_by_hand() -> None:
-    cost = cost_of(
-        [
-            epoch(0, 100, 8.0),
-            epoch(1, 20, 1.0),
-            epoch(2, 20, 5.0, scoring=1.0),
-            epoch(3, 30, 2.0),
-            epoch(4, 100, 10.0),
-        ]
-    )
-    assert (cost.epochs, cost.gradient_steps, cost.windows_visited) == (5, 7 + 2 + 2 + 2 + 7, 270)
-    assert (cost.training_windows, cost.nominal_keep_ratio) == (100, 1 - 0.8)
-    assert cost.realised_keep_ratio == 70 / 3 / 100
-    assert cost.overall_keep_ratio == 270 / 500
-    # Pruned epochs take 1.875, 6.625 and 2.875; full ones 8.875 and 10.875.
-    assert cost.epoch_seconds == 2.875
-    assert cost.full_epoch_seconds == 9.875
-    assert cost.overhead_seconds == 0.375
-    assert cost.train_seconds == 3 + 1.875 + 6.625 + 2.875 + 8.875 + 10.875
-    assert (cost.validation_seconds, cost.checkpoint_seconds) == (10.0, 2.5)
-    assert cost.total_seconds == cost.train_seconds + 12.5
-    assert (cost.test_seconds, cost.peak_memory_bytes) == (7.0, 123)
-
-
-def test_runs_without_pruned_or_without_full_epochs() -> None:
-    cost = cost_of([epoch(0, 100, 1.0), epoch(1, 100, 3.0)], prune_ratio=0.0)
-    assert cost.realised_keep_ratio == 1.0
-    assert cost.overall_keep_ratio == 2 / 5
-    assert cost.epoch_seconds == cost.full_epoch_seconds == 2.875
-    static = cost_of([epoch(0, 20, 1.0), epoch(1, 20, 1.0)], full_epochs=2)
-    assert static.full_epoch_seconds is None
-    assert static.overall_keep_ratio == 0.2
+@pytest.mark.parametrize(
+    ("epochs", "prune_ratio", "expected"), COSTS, ids=["pruned", "full", "static"]
+)
+def test_costs_by_hand(
+    epochs: list[EpochRecord], prune_ratio: float, expected: dict[str, Any]
+) -> None:
+    budget = TrainingBudget(TrainingSettings(epochs=5, batch_size=BATCH), WINDOWS)
+    cost = run_cost(epochs, budget, prune_ratio, 3.0, test_seconds=7.0, peak_memory_bytes=123)
+    assert cost.model_dump(include=set(expected)) == expected
 
 
 def zone(powercap: Path, folder: str, name: str, microjoules: int, limit: int = 10**6) -> Path:
@@ -241,7 +229,11 @@ def zone(powercap: Path, folder: str, name: str, microjoules: int, limit: int = 
     return place / "energy_uj"
 
 
-def test_packages_and_memory_count_once_and_begin_anew(tmp_path: Path) -> None:
+def test_packages_and_memory_count_once_and_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = 0.0
+    monkeypatch.setattr("stprune.training.energy.time.monotonic", lambda: seconds)
     package = zone(tmp_path, "intel-rapl:0", "package-0", 999_990_000_000)
     zone(tmp_path, "intel-rapl:0:0", "core", 1)  # a part of the package
     memory = zone(tmp_path, "intel-rapl:0:1", "dram", 2_500_000)
@@ -250,48 +242,30 @@ def test_packages_and_memory_count_once_and_begin_anew(tmp_path: Path) -> None:
     meter = Energy({"processor": processor_counters(tmp_path)})
     memory.write_text("3000000\n")
     for microjoules, joules in ((15_000_000, 25.5), (16_000_000, 26.5)):
+        seconds += (
+            1999  # 1 MJ at 500 W at most are 2,000 s; after more it may have begun anew twice
+        )
         package.write_text(f"{microjoules}\n")
         meter.update()
         assert meter.joules["processor"] == pytest.approx(joules)
-    # A counter that breaks on the way leaves no part of the sum.
-    memory.write_text("")
-    meter.update()
-    memory.write_text("3000000\n")
-    meter.update()
-    assert meter.joules["processor"] is None
+    for damage, waited in (("", 0), ("3000000", 2001)):
+        broken = Energy({"processor": processor_counters(tmp_path)})
+        memory.write_text(damage)
+        seconds += waited
+        for _ in range(2):  # a counter that breaks on the way leaves no part of the sum
+            broken.update()
+            memory.write_text("3000000\n")
+        assert broken.joules["processor"] is None
 
 
-def test_without_counters_nothing_is_recorded(tmp_path: Path) -> None:
+def test_what_a_start_adds_to_those_before(tmp_path: Path) -> None:
     assert processor_counters(tmp_path / "none") == []
     assert device_counters(torch.device("cpu")) == []
     assert Energy({"device": []}).joules == {"device": None}
-
-
-@pytest.mark.parametrize(
-    ("readings", "limit", "before", "seconds", "joules"),
-    [
-        ((10.0, 12.0), None, 5.0, 1.0, 7.0),  # with those of earlier starts
-        ((10.0, 12.0), None, None, 1.0, None),  # unless these are not known
-        ((10.0, 9.0), None, 0.0, 1.0, None),  # it went back
-        # 200 kJ at 500 W at most are 400 s; after more it may have begun anew twice.
-        ((10.0, 12.0), 200_000.0, 0.0, 399.0, 2.0),
-        ((10.0, 12.0), 200_000.0, 0.0, 401.0, None),
-    ],
-)
-def test_what_a_reading_adds(
-    monkeypatch: pytest.MonkeyPatch,
-    readings: tuple[float, ...],
-    limit: float | None,
-    before: float | None,
-    seconds: float,
-    joules: float | None,
-) -> None:
-    times = iter((0.0, 0.0, 0.0, seconds, seconds))
-    monkeypatch.setattr("stprune.training.energy.time.monotonic", lambda: next(times))
-    counter = Counter("scripted", iter(readings).__next__, limit)
-    meter = Energy({"processor": [counter]}, {"processor": before})
-    meter.update()
-    assert meter.joules["processor"] == joules
+    for before, joules in ((5.0, 7.0), (None, None)):
+        meter = Energy({"processor": [iter((10.0, 12.0)).__next__]}, {"processor": before})
+        meter.update()
+        assert meter.joules["processor"] == joules
 
 
 def test_devices_are_found_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,8 +288,8 @@ def test_a_resumed_run_records_the_joules_of_both_starts(
 ) -> None:
     """A counter that moves by 1 J a reading: at the start, after each of 4 epochs, at the end."""
     readings = iter(range(100))
-    counter = Counter("package-0", lambda: float(next(readings)))
-    monkeypatch.setattr("stprune.training.run.processor_counters", lambda: [counter])
+    counters = [lambda: float(next(readings))]
+    monkeypatch.setattr("stprune.training.run.processor_counters", lambda: counters)
     record = train_with_stops(toy_config, key_of("full"), [1])
     assert record.cost.processor_joules == record.cost.epochs + 1
     assert record.cost.device_joules is None

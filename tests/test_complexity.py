@@ -25,15 +25,9 @@ def score(
 ) -> list[float]:
     """The complexity of a batch, all observed by default."""
     mask = torch.ones_like(errors, dtype=torch.bool) if mask is None else mask
-    result = complexity(
-        errors,
-        mask,
-        spatial_weight=spatial_weight,
-        temporal_weight=temporal_weight,
-        spatial=spatial,
-        edges=None if adjacency is None else edge_list(adjacency),
-    )
-    values: list[float] = result.tolist()
+    weights = {"spatial_weight": spatial_weight, "temporal_weight": temporal_weight}
+    edges = None if adjacency is None else edge_list(adjacency)
+    values: list[float] = complexity(errors, mask, **weights, spatial=spatial, edges=edges).tolist()
     return values
 
 
@@ -116,14 +110,8 @@ def test_it_equals_a_plain_loop(
     mask = rng.random((3, 4, nodes)) >= missing
     errors = rng.exponential(10.0, mask.shape) * mask
     adjacency = rng.random((nodes, nodes)) * (rng.random((nodes, nodes)) < edges)
-    found = score(
-        torch.from_numpy(errors),
-        torch.from_numpy(mask),
-        0.7,
-        1.9,
-        kind,
-        torch.from_numpy(adjacency),
-    )
+    arrays = torch.from_numpy(errors), torch.from_numpy(mask)
+    found = score(*arrays, 0.7, 1.9, kind, torch.from_numpy(adjacency))
     for window, value in enumerate(found):
         mean, spatial, temporal = plain(errors[window], mask[window], kind, adjacency)
         assert value == pytest.approx(mean + 0.7 * spatial + 1.9 * temporal, rel=1e-9, abs=1e-12)

@@ -123,15 +123,11 @@ def test_only_a_processor_follows_the_backbones_advice() -> None:
     # 12 steps, 170 nodes, 152 channels: 310,080 float32 a window, 1.24 MB.
     assert fitting_windows(12 * 170 * 152) == 8
     assert fitting_windows(10**9) == 1
-    staeformer = BACKBONES.load("staeformer")
+    staeformer, gwnet = BACKBONES.load("staeformer"), BACKBONES.load("gwnet")
     network = staeformer(_task(170), staeformer.Options())
-    assert windows_at_a_time(network, None, CPU) == 8
-    assert windows_at_a_time(network, None, torch.device("cuda")) is None
-    assert windows_at_a_time(network, 5, torch.device("cuda")) == 5
-
-
-def test_statistics_over_the_batch_decline_parts() -> None:
-    gwnet = BACKBONES.load("gwnet")
+    for asked, place, windows in ((None, "cpu", 8), (None, "cuda", None), (5, "cuda", 5)):
+        assert windows_at_a_time(network, asked, torch.device(place)) == windows
+    # Statistics over the batch decline parts.
     network = gwnet(_task(4), gwnet.Options())
     assert windows_at_a_time(network, None, CPU) is None
     with pytest.raises(DeclinedError, match=r"`compute\.micro_batch`"):

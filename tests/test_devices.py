@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +24,7 @@ from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_spec
 from stprune.records.kept import read_kept
 from stprune.records.run import RunRecord, read_epochs, read_record
+from stprune.training import devices
 from stprune.training.devices import available_cores, fabric_on, naming_failures, own_cores
 from stprune.training.run import train
 
@@ -35,10 +35,9 @@ def test_a_job_of_a_cluster_is_not_taken_for_the_layout_of_a_run(
     """Fabric would look for four processes that Slurm has not started, and wait for them."""
     for name, value in {"NTASKS": "4", "JOB_NAME": "train", "PROCID": "3", "LOCALID": "3"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    for devices in (1, 2):
-        fabric = fabric_on(devices=devices)
-        assert fabric.world_size == devices
-        assert fabric.global_rank == 0
+    for count in (1, 2):
+        fabric = fabric_on(devices=count)
+        assert (fabric.world_size, fabric.global_rank) == (count, 0)
 
 
 @pytest.mark.parametrize(
@@ -177,102 +176,62 @@ def test_two_devices_train_on_a_union_what_one_trains(tmp_path: Path) -> None:
     assert second.linear_probe.mae == pytest.approx(first.linear_probe.mae, rel=1e-3)
 
 
-# Tells which cores it holds and is pinned to, then holds them until its input ends.
-HOLDER = """
-import os, sys
-from pathlib import Path
-from stprune.training.devices import own_cores
-import stprune.training.devices
-stprune.training.devices.available_cores = lambda: [int(c) for c in sys.argv[3].split(",")]
-stprune.training.devices.POLL_SECONDS = 0.02
-print("asking", flush=True)
-with own_cores(int(sys.argv[1]), Path(sys.argv[2])) as held:
-    print(held, sorted(os.sched_getaffinity(0)), flush=True)
-    sys.stdin.read()
-"""
-
-needs_two_cores = pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity") or len(available_cores()) < 2,
-    reason="needs two cores that processes can be pinned to",
-)
-
-
-class Holder:
-    """A process that asks for ``count`` of two cores."""
-
-    def __init__(self, count: int, folder: Path) -> None:
-        cores = ",".join(str(core) for core in available_cores()[:2])
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(count), str(folder), cores],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.line() == "asking"
-
-    def line(self) -> str:
-        """The next line it says, once it says it."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def release(self) -> None:
-        """Let it end by itself."""
-        self.process.communicate()
-        assert self.process.returncode == 0
-
-
 @pytest.fixture
-def hold(tmp_path: Path) -> Iterator[Callable[[int], Holder]]:
-    """Starts holders, which are gone after the test."""
-    started: list[Holder] = []
-
-    def start(count: int) -> Holder:
-        started.append(Holder(count, tmp_path))
-        return started[-1]
-
-    yield start
-    for holder in started:
-        holder.process.kill()
-        holder.process.communicate()
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A machine of two cores."""
+    cores = available_cores()[:2]
+    if not hasattr(os, "sched_setaffinity") or len(cores) < 2:
+        pytest.skip("needs two cores that processes can be pinned to")
+    monkeypatch.setattr(devices, "available_cores", lambda: cores)
+    monkeypatch.setattr(devices, "POLL_SECONDS", 0.01)
+    return cores
 
 
-def held_of(line: str) -> set[int]:
-    """Cores in a holder's line; those it holds are those it is pinned to."""
-    held, _, pinned = line.partition("] [")
-    assert held.strip("[]") == pinned.strip("[]")
-    return {int(core) for core in held.strip("[]").split(",")}
+def test_runs_hold_distinct_cores_and_wait_for_all_or_none(
+    two_cores: list[int], tmp_path: Path
+) -> None:
+    held: dict[str, list[int]] = {}
+    release = {name: threading.Event() for name in ("greedy", "second")}
+
+    def hold(name: str, count: int) -> threading.Thread:
+        def body() -> None:
+            with own_cores(count, tmp_path) as cores:
+                held[name] = cores
+                release[name].wait(60)
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        return thread
+
+    with own_cores(1, tmp_path) as first:
+        greedy = hold("greedy", 2)
+        greedy.join(timeout=0.2)
+        assert "greedy" not in held
+        # A run that waits for two cores holds none of them.
+        second = hold("second", 1)
+        while "second" not in held:
+            second.join(timeout=0.01)
+        assert sorted(first + held["second"]) == two_cores
+        release["second"].set()
+        second.join()
+    while "greedy" not in held:
+        greedy.join(timeout=0.01)
+    assert held["greedy"] == two_cores
+    release["greedy"].set()
+    greedy.join()
 
 
-@needs_two_cores
-def test_two_processes_hold_distinct_cores_and_a_third_waits(hold: Callable[[int], Holder]) -> None:
-    first, second = hold(1), hold(1)
-    one, two = held_of(first.line()), held_of(second.line())
-    assert len(one) == len(two) == 1
-    assert one.isdisjoint(two)
-    third = hold(1)
-    heard: list[str] = []
-    listener = threading.Thread(target=lambda: heard.append(third.line()))
-    listener.start()
-    listener.join(timeout=0.3)
-    assert heard == []
-    # A killed process holds nothing.
-    second.process.kill()
-    second.process.wait()
-    listener.join()
-    assert held_of(heard[0]) == two
-
-
-@needs_two_cores
-def test_a_process_that_waits_for_two_holds_none(hold: Callable[[int], Holder]) -> None:
-    first = hold(1)
-    one = held_of(first.line())
-    greedy = hold(2)
-    modest = hold(1)
-    two = held_of(modest.line())
-    assert one.isdisjoint(two)
-    first.release()
-    modest.release()
-    assert held_of(greedy.line()) == one | two
+@pytest.mark.usefixtures("two_cores")
+def test_a_killed_run_holds_no_core(tmp_path: Path) -> None:
+    words = "from stprune.training.devices import own_cores; from pathlib import Path; import sys\n"
+    words += "with own_cores(1, Path(sys.argv[1])): print('holds', flush=True); sys.stdin.read()"
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", words, str(tmp_path)], **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"holds\n"
+        process.kill()
+    with own_cores(2, tmp_path) as held:
+        assert len(held) == 2
 
 
 def test_the_pin_ends_with_the_body(tmp_path: Path) -> None:
@@ -281,13 +240,5 @@ def test_the_pin_ends_with_the_body(tmp_path: Path) -> None:
         if hasattr(os, "sched_getaffinity"):
             assert sorted(os.sched_getaffinity(0)) == held
     assert available_cores() == before
-    with pytest.raises(RuntimeError), own_cores(1, tmp_path):
-        raise RuntimeError
-    assert available_cores() == before
-    with own_cores(len(before), tmp_path) as held:
-        assert held == before
-
-
-def test_more_cores_than_there_are_is_a_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError), own_cores(len(available_cores()) + 1, tmp_path):
+    with pytest.raises(ConfigError), own_cores(len(before) + 1, tmp_path):
         pass

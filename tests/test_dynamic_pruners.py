@@ -12,14 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
-from torch import Tensor
 from toy import training_store
 
 from baselines.epsilon_greedy import EpsilonGreedy, EpsilonGreedyOptions, greedy_and_random
 from baselines.full_fewer_epochs import FewerEpochsOptions, FullFewerEpochs
 from baselines.infobatch import InfoBatch, infobatch_select
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
-from baselines.ucb import UCB, UCBOptions, upper_bounds
+from baselines.ucb import UCB, upper_bounds
 from stprune.base.errors import DeclinedError
 from stprune.pruning.base import Pruner, PruningContext, Selection, budget
 from stprune.pruning.dynamic import annealed_keep_ratio, tail_start
@@ -42,20 +41,12 @@ def sizes(pruner: Pruner, epochs: int) -> list[int]:
 # --- Budget and schedule
 
 
-@pytest.mark.parametrize(
-    ("windows", "prune_ratio", "size"),
-    [(100, 0.9, 10), (289, 0.5, 144), (1606, 0.9, 161), (3, 0.99, 1)],
-)
-def test_the_budget_by_hand(windows: int, prune_ratio: float, size: int) -> None:
-    assert budget(windows, 1.0 - prune_ratio) == size
-
-
-@pytest.mark.parametrize(
-    ("epochs", "delta", "first"),
-    [(40, 0.875, 35), (12, 0.875, 10), (100, 0.9, 90), (10, 0.7, 7), (1, 0.875, 0), (40, 1.0, 40)],
-)
-def test_the_tail_by_hand(epochs: int, delta: float, first: int) -> None:
-    assert tail_start(epochs, delta) == first
+def test_budgets_and_tails_by_hand() -> None:
+    for windows, keep, size in ((100, 0.1, 10), (289, 0.5, 144), (1606, 0.1, 161), (3, 0.01, 1)):
+        assert budget(windows, keep) == size
+    tails = ((40, 0.875, 35), (12, 0.875, 10), (100, 0.9, 90), (10, 0.7, 7), (1, 0.875, 0))
+    for epochs, delta, first in (*tails, (40, 1.0, 40)):
+        assert tail_start(epochs, delta) == first
 
 
 def test_annealing_by_hand() -> None:
@@ -70,22 +61,17 @@ def test_annealing_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", [STPrune, InfoBatch, UCB, EpsilonGreedy, RandomDynamic])
-@pytest.mark.parametrize(
-    ("annealing", "expected"),
-    [
+def test_all_dynamic_pruners_have_the_same_schedule(kind: Any) -> None:
+    context = PruningContext(20, 9, 0.8, 0, stationarity=np.arange(20.0))
+    for annealing, expected in (
         ("none", [20] + [4] * 8),
         ("tail", [20] + [4] * 6 + [20] * 2),
         # r = 0.2 rises over the last three of nine epochs: 0.4, 0.8, 1.
         ("cosine", [20] + [4] * 5 + [8, 16, 20]),
-    ],
-)
-def test_all_dynamic_pruners_have_the_same_schedule(
-    kind: Any, annealing: str, expected: list[int]
-) -> None:
-    context = PruningContext(20, 9, 0.8, 0, stationarity=np.arange(20.0))
-    pruner = kind(context, kind.Options(annealing=annealing))
-    show(pruner, list(range(20)), torch.arange(20.0))
-    assert sizes(pruner, 9) == expected
+    ):
+        pruner = kind(context, kind.Options(annealing=annealing))
+        show(pruner, list(range(20)), torch.arange(20.0))
+        assert sizes(pruner, 9) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,18 +110,6 @@ def st_prune(windows: int, prune_ratio: float, seed: int = 0, **options: Any) ->
     return STPrune(context, STPruneOptions.model_validate({"loss_scale": "sum"} | options))
 
 
-def train(pruner: STPrune, epochs: range) -> list[Selection]:
-    """Select and observe errors that depend on window and epoch alone."""
-    chosen = []
-    for epoch in epochs:
-        chosen.append(pruner.select(epoch))
-        indices = torch.from_numpy(chosen[-1].indices)
-        generator = torch.Generator().manual_seed(epoch)
-        errors: Tensor = torch.rand(1000, 2, 3, generator=generator)[indices]
-        pruner.observe(indices, errors, torch.ones_like(errors, dtype=torch.bool))
-    return chosen
-
-
 def test_the_score_is_averaged_with_the_old_one_by_hand() -> None:
     pruner = st_prune(4, 0.5, score_memory=0.75)
     show(pruner, [0, 1, 2], 8.0)
@@ -147,35 +121,22 @@ def test_the_score_is_averaged_with_the_old_one_by_hand() -> None:
     assert pruner.window_state["scores"].tolist() == [8.0, 10.0, 8.0, INF]
 
 
-def test_unseen_and_broken_windows_are_chosen_like_others() -> None:
-    pruner = st_prune(60, 0.7)
-    show(pruner, list(range(60)), float("nan"))
-    chosen = pruner.select(1)
-    assert len(chosen.indices) == 18
-    assert np.isfinite(chosen.weights).all()
-    show(pruner, list(range(60)), 3.0)
-    assert pruner.window_state["scores"].tolist() == [3.0] * 60
+def test_the_hardest_stay_with_weight_one_and_weights_are_capped() -> None:
+    def second_epoch(**options: Any) -> Selection:
+        pruner = st_prune(100, 0.8, **options)
+        show(pruner, list(range(100)), torch.arange(100.0))
+        return pruner.select(1)
 
-
-def test_the_hardest_stay_with_weight_one() -> None:
-    pruner = st_prune(50, 0.8)
-    show(pruner, list(range(50)), torch.arange(50.0))
-    for epoch in range(1, 7):
-        chosen = pruner.select(epoch)
-        assert chosen.indices[-5:].tolist() == [45, 46, 47, 48, 49]
-        assert chosen.weights[-5:].tolist() == [1.0] * 5
-
-
-def test_weights_are_capped_between_none_and_exact() -> None:
-    exact, capped, least, none = (
-        train(st_prune(100, 0.8, **options), range(2))[1]
-        for options in ({}, {"weight_limit": 2.5}, {"weight_limit": 1.0}, {"rescaling": "none"})
-    )
+    exact = second_epoch()
+    assert exact.indices[-10:].tolist() == list(range(90, 100))
+    assert exact.weights[-10:].tolist() == [1.0] * 10
     assert exact.weights.max() > 2.5
+    capped = second_epoch(weight_limit=2.5)
     np.testing.assert_array_equal(capped.indices, exact.indices)
     np.testing.assert_array_equal(capped.weights, np.minimum(exact.weights, 2.5))
+    least, none = second_epoch(weight_limit=1.0), second_epoch(rescaling="none")
     np.testing.assert_array_equal(least.weights, none.weights)
-    scaled = train(st_prune(100, 0.8, weight_limit=2.5, loss_scale="mean"), range(2))[1]
+    scaled = second_epoch(weight_limit=2.5, loss_scale="mean")
     assert scaled.weights.mean() == pytest.approx(1.0)
 
 
@@ -228,11 +189,9 @@ def test_infobatch_at_the_edges() -> None:
     unseen = np.full(6, INF, dtype=np.float32)
     assert len(infobatch_select(unseen, 0.5, rng, "original").indices) == 6
     assert len(infobatch_select(unseen, 0.5, rng, "exact").indices) == 3
-
-
-def test_a_budget_below_the_above_mean_windows_draws_from_all() -> None:
+    # A budget below the above-mean windows draws from all.
     scores = np.array([0, 5, 5, 5, 5, 5, 5, 5, 5, 5], dtype=np.float32)
-    chosen = infobatch_select(scores, 0.7, np.random.default_rng(0), "exact")
+    chosen = infobatch_select(scores, 0.7, rng, "exact")
     assert chosen.weights.tolist() == pytest.approx([10 / 3] * 3)
 
 
@@ -248,14 +207,11 @@ def test_exact_weights_stand_for_all_windows(scores: NDArray[np.float32], ratio:
         assert chosen.weights.sum() == pytest.approx(len(scores), rel=1e-5)
 
 
-def test_the_tail_of_infobatch_has_weight_one() -> None:
-    """0.875 of 12 epochs end within epoch 10: that one and the last are full."""
-    pruner = InfoBatch(PruningContext(10, 12, 0.5, 0), InfoBatch.Options())
-    assert len(pruner.select(0).indices) == 10
-    show(pruner, list(range(10)), SCORES)
-    assert all(pruner.select(epoch).weights.max() > 1 for epoch in range(1, 10))
-    for epoch in (10, 11):
-        assert pruner.select(epoch).weights.tolist() == [1.0] * 10
+def test_the_original_rule_is_planned_from_what_it_has_seen() -> None:
+    pruner = InfoBatch(PruningContext(100, 8, 0.5, 0), InfoBatch.Options(budget="original"))
+    assert pruner.epoch_windows(1, 8) == 75
+    show(pruner, list(range(100)), [11.0] * 20 + [1.0] * 80)
+    assert pruner.epoch_windows(1, 8) == len(pruner.select(1).indices) == 60
 
 
 # --- Mean errors: InfoBatch's last one, UCB's and epsilon-greedy's over all visits
@@ -282,19 +238,6 @@ def test_upper_bounds_by_hand() -> None:
     assert np.isinf(upper_bounds(means, np.zeros(3, np.float32), 1, 1.0)).all()
 
 
-@pytest.mark.parametrize(("exploration", "distinct"), [(0.0, 2), (20.0, 6)])
-def test_exploration_brings_every_window_back(exploration: float, distinct: int) -> None:
-    values = np.arange(1.0, 7.0)
-    pruner = UCB(PruningContext(6, 40, 2 / 3, 0), UCBOptions(exploration=exploration))
-    show(pruner, list(range(6)), values)
-    kept: set[int] = set()
-    for epoch in range(1, 12):
-        windows = pruner.select(epoch).indices.tolist()
-        kept |= set(windows)
-        show(pruner, windows, values[windows])
-    assert len(kept) == distinct
-
-
 MEANS = np.array([1, 9, 3, 8, 5, 7, 2, 6, 4, 0], dtype=np.float32)
 
 
@@ -302,6 +245,9 @@ def test_epsilon_greedy_by_hand_and_by_frequency() -> None:
     rng, counts = np.random.default_rng(0), np.zeros(10)
     assert greedy_and_random(MEANS, 4, 0.0, rng).tolist() == [1, 3, 5, 7]
     assert greedy_and_random(np.array([2, 2, 2, 3], np.float32), 2, 0.0, rng).tolist() == [0, 3]
+    unseen = EpsilonGreedy(PruningContext(3, 16, 0.7, 0), EpsilonGreedyOptions(epsilon=0.0))
+    show(unseen, [0, 1], torch.tensor([4.0, 9.0]))
+    assert unseen.select(1).indices.tolist() == [2]
     for _ in range(2000):
         counts[greedy_and_random(MEANS, 4, 0.5, rng)] += 1
     assert counts[[1, 3]].tolist() == [2000, 2000]
@@ -311,9 +257,3 @@ def test_epsilon_greedy_by_hand_and_by_frequency() -> None:
     for epsilon in (0.0, 0.1, 0.5, 1.0):
         for size in (1, 3, 10):
             assert len(np.unique(greedy_and_random(MEANS, size, epsilon, rng))) == size
-
-
-def test_unseen_windows_come_first() -> None:
-    pruner = EpsilonGreedy(PruningContext(3, 16, 0.7, 0), EpsilonGreedyOptions(epsilon=0.0))
-    show(pruner, [0, 1], torch.tensor([4.0, 9.0]))
-    assert pruner.select(1).indices.tolist() == [2]

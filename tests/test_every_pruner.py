@@ -14,36 +14,32 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import training_store
 
-from stprune.pruning.base import (
-    PRUNERS,
-    Gradients,
-    Observer,
-    Pruner,
-    PruningContext,
-    Selection,
-    budget,
-)
+from stprune.pruning.base import PRUNERS, Gradients, Observer, Pruner, PruningContext, Selection
+from stprune.pruning.base import budget as exact_budget
 
 EPOCHS, HORIZON, NODES = 8, 2, 3
 ALWAYS_FULL = {"full", "full_fewer_epochs"}
 
 # ST-Prune is checked with each of its choices, too.
 CHOICES: dict[str, dict[str, Any]] = {
-    "sum": {"loss_scale": "sum"},
-    "top_nodes": {"spatial": "top_nodes"},
-    "graph": {"spatial": "graph"},
-    "temporal": {"spatial_weight": 0.0, "temporal_weight": 2.0},
-    "memory": {"score_memory": 0.7},
-    "importance": {"sampling": "importance"},
-    "all_hard": {"hard_share": 1.0},
-    "all_easy": {"hard_share": 0.0},
-    "window_std": {"stationarity": "window_std"},
-    "spectral_flatness": {"stationarity": "spectral_flatness"},
-    "one_stratum": {"strata": 1},
-    "neyman": {"shares": "neyman"},
-    "uniform": {"rescaling": "uniform"},
-    "none": {"rescaling": "none"},
-    "weight_limit": {"weight_limit": 3.0},
+    f"{option}: {value}": {option: value}
+    for option, value in (
+        ("loss_scale", "sum"),
+        ("spatial", "top_nodes"),
+        ("spatial", "graph"),
+        ("temporal_weight", 2.0),
+        ("score_memory", 0.7),
+        ("sampling", "importance"),
+        ("hard_share", 1.0),
+        ("hard_share", 0.0),
+        ("stationarity", "window_std"),
+        ("stationarity", "spectral_flatness"),
+        ("strata", 1),
+        ("shares", "neyman"),
+        ("rescaling", "uniform"),
+        ("rescaling", "none"),
+        ("weight_limit", 3.0),
+    )
 }
 pytestmark = pytest.mark.parametrize("name", [*PRUNERS.ids(), *CHOICES])
 
@@ -121,14 +117,14 @@ def planned(pruner: Pruner) -> range:
     return range(pruner.planned_epochs())
 
 
-@pytest.mark.parametrize("windows", [1, 2, 7, 60])
-@pytest.mark.parametrize("prune_ratio", [0.0, 0.3, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("windows", [1, 7, 60])
+@pytest.mark.parametrize("prune_ratio", [0.3, 0.5, 0.99])
 def test_selections_are_distinct_windows_with_positive_weights(
     name: str, windows: int, prune_ratio: float
 ) -> None:
     pruner = prepared(name, windows=windows, prune_ratio=prune_ratio)
     assert 1 <= pruner.planned_epochs() <= EPOCHS
-    size = budget(windows, 1.0 - prune_ratio)
+    size = exact_budget(windows, 1.0 - prune_ratio)
     kept = set()
     for selection in run(pruner, planned(pruner)):
         indices, weights = selection.indices, selection.weights
@@ -158,7 +154,7 @@ def test_equal_seeds_select_alike_and_other_seeds_do_not(name: str) -> None:
         assert_same(runs[seed], run(prepared(name, seed=seed), planned(one)))
     different = {str([one.indices.tolist() for one in chosen]) for chosen in runs.values()}
     # Ranking draws nothing where scores differ.
-    draws = type(one).draws and name != "all_hard"
+    draws = type(one).draws and name != "hard_share: 1.0"
     assert len(different) == (5 if draws else 1)
 
 
@@ -180,11 +176,6 @@ def test_a_saved_state_continues_exactly(name: str, done: int) -> None:
         assert torch.equal(values, second.window_state[key])
 
 
-def test_equal_seeds_do_not_couple_pruners(name: str) -> None:
-    kinds = {type(build(other)): build(other).rng.bytes(16) for other in PRUNERS.ids()}
-    assert [*kinds.values()].count(build(name).rng.bytes(16)) == 1
-
-
 def test_global_random_state_is_left_alone(name: str) -> None:
     def state() -> tuple[Any, ...]:
         numpy_state: Any = np.random.get_state()  # noqa: NPY002 - it must not have been touched
@@ -194,6 +185,9 @@ def test_global_random_state_is_left_alone(name: str) -> None:
     pruner = prepared(name)
     run(pruner, planned(pruner))
     assert state() == before
+    # Nor do equal seeds couple different pruners.
+    kinds = {type(build(other)): build(other).rng.bytes(16) for other in PRUNERS.ids()}
+    assert [*kinds.values()].count(build(name).rng.bytes(16)) == 1
 
 
 class HostCopies(TorchDispatchMode):

@@ -109,9 +109,10 @@ def test_settings_that_contradict_each_other_are_refused(
         parse_config(toy_values, "toy.yaml")
 
 
-def _bare(settings: OptimiserSettings) -> tuple[torch.optim.Optimizer, RateSchedule]:
-    optimiser = build_optimiser(nn.Linear(1, 1), settings)
-    return optimiser, RateSchedule(optimiser, settings)
+def _bare(**settings: Any) -> tuple[torch.optim.Optimizer, RateSchedule]:
+    chosen = OptimiserSettings(**settings)
+    optimiser = build_optimiser(nn.Linear(1, 1), chosen)
+    return optimiser, RateSchedule(optimiser, chosen)
 
 
 def _rate(optimiser: torch.optim.Optimizer) -> float:
@@ -127,8 +128,7 @@ def _rate(optimiser: torch.optim.Optimizer) -> float:
     ids=["milestones", "step_epochs"],
 )
 def test_cuts_are_those_of_torchs_schedulers(changes: dict[str, Any], reference: Any) -> None:
-    settings = OptimiserSettings(gamma=0.3, **changes)
-    (ours, schedule), (theirs, _) = _bare(settings), _bare(OptimiserSettings())
+    (ours, schedule), (theirs, _) = _bare(gamma=0.3, **changes), _bare()
     scheduler: LRScheduler = reference(theirs)
     for _ in range(8):
         theirs.step()
@@ -138,9 +138,9 @@ def test_cuts_are_those_of_torchs_schedulers(changes: dict[str, Any], reference:
         schedule.step()
 
 
-def _rates(settings: OptimiserSettings, epochs: list[int], plans: list[list[int]]) -> list[float]:
+def _rates(epochs: list[int], plans: list[list[int]], **settings: Any) -> list[float]:
     """The rate of every step; at each epoch's beginning the plan of those to come is told."""
-    optimiser, schedule = _bare(settings)
+    optimiser, schedule = _bare(schedule="cosine", **settings)
     rates = []
     optimiser.register_step_post_hook(lambda *_: rates.append(_rate(optimiser)))
     for steps, ahead in zip(epochs, plans, strict=True):
@@ -154,41 +154,37 @@ def _rates(settings: OptimiserSettings, epochs: list[int], plans: list[list[int]
 
 
 def test_a_cosine_over_steps_is_torchs_over_all_steps_of_a_pruned_run() -> None:
-    epochs = [10, 3, 3, 10]
-    plans = [[3, 3, 10], [3, 10], [10], []]
-    settings = OptimiserSettings(schedule="cosine", learning_rate=0.2, final_rate=0.1)
-    theirs, _ = _bare(OptimiserSettings(learning_rate=0.2))
+    epochs, plans = [10, 3, 3, 10], [[3, 3, 10], [3, 10], [10], []]
+    theirs, _ = _bare(learning_rate=0.2)
     scheduler = CosineAnnealingLR(theirs, sum(epochs), eta_min=0.02)
     expected = []
     for _ in range(sum(epochs)):
         expected.append(_rate(theirs))
         theirs.step()
         scheduler.step()
-    assert _rates(settings, epochs, plans) == pytest.approx(expected)
+    rates = _rates(epochs, plans, learning_rate=0.2, final_rate=0.1)
+    assert rates == pytest.approx(expected)
 
 
 def test_a_plan_that_changes_still_ends_the_course_with_the_run() -> None:
-    settings = OptimiserSettings(schedule="cosine", learning_rate=1.0)
     # Longer, then much shorter than planned: each epoch takes its share of what is left.
-    rates = _rates(settings, [4, 4, 4], [[4], [4, 4], []])
+    rates = _rates([4, 4, 4], [[4], [4, 4], []], learning_rate=1.0)
     assert all(later < earlier for earlier, later in pairwise(rates))
     # Of the course: 4/8 in the first epoch, 4/12 of the other half in the second, then the rest.
     reached = [0.0, 0.5, 0.5 + 0.5 / 3]
+    reached.append(reached[2] + (1 - reached[2]) * 3 / 4)
     by_hand = [0.5 * (1 + math.cos(math.pi * x)) for x in reached]
-    assert rates[::4] == pytest.approx(by_hand)
-    last = reached[2] + (1 - reached[2]) * 3 / 4
-    assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * last)))
+    assert [*rates[::4], rates[-1]] == pytest.approx(by_hand)
 
 
 def test_a_warm_up_and_a_course_by_epochs_by_hand() -> None:
-    settings = OptimiserSettings(schedule="cosine", learning_rate=1.0, warmup=0.25)
-    rates = _rates(settings, [8, 8], [[8], []])
+    rates = _rates([8, 8], [[8], []], learning_rate=1.0, warmup=0.25)
     assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
     assert rates[10] == pytest.approx(0.5)  # 6 of the 12 steps after it
     assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 11 / 12)))
     # By epochs each epoch counts alike and has one rate.
-    settings = OptimiserSettings(schedule="cosine", learning_rate=1.0, schedule_unit="epochs")
-    rates = _rates(settings, [5, 1, 1, 5], [[1, 1, 5], [1, 5], [5], []])
+    plans = [[1, 1, 5], [1, 5], [5], []]
+    rates = _rates([5, 1, 1, 5], plans, learning_rate=1.0, schedule_unit="epochs")
     values = [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
     assert rates == pytest.approx([values[0]] * 5 + values[1:3] + [values[3]] * 5)
 

@@ -74,12 +74,6 @@ def write_toy(data_directory: Path, mirror: Path) -> None:
     _write_csv(folder / "series.csv", toy_series(), header)
     _write_csv(folder / "adjacency.csv", toy_adjacency(), "")
     data_directory.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(toy_card(folder), sort_keys=False)
-    (data_directory / f"{DATASET}.yaml").write_text(text, encoding="utf-8")
-
-
-def toy_card(folder: Path) -> dict[str, Any]:
-    """The card of the raw files in ``folder``."""
     files = {
         role: {
             "url": f"https://{HOST_FOLDER}/{role}.csv",
@@ -87,7 +81,7 @@ def toy_card(folder: Path) -> dict[str, Any]:
         }
         for role in ("series", "adjacency")
     }
-    return card_values(
+    card = card_values(
         title="Toy",
         files=files,
         nodes=NODES,
@@ -96,6 +90,8 @@ def toy_card(folder: Path) -> dict[str, Any]:
         target="load",
         mask_policy="zero",
     )
+    text = yaml.safe_dump(card, sort_keys=False)
+    (data_directory / f"{DATASET}.yaml").write_text(text, encoding="utf-8")
 
 
 def _write_csv(path: Path, values: NDArray[np.float64], header: str) -> None:

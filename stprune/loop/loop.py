@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import numpy as np
@@ -216,11 +217,7 @@ class Pruning:
         return share.factors(numbers, scale=len(numbers))
 
     def observe(self, indices: Any, errors: Tensor, mask: Tensor | None = None) -> None:
-        """Show the pruner the errors of a training step; arguments are those of :meth:`loss`.
-
-        Raises:
-            LoopError: If no epoch is under way, or an argument does not fit it.
-        """
+        """Show the pruner the errors of a training step; all is as in :meth:`loss`."""
         share = self._under_way("observe")
         numbers = share.window_numbers(indices)
         self._observe(share, numbers, *_checked_errors(numbers, errors, mask))
@@ -233,10 +230,8 @@ class Pruning:
         """
         if self._between_epochs:
             return self._state()
-        share = self._latest()
-        if share.observed:
-            reason = f"{share.observed} of {share.total} windows of epoch {share.epoch} observed"
-            raise CheckpointError(f"pruning is saved between epochs, not with {reason}")
+        if self._latest().observed:
+            raise CheckpointError(f"pruning is saved between epochs; {self._latest().unfinished()}")
         return copy.deepcopy(self._boundary)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -360,11 +355,6 @@ def _checked_errors(numbers: Tensor, errors: Tensor, mask: Tensor | None) -> tup
             f"errors must be (B, H, N) floats of {len(numbers)} windows, but have shape"
             f" {tuple(errors.shape)} and type {errors.dtype}; add axes of length 1 where needed"
         )
-    if errors.device != numbers.device:
-        raise LoopError(
-            f"errors are on {errors.device}, but pruning was made for {numbers.device}; pass"
-            f" device='{errors.device}'"
-        )
     if mask is None:
         mask = torch.ones((), dtype=torch.bool, device=errors.device).expand(errors.shape)
     if mask.shape != errors.shape or mask.dtype != torch.bool:
@@ -379,15 +369,11 @@ def _numbers(stationarity: ArrayLike, windows: int) -> NDArray[np.float32]:
     """As (n,) finite numbers."""
     if isinstance(stationarity, Tensor):
         stationarity = stationarity.detach().cpu()
-    try:
+    numbers = np.empty(0, np.float32)
+    with suppress(TypeError, ValueError):
         numbers = np.asarray(stationarity, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"stationarity must be {windows} numbers ({error})") from None
     if numbers.shape != (windows,) or not np.isfinite(numbers).all():
-        raise ConfigError(
-            f"stationarity must be {windows} finite numbers, one of each window; it has shape"
-            f" {numbers.shape}"
-        )
+        raise ConfigError(f"stationarity must be {windows} finite numbers, one of each window")
     return numbers
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 
@@ -21,14 +20,7 @@ logger = logging.getLogger(__name__)
 POWERCAP = Path("/sys/class/powercap")
 # A package draws less, so within range / watts seconds a counter begins anew once at most.
 MOST_WATTS = 500.0
-
-
-class Counter(NamedTuple):
-    """A counter of joules, which begins anew at ``range`` if that is not None."""
-
-    name: str
-    read: Callable[[], float]
-    range: float | None = None
+Counter = Callable[[], float]  # joules since some moment; raises if they cannot be read
 
 
 class Energy:
@@ -48,37 +40,40 @@ class Energy:
         self.joules = {
             kind: (before or {}).get(kind, 0.0) if some else None for kind, some in counters.items()
         }
-        self._last: dict[str, list[float]] = {}
-        self._time = time.monotonic()
+        self._last: dict[str, float] = {}
         self.update()
 
     def update(self) -> None:
         """Add what was spent since the last call."""
-        seconds, self._time = time.monotonic() - self._time, time.monotonic()
         for kind, total in self.joules.items():
             if total is None:
                 continue
             try:
-                now = [counter.read() for counter in self.counters[kind]]
-                readings = zip(self.counters[kind], self._last.get(kind, now), now, strict=True)
-                spent = [_spent(*reading, seconds) for reading in readings]
+                now = sum(read() for read in self.counters[kind])
             except Exception as error:  # NVML's errors have no common class at import time
                 logger.info("energy of the %s is not recorded: %s", kind, error)
                 self.joules[kind] = None
             else:
-                self.joules[kind], self._last[kind] = total + sum(spent), now
+                self.joules[kind] = total + now - self._last.get(kind, now)
+                self._last[kind] = now
 
 
-def _spent(counter: Counter, last: float, now: float, seconds: float) -> float:
-    """Joules between two readings; raises where that is not certain."""
-    spent = now - last
-    if counter.range is not None:
-        if seconds * MOST_WATTS > counter.range:
-            raise ValueError(f"{counter.name} may have begun anew twice in {seconds:.0f} s")
-        spent %= counter.range
-    if spent < 0:
-        raise ValueError(f"{counter.name} went back")
-    return spent
+class RaplCounter:
+    """A file of microjoules that begin anew at a stated maximum."""
+
+    def __init__(self, zone: Path) -> None:
+        self.file, self.total = zone / "energy_uj", 0.0
+        self.range = _joules(zone / "max_energy_range_uj")
+        self.last, self.time = _joules(self.file), time.monotonic()
+
+    def __call__(self) -> float:
+        """Joules since this object was made."""
+        now, seconds = _joules(self.file), time.monotonic() - self.time
+        if seconds * MOST_WATTS > self.range:
+            raise ValueError(f"{self.file} may have begun anew twice in {seconds:.0f} s")
+        self.total += (now - self.last) % self.range
+        self.last, self.time = now, self.time + seconds
+        return self.total
 
 
 def processor_counters(powercap: Path = POWERCAP) -> list[Counter]:
@@ -87,20 +82,19 @@ def processor_counters(powercap: Path = POWERCAP) -> list[Counter]:
     Not those of a package's parts, which are in its count already, nor of the whole platform, nor
     the second view that some machines have of a package (`intel-rapl-mmio`).
     """
-
-    def joules(path: Path) -> float:
-        return int(path.read_text(encoding="ascii")) / 1e6
-
-    counters = []
+    counters: list[Counter] = []
     for zone in sorted(powercap.glob("intel-rapl:*")):
         try:
-            name = (zone / "name").read_text(encoding="ascii").strip()
-            limit = joules(zone / "max_energy_range_uj")
-        except (OSError, ValueError):
-            continue  # a zone without a counter
-        if name.startswith("package") or name == "dram":
-            counters.append(Counter(name, partial(joules, zone / "energy_uj"), limit))
+            if (zone / "name").read_text(encoding="ascii").startswith(("package", "dram")):
+                counters.append(RaplCounter(zone))
+        except (OSError, ValueError) as error:  # most systems let only root read it
+            logger.info("energy of the processor is not recorded: %s", error)
+            return []
     return counters
+
+
+def _joules(file: Path) -> float:
+    return int(file.read_text(encoding="ascii")) / 1e6
 
 
 def device_counters(device: torch.device, devices: int = 1) -> list[Counter]:
@@ -117,9 +111,5 @@ def device_counters(device: torch.device, devices: int = 1) -> list[Counter]:
     except Exception as error:  # not installed, or no driver
         logger.info("energy of the GPU is not recorded: %s", error)
         return []
-
-    def joules(handle: Any) -> float:
-        return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
-
-    pairs = zip(ids, handles, strict=True)
-    return [Counter(name, partial(joules, handle)) for name, handle in pairs]
+    read = nvml.nvmlDeviceGetTotalEnergyConsumption  # millijoules
+    return [partial(lambda handle: read(handle) / 1000, handle) for handle in handles]
