@@ -13,7 +13,7 @@ Where we differ: the inputs are those of LargeST (NeurIPS 2023), which adds the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -114,9 +114,9 @@ class Gwnet(Backbone):
         DataError: If the graph has negative weights.
     """
 
-    Options: ClassVar[type[StrictModel]] = GwnetOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
-    legacy_options: ClassVar[dict[str, Any]] = {"self_loops": False, "undirected": True}
+    Options = GwnetOptions
+    optimisation = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
+    legacy_options: ClassVar = {"self_loops": False, "undirected": True}
 
     def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
         super().__init__(task, options)

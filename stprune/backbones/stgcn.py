@@ -11,7 +11,7 @@ Where we differ: sizes and the direct multi-step head are those of LargeST (Neur
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -173,11 +173,9 @@ class Stgcn(Backbone):
         DataError: If the graph has negative weights.
     """
 
-    Options: ClassVar[type[StrictModel]] = StgcnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        weight_decay=5e-4, step_epochs=10, gamma=0.95
-    )
-    legacy_options: ClassVar[dict[str, Any]] = {"subtract_identity": True}
+    Options = StgcnOptions
+    optimisation = OptimiserSettings(weight_decay=5e-4, step_epochs=10, gamma=0.95)
+    legacy_options: ClassVar = {"subtract_identity": True}
 
     def __init__(self, task: ForecastTask, options: StgcnOptions) -> None:
         super().__init__(task, options)

@@ -97,8 +97,8 @@ def evaluate_weights(claim: WeightsClaim, layout: DataLayout) -> Scores:
     """
     dataset = read_canonical(prepare(claim.dataset, layout))
     data = forecast_data(dataset, history=claim.history, horizon=claim.horizon)
-    moments = (torch.tensor([value], dtype=torch.float32) for value in (claim.mean, claim.sd))
-    store = replace(data.test, scaler=Scaler(*moments, target_channel=0), ready=None)
+    scaler = Scaler(torch.tensor([claim.mean]), torch.tensor([claim.sd]), target_channel=0)
+    store = replace(data.test, scaler=scaler, ready=None)
     backbone = BACKBONES.load(claim.backbone)
     task = ForecastTask(
         nodes=dataset.card.nodes,
