@@ -145,12 +145,9 @@ class Engine:
     @property
     def finished(self) -> bool:
         """Whether all planned epochs are trained, or patience has run out."""
-        patience = self.spec.training.patience
-        if patience is not None and self.records:
-            since = [r for r in self.records[self.best_epoch + 1 :] if r.validation_mae is not None]
-            if len(since) >= patience:
-                return True
-        return self.epoch >= self.planned_epochs
+        since = [r for r in self.records[self.best_epoch + 1 :] if r.validation_mae is not None]
+        patience = self.spec.training.patience or math.inf
+        return len(since) >= patience or self.epoch >= self.planned_epochs
 
     def prepare(self, probe: Probe) -> None:
         """Let the pruner score windows before training, in training time."""
