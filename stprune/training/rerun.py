@@ -95,7 +95,6 @@ def rerun(
     Raises:
         RecordError: If the run's data are not those of the record, or there is a record of it
             where the new one would be.
-        StpruneError: If a data set is not available, or the run cannot be trained.
     """
     key = _key(record)
     again = experiment_layout(config).metrics(key)
@@ -123,11 +122,8 @@ def config_of_record(
 ) -> ExperimentConfig:
     """The configuration of one run: the inverse of :meth:`stprune.config.grid.RunSpec.resolved`.
 
-    Messages name the record as ``where``; the run will be made again in ``results_directory``.
-
-    Raises:
-        ConfigError: If this version cannot run it: an option or a component is gone.
-        RecordError: If the record does not say what was run.
+    Messages name the record as ``where``. Raises ConfigError if this version cannot run it, because
+    an option or a component is gone, and RecordError if it does not say what was run.
     """
     resolved = record.config
     try:
@@ -231,8 +227,7 @@ def open_recorded_model(
 ) -> Engine:
     """The engine of a run on one data set, with the best-validation weights kept beside its record.
 
-    The configuration is by default the one that the workflow wrote beside the runs, and the data
-    are where it says.
+    The configuration is by default the one that the workflow wrote beside the runs.
 
     Raises:
         RecordError: If there is no such record, or the weights give another validation error.
