@@ -40,9 +40,7 @@ def build(results: Results) -> Drawing:
     for part, panels in zip(parts.values(), grid, strict=True):
         for axes, score in zip(panels, scores, strict=True):
             draw.reference(axes, part[part["pruner"] == REFERENCE], score)
-            for pruner, points in part.groupby("pruner"):
-                points, look = points.sort_values("prune_ratio"), shown[str(pruner)]
-                draw.points(axes, points[x], points[score], look, y_spread=points[f"{score}_sd"])
+            draw.lines(axes, part, x, score, shown)
             axes.margins(x=0.05, y=0.10)
             axes.set_xlim(left=0)
     held_out, seen = (", ".join(frame[name].unique()) for name in ("held_out", "dataset"))

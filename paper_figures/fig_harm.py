@@ -48,7 +48,7 @@ def build(results: Results) -> Drawing:
     )
     for (budget, by_step), panels in zip(rows, grid, strict=True):
         chosen = (cells["budget"] == budget) & (cells["part"].isin(PARTS) != by_step)
-        row, spread = cells[chosen], cells["sd"].fillna(0)
+        row, spread = cells[chosen], cells["mean_sd"].fillna(0)
         ends = np.array([row["mean"] - spread[chosen], row["mean"] + spread[chosen]])
         panels[0].set_ylim(*draw.difference_limits(ends))
         for axes, ratio in zip(panels, ratios, strict=True):
@@ -75,8 +75,8 @@ def harm(results: Results) -> pd.DataFrame:
     Returns:
         One row per budget, pruner, prune ratio and ``part`` (``all`` test windows, a group of
         them, or a step ahead, ``1`` for the first): ``mean`` in % of full training's, over the
-        seeds' means over data sets and backbones; ``sd`` over the seeds (ddof = 1, NaN for one);
-        ``places``, how many.
+        seeds' means over data sets and backbones; ``mean_sd`` over the seeds (ddof = 1, NaN for
+        one); ``places``, how many.
     """
     steps = results.horizons.assign(step=results.horizons["step"].astype(str))
     steps = steps.pivot(index=KEYS, columns="step", values="mae")
@@ -87,7 +87,7 @@ def harm(results: Results) -> pd.DataFrame:
     by_seed = pairs.groupby([*CELL, "seed"])["difference"].agg(["mean", "size"]).reset_index()
     cells = by_seed.groupby(CELL)
     return cells.agg(
-        mean=("mean", "mean"), sd=("mean", "std"), places=("size", "max")
+        mean=("mean", "mean"), mean_sd=("mean", "std"), places=("size", "max")
     ).reset_index()
 
 
@@ -95,16 +95,16 @@ def _curves(axes: Axes, cells: pd.DataFrame, shown: dict[str, draw.Look]) -> Non
     for pruner, look in shown.items():
         points = cells[cells["pruner"] == pruner].set_index("part")
         points = points.set_index(points.index.astype(int)).sort_index()
-        mean, spread = points["mean"], points["sd"]
+        mean, spread = points["mean"], points["mean_sd"]
         draw.band(axes, points.index, mean, mean - spread, mean + spread, look)
     axes.set_xlabel("Step ahead")
 
 
 def _points(axes: Axes, cells: pd.DataFrame, shown: dict[str, draw.Look]) -> None:
-    for aside, (pruner, look) in zip(draw.asides(len(shown), SPREAD), shown.items(), strict=True):
-        points = cells[cells["pruner"] == pruner]
-        at = [PARTS.index(part) + aside for part in points["part"]]
-        draw.points(axes, at, points["mean"], replace(look, line=""), y_spread=points["sd"])
+    asides = dict(zip(shown, draw.asides(len(shown), SPREAD), strict=True))
+    at = cells["part"].map(PARTS.index) + cells["pruner"].map(asides)
+    marks = {name: replace(look, line="") for name, look in shown.items()}
+    draw.lines(axes, cells.assign(at=at), "at", "mean", marks)
     axes.set_xticks(range(len(PARTS)), [part.replace("_", " ") for part in PARTS], rotation=90)
     axes.set_xlim(-0.5, len(PARTS) - 0.5)
     axes.set_xlabel("Part of the test set")

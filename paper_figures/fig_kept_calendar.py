@@ -33,14 +33,17 @@ def applies(results: Results) -> bool:
 def build(results: Results) -> Drawing:
     """One row of panels per data set, one column per pruner, at the largest prune ratio.
 
-    With the windows that its runs kept; times are the data set's own.
+    Times are the data set's own.
     """
     runs = pruned_runs(results.summary)
     ratio = runs["prune_ratio"].max()
     runs = runs[runs["prune_ratio"] == ratio]
-    calendars = _calendars(results, runs)
-    filled = {name for key in calendars for name in key}
-    pruners = filled & set(results.summary["pruner"])
+    shares = runs[KEYS].merge(results.kept.calendars, on=KEYS, validate="one_to_one")
+    means = shares.groupby(["dataset", "pruner"])[list(HOUR_COLUMNS)].mean()
+    # In doublings of the average; windows that were never kept are at the end of the scale.
+    with np.errstate(divide="ignore"):
+        doublings = np.log2(means.astype(np.float64)).clip(-FARTHEST, FARTHEST)
+    pruners, filled = (set(means.index.unique(key)) for key in ("pruner", "dataset"))
     names, left_out = content.shown_pruners(results, pruners, MOST_COLUMNS)
     every = [name for name in content.most_varied_first(results.summary) if name in filled]
     datasets, others = sorted(every[:MOST_ROWS]), sorted(every[MOST_ROWS:])
@@ -52,11 +55,11 @@ def build(results: Results) -> Drawing:
         sharex=True,
         sharey=True,
     )
-    scale = draw.symmetric_scale(np.array(list(calendars.values())), LEAST)
-    blank = np.full((WEEKDAYS, HOURS), np.nan)
+    scale = draw.symmetric_scale(doublings.to_numpy(), LEAST)
     for dataset, panels in zip(datasets, grid, strict=True):
         for pruner, axes in zip(names, panels, strict=True):
-            draw.cells(axes, calendars.get((dataset, pruner), blank), scale)
+            values = doublings.reindex([(dataset, pruner)]).to_numpy().reshape(WEEKDAYS, HOURS)
+            draw.cells(axes, values, scale)
             axes.set_xticks(range(0, HOURS, 6))
             axes.set_yticks(range(0, WEEKDAYS, 2), DAYS)
     bar = draw.colour_bar(
@@ -79,13 +82,3 @@ def without_record(results: Results, runs: pd.DataFrame) -> list[str]:
     """A sentence with the number of pruned runs that kept no record of their windows, if any."""
     missing = len(runs) - len(runs[KEYS].merge(results.kept.calendars, on=KEYS))
     return [f"{missing} runs without a record of kept windows are left out."] if missing else []
-
-
-def _calendars(results: Results, runs: pd.DataFrame) -> dict[tuple[str, str], draw.Values]:
-    """Mean calendar by data set and pruner, in doublings of the average."""
-    shares = runs[KEYS].merge(results.kept.calendars, on=KEYS, validate="one_to_one")
-    means = shares.groupby(["dataset", "pruner"])[list(HOUR_COLUMNS)].mean()
-    # Windows that were never kept are clipped to the end of the scale.
-    with np.errstate(divide="ignore"):
-        doublings = np.log2(means.to_numpy(np.float64)).clip(-FARTHEST, FARTHEST)
-    return dict(zip(means.index, doublings.reshape(-1, WEEKDAYS, HOURS), strict=True))

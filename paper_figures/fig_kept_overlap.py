@@ -24,7 +24,7 @@ def build(results: Results) -> Drawing:
     With the windows that its runs kept.
     """
     runs = pruned_runs(results.summary)
-    pruners = sorted(runs["pruner"].unique(), key=draw.controls_first)
+    pruners = sorted(runs["pruner"].unique(), key=draw.order)
     overlaps = results.kept.overlaps
     # The mean over seeds of a place is in the store; over places, it is taken here.
     cells = overlaps.groupby(["prune_ratio", *PAIR])[["overlap", "chance"]].mean()

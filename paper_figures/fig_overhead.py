@@ -37,7 +37,7 @@ def build(results: Results) -> Drawing:
     """
     spent, relative = epoch_parts(results)
     ratios = content.ratios(spent)
-    names = sorted(spent["pruner"].unique(), key=draw.full_first)
+    names = sorted(spent["pruner"].unique(), key=draw.order)
     style = {"color": "black", "linestyle": ""}
     figure, grid = draw.panels(
         ["Pruner"],
@@ -54,12 +54,11 @@ def build(results: Results) -> Drawing:
     )
     for axes, ratio in zip(grid[0], ratios, strict=True):
         _panel(axes, content.at_ratio(spent, ratio).set_index("pruner"), names)
-    places = content.count_in_words(pd.Series([len(content.places(results.aggregate))]), "place")
     caption = (
-        f"Mean time of a pruned epoch over {content.seed_count(results.aggregate)} and {places}"
-        " (data sets with backbones). Diamond: the per-epoch time that is reported, a median"
-        " without validation and checkpoint; line: the time expected from the kept share and the"
-        " pruner's own scoring and selection."
+        f"Mean time of a pruned epoch over {content.seed_count(results.aggregate)}, then over data"
+        " sets and backbones. Diamond: the per-epoch time that is reported, a median without"
+        " validation and checkpoint; line: the time expected from the kept share and the pruner's"
+        " own scoring and selection."
     )
     return Drawing(figure, caption, "Stacked bars of the time of an epoch by part, a bar a pruner.")
 

@@ -32,7 +32,7 @@ def build(results: Results) -> Drawing:
     controls = [name for name in CONTROLS if name in set(cells["control"])]
     columns = content.places(results.aggregate)
     every = set(zip(cells["prune_ratio"], cells["pruner"], strict=True))
-    rows = sorted(every, key=lambda row: (row[0], draw.controls_first(row[1])))
+    rows = sorted(every, key=lambda row: (row[0], draw.order(row[1])))
     figure, grid = draw.panels(
         ["Pruner, prune ratio"],
         [f"Against {label(name)}" for name in controls],

@@ -82,9 +82,7 @@ def scale_points(results: Results) -> pd.DataFrame:
 
 
 def _panel(axes: Axes, part: pd.DataFrame, shown: dict[str, draw.Look]) -> None:
-    for pruner, line in part.groupby("pruner"):
-        look, spread = shown[str(pruner)], line["test_mae_sd"]
-        draw.points(axes, line["total_seconds"], line["test_mae"], look, y_spread=spread)
+    draw.lines(axes, part, "total_seconds", "test_mae", shown)
     for _, point in part[part["pruner"] == REFERENCE].iterrows():
         axes.annotate(
             f"{point['parameters'] / 1e6:.3g} M",

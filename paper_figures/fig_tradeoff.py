@@ -62,11 +62,8 @@ def build(results: Results) -> Drawing:
         if averaged:
             panels[0].set_ylim(*draw.difference_limits(part["test_mae"].to_numpy(np.float64)))
         for axes, cost in zip(panels, COSTS, strict=True):
-            x = f"{cost}_{unit}"
             draw.reference(axes, part[part["pruner"] == REFERENCE])
-            for pruner, points in part.groupby("pruner"):
-                spreads = points.get(f"{x}_sd"), points["test_mae_sd"]
-                draw.points(axes, points[x], points["test_mae"], shown[str(pruner)], *spreads)
+            draw.lines(axes, part, f"{cost}_{unit}", "test_mae", shown)
             axes.set_xlim(left=0)
     pruned = ", ".join(map(format_ratio, content.ratios(table)))
     caption = f"{words} Each line joins a pruner's prune ratios in order: {pruned}."

@@ -30,10 +30,7 @@ def _terminate(number: int, frame: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        arguments: Words after the program's name; those of the process by default.
+    """Run one command, by default that of the process.
 
     Returns:
         0; 1 for a user's mistake, which is one line on standard error (2 for a command that does

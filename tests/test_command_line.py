@@ -1,4 +1,4 @@
-"""The command line: a user's mistake is one line on standard error and exit status 1."""
+"""The command line: a mistake is one line on standard error; data sets as a user meets them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import toy
 import yaml
 
 from stprune.__main__ import INTERRUPTED, main
+from stprune.data.card import dataset_ids
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -37,15 +38,13 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
-def assert_mistake(result: tuple[int, str, str], words: str) -> None:
+def assert_mistake(result: tuple[int, str, str], words: str, code: int = 1) -> None:
     status, output, errors = result
-    assert status == 1
-    assert output == ""
+    assert (status, output) == (code, "")
     assert errors.startswith("stprune: error: ")
     assert errors.count("\n") == 1
     assert errors.endswith("\n")
     assert words in errors
-    assert "Traceback" not in errors
 
 
 def train_words(config: Path, **changes: object) -> list[object]:
@@ -78,14 +77,23 @@ def test_mistakes_in_a_run_are_one_line(
 
 
 @pytest.mark.parametrize(
-    ("words", "named"),
+    ("words", "named", "code"),
     [
-        (["config", "--config", "none.yaml"], "none.yaml"),
-        (["summarise", "--config", "none.yaml"], "none.yaml"),
-        (["summarise", "--config", "toy.yaml"], "no record"),
-        (["config", "--config", "wrong.yaml"], "`prune_ratios`"),
-        (["data", "prepare", "los_lop"], "`los_loop`"),
-        (["data", "prepare", "toy", "--mirror", "gone"], "gone"),
+        (["config", "--config", "none.yaml"], "none.yaml", 1),
+        (["summarise", "--config", "none.yaml"], "none.yaml", 1),
+        (["summarise", "--config", "toy.yaml"], "no record", 1),
+        (["config", "--config", "wrong.yaml"], "`prune_ratios`", 1),
+        (["data", "prepare", "toy", "--mirror", "gone"], "gone", 1),
+        *(
+            (["data", *words, "los_lop"], "`los_loop`", 1)
+            for words in (["fetch", "toy"], ["prepare"], ["info"], ["verify"], ["path"])
+        ),
+        (["trian"], "'train'", 2),
+        (["data"], "command", 2),
+        (["train", "--backbone", "stid"], "--dataset", 2),
+        (["train", "--sed", "1"], "--seed", 2),
+        (["data", "describe", "toy", "--history", "many"], "--history", 2),
+        (["data", "describe", "toy", "--split", "none"], "--split", 2),
     ],
     ids=str,
 )
@@ -96,11 +104,13 @@ def test_other_mistakes_are_one_line(
     monkeypatch: pytest.MonkeyPatch,
     words: list[str],
     named: str,
+    code: int,
 ) -> None:
     monkeypatch.chdir(config_file.parent)
     Path("wrong.yaml").write_text(yaml.safe_dump(toy_values | {"prune_ratio": 0.5}))
     toy.write_toy(Path("data"), Path("mirror"))
-    assert_mistake(run(*words), named)
+    assert_mistake(run(*words), named, code)
+    assert not Path("data/raw").exists()
 
 
 def test_from_raw_files_to_a_finished_run(
@@ -110,32 +120,15 @@ def test_from_raw_files_to_a_finished_run(
     toy.write_toy(data, tmp_path / "mirror")
     values = toy_values | {"data_directory": str(data), "mirror": str(tmp_path / "mirror")}
     config.write_text(yaml.safe_dump(values))
-    mistake = run(*train_words(config))
-    assert_mistake(mistake, "stprune data prepare toy")
-    status, output, _ = run("data", "prepare", "toy", "--config", config)
-    assert (status, output) == (0, f"{data / 'processed' / 'toy'}\n")
+    assert_mistake(run(*train_words(config)), "stprune data prepare toy")
+    # The configuration says where the data lie, and where they come from.
+    assert run("data", "prepare", "toy", "--config", config)[:2] == (
+        0,
+        f"{data / 'processed' / 'toy'}\n",
+    )
     assert run(*train_words(config, pruner="st_prune", prune_ratio=0.5))[0] == 0
     record = tmp_path / "results/toy/runs/toy/stid/st_prune/p0.5/s0/metrics.json"
     assert record.is_file()
-
-
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (["trian"], "'train'"),
-        (["data"], "command"),
-        (["train", "--backbone", "stid"], "--dataset"),
-        (["train", "--sed", "1"], "--seed"),
-        (["data", "describe", "toy", "--history", "many"], "--history"),
-        (["data", "describe", "toy", "--split", "none"], "--split"),
-    ],
-    ids=str,
-)
-def test_a_command_that_does_not_exist_is_one_line(run: Run, words: list[str], named: str) -> None:
-    status, output, errors = run(*words)
-    assert (status, output, errors.count("\n")) == (2, "", 1)
-    assert errors.startswith("stprune: error: ")
-    assert named in errors
 
 
 @pytest.mark.parametrize("words", [[], ["data"], ["wandb"], ["train"], ["data", "add"]], ids=str)
@@ -156,14 +149,9 @@ def test_config_lists_the_runs(run: Run, toy_values: dict[str, Any], tmp_path: P
     values = toy_values | {"datasets": {"toy": None, "other": changed}}
     path.write_text(yaml.safe_dump(values, sort_keys=False))
     status, output, _ = run("config", "--config", path)
-    assert status == 0
-    assert len(output.splitlines()) == 3 + 4
-    assert output.splitlines()[:4] == [
-        f"{path}: experiment toy, 4 runs",
-        "toy: 2 runs, 4 epochs of full training, budget epochs",
-        "other: 2 runs, 9 epochs of full training, budget total_time",
-        "  toy/stid/full/p0/s0",
-    ]
+    assert (status, len(output.splitlines())) == (0, 3 + 4)
+    for words in ("4 runs", "9 epochs", "budget total_time", "  toy/stid/full/p0/s0\n"):
+        assert words in output
 
 
 def test_list_names_every_component(run: Run) -> None:
@@ -171,7 +159,6 @@ def test_list_names_every_component(run: Run) -> None:
     assert status == 0
     for name in ("st_prune", "infobatch", "full_fewer_epochs", "stid", "gwnet", "los_loop"):
         assert name in output
-    assert run("data", "list")[0] == 0
 
 
 def test_an_interrupt_is_no_traceback(
@@ -182,8 +169,7 @@ def test_an_interrupt_is_no_traceback(
 
     monkeypatch.setattr("stprune.config.experiment.load_config", interrupted)
     status, _, errors = run("config", "--config", config_file)
-    assert status == INTERRUPTED
-    assert errors.count("\n") == 1
+    assert (status, errors.count("\n")) == (INTERRUPTED, 1)
 
 
 def test_a_mistake_in_a_process_of_its_own(config_file: Path) -> None:
@@ -202,3 +188,116 @@ def test_a_reader_that_leaves_is_no_traceback(config_file: Path) -> None:
     writer.stdout.close()
     _, said = writer.communicate(timeout=120)
     assert (writer.returncode, said) == (0, b"")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory with the toy card, whose raw files a mirror holds."""
+    toy.write_toy(tmp_path / "data", tmp_path / "mirror")
+    monkeypatch.setenv("STPRUNE_MIRROR", str(tmp_path / "mirror"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def on(run: Run, data: Path) -> Run:
+    """Runs `stprune data ...` there."""
+    return lambda *words: run("data", *words, "--data-directory", data)
+
+
+def test_the_list_names_every_card_and_what_is_here(on: Run, data: Path) -> None:
+    def state() -> str:
+        line = next(line for line in on("list")[1].splitlines() if line.startswith("toy "))
+        return line.split("  ")[-1].strip()
+
+    lines = on("list")[1].splitlines()
+    assert lines[0].split() == ["id", "nodes", "steps", "min", "target", "source", "here"]
+    assert sorted(line.split()[0] for line in lines[1:]) == sorted({*dataset_ids(), "toy"})
+    (los_loop,) = (line for line in lines if line.startswith("los_loop "))
+    assert los_loop.split()[1:4] == ["207", "2016", "5"]
+    assert state() == "-"
+    on("fetch", "toy")
+    assert state() == "fetched"
+    on("prepare", "toy")
+    assert state() == "fetched, prepared"
+    (data / "raw/toy/series/series.csv").unlink()
+    assert state() == "partly fetched, prepared"
+    # Raw files may go once the data set is prepared.
+    assert on("verify", "toy")[0] == 0
+    card = yaml.safe_load((data / "toy.yaml").read_text())
+    (data / "toy.yaml").write_text(yaml.safe_dump(card | {"mape_floor": 7.0}))
+    assert state() == "partly fetched, prepared from another card"
+    assert on("verify", "toy")[0] == 1
+
+
+def test_fetch_and_path_print_paths_and_info_the_whole_card(on: Run, data: Path) -> None:
+    files = [data / f"raw/toy/{role}/{role}.csv" for role in ("series", "adjacency")]
+    assert on("fetch", "toy")[:2] == (0, "".join(f"{file}\n" for file in files))
+    assert on("path", "toy")[0] == 1
+    on("prepare", "toy")
+    assert on("path", "toy") == (0, f"{data / 'processed/toy'}\n", "")
+    # A simulated data set needs no fetching.
+    assert on("fetch", "sim_freeway")[0] == 0
+    output = on("info", "toy")[1]
+    card = yaml.safe_load((data / "toy.yaml").read_text())
+    assert card.items() <= yaml.safe_load(output.split("\nsource:")[0]).items()
+    assert all(str(path) in output for path in (data / "toy.yaml", files[0]))
+
+
+def test_verify_checks_what_is_here(on: Run) -> None:
+    assert on("verify")[:2] == (0, "")
+    status, output, errors = on("verify", "toy", "sim_freeway")
+    assert (status, errors.count("\n")) == (1, 1)
+    lines = output.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["toy", "sim_freeway"]
+    assert "stprune data fetch toy" in lines[0]
+    assert "stprune data prepare sim_freeway" in lines[1]
+    for words in (["fetch", "toy"], ["prepare", "toy"]):
+        assert on(*words)[0] == on("verify")[0] == 0
+
+
+def test_verify_names_each_damaged_file_and_what_helps(on: Run, data: Path) -> None:
+    on("prepare", "toy")
+    series, values = data / "raw/toy/series/series.csv", data / "processed/toy/series.npy"
+    series.write_bytes(series.read_bytes()[:-1] + b"0")
+    content = bytearray(values.read_bytes())
+    content[-1] ^= 1
+    values.write_bytes(content)
+    (data / "processed/toy/nodes.json").unlink()
+    status, output, errors = on("verify", "toy")
+    assert (status, errors.count("\n")) == (1, 1)
+    raw, *prepared = output.splitlines()
+    assert str(series) in raw
+    assert "stprune data fetch toy" in raw
+    damaged = {f"toy: {path}" for path in (values, data / "processed/toy/nodes.json")}
+    assert {line.split(" is ")[0] for line in prepared} == damaged
+    assert all("stprune data prepare toy" in line for line in prepared)
+    for action in ("fetch", "prepare"):
+        assert on(action, "toy")[0] == 0
+    assert on("verify", "toy")[0] == 0
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"sha256": [1]}', '{"sha256": {}}'])
+def test_verify_of_a_damaged_record(on: Run, data: Path, text: str) -> None:
+    on("prepare", "toy")
+    (data / "processed/toy/meta.json").write_text(text)
+    status, output, _ = on("verify", "toy")
+    assert (status, output.count("\n")) == (1, 1)
+    assert str(data / "processed/toy") in output
+
+
+def test_verify_knows_what_a_file_without_a_hash_was(on: Run, data: Path) -> None:
+    card = yaml.safe_load((data / "toy.yaml").read_text())
+    mirror = data.parent / "mirror" / toy.HOST_FOLDER
+    for role in card["files"]:
+        card["files"][role] = {"kaggle": "someone/toy", "name": f"{role}.csv"}
+        target = data / "raw/kaggle.com/someone/toy" / f"{role}.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((mirror / f"{role}.csv").read_bytes())
+    (data / "toy.yaml").write_text(yaml.safe_dump(card))
+    target.write_bytes(target.read_bytes().replace(b"0.500", b"0.700"))
+    # What it should be is known from when the data set was prepared.
+    assert on("verify", "toy")[0] == on("prepare", "toy")[0] == on("verify", "toy")[0] == 0
+    target.write_bytes(target.read_bytes().replace(b"0.700", b"0.500"))
+    status, output, _ = on("verify", "toy")
+    assert status == 1
+    assert str(target) in output

@@ -92,8 +92,7 @@ def test_the_description_lies_in_the_data_directory_by_default(toy_data: Path) -
     words = ["data", "describe", "toy", "--data-directory", str(toy_data), "--tables-only"]
     assert main([*words, "--windows", "20", "--nodes", "3", "--seed", "5"]) == 0
     one = read_description(toy_data / "described" / "toy")
-    assert (one.facts["looked_at"]["windows"], one.facts["looked_at"]["nodes"]) == (20, 3)
-    assert one.facts["options"]["seed"] == 5
+    assert one.facts["looked_at"].items() >= {"windows": 20, "nodes": 3}.items()
     # Means are those of all nodes nevertheless.
     assert len(one.tables["by_node"]) == toy.NODES
 

@@ -14,7 +14,6 @@ from toy import canonical, day_times
 
 from stprune.base.errors import DataError
 from stprune.describe.description import size_facts
-from stprune.describe.overview import edge_count, edge_table, excerpt, node_places
 from stprune.describe.redundancy import (
     day_similarity,
     effective_rank,
@@ -32,31 +31,29 @@ from stprune.describe.sample import Sample, day_rows, standardised
 from stprune.describe.statistics import (
     autocorrelation_table,
     autocorrelations,
+    excerpt,
     masking_table,
     moments_by_node,
     moments_by_slot,
 )
 
-IDS = ["s0", "s1", "s2", "s3"]
 NAN = float("nan")
 
 
 def sample_of(
     values: NDArray[np.floating],
     timestamps: NDArray[np.datetime64] | None = None,
-    adjacency: NDArray[np.floating] | None = None,
     start: str = "2024-01-01",
     minutes: int = 60,
 ) -> Sample:
     """A sample of (T, n) values, NaN where missing, from a Monday on."""
     steps, nodes = values.shape
     times = np.datetime64(start, "s") + np.arange(steps) * np.timedelta64(60 * minutes, "s")
-    graph = np.zeros((nodes, nodes)) if adjacency is None else adjacency
     return Sample(
         values.astype(np.float32),
         np.arange(nodes),
         times if timestamps is None else timestamps,
-        graph.astype(np.float32),
+        np.zeros((nodes, nodes), np.float32),
         minutes,
     )
 
@@ -333,19 +330,12 @@ def test_a_node_of_a_larger_scale_does_not_decide_what_is_large() -> None:
     assert masking_table(errors)["share_of_large"][0] == pytest.approx(0.2, abs=0.06)
 
 
-def chain(*weights: float) -> NDArray[np.float64]:
-    """An undirected chain of nodes, with so strong edges."""
-    graph = np.diag(weights, 1)
-    return graph + graph.T
-
-
 def test_sizes_windows_and_edges_are_counted() -> None:
     dataset = canonical(np.zeros((27, 3, 1)))
-    weights = np.array([[7, 1, 0], [1, 0, 0], [0.5, 0, 2]], np.float32)
-    dataset.adjacency[:] = weights
+    dataset.adjacency[:] = [[7, 1, 0], [1, 0, 0], [0.5, 0, 2]]
     facts = size_facts(dataset, np.arange(20))
     assert [facts[f"{name}_windows"] for name in ("train", "validation", "test")] == [12, 4, 4]
-    assert facts["edges"] == edge_count(weights) == 3
+    assert facts["edges"] == 3
     assert (facts["first"], facts["last"]) == ("2024-01-01T00:00", "2024-01-02T02:00")
     assert facts["source"] == "simulated"
 
@@ -363,35 +353,3 @@ def test_the_excerpt_is_a_whole_week_from_a_monday_by_the_hour() -> None:
     assert (table["highest"] == 2.5).all()
     # Nothing was observed in the first hour, and one of two values in the second.
     np.testing.assert_array_equal(table["middle"].iloc[:4], [NAN, 9, 1, 1])
-
-
-def test_edges_are_pairs_and_the_strongest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = sample_of(np.zeros((2, 4)), adjacency=chain(3, 1, 2) + np.eye(4))
-    every = edge_table(sample, IDS)
-    assert every.to_numpy().tolist() == [["s0", "s1"], ["s1", "s2"], ["s2", "s3"]]
-    monkeypatch.setattr("stprune.describe.overview.MOST_EDGES", 0)
-    monkeypatch.setattr("stprune.describe.overview.LEAST_EDGES", 2)
-    assert edge_table(sample, IDS).to_numpy().tolist() == [["s0", "s1"], ["s2", "s3"]]
-
-
-def test_a_chain_lies_on_a_line_at_the_lengths_of_its_edges() -> None:
-    # The weaker edge is a e-th of the stronger: lengths 1 and 2, in one direction only.
-    directed = np.triu(chain(1, np.exp(-1)))
-    places = node_places(sample_of(np.zeros((2, 3)), adjacency=directed), IDS)
-    assert places["node"].tolist() == IDS[:3]
-    assert places["y"].abs().max() < 1e-6
-    assert np.abs(np.diff(places["x"])).tolist() == pytest.approx([1, 2])
-    # The end that is furthest from the middle stands on the right, whatever the solver's sign.
-    assert places["x"].iloc[2] == places["x"].max() > 0
-
-
-def test_what_is_joined_to_all_alike_lies_on_a_circle_and_parts_lie_apart() -> None:
-    round_ = node_places(sample_of(np.zeros((2, 4)), adjacency=np.ones((4, 4))), IDS)
-    np.testing.assert_allclose(np.hypot(round_["x"], round_["y"]), 1)
-    pairs = np.zeros((4, 4))
-    pairs[0, 1] = pairs[2, 3] = 1
-    places = node_places(sample_of(np.zeros((2, 4)), adjacency=pairs), IDS).set_index("node")
-    near = np.hypot(*(places.loc["s0"] - places.loc["s1"]))
-    far = np.hypot(*(places.loc["s0"] - places.loc["s2"]))
-    assert near < far
-    assert len(node_places(sample_of(np.zeros((2, 1))), IDS)) == 1

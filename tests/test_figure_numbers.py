@@ -21,8 +21,7 @@ from paper_figures.fig_scale import scale_points
 from paper_figures.fig_sensitivity import variants
 from stprune.paper.content import MOST_PLACES, shown_pruners
 from stprune.paper.draw import LOOKS
-from stprune.paper.figures import FIGURES, build
-from stprune.paper.products import applicable
+from stprune.paper.figures import build
 from stprune.records.run import RunRecord
 from stprune.results.summary import Results, aggregate, load_results, mean_over_places
 from stprune.statistics.paired import CONTROLS
@@ -64,52 +63,33 @@ def test_tradeoff_is_in_seconds_where_nothing_is_relative(tmp_path: Path) -> Non
 
 def _many_places(results: Results) -> Results:
     """Twelve data sets with the same numbers, six for each budget."""
-    copies = []
-    for number in range(12):
-        part = results.summary[results.summary["backbone"] == "stid"].copy()
-        part["dataset"] = f"road_{number}"
-        part["budget"] = "epochs" if number < 6 else "total_time"
-        copies.append(part)
+    one = results.summary[results.summary["backbone"] == "stid"]
+    budgets = ["epochs"] * 6 + ["total_time"] * 6
+    copies = [one.assign(dataset=f"road_{at}", budget=name) for at, name in enumerate(budgets)]
     return _with(results, pd.concat(copies, ignore_index=True))
 
 
 def test_many_places_are_averaged_by_budget(results: Results) -> None:
     many = _many_places(results)
-    assert len(many.aggregate.drop_duplicates(["dataset", "backbone"])) > MOST_PLACES
-    table = mean_over_places(many)
-    one = results.aggregate[results.aggregate["backbone"] == "stid"]
-    for budget, part in table.groupby("budget"):
-        merged = part.merge(one, on=["pruner", "prune_ratio"], suffixes=("", "_one"))
-        assert len(merged) == len(one), budget
-        np.testing.assert_allclose(merged["test_mae"], merged["test_mae_change"])
-        np.testing.assert_allclose(merged["total_percent"], merged["total_percent_one"])
-        np.testing.assert_allclose(part["test_mae_sd"], 0, atol=1e-12)
-        assert (part["places"] == 6).all()
-    drawing = build("tradeoff", many)
-    assert len(drawing.figure.axes) == 4
-    for axes, budget in zip(drawing.figure.axes[::2], ("epochs", "total time"), strict=True):
-        name = f"Mean of 6 data sets with backbones, Equal {budget}\nChange in test MAE (%)"
-        assert axes.get_ylabel() == name
-
-
-def test_mean_over_places_by_hand(results: Results) -> None:
-    many = _many_places(results)
     table = many.aggregate.copy()
-    ours = (
-        table["pruner"].eq("st_prune") & table["prune_ratio"].eq(0.5) & table["budget"].eq("epochs")
-    )
-    table.loc[ours, "test_mae_change"] = [1.0, 2.0, 3.0, 4.0, 4.0, 10.0]
-    mean = mean_over_places(replace(many, aggregate=table))
+    ours = table["pruner"].eq("st_prune") & table["prune_ratio"].eq(0.5)
+    table.loc[ours & table["budget"].eq("epochs"), "test_mae_change"] = [1, 2, 3, 4, 4, 10]
+    many = replace(many, aggregate=table)
+    mean = mean_over_places(many)
+    assert (mean["places"] == 6).all()
     row = mean[mean["pruner"].eq("st_prune") & mean["prune_ratio"].eq(0.5)].iloc[0]
     assert row["test_mae"] == 4.0
     assert row["test_mae_sd"] == pytest.approx(np.sqrt(50 / 5))
+    axes = build("tradeoff", many).figure.axes
+    assert len(axes) == 4
+    assert "Mean of 6 data sets with backbones, Equal total time" in axes[2].get_ylabel()
+    assert row[["total_percent", "test_mae"]].tolist() in np.concatenate(bars(axes[1])).tolist()
 
 
 def test_curves_show_what_fits_and_name_the_rest(results: Results) -> None:
-    many = _many_places(results)
     epochs = results.epochs[results.epochs["backbone"] == "stid"]
     copies = [epochs.assign(dataset=f"road_{number}") for number in range(12)]
-    drawing = build("convergence", replace(many, epochs=pd.concat(copies)))
+    drawing = build("convergence", replace(_many_places(results), epochs=pd.concat(copies)))
     assert len(drawing.figure.axes) == 2 * MOST_PLACES
     assert "road_8 with STID, road_9 with STID" in drawing.caption
 
@@ -120,10 +100,12 @@ def _maes(summary: pd.DataFrame, pruner: str, ratio: float, backbone: str) -> pd
 
 
 def test_each_cell_is_the_mean_relative_difference_over_seeds(results: Results) -> None:
-    first, second, _ = build("regimes", results).figure.axes
+    not_run = results.summary["pruner"].eq("el2n") & results.summary["backbone"].eq("gwnet")
+    first, second, _ = build("regimes", _with(results, results.summary[~not_run])).figure.axes
     labels = [text.get_text() for text in first.get_yticklabels()]
     names = ["Full (fewer epochs)", "EL2N", "InfoBatch", "Made up rival", "ST-Prune"]
     assert labels == [f"{name}, {ratio}" for ratio in (0.5, 0.9) for name in names]
+    assert np.argwhere(np.ma.getmaskarray(cells(first))).tolist() == [[1, 0], [6, 0]]
     # The two controls are compared with each other once, in the first panel.
     assert np.ma.getmaskarray(cells(second))[[0, 5]].all()
     for axes, control in ((first, "random_dynamic"), (second, "full_fewer_epochs")):
@@ -151,12 +133,6 @@ def test_the_mark_is_holms_over_both_panels(results: Results) -> None:
     p = stats.ttest_1samp([-10, -10 + 1e-4, -10 + 2e-4], 0).pvalue
     assert 36 * p < 0.05
     assert "36 cells" in drawing.caption
-
-
-def test_what_was_not_run_stays_hatched(results: Results) -> None:
-    left_out = results.summary["pruner"].eq("el2n") & results.summary["backbone"].eq("gwnet")
-    first = build("regimes", _with(results, results.summary[~left_out])).figure.axes[0]
-    assert np.argwhere(np.ma.getmaskarray(cells(first))).tolist() == [[1, 0], [6, 0]]
 
 
 def _results(
@@ -189,41 +165,33 @@ def test_the_forest_shows_mean_differences_best_entry_on_top(tmp_path: Path) -> 
     assert "2 seeds, 2 pairs" in drawing.caption
 
 
-ENTRIES = {
-    "st_prune": ("st_prune", OPTIONS),
-    "share_0": ("st_prune", {**OPTIONS, "hard_share": 0.0}),
-    "share_1": ("st_prune", {**OPTIONS, "hard_share": 1.0}),
-    "two_changes": ("st_prune", {"annealing": "none", "hard_share": 1.0}),
-    "of_another": ("infobatch", {**OPTIONS, "hard_share": 1.0}),
-}
-
-
 def test_sensitivity_is_to_one_option_at_a_time(tmp_path: Path) -> None:
-    maes = {"st_prune": 2.0, "share_0": 2.2, "share_1": 1.9, "two_changes": 9.0, "of_another": 9.0}
+    maes = {"st_prune": 2.0, "share_0": 2.2, "share_1": 1.9, "no_tail": 2.2, "two": 9, "other": 9}
+    entries = {
+        "st_prune": ("st_prune", OPTIONS),
+        "share_0": ("st_prune", {**OPTIONS, "hard_share": 0.0}),
+        "share_1": ("st_prune", {**OPTIONS, "hard_share": 1.0}),
+        "no_tail": ("st_prune", {**OPTIONS, "annealing": "none"}),
+        "two": ("st_prune", {"annealing": "none", "hard_share": 1.0}),
+        "other": ("infobatch", {**OPTIONS, "hard_share": 1.0}),
+    }
     runs = [("a", name, 0.5, seed, mae) for name, mae in maes.items() for seed in (0, 1)]
-    results = _results(tmp_path, runs, ENTRIES)
+    results = _results(tmp_path, runs, entries)
     assert variants(results).to_numpy().tolist() == [
+        ["st_prune", "annealing", "no_tail", "none", "tail"],
         ["st_prune", "hard_share", "share_0", 0.0, 0.5],
         ["st_prune", "hard_share", "share_1", 1.0, 0.5],
     ]
-    (axes,) = build("sensitivity", results).figure.axes
-    assert axes.get_xlabel() == "hard_share"
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["0.0", "0.5", "1.0"]
-    points = [line.ravel() for line in lines(axes) if len(line) == 1]
-    np.testing.assert_allclose(points, [[0, 10], [2, -5], [1, 0]], atol=1e-9)
-
-
-def test_sensitivity_to_names_begins_with_the_usual_one(tmp_path: Path) -> None:
-    entries = {
-        "st_prune": ("st_prune", OPTIONS),
-        "no_tail": ("st_prune", {**OPTIONS, "annealing": "none"}),
-    }
-    runs = [("a", "st_prune", 0.5, 0, 2.0), ("a", "no_tail", 0.5, 0, 2.2)]
-    (axes,) = build("sensitivity", _results(tmp_path, runs, entries)).figure.axes
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["tail", "none"]
-    points = [line.ravel().tolist() for line in lines(axes) if len(line) == 1]
-    # The changed entry, then the mark of the usual value.
-    assert points == [pytest.approx([1.0, 10.0]), [0.0, 0.0]]
+    # Words begin with the usual one. The changed entries, then the mark of the usual value.
+    for axes, words, expected in zip(
+        build("sensitivity", results).figure.axes,
+        (["tail", "none"], ["0.0", "0.5", "1.0"]),
+        ([[1, 10], [0, 0]], [[0, 10], [2, -5], [1, 0]]),
+        strict=True,
+    ):
+        assert [text.get_text() for text in axes.get_xticklabels()] == words
+        points = [line.ravel() for line in lines(axes) if len(line) == 1]
+        np.testing.assert_allclose(points, expected, atol=1e-9)
 
 
 def test_harm_counts_each_place_once_and_spreads_over_seeds(tmp_path: Path) -> None:
@@ -237,56 +205,31 @@ def test_harm_counts_each_place_once_and_spreads_over_seeds(tmp_path: Path) -> N
     # Nothing was observed in the least stationary tenth; the worst node is always as bad.
     assert set(by_group.index) == {"all", "incident", "worst_node", "1", "2"}
     assert by_group.loc["incident", "mean"] == pytest.approx((20 + 10) / 2)
-    assert by_group.loc["incident", "sd"] == pytest.approx(np.std([20, 10], ddof=1))
+    assert by_group.loc["incident", "mean_sd"] == pytest.approx(np.std([20, 10], ddof=1))
     assert by_group.loc["worst_node", "mean"] == 0
     assert by_group.loc["all", "places"] == 2
     assert by_group.loc[["1", "2"], "mean"].tolist() == pytest.approx([15.0, 15.0])
 
 
-def test_figures_say_whether_they_have_something_to_show(tmp_path: Path) -> None:
-    entries = {
-        "random_dynamic": ("random_dynamic", {}),
-        "st_prune": ("st_prune", OPTIONS),
-        "no_tail": ("st_prune", {**OPTIONS, "annealing": "none"}),
-    }
-    runs = [("a", name, 0.5, 0, 2.0) for name in entries]
-    runs.append(("a", "full", 0.0, 0, 2.0))
-    shown = {"ablation", "harm", "method", "sensitivity"}
-    assert shown <= set(applicable(FIGURES, _results(tmp_path / "all", runs, entries)))
-    alone = _results(tmp_path / "alone", [("a", "el2n", 0.5, 0, 2.0)])
-    assert shown.isdisjoint(applicable(FIGURES, alone))
-
-
-def _epochs(rows: list[tuple[int, int, float, float]]) -> pd.DataFrame:
-    """Seed, epoch, elapsed seconds and validation MAE."""
-    frame = pd.DataFrame(rows, columns=["seed", "epoch", "elapsed_seconds", "validation_mae"])
-    return frame.assign(dataset="a", backbone="b", pruner="x", prune_ratio=0.5)
-
-
 def test_a_curve_is_the_mean_of_seeds_as_long_as_all_of_them_train() -> None:
     first = [(0, 0, 10.0, 5.0), (0, 1, 20.0, np.nan), (0, 2, 30.0, 4.0), (0, 3, 40.0, 3.0)]
     second = [(1, 0, 12.0, 7.0), (1, 1, 26.0, np.nan), (1, 2, 34.0, 2.0)]
-    curve = mean_curves(_epochs([*first, *second]))
-    assert curve["epoch"].tolist() == [0, 2]
-    assert curve["seconds"].tolist() == [11.0, 32.0]
-    assert curve["mae"].tolist() == [6.0, 3.0]
-    assert curve["low"].tolist() == [5.0, 2.0]
-    assert curve["high"].tolist() == [7.0, 4.0]
+    names = ["seed", "epoch", "elapsed_seconds", "validation_mae"]
+    frame = pd.DataFrame([*first, *second], columns=names)
+    curve = mean_curves(frame.assign(dataset="a", backbone="b", pruner="x", prune_ratio=0.5))
+    columns = ["epoch", "seconds", "mae", "low", "high"]
+    assert curve[columns].to_numpy().tolist() == [[0, 11, 6, 5, 7], [2, 32, 3, 2, 4]]
 
 
-def test_the_marker_stands_at_the_mean_time_to_full_training(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path).store)
-    table = results.aggregate.set_index(["pruner", "prune_ratio"])
+def test_the_marker_stands_at_the_mean_time_to_full_training(results: Results) -> None:
+    full = results.aggregate[results.aggregate["pruner"] == "full"]
+    full = full[full["backbone"] == "gwnet"].iloc[0]
+    curve = results.epochs[results.epochs["pruner"] == "full"]
+    goal = curve[curve["backbone"] == "gwnet"].groupby("epoch")["validation_mae"].mean().min()
     axes = build("convergence", results).figure.axes[0]
-    full = results.epochs[results.epochs["pruner"] == "full"]
-    goal = full.groupby("epoch")["validation_mae"].mean().min()
-    drawn = [np.asarray(line.get_xydata()) for line in axes.lines]
-    points = [line[0].tolist() for line in drawn if len(line) == 1]
-    expected = table.loc[("full", 0.0), "time_to_full_seconds"]
+    points = [line[0].tolist() for line in lines(axes) if len(line) == 1]
     # Pruned runs end above the goal, so full training's marker is the only one.
-    assert points == [pytest.approx([expected, goal])]
-    # The longest run, of 89 s, is less than two minutes.
-    assert "(s)" in axes.get_xlabel()
+    assert points == [pytest.approx([full["time_to_full_seconds"], goal])]
 
 
 def test_curves_beyond_eight_are_named_instead(results: Results) -> None:
@@ -316,101 +259,68 @@ def _timed(root: Path, full_at: tuple[str, ...]) -> Results:
     return results_of(root, runs)
 
 
-def test_parts_are_in_percent_of_full_trainings_epoch(tmp_path: Path) -> None:
-    spent, relative = epoch_parts(_timed(tmp_path, ("a", "b")))
+def test_parts_are_in_percent_of_full_trainings_epoch_where_it_was_run(tmp_path: Path) -> None:
+    spent, relative = epoch_parts(_timed(tmp_path / "all", ("a", "b")))
     assert relative
-    row = spent.set_index("pruner").loc["st_prune"]
+    row = spent.set_index("pruner").loc["st_prune"] / 100
     # A full epoch takes 10 + 1 + 0.1 s.
-    assert row["scoring_seconds"] == pytest.approx(100 * 0.03 * 4 / 11.1)
-    assert row["validation_seconds"] == pytest.approx(100 * 1 / 11.1)
-    assert row["epoch_seconds"] == pytest.approx(100 * 4 / 11.1)
+    assert row["scoring_seconds"] == pytest.approx(0.03 * 4 / 11.1)
+    assert row["validation_seconds"] == pytest.approx(1 / 11.1)
+    assert row["epoch_seconds"] == pytest.approx(4 / 11.1)
     # 0.3 of a full epoch's work of 10 s, and its own overhead.
-    assert row["expected_epoch_seconds"] == pytest.approx(100 * 3.2 / 11.1)
-
-
-def test_without_full_training_somewhere_everything_is_in_seconds(tmp_path: Path) -> None:
-    spent, relative = epoch_parts(_timed(tmp_path, ("a",)))
+    assert row["expected_epoch_seconds"] == pytest.approx(3.2 / 11.1)
+    spent, relative = epoch_parts(_timed(tmp_path / "some", ("a",)))
     assert not relative
-    row = spent.set_index("pruner").loc["st_prune"]
-    assert row["step_seconds"] == pytest.approx(0.85 * 4)
+    assert spent.set_index("pruner").loc["st_prune", "step_seconds"] == pytest.approx(0.85 * 4)
 
 
-# Entry, component, parameters; pruner, prune ratio, seed, test MAE, total seconds.
-SCALES = {
-    "mini": ("opencity", 1_670_000),
-    "base": ("opencity", 4_720_000),
-    "alone": ("stid", 9_999),
-}
-RUNS: list[tuple[str, str, float, int, float, float]] = [
-    ("mini", "full", 0.0, 0, 3.0, 100.0),
-    ("mini", "full", 0.0, 1, 3.2, 100.0),
-    ("base", "full", 0.0, 0, 2.8, 300.0),
-    ("mini", "st_prune", 0.5, 0, 3.1, 55.0),
-    ("base", "st_prune", 0.5, 0, 2.9, 160.0),
-    ("mini", "st_prune", 0.9, 0, 3.6, 20.0),
-    ("alone", "full", 0.0, 0, 5.0, 10.0),
-]
-
-
-@pytest.fixture
-def scaled(tmp_path: Path) -> Results:
-    runs = []
-    for entry, *cell, seconds in RUNS:
-        component, parameters = SCALES[entry]
-        changes = {
-            "backbone": entry,
-            "cost": cost(total_seconds=seconds),
-            "parameters": parameters,
-            "config": {"backbone": {"name": entry, "id": component}},
-        }
-        runs.append(run_of("roads", *cell, **changes))  # type: ignore[arg-type]
-    return results_of(tmp_path, runs)
-
-
-def test_scales_are_entries_of_one_component_that_differ_in_parameters(scaled: Results) -> None:
-    points = scale_points(scaled)
-    found = points[["ratio", "pruner", "backbone", "test_mae", "total_seconds"]].round(9)
-    full = [("full", "mini", 3.1, 100.0), ("full", "base", 2.8, 300.0)]
-    assert list(found.itertuples(index=False, name=None)) == [
-        *((0.5, *row) for row in full),
-        (0.5, "st_prune", "mini", 3.1, 55.0),
-        (0.5, "st_prune", "base", 2.9, 160.0),
-        *((0.9, *row) for row in full),
-        (0.9, "st_prune", "mini", 3.6, 20.0),
+def test_scales_are_entries_of_one_component_that_differ_in_parameters(tmp_path: Path) -> None:
+    # Entry, component, parameters; then pruner, prune ratio, seed, test MAE, total seconds.
+    mini, base = ("mini", "opencity", 1_670_000), ("base", "opencity", 4_720_000)
+    runs = [
+        run_of(
+            "roads",
+            *cell,
+            backbone=entry,
+            cost=cost(total_seconds=seconds),
+            parameters=parameters,
+            config={"backbone": {"name": entry, "id": component}},
+        )
+        for (entry, component, parameters), *cell, seconds in (
+            (mini, "full", 0.0, 0, 3.0, 100.0),
+            (mini, "full", 0.0, 1, 3.2, 100.0),
+            (base, "full", 0.0, 0, 2.8, 300.0),
+            (mini, "st_prune", 0.5, 0, 3.1, 55.0),
+            (base, "st_prune", 0.5, 0, 2.9, 160.0),
+            (mini, "st_prune", 0.9, 0, 3.6, 20.0),
+            (("alone", "stid", 9_999), "full", 0.0, 0, 5.0, 10.0),
+        )
     ]
-    assert set(points["model"]) == {"opencity"}
-
-
-def test_lines_join_the_scales_and_name_them_at_full_training(scaled: Results) -> None:
-    drawing = build("scale", scaled)
-    left, right = drawing.figure.axes
-    lines = {tuple(map(tuple, points.round(6))) for points in bars(left)}
-    assert lines == {((100.0, 3.1), (300.0, 2.8)), ((55.0, 3.1), (160.0, 2.9))}
+    results = results_of(tmp_path, runs)
+    columns = ["model", "ratio", "pruner", "test_mae", "total_seconds"]
+    full = [("full", 3.1, 100.0), ("full", 2.8, 300.0)]
+    ours = {0.5: [("st_prune", 3.1, 55.0), ("st_prune", 2.9, 160.0)], 0.9: [("st_prune", 3.6, 20)]}
+    found = scale_points(results)[columns].round(9).itertuples(index=False, name=None)
+    assert list(found) == [
+        ("opencity", ratio, *row) for ratio, rows in ours.items() for row in (*full, *rows)
+    ]
+    left, right = build("scale", results).figure.axes
+    drawn = {tuple(map(tuple, points.round(6))) for points in bars(left)}
+    assert drawn == {((100.0, 3.1), (300.0, 2.8)), ((55.0, 3.1), (160.0, 2.9))}
     assert [text.get_text() for text in left.texts] == ["1.67 M", "4.72 M"]
-    assert left.get_ylabel().startswith("roads, OpenCity\n")
     assert right.get_title(loc="left") == "Prune ratio 0.9"
 
 
-def test_the_diagram_shows_the_ranks_and_joins_what_does_not_differ(results: Results) -> None:
-    losses = {"el2n": 0.0, "infobatch": 1.0, "st_prune": 30.0, "random_dynamic": 40.0}
+def test_the_diagram_shows_the_ranks_and_what_was_left_out(results: Results) -> None:
+    losses = {"el2n": 0.0, "infobatch": 1.0, "st_prune": 30.0, "random_dynamic": 40.0, "z": 50.0}
     made_up = noisy_summary(np.random.default_rng(1), losses, datasets=12, seeds=3, spread=0.5)
-    drawing = build("critical_difference", replace(results, summary=made_up))
-    (axes,) = drawing.figure.axes
+    made_up = made_up[(made_up["pruner"] != "z") | (made_up["dataset"] == "d0")]
+    (axes,) = build("critical_difference", replace(results, summary=made_up)).figure.axes
     found = rankings(made_up)["epochs", 0.5]
-    markers = sorted(
-        float(line.get_xdata()[0])
-        for line in axes.lines
-        if len(line.get_xdata()) == 1 and line.get_marker() not in ("|", "None")
-    )
-    assert markers == pytest.approx(sorted(found.mean_ranks))
+    drawn = zip(axes.lines, lines(axes), strict=True)
+    marks = [line[0, 0] for own, line in drawn if len(line) == 1 and own.get_marker() != "|"]
+    assert sorted(marks) == pytest.approx(sorted(found.mean_ranks))
     words = " ".join(text.get_text() for text in axes.texts)
     assert "ST-Prune" in words
     assert f"{found.critical_difference:.2f}, 12 places" in words
-
-
-def test_the_diagram_names_what_was_left_out(results: Results) -> None:
-    losses = {"x": 1.0, "y": 2.0, "z": 3.0}
-    made_up = noisy_summary(np.random.default_rng(1), losses, datasets=9, seeds=2, spread=0.5)
-    gone = (made_up["pruner"] == "z") & (made_up["dataset"] != "d0")
-    drawing = build("critical_difference", replace(results, summary=made_up[~gone]))
-    assert any("left out: Z" in text.get_text() for text in drawing.figure.axes[0].texts)
+    assert "left out: Z" in words

@@ -11,10 +11,9 @@ import os
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,26 +38,16 @@ WEIGHTS = np.array([[1, 0.5, 0], [0, 1, 0.25], [0, 0, 1]], np.float32)
 NO_LOOPS = WEIGHTS - np.eye(3, dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class Case:
-    """A format with files.
-
-    Args:
-        files: Text of each role, or how to write it to a path.
-        card: What its card says, beside the usual.
-        values: (T, N, C), NaN where nothing was observed.
-        adjacency: (N, N).
-        nodes: N ids.
-        last: Time of the last step.
-    """
+class Case(NamedTuple):
+    """Files by role, what the card says beside the usual, and what must come out."""
 
     files: dict[str, str | Callable[[Path], Any]]
     card: dict[str, Any]
-    values: Any
+    values: Any  # (T, N, C), NaN where nothing was observed
     adjacency: Any
     nodes: list[str]
-    last: str
-    suffixes: dict[str, str] = field(default_factory=dict)
+    last: str  # time
+    suffixes: dict[str, str] | None = None
 
 
 def channels(*names: str) -> dict[str, Any]:
@@ -326,7 +315,7 @@ def write_files(name: str, folder: Path, **changes: Any) -> dict[str, Path]:
     for role, content in (case.files | changes).items():
         if content is None:
             continue
-        paths[role] = folder / f"{role}{case.suffixes.get(role, '.csv')}"
+        paths[role] = folder / f"{role}{(case.suffixes or {}).get(role, '.csv')}"
         if isinstance(content, str):
             paths[role].write_text(content, encoding="utf-8")
         else:

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn import bars
-from synthetic_records import cost, epochs, record, scores, write_experiment, write_run
+from synthetic_records import cost, epochs, record, scores, write_run
 
 from paper_figures import tab_foundation
 from paper_figures.held_out import held_out_scores
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.paper.figures import FIGURES, build
-from stprune.paper.products import applicable
-from stprune.paper.tables import DASH, TABLES, to_cells
+from stprune.paper.figures import build
+from stprune.paper.tables import DASH, to_cells
 from stprune.records.run import Transfer
 from stprune.results.labels import label
 from stprune.results.summarise import summarise
@@ -94,9 +93,3 @@ def test_the_figure_shows_the_numbers_of_the_table(results: Results) -> None:
         shown = np.array(sorted(point for point in drawn if not np.isnan(point[1])))
         assert shown == pytest.approx(np.array(sorted(expected)))
     assert "1 to 2 seeds" in drawing.caption
-
-
-def test_nothing_held_out_is_nothing_to_show(tmp_path: Path) -> None:
-    results = load_results(write_experiment(tmp_path).store)
-    assert "foundation" not in applicable(FIGURES, results)
-    assert "foundation" not in applicable(TABLES, results)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from toy import START, canonical
+from toy import canonical
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask
 from stprune.base.errors import DataError
@@ -104,25 +104,6 @@ def test_a_step_counts_once_and_only_as_a_target() -> None:
     # Slot 0: steps 2 and 6, mean 7; slot 1: steps 1, 3 and 5, mean 4; less 1, over 2.
     forecast = model(torch.zeros(1, 1, 1, 1), torch.tensor([[1]]), torch.tensor([[0]]))
     assert forecast.flatten().tolist() == [3.0, 1.5]
-
-
-def test_no_window_reaches_over_a_night_left_out() -> None:
-    """Days of twelve hours: no target mixes an evening with the next morning."""
-    days = np.datetime64(START, "s") + np.arange(20) * np.timedelta64(1, "D")
-    hours = np.arange(6, 18) * np.timedelta64(1, "h")
-    times = (days[:, None] + hours).ravel()
-    values = np.tile(np.arange(12.0), 20) + np.repeat(np.arange(20.0), 12)
-    data = canonical(values[:, None, None].astype(np.float32), timestamps=times)
-    store = forecast_data(data, history=3, horizon=3).train
-    model = build(store, 24).double()
-    model.fit(store)
-    inputs = torch.zeros(1, 3, 1, 1, dtype=torch.float64)
-    for weekday in (4, 5):
-        last = torch.full((1, 3), 9), torch.full((1, 3), weekday)
-        forecast = store.scaler.restore(model(inputs, *last))[0, :, 0].numpy()
-        expected = [plain_forecast(store, 24, "weekend", 9 + h, weekday)[0] for h in (1, 2, 3)]
-        np.testing.assert_allclose(forecast, expected, rtol=1e-6)
-        assert forecast[1] - forecast[0] == pytest.approx(1.0, rel=1e-5)
 
 
 def test_says_so_if_no_target_was_observed() -> None:

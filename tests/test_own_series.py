@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Any
@@ -67,8 +66,8 @@ def test_a_long_csv_in_any_order(tmp_path: Path) -> None:
     text = "\n".join([lines[0], *reversed(lines[1:])])
     raw = load_text(tmp_path, text, LONG_OPTIONS, channels=FLOW_AND_SPEED)
     assert raw.node_ids == ["a", "b"]  # in the order in which they first come
-    np.testing.assert_array_equal(raw.values[:, :, 0], VALUES)
-    np.testing.assert_array_equal(raw.values[:, :, 1], [[10, 20], [30, 40], [50, 60]])
+    expected = np.stack([VALUES, [[10, 20], [30, 40], [50, 60]]], axis=2)
+    np.testing.assert_array_equal(raw.values, expected)
 
 
 @pytest.mark.parametrize("kind", ["numbers", "texts", "index", "zone", "categories"])
@@ -98,20 +97,18 @@ def test_arrays(tmp_path: Path, kind: str) -> None:
         "seconds": HOURS.to_numpy().astype("datetime64[s]").astype(int),
     }[kind]
     arrays = {"values": VALUES, "ids": np.array([b"a", b"b"]), "when": times}
-    options = {"layout": "array", "array": "values", "node": "ids"}
-    timed = {"time": "when", "time_format": "seconds" if kind == "seconds" else "iso"}
+    options = {"layout": "array", "array": "values", "node": "ids", "time": "when"}
+    options["time_format"] = "seconds" if kind == "seconds" else "iso"
     path = tmp_path / "series.npz"
     np.savez(path, **arrays)
     check_wide(table.load(card_with(options), {"series": path}))
-    check_wide(table.load(card_with(options | timed), {"series": path}))
     if kind != "datetime64":  # which HDF does not know
         path = tmp_path / "series.h5"
         with h5py.File(path, "w") as file:
             for name, array in arrays.items():
                 file[f"deep/{name}"] = array
-        options |= {"array": "deep/values", "node": "deep/ids"}
-        timed["time"] = "deep/when"
-        check_wide(table.load(card_with(options | timed), {"series": path}))
+        deep = {key: f"deep/{options[key]}" for key in ("array", "node", "time")}
+        check_wide(table.load(card_with(options | deep), {"series": path}))
 
 
 def test_an_npy_with_channels_in_the_third_axis(tmp_path: Path) -> None:
@@ -168,18 +165,14 @@ OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
     ("text", "options", "place"),
     [
         ("", {}, ""),
-        ("time,a,b\n", {}, ""),
         (WIDE.replace("3,4", "3,x"), {}, "line 3.*`b`"),
         (WIDE.replace("3,4", "3,inf"), {}, "line 3.*`b`"),
-        (WIDE.replace("3,4", "3,1_0"), {}, "line 3.*`b`"),
         (WIDE.replace("3,4", '3,"1,234"'), {}, "line 3.*`b`"),
         (WIDE.replace("3,4", "3,1e16"), {}, "line 3.*`b`"),
         (WIDE.replace("3,4", "3,-4"), {}, "line 3.*`b`.*`allow_negative`"),
         (WIDE.replace("3,4", "3,4,5"), {}, "#3"),
-        (WIDE.replace("3,4", "3"), {}, "#3"),
         (WIDE.replace("\n2024-01-01T01", "\n\n2024-01-01T01"), {"gaps": "missing"}, "line 3"),
         (WIDE.replace("a,b", "a,a"), {}, "`a`"),
-        (WIDE.replace("a,b", "a,"), {}, "``"),
         # A row counter that pandas wrote is as little a sensor as a column without a name.
         (WIDE.replace("a,b", "Unnamed: 0,b"), {}, "`Unnamed: 0`"),
         (WIDE, {"time": "when"}, "`when`"),
@@ -188,19 +181,14 @@ OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
         (WIDE.replace("T01:00", "T01:05"), {}, "line 3.*`resample"),
         (WIDE.replace("T01", "T02"), {}, "line 4.*`duplicates`"),
         (WIDE.replace("T02", "T03"), {}, "line 4"),
-        (WIDE.replace("2024-01-01T00", "2023-12-31T23"), {}, "line 2"),
         (WIDE.replace("2024-01-01T01:00,3,4\n", ""), {}, "01:00:00.*`gaps"),
-        (WIDE.replace("2024-01-01T02:00,5,0\n", ""), {}, "01:00:00"),
         (WIDE.replace("T01:00", "T25:00"), {}, "line 3.*`time_format`"),
-        (WIDE.replace("2024-01-01T01:00", ""), {}, "line 3"),
         (WIDE.replace("2024-01-01T01:00", "0824-01-01"), {}, "line 3"),
         (WIDE.replace("T01:00", "T01:00:00.5"), {}, "line 3"),
         (WIDE.replace("T01:00", "T01:00Z"), {}, "line 3"),
         (OFFSETS.replace("T02:00", "T02:00Z"), {}, "line 3.*`timezone`"),
         (WIDE, {"time_format": "seconds"}, "line 2"),
-        (WIDE, {"time_format": "%d.%m.%Y"}, "line 2"),
         (WIDE.encode("utf-16"), {}, ""),
-        (b"\x89HDF\r\n\x1a\n\xff\x00", {}, ""),
         (WIDE.replace(",", ";"), {"decimal": ",", "separator": ";"}, "line 2.*`b`"),
     ],
 )  # fmt: skip
@@ -217,12 +205,10 @@ def test_what_is_wrong_is_one_line_with_its_place(
     ("text", "options", "place"),
     [
         (LONG.replace("b,4,40", "b,,40"), {}, "line 5.*`b`.*`flow`"),
-        (LONG.replace("b,4,40", "b,4,-40"), {}, "line 5.*`b`.*`speed`"),
         (LONG.replace("b,4,40", ",4,40"), {}, "line 5"),
         (LONG.replace("b,4,40", "a,4,40"), {}, "line 5.*`a`"),
         (LONG.replace("2024-01-01 01:00,b,4,40\n", ""), {}, "`b`.*01:00:00"),
         (LONG, {"columns": ["flow", "occupancy"]}, "`occupancy`"),
-        (LONG, {"columns": ["flow", "when"]}, "`when`"),
     ],
 )
 def test_a_long_file_says_which_sensor(
@@ -279,23 +265,25 @@ def test_objects_damage_and_other_files_behind_arrays(tmp_path: Path) -> None:
             table.load(card_with({"layout": "array"}), {"series": path})
 
 
-def test_wrong_parquet(tmp_path: Path) -> None:
-    good = pd.DataFrame({"time": HOURS, "a": [1.0, 2, 3], "b": ["1.5", "2.5", "3.5"]})
-    plain = io.BytesIO()
-    good.to_parquet(plain, compression="none")
-    contents = {"UTF": plain.getvalue().replace(b"2.5", b"2\x865"), "parquet": b"PAR1 no PAR1"}
-    for place, column in (
+@pytest.mark.parametrize(
+    ("place", "column"),
+    [
         ("row 2.*`b`", {"b": ["1", "x", "3"]}),
         ("`b`", {"b": [True, False, True]}),
         ("row 2.*`b`", {"b": [1, np.inf, 3]}),
         ("row 2", {"time": [HOURS[0], None, HOURS[2]]}),
         ("row 2.*`b`", {"b": [1, None, 3]}),
-    ):
-        file = io.BytesIO()
-        good.assign(**column).to_parquet(file)
-        contents[place] = file.getvalue()
-    for place, content in contents.items():
-        with pytest.raises(DataError, match=rf"series\.parquet.*{place}"):
+    ],
+)
+def test_wrong_parquet(tmp_path: Path, place: str, column: dict[str, Any]) -> None:
+    good = pd.DataFrame({"time": HOURS, "a": [1.0, 2, 3], "b": ["1.5", "2.5", "3.5"]})
+    path = tmp_path / "series.parquet"
+    good.assign(**column).to_parquet(path, compression="none")
+    with pytest.raises(DataError, match=rf"series\.parquet.*{place}"):
+        table.load(card_with(TIME), {"series": path})
+    good.to_parquet(path, compression="none")
+    for content in (path.read_bytes().replace(b"2.5", b"2\x865"), b"PAR1 no PAR1"):  # no UTF-8
+        with pytest.raises(DataError, match=r"series\.parquet"):
             load_text(tmp_path, content, TIME, name="series.parquet")
 
 
@@ -304,16 +292,12 @@ def test_wrong_parquet(tmp_path: Path) -> None:
     [
         {"layout": "long"},
         {"node": "id"},
-        {"columns": ["a"]},
         {"resample": "mean"},
         {"time_format": "seconds"},
         {"timezone": "Mars/Base"},
-        {"timezone": "../etc"},
-        {"encoding": "rot13"},
         {"decimal": ",", "separator": ","},
         {"graph": {"wieghts": "binary"}},
         {"allow_negative": ["speed"]},
-        {"missing_numbers": [0]},
         {"gaps": "missing"},
     ],
 )
@@ -353,10 +337,8 @@ def test_offsets_of_summer_time_become_standard_time() -> None:
     ("text", "zone", "form", "expected"),
     [
         ("2024-07-01T12:00+02:00", "Europe/Berlin", "iso", "07-01T11:00"),
-        ("2024-07-01T12:00", "Europe/Berlin", "iso", "07-01T11:00"),
         ("1719828000", "Europe/Berlin", "seconds", "07-01T11:00"),
         ("1719828000000", "Europe/Berlin", "milliseconds", "07-01T11:00"),
-        ("2024-01-01T12:00", "Australia/Sydney", "iso", "01-01T11:00"),
         # Databases differ in whether Dublin has summer time or, in winter, less than its standard.
         ("2024-01-01T12:00", "Europe/Dublin", "iso", "01-01T12:00"),
         ("2024-07-01T12:00", "Europe/Dublin", "iso", "07-01T11:00"),

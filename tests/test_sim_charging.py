@@ -16,8 +16,6 @@ from stprune.data.simulation.charging import (
     BALK_SHARE,
     DETOUR_SECONDS,
     HOME,
-    SHOP,
-    WORK,
     ChargingCity,
     Disturbance,
     Drivers,
@@ -26,8 +24,6 @@ from stprune.data.simulation.charging import (
     busy_seconds,
     simulate,
 )
-
-KINDS = ("home", "work", "shop", "transit")
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +37,6 @@ def weeks() -> RawSeries:
 @pytest.fixture(scope="module")
 def chargers() -> NDArray[np.int64]:
     return build_city(16, 10, np.random.default_rng([2, 0])).chargers
-
-
-def of_kind(data: RawSeries, kind: int) -> list[int]:
-    return [zone for zone, name in enumerate(data.node_ids) if name.endswith(KINDS[kind])]
-
-
-def test_people_charge_where_and_when_they_are(weeks: RawSeries) -> None:
-    by_hour = weeks.values[..., 0].reshape(6, 7, 24, 16)
-    workdays, weekend = by_hour[:, :5].mean((0, 1)), by_hour[:, 5:].mean((0, 1))
-
-    def mean(days: NDArray[np.float32], kind: int, hours: slice) -> float:
-        return float(days[hours][:, of_kind(weeks, kind)].mean())
-
-    assert mean(workdays, WORK, slice(9, 12)) > 3 * mean(workdays, WORK, slice(20, 24))
-    assert mean(workdays, WORK, slice(9, 12)) > 2 * mean(weekend, WORK, slice(9, 12))
-    assert mean(workdays, HOME, slice(19, 23)) > 3 * mean(workdays, HOME, slice(9, 12))
-    assert mean(weekend, SHOP, slice(13, 17)) > 1.3 * mean(workdays, SHOP, slice(13, 17))
 
 
 def test_an_outage_takes_its_chargers_away_for_just_its_hours(

@@ -21,15 +21,10 @@ from stprune.data.simulation.freeway.network import (
     gaussian_adjacency,
 )
 from stprune.data.simulation.freeway.traffic import (
-    BIN_SECONDS,
     Bins,
-    Curves,
-    Departures,
-    draw_departures,
     draw_incidents,
     expected_demand,
     flow_by_bin,
-    simulate,
     speed_by_bin,
 )
 
@@ -84,45 +79,6 @@ def test_traffic_is_slower_at_every_incident_than_at_that_time_on_other_days(
 @pytest.fixture(scope="module")
 def city() -> Network:
     return build_network(2, 4, np.random.default_rng(0))
-
-
-@pytest.fixture(scope="module")
-def morning_runs(city: Network) -> tuple[Curves, Curves]:
-    """A weekday from 06:00 to 10:00 without and with an incident at c1_in_02, 07:00 to 07:30."""
-    demand = expected_demand(city, 0.8, MONDAY)
-    drawn = draw_departures(demand, 72, 120, np.random.default_rng(1))
-    morning = Departures(drawn.seconds - 6 * 3600, drawn.origins, drawn.destinations)
-    steps = 4 * 600
-    drop = [(600, 900, "c1_in_02", 0.15)]
-    return simulate(city, morning, [], steps, 5), simulate(city, morning, drop, steps, 5)
-
-
-def test_an_incident_slows_the_traffic_behind_it_and_thins_it_ahead(
-    city: Network, morning_runs: tuple[Curves, Curves]
-) -> None:
-    without, with_incident = morning_runs
-
-    def speed(curves: Curves, name: str) -> NDArray[np.float64]:
-        arrivals, departures = curves[name]
-        return speed_by_bin(arrivals, departures, city.roads[name], Bins(0, 48, 50))
-
-    def flow(curves: Curves, name: str) -> NDArray[np.float64]:
-        return flow_by_bin(curves[name][1], np.ones(2400), Bins(0, 48, 50))
-
-    for name in city.roads:
-        for usual, changed in zip(without[name], with_incident[name], strict=True):
-            np.testing.assert_array_equal(usual[:600], changed[:600])
-    window = slice(14, 18)
-    for name in ("c1_in_02", "c1_in_01"):
-        assert speed(with_incident, name)[window].max() < 0.5 * speed(without, name)[window].min()
-    left = 0.15 * city.roads["c1_in_02"].capacity * BIN_SECONDS
-    assert flow(with_incident, "c1_in_02")[window].mean() == pytest.approx(left, abs=2)
-    assert flow(with_incident, "c1_in_03")[window].mean() < flow(without, "c1_in_03")[window].mean()
-    # The other carriageway has nothing to do with it.
-    assert speed(with_incident, "c1_out_02")[window].min() > 25
-    # In the end everybody has got through all the same.
-    totals = [flow(curves, "c1_in_02").sum() for curves in morning_runs]
-    assert totals[1] == pytest.approx(totals[0], rel=0.01)
 
 
 def test_incidents_keep_apart_within_a_day_and_bite(city: Network) -> None:

@@ -58,10 +58,8 @@ class Service:
 
     def init(self, **told: Any) -> Any:
         """As `wandb.init`, which continues a run that is there."""
-        assert (told.pop("mode"), told.pop("resume"), told.pop("entity")) in {
-            ("online", "allow", ENTITY),
-            ("online", "allow", None),
-        }
+        assert (told.pop("mode"), told.pop("resume")) == ("online", "allow")
+        assert told.pop("entity") in (ENTITY, None)
         assert told.pop("dir")
         assert told.pop("settings").finish_timeout_raises
         told = json.loads(json.dumps(told))

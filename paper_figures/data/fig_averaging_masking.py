@@ -44,10 +44,9 @@ def build(described: Sequence[Description]) -> Drawing:
         for look in shown
     )
     caption = (
-        "Training windows in quarters by their mean error over nodes, 1 the lowest. A node error,"
-        " the mean over the horizon, is large if it is above the 95 % quantile of the errors of the"
-        " same node; grey, what there would be if the mean said nothing. (b) With many nodes a"
-        f" window without any large error is rare whatever the model. {runs}."
+        "Training windows in quarters by their mean error over nodes, 1 the lowest. A node error is"
+        " large if it is above the 95 % quantile of the errors of the same node; grey, what there"
+        f" would be if the mean said nothing. {runs}."
     )
     said = "; ".join(
         f"{look.one.title} {100 * look.one.tables['masking']['large_share'].iloc[0]:.2g} %"

@@ -50,16 +50,11 @@ def build(described: Sequence[Description]) -> Drawing:
         for at, title in enumerate(("Difference", "Deviation", "Top tenth"), 3 * kind):
             axes[at].set_title(f"({'abcdef'[at]}) {title}, {where}")
     caption = (
-        "Stationarity of training windows by first difference, standard deviation and spectral"
-        " flatness: large means that a window moves. (a, b, d, e) Share of"
-        " windows that move at least so many times the median; grey, what an exponential"
-        " distribution would have: a tail is long if it lies above. (c, f) Share of all movement"
-        " that the most moving tenth holds, by measure; 10 % if all moved alike, 33 % (grey) of an"
-        " exponential. Above: means over nodes, which are what windows are chosen by. Below:"
-        " windows at single nodes (at most 32), before a mean over nodes evens them out."
+        "Stationarity of training windows by three measures: large means that a window moves."
+        " (a, b, d, e) Share of windows that move at least so many times the median; grey, an"
+        " exponential distribution: a tail is long if it lies above. (c, f) Share of all movement"
+        " that the most moving tenth holds; 10 % if all moved alike, 33 % (grey) of an exponential."
+        " Above: means over nodes, by which windows are chosen. Below: single nodes (at most 32)."
     )
-    alt = (
-        f"Six panels on how unevenly windows of {names(described)} move; the table of redundancy"
-        " has the numbers."
-    )
+    alt = f"Six panels on how unevenly windows of {names(described)} move; the table has numbers."
     return Drawing(figure, caption, alt)

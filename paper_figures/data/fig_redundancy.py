@@ -62,18 +62,12 @@ def build(described: Sequence[Description]) -> Drawing:
         for one in described
     )
     caption = (
-        "(a, b) Share of pairs whose correlation is at most that on the horizontal axis: of nodes"
-        " that the graph joins, and of whole days. (c) Median correlation of a window"
-        f" ({' or '.join(map(str, lengths))} steps) with that which begins so much later, and of"
-        " any two."
-        " (d) Variance of a sample of training windows that the largest components hold."
-        " (e) Effective rank in % of the largest possible, the number of rows or columns compared,"
-        " whichever is smaller; not comparable where that number differs."
-        " (f) Share of a window's steps that the next one kept has too."
-        f" Compared were {looked}."
+        "(a, b) Share of pairs whose correlation is at most that on the horizontal axis: nodes"
+        " that the graph joins, and whole days. (c) Median correlation of a window"
+        f" ({' or '.join(map(str, lengths))} steps) with a later one, and of any two. (d) Variance"
+        " of training windows that the largest components hold. (e) Effective rank in % of the"
+        " largest possible, which depends on how many were compared. (f) Share of a window's steps"
+        f" that the next one kept has too. Compared were {looked}."
     )
-    alt = (
-        f"Six panels on the redundancy of {names(described)}; the table of redundancy has the"
-        " numbers."
-    )
+    alt = f"Six panels on the redundancy of {names(described)}; the table has the numbers."
     return Drawing(figure, caption, alt)

@@ -57,11 +57,9 @@ def build(described: Sequence[Description]) -> Drawing:
     dress(missing, "xy", title="(f) Missing by node", **labels, xlim=(0, 100), ylim=(0, None))
     caption = (
         "(a, b) Mean of the nodes by time of day, in % of their mean over all values. (c) Standard"
-        " deviation from day to day at the same time of day, weekdays, on the same scale."
-        " (d) Autocorrelation, median of the nodes. (e) Mean and standard deviation of each node,"
-        " in % of the mean of all. (f) Missing values by node, worst first; a data set without a"
-        " line misses none, whether because its publishers filled the gaps or because it is"
-        " simulated."
+        " deviation from day to day at the same time, weekdays, on the same scale."
+        " (d) Autocorrelation, median of the nodes. (e) Each node, in % of the mean of all."
+        " (f) Missing values by node, worst first; a data set without a line misses none."
     )
     said = "; ".join(
         f"{one.title} {one.facts['key_numbers']['autocorrelation after a day'] or np.nan:.2f}"

@@ -37,12 +37,9 @@ def build(described: Sequence[Description]) -> Table:
     lengths = sorted({(option["history"], option["horizon"]) for option in options})
     windows = " or ".join(f"{history} + {horizon}" for history, horizon in lengths)
     caption = (
-        "Edges: weights of the graph that are not 0, each direction counted, without loops. From"
-        " and to: local time of the first and the last step. Missing: of the target, over all"
-        f" nodes and steps. Windows: of {windows} steps at stride 1, split by time, none across a"
-        " break of the time axis; a study may take fewer nodes, days or windows, which its records"
-        " say. Simulated data are made when they are prepared; all other data are fetched from"
-        " their source and not shipped."
+        "Edges: weights that are not 0, each direction counted, without loops. From and to: local"
+        f" time. Missing: of the target. Windows: of {windows} steps at stride 1, split by time,"
+        " none across a break of the time axis; a study may take fewer, which its records say."
     )
     return Table(TITLE, caption, frame, COLUMNS)
 

@@ -42,15 +42,12 @@ def build(described: Sequence[Description]) -> Table:
     """One row a data set."""
     frame = pd.DataFrame([_row(one) for one in described])
     caption = (
-        "Median correlation of pairs: nodes that the graph joins; whole days; a training window"
-        " and that which begins a window (no step shared), a day or a week later; values"
-        " standardised by node. Effective rank (exponential of the entropy of the singular values)"
-        " in % of the largest possible, of nodes, days and windows; 90 % in: components that hold"
-        " nine tenths of the windows' variance. Stationarity by first difference: share of all"
-        " movement that the most moving tenth of the windows holds (10 if all move alike, 33 for"
-        " an exponential distribution), and its 99th percentile over its median (6.6 for an"
-        " exponential); of windows (means over nodes) and of windows at single nodes. A dash: not"
-        " defined, such as a week's lag in a week of data."
+        "Median correlation of nodes that the graph joins, of whole days, and of a training window"
+        " with that which begins a window, a day or a week later; values standardised by node."
+        " Effective rank in % of the largest possible; 90 % in: components that hold nine tenths of"
+        " the windows' variance. Stationarity by first difference, of windows and of windows at"
+        " single nodes: share of all movement in the top tenth (10 if all move alike, 33 for an"
+        " exponential), 99th percentile over median (6.6 for an exponential). A dash: not defined."
     )
     return Table(TITLE, caption, frame, COLUMNS)
 

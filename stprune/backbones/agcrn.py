@@ -11,8 +11,6 @@ Where we differ: the time of day and the weekday are inputs too, as in LargeST (
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -100,8 +98,8 @@ class Agcrn(Backbone):
     It uses no graph.
     """
 
-    Options: ClassVar[type[StrictModel]] = AgcrnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(learning_rate=3e-3)
+    Options = AgcrnOptions
+    optimisation = OptimiserSettings(learning_rate=3e-3)
 
     def __init__(self, task: ForecastTask, options: AgcrnOptions) -> None:
         super().__init__(task, options)

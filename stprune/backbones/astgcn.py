@@ -18,8 +18,6 @@ Where we differ: sizes, inputs and graph are those of LargeST (NeurIPS 2023): on
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -139,8 +137,8 @@ class Astgcn(Backbone):
         DataError: If the graph has negative weights.
     """
 
-    Options: ClassVar[type[StrictModel]] = AstgcnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
+    Options = AstgcnOptions
+    optimisation = OptimiserSettings(
         weight_decay=1e-4, clip_norm=5.0, schedule="cosine", schedule_unit="epochs", final_rate=1e-3
     )
 

@@ -89,33 +89,18 @@ class OptimiserSettings(StrictModel):
     def _one_optimiser_and_schedule(self) -> Self:
         """Refuse what would silently do nothing."""
         muon, cosine = self.optimiser == "muon", self.schedule == "cosine"
-        rising = sorted(set(self.milestones)) == list(self.milestones) and 0 not in self.milestones
-        cuts = self.milestones or self.step_epochs
-        for wrong, problem in (
-            (
-                self.momentum is not None and not muon and self.optimiser != "sgd",
-                f"momentum is for sgd and muon; {self.optimiser} has its own",
-            ),
-            (
-                not muon and (self.muon_scale != "adamw" or self.muon_excludes),
-                f"muon_scale and muon_excludes are for optimiser muon, not {self.optimiser}",
-            ),
-            (
-                self.milestones and self.step_epochs,
-                "the rate is cut at milestones or every step_epochs, not both",
-            ),
-            (not rising, f"milestones rise, from 1, not {list(self.milestones)}"),
-            (
-                cosine and cuts,
-                "schedule cosine has no cuts; set milestones to [] and step_epochs to 0",
-            ),
-            (
-                not cosine and (self.warmup or self.final_rate),
-                "warmup and final_rate are for schedule cosine, not cuts",
-            ),
-        ):
-            if wrong:
-                raise ValueError(problem)
+        if self.momentum is not None and not muon and self.optimiser != "sgd":
+            raise ValueError(f"momentum is for sgd and muon; {self.optimiser} has its own")
+        if not muon and (self.muon_scale != "adamw" or self.muon_excludes):
+            raise ValueError(f"muon_scale and muon_excludes are for muon, not {self.optimiser}")
+        if self.milestones and self.step_epochs:
+            raise ValueError("the rate is cut at milestones or every step_epochs, not both")
+        if list(self.milestones) != sorted({m for m in self.milestones if m > 0}):
+            raise ValueError(f"milestones rise, from 1, not {list(self.milestones)}")
+        if cosine and (self.milestones or self.step_epochs):
+            raise ValueError("schedule cosine has no cuts; set milestones [] and step_epochs 0")
+        if not cosine and (self.warmup or self.final_rate):
+            raise ValueError("warmup and final_rate are for schedule cosine, not cuts")
         return self
 
 

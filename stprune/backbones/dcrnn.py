@@ -15,7 +15,7 @@ Where we differ: the decoder is fed its own forecasts in training too, as it is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from pydantic import Field
@@ -112,11 +112,11 @@ class Dcrnn(Backbone):
         DataError: If the graph has negative weights.
     """
 
-    Options: ClassVar[type[StrictModel]] = DcrnnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
+    Options = DcrnnOptions
+    optimisation = OptimiserSettings(
         learning_rate=1e-2, clip_norm=5.0, milestones=(20, 30, 40, 50), gamma=0.1
     )
-    transferable: ClassVar[bool] = True
+    transferable = True
     graph_form: GraphProduct
 
     def __init__(self, task: ForecastTask, options: DcrnnOptions) -> None:

@@ -12,8 +12,6 @@ Where we differ: one pair of layers for all nodes, as in the paper's default. Ev
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
@@ -43,10 +41,10 @@ class DlinearOptions(StrictModel):
 class Dlinear(Backbone):
     """The DLinear forecaster; it uses neither graph nor calendar."""
 
-    Options: ClassVar[type[StrictModel]] = DlinearOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(learning_rate=5e-3)
-    transferable: ClassVar[bool] = True
-    ignores: ClassVar[frozenset[str]] = frozenset({"calendar"})
+    Options = DlinearOptions
+    optimisation = OptimiserSettings(learning_rate=5e-3)
+    transferable = True
+    ignores = frozenset({"calendar"})
 
     def __init__(self, task: ForecastTask, options: DlinearOptions) -> None:
         super().__init__(task, options)

@@ -21,7 +21,7 @@ import importlib.util
 import sys
 import warnings
 from types import ModuleType
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import Field
@@ -153,8 +153,8 @@ class GeometricTemporal(Backbone):
         DataError: If the graph has negative weights.
     """
 
-    Options: ClassVar[type[StrictModel]] = GeometricTemporalOptions
-    transferable: ClassVar[bool] = True
+    Options = GeometricTemporalOptions
+    transferable = True
     graph_form: EdgeList
 
     def __init__(self, task: ForecastTask, options: GeometricTemporalOptions) -> None:

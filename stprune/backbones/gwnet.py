@@ -12,8 +12,6 @@ Where we differ: the inputs are those of LargeST (NeurIPS 2023), which adds the 
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -108,8 +106,8 @@ class Gwnet(Backbone):
         DataError: If the graph has negative weights.
     """
 
-    Options: ClassVar[type[StrictModel]] = GwnetOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
+    Options = GwnetOptions
+    optimisation = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
         super().__init__(task, options)

@@ -10,7 +10,7 @@ Where we differ: that baseline averages the same slot of past weeks as the test 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -41,9 +41,9 @@ class HistoricalAverage(Backbone):
     the node, then that of all nodes. Before :meth:`fit` it forecasts the training mean, 0.
     """
 
-    Options: ClassVar[type[StrictModel]] = HistoricalAverageOptions
-    trains: ClassVar[bool] = False
-    ignores: ClassVar[frozenset[str]] = frozenset({"history", "other channels"})
+    Options = HistoricalAverageOptions
+    trains = False
+    ignores = frozenset({"history", "other channels"})
     kind_of_day: Tensor
     means: Tensor
 

@@ -10,8 +10,6 @@ Where we differ: a last value that was not observed comes as the training mean, 
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from stprune.backbones.base import Backbone
@@ -20,9 +18,9 @@ from stprune.backbones.base import Backbone
 class LastValue(Backbone):
     """The naive forecaster, without parameters and for any graph."""
 
-    trains: ClassVar[bool] = False
-    ignores: ClassVar[frozenset[str]] = frozenset({"past", "other channels", "calendar"})
-    transferable: ClassVar[bool] = True
+    trains = False
+    ignores = frozenset({"past", "other channels", "calendar"})
+    transferable = True
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`."""

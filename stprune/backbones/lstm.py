@@ -10,8 +10,6 @@ Where we differ: nothing in what is computed; time goes first in memory, which i
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,9 +31,9 @@ class LstmOptions(StrictModel):
 class Lstm(Backbone):
     """The LSTM forecaster; it uses no graph."""
 
-    Options: ClassVar[type[StrictModel]] = LstmOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
-    transferable: ClassVar[bool] = True
+    Options = LstmOptions
+    optimisation = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
+    transferable = True
 
     def __init__(self, task: ForecastTask, options: LstmOptions) -> None:
         super().__init__(task, options)

@@ -13,8 +13,6 @@ Where we differ: sizes are those of the multi-step traffic set-up (three layers;
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -188,8 +186,8 @@ class Mtgnn(Backbone):
     used.
     """
 
-    Options: ClassVar[type[StrictModel]] = MtgnnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
+    Options = MtgnnOptions
+    optimisation = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: MtgnnOptions) -> None:
         super().__init__(task, options)

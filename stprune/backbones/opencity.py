@@ -17,7 +17,7 @@ Where we differ: `head: short`, the default, is a declared adaptation: the publi
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -250,9 +250,9 @@ class Opencity(Backbone):
         DataError: If the graph has negative weights.
     """
 
-    Options: ClassVar[type[StrictModel]] = OpencityOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(clip_norm=5.0)
-    transferable: ClassVar[bool] = True
+    Options = OpencityOptions
+    optimisation = OptimiserSettings(clip_norm=5.0)
+    transferable = True
     graph_form: CityEncodings
     past_steps: Tensor
     future_steps: Tensor

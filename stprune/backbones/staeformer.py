@@ -14,8 +14,6 @@ Where we differ: optimiser settings and the dropped share are those of ST-TTC (N
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -94,8 +92,8 @@ class Staeformer(Backbone):
         DeclinedError: If the heads do not divide the width of all embeddings together.
     """
 
-    Options: ClassVar[type[StrictModel]] = StaeformerOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
+    Options = StaeformerOptions
+    optimisation = OptimiserSettings(
         weight_decay=1.5e-3, clip_norm=5.0, milestones=(25, 45, 65), gamma=0.1
     )
 

@@ -10,8 +10,6 @@ Where we differ: sizes and the direct multi-step head are those of LargeST (Neur
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -150,10 +148,8 @@ class Stgcn(Backbone):
         DataError: If the graph has negative weights.
     """
 
-    Options: ClassVar[type[StrictModel]] = StgcnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(
-        weight_decay=5e-4, step_epochs=10, gamma=0.95
-    )
+    Options = StgcnOptions
+    optimisation = OptimiserSettings(weight_decay=5e-4, step_epochs=10, gamma=0.95)
 
     def __init__(self, task: ForecastTask, options: StgcnOptions) -> None:
         super().__init__(task, options)

@@ -10,8 +10,6 @@ Where we differ: the defaults are those of the UrbanEV logs of ST-TTC (NeurIPS 2
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -55,8 +53,8 @@ class ResidualPerceptron(nn.Module):
 class Stid(Backbone):
     """The STID forecaster; it uses no graph."""
 
-    Options: ClassVar[type[StrictModel]] = StidOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
+    Options = StidOptions
+    optimisation = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: StidOptions) -> None:
         super().__init__(task, options)

@@ -13,8 +13,6 @@ Where we differ: sizes, optimiser settings and the calendar among the inputs are
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -115,8 +113,8 @@ class Stnorm(Backbone):
     It uses no graph.
     """
 
-    Options: ClassVar[type[StrictModel]] = StnormOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
+    Options = StnormOptions
+    optimisation = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: StnormOptions) -> None:
         super().__init__(task, options)

@@ -14,8 +14,6 @@ Where we differ: architecture and sizes are those of LargeST (NeurIPS 2023), who
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -165,8 +163,8 @@ class Sttn(Backbone):
         DataError: If the graph has negative weights.
     """
 
-    Options: ClassVar[type[StrictModel]] = SttnOptions
-    optimisation: ClassVar[OptimiserSettings] = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
+    Options = SttnOptions
+    optimisation = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
 
     def __init__(self, task: ForecastTask, options: SttnOptions) -> None:
         super().__init__(task, options)

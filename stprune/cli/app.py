@@ -23,6 +23,11 @@ app.add_typer(data.app, name="data")
 app.add_typer(wandb.app, name="wandb")
 
 ConfigFile = Annotated[Path, Option(help="Configuration of the experiment.")]
+Product = Annotated[str, Argument(help="Id: what follows fig_ or tab_ in paper_figures/.")]
+Block = Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")]
+Check = Annotated[bool, Option("--check", help="Write nothing; exit 1 if anything differs.")]
+Note = Annotated[bool, Option("--write-hashes", help="Write hashes.json and nothing else.")]
+Parts = Annotated[list[str] | None, Argument(help="Experiments, or `data`. Default: all kept.")]
 Jobs = Annotated[int, Option(help="Processes that draw at the same time.")]
 DEMO = Path("config/demo.yaml")
 RESULTS = Path("results")
@@ -68,10 +73,7 @@ def train(
 
 
 @app.command()
-def train_block(
-    block: Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")],
-    config: ConfigFile = DEMO,
-) -> None:
+def train_block(block: Block, config: ConfigFile = DEMO) -> None:
     """Train the runs of one job of the workflow."""
     from stprune.workflow import train
 
@@ -102,10 +104,7 @@ def summarise(
 
 
 @app.command()
-def figure(
-    name: Annotated[str, Argument(help="File paper_figures/fig_<name>.py.")],
-    config: ConfigFile = DEMO,
-) -> None:
+def figure(name: Product, config: ConfigFile = DEMO) -> None:
     """Draw a figure from the summary."""
     from stprune.paper.products import make_one
 
@@ -113,10 +112,7 @@ def figure(
 
 
 @app.command()
-def table(
-    name: Annotated[str, Argument(help="File paper_figures/tab_<name>.py.")],
-    config: ConfigFile = DEMO,
-) -> None:
+def table(name: Product, config: ConfigFile = DEMO) -> None:
     """Write a table from the summary."""
     from stprune.paper.products import make_one
 
@@ -189,17 +185,11 @@ def products(
 
 @app.command()
 def paper(
-    parts: Annotated[
-        list[str] | None, Argument(help="Experiments, or `data`. Default: all that are kept.")
-    ] = None,
+    parts: Parts = None,
     records: Annotated[Path, Option(help="Folder of kept experiments.")] = RECORDS,
     into: Annotated[Path, Option(help="Folder to write to.")] = RESULTS / PAPER,
-    check: Annotated[
-        bool, Option("--check", help="Write nothing; exit 1 if something is not as hashed.")
-    ] = False,
-    write_hashes: Annotated[
-        bool, Option("--write-hashes", help="Write hashes.json and nothing else.")
-    ] = False,
+    check: Check = False,
+    write_hashes: Note = False,
     jobs: Jobs = 1,
 ) -> None:
     """Write all tables, figures and reports of kept experiments."""

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Weights & Biases, from the records.", rich_markup_mode=None)
 
-Experiment = Annotated[
-    Path | None, Argument(help="Folder or name. Default: the only one there is.")
-]
+Experiment = Annotated[Path | None, Argument(help="Folder or name. Default: the only one.")]
 ResultsFolder = Annotated[Path, Option(help="Folder of all experiments.")]
 Project = Annotated[str | None, Option(help="Default: `tracking.project` of the experiment.")]
 Entity = Annotated[str | None, Option(help="Default: `tracking.entity`, else the account's.")]
@@ -30,9 +28,7 @@ def sync(
     project: Project = None,
     entity: Entity = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Only say what would be done.")] = False,
-    offline: Annotated[
-        bool, Option("--offline", help="Write files to send later with `wandb sync`.")
-    ] = False,
+    offline: Annotated[bool, Option("--offline", help="Write files for `wandb sync`.")] = False,
 ) -> None:
     """Create or update one W&B run for each record."""
     from stprune.tracking.run import finished_runs, permitted_mode
@@ -68,9 +64,7 @@ def view(
     results: ResultsFolder = Path("results"),
     project: Project = None,
     entity: Entity = None,
-    json: Annotated[
-        Path | None, Option(help="Only write the views to this file; needs no account.")
-    ] = None,
+    json: Annotated[Path | None, Option(help="Only write this file; needs no account.")] = None,
 ) -> None:
     """Save views that compare pruners by prune ratio."""
     from stprune.base.files import write_json

@@ -19,9 +19,9 @@ import yaml
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.files import write_text
 from stprune.base.layout import DataLayout
-from stprune.base.schema import read_yaml, validate
+from stprune.base.schema import validate
 from stprune.data.canonical import RawSeries, sha256_of
-from stprune.data.card import DatasetCard, card_path, dataset_ids
+from stprune.data.card import DatasetCard, card_path, dataset_ids, load_card
 from stprune.data.formats import table
 from stprune.data.formats.base import reading
 from stprune.data.table.files import CSV_SUFFIXES, HDF_SUFFIXES, PARQUET_SUFFIXES, first_rows
@@ -114,8 +114,7 @@ def _check_id(dataset: str, layout: DataLayout, replace: bool) -> None:
         )
     if dataset in dataset_ids(layout.root):
         known = card_path(dataset, layout.root)
-        values = read_yaml(known)
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
+        if load_card(dataset, layout.root).format != FORMAT:
             raise ConfigError(f"`{dataset}` is another data set ({known}); take another id")
         if not replace:
             raise ConfigError(f"there is a card {known} already; say --replace to make it anew")
@@ -148,27 +147,28 @@ def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
                 return {"layout": "wide", "time": "index"} | given
     if suffix not in CSV_SUFFIXES + PARQUET_SUFFIXES:
         return {"layout": "array"} | given
-    options, encoding = dict(given), given.get("encoding", "utf-8")
-    if "separator" not in given:
-        line = ",".join(first_rows(path, ",", encoding)[0])
-        best = max((",", ";", "\t", "|"), key=line.count)
-        options |= {"separator": best} if best != "," else {}
-    separator = options.get("separator", ",")
+    encoding = given.get("encoding", "utf-8")
+    line = ",".join(first_rows(path, ",", encoding)[0])
+    separator = given.get("separator") or max((",", ";", "\t", "|"), key=line.count)
     names, row = first_rows(path, separator, encoding)
     if not names:
         raise DataError(f"{path} is empty, or its first line is")
-    if separator != "," and any(re.fullmatch(r"-?\d+,\d+", cell) for cell in row):
-        options = {"decimal": ","} | options
-    if "time" not in given:
-        time, cell = _called(names, TIME_NAMES), row[0] if row else ""
-        # A plain number such as 20240101 is more likely a measurement, unless its form is given.
-        plain = cell.isdigit() and "time_format" not in given
-        if time is None and not plain and parse_time(cell, given.get("time_format", ISO)):
-            time = names[0]
-        options |= {} if time is None else {"time": time}
-    if "node" not in given and given.get("layout") != "wide":
-        node = _called([name for name in names if name != options.get("time")], NODE_NAMES)
-        options |= {} if node is None else {"node": node}
+    guesses: dict[str, Any] = {}
+    if separator != ",":
+        guesses["separator"] = separator
+        if any(re.fullmatch(r"-?\d+,\d+", cell) for cell in row):
+            guesses["decimal"] = ","
+    time, cell = _called(names, TIME_NAMES), row[0] if row else ""
+    # A plain number such as 20240101 is more likely a measurement, unless its form is given.
+    plain = cell.isdigit() and "time_format" not in given
+    if time is None and not plain and parse_time(cell, given.get("time_format", ISO)):
+        time = names[0]
+    if time is not None:
+        guesses["time"] = time
+    node = _called([name for name in names if name != given.get("time", time)], NODE_NAMES)
+    if node is not None and given.get("layout") != "wide":
+        guesses["node"] = node
+    options = guesses | given
     return {"layout": "wide" if options.get("node") is None else "long"} | options
 
 

@@ -162,7 +162,7 @@ def _write_series(
                         f" and a mask {seen.shape} for nodes and channels {raw.shape[1:]}"
                     )
                 if not np.isfinite(values).all():
-                    raise DataError(f"{card.title}: values are not finite where the mask is True")
+                    raise DataError(f"{card.title}: the loader gave values that are not finite")
                 values_file.write(np.ascontiguousarray(values, np.float32).data)
                 mask_file.write(np.ascontiguousarray(seen, np.bool_).data)
                 observed += int(np.count_nonzero(seen))

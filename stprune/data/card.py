@@ -196,22 +196,22 @@ def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:
     return card
 
 
-def raw_path(dataset: str, role: str, file: RawFile, layout: DataLayout) -> Path:
-    """Where a raw file lies once it is there; the cards of one data set on Kaggle share files."""
-    if isinstance(file, LocalFile):
-        return layout.root / Path(file.path).expanduser()
-    if isinstance(file, KaggleFile):
-        return layout.raw("kaggle.com", file.kaggle, file.name)
-    return layout.raw(dataset, role, PurePosixPath(unquote(urlsplit(file.url).path)).name)
-
-
 def raw_paths(dataset: str, card: DatasetCard, layout: DataLayout) -> dict[str, Path]:
     """Where the raw file of each role lies, or will lie once it is fetched."""
-    return {role: raw_path(dataset, role, file, layout) for role, file in card.files.items()}
+    paths = {}
+    for role, file in card.files.items():
+        if isinstance(file, LocalFile):
+            paths[role] = layout.root / Path(file.path).expanduser()
+        elif isinstance(file, KaggleFile):  # the cards of one data set there share files
+            paths[role] = layout.raw("kaggle.com", file.kaggle, file.name)
+        else:
+            name = PurePosixPath(unquote(urlsplit(file.url).path)).name
+            paths[role] = layout.raw(dataset, role, name)
+    return paths
 
 
 def local_paths(card: DatasetCard, layout: DataLayout) -> list[Path]:
     """The user's own files of a card that are there now."""
-    files = {role: file for role, file in card.files.items() if isinstance(file, LocalFile)}
-    own = card.model_copy(update={"files": files})
-    return [path for path in raw_paths("", own, layout).values() if path.is_file()]
+    paths = raw_paths("", card, layout).items()
+    own = [path for role, path in paths if isinstance(card.files[role], LocalFile)]
+    return [path for path in own if path.is_file()]

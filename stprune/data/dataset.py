@@ -6,8 +6,8 @@ same and scales as ST-TTC (NeurIPS 2025) released it. ``strict`` cuts the series
 belongs to windows of two splits, as that release does for its large graphs.
 
 A run on one data set is a union of one. Data sets of a declared union are reduced to their target
-channel: it is what they have in common, and what the published pre-training of OpenCity (Li et al.
-2024) reads. Each keeps its own nodes, graph and scaler, so a batch is always of a single one.
+channel, as OpenCity's pre-training (Li et al. 2024) reads them. Each keeps its own nodes, graph and
+scaler, so a batch is always of a single one.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def forecast_data(
         node_stride: Take every k-th node; ``days``: the first days, None for all;
             ``window_stride``, ``evaluation_stride``: every k-th window of training, of evaluation.
         target_only: Leave all channels but the target out, so that C is 1.
-        task: What to do with the windows; to forecast by default.
+        task: To forecast by default.
         protocol: How splits are cut, the scaler is fitted and training targets are masked.
         device: Where the series is kept; the processor's memory by default.
 
@@ -174,13 +174,17 @@ def forecast_data(
 
     series = np.ascontiguousarray(dataset.series[part])
     fill = protocol != "legacy" and not mask.all()
-    if fill:
-        series = _own(series, dataset)
+    if fill and np.may_share_memory(series, whole := dataset.series):
+        if isinstance(whole, np.memmap):
+            # A second map of the file copies only the pages that are written to.
+            series = np.memmap(str(whole.filename), np.float32, "c", whole.offset, series.shape)
+        else:
+            series = series.copy()
     seen = seen_by_scaler(protocol, starts[trained.start : trained.stop], history, mask)
     scaler = fit_scaler(series[: len(seen)], seen, target)
-    if fill:
-        # A missing input is fed as the training mean: 0 once standardised.
-        fill_missing(series, mask, scaler.mean.numpy())
+    # A missing input is fed as the training mean: 0 once standardised.
+    for block in step_blocks(series.shape) if fill else ():
+        np.copyto(series[block], scaler.mean.numpy(), where=~mask[block])
 
     target_mask = mask[:, :, target]
     time_of_day, day_of_week = calendar(timestamps, card.step_minutes)
@@ -227,25 +231,6 @@ def forecast_data(
             "observed_share": float(target_mask.mean()),
         },
     )
-
-
-def fill_missing(
-    series: NDArray[np.float32], mask: NDArray[np.bool_], values: NDArray[np.float32]
-) -> None:
-    """Write the (C,) value of its channel wherever the (T, N, C) mask is False, in place."""
-    for steps in step_blocks(series.shape):
-        np.copyto(series[steps], values, where=~mask[steps])
-
-
-def _own(series: NDArray[np.float32], dataset: CanonicalDataset) -> NDArray[np.float32]:
-    """A writable array with the values of ``series``, which may share memory with the data set."""
-    whole = dataset.series
-    if not np.may_share_memory(series, whole):
-        return series
-    if not isinstance(whole, np.memmap):
-        return series.copy()
-    # A second map of the file copies only the pages that are written to.
-    return np.memmap(str(whole.filename), np.float32, "c", whole.offset, series.shape)
 
 
 def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:

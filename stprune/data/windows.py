@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -116,6 +116,8 @@ class WindowStore:
     scaler: Scaler
     starts: Tensor  # (n,) int64, first step of each window of this split, rising
     ready: ReadySeries | None = None  # of ``series`` and ``scaler``
+    #: Whether a batch's mask says what is hidden, not only what was observed.
+    hides_targets: ClassVar[bool] = False
 
     @classmethod
     def of(cls, store: WindowStore, **more: Any) -> Self:
@@ -139,11 +141,6 @@ class WindowStore:
     def target_offset(self) -> int:
         """Steps from a window's first step to its first target; targets may also be inputs."""
         return self.history
-
-    @property
-    def hides_targets(self) -> bool:
-        """Whether a batch's mask says what is hidden, not only what was observed."""
-        return False
 
     @property
     def channels(self) -> int:

@@ -15,10 +15,10 @@ from stprune.base.errors import ConfigError, DataError, UnknownNameError
 from stprune.base.files import write_json, write_text
 from stprune.base.schema import StrictModel
 from stprune.base.text import read_json_file
-from stprune.data.canonical import CanonicalDataset
+from stprune.data.canonical import CanonicalDataset, release, step_blocks
 from stprune.data.inventory import source
 from stprune.data.windows import split_windows, window_starts
-from stprune.describe import overview, redundancy, statistics
+from stprune.describe import redundancy, statistics
 from stprune.describe.sample import (
     SAMPLE_VALUES,
     day_rows,
@@ -111,9 +111,7 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         "autocorrelation": statistics.autocorrelation_table(sample),
         **redundancy.stationarity_tables(sample, starts, options.history, options.horizon),
         "overlap": redundancy.window_overlap(starts, length),
-        "excerpt": overview.excerpt(sample),
-        "edges": overview.edge_table(sample, dataset.node_ids),
-        "places": overview.node_places(sample, dataset.node_ids),
+        "excerpt": statistics.excerpt(sample),
     }
     facts = {
         "dataset": name,
@@ -151,11 +149,20 @@ def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64]) -> dict[str
         "train_windows": len(splits.train),
         "validation_windows": len(splits.validation),
         "test_windows": len(splits.test),
-        "edges": overview.edge_count(dataset.adjacency),
+        "edges": _edge_count(dataset.adjacency),
         "licence": card.licence,
         "source": source(card),
         "citation": card.citation,
     }
+
+
+def _edge_count(adjacency: NDArray[np.float32]) -> int:
+    """Weights of an (N, N) graph that are not 0, its diagonal left out; read in blocks of rows."""
+    count = 0
+    for rows in step_blocks(adjacency.shape):
+        count += int(np.count_nonzero(adjacency[rows]))
+        release(adjacency)
+    return count - int(np.count_nonzero(np.diagonal(adjacency)))
 
 
 def _key_numbers(tables: dict[str, pd.DataFrame], day: int) -> dict[str, float | None]:
@@ -198,7 +205,7 @@ def read_description(directory: Path) -> Description:
     if not path.is_file():
         raise DataError(f"{path} is not there; run `stprune data describe {directory.name}`")
     # Ids of nodes are names, also where they look like numbers.
-    ids = {"node": str, "from": str, "to": str}
+    ids = {"node": str}
     try:
         facts = read_json_file(path)
         tables = {one.stem: pd.read_csv(one, dtype=ids) for one in sorted(directory.glob("*.csv"))}

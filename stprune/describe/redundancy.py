@@ -81,14 +81,17 @@ def node_similarity(rows: Values, adjacency: NDArray[np.float32]) -> pd.DataFram
     """
     joined = (adjacency != 0) | (adjacency.T != 0)
     correlation = pair_correlations(rows, centred=True)
-    return _similarity("nodes", correlation, "joined by an edge", joined)
+    groups = {"all pairs": _once(correlation), "joined by an edge": _once(correlation, joined)}
+    return _percentiles("nodes", groups)
 
 
 def day_similarity(rows: Values, dates: NDArray[np.datetime64]) -> pd.DataFrame:
     """Of days over slots and nodes: all pairs, and those of the same day of the week."""
     number = dates.astype("datetime64[D]").astype(np.int64)
     same = (number[:, None] - number) % 7 == 0
-    return _similarity("days", pair_correlations(rows, centred=False), "same weekday", same)
+    correlation = pair_correlations(rows, centred=False)
+    groups = {"all pairs": _once(correlation), "same weekday": _once(correlation, same)}
+    return _percentiles("days", groups)
 
 
 def window_similarity(
@@ -100,7 +103,7 @@ def window_similarity(
     after. ``sample`` is standardised by node; ``chosen`` are indices into ``starts``.
     """
     rows = window_rows(sample, starts[chosen], length)
-    parts = [_similarity("windows", pair_correlations(rows, centred=False))]
+    groups = {"all pairs": _once(pair_correlations(rows, centred=False))}
     times = sample.timestamps[starts]
     day = sample.steps_per_day
     distances = {"one step apart": 1, "a window apart": length}
@@ -110,27 +113,24 @@ def window_similarity(
         place = np.searchsorted(times, wanted).clip(max=len(starts) - 1)
         there = times[place] == wanted
         later = window_rows(sample, starts[place[there]], length)
-        parts.append(_distribution("windows", pairs, row_correlations(rows[there], later)))
-    return pd.concat(parts, ignore_index=True)
+        groups[pairs] = row_correlations(rows[there], later)
+    return _percentiles("windows", groups)
 
 
-def _similarity(
-    of: str, correlation: Result, name: str = "", group: NDArray[np.bool_] | None = None
-) -> pd.DataFrame:
-    """Distributions over all pairs, and over those of a group; every pair is counted once."""
-    once = np.triu(np.ones(correlation.shape, np.bool_), 1)
-    table = _distribution(of, "all pairs", correlation[once])
-    if group is None:
-        return table
-    of_group = _distribution(of, name, correlation[once & group])
-    return pd.concat([table, of_group], ignore_index=True)
+def _once(correlation: Result, among: NDArray[np.bool_] | bool = True) -> Result:
+    """Those above the diagonal, so that every pair is counted once."""
+    once: Result = correlation[np.triu(among & np.ones(correlation.shape, np.bool_), 1)]
+    return once
 
 
-def _distribution(of: str, pairs: str, correlation: Result) -> pd.DataFrame:
-    known = correlation[np.isfinite(correlation)]
-    points = np.percentile(known, PERCENTILES) if len(known) else np.nan
-    columns = {"percentile": PERCENTILES, "correlation": points, "count": len(known)}
-    return pd.DataFrame({"of": of, "pairs": pairs, **columns})
+def _percentiles(of: str, groups: dict[str, Result]) -> pd.DataFrame:
+    tables = []
+    for pairs, correlation in groups.items():
+        known = correlation[np.isfinite(correlation)]
+        points = np.percentile(known, PERCENTILES) if len(known) else np.nan
+        columns = {"percentile": PERCENTILES, "correlation": points, "count": len(known)}
+        tables.append(pd.DataFrame({"of": of, "pairs": pairs, **columns}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def spectrum(of: str, rows: Values) -> pd.DataFrame:

@@ -17,6 +17,7 @@ NODE_BLOCK = 32
 # A node error is large if it is above this quantile of the errors of the same node.
 LARGE = 0.95
 QUARTERS = 4
+WEEK = np.timedelta64(7, "D")
 
 
 def moments_by_node(dataset: CanonicalDataset, channel: int) -> pd.DataFrame:
@@ -135,6 +136,31 @@ def autocorrelation_table(sample: Sample) -> pd.DataFrame:
     table["mean"] = nodes.mean(axis=1)
     table[["low", "median", "high"]] = nodes.quantile([0.1, 0.5, 0.9], axis=1).T
     return table.assign(nodes=nodes.count(axis=1))
+
+
+def excerpt(sample: Sample) -> pd.DataFrame:
+    """A week of the nodes of the lowest, the middle and the highest mean, of those drawn.
+
+    The week is the first whole one from a Monday on, else what there is from the first day on.
+    Hourly means: the excerpt is to be looked at and must not replace data of restricted terms.
+
+    Returns:
+        Columns `time` (ISO, local), `lowest`, `middle`, `highest`, in the channel's unit; empty
+        where nothing was observed.
+    """
+    days = sample.timestamps.astype("datetime64[D]")
+    every = np.unique(days)
+    whole = every[every + WEEK <= every[-1] + np.timedelta64(1, "D")]
+    mondays = whole[np.is_busday(whole, "1000000")]
+    first = (mondays if len(mondays) else every)[0]
+    chosen = (days >= first) & (days < first + WEEK)
+    means = pd.DataFrame(sample.values, dtype=np.float64).mean().dropna()
+    ranked = means.sort_values(kind="stable").index
+    nodes = ranked[[0, len(ranked) // 2, len(ranked) - 1]]
+    values = sample.values[np.ix_(chosen, nodes)]
+    frame = pd.DataFrame(values, columns=["lowest", "middle", "highest"])
+    hours = pd.Index(sample.timestamps[chosen].astype("datetime64[h]").astype(str), name="time")
+    return frame.groupby(hours).mean().reset_index()
 
 
 def masking_table(errors: NDArray[np.float64]) -> pd.DataFrame:

@@ -56,14 +56,10 @@ def budget_names(names: Iterable[str]) -> list[str]:
 
 
 def over_seeds(epochs: pd.DataFrame, **columns: tuple[str, str]) -> pd.DataFrame:
-    """Aggregate over seeds at each epoch that all seeds of a cell reach.
+    """Aggregate over seeds, as ``DataFrame.agg`` does, at each epoch that all seeds reach.
 
-    Args:
-        epochs: One row an epoch of every run.
-        columns: By name, the column to aggregate and how, as for ``DataFrame.agg``.
-
-    Returns:
-        One row per data set, backbone, pruner, prune ratio and ``epoch``, in order.
+    Of one row an epoch of every run makes one per data set, backbone, pruner, prune ratio and
+    ``epoch``, in order.
     """
     cell = KEYS[:-1]
     seeds = epochs.groupby(cell)["seed"].transform("nunique")
@@ -84,11 +80,7 @@ def most_varied_first(summary: pd.DataFrame) -> list[str]:
 
 
 def shown_places(results: Results) -> tuple[list[Place], list[str]]:
-    """The (data set, backbone) pairs that there is room for, and a sentence that names the others.
-
-    Returns:
-        At most ``MOST_PLACES`` pairs, sorted; and the sentence, or nothing.
-    """
+    """At most ``MOST_PLACES`` (data set, backbone) pairs, and a sentence that names the others."""
     order = most_varied_first(results.summary)
     every = sorted(places(results.aggregate), key=lambda place: order.index(place[0]))
     return sorted(every[:MOST_PLACES]), not_shown(place_names(sorted(every[MOST_PLACES:])))
@@ -99,9 +91,11 @@ def shown_pruners(
 ) -> tuple[list[str], list[str]]:
     """The pruners that a figure has room for: those in ``ALWAYS``, then the lowest mean errors.
 
+    Errors are the mean change in test MAE against full training, over data sets, backbones and
+    prune ratios; without full training, the order is by name.
+
     Args:
-        results: The experiment. Pruners are ordered by their mean change in test MAE against full
-            training, over data sets, backbones and prune ratios; without full training, by name.
+        results: The experiment.
         among: Those that have something to show. Default: all.
         most: How many to show.
 

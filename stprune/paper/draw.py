@@ -19,7 +19,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label
@@ -87,26 +87,21 @@ def looks(pruners: Iterable[str]) -> dict[str, Look]:
     chosen = {name: LOOKS[name] for name in names if name in LOOKS}
     for name in (name for name in names if name not in LOOKS):
         start = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % len(OTHER_LOOKS)
-        order = OTHER_LOOKS[start:] + OTHER_LOOKS[:start]
-        chosen[name] = next((look for look in order if look not in chosen.values()), order[0])
+        every = OTHER_LOOKS[start:] + OTHER_LOOKS[:start]
+        chosen[name] = next((look for look in every if look not in chosen.values()), every[0])
     return chosen
 
 
-def full_first(name: str) -> tuple[bool, str]:
-    """Sort key of pruners: full training, then by their readable names."""
-    return name != REFERENCE, label(name).lower()
-
-
-def controls_first(name: str) -> tuple[bool, str]:
-    """Sort key of pruners: the two controls, then by their readable names."""
-    return name not in CONTROLS, label(name).lower()
+def order(name: str) -> tuple[bool, bool, str]:
+    """Sort key of pruners: full training, the two controls, then by their readable names."""
+    return name != REFERENCE, name not in CONTROLS, label(name).lower()
 
 
 def entries(shown: Mapping[str, Look]) -> list[Artist]:
     """The legend's entries of pruners."""
     return [
         handle(label(n), color=shown[n].colour, marker=shown[n].marker, ls=shown[n].line)
-        for n in sorted(shown, key=full_first)
+        for n in sorted(shown, key=order)
     ]
 
 
@@ -156,36 +151,29 @@ def panels(
     return figure, every
 
 
-def points(
-    axes: Axes,
-    x: ArrayLike,
-    y: ArrayLike,
-    look: Look,
-    x_spread: pd.Series[float] | None = None,
-    y_spread: pd.Series[float] | None = None,
-) -> None:
-    """The points of one pruner, joined by its line, with bars where a spread is known."""
-    # One seed has no spread: draw no bar, rather than one of zero length.
-    bars = [
-        None if spread is None or spread.isna().all() else np.asarray(spread, dtype=np.float64)
-        for spread in (x_spread, y_spread)
-    ]
-    drawn = axes.errorbar(
-        x,
-        y,
-        xerr=bars[0],
-        yerr=bars[1],
-        color=look.colour,
-        marker=look.marker,
-        linestyle=look.line,
-        elinewidth=0.8,
-        markeredgecolor="white",
-        markeredgewidth=0.4,
-        zorder=3,
-    )
-    # Bars are paler than lines, as many of them lie on each other.
-    for bar in (*drawn.lines[1], *drawn.lines[2]):
-        bar.set_alpha(0.45)
+def lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, shown: Mapping[str, Look]) -> None:
+    """One line a pruner through its rows, with bars where ``<x>_sd`` and ``<y>_sd`` are known."""
+    for pruner, points in frame.groupby("pruner"):
+        look = shown[str(pruner)]
+        # One seed has no spread: draw no bar, rather than one of zero length.
+        spreads = (points.get(f"{name}_sd") for name in (x, y))
+        x_bars, y_bars = (None if sd is None or sd.isna().all() else sd for sd in spreads)
+        drawn = axes.errorbar(
+            points[x],
+            points[y],
+            xerr=x_bars,
+            yerr=y_bars,
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.line,
+            elinewidth=0.8,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            zorder=3,
+        )
+        # Bars are paler than lines, as many of them lie on each other.
+        for bar in (*drawn.lines[1], *drawn.lines[2]):
+            bar.set_alpha(0.45)
 
 
 def band(axes: Axes, x: Any, middle: Any, low: Any, high: Any, look: Look) -> None:
@@ -298,13 +286,13 @@ def differences(
         upright: Whether differences go upwards rather than to the right.
     """
     first, last = axes.get_ylim() if upright else axes.get_xlim()
-    order, arrows = (1, "v^") if upright else (-1, "<>")
+    step, arrows = (1, "v^") if upright else (-1, "<>")
     for place, (mean, low, high, p) in zip(
         at, rows[["mean", "low", "high", "holm_p"]].to_numpy(np.float64), strict=True
     ):
         inside = first <= mean <= last
         shown, *interval = np.clip([mean, low, high], first, last)
-        line, point = ([place, place], interval)[::order], ([place], [shown])[::order]
+        line, point = ([place, place], interval)[::step], ([place], [shown])[::step]
         axes.plot(*line, color=look.colour, linewidth=0.9, zorder=2)
         axes.plot(
             *point,

@@ -15,7 +15,7 @@ from stprune.base.schema import validate
 from stprune.base.text import control_character
 from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import run_keys, run_spec
-from stprune.data.card import DatasetCard, LocalFile, load_card, raw_path
+from stprune.data.card import DatasetCard, LocalFile, load_card, raw_paths
 
 CONFIG = {
     "experiment": "toy",
@@ -76,11 +76,8 @@ def test_configurations(folder: Path, seed: int) -> None:
 def check_card(card: DatasetCard, layout: DataLayout) -> None:
     assert validate(DatasetCard, card.model_dump(mode="json"), "the same") == card
     assert control_character(card.model_dump(mode="json")) is None
-    for role, file in card.files.items():
-        if isinstance(file, LocalFile):
-            continue
-        place = outcome(raw_path, "toy", role, file, layout)
-        if place is not None:
+    for role, place in raw_paths("toy", card, layout).items():
+        if not isinstance(card.files[role], LocalFile):
             inside = (layout.root / "raw").resolve()
             assert place.resolve().is_relative_to(inside)
             assert place.resolve() != inside

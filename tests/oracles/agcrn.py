@@ -11,7 +11,6 @@ from . import Batch, Weights, linear, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision."""
     options, weights = model.options, _published_pools(model)
     width = options.hidden_channels
     graphs = _graphs(model.embedding, options.chebyshev_terms)

@@ -11,7 +11,6 @@ from . import Batch, linear, normalised, polynomials, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision."""
     edges = (model.task.adjacency.numpy() != 0).astype(float)
     terms = polynomials(edges, model.options.chebyshev_terms)
     weight, bias = model.regression.weight[:, :, 0], model.regression.bias

@@ -11,7 +11,6 @@ from . import Batch, Weights, walk, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision, on the graph of its task."""
     graph = model.task.adjacency
     options, weights = model.options, _weights(model)
     width, steps, layers = options.hidden_channels, options.diffusion_steps, range(options.layers)

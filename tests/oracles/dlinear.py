@@ -11,7 +11,6 @@ from . import Batch, linear
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision."""
     inputs = batch[0]
     steps = inputs.shape[1]
     # An odd number of steps, no more than the history.

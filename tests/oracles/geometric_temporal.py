@@ -15,7 +15,6 @@ from . import Batch, linear, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision, on the graph of its task."""
     graph = model.task.adjacency
     options, nodes = model.options, len(graph)
     values = with_calendar(model, batch)

@@ -27,7 +27,6 @@ class ChannelMix(nn.Module):
         self.mlp = nn.Conv2d(width_in, width_out, (1, 1))
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, width_in, N, T) to (B, width_out, N, T)."""
         mixed: Tensor = self.mlp(values)
         return mixed
 
@@ -41,7 +40,6 @@ class GraphConvolution(nn.Module):
         self.mlp = ChannelMix((1 + graphs * order) * width, width)
 
     def forward(self, values: Tensor, supports: list[Tensor]) -> Tensor:
-        """(B, width, N, T) to the same shape."""
         terms = [values]
         for support in supports:
             walked = values
@@ -53,12 +51,7 @@ class GraphConvolution(nn.Module):
 
 
 class Form(nn.Module):
-    """Graph WaveNet with tensors (B, channels, N, T).
-
-    Args:
-        task: What to forecast.
-        options: Sizes.
-    """
+    """Graph WaveNet with tensors (B, channels, N, T)."""
 
     def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
         super().__init__()
@@ -91,7 +84,6 @@ class Form(nn.Module):
         self.end_conv_2 = nn.Conv2d(options.end_channels, task.horizon, (1, 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, T, N, C + 2) to (B, H, N)."""
         x = features.transpose(1, 3)
         missing = self.receptive_field - x.shape[3]
         if missing > 0:
@@ -118,7 +110,6 @@ class Form(nn.Module):
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model, by the public form."""
     form = Form(model.task, model.options)
     return in_public_form(form, published_state(model), model, with_calendar(model, batch))
 

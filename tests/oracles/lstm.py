@@ -11,7 +11,6 @@ from . import Batch, linear, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision."""
     windows = []
     for window in with_calendar(model, batch):
         columns = []

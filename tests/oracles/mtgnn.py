@@ -18,7 +18,6 @@ KERNELS = (2, 3, 6, 7)
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision."""
     import_geometric_temporal()
     from torch_geometric_temporal.nn.attention.mtgnn import MTGNN
 

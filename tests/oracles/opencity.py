@@ -16,7 +16,6 @@ Patches = list[Tensor]
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision, without dropout."""
     task, options = model.task, model.options
     per_day, horizon = task.steps_per_day, task.horizon
     length = math.ceil(task.history / options.patches)

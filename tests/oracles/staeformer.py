@@ -30,7 +30,6 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, ..., L, width) to the same shape."""
         query = self._heads_first(self.FC_Q(values))
         key = self._heads_first(self.FC_K(values)).transpose(-1, -2)
         value = self._heads_first(self.FC_V(values))
@@ -59,7 +58,6 @@ class AttentionLayer(nn.Module):
         self.dropout1, self.dropout2 = nn.Dropout(options.dropout), nn.Dropout(options.dropout)
 
     def forward(self, values: Tensor, axis: int) -> Tensor:
-        """(B, T, N, width) to the same shape; attends along ``axis``."""
         values = values.transpose(axis, -2)
         hidden = self.ln1(values + self.dropout1(self.attn(values)))
         result: Tensor = self.ln2(hidden + self.dropout2(self.feed_forward(hidden)))
@@ -67,12 +65,7 @@ class AttentionLayer(nn.Module):
 
 
 class Form(nn.Module):
-    """STAEformer with tensors (B, T, N, width).
-
-    Args:
-        task: What to forecast; the graph is not used.
-        options: Sizes.
-    """
+    """STAEformer with tensors (B, T, N, width)."""
 
     adaptive_embedding: nn.Parameter
 
@@ -102,7 +95,6 @@ class Form(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, T, N, C + 2) to (B, H, N)."""
         batch, steps, nodes, _ = features.shape
         parts = [self.input_proj(features)]
         if self.options.time_of_day_width:
@@ -126,7 +118,6 @@ class Form(nn.Module):
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model, by the public form."""
     form = Form(model.task, model.options)
     return in_public_form(form, published_state(model), model, with_calendar(model, batch))
 

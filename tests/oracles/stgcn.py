@@ -27,7 +27,6 @@ class ChannelAlign(nn.Module):
         self.align_conv = nn.Conv2d(width_in, width_out, (1, 1))
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, width_in, T, N) to (B, width_out, T, N)."""
         if self.missing < 0:
             projected: Tensor = self.align_conv(values)
             return projected
@@ -47,7 +46,6 @@ class TemporalConvolution(nn.Module):
         self.causal_conv = nn.Conv2d(width_in, 2 * width_out, (kernel, 1))
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, width_in, T, N) to (B, width_out, T - kernel + 1, N)."""
         aligned = self.align(values)[:, :, self.kernel - 1 :]
         convolved = self.causal_conv(values)
         value, gate = convolved[:, : self.width], convolved[:, -self.width :]
@@ -67,7 +65,6 @@ class ChebyshevWeights(nn.Module):
         self.bias = nn.Parameter(torch.empty(width).uniform_(-1 / width, 1 / width))
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, width, T, N) to (B, T, N, width)."""
         terms = [values.permute(0, 2, 3, 1)]
         if len(self.weight) > 1:
             terms.append(torch.einsum("hi,btij->bthj", self.gso, terms[0]))
@@ -87,7 +84,6 @@ class GraphConvolution(nn.Module):
         self.cheb_graph_conv = ChebyshevWeights(width_out, terms, gso)
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, width_in, T, N) to (B, width_out, T, N)."""
         aligned = self.align(values)
         convolved: Tensor = self.cheb_graph_conv(aligned).permute(0, 3, 1, 2)
         return torch.add(convolved, aligned)
@@ -110,7 +106,6 @@ class ConvolutionBlock(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, width_in, T, N) to (B, width, T - 2 (kernel - 1), N)."""
         hidden = torch.relu(self.graph_conv(self.tmp_conv1(values)))
         hidden = self.tmp_conv2(hidden)
         hidden = self.tc2_ln(hidden.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -129,19 +124,13 @@ class OutputBlock(nn.Module):
         self.tc1_ln = nn.LayerNorm([nodes, width])
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, width_in, steps, N) to (B, horizon, 1, N)."""
         hidden = self.tc1_ln(self.tmp_conv1(values).permute(0, 2, 3, 1))
         forecast: Tensor = self.fc2(torch.relu(self.fc1(hidden)))
         return forecast.permute(0, 3, 1, 2)
 
 
 class Form(nn.Module):
-    """STGCN with tensors (B, channels, T, N).
-
-    Args:
-        task: What to forecast.
-        options: Sizes.
-    """
+    """STGCN with tensors (B, channels, T, N)."""
 
     def __init__(self, task: ForecastTask, options: StgcnOptions) -> None:
         super().__init__()
@@ -157,13 +146,11 @@ class Form(nn.Module):
         self.output = OutputBlock(width, options.output_channels, left, task.nodes, task.horizon)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, T, N, C + 2) to (B, H, N)."""
         forecast: Tensor = self.output(self.st_blocks(features.permute(0, 3, 1, 2)))
         return forecast[:, :, 0]
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model, by the public form."""
     form = Form(model.task, model.options)
     return in_public_form(form, published_state(model), model, with_calendar(model, batch))
 

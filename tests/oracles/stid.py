@@ -27,18 +27,12 @@ class Perceptron(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(B, width, N, 1) to the same shape."""
         change: Tensor = self.fc2(self.drop(torch.relu(self.fc1(hidden))))
         return change + hidden
 
 
 class Form(nn.Module):
-    """STID that takes its identities from the features of the last step.
-
-    Args:
-        task: What to forecast; the graph is not used.
-        options: Sizes; an embedding of width 0 does not exist.
-    """
+    """STID that takes its identities from the features of the last step."""
 
     node_emb: nn.Parameter | None
     time_in_day_emb: nn.Parameter | None
@@ -66,7 +60,6 @@ class Form(nn.Module):
         self.regression_layer = nn.Conv2d(total, task.horizon, (1, 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, T, N, C + 2) to (B, H, N)."""
         batch, _, nodes, _ = features.shape
         series = features.transpose(1, 2).contiguous().view(batch, nodes, -1)
         parts = [self.time_series_emb_layer(series.transpose(1, 2).unsqueeze(-1))]
@@ -83,7 +76,6 @@ class Form(nn.Module):
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model, by the public form."""
     form = Form(model.task, model.options)
     return in_public_form(form, published_state(model), model, with_calendar(model, batch))
 

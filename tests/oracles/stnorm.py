@@ -11,7 +11,6 @@ from . import Batch, convolved, linear, recent, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision."""
     options, features = model.options, with_calendar(model, batch)
     dilations = [2**layer for _ in range(options.blocks) for layer in range(options.layers)]
     field = 1 + (options.kernel - 1) * sum(dilations)

@@ -12,7 +12,6 @@ from . import Batch, batch_normalised, linear, normalised, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
-    """(B, H, N) of a model in double precision, without dropout."""
     adjacency = model.task.adjacency.clone()
     if model.options.self_loops:
         adjacency.fill_diagonal_(1.0)

@@ -26,6 +26,8 @@ CHANNELS = ["occupancy", "volume", "price"]
 STEP_MINUTES = 60
 # A day that fills the chargers, and is not part of the data.
 WARM_DAYS = 1
+# What a larger city has more of, and the option that says how large it is.
+RATES, SIZE = ("outages_per_week", "crowds_per_week"), "zones"
 
 
 class Options(StrictModel):
@@ -56,21 +58,6 @@ class Options(StrictModel):
     def steps(self) -> int:
         """Hourly steps."""
         return self.days * charging.HOURS_PER_DAY
-
-
-def options_for(options: Options, nodes: int) -> Options:
-    """The options of a city of ``nodes`` zones, with as many events a zone and week.
-
-    Raises:
-        ConfigError: If there are too few or too many.
-    """
-    share = nodes / options.size
-    changes = {
-        "zones": nodes,
-        "outages_per_week": round(options.outages_per_week * share, 2),
-        "crowds_per_week": round(options.crowds_per_week * share, 2),
-    }
-    return validate(Options, options.model_dump() | changes, "simulated charging")
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:

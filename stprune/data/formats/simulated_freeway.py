@@ -29,6 +29,8 @@ CHANNELS = ["flow", "speed"]
 WARM_BINS, LATE_BINS = 12, 2
 BIN_STEPS = round(traffic.BIN_SECONDS / roads.STEP_SECONDS)
 KMH = 3.6
+# What a larger city has more of, and the option that says how large it is.
+RATES, SIZE = ("incidents_per_day",), "nodes"
 
 
 class Options(StrictModel):
@@ -89,18 +91,6 @@ class Options(StrictModel):
     def steps(self) -> int:
         """Five-minute steps."""
         return self.days * traffic.BINS_PER_DAY
-
-
-def options_for(options: Options, nodes: int) -> Options:
-    """The options of a city of ``nodes`` detectors, with as many incidents a detector and day.
-
-    Raises:
-        ConfigError: If no network has so many.
-    """
-    incidents = options.incidents_per_day * nodes / options.size
-    changes = {"nodes": nodes, "incidents_per_day": round(incidents, 2)}
-    kept = options.model_dump(exclude={"corridors", "segments"})
-    return validate(Options, kept | changes, "a simulated freeway")
 
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:

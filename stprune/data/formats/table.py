@@ -42,26 +42,20 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     channels = [channel.name for channel in card.channels]
     groups = {SERIES: channels} if SERIES in files else {name: [name] for name in channels}
     graph_roles = [role for role in files if role not in groups]
-    for wrong, problem in (
-        (
-            not set(groups) <= set(files)
-            or graph_roles not in ([], *([role] for role in GRAPH_ROLES)),
-            f"the files are `{SERIES}`, or one called as each channel ({', '.join(channels)}), and"
-            f" at most one of {', '.join(GRAPH_ROLES)}, not {', '.join(sorted(files)) or 'none'}",
-        ),
-        (
-            options.layout == "wide" and len(channels) > 1 and SERIES in files,
-            "a wide file holds one channel; give a file for each",
-        ),
-        (not set(options.allow_negative) <= set(channels), "`allow_negative` names no channel"),
-        (len(options.columns) not in (0, len(channels)), "`columns` needs one for each channel"),
-        (
-            card.mask_policy != "nan" and (options.missing_numbers or options.gaps == "missing"),
-            "`missing_numbers` and `gaps: missing` need `mask_policy: nan`",
-        ),
-    ):
-        if wrong:
-            raise ConfigError(f"{where}: {problem}")
+    if not set(groups) <= set(files) or graph_roles not in ([], *([role] for role in GRAPH_ROLES)):
+        raise ConfigError(
+            f"{where}: the files are `{SERIES}`, or one called as each channel"
+            f" ({', '.join(channels)}), and at most one of {', '.join(GRAPH_ROLES)}, not"
+            f" {', '.join(sorted(files)) or 'none'}"
+        )
+    if options.layout == "wide" and len(channels) > 1 and SERIES in files:
+        raise ConfigError(f"{where}: a wide file holds one channel; give a file for each")
+    if not set(options.allow_negative) <= set(channels):
+        raise ConfigError(f"{where}: `allow_negative` names no channel")
+    if len(options.columns) not in (0, len(channels)):
+        raise ConfigError(f"{where}: `columns` needs one for each channel")
+    if card.mask_policy != "nan" and (options.missing_numbers or options.gaps == "missing"):
+        raise ConfigError(f"{where}: `missing_numbers` and `gaps: missing` need `mask_policy: nan`")
     nodes: list[str] = []
     tables = []
     for role, names in groups.items():

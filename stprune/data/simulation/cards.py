@@ -12,6 +12,9 @@ from stprune.base.files import write_text
 from stprune.base.schema import validate
 from stprune.data.card import FORMATS, DatasetCard
 
+# Options that say how large a city is.
+SIZES = ("zones", "nodes", "corridors", "segments")
+
 
 def check_card(
     card: DatasetCard, nodes: int, steps: int, channels: list[str], step_minutes: int
@@ -40,29 +43,25 @@ def new_city(
     days: int | None = None,
     seed: int | None = None,
 ) -> DatasetCard:
-    """The card of a city that is simulated like another one.
+    """The card of a city that is simulated like that of ``dataset``, with events as frequent.
 
-    Events are as frequent a node and day; all else is as on ``card``.
-
-    Args:
-        dataset: Id of the data set that ``card`` belongs to.
-        card: Card of a simulated data set.
-        nodes: Nodes of the new one; by default as many.
-        days: Its days; by default as many.
-        seed: Another seed is another city, also of another size.
+    By default it has as many nodes and days. Another seed is another city, also of another size.
 
     Raises:
         ConfigError: If ``card`` is not simulated, or cannot be made of this size.
     """
     module = FORMATS.module(card.format)
-    if not hasattr(module, "options_for"):
+    if not hasattr(module, "RATES"):
         raise ConfigError(f"{dataset} is not simulated: no other city can be made like it")
     options = validate(module.Options, card.options, f"options of {dataset}")
-    if nodes is not None and nodes != options.size:
-        options = module.options_for(options, nodes)
     chosen = {"days": days, "seed": seed}
     changes = {name: value for name, value in chosen.items() if value is not None}
     given = options.model_dump(exclude_none=True)
+    if nodes is not None and nodes != options.size:
+        given = {name: value for name, value in given.items() if name not in SIZES}
+        share = nodes / options.size
+        changes |= {rate: round(given[rate] * share, 2) for rate in module.RATES}
+        changes[module.SIZE] = nodes
     options = validate(module.Options, given | changes, f"a city like {dataset}")
     size = f"{options.size} nodes, {options.days} days, seed {options.seed}"
     return card.model_copy(

@@ -131,13 +131,13 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
     A csv may hold sensor ids, in its first row or in its first row and column, as its shape tells.
     An array holds none and is in the order of the series.
     """
-    size, key = len(nodes), options.graph.array
+    size = len(nodes)
     if path.suffix.lower() not in files.CSV_SUFFIXES:
         try:
             matrix = load_npz(path).toarray()
         # No sparse matrix, or damaged: reading it as an array says which.
         except Exception:
-            matrix = files.read_array(path, key, "graph.array")
+            matrix = files.read_array(path, options.graph.array, "graph.array")
         if matrix.shape != (size, size) or matrix.dtype.kind not in "fiub":
             raise DataError(f"{path}: {matrix.dtype} of shape {matrix.shape} for {size} sensors")
         return np.array(matrix, np.float64)

@@ -65,24 +65,16 @@ class Options(StrictModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        untimed = self.time is None and (self.resample == "mean" or self.time_format != ISO)
-        for wrong, problem in (
-            (
-                self.layout == "long" and None in (self.time, self.node),
-                "the layout `long` needs `time` and `node`, the names of two columns",
-            ),
-            (
-                self.layout == "wide" and self.node is not None,
-                "the layout `wide` has its sensors in the header, not in `node`",
-            ),
-            (self.columns and self.layout != "long", "`columns` are of the layout `long`"),
-            (self.separator == self.decimal, "`separator` and `decimal` cannot be the same sign"),
-            (untimed, "`resample` and `time_format` need `time`, the column of the times"),
-            (
-                self.timezone is not None and self.timezone not in available_timezones(),
-                f"`timezone: {self.timezone}` is not a known zone such as `Europe/Berlin`",
-            ),
-        ):
-            if wrong:
-                raise ValueError(problem)
+        if self.layout == "long" and None in (self.time, self.node):
+            raise ValueError("the layout `long` needs `time` and `node`, the names of two columns")
+        if self.layout == "wide" and self.node is not None:
+            raise ValueError("the layout `wide` has its sensors in the header, not in `node`")
+        if self.columns and self.layout != "long":
+            raise ValueError("`columns` are of the layout `long`")
+        if self.separator == self.decimal:
+            raise ValueError("`separator` and `decimal` cannot be the same sign")
+        if self.time is None and (self.resample == "mean" or self.time_format != ISO):
+            raise ValueError("`resample` and `time_format` need `time`, the column of the times")
+        if self.timezone is not None and self.timezone not in available_timezones():
+            raise ValueError(f"`timezone: {self.timezone}` is no zone such as `Europe/Berlin`")
         return self

@@ -123,16 +123,12 @@ class ImputationStore(WindowStore):
     options: ImputeOptions
     redrawn: bool  # whether each epoch hides other values
     epoch: Tensor  # () int64, the current epoch; shared by all parts of the store
+    hides_targets: ClassVar[bool] = True
 
     @property
     def target_offset(self) -> int:
         """Targets are the inputs' own steps."""
         return 0
-
-    @property
-    def hides_targets(self) -> bool:
-        """A batch's mask says what is hidden."""
-        return True
 
     @property
     def channels(self) -> int:
