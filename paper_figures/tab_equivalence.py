@@ -6,8 +6,7 @@ from paper_figures.pairing import interval_text
 from paper_figures.rows import PLACE_AND_RATIO, experiment_table
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import Results
-from stprune.statistics.equivalence import IDENTICAL, equivalences
-from stprune.statistics.paired import LEAST_PAIRS, MARGIN
+from stprune.statistics.paired import IDENTICAL, LEAST_PAIRS, MARGIN, equivalences
 
 TITLE = "Equivalence with full training"
 

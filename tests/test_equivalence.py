@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_up_summary import most_false_alarms, noisy_summary, summary_of
 from scipy import stats
 
-from stprune.statistics.equivalence import Equivalence, equivalence, equivalences
+from stprune.statistics.paired import Equivalence, equivalence, equivalences
 
 SOME = np.array([0.3, -0.8, 1.1, 0.2, -0.4])
 
@@ -34,13 +34,10 @@ def test_two_one_sided_tests_worked_by_hand() -> None:
 
 def test_agrees_with_the_tests_of_scipy_and_with_statsmodels() -> None:
     found = equivalence(SOME, margin=1.0)
-    below = stats.ttest_1samp(SOME, 1.0, alternative="less").pvalue
-    above = stats.ttest_1samp(SOME, -1.0, alternative="greater").pvalue
-    assert found.p_equivalent == pytest.approx(max(below, above))
-    assert found.p_not_worse == pytest.approx(below)
-    assert found.p_worse == pytest.approx(
-        stats.ttest_1samp(SOME, 1.0, alternative="greater").pvalue
+    below, worse = (
+        stats.ttest_1samp(SOME, 1.0, alternative=side).pvalue for side in ("less", "greater")
     )
+    assert (found.p_not_worse, found.p_worse) == pytest.approx((below, worse))
     # statsmodels 0.15.0: ttost_paired(SOME, zeros, -1, 1).
     assert found.p_equivalent == pytest.approx(0.023581745879408058, rel=1e-9)
 
@@ -67,13 +64,6 @@ def test_equal_differences_need_no_spread_to_be_judged() -> None:
     assert equivalence(np.zeros(3)).p_equivalent == 0.0
     assert equivalence(np.full(3, 1.0), margin=1.0).p_equivalent == 1.0
     assert equivalence(np.full(3, -2.0), margin=1.0).p_not_worse == 0.0
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_too_few_differences_have_a_mean_and_no_test(count: int) -> None:
-    found = equivalence(np.arange(1.0, count + 1))
-    assert found.mean == (1 + count) / 2
-    assert all(map(math.isnan, (found.low, found.high, found.p_equivalent, found.p_worse)))
 
 
 def test_known_losses_get_the_right_verdicts() -> None:

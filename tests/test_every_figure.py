@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from functools import partial
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -15,9 +16,9 @@ from synthetic_records import PRUNERS, write_experiment
 from stprune.base.errors import UnknownNameError
 from stprune.base.layout import ExperimentLayout
 from stprune.paper.draw import PAGE_HEIGHT, WIDTH
-from stprune.paper.figures import FIGURES, build, size_with_note
-from stprune.paper.products import applicable, make_one
-from stprune.paper.tables import TABLES, Table, write_table
+from stprune.paper.figures import FIGURES, build, size_with_note, write_drawing
+from stprune.paper.products import applicable
+from stprune.paper.tables import TABLES, Table, to_markdown, write_table
 from stprune.results.summary import Results, load_results
 
 # The others need held-out data, several scales, changed options: they have tests of their own.
@@ -83,7 +84,7 @@ def test_figure_is_the_same_every_time_and_leaves_settings_and_log_alone(
     files = []
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            make_one("figures", name, lean)
+            write_drawing(build(name, load_results(lean.store)), partial(lean.figure, name))
             files.append([lean.figure(name, kind).read_bytes() for kind in ("png", "pdf")])
     assert files[0] == files[1]
     assert files[0][0].startswith(b"\x89PNG")
@@ -114,13 +115,11 @@ def test_table_has_all_formats_and_plain_numbers(name: str, results: Results) ->
 
 
 def test_tables_can_do_without_full_training(lean: ExperimentLayout) -> None:
-    for name in applicable(TABLES, load_results(lean.store)):
-        make_one("tables", name, lean)
-        assert "nan" not in lean.table(name, "md").read_text(encoding="utf-8"), name
+    results = load_results(lean.store)
+    for name in applicable(TABLES, results):
+        assert "nan" not in to_markdown(TABLES.module(name).build(results)), name
 
 
 def test_unknown_names_are_refused(lean: ExperimentLayout) -> None:
     with pytest.raises(UnknownNameError, match="tradeoff"):
-        make_one("figures", "tradeof", lean)
-    with pytest.raises(UnknownNameError, match="main"):
-        make_one("tables", "mein", lean)
+        build("tradeof", load_results(lean.store))

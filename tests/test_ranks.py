@@ -13,7 +13,6 @@ from scipy import stats
 from stprune.statistics.ranks import (
     alike,
     critical_difference,
-    friedman,
     largest_complete,
     ranking,
     rankings,
@@ -68,25 +67,6 @@ def test_critical_differences_are_those_of_the_published_quantiles(
     # Demšar (2006), Table 5 (a).
     expected = quantile * math.sqrt(pruners * (pruners + 1) / 60)
     assert critical_difference(10, pruners) == pytest.approx(expected, abs=1e-3)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_friedman_agrees_with_its_formula(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    values = pd.DataFrame(rng.integers(0, 4, size=(9, 5)).astype(float))
-    assert friedman(values) == pytest.approx(_friedman(values.to_numpy()))
-    assert friedman(values**3 + 1) == pytest.approx(friedman(values))
-
-
-def _friedman(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
-    """Ranks by counting, ties corrected as in Conover (1999)."""
-    below = (values[:, None, :] < values[:, :, None]).sum(axis=2)
-    equal = (values[:, None, :] == values[:, :, None]).sum(axis=2)
-    ranks = below + (equal + 1) / 2
-    blocks, count = values.shape
-    between = np.square(ranks.sum(axis=0) - blocks * (count + 1) / 2).sum()
-    within = (np.square(ranks).sum() - blocks * count * (count + 1) ** 2 / 4) / (count - 1)
-    return float(stats.chi2.sf(between / within, count - 1))
 
 
 def test_groups_of_alike_pruners_overlap_and_none_lies_within_another() -> None:

@@ -357,9 +357,9 @@ def test_a_picture_gets_small_and_stays_the_same() -> None:
 
 def test_environments_that_differ_are_named() -> None:
     some = {"threads": 2, "cpu": {"name": "a"}}
-    rows = compare_environments([({**some, "threads": 1}, 1), (some, 3), ({"threads": 2}, 1)])
+    rows = compare_environments([{**some, "threads": 1}, some, some, some, {"threads": 2}])
     assert rows == {
         "cpu.name": "a (runs: 4); not recorded (runs: 1)",
         "threads": "1 (runs: 1); 2 (runs: 4)",
     }
-    assert compare_environments([({"threads": 1}, 2)]) == {"threads": "1"}
+    assert compare_environments([{"threads": 1}] * 2) == {"threads": "1"}

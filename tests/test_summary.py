@@ -70,22 +70,6 @@ def test_a_run_with_full_epochs_of_its_own_is_held_to_those(tmp_path: Path) -> N
     assert runs.expected_epoch_seconds["y"] > runs.expected_epoch_seconds["x"]
 
 
-def test_backbones_are_compared_with_their_own_full_run(tmp_path: Path) -> None:
-    layout = ExperimentLayout(tmp_path)
-    files = [
-        _write(layout, RunKey("r", "slow", "full", 0, 0), epoch_seconds=100.0),
-        _write(layout, RunKey("r", "fast", "full", 0, 0), epoch_seconds=10.0),
-        _write(layout, RunKey("r", "slow", "x", 0.5, 0), epoch_seconds=50.0),
-        _write(layout, RunKey("r", "fast", "x", 0.5, 0), epoch_seconds=9.0),
-        _write(layout, RunKey("r", "alone", "x", 0.5, 0), epoch_seconds=9.0),
-    ]
-    summarise(files, layout)
-    table = load_results(layout.store).aggregate
-    percent = table[table.pruner == "x"].set_index("backbone").epoch_percent
-    assert percent[["slow", "fast"]].tolist() == pytest.approx([50.0, 90.0])
-    assert pd.isna(percent["alone"])
-
-
 def test_one_seed_has_no_spread_and_a_lacking_score_no_mean(tmp_path: Path) -> None:
     layout = ExperimentLayout(tmp_path)
     keys = [RunKey("r", "b", "x", 0.5, seed) for seed in (0, 1)]
@@ -117,26 +101,6 @@ def test_errors_of_groups_are_those_of_the_record_and_a_missing_group_is_a_hole(
     assert (runs.budget["x"], runs.budget_share["x"]) == ("epochs", 1.0)
 
 
-def test_names_and_digests_stay_text(tmp_path: Path) -> None:
-    layout = ExperimentLayout(tmp_path)
-    files = [_write(layout, RunKey("008", "NA", "x", 0.5, 0))]
-    summarise(files, layout)
-    results = load_results(layout.store)
-    assert (results.summary.dataset[0], results.summary.backbone[0]) == ("008", "NA")
-    assert results.summary.git_commit[0] == "12345678"
-    assert results.epochs.dataset.unique().tolist() == ["008"]
-    assert len(results.aggregate) == 1
-
-
-def test_missing_run_is_named_and_nothing_is_written(tmp_path: Path) -> None:
-    layout = ExperimentLayout(tmp_path)
-    missing = layout.metrics(RunKey("r", "b", "x", 0.5, 7))
-    files = [_write(layout, RunKey("r", "b", "x", 0.5, 0)), missing]
-    with pytest.raises(RecordError, match=r"x/p0\.5/s7/metrics\.json"):
-        summarise(files, layout)
-    assert not layout.summary.exists()
-
-
 def test_different_data_under_one_name_are_refused(tmp_path: Path) -> None:
     layout = ExperimentLayout(tmp_path)
     other = record(RunKey("r", "b", "y", 0.5, 0), data={"checksum": "e" * 64})
@@ -163,9 +127,13 @@ def test_damaged_inputs_are_refused_with_one_line(tmp_path: Path) -> None:
         ([bare], r"y/p0\.5/s0/metrics\.json"),
         ([short], r"z/p0\.5/s0/epochs\.csv"),
     ]
+    cases.append(
+        ([file, layout.metrics(RunKey("r", "b", "x", 0.5, 7))], r"x/p0\.5/s7/metrics\.json")
+    )
     for files, named in cases:
         with pytest.raises(RecordError, match=named):
             summarise(files, layout)
+        assert not layout.summary.exists()
 
 
 def _curves(*runs: tuple[str, int, list[float], float]) -> pd.DataFrame:
@@ -192,31 +160,16 @@ def _times(
 def test_first_epoch_at_or_below_the_best_of_full_of_the_same_seed() -> None:
     times = _times(
         ("full", 0, [5.0, 3.0, 4.0], 10.0),  # its best, 3, after 20 s
-        ("full", 1, [5.0, 4.0, 2.0], 10.0),  # its best, 2, after 30 s
-        ("x", 0, [4.0, 3.5, 3.0, 2.0], 4.0),  # exactly 3 in the third epoch, 12 s
+        ("full", 1, [5.0, 4.0, 2.0], 10.0),  # its best, 2, after 30 s; the means are 2.5 and 25 s
+        ("x", 0, [4.0, 3.5, 3.0, 9.0], 4.0),  # exactly 3 in the third epoch, 12 s
         ("x", 1, [4.0, 3.5, 3.0, 1.9], 6.0),  # at 2 or below in the fourth, 24 s
+        ("x", 7, [3.0, 2.6, 2.5], 5.0),  # that seed of full was not run
+        ("y", 0, [9.0, 3.0001], 5.0),  # just above
     )
-    assert times["full", 0] == (20.0, 100.0)
-    assert times["full", 1] == (30.0, 100.0)
-    assert times["x", 0] == (12.0, 60.0)
-    assert times["x", 1] == (24.0, 80.0)
-
-
-def test_a_run_that_worsens_again_has_reached_it_and_one_just_above_has_not() -> None:
-    times = _times(
-        ("full", 0, [5.0, 3.0], 10.0), ("x", 0, [2.9, 9.0], 5.0), ("y", 0, [9.0, 3.0001], 5.0)
-    )
-    assert times["x", 0] == (5.0, 25.0)
+    assert (times["full", 0], times["full", 1]) == ((20.0, 100.0), (30.0, 100.0))
+    assert (times["x", 0], times["x", 1]) == ((12.0, 60.0), (24.0, 80.0))
+    assert times["x", 7] == (15.0, 60.0)
     assert all(math.isnan(value) for value in times["y", 0])
-
-
-def test_seed_without_full_is_held_to_the_mean_of_fulls_seeds() -> None:
-    times = _times(
-        ("full", 0, [5.0, 3.0], 10.0),  # best 3 after 20 s
-        ("full", 1, [5.0, 4.5, 4.0, 2.0], 10.0),  # best 2 after 40 s; means 2.5 and 30 s
-        ("x", 7, [3.0, 2.6, 2.5], 5.0),
-    )
-    assert times["x", 7] == (15.0, 50.0)
 
 
 def test_skipped_validations_and_order_of_rows_do_not_matter() -> None:

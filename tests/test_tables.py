@@ -38,15 +38,22 @@ def test_lowest_two_of_each_group_are_marked_and_full_is_not() -> None:
     assert _ranks(table) == [0, 0, 1, 2, 2, 1]
 
 
-def test_ranks_use_full_precision_and_ties_share_one() -> None:
+def test_ranks_use_full_precision_and_ties_share_one_and_holes_do_not_count() -> None:
     assert _ranks(_table([1.0001, 1.0002, 1.0003], ["a", "b", "c"])) == [1, 2, 0]
     assert _ranks(_table([1.0, 1.0, 2.0], ["a", "b", "c"])) == [1, 1, 0]
-
-
-def test_single_pruner_wins_nothing_and_holes_do_not_count() -> None:
-    assert _ranks(_table([1.0], ["a"])) == [0]
+    # A single pruner wins nothing.
     assert _ranks(_table([1.0, math.nan], ["a", "b"])) == [0, 0]
     assert [row[1].text for row in to_cells(_table([1.0, math.nan], ["a", "b"]))][1] == DASH
+
+
+def test_a_cell_shows_several_columns_and_words_for_a_hole() -> None:
+    frame = pd.DataFrame({"low": [-1.0, math.nan], "high": [2.5, math.nan], "mark": ["†", None]})
+    column = Column("low", "95 %", text="[{low:+.1f}, {high:+.1f}]", marks="mark", missing="none")
+    cells = [row[0] for row in to_cells(Table("T", "C", frame, (column,)))]
+    assert [(cell.text, cell.sort) for cell in cells] == [
+        (f"[{MINUS}1.0, +2.5]†", -1.0),
+        ("none", None),
+    ]
 
 
 def test_markdown_and_latex_mark_the_ranks() -> None:

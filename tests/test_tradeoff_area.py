@@ -63,10 +63,6 @@ def test_front_is_that_of_comparing_all_pairs(points: Points) -> None:
     assert any(expected)
 
 
-def test_a_point_that_is_not_known_is_not_on_the_front_and_beats_none() -> None:
-    assert _front([(1, math.nan), (2, 3), (3, 4)]) == [False, True, False]
-
-
 def _runs(**changes: Any) -> pd.DataFrame:
     """Three seeds of full training at 2 and 100 s, and of x at 0.5 and 0.9."""
     runs = [("a", "full", 0.0, seed, 2.0) for seed in range(3)]

@@ -23,7 +23,6 @@ app.add_typer(data.app, name="data")
 app.add_typer(wandb.app, name="wandb")
 
 ConfigFile = Annotated[Path, Option(help="Configuration of the experiment.")]
-Product = Annotated[str, Argument(help="Id: what follows fig_ or tab_ in paper_figures/.")]
 Block = Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")]
 Check = Annotated[bool, Option("--check", help="Write nothing; exit 1 if anything differs.")]
 Note = Annotated[bool, Option("--write-hashes", help="Write hashes.json and nothing else.")]
@@ -101,22 +100,6 @@ def summarise(
     else:
         refuse_missing(layout, keys)
     summarise([layout.metrics(key) for key in keys], layout, values)
-
-
-@app.command()
-def figure(name: Product, config: ConfigFile = DEMO) -> None:
-    """Draw a figure from the summary."""
-    from stprune.paper.products import make_one
-
-    make_one("figures", name, _layout(config))
-
-
-@app.command()
-def table(name: Product, config: ConfigFile = DEMO) -> None:
-    """Write a table from the summary."""
-    from stprune.paper.products import make_one
-
-    make_one("tables", name, _layout(config))
 
 
 @app.command()

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from stprune.base.layout import RunKey
-from stprune.paper.content import PLACE, place_names, places
+from stprune.paper.content import PLACE
 from stprune.paper.draw import looks
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
@@ -118,10 +118,9 @@ def chart_data(results: Results) -> dict[str, Rows]:
 def _shared(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     """What the chart shows of runs and of means alike."""
     lines = {name: look.line for name, look in looks(results.summary["pruner"]).items()}
-    pairs = frame[PLACE].itertuples(index=False, name=None)
     return pd.DataFrame(
         {
-            "place": [place_names([pair]) for pair in pairs],
+            "place": _places(frame),
             "pruner": frame["pruner"].map(label),
             "line": frame["pruner"].map(lines),
             "prune_ratio": frame["prune_ratio"],
@@ -130,6 +129,12 @@ def _shared(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
             "total_seconds": frame["total_seconds"],
         }
     )
+
+
+def _places(frame: pd.DataFrame) -> pd.Series[str]:
+    """Data set, backbone and unit of the errors of each row."""
+    unit = (" (" + frame["target_unit"] + ")").fillna("")
+    return frame["dataset"] + " with " + frame["backbone"].map(label) + unit
 
 
 def _rows(frame: pd.DataFrame) -> Rows:
@@ -182,8 +187,7 @@ def _tradeoff(results: Results, selected: alt.Parameter) -> Any:
         # On top, so that a click reaches the runs.
         every.encode(x=time, y=error).add_params(selected).properties(name="runs"),
     ]
-    title = alt.TitleParams(text=alt.ExprRef("units[place] ? 'Errors in ' + units[place] : ''"))
-    return alt.layer(rule, *layers).properties(height=400, title=title)
+    return alt.layer(rule, *layers).properties(height=400)
 
 
 def _curves(field: str) -> Any:
@@ -232,12 +236,7 @@ def _ledger() -> Any:
 
 
 def _choices(results: Results) -> list[alt.Parameter]:
-    names = [place_names([pair]) for pair in places(results.aggregate)]
-    units = results.aggregate[[*PLACE, "target_unit"]].dropna().drop_duplicates(PLACE)
-    known = {
-        place_names([(dataset, backbone)]): unit
-        for dataset, backbone, unit in units.itertuples(index=False, name=None)
-    }
+    names = _places(results.aggregate).unique().tolist()
     place = alt.binding_select(options=names, name="Data set and backbone ")
     time = alt.binding_radio(options=list(TIMES), name="Time ")
     near = alt.binding_checkbox(name=f"Only up to {FAR} % above full training ")
@@ -245,7 +244,6 @@ def _choices(results: Results) -> list[alt.Parameter]:
         alt.param(name="place", value=names[0], bind=place),
         alt.param(name="time", value=TIMES[0], bind=time),
         alt.param(name="near", value=True, bind=near),
-        alt.param(name="units", value=known),
         # The page sets it by its width.
         alt.param(name="legend_columns", value=1),
     ]

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.paper.figures import FIGURES, build, write_drawing
@@ -88,20 +87,6 @@ def make_products(store: Path, into: Path, jobs: int = 1) -> Made:
 def check_products(store: Path, jobs: int = 1) -> Made:
     """Make the tables and figures of an experiment in memory only; see :func:`make_products`."""
     return compared(_hashes(_products(load_results(store), None, jobs)), store)
-
-
-def make_one(kind: Kind, name: str, layout: ExperimentLayout) -> None:
-    """Write one table or figure of a fresh experiment.
-
-    Raises:
-        UnknownNameError: If there is no such table or figure.
-        RecordError: If the experiment has no summary yet, or nothing that it could show.
-    """
-    registry, results = REGISTRIES[kind], load_results(layout.store)
-    # An unknown name is an error of its own.
-    if registry.module(name) and name not in applicable(registry, results):
-        raise RecordError(f"{layout.root} has nothing to show in {registry.kind} `{name}`")
-    _make((kind, name), results, layout)
 
 
 def compared(hashes: Hashes, folder: Path) -> Made:

@@ -80,11 +80,7 @@ def write_report(
 ) -> None:
     """Write ``report.html`` of an experiment; it needs no network and no other file.
 
-    Args:
-        layout: The experiment; without ``config.yaml`` that section is left out.
-        results: Its results.
-        tables: Its tables that have something to show, by name.
-        pictures: The same of its figures.
+    ``tables`` and ``pictures``, by name, are those that have something to show.
     """
     scripts = [vega_script(), (TEMPLATES / "page.js").read_text(encoding="utf-8")]
     runs = Table("Every run", "Every seed of every run, as recorded.", results.summary, RUN_COLUMNS)
@@ -100,7 +96,7 @@ def write_report(
         figures=[pictures[name] for name in _first(HEADLINE_FIGURE, pictures)],
         sections=[("results", "Results", shown), ("runs", "Runs", [runs])],
         methods=methods(results),
-        environment=compare_environments(results.environments),
+        environment=compare_environments(r.environment for r in results.records.values()),
         config=results.configuration,
     )
     write_text(layout.report, page)
@@ -191,20 +187,12 @@ def methods(results: Results) -> dict[str, str]:
     return {heading: text for heading, text in found.items() if text}
 
 
-def compare_environments(
-    environments: Sequence[tuple[dict[str, Any], int]],
-) -> dict[str, str]:
-    """Every recorded key with its value, or all its values with the number of runs.
-
-    Args:
-        environments: Distinct environments, each with the number of runs that recorded it.
-    """
-    flat = [(dict(_flat(environment)), runs) for environment, runs in environments]
+def compare_environments(environments: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Every recorded key with its value, or all its values with the number of runs."""
+    flat = [dict(_flat(environment)) for environment in environments]
     rows = {}
-    for key in sorted({key for values, _ in flat for key in values}):
-        counts: Counter[str] = Counter()
-        for values, runs in flat:
-            counts[values.get(key, "not recorded")] += runs
+    for key in sorted({key for values in flat for key in values}):
+        counts = Counter(values.get(key, "not recorded") for values in flat)
         counted = [f"{value} (runs: {runs})" for value, runs in sorted(counts.items())]
         rows[key] = next(iter(counts)) if len(counts) == 1 else "; ".join(counted)
     return rows

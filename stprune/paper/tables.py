@@ -19,8 +19,6 @@ from stprune.results.labels import label
 DASH = "–"  # noqa: RUF001, the typographic sign for "not there"
 MINUS = "\N{MINUS SIGN}"
 EXTENSIONS = ("csv", "md", "tex")
-# A LaTeX table with more columns is set in smaller letters.
-WIDE = 14
 
 TABLES: Registry[Any] = Registry(
     kind="table", packages=("paper_figures",), contract="builtins:object", prefix="tab_"
@@ -151,7 +149,6 @@ def to_latex(table: Table, name: str) -> str:
     marks = {0: "{}", 1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
     alignment = "".join("l" if is_text(table, column) else "r" for column in table.columns)
     head = " & ".join(escape_latex(column.title) for column in table.columns)
-    size = r"\scriptsize" if len(table.columns) > WIDE else r"\footnotesize"
     groups = _group_ids(table)
     body: list[str] = []
     for position, row in enumerate(to_cells(table)):
@@ -161,7 +158,7 @@ def to_latex(table: Table, name: str) -> str:
         body.append(" & ".join(cells) + r" \\")
     lines = [
         r"\begin{table*}",
-        rf"\centering{size}\setlength{{\tabcolsep}}{{3pt}}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{escape_latex(table.title)}. {escape_latex(table.caption)}}}",
         rf"\label{{tab:{name}}}",
         rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}",

@@ -45,11 +45,7 @@ def pruned_runs(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def kept_tables(layout: ExperimentLayout, summary: pd.DataFrame) -> KeptTables:
-    """Read the archives of all pruned runs.
-
-    Args:
-        layout: The experiment.
-        summary: Its runs; those without an archive have no rows.
+    """Read the archives of all pruned runs; those without one have no rows.
 
     Raises:
         RecordError: If an archive is damaged.

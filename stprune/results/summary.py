@@ -5,8 +5,6 @@ They read only what is loaded and computed here, so they cannot disagree.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,14 +81,6 @@ class Results:
         ]
         frame = pd.DataFrame(rows, columns=[*KEYS, "step", "mae", "rmse"])
         return frame.astype({"mae": np.float64, "rmse": np.float64})
-
-    @cached_property
-    def environments(self) -> list[tuple[dict[str, Any], int]]:
-        """The different environments, each with its number of runs; the most frequent first."""
-        runs = self.records.values()
-        texts = Counter(json.dumps(run.environment, sort_keys=True) for run in runs)
-        ordered = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
-        return [(json.loads(text), count) for text, count in ordered]
 
     @cached_property
     def configuration(self) -> str | None:

@@ -71,9 +71,8 @@ def rankings(summary: pd.DataFrame) -> dict[tuple[str, float], Ranking]:
 def largest_complete(values: pd.DataFrame) -> pd.DataFrame:
     """Leave out rows (places) and columns (pruners) until none lacks a value.
 
-    The row or column with the largest share of missing values goes first; of equals a row, then
-    the first by name. So a half-finished grid loses its unfinished places, and a pruner that
-    declines some backbone is lost itself.
+    What lacks the largest share goes first; of equals a row, then the first by name. So a
+    half-finished grid loses its unfinished places, and a pruner that declines some backbone itself.
     """
     values = values.sort_index(axis="index").sort_index(axis="columns")
     while values.isna().any(axis=None):

@@ -68,7 +68,7 @@ def log_rank_scores(sample: Sample) -> Values:
     return scores.round(12)
 
 
-def log_rank(strata: Sequence[tuple[Sample, Sample]]) -> LogRank:
+def log_rank(strata: Sequence[tuple[Sample, ...]]) -> LogRank:
     """The log-rank test by permutation of its scores (Peto and Peto, 1972).
 
     The usual normal approximation is not to be trusted with a handful of runs. Of one stratum all
@@ -92,7 +92,7 @@ def log_rank(strata: Sequence[tuple[Sample, Sample]]) -> LogRank:
     return LogRank(min(1.0, 2 * float(min(low, high))), float(seen))
 
 
-def least_log_rank_p(strata: Sequence[tuple[Sample, Sample]]) -> float:
+def least_log_rank_p(strata: Sequence[tuple[Sample, ...]]) -> float:
     """The smallest p that groups of these sizes can have, when they do not overlap at all."""
     sizes = [(len(ours.times), len(theirs.times)) for ours, theirs in strata]
     return min(1.0, 2 / math.prod(math.comb(sum(pair), pair[0]) for pair in sizes))
@@ -140,26 +140,8 @@ def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
     return table.assign(seconds=table["seconds"].fillna(table["horizon_seconds"]))
 
 
-class Reaching(NamedTuple):
-    """The times to the goal of one pruner and prune ratio, in one place or stratified by place.
-
-    Args:
-        seeds: Runs.
-        reached: How many of them reached the goal within the horizon.
-        mean_seconds: Restricted to the horizon; NaN over several places.
-        mean_percent: Of full training's restricted mean; over places, the mean of theirs.
-        excess: As `LogRank`, against full training.
-        p: The same; both are NaN for full training itself.
-        least_p: The smallest p that so many runs can have.
-    """
-
-    seeds: int
-    reached: int
-    mean_seconds: float
-    mean_percent: float
-    excess: float
-    p: float
-    least_p: float
+# Of `compare_reaching`; least_p is the smallest p that so many runs can have.
+NUMBERS = ["seeds", "reached", "mean_seconds", "mean_percent", "excess", "p", "least_p"]
 
 
 def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -169,22 +151,22 @@ def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
         epochs: As for `times_to_goal`.
 
     Returns:
-        One row per data set, backbone, prune ratio and pruner, full training among them: the
-        fields of `Reaching` but the last, ``holm_p`` (over the pruners of the same place and
-        prune ratio) and ``verdict``: ``faster``, ``slower``, ``tie``, or ``too few`` where no
-        outcome could have come below 0.05; both p are NaN there. Before them rows of data set and
-        backbone ``all``, stratified by place.
+        One row per data set, backbone, prune ratio and pruner, full training among them:
+        ``seeds``; ``reached``, how many of them; ``mean_seconds``, restricted to the horizon;
+        ``mean_percent``, of full's; ``excess`` and ``p``, see `LogRank`, against full; ``holm_p``
+        (over the pruners of the same place and prune ratio) and ``verdict``: ``faster``,
+        ``slower``, ``tie``, or ``too few`` where no outcome could have come below 0.05; both p
+        are NaN there. Before them rows of data set and backbone ``all``, stratified by place,
+        without ``mean_seconds``.
     """
     times = times_to_goal(epochs)
     full = dict(iter(times[times["pruner"] == REFERENCE].groupby(PLACE)))
-    rows = [
-        (EVERY_PLACE, EVERY_PLACE, *key, *_compared(part, full))
-        for key, part in times.groupby(CHOICE)
-    ]
+    overall = times.groupby(CHOICE)
+    rows = [(EVERY_PLACE, EVERY_PLACE, *key, *_compared(part, full)) for key, part in overall]
     groups = times.groupby([*PLACE, *CHOICE])
     rows += [(*key, *_compared(part, full)) for key, part in groups]
-    table = pd.DataFrame(rows, columns=[*PLACE, *CHOICE, *Reaching._fields])
-    table = table.astype(dict.fromkeys(("prune_ratio", *Reaching._fields), "float64"))
+    table = pd.DataFrame(rows, columns=[*PLACE, *CHOICE, *NUMBERS])
+    table = table.astype(dict.fromkeys(("prune_ratio", *NUMBERS), "float64"))
     family = [*PLACE, "prune_ratio"]
     corrected = holm_within(table, family, "p")
     # Where even the smallest p that there could be is too large, the test says nothing.
@@ -197,28 +179,20 @@ def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="least_p").assign(holm_p=p, verdict=verdict)
 
 
-def _compared(runs: pd.DataFrame, full: Mapping[Any, pd.DataFrame]) -> Reaching:
-    """The runs of one pruner and ratio in some places against full training there."""
-    parts = [(part, full[place]) for place, part in runs.groupby(PLACE)]
-    means = [(_restricted_mean(ours), _restricted_mean(theirs)) for ours, theirs in parts]
-    strata = [(_sample(ours), _sample(theirs)) for ours, theirs in parts]
+def _compared(runs: pd.DataFrame, full: Mapping[Any, pd.DataFrame]) -> tuple[float, ...]:
+    """``NUMBERS`` of one pruner and ratio in some places against full training there."""
+    strata, means = [], []
+    for place, part in runs.groupby(PLACE):
+        samples = tuple(
+            Sample(some["seconds"].to_numpy(np.float64), some["reached"].to_numpy(np.bool_))
+            for some in (part, full[place])
+        )
+        horizon = float(part["horizon_seconds"].iloc[0])
+        means.append([restricted_mean(sample, horizon) for sample in samples])
+        strata.append(samples)
     test, least = LogRank(math.nan, math.nan), math.nan
     if runs["pruner"].iloc[0] != REFERENCE:
         test, least = log_rank(strata), least_log_rank_p(strata)
-    return Reaching(
-        seeds=len(runs),
-        reached=int(runs["reached"].sum()),
-        mean_seconds=means[0][0] if len(means) == 1 else math.nan,
-        mean_percent=float(np.mean([100 * ours / theirs for ours, theirs in means])),
-        excess=test.excess,
-        p=test.p,
-        least_p=least,
-    )
-
-
-def _sample(part: pd.DataFrame) -> Sample:
-    return Sample(part["seconds"].to_numpy(np.float64), part["reached"].to_numpy(np.bool_))
-
-
-def _restricted_mean(part: pd.DataFrame) -> float:
-    return restricted_mean(_sample(part), float(part["horizon_seconds"].iloc[0]))
+    seconds = means[0][0] if len(means) == 1 else math.nan
+    percent = float(np.mean([100 * ours / theirs for ours, theirs in means]))
+    return (len(runs), runs["reached"].sum(), seconds, percent, test.excess, test.p, least)

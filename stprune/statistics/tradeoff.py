@@ -26,7 +26,8 @@ Values = NDArray[np.float64]
 # In percent of full training's error: what is this much worse is no bargain at any speed.
 CAP = 10.0
 RESAMPLES = 2000
-SHARE = 0.95
+# Of the 95 % percentile interval (Efron, 1979).
+ENDS = ((1 - 0.95) / 2, (1 + 0.95) / 2)
 PLACE = ["budget", "dataset", "backbone"]
 POINT = ["pruner", "prune_ratio"]
 
@@ -54,9 +55,6 @@ def cloud(runs: pd.DataFrame) -> Cloud:
     Seeds are drawn with replacement and with all their runs, so that what the runs of a seed share
     stays shared; full training is drawn with them. The draws have a fixed seed of their own.
 
-    Args:
-        runs: The rows of a summary of one budget, data set and backbone.
-
     Raises:
         RecordError: If full training is not among them, or its error or time is not above 0.
     """
@@ -73,23 +71,22 @@ def cloud(runs: pd.DataFrame) -> Cloud:
     return Cloud(points, (~np.isnan(errors)).sum(axis=0), 100 * percent, 100 * (change - 1))
 
 
-def area(percent: Values, change: Values, cap: float = CAP) -> Values:
+def area(percent: Values, change: Values) -> Values:
     """Area under the trade-off of some points, in percent of error; lower is better.
 
     Args:
         percent: (R, m) time of the points in percent of full training's.
         change: (R, m) their error in percent above full training's.
-        cap: Largest height; also the height where no point is that fast.
 
     Returns:
-        (R,) ``cap`` for points that are neither faster than full training nor better than the cap;
+        (R,) ``CAP`` for points that are neither faster than full training nor better than the cap;
         0 would be full training's error in no time; NaN where a point is NaN.
     """
     order = np.argsort(percent, axis=1)
     when = np.take_along_axis(percent, order, axis=1).clip(0, 100)
-    best = np.minimum.accumulate(np.take_along_axis(change, order, axis=1).clip(max=cap), axis=1)
+    best = np.minimum.accumulate(np.take_along_axis(change, order, axis=1).clip(max=CAP), axis=1)
     rows = len(percent)
-    heights = np.concatenate([np.full((rows, 1), cap), best], axis=1)
+    heights = np.concatenate([np.full((rows, 1), CAP), best], axis=1)
     edges = np.concatenate([np.zeros((rows, 1)), when, np.full((rows, 1), 100.0)], axis=1)
     found: Values = (np.diff(edges, axis=1) * heights).sum(axis=1) / 100
     return np.where(np.isnan(percent + change).any(axis=1), np.nan, found)
@@ -106,15 +103,6 @@ def on_front(percent: Values, change: Values) -> NDArray[np.bool_]:
     beaten = (no_worse & better).any(axis=2)
     front: NDArray[np.bool_] = ~(beaten | np.isnan(percent + change))
     return front
-
-
-def interval(resampled: Values) -> tuple[float, float]:
-    """Ends of the percentile interval (Efron, 1979) of resampled values (R,); NaN for none."""
-    known = resampled[~np.isnan(resampled)]
-    if not len(known):
-        return math.nan, math.nan
-    low, high = np.quantile(known, [(1 - SHARE) / 2, (1 + SHARE) / 2])
-    return float(low), float(high)
 
 
 def tradeoff_areas(summary: pd.DataFrame) -> pd.DataFrame:
@@ -135,7 +123,7 @@ def tradeoff_areas(summary: pd.DataFrame) -> pd.DataFrame:
             seeds = int(found.seeds[at].min())
             enough = seeds >= LEAST_PAIRS
             areas = area(found.percent[:, at], found.change[:, at])
-            ends = interval(areas[1:]) if enough else (math.nan, math.nan)
+            ends = np.quantile(areas[1:], ENDS) if enough else (math.nan, math.nan)
             shares = front[1:, at].mean(axis=0) if enough else np.full(len(at), np.nan)
             ratios = [found.points[n][1] for n in at]
             listed = tuple(zip(ratios, front[0, at].tolist(), shares.tolist(), strict=True))
