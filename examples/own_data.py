@@ -22,20 +22,12 @@ CONFIGURATION = """\
 experiment: own_data
 data_directory: {folder}/data
 results_directory: {folder}/results
-datasets:
-  ring_road:
-backbones:
-  stid:
-pruners:
-  full:
-  full_fewer_epochs:
-  random_dynamic:
-  st_prune:
+datasets: {{ring_road: }}
+backbones: {{stid: }}
+pruners: {{full: , full_fewer_epochs: , random_dynamic: , st_prune: }}
 prune_ratios: [0.5]
 seeds: [0]
-training:
-  epochs: 3
-  batch_size: 32
+training: {{epochs: 3, batch_size: 32}}
 """
 
 

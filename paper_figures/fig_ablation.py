@@ -10,7 +10,7 @@ from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.paired import CONTROLS, LEVEL, compare_all
+from stprune.statistics.paired import CONTROLS, compare_all
 
 __all__ = ["TITLE", "applies", "build"]
 TITLE = "Every entry against both controls"
@@ -49,9 +49,7 @@ def build(results: Results) -> Drawing:
     caption = (
         "Mean difference in test MAE between paired runs, in % of the control's; left of 0 is"
         f" better ({content.seed_count(results.aggregate)}, {pairs} a point, 95 % bootstrap"
-        f" intervals). Filled: p below {LEVEL} in a paired t test with Holm's correction over all"
-        " entries and prune ratios against that control; hollow is no proof of equality."
-        f" {draw.BEYOND}"
+        f" intervals). {draw.MARKS}"
     )
     alt = f"Forest plot of differences in test MAE; from best to worst: {content.labels(names)}."
     return Drawing(figure, caption, alt)
@@ -68,11 +66,8 @@ def _best_first(compared: pd.DataFrame) -> list[str]:
 
 def _panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
     axes.axvline(0, color="black", linewidth=0.7, zorder=1)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), [label(name) for name in names])
-    axes.tick_params(axis="y", length=0)
+    draw.named_rows(axes, names)
     # The eye follows bands through all panels better than lines.
-    axes.grid(visible=False, axis="y")
     for row in range(1, len(names), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="#f3f3f3", linewidth=0, zorder=0)
     for control, aside in zip(CONTROLS, (-APART, APART), strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -79,14 +81,7 @@ def _panel(
     if pd.isna(best):
         return
     axes.axhline(best, color="black", linewidth=0.5, linestyle=":", zorder=1)
+    style: dict[str, Any] = {"markersize": 5, "markeredgecolor": "black", "zorder": 4}
     for _, row in reached[reached["reached"] == reached["seeds"]].iterrows():
-        axes.plot(
-            [row["time_to_full_seconds"]],
-            [best],
-            marker=shown[row["pruner"]].marker,
-            color=shown[row["pruner"]].colour,
-            markersize=5,
-            markeredgecolor="black",
-            markeredgewidth=0.6,
-            zorder=4,
-        )
+        look, at = shown[row["pruner"]], row["time_to_full_seconds"]
+        axes.plot([at], [best], marker=look.marker, color=look.colour, **style)

@@ -26,7 +26,6 @@ def build(results: Results) -> Drawing:
     runs = pruned_runs(results.summary)
     pruners = sorted(runs["pruner"].unique(), key=draw.order)
     overlaps = results.kept.overlaps
-    # The mean over seeds of a place is in the store; over places, it is taken here.
     cells = overlaps.groupby(["prune_ratio", *PAIR])[["overlap", "chance"]].mean()
     cells["excess"] = cells["overlap"] - cells["chance"]
     ratios = sorted(overlaps["prune_ratio"].unique())

@@ -15,7 +15,6 @@ from stprune.results.summary import Results
 TITLE = "ST-Prune, as we read it"
 
 # Places are in hundredths of the page's width and height.
-HEIGHT = 3.5
 EDGE = "#444444"
 # The fill says what a step works on (light shades of Okabe and Ito's colours, 2008).
 DATA, ERRORS, CHOICE, TRAINING = "#e3f1fa", "#fbe3d3", "#fdf6cf", "#dcefe7"
@@ -79,12 +78,8 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Drawing:
-    """Boxes and arrows; nothing of it is measured.
-
-    Args:
-        results: The experiment beside which it is drawn.
-    """
-    figure = Figure(figsize=(draw.WIDTH, HEIGHT))
+    """Boxes and arrows; nothing of it is measured."""
+    figure = Figure(figsize=(draw.WIDTH, 3.5))
     axes = figure.subplots()
     axes.set(xlim=(0, 100), ylim=(0, 100), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
@@ -94,14 +89,13 @@ def build(results: Results) -> Drawing:
         style: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=1.6", "mutation_aspect": 2}
         axes.add_patch(FancyBboxPatch((left, bottom), width, height, fc=fill, ec=EDGE, **style))
         heading, text = words.split("\n", 1)
-        place: dict[str, Any] = {"ha": "center", "va": "top"}
-        middle, top = left + width / 2, bottom + height
-        axes.text(middle, top - 3, heading, fontsize=8, fontweight="bold", **place)
-        axes.text(middle, top - 11, text, fontsize=7, linespacing=1.35, **place)
+        x, y = left + width / 2, bottom + height
+        axes.text(x, y - 3, heading, fontsize=8, fontweight="bold", ha="center", va="top")
+        axes.text(x, y - 11, text, fontsize=7, linespacing=1.35, ha="center", va="top")
     _kept_bar(axes)
     axes.plot([85, 85, 13.5], [89, 95, 95], color=EDGE, linewidth=0.9)
+    arrow = {"arrowstyle": "-|>", "color": EDGE, "shrinkA": 0, "shrinkB": 0}
     for start, end in ARROWS:
-        arrow = {"arrowstyle": "-|>", "color": EDGE, "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", end, start, arrowprops=arrow)
     axes.text(50, 96, "scores for the next epoch", ha="center", va="bottom", fontsize=6.5)
     axes.text(0, 1, SYMBOLS, fontsize=6.5, va="bottom")
@@ -110,9 +104,8 @@ def build(results: Results) -> Drawing:
         " measured: the shares in step 3 are examples."
     )
     alt = (
-        "Workflow of ST-Prune: windows are scored by their error and its structure; of a fixed"
-        " number, the hardest and a uniform draw from each stationarity stratum of the rest are"
-        " kept and weighted; the kept windows are trained on; the last epochs are full again."
+        "Windows are scored by their error and its structure; the hardest and a uniform draw from"
+        " each stationarity stratum are kept and weighted; the last epochs are full again."
     )
     return Drawing(figure, caption, alt)
 

@@ -10,7 +10,6 @@ from matplotlib.patches import Patch
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.records.store import KEYS, REFERENCE
-from stprune.results.labels import label
 from stprune.results.summary import Results
 
 TITLE = "Where the time of an epoch goes"
@@ -69,9 +68,6 @@ def epoch_parts(results: Results) -> tuple[pd.DataFrame, bool]:
     Only the pruned epochs of a run count, or all where none was pruned, as for the per-epoch time
     of its record.
 
-    Args:
-        results: The experiment.
-
     Returns:
         One row per pruner and prune ratio: ``<part>_seconds`` of PARTS, ``epoch_seconds`` and
         ``expected_epoch_seconds``; and whether they are in % of full training's mean epoch (the
@@ -101,7 +97,4 @@ def _panel(axes: Axes, spent: pd.DataFrame, names: list[str]) -> None:
         left += spent[column].to_numpy(np.float64)
     axes.vlines(spent[EXPECTED], rows - 0.45, rows + 0.45, color="black", linewidth=1.1)
     axes.plot(spent[MEASURED], rows, marker="D", color="black", markersize=2.2, linestyle="")
-    axes.set_yticks(range(len(names)), [label(name) for name in names])
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
+    draw.named_rows(axes, names)

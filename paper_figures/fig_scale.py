@@ -84,13 +84,8 @@ def scale_points(results: Results) -> pd.DataFrame:
 def _panel(axes: Axes, part: pd.DataFrame, shown: dict[str, draw.Look]) -> None:
     draw.lines(axes, part, "total_seconds", "test_mae", shown)
     for _, point in part[part["pruner"] == REFERENCE].iterrows():
-        axes.annotate(
-            f"{point['parameters'] / 1e6:.3g} M",
-            (point["total_seconds"], point["test_mae"]),
-            xytext=(5, -1),
-            textcoords="offset points",
-            va="top",
-            fontsize=6,
-        )
+        at = (point["total_seconds"], point["test_mae"])
+        words = f"{point['parameters'] / 1e6:.3g} M"
+        axes.annotate(words, at, (5, -1), textcoords="offset points", va="top", fontsize=6)
     draw.log_axis(axes, "x")
     axes.margins(x=0.15, y=0.15)

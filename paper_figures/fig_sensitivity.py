@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from stprune.paper.figures import Drawing
 from stprune.records.store import run_keys_of
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.paired import LEVEL, compare_all
+from stprune.statistics.paired import compare_all
 
 TITLE = "Sensitivity to each option"
 COLUMNS = 4
@@ -56,8 +55,7 @@ def build(results: Results) -> Drawing:
         "Mean difference in test MAE between entries that differ in one option only, over paired"
         " runs; below 0 is better than the unchanged entry, whose value is marked on the line at 0"
         f" ({content.seed_count(results.aggregate)}, {pairs} a point, 95 % bootstrap intervals)."
-        f" Filled: p below {LEVEL} in a paired t test with Holm's correction over the pruner's"
-        f" entries and prune ratios; hollow is no proof of equality. {draw.BEYOND}"
+        f" {draw.MARKS}"
     )
     alt = "Difference in test error against the value of an option, one panel an option."
     return Drawing(figure, caption, alt)
@@ -102,7 +100,10 @@ def compared_variants(results: Results) -> pd.DataFrame:
 
 def _panel(axes: Axes, part: pd.DataFrame, shown: dict[float, draw.Look]) -> None:
     usual = part["usual"].iloc[0]
-    values = _in_order([usual, *part["value"]])
+    # Each value once: numbers by size, words as they come.
+    values = list({f"{value}": value for value in (usual, *part["value"])}.values())
+    if all(isinstance(value, int | float) for value in values):
+        values.sort()
     axes.axhline(0, color="black", linewidth=0.7, zorder=1)
     for aside, (ratio, look) in zip(draw.asides(len(shown), SPREAD), shown.items(), strict=True):
         points = part[part["prune_ratio"] == ratio]
@@ -111,10 +112,3 @@ def _panel(axes: Axes, part: pd.DataFrame, shown: dict[float, draw.Look]) -> Non
     axes.plot([values.index(usual)], [0], marker="|", color="black", markersize=9, zorder=4)
     axes.set_xticks(range(len(values)), [f"{value}".replace("_", "\n") for value in values])
     axes.set_xlim(-0.5, len(values) - 0.5)
-
-
-def _in_order(values: list[Any]) -> list[Any]:
-    """Each value once: numbers by size, words as they come."""
-    once = [value for at, value in enumerate(values) if value not in values[:at]]
-    numeric = all(isinstance(value, int | float) for value in once)
-    return sorted(once) if numeric else once

@@ -17,19 +17,13 @@ def cells(axes: Axes) -> np.ma.MaskedArray:
     return values
 
 
-def lines(axes: Axes) -> list[NDArray[np.float64]]:
-    """The points of every line."""
-    return [np.asarray(line.get_xydata(), dtype=np.float64) for line in axes.lines]
+def lines(axes: Axes, colour: str | None = None) -> list[NDArray[np.float64]]:
+    """The points of every line, or of those of a colour."""
+    chosen = [line for line in axes.lines if colour in (None, line.get_color())]
+    return [np.asarray(line.get_xydata(), dtype=np.float64) for line in chosen]
 
 
 def bars(axes: Axes) -> list[NDArray[np.float64]]:
     """The points of every line that is drawn with error bars."""
     drawn = [part.lines[0] for part in axes.containers if isinstance(part, ErrorbarContainer)]
     return [np.asarray(line.get_xydata(), dtype=np.float64) for line in drawn]
-
-
-def alone(axes: Axes, colour: str) -> list[tuple[float, float]]:
-    """Markers of a colour that stand alone."""
-    drawn = zip(axes.lines, lines(axes), strict=True)
-    found = [line for own, line in drawn if own.get_color() == colour and len(line) == 1]
-    return [(float(line[0, 0]), float(line[0, 1])) for line in found]

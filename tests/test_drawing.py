@@ -108,7 +108,6 @@ CHANGES: dict[str, Callable[[Axes], object]] = {
     "legend": lambda axes: axes.get_legend().get_texts()[0].set_text("another line"),
     "limits": lambda axes: axes.set_ylim(0, 1),
     "scale": lambda axes: axes.set_xscale("log"),
-    "another line": lambda axes: axes.plot([1.0], [0.1]),
 }
 
 
@@ -124,11 +123,9 @@ def test_the_hash_changes_with_the_caption_but_not_with_layout_or_rounding() -> 
     assert content_hash(drawn) == content_hash(_figure())
 
     def with_line(*values: float) -> str:
-        return content_hash(_figure(lambda axes: axes.lines[0].set_ydata(values)))
+        return content_hash(_figure(lambda axes: axes.lines[0].set_ydata((0.1, *values))))
 
-    assert with_line(0.1, 0.2, 0.1 + 0.2) == with_line(0.1, 0.2, 0.3)
-    assert with_line(0.1, 3e-14, 0.3) == with_line(0.1, 0.0, 0.3)
-    assert with_line(0.1, 3e-8, 0.3) != with_line(0.1, 0.0, 0.3)
+    assert with_line(3e-14, 0.1 + 0.2) == with_line(0.0, 0.3) != with_line(3e-8, 0.3)
 
 
 def test_differences_of_hashes_by_hand(tmp_path: Path) -> None:

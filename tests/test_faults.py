@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.process import SEARCHED, End, Fault, Server
+from faults import process
+from faults.process import SEARCHED, End, Fault, import_everything
 from faults.project import Project, Trial, impossible_times, run_differences
 
 from stprune.records.run import read_record
@@ -27,10 +30,9 @@ Run = Callable[..., End]
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    """Runs a command in a process of its own."""
-    server = Server()
-    yield server.run
-    server.process.communicate()
+    """Runs a command in a process of its own, forked from one that has no threads as this has."""
+    with ProcessPoolExecutor(1, get_context("spawn"), import_everything) as pool:
+        yield lambda *words: pool.submit(process.run, *words).result()
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +188,7 @@ def test_a_second_process_waits_for_the_first(project: Project, run: Run) -> Non
         )
         for _ in range(2)
     )
-    said = [process.communicate()[1] for process in (first, second)]
+    said = [started.communicate()[1] for started in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert sorted("nothing to train" in text for text in said) == [False, True]
     assert sorted("epoch 1/60" in text for text in said) == [False, True]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import alone, bars, cells, lines
+from drawn import bars, cells, lines
 from made_up_summary import noisy_summary
 from scipy import stats
 from synthetic_records import cost, epochs, results_of, run_of, write_experiment
@@ -41,14 +41,13 @@ def _with(results: Results, summary: pd.DataFrame) -> Results:
 
 
 def test_tradeoff_shows_the_aggregate_with_both_controls(results: Results) -> None:
-    axes = build("tradeoff", results).figure.axes
     first = results.aggregate[results.aggregate["backbone"] == "gwnet"]
-    for panel, time in ((axes[0], "epoch_percent"), (axes[1], "total_percent")):
+    assert set(CONTROLS) <= set(first["pruner"])
+    axes = build("tradeoff", results).figure.axes
+    for panel, time in zip(axes, ("epoch_percent", "total_percent"), strict=False):
         points = np.array(sorted(map(tuple, np.concatenate(bars(panel)))))
         expected = sorted(zip(first[time], first["test_mae"], strict=True))
         assert points == pytest.approx(np.array(expected))
-        controls = first.loc[first["pruner"].isin(CONTROLS), "test_mae"]
-        assert set(controls) <= set(points[:, 1])
 
 
 def test_tradeoff_is_in_seconds_where_nothing_is_relative(tmp_path: Path) -> None:
@@ -158,10 +157,11 @@ def test_the_forest_shows_mean_differences_best_entry_on_top(tmp_path: Path) -> 
     drawing = build("ablation", _results(tmp_path, runs))
     axes = drawing.figure.axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["Better", "Worse"]
-    points = alone(axes, LOOKS["random_dynamic"].colour)
-    assert [x for x, _ in points] == [pytest.approx(-7.5), pytest.approx(7.5)]
-    # The first row is above the second: rows count downwards.
-    assert points[0][1] < points[1][1]
+    drawn = lines(axes, LOOKS["random_dynamic"].colour)
+    (better, above), (worse, below) = (line[0] for line in drawn if len(line) == 1)
+    assert (better, worse) == pytest.approx((-7.5, 7.5))
+    # Rows count downwards.
+    assert above < below
     assert "2 seeds, 2 pairs" in drawing.caption
 
 
@@ -233,16 +233,12 @@ def test_the_marker_stands_at_the_mean_time_to_full_training(results: Results) -
 
 
 def test_curves_beyond_eight_are_named_instead(results: Results) -> None:
-    assert shown_pruners(results) == (sorted(results.aggregate["pruner"].unique()), [])
-    copies = [
-        results.aggregate.query("pruner == 'el2n'").assign(
-            pruner=f"rival_{number}", test_mae_change=float(number)
-        )
-        for number in range(6)
-    ]
-    table = pd.concat(
-        [results.aggregate.query("pruner not in ['infobatch', 'el2n', 'made_up_rival']"), *copies]
-    )
+    table = results.aggregate
+    assert shown_pruners(results) == (sorted(table["pruner"].unique()), [])
+    one = table[table["pruner"] == "el2n"]
+    copies = [one.assign(pruner=f"rival_{n}", test_mae_change=float(n)) for n in range(6)]
+    kept = table[~table["pruner"].isin(["infobatch", "el2n", "made_up_rival"])]
+    table = pd.concat([kept, *copies])
     names, words = shown_pruners(replace(results, aggregate=table))
     always = ["full", "full_fewer_epochs", "random_dynamic", "st_prune"]
     assert names == sorted([*always, "rival_0", "rival_1", "rival_2", "rival_3"])

@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn import bars
-from synthetic_records import cost, epochs, record, scores, write_run
+from synthetic_records import cost, results_of, run_of, scores
 
 from paper_figures import tab_foundation
 from paper_figures.held_out import held_out_scores
-from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.paper.figures import build
 from stprune.paper.tables import DASH, to_cells
 from stprune.records.run import Transfer
 from stprune.results.labels import label
-from stprune.results.summarise import summarise
-from stprune.results.summary import Results, load_results
+from stprune.results.summary import Results
 
 MINUS = "\N{MINUS SIGN}"
 # Pruner, prune ratio, seed, zero-shot and linear-probe MAE, total seconds.
@@ -30,33 +28,21 @@ RUNS: list[tuple[str, float, int, float, float | None, float]] = [
 ]
 
 
-def written(root: Path) -> ExperimentLayout:
-    layout = ExperimentLayout(root)
-    files = []
-    for pruner, ratio, seed, zero, probe, seconds in RUNS:
-        run = record(
-            RunKey("cities", "opencity", pruner, ratio, seed),
-            cost=cost(total_seconds=seconds),
-            data={
-                "checksum": "d" * 64,
-                "target_unit": "vehicles and miles",
-                "held_out": {"far": {"target_unit": "vehicles"}},
-            },
-            transfer={
-                "far": Transfer(
-                    zero_shot=scores(zero),
-                    linear_probe=None if probe is None else scores(probe),
-                )
-            },
-        )
-        files.append(write_run(layout, run, epochs(8)))
-    summarise(files, layout)
-    return layout
-
-
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    return load_results(written(tmp_path).store)
+    units = {
+        "checksum": "d" * 64,
+        "target_unit": "vehicles and miles",
+        "held_out": {"far": {"target_unit": "vehicles"}},
+    }
+    runs = []
+    for *cell, zero, probe, seconds in RUNS:
+        found = Transfer(
+            zero_shot=scores(zero), linear_probe=None if probe is None else scores(probe)
+        )
+        changes = {"backbone": "opencity", "data": units, "transfer": {"far": found}}
+        runs.append(run_of("cities", *cell, 3.0, cost=cost(total_seconds=seconds), **changes))
+    return results_of(tmp_path, runs)
 
 
 def test_rows_are_those_worked_by_hand(results: Results) -> None:

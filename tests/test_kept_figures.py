@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,13 @@ from synthetic_kept import EPOCHS, TIMES, jaccard, write_archives
 from synthetic_records import PRUNERS, summarised, write_experiment
 
 from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.paper.content import most_varied_first
 from stprune.paper.figures import FIGURES, build
 from stprune.paper.products import applicable
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.results.summary import load_results
 
 NAMES = ("kept_calendar", "kept_overlap")
-SHOWN = ("random_dynamic", "el2n", "infobatch", "made_up_rival", "st_prune")
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +97,6 @@ def test_archives_without_pruned_epochs_are_nothing_to_show(tmp_path: Path) -> N
     assert set(NAMES).isdisjoint(applicable(FIGURES, summarised(layout)))
 
 
-def test_calendar_names_the_data_sets_that_it_has_no_room_for(layout: ExperimentLayout) -> None:
-    results = load_results(layout.store)
-    one = results.summary
-    names = [f"road_{number:02d}" for number in range(14)]
-    # The last of them holds other data, so it is shown although it comes last.
-    copies = [one.assign(dataset=name) for name in names[:-1]]
-    copies.append(one.assign(dataset=names[-1], data_checksum="e" * 64))
-    many = replace(results, summary=pd.concat(copies))
-    calendars = [results.kept.calendars.assign(dataset=name) for name in names]
-    vars(many)["kept"] = results.kept._replace(calendars=pd.concat(calendars))
-    drawing = build("kept_calendar", many)
-    assert "road_08, road_09, road_10, road_11, road_12" in drawing.caption
-    assert drawing.figure.axes[-6].get_ylabel() == "road 13"
+def test_the_first_data_sets_hold_as_many_different_data_as_possible() -> None:
+    summary = pd.DataFrame({"dataset": ["a", "b", "c", "b"], "data_checksum": ["x", "x", "y", "x"]})
+    assert most_varied_first(summary) == ["a", "c", "b"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from stprune import IndexedDataset, PrunedBatchSampler, Pruning
-from stprune.base.errors import CheckpointError, ConfigError
+from stprune.base.errors import CheckpointError, ConfigError, StpruneError
 from stprune.loop.loop import LoopError
 
 with warnings.catch_warnings():
@@ -41,18 +41,13 @@ def quiet() -> Iterator[None]:
     logger.setLevel(level)
 
 
-def pruning_of() -> Pruning:
-    return Pruning("infobatch", WINDOWS, epochs=EPOCHS, prune_ratio=0.6, batch_size=8)
-
-
 class Module(LightningModule):
     """A linear forecaster that notes how many batches each epoch had."""
 
-    def __init__(self, pruning: Pruning, observes: bool = True, validates: bool = False) -> None:
+    def __init__(self, name: str = "infobatch", observes: bool = True) -> None:
         super().__init__()
-        self.pruning, self.observes, self.validates = pruning, observes, validates
-        self.batches: dict[int, int] = {}
-        self.validated: list[int] = []
+        self.pruning = Pruning(name, WINDOWS, epochs=EPOCHS, prune_ratio=0.6, batch_size=8)
+        self.observes, self.batches = observes, dict[int, int]()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.layer = nn.Linear(3, 3)
@@ -63,16 +58,9 @@ class Module(LightningModule):
         errors = self.layer(inputs) - targets
         return self.pruning.loss(indices, errors) if self.observes else errors.abs().mean()
 
-    def validation_step(self, batch: Any, batch_index: int) -> None:
-        self.validated.append(self.current_epoch)
-
     def train_dataloader(self) -> DataLoader[Any]:
         data = IndexedDataset(TensorDataset(INPUTS, TARGETS))
         return DataLoader(data, batch_sampler=PrunedBatchSampler(self.pruning, data))
-
-    def val_dataloader(self) -> Any:
-        dataset = TensorDataset(INPUTS, TARGETS)
-        return DataLoader(dataset, batch_size=WINDOWS) if self.validates else []
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=1e-2)
@@ -100,7 +88,6 @@ def fit(
         "enable_checkpointing": bool(callbacks),
         "enable_progress_bar": False,
         "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
     }
     trainer = Trainer(
         callbacks=[PruningCallback(module.pruning), *callbacks], **(settings | changes)
@@ -109,69 +96,53 @@ def fit(
     return module
 
 
-def plain() -> tuple[nn.Linear, dict[int, int]]:
-    """What a plain loop trains."""
-    pruning = pruning_of()
-    layer = Module(pruning).layer
-    optimiser = torch.optim.Adam(layer.parameters(), lr=1e-2)
-    batches = {}
-    for epoch in range(EPOCHS):
-        for indices in pruning.batches():
-            optimiser.zero_grad()
-            pruning.loss(indices, layer(INPUTS[indices]) - TARGETS[indices]).backward()
-            optimiser.step()
-        batches[epoch] = pruning.batch_count()
-    return layer, batches
-
-
-def same_weights(one: nn.Linear, other: nn.Linear) -> bool:
-    return torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
-
-
 @pytest.mark.parametrize("stop", [None, 1, 5])
-@pytest.mark.parametrize("validates", [False, True])
 def test_a_trainer_resumed_or_not_trains_what_a_plain_loop_trains(
-    stop: int | None, validates: bool, tmp_path: Path
+    stop: int | None, tmp_path: Path
 ) -> None:
     checkpoint = None
     if stop is not None:
-        checkpoints = ModelCheckpoint(tmp_path, save_last=True)
         with pytest.raises(InterruptedError):
-            fit(Module(pruning_of(), validates=validates), checkpoints, StopAt(stop))
+            fit(Module(), ModelCheckpoint(tmp_path, save_last=True), StopAt(stop))
         checkpoint = tmp_path / "last.ckpt"
-    module = fit(Module(pruning_of(), validates=validates), checkpoint=checkpoint)
-    layer, batches = plain()
-    assert batches == {0: 8, 1: 3, 2: 3, 3: 3, 4: 3, 5: 8}
-    done = range(stop or 0, EPOCHS)
-    assert module.batches == {epoch: batches[epoch] for epoch in done}
-    assert same_weights(module.layer, layer)
-    # A short epoch is validated like a long one.
-    assert set(done) <= set(module.validated) if validates else not module.validated
+    module, plain = fit(Module(), checkpoint=checkpoint), Module()
+    batches = {0: 8, 1: 3, 2: 3, 3: 3, 4: 3, 5: 8}
+    assert module.batches == {epoch: batches[epoch] for epoch in range(stop or 0, EPOCHS)}
     assert module.pruning.epoch == EPOCHS
+    optimiser = plain.configure_optimizers()
+    for epoch in range(EPOCHS):
+        for indices in plain.pruning.batches():
+            optimiser.zero_grad()
+            plain.pruning.loss(indices, plain.layer(INPUTS[indices]) - TARGETS[indices]).backward()
+            optimiser.step()
+        assert plain.pruning.batch_count() == batches[epoch]
+    for one, other in zip(module.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_control_that_trains_shorter_stops_the_trainer() -> None:
-    pruning = Pruning("full_fewer_epochs", WINDOWS, epochs=8, prune_ratio=0.6, batch_size=8)
-    assert len(fit(Module(pruning), max_epochs=8).batches) == pruning.epochs < 8
+    module = fit(Module("full_fewer_epochs"))
+    assert len(module.batches) == module.pruning.epochs < EPOCHS
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("observes", "saves", "changes", "error", "message"),
     [
-        ({"reload_dataloaders_every_n_epochs": 0}, "reload_dataloaders_every_n_epochs=1"),
-        ({"max_epochs": 4}, "max_epochs=4"),
+        (True, False, {"reload_dataloaders_every_n_epochs": 0}, ConfigError, "every_n_epochs=1"),
+        (True, False, {"max_epochs": 4}, ConfigError, "max_epochs=4"),
+        (False, False, {}, LoopError, "0 of 60"),
+        (True, True, {}, CheckpointError, "save_on_train_epoch_end=True"),
     ],
+    ids=["loaders are kept", "too few epochs", "nothing observed", "saved within an epoch"],
 )
-def test_a_trainer_that_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        fit(Module(pruning_of()), **changes)
-
-
-def test_steps_that_do_not_observe_and_checkpoints_within_an_epoch_are_refused(
+def test_what_does_not_fit_is_refused(
+    observes: bool,
+    saves: bool,
+    changes: dict[str, Any],
+    error: type[StpruneError],
+    message: str,
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(LoopError, match="0 of 60"):
-        fit(Module(pruning_of(), observes=False))
-    within = ModelCheckpoint(tmp_path, save_on_train_epoch_end=False)
-    with pytest.raises(CheckpointError, match="save_on_train_epoch_end=True"):
-        fit(Module(pruning_of(), validates=True), within)
+    within = [ModelCheckpoint(tmp_path, every_n_train_steps=2)] if saves else []
+    with pytest.raises(error, match=message):
+        fit(Module(observes=observes), *within, **changes)

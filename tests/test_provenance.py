@@ -30,22 +30,15 @@ def names(files: list[Path]) -> set[str]:
     return {path.relative_to(provenance.REPOSITORY).as_posix() for path in files}
 
 
-PAIRS = [
-    *(("stid", pruner) for pruner in PRUNERS.ids()),
-    *((backbone, "full") for backbone in BACKBONES.ids()),
-]
-
-
-@pytest.mark.parametrize(("backbone", "pruner"), PAIRS)
-def test_a_run_depends_on_its_own_backbone_and_pruner_and_no_other(
-    backbone: str, pruner: str
-) -> None:
-    found = names(provenance.run_sources(backbone, pruner))
-    components = {name for name in found if name.rpartition("/")[0] in COMPONENT_FOLDERS}
-    own = PRUNERS.path(pruner).relative_to(provenance.REPOSITORY).as_posix()
-    of_backbones = {"stprune/backbones/base.py", f"stprune/backbones/{backbone}.py"}
-    assert components | {own} == {*of_backbones, own}
-    assert ("stprune/pruning/st_prune.py" in found) == (pruner == "st_prune")
+def test_a_run_depends_on_its_own_backbone_and_pruner_and_no_other() -> None:
+    pairs = [("stid", pruner) for pruner in PRUNERS.ids()]
+    for backbone, pruner in (*pairs, *((backbone, "full") for backbone in BACKBONES.ids())):
+        found = names(provenance.run_sources(backbone, pruner))
+        components = {name for name in found if name.rpartition("/")[0] in COMPONENT_FOLDERS}
+        own = PRUNERS.path(pruner).relative_to(provenance.REPOSITORY).as_posix()
+        of_backbones = {"stprune/backbones/base.py", f"stprune/backbones/{backbone}.py"}
+        assert components | {own} == {*of_backbones, own}
+        assert ("stprune/pruning/st_prune.py" in found) == (pruner == "st_prune")
 
 
 def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:

@@ -16,7 +16,7 @@ from stprune.base.errors import RecordError
 from stprune.base.files import folder_lock
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.config.experiment import ExperimentConfig
-from stprune.workflow.run_states import begun_runs, planned_runs, run_states
+from stprune.workflow.run_states import begun_runs, run_states
 from stprune.workflow.show import show
 
 PRUNERS = ("random_dynamic", "st_prune")
@@ -119,18 +119,6 @@ def test_runs_under_way_and_those_that_stopped(layout: ExperimentLayout) -> None
     (killed,) = run_states(layout, [KEY])
     assert killed.state == "stopped"
     assert killed.note.endswith("after epoch 3 of 8")
-
-
-def test_time_left_by_hand(layout: ExperimentLayout) -> None:
-    """Nine runs ended 20 s apart; one is left."""
-    undo(layout, KEY, "")
-    keys = [key for key in planned_runs(layout) or [] if key != KEY]
-    for number, key in enumerate(keys):
-        end = f"2026-01-01T10:{number // 3:02}:{number % 3 * 20:02}+00:00"
-        run = made_up.record(key, finished=end)
-        made_up.write_run(layout, run, made_up.epochs(made_up.EPOCHS))
-    with folder_lock(layout.checkpoint(KEY).parent):
-        assert "Rate of the last 9: 180 runs an hour; about 20 s left." in shown(layout)
 
 
 def test_with_less_than_everything(layout: ExperimentLayout) -> None:

@@ -13,29 +13,11 @@ import torch
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, experiment_layout
+from stprune.pruning.base import PRUNERS
 from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
 from stprune.training.run import train
 
-STATIC_RIVALS = (
-    "el2n",
-    "grand",
-    "forgetting",
-    "herding",
-    "k_center",
-    "craig",
-    "gradmatch",
-    "glister",
-)
-PRUNERS_WITH_RATIO = (
-    "full_fewer_epochs",
-    "random_static",
-    "random_dynamic",
-    *STATIC_RIVALS,
-    "infobatch",
-    "ucb",
-    "epsilon_greedy",
-    "st_prune",
-)
+PRUNERS_WITH_RATIO = [name for name in PRUNERS.ids() if PRUNERS.load(name).uses_prune_ratio]
 
 
 class StoppedError(Exception):
@@ -79,16 +61,12 @@ def outcome(config: ExperimentConfig, key: RunKey) -> tuple[dict[str, Any], pd.D
     """What a run's files hold, without times: the scores and costs, and the epochs."""
     layout = experiment_layout(config)
     record = read_record(layout.metrics(key)).model_dump()
-    cost = {
-        name: value
-        for name, value in record["cost"].items()
-        if not name.endswith(("_seconds", "_joules")) and name != "peak_memory_bytes"
-    }
-    results = {
-        name: record[name] for name in ("test", "test_groups", "validation_mae", "best_epoch")
-    }
+    measured = ("_seconds", "_joules", "_bytes")
+    cost = {name: value for name, value in record["cost"].items() if not name.endswith(measured)}
+    results = ("test", "test_groups", "validation_mae", "best_epoch")
     epochs = read_epochs(layout.run_epochs(key))
-    return results | cost, epochs[[name for name in epochs if not str(name).endswith("_seconds")]]
+    unmeasured = epochs[[name for name in epochs if not str(name).endswith(measured)]]
+    return {name: record[name] for name in results} | cost, unmeasured
 
 
 def assert_same_outcome(one: ExperimentConfig, other: ExperimentConfig, key: RunKey) -> None:

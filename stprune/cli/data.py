@@ -151,9 +151,10 @@ def add(
     from stprune.data.add import add
 
     graph = {"adjacency": adjacency, "edges": edges, "coordinates": coordinates}
-    card = {"title": title, "description": description, "licence": licence, "citation": citation}
-    card |= {"target": target, "mask_policy": mask_policy, "breaks": breaks, "start": start}
-    numbers = {"step_minutes": step_minutes, "mape_floor": mape_floor, "splits": splits}
+    card: dict[str, Any] = {"title": title, "description": description, "licence": licence}
+    card |= {"citation": citation, "target": target, "mask_policy": mask_policy, "breaks": breaks}
+    card |= {"start": start, "step_minutes": step_minutes, "mape_floor": mape_floor}
+    card["splits"] = splits
     path, findings = add(
         dataset,
         _layout(data_directory, config),
@@ -161,7 +162,7 @@ def add(
         graph={role: file for role, file in graph.items() if file is not None},
         channels=dict(_pair(word) for word in channel or ()),
         options=_options(option or []),
-        card={key: value for key, value in (card | numbers).items() if value is not None},
+        card={key: value for key, value in card.items() if value is not None},
         replace=replace,
     )
     sys.stdout.write("".join(f"{line}\n" for line in findings))
@@ -171,11 +172,10 @@ def add(
 def _series(words: list[str]) -> dict[str, Path]:
     if len(words) == 1 and ("=" not in words[0] or Path(words[0]).exists()):
         return {"series": Path(words[0])}
-    pairs = [_pair(word) for word in words]
-    for word, (_, file) in zip(words, pairs, strict=True):
-        if not file:
-            raise ConfigError(f"--series {word}: of several files, each needs its channel")
-    return {name: Path(file) for name, file in pairs}
+    pairs = dict(_pair(word) for word in words)
+    if not all(pairs.values()):
+        raise ConfigError("--series: of several files, each needs its channel, CHANNEL=FILE")
+    return {name: Path(file) for name, file in pairs.items()}
 
 
 def _pair(word: str) -> tuple[str, str]:
@@ -190,14 +190,13 @@ def _options(words: list[str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--option {word}: say KEY=VALUE")
-        place = options
+        place: Any = options
         *parents, last = key.split(".")
         for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                raise ConfigError(f"--option {word}: `{parent}` has a value already")
+            if isinstance(place, dict):
+                place = place.setdefault(parent, {})
+        if not equals or not key or not isinstance(place, dict):
+            raise ConfigError(f"--option {word}: say KEY=VALUE, each key once")
         try:
             place[last] = parse_yaml(text) if text else ""
         except ValueError:

@@ -104,7 +104,10 @@ def run_keys(config: ExperimentConfig) -> list[RunKey]:
     """
     keys = []
     # Looked up once: a grid has thousands of runs.
-    trains = {name: _trains(config, name) for name in config.backbones}
+    trains = {
+        name: BACKBONES.load(entry.backbone or name).trains
+        for name, entry in config.backbones.items()
+    }
     unpruned = [
         name
         for name, entry in config.pruners.items()
@@ -124,10 +127,6 @@ def run_keys(config: ExperimentConfig) -> list[RunKey]:
             for ratio, seed in product(ratios, config.seeds):
                 keys.append(RunKey(dataset, backbone, pruner, ratio, seed))
     return keys
-
-
-def _trains(config: ExperimentConfig, name: str) -> bool:
-    return BACKBONES.load(config.backbones[name].backbone or name).trains
 
 
 def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:

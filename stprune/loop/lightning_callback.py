@@ -25,11 +25,7 @@ class PruningCallback(Callback):
         self._batches = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the first epoch, before the trainer asks how long it is.
-
-        Raises:
-            ConfigError: If the trainer is set up so that pruning cannot work.
-        """
+        """Start the first epoch; a ConfigError if pruning cannot work with this trainer."""
         epochs = self.pruning.epochs
         # The trainer gets this attribute elsewhere than in its class, so its type is not known.
         if cast(Any, trainer).reload_dataloaders_every_n_epochs != 1:
@@ -51,11 +47,7 @@ class PruningCallback(Callback):
         self._batches += 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the next epoch.
-
-        Raises:
-            LoopError: If the module did not show all of its errors to pruning.
-        """
+        """Start the next epoch; a LoopError if pruning was not shown all errors of this one."""
         if self._batches:  # a resumed trainer repeats the end of the epoch in which it was saved
             self._batches = 0
             self._start_next(trainer)
@@ -67,11 +59,9 @@ class PruningCallback(Callback):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """That of pruning.
+        """That of pruning, at the end of an epoch.
 
-        Raises:
-            CheckpointError: If the epoch's end has not come: the trainer would continue from
-                there with batches of the next epoch.
+        Raises CheckpointError before: the trainer would go on with batches of the next epoch.
         """
         if self._batches:
             raise CheckpointError(

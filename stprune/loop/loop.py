@@ -30,13 +30,13 @@ class LoopError(StpruneError):
 
 
 class LoopSettings(StrictModel):
-    """The numbers that pruning needs to know of a training loop."""
+    """The numbers that pruning needs to know of a training loop; see :class:`Pruning`."""
 
-    windows: int = Field(ge=1, description="n, training windows (samples).")
-    epochs: int = Field(ge=1, description="E, epochs of full training.")
-    prune_ratio: float = Field(ge=0, lt=1, description="p, share left out of a pruned epoch.")
-    batch_size: int = Field(ge=1, description="Windows of a step, over all processes.")
-    seed: int = Field(ge=0, description="Of the pruner's draws and the order of batches.")
+    windows: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    prune_ratio: float = Field(ge=0, lt=1)
+    batch_size: int = Field(ge=1)
+    seed: int = Field(ge=0)
 
 
 class Pruning:
@@ -128,9 +128,7 @@ class Pruning:
     def start_epoch(self) -> None:
         """Choose the windows of the next epoch; :meth:`batches` does it if need be.
 
-        Raises:
-            LoopError: If the epoch before is not over, or there is none left.
-            ConfigError: If a batch is too small to be shared by all processes.
+        Raises LoopError if the epoch before is not over, or there is none left.
         """
         if not self._between_epochs:
             raise self._latest().unfinished()
@@ -149,21 +147,17 @@ class Pruning:
     def batches(self) -> Iterator[Tensor]:
         """This process's batches of one epoch: (B,) int64 window numbers, on the device.
 
-        Raises:
-            LoopError: If the epoch before, or this one after its last batch, is not observed.
+        Raises LoopError if the epoch before, or this one after its last batch, is not observed.
         """
         yield from self.hand_out()
         if not self._between_epochs:
             raise self._latest().unfinished()
 
     def hand_out(self) -> list[Tensor]:
-        """The batches of the current epoch, else of the next.
+        """The batches of the current epoch, else of the next; LoopError if handed out before.
 
-        Again if that was started by :meth:`start_epoch` and nothing is observed yet, for trainers
-        that look ahead.
-
-        Raises:
-            LoopError: If the current epoch was handed out before.
+        But again if :meth:`start_epoch` was called and nothing is observed yet, for trainers that
+        look ahead.
         """
         if self._between_epochs:
             self.start_epoch()
@@ -207,10 +201,7 @@ class Pruning:
         """(B,) weights for a loss of one's own: train ``(weights * losses).mean()``, then observe.
 
         With one process and a whole batch they are the pruner's; otherwise they also make up for
-        the rest of the batch.
-
-        Raises:
-            LoopError: If no epoch is under way, or these windows are not in it.
+        the rest of the batch. Raises LoopError as :meth:`loss` does.
         """
         share = self._under_way("weights")
         numbers = share.window_numbers(indices)
@@ -223,11 +214,7 @@ class Pruning:
         self._observe(share, numbers, *_checked_errors(numbers, errors, mask))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue exactly, between epochs; plain values and tensors.
-
-        Raises:
-            CheckpointError: In the middle of an epoch.
-        """
+        """Everything needed to continue exactly; a CheckpointError in the middle of an epoch."""
         if self._between_epochs:
             return self._state()
         if self._latest().observed:
@@ -235,11 +222,7 @@ class Pruning:
         return copy.deepcopy(self._boundary)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from :meth:`state_dict`.
-
-        Raises:
-            CheckpointError: If it is the state of something else.
-        """
+        """Continue from :meth:`state_dict`; a CheckpointError if it is of something else."""
         identity = state.get("identity", {})
         changed = sorted(k for k in self._identity if identity.get(k) != self._identity[k])
         if changed:

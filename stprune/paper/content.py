@@ -94,13 +94,9 @@ def shown_pruners(
     Errors are the mean change in test MAE against full training, over data sets, backbones and
     prune ratios; without full training, the order is by name.
 
-    Args:
-        results: The experiment.
-        among: Those that have something to show. Default: all.
-        most: How many to show.
-
     Returns:
-        Names, sorted; and a sentence for the caption that names the others, or nothing.
+        At most so many of those ``among`` (default: all), sorted by name; and a sentence for the
+        caption that names the others, or nothing.
     """
     table = results.aggregate
     names = sorted(set(table["pruner"] if among is None else among))

@@ -231,15 +231,9 @@ def write_in_cells(axes: Axes, values: Values, words: NDArray[Any], scale: Norma
     # Black or white, whichever is read better on the cell's colour.
     brightness = colours[..., :3] @ np.array([0.299, 0.587, 0.114])
     for row, column in np.argwhere(~np.isnan(values)):
-        axes.text(
-            column,
-            row,
-            words[row, column],
-            fontsize=5.5,
-            ha="center",
-            va="center_baseline",
-            color="black" if brightness[row, column] > 0.5 else "white",
-        )
+        colour = "black" if brightness[row, column] > 0.5 else "white"
+        place: dict[str, Any] = {"ha": "center", "va": "center_baseline"}
+        axes.text(column, row, words[row, column], fontsize=5.5, color=colour, **place)
 
 
 def colour_bar(figure: Figure, scale: Normalize, title: str) -> Any:
@@ -260,7 +254,12 @@ def colour_bar(figure: Figure, scale: Normalize, title: str) -> Any:
 # not flatten the others.
 OFF_SCALE = 6.0
 LEAVE = "Lines may leave a panel at the top."
-BEYOND = "Triangles at an edge: beyond the scale."
+# What `differences` shows.
+MARKS = (
+    f"Filled: p below {LEVEL} in a paired t test with Holm's correction over all entries and prune"
+    " ratios against the same one; hollow is no proof of equality. Triangles at an edge: beyond the"
+    " scale."
+)
 
 
 def difference_limits(values: Values) -> tuple[float, float]:
@@ -304,6 +303,14 @@ def differences(
             clip_on=inside,
             zorder=3,
         )
+
+
+def named_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Rows of a panel from above, each with the name of its pruner beside it."""
+    axes.set_yticks(range(len(names)), [label(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
 
 
 def asides(count: int, spread: float) -> Values:

@@ -27,40 +27,24 @@ LossScale = Literal["mean", "sum"]
 
 @dataclass(frozen=True)
 class Selection:
-    """The windows of one epoch.
+    """The windows of one epoch: distinct numbers in [0, n), and factors of their losses."""
 
-    Args:
-        indices: (K,) int64, distinct window numbers in [0, n).
-        weights: (K,) float32, factor of each window's loss.
-    """
-
-    indices: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    indices: NDArray[np.int64]  # (K,)
+    weights: NDArray[np.float32]  # (K,)
 
 
 @dataclass(frozen=True)
 class PruningContext:
-    """What a pruner may know before training starts.
+    """What a pruner may know before training starts."""
 
-    Args:
-        windows: n, number of training windows.
-        epochs: E, epochs of full training.
-        prune_ratio: p in [0, 1), share of the windows left out of a pruned epoch.
-        seed: Seed of the run; each pruner draws from generators of its own.
-        device: Where per-window state lives.
-        stores: The training windows of each data set, for pruners that look at the data.
-        adjacency: (N, N) graph, None without one and for a union of data sets.
-        stationarity: (n,) of each window, for pruners that balance by it; None to measure it.
-    """
-
-    windows: int
-    epochs: int
-    prune_ratio: float
-    seed: int
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    stores: tuple[WindowStore, ...] = ()
-    adjacency: Tensor | None = None
-    stationarity: NDArray[np.floating[Any]] | None = None
+    windows: int  # n, training windows
+    epochs: int  # E, epochs of full training
+    prune_ratio: float  # p in [0, 1), share of the windows left out of a pruned epoch
+    seed: int  # of the run; each pruner draws from generators of its own
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))  # of window state
+    stores: tuple[WindowStore, ...] = ()  # training windows of each data set
+    adjacency: Tensor | None = None  # (N, N); None without a graph and for a union of data sets
+    stationarity: NDArray[np.floating[Any]] | None = None  # (n,); None to measure it
 
     @property
     def keep_ratio(self) -> float:
@@ -73,15 +57,10 @@ Observer = Callable[[Tensor, Tensor, Tensor], None]
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradient of each window's loss with respect to a trained model's last layer, in batches.
+    """Gradient of each window's loss with respect to a trained model's last layer, in batches."""
 
-    Args:
-        training: (B,) int64 window numbers and their (B, P) float32 gradients; all windows.
-        validation: (B, P) gradients of the validation windows, of the same model.
-    """
-
-    training: Iterator[tuple[Tensor, Tensor]]
-    validation: Iterator[Tensor]
+    training: Iterator[tuple[Tensor, Tensor]]  # (B,) window numbers, (B, P) float32; all windows
+    validation: Iterator[Tensor]  # (B, P) of the validation windows, of the same model
 
 
 class Probe(Protocol):

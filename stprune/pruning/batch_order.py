@@ -17,19 +17,12 @@ from stprune.pruning.base import Selection
 
 @dataclass(frozen=True)
 class EpochOrder:
-    """A shuffled selection, cut into batches.
+    """A shuffled selection, cut into batches."""
 
-    Args:
-        indices: (K,) int64 window numbers in training order, on the device.
-        weights: (K,) float32, likewise.
-        sizes: Windows of each batch.
-        groups: Number of each batch's data set, all 0 unless it is a union.
-    """
-
-    indices: Tensor
-    weights: Tensor
-    sizes: list[int]
-    groups: list[int]
+    indices: Tensor  # (K,) int64 window numbers in training order, on the device
+    weights: Tensor  # (K,) float32, likewise
+    sizes: list[int]  # windows of each batch
+    groups: list[int]  # number of each batch's data set, all 0 unless it is a union
 
     def batches(self, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor, int]]:
         """Each batch's indices and weights on device ``rank`` of ``world``, and its whole size.

@@ -30,18 +30,11 @@ def quantile_strata(stationarity: NDArray[np.float32], strata: int) -> NDArray[n
 def allocate(
     sizes: NDArray[np.int64], places: int, demand: NDArray[np.float64] | None = None
 ) -> NDArray[np.int64]:
-    """Share ``places`` among strata in proportion to ``demand``.
+    """Share ``places`` among strata of ``sizes`` (B,) in proportion to ``demand`` (B,): (B,).
 
     Largest remainder (ties to the earlier stratum), never more than a stratum holds, then at
     least one for each non-empty stratum while places last, taken from the stratum with the most.
-
-    Args:
-        sizes: (B,) windows in each stratum.
-        places: Windows to keep in all, at most ``sizes.sum()``.
-        demand: (B,) non-negative, such as size times spread (Neyman 1934); the sizes by default.
-
-    Returns:
-        (B,) int64, summing to ``places``, never above ``sizes``.
+    The demand is non-negative, such as size times spread (Neyman 1934); the sizes by default.
     """
     shares = np.zeros_like(sizes)
     if places == 0 or sizes.sum() == 0:

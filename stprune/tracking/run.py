@@ -26,20 +26,12 @@ START_SECONDS, END_SECONDS = 30.0, 60.0
 
 @dataclass(frozen=True)
 class Payload:
-    """A run as W&B gets it.
-
-    Args:
-        experiment: Name of the experiment.
-        key: Address of the run within it; its path is the run's name.
-        resolved: The resolved configuration of the run.
-        record: ``metrics.json``, once it has finished.
-        epochs: ``epochs.csv``, in order.
-    """
+    """A run as W&B gets it; the path of ``key`` is its name."""
 
     experiment: str
     key: RunKey
-    resolved: Mapping[str, Any]
-    record: RunRecord | None = None
+    resolved: Mapping[str, Any]  # the configuration of the run
+    record: RunRecord | None = None  # once it has finished
     epochs: Sequence[EpochRecord] = ()
 
     @property
@@ -203,14 +195,14 @@ class WandbTracking:
 
     def epoch_finished(self, record: EpochRecord) -> None:
         """Log one epoch."""
-        if self.run is not None:
-            with self._tolerant():
+        with self._tolerant():
+            if self.run is not None:
                 log_epoch(self.run, record)
 
     def run_finished(self, record: RunRecord) -> None:
         """Write the summary and close."""
-        if self.run is not None:
-            with self._tolerant():
+        with self._tolerant():
+            if self.run is not None:
                 self.run.summary.update(results(record))
         self._close(0)
 
@@ -219,8 +211,8 @@ class WandbTracking:
         self._close(1)
 
     def _close(self, exit_code: int) -> None:
-        if self.run is not None:
-            with self._tolerant():
+        with self._tolerant():
+            if self.run is not None:
                 self.run.finish(exit_code=exit_code)
         self.run = None
 

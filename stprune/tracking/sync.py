@@ -36,10 +36,7 @@ class NoAccountError(WandbError):
 
 @contextmanager
 def signed_in(entity: str | None) -> Iterator[tuple[Any, str]]:
-    """W&B's public API, and the team or user, while the block lasts; nothing is asked for.
-
-    Args:
-        entity: Team or user; None for the account's own.
+    """W&B's public API, and the team or user (by default the account's own); nothing is asked.
 
     Raises:
         NoAccountError: If there is no key, W&B refuses it or does not answer.
@@ -86,7 +83,7 @@ def sync(
     Args:
         runs: The records.
         api: A ``wandb.Api``.
-        place: Project, and entity, which must be known.
+        place: Project and entity, both known.
         dry: Change nothing.
 
     Returns:
@@ -187,22 +184,11 @@ def _differences(run: Payload, remote: Any) -> list[str]:
     """Where a run at W&B is not what its record says; what readers have added is theirs."""
     if remote is None:
         return ["W&B does not have it"]
-    theirs = {
-        "config": remote.config,
-        "summary": remote.summary_metrics,
-        "name": remote.name,
-        "group": remote.group,
-        "epochs": remote.history_line_count or 0,
-        "tags": dict.fromkeys(remote.tags or (), True),
-    }
-    ours = {
-        "config": run.config,
-        "summary": run.summary,
-        "name": run.key.path,
-        "group": run.group,
-        "epochs": len(run.epochs),
-        "tags": dict.fromkeys(run.tags, True),
-    }
+    rows, tags = remote.history_line_count or 0, remote.tags or ()
+    theirs = {"config": remote.config, "summary": remote.summary_metrics, "name": remote.name}
+    theirs |= {"group": remote.group, "epochs": rows, "tags": dict.fromkeys(tags, True)}
+    ours: dict[str, Any] = {"config": run.config, "summary": run.summary, "name": run.key.path}
+    ours |= {"group": run.group, "epochs": len(run.epochs), "tags": dict.fromkeys(run.tags, True)}
     there = dict(_leaves(theirs))
     return [
         f"{name} is {there.get(name)} at W&B, {value} in the record"

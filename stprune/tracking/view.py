@@ -38,11 +38,7 @@ class Place(NamedTuple):
 
 
 def build_view(place: Place, entity: str, project: str) -> Any:
-    """The workspace of one place, runs grouped by pruner and prune ratio; not saved.
-
-    Returns:
-        A ``wandb_workspaces`` ``Workspace``.
-    """
+    """The ``wandb_workspaces.Workspace`` of one place, runs grouped by pruner and prune ratio."""
     import wandb_workspaces.reports.v2.interface as wr
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces.expr import And

@@ -23,11 +23,10 @@ TOLERANCE = 1e-9
 
 
 class TrainingBudget:
-    """Plans the epochs of one run of ``windows`` training windows.
+    """Plans the epochs of one run of ``windows`` training windows, anew after each epoch.
 
     The limit of ``total_time`` is what full training would take at this run's own speed: its
-    seconds per window, and per epoch for validation and checkpoints. So both are timed on the same
-    machine in the same minutes; the plan is updated after each epoch.
+    seconds per window, and per epoch for validation and checkpoints.
     """
 
     def __init__(self, training: TrainingSettings, windows: int) -> None:
@@ -39,8 +38,8 @@ class TrainingBudget:
         """Set ``pruner.epochs`` to the most epochs that the budget allows.
 
         Windows and steps are never exceeded. Time is met to the nearest epoch: it varies, and
-        full training must not lose its last epoch to a slow first one. The ``preparation``,
-        seconds before the epochs so far, counts in total time only.
+        full training must not lose its last epoch to a slow first one. It includes the seconds of
+        ``preparation``.
         """
         if self.kind == "epochs" or (self.kind == "total_time" and not records):
             return
@@ -139,10 +138,9 @@ def run_cost(
     **measured: float | None,
 ) -> Cost:
     """Add up a run's epochs; ``measured`` are the other fields of its cost, taken as they are."""
-    training_windows = budget.windows
-    pruned = [epoch for epoch in epochs if epoch.windows < training_windows]
-    full = [epoch for epoch in epochs if epoch.windows >= training_windows]
-    counted = pruned or full
+    n = budget.windows
+    full = [epoch for epoch in epochs if epoch.windows >= n]
+    counted = [epoch for epoch in epochs if epoch.windows < n] or full
     visited = sum(epoch.windows for epoch in epochs)
     train = preparation_seconds + sum(epoch.train_seconds for epoch in epochs)
     validation = sum(epoch.validation_seconds for epoch in epochs)
@@ -153,10 +151,10 @@ def run_cost(
         "epochs": len(epochs),
         "gradient_steps": sum(epoch.gradient_steps for epoch in epochs),
         "windows_visited": visited,
-        "training_windows": training_windows,
+        "training_windows": n,
         "nominal_keep_ratio": 1.0 - prune_ratio,
-        "realised_keep_ratio": sum(e.windows for e in counted) / len(counted) / training_windows,
-        "overall_keep_ratio": visited / (training_windows * budget.epochs),
+        "realised_keep_ratio": sum(e.windows for e in counted) / len(counted) / n,
+        "overall_keep_ratio": visited / (n * budget.epochs),
         "preparation_seconds": preparation_seconds,
         "epoch_seconds": median(epoch.train_seconds for epoch in counted),
         "full_epoch_seconds": median(e.train_seconds for e in full) if full else None,

@@ -43,8 +43,8 @@ def previous_checkpoint(path: Path) -> Path:
 
 def discard_checkpoints(path: Path) -> None:
     """Remove both checkpoints of a run."""
-    path.unlink(missing_ok=True)
-    previous_checkpoint(path).unlink(missing_ok=True)
+    for place in (path, previous_checkpoint(path)):
+        place.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
@@ -57,13 +57,10 @@ def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any
         CheckpointError: If every checkpoint that exists is damaged.
     """
     damaged: list[str] = []
-    for place in (path, previous_checkpoint(path)):
-        if not place.exists():
-            continue
+    for place in filter(Path.exists, (path, previous_checkpoint(path))):
         try:
             saved, state = _read(place)
-        # A damaged file can fail in any part of the reader.
-        except Exception as error:
+        except Exception as error:  # a damaged file can fail in any part of the reader
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             damaged.append(f"checkpoint {place} cannot be read ({reason})")
             continue

@@ -91,8 +91,7 @@ def naming_failures(fabric: Fabric, spec: RunSpec) -> Iterator[None]:
 def compile_network(network: nn.Module, device: torch.device) -> None:
     """Have ``network`` compiled when it is first called; its ``state_dict`` keeps its names.
 
-    Raises:
-        ConfigError: If this machine cannot compile, so that no run finds out halfway.
+    Raises ConfigError if this machine cannot compile, so that no run finds out halfway.
     """
 
     with warnings.catch_warnings():
@@ -121,10 +120,7 @@ def own_cores(count: int, directory: Path | None = None) -> Iterator[list[int]]:
     """Hold ``count`` cores while the body runs, and pin this process to them where it can be.
 
     Waits, and says so once, while other runs, with lock files in the same ``directory``, hold too
-    many.
-
-    Raises:
-        ConfigError: If the machine allows fewer than ``count``.
+    many. Raises ConfigError if the machine allows fewer than ``count``.
     """
     cores = available_cores()
     if count > len(cores):

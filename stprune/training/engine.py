@@ -145,12 +145,9 @@ class Engine:
     @property
     def finished(self) -> bool:
         """Whether all planned epochs are trained, or patience has run out."""
-        patience = self.spec.training.patience
-        if patience is not None and self.records:
-            since = [r for r in self.records[self.best_epoch + 1 :] if r.validation_mae is not None]
-            if len(since) >= patience:
-                return True
-        return self.epoch >= self.planned_epochs
+        since = [r for r in self.records[self.best_epoch + 1 :] if r.validation_mae is not None]
+        patience = self.spec.training.patience or math.inf
+        return len(since) >= patience or self.epoch >= self.planned_epochs
 
     def prepare(self, probe: Probe) -> None:
         """Let the pruner score windows before training, in training time."""
@@ -162,9 +159,7 @@ class Engine:
         """Select, train, validate; returns the epoch's record, which is also kept.
 
         A backbone that does not train has one epoch without steps; its loss is its training error.
-
-        Raises:
-            TrainingDivergedError: If the loss or the validation error is no longer finite.
+        Raises TrainingDivergedError if that or the validation error is no longer finite.
         """
         spec, start = self.spec, time.perf_counter()
         for _, member in self.members:
@@ -385,12 +380,7 @@ class Engine:
 
 
 def build_network(spec: RunSpec, data: ForecastData) -> Backbone:
-    """The run's backbone with the initial weights of its seed; global random state is kept.
-
-    Raises:
-        ConfigError: If it is to be compiled and this machine cannot.
-        DeclinedError: If the backbone cannot do the run's task.
-    """
+    """The run's backbone with the initial weights of its seed; global random state is kept."""
     task = ForecastTask(
         nodes=data.adjacency.shape[0],
         history=spec.training.history,
@@ -409,12 +399,10 @@ def build_network(spec: RunSpec, data: ForecastData) -> Backbone:
 
 
 def windows_at_a_time(network: Backbone, asked: int | None, device: torch.device) -> int | None:
-    """Windows of a batch that are computed together; None for all.
+    """Windows of a batch that are computed together, None for all.
 
-    If ``asked`` is None, the backbone decides, on a processor.
-
-    Raises:
-        DeclinedError: If a number is configured but the network has statistics over the batch.
+    If ``asked`` is None, the backbone decides, on a processor. Raises DeclinedError if a number is
+    asked for but the network has statistics over the batch.
     """
     if asked is None:
         return network.micro_batch() if device.type == "cpu" else None

@@ -1,25 +1,15 @@
 """Evaluation: every window of a split exactly once, nothing dropped or repeated.
 
 Errors are masked: what was not observed counts nowhere. Scores are pooled over batches, however the
-data were batched. The same forecasts are also scored by the rules of several publications:
+data were batched. The same forecasts are scored by the rules of several publications:
 
-=========== ============================= ====================== ==================
-rule        errors that count             MAPE counts            a score is
-=========== ============================= ====================== ==================
-`paper`     observed targets              those of at least the  pooled
-                                          card's `mape_floor`
-`st_ttc`    labels but the lowest of the  the same               the mean of those
-            split, where that is below 1;                        of the horizon's
-            zeros where it is not; no                            steps
-            window of the last, partial
-            batch
-`largest`   labels that are not 0         the same               pooled
-`opencity`  labels above 0                labels above 0.001     pooled
-=========== ============================= ====================== ==================
+- `paper`: observed targets, in MAPE those of at least the card's `mape_floor`; see `ErrorSums`.
+- `st_ttc` (NeurIPS 2025, small-scale code): labels but the lowest of the split, where that is below
+  1, else but zeros; no window of the last, partial batch; the mean of the scores of single steps.
+- `largest` (NeurIPS 2023, as in the large-scale code of ST-TTC): labels that are not 0.
+- `opencity` (Li et al. 2024, test mode): labels above 0, in MAPE above 0.001.
 
-Sources: ST-TTC (NeurIPS 2025), small-scale code; LargeST (NeurIPS 2023), as in the large-scale
-code of ST-TTC; OpenCity (Li et al. 2024), test mode. Those know no mask: a missing value is a label
-of 0. `paper` is `ErrorSums`.
+The last three know no mask: a missing value is a label of 0.
 """
 
 from __future__ import annotations

@@ -70,17 +70,16 @@ class MuonWithAdamW(torch.optim.Optimizer):
     def __init__(
         self, matrices: list[nn.Parameter], rest: list[nn.Parameter], settings: OptimiserSettings
     ) -> None:
-        common: dict[str, Any] = {
-            "lr": settings.learning_rate,
-            "weight_decay": settings.weight_decay,
-        }
-        scale, momentum = MUON_SCALES[settings.muon_scale], _momentum(settings)
+        rate, decay = settings.learning_rate, settings.weight_decay
+        scale = MUON_SCALES[settings.muon_scale]
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
-            muon = torch.optim.Muon(matrices, momentum=momentum, adjust_lr_fn=scale, **common)
+            muon = torch.optim.Muon(
+                matrices, rate, decay, momentum=_momentum(settings), adjust_lr_fn=scale
+            )
             self._parts.append(muon)
         if rest:
-            self._parts.append(torch.optim.AdamW(rest, foreach=True, **common))
+            self._parts.append(torch.optim.AdamW(rest, rate, weight_decay=decay, foreach=True))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
         self._share()
 
@@ -104,11 +103,10 @@ class MuonWithAdamW(torch.optim.Optimizer):
 class RateSchedule:
     """The course of the learning rate of one run.
 
-    Cuts follow the epochs of full training: :meth:`step` ends one. A cosine follows the run's own
-    gradient steps: :meth:`begin_epoch` takes those of the epoch and those planned after it. The
-    epoch's share of the rest of the course is its share of these steps, so the course ends with the
-    run's last step even if plans change; if they do not, it is the usual cosine over all steps
-    (Loshchilov and Hutter 2017). The ``optimiser`` is the bare one, without Fabric's wrapper.
+    Cuts follow the epochs of full training. A cosine follows the run's own gradient steps: an
+    epoch's share of the rest of the course is its share of the planned steps, so the course ends
+    with the run's last step even if plans change; if they do not, it is the usual cosine over all
+    steps (Loshchilov and Hutter 2017). The ``optimiser`` is the bare one, without Fabric's wrapper.
     """
 
     def __init__(self, optimiser: torch.optim.Optimizer, settings: OptimiserSettings) -> None:

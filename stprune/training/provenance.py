@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import platform
+import re
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -110,10 +112,8 @@ def environment() -> dict[str, Any]:
     """Versions, processor and git commit, for the record; None for what is not known."""
     versions: dict[str, str | None] = dict.fromkeys(RECORDED_PACKAGES)
     for package in RECORDED_PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     git = ["git", "-C", str(REPOSITORY)]
     commit, changes = (
         _output_of([*git, *words])
@@ -137,9 +137,8 @@ def _output_of(command: list[str]) -> str | None:
 
 
 def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        if found := re.search(r"^model name\s*:(.*)$", text, re.MULTILINE):
+            return found[1].strip()
     return platform.processor() or platform.machine()

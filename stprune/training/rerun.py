@@ -69,19 +69,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two runs side by side.
+    """Two runs side by side."""
 
-    Attributes:
-        numbers: How many values of the results both have.
-        results: Those that differ, the largest difference first.
-        circumstances: What else differs.
-        not_compared: Results that only one has, because a file or a field of a version is missing.
-    """
-
-    numbers: int
-    results: list[Change]
-    circumstances: list[Change]
-    not_compared: list[str]
+    numbers: int  # how many values of the results both have
+    results: list[Change]  # those that differ, the largest difference first
+    circumstances: list[Change]  # what else differs
+    not_compared: list[str]  # what only one has, because a file or a field of a version is missing
 
     @property
     def bit_equal(self) -> bool:
@@ -102,7 +95,6 @@ def rerun(
     Raises:
         RecordError: If the run's data are not those of the record, or there is a record of it
             where the new one would be.
-        StpruneError: If a data set is not available, or the run cannot be trained.
     """
     key = _key(record)
     again = experiment_layout(config).metrics(key)
@@ -130,11 +122,8 @@ def config_of_record(
 ) -> ExperimentConfig:
     """The configuration of one run: the inverse of :meth:`stprune.config.grid.RunSpec.resolved`.
 
-    Messages name the record as ``where``; the run will be made again in ``results_directory``.
-
-    Raises:
-        ConfigError: If this version cannot run it: an option or a component is gone.
-        RecordError: If the record does not say what was run.
+    Messages name the record as ``where``. Raises ConfigError if this version cannot run it, because
+    an option or a component is gone, and RecordError if it does not say what was run.
     """
     resolved = record.config
     try:
@@ -163,23 +152,17 @@ def config_of_record(
 
 
 def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> Difference:
-    """Compare two records with the files they are in, and the epochs and kept windows beside.
-
-    Raises:
-        RecordError: If a file beside them is damaged.
-    """
+    """Compare two records with their files, and the epochs and kept windows beside these."""
     first, second = (
         _values(record, RESULTS) | _values_beside(metrics) for record, metrics in (then, now)
     )
     both = first.keys() & second.keys()
     results = [change for change in _changes(first, second) if change.name in both]
+    results.sort(key=lambda change: -change.relative)
     around = _changes(*(_values(record, CIRCUMSTANCES) for record, _ in (then, now)))
-    return Difference(
-        numbers=len(both),
-        results=sorted(results, key=lambda change: -change.relative),
-        circumstances=[change for change in around if not change.name.startswith(IGNORED)],
-        not_compared=[name for name in dict.fromkeys((*first, *second)) if name not in both],
-    )
+    circumstances = [change for change in around if not change.name.startswith(IGNORED)]
+    missing = [name for name in dict.fromkeys((*first, *second)) if name not in both]
+    return Difference(len(both), results, circumstances, missing)
 
 
 def difference_text(difference: Difference, shown: int = 10) -> str:
@@ -244,8 +227,7 @@ def open_recorded_model(
 ) -> Engine:
     """The engine of a run on one data set, with the best-validation weights kept beside its record.
 
-    The configuration is by default the one that the workflow wrote beside the runs, and the data
-    are where it says.
+    The configuration is by default the one that the workflow wrote beside the runs.
 
     Raises:
         RecordError: If there is no such record, or the weights give another validation error.

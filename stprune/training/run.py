@@ -77,9 +77,7 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
 def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> RunData:
     """Open what a run trains and is tested on, on ``device``.
 
-    Raises:
-        DataError: If a data set is not prepared, or damaged.
-        ConfigError: If a subset is empty or too short.
+    Raises DataError if a data set is not prepared or damaged, ConfigError if a subset is too short.
     """
     subset = spec.subset
 

@@ -33,8 +33,8 @@ def full_training(
 ) -> Iterator[Engine]:
     """An engine that trains on all windows of one data set, on one device.
 
-    The global random state, and so the dropout of the run itself, is the same afterwards. With
-    several devices each trains the same model by itself, so that all agree on the scores.
+    The global random state, and so the dropout of the run itself, is the same afterwards. Of
+    several devices each trains the same model by itself, so that all agree.
     """
     changes = {"epochs": epochs, "validate_every": validate_every, "patience": None}
     # The run's own budget might plan this model's epochs by the clock.

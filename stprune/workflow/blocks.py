@@ -89,13 +89,15 @@ def reason_to_train(folder: Path, identity: Mapping[str, str]) -> str | None:
 class ExperimentRecords:
     """The records of an experiment, compared with what would be trained now."""
 
-    # A grid has thousands of runs but few cells: what runs share is worked out once.
+    # A grid has thousands of runs but few cells: what runs share is worked out once, and what a
+    # block lacks is looked up once.
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config, self.blocks = config, make_blocks(config)
         self.layout, self.data = experiment_layout(config), data_layout(config)
         self._checksums: dict[str, str] = {}
 
+    @cache  # noqa: B019 - a process has one of them
     def missing(self, path: str) -> dict[RunKey, str]:
         """Runs of a block that have to be trained, each with the reason.
 
@@ -103,14 +105,14 @@ class ExperimentRecords:
             DataError: If their data are not prepared.
         """
         reasons = {}
+        checksum = self._checksum(self.blocks[path][0])
         for key in self.blocks[path]:
-            identity = {
-                "configuration": run_spec(self.config, key).fingerprint,
-                "source code": self.sources(key),
-                "data": self._checksum(key),
-            }
-            reasons[key] = reason_to_train(self.layout.run(key), identity)
-        return {key: reason for key, reason in reasons.items() if reason is not None}
+            fingerprint = run_spec(self.config, key).fingerprint
+            identity = {"configuration": fingerprint, "source code": self.sources(key)}
+            reason = reason_to_train(self.layout.run(key), identity | {"data": checksum})
+            if reason is not None:
+                reasons[key] = reason
+        return reasons
 
     def sources(self, key: RunKey) -> str:
         """Digest of the source files that the run depends on, as they are now."""
@@ -121,6 +123,7 @@ class ExperimentRecords:
         """Note that all runs of the block have valid records."""
         write_json(self.layout.block(path), self._stamp(path))
 
+    @cache  # noqa: B019
     def outdated(self, path: str) -> Path | None:
         """The note beside a stamp that says when and why it was found not to hold any more.
 
@@ -153,7 +156,7 @@ class ExperimentRecords:
             runs[key.path] = [fingerprint, sources, _record_digest(self.layout.run(key))]
         return {"data": self._checksum(self.blocks[path][0]), "runs": runs}
 
-    @cache  # noqa: B019 - a process has one
+    @cache  # noqa: B019
     def _cell(self, key: RunKey) -> RunSpec:
         return run_spec(self.config, key)
 

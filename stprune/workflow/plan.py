@@ -6,7 +6,7 @@ The rules themselves only name files, so everything here can be tested without S
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.files import naming_failure, write_text
-from stprune.base.layout import DATA, PAPER, RECORDS, RunKey, kept_experiments, store_files
+from stprune.base.layout import DATA, PAPER, RECORDS, kept_experiments, store_files
 from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, experiment_layout
 from stprune.data.card import card_path, load_card, local_paths
@@ -31,13 +31,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 CANONICAL_FILES = (
-    "series.npy",
-    "mask.npy",
-    "timestamps.npy",
-    "adjacency.npy",
-    "nodes.json",
-    "events.csv",
-    "meta.json",
+    *("series.npy", "mask.npy", "timestamps.npy", "adjacency.npy"),
+    *("nodes.json", "events.csv", "meta.json"),
 )
 
 
@@ -114,10 +109,8 @@ class WorkflowPlan:
 
     def dataset_code(self, wildcards: Any) -> list[str]:
         """Source files that the canonical data set depends on."""
-        return [
-            str(path)
-            for path in dataset_sources(load_card(wildcards.dataset, self.data.root).format)
-        ]
+        card = load_card(wildcards.dataset, self.data.root)
+        return [str(path) for path in dataset_sources(card.format)]
 
     def dataset_files(self, wildcards: Any) -> list[str]:
         """The user's own raw files of the data set that are there."""
@@ -138,13 +131,9 @@ class WorkflowPlan:
         Also a note, if records of the block were found missing or outdated at any time.
         """
         cards = self.config.datasets[wildcards.dataset].cards(wildcards.dataset)
-        files = [str(self.data.processed(card) / "meta.json") for card in cards]
-        note = self._outdated(_block_path(wildcards))
-        return files if note is None else [*files, str(note)]
-
-    @cache  # noqa: B019 - there is one plan, as long as its process
-    def _outdated(self, path: str) -> Path | None:
-        return self._records.outdated(path)
+        files = [self.data.processed(card) / "meta.json" for card in cards]
+        note = self._records.outdated(_block_path(wildcards))
+        return [str(path) for path in (*files, note) if path is not None]
 
     @property
     def summary_code(self) -> list[str]:
@@ -197,18 +186,16 @@ class WorkflowPlan:
 
     def block_minutes(self, wildcards: Any, attempt: int) -> int:
         """Minutes that a block asks a cluster for."""
-        return self._requests.minutes(self._to_train(_block_path(wildcards)), attempt)
+        path = _block_path(wildcards)
+        try:
+            keys = list(self._records.missing(path))
+        except DataError:  # not prepared yet
+            keys = self.blocks[path]
+        return self._requests.minutes(keys, attempt)
 
     def block_megabytes(self, wildcards: Any, attempt: int) -> int:
         """Memory that a block asks a cluster for; more after an attempt that failed."""
         return self._requests.megabytes(wildcards.dataset, wildcards.backbone, attempt)
-
-    @cache  # noqa: B019
-    def _to_train(self, path: str) -> list[RunKey]:
-        try:
-            return list(self._records.missing(path))
-        except DataError:  # not prepared yet
-            return self.blocks[path]
 
     @cached_property
     def _requests(self) -> RunRequests:

@@ -14,7 +14,7 @@ from stprune.base.schema import read_yaml, validate
 from stprune.base.text import plain_line
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import run_keys
-from stprune.records.run import RunRecord, read_record
+from stprune.records.run import read_record
 
 State = Literal["done", "running", "failed", "stopped", "to do"]
 # What training says after each epoch, and how a log ends that was not cut off.
@@ -35,7 +35,6 @@ class RunState(NamedTuple):
     key: RunKey
     state: State
     note: str = ""
-    record: RunRecord | None = None
 
 
 def planned_runs(layout: ExperimentLayout) -> list[RunKey] | None:
@@ -70,9 +69,10 @@ def _state(layout: ExperimentLayout, key: RunKey) -> RunState:
     metrics, log = layout.metrics(key), layout.train_log(key)
     if metrics.exists():
         try:
-            return RunState(key, "done", record=read_record(metrics))
+            read_record(metrics)
         except StpruneError as error:
             return RunState(key, "failed", str(error))
+        return RunState(key, "done")
     if not log.exists():
         return RunState(key, "stopped" if layout.checkpoint(key).exists() else "to do")
     text = log.read_text(encoding="utf-8", errors="replace")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,6 @@ from rich.text import Text
 from paper_figures.rows import units, with_holes
 from stprune.base.errors import RecordError, StpruneError
 from stprune.base.layout import ExperimentLayout, store_table
-from stprune.base.quantities import duration
 from stprune.records.store import read_store
 from stprune.results.labels import label
 from stprune.results.summarise import collect
@@ -32,8 +30,6 @@ STYLES: dict[State, str] = {
 }
 # Failures that are listed; of more, the rest is counted.
 LISTED = 20
-# The speed of a grid is that of its last runs: what ran days ago says nothing.
-RECENT_RUNS = 20
 # Heading of each column of numbers, column of the aggregate, and format.
 COLUMNS = (
     ("p", "prune_ratio", "{:g}"),
@@ -116,7 +112,7 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
 
 
 def _print_progress(states: Sequence[RunState], complete: bool, console: Console) -> None:
-    """How many runs stand where, what is under way, how long it takes, and what failed and why."""
+    """How many runs stand where, what is under way, and what failed and why."""
     counts = Counter(state.state for state in states)
     line = Text(f"\n{counts['done']} of {len(states)} runs done", style="bold")
     for name, style in STYLES.items():
@@ -128,10 +124,6 @@ def _print_progress(states: Sequence[RunState], complete: bool, console: Console
             console.print(Text(f"  {state.key.path}: {state.note or 'starting'}"), soft_wrap=True)
     if not complete:
         console.print("There is no config.yaml here, so what is to do is not known.")
-    elif counts["running"]:
-        console.print(_forecast(states))
-    elif counts["done"] < len(states):
-        console.print("No run is under way on this machine.")
     ended = [state for state in states if state.state in ("failed", "stopped")]
     for state in ended[:LISTED]:
         line = Text(f"{state.state} ", style=STYLES[state.state])
@@ -139,15 +131,3 @@ def _print_progress(states: Sequence[RunState], complete: bool, console: Console
         console.print(line, soft_wrap=True)
     if len(ended) > LISTED:
         console.print(f"... and {len(ended) - LISTED} more")
-
-
-def _forecast(states: Sequence[RunState]) -> str:
-    """Rate and time left, if the runs to come take as long as the last ones did."""
-    records = [state.record for state in states if state.record is not None]
-    ends = sorted(datetime.fromisoformat(record.finished).timestamp() for record in records)
-    ends = ends[-RECENT_RUNS:]
-    if len(ends) < 2 or ends[-1] == ends[0]:
-        return "Time left: not known before two runs are done."
-    each = (ends[-1] - ends[0]) / (len(ends) - 1)
-    left = duration(each * (len(states) - len(records)))
-    return f"Rate of the last {len(ends)}: {3600 / each:.3g} runs an hour; about {left} left."

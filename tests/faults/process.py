@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import resource
 import select
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -154,27 +152,6 @@ def _count_operations(folder: Path, fault: Fault) -> list[int]:
     return counted
 
 
-class Server:
-    """A process that has imported everything and forks commands for a test, which has threads."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "faults.process"],
-            env={**os.environ, **SEARCHED, "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, words: Sequence[str], folder: Path, fault: Fault | None = None) -> End:
-        """See `run`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([words, str(folder), fault or Fault()]) + "\n")
-        self.process.stdin.flush()
-        return End(*json.loads(self.process.stdout.readline()))
-
-
 def import_everything() -> None:
     """All that a command will import, so that a forked process starts at once."""
     import stprune.__main__
@@ -195,11 +172,3 @@ def import_everything() -> None:
     TASKS.load("forecast")
     for pruner in USED:
         PRUNERS.load(pruner)
-
-
-if __name__ == "__main__":
-    import_everything()
-    for line in sys.stdin:
-        words, folder, fault = json.loads(line)
-        sys.stdout.write(json.dumps(run(words, Path(folder), Fault(*fault))) + "\n")
-        sys.stdout.flush()
