@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from synthetic_records import record, scores, write_run
+from test_backbone_oracles import build
 
 from stprune.backbones.base import BACKBONES
 from stprune.base.errors import RecordError
-from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
 from stprune.data.card import dataset_ids
 from stprune.pruning.base import PRUNERS
 from stprune.workflow.claims import Claims, check_claims, claims_text, load_claims, verdict
+from stprune.workflow.published_weights import check_weights
 
 FILE = Path(__file__).resolve().parents[1] / "claims.yaml"
 NOT_STATED = math.nan
@@ -113,3 +118,24 @@ def test_a_folder_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
     assert check_claims(_claims(), tmp_path)["verdict"].tolist() == ["not run"]
     with pytest.raises(RecordError, match="nowhere"):
         check_claims(_claims(), tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["gwnet", "stgcn"])
+def test_public_weights_become_ours(name: str) -> None:
+    model, _ = build(name, {})
+    public = import_module(f"oracles.{name}").published_state(model)
+    ours = type(model).from_public_weights(public)
+    assert ours.keys() == model.state_dict().keys()
+    assert all(torch.equal(ours[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif("STPRUNE_MIRROR" not in os.environ, reason="STPRUNE_MIRROR has the real files")
+@pytest.mark.parametrize("number", [0, 1])
+def test_published_weights_score_on_real_data_as_their_log_says(
+    number: int, tmp_path: Path
+) -> None:
+    claim = load_claims(FILE).published_weights[number]
+    checked = check_weights([claim], DataLayout(tmp_path))
+    assert set(checked["verdict"]) == {"reproduced"}

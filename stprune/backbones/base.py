@@ -7,6 +7,7 @@ Its header names the paper, the venue, the official code and where we differ.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -120,6 +121,7 @@ class Backbone(nn.Module, ABC):
         trains: False for a forecaster that learns nothing by gradients; :meth:`fit` is all of it.
         transferable: True if no weight depends on the number of nodes, so that the model can
             forecast on other graphs; see :meth:`use_graph`.
+        legacy_options: Options that `protocol: legacy` sets where the configuration does not.
         ignores: Inputs that no forecast depends on, by the model's definition: ``history`` (all
             steps), ``past`` (all steps but the last), ``other channels`` than the target, and
             ``calendar``. The contract tests check that it is exactly these.
@@ -129,6 +131,7 @@ class Backbone(nn.Module, ABC):
     optimisation: ClassVar[OptimiserSettings] = OptimiserSettings()
     trains: ClassVar[bool] = True
     transferable: ClassVar[bool] = False
+    legacy_options: ClassVar[dict[str, Any]] = {}
     ignores: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, task: ForecastTask, options: Any) -> None:
@@ -180,6 +183,15 @@ class Backbone(nn.Module, ABC):
             self._known_graphs[name] = self.derive_graph(adjacency)
         form = self._known_graphs[name]
         self.graph_form = form if form is None else form.to(next(self.parameters()))
+
+    @classmethod
+    def from_public_weights(cls, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state of the public code by the names and shapes of ours.
+
+        Raises:
+            DeclinedError: If that is not known for this backbone.
+        """
+        raise DeclinedError(f"{cls.__name__} cannot read weights of public code")
 
     def micro_batch(self) -> int | None:
         """Windows of a batch that train fastest together on a CPU; None, the default, for all."""

@@ -12,6 +12,9 @@ Where we differ: the inputs are those of LargeST (NeurIPS 2023), which adds the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -37,6 +40,11 @@ class GwnetOptions(StrictModel):
     dropout: float = Field(0.3, ge=0, lt=1, description="Share dropped after a graph mix.")
     self_loops: bool = Field(
         True, description="Give every node an edge of weight 1 to itself, as published graphs have."
+    )
+    undirected: bool = Field(
+        False,
+        description="Take every edge both ways. Without self-loops that is the graph of ST-TTC's"
+        " release on PEMS08, so `protocol: legacy` does both.",
     )
 
 
@@ -108,10 +116,14 @@ class Gwnet(Backbone):
 
     Options = GwnetOptions
     optimisation = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)
+    legacy_options: ClassVar = {"self_loops": False, "undirected": True}
 
     def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
         super().__init__(task, options)
-        given = walk_powers(task.adjacency, options.diffusion_steps, options.self_loops)
+        graph = task.adjacency
+        if options.undirected:
+            graph = torch.maximum(graph, graph.T)
+        given = walk_powers(graph, options.diffusion_steps, options.self_loops)
         self.given_graphs = GraphProduct(torch.cat(given, dim=1))
         self.source_embedding = nn.Parameter(torch.randn(task.nodes, options.embedding_rank))
         self.target_embedding = nn.Parameter(torch.randn(options.embedding_rank, task.nodes))
@@ -156,6 +168,37 @@ class Gwnet(Backbone):
         )
         forecast: Tensor = self.regression(functional.relu(self.end(functional.relu(skip))))
         return forecast.permute(1, 2, 0)
+
+    @classmethod
+    def from_public_weights(cls, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of LargeST's code, which keeps apart what is one tensor here."""
+        layers = range(sum(name.startswith("bn.") and name.endswith(".bias") for name in weights))
+        pointwise = {name: w[:, :, 0, 0] for name, w in weights.items() if w.ndim == 4}
+        state = {
+            "source_embedding": weights["nodevec1"],
+            "target_embedding": weights["nodevec2"],
+            "skip_weight": torch.cat([pointwise[f"skip_convs.{i}.weight"] for i in layers], dim=1),
+            "skip_bias": torch.stack([weights[f"skip_convs.{i}.bias"] for i in layers]),
+        }
+        ends = {"start": "start_conv", "end": "end_conv_1", "regression": "end_conv_2"}
+        for ours, theirs in ends.items():
+            state[f"{ours}.weight"] = pointwise[f"{theirs}.weight"]
+            state[f"{ours}.bias"] = weights[f"{theirs}.bias"]
+        for i in layers:
+            gate = f"gates.{i}.convolution"
+            kernels, biases = (
+                torch.cat([weights[f"{part}_convs.{i}.{kind}"] for part in ("filter", "gate")])
+                for kind in ("weight", "bias")
+            )
+            # Ours has time before nodes, the public kernel nodes before time.
+            state |= {f"{gate}.weight": kernels.transpose(2, 3), f"{gate}.bias": biases}
+            # (out, terms in) to (terms, in, out).
+            mixing = pointwise[f"gconv.{i}.mlp.mlp.weight"]
+            width = len(mixing)
+            state[f"diffusions.{i}.weight"] = mixing.view(width, -1, width).permute(1, 2, 0)
+            state[f"diffusions.{i}.bias"] = weights[f"gconv.{i}.mlp.mlp.bias"]
+        norms = {name for name in weights if name.startswith("bn.")}
+        return state | {name.replace("bn.", "norms.", 1): weights[name] for name in norms}
 
     def unused_parameters(self) -> frozenset[str]:
         """The last graph convolution and normalisation, which come after the last skip path."""

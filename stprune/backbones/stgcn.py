@@ -10,6 +10,9 @@ Where we differ: sizes and the direct multi-step head are those of LargeST (Neur
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,6 +23,22 @@ from stprune.backbones.layers.dropout import Dropout
 from stprune.backbones.layers.graph import GraphProduct, scaled_laplacian
 from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
+
+# Parts of LargeST's code by our names.
+NAMES = {
+    "st_blocks.": "blocks.",
+    "output.tmp_conv1": "last",
+    "output.tc1_ln": "norm",
+    "output.fc1": "hidden",
+    "output.fc2": "regression",
+    "tmp_conv1": "before",
+    "tmp_conv2": "after",
+    "graph_conv.cheb_graph_conv": "graph",
+    "graph_conv.align": "graph.align",
+    "tc2_ln": "norm",
+    "align.align_conv": "align.projection",
+    "causal_conv": "convolution",
+}
 
 
 class StgcnOptions(StrictModel):
@@ -32,6 +51,12 @@ class StgcnOptions(StrictModel):
     graph_channels: int = Field(16, ge=1, description="Width of graph convolutions.")
     output_channels: int = Field(128, ge=1, description="Width of the output layers.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share dropped after each block.")
+    subtract_identity: bool = Field(
+        False,
+        description="Subtract the identity from the graph instead of its self-loops, as LargeST's"
+        " code does. Without self-loops that makes edges of weight -1. ST-TTC's weights for PEMS08"
+        " need it, so `protocol: legacy` does it.",
+    )
 
 
 class Align(nn.Module):
@@ -150,6 +175,7 @@ class Stgcn(Backbone):
 
     Options = StgcnOptions
     optimisation = OptimiserSettings(weight_decay=5e-4, step_epochs=10, gamma=0.95)
+    legacy_options: ClassVar = {"subtract_identity": True}
 
     def __init__(self, task: ForecastTask, options: StgcnOptions) -> None:
         super().__init__(task, options)
@@ -160,7 +186,7 @@ class Stgcn(Backbone):
                 f" blocks with temporal_kernel {options.temporal_kernel} consume {consumed};"
                 f" give at least {consumed + 1} steps, or fewer blocks or a smaller kernel"
             )
-        laplacian = scaled_laplacian(task.adjacency)
+        laplacian = scaled_laplacian(task.adjacency, options.subtract_identity)
         width, output = options.temporal_channels, options.output_channels
         self.blocks = nn.Sequential(
             *(
@@ -179,6 +205,16 @@ class Stgcn(Backbone):
         last = self.norm(self.last(self.blocks(values)))[:, 0]
         forecast: Tensor = self.regression(functional.relu(self.hidden(last)))
         return forecast.transpose(1, 2)
+
+    @classmethod
+    def from_public_weights(cls, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of LargeST's code."""
+        state = {}
+        for name, values in weights.items():
+            for theirs, ours in NAMES.items():
+                name = name.replace(theirs, ours)
+            state[name] = values[:, :, 0, 0] if name.endswith("projection.weight") else values
+        return state
 
     def micro_batch(self) -> int | None:
         """As many windows as have small enough gated convolutions for a processor."""

@@ -224,12 +224,22 @@ def config(config: ConfigFile = DEMO) -> None:
 @app.command()
 def claims(
     file: Annotated[Path, Option(help="The claims.")] = Path("claims.yaml"),
+    weights: Annotated[
+        bool, Option("--weights", help="Fetch published weights and evaluate them.")
+    ] = False,
     results: wandb.ResultsFolder = RESULTS,
 ) -> None:
-    """Compare published numbers with the records."""
+    """Compare published numbers with the records, or published weights with their logs."""
+    from stprune.base.layout import DataLayout
     from stprune.workflow.claims import check_claims, claims_text, load_claims
+    from stprune.workflow.published_weights import check_weights
 
-    sys.stdout.write(claims_text(check_claims(load_claims(file), results)))
+    stated = load_claims(file)
+    if weights:
+        checked = check_weights(stated.published_weights, DataLayout(Path("data")))
+    else:
+        checked = check_claims(stated, results)
+    sys.stdout.write(claims_text(checked))
 
 
 @app.command("list")

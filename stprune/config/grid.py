@@ -162,13 +162,14 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
     if key.seed not in SEEDS:
         raise ConfigError(f"a seed is a whole number in [0, 2**32), not {key.seed}")
     settings = backbone_class.optimisation.model_dump() | backbone.optimisation
+    legacy = backbone_class.legacy_options if config.protocol == "legacy" else {}
     return RunSpec(
         experiment=config.experiment,
         key=key,
         dataset=subset.dataset or key.dataset,
         subset=subset,
         backbone=backbone_id,
-        backbone_options=backbone_class.Options.model_validate(backbone.options),
+        backbone_options=backbone_class.Options.model_validate(legacy | backbone.options),
         optimisation=OptimiserSettings.model_validate(settings),
         pruner=pruner_id,
         pruner_options=pruner_class.Options.model_validate(pruner.options),

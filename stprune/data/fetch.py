@@ -61,14 +61,14 @@ def fetch(
         WriteError: If the disk is full or cannot be written to.
     """
     # A simulated data set needs no mirror.
-    base = _resolve_mirror(mirror) if card.files else None
+    base = resolve_mirror(mirror) if card.files else None
     return {
-        role: _fetch_file(dataset, card.files[role], path, base, progress)
+        role: fetch_file(dataset, card.files[role], path, base, progress)
         for role, path in raw_paths(dataset, card, layout).items()
     }
 
 
-def _resolve_mirror(mirror: str | None) -> Path | str | None:
+def resolve_mirror(mirror: str | None) -> Path | str | None:
     """The mirror to use: a directory, a base URL without a slash at its end, or None."""
     chosen = os.environ.get(MIRROR_VARIABLE, "") if mirror is None else mirror
     if not chosen:
@@ -124,7 +124,7 @@ def check_local_file(dataset: str, file: LocalFile, path: Path) -> None:
         )
 
 
-def _fetch_file(
+def fetch_file(
     dataset: str, file: RawFile, target: Path, base: Path | str | None, progress: bool
 ) -> Path:
     """The path of one raw file, ``target`` unless it is used where a place has it."""

@@ -23,6 +23,7 @@ from stprune.base.errors import RecordError
 from stprune.base.layout import recorded_runs
 from stprune.base.schema import StrictModel, read_yaml, validate
 from stprune.records.run import RunRecord, Scores, read_record
+from stprune.workflow.published_weights import WeightsClaim
 
 Verdict = Literal["reproduced", "within spread", "not reproduced", "not run"]
 METRICS = ("mae", "rmse", "mape")
@@ -71,6 +72,7 @@ class Claims(StrictModel):
     """A file of claims."""
 
     groups: list[ClaimGroup] = Field(min_length=1)
+    published_weights: list[WeightsClaim] = Field(default_factory=list)
 
 
 def load_claims(path: Path) -> Claims:
@@ -141,12 +143,13 @@ def _agrees(config: dict[str, Any], setting: ClaimSetting, cell: ClaimCell) -> b
     if cell.backbone not in (None, backbone["id"]) or backbone["id"] not in BACKBONES.ids():
         return False
     published = BACKBONES.load(backbone["id"])
+    options = published.legacy_options if setting.protocol == "legacy" else {}
     return (
         all(dataset.get(key) == value for key, value in wanted.items())
         and config["pruner"]["id"] == setting.pruner
         and config.get("protocol", "paper") == setting.protocol
         and all(config["training"][k] == v for k, v in asked.items() if v is not None)
-        and backbone["options"] == published.Options().model_dump(mode="json")
+        and backbone["options"] == published.Options(**options).model_dump(mode="json")
         and backbone["optimisation"] == published.optimisation.model_dump(mode="json")
     )
 
@@ -178,7 +181,7 @@ def claims_text(checked: pd.DataFrame) -> str:
     """The rows of `check_claims` under their source, and how many there are of each verdict."""
     texts = []
     for source, rows in checked.groupby("source", sort=False):
-        table = rows.drop(columns="source").to_string(index=False, na_rep="-", float_format="%.2f")
+        table = rows.drop(columns="source").to_string(index=False, na_rep="-", float_format="%.6g")
         texts.append(f"{source}\n{table}\n")
     counts = [f"{(checked['verdict'] == v).sum()} {v}" for v in get_args(Verdict)]
     return "\n".join([*texts, ", ".join(counts)]) + "\n"

@@ -37,25 +37,26 @@ def double_transition(adjacency: Tensor) -> tuple[Tensor, Tensor]:
     return random_walk(adjacency), random_walk(adjacency.T)
 
 
-def symmetric_laplacian(adjacency: Tensor) -> Tensor:
+def symmetric_laplacian(adjacency: Tensor, subtract_identity: bool = False) -> Tensor:
     """I - D^(-1/2) A D^(-1/2) of the undirected graph max(A, Aᵀ) without self-loops.
 
-    A node without edges keeps a 1 on the diagonal. Eigenvalues are in [0, 2].
+    A node without edges keeps a 1 on the diagonal. Eigenvalues are in [0, 2]; neither holds with
+    ``subtract_identity``, which takes I from the graph as LargeST's code does, instead of loops.
     """
     weights = checked_weights(adjacency)
-    weights = torch.maximum(weights, weights.T).fill_diagonal_(0)
+    identity = torch.eye(len(weights), dtype=torch.float64, device=weights.device)
+    weights = torch.maximum(weights, weights.T)
+    weights = weights - identity if subtract_identity else weights.fill_diagonal_(0)
     scale = _inverse(weights.sum(dim=1)).sqrt()
-    laplacian = torch.eye(len(weights), dtype=torch.float64, device=weights.device)
-    laplacian -= scale[:, None] * weights * scale[None, :]
-    return laplacian.to(adjacency.dtype)
+    return (identity - scale[:, None] * weights * scale[None, :]).to(adjacency.dtype)
 
 
-def scaled_laplacian(adjacency: Tensor) -> Tensor:
+def scaled_laplacian(adjacency: Tensor, subtract_identity: bool = False) -> Tensor:
     """2 L / λ_max - I of the symmetric normalised Laplacian (Defferrard et al. 2016).
 
-    Eigenvalues are in [-1, 1], with 1 the largest.
+    Eigenvalues are in [-1, 1], with 1 the largest; see :func:`symmetric_laplacian`.
     """
-    laplacian = symmetric_laplacian(adjacency.double())
+    laplacian = symmetric_laplacian(adjacency.double(), subtract_identity)
     identity = torch.eye(len(laplacian), dtype=torch.float64, device=laplacian.device)
     return (2.0 / _largest_eigenvalue(laplacian) * laplacian - identity).to(adjacency.dtype)
 
