@@ -42,28 +42,17 @@ def scores(mae: float) -> Scores:
 
 def cost(**changes: Any) -> Cost:
     """The cost of a run of full training, but for ``changes``."""
+    whole = dict.fromkeys(("budget_share", "nominal_keep_ratio", "realised_keep_ratio"), 1.0)
+    nothing = dict.fromkeys(("preparation_seconds", "overhead_seconds"), 0.0)
     values: dict[str, Any] = {
-        "budget": "epochs",
-        "budget_share": 1.0,
-        "epochs": EPOCHS,
-        "gradient_steps": EPOCHS * 32,
-        "windows_visited": EPOCHS * WINDOWS,
-        "training_windows": WINDOWS,
-        "nominal_keep_ratio": 1.0,
-        "realised_keep_ratio": 1.0,
-        "overall_keep_ratio": 1.0,
-        "preparation_seconds": 0.0,
-        "epoch_seconds": 10.0,
-        "full_epoch_seconds": None,
-        "overhead_seconds": 0.0,
-        "train_seconds": EPOCHS * 10.0,
-        "validation_seconds": EPOCHS * 1.0,
-        "checkpoint_seconds": EPOCHS * 0.1,
+        **{"budget": "epochs", "epochs": EPOCHS, "gradient_steps": EPOCHS * 32},
+        **{"windows_visited": EPOCHS * WINDOWS, "training_windows": WINDOWS},
+        **{"overall_keep_ratio": 1.0, "full_epoch_seconds": None, "peak_memory_bytes": 10**9},
+        **{"epoch_seconds": 10.0, "train_seconds": EPOCHS * 10.0, "test_seconds": 1.0},
+        **{"validation_seconds": EPOCHS * 1.0, "checkpoint_seconds": EPOCHS * 0.1},
         "total_seconds": EPOCHS * 11.1,
-        "test_seconds": 1.0,
-        "peak_memory_bytes": 10**9,
     }
-    return Cost(**{**values, **changes})
+    return Cost(**{**values, **whole, **nothing, **changes})
 
 
 def record(key: RunKey, **changes: Any) -> RunRecord:

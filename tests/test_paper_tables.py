@@ -246,21 +246,6 @@ def test_pairs_with_the_controls(tmp_path: Path) -> None:
     assert "full_fewer_epochs was not run here." in table.caption
 
 
-def test_budgets_are_compared_apart(tmp_path: Path) -> None:
-    runs = [
-        run_of(dataset, pruner, 0.5, 0, mae, cost=cost(budget=budget))
-        for dataset, budget, ours in (("a", "epochs", 1.0), ("b", "total_time", 4.0))
-        for pruner, mae in (("x", ours), ("random_dynamic", 2.0))
-    ]
-    results = results_of(tmp_path, runs)
-    rows = [row for row in rows_of(tab_pairs.build(results)) if row["Pruner"] == "X"]
-    assert [(row["Budget"], row[f"Against {RANDOM}: Δ (%)"]) for row in rows] == [
-        *[("Epochs", f"{MINUS}50.00")] * 2,
-        *[("Total time", "+100.00")] * 2,
-    ]
-    assert "epochs (a), total time (b)." in tab_main.build(results).caption
-
-
 def test_options_are_compared_with_the_default(tmp_path: Path) -> None:
     runs = [run_of("a", "st_prune", 0.5, seed, 4.0) for seed in (0, 1)]
     runs += [run_of("a", "changed", 0.5, seed, mae) for seed, mae in ((0, 3.0), (1, 4.0))]

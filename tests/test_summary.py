@@ -72,33 +72,16 @@ def test_a_run_with_full_epochs_of_its_own_is_held_to_those(tmp_path: Path) -> N
 
 def test_one_seed_has_no_spread_and_a_lacking_score_no_mean(tmp_path: Path) -> None:
     layout = ExperimentLayout(tmp_path)
-    keys = [RunKey("r", "b", "x", 0.5, seed) for seed in (0, 1)]
+    keys = [RunKey("008", "NA", "x", 0.5, seed) for seed in (0, 1)]
     lacking = record(keys[1], test=scores(3.0).model_copy(update={"mape": None}))
     files = [_write(layout, keys[0]), write_run(layout, lacking, epochs(8))]
-    files.append(_write(layout, RunKey("r", "b", "single", 0.5, 0)))
+    files.append(_write(layout, keys[0]._replace(pruner="single")))
     summarise(files, layout)
-    table = load_results(layout.store).aggregate.set_index("pruner")
-    assert pd.isna(table.test_mae_sd["single"])
-    assert pd.isna(table.test_mape["x"])
-    assert table.test_mae["x"] == pytest.approx(3.0)
-
-
-def test_errors_of_groups_are_those_of_the_record_and_a_missing_group_is_a_hole(
-    tmp_path: Path,
-) -> None:
-    layout = ExperimentLayout(tmp_path)
-    some = record(
-        RunKey("r", "b", "x", 0.5, 0), test_groups={"incident": None, "least_stationary": 3.25}
-    )
-    files = [write_run(layout, some, epochs(8)), _write(layout, RunKey("r", "b", "y", 0.5, 0))]
-    summarise(files, layout)
-    results = load_results(layout.store)
-    runs = results.summary.set_index("pruner")
-    assert (runs.test_mae_incident["y"], runs.test_mae_worst_node["y"]) == (4.0, 6.0)
-    assert runs.test_mae_least_stationary["x"] == 3.25
-    assert pd.isna(runs.test_mae_incident["x"])
-    assert pd.isna(runs.test_mae_worst_node["x"])
-    assert (runs.budget["x"], runs.budget_share["x"]) == ("epochs", 1.0)
+    # Names stay text.
+    table = load_results(layout.store).aggregate.set_index(["dataset", "backbone", "pruner"])
+    assert pd.isna(table.test_mae_sd["008", "NA", "single"])
+    assert pd.isna(table.test_mape["008", "NA", "x"])
+    assert table.test_mae["008", "NA", "x"] == pytest.approx(3.0)
 
 
 def test_different_data_under_one_name_are_refused(tmp_path: Path) -> None:

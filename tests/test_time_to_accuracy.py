@@ -96,7 +96,7 @@ def test_groups_that_do_not_overlap_have_the_least_p_there_is() -> None:
     assert least_log_rank_p([(early, late)]) == pytest.approx(2 / 70)
     # Three against three never come below 0.1.
     assert least_log_rank_p([(_sample([1, 2, 3]), _sample([4, 5, 6]))]) == pytest.approx(0.1)
-    # In two places they can: 2 / 20^2.
+    # In two places they can: 2 / 20^2, each compared within itself only.
     pair = (_sample([1, 2, 3]), _sample([4, 5, 6]))
     assert least_log_rank_p([pair, pair]) == pytest.approx(0.005)
     assert log_rank([pair, pair]).p < 0.02

@@ -84,8 +84,7 @@ def complete_seeds(
 def collect(metric_files: Sequence[Path], root: Path) -> dict[str, pd.DataFrame]:
     """The tables ``summary``, ``epochs`` and ``records`` of a store, sorted by run.
 
-    Args:
-        metric_files: At least one ``metrics.json`` below ``root``, the folder of the experiment.
+    ``metric_files`` is at least one ``metrics.json`` below ``root``, the experiment's folder.
 
     Raises:
         RecordError: As :func:`summarise`.

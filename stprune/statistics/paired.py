@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,6 @@ RESAMPLING_SEED = 95
 # Fewer means than this say nothing about data sets in general.
 LEAST_DATASETS = 3
 
-Verdict = Literal["win", "tie", "lose"]
 Values = NDArray[np.float64]
 
 
@@ -110,13 +109,7 @@ def differences_from(
 
 
 def compare(differences: pd.DataFrame) -> Comparison:
-    """Describe and test one pruner's rows of `differences_from`.
-
-    Raises:
-        RecordError: If there is none.
-    """
-    if differences.empty:
-        raise RecordError("these two have no run in common (data set, backbone, ratio, seed)")
+    """Describe and test one pruner's rows of `differences_from`, at least one."""
     values = differences["difference"].to_numpy(dtype=np.float64)
     # A data set counts once, however many of its cells there are.
     means = differences.groupby("dataset")["difference"].mean().to_numpy(dtype=np.float64)
@@ -183,7 +176,8 @@ def compare_with_full(summary: pd.DataFrame) -> pd.DataFrame:
     enough = table["cells"] >= LEAST_PAIRS
     for name in ("low", "high", "t_p"):
         table[name] = table[name].where(enough)
-    table["wilcoxon_p"] = table["wilcoxon_p"].where(signed_rank_can_tell(table["cells"]))
+    # The smallest p of Wilcoxon's test is that of equal signs, 2 of the 2^n patterns.
+    table["wilcoxon_p"] = table["wilcoxon_p"].where(2.0 ** (1 - table["cells"]) < LEVEL)
     table["holm_p"] = holm_within(table, "budget", "t_p")
     table["wilcoxon_holm_p"] = holm_within(table, "budget", "wilcoxon_p")
     pairs = zip(table["mean"], table["holm_p"], strict=True)
@@ -224,14 +218,6 @@ def signed_rank_test(differences: Values) -> float:
     if len(differences) < 2:
         return math.nan
     return _signed_rank_p(tuple(differences.tolist())) if np.any(differences) else 1.0
-
-
-def signed_rank_can_tell(pairs: Any) -> Any:
-    """Whether Wilcoxon's exact two-sided test of this many pairs (an array too) can reach 0.05.
-
-    The smallest p is that of equal signs, 2 of the 2^n patterns: six pairs are needed.
-    """
-    return 2.0 ** (1 - pairs) < LEVEL
 
 
 # Several tables and figures ask for the same runs, and the exact p of tied ranks takes long.
@@ -282,8 +268,8 @@ def holm_within(table: pd.DataFrame, family: Any, name: str) -> pd.Series[float]
     return table.groupby(family)[name].transform(lambda p: holm(p.tolist())).astype("float64")
 
 
-def verdict(mean: float, corrected_p: float) -> Verdict:
-    """``win`` or ``lose`` only where the corrected p is below 0.05, by the sign of the mean."""
+def verdict(mean: float, corrected_p: float) -> str:
+    """``win`` or ``lose`` only where p is below 0.05, by the sign of the mean; else ``tie``."""
     # Not being able to test (NaN) is no evidence either.
     if not corrected_p < LEVEL or mean == 0:
         return "tie"

@@ -54,11 +54,10 @@ def restricted_mean(sample: Sample, horizon: float) -> float:
 
 
 def log_rank_scores(sample: Sample) -> Values:
-    """Each run's contribution to the log-rank statistic of its group.
+    """Each run's contribution (n,) to the log-rank statistic of its group.
 
-    Returns:
-        (n,) the event (0 or 1) minus Nelson's and Aalen's cumulative hazard, of all runs, at its
-        time. The sum over a group is the numerator of Mantel's (1966) test; over all runs it is 0.
+    The event (0 or 1) minus Nelson's and Aalen's cumulative hazard, of all runs, at its time. The
+    sum over a group is the numerator of Mantel's (1966) test; over all runs it is 0.
     """
     moments, order = np.unique(sample.times, return_inverse=True)
     events = np.bincount(order, weights=sample.observed.astype(np.float64))
@@ -73,10 +72,7 @@ def log_rank(strata: Sequence[tuple[Sample, ...]]) -> LogRank:
 
     The usual normal approximation is not to be trusted with a handful of runs. Of one stratum all
     divisions of its runs into two groups are counted, as long as they are not too many; otherwise
-    divisions are drawn with a fixed seed.
-
-    Args:
-        strata: Two samples each; runs are compared within their stratum only.
+    divisions are drawn with a fixed seed. Runs are compared within their stratum only.
     """
     seen, chance = 0.0, np.zeros(1)
     rng = np.random.Generator(np.random.PCG64(DIVISION_SEED))
