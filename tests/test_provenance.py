@@ -95,24 +95,6 @@ def test_the_digest_is_that_of_names_and_code(
     assert digest(one=other) == digests[5]
 
 
-def test_imports_are_followed_wherever_they_stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
-    sources = {
-        "start": "import pack.plain\nfrom pack import named\nimport os, json\n",
-        "plain": "def f():\n    from pack.late import thing\n",
-        "named": "from pack.start import x  # a circle\n",
-        "late": "thing = 1\n",
-        "alone": "thing = 2\n",
-    }
-    (tmp_path / "pack").mkdir()
-    for name, text in sources.items():
-        (tmp_path / "pack" / f"{name}.py").write_text(text)
-    found = provenance.import_closure([tmp_path / "pack" / "start.py"])
-    assert [path.stem for path in found] == ["late", "named", "plain", "start"]
-
-
 def made_again(config: ExperimentConfig, key: RunKey, folder: Path) -> Difference:
     """Train a run, then make it again knowing its record only."""
     train(config, key, [])
