@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scripted_probe import ScriptedProbe
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import training_store
 
-from stprune.pruning.base import PRUNERS, Gradients, Observer, Pruner, PruningContext, Selection
+from stprune.pruning.base import PRUNERS, Pruner, PruningContext, Selection
 from stprune.pruning.base import budget as exact_budget
 
 EPOCHS, HORIZON, NODES = 8, 2, 3
@@ -52,27 +52,11 @@ def synthetic_errors(indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
     return (everything * mask)[indices], mask[indices]
 
 
-class FakeProbe:
-    """A scoring model whose errors need no training."""
-
-    def __init__(self, windows: int) -> None:
-        self.windows = windows
-
-    def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        for indices in torch.arange(self.windows).split(16):
-            yield indices, *synthetic_errors(indices, 0)
-
-    def watch(self, epochs: int, seed: int, observe: Observer) -> None:
-        for epoch in range(epochs):
-            for indices in torch.arange(self.windows).split(16):
-                observe(indices, *synthetic_errors(indices, epoch))
-
-    def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
-        def values(indices: Tensor) -> Tensor:
-            return synthetic_errors(indices, 0)[0].flatten(1) - 0.4
-
-        training = torch.arange(self.windows).split(16)
-        return Gradients(((part, values(part)) for part in training), iter([values(training[0])]))
+def probe_of(windows: int) -> ScriptedProbe:
+    """A scoring model whose errors and gradients need no training."""
+    draw = np.random.default_rng(windows)
+    gradients = torch.from_numpy(draw.normal(0.1, 1.0, (windows, 6)).astype(np.float32))
+    return ScriptedProbe(draw.random((20, windows)).tolist(), [gradients] * 9, gradients[:16])
 
 
 def build(name: str, windows: int = 60, prune_ratio: float = 0.7, seed: int = 0) -> Pruner:
@@ -92,7 +76,7 @@ def build(name: str, windows: int = 60, prune_ratio: float = 0.7, seed: int = 0)
 def prepared(name: str, **choices: Any) -> Pruner:
     """The pruner after ``prepare``."""
     pruner = build(name, **choices)
-    pruner.prepare(FakeProbe(pruner.context.windows))
+    pruner.prepare(probe_of(pruner.context.windows))
     return pruner
 
 

@@ -95,12 +95,6 @@ def test_the_digest_is_that_of_names_and_code(
     assert digest(one=other) == digests[5]
 
 
-def made_again(config: ExperimentConfig, key: RunKey, folder: Path) -> Difference:
-    """Train a run, then make it again knowing its record only."""
-    train(config, key, [])
-    return again(experiment_layout(config).metrics(key), config.data_directory, folder)
-
-
 def again(metrics: Path, data: Path, folder: Path) -> Difference:
     record = read_record(metrics)
     return rerun(metrics, record, config_of_record(record, str(metrics), data, folder))
@@ -110,11 +104,12 @@ def again(metrics: Path, data: Path, folder: Path) -> Difference:
 def test_a_record_is_enough_for_the_same_bits(
     all_pruners: ExperimentConfig, pruner: str, tmp_path: Path
 ) -> None:
+    record = train(all_pruners, key_of(pruner), [])
+    assert train(all_pruners, key_of(pruner, seed=1), []).test != record.test
+    metrics = experiment_layout(all_pruners).metrics(key_of(pruner))
     torch.manual_seed(123)  # global state must not matter
-    found = made_again(all_pruners, key_of(pruner), tmp_path / "again")
+    found = again(metrics, all_pruners.data_directory, tmp_path / "again")
     assert found.bit_equal
-    other = train(all_pruners, key_of(pruner, seed=1), []).test
-    assert other != read_record(experiment_layout(all_pruners).metrics(key_of(pruner))).test
     assert (found.not_compared, found.circumstances) == ([], [])
     # Scores by four rules and by step ahead, and each of six epochs: not only a few.
     assert found.numbers > 200
@@ -142,7 +137,8 @@ def test_what_a_configuration_can_say_is_in_the_record(
     toy_values["protocol"] = "strict"
     key = RunKey("part", "tiny", "mine", 0.5, 0)
     config = parse_config(toy_values, "the toy configuration")
-    found = made_again(config, key, tmp_path / "again")
+    train(config, key, [])
+    found = again(experiment_layout(config).metrics(key), config.data_directory, tmp_path / "again")
     assert found.bit_equal
     assert not [change for change in found.circumstances if change.name == "fingerprint"]
 
