@@ -96,9 +96,8 @@ GROUP_COLUMNS = (
     Column("pruner", "Pruner", named=True),
     Column("test_mae", "MAE", 2, "test_mae_sd", ranked=True),
     *(
-        Column(f"{other}_change", label(other), 1, signed=True, over="Δ (%) from", marks=mark)
-        for other in OTHERS
-        for mark in [f"{other}_mark"]
+        Column(f"{o}_change", label(o), 1, signed=True, over="Δ (%) from", marks=f"{o}_mark")
+        for o in OTHERS
     ),
     Column("epoch_percent", "Time (%)", 0),
 )

@@ -22,8 +22,7 @@ CELL_COLUMNS = (
 SEEDS = Column("seeds", "n", 0)
 PLACE_AND_RATIO = ("dataset", "backbone", "prune_ratio")
 
-# Ends of the captions of tables.
-RANKS = (
+RANKS = (  # of the captions of tables
     "Bold: lowest mean of the same data set, backbone and prune ratio, full training aside;"
     " underlined: second."
 )

@@ -26,9 +26,8 @@ COLUMNS = (
     *CELL_COLUMNS,
     SEEDS,
     *(
-        Column(f"{key}", title, 2, f"{key}_sd", True, over="Test MAE")
-        for group in GROUPS
-        for key, title in [(f"test_mae_{group}", group.replace("_", " ").capitalize())]
+        Column(f"test_mae_{g}", title, 2, f"test_mae_{g}_sd", True, over="Test MAE")
+        for g, title in zip(GROUPS, ("Incident", "Least stationary", "Worst node"), strict=True)
     ),
     Column("time_to_full_seconds", "Seconds", 1, "time_to_full_seconds_sd", True, over=TIME),
     Column("time_to_full_percent", "% of full's", 1, over=TIME),

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -259,7 +259,7 @@ def _largest_hdf(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
     return {"nodes": PER_DISTRICT * len(chosen), "steps": days * 96}
 
 
-def write_windows(path: Path | BinaryIO, values: NDArray[Any], history: int, horizon: int) -> None:
+def write_windows(path: Path, values: NDArray[Any], history: int, horizon: int) -> None:
     """Publish (T, N, C) values as DCRNN's script does, windows that begin at every step."""
     windows = sliding_window_view(values, history + horizon, axis=0).transpose(0, 3, 1, 2)
     np.savez_compressed(path, x=windows[:, :history], y=windows[:, history:])

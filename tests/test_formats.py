@@ -209,14 +209,17 @@ CASES = {
             "b_zones": "TAZID,area,perimeter\n1,10.5,4\n",
             "a_volume": "time,1,2\n2022/9/1 9:00,5,2\n2022/9/1 10:00,6.5,0\n",
             "b_volume": "time,1\n2022/9/1 9:00,2\n2022/9/1 10:00,0\n",
+            "a_price": "time,1,2\n2022/9/1 9:00,0.5,3\n2022/9/1 10:00,1,4\n",
+            "b_price": "time,1\n2022/9/1 9:00,3\n2022/9/1 10:00,4\n",
             "distance": "7,102,55\n0,1,1\n1,0,4\n1,4,0\n",
         },
         card={
-            "options": {"groups": ["a", "b"], "channels": ["volume"]},
+            **channels("volume", "price"),
+            "options": {"groups": ["a", "b"], "channels": ["volume", "price"]},
             "step_minutes": 60,
             "start": "2022-09-01T09:00",
         },
-        values=[[[5], [2]], [[6.5], [0]]],
+        values=[[[5, 0.5], [2, 3]], [[6.5, 1], [0, 4]]],
         # Distances of all zones: mean 2, variance 2.
         adjacency=[[0, math.exp(-1 / 2)], [math.exp(-1 / 2), 0]],
         nodes=["7", "102"],
@@ -375,7 +378,16 @@ def test_a_card_or_a_file_that_does_not_fit_is_named(name: str, tmp_path: Path) 
 
 
 # The format, what its card says otherwise, and what its files hold otherwise.
+# Four steps of two sensors, each a window of one step.
+HOURS = np.arange(12.0).reshape(4, 1, 3, 1)[:, :, :2]
 MISTAKES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    # Sensors that contradict each other or their ids, and parts and windows that do not follow.
+    ("windows_npz", {}, {"a_ids": "7\n"}),
+    ("windows_npz", {}, {"a_ids": "8,8\n"}),
+    ("windows_npz", {}, {"b_two": partial(write_half_hours, columns=[2, 1], steps=slice(1, 4))}),
+    ("windows_npz", {}, {"a_two": partial(write_half_hours, columns=[0, 1], steps=slice(2, 4))}),
+    ("windows_npz", {}, {"a_two": lambda path: np.savez(path, x=HOURS[[1, 3]], y=HOURS[[2, 3]])}),
+    ("windows_npz", {}, {"a_two": lambda path: np.savez(path, x=HOURS[1:3], y=HOURS[[3, 3]])}),
     ("wide_csv", {"mask_policy": "none"}, {}),
     ("wide_csv", {"nodes": 4}, {}),
     ("wide_csv", {}, {"series": "a,b,c\n1,x,3\n"}),

@@ -1,8 +1,7 @@
-"""Every card; preparing: from card and raw files to a canonical data set, and once only."""
+"""Preparing: from card and raw files to a canonical data set, and once only."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,8 @@ from web_site import blob_sha1
 
 from stprune.base.errors import DataError
 from stprune.base.layout import DataLayout
-from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import read_canonical
-from stprune.data.card import (
-    FORMATS,
-    KaggleFile,
-    RemoteFile,
-    dataset_ids,
-    load_card,
-)
 from stprune.data.prepare import is_prepared, prepare
-
-PINNED = re.compile(r"^https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+")
 
 FILES = {"series": b"a,b\n1,2\n3,4\n5,6\n", "adjacency": b"1,0.5\n0.25,1\n"}
 CARD = card_values(
@@ -95,25 +84,3 @@ def test_raw_files_that_contradict_the_card_leave_no_data_set(
     with pytest.raises(DataError, match=r"\(3, 2, 1\), but the card says \(4, 2, 1\)"):
         prepare("toy", layout, cards=cards)
     assert not is_prepared("toy", layout, cards)
-
-
-@pytest.mark.parametrize("dataset", dataset_ids())
-def test_a_shipped_card_says_what_people_need_and_pins_its_files(dataset: str) -> None:
-    card = load_card(dataset)
-    assert re.fullmatch(r"[a-z][a-z0-9_]*", dataset)
-    for text in (card.title, card.description, card.licence, card.citation):
-        assert text.strip()
-    assert all(channel.unit.strip() for channel in card.channels)
-    assert len(set(card.channel_names)) == len(card.channels)
-    # Times are local; a zone would be lost in the canonical data set.
-    assert card.start.tzinfo is None
-    # Twelve steps in and twelve out, so that there is at least one window of each kind.
-    assert min(card.splits) * card.steps >= 24
-    module = FORMATS.module(card.format)
-    assert callable(module.load)
-    assert issubclass(module.Options, StrictModel)
-    validate(module.Options, card.options, f"options of {dataset}")
-    for role, remote in card.files.items():
-        if not isinstance(remote, KaggleFile):  # Kaggle has no pins; the loader checks more
-            assert isinstance(remote, RemoteFile), f"{role} is on somebody's disk"
-            assert PINNED.match(remote.url), f"{role} is not pinned to a commit: {remote.url}"

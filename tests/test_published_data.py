@@ -1,93 +1,55 @@
-"""Published data sets: files as published load by their cards, and the real ones are as they say.
+"""The published data sets: numbers that were read off the real files or counted independently.
 
-Numbers of the real files were read off them or counted independently.
+Without a mirror of the published files (``STPRUNE_MIRROR``) all of this is skipped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
-import h5py
-import made_up_files
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+import torch
 from made_up_files import fabricate, published
 
 from stprune.base.layout import DataLayout
+from stprune.base.settings import ProtocolKind
 from stprune.data.canonical import CanonicalDataset, read_canonical
-from stprune.data.card import FORMATS, DatasetCard, dataset_ids, load_card
+from stprune.data.card import FORMATS, load_card
 from stprune.data.dataset import forecast_data
 from stprune.data.fetch import fetch
+from stprune.data.formats import windows_npz
 from stprune.data.formats.base import read_edges, read_numbers
+from stprune.data.formats.dcrnn_hdf import read_pickled_graph
 from stprune.data.formats.zone_csv import chargers_of_zones
 from stprune.data.prepare import prepare
 
-DATASETS = [name for name in dataset_ids() if load_card(name).format in made_up_files.WAYS]
+Opened = Callable[[str], CanonicalDataset]
 
 
-def prepared(dataset: str, folder: Path) -> tuple[DatasetCard, CanonicalDataset, dict[str, Path]]:
-    """Fetch from a mirror that holds made-up files, check hashes, load and write."""
-    card = fabricate(dataset, folder / "mirror")
-    (folder / "data").mkdir()
-    (folder / "data" / f"{dataset}.yaml").write_text(yaml.safe_dump(card.model_dump(mode="json")))
-    layout, mirror = DataLayout(folder / "data"), str(folder / "mirror")
-    directory = prepare(dataset, layout, mirror, cards=folder / "data")
-    return card, read_canonical(directory), fetch(dataset, card, layout, mirror)
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("real_graph", [True, False])
-def test_files_as_published_are_prepared_by_the_shipped_card(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, real_graph: bool
-) -> None:
-    if not real_graph:
-        monkeypatch.delenv("STPRUNE_MIRROR", raising=False)
-    card, data, paths = prepared(dataset, tmp_path)
-    assert data.series.shape == (card.steps, card.nodes, len(card.channels))
-    assert data.adjacency.any()
-    assert not data.adjacency.diagonal().any()
-    assert ((data.adjacency >= 0) & (data.adjacency <= 1)).all()
-    missing = np.prod(data.series.shape) - np.broadcast_to(data.mask, data.series.shape).sum()
-    if card.format == "largest_hdf":
-        # The publishers' own steps, in pandas: choose, resample, round.
-        with h5py.File(paths["series"]) as file:
-            names = [name.decode() for name in file["t/axis0"][:]]
-            index = pd.to_datetime(file["t/axis1"][:])
-            flow = pd.DataFrame(file["t/block0_values"][:], index=index, columns=names)
-        means = flow[data.node_ids].resample("15min").mean().round(0)
-        np.testing.assert_array_equal(data.series[:, :, 0], means.fillna(0).to_numpy())
-        np.testing.assert_array_equal(data.mask[:, :, 0], means.notna().to_numpy())
-    elif card.format == "zone_csv":
-        target = pd.read_csv(paths[card.target], index_col=0)
-        assert data.node_ids == target.columns.tolist()
-        if dataset == "urban_ev_share":
-            stations = pd.read_csv(paths["stations"]).groupby("TAZID").charge_count.sum()
-            target /= stations[[int(zone) for zone in target]].to_numpy()
-        np.testing.assert_allclose(data.series[:, :, 0], target.to_numpy(), rtol=1e-6)
-    elif card.format != "station_csv":
-        # METR-LA lacks an hour and a reading; PEMS-BAY a reading, and an hour of every sensor.
-        assert missing == {"metr_la": 13, "pems_bay": 1 + 12 * card.nodes}.get(dataset, 0)
-    if dataset == "pems_bay":
-        gap = data.timestamps[~data.mask[:, :, 0].any(axis=1)]
-        assert gap[[0, -1]].astype(str).tolist() == ["2017-03-12T02:00:00", "2017-03-12T02:55:00"]
-
-
-def test_the_shipped_sizes_are_whole_days() -> None:
-    """Each published series ends with a day, which says that no step is lost on the way."""
-    for dataset in DATASETS:
-        card = load_card(dataset)
-        if dataset not in ("hangzhou_metro", "pems08_tail"):
-            hour = 12 if card.breaks == "clock" else 0
-            assert (card.steps + hour) % card.steps_per_day == 0, dataset
-
-
-def real(dataset: str, role: str) -> Path:
+def real(dataset: str, role: str, name: str = "") -> Path:
+    """The published file of a role, or the one called ``name`` beside it."""
     path = published(load_card(dataset), role)
     if path is None:
         pytest.skip(f"set STPRUNE_MIRROR to a mirror that holds the files of {dataset}")
-    return path
+    return path.with_name(name) if name else path
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """A data set by id, prepared from the mirror once."""
+    layout = DataLayout(tmp_path_factory.mktemp("published"))
+
+    @cache
+    def open_published(dataset: str) -> CanonicalDataset:
+        real(dataset, next(iter(load_card(dataset).files)))
+        return read_canonical(prepare(dataset, layout))
+
+    return open_published
 
 
 @pytest.mark.parametrize(
@@ -144,9 +106,8 @@ def test_the_real_zones_of_urban_ev() -> None:
     assert (chargers.min(), chargers.max()) == (4, 373)
 
 
-def test_the_real_hangzhou_metro(tmp_path: Path) -> None:
-    real("hangzhou_metro", "series")
-    dataset = read_canonical(prepare("hangzhou_metro", DataLayout(tmp_path)))
+def test_the_real_hangzhou_metro(opened: Opened) -> None:
+    dataset = opened("hangzhou_metro")
     assert dataset.series.shape == (2700, 80, 1)
     assert dataset.mask.all()
     assert dataset.series.max() == 3334
@@ -161,9 +122,8 @@ def test_the_real_hangzhou_metro(tmp_path: Path) -> None:
     assert sum(map(len, (opened.train, opened.validation, opened.test))) == 25 * (108 - 23)
 
 
-def test_the_real_beijing_air(tmp_path: Path) -> None:
-    real("beijing_air", "Aotizhongxin")
-    dataset = read_canonical(prepare("beijing_air", DataLayout(tmp_path)))
+def test_the_real_beijing_air(opened: Opened) -> None:
+    dataset = opened("beijing_air")
     assert dataset.series.shape == (35064, 12, 5)
     # First rows of the first file and the last of the eleventh.
     np.testing.assert_allclose(
@@ -175,9 +135,8 @@ def test_the_real_beijing_air(tmp_path: Path) -> None:
     assert str(dataset.timestamps[-1]) == "2017-02-28T23:00:00"
 
 
-def test_the_real_los_loop(tmp_path: Path) -> None:
-    real("los_loop", "series")
-    dataset = read_canonical(prepare("los_loop", DataLayout(tmp_path)))
+def test_the_real_los_loop(opened: Opened) -> None:
+    dataset = opened("los_loop")
     assert dataset.series.shape == (2016, 207, 1)
     assert dataset.mask.all()
     assert (float(dataset.series.min()), float(dataset.series.max())) == (1.0, 70.0)
@@ -188,3 +147,85 @@ def test_the_real_los_loop(tmp_path: Path) -> None:
     assert str(dataset.timestamps[-1]) == "2012-03-07T23:55:00"
     assert dataset.adjacency[1, 2] == pytest.approx(0.717438, abs=1e-6)
     assert np.count_nonzero(dataset.adjacency) == 2833 - 207
+
+
+def test_the_first_week_of_metr_la_is_los_loop(opened: Opened) -> None:
+    data = opened("metr_la_29")
+    week = pd.read_csv(real("los_loop", "series"))[data.node_ids].to_numpy()
+    seen = data.mask[: len(week), :, 0]
+    np.testing.assert_allclose(data.series[: len(week), :, 0][seen], week[seen], rtol=1e-6)
+    assert len(week) == 2016
+    assert 0.94 < seen.mean() < 0.95, "the rest are the gaps that the publishers of los_loop filled"
+    assert round(1 - data.mask.mean(), 3) == 0.077
+    assert str(data.timestamps[-1]) == "2012-06-27T23:55:00"
+
+
+def test_the_columns_of_route_87_are_those_of_another_publication(opened: Opened) -> None:
+    """June of both sensors is in caailab/features_injection too; these lines were read there."""
+    data = opened("pems_bay_67")
+    # A sensor that is published twice is there once.
+    assert data.node_ids.count("400823") == 1
+    assert (len(data.node_ids), round(1 - data.mask.mean(), 6)) == (67, 0.000034)
+    for sensor, time, speeds in (
+        ("400040", "2017-06-01T15:45", [33.5, 37.0, 47.6, 53.0, 54.0, 47.1, 42.1, 38.0]),
+        ("400065", "2017-06-01T17:00", [22.3, 24.0, 17.2, 17.8, 15.7, 15.7, 12.7, 11.8]),
+    ):
+        step = int(np.flatnonzero(data.timestamps == np.datetime64(time))[0])
+        column = data.series[step : step + 8, data.node_ids.index(sensor), 0]
+        np.testing.assert_allclose(column, speeds, rtol=1e-6)
+
+
+def test_no_window_crosses_the_hour_that_clocks_skipped(opened: Opened) -> None:
+    data = opened("pems_bay_67")
+    jumps = np.flatnonzero(np.diff(data.timestamps) != np.timedelta64(300, "s"))
+    around = data.timestamps[jumps[0] : jumps[0] + 2].astype(str).tolist()
+    assert around == ["2017-03-12T01:55:00", "2017-03-12T03:00:00"]
+    assert (len(jumps), len(data.timestamps)) == (1, 52116)
+    for protocol in get_args(ProtocolKind):
+        split = forecast_data(data, history=12, horizon=12, node_stride=30, protocol=protocol)
+        starts = torch.cat([part.starts for part in (split.train, split.validation, split.test)])
+        assert not ((starts <= jumps[0]) & (starts + 23 > jumps[0])).any()
+        assert (starts == jumps[0] + 1).any()
+
+
+def test_the_last_two_fifths_of_pems08(opened: Opened) -> None:
+    data = opened("pems08_tail")
+    assert data.series.shape == (7156, 170, 1)
+    assert str(data.timestamps[-1]) == "2016-08-31T23:55:00"
+    assert round(100 * float((data.series == 0).mean()), 2) == 0.36
+    assert data.series.max() == 1147
+    np.testing.assert_array_equal(data.adjacency.sum(), 277)
+    # The test windows are the published ones, and all of them.
+    test = forecast_data(data, history=12, horizon=12).test
+    with np.load(real("pems08_tail", "series_test")) as arrays:
+        assert len(test) == len(arrays["y"]) == 3567
+        ends = test.gather(torch.tensor([0, len(test) - 1])).targets
+        np.testing.assert_array_equal(ends, arrays["y"][[0, -1], ..., 0])
+
+
+def test_the_graphs_are_the_published_pickles(opened: Opened) -> None:
+    path = real("pems_bay_67", "distances")
+    sensors = pd.read_csv(path, header=None, dtype=str)[0].unique().tolist()
+    pickled = read_pickled_graph(path.with_name("adj_mx_bay.pkl"), sensors)
+    assert pickled.shape == (325, 325)
+    made = windows_npz.road_kernel(path, sensors)
+    np.fill_diagonal(made, 1.0)  # as published; ours have no loops
+    np.testing.assert_allclose(made, pickled, rtol=1e-6, atol=1e-7)
+    for dataset, graph in (
+        ("pems_bay_67", path.with_name("adj_mx_bay.pkl")),
+        ("metr_la_29", real("metr_la", "graph")),
+    ):
+        data = opened(dataset)
+        loops = np.eye(len(data.node_ids))
+        expected = read_pickled_graph(graph, data.node_ids)
+        np.testing.assert_allclose(data.adjacency + loops, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_the_zones_of_urban_ev(opened: Opened) -> None:
+    data = opened("urban_ev_45")
+    assert data.node_ids[:4] == ["109", "204", "215", "227"]
+    assert data.node_ids[35:39] == ["1167", "1074", "1096", "326"]
+    assert data.node_ids.count("1088") == 1
+    assert (data.series.shape, data.mask.all()) == ((4344, 45, 1), True)
+    means = data.series[..., 0].mean(axis=0)
+    assert (int(means.min()), int(means.max())) == (13, 6745)

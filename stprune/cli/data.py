@@ -130,7 +130,6 @@ def add(
     series: Annotated[list[str], Option(help="[CHANNEL=]FILE: csv, parquet, npz, npy or HDF.")],
     adjacency: Annotated[Path | None, Option(help="Matrix: csv, npy, npz or HDF.")] = None,
     edges: Annotated[Path | None, Option(help="csv of from,to and perhaps a number.")] = None,
-    coordinates: Annotated[Path | None, Option(help="Table of id, latitude, longitude.")] = None,
     channel: Annotated[list[str] | None, Option(help="NAME[=UNIT] of a quantity.")] = None,
     option: Annotated[list[str] | None, Option(help="KEY=VALUE, such as gaps=missing.")] = None,
     start: Annotated[str | None, Option(help="First step, if the file has no times.")] = None,
@@ -151,7 +150,7 @@ def add(
     """Write the card of your own data, after checking them."""
     from stprune.data.add import add
 
-    graph = {"adjacency": adjacency, "edges": edges, "coordinates": coordinates}
+    graph = {"adjacency": adjacency, "edges": edges}
     card: dict[str, Any] = {"title": title, "description": description, "licence": licence}
     card |= {"citation": citation, "target": target, "mask_policy": mask_policy, "breaks": breaks}
     card |= {"start": start, "step_minutes": step_minutes, "mape_floor": mape_floor}

@@ -119,7 +119,7 @@ def _entry(file: Path, root: Path) -> dict[str, str]:
 
 def _check_edges(path: Path, options: Options) -> None:
     """Distances that were taken for weights would turn the graph inside out."""
-    header, _ = first_rows(path, options.graph.separator or options.separator, "utf-8")
+    header, _ = first_rows(path, options.separator, "utf-8")
     if len(header) > 2 and header[2].lower() not in WEIGHT_NAMES:
         ways = "gaussian (distances), given (weights) or binary (neither)"
         raise ConfigError(f"{path}: say what `{header[2]}` is: --option graph.weights={ways}")
