@@ -247,8 +247,8 @@ def list_components() -> None:
     from stprune.paper.tables import TABLES
     from stprune.pruning.base import PRUNERS
 
-    kinds = {"backbones": BACKBONES, "pruners": PRUNERS, "figures": FIGURES, "tables": TABLES}
-    groups = {"data sets": dataset_ids(), **{title: kind.ids() for title, kind in kinds.items()}}
+    groups = {"data sets": dataset_ids(), "backbones": BACKBONES.ids(), "pruners": PRUNERS.ids()}
+    groups |= {"figures": FIGURES.ids(), "tables": TABLES.ids()}
     for title, names in groups.items():
         sys.stdout.write(f"{title + ':':12}{', '.join(names)}\n")
 

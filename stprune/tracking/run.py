@@ -70,9 +70,9 @@ def finished_runs(layout: ExperimentLayout) -> list[Payload]:
     for path in recorded_runs(root.parent):
         if root in path.parents:
             run, table = read_record(path), read_epochs(path.with_name("epochs.csv"))
-            rows = {row["epoch"]: row for row in table.to_dict("records")}
-            # A NaN was not measured, and is the only value that differs from itself.
-            rows = {n: {k: v for k, v in row.items() if v == v} for n, row in rows.items()}
+            measured = table.astype(object).where(table.notna(), None).to_dict("records")
+            epochs = [EpochRecord.model_validate(row) for row in measured]
+            rows = {one.epoch: one.model_dump(exclude_none=True) for one in epochs}
             key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
             runs.append(Payload(run.experiment, key, run.config, rows, results(run)))
     if not runs:

@@ -175,7 +175,7 @@ def _differences(run: Payload, remote: Any) -> list[str]:
     """Where a run at W&B is not what its record says; what readers have added is theirs."""
     if remote is None:
         return ["W&B does not have it"]
-    ours = {"config": run.config, "summary": run.summary, "name": run.key.path}
+    ours: dict[str, Any] = {"config": run.config, "summary": run.summary, "name": run.key.path}
     ours |= {"group": run.group, "epochs": len(run.history), "tags": dict.fromkeys(run.tags, True)}
     theirs = {"config": remote.config, "summary": remote.summary_metrics, "name": remote.name}
     theirs |= {"group": remote.group, "epochs": remote.history_line_count or 0}
