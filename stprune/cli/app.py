@@ -138,14 +138,14 @@ def rerun(
     import tempfile
 
     from stprune.records.run import read_record
-    from stprune.training.rerun import config_of_record, difference_text, rerun
+    from stprune.training.rerun import config_of_record, rerun
     from stprune.workflow.train import Progress
 
     record = read_record(metrics)
     folder = into or Path(tempfile.mkdtemp(prefix="stprune-rerun-"))
     experiment = config_of_record(record, str(metrics), data_directory, folder)
     difference = rerun(metrics, record, experiment, [Progress()])
-    sys.stdout.write(f"{metrics}\nmade again in {folder}\n{difference_text(difference)}")
+    sys.stdout.write(f"{metrics}\nmade again in {folder}\n{difference.text()}")
     if not difference.bit_equal:
         raise RecordError(f"{metrics}: the run gives other numbers when it is made again")
 
