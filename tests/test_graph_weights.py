@@ -14,10 +14,8 @@ from hypothesis.extra.numpy import arrays
 from stprune.base.errors import DataError
 from stprune.data.formats.base import read_edges
 from stprune.data.graph_weights import (
-    EARTH_RADIUS_KM,
     binary,
     gaussian,
-    great_circle,
     nearest,
     spread,
     symmetrised,
@@ -58,17 +56,6 @@ def test_nearest_by_hand() -> None:
     np.testing.assert_array_equal(binary(nearest(distances, 2)), expected)
     # Node 1 has only two neighbours at all.
     assert binary(nearest(distances, 3))[1].sum() == 2
-
-
-def test_great_circle_by_hand() -> None:
-    # The pole, the equator at 0 and 90 degrees east: a quarter of the way round each time.
-    distances = great_circle(np.array([90.0, 0.0, 0.0]), np.array([12.0, 0.0, 90.0]))
-    quarter = math.pi / 2 * EARTH_RADIUS_KM
-    np.testing.assert_allclose(distances, quarter * (1 - np.eye(3)), atol=1e-9)
-    # Over the antimeridian it is 2 degrees, not 358; and half way round is not beyond.
-    assert great_circle(np.zeros(2), np.array([179.0, -179.0]))[0, 1] == pytest.approx(222.39, 1e-4)
-    opposite = great_circle(np.array([30.0, -30.0]), np.array([10.0, -170.0]))
-    assert opposite[0, 1] == pytest.approx(math.pi * EARTH_RADIUS_KM)
 
 
 @given(

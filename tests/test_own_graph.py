@@ -15,7 +15,7 @@ from toy import canonical
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import validate
 from stprune.data.dataset import forecast_data
-from stprune.data.table.graph import read_graph
+from stprune.data.formats.table import read_graph
 from stprune.data.table.options import Options
 
 NODES = ["a", "b", "c"]
@@ -93,76 +93,50 @@ def test_distances_become_gaussian_weights(tmp_path: Path) -> None:
             read(tmp_path, "edges", wrong, weights="gaussian")
 
 
-def test_a_graph_may_be_separated_otherwise_than_the_series(tmp_path: Path) -> None:
+def test_a_csv_has_the_separator_and_decimal_sign_of_the_series(tmp_path: Path) -> None:
     (tmp_path / "edges.csv").write_text("from;to;weight\na;b;2\n")
     (tmp_path / "matrix.csv").write_text("0;2;0\n0,5;0;0\n0;0;0\n")
-    signs = {"separator": ";", "decimal": ","}
     for role, name in (("edges", "edges.csv"), ("adjacency", "matrix.csv")):
-        with pytest.raises(DataError, match=rf"{name}.*`graph\.separator`"):
+        with pytest.raises(DataError, match=rf"{name}.*`separator`"):
             read_graph(role, tmp_path / name, NODES, Options())
-        for options in ({"graph": signs}, signs):
-            found = read_graph(role, tmp_path / name, NODES, Options.model_validate(options))
-            assert found[0, 1] == 2
-            assert found[1, 0] == (0.5 if role == "adjacency" else 0)
+        options = Options.model_validate({"separator": ";", "decimal": ","})
+        found = read_graph(role, tmp_path / name, NODES, options)
+        assert found[0, 1] == 2
+        assert found[1, 0] == (0.5 if role == "adjacency" else 0)
 
 
-def test_a_distance_of_zero_must_be_explained(tmp_path: Path) -> None:
-    matrix = "0,0,1\n1,0,1\n1,1,0\n"
-    with pytest.raises(DataError, match=r"from a to b.*`graph\.zero_distance"):
-        read(tmp_path, "adjacency", matrix, weights="gaussian", sigma=1)
-    for meaning, weight in (("no_edge", 0.0), ("same_place", 1.0)):
-        options = {"weights": "gaussian", "sigma": 1, "zero_distance": meaning}
-        assert read(tmp_path, "adjacency", matrix, **options)[0, 1] == weight
-
-
-def test_nearest_neighbours_of_places(tmp_path: Path) -> None:
-    # On one meridian: a at 0, c 1 and b 3 degrees north of it.
-    content = "id,latitude,longitude\nb,3,10\nc,1,10\na,0,10\n"
-    weights = read(tmp_path, "coordinates", content, weights="binary", nearest=1)
-    np.testing.assert_array_equal(weights, [[0, 0, 1], [0, 0, 1], [1, 0, 0]])
-    both = read(tmp_path, "coordinates", content, weights="binary", nearest=1, symmetrise="mean")
-    np.testing.assert_array_equal(both, [[0, 0, 1], [0, 0, 0.5], [1, 0.5, 0]])
-    degree = 6371.0088 * math.pi / 180
-    weights = read(tmp_path, "coordinates", content, weights="gaussian", sigma=degree, threshold=0)
-    np.testing.assert_allclose(weights[0], [0, math.exp(-9), math.exp(-1)], rtol=1e-6)
+def test_nearest_neighbours_and_a_distance_of_zero(tmp_path: Path) -> None:
+    distances = {"weights": "gaussian", "sigma": 1}
+    weights = read(tmp_path, "adjacency", "0,1,9\n1,0,0.5\n1,9,0\n", nearest=1, **distances)
+    np.testing.assert_array_equal(weights > 0, [[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    with pytest.raises(DataError, match=r"0 from a to b"):
+        read(tmp_path, "adjacency", "0,0,1\n1,0,1\n1,1,0\n", **distances)
 
 
 @pytest.mark.parametrize(
-    ("role", "content", "place"),
+    ("content", "place"),
     [
-        ("adjacency", "", ""),
-        ("adjacency", "0,1,0\n1,0,1\n", "3 sensors"),
-        ("adjacency", "0,1,0\n1,0\n0,1,0\n", "#2"),
-        ("adjacency", "0,1,0\n1,0,x\n0,1,0\n", "line 2.*`x`"),
-        ("adjacency", "0,1,0\n1,0,\n0,1,0\n", "from b to c"),
-        ("adjacency", "0,1,0\n1,0,1e20\n0,1,0\n", "1e[+]20"),
-        ("adjacency", "a,b,d\n0,1,0\n1,0,1\n0,1,0\n", "sensor `[cd]`"),
-        ("adjacency", "a,b,b\n0,1,0\n1,0,1\n0,1,0\n", "sensor `b`"),
-        ("adjacency", BOTH.replace("\na,", "\nx,").replace("\nb,", "\na,"), ""),
-        ("coordinates", "id,latitude,longitude\na,1,1\nb,91,1\nc,3,3\n", "line 3.*`latitude`"),
-        ("coordinates", "id,latitude,longitude\na,1,1\nb,1,1\n", "sensor `c`"),
-        ("coordinates", "id,lat,lon\na,1,1\n", "`latitude`"),
+        ("", ""),
+        ("0,1,0\n1,0,1\n", "3 sensors"),
+        ("0,1,0\n1,0\n0,1,0\n", "#2"),
+        ("0,1,0\n1,0,x\n0,1,0\n", "line 2.*`x`"),
+        ("0,1,0\n1,0,\n0,1,0\n", "from b to c"),
+        ("0,1,0\n1,0,1e20\n0,1,0\n", "1e[+]20"),
+        ("a,b,d\n0,1,0\n1,0,1\n0,1,0\n", "sensor `[cd]`"),
+        ("a,b,b\n0,1,0\n1,0,1\n0,1,0\n", "sensor `b`"),
+        (BOTH.replace("\na,", "\nx,").replace("\nb,", "\na,"), ""),
     ],
 )
-def test_a_wrong_graph_is_one_line(tmp_path: Path, role: str, content: str, place: str) -> None:
-    weights = "gaussian" if role == "coordinates" else "given"
+def test_a_wrong_graph_is_one_line(tmp_path: Path, content: str, place: str) -> None:
     with pytest.raises(DataError, match=rf"graph\.csv.*{place}") as caught:
-        read(tmp_path, role, content, weights=weights)
+        read(tmp_path, "adjacency", content)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("role", "graph"),
-    [
-        ("coordinates", {}),
-        ("coordinates", {"weights": "binary"}),
-        ("edges", {"nearest": 2}),
-        ("edges", {"sigma": 0}),
-    ],
-)
-def test_options_that_do_not_fit(tmp_path: Path, role: str, graph: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"graph\."):
-        read(tmp_path, role, "from,to\na,b\n", **graph)
+@pytest.mark.parametrize("graph", [{"nearest": 2}, {"sigma": 0}])
+def test_options_that_do_not_fit(tmp_path: Path, graph: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(graph))):
+        read(tmp_path, "edges", "from,to\na,b\n", **graph)
 
 
 def test_the_record_has_the_checksum_of_the_graph_that_was_trained_on() -> None:

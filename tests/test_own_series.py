@@ -282,6 +282,12 @@ def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any]) -> 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("pattern", ["%H:%M", "%d.%m. %H:%M", "%Y-%m", "no pattern", "%"])
+def test_a_pattern_of_times_says_year_month_and_day(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(ConfigError, match="time_format"):
+        load_text(tmp_path, WIDE, TIME | {"time_format": pattern})
+
+
 def test_the_page_on_own_data_knows_every_option() -> None:
     text = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text(encoding="utf-8")
     assert {*Options.model_fields, *GraphOptions.model_fields} <= set(re.findall(r"\w+", text))

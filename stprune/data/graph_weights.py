@@ -1,4 +1,4 @@
-"""Edge weights of a sensor graph, as pure functions of distances or of places.
+"""Edge weights of a sensor graph, as pure functions of distances.
 
 Distances are an (N, N) float64 matrix with NaN where there is no edge, as
 :func:`stprune.data.formats.base.read_edges` gives them; row i, column j is the way from node i to
@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
-
-EARTH_RADIUS_KM = 6371.0088  # mean (IUGG)
 
 Symmetrise = Literal["none", "max", "mean"]
 
@@ -34,9 +32,6 @@ def gaussian(
     The kernel is that of Shuman et al. 2013 as DCRNN (Li et al. 2018) scales it: with the standard
     deviation of the distances between different nodes, which None for ``sigma`` means, and without
     a factor of 2.
-
-    Raises:
-        ValueError: If ``sigma`` is None and the distances do not differ.
     """
     between = distances.copy()
     np.fill_diagonal(between, np.nan)
@@ -49,18 +44,11 @@ def gaussian(
 
 
 def spread(distances: NDArray[np.float64]) -> float:
-    """Standard deviation (dividing by their number) of the distances that are there.
-
-    Raises:
-        ValueError: If it is 0, since there are no two different ones.
-    """
+    """Standard deviation (dividing by their number) of the distances; a ValueError if it is 0."""
     there = distances[~np.isnan(distances)]
     length = float(there.std()) if there.size else 0.0
     if length <= 0:
-        raise ValueError(
-            f"the graph has {there.size} distances that do not differ, so they give no sigma for"
-            " Gaussian weights; give `sigma`, or take `binary`"
-        )
+        raise ValueError(f"{there.size} distances that do not differ give no `sigma`: give one")
     return length
 
 
@@ -77,21 +65,6 @@ def nearest(distances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     np.put_along_axis(kept, columns, np.take_along_axis(far, columns, axis=1), axis=1)
     kept[np.isinf(kept)] = np.nan
     return kept
-
-
-def great_circle(
-    latitude: NDArray[np.float64], longitude: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Distances in km on a spherical Earth by the haversine formula: (N, N) float64.
-
-    Places are in degrees, north and east positive, (N,) each.
-    """
-    phi, theta = np.radians(latitude), np.radians(longitude)
-    half = np.sin((phi[:, None] - phi) / 2) ** 2
-    half += np.cos(phi)[:, None] * np.cos(phi) * np.sin((theta[:, None] - theta) / 2) ** 2
-    # Rounding may carry opposite places beyond 1.
-    distances: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(half.clip(0, 1)))
-    return distances
 
 
 def symmetrised(weights: NDArray[np.float64], how: Symmetrise) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """A user's own series in a csv, parquet, npz or HDF file, with or without a graph.
 
 Roles of the files: ``series``, or one file a channel whose role is the channel's name; and at most
-one of ``adjacency`` (a matrix), ``edges`` (a csv ``from,to`` and perhaps a number) or
-``coordinates`` (latitude and longitude). `docs/own_data.md` states every rule.
+one of ``adjacency`` (a matrix) or ``edges`` (a csv ``from,to`` and perhaps a number).
+`docs/own_data.md` states every rule.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import load_npz
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import validate
+from stprune.data import graph_weights
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.table.graph import GRAPH_ROLES, aligned, read_graph
-from stprune.data.table.options import Options
-from stprune.data.table.series import on_steps, read_series
+from stprune.data.formats.base import read_edges, reading
+from stprune.data.table import files
+from stprune.data.table.options import GraphOptions, Options
+from stprune.data.table.series import LARGEST, on_steps, read_series
 
 SERIES = "series"
+GRAPH_ROLES = ("adjacency", "edges")
 
 log = logging.getLogger(__name__)
 
 
-def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
+def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
     """Read series and graph by the rules of the card's options.
 
     Returns:
@@ -40,36 +44,42 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     where = f"options of {card.title}"
     options = validate(Options, card.options, where)
     channels = [channel.name for channel in card.channels]
-    groups = {SERIES: channels} if SERIES in files else {name: [name] for name in channels}
-    graph_roles = [role for role in files if role not in groups]
-    if not set(groups) <= set(files) or graph_roles not in ([], *([role] for role in GRAPH_ROLES)):
+    groups = {SERIES: channels} if SERIES in paths else {name: [name] for name in channels}
+    graph_roles = [role for role in paths if role not in groups]
+    if not set(groups) <= set(paths) or graph_roles not in ([], *([role] for role in GRAPH_ROLES)):
         raise ConfigError(
             f"{where}: the files are `{SERIES}`, or one called as each channel"
             f" ({', '.join(channels)}), and at most one of {', '.join(GRAPH_ROLES)}, not"
-            f" {', '.join(sorted(files)) or 'none'}"
+            f" {', '.join(sorted(paths)) or 'none'}"
         )
-    if options.layout == "wide" and len(channels) > 1 and SERIES in files:
-        raise ConfigError(f"{where}: a wide file holds one channel; give a file for each")
-    if not set(options.allow_negative) <= set(channels):
-        raise ConfigError(f"{where}: `allow_negative` names no channel")
-    if len(options.columns) not in (0, len(channels)):
-        raise ConfigError(f"{where}: `columns` needs one for each channel")
-    if card.mask_policy != "nan" and (options.missing_numbers or options.gaps == "missing"):
-        raise ConfigError(f"{where}: `missing_numbers` and `gaps: missing` need `mask_policy: nan`")
+    for wrong, problem in (
+        (
+            options.layout == "wide" and len(channels) > 1 and SERIES in paths,
+            "a wide file holds one channel; give a file for each",
+        ),
+        (not set(options.allow_negative) <= set(channels), "`allow_negative` names no channel"),
+        (len(options.columns) not in (0, len(channels)), "`columns` needs one for each channel"),
+        (
+            card.mask_policy != "nan" and (options.missing_numbers or options.gaps == "missing"),
+            "`missing_numbers` and `gaps: missing` need `mask_policy: nan`",
+        ),
+    ):
+        if wrong:
+            raise ConfigError(f"{where}: {problem}")
     nodes: list[str] = []
     tables = []
     for role, names in groups.items():
-        readings = read_series(files[role], options, names)
+        readings = read_series(paths[role], options, names)
         nodes = nodes or readings.nodes
-        order = aligned(files[role], readings.nodes, nodes)
+        order = aligned(paths[role], readings.nodes, nodes)
         times, table = on_steps(readings, card, options)
         tables.append((times, table[:, order]))
         if not np.array_equal(times, tables[0][0]):
-            raise DataError(f"{card.title}: {files[role]} has other times than the first file")
+            raise DataError(f"{card.title}: {paths[role]} has other times than the first file")
     values = np.concatenate([table for _, table in tables], axis=2)
     adjacency = np.zeros((len(nodes), len(nodes)), np.float32)
     for role in graph_roles:
-        adjacency = read_graph(role, files[role], nodes, options)
+        adjacency = read_graph(role, paths[role], nodes, options)
     kept = _kept_sensors(values, nodes, card, options)
     values, mask = values[:, kept], ~np.isnan(values[:, kept])
     return RawSeries(
@@ -79,6 +89,19 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         adjacency=adjacency[np.ix_(kept, kept)],
         node_ids=list(np.array(nodes, dtype=object)[kept]),
     )
+
+
+def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
+    """The position of each of ``nodes`` among ``ids``, which must be the same: (N,) int64."""
+    position = {name: index for index, name in enumerate(ids)}
+    wrong = [name for index, name in enumerate(ids) if not name or position[name] != index]
+    wrong += sorted(set(ids) ^ set(nodes))
+    if wrong:
+        raise DataError(
+            f"{path}: the sensor `{wrong[0]}` is without a name, stands twice, or is not both in"
+            " this file and in the series"
+        )
+    return np.array([position[name] for name in nodes], np.int64)
 
 
 def _kept_sensors(
@@ -101,3 +124,100 @@ def _kept_sensors(
     if not kept.any():
         raise DataError(f"{card.title}: no sensor is left without the empty and constant ones")
     return kept
+
+
+def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDArray[np.float32]:
+    """Edge weights between the sensors of a series: (N, N) float32, zero diagonal.
+
+    ``role`` is one of ``GRAPH_ROLES``; ``nodes`` are the ids in the order of the series.
+
+    Raises:
+        DataError: If the file is wrong, has another sensor, or a matrix lacks one.
+    """
+    graph = options.graph
+    if role == "edges":
+        files.csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
+        edges = read_edges(path, nodes, options.separator)
+    else:
+        edges = _edges_of_matrix(path, _matrix(path, nodes, options), nodes, graph)
+    np.fill_diagonal(edges, np.nan)
+    if graph.nearest is not None:
+        edges = graph_weights.nearest(edges, graph.nearest)
+    if graph.weights == "gaussian":
+        with reading(path, "distances"):
+            weights = graph_weights.gaussian(edges, graph.sigma, graph.threshold)
+        if not weights.any():
+            raise DataError(
+                f"{path}: no weight reaches `graph.threshold` {graph.threshold:g}; the shortest"
+                f" distance is {np.nanmin(edges, initial=np.inf):g}; change it or `graph.sigma`"
+            )
+    elif graph.weights == "binary":
+        weights = graph_weights.binary(edges)
+    else:
+        weights = np.nan_to_num(edges, nan=0.0)
+    weights = graph_weights.symmetrised(weights, graph.symmetrise)
+    if weights.max(initial=0.0) > LARGEST:
+        raise DataError(f"{path}: the weight {weights.max():g} is beyond {LARGEST:g}")
+    count = graph_weights.parts(weights)
+    if count > 1:
+        alone = int((~(weights + weights.T).any(axis=0)).sum())
+        log.warning("%s: a graph in %d parts; %d sensor(s) have no edge", path, count, alone)
+    return weights.astype(np.float32)
+
+
+def _edges_of_matrix(
+    path: Path, matrix: NDArray[np.float64], nodes: list[str], graph: GraphOptions
+) -> NDArray[np.float64]:
+    """A matrix with NaN where it says that there is no edge."""
+    np.fill_diagonal(matrix, 1.0)  # loops are left out, whatever they weigh
+    if graph.weights == "gaussian":
+        # In a table of distances an empty or infinite cell means that no way leads there.
+        matrix[np.isinf(matrix)] = np.nan
+        wrong = matrix <= 0
+    else:
+        wrong = (matrix < 0) | ~np.isfinite(matrix)
+        matrix[matrix == 0] = np.nan
+    if wrong.any():
+        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        raise DataError(
+            f"{path}: {matrix[row, column]:g} from {nodes[row]} to {nodes[column]}: weights are"
+            " finite numbers of at least 0, distances above 0 (an empty cell is no edge)"
+        )
+    return matrix
+
+
+def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float64]:
+    """(N, N), row to column, NaN where a cell is empty, infinity where it says so.
+
+    A csv may hold sensor ids, in its first row or in its first row and column, as its shape tells.
+    An array holds none and is in the order of the series.
+    """
+    size = len(nodes)
+    if path.suffix.lower() not in files.CSV_SUFFIXES:
+        try:
+            matrix = load_npz(path).toarray()
+        # No sparse matrix, or damaged: reading it as an array says which.
+        except Exception:
+            matrix = files.read_array(path, options.graph.array, "graph.array")
+        if matrix.shape != (size, size) or matrix.dtype.kind not in "fiub":
+            raise DataError(f"{path}: {matrix.dtype} of shape {matrix.shape} for {size} sensors")
+        return np.array(matrix, np.float64)
+    cells = files.csv_cells(path, options.separator, options.encoding)
+    ids = rows = nodes
+    if len(cells) == cells.shape[1] + 1:  # ids in the first row
+        ids = rows = list(cells.iloc[0])
+        cells = cells.iloc[1:]
+    elif len(cells) == size + 1:  # in the first column too
+        ids, rows = list(cells.iloc[0, 1:]), list(cells.iloc[1:, 0])
+        cells = cells.iloc[1:, 1:]
+    if cells.shape != (size, size) or rows != ids:
+        raise DataError(
+            f"{path}: {cells.shape} cells, where a row and a column for each of the {size} sensors"
+            " are meant, in the same order"
+        )
+    order = aligned(path, ids, nodes)
+    infinite = cells.apply(lambda column: column.str.fullmatch("(?i)[+]?inf(inity)?"))
+    cells = cells.mask(infinite, "").set_axis(ids, axis=1)
+    numbers = files.numbers_of(path, cells, ids, options.decimal)
+    numbers[infinite.to_numpy()] = np.inf
+    return numbers[np.ix_(order, order)]

@@ -57,7 +57,7 @@ def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     if len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
         raise DataError(
             f"{path}: line 1 has one column, `{header[0][:60]}`; say which sign is between columns"
-            " with `separator` (of a graph: `graph.separator`)"
+            " with `separator`"
         )
     names = [str(number) for number in range(len(header))]
     with reading(path, "csv"):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stprune.base.schema import StrictModel
 from stprune.data.graph_weights import Symmetrise
 
 ISO, SECONDS, MILLISECONDS = "iso", "seconds", "milliseconds"
-
-Separator = Literal[",", ";", "\t", "|"]
-Decimal = Literal[".", ","]
 
 
 class GraphOptions(StrictModel):
@@ -24,13 +24,13 @@ class GraphOptions(StrictModel):
     threshold: float = Field(0.1, ge=0, le=1, description="Smaller Gaussian weights are no edge.")
     nearest: int | None = Field(None, ge=1, description="Neighbours that each sensor keeps.")
     symmetrise: Symmetrise = "none"
-    zero_distance: Literal["refuse", "no_edge", "same_place"] = "refuse"
     array: str | None = Field(None, description="Key of the matrix; null: the only array.")
-    separator: Separator | None = Field(None, description="Of its csv; null: as in the series.")
-    decimal: Decimal | None = Field(None, description="In its csv; null: as in the series.")
-    id_column: str = Field("id", description="Column of sensor ids in a file of coordinates.")
-    latitude_column: str = Field("latitude", description="Degrees, north positive.")
-    longitude_column: str = Field("longitude", description="Degrees, east positive.")
+
+    @model_validator(mode="after")
+    def _nearest_of_distances(self) -> Self:
+        if self.nearest is not None and self.weights != "gaussian":
+            raise ValueError("only distances (`graph.weights: gaussian`) tell the nearest")
+        return self
 
 
 class Options(StrictModel):
@@ -51,8 +51,8 @@ class Options(StrictModel):
         default_factory=list, description="Column of each channel in a long file, if not its name."
     )
     array: str | None = Field(None, description="Key of the values; null: the only array.")
-    separator: Separator = ","
-    decimal: Decimal = "."
+    separator: Literal[",", ";", "\t", "|"] = ","
+    decimal: Literal[".", ","] = "."
     encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252", "gb18030"] = "utf-8"
     missing_numbers: list[float] = Field(default_factory=list)
     allow_negative: list[str] = Field(default_factory=list, description="Channels.")
@@ -62,6 +62,18 @@ class Options(StrictModel):
     empty_sensors: Literal["refuse", "drop"] = "refuse"
     constant_sensors: Literal["warn", "drop", "refuse"] = "warn"
     graph: GraphOptions = Field(default_factory=GraphOptions)
+
+    @field_validator("time_format")
+    @classmethod
+    def _says_the_day(cls, pattern: str) -> str:
+        """A pattern without year, month or day would put every time in 1900."""
+        moment = datetime(2019, 11, 23, tzinfo=UTC)
+        if pattern not in (ISO, SECONDS, MILLISECONDS):
+            with suppress(ValueError, re.error):
+                if datetime.strptime(moment.strftime(pattern), pattern).date() == moment.date():
+                    return pattern
+            raise ValueError(f"`{pattern}` must say year, month and day, as `%d.%m.%Y %H:%M` does")
+        return pattern
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
