@@ -6,10 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pytest
-from numpy.typing import NDArray
 
-from stprune.data.canonical import RawSeries
 from stprune.data.card import load_card
 from stprune.data.formats.simulated_freeway import load
 from stprune.data.simulation.cards import new_city
@@ -28,41 +25,27 @@ from stprune.data.simulation.freeway.traffic import (
     speed_by_bin,
 )
 
-MONDAY = datetime(2024, 1, 1)
 
-
-@pytest.fixture(scope="module")
-def week() -> RawSeries:
-    """A week of a city of 16 detectors, with many incidents."""
+def test_commuters_come_on_weekdays_and_traffic_slows_at_every_incident() -> None:
+    """In a week of a city of 16 detectors, with many incidents."""
     card = new_city("sim_freeway", load_card("sim_freeway"), nodes=16, days=7, seed=3)
-    return load(card.model_copy(update={"options": card.options | {"incidents_per_day": 2}}), {})
-
-
-def by_day(week: RawSeries, channel: int) -> NDArray[np.float32]:
-    """(7, 288, 16)."""
-    return week.values[..., channel].reshape(7, 288, -1)
-
-
-def test_commuters_come_on_weekdays_only(week: RawSeries) -> None:
-    flow = by_day(week, 0)
+    options = card.options | {"incidents_per_day": 2}
+    week = load(card.model_copy(update={"options": options}), {})
+    flow, speed = (week.values[..., channel].reshape(7, 288, -1) for channel in range(2))
     inbound = np.array(["_in_" in name for name in week.node_ids])
-    morning, evening = slice(7 * 12, 9 * 12), slice(16 * 12 + 6, 18 * 12 + 6)
 
-    def mean(days: slice, hours: slice, nodes: Any) -> float:
-        return float(flow[days][:, hours][..., nodes].mean())
+    def mean(days: slice, first_hour: float, nodes: Any = slice(None)) -> float:
+        """Over two hours."""
+        steps = slice(round(12 * first_hour), round(12 * first_hour) + 24)
+        return float(flow[days][:, steps][..., nodes].mean())
 
     workdays, weekend = slice(0, 5), slice(5, 7)
-    assert mean(workdays, morning, inbound) > 1.5 * mean(workdays, morning, ~inbound)
-    assert mean(workdays, evening, ~inbound) > 1.3 * mean(workdays, evening, inbound)
-    assert mean(workdays, morning, inbound) > 2 * mean(weekend, morning, inbound)
-    night = slice(2 * 12, 4 * 12)
-    assert mean(slice(0, 7), night, slice(None)) < 0.1 * mean(workdays, morning, inbound)
+    commuting = mean(workdays, 7, inbound)
+    assert commuting > 1.5 * mean(workdays, 7, ~inbound)
+    assert mean(workdays, 16.5, ~inbound) > 1.3 * mean(workdays, 16.5, inbound)
+    assert commuting > 2 * mean(weekend, 7, inbound)
+    assert mean(slice(0, 7), 2) < 0.1 * commuting
 
-
-def test_traffic_is_slower_at_every_incident_than_at_that_time_on_other_days(
-    week: RawSeries,
-) -> None:
-    speed = by_day(week, 1)
     ratios = []
     places = week.events[["node", "first_step", "last_step"]].to_numpy().tolist()
     for node, first_step, last_step in places:
@@ -76,13 +59,9 @@ def test_traffic_is_slower_at_every_incident_than_at_that_time_on_other_days(
     assert np.median(ratios) < 0.5
 
 
-@pytest.fixture(scope="module")
-def city() -> Network:
-    return build_network(2, 4, np.random.default_rng(0))
-
-
-def test_incidents_keep_apart_within_a_day_and_bite(city: Network) -> None:
-    demand = expected_demand(city, 1.0, MONDAY)
+def test_incidents_keep_apart_within_a_day_and_bite() -> None:
+    city = build_network(2, 4, np.random.default_rng(0))
+    demand = expected_demand(city, 1.0, datetime(2024, 1, 1))
     incidents = draw_incidents(demand, 28, 6.0, np.random.default_rng(0))
     assert 28 * 2 < len(incidents) < 28 * 6
     for index, one in enumerate(incidents):
