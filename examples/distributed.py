@@ -1,25 +1,18 @@
 """Pruning on several processes, each of which trains its share of every batch.
 
-python examples/distributed.py                                  # starts two processes itself
-torchrun --nproc-per-node 2 examples/distributed.py             # or let torchrun do it
+torchrun --nproc-per-node 2 examples/distributed.py
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from made_up_series import Forecaster, windows
-from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from stprune import Pruning
-
-PROCESSES = 2
 
 
 def train() -> None:
@@ -48,18 +41,7 @@ def train() -> None:
             sys.stdout.write(f"epoch {epoch}: kept {kept} of {len(inputs)}, loss {mean:.3f}\n")
 
 
-def start(rank: int, meeting: str) -> None:
-    """Join the group of the processes that this file starts, and train."""
-    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=PROCESSES)
+if __name__ == "__main__":
+    dist.init_process_group("gloo")
     train()
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        dist.init_process_group("gloo")
-        train()
-        dist.destroy_process_group()
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            spawn(start, args=(str(Path(folder, "meeting")),), nprocs=PROCESSES)

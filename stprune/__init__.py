@@ -10,21 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stprune.loop.batch_sampler import IndexedDataset, PrunedBatchSampler
-    from stprune.loop.loop import Pruning
+    from stprune.loop.loop import IndexedDataset, PrunedBatchSampler, Pruning
 
 __version__ = "0.1.0"
 __all__ = ["IndexedDataset", "PrunedBatchSampler", "Pruning", "__version__"]
 
-_MODULES = {
-    "IndexedDataset": "stprune.loop.batch_sampler",
-    "PrunedBatchSampler": "stprune.loop.batch_sampler",
-    "Pruning": "stprune.loop.loop",
-}
-
 
 def __getattr__(name: str) -> Any:
     """Import what is exported on demand: most commands need no torch."""
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    return getattr(importlib.import_module("stprune.loop.loop"), name)

@@ -21,8 +21,7 @@ from stprune.config.experiment import ExperimentConfig
 from stprune.pruning.base import Pruner, PruningContext
 from stprune.records.run import EpochRecord
 from stprune.training.budget import TrainingBudget, run_cost
-from stprune.training.energy import Energy, device_counters, processor_counters
-from stprune.training.run import train
+from stprune.training.cost import Energy, device_counters, processor_counters
 
 WINDOWS, EPOCHS, BATCH = 100, 8, 16
 
@@ -88,6 +87,10 @@ def test_epochs_of_a_budget_by_hand(
     budget = TrainingBudget(settings(kind), WINDOWS)
     assert [r.windows for r in trained(pruner, budget)] == windows
     assert TrainingBudget(settings("epochs"), WINDOWS).share([record(0, 50)] * 4, 9.0) == 0.5
+    # The schedule of the learning rate follows what is spent of 800 windows.
+    budget, records = TrainingBudget(settings("total_windows"), WINDOWS), [record(0, 10)] * 85
+    steps = [budget.schedule_epoch(records[:done], 0.0) for done in (9, 10, 19, 20, 85)]
+    assert steps == [0, 1, 1, 2, EPOCHS]
 
 
 def test_total_time_counts_overhead_and_validation_and_preparation() -> None:
@@ -143,30 +146,6 @@ def test_full_training_loses_no_epoch_to_a_slow_first_one() -> None:
         budget.plan(pruner, records, 0.0)
     assert budget.planned_epochs(pruner) == EPOCHS
     assert budget.share(records, 0.0) == pytest.approx(1.0, abs=0.01)
-
-
-def test_the_learning_rate_follows_the_budget() -> None:
-    budget = TrainingBudget(settings("total_windows"), WINDOWS)
-    records = [record(e, 10) for e in range(85)]
-    steps = [budget.schedule_epoch(records[:done], 0.0) for done in (9, 10, 19, 20, 85)]
-    assert steps == [0, 1, 1, 2, EPOCHS]
-
-
-@pytest.mark.parametrize("kind", ["total_windows", "steps"])
-def test_a_run_spends_its_budget_and_says_so(all_pruners: ExperimentConfig, kind: Any) -> None:
-    training = all_pruners.training.model_copy(update={"budget": kind, "epochs": 4})
-    config = all_pruners.model_copy(update={"training": training})
-    record = train(config, key_of("st_prune"), [])
-    cost = record.cost
-    assert cost.budget == kind
-    assert cost.epochs > 4
-    assert 0.7 < cost.budget_share <= 1
-    steps = 4 * -(-cost.training_windows // training.batch_size)
-    spent, limit = {
-        "total_windows": (cost.windows_visited, 4 * cost.training_windows),
-        "steps": (cost.gradient_steps, steps),
-    }[kind]
-    assert cost.budget_share == pytest.approx(spent / limit)
 
 
 def epoch(number: int, windows: int, step: float, scoring: float = 0.25) -> EpochRecord:
@@ -233,7 +212,7 @@ def test_packages_and_memory_count_once_and_begin_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = 0.0
-    monkeypatch.setattr("stprune.training.energy.time.monotonic", lambda: seconds)
+    monkeypatch.setattr("stprune.training.cost.time.monotonic", lambda: seconds)
     package = zone(tmp_path, "intel-rapl:0", "package-0", 999_990_000_000)
     zone(tmp_path, "intel-rapl:0:0", "core", 1)  # a part of the package
     memory = zone(tmp_path, "intel-rapl:0:1", "dram", 2_500_000)
@@ -242,9 +221,7 @@ def test_packages_and_memory_count_once_and_begin_anew(
     meter = Energy({"processor": processor_counters(tmp_path)})
     memory.write_text("3000000\n")
     for microjoules, joules in ((15_000_000, 25.5), (16_000_000, 26.5)):
-        seconds += (
-            1999  # 1 MJ at 500 W at most are 2,000 s; after more it may have begun anew twice
-        )
+        seconds += 1999  # 1 MJ at 500 W are 2,000 s; after more it may have begun anew twice
         package.write_text(f"{microjoules}\n")
         meter.update()
         assert meter.joules["processor"] == pytest.approx(joules)
@@ -256,9 +233,6 @@ def test_packages_and_memory_count_once_and_begin_anew(
             broken.update()
             memory.write_text("3000000\n")
         assert broken.joules["processor"] is None
-
-
-def test_what_a_start_adds_to_those_before(tmp_path: Path) -> None:
     assert processor_counters(tmp_path / "none") == []
     assert device_counters(torch.device("cpu")) == []
     assert Energy({"device": []}).joules == {"device": None}

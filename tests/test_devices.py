@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +19,6 @@ import pytest
 import yaml
 from toy_runs import outcome
 from toy_union import KEY, union_values, write_union
-from two_processes import end_of, start_both
 
 from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
 from stprune.base.layout import RunKey
@@ -59,6 +61,42 @@ def test_shortage_of_memory_and_lost_processes_are_named(
     with pytest.raises(named) as caught, naming_failures(fabric, spec):
         raise error
     assert type(caught.value) is named
+
+
+# Every command in turn; the first that fails ends it.
+PROGRAM = """
+import json, sys
+from stprune.__main__ import main
+for words in json.loads(sys.argv[1]):
+    code = main(words)
+    if code:
+        sys.exit(code)
+"""
+
+
+def start_both(commands: Sequence[Sequence[str]]) -> list[subprocess.Popen[str]]:
+    """Start two processes, as two devices of a run; each does all commands, without ``stprune``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [sys.executable, "-c", PROGRAM, json.dumps([list(command) for command in commands])]
+    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        subprocess.Popen(
+            words,
+            env={**os.environ, **together, "LOCAL_RANK": str(rank)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+
+def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and standard error of a process, once it has ended."""
+    _, said = process.communicate(timeout=300)
+    return process.returncode, said
 
 
 # Where epochs and ratios are such that windows are pruned by scores of both processes.
@@ -221,8 +259,10 @@ def test_runs_hold_distinct_cores_and_wait_for_all_or_none(
     greedy.join()
 
 
-@pytest.mark.usefixtures("two_cores")
-def test_a_killed_run_holds_no_core(tmp_path: Path) -> None:
+def test_a_killed_run_holds_no_core_and_the_pin_ends_with_the_body(
+    two_cores: list[int], tmp_path: Path
+) -> None:
+    before = os.sched_getaffinity(0)
     words = "from stprune.training.devices import own_cores; from pathlib import Path; import sys\n"
     words += "with own_cores(1, Path(sys.argv[1])): print('holds', flush=True); sys.stdin.read()"
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -231,14 +271,7 @@ def test_a_killed_run_holds_no_core(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"holds\n"
         process.kill()
     with own_cores(2, tmp_path) as held:
-        assert len(held) == 2
-
-
-def test_the_pin_ends_with_the_body(tmp_path: Path) -> None:
-    before = available_cores()
-    with own_cores(1, tmp_path) as held:
-        if hasattr(os, "sched_getaffinity"):
-            assert sorted(os.sched_getaffinity(0)) == held
-    assert available_cores() == before
-    with pytest.raises(ConfigError), own_cores(len(before) + 1, tmp_path):
+        assert sorted(os.sched_getaffinity(0)) == held == two_cores
+    assert os.sched_getaffinity(0) == before
+    with pytest.raises(ConfigError), own_cores(3, tmp_path):
         pass

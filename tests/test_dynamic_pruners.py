@@ -41,15 +41,13 @@ def sizes(pruner: Pruner, epochs: int) -> list[int]:
 # --- Budget and schedule
 
 
-def test_budgets_and_tails_by_hand() -> None:
+def test_budgets_tails_and_annealing_by_hand() -> None:
     for windows, keep, size in ((100, 0.1, 10), (289, 0.5, 144), (1606, 0.1, 161), (3, 0.01, 1)):
         assert budget(windows, keep) == size
     tails = ((40, 0.875, 35), (12, 0.875, 10), (100, 0.9, 90), (10, 0.7, 7), (1, 0.875, 0))
     for epochs, delta, first in (*tails, (40, 1.0, 40)):
         assert tail_start(epochs, delta) == first
 
-
-def test_annealing_by_hand() -> None:
     def ratios(epochs: int, kind: Any) -> list[float]:
         return [annealed_keep_ratio(epoch, epochs, 0.2, kind, 0.75) for epoch in range(epochs)]
 
@@ -108,6 +106,18 @@ def st_prune(windows: int, prune_ratio: float, seed: int = 0, **options: Any) ->
         windows, 8, prune_ratio, seed, stores=(training_store(windows),), adjacency=torch.ones(3, 3)
     )
     return STPrune(context, STPruneOptions.model_validate({"loss_scale": "sum"} | options))
+
+
+@pytest.mark.parametrize("sampling", ["hard_and_easy", "importance"])
+def test_an_epoch_of_errors_that_are_not_numbers_poisons_no_score(sampling: str) -> None:
+    pruner = st_prune(40, 0.5, sampling=sampling, annealing="none")
+    show(pruner, list(range(40)), 1.0)
+    show(pruner, list(range(40)), math.nan)
+    chosen = pruner.select(1)
+    assert len(chosen.indices) == 20
+    assert np.isfinite(chosen.weights).all()
+    show(pruner, list(range(40)), 3.0)
+    assert pruner.window_state["scores"].tolist() == [3.0] * 40
 
 
 def test_the_score_is_averaged_with_the_old_one_by_hand() -> None:
@@ -229,13 +239,22 @@ def test_errors_are_remembered_masked() -> None:
     assert pruner.window_state["visits"].tolist() == [1, 0, 2]
 
 
-def test_upper_bounds_by_hand() -> None:
+@pytest.mark.parametrize(("exploration", "distinct"), [(0.0, 2), (3.0, 6)])
+def test_upper_bounds_by_hand_bring_every_window_back(exploration: float, distinct: int) -> None:
     means, visits = np.array([1.0, 3.0, INF], np.float32), np.array([4.0, 1.0, 0.0], np.float32)
     bounds = upper_bounds(means, visits, rounds=4, exploration=2.0)
     # The standard deviation of the seen means, 1 and 3, is 1.
     expected = [1 + 2 * math.sqrt(math.log(5) / 4), 3 + 2 * math.sqrt(math.log(5)), INF]
     assert bounds.tolist() == pytest.approx(expected)
     assert np.isinf(upper_bounds(means, np.zeros(3, np.float32), 1, 1.0)).all()
+    # Without exploration two of six windows are kept for ever.
+    pruner, kept = UCB(PruningContext(6, 40, 2 / 3, 0), UCB.Options(exploration=exploration)), set()
+    show(pruner, list(range(6)), torch.arange(1.0, 7.0))
+    for epoch in range(1, 12):
+        windows = pruner.select(epoch).indices
+        kept |= set(windows.tolist())
+        show(pruner, windows.tolist(), torch.from_numpy(windows + 1.0))
+    assert len(kept) == distinct
 
 
 MEANS = np.array([1, 9, 3, 8, 5, 7, 2, 6, 4, 0], dtype=np.float32)

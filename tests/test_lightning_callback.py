@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from stprune.loop.loop import LoopError
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what the package says of itself when it is imported
     from pytorch_lightning import Callback, LightningModule, Trainer
-    from pytorch_lightning.callbacks import ModelCheckpoint
+    from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
 
     from stprune.loop.lightning_callback import PruningCallback
 
@@ -30,15 +28,6 @@ TARGETS = INPUTS.cumsum(1)
 
 # Lightning warns of its own calls and of settings that do not matter here.
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(level)
 
 
 class Module(LightningModule):
@@ -66,31 +55,26 @@ class Module(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
-class StopAt(Callback):
-    """Ends training, as whatever ends a process, when epoch ``epoch`` starts."""
+def stop_at(epoch: int) -> Callback:
+    """Ends training, as whatever ends a process, when the epoch starts."""
 
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch == self.epoch:
+    def stop(trainer: Trainer, _: LightningModule) -> None:
+        if trainer.current_epoch == epoch:
             raise InterruptedError
+
+    return LambdaCallback(on_train_epoch_start=stop)
 
 
 def fit(
     module: Module, *callbacks: Callback, checkpoint: Path | None = None, **changes: Any
 ) -> Module:
-    settings: dict[str, Any] = {
-        "max_epochs": EPOCHS,
-        "reload_dataloaders_every_n_epochs": 1,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": bool(callbacks),
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
+    silent = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+    settings = {"max_epochs": EPOCHS, "reload_dataloaders_every_n_epochs": 1, **silent, **changes}
     trainer = Trainer(
-        callbacks=[PruningCallback(module.pruning), *callbacks], **(settings | changes)
+        accelerator="cpu",
+        enable_checkpointing=bool(callbacks),
+        callbacks=[PruningCallback(module.pruning), *callbacks],
+        **settings,
     )
     trainer.fit(module, ckpt_path=checkpoint)
     return module
@@ -103,7 +87,7 @@ def test_a_trainer_resumed_or_not_trains_what_a_plain_loop_trains(
     checkpoint = None
     if stop is not None:
         with pytest.raises(InterruptedError):
-            fit(Module(), ModelCheckpoint(tmp_path, save_last=True), StopAt(stop))
+            fit(Module(), ModelCheckpoint(tmp_path, save_last=True), stop_at(stop))
         checkpoint = tmp_path / "last.ckpt"
     module, plain = fit(Module(), checkpoint=checkpoint), Module()
     batches = {0: 8, 1: 3, 2: 3, 3: 3, 4: 3, 5: 8}
@@ -133,7 +117,6 @@ def test_a_control_that_trains_shorter_stops_the_trainer() -> None:
         (False, False, {}, LoopError, "0 of 60"),
         (True, True, {}, CheckpointError, "save_on_train_epoch_end=True"),
     ],
-    ids=["loaders are kept", "too few epochs", "nothing observed", "saved within an epoch"],
 )
 def test_what_does_not_fit_is_refused(
     observes: bool,

@@ -86,9 +86,8 @@ def test_muon_steps_are_those_of_torchs_two_optimisers(scale: str) -> None:
         torch.testing.assert_close(mine, reference, msg=name)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
+def test_settings_that_contradict_each_other_are_refused(toy_values: dict[str, Any]) -> None:
+    for values in (
         {"momentum": 0.9},
         {"optimiser": "sgd", "muon_excludes": ["*"]},
         {"muon_scale": "original"},
@@ -98,15 +97,10 @@ def test_muon_steps_are_those_of_torchs_two_optimisers(scale: str) -> None:
         {"warmup": 0.1},
         {"schedule": "cosine", "warmup": 1.0},
         {"optimiser": "muno"},
-    ],
-    ids=str,
-)
-def test_settings_that_contradict_each_other_are_refused(
-    toy_values: dict[str, Any], values: dict[str, Any]
-) -> None:
-    toy_values["backbones"]["stid"]["optimisation"] = values
-    with pytest.raises(ConfigError, match=r"toy.yaml at `backbones\.stid` in `optimisation`"):
-        parse_config(toy_values, "toy.yaml")
+    ):
+        toy_values["backbones"]["stid"]["optimisation"] = values
+        with pytest.raises(ConfigError, match=r"toy.yaml at `backbones\.stid` in `optimisation`"):
+            parse_config(toy_values, "toy.yaml")
 
 
 def _bare(**settings: Any) -> tuple[torch.optim.Optimizer, RateSchedule]:
@@ -125,7 +119,6 @@ def _rate(optimiser: torch.optim.Optimizer) -> float:
         ({"milestones": (2, 5)}, lambda optimiser: MultiStepLR(optimiser, [2, 5], 0.3)),
         ({"step_epochs": 3}, lambda optimiser: StepLR(optimiser, 3, 0.3)),
     ],
-    ids=["milestones", "step_epochs"],
 )
 def test_cuts_are_those_of_torchs_schedulers(changes: dict[str, Any], reference: Any) -> None:
     (ours, schedule), (theirs, _) = _bare(gamma=0.3, **changes), _bare()
@@ -232,8 +225,14 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return noted
 
 
-@pytest.mark.parametrize("budget", ["epochs", "total_windows", "steps"])
-@pytest.mark.parametrize("pruner", ["full_fewer_epochs", "random_dynamic"])
+@pytest.mark.parametrize(
+    ("pruner", "budget"),
+    [
+        ("full_fewer_epochs", "epochs"),
+        ("random_dynamic", "total_windows"),
+        ("random_dynamic", "steps"),
+    ],
+)
 def test_each_step_has_its_place_on_the_curve(
     toy_values: dict[str, Any], rates: list[float], pruner: str, budget: str
 ) -> None:
@@ -242,6 +241,9 @@ def test_each_step_has_its_place_on_the_curve(
     optimisation = {"learning_rate": 0.01, "schedule": "cosine"}
     toy_values["backbones"]["stid"]["optimisation"] = optimisation
     record = train(parse_config(toy_values, "toy.yaml"), key_of(pruner, 0.5), [])
-    steps = record.cost.gradient_steps
+    steps, cost = record.cost.gradient_steps, record.cost
+    full = {"total_windows": 6 * cost.training_windows, "steps": 60, "epochs": 6}[budget]
+    spent = {"total_windows": cost.windows_visited, "steps": steps, "epochs": cost.epochs}[budget]
+    assert (cost.budget, cost.budget_share) == (budget, pytest.approx(spent / full))
     curve = [0.01 / 2 * (1 + math.cos(math.pi * k / steps)) for k in range(steps)]
     assert rates == pytest.approx(curve)

@@ -133,21 +133,10 @@ def forecast_data(
     protocol: ProtocolKind = "paper",
     device: torch.device | None = None,
 ) -> ForecastData:
-    """Open ``dataset`` for a task on ``history`` input and ``horizon`` target steps.
+    """Open ``dataset`` for a task, by default to forecast ``horizon`` from ``history`` steps.
 
-    Args:
-        dataset: The canonical data set.
-        history: T, input steps.
-        horizon: H, target steps.
-        node_stride: Take every k-th node; ``days``: the first days, None for all;
-            ``window_stride``, ``evaluation_stride``: every k-th window of training, of evaluation.
-        target_only: Leave all channels but the target out, so that C is 1.
-        task: To forecast by default.
-        protocol: How splits are cut, the scaler is fitted and training targets are masked.
-        device: Where the series is kept; the processor's memory by default.
-
-    Raises:
-        ConfigError: If the subset is empty or too short to be split.
+    Takes every k-th node, the first ``days``, every k-th window of training and of evaluation, and
+    with ``target_only`` no channel but the target. A ConfigError if too little is left to be split.
     """
     card, place = dataset.card, device or torch.device("cpu")
     task = task or Forecast(NoOptions())
@@ -249,12 +238,9 @@ def cut_splits(
     steps: int,
     shares: tuple[float, float, float],
 ) -> SplitRanges:
-    """Window numbers of the three splits.
+    """Window numbers of the three splits, or a ConfigError if one would be empty.
 
     Windows of ``length`` steps begin at ``starts`` (n,), rising, in a series of ``steps``.
-
-    Raises:
-        ConfigError: If a split would be empty.
     """
     if protocol != "strict":
         return split_windows(len(starts), shares)

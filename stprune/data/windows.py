@@ -45,10 +45,7 @@ def split_windows(windows: int, shares: tuple[float, float, float]) -> SplitRang
     """Cut ``windows`` into train, validation and test by time, as ST-TTC (2025) does.
 
     Train and validation are rounded, test is the rest. Neighbouring splits share the steps of the
-    windows at the cut.
-
-    Raises:
-        ConfigError: If a split would be empty.
+    windows at the cut. A ConfigError if one would be empty.
     """
     train = round(windows * shares[0])
     test = train + round(windows * shares[1])

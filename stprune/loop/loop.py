@@ -7,9 +7,9 @@ absolute error of window i, w_i its weight, and B the size of the batch over all
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch.distributed as dist
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from torch import Tensor
+from torch.utils.data import Dataset, Sampler
 
 from stprune.base.errors import CheckpointError, ConfigError, StpruneError
 from stprune.base.schema import StrictModel, validate
@@ -365,3 +366,50 @@ def _all_gather(values: Tensor) -> Tensor:
     parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, values)
     return torch.stack(parts)
+
+
+class SizedDataset(Sized, Protocol):
+    """What a map-style data set has."""
+
+    def __getitem__(self, index: int) -> Any: ...
+
+
+class IndexedDataset(Dataset[tuple[int, Any]]):
+    """``(number, sample)`` of a map-style data set of training samples, 0 to n - 1."""
+
+    def __init__(self, dataset: SizedDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: int) -> tuple[int, Any]:
+        return index, self.dataset[index]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+class PrunedBatchSampler(Sampler[list[int]]):
+    """This process's batches of the current epoch; iterating it again begins the next one.
+
+    Its length is that of the epoch started last: call ``pruning.start_epoch()`` first where the
+    length must be known before the batches are.
+
+    Raises:
+        ConfigError: If the data set is of another length than pruning was made for.
+    """
+
+    def __init__(self, pruning: Pruning, dataset: Sized) -> None:
+        if len(dataset) != pruning.settings.windows:
+            raise ConfigError(
+                f"the data set has {len(dataset)} samples, but pruning was made for"
+                f" {pruning.settings.windows} windows"
+            )
+        self.pruning = pruning
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # A generator starts the epoch with its first batch; a loader with workers makes an iterator
+        # that it never uses.
+        for indices in self.pruning.hand_out():
+            yield indices.tolist()
+
+    def __len__(self) -> int:
+        return self.pruning.batch_count()

@@ -20,7 +20,7 @@ COURSES = (
 
 
 class Place(NamedTuple):
-    """Where pruners are compared: errors on other data sets are not comparable."""
+    """Where pruners are compared: errors on different data sets are not comparable."""
 
     experiment: str
     dataset: str

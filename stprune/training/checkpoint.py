@@ -20,11 +20,7 @@ logger = logging.getLogger(__name__)
 def save_checkpoint(
     path: Path, state: dict[str, Any], identity: dict[str, str], keep_previous: bool = True
 ) -> None:
-    """Write ``state`` of the run that ``identity`` names, and keep the checkpoint before it.
-
-    Raises:
-        WriteError: If the disk is full, or the place cannot be written to.
-    """
+    """Write ``state`` of the run that ``identity`` names, and keep the checkpoint before it."""
     # Via memory: torch's own writer hides the reason of a failure, and aborts on an interrupt.
     content = io.BytesIO()
     torch.save({"identity": identity, "state": state}, content)
@@ -50,11 +46,8 @@ def discard_checkpoints(path: Path) -> None:
 def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
     """Read the state of a run; if the last checkpoint is damaged or lost, from the one before.
 
-    Returns:
-        The state and "", or None and the reason, such as another ``identity``.
-
-    Raises:
-        CheckpointError: If every checkpoint that exists is damaged.
+    Returns the state and "", or None and the reason, such as another ``identity``. Raises
+    CheckpointError if every checkpoint that exists is damaged.
     """
     damaged: list[str] = []
     for place in filter(Path.exists, (path, previous_checkpoint(path))):

@@ -45,7 +45,7 @@ from stprune.pruning.per_dataset import PerDatasetPruner
 from stprune.records.kept import KeptArchive
 from stprune.records.run import EpochRecord, Scores
 from stprune.training.budget import TrainingBudget
-from stprune.training.clock import Clock
+from stprune.training.cost import Clock
 from stprune.training.devices import agreed, compile_network
 from stprune.training.evaluation import (
     ErrorSums,

@@ -18,11 +18,9 @@ import math
 from collections.abc import Sequence
 from typing import cast
 
-import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stprune.data.stationarity import first_difference
@@ -118,11 +116,8 @@ def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
 def error_rows(errors: Tensor, mask: Tensor, in_percent: Tensor, sizes: Tensor) -> Tensor:
     """(5, H) float64 sums of a batch: absolute errors, squares, count, shares, count of shares.
 
-    Args:
-        errors: (B, H, N) float32, absolute errors, 0 where masked.
-        mask: (B, H, N) bool, which errors count.
-        in_percent: (B, H, N) bool, which count in MAPE, as shares of ``sizes``.
-        sizes: (B, H, N) float64.
+    All are (B, H, N): absolute errors, 0 where masked; which of them count; which count in MAPE, as
+    shares of ``sizes``, float64.
     """
     errors = errors.double()
     share = torch.where(in_percent, errors / sizes, 0.0)
@@ -138,8 +133,7 @@ def scores_of_sums(
     With ``mean_of_steps`` the scores of the horizon's steps are averaged, else errors are pooled.
     """
 
-    def rates(sums: Tensor) -> Tensor:
-        """MAE, RMSE and MAPE in percent, (3, steps), not finite where nothing counted."""
+    def rates(sums: Tensor) -> Tensor:  # (3, steps), not finite where nothing counted
         absolute, square, count, share, share_count = sums.cpu()
         return torch.stack([absolute / count, (square / count).sqrt(), 100 * share / share_count])
 
@@ -270,7 +264,8 @@ def window_groups(store: WindowStore, events: pd.DataFrame) -> dict[str, Tensor]
     """Groups of the windows of a split: (n,) bool by name.
 
     ``least_stationary`` is the tenth with the largest mean absolute first difference;
-    ``incident`` has a listed incident among the target steps, where the data list any.
+    ``incident`` has a listed incident, from `first_step` to `last_step` of the series, among the
+    target steps, where the data list any.
     """
     moves = first_difference(store)
     rare = max(1, math.ceil(LEAST_STATIONARY * len(store)))
@@ -278,20 +273,8 @@ def window_groups(store: WindowStore, events: pd.DataFrame) -> dict[str, Tensor]
     least[moves.argsort(descending=True, stable=True)[:rare]] = True
     groups = {"least_stationary": least}
     if {"first_step", "last_step"} <= set(events.columns):
-        first_targets = store.starts.cpu().numpy() + store.target_offset
-        touched = incident_windows(events, first_targets, store.horizon)
-        groups["incident"] = torch.from_numpy(touched).to(store.device)
+        targets = store.starts + store.target_offset  # the first step of each window's
+        groups["incident"] = torch.zeros_like(least)
+        for begin, end in zip(events["first_step"], events["last_step"], strict=True):
+            groups["incident"] |= (targets <= end) & (targets + store.horizon > begin)
     return groups
-
-
-def incident_windows(
-    events: pd.DataFrame, first_targets: NDArray[np.int64], horizon: int
-) -> NDArray[np.bool_]:
-    """Which windows, by their first of H target steps (n,), have an incident among these: (n,).
-
-    An incident lasts from `first_step` to `last_step` of the series, both included.
-    """
-    touched = np.zeros(len(first_targets), dtype=bool)
-    for begin, end in zip(events["first_step"], events["last_step"], strict=True):
-        touched |= (first_targets <= end) & (first_targets + horizon - 1 >= begin)
-    return touched

@@ -42,10 +42,9 @@ def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.opti
 
 
 def matrices_for_muon(named: dict[str, nn.Parameter], excludes: Sequence[str]) -> list[str]:
-    """Names of the parameters of two dimensions that no shell pattern in ``excludes`` matches.
+    """Names of the matrices that no shell pattern in ``excludes`` matches.
 
-    Raises:
-        ConfigError: If a pattern matches no matrix.
+    Raises ConfigError if a pattern matches no matrix.
     """
     matrices = [name for name, parameter in named.items() if parameter.ndim == 2]
     excluded: set[str] = set()

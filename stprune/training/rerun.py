@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -27,26 +26,24 @@ from stprune.training.engine import Engine
 from stprune.training.provenance import run_checksum
 from stprune.training.run import RunListener, open_run_data, train
 
-RESULTS = (
+RESULTS = {
     *("test", "scores_by_rule", "test_groups", "transfer", "validation_mae", "best_epoch"),
     *("parameters", "cost", "data"),
-)
+}
 # These depend on the clock, or on what else is in memory.
 MEASURED = ("_seconds", "_joules", "_bytes")
-CIRCUMSTANCES = ("fingerprint", "config", "source_digest", "environment")
+CIRCUMSTANCES = {"fingerprint", "config", "source_digest", "environment"}
 # Where the second run took place does not matter.
 IGNORED = ("environment.cores", "environment.energy")
 # Windows times nodes whose errors are kept; of a larger split every k-th window is taken.
 KEPT_ERRORS = 2**24
 # Other devices and numbers of threads sum in another order.
 SAME = 1e-3
+# Results that a report of differences shows, the largest differences first.
+SHOWN = 10
 
 
-# --- Made again
-
-
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """A value that differs between two runs; its name is its place, such as `test.mae`."""
 
     name: str
@@ -60,15 +57,13 @@ class Change:
             return math.inf
         return float(abs(self.now - self.then) / max(abs(self.then), abs(self.now)))
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
         """Both values on one line."""
-        texts = (str(value) for value in (self.then, self.now))
-        then, now = (text if len(text) <= 32 else f"{text[:32]}..." for text in texts)
-        return f"{self.name}: {then} then, {now} now"
+        return f"{self.name}: {str(self.then)[:32]} then, {str(self.now)[:32]} now"
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """Two runs side by side."""
 
     numbers: int  # how many values of the results both have
@@ -81,6 +76,19 @@ class Difference:
         """Whether every number that both have is the same, to the last bit."""
         return not self.results
 
+    def text(self) -> str:
+        """How the second run differs from the record, a line each."""
+        lines = [f"differs: {change.text}" for change in self.results[:SHOWN]]
+        if self.bit_equal:
+            lines.append(f"bit-equal: all {self.numbers} numbers of the results")
+        if len(self.results) > SHOWN:
+            lines.append(f"differs: {len(self.results) - SHOWN} more")
+        if self.not_compared:
+            parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in self.not_compared))
+            lines.append(f"not compared: {len(self.not_compared)} values of {parts}")
+        lines += [f"other circumstances: {change.text}" for change in self.circumstances]
+        return "".join(f"{line}\n" for line in lines)
+
 
 def rerun(
     metrics: Path,
@@ -90,13 +98,10 @@ def rerun(
 ) -> Difference:
     """Train the run of ``record``, whose file is ``metrics``, again and compare the two.
 
-    The ``config`` comes from :func:`config_of_record`.
-
-    Raises:
-        RecordError: If the run's data are not those of the record, or there is a record of it
-            where the new one would be.
+    The ``config`` comes from :func:`config_of_record`. Raises RecordError if the run's data are
+    not those of the record, or there is a record of it where the new one would be.
     """
-    key = _key(record)
+    key = key_of_record(record)
     again = experiment_layout(config).metrics(key)
     if again.exists():
         raise RecordError(f"{again} is there already; give a folder without records")
@@ -113,8 +118,9 @@ def rerun(
     return compare_runs((record, metrics), (train(config, key, listeners), again))
 
 
-def _key(record: RunRecord) -> RunKey:
-    return RunKey(record.dataset, record.backbone, record.pruner, record.prune_ratio, record.seed)
+def key_of_record(record: RunRecord) -> RunKey:
+    """The key of a recorded run."""
+    return RunKey(*(getattr(record, name) for name in RunKey._fields))
 
 
 def config_of_record(
@@ -153,60 +159,41 @@ def config_of_record(
 
 def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> Difference:
     """Compare two records with their files, and the epochs and kept windows beside these."""
-    first, second = (
-        _values(record, RESULTS) | _values_beside(metrics) for record, metrics in (then, now)
-    )
+    first, second = _results(*then), _results(*now)
     both = first.keys() & second.keys()
     results = [change for change in _changes(first, second) if change.name in both]
     results.sort(key=lambda change: -change.relative)
-    around = _changes(*(_values(record, CIRCUMSTANCES) for record, _ in (then, now)))
+    around = _changes(
+        *(
+            dict(_items(record.model_dump(mode="json", include=CIRCUMSTANCES)))
+            for record, _ in (then, now)
+        )
+    )
     circumstances = [change for change in around if not change.name.startswith(IGNORED)]
     missing = [name for name in dict.fromkeys((*first, *second)) if name not in both]
     return Difference(len(both), results, circumstances, missing)
 
 
-def difference_text(difference: Difference, shown: int = 10) -> str:
-    """How the second run differs from the record, a line each; of numbers the first ``shown``."""
-    lines = []
-    if difference.bit_equal:
-        lines.append(f"bit-equal: all {difference.numbers} numbers of the results")
-    for change in difference.results[:shown]:
-        relative = "" if change.relative > 1e9 else f" (by {change.relative:.2g} of it)"
-        lines.append(f"differs: {change}{relative}")
-    if len(difference.results) > shown:
-        lines.append(f"differs: {len(difference.results) - shown} more")
-    if missing := difference.not_compared:
-        parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in missing))
-        lines.append(f"not compared: {len(missing)} values that only one of them has ({parts})")
-    lines += [f"other circumstances: {change}" for change in difference.circumstances]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _values(record: RunRecord, names: tuple[str, ...]) -> dict[str, Any]:
-    """Every plain value of these parts of a record, by its place."""
-    values = record.model_dump(mode="json")
-    return dict(item for name in names for item in _items(values[name], name))
-
-
-def _values_beside(metrics: Path) -> dict[str, Any]:
-    """Every value of the epochs and of the kept windows beside a record, if they are there."""
+def _results(record: RunRecord, metrics: Path) -> dict[str, Any]:
+    """Every value of the results, the epochs and the kept windows of a run, by its place."""
+    values = record.model_dump(mode="json", include=RESULTS)
     table, archive = metrics.with_name("epochs.csv"), metrics.with_name("kept.npz")
-    found: dict[str, Any] = {}
     if table.exists():
-        found["epochs"] = read_epochs(table).to_dict("records")
+        values["epochs"] = read_epochs(table).to_dict("records")
     if archive.exists():
         kept = read_kept(archive)
         windows = [" ".join(map(str, np.flatnonzero(row))) for row in kept.kept]
-        found["kept"] = {"windows": windows, "deciles of scores": kept.score_quantiles.tolist()}
-    return dict(item for name, value in found.items() for item in _items(value, name))
+        values["kept"] = {"windows": windows, "deciles of scores": kept.score_quantiles.tolist()}
+    return dict(_items(values))
 
 
-def _items(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+def _items(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Plain values with their places; what was measured is left out."""
     if isinstance(value, list):
         value = dict(enumerate(value))
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _items(inner, f"{name}.{key}")
+            yield from _items(inner, f"{name}.{key}" if name else key)
     elif not name.endswith(MEASURED):
         yield name, value
 
@@ -217,9 +204,6 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change
         both_nan = first != first and second != second
         if first != second and not both_nan:
             yield Change(name, first, second)
-
-
-# --- Its model opened
 
 
 def open_recorded_model(
@@ -238,7 +222,7 @@ def open_recorded_model(
     record, path = read_record(metrics), config_path or experiment_root(metrics) / "config.yaml"
     if not path.exists():
         raise ConfigError(f"there is no {path}; name the configuration of the run with --config")
-    config, key = load_config(path), _key(record)
+    config, key = load_config(path), key_of_record(record)
     spec = run_spec(config, key)
     if spec.subset.union:
         raise ConfigError(f"run {key.path} is of a union; take one of a single data set")
@@ -258,15 +242,13 @@ def open_recorded_model(
     engine = Engine(spec, open_run_data(spec, layout, fabric.device), fabric)
     try:
         engine.network.load_state_dict(weights)
+        mae = engine.validation_mae()
     except RuntimeError:  # a weight is missing, or of another shape
         mae = math.nan
-    else:
-        mae = engine.validation_mae()
     if not math.isclose(mae, record.validation_mae, rel_tol=SAME):
         raise RecordError(
             f"run {key.path}: its weights have a validation MAE of {mae:.6g}, the record says"
-            f" {record.validation_mae:.6g}: the code has changed since; delete the record and train"
-            " the run again"
+            f" {record.validation_mae:.6g}: the code has changed since; train the run again"
         )
     return engine
 

@@ -26,8 +26,8 @@ from stprune.pruning.probe import NoProbe
 from stprune.records.run import RECORD_VERSION, EpochRecord, RunRecord, write_record
 from stprune.training.budget import peak_memory_bytes, run_cost
 from stprune.training.checkpoint import discard_checkpoints, load_checkpoint, save_checkpoint
+from stprune.training.cost import Energy, device_counters, processor_counters
 from stprune.training.devices import fabric_on, naming_failures, own_cores
-from stprune.training.energy import Energy, device_counters, processor_counters
 from stprune.training.engine import Engine
 from stprune.training.provenance import environment, run_identity
 from stprune.training.scoring import ModelProbe, held_out_scores
