@@ -18,16 +18,7 @@ def simulated_ids() -> list[str]:
 
 
 def fabricate(dataset: str, folder: Path) -> DatasetCard:
-    """The shipped card of ``dataset`` for a small city and few days, written to ``folder``.
-
-    Args:
-        dataset: Id of a simulated data set.
-        folder: Gets ``<dataset>.yaml``, which goes before the shipped card; there are no raw
-            files to be made.
-
-    Returns:
-        The small card.
-    """
+    """Write the card of ``dataset`` for a small city and few days; it has no raw files."""
     shipped = load_card(dataset)
     card = new_city(dataset, shipped, nodes=NODES, days=DAYS[shipped.format])
     write_new_card(card, folder / f"{dataset}.yaml")

@@ -175,28 +175,15 @@ def paper(
     jobs: Jobs = 1,
 ) -> None:
     """Write all tables, figures and reports of kept experiments."""
-    from stprune.base.errors import UnknownNameError
-    from stprune.base.layout import DATA, kept_experiments
-    from stprune.describe.products import make_overview
-    from stprune.paper import fingerprints
-    from stprune.paper.products import check_products, compared, make_products
+    from stprune.paper.fingerprints import write_hashes as note
+    from stprune.workflow.paper import make_paper
 
-    known = kept_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
-    if not known:
-        raise RecordError(f"nothing is kept in {records}; copy the `store` of an experiment there")
-    for name in parts or ():
-        if name not in known:
-            raise UnknownNameError("experiment", name, known, str(records))
     wrong = []
-    for name in parts or known:
-        folder, target = records / name, None if check or write_hashes else into / name
-        if name == DATA:
-            made = compared(make_overview(folder, target), folder)
-        else:
-            made = make_products(folder, target, jobs) if target else check_products(folder, jobs)
+    target = None if check or write_hashes else into
+    for name, made in make_paper(parts or (), records, target, jobs):
         sys.stdout.write(f"{name}: {made.in_words}\n")
         if write_hashes:
-            fingerprints.write_hashes(made.hashes, folder)
+            note(made.hashes, records / name)
         elif made.differences != []:
             wrong.append(name)
     if check and wrong:
