@@ -44,14 +44,15 @@ def build_view(place: Place, entity: str, project: str) -> Any:
 
     pruner, ratio, error = wr.Config(PRUNER), wr.Config(RATIO), wr.SummaryMetric(ERROR)
     time, total = map(wr.SummaryMetric, ("cost.epoch_seconds", "cost.total_seconds"))
-    columns = map(wr.ParallelCoordinatesPlotColumn, (pruner, ratio, time, error))
+    shown = (pruner, ratio, time, error)
+    columns = [wr.ParallelCoordinatesPlotColumn(metric=metric) for metric in shown]
     title = "Pruner, prune ratio, per-epoch time, test MAE"
     panels: list[Any] = [
         wr.ScatterPlot(title="Test MAE by prune ratio", x=ratio, y=error),
         wr.ScatterPlot(title="Test MAE against per-epoch time, s", x=time, y=error),
         wr.ScatterPlot(title="Test MAE against total time, s", x=total, y=error),
         wr.BarPlot(title="Test MAE, mean over seeds", metrics=[ERROR], orientation="h"),
-        wr.ParallelCoordinatesPlot(title=title, columns=list(columns)),
+        wr.ParallelCoordinatesPlot(title=title, columns=columns),
     ]
     lines: list[Any] = [wr.LinePlot(title=title, x=x, y=[y]) for title, x, y in COURSES]
     view = ws.Workspace(
