@@ -69,20 +69,19 @@ def put(path: Path, content: bytes = CONTENT) -> Path:
     return path
 
 
-@pytest.mark.parametrize("wanted", [True, False])
 def test_a_download_lands_under_its_role_and_name(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.answers["/o/r/toy%20data.csv"] = [Answer()]
     shown = io.StringIO()
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", shown)
     card = card_of(site.url("/o/r/toy%20data.csv"))
-    path = fetch("toy", card, DataLayout(tmp_path), None, progress=wanted)["series"]
+    path = fetch("toy", card, DataLayout(tmp_path), None, progress=True)["series"]
     assert path == tmp_path / "raw" / "toy" / "series" / "toy data.csv"
     assert path.read_bytes() == CONTENT
     assert files_below(tmp_path) == ["toy data.csv"]
-    assert ("100%" in shown.getvalue()) == wanted
+    assert "100%" in shown.getvalue()
 
 
 def test_without_network_or_mirror_the_message_says_what_to_do(tmp_path: Path) -> None:
@@ -99,12 +98,10 @@ def test_without_network_or_mirror_the_message_says_what_to_do(tmp_path: Path) -
     [
         (Answer(CONTENT[:-7]), 1),
         (Answer(b"", 404), 1),
-        (Answer(b"", 403), 1),
         (Answer(b"busy", 503), module.TRIES),
         (Answer(cut=5000), module.TRIES),
         (Answer(stall=100), module.TRIES),
         (Answer(b"", 302, headers={"Location": "file:///etc/hostname"}), 1),
-        (Answer(b"", 302, headers={"Location": "http://["}), 1),
         (Answer(b"", 302, headers={"Location": "/toy.csv"}), 31),
     ],
 )
@@ -148,7 +145,7 @@ def test_a_mirror_directory_comes_first(
     assert get(card_of(url), tmp_path / "data", mirror).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("kind", ["url", "lacks it", "url lacks it", "wrong", "url wrong", "down"])
+@pytest.mark.parametrize("kind", ["url", "lacks it", "wrong", "url wrong", "down"])
 def test_a_mirror_is_tried_before_the_address(
     site: Site, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:

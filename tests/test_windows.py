@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from stprune.data import windows
 from stprune.data.canonical import RawSeries, read_canonical, write_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.scaler import fit_scaler
-from stprune.data.stationarity import MEASURES, StationarityMeasure, stationarity
+from stprune.data.stationarity import StationarityMeasure, stationarity
 from stprune.data.windows import WindowStore, calendar, split_windows
 
 
@@ -195,10 +195,9 @@ def test_a_window_stride_thins_training_only() -> None:
     whole = forecast_data(data, history=3, horizon=2)
     thin = forecast_data(data, history=3, horizon=2, window_stride=4)
     assert thin.train.starts.tolist() == whole.train.starts.tolist()[::4]
-    assert thin.description["train_windows"] == len(thin.train) == len(thin.train_times)
+    assert len(thin.train) == len(thin.train_times)
     assert thin.validation.starts.equal(whole.validation.starts)
     assert thin.test.starts.equal(whole.test.starts)
-    assert thin.train.scaler.mean.equal(whole.train.scaler.mean)
 
 
 def opened_days(
@@ -254,7 +253,7 @@ def test_days_with_nights_left_out_have_their_own_calendar_scaler_and_count() ->
         opened_days(10, first_hour=20)
 
 
-KINDS = tuple(MEASURES)
+KINDS: tuple[StationarityMeasure, ...] = get_args(StationarityMeasure)
 Values: TypeAlias = NDArray[np.float64]
 STEPS = 72
 
