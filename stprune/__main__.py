@@ -32,10 +32,8 @@ def _terminate(number: int, frame: Any) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default that of the process.
 
-    Returns:
-        0; 1 for a user's mistake, which is one line on standard error (2 for a command that does
-        not exist or lacks an option, or if an account elsewhere is missing); 130 if interrupted,
-        143 if ended by SIGTERM.
+    Returns 0; 1 for a user's mistake, one line on standard error (2 for a wrong command or option,
+    or if an account elsewhere is missing); 130 if interrupted, 143 if ended by SIGTERM.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
@@ -43,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Chatty libraries would bury our own lines.
     for library in ("filelock", "lightning_fabric", "matplotlib", "wandb"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    # It logs each retry at length; we log what became of a download.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     words = sys.argv[1:] if arguments is None else list(arguments)
     if threading.current_thread() is threading.main_thread():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import subprocess
 import sys
@@ -9,16 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from test_backbone_oracles import (
-    MTGNN,
-    PER_DAY,
-    STAEFORMER,
-    STTN,
-    build,
-)
+from test_backbone_oracles import MTGNN, OPENCITY, PER_DAY, STAEFORMER, STTN, build
 
 from stprune.backbones import geometric_temporal
 from stprune.backbones.base import BACKBONES, ForecastTask
+from stprune.backbones.opencity import attend
 from stprune.base.errors import ConfigError, DataError, DeclinedError
 from stprune.base.schema import validate
 
@@ -76,6 +72,58 @@ def test_saturated_edges_of_mtgnn_are_ranked_by_their_strength() -> None:
         graph.source.copy_(torch.atanh(torch.tensor([[0.9], [0.1], [0.2], [0.3]])) / 50)
         graph.target.copy_(torch.atanh(torch.tensor([[0.1], [0.3], [0.6], [0.9]])) / 50)
     assert graph()[0].tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+def city(nodes: int) -> torch.Tensor:
+    weights = torch.rand(nodes, nodes, generator=torch.Generator().manual_seed(0))
+    return weights * (weights > 0.5)
+
+
+def next_day(per_day: int) -> Any:
+    task = ForecastTask(4, per_day, per_day, 1, 0, per_day, city(4))
+    backbone_class: Any = BACKBONES.load("opencity")
+    return backbone_class(task, backbone_class.Options(head="next_day", width=16, layers=1))
+
+
+@pytest.mark.parametrize(("per_day", "steps"), [(288, 12), (48, 2), (24, 1)])
+def test_one_set_of_weights_for_every_step_length(per_day: int, steps: int) -> None:
+    """A day is 24 patches at 5, 10, 30 or 60 minutes, and the state always fits."""
+    model = next_day(per_day)
+    model.load_state_dict(next_day(288).state_dict())
+    assert (model.patches, model.steps) == (24, steps)
+    batch = torch.randn(2, per_day, 4, 1), *torch.zeros(2, 2, per_day, dtype=torch.int64)
+    assert model(*batch).shape == (2, per_day, 4)
+
+
+def test_graphs_follow_the_model_and_its_copies() -> None:
+    model, (inputs, *calendar) = build("opencity", OPENCITY)
+    expected = model.eval()(inputs, *calendar)
+    twin = copy.deepcopy(model)
+    model.use_graph("there", city(9))
+    assert torch.equal(twin(inputs, *calendar), expected)
+    narrow = twin.float()(inputs.float(), *calendar)
+    torch.testing.assert_close(narrow.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_drops_its_share_and_makes_up_for_it() -> None:
+    """Values are unit vectors, so that the result is the attention matrix itself."""
+    generator = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 40, 2, 16, 16, generator=generator, dtype=torch.float64)
+    value = torch.eye(16, dtype=torch.float64).expand_as(query)
+    whole = attend(query, key, value, 0.0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        dropped = attend(query, key, value, 0.25)
+        torch.manual_seed(0)
+        assert torch.equal(dropped, attend(query, key, value, 0.25))
+        assert not torch.equal(dropped, attend(query, key, value, 0.25))
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], whole[kept] / 0.75, rtol=1e-9, atol=0)
+    # 20480 draws: the standard deviation of the share is 0.003; of each place's, 0.048.
+    assert abs(kept.double().mean() - 0.75) < 0.012
+    assert (kept.double().mean(dim=(0, 1)) - 0.75).abs().max() < 0.24
+    neighbours = (kept[..., :-1] & kept[..., 1:]).double().mean()
+    assert abs(neighbours - 0.75**2) < 0.016
 
 
 def test_says_how_to_install_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

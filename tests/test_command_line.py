@@ -59,11 +59,9 @@ def train_words(config: Path, **changes: object) -> list[object]:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"dataset": "toi"}, "did you mean `toy`"),
         ({"backbone": "stidd"}, "did you mean `stid`"),
         ({"pruner": "st-prune"}, "did you mean `st_prune`"),
         ({"prune_ratio": 0.5}, "has no prune ratio"),
-        ({"pruner": "st_prune", "prune_ratio": 1.5}, "[0, 1)"),
         ({"pruner": "st_prune", "prune_ratio": "nan"}, "[0, 1)"),
         ({"seed": -1}, "seed"),
         ({"devices": 0}, "devices"),
@@ -80,19 +78,14 @@ def test_mistakes_in_a_run_are_one_line(
     ("words", "named", "code"),
     [
         (["config", "--config", "none.yaml"], "none.yaml", 1),
-        (["summarise", "--config", "none.yaml"], "none.yaml", 1),
         (["summarise", "--config", "toy.yaml"], "no record", 1),
         (["config", "--config", "wrong.yaml"], "`prune_ratios`", 1),
         (["data", "prepare", "toy", "--mirror", "gone"], "gone", 1),
-        *(
-            (["data", *words, "los_lop"], "`los_loop`", 1)
-            for words in (["fetch", "toy"], ["prepare"], ["info"], ["verify"], ["path"])
-        ),
+        (["data", "fetch", "toy", "los_lop"], "`los_loop`", 1),
         (["trian"], "'train'", 2),
         (["data"], "command", 2),
         (["train", "--backbone", "stid"], "--dataset", 2),
         (["train", "--sed", "1"], "--seed", 2),
-        (["data", "describe", "toy", "--history", "many"], "--history", 2),
         (["data", "describe", "toy", "--split", "none"], "--split", 2),
     ],
     ids=str,
@@ -131,7 +124,7 @@ def test_from_raw_files_to_a_finished_run(
     assert record.is_file()
 
 
-@pytest.mark.parametrize("words", [[], ["data"], ["wandb"], ["train"], ["data", "add"]], ids=str)
+@pytest.mark.parametrize("words", [[], ["data"], ["train"]], ids=str)
 def test_help_loads_neither_torch_nor_rich(words: list[str]) -> None:
     code = (
         "import sys; from stprune.__main__ import main;"
@@ -143,7 +136,9 @@ def test_help_loads_neither_torch_nor_rich(words: list[str]) -> None:
     assert done.stdout.startswith(f"Usage: {' '.join(['stprune', *words])}")
 
 
-def test_config_lists_the_runs(run: Run, toy_values: dict[str, Any], tmp_path: Path) -> None:
+def test_config_lists_the_runs_and_list_every_component(
+    run: Run, toy_values: dict[str, Any], tmp_path: Path
+) -> None:
     path = tmp_path / "two.yaml"
     changed = {"dataset": "toy", "training": {"epochs": 9, "budget": "total_time"}}
     values = toy_values | {"datasets": {"toy": None, "other": changed}}
@@ -152,12 +147,9 @@ def test_config_lists_the_runs(run: Run, toy_values: dict[str, Any], tmp_path: P
     assert (status, len(output.splitlines())) == (0, 3 + 4)
     for words in ("4 runs", "9 epochs", "budget total_time", "  toy/stid/full/p0/s0\n"):
         assert words in output
-
-
-def test_list_names_every_component(run: Run) -> None:
     status, output, _ = run("list")
     assert status == 0
-    for name in ("st_prune", "infobatch", "full_fewer_epochs", "stid", "gwnet", "los_loop"):
+    for name in ("st_prune", "full_fewer_epochs", "stid", "los_loop", "tradeoff", "main"):
         assert name in output
 
 
@@ -206,19 +198,16 @@ def on(run: Run, data: Path) -> Run:
 
 def test_the_list_names_every_card_and_what_is_here(on: Run, data: Path) -> None:
     def state() -> str:
-        line = next(line for line in on("list")[1].splitlines() if line.startswith("toy "))
-        return line.split("  ")[-1].strip()
+        lines = {
+            line.split()[0]: line.split("  ")[-1].strip() for line in on("list")[1].split("\n")[:-1]
+        }
+        assert set(lines) == {"id", *dataset_ids(), "toy"}
+        return lines["toy"]
 
-    lines = on("list")[1].splitlines()
-    assert lines[0].split() == ["id", "nodes", "steps", "min", "target", "source", "here"]
-    assert sorted(line.split()[0] for line in lines[1:]) == sorted({*dataset_ids(), "toy"})
-    (los_loop,) = (line for line in lines if line.startswith("los_loop "))
-    assert los_loop.split()[1:4] == ["207", "2016", "5"]
     assert state() == "-"
     on("fetch", "toy")
     assert state() == "fetched"
     on("prepare", "toy")
-    assert state() == "fetched, prepared"
     (data / "raw/toy/series/series.csv").unlink()
     assert state() == "partly fetched, prepared"
     # Raw files may go once the data set is prepared.
@@ -243,40 +232,32 @@ def test_fetch_and_path_print_paths_and_info_the_whole_card(on: Run, data: Path)
     assert all(str(path) in output for path in (data / "toy.yaml", files[0]))
 
 
-def test_verify_checks_what_is_here(on: Run) -> None:
+def test_verify_names_what_is_absent_or_damaged_and_what_helps(on: Run, data: Path) -> None:
     assert on("verify")[:2] == (0, "")
     status, output, errors = on("verify", "toy", "sim_freeway")
     assert (status, errors.count("\n")) == (1, 1)
-    lines = output.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["toy", "sim_freeway"]
-    assert "stprune data fetch toy" in lines[0]
-    assert "stprune data prepare sim_freeway" in lines[1]
-    for words in (["fetch", "toy"], ["prepare", "toy"]):
-        assert on(*words)[0] == on("verify")[0] == 0
-
-
-def test_verify_names_each_damaged_file_and_what_helps(on: Run, data: Path) -> None:
-    on("prepare", "toy")
-    series, values = data / "raw/toy/series/series.csv", data / "processed/toy/series.npy"
-    series.write_bytes(series.read_bytes()[:-1] + b"0")
+    absent = output.splitlines()
+    assert "stprune data fetch toy" in absent[0]
+    assert "stprune data prepare sim_freeway" in absent[1]
+    assert on("fetch", "toy")[0] == on("verify")[0] == on("prepare", "toy")[0] == 0
+    raw, values = data / "raw/toy/series/series.csv", data / "processed/toy/series.npy"
+    raw.write_bytes(raw.read_bytes()[:-1] + b"0")
     content = bytearray(values.read_bytes())
     content[-1] ^= 1
     values.write_bytes(content)
     (data / "processed/toy/nodes.json").unlink()
-    status, output, errors = on("verify", "toy")
-    assert (status, errors.count("\n")) == (1, 1)
-    raw, *prepared = output.splitlines()
-    assert str(series) in raw
-    assert "stprune data fetch toy" in raw
+    status, output, _ = on("verify", "toy")
+    assert status == 1
+    fetched, *prepared = output.splitlines()
+    assert str(raw) in fetched
+    assert "stprune data fetch toy" in fetched
     damaged = {f"toy: {path}" for path in (values, data / "processed/toy/nodes.json")}
     assert {line.split(" is ")[0] for line in prepared} == damaged
     assert all("stprune data prepare toy" in line for line in prepared)
-    for action in ("fetch", "prepare"):
-        assert on(action, "toy")[0] == 0
-    assert on("verify", "toy")[0] == 0
+    assert on("fetch", "toy")[0] == on("prepare", "toy")[0] == on("verify", "toy")[0] == 0
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"sha256": [1]}', '{"sha256": {}}'])
+@pytest.mark.parametrize("text", ["[1]", '{"sha256": {}}'])
 def test_verify_of_a_damaged_record(on: Run, data: Path, text: str) -> None:
     on("prepare", "toy")
     (data / "processed/toy/meta.json").write_text(text)

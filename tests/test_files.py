@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,7 @@ from stprune.base.errors import WriteError
 from stprune.base.files import atomic_path, write_json, write_text
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_error_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, error: type[BaseException]
-) -> None:
+def test_an_interrupt_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "a" / "b.csv"
     write_text(target, "Grüße\n")
 
@@ -25,21 +21,12 @@ def test_an_error_leaves_the_old_file_and_nothing_else(
         with atomic_path(target) as temporary:
             temporary.write_text("half")
             assert temporary.suffix == ".csv"
-            raise error
+            raise KeyboardInterrupt
 
-    with pytest.raises(error):
+    with pytest.raises(KeyboardInterrupt):
         write_half()
     assert target.read_text(encoding="utf-8") == "Grüße\n"
     assert os.listdir(target.parent) == ["b.csv"]
-
-
-def test_results_are_for_everyone_the_umask_allows(tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        write_text(tmp_path / "b.txt", "x")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "b.txt").stat().st_mode) == 0o640
 
 
 def test_json_holds_numbers_exactly_and_no_nan(tmp_path: Path) -> None:
@@ -64,16 +51,6 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_refusal_behind_a_librarys_error_is_a_line(tmp_path: Path, number: int) -> None:
     target = tmp_path / "b.txt"
-
-    def save() -> None:
-        with atomic_path(target):
-            try:
-                raise OSError(number, os.strerror(number))
-            except OSError as error:
-                raise RuntimeError("unexpected pos 704 vs 598") from error
-
-    with pytest.raises(WriteError) as caught:
-        save()
-    assert str(target) in str(caught.value)
-    assert os.strerror(number) in str(caught.value)
+    with pytest.raises(WriteError, match=rf"b\.txt .*{os.strerror(number)}"), atomic_path(target):
+        raise RuntimeError("unexpected pos 704 vs 598") from OSError(number, os.strerror(number))
     assert os.listdir(tmp_path) == []

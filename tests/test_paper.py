@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -108,13 +107,14 @@ def test_rules_depend_on_records_and_code_but_not_on_hashes(
     monkeypatch.setattr("stprune.workflow.plan.RECORDS", records)
     plan = WorkflowPlan(toy_values)
     paper = Path(toy_values["results_directory"]) / "paper"
-    assert plan.paper == [str(paper / "made_up/report.html"), str(paper / "data/figures")]
-    assert plan.descriptions == [str(records / "data/roads/description.json")]
-    needed = plan.store(SimpleNamespace(place="paper/made_up"))
-    assert needed
-    assert all(Path(path).parent == records / "made_up" for path in needed)
-    assert not any("hashes" in path for path in needed)
-    assert plan.store(SimpleNamespace(place="toy")) == plan.summaries
+    assert plan.paper_reports == [str(paper / "made_up/report.html")]
+    assert str(paper / "data/figures") in plan.paper_products
+    assert str(records / "data/roads/description.json") in plan.kept
+    assert {Path(path).parent for path in plan.kept} == {
+        records / "made_up",
+        records / "data/roads",
+    }
+    assert not any("hashes" in path for path in plan.kept)
     assert {"fig_tradeoff.py", "report.py", "report.html.j2", "paper.mplstyle"} <= {
         Path(path).name for path in plan.product_code
     }

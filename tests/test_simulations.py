@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import shortened_simulations
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stprune.__main__ import main
 from stprune.base.errors import ConfigError
-from stprune.base.layout import DataLayout
-from stprune.data.canonical import RawSeries, read_canonical
-from stprune.data.card import FORMATS, DatasetCard, load_card
-from stprune.data.prepare import prepare
+from stprune.data.canonical import RawSeries
+from stprune.data.card import FORMATS, DatasetCard, dataset_ids, load_card
 from stprune.data.simulation.cards import new_city
 from stprune.data.simulation.freeway.network import layout_of
 
@@ -41,23 +35,11 @@ def load(card: DatasetCard) -> RawSeries:
     return raw
 
 
-@pytest.mark.parametrize("dataset", shortened_simulations.simulated_ids())
-def test_a_published_card_has_the_size_that_its_options_make(dataset: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dataset", [name for name in dataset_ids() if name.startswith("sim_")])
+def test_a_published_card_has_the_size_that_its_options_make(dataset: str) -> None:
     card = load_card(dataset)
     options = FORMATS.module(card.format).Options.model_validate(card.options)
     assert (card.nodes, card.steps) == (options.size, options.steps)
-    small = shortened_simulations.fabricate(dataset, tmp_path)
-    assert load_card(dataset, tmp_path) == small
-    assert min(small.splits) * small.steps >= 24
-
-
-@pytest.mark.parametrize("dataset", SIMULATED)
-def test_the_seed_decides_every_bit(dataset: str) -> None:
-    one, same, other = (load(small_card(dataset, seed=seed)) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one.values, same.values)
-    np.testing.assert_array_equal(one.adjacency, same.adjacency)
-    assert one.events.equals(same.events)
-    assert (one.values != other.values).mean() > 0.5
 
 
 @pytest.mark.parametrize("dataset", SIMULATED)
@@ -82,35 +64,14 @@ def test_a_wrong_card_is_refused_in_one_line(dataset: str, changes: dict[str, An
     ("dataset", "expected"),
     [("sim_freeway", "d2c383edb669019a"), ("sim_charging", "2731ddf2027be87c")],
 )
-def test_the_bits_are_those_of_the_kept_results(dataset: str, expected: str) -> None:
+def test_the_bits_are_those_of_the_kept_results_unless_the_seed_is_another(
+    dataset: str, expected: str
+) -> None:
     """Demand, calendar, events and queues all show in them."""
     raw = load(small_card(dataset))
     parts = raw.values.tobytes(), raw.adjacency.tobytes(), raw.events.to_csv(index=False).encode()
     assert hashlib.sha256(b"".join(parts)).hexdigest()[:16] == expected
-
-
-def test_simulating_changes_nothing_outside() -> None:
-    # In a fresh process, since it is the first import of UXsim that changes most.
-    code = """
-import random, warnings
-import matplotlib as mpl, numpy as np, scipy.sparse.csgraph, pandas
-from stprune.data.card import DatasetCard
-from stprune.data.formats.simulated_freeway import load
-
-def surroundings():
-    state = np.random.get_state(legacy=False)["state"]
-    chance = random.getstate(), state["key"].tobytes(), state["pos"]
-    return chance, list(warnings.filters), warnings.formatwarning, dict(mpl.rcParams)
-
-card = DatasetCard.model_validate_json(CARD)
-before = surroundings()
-load(card, {})
-for was, is_now in zip(before, surroundings(), strict=True):
-    assert was == is_now, (was, is_now)
-"""
-    code = code.replace("CARD", repr(small_card("sim_freeway", days=1).model_dump_json()))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (raw.values != load(small_card(dataset, seed=2)).values).mean() > 0.5
 
 
 @given(st.integers(-10, 5000))
@@ -119,26 +80,13 @@ def test_a_freeway_has_just_the_size_asked_for_or_names_the_next(nodes: int) -> 
         corridors, segments = layout_of(nodes)
     except ValueError as error:
         near = [int(word) for word in str(error).split(";")[1].split() if word.isdigit()]
-        for size in near:
-            assert 2 * math.prod(layout_of(size)) == size
-        assert near == sorted(near)
         assert 1 <= len(near) <= 2
+        assert near == sorted(near)
+        assert [2 * math.prod(layout_of(size)) for size in near] == near
     else:
         assert 2 * corridors * segments == nodes
         assert 1 <= corridors <= 32
         assert 3 <= segments <= 64
-
-
-def test_events_are_as_frequent_in_a_larger_city() -> None:
-    freeway = new_city("sim_freeway", load_card("sim_freeway"), nodes=128, days=3, seed=5)
-    assert (freeway.nodes, freeway.steps) == (128, 864)
-    assert freeway.options["incidents_per_day"] == 8
-    assert {"corridors", "segments"}.isdisjoint(freeway.options)
-    charging = new_city("sim_charging", load_card("sim_charging"), nodes=80)
-    assert (charging.nodes, charging.steps) == (80, 4320)
-    assert charging.options["outages_per_week"] == 3
-    same_size = new_city("sim_freeway", load_card("sim_freeway"), seed=8)
-    assert same_size.options == load_card("sim_freeway").options | {"seed": 8}
 
 
 def test_cards_of_several_cities_from_the_command(
@@ -146,13 +94,11 @@ def test_cards_of_several_cities_from_the_command(
 ) -> None:
     words = ["data", "simulate", "sim_charging", "--nodes", "5", "--days", "2"]
     words += ["--data-directory", str(tmp_path), "--seed"]
-    layout, checksums = DataLayout(tmp_path), set()
     for seed in (1, 1, 2):  # The second time it is there already.
-        name = f"sim_charging_5n_2d_s{seed}"
         assert main([*words, str(seed)]) == 0
+        name = f"sim_charging_5n_2d_s{seed}"
         assert capsys.readouterr().out == f"{tmp_path / name}.yaml\n"
-        checksums.add(read_canonical(prepare(name, layout, cards=layout.root)).checksum)
-    assert len(checksums) == 2
+        assert load_card(name, tmp_path).options["seed"] == seed
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import synthetic_records as synthetic
@@ -28,7 +29,7 @@ from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.base.settings import TrackingSettings
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import experiment_layout, run_spec
-from stprune.records.run import RunRecord
+from stprune.records.run import EpochRecord, read_epochs
 from stprune.tracking import sync as wandb_sync
 from stprune.tracking.run import Payload, WandbTracking, finished_runs, permitted_mode
 from stprune.tracking.view import Place
@@ -71,7 +72,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Said:
 
 def held(run: Payload, epochs: int | None = None, **changes: Any) -> HeldRun:
     """What W&B holds of a run after ``epochs`` of its epochs; by default after its end."""
-    steps = range(len(run.epochs) if epochs is None else epochs)
+    steps = range(len(run.history) if epochs is None else epochs)
     rows = [{**run.history[step], "_step": step} for step in steps]
     values: dict[str, Any] = {
         "name": run.key.path,
@@ -161,18 +162,15 @@ def test_a_summary_that_did_not_arrive_is_told(
     assert set(service.projects) == {"elsewhere"}
 
 
-@pytest.mark.parametrize("key", ["none", "without a network"])
+@pytest.mark.parametrize("key", ["", KEY], ids=["no key", "no network"])
 def test_without_an_account_is_one_line_and_touches_nothing(
     layout: ExperimentLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said, key: str
 ) -> None:
     before = contents(layout.root)
     with wandb_alone(tmp_path / "home"):
-        if key != "none":
-            monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_API_KEY", key)
         assert main(["wandb", "sync", str(layout.root)]) == 2
-    output = said()
-    assert output.count("\n") == 1
-    assert "--offline" in output
+    assert said().count("\n") == 1
     assert contents(layout.root) == before
 
 
@@ -213,28 +211,22 @@ def test_what_cannot_be_synced_is_one_line(
     assert "WANDB_MODE" in said()
 
 
-def comparable(record: RunRecord) -> dict[str, Any]:
-    """What must not depend on tracking."""
-    values = record.model_dump(include={"test", "validation_mae", "best_epoch", "config"})
-    return values | {"fingerprint": record.fingerprint, "windows": record.cost.windows_visited}
-
-
 def track_and_continue(config: ExperimentConfig, mode: Any, folder: Path) -> Payload:
     """Train a run, then tell its epochs to a tracking that is killed, and to one that goes on."""
-    train(config, RUN, [])
-    (run,) = finished_runs(experiment_layout(config))
-    killed = WandbTracking(TrackingSettings(mode=mode), folder)
-    killed.run_started(run_spec(config, RUN), len(run.epochs), [])
-    for epoch in run.epochs[:2]:
+    record = train(config, RUN, [])
+    layout, spec = experiment_layout(config), run_spec(config, RUN)
+    rows = read_epochs(layout.run_epochs(RUN)).replace({np.nan: None}).to_dict("records")
+    epochs = [EpochRecord.model_validate(row) for row in rows]
+    killed, again = (WandbTracking(TrackingSettings(mode=mode), folder) for _ in range(2))
+    killed.run_started(spec, len(epochs), [])
+    for epoch in epochs[:2]:
         killed.epoch_finished(epoch)
     killed.run_failed(KeyboardInterrupt())
-    again = WandbTracking(TrackingSettings(mode=mode), folder)
-    again.run_started(run_spec(config, RUN), len(run.epochs), list(run.epochs[:2]))
-    for epoch in run.epochs[2:]:
+    again.run_started(spec, len(epochs), epochs[:2])
+    for epoch in epochs[2:]:
         again.epoch_finished(epoch)
-    assert run.record is not None
-    again.run_finished(run.record)
-    return run
+    again.run_finished(record)
+    return finished_runs(layout)[0]
 
 
 def test_a_tracked_and_continued_run_needs_no_sync(
@@ -258,9 +250,7 @@ def test_a_tracked_and_continued_run_is_whole_in_its_last_offline_file(
     assert_is_record(read_offline(last)[run.identity], run)
 
 
-@pytest.mark.parametrize(
-    "broken", ["import", "no key", "login", "init", "log", "summary", "finish"]
-)
+@pytest.mark.parametrize("broken", ["import", "no key", "init", "log", "finish"])
 def test_a_failing_service_changes_nothing_in_the_record(
     toy_config: ExperimentConfig,
     tmp_path: Path,
@@ -268,7 +258,6 @@ def test_a_failing_service_changes_nothing_in_the_record(
     caplog: pytest.LogCaptureFixture,
     broken: str,
 ) -> None:
-    expected = train(toy_config, RUN, [])
     calls: list[str] = []
 
     class Broken(ModuleType):
@@ -278,7 +267,7 @@ def test_a_failing_service_changes_nothing_in_the_record(
 
         def __getattr__(self, name: str) -> Any:
             def call(*_: Any, **__: Any) -> Any:
-                calls.append("summary" if name == "update" else name)
+                calls.append(name)
                 if calls[-1] == broken:
                     raise ConnectionError("the service is down")
                 return (broken, name) != ("no key", "login") and self
@@ -289,22 +278,19 @@ def test_a_failing_service_changes_nothing_in_the_record(
     module: Any = None if broken == "import" else Broken("wandb")
     monkeypatch.setitem(sys.modules, "wandb", module)
     tracking = WandbTracking(TrackingSettings(mode="online"), tmp_path / "tracked")
-    assert comparable(train(toy_config, RUN, [tracking])) == comparable(expected)
+    tracked, untracked = train(toy_config, RUN, [tracking]), train(toy_config, RUN, [])
+    same = {"test", "validation_mae", "best_epoch", "config", "fingerprint"}
+    assert tracked.model_dump(include=same) == untracked.model_dump(include=same)
     assert caplog.text.count("Weights & Biases is left out for this run") == 1
     # After the first failure the service is left alone.
     assert calls.count(broken) == (broken not in ("import", "no key"))
 
 
-@pytest.mark.parametrize(
-    ("environment", "limit"),
-    [("offline", "offline"), ("dryrun", "offline"), ("disabled", "disabled"), ("", "online")],
-)
-def test_the_environment_can_only_keep_more_here(
-    environment: str, limit: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", environment)
-    assert permitted_mode("online") == limit
-    assert permitted_mode("disabled") == "disabled"
+def test_the_environment_can_only_keep_more_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("offline", "dryrun", "disabled", ""):
+        monkeypatch.setenv("WANDB_MODE", limit)
+        wanted = {"dryrun": "offline", "": "online"}.get(limit, limit)
+        assert (permitted_mode("online"), permitted_mode("disabled")) == (wanted, "disabled")
 
 
 def test_a_view_compares_pruners_at_one_place_by_what_the_runs_hold(
@@ -316,9 +302,7 @@ def test_a_view_compares_pruners_at_one_place_by_what_the_runs_hold(
     assert view["name"] == PLACE.title
     (runs,) = view["spec"]["section"]["runSets"]
     assert [key["name"] for key in runs["grouping"]] == ["pruner.value.name", "prune_ratio.value"]
-    filters = [(kept["key"]["name"], kept["value"]) for kept in runs["filters"]["filters"]]
-    names = ["experiment", "dataset.name", "backbone.name"]
-    assert filters == list(zip(names, PLACE, strict=True))
+    assert [kept["value"] for kept in runs["filters"]["filters"]] == list(PLACE)
     run = finished_runs(layout)[0]
     sections = view["spec"]["section"]["panelBankConfig"]["sections"]
     panels = [panel["config"] for section in sections for panel in section["panels"]]

@@ -19,9 +19,9 @@ from stprune.base.errors import DataError, WriteError
 
 logger = logging.getLogger(__name__)
 
-# What the system says when there is no room, or no right to write.
+# What the system says when there is no room, no right to write, or no lock to be had.
 FAILURES = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOLCK),
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR),
 }
 # A file may unpack to more than LARGE_BYTES only if that is at most MOST_RATIO times its own size.
@@ -68,11 +68,7 @@ def write_json(target: Path, value: Any) -> None:
 
 @contextmanager
 def naming_failure(target: Path) -> Iterator[None]:
-    """Turn the system's refusal to write, also behind a library's error, into a line on ``target``.
-
-    Raises:
-        WriteError: If the disk is full, or the place cannot be written to.
-    """
+    """Turn the system's refusal to write, also behind a library's error, into a WriteError."""
     try:
         yield
     except WriteError:
@@ -81,9 +77,9 @@ def naming_failure(target: Path) -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, OSError) and cause.errno in FAILURES:
+                remedy = "after a remedy the same command continues"
                 raise WriteError(
-                    f"{target} cannot be written: {cause.strerror}; after a remedy the same command"
-                    " continues"
+                    f"{target} cannot be written: {cause.strerror}; {remedy}"
                 ) from None
             cause = cause.__cause__ or cause.__context__
         raise
@@ -94,10 +90,7 @@ def folder_lock(folder: Path, *, leave_no_trace: bool = False) -> Iterator[None]
     """Let one process at a time work in ``folder``, which is made if need be; others wait.
 
     The lock ends with the process, however that ends. Its empty file ``.lock`` stays, unless
-    ``leave_no_trace`` and the work is done without an error.
-
-    Raises:
-        WriteError: If the folder cannot be written to.
+    ``leave_no_trace`` and the work is done without an error. Raises a WriteError like the others.
     """
     path = folder / ".lock"
     lock = FileLock(path)
@@ -108,10 +101,6 @@ def folder_lock(folder: Path, *, leave_no_trace: bool = False) -> Iterator[None]
         except Timeout:
             logger.info("waiting for another process that works in %s", folder)
             lock.acquire()
-        except OSError as error:
-            if error.errno != errno.ENOLCK:
-                raise
-            logger.warning("no locks on the disk of %s: let no second process work there", folder)
     try:
         yield
         if leave_no_trace:
@@ -134,14 +123,8 @@ def folder_is_locked(folder: Path) -> bool:
 
 
 def refuse_bomb(path: Path, unpacked: int) -> None:
-    """Check that a file does not claim to hold far more bytes than its own size (CWE-409).
-
-    Raises:
-        DataError: If ``unpacked`` is more than 1 GiB and more than 200 times the file's size.
-    """
-    packed = path.stat().st_size
-    if unpacked > LARGE_BYTES and unpacked > MOST_RATIO * packed:
+    """Refuse a file that claims to hold far more bytes than its own size (CWE-409)."""
+    if unpacked > max(LARGE_BYTES, MOST_RATIO * path.stat().st_size):
         raise DataError(
-            f"{path} of {packed} bytes would unpack to {unpacked}, over {MOST_RATIO} times its"
-            " size: refused"
+            f"{path} would unpack to {unpacked} bytes, over {MOST_RATIO} times its size"
         )

@@ -42,12 +42,7 @@ class Registry(Generic[Component]):
         return importlib.import_module(self._module_name(name))
 
     def load(self, name: str) -> type[Component]:
-        """The class of component ``name``.
-
-        Raises:
-            UnknownNameError: If there is no such file.
-            TypeError: If the file does not hold exactly one component class.
-        """
+        """The one class of component ``name``; an UnknownNameError if there is no such file."""
         home, _, class_name = self.contract.partition(":")
         contract = getattr(importlib.import_module(home), class_name)
         module = self.module(name)
@@ -64,8 +59,7 @@ class Registry(Generic[Component]):
         return cast(type[Component], classes[0])
 
     def _module_name(self, name: str) -> str:
-        modules = self._modules()
-        if name not in modules:
+        if name not in (modules := self._modules()):
             raise UnknownNameError(self.kind, name, modules)
         return modules[name]
 

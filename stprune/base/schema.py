@@ -5,14 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic_core.core_schema import ValidationInfo
 
 from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.text import LARGEST_YAML, control_character, parse_yaml
@@ -40,10 +34,7 @@ class StrictModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse ``yes`` or ``true`` for a number, as which it would be 1, and control characters.
-
-        A terminal or a log would obey those; see :mod:`stprune.base.text`.
-        """
+        """Refuse ``true`` for a number, as which it would be 1, and control characters."""
         if (character := control_character(value)) is not None:
             raise ValueError(f"text must not hold control characters such as {character}")
         entries = value if isinstance(value, list | tuple) else [value]
@@ -61,11 +52,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validate(model: type[Model], values: Any, where: str) -> Model:
-    """Check ``values`` (normally a mapping) against ``model``; ``where`` is for the message.
-
-    Raises:
-        ConfigError: One line: the key, what is wrong with it, what would be right.
-    """
+    """Check ``values`` against ``model``, or raise a ConfigError that begins with ``where``."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -80,11 +67,7 @@ def validate(model: type[Model], values: Any, where: str) -> Model:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read one YAML file safely.
-
-    Raises:
-        ConfigError: If the file is not there or is no YAML.
-    """
+    """Read one YAML file safely, or raise a ConfigError."""
     try:
         with path.open(encoding="utf-8") as file:
             return parse_yaml(file.read(LARGEST_YAML + 1))

@@ -22,13 +22,10 @@ class TrainingSettings(StrictModel):
     epochs: int = Field(100, ge=1, description="Epochs of full training.")
     budget: BudgetKind = Field(
         "epochs",
-        description="What a pruned run may spend as much of as full training: epochs, windows"
-        " visited, gradient steps, or total time, scoring and validation included. Under the last"
-        " three it trains for more epochs, on a schedule of that length.",
+        description="What a pruned run may spend as much of as full training. Under all but"
+        " `epochs` it trains for more epochs, on a schedule of that length.",
     )
-    batch_size: int = Field(
-        64, ge=1, description="Largest batch; an epoch is split evenly into ceil(K / this)."
-    )
+    batch_size: int = Field(64, ge=1, description="Largest batch; an epoch is split evenly.")
     evaluation_batch_size: int = Field(256, ge=1, description="Windows per evaluation batch.")
     validate_every: int = Field(1, ge=1, description="Validate every k-th epoch, and the last.")
     patience: int | None = Field(
@@ -44,10 +41,7 @@ class ComputeSettings(StrictModel):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="Lightning Fabric precision."
     )
-    compile: bool = Field(
-        False,
-        description="Use torch.compile (needs a C++ compiler); its time is the first epochs'.",
-    )
+    compile: bool = Field(False, description="Use torch.compile (needs a C++ compiler).")
     micro_batch: int | None = Field(
         None,
         ge=1,
@@ -56,14 +50,9 @@ class ComputeSettings(StrictModel):
     )
     threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
     runs_per_job: int | None = Field(
-        None,
-        ge=1,
-        description="Runs that one job of the workflow trains, one after another, across seeds if"
-        " need be. null: all runs of a data set, backbone and seed.",
+        None, ge=1, description="Runs of one job. null: all of a data set, backbone and seed."
     )
-    own_cores: bool = Field(
-        True, description="Claim cores that no other run uses and pin the run to them."
-    )
+    own_cores: bool = Field(True, description="Pin the run to cores that no other run uses.")
 
 
 class TrackingSettings(StrictModel):
@@ -82,8 +71,8 @@ class Part(StrictModel):
     window_stride: int = Field(
         1,
         ge=1,
-        description="Train on every k-th window; validation and test keep all. Without a factor of"
-        " the steps of a day, or some times of day are never seen.",
+        description="Train on every k-th window; validation and test keep all. A factor of the"
+        " steps of a day would leave out some times of day.",
     )
 
 
@@ -106,18 +95,14 @@ class DatasetEntry(Part):
     task: str = Field("forecast", description="File of `stprune/data/tasks/`.")
     task_options: Options = Field({}, description="Options of the task; its file documents them.")
     union: list[MemberEntry] = Field(
-        [],
-        description="Train one model on the targets of all of these instead: names of cards, or"
-        " mappings with `dataset`, `node_stride`, `days`, `window_stride`.",
+        [], description="Train one model on all of these: names of cards, or mappings."
     )
     zero_shot: list[MemberEntry] = Field([], description="Test a union's model on these as well.")
     linear_probe: LinearProbe | None = Field(
         None, description="Test on them once more after training the last layer there."
     )
     loss_units: Literal["real", "standardised"] = Field(
-        "real",
-        description="Errors of a union in each data set's unit, as published, or divided by its"
-        " standard deviation: in the loss, for the pruner, and for choosing the best epoch.",
+        "real", description="Errors of a union in each data set's unit, or divided by its sd."
     )
     evaluation_stride: int = Field(1, ge=1, description="Validate and test on every k-th window.")
     training: Options = Field({}, description="Changes to `training` for this data set.")
@@ -174,17 +159,12 @@ class PrunerEntry(StrictModel):
     )
     options: Options = Field({}, description="Options of the pruner; its file documents them.")
     quota: Literal["union", "per_dataset"] = Field(
-        "union",
-        description="Of a union of data sets keep the prune ratio's share in all, or of each.",
+        "union", description="Of a union keep the prune ratio's share in all, or of each data set."
     )
 
 
 def distinct(values: list[Any]) -> list[Any]:
-    """``values``, none of which may repeat.
-
-    Raises:
-        ValueError: If one does.
-    """
+    """``values``, or a ValueError if one of them repeats."""
     if len(set(values)) != len(values):
         raise ValueError(f"values repeat: {values}")
     return values

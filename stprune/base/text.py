@@ -74,8 +74,7 @@ def texts_in(value: Any) -> Iterator[str]:
 def parse_yaml(text: str) -> Any:
     """What a YAML text holds: plain values only.
 
-    Raises:
-        ValueError: If it is no YAML, too large, has a key twice, or holds itself; one line.
+    Raises a ValueError of one line if it is none, too large, has a key twice, or holds itself.
     """
     if len(text) > LARGEST_YAML:
         raise ValueError(f"it is larger than {LARGEST_YAML >> 20} MiB")
@@ -111,21 +110,12 @@ def _values_in(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def read_json_file(path: Path) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        ValueError: As :func:`parse_json`, or if it is too large.
-        OSError: If it cannot be read.
-    """
+    """What a JSON file holds; a ValueError as of :func:`parse_json`, or if it is too large."""
     if path.stat().st_size > LARGEST_JSON:
         raise ValueError(f"it is larger than {LARGEST_JSON >> 20} MiB")
     return parse_json(path.read_text(encoding="utf-8"))
 
 
 def parse_json(text: str) -> Any:
-    """What a JSON text holds.
-
-    Raises:
-        ValueError: If it is no JSON, nested too deeply, or has a NaN or an infinity.
-    """
+    """What a JSON text holds; a ValueError if it is none, too deep, or has a NaN or infinity."""
     return from_json(text, allow_inf_nan=False)

@@ -15,7 +15,6 @@ from stprune.base.layout import PAPER, RECORDS
 from stprune.cli import data, wandb
 
 if TYPE_CHECKING:
-    from stprune.base.layout import ExperimentLayout
     from stprune.config.experiment import ExperimentConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -23,10 +22,6 @@ app.add_typer(data.app, name="data")
 app.add_typer(wandb.app, name="wandb")
 
 ConfigFile = Annotated[Path, Option(help="Configuration of the experiment.")]
-Block = Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")]
-Check = Annotated[bool, Option("--check", help="Write nothing; exit 1 if anything differs.")]
-Note = Annotated[bool, Option("--write-hashes", help="Write hashes.json and nothing else.")]
-Parts = Annotated[list[str] | None, Argument(help="Experiments, or `data`. Default: all kept.")]
 Jobs = Annotated[int, Option(help="Processes that draw at the same time.")]
 DEMO = Path("config/demo.yaml")
 RESULTS = Path("results")
@@ -72,7 +67,9 @@ def train(
 
 
 @app.command()
-def train_block(block: Block, config: ConfigFile = DEMO) -> None:
+def train_block(
+    block: Annotated[str, Argument(help="Such as sim_freeway/stid/s0.")], config: ConfigFile = DEMO
+) -> None:
     """Train the runs of one job of the workflow."""
     from stprune.workflow import train
 
@@ -105,7 +102,9 @@ def summarise(
 @app.command()
 def results(config: ConfigFile = DEMO) -> None:
     """Print where the table, the plot and the report are."""
-    for path in _layout(config).headline:
+    from stprune.config.grid import experiment_layout
+
+    for path in experiment_layout(_load(config)).headline:
         if not path.exists():
             raise RecordError(f"there is no {path} yet; run the workflow first")
         sys.stdout.write(f"{path}\n")
@@ -168,36 +167,23 @@ def products(
 
 @app.command()
 def paper(
-    parts: Parts = None,
+    parts: Annotated[list[str] | None, Argument(help="Names, or `data`. Default: all.")] = None,
     records: Annotated[Path, Option(help="Folder of kept experiments.")] = RECORDS,
     into: Annotated[Path, Option(help="Folder to write to.")] = RESULTS / PAPER,
-    check: Check = False,
-    write_hashes: Note = False,
+    check: Annotated[bool, Option("--check", help="Only compare; exit 1 if not equal.")] = False,
+    write_hashes: Annotated[bool, Option("--write-hashes", help="Only hashes.json.")] = False,
     jobs: Jobs = 1,
 ) -> None:
     """Write all tables, figures and reports of kept experiments."""
-    from stprune.base.errors import UnknownNameError
-    from stprune.base.layout import DATA, kept_experiments
-    from stprune.describe.products import make_overview
-    from stprune.paper import fingerprints
-    from stprune.paper.products import check_products, compared, make_products
+    from stprune.paper.fingerprints import write_hashes as note
+    from stprune.workflow.paper import make_paper
 
-    known = kept_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
-    if not known:
-        raise RecordError(f"nothing is kept in {records}; copy the `store` of an experiment there")
-    for name in parts or ():
-        if name not in known:
-            raise UnknownNameError("experiment", name, known, str(records))
     wrong = []
-    for name in parts or known:
-        folder, target = records / name, None if check or write_hashes else into / name
-        if name == DATA:
-            made = compared(make_overview(folder, target), folder)
-        else:
-            made = make_products(folder, target, jobs) if target else check_products(folder, jobs)
+    target = None if check or write_hashes else into
+    for name, made in make_paper(parts or (), records, target, jobs):
         sys.stdout.write(f"{name}: {made.in_words}\n")
         if write_hashes:
-            fingerprints.write_hashes(made.hashes, folder)
+            note(made.hashes, records / name)
         elif made.differences != []:
             wrong.append(name)
     if check and wrong:
@@ -217,16 +203,13 @@ def config(config: ConfigFile = DEMO) -> None:
         training = run_spec(experiment, runs[0]).training
         length = f"{training.epochs} epochs of full training"
         sys.stdout.write(f"{dataset}: {len(runs)} runs, {length}, budget {training.budget}\n")
-    for key in keys:
-        sys.stdout.write(f"  {key.path}\n")
+    sys.stdout.write("".join(f"  {key.path}\n" for key in keys))
 
 
 @app.command()
 def claims(
     file: Annotated[Path, Option(help="The claims.")] = Path("claims.yaml"),
-    weights: Annotated[
-        bool, Option("--weights", help="Fetch published weights and evaluate them.")
-    ] = False,
+    weights: Annotated[bool, Option("--weights", help="Evaluate published weights.")] = False,
     results: wandb.ResultsFolder = RESULTS,
 ) -> None:
     """Compare published numbers with the records, or published weights with their logs."""
@@ -251,13 +234,8 @@ def list_components() -> None:
     from stprune.paper.tables import TABLES
     from stprune.pruning.base import PRUNERS
 
-    groups = {
-        "data sets": dataset_ids(),
-        "backbones": BACKBONES.ids(),
-        "pruners": PRUNERS.ids(),
-        "figures": FIGURES.ids(),
-        "tables": TABLES.ids(),
-    }
+    groups = {"data sets": dataset_ids(), "backbones": BACKBONES.ids(), "pruners": PRUNERS.ids()}
+    groups |= {"figures": FIGURES.ids(), "tables": TABLES.ids()}
     for title, names in groups.items():
         sys.stdout.write(f"{title + ':':12}{', '.join(names)}\n")
 
@@ -266,9 +244,3 @@ def _load(config: Path) -> ExperimentConfig:
     from stprune.config.experiment import load_config
 
     return load_config(config)
-
-
-def _layout(config: Path) -> ExperimentLayout:
-    from stprune.config.grid import experiment_layout
-
-    return experiment_layout(_load(config))

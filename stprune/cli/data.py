@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,13 +97,13 @@ def verify(
 ) -> None:
     """Check every byte against the hashes on record."""
     from stprune.data.card import dataset_ids, load_card
-    from stprune.data.inventory import damages, is_here
+    from stprune.data.inventory import damages, state
 
     layout = _layout(data_directory, config)
     cards = {name: load_card(name, layout.root) for name in datasets or dataset_ids(layout.root)}
     damaged = []
     for name, card in cards.items():
-        if not datasets and not is_here(name, card, layout):
+        if not datasets and state(name, card, layout) == "-":
             continue
         lines = damages(name, card, layout)
         sys.stdout.write("".join(f"{line}\n" for line in lines) or f"{name}: all is right\n")
@@ -153,7 +154,7 @@ def add(
     card: dict[str, Any] = {"title": title, "description": description, "licence": licence}
     card |= {"citation": citation, "target": target, "mask_policy": mask_policy, "breaks": breaks}
     card |= {"start": start, "step_minutes": step_minutes, "mape_floor": mape_floor}
-    card["splits"] = splits
+    card |= {"splits": splits}
     path, findings = add(
         dataset,
         _layout(data_directory, config),
@@ -196,11 +197,10 @@ def _options(words: list[str]) -> dict[str, Any]:
                 place = place.setdefault(parent, {})
         if not equals or not key or not isinstance(place, dict):
             raise ConfigError(f"--option {word}: say KEY=VALUE, each key once")
-        try:
+        # Text that is no YAML, such as a format of times that begins with %, stays as it is.
+        place[last] = text
+        with suppress(ValueError):
             place[last] = parse_yaml(text) if text else ""
-        except ValueError:
-            # Not YAML, such as a format of times that begins with %.
-            place[last] = text
     return options
 
 
@@ -231,8 +231,6 @@ def describe(
 
     layout = _layout(data_directory, config)
     load_card(dataset, layout.root)
-    given: dict[str, object] = {"history": history, "horizon": horizon, "channel": channel}
-    given |= {"nodes": nodes, "days": days, "windows": windows, "seed": seed}
     model = None
     if run is not None:
         from stprune.training.rerun import node_errors, open_recorded_model
@@ -240,9 +238,10 @@ def describe(
         model = open_recorded_model(run, config, data_directory)
         if model.spec.dataset != dataset:
             raise ConfigError(f"{run} is a run on {model.spec.dataset}, not on {dataset}")
-        training = model.spec.training
-        given["history"] = history or training.history
-        given["horizon"] = horizon or training.horizon
+        history = history or model.spec.training.history
+        horizon = horizon or model.spec.training.horizon
+    given = {"history": history, "horizon": horizon, "channel": channel, "nodes": nodes}
+    given |= {"days": days, "windows": windows, "seed": seed}
     given = {name: value for name, value in given.items() if value is not None}
     options = validate(DescriptionOptions, given, "stprune data describe")
     found = describe(dataset, read_canonical(layout.processed(dataset)), options)
@@ -300,21 +299,21 @@ def simulate(
     sys.stdout.write(f"{layout.root / name}.yaml\n")
 
 
-def _configuration(file: Path) -> ExperimentConfig:
-    """The configuration with its form checked, not its names, which would load torch."""
-    from stprune.base.schema import read_yaml, validate
-    from stprune.config.experiment import ExperimentConfig
-
-    return validate(ExperimentConfig, read_yaml(file), str(file))
-
-
 def _layout(data_directory: Path | None, config: Path | None) -> DataLayout:
     """Where the data lie: as the options say, else the configuration, else `data`."""
-    if data_directory is None and config is not None:
-        data_directory = _configuration(config).data_directory
-    return DataLayout(data_directory or Path("data"))
+    configured = _configured(config)
+    return DataLayout(data_directory or (configured and configured.data_directory) or Path("data"))
 
 
 def _mirror(mirror: str | None, config: Path | None) -> str | None:
     """The mirror that the options or the configuration name, if any."""
-    return mirror if mirror is not None or config is None else _configuration(config).mirror
+    configured = _configured(config)
+    return configured.mirror if mirror is None and configured else mirror
+
+
+def _configured(file: Path | None) -> ExperimentConfig | None:
+    """The configuration with its form checked, not its names, which would load torch."""
+    from stprune.base.schema import read_yaml, validate
+    from stprune.config.experiment import ExperimentConfig
+
+    return validate(ExperimentConfig, read_yaml(file), str(file)) if file else None

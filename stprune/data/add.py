@@ -47,17 +47,9 @@ def add(
 ) -> tuple[Path, list[str]]:
     """Find out what a user's files hold, check them by the rules, and write their card.
 
-    Args:
-        dataset: Id of the data set.
-        layout: Where data lie, and the card goes.
-        series: File of the series by channel, or under ``series``.
-        graph: File of the graph by its role; at most one.
-        channels: Unit by name of channel.
-        options: Of the format `table`; others are guessed from the files.
-        card: Further keys of the card, such as ``title``, ``start`` or ``mask_policy``.
-        replace: Whether a card of that id may be replaced.
-
-    Returns the card's path, and lines on what the files hold.
+    ``series`` has files by channel, or one under ``series``; ``graph`` at most one, by its role;
+    ``channels`` units by name; ``options`` are of the format `table`, others are guessed; ``card``
+    has further keys of the card. Returns the card's path, and lines on what the files hold.
 
     Raises:
         ConfigError: If these contradict each other, or lack what no file says.
@@ -109,9 +101,7 @@ def add(
 def _check_id(dataset: str, layout: DataLayout, replace: bool) -> None:
     """Only a card of a user's own files may be replaced."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", dataset):
-        raise ConfigError(
-            f"`{dataset}` is no id of a data set; take small letters, digits and _, a letter first"
-        )
+        raise ConfigError(f"an id is made of small letters, digits and _, not `{dataset}`")
     if dataset in dataset_ids(layout.root):
         known = card_path(dataset, layout.root)
         if load_card(dataset, layout.root).format != FORMAT:
@@ -131,10 +121,8 @@ def _check_edges(path: Path, options: Options) -> None:
     """Distances that were taken for weights would turn the graph inside out."""
     header, _ = first_rows(path, options.separator, "utf-8")
     if len(header) > 2 and header[2].lower() not in WEIGHT_NAMES:
-        raise ConfigError(
-            f"{path}: column 3 is called `{header[2]}`: say --option graph.weights=gaussian"
-            " (distances), given (weights), or binary to ignore it"
-        )
+        ways = "gaussian (distances), given (weights) or binary (neither)"
+        raise ConfigError(f"{path}: say what `{header[2]}` is: --option graph.weights={ways}")
 
 
 def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -183,10 +171,8 @@ def _time_axis(readings: list[Readings], card: dict[str, Any], options: Options)
     times = [one.times for one in readings if one.times is not None]
     if not times:
         if not {"start", "step_minutes"} <= set(card):
-            raise ConfigError(
-                f"{path} has no times: name their column with --option time=NAME, or say --start"
-                " and --step-minutes"
-            )
+            ways = "--option time=NAME, or --start and --step-minutes"
+            raise ConfigError(f"{path} has no times: say {ways}")
         return {"steps": len(readings[0].values)}
     every = pd.DatetimeIndex(np.concatenate([one.to_numpy() for one in times]))
     minutes = card.get("step_minutes") or _usual_minutes(path, every)
@@ -197,9 +183,8 @@ def _time_axis(readings: list[Readings], card: dict[str, Any], options: Options)
         try:
             start = pd.Timestamp(datetime.fromisoformat(card["start"]).replace(tzinfo=None))
         except ValueError:
-            raise ConfigError(
-                f"--start `{card['start']}` is no time such as 2024-01-31T08:00"
-            ) from None
+            example = "2024-01-31T08:00"
+            raise ConfigError(f"--start `{card['start']}` is no time such as {example}") from None
     numbers = (every - start) // step
     broken = card.get("breaks", "none") != "none"
     steps = numbers.nunique() if broken else int(numbers.max()) + 1
@@ -211,10 +196,8 @@ def _usual_minutes(path: Path, times: pd.DatetimeIndex) -> int:
     lengths = times.unique().sort_values().to_series().diff().dropna().mode()
     seconds = lengths.iloc[0].total_seconds() if len(lengths) else 0.0
     if not seconds or seconds % 60 or 86_400 % seconds:
-        raise DataError(
-            f"{path}: most times are {seconds:g} s apart, which is no number of minutes that"
-            " divides a day; say `--step-minutes` and `--option resample=mean`"
-        )
+        ways = "`--step-minutes` and `--option resample=mean`"
+        raise DataError(f"{path}: times are {seconds:g} s apart, no part of a day; say {ways}")
     return int(seconds) // 60
 
 

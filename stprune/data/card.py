@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from stprune.base.errors import ConfigError, UnknownNameError
+from stprune.base.errors import UnknownNameError
 from stprune.base.layout import DataLayout
 from stprune.base.registry import Registry
 from stprune.base.schema import StrictModel, read_yaml, validate
@@ -162,13 +162,8 @@ def dataset_ids(directory: Path = CARD_DIRECTORY) -> list[str]:
 
 
 def card_path(dataset: str, directory: Path = CARD_DIRECTORY) -> Path:
-    """The card file of ``dataset``; a card in ``directory`` goes before a shipped one.
-
-    Raises:
-        UnknownNameError: If there is none.
-    """
-    cards = _cards(directory)
-    if dataset not in cards:
+    """The card file of ``dataset``; a card in ``directory`` goes before a shipped one."""
+    if dataset not in (cards := _cards(directory)):
         raise UnknownNameError("data set", dataset, cards)
     return cards[dataset]
 
@@ -180,17 +175,9 @@ def _cards(directory: Path) -> dict[str, Path]:
 
 
 def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:
-    """Read and check the card of ``dataset``.
-
-    Raises:
-        UnknownNameError: If there is no such card.
-        ConfigError: If the card does not follow the schema.
-    """
+    """Read and check the card of ``dataset``; a ConfigError if there is none or it is wrong."""
     path = card_path(dataset, directory)
-    values = read_yaml(path)
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must be a mapping of card keys to values")
-    card = validate(DatasetCard, values, str(path))
+    card = validate(DatasetCard, read_yaml(path), str(path))
     if card.format not in FORMATS.ids():
         raise UnknownNameError("format", card.format, FORMATS.ids(), str(path))
     return card
@@ -213,5 +200,4 @@ def raw_paths(dataset: str, card: DatasetCard, layout: DataLayout) -> dict[str, 
 def local_paths(card: DatasetCard, layout: DataLayout) -> list[Path]:
     """The user's own files of a card that are there now."""
     paths = raw_paths("", card, layout).items()
-    own = [path for role, path in paths if isinstance(card.files[role], LocalFile)]
-    return [path for path in own if path.is_file()]
+    return [p for role, p in paths if isinstance(card.files[role], LocalFile) and p.is_file()]

@@ -133,30 +133,17 @@ def forecast_data(
     protocol: ProtocolKind = "paper",
     device: torch.device | None = None,
 ) -> ForecastData:
-    """Open ``dataset`` for a task on ``history`` input and ``horizon`` target steps.
+    """Open ``dataset`` for a task, by default to forecast ``horizon`` from ``history`` steps.
 
-    Args:
-        dataset: The canonical data set.
-        history: T, input steps.
-        horizon: H, target steps.
-        node_stride: Take every k-th node; ``days``: the first days, None for all;
-            ``window_stride``, ``evaluation_stride``: every k-th window of training, of evaluation.
-        target_only: Leave all channels but the target out, so that C is 1.
-        task: To forecast by default.
-        protocol: How splits are cut, the scaler is fitted and training targets are masked.
-        device: Where the series is kept; the processor's memory by default.
-
-    Raises:
-        ConfigError: If the subset is empty or too short to be split.
+    Takes every k-th node, the first ``days``, every k-th window of training and of evaluation, and
+    with ``target_only`` no channel but the target. A ConfigError if too little is left to be split.
     """
     card, place = dataset.card, device or torch.device("cpu")
     task = task or Forecast(NoOptions())
     day_ends = _day_ends(dataset)
     if (days or 0) > len(day_ends) or node_stride > card.nodes:
-        raise ConfigError(
-            f"{card.title} has {len(day_ends)} days and {card.nodes} nodes;"
-            f" the subset asks for {days} days and every {node_stride}th node"
-        )
+        asked = f"the subset asks for {days} days and every k-th node, k = {node_stride}"
+        raise ConfigError(f"{card.title} has {len(day_ends)} days, {card.nodes} nodes; {asked}")
     steps = card.steps if days is None else int(day_ends[days - 1])
     first, target = (card.target_channel, 0) if target_only else (0, card.target_channel)
     part = np.s_[:steps, ::node_stride, first : first + 1 if target_only else None]
@@ -249,12 +236,9 @@ def cut_splits(
     steps: int,
     shares: tuple[float, float, float],
 ) -> SplitRanges:
-    """Window numbers of the three splits.
+    """Window numbers of the three splits, or a ConfigError if one would be empty.
 
     Windows of ``length`` steps begin at ``starts`` (n,), rising, in a series of ``steps``.
-
-    Raises:
-        ConfigError: If a split would be empty.
     """
     if protocol != "strict":
         return split_windows(len(starts), shares)
@@ -265,10 +249,8 @@ def cut_splits(
         for first, last in ((0, train), (train, validation), (validation, steps))
     ]
     if not all(ranges):
-        raise ConfigError(
-            f"{steps} steps are too few to split {shares} so that no window of {length} steps"
-            " crosses a cut; take more days, a shorter history, or another protocol"
-        )
+        few = f"{steps} steps are too few to split {shares} by `strict`"
+        raise ConfigError(f"{few}; take more days, a shorter history, or another protocol")
     return SplitRanges(*ranges)
 
 

@@ -47,13 +47,9 @@ def fetch(
 ) -> dict[str, Path]:
     """Make sure that all raw files of a data set are on this machine, and return their paths.
 
-    A file that is there with the right hash needs no network. Processes that fetch the same file
-    at the same time wait for each other. Files of Kaggle that lie in a directory or in the cache
-    of its client, and the user's own, are used where they are.
-
-    ``mirror`` is a directory or base URL that holds files as ``HOST/PATH`` of their address, tried
-    before it; None takes the variable ``STPRUNE_MIRROR``, ``""`` is none. ``progress`` shows a bar,
-    if standard error is a terminal.
+    Files of Kaggle in a directory or in the cache of its client, and the user's own, are used where
+    they are. ``mirror`` is a directory or base URL that holds files as ``HOST/PATH`` of their
+    address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is none.
 
     Raises:
         FetchError: If no place has the file with the right content, or the mirror does not exist.
@@ -78,10 +74,7 @@ def resolve_mirror(mirror: str | None) -> Path | str | None:
     directory = Path(chosen).expanduser().absolute()
     if not directory.is_dir():
         source = MIRROR_VARIABLE if mirror is None else "`mirror`"
-        raise FetchError(
-            f"the mirror `{chosen}` ({source}) is not a directory that exists"
-            " and not an http:// or https:// address"
-        )
+        raise FetchError(f"the mirror `{chosen}` ({source}) is neither a directory nor an address")
     return directory
 
 
@@ -96,11 +89,7 @@ def git_blob_sha1(path: Path) -> str:
 def content_problem(path: Path, file: RawFile, pinned: str | None = None) -> str | None:
     """How the content of ``path`` differs from the hash on the card; None if it does not.
 
-    ``pinned`` is the SHA-256 to take for a file of Kaggle whose card has none; without either, any
-    content passes.
-
-    Raises:
-        OSError: If the file cannot be read.
+    ``pinned`` is the SHA-256 to take where the card has none; without either, any content passes.
     """
     if isinstance(file, RemoteFile):
         kind, wanted, digest = "git blob SHA-1", file.git_blob_sha1, git_blob_sha1

@@ -32,9 +32,6 @@ def gaussian(
     The kernel is that of Shuman et al. 2013 as DCRNN (Li et al. 2018) scales it: with the standard
     deviation of the distances between different nodes, which None for ``sigma`` means, and without
     a factor of 2.
-
-    Raises:
-        ValueError: If ``sigma`` is None and the distances do not differ.
     """
     between = distances.copy()
     np.fill_diagonal(between, np.nan)
@@ -47,18 +44,11 @@ def gaussian(
 
 
 def spread(distances: NDArray[np.float64]) -> float:
-    """Standard deviation (dividing by their number) of the distances that are there.
-
-    Raises:
-        ValueError: If it is 0, since there are no two different ones.
-    """
+    """Standard deviation (dividing by their number) of the distances; a ValueError if it is 0."""
     there = distances[~np.isnan(distances)]
     length = float(there.std()) if there.size else 0.0
     if length <= 0:
-        raise ValueError(
-            f"the graph has {there.size} distances that do not differ, so they give no sigma for"
-            " Gaussian weights; give `sigma`, or take `binary`"
-        )
+        raise ValueError(f"{there.size} distances that do not differ give no `sigma`: give one")
     return length
 
 

@@ -33,11 +33,6 @@ def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
     return ", ".join(words) or "-"
 
 
-def is_here(dataset: str, card: DatasetCard, layout: DataLayout) -> bool:
-    """Whether anything of a data set is here that can be checked."""
-    return state(dataset, card, layout) != "-"
-
-
 def card_text(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
     """The card of ``dataset`` as YAML, and what of the data set is here."""
     values = card.model_dump(mode="json", exclude_none=True)
@@ -55,12 +50,10 @@ def card_text(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
     """What is wrong with a data set, one line each, after reading every byte that is here.
 
-    Raw files may be deleted once the data set is prepared; before that, a missing one counts.
-
-    Raises:
-        DataError: If a file is there and cannot be read.
+    Raw files may be deleted once the data set is prepared; before that, a missing one counts. A
+    file that cannot be read is a DataError.
     """
-    if not is_here(dataset, card, layout):
+    if state(dataset, card, layout) == "-":
         command = "fetch" if card.files else "prepare"
         return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]
     try:
@@ -70,16 +63,15 @@ def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
 
 
 def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[str]:
-    meta_path, meta = _meta_path(dataset, layout), {}
+    meta_path, meta, digests = _meta_path(dataset, layout), {}, {}
     directory, prepared = meta_path.parent, meta_path.is_file()
     again = f"delete {directory} and run `stprune data prepare {dataset}`"
     if prepared:
         try:
-            meta = read_json_file(meta_path)
-            digests = dict(meta["sha256"])
+            digests = dict((meta := read_json_file(meta_path))["sha256"])
         except (ValueError, KeyError, TypeError):
             yield f"{meta_path} is damaged; {again}"
-            meta, digests = {}, {}
+            meta = {}
     for role, path in raw_paths(dataset, card, layout).items():
         file = card.files[role]
         if not path.is_file():
@@ -91,8 +83,6 @@ def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[st
             if isinstance(file, LocalFile):
                 advice = "put the file back that the card was made from, or make the card anew"
             yield f"{path} is damaged: {problem}; {advice}"
-    if not meta:
-        return
     for name, digest in digests.items():
         path = directory / name
         if not path.is_file() or sha256_of(path) != digest:

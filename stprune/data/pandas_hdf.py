@@ -38,11 +38,7 @@ class StoredFrame:
         return len(self.index), len(self.names)
 
     def times(self) -> NDArray[np.datetime64]:
-        """The index as (rows,) datetime64[s].
-
-        Raises:
-            DataError: If it is no index of times, or has a time zone or parts of a second.
-        """
+        """The index as (rows,) datetime64[s]; a DataError if it is none in whole local seconds."""
         kind = _text(self.index, "kind")
         # Before pandas 3 the unit went without saying: nanoseconds.
         unit = kind.removeprefix("datetime64")[1:-1] or "ns"
@@ -73,11 +69,7 @@ class StoredFrame:
 
 @contextmanager
 def open_frame(path: Path, key: str | None = None) -> Iterator[StoredFrame]:
-    """Open the table ``key`` of an HDF file; None takes the only one.
-
-    Raises:
-        DataError: If the file is no HDF or damaged, or has no such table in the fixed layout.
-    """
+    """Open the table ``key`` of an HDF file, or the only one; a DataError if it has none."""
     with reading(path, "a table in HDF"), h5py.File(path, "r") as file:
         # A link could lead to another file of the machine.
         keys = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
@@ -87,10 +79,8 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[StoredFrame]:
             raise DataError(f"{path}: choose one of its tables: {', '.join(keys) or 'it has none'}")
         group = file[wanted[0]]
         if (kind := _text(group, "pandas_type")) != "frame":
-            raise DataError(
-                f"{path}: {group.name} is of the type `{kind}`, not in the fixed layout of pandas;"
-                " write it with DataFrame.to_hdf(..., format='fixed')"
-            )
+            wanted_form = "write it with DataFrame.to_hdf(..., format='fixed')"
+            raise DataError(f"{path}: {group.name} is of the type `{kind}`; {wanted_form}")
         index, names = plain_array(path, group, "axis1"), _names(path, group, "axis0")
         at = {name: column for column, name in enumerate(names)}
         blocks = []
@@ -100,19 +90,14 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[StoredFrame]:
             if values.dtype.kind not in "fiu" or values.shape != (len(index), len(columns)):
                 raise DataError(f"{path}: {values.name} holds no number for each row and name")
             blocks.append((values, columns))
-        if not names or sorted(place for _, each in blocks for place in each) != [
-            *range(len(names))
-        ]:
+        held = sorted(place for _, each in blocks for place in each)
+        if not names or held != list(range(len(names))):
             raise DataError(f"{path}: the blocks do not hold each column of {group.name} once")
         yield StoredFrame(path, index, names, blocks)
 
 
 def plain_array(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
-    """An array whose numbers are in this very file; others could show any file of the machine.
-
-    Raises:
-        DataError: If there is none, or it would take far more memory than the file.
-    """
+    """An array whose numbers are in this very file; others could show any file of the machine."""
     own = isinstance(group.get(name, getlink=True), h5py.HardLink)
     array = group[name] if own else None
     if not isinstance(array, h5py.Dataset) or array.is_virtual or array.external:

@@ -23,16 +23,11 @@ def prepare(
     progress: bool = False,
     cards: Path = CARD_DIRECTORY,
 ) -> Path:
-    """Make the canonical data set, unless it was made from the same card before.
-
-    Returns its folder. ``cards`` is the folder of the cards; ``mirror`` and ``progress`` are those
-    of :func:`stprune.data.fetch.fetch`.
+    """Make the canonical data set, unless it was made from the same card before; its folder.
 
     Raises:
-        UnknownNameError: If there is no such data set.
-        ConfigError: If its card does not follow the schema.
-        FetchError: If a raw file is not to be had.
-        DataError: If a raw file is not what the card says, or the folder cannot be written.
+        ConfigError: If there is no such card, or it does not follow the schema.
+        DataError: If a raw file is not to be had or not what the card says.
     """
     card = load_card(dataset, cards)
     directory = layout.processed(dataset)

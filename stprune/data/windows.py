@@ -32,8 +32,7 @@ class Batch(NamedTuple):
     mask: Tensor  # (B, H, N) bool, True where observed
 
 
-@dataclass(frozen=True)
-class SplitRanges:
+class SplitRanges(NamedTuple):
     """Window numbers of the three splits, in the order of time."""
 
     train: range
@@ -45,18 +44,13 @@ def split_windows(windows: int, shares: tuple[float, float, float]) -> SplitRang
     """Cut ``windows`` into train, validation and test by time, as ST-TTC (2025) does.
 
     Train and validation are rounded, test is the rest. Neighbouring splits share the steps of the
-    windows at the cut.
-
-    Raises:
-        ConfigError: If a split would be empty.
+    windows at the cut. A ConfigError if one would be empty.
     """
     train = round(windows * shares[0])
     test = train + round(windows * shares[1])
     ranges = range(train), range(train, test), range(test, windows)
     if not all(ranges):
-        raise ConfigError(
-            f"{windows} windows are too few to split {shares}; take more days or a shorter history"
-        )
+        raise ConfigError(f"{windows} windows are too few to split {shares}; take more days")
     return SplitRanges(*ranges)
 
 

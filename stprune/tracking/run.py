@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 # Metrics are drawn over it, or over the epoch.
 CLOCK = "elapsed_seconds"
-# How long W&B may delay a run: at its start, and at its end until all is sent.
-START_SECONDS, END_SECONDS = 30.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,8 @@ class Payload:
     experiment: str
     key: RunKey
     resolved: Mapping[str, Any]  # the configuration of the run
-    record: RunRecord | None = None  # once it has finished
-    epochs: Sequence[EpochRecord] = ()
+    history: dict[int, dict[str, Any]] = field(default_factory=dict)  # rows by step
+    results: dict[str, Any] = field(default_factory=dict)  # once it has finished
 
     @property
     def identity(self) -> str:
@@ -47,9 +45,8 @@ class Payload:
     @property
     def tags(self) -> list[str]:
         """Experiment, data set, backbone, pruner and prune ratio; each once."""
-        key = self.key
-        ratio = f"p{key.prune_ratio:g}"
-        return list(dict.fromkeys([self.experiment, key.dataset, key.backbone, key.pruner, ratio]))
+        *names, ratio, _ = self.key
+        return list(dict.fromkeys([self.experiment, *map(str, names), f"p{ratio:g}"]))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -57,15 +54,10 @@ class Payload:
         return {"experiment": self.experiment, **self.resolved}
 
     @property
-    def history(self) -> dict[int, dict[str, Any]]:
-        """Rows by step."""
-        return {epoch.epoch: history_row(epoch) for epoch in self.epochs}
-
-    @property
     def summary(self) -> dict[str, Any]:
         """What the summary holds in the end: the last value of each column, and the results."""
         last = {name: value for row in self.history.values() for name, value in row.items()}
-        return last | (results(self.record) if self.record else {})
+        return last | self.results
 
 
 def finished_runs(layout: ExperimentLayout) -> list[Payload]:
@@ -74,33 +66,25 @@ def finished_runs(layout: ExperimentLayout) -> list[Payload]:
     Raises:
         RecordError: If there is none, or a record or its epochs cannot be read.
     """
-    root = layout.root.resolve()
-    files = [path for path in recorded_runs(root.parent) if root in path.parents]
-    if not files:
+    root, runs = layout.root.resolve(), []
+    for path in recorded_runs(root.parent):
+        if root in path.parents:
+            run, table = read_record(path), read_epochs(path.with_name("epochs.csv"))
+            measured = table.astype(object).where(table.notna(), None).to_dict("records")
+            epochs = [EpochRecord.model_validate(row) for row in measured]
+            rows = {one.epoch: one.model_dump(exclude_none=True) for one in epochs}
+            key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
+            runs.append(Payload(run.experiment, key, run.config, rows, results(run)))
+    if not runs:
         raise RecordError(f"there is no finished run in {layout.root}; train one first")
-    runs = []
-    for path in files:
-        run, table = read_record(path), read_epochs(path.with_name("epochs.csv")).astype(object)
-        rows = table.where(table.notna(), None).to_dict("records")
-        key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
-        epochs = [EpochRecord.model_validate(row) for row in rows]
-        runs.append(Payload(run.experiment, key, run.config, run, epochs))
     return runs
-
-
-def history_row(epoch: EpochRecord) -> dict[str, Any]:
-    """What is logged at step ``epoch.epoch``, without what was not measured."""
-    return epoch.model_dump(exclude_none=True)
 
 
 def results(record: RunRecord) -> dict[str, Any]:
     """What is written into the summary; W&B adds the last value of everything in the history."""
     return {
         "test": record.test.model_dump(include={"mae", "rmse", "mape"}),
-        "validation_mae": record.validation_mae,
-        "best_epoch": record.best_epoch,
-        "parameters": record.parameters,
-        "cost": record.cost.model_dump(),
+        **record.model_dump(include={"validation_mae", "best_epoch", "parameters", "cost"}),
         "data_checksum": record.data["checksum"],
         "git_commit": record.environment["git_commit"],
     }
@@ -120,17 +104,15 @@ def open_run(
     directory: Path,
     tags: Iterable[str] = (),
 ) -> Any:
-    """Create or continue one ``wandb.Run``, whose files go into ``directory``.
-
-    ``tags`` are those that the run has at W&B, to be kept.
-    """
+    """Create or continue one ``wandb.Run`` with its files in ``directory``; ``tags`` are kept."""
     import wandb
 
     settings = wandb.Settings(
         console="off",
         silent=True,
-        init_timeout=START_SECONDS,
-        finish_timeout=END_SECONDS,
+        # How long W&B may delay a run: at its start, and at its end until all is sent.
+        init_timeout=30.0,
+        finish_timeout=60.0,
         finish_timeout_raises=True,
         allow_val_change=True,
         # The record has machine, packages and sources: a sync may be on another machine.
@@ -158,19 +140,17 @@ def open_run(
     return run
 
 
-def log_epoch(run: Any, epoch: EpochRecord) -> None:
+def log_row(run: Any, row: Mapping[str, Any]) -> None:
     """Log one epoch to an open ``wandb.Run``."""
     # Commit at once. Otherwise W&B holds the last row back until the run is closed, and its values
     # then replace those of the same name in the summary.
-    run.log(history_row(epoch), step=epoch.epoch, commit=True)
+    run.log(row, step=row["epoch"], commit=True)
 
 
 class WandbTracking:
     """Logs one run. The first failure of the service is logged and ends the tracking, not the run.
 
-    Args:
-        settings: Mode, project, entity.
-        directory: Where offline files go.
+    Offline files go into ``directory``.
     """
 
     def __init__(self, settings: TrackingSettings, directory: Path) -> None:
@@ -197,7 +177,7 @@ class WandbTracking:
         """Log one epoch."""
         with self._tolerant():
             if self.run is not None:
-                log_epoch(self.run, record)
+                log_row(self.run, record.model_dump(exclude_none=True))
 
     def run_finished(self, record: RunRecord) -> None:
         """Write the summary and close."""

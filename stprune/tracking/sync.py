@@ -14,14 +14,12 @@ from typing import Any, ClassVar, Literal
 
 from stprune.base.errors import StpruneError
 from stprune.base.settings import Tracking, TrackingSettings
-from stprune.tracking.run import Payload, log_epoch, open_run
+from stprune.tracking.run import Payload, log_row, open_run
 
 #: What a run needs. ``conflict``: W&B holds the curves of another training of it.
 Action = Literal["create", "update", "leave", "conflict"]
 # W&B shows the end of a run a moment after it was sent: ask again after these seconds.
 AGAIN = (0.0, 1.0, 3.0, 10.0)
-# Seconds to wait for one answer; W&B's own retries would go on for hours.
-PATIENCE = 30
 
 
 class WandbError(StpruneError):
@@ -54,7 +52,8 @@ def signed_in(entity: str | None) -> Iterator[tuple[Any, str]]:
     try:
         if not wandb.login(prompt=False, verify=True):
             raise wandb.errors.AuthenticationError("there is no key; run `wandb login`")
-        api = wandb.Api(timeout=PATIENCE)
+        # Seconds to wait for one answer; W&B's own retries would go on for hours.
+        api = wandb.Api(timeout=30)
         owner = entity or api.default_entity
         if not owner:
             raise wandb.errors.AuthenticationError("the account has no team; give --entity")
@@ -64,10 +63,9 @@ def signed_in(entity: str | None) -> Iterator[tuple[Any, str]]:
         message = " ".join(str(error).split())
         for key in (os.environ.get("WANDB_API_KEY"), wandb.setup().settings.api_key):
             message = message.replace(key, "(key)") if key else message
-        hint = (
-            "; `stprune wandb sync --offline` needs no account" if problem is NoAccountError else ""
-        )
-        raise problem(f"Weights & Biases: {message}{hint}") from None
+        if problem is NoAccountError:
+            message += "; `stprune wandb sync --offline` needs no account"
+        raise problem(f"Weights & Biases: {message}") from None
     finally:
         wandb.teardown()
 
@@ -79,15 +77,9 @@ def sync(
 
     A run with the curves of another training is left as it is: W&B's history cannot be rewritten,
     and one training's curves above another one's results would be worse than none.
+    Project and entity of ``place`` are known; ``dry`` changes nothing.
 
-    Args:
-        runs: The records.
-        api: A ``wandb.Api``.
-        place: Project and entity, both known.
-        dry: Change nothing.
-
-    Returns:
-        How many runs needed what, and one line for each that differs in the end.
+    Returns how many runs needed what, and one line for each that differs in the end.
     """
     remotes = _remote_runs(runs, api, place)
     actions = {run.key.path: _needed(run, remotes.get(run.identity)) for run in runs}
@@ -101,9 +93,9 @@ def sync(
     for pause in AGAIN:
         time.sleep(pause)
         remotes = _remote_runs(runs, api, place)
-        found = {run.key.path: _differences(run, remotes.get(run.identity)) for run in runs}
-        found = {name: f for name, f in found.items() if f and actions[name] != "conflict"}
-        lines = [f"{name}: {differences[0]}" for name, differences in found.items()]
+        sent = [run for run in runs if actions[run.key.path] != "conflict"]
+        found = {run.key.path: _differences(run, remotes.get(run.identity)) for run in sent}
+        lines = [f"{name}: {differences[0]}" for name, differences in found.items() if differences]
         if not lines:
             break
     other = "W&B keeps the curves of another training of this run; sync into another --project"
@@ -143,8 +135,8 @@ def _send(
     """Create or complete one run, and wait until W&B has it."""
     known, tags = (remote.history_line_count or 0, remote.tags or ()) if remote else (0, ())
     opened = open_run(run, mode, place, directory, tags)
-    for epoch in run.epochs[known:]:
-        log_epoch(opened, epoch)
+    for row in list(run.history.values())[known:]:
+        log_row(opened, row)
     # Also the last values of epochs that are at W&B already: these are not logged again.
     opened.summary.update(run.summary)
     opened.finish()
@@ -171,8 +163,7 @@ def _needed(run: Payload, remote: Any) -> Action:
     if not _differences(run, remote):
         return "leave"
     # W&B leaves no row out if it is asked for as many as there are.
-    rows = remote.history(samples=max(1, remote.history_line_count or 0), pandas=False)
-    for row in rows:
+    for row in remote.history(samples=max(1, remote.history_line_count or 0), pandas=False):
         # W&B's own keys begin with an underscore.
         values = {key: value for key, value in row.items() if not key.startswith("_")}
         if run.history.get(row["_step"]) != values:
@@ -184,12 +175,11 @@ def _differences(run: Payload, remote: Any) -> list[str]:
     """Where a run at W&B is not what its record says; what readers have added is theirs."""
     if remote is None:
         return ["W&B does not have it"]
-    rows, tags = remote.history_line_count or 0, remote.tags or ()
-    theirs = {"config": remote.config, "summary": remote.summary_metrics, "name": remote.name}
-    theirs |= {"group": remote.group, "epochs": rows, "tags": dict.fromkeys(tags, True)}
     ours: dict[str, Any] = {"config": run.config, "summary": run.summary, "name": run.key.path}
-    ours |= {"group": run.group, "epochs": len(run.epochs), "tags": dict.fromkeys(run.tags, True)}
-    there = dict(_leaves(theirs))
+    ours |= {"group": run.group, "epochs": len(run.history), "tags": dict.fromkeys(run.tags, True)}
+    theirs = {"config": remote.config, "summary": remote.summary_metrics, "name": remote.name}
+    theirs |= {"group": remote.group, "epochs": remote.history_line_count or 0}
+    there = dict(_leaves(theirs | {"tags": dict.fromkeys(remote.tags or (), True)}))
     return [
         f"{name} is {there.get(name)} at W&B, {value} in the record"
         for name, value in _leaves(ours)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.files import naming_failure, write_text
-from stprune.base.layout import DATA, PAPER, RECORDS, kept_experiments, store_files
+from stprune.base.layout import DATA, PAPER, RECORDS, kept_experiments, kept_hashes, store_files
 from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, experiment_layout
 from stprune.data.card import card_path, load_card, local_paths
@@ -63,9 +64,14 @@ class WorkflowPlan:
         self.logs, self.benchmarks = root / "logs", root / "benchmarks"
         self.data_logs = self.data.root / "processed" / "logs"
         self.data_benchmarks = self.data.root / "processed" / "benchmarks"
-        # Tables and figures of the data sets, and the kept descriptions that they are made of.
-        self.paper_data = self.config.results_directory / PAPER / DATA
-        self.descriptions = [str(path) for path in sorted((RECORDS / DATA).glob("*/*"))]
+        # Stores of kept experiments with descriptions of data sets, and what is made of them.
+        kept = sorted(path for path in RECORDS.rglob("*.*") if path != kept_hashes(path.parent))
+        self.kept = [str(path) for path in kept]
+        self.paper_folder = self.config.results_directory / PAPER
+        names = kept_experiments(RECORDS)
+        self.paper_reports = [str(self.paper_folder / name / "report.html") for name in names]
+        kinds = product([*names, DATA], ("tables", "figures"))
+        self.paper_products = [str(self.paper_folder / name / kind) for name, kind in kinds]
         # Threads of a run: of all its processes, where its devices are processes.
         compute = self.config.compute
         on_processor = compute.accelerator == "cpu"
@@ -139,34 +145,6 @@ class WorkflowPlan:
     def summary_code(self) -> list[str]:
         """Source files of the summary."""
         return _closure(PACKAGE / "results" / "summarise.py")
-
-    @property
-    def paper(self) -> list[str]:
-        """The report of every kept experiment, and the figures of the data sets."""
-        folder = self.paper_data.parent
-        reports = [str(folder / name / "report.html") for name in kept_experiments(RECORDS)]
-        return [*reports, str(self.paper_data / "figures")] if self.descriptions else reports
-
-    @property
-    def places(self) -> str:
-        """Pattern of folders of products: of this experiment, and of kept ones."""
-        return rf"{self.config.experiment}|{PAPER}/(?!{DATA}$)[A-Za-z0-9_\-]+"
-
-    def place(self, name: str) -> str:
-        """A file or folder below ``{place}``."""
-        return str(self.config.results_directory / "{place}" / name)
-
-    def source(self, wildcards: Any) -> Path:
-        """The experiment, or kept store, that products are made of."""
-        if wildcards.place == self.config.experiment:
-            return self.layout.root
-        return RECORDS / str(wildcards.place).removeprefix(f"{PAPER}/")
-
-    def store(self, wildcards: Any) -> list[str]:
-        """Files that products are made of."""
-        if wildcards.place == self.config.experiment:
-            return self.summaries
-        return [str(path) for path in store_files(self.source(wildcards))]
 
     @property
     def product_code(self) -> list[str]:

@@ -1,8 +1,9 @@
 """One independent version of each backbone, in the plainest form, to compare ours with.
 
-Each module ``<id>.py`` has ``forecast(model, batch)``: the same forecast (B, H, N) as
-``model(*batch)`` from the model's own weights, with gradients. Weights are shared, not copied, so
-gradients with respect to the model's parameters can be compared as well.
+A module ``<id>.py`` has ``forecast(model, batch)``, or ``of_window(model, series)`` for a window
+with its calendar, (T, N, C) to (H, N), or the public ``Form`` and ``published_state(model)``. Each
+makes the forecast of ``model(*batch)`` from the model's own weights, with gradients: weights are
+shared, not copied, so gradients with respect to them can be compared as well.
 """
 
 from __future__ import annotations
@@ -20,10 +21,17 @@ Weights = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-def oracle_forecast(name: str, model: nn.Module, batch: Batch) -> Tensor:
+def oracle_forecast(name: str, model: Any, batch: Batch) -> Tensor:
     """The forecast of backbone ``name`` by its oracle, (B, H, N)."""
-    forecast: Tensor = importlib.import_module(f"{__name__}.{name}").forecast(model, batch)
-    return forecast
+    oracle = importlib.import_module(f"{__name__}.{name}")
+    if hasattr(oracle, "forecast"):
+        forecast: Tensor = oracle.forecast(model, batch)
+        return forecast
+    values = with_calendar(model, batch) if getattr(model.options, "calendar", True) else batch[0]
+    if hasattr(oracle, "Form"):
+        form = oracle.Form(model.task, model.options)
+        return in_public_form(form, oracle.published_state(model), model, values)
+    return torch.stack([oracle.of_window(model, series) for series in values])
 
 
 def with_calendar(model: Any, batch: Batch) -> Tensor:
@@ -56,6 +64,15 @@ def linear(x: Tensor, layer: Any) -> Tensor:
     """W x + b on the last axis, of a layer with or without a bias."""
     result = x @ layer.weight.T
     return result if layer.bias is None else result + layer.bias
+
+
+def named(layers: dict[str, Any], pointwise: bool = False) -> Weights:
+    """Weight and bias of each layer; a pointwise layer as a convolution of 1 x 1."""
+    state = {}
+    for name, layer in layers.items():
+        weight = layer.weight[:, :, None, None] if pointwise else layer.weight
+        state |= {f"{name}.weight": weight, f"{name}.bias": layer.bias}
+    return state
 
 
 def in_public_form(form: nn.Module, state: Weights, model: nn.Module, features: Tensor) -> Tensor:

@@ -7,26 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Batch, Weights, linear, with_calendar
+from . import Weights, linear
 
 
-def forecast(model: Any, batch: Batch) -> Tensor:
+def of_window(model: Any, series: Tensor) -> Tensor:
     options, weights = model.options, _published_pools(model)
     width = options.hidden_channels
     graphs = _graphs(model.embedding, options.chebyshev_terms)
-    windows = []
-    for series in with_calendar(model, batch) if options.calendar else batch[0]:
-        states = [series.new_zeros(series.shape[1], width) for _ in range(options.layers)]
-        for step in series:
-            x = step
-            for layer, h in enumerate(states):
-                gates = _convolve(model, weights, f"{layer}.gate", torch.cat([x, h], 1), graphs)
-                z, r = torch.sigmoid(gates).chunk(2, dim=1)
-                both = torch.cat([x, z * h], dim=1)
-                candidate = torch.tanh(_convolve(model, weights, f"{layer}.update", both, graphs))
-                states[layer] = x = r * h + (1 - r) * candidate
-        windows.append(linear(states[-1], model.regression).T)
-    return torch.stack(windows)
+    states = [series.new_zeros(series.shape[1], width) for _ in range(options.layers)]
+    for x in series:
+        for layer, h in enumerate(states):
+            gates = _convolve(model, weights, f"{layer}.gate", torch.cat([x, h], 1), graphs)
+            z, r = torch.sigmoid(gates).chunk(2, dim=1)
+            both = torch.cat([x, z * h], dim=1)
+            candidate = torch.tanh(_convolve(model, weights, f"{layer}.update", both, graphs))
+            states[layer] = x = r * h + (1 - r) * candidate
+    return linear(states[-1], model.regression).T
 
 
 def _published_pools(model: Any) -> Weights:

@@ -7,20 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Batch, linear, normalised, polynomials, with_calendar
+from . import linear, normalised, polynomials
 
 
-def forecast(model: Any, batch: Batch) -> Tensor:
+def of_window(model: Any, window: Tensor) -> Tensor:
     edges = (model.task.adjacency.numpy() != 0).astype(float)
     terms = polynomials(edges, model.options.chebyshev_terms)
     weight, bias = model.regression.weight[:, :, 0], model.regression.bias
-    forecasts = []
-    for window in with_calendar(model, batch):
-        x = window.permute(1, 2, 0)
-        for block in model.blocks:
-            x = _block(block, x, terms)
-        forecasts.append(torch.einsum("nft,htf->hn", x, weight) + bias[:, None])
-    return torch.stack(forecasts)
+    x = window.permute(1, 2, 0)
+    for block in model.blocks:
+        x = _block(block, x, terms)
+    return torch.einsum("nft,htf->hn", x, weight) + bias[:, None]
 
 
 def _columns(scores: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Batch, Weights, walk, with_calendar
+from . import Weights, walk
 
 
-def forecast(model: Any, batch: Batch) -> Tensor:
+def of_window(model: Any, series: Tensor) -> Tensor:
     graph = model.task.adjacency
     options, weights = model.options, _weights(model)
     width, steps, layers = options.hidden_channels, options.diffusion_steps, range(options.layers)
@@ -24,21 +24,18 @@ def forecast(model: Any, batch: Batch) -> Tensor:
         gated = torch.cat([x, r * h], 1)
         return u * h + (1 - u) * torch.tanh(_convolve(weights, f"{name}.c", gated, walks, steps))
 
-    windows = []
-    for series in with_calendar(model, batch) if options.calendar else batch[0]:
-        nodes = series.shape[1]
-        states = [series.new_zeros(nodes, width) for _ in layers]
-        for x in series:
-            for layer in layers:
-                states[layer] = x = cell(f"encoder.{layer}", x, states[layer])
-        x, forecasts = series.new_zeros(nodes, 1), []
-        for _ in range(model.task.horizon):
-            for layer in layers:
-                states[layer] = x = cell(f"decoder.{layer}", x, states[layer])
-            x = x @ model.projection.weight.T
-            forecasts.append(x[:, 0])
-        windows.append(torch.stack(forecasts))
-    return torch.stack(windows)
+    nodes = series.shape[1]
+    states = [series.new_zeros(nodes, width) for _ in layers]
+    for x in series:
+        for layer in layers:
+            states[layer] = x = cell(f"encoder.{layer}", x, states[layer])
+    x, forecasts = series.new_zeros(nodes, 1), []
+    for _ in range(model.task.horizon):
+        for layer in layers:
+            states[layer] = x = cell(f"decoder.{layer}", x, states[layer])
+        x = x @ model.projection.weight.T
+        forecasts.append(x[:, 0])
+    return torch.stack(forecasts)
 
 
 def _weights(model: Any) -> Weights:

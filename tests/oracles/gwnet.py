@@ -6,6 +6,7 @@ Form: https://github.com/liuxu77/LargeST, src/models/gwnet.py
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -16,19 +17,7 @@ from stprune.backbones.base import ForecastTask
 from stprune.backbones.gwnet import GwnetOptions
 from stprune.backbones.layers.graph import double_transition
 
-from . import Batch, Weights, in_public_form, with_calendar
-
-
-class ChannelMix(nn.Module):
-    """A 1 x 1 convolution one level down, where the public names expect it."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__()
-        self.mlp = nn.Conv2d(width_in, width_out, (1, 1))
-
-    def forward(self, values: Tensor) -> Tensor:
-        mixed: Tensor = self.mlp(values)
-        return mixed
+from . import Weights, named
 
 
 class GraphConvolution(nn.Module):
@@ -37,7 +26,8 @@ class GraphConvolution(nn.Module):
     def __init__(self, width: int, graphs: int, order: int, dropout: float) -> None:
         super().__init__()
         self.order, self.dropout = order, dropout
-        self.mlp = ChannelMix((1 + graphs * order) * width, width)
+        mix = nn.Conv2d((1 + graphs * order) * width, width, (1, 1))
+        self.mlp = nn.Sequential(OrderedDict(mlp=mix))
 
     def forward(self, values: Tensor, supports: list[Tensor]) -> Tensor:
         terms = [values]
@@ -63,27 +53,25 @@ class Form(nn.Module):
         self.nodevec1 = nn.Parameter(torch.randn(task.nodes, options.embedding_rank))
         self.nodevec2 = nn.Parameter(torch.randn(options.embedding_rank, task.nodes))
 
-        width, kernel = options.residual_channels, (1, options.kernel)
+        width, skip, end = options.residual_channels, options.skip_channels, options.end_channels
         dilations = [2**layer for _ in range(options.blocks) for layer in range(options.layers)]
         self.receptive_field = 1 + (options.kernel - 1) * sum(dilations)
-        self.start_conv = nn.Conv2d(task.channels + 2, width, (1, 1))
-        self.filter_convs = nn.ModuleList(
-            nn.Conv2d(width, width, kernel, dilation=dilation) for dilation in dilations
-        )
-        self.gate_convs = nn.ModuleList(
-            nn.Conv2d(width, width, kernel, dilation=dilation) for dilation in dilations
-        )
-        self.skip_convs = nn.ModuleList(
-            nn.Conv2d(width, options.skip_channels, (1, 1)) for _ in dilations
-        )
-        self.bn = nn.ModuleList(nn.BatchNorm2d(width) for _ in dilations)
-        self.gconv = nn.ModuleList(
-            GraphConvolution(width, 3, options.diffusion_steps, options.dropout) for _ in dilations
-        )
-        self.end_conv_1 = nn.Conv2d(options.skip_channels, options.end_channels, (1, 1))
-        self.end_conv_2 = nn.Conv2d(options.end_channels, task.horizon, (1, 1))
 
-    def forward(self, features: Tensor) -> Tensor:
+        def convolutions(width_out: int, kernel: int) -> nn.ModuleList:
+            size = (1, kernel)
+            return nn.ModuleList(nn.Conv2d(width, width_out, size, dilation=d) for d in dilations)
+
+        self.start_conv = nn.Conv2d(task.channels + 2, width, (1, 1))
+        self.filter_convs = convolutions(width, options.kernel)
+        self.gate_convs = convolutions(width, options.kernel)
+        self.skip_convs = convolutions(skip, 1)
+        self.bn = nn.ModuleList(nn.BatchNorm2d(width) for _ in dilations)
+        sizes = (width, 3, options.diffusion_steps, options.dropout)
+        self.gconv = nn.ModuleList(GraphConvolution(*sizes) for _ in dilations)
+        self.end_conv_1 = nn.Conv2d(skip, end, (1, 1))
+        self.end_conv_2 = nn.Conv2d(end, task.horizon, (1, 1))
+
+    def forward(self, features: Tensor) -> Any:
         x = features.transpose(1, 3)
         missing = self.receptive_field - x.shape[3]
         if missing > 0:
@@ -93,10 +81,8 @@ class Form(nn.Module):
 
         x = self.start_conv(x)
         skip = x.new_zeros(())
-        layers = zip(
-            self.filter_convs, self.gate_convs, self.skip_convs, self.gconv, self.bn, strict=True
-        )
-        for value, gate, to_skip, mix, norm in layers:
+        parts = (self.filter_convs, self.gate_convs, self.skip_convs, self.gconv, self.bn)
+        for value, gate, to_skip, mix, norm in zip(*parts, strict=True):
             residual = x
             x = torch.tanh(value(residual)) * torch.sigmoid(gate(residual))
             # At all time steps, though only the last of the last layer is kept in the end.
@@ -105,43 +91,33 @@ class Form(nn.Module):
             # In the last layer too, where nothing reads the result.
             x = norm(mix(x, supports) + residual[..., -x.shape[3] :])
         hidden = self.end_conv_1(torch.relu(skip))
-        forecast: Tensor = self.end_conv_2(torch.relu(hidden))
-        return forecast[..., -1]
-
-
-def forecast(model: Any, batch: Batch) -> Tensor:
-    form = Form(model.task, model.options)
-    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+        return self.end_conv_2(torch.relu(hidden))[..., -1]
 
 
 def published_state(model: Any) -> Weights:
     """Our weights by the public names; ours merges what the public code keeps apart."""
     width = model.options.residual_channels
-    state = {"nodevec1": model.source_embedding, "nodevec2": model.target_embedding}
-    for name, layer in (
-        ("start_conv", model.start),
-        ("end_conv_1", model.end),
-        ("end_conv_2", model.regression),
-    ):
-        state |= {f"{name}.weight": layer.weight[:, :, None, None], f"{name}.bias": layer.bias}
-    skips = model.skip_weight.split(width, dim=1)
-    for i, (gate, mix, norm) in enumerate(
-        zip(model.gates, model.diffusions, model.norms, strict=True)
-    ):
+    ends = {"start_conv": model.start, "end_conv_1": model.end, "end_conv_2": model.regression}
+    state = named(ends, pointwise=True) | named(
+        {f"bn.{i}": norm for i, norm in enumerate(model.norms)}
+    )
+    state |= {"nodevec1": model.source_embedding, "nodevec2": model.target_embedding}
+    for i, skip in enumerate(model.skip_weight.split(width, dim=1)):
+        convolution, mix = model.gates[i].convolution, model.diffusions[i]
         # Ours has time before nodes, the public kernel nodes before time.
-        kernels = gate.convolution.weight.transpose(2, 3).chunk(2)
-        biases = gate.convolution.bias.chunk(2)
-        for part, kernel, bias in zip(("filter", "gate"), kernels, biases, strict=True):
+        kernels = convolution.weight.transpose(2, 3).chunk(2)
+        for part, kernel, bias in zip(
+            ("filter", "gate"), kernels, convolution.bias.chunk(2), strict=True
+        ):
             state |= {f"{part}_convs.{i}.weight": kernel, f"{part}_convs.{i}.bias": bias}
         state |= {
-            f"skip_convs.{i}.weight": skips[i][:, :, None, None],
+            f"skip_convs.{i}.weight": skip[:, :, None, None],
             f"skip_convs.{i}.bias": model.skip_bias[i],
             # (terms, in, out) against (out, terms in, 1, 1).
             f"gconv.{i}.mlp.mlp.weight": mix.weight.permute(2, 0, 1).flatten(1)[:, :, None, None],
             f"gconv.{i}.mlp.mlp.bias": mix.bias,
-            f"bn.{i}.weight": norm.weight,
-            f"bn.{i}.bias": norm.bias,
         }
         # Copies, which a training step of the form may change.
-        state |= {f"bn.{i}.{name}": buffer.clone() for name, buffer in norm.named_buffers()}
+        buffers = model.norms[i].named_buffers()
+        state |= {f"bn.{i}.{name}": buffer.clone() for name, buffer in buffers}
     return state

@@ -7,21 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Batch, linear, with_calendar
+from . import linear
 
 
-def forecast(model: Any, batch: Batch) -> Tensor:
-    windows = []
-    for window in with_calendar(model, batch):
-        columns = []
-        for features in window.unbind(1):
-            series = list(linear(features, model.embedding))
-            for layer in range(model.options.layers):
-                series = _layer(model.recurrence, layer, series)
-            hidden = torch.relu(linear(series[-1], model.hidden))
-            columns.append(linear(hidden, model.regression))
-        windows.append(torch.stack(columns, dim=1))
-    return torch.stack(windows)
+def of_window(model: Any, window: Tensor) -> Tensor:
+    columns = []
+    for features in window.unbind(1):
+        series = list(linear(features, model.embedding))
+        for layer in range(model.options.layers):
+            series = _layer(model.recurrence, layer, series)
+        columns.append(linear(torch.relu(linear(series[-1], model.hidden)), model.regression))
+    return torch.stack(columns, dim=1)
 
 
 def _layer(recurrence: Any, layer: int, series: list[Tensor]) -> list[Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stprune.backbones.geometric_temporal import import_geometric_temporal
 
-from . import Batch, Weights, in_public_form, with_calendar
+from . import Batch, Weights, in_public_form, named, with_calendar
 
 KERNELS = (2, 3, 6, 7)
 
@@ -63,7 +63,9 @@ def _state(model: Any) -> Weights:
     """Our weights by the names and shapes of the package's layers."""
     task, options, graph = model.task, model.options, model.graph
     first = torch.cat([model.padding_skip, model.first_skip.weight], dim=1)
+    projections = {"_linear1": graph.source_projection, "_linear2": graph.target_projection}
     state = {
+        **named({f"_graph_constructor.{name}": layer for name, layer in projections.items()}),
         "_graph_constructor._embedding1.weight": graph.source,
         "_graph_constructor._embedding2.weight": graph.target,
         "_skip_conv_0.weight": _by_step(first, task.channels + 2),
@@ -71,11 +73,6 @@ def _state(model: Any) -> Weights:
         "_skip_conv_0.bias": model.first_skip.bias,
         "_skip_conv_E.bias": model.last_skip.bias,
     }
-    for name, layer in (
-        ("_graph_constructor._linear1", graph.source_projection),
-        ("_graph_constructor._linear2", graph.target_projection),
-    ):
-        state |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
     pointwise = {"_start_conv": model.start, "_end_conv_1": model.end}
     pointwise["_end_conv_2"] = model.regression
     for i, layer in enumerate(model.layers):
@@ -96,6 +93,4 @@ def _state(model: Any) -> Weights:
         state |= {f"{prefix}._skip_conv.weight": skip, f"{prefix}._skip_conv.bias": layer.skip.bias}
         state[f"{prefix}._normalization._weight"] = layer.norm.weight.permute(2, 0, 1)
         state[f"{prefix}._normalization._bias"] = layer.norm.bias.permute(2, 0, 1)
-    for name, layer in pointwise.items():
-        state |= {f"{name}.weight": layer.weight[:, :, None, None], f"{name}.bias": layer.bias}
-    return state
+    return state | named(pointwise, pointwise=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stprune.backbones.base import ForecastTask
 from stprune.backbones.staeformer import DAYS_PER_WEEK, StaeformerOptions
 
-from . import Batch, Weights, in_public_form, with_calendar
+from . import Weights
 
 
 class Attention(nn.Module):
@@ -24,19 +24,15 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.head_width = width // heads
-        self.FC_Q = nn.Linear(width, width)
-        self.FC_K = nn.Linear(width, width)
-        self.FC_V = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
+        self.FC_Q, self.FC_K, self.FC_V, self.out_proj = (nn.Linear(width, width) for _ in range(4))
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> Any:
         query = self._heads_first(self.FC_Q(values))
         key = self._heads_first(self.FC_K(values)).transpose(-1, -2)
         value = self._heads_first(self.FC_V(values))
         scores = torch.softmax((query @ key) / self.head_width**0.5, dim=-1)
         heads = torch.split(scores @ value, len(values), dim=0)
-        attended: Tensor = self.out_proj(torch.cat(heads, dim=-1))
-        return attended
+        return self.out_proj(torch.cat(heads, dim=-1))
 
     def _heads_first(self, values: Tensor) -> Tensor:
         """(B, ..., width) to (heads B, ..., width / heads)."""
@@ -57,11 +53,10 @@ class AttentionLayer(nn.Module):
         self.ln1, self.ln2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout1, self.dropout2 = nn.Dropout(options.dropout), nn.Dropout(options.dropout)
 
-    def forward(self, values: Tensor, axis: int) -> Tensor:
+    def forward(self, values: Tensor, axis: int) -> Any:
         values = values.transpose(axis, -2)
         hidden = self.ln1(values + self.dropout1(self.attn(values)))
-        result: Tensor = self.ln2(hidden + self.dropout2(self.feed_forward(hidden)))
-        return result.transpose(axis, -2)
+        return self.ln2(hidden + self.dropout2(self.feed_forward(hidden))).transpose(axis, -2)
 
 
 class Form(nn.Module):
@@ -72,12 +67,8 @@ class Form(nn.Module):
     def __init__(self, task: ForecastTask, options: StaeformerOptions) -> None:
         super().__init__()
         self.options = options
-        width = (
-            options.input_width
-            + options.time_of_day_width
-            + options.day_of_week_width
-            + options.adaptive_width
-        )
+        width = options.input_width + options.adaptive_width
+        width += options.time_of_day_width + options.day_of_week_width
         self.input_proj = nn.Linear(task.channels + 2, options.input_width)
         if options.time_of_day_width:
             self.tod_embedding = nn.Embedding(task.steps_per_day, options.time_of_day_width)
@@ -87,14 +78,12 @@ class Form(nn.Module):
             table = torch.empty(task.history, task.nodes, options.adaptive_width)
             self.adaptive_embedding = nn.Parameter(nn.init.xavier_uniform_(table))
         self.output_proj = nn.Linear(task.history * width, task.horizon)
-        self.attn_layers_t = nn.ModuleList(
-            AttentionLayer(width, options) for _ in range(options.temporal_layers)
-        )
-        self.attn_layers_s = nn.ModuleList(
-            AttentionLayer(width, options) for _ in range(options.spatial_layers)
+        self.attn_layers_t, self.attn_layers_s = (
+            nn.ModuleList(AttentionLayer(width, options) for _ in range(count))
+            for count in (options.temporal_layers, options.spatial_layers)
         )
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Any:
         batch, steps, nodes, _ = features.shape
         parts = [self.input_proj(features)]
         if self.options.time_of_day_width:
@@ -108,18 +97,11 @@ class Form(nn.Module):
         if self.options.adaptive_width:
             parts.append(self.adaptive_embedding.expand(batch, -1, -1, -1))
         hidden = torch.cat(parts, dim=-1)
-        for layer in self.attn_layers_t:
-            hidden = layer(hidden, 1)
-        for layer in self.attn_layers_s:
-            hidden = layer(hidden, 2)
+        for axis, layers in ((1, self.attn_layers_t), (2, self.attn_layers_s)):
+            for layer in layers:
+                hidden = layer(hidden, axis)
         flat = hidden.transpose(1, 2).reshape(batch, nodes, steps * hidden.shape[-1])
-        forecast: Tensor = self.output_proj(flat)
-        return forecast.transpose(1, 2)
-
-
-def forecast(model: Any, batch: Batch) -> Tensor:
-    form = Form(model.task, model.options)
-    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+        return self.output_proj(flat).transpose(1, 2)
 
 
 PARTS = {

@@ -15,7 +15,7 @@ from stprune.backbones.base import ForecastTask
 from stprune.backbones.layers.graph import scaled_laplacian
 from stprune.backbones.stgcn import StgcnOptions
 
-from . import Batch, Weights, in_public_form, with_calendar
+from . import Weights, named
 
 
 class ChannelAlign(nn.Module):
@@ -26,10 +26,9 @@ class ChannelAlign(nn.Module):
         self.missing = width_out - width_in
         self.align_conv = nn.Conv2d(width_in, width_out, (1, 1))
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> Any:
         if self.missing < 0:
-            projected: Tensor = self.align_conv(values)
-            return projected
+            return self.align_conv(values)
         if self.missing > 0:
             batch, _, steps, nodes = values.shape
             return torch.cat([values, values.new_zeros(batch, self.missing, steps, nodes)], dim=1)
@@ -45,12 +44,11 @@ class TemporalConvolution(nn.Module):
         self.align = ChannelAlign(width_in, width_out)
         self.causal_conv = nn.Conv2d(width_in, 2 * width_out, (kernel, 1))
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> Any:
         aligned = self.align(values)[:, :, self.kernel - 1 :]
         convolved = self.causal_conv(values)
         value, gate = convolved[:, : self.width], convolved[:, -self.width :]
-        gated: Tensor = torch.mul(value + aligned, torch.sigmoid(gate))
-        return gated
+        return torch.mul(value + aligned, torch.sigmoid(gate))
 
 
 class ChebyshevWeights(nn.Module):
@@ -83,10 +81,9 @@ class GraphConvolution(nn.Module):
         self.align = ChannelAlign(width_in, width_out)
         self.cheb_graph_conv = ChebyshevWeights(width_out, terms, gso)
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> Any:
         aligned = self.align(values)
-        convolved: Tensor = self.cheb_graph_conv(aligned).permute(0, 3, 1, 2)
-        return torch.add(convolved, aligned)
+        return torch.add(self.cheb_graph_conv(aligned).permute(0, 3, 1, 2), aligned)
 
 
 class ConvolutionBlock(nn.Module):
@@ -94,23 +91,18 @@ class ConvolutionBlock(nn.Module):
 
     def __init__(self, width_in: int, nodes: int, gso: Tensor, options: StgcnOptions) -> None:
         super().__init__()
-        width, graph, kernel = (
-            options.temporal_channels,
-            options.graph_channels,
-            options.temporal_kernel,
-        )
+        width, kernel = options.temporal_channels, options.temporal_kernel
+        graph, terms = options.graph_channels, options.chebyshev_terms
         self.tmp_conv1 = TemporalConvolution(width_in, width, kernel)
-        self.graph_conv = GraphConvolution(width, graph, options.chebyshev_terms, gso)
+        self.graph_conv = GraphConvolution(width, graph, terms, gso)
         self.tmp_conv2 = TemporalConvolution(graph, width, kernel)
         self.tc2_ln = nn.LayerNorm([nodes, width])
         self.dropout = nn.Dropout(options.dropout)
 
-    def forward(self, values: Tensor) -> Tensor:
-        hidden = torch.relu(self.graph_conv(self.tmp_conv1(values)))
-        hidden = self.tmp_conv2(hidden)
+    def forward(self, values: Tensor) -> Any:
+        hidden = self.tmp_conv2(torch.relu(self.graph_conv(self.tmp_conv1(values))))
         hidden = self.tc2_ln(hidden.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        dropped: Tensor = self.dropout(hidden)
-        return dropped
+        return self.dropout(hidden)
 
 
 class OutputBlock(nn.Module):
@@ -123,10 +115,9 @@ class OutputBlock(nn.Module):
         self.fc2 = nn.Linear(width, horizon)
         self.tc1_ln = nn.LayerNorm([nodes, width])
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> Any:
         hidden = self.tc1_ln(self.tmp_conv1(values).permute(0, 2, 3, 1))
-        forecast: Tensor = self.fc2(torch.relu(self.fc1(hidden)))
-        return forecast.permute(0, 3, 1, 2)
+        return self.fc2(torch.relu(self.fc1(hidden))).permute(0, 3, 1, 2)
 
 
 class Form(nn.Module):
@@ -134,48 +125,31 @@ class Form(nn.Module):
 
     def __init__(self, task: ForecastTask, options: StgcnOptions) -> None:
         super().__init__()
-        gso = scaled_laplacian(task.adjacency)
-        width = options.temporal_channels
-        self.st_blocks = nn.Sequential(
-            *(
-                ConvolutionBlock(width if i else task.channels + 2, task.nodes, gso, options)
-                for i in range(options.blocks)
-            )
-        )
+        gso, width = scaled_laplacian(task.adjacency), options.temporal_channels
+        widths = [task.channels + 2, *[width] * (options.blocks - 1)]
+        blocks = (ConvolutionBlock(entering, task.nodes, gso, options) for entering in widths)
+        self.st_blocks = nn.Sequential(*blocks)
         left = task.history - options.blocks * 2 * (options.temporal_kernel - 1)
         self.output = OutputBlock(width, options.output_channels, left, task.nodes, task.horizon)
 
-    def forward(self, features: Tensor) -> Tensor:
-        forecast: Tensor = self.output(self.st_blocks(features.permute(0, 3, 1, 2)))
-        return forecast[:, :, 0]
-
-
-def forecast(model: Any, batch: Batch) -> Tensor:
-    form = Form(model.task, model.options)
-    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+    def forward(self, features: Tensor) -> Any:
+        return self.output(self.st_blocks(features.permute(0, 3, 1, 2)))[:, :, 0]
 
 
 def published_state(model: Any) -> Weights:
     """Our weights by the public names."""
-    state: Weights = {}
-
-    def take(name: str, layer: Any, pointwise: bool = False) -> None:
-        weight = layer.weight[:, :, None, None] if pointwise else layer.weight
-        state.update({f"{name}.weight": weight, f"{name}.bias": layer.bias})
-
-    def temporal(name: str, layer: Any) -> None:
-        take(f"{name}.causal_conv", layer.convolution)
-        take(f"{name}.align.align_conv", layer.align.projection, pointwise=True)
-
-    temporal("output.tmp_conv1", model.last)
-    take("output.tc1_ln", model.norm)
-    take("output.fc1", model.hidden)
-    take("output.fc2", model.regression)
+    temporal = {"output.tmp_conv1": model.last}
+    layers = {"output.tc1_ln": model.norm, "output.fc1": model.hidden}
+    layers["output.fc2"] = model.regression
+    aligned = {}
     for i, block in enumerate(model.blocks):
         name = f"st_blocks.{i}"
-        temporal(f"{name}.tmp_conv1", block.before)
-        take(f"{name}.graph_conv.align.align_conv", block.graph.align.projection, pointwise=True)
-        take(f"{name}.graph_conv.cheb_graph_conv", block.graph)
-        temporal(f"{name}.tmp_conv2", block.after)
-        take(f"{name}.tc2_ln", block.norm)
-    return state
+        temporal |= {f"{name}.tmp_conv1": block.before, f"{name}.tmp_conv2": block.after}
+        layers |= {f"{name}.graph_conv.cheb_graph_conv": block.graph, f"{name}.tc2_ln": block.norm}
+        aligned[f"{name}.graph_conv"] = block.graph
+    layers |= {f"{name}.causal_conv": layer.convolution for name, layer in temporal.items()}
+    projections = {
+        f"{name}.align.align_conv": layer.align.projection
+        for name, layer in (aligned | temporal).items()
+    }
+    return named(layers) | named(projections, pointwise=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stprune.backbones.base import ForecastTask
 from stprune.backbones.stid import DAYS_PER_WEEK, StidOptions
 
-from . import Batch, Weights, in_public_form, with_calendar
+from . import Weights, named
 
 
 class Perceptron(nn.Module):
@@ -22,13 +22,11 @@ class Perceptron(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.fc1 = nn.Conv2d(width, width, (1, 1))
-        self.fc2 = nn.Conv2d(width, width, (1, 1))
+        self.fc1, self.fc2 = (nn.Conv2d(width, width, (1, 1)) for _ in range(2))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        change: Tensor = self.fc2(self.drop(torch.relu(self.fc1(hidden))))
-        return change + hidden
+    def forward(self, hidden: Tensor) -> Any:
+        return self.fc2(self.drop(torch.relu(self.fc1(hidden)))) + hidden
 
 
 class Form(nn.Module):
@@ -40,26 +38,22 @@ class Form(nn.Module):
 
     def __init__(self, task: ForecastTask, options: StidOptions) -> None:
         super().__init__()
-        tables = {
-            "node_emb": (task.nodes, options.node_width),
-            "time_in_day_emb": (task.steps_per_day, options.time_of_day_width),
-            "day_in_week_emb": (DAYS_PER_WEEK, options.day_of_week_width),
-        }
-        for name, (rows, width) in tables.items():
-            table = (
-                nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, width))) if width else None
-            )
-            self.register_parameter(name, table)
-        self.time_series_emb_layer = nn.Conv2d(
-            task.history * (task.channels + 2), options.series_width, (1, 1)
-        )
-        total = options.series_width + sum(width for _, width in tables.values())
-        self.encoder = nn.Sequential(
-            *(Perceptron(total, options.dropout) for _ in range(options.layers))
-        )
+        total = options.series_width
+        for name, rows, width in (
+            ("node_emb", task.nodes, options.node_width),
+            ("time_in_day_emb", task.steps_per_day, options.time_of_day_width),
+            ("day_in_week_emb", DAYS_PER_WEEK, options.day_of_week_width),
+        ):
+            table = nn.init.xavier_uniform_(torch.empty(rows, width)) if width else None
+            self.register_parameter(name, None if table is None else nn.Parameter(table))
+            total += width
+        features = task.history * (task.channels + 2)
+        self.time_series_emb_layer = nn.Conv2d(features, options.series_width, (1, 1))
+        perceptrons = (Perceptron(total, options.dropout) for _ in range(options.layers))
+        self.encoder = nn.Sequential(*perceptrons)
         self.regression_layer = nn.Conv2d(total, task.horizon, (1, 1))
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Any:
         batch, _, nodes, _ = features.shape
         series = features.transpose(1, 2).contiguous().view(batch, nodes, -1)
         parts = [self.time_series_emb_layer(series.transpose(1, 2).unsqueeze(-1))]
@@ -71,13 +65,7 @@ class Form(nn.Module):
                 # Rounded where the public code truncates, which misses some slots of 1440 a day.
                 rows = (features[:, -1, :, channel] * len(table)).round().long()
                 parts.append(table[rows].transpose(1, 2).unsqueeze(-1))
-        forecast: Tensor = self.regression_layer(self.encoder(torch.cat(parts, dim=1)))
-        return forecast[..., 0]
-
-
-def forecast(model: Any, batch: Batch) -> Tensor:
-    form = Form(model.task, model.options)
-    return in_public_form(form, published_state(model), model, with_calendar(model, batch))
+        return self.regression_layer(self.encoder(torch.cat(parts, dim=1)))[..., 0]
 
 
 def published_state(model: Any) -> Weights:
@@ -87,20 +75,17 @@ def published_state(model: Any) -> Weights:
     # weekdays.
     values, days, weeks = model.series_embedding.weight.split([steps * channels, steps, steps], 1)
     by_step = [values.unflatten(1, (steps, channels)), days[:, :, None], weeks[:, :, None]]
-    state = {
+    layers = {"regression_layer": model.regression}
+    for i, layer in enumerate(model.encoder):
+        layers |= {f"encoder.{i}.fc1": layer.inner, f"encoder.{i}.fc2": layer.outer}
+    tables = {
+        "node_emb": model.node_embedding,
+        "time_in_day_emb": model.time_of_day_embedding,
+        "day_in_week_emb": model.day_of_week_embedding,
+    }
+    return {
         "time_series_emb_layer.weight": torch.cat(by_step, dim=2).flatten(1)[:, :, None, None],
         "time_series_emb_layer.bias": model.series_embedding.bias,
+        **{name: table for name, table in tables.items() if table is not None},
+        **named(layers, pointwise=True),
     }
-    for name, table in (
-        ("node_emb", model.node_embedding),
-        ("time_in_day_emb", model.time_of_day_embedding),
-        ("day_in_week_emb", model.day_of_week_embedding),
-    ):
-        if table is not None:
-            state[name] = table
-    pointwise = {"regression_layer": model.regression}
-    for i, layer in enumerate(model.encoder):
-        pointwise |= {f"encoder.{i}.fc1": layer.inner, f"encoder.{i}.fc2": layer.outer}
-    for name, layer in pointwise.items():
-        state |= {f"{name}.weight": layer.weight[:, :, None, None], f"{name}.bias": layer.bias}
-    return state

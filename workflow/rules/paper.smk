@@ -22,21 +22,18 @@ rule summarise:
         "python -m stprune summarise --config {params.config:q} > {log:q} 2>&1"
 
 
-# Of this experiment, and of each kept one.
 rule products:
     input:
-        store=PLAN.store,
+        store=PLAN.summaries,
         code=PLAN.product_code,
     output:
-        tables=directory(PLAN.place("tables")),
-        figures=directory(PLAN.place("figures")),
-        report=PLAN.place("report.html"),
+        tables=directory(PLAN.layout.root / "tables"),
+        figures=directory(PLAN.layout.root / "figures"),
+        report=PLAN.layout.report,
     log:
-        PLAN.place("logs/products.log"),
+        PLAN.logs / "products.log",
     benchmark:
-        PLAN.place("benchmarks/products.tsv")
-    wildcard_constraints:
-        place=PLAN.places,
+        PLAN.benchmarks / "products.tsv"
     conda:
         "../../environment.yml"
     threads: 2
@@ -44,40 +41,35 @@ rule products:
         mem_mb=4000,
         runtime=30,
     params:
-        source=PLAN.source,
-        into=lambda wildcards, output: str(Path(output.report).parent),
+        folder=PLAN.layout.root,
     message:
-        "Make tables, figures and report of {wildcards.place}"
+        "Make tables, figures and report of the experiment"
     shell:
-        "python -m stprune products {params.source:q} --into {params.into:q} --jobs {threads}"
-        " 2>&1 | tee {log:q} >&2"
+        "python -m stprune products {params.folder:q} --jobs {threads} 2>&1 | tee {log:q} >&2"
 
 
+# Of all kept experiments and data sets, in one process.
 rule paper:
     input:
-        PLAN.paper,
-
-
-rule paper_of_data:
-    input:
-        descriptions=PLAN.descriptions,
-        code=PLAN.data_code,
+        PLAN.kept,
+        PLAN.product_code,
+        PLAN.data_code,
     output:
-        tables=directory(PLAN.paper_data / "tables"),
-        figures=directory(PLAN.paper_data / "figures"),
+        PLAN.paper_reports,
+        directory(PLAN.paper_products),
     log:
-        PLAN.paper_data / "logs" / "products.log",
+        PLAN.paper_folder / "products.log",
     benchmark:
-        PLAN.paper_data / "benchmarks" / "products.tsv"
+        PLAN.paper_folder / "products.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: workflow.cores
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=4000,
+        runtime=30,
     params:
-        into=PLAN.paper_data.parent,
+        into=PLAN.paper_folder,
     message:
-        "Make the tables and figures of the data sets"
+        "Make tables, figures and reports of what is kept"
     shell:
-        "python -m stprune paper data --into {params.into:q} 2>&1 | tee {log:q} >&2"
+        "python -m stprune paper --into {params.into:q} --jobs {threads} 2>&1 | tee {log:q} >&2"

@@ -24,22 +24,14 @@ class Task:
         self.options = options
 
     def check(self, entry: DatasetEntry, training: TrainingSettings, place: str) -> None:
-        """Refuse an entry or settings of its runs that do not fit; ``place`` begins the message.
-
-        Raises:
-            ConfigError: One line saying what does not fit.
-        """
+        """Raise a ConfigError that begins with ``place`` if an entry or its settings do not fit."""
 
     def window_length(self, history: int, horizon: int) -> int:
         """Steps of the series that a window covers."""
         return history + horizon
 
     def training_windows(self, splits: SplitRanges) -> range:
-        """The windows of the training split that may be trained on, and scaled by.
-
-        Raises:
-            ConfigError: If there are none.
-        """
+        """The windows of the training split that may be trained on, and scaled by."""
         return splits.train
 
     def open(self, store: WindowStore, *, training: bool) -> WindowStore:
@@ -53,10 +45,6 @@ TASKS: Registry[Task] = Registry(
 
 
 def build_task(name: str, options: Mapping[str, Any]) -> Task:
-    """The task called ``name``.
-
-    Raises:
-        UnknownNameError: If there is none of that name.
-    """
+    """The task called ``name``."""
     task = TASKS.load(name)
     return task(task.Options.model_validate(dict(options)))

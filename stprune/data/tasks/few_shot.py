@@ -39,8 +39,6 @@ class FewShot(Task):
         whole = splits.test.stop if options.of == "all_windows" else len(splits.train)
         count = round(whole * options.share)
         if not 1 <= count <= len(splits.train):
-            raise ConfigError(
-                f"`task_options.share` {options.share} of {options.of.replace('_', ' ')} is {count}"
-                f" windows, but there are 1 to {len(splits.train)} to train on"
-            )
+            most = len(splits.train)
+            raise ConfigError(f"`task_options.share` means {count} windows, not 1 to {most}")
         return splits.train[:count]

@@ -27,26 +27,15 @@ class ImputeOptions(StrictModel):
     """What is hidden."""
 
     points: float = Field(0.25, ge=0, lt=1, description="Share of values hidden one by one.")
-    blocks: float = Field(
-        0.0, ge=0, lt=1, description="Share of values hidden in runs of `block_steps`."
-    )
-    block_steps: int = Field(
-        4, ge=1, description="Steps of a run; the window's ends cut it, and runs may meet."
-    )
-    sensors: float = Field(
-        0.0, ge=0, lt=1, description="Share of sensors hidden for the whole of a window."
-    )
-    seed: int = Field(
-        0, ge=0, lt=2**32, description="Of the pattern: the same for every pruner and run seed."
-    )
+    blocks: float = Field(0.0, ge=0, lt=1, description="Share hidden in runs of `block_steps`.")
+    block_steps: int = Field(4, ge=1, description="Steps of a run; runs may meet.")
+    sensors: float = Field(0.0, ge=0, lt=1, description="Share of sensors hidden in all steps.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of the pattern, the same for every run.")
     training: Literal["fixed", "redrawn"] = Field(
         "redrawn",
-        description="Hide the same values of a training window in every epoch, or others in each."
-        " Validation and test windows always hide the same.",
+        description="Hide the same values of a training window in every epoch, or others in each.",
     )
-    show_hidden: bool = Field(
-        False, description="Add an input channel that is 1 where the target is hidden, else 0."
-    )
+    show_hidden: bool = Field(False, description="Add an input channel, 1 where hidden, else 0.")
 
     @model_validator(mode="after")
     def _hides_something(self) -> Self:
@@ -64,10 +53,8 @@ class Impute(Task):
     def check(self, entry: DatasetEntry, training: TrainingSettings, place: str) -> None:
         """Targets are the steps of the history; see :meth:`Task.check`."""
         if training.horizon != training.history:
-            raise ConfigError(
-                f"{place}: task `impute` fills in the history itself, so `training.horizon` is"
-                f" `training.history`, {training.history}, not {training.horizon}"
-            )
+            lengths = f"`training.horizon` is `training.history`, {training.history}"
+            raise ConfigError(f"{place}: for task `impute`, {lengths}, not {training.horizon}")
 
     def window_length(self, history: int, horizon: int) -> int:
         """The history alone."""
@@ -93,10 +80,8 @@ def hidden_values(
 
     Nothing is drawn and stored: whether a value is hidden is a hash of the seed, the epoch, the
     window's first step, the step and the node. So a pattern takes no memory, is the same on every
-    device, and does not depend on which windows are gathered, when, or in which order.
-
-    Returns:
-        (B, T, N) bool.
+    device, and does not depend on which windows are gathered, when, or in which order. Returns
+    (B, T, N) bool.
     """
     device = starts.device
     seed = _mixed(_mixed(torch.tensor(options.seed, device=device)) + epoch)

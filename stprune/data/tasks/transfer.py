@@ -22,7 +22,4 @@ class Transfer(Task):
     def check(self, entry: DatasetEntry, training: TrainingSettings, place: str) -> None:
         """There must be something to transfer to; see :meth:`Task.check`."""
         if not entry.zero_shot:
-            raise ConfigError(
-                f"{place}: task `transfer` takes the data set to train on as `dataset` (or several"
-                " as `union`) and those to test on as `zero_shot`"
-            )
+            raise ConfigError(f"{place}: task `transfer` needs data sets to test on, `zero_shot`")

@@ -1,0 +1,61 @@
+"""Products of everything that is kept: the experiments and the descriptions of data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from stprune.base.errors import RecordError, UnknownNameError
+from stprune.base.layout import DATA, kept_experiments
+from stprune.describe.products import make_overview
+from stprune.paper.products import Made, check_products, compared, make_products
+from stprune.paper.report import vega_script
+
+
+def make_paper(
+    names: Sequence[str], records: Path, into: Path | None, jobs: int = 1
+) -> Iterator[tuple[str, Made]]:
+    """Make the products of kept experiments and of the data sets, and compare their hashes.
+
+    Args:
+        names: Folders of ``records``; none for all.
+        records: Where experiments are kept.
+        into: Gets a folder of products for each; None makes them in memory only.
+        jobs: Processes, each of which makes one part at a time.
+
+    Yields:
+        Each name, the largest part first, with what was made.
+
+    Raises:
+        RecordError: If nothing is kept there, or a record is damaged.
+        UnknownNameError: If there is no such part.
+    """
+    known = kept_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
+    if not known:
+        raise RecordError(f"nothing is kept in {records}; copy the `store` of an experiment there")
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("experiment", name, known, str(records))
+    chosen = sorted(names or known, key=lambda name: (-_size(records / name), name))
+    make = partial(_make, records, into)
+    if jobs == 1 or len(chosen) == 1:
+        yield from zip(chosen, map(make, chosen), strict=True)
+        return
+    if into is not None:
+        vega_script()  # every report needs it; forked processes inherit it
+    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
+        yield from zip(chosen, pool.map(make, chosen), strict=True)
+
+
+def _make(records: Path, into: Path | None, name: str) -> Made:
+    folder = records / name
+    if name == DATA:
+        return compared(make_overview(folder, into and into / name), folder)
+    return make_products(folder, into / name) if into else check_products(folder)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*"))
