@@ -1,14 +1,11 @@
 """Raw files of every shipped card, short and in the published format, where a mirror has them.
 
-Keys, dtypes, headers, line ends and quirks are those of the published files. Where
-``STPRUNE_MIRROR`` has a published file, it is taken or cut; else numbers are made up.
+Keys, dtypes, headers, line ends and quirks are those of the published files; numbers are made up.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
-import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pandas_layout import write_frame
 from scipy import sparse
-from scipy.io import loadmat, savemat
+from scipy.io import savemat
 
 from stprune.data.canonical import sha256_of
 from stprune.data.card import DatasetCard, KaggleFile, RemoteFile, load_card
@@ -47,7 +44,7 @@ def fabricate(dataset: str, folder: Path) -> DatasetCard:
         The card with a few days of steps, perhaps fewer nodes, and the hashes of the files.
     """
     card = load_card(dataset)
-    paths = {role: _place(file, folder) for role, file in card.files.items()}
+    paths = {role: mirrored(file, folder) for role, file in card.files.items()}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     values = card.model_dump(mode="json") | WAYS[card.format](card, paths)
@@ -59,36 +56,19 @@ def fabricate(dataset: str, folder: Path) -> DatasetCard:
     return DatasetCard.model_validate(values)
 
 
-def published(card: DatasetCard, role: str) -> Path | None:
-    """The published file of a role, if ``STPRUNE_MIRROR`` names a folder with it."""
-    mirror = os.environ.get("STPRUNE_MIRROR", "")
-    path = _place(card.files[role], Path(mirror))
-    return path if mirror and path.is_file() else None
-
-
 def pickled_graph(ids: list[str], weights: NDArray[Any]) -> bytes:
     """A graph as METR-LA's was pickled: protocol 2, by a NumPy before its second version."""
     content = pickle.dumps([ids, {name: at for at, name in enumerate(ids)}, weights], protocol=2)
     return content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 
 
-def _place(file: Any, folder: Path) -> Path:
+def mirrored(file: Any, folder: Path) -> Path:
     """Where a mirror in ``folder`` has a file."""
     if isinstance(file, KaggleFile):
         return folder / KAGGLE / "datasets" / file.kaggle / file.name
     assert isinstance(file, RemoteFile)
     parts = urlsplit(file.url)
     return folder / parts.netloc / parts.path.lstrip("/")
-
-
-def _copied(card: DatasetCard, role: str, path: Path, lines: int | None = None) -> bool:
-    """Copy a published file, or its first lines, if it is there."""
-    source = published(card, role)
-    if source and lines:
-        path.write_text("\n".join(source.read_text().splitlines()[:lines]) + "\n")
-    elif source:
-        shutil.copyfile(source, path)
-    return source is not None
 
 
 def _waves(steps: int, nodes: int, day: int, seed: int = 0) -> NDArray[np.float64]:
@@ -113,33 +93,24 @@ def _kernel(nodes: int) -> NDArray[np.float64]:
 
 def _wide_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
     steps, ids = 2 * 288, ",".join(str(717400 + 7 * node) for node in range(card.nodes))
-    if not _copied(card, "series", paths["series"], steps + 1):
-        speeds = 60 + 8 * _waves(steps, card.nodes, 288)
-        np.savetxt(paths["series"], speeds, "%.9g", ",", header=ids, comments="")
-    if not _copied(card, "adjacency", paths["adjacency"]):
-        np.savetxt(paths["adjacency"], _ring(card.nodes), "%d", ",")
+    speeds = 60 + 8 * _waves(steps, card.nodes, 288)
+    np.savetxt(paths["series"], speeds, "%.9g", ",", header=ids, comments="")
+    np.savetxt(paths["adjacency"], _ring(card.nodes), "%d", ",")
     return {"steps": steps}
 
 
 def _mat_tensor(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
-    days, slots, stations = 6, 108, card.nodes + 1
-    source = published(card, "series")
-    if source:
-        tensor = loadmat(source)["tensor"][:, :days]
-    else:
-        counts = np.round(60 + 40 * _waves(days * slots, card.nodes, slots).clip(-1))
-        tensor = counts.reshape(days, slots, card.nodes).transpose(2, 0, 1).astype(np.uint16)
+    days, slots = 6, 108
+    counts = np.round(60 + 40 * _waves(days * slots, card.nodes, slots).clip(-1))
+    tensor = counts.reshape(days, slots, card.nodes).transpose(2, 0, 1).astype(np.uint16)
     savemat(paths["series"], {"tensor": tensor})
-    if not _copied(card, "graph", paths["graph"]):
-        pd.DataFrame(_ring(stations)).to_csv(paths["graph"])
+    pd.DataFrame(_ring(card.nodes + 1)).to_csv(paths["graph"])
     return {"steps": days * slots}
 
 
 def _station_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
     steps = 30 * 24
     for number, (station, path) in enumerate(paths.items()):
-        if _copied(card, station, path, steps + 1):
-            continue
         dust = np.round(80 + 60 * _waves(steps, 1, 24, number).clip(-1)[:, 0])
         rows = [AIR_HEADER]
         for step, time in enumerate(pd.date_range(card.start, periods=steps, freq="h")):
@@ -156,75 +127,58 @@ def _station_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
 
 
 def _pems_npz(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
-    nodes, graph = card.nodes, [role for role in ("edges", "ids") if role in paths]
-    if not all(_copied(card, role, paths[role]) for role in graph):
-        # Sensors along a road, with the quirks of PEMS03, or those of the others.
-        nodes, ids = FEW, [str(position) for position in range(FEW)]
-        header, end = "from,to,cost", "\r\n"
-        if "ids" in paths:
-            ids = [str(313344 + 5 * position) for position in range(FEW)]
-            header, end = "from,to,distance", "\r\r\n"
-            paths["ids"].write_bytes("\r\n".join(ids).encode())
-        lines = [f"{a},{b},{300 + 7.5 * at}" for at, (a, b) in enumerate(pairwise(ids))]
-        # A loop of length 0, and an edge that is listed twice.
-        lines += [f"{ids[3]},{ids[3]},0.0", lines[0]]
-        paths["edges"].write_bytes("".join(f"{line}{end}" for line in (header, *lines)).encode())
-    flow = np.round(40 + 30 * _waves(2 * 288, nodes, 288).clip(0))
+    # Sensors along a road, with the quirks of PEMS03, or those of the others.
+    ids = [str(position) for position in range(FEW)]
+    header, end = "from,to,cost", "\r\n"
+    if "ids" in paths:
+        ids = [str(313344 + 5 * position) for position in range(FEW)]
+        header, end = "from,to,distance", "\r\r\n"
+        paths["ids"].write_bytes("\r\n".join(ids).encode())
+    lines = [f"{a},{b},{300 + 7.5 * at}" for at, (a, b) in enumerate(pairwise(ids))]
+    # A loop of length 0, and an edge that is listed twice.
+    lines += [f"{ids[3]},{ids[3]},0.0", lines[0]]
+    paths["edges"].write_bytes("".join(f"{line}{end}" for line in (header, *lines)).encode())
+    flow = np.round(40 + 30 * _waves(2 * 288, FEW, 288).clip(0))
     channels = [flow, 0.02 + 0.001 * flow, np.round(68 - 0.1 * flow, 1)][: len(card.channels)]
     np.savez_compressed(paths["series"], data=np.stack(channels, axis=-1))
-    return {"nodes": nodes, "steps": 2 * 288}
+    return {"nodes": FEW, "steps": 2 * 288}
 
 
 def _dcrnn_hdf(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
-    # Los-loop is the first week of METR-LA.
-    week = published(load_card("los_loop"), "series")
-    if week and _copied(card, "graph", paths["graph"]):
-        frame = pd.read_csv(week, nrows=2 * 288)
-        ids, speed = frame.columns.tolist(), frame.to_numpy(np.float64)
-    else:
-        ids = [str(717444 + 2 * position) for position in range(FEW)]
-        speed = np.round(60 - 12 * _waves(2 * 288, FEW, 288, 1).clip(0), 2)
-        paths["graph"].write_bytes(pickled_graph(ids, _kernel(FEW).astype(np.float32)))
+    ids = [str(717444 + 2 * position) for position in range(FEW)]
+    speed = np.round(60 - 12 * _waves(2 * 288, FEW, 288, 1).clip(0), 2)
+    paths["graph"].write_bytes(pickled_graph(ids, _kernel(FEW).astype(np.float32)))
     # A detector that is out for an hour, and a reading that is lost.
     speed[100:112, 2] = speed[300, 0] = 0.0
     times = np.datetime64(card.start, "s") + 300 * np.arange(2 * 288)
     write_frame(paths["series"], "df", ids, times, speed)
-    return {"nodes": len(ids), "steps": 2 * 288}
+    return {"nodes": FEW, "steps": 2 * 288}
 
 
 def _csv_sparse_graph(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
-    nodes = card.nodes
-    if not _copied(card, "graph", paths["graph"]):
-        nodes = FEW
-        sparse.save_npz(paths["graph"], sparse.csc_matrix(_kernel(FEW)))
-    speed = np.round(66 - 10 * _waves(2 * 288, nodes, 288, 2).clip(0), 1)
+    sparse.save_npz(paths["graph"], sparse.csc_matrix(_kernel(FEW)))
+    speed = np.round(66 - 10 * _waves(2 * 288, FEW, 288, 2).clip(0), 1)
     speed[200, 1] = 0.0
     # The hour from 02:00 on has no rows.
     speed = np.delete(speed, slice(288 + 24, 288 + 36), axis=0)
-    ids = ",".join(str(400001 + position) for position in range(nodes))
+    ids = ",".join(str(400001 + position) for position in range(FEW))
     np.savetxt(paths["series"], speed, "%.1f", ",", header=ids, comments="")
-    return {"nodes": nodes, "steps": 2 * 288, "start": BAY_START}
+    return {"nodes": FEW, "steps": 2 * 288, "start": BAY_START}
 
 
 def _zone_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
-    zones = ZONES
-    if _copied(card, "adjacency", paths["adjacency"]):
-        zones = pd.read_csv(paths["adjacency"], nrows=0).columns.tolist()
-    else:
-        # Along a road, each touching itself and the next.
-        links = np.triu(np.tri(len(ZONES), k=1, dtype=int), -1)
-        pd.DataFrame(links, columns=ZONES).to_csv(paths["adjacency"], index=False)
-    if "stations" in paths and not _copied(card, "stations", paths["stations"]):
+    # Along a road, each touching itself and the next.
+    links = np.triu(np.tri(len(ZONES), k=1, dtype=int), -1)
+    pd.DataFrame(links, columns=ZONES).to_csv(paths["adjacency"], index=False)
+    if "stations" in paths:
         # Two stations a zone.
-        stations = {"station_id": range(2 * len(zones)), "charge_count": 2}
-        frame = pd.DataFrame(stations | {"TAZID": np.repeat(zones, 2)})
+        stations = {"station_id": range(2 * len(ZONES)), "charge_count": 2}
+        frame = pd.DataFrame(stations | {"TAZID": np.repeat(ZONES, 2)})
         frame.to_csv(paths["stations"], index=False)
     steps = 14 * 24
     times = pd.date_range(card.start, periods=steps, freq="h")
     for role in paths.keys() - {"adjacency", "stations"}:
-        if role == "weather" and _copied(card, role, paths[role], steps + 1):
-            continue
-        columns = zones if role != "weather" else ["T", "P0", "P", "U", "nRAIN", "Td"]
+        columns = ZONES if role != "weather" else ["T", "P0", "P", "U", "nRAIN", "Td"]
         # The cards of UrbanEV share files: numbers depend on the role only. No zone has fewer than
         # four chargers.
         table = np.round(2 + _waves(steps, len(columns), 24, len(role)).clip(-2, 2), 4)
@@ -232,7 +186,7 @@ def _zone_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
         form = "{0.year}/{0.month}/{0.day} {0.hour}:{0.minute:02d}" if role == "weather" else "{0}"
         frame = pd.DataFrame(table, index=[form.format(time) for time in times], columns=columns)
         frame.to_csv(paths[role], index_label="time")
-    return {"nodes": len(zones), "steps": steps}
+    return {"nodes": len(ZONES), "steps": steps}
 
 
 def _largest_hdf(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
@@ -268,20 +222,18 @@ def write_windows(path: Path, values: NDArray[Any], history: int, horizon: int) 
 def _windows_npz(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
     options = windows_npz.Options.model_validate(card.options)
     graph = next(role for role in ("distances", "edges", "graph") if role in paths)
-    known, ids = _copied(card, graph, paths[graph]), {}
+    ids: dict[str, list[str]] = {}
     for number, group in enumerate(options.groups):
-        count = card.nodes if known else FEW
-        ids[group] = options.ids.get(group) or [str(position) for position in range(count)]
+        ids[group] = options.ids.get(group) or [str(position) for position in range(FEW)]
         if (role := f"{group}_ids") in paths:
-            if not _copied(card, role, paths[role]):
-                names = [str(400001 + FEW * number + position) for position in range(FEW)]
-                # Sensors may be there twice.
-                paths[role].write_text(",".join([*names, names[0]]))
-            ids[group] = paths[role].read_text().split(",")
+            names = [str(400001 + FEW * number + position) for position in range(FEW)]
+            # Sensors may be there twice.
+            ids[group] = [*names, names[0]]
+            paths[role].write_text(",".join(ids[group]))
     everyone = list(dict.fromkeys(sensor for sensors in ids.values() for sensor in sensors))
-    if not known and graph == "graph":
+    if graph == "graph":
         paths[graph].write_bytes(pickled_graph(everyone, _kernel(len(everyone))))
-    elif not known:
+    else:
         lines = [f"{a},{b},{300 + 10 * at}" for at, (a, b) in enumerate(pairwise(everyone))]
         first = ["from,to,cost"] if graph == "edges" else [f"{a},{a},0.0" for a in everyone]
         paths[graph].write_text("\n".join([*first, *lines]) + "\n")
@@ -302,26 +254,22 @@ def _windows_npz(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
 
 def _renumbered_zones(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
     options = renumbered_zones.Options.model_validate(card.options)
-    known = [role for role in paths if role in ("stations", "distance") or role.endswith("_zones")]
-    nodes, steps = card.nodes, 14 * 24
-    if not all(_copied(card, role, paths[role]) for role in known):
-        nodes, place = len(ZONES), np.arange(len(ZONES))
-        stations = pd.DataFrame({"TAZID": ZONES, "area": place + 0.5, "perimeter": place + 9})
-        stations.to_csv(paths["stations"])
-        distances = 1000.0 * np.abs(np.subtract.outer(place, place))
-        pd.DataFrame(distances, columns=ZONES).to_csv(paths["distance"], index=False)
-        # The sixth zone is in both groups.
-        for group, zones in zip(options.groups, (stations[:6], stations[5:]), strict=True):
-            zones.assign(TAZID=range(1, len(zones) + 1)).to_csv(paths[f"{group}_zones"])
+    steps, place = 14 * 24, np.arange(len(ZONES))
+    stations = pd.DataFrame({"TAZID": ZONES, "area": place + 0.5, "perimeter": place + 9})
+    stations.to_csv(paths["stations"])
+    distances = 1000.0 * np.abs(np.subtract.outer(place, place))
+    pd.DataFrame(distances, columns=ZONES).to_csv(paths["distance"], index=False)
     times = pd.date_range(card.start, periods=steps, freq="h")
-    for group in options.groups:
-        zones = pd.read_csv(paths[f"{group}_zones"])
+    # The sixth zone is in both groups.
+    for group, part in zip(options.groups, (stations[:6], stations[5:]), strict=True):
+        zones = part.assign(TAZID=range(1, len(part) + 1))
+        zones.to_csv(paths[f"{group}_zones"])
         for channel in options.channels:
             columns = [40 + 30 * _waves(steps, 1, 24, int(area))[:, 0] for area in zones["area"]]
             frame = pd.DataFrame(np.transpose(columns), columns=zones["TAZID"])
             frame.index = pd.Index([f"{t.year}/{t.month}/{t.day} {t.hour}:00" for t in times])
             frame.round(4).to_csv(paths[f"{group}_{channel}"], index_label="time")
-    return {"nodes": nodes, "steps": steps}
+    return {"nodes": len(ZONES), "steps": steps}
 
 
 # How to write the files of each format; returns what the card says of them.

@@ -232,30 +232,25 @@ def test_fetch_and_path_print_paths_and_info_the_whole_card(on: Run, data: Path)
     assert all(str(path) in output for path in (data / "toy.yaml", files[0]))
 
 
-def test_verify_checks_what_is_here(on: Run) -> None:
+def test_verify_names_what_is_absent_or_damaged_and_what_helps(on: Run, data: Path) -> None:
     assert on("verify")[:2] == (0, "")
     status, output, errors = on("verify", "toy", "sim_freeway")
     assert (status, errors.count("\n")) == (1, 1)
-    lines = output.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["toy", "sim_freeway"]
-    assert "stprune data fetch toy" in lines[0]
-    assert "stprune data prepare sim_freeway" in lines[1]
-    assert on("fetch", "toy")[0] == on("verify")[0] == 0
-
-
-def test_verify_names_each_damaged_file_and_what_helps(on: Run, data: Path) -> None:
-    on("prepare", "toy")
-    series, values = data / "raw/toy/series/series.csv", data / "processed/toy/series.npy"
-    series.write_bytes(series.read_bytes()[:-1] + b"0")
+    absent = output.splitlines()
+    assert "stprune data fetch toy" in absent[0]
+    assert "stprune data prepare sim_freeway" in absent[1]
+    assert on("fetch", "toy")[0] == on("verify")[0] == on("prepare", "toy")[0] == 0
+    raw, values = data / "raw/toy/series/series.csv", data / "processed/toy/series.npy"
+    raw.write_bytes(raw.read_bytes()[:-1] + b"0")
     content = bytearray(values.read_bytes())
     content[-1] ^= 1
     values.write_bytes(content)
     (data / "processed/toy/nodes.json").unlink()
     status, output, _ = on("verify", "toy")
     assert status == 1
-    raw, *prepared = output.splitlines()
-    assert str(series) in raw
-    assert "stprune data fetch toy" in raw
+    fetched, *prepared = output.splitlines()
+    assert str(raw) in fetched
+    assert "stprune data fetch toy" in fetched
     damaged = {f"toy: {path}" for path in (values, data / "processed/toy/nodes.json")}
     assert {line.split(" is ")[0] for line in prepared} == damaged
     assert all("stprune data prepare toy" in line for line in prepared)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import yaml
@@ -87,7 +86,11 @@ def test_a_changed_file_is_noticed(folder: Path, capsys: pytest.CaptureFixture[s
     assert run(capsys, "add", "mine", *WORDS)[0] == 0
     layout = DataLayout(folder / "data")
     meta = prepare("mine", layout, cards=layout.root) / "meta.json"
+    assert "a.csv" in run(capsys, "info", "mine")[1]
+    assert run(capsys, "verify", "mine")[0] == 0
     (folder / "a.csv").write_text(FIVE[:-2] + "2\n")
+    code, out, _ = run(capsys, "verify", "mine")
+    assert (code, "a.csv is damaged: SHA-256" in out) == (1, True)
     later = meta.stat().st_mtime_ns + 10**9
     os.utime(folder / "a.csv", ns=(later, later))
     with pytest.raises(DataError, match=r"a\.csv"):
@@ -148,19 +151,6 @@ def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (card.target, list(card.files)) == ("speed", ["flow", "speed"])
 
 
-def test_averaged_steps_begin_with_a_whole_one(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    times = START + np.arange(40) * np.timedelta64(15, "m") + np.timedelta64(7 * 60 + 7, "m")
-    (folder / "a.csv").write_text(
-        "time,a,b\n" + "".join(f"{time},{time.astype(int) % 7},1\n" for time in times)
-    )
-    words = [*WORDS, "--option", "resample=mean", "--step-minutes", "60"]
-    code, out, err = run(capsys, "add", "mine", *words)
-    assert code == 0, err
-    assert "10 steps of 60 min from 2024-01-01T07:00:00" in out
-
-
 @pytest.mark.parametrize(
     ("text", "words", "named"),
     [
@@ -197,39 +187,8 @@ def test_what_is_refused_leaves_no_card(
     assert named in lines[0]
 
 
-def test_why_a_table_of_pandas_is_not_read_is_not_hidden_behind_a_guess(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    times = START + np.arange(9) * np.timedelta64(3600, "s")
-    words = ["add", "mine", "--series", "two.h5", "--channel", "flow=vehicles"]
-    write_frame(folder / "two.h5", "flow", ["a", "b"], times, np.arange(18.0).reshape(9, 2))
-    with h5py.File(folder / "two.h5", "a") as file:
-        file.copy("flow", "speed")
-    # Both tables are whole: one may be chosen by its key.
-    assert "flow, speed" in run(capsys, *words)[2]
-    assert run(capsys, *words, "--option", "array=speed")[0] == 0
-    with h5py.File(folder / "two.h5", "a") as file:
-        del file["speed"]
-        file["flow"].attrs["pandas_type"] = np.bytes_(b"frame_table")
-    code, _, err = run(capsys, *words, "--replace")
-    assert (code, "frame_table" in err) == (1, True)
-
-
 @pytest.mark.parametrize("name", ["Mine", "../mine", "los_loop"])
 def test_ids(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     (folder / "a.csv").write_text(WIDE)
     code, _, err = run(capsys, "add", name, *WORDS, "--replace")
     assert (code, f"`{name}`" in err) == (1, True)
-
-
-def test_a_changed_file_of_a_card_is_shown_and_damaged(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "a.csv").write_text(FIVE)
-    assert run(capsys, "add", "mine", *WORDS)[0] == 0
-    assert "a.csv" in run(capsys, "info", "mine")[1]
-    assert run(capsys, "verify", "mine")[0] == 0
-    (folder / "a.csv").write_text(WIDE)
-    code, out, _ = run(capsys, "verify", "mine")
-    assert code == 1
-    assert "a.csv is damaged: SHA-256" in out

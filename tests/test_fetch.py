@@ -76,20 +76,19 @@ def test_the_hash_is_what_git_says(tmp_path: Path) -> None:
     assert git_blob_sha1(put(tmp_path / "file", b"")) == empty
 
 
-@pytest.mark.parametrize("wanted", [True, False])
 def test_a_download_lands_under_its_role_and_name(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.answers["/o/r/toy%20data.csv"] = [Answer()]
     shown = io.StringIO()
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", shown)
     card = card_of(site.url("/o/r/toy%20data.csv"))
-    path = fetch("toy", card, DataLayout(tmp_path), None, progress=wanted)["series"]
+    path = fetch("toy", card, DataLayout(tmp_path), None, progress=True)["series"]
     assert path == tmp_path / "raw" / "toy" / "series" / "toy data.csv"
     assert path.read_bytes() == CONTENT
     assert files_below(tmp_path) == ["toy data.csv"]
-    assert ("100%" in shown.getvalue()) == wanted
+    assert "100%" in shown.getvalue()
 
 
 def test_without_network_or_mirror_the_message_says_what_to_do(tmp_path: Path) -> None:
@@ -106,12 +105,10 @@ def test_without_network_or_mirror_the_message_says_what_to_do(tmp_path: Path) -
     [
         (Answer(CONTENT[:-7]), 1),
         (Answer(b"", 404), 1),
-        (Answer(b"", 403), 1),
         (Answer(b"busy", 503), module.TRIES),
         (Answer(cut=5000), module.TRIES),
         (Answer(stall=100), module.TRIES),
         (Answer(b"", 302, headers={"Location": "file:///etc/hostname"}), 1),
-        (Answer(b"", 302, headers={"Location": "http://["}), 1),
         (Answer(b"", 302, headers={"Location": "/toy.csv"}), 31),
     ],
 )
@@ -142,21 +139,21 @@ def test_a_file_that_is_there_needs_no_network_and_a_damaged_one_is_fetched_agai
     assert files_below(tmp_path) == ["toy.csv"]
 
 
-@pytest.mark.parametrize("how", ["argument", "variable", "relative", "home"])
+@pytest.mark.parametrize("how", ["relative", "home", None])
 def test_a_mirror_directory_comes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str | None
 ) -> None:
     url = refused_url().replace("toy.csv", "toy%20data.csv")
     put(tmp_path / "mirror" / url.removeprefix("http://").replace("%20", " "))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     # The argument wins over the variable.
-    monkeypatch.setenv("STPRUNE_MIRROR", str(tmp_path / ("mirror" if how == "variable" else "no")))
-    mirror = {"argument": str(tmp_path / "mirror"), "relative": "mirror", "home": "~/mirror"}
-    assert get(card_of(url), tmp_path / "data", mirror.get(how)).read_bytes() == CONTENT
+    monkeypatch.setenv("STPRUNE_MIRROR", "no" if how else str(tmp_path / "mirror"))
+    mirror = {"relative": "mirror", "home": "~/mirror"}.get(how or "")
+    assert get(card_of(url), tmp_path / "data", mirror).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("kind", ["url", "lacks it", "url lacks it", "wrong", "url wrong", "down"])
+@pytest.mark.parametrize("kind", ["url", "lacks it", "wrong", "url wrong", "down"])
 def test_a_mirror_is_tried_before_the_address(
     site: Site, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -280,10 +277,10 @@ def test_a_client_that_fails_is_one_line_without_the_token(
     assert TOKEN not in refusal(kaggle_card(), tmp_path) + caplog.text
 
 
-@pytest.mark.parametrize("absolute", [False, True])
-def test_a_file_of_the_users_own_is_used_where_it_is(tmp_path: Path, absolute: bool) -> None:
+@pytest.mark.parametrize("folder", ["own", None], ids=["relative", "absolute"])
+def test_a_file_of_the_users_own_is_used_where_it_is(tmp_path: Path, folder: str | None) -> None:
     path = put(tmp_path / "own" / "a.csv")
-    card = card_with(LocalFile(path=str(path) if absolute else "own/a.csv", sha256=SHA256))
+    card = card_with(LocalFile(path=f"{folder or path.parent}/a.csv", sha256=SHA256))
     assert get(card, tmp_path) == path
     # The workflow makes the data set anew after one of these.
     assert local_paths(card, DataLayout(tmp_path)) == [path]

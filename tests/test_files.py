@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -28,15 +27,6 @@ def test_an_interrupt_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
         write_half()
     assert target.read_text(encoding="utf-8") == "Grüße\n"
     assert os.listdir(target.parent) == ["b.csv"]
-
-
-def test_results_are_for_everyone_the_umask_allows(tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        write_text(tmp_path / "b.txt", "x")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "b.txt").stat().st_mode) == 0o640
 
 
 def test_json_holds_numbers_exactly_and_no_nan(tmp_path: Path) -> None:

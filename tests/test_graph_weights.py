@@ -98,20 +98,6 @@ def edges_of(folder: Path, text: str) -> np.ndarray:
 @pytest.mark.parametrize(
     "text",
     [
-        "\ufefffrom,to,distance\r\r\na,b,1\r\r\nc,a,2.5\r\r\n",  # PEMS03 ends its lines so
-        "From, To, cost\n\n a , b , 1 \nc,a,2.5",
-        "from,to,cost\nc,a,2.5\na,b,1\na,b,1.0\n",  # PEMS08 repeats edges
-        "from,to,cost\na,b,1\nc,a,2.5\nc,c,0\n",  # PEMS03 has a loop
-    ],
-)
-def test_an_edge_leads_from_its_row_to_its_column(tmp_path: Path, text: str) -> None:
-    expected = [[NONE, 1.0, NONE], [NONE, NONE, NONE], [2.5, NONE, NONE]]
-    np.testing.assert_array_equal(edges_of(tmp_path, text), expected)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
         "",
         "0,1,2.5\n",
         "from,to,cost,lanes\na,b,1,2\n",

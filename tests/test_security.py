@@ -26,7 +26,7 @@ from stprune.base import files
 from stprune.base.errors import CheckpointError, ConfigError, DataError, RecordError, StpruneError
 from stprune.base.layout import STORE_TABLES, RunKey
 from stprune.base.schema import read_yaml, validate
-from stprune.base.text import is_formula, parse_json, parse_yaml, plain_line
+from stprune.base.text import is_formula, parse_json, plain_line
 from stprune.config.experiment import load_config, parse_config
 from stprune.data.canonical import read_canonical
 from stprune.data.card import DatasetCard, load_card
@@ -124,7 +124,6 @@ REMOTE = {"url": "https://example.org/a/b.csv", "git_blob_sha1": "0" * 40}
 @pytest.mark.parametrize(
     "url",
     [
-        "https://example.org/../../etc/passwd",
         "https://example.org/%2e%2e/%2E%2E/etc/passwd",
         "https://example.org/a%00b.csv",
         "file:///etc/passwd",
@@ -200,12 +199,6 @@ def test_a_yaml_that_means_harm_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"x\.yaml") as caught:
         read_yaml(tmp_path / "x.yaml")
     assert str(caught.value).isprintable()
-
-
-def test_aliases_and_merges_of_a_sane_size_are_read() -> None:
-    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: [*a, *a]"
-    expected = {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": [{"x": 1, "y": 2}] * 2}
-    assert parse_yaml(text) == expected
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a": NaN}', '{"a": -Infinity}'])

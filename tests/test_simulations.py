@@ -114,18 +114,6 @@ def test_a_freeway_has_just_the_size_asked_for_or_names_the_next(nodes: int) -> 
         assert 3 <= segments <= 64
 
 
-def test_events_are_as_frequent_in_a_larger_city() -> None:
-    freeway = new_city("sim_freeway", load_card("sim_freeway"), nodes=128, days=3, seed=5)
-    assert (freeway.nodes, freeway.steps) == (128, 864)
-    assert freeway.options["incidents_per_day"] == 8
-    assert {"corridors", "segments"}.isdisjoint(freeway.options)
-    charging = new_city("sim_charging", load_card("sim_charging"), nodes=80)
-    assert (charging.nodes, charging.steps) == (80, 4320)
-    assert charging.options["outages_per_week"] == 3
-    same_size = new_city("sim_freeway", load_card("sim_freeway"), seed=8)
-    assert same_size.options == load_card("sim_freeway").options | {"seed": 8}
-
-
 def test_cards_of_several_cities_from_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from stprune.data import windows
 from stprune.data.canonical import RawSeries, read_canonical, write_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.scaler import fit_scaler
-from stprune.data.stationarity import MEASURES, StationarityMeasure, stationarity
+from stprune.data.stationarity import StationarityMeasure, stationarity
 from stprune.data.windows import WindowStore, calendar, split_windows
 
 
@@ -195,10 +195,9 @@ def test_a_window_stride_thins_training_only() -> None:
     whole = forecast_data(data, history=3, horizon=2)
     thin = forecast_data(data, history=3, horizon=2, window_stride=4)
     assert thin.train.starts.tolist() == whole.train.starts.tolist()[::4]
-    assert thin.description["train_windows"] == len(thin.train) == len(thin.train_times)
+    assert len(thin.train) == len(thin.train_times)
     assert thin.validation.starts.equal(whole.validation.starts)
     assert thin.test.starts.equal(whole.test.starts)
-    assert thin.train.scaler.mean.equal(whole.train.scaler.mean)
 
 
 def opened_days(
@@ -254,7 +253,7 @@ def test_days_with_nights_left_out_have_their_own_calendar_scaler_and_count() ->
         opened_days(10, first_hour=20)
 
 
-KINDS = tuple(MEASURES)
+KINDS: tuple[StationarityMeasure, ...] = get_args(StationarityMeasure)
 Values: TypeAlias = NDArray[np.float64]
 STEPS = 72
 
@@ -317,29 +316,26 @@ def test_it_equals_a_loop_over_windows(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("value", "history"), [(0.0, 1), (0.1, 4), (63.7, 5)])
+@pytest.mark.parametrize(("value", "history"), [(0.0, 1), (63.7, 5)])
 def test_a_constant_series_is_as_stationary_as_can_be(
     kind: StationarityMeasure, value: float, history: int
 ) -> None:
     # The data set itself may not be constant; a store of it may.
-    train = forecast_data(
-        canonical(random_series(STEPS, 3, 1)[0]), history=history, horizon=2
-    ).train
-    constant = replace(train, series=torch.full_like(train.series, value))
-    assert stationarity([constant], kind).abs().max() < 1e-6
+    series = canonical(random_series(STEPS, 3, 1)[0])
+    train = forecast_data(series, history=history, horizon=2).train
     # Nor does it matter that two of three nodes were never observed.
     seen = torch.zeros(STEPS, 3, dtype=torch.bool)
     seen[:, 0] = True
-    assert stationarity([replace(constant, target_mask=seen)], kind).abs().max() < 1e-6
+    for mask in (None, seen):
+        constant = replace(train, series=torch.full_like(train.series, value), target_mask=mask)
+        assert stationarity([constant], kind).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("block", [5 * 7 * 6, 1])
-def test_blocks_change_nothing(
-    kind: StationarityMeasure, block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_change_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     store = forecast_data(canonical(random_series(STEPS, 7, 1)[0]), history=3, horizon=3).train
-    whole = stationarity([store], kind)
+    whole = {kind: stationarity([store], kind) for kind in KINDS}
     monkeypatch.setattr("stprune.data.stationarity.NODE_BLOCK", 3)
     monkeypatch.setattr("stprune.data.stationarity.BLOCK_VALUES", block)
-    np.testing.assert_allclose(stationarity([store], kind), whole, rtol=1e-6)
+    for kind in KINDS:
+        np.testing.assert_allclose(stationarity([store], kind), whole[kind], rtol=1e-6)

@@ -19,9 +19,9 @@ from stprune.base.errors import DataError, WriteError
 
 logger = logging.getLogger(__name__)
 
-# What the system says when there is no room, or no right to write.
+# What the system says when there is no room, no right to write, or no lock to be had.
 FAILURES = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOLCK),
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR),
 }
 # A file may unpack to more than LARGE_BYTES only if that is at most MOST_RATIO times its own size.

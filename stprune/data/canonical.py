@@ -106,12 +106,9 @@ def write_canonical(
     directory: Path,
     raw_sha256: Mapping[str, str] | None = None,
 ) -> None:
-    """Check ``raw`` against ``card`` and write it to ``directory``, ``meta.json`` last.
+    """Write ``raw`` to ``directory``, ``meta.json`` last; a DataError if it contradicts ``card``.
 
     ``raw_sha256``, of the raw files by role, is for ``meta.json``.
-
-    Raises:
-        DataError: If shapes, values or timestamps contradict the card.
     """
     shape = raw.shape
     # A streamed mask comes block by block.
@@ -128,9 +125,8 @@ def write_canonical(
     write_text(directory / "events.csv", raw.events.to_csv(index=False))
     digests |= {name: sha256_of(directory / name) for name in ("nodes.json", "events.csv")}
     # Of the whole mask, however it is stored.
-    lines = [
-        f"{name}:{digest}\n" for name, digest in sorted((digests | {"mask.npy": content}).items())
-    ]
+    whole = sorted((digests | {"mask.npy": content}).items())
+    lines = [f"{name}:{digest}\n" for name, digest in whole]
     meta: dict[str, Any] = {
         "card": card.model_dump(mode="json"),
         "shape": list(shape),
@@ -157,10 +153,8 @@ def _write_series(
             np.lib.format.write_array_header_1_0(mask_file, {"descr": "|b1", **header})
             for values, seen in raw.blocks():
                 if values.shape[1:] != raw.shape[1:] or seen.shape != values.shape:
-                    raise DataError(
-                        f"{card.title}: from step {steps} on the loader gave values {values.shape}"
-                        f" and a mask {seen.shape} for nodes and channels {raw.shape[1:]}"
-                    )
+                    shapes = f"{values.shape} and {seen.shape} for {raw.shape}"
+                    raise DataError(f"{card.title}: from step {steps} on the loader gave {shapes}")
                 if not np.isfinite(values).all():
                     raise DataError(f"{card.title}: the loader gave values that are not finite")
                 values_file.write(np.ascontiguousarray(values, np.float32).data)
@@ -183,12 +177,9 @@ def _save(path: Path, array: NDArray[Any]) -> str:
 
 
 def read_canonical(directory: Path) -> CanonicalDataset:
-    """Open the data set in ``directory`` without reading the series.
+    """Open the data set in ``directory`` without reading the series, or raise a DataError.
 
     Whether every byte is as it was written is checked by ``stprune data verify``.
-
-    Raises:
-        DataError: If the folder holds no data set, or a damaged one.
     """
     again = f"run `stprune data prepare {directory.name}`"
     if not (directory / "meta.json").exists():
@@ -249,10 +240,7 @@ def _check(
     for name in data.node_ids:
         # Names of nodes become cells of csv files, which spreadsheets open.
         if not isinstance(name, str) or control_character(name) or is_formula(name):
-            raise DataError(
-                f"{card.title}: the node {name!r} is named by a formula or by control characters;"
-                " letters and digits are meant"
-            )
+            raise DataError(f"{card.title}: the node {name!r} is named by a formula or no text")
     times, seconds = data.timestamps, card.step_minutes * 60
     steps = np.diff(times.astype("datetime64[s]")).astype(np.int64)
     wrong = steps != seconds
@@ -263,12 +251,9 @@ def _check(
     elif card.breaks == "clock":
         wrong &= steps != seconds + 3600
     if wrong.any():
-        position = int(np.flatnonzero(wrong)[0])
-        place = " within a day" if card.breaks == "daily" else ""
-        raise DataError(
-            f"{card.title}: the step after {times[position]} is"
-            f" {steps[position]} s long, not {seconds} s{place}"
-        )
+        at, place = int(wrong.argmax()), " within a day" if card.breaks == "daily" else ""
+        length = f"{steps[at]} s long, not {seconds} s{place}"
+        raise DataError(f"{card.title}: the step after {times[at]} is {length}")
 
 
 def joint_checksum(checksums: Sequence[str]) -> str:

@@ -142,10 +142,8 @@ def forecast_data(
     task = task or Forecast(NoOptions())
     day_ends = _day_ends(dataset)
     if (days or 0) > len(day_ends) or node_stride > card.nodes:
-        raise ConfigError(
-            f"{card.title} has {len(day_ends)} days and {card.nodes} nodes;"
-            f" the subset asks for {days} days and every {node_stride}th node"
-        )
+        asked = f"the subset asks for {days} days and every k-th node, k = {node_stride}"
+        raise ConfigError(f"{card.title} has {len(day_ends)} days, {card.nodes} nodes; {asked}")
     steps = card.steps if days is None else int(day_ends[days - 1])
     first, target = (card.target_channel, 0) if target_only else (0, card.target_channel)
     part = np.s_[:steps, ::node_stride, first : first + 1 if target_only else None]
@@ -251,10 +249,8 @@ def cut_splits(
         for first, last in ((0, train), (train, validation), (validation, steps))
     ]
     if not all(ranges):
-        raise ConfigError(
-            f"{steps} steps are too few to split {shares} so that no window of {length} steps"
-            " crosses a cut; take more days, a shorter history, or another protocol"
-        )
+        few = f"{steps} steps are too few to split {shares} by `strict`"
+        raise ConfigError(f"{few}; take more days, a shorter history, or another protocol")
     return SplitRanges(*ranges)
 
 

@@ -32,8 +32,7 @@ class Batch(NamedTuple):
     mask: Tensor  # (B, H, N) bool, True where observed
 
 
-@dataclass(frozen=True)
-class SplitRanges:
+class SplitRanges(NamedTuple):
     """Window numbers of the three splits, in the order of time."""
 
     train: range
@@ -51,9 +50,7 @@ def split_windows(windows: int, shares: tuple[float, float, float]) -> SplitRang
     test = train + round(windows * shares[1])
     ranges = range(train), range(train, test), range(test, windows)
     if not all(ranges):
-        raise ConfigError(
-            f"{windows} windows are too few to split {shares}; take more days or a shorter history"
-        )
+        raise ConfigError(f"{windows} windows are too few to split {shares}; take more days")
     return SplitRanges(*ranges)
 
 

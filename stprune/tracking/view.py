@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from stprune.tracking.run import CLOCK
 
-ERROR, EPOCH_TIME, TOTAL_TIME = "test.mae", "cost.epoch_seconds", "cost.total_seconds"
-PRUNER, RATIO = "pruner.name", "prune_ratio"
+ERROR, PRUNER, RATIO = "test.mae", "pruner.name", "prune_ratio"
 # Title, horizontal and vertical axis of the lines over the course of training.
 COURSES = (
     ("Validation MAE against time, s", CLOCK, "validation_mae"),
@@ -43,20 +42,17 @@ def build_view(place: Place, entity: str, project: str) -> Any:
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces.expr import And
 
-    error, time, total = map(wr.SummaryMetric, (ERROR, EPOCH_TIME, TOTAL_TIME))
-    pruner, ratio = wr.Config(PRUNER), wr.Config(RATIO)
+    pruner, ratio, error = wr.Config(PRUNER), wr.Config(RATIO), wr.SummaryMetric(ERROR)
+    time, total = map(wr.SummaryMetric, ("cost.epoch_seconds", "cost.total_seconds"))
+    shown = (pruner, ratio, time, error)
+    columns = [wr.ParallelCoordinatesPlotColumn(metric=metric) for metric in shown]
+    title = "Pruner, prune ratio, per-epoch time, test MAE"
     panels: list[Any] = [
         wr.ScatterPlot(title="Test MAE by prune ratio", x=ratio, y=error),
         wr.ScatterPlot(title="Test MAE against per-epoch time, s", x=time, y=error),
         wr.ScatterPlot(title="Test MAE against total time, s", x=total, y=error),
         wr.BarPlot(title="Test MAE, mean over seeds", metrics=[ERROR], orientation="h"),
-        wr.ParallelCoordinatesPlot(
-            title="Pruner, prune ratio, per-epoch time, test MAE",
-            columns=[
-                wr.ParallelCoordinatesPlotColumn(metric=metric)
-                for metric in (pruner, ratio, time, error)
-            ],
-        ),
+        wr.ParallelCoordinatesPlot(title=title, columns=columns),
     ]
     lines: list[Any] = [wr.LinePlot(title=title, x=x, y=[y]) for title, x, y in COURSES]
     view = ws.Workspace(
@@ -77,7 +73,9 @@ def build_view(place: Place, entity: str, project: str) -> Any:
             groupby=[ws.Config(PRUNER), ws.Config(RATIO)],
             order=[ws.Ordering(ws.Config(RATIO), ascending=True)],
             pinned_columns=[
-                *(f"config:{key}" for key in (PRUNER, RATIO, "seed")),
+                f"config:{PRUNER}",
+                f"config:{RATIO}",
+                "config:seed",
                 f"summary:{ERROR}",
             ],
         ),
