@@ -48,21 +48,18 @@ class Pruning:
     trains its share of every batch, and at the end of an epoch they exchange what they observed.
 
     Args:
-        pruner: Id, such as ``"st_prune"``.
+        pruner: Id, such as ``"st_prune"``; its schema checks the ``options``.
         windows: n, number of training windows (samples), numbered 0 to n - 1.
         epochs: E, epochs of full training.
         prune_ratio: p in [0, 1), share of the windows left out of a pruned epoch.
         batch_size: Windows of one optimiser step, over all processes.
-        seed: Of the pruner's draws and the order of batches.
-        options: Of the pruner; its schema checks them.
         stationarity: (n,) of each window, for pruners that balance by it.
         adjacency: (N, N) graph, for pruners that look at it.
         probe: Trains scoring models, for static pruners that need one.
         device: Where errors are; per-window state is kept there.
 
-    Raises:
-        ConfigError: For a setting or option that does not follow its schema.
-        DeclinedError: If the pruner lacks what it needs.
+    Raises ConfigError for a setting or option that does not follow its schema, DeclinedError if the
+    pruner lacks what it needs.
     """
 
     def __init__(
@@ -185,11 +182,7 @@ class Pruning:
                 finite where masked, too.
             mask: (B, H, N) bool, True where a target was observed; None where all were.
 
-        Returns:
-            Scalar in the unit of the errors.
-
-        Raises:
-            LoopError: If no epoch is under way, or an argument does not fit it.
+        Raises LoopError if no epoch is under way, or an argument does not fit it.
         """
         share = self._under_way("loss")
         numbers = share.window_numbers(indices)
@@ -391,10 +384,8 @@ class PrunedBatchSampler(Sampler[list[int]]):
     """This process's batches of the current epoch; iterating it again begins the next one.
 
     Its length is that of the epoch started last: call ``pruning.start_epoch()`` first where the
-    length must be known before the batches are.
-
-    Raises:
-        ConfigError: If the data set is of another length than pruning was made for.
+    length must be known before the batches are. Raises ConfigError if the data set is of another
+    length than pruning was made for.
     """
 
     def __init__(self, pruning: Pruning, dataset: Sized) -> None:

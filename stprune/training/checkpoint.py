@@ -81,9 +81,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         if changed := archive.testzip():
             raise ValueError(f"{changed} is not what was written")
     # Only tensors and plain values are unpickled: a checkpoint may come from someone else.
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(content, dict):
-        identity, state = content.get("identity"), content.get("state")
-        if isinstance(identity, dict) and isinstance(state, dict):
+    match torch.load(path, map_location="cpu", weights_only=True):
+        case {"identity": dict(identity), "state": dict(state)}:
             return identity, state
     raise ValueError("it does not hold the state of a run")

@@ -104,9 +104,8 @@ class ErrorSums:
 
 def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
     """The errors of several data sets together; each keeps its own floor of MAPE."""
-    first = parts[0]
-    floor = min(part.mape_floor for part in parts)
-    whole = ErrorSums(len(first.sums[0]), floor, first.sums.device)
+    sums = parts[0].sums
+    whole = ErrorSums(sums.shape[1], min(part.mape_floor for part in parts), sums.device)
     for part in parts:
         whole.sums += part.sums
         whole.windows += part.windows
