@@ -63,7 +63,6 @@ def train_words(config: Path, **changes: object) -> list[object]:
         ({"prune_ratio": 0.5}, "has no prune ratio"),
         ({"pruner": "st_prune", "prune_ratio": "nan"}, "[0, 1)"),
         ({"seed": -1}, "seed"),
-        ({"devices": 0}, "devices"),
     ],
     ids=str,
 )
