@@ -24,8 +24,11 @@ from stprune.data.canonical import sha256_of
 from stprune.data.card import DatasetCard, KaggleFile, RemoteFile, load_card
 from stprune.data.fetch import KAGGLE, git_blob_sha1
 from stprune.data.formats import renumbered_zones, windows_npz
+from stprune.data.simulation.cards import new_city
 
 FEW = 12
+# Few days of a simulation that leave windows of 12 steps in and 12 out in every split.
+DAYS = {"simulated_freeway": 1, "simulated_charging": 14}
 AIR_HEADER = (
     '"No","year","month","day","hour","PM2.5","PM10","SO2","NO2","CO","O3","TEMP","PRES","DEWP",'
     '"RAIN","wd","WSPM","station"'
@@ -44,6 +47,8 @@ def fabricate(dataset: str, folder: Path) -> DatasetCard:
         The card with a few days of steps, perhaps fewer nodes, and the hashes of the files.
     """
     card = load_card(dataset)
+    if card.format in DAYS:
+        return new_city(dataset, card, nodes=6, days=DAYS[card.format])
     paths = {role: mirrored(file, folder) for role, file in card.files.items()}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)

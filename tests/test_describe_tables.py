@@ -31,7 +31,6 @@ from stprune.describe.sample import Sample, day_rows, standardised
 from stprune.describe.statistics import (
     autocorrelation_table,
     autocorrelations,
-    excerpt,
     masking_table,
     moments_by_node,
     moments_by_slot,
@@ -184,16 +183,6 @@ def test_autocorrelation_with_gaps_is_that_of_the_pairs_that_are_there() -> None
         np.testing.assert_allclose(found[lag], expected, atol=1e-6)
 
 
-def test_a_constant_or_absent_node_has_no_autocorrelation() -> None:
-    values = np.column_stack([np.full(50, 1013.7), np.full(50, NAN), noise(50, 1)[:, 0]])
-    found = autocorrelations(values.astype(np.float32), 5)
-    assert np.isnan(found[:, :2]).all()
-    assert found[0, 2] == pytest.approx(1)
-    table = autocorrelation_table(sample_of(values))
-    assert (table["nodes"] == 1).all()
-    assert len(table) == 27  # half of the two days and two hours, and a day's pairs at least
-
-
 def test_a_lag_of_a_day_is_a_day_even_where_nights_are_left_out() -> None:
     times = day_times(9)
     hours = (times - times.astype("datetime64[D]")).astype("timedelta64[h]").astype(int)
@@ -284,18 +273,3 @@ def test_sizes_windows_and_edges_are_counted() -> None:
     assert facts["edges"] == 3
     assert (facts["first"], facts["last"]) == ("2024-01-01T00:00", "2024-01-02T02:00")
     assert facts["source"] == "simulated"
-
-
-def test_the_excerpt_is_a_whole_week_from_a_monday_by_the_hour() -> None:
-    # From a Wednesday on, in half hours; nodes of means 2, 0 and 1 (and one never observed).
-    values = np.tile([2.0, 0.0, 1.0, NAN], (48 * 20, 1))
-    values[::2, 0] += 1
-    monday = 5 * 48
-    values[monday : monday + 4, 2] = [NAN, NAN, NAN, 9]
-    table = excerpt(sample_of(values, start="2024-01-03", minutes=30))
-    assert table["time"].iloc[[0, -1]].tolist() == ["2024-01-08T00", "2024-01-14T23"]
-    assert len(table) == 7 * 24
-    assert (table["lowest"] == 0).all()
-    assert (table["highest"] == 2.5).all()
-    # Nothing was observed in the first hour, and one of two values in the second.
-    np.testing.assert_array_equal(table["middle"].iloc[:4], [NAN, 9, 1, 1])

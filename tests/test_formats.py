@@ -16,11 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from made_up_files import pickled_graph, write_windows
 from numpy.typing import NDArray
 from pandas_layout import write_frame
@@ -30,7 +26,6 @@ from scipy.io import savemat
 from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, StreamedSeries, read_canonical, write_canonical
 from stprune.data.card import FORMATS, DatasetCard
-from stprune.data.formats.largest_hdf import step_means
 
 NAN = math.nan
 FIVE_MINUTES = np.timedelta64(300, "s")
@@ -459,15 +454,3 @@ def test_edges_of_pems_without_ids_name_positions(tmp_path: Path, options: dict[
     raw = load("pems_npz", tmp_path, {"options": options}, ids=None, edges="from,to,cost\n0,2,9\n")
     assert raw.node_ids == ["0", "1", "2"]
     assert np.argwhere(raw.adjacency).tolist() == ([[0, 2], [2, 0]] if options else [[0, 2]])
-
-
-tables = st.tuples(st.sampled_from([3, 6, 15]), st.integers(1, 4)).flatmap(
-    lambda shape: arrays(np.float64, shape, elements=st.just(NAN) | st.integers(0, 500).map(float))
-)
-
-
-@given(tables)
-def test_means_are_those_of_pandas(table: NDArray[np.float64]) -> None:
-    index = pd.date_range("2019-01-01", periods=len(table), freq="5min")
-    expected = pd.DataFrame(table, index=index).resample("15min").mean().round(0)
-    np.testing.assert_array_equal(step_means(table, 3), expected.to_numpy())

@@ -97,8 +97,12 @@ def test_a_hidden_value_is_fed_as_the_training_mean_and_is_the_target() -> None:
     assert bool((batch.inputs[..., 0][batch.mask] == 0).all())
     restored = data.validation.scaler.restore(batch.inputs[..., 0])
     np.testing.assert_allclose(restored[~batch.mask], blocks[..., 0][~batch.mask], rtol=1e-5)
-    # The other channel stays visible.
+    # The other channel stays visible, and the model may be shown what is hidden.
     assert bool((batch.inputs[..., 1] != 0).all())
+    shown, _ = opened(points=0.4, show_hidden=True)
+    assert shown.channels == shown.train.channels == 3
+    batch = shown.test.gather(ALL)
+    assert torch.equal(batch.inputs[..., 2], batch.mask.float())
 
 
 def test_no_hidden_target_changes_any_input() -> None:
@@ -114,13 +118,8 @@ def test_no_hidden_target_changes_any_input() -> None:
     after = forecast_data(canonical(changed), history=8, horizon=8, task=task).test.gather(ALL[:1])
     assert not torch.equal(before.targets, after.targets)
     assert torch.equal(before.inputs, after.inputs)
-
-
-def test_what_was_not_observed_is_no_target_though_hidden() -> None:
-    data, _ = opened(missing=True, points=0.5)
-    plain, _ = opened(points=0.5)
-    hidden = plain.test.gather(ALL).mask
-    counted = data.test.gather(ALL).mask
+    # What was not observed is no target though hidden.
+    hidden, counted = (opened(m, points=0.5)[0].test.gather(ALL).mask for m in (False, True))
     assert bool((counted <= hidden).all())
     assert 0.7 < counted.sum() / hidden.sum() < 0.9
 
@@ -135,10 +134,3 @@ def test_training_is_redrawn_each_epoch_or_fixed_and_evaluation_always_fixed() -
                 masks.append(split.gather(ALL).mask)
         assert list(map(torch.equal, masks[:3], masks[3:6])) == [not redrawn, True, True]
         assert list(map(torch.equal, masks[:3], masks[6:])) == [True, True, True]
-
-
-def test_the_model_may_be_shown_what_is_hidden() -> None:
-    data, _ = opened(points=0.3, show_hidden=True)
-    assert data.channels == data.train.channels == 3
-    batch = data.test.gather(ALL)
-    assert torch.equal(batch.inputs[..., 2], batch.mask.float())

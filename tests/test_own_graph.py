@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import sparse
-from toy import canonical
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import validate
-from stprune.data.dataset import forecast_data
 from stprune.data.formats.table import read_graph
 from stprune.data.table.options import Options
 
@@ -137,13 +134,3 @@ def test_a_wrong_graph_is_one_line(tmp_path: Path, content: str, place: str) -> 
 def test_options_that_do_not_fit(tmp_path: Path, graph: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(graph))):
         read(tmp_path, "edges", "from,to\na,b\n", **graph)
-
-
-def test_the_record_has_the_checksum_of_the_graph_that_was_trained_on() -> None:
-    series = np.random.default_rng(0).random((60, 4, 1), dtype=np.float32)
-    dataset = canonical(series)
-    whole = forecast_data(dataset, history=2, horizon=2).description["graph_sha256"]
-    assert whole == hashlib.sha256(np.ascontiguousarray(dataset.adjacency).tobytes()).hexdigest()
-    part = forecast_data(dataset, history=2, horizon=2, node_stride=2).description["graph_sha256"]
-    kept = np.ascontiguousarray(dataset.adjacency[::2, ::2])
-    assert part == hashlib.sha256(kept.tobytes()).hexdigest() != whole

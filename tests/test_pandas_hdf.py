@@ -84,17 +84,6 @@ def pickled_names(file: h5py.File) -> None:
     names[0] = np.frombuffer(pickle.dumps(Bomb()), np.uint8)
 
 
-def values_elsewhere(file: h5py.File) -> None:
-    del file["t/block0_values"]
-    elsewhere = [(str(Path(file.filename).with_name("secret")), 0, 168)]
-    file["t"].create_dataset("block0_values", (7, 3), "f8", external=elsewhere)
-
-
-def group_elsewhere(file: h5py.File) -> None:
-    del file["t"]
-    file["t"] = h5py.ExternalLink(str(Path(file.filename).with_name("other.h5")), "/t")
-
-
 def read(path: Path) -> None:
     with open_frame(path) as frame:
         frame.times()
@@ -105,8 +94,6 @@ def read(path: Path) -> None:
     "change",
     [
         pickled_names,
-        values_elsewhere,
-        group_elsewhere,
         lambda file: file.copy("t", "u"),
         lambda file: attributes(file["t"], pandas_type=b"frame_table"),
         lambda file: file.__delitem__("t/axis1"),

@@ -99,22 +99,6 @@ def test_the_real_zones_of_urban_ev() -> None:
     assert (chargers.min(), chargers.max()) == (4, 373)
 
 
-def test_the_real_hangzhou_metro(opened: Opened) -> None:
-    dataset = opened("hangzhou_metro")
-    assert dataset.series.shape == (2700, 80, 1)
-    assert dataset.mask.all()
-    assert dataset.series.max() == 3334
-    # The first hours of the first station.
-    np.testing.assert_array_equal(dataset.series[:6, 0, 0], [17, 21, 30, 44, 31, 66])
-    assert str(dataset.timestamps[108]) == "2019-01-02T06:00:00"
-    place = {name: row for row, name in enumerate(dataset.node_ids)}
-    assert "54" not in place
-    assert dataset.adjacency[place["53"], place["55"]] == 1
-    np.testing.assert_array_equal(dataset.adjacency, dataset.adjacency.T)
-    opened = forecast_data(dataset, history=12, horizon=12)
-    assert sum(map(len, (opened.train, opened.validation, opened.test))) == 25 * (108 - 23)
-
-
 def test_the_real_beijing_air(opened: Opened) -> None:
     dataset = opened("beijing_air")
     assert dataset.series.shape == (35064, 12, 5)
@@ -126,20 +110,6 @@ def test_the_real_beijing_air(opened: Opened) -> None:
     np.testing.assert_allclose(dataset.series[-1, 10], [7, 7, 1012.6, -11.2, 1.1])
     assert 0.02 < 1 - dataset.mask[..., 0].mean() < 0.05
     assert str(dataset.timestamps[-1]) == "2017-02-28T23:00:00"
-
-
-def test_the_real_los_loop(opened: Opened) -> None:
-    dataset = opened("los_loop")
-    assert dataset.series.shape == (2016, 207, 1)
-    assert dataset.mask.all()
-    assert (float(dataset.series.min()), float(dataset.series.max())) == (1.0, 70.0)
-    assert dataset.node_ids[:3] == ["773869", "767541", "767542"]
-    # First and last cells.
-    np.testing.assert_allclose(dataset.series[0, :4, 0], [64.375, 67.625, 67.125, 61.5])
-    np.testing.assert_allclose(dataset.series[-1, -3:, 0], [58.75, 68.25, 58.875])
-    assert str(dataset.timestamps[-1]) == "2012-03-07T23:55:00"
-    assert dataset.adjacency[1, 2] == pytest.approx(0.717438, abs=1e-6)
-    assert np.count_nonzero(dataset.adjacency) == 2833 - 207
 
 
 def test_the_first_week_of_metr_la_is_los_loop(opened: Opened) -> None:
