@@ -28,7 +28,7 @@ class Payload:
 
     experiment: str
     key: RunKey
-    config: Mapping[str, Any]  # of the run, with the experiment's name
+    config: dict[str, Any]  # of the run, with the experiment's name
     history: dict[int, dict[str, Any]] = field(default_factory=dict)  # rows by step
     results: dict[str, Any] = field(default_factory=dict)  # once it has finished
 
