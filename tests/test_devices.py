@@ -108,7 +108,7 @@ DYNAMIC = ("random_dynamic", "infobatch", "ucb", "epsilon_greedy", "st_prune")
 def _train(path: Path, key: RunKey) -> list[str]:
     words = ["train", "--config", str(path), "--dataset", key.dataset, "--backbone", key.backbone]
     words += ["--pruner", key.pruner, "--prune-ratio", str(key.prune_ratio)]
-    return [*words, "--seed", str(key.seed), "--devices", "2"]
+    return [*words, "--seed", str(key.seed)]
 
 
 def _configured(values: dict[str, Any], path: Path, results: Path) -> ExperimentConfig:
@@ -138,7 +138,7 @@ def test_every_dynamic_pruner_chooses_on_two_devices_what_it_chooses_on_one(
     toy_values["backbones"]["stid"]["options"]["dropout"] = 0.0
     toy_values["pruners"] = dict.fromkeys(DYNAMIC)
     one = _configured(toy_values, tmp_path / "one.yaml", tmp_path / "one")
-    toy_values["compute"]["micro_batch"] = 3
+    toy_values["compute"] |= {"micro_batch": 3, "devices": 2}
     two = _configured(toy_values, tmp_path / "two.yaml", tmp_path / "two")
     keys = [RunKey("toy", "stid", pruner, 0.5, 0) for pruner in DYNAMIC]
     for process in start_both(tmp_path, *(_train(tmp_path / "two.yaml", key) for key in keys)):
@@ -160,6 +160,7 @@ def test_a_lost_process_ends_the_other_and_the_run_goes_on_to_the_same_bits(
     # With dropout: each process must go on with the random numbers that it had come to.
     toy_values["backbones"]["stid"]["options"]["dropout"] = 0.3
     toy_values["training"] |= {"epochs": 12, "batch_size": 8}
+    toy_values["compute"]["devices"] = 2
     key = RunKey("toy", "stid", "st_prune", 0.5, 0)
     whole = _configured(toy_values, tmp_path / "whole.yaml", tmp_path / "whole")
     lost = _configured(toy_values, tmp_path / "lost.yaml", tmp_path / "lost")
@@ -198,6 +199,8 @@ def test_two_devices_train_on_a_union_what_one_trains(tmp_path: Path) -> None:
     one = train(config, key, [])
     one_epochs, one_kept = read_epochs(layout.run_epochs(key)), read_kept(layout.kept(key)).kept
     # The command starts the second process by itself.
+    values["compute"]["devices"] = 2
+    _configured(values, tmp_path / "union.yaml", tmp_path / "results")
     words = [sys.executable, "-m", "stprune", *_train(tmp_path / "union.yaml", key)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
