@@ -118,8 +118,7 @@ class Agcrn(Backbone):
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`."""
-        calendar = self.options.calendar
-        values = self.calendar_inputs(inputs, time_of_day, day_of_week) if calendar else inputs
+        values = self.calendar_inputs(inputs, time_of_day, day_of_week)
         hidden, graph = values.permute(2, 1, 0, 3), self._learned_graph()
         for layer in self.recurrent:
             hidden = layer(hidden, graph, self.embedding)

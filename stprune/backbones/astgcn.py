@@ -131,11 +131,7 @@ class AstgcnBlock(nn.Module):
 
 
 class Astgcn(Backbone):
-    """The ASTGCN forecaster.
-
-    Raises:
-        DataError: If the graph has negative weights.
-    """
+    """The ASTGCN forecaster."""
 
     Options = AstgcnOptions
     optimisation = OptimiserSettings(

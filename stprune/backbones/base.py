@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stprune.base.errors import DeclinedError
 from stprune.base.registry import Registry
-from stprune.base.schema import StrictModel
+from stprune.base.schema import NoOptions, StrictModel
 
 if TYPE_CHECKING:
     from stprune.data.windows import WindowStore
@@ -105,15 +105,14 @@ class OptimiserSettings(StrictModel):
         return self
 
 
-class NoOptions(StrictModel):
-    """For a component that has nothing to choose."""
-
-
 class Backbone(nn.Module, ABC):
     """A forecasting model.
 
-    Subclasses take ``(task, options)``, build their layers, and may raise
-    :class:`stprune.base.errors.DeclinedError` for a task they cannot do.
+    Subclasses take ``(task, options)`` and build their layers.
+
+    Raises:
+        DeclinedError: If they cannot do the task.
+        DataError: If they use the graph, and it has negative weights.
 
     Attributes:
         Options: Schema of the backbone's own options, with the published sizes as defaults.
@@ -207,8 +206,11 @@ class Backbone(nn.Module, ABC):
     def calendar_inputs(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """Inputs with two channels appended: fraction of the day, and weekday / 7.
 
-        This is the input of the published Graph WaveNet and STGCN set-ups: (B, T, N, C + 2).
+        This is the input of the published Graph WaveNet and STGCN set-ups: (B, T, N, C + 2). With
+        an option `calendar` that is false, the inputs alone.
         """
+        if not getattr(self.options, "calendar", True):
+            return inputs
         batch, steps, nodes, _ = inputs.shape
         day = (time_of_day.to(inputs.dtype) / self.task.steps_per_day)[:, :, None, None]
         week = (day_of_week.to(inputs.dtype) / 7)[:, :, None, None]
@@ -219,8 +221,8 @@ class Backbone(nn.Module, ABC):
 def fitting_windows(values: int) -> int:
     """Windows in a micro-batch whose largest frequent tensor has ``values`` numbers a window.
 
-    They fill about 10 MB, at least 1 does. Measured with STAEformer, where tensors of 5, 10 and
-    20 MB did about as well, and with STGCN, where 8, 17 and 33 MB did.
+    They fill about 10 MB, at least 1 does. Measured with STAEformer (5 to 20 MB did about as well)
+    and STGCN (8 to 33 MB).
     """
     return max(1, 10_000_000 // (4 * values))
 

@@ -42,22 +42,6 @@ class DcrnnOptions(StrictModel):
     )
 
 
-def diffusion_terms(adjacency: Tensor, steps: int) -> Tensor:
-    """T_1(Pᵀ) ... T_steps(Pᵀ) of the walk along the edges, then of the one against them.
-
-    Returns:
-        (2 steps N, N) float, one matrix below the other.
-
-    Raises:
-        DataError: If the adjacency is not square or has a negative or non-finite weight.
-    """
-    walks = [
-        chebyshev_polynomials(walk.T, steps + 1)[1:].flatten(0, 1)
-        for walk in double_transition(adjacency.double())
-    ]
-    return torch.cat(walks).to(adjacency.dtype)
-
-
 class DiffusionGru(nn.Module):
     """A gated recurrent unit whose products are diffusion convolutions; Equations 2 and 3.
 
@@ -107,9 +91,6 @@ class Dcrnn(Backbone):
     """The DCRNN forecaster.
 
     Inside, tensors are (N, B, width), so that a graph acts on one matrix of N rows.
-
-    Raises:
-        DataError: If the graph has negative weights.
     """
 
     Options = DcrnnOptions
@@ -135,13 +116,17 @@ class Dcrnn(Backbone):
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`; N is that of the graph in use."""
-        calendar = self.options.calendar
-        values = self.calendar_inputs(inputs, time_of_day, day_of_week) if calendar else inputs
+        values = self.calendar_inputs(inputs, time_of_day, day_of_week)
         return self._decode(self._encode(values.permute(2, 1, 0, 3)))
 
     def derive_graph(self, adjacency: Tensor) -> GraphProduct:
-        """The diffusions of both walks."""
-        return GraphProduct(diffusion_terms(adjacency, self.options.diffusion_steps))
+        """T_1(Pᵀ) to T_K(Pᵀ) of the walk along the edges, then of the one against them."""
+        terms = self.options.diffusion_steps + 1
+        walks = [
+            chebyshev_polynomials(walk.T, terms)[1:].flatten(0, 1)
+            for walk in double_transition(adjacency.double())
+        ]
+        return GraphProduct(torch.cat(walks).to(adjacency.dtype))
 
     def unused_parameters(self) -> frozenset[str]:
         """What acts on zeros only: the state of the first step, the decoder's first input."""

@@ -147,10 +147,6 @@ class GeometricTemporal(Backbone):
 
     The windows of a batch are copies of the graph side by side, and the layer's convolutions take
     their edges as they are given, normalised once.
-
-    Raises:
-        DeclinedError: If torch-geometric-temporal is not installed, or the history is one step.
-        DataError: If the graph has negative weights.
     """
 
     Options = GeometricTemporalOptions
@@ -187,8 +183,7 @@ class GeometricTemporal(Backbone):
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`; N is that of the graph in use."""
-        calendar = self.options.calendar
-        values = self.calendar_inputs(inputs, time_of_day, day_of_week) if calendar else inputs
+        values = self.calendar_inputs(inputs, time_of_day, day_of_week)
         states = self._states(values)
         if self.attention is None:
             read = states[-1]

@@ -109,9 +109,6 @@ class Gwnet(Backbone):
     A history longer than the receptive field is cut to its last steps, a shorter one is
     padded with zeros before it. Inside, tensors are (N, T, B, width), so that a graph acts
     on one matrix of N rows.
-
-    Raises:
-        DataError: If the graph has negative weights.
     """
 
     Options = GwnetOptions

@@ -243,11 +243,6 @@ class Opencity(Backbone):
 
     Inside, tensors are (N, B, P, D) with P patches, so that the graph acts on one matrix of N
     rows. No weight depends on the graph or its size, and none of the state does.
-
-    Raises:
-        DeclinedError: If the heads do not share the width evenly, if `head: next_day` is asked
-            for anything but a day from a day, or if a patch would be too long.
-        DataError: If the graph has negative weights.
     """
 
     Options = OpencityOptions

@@ -86,11 +86,7 @@ class AttentionLayer(nn.Module):
 
 
 class Staeformer(Backbone):
-    """The STAEformer forecaster; it uses no graph.
-
-    Raises:
-        DeclinedError: If the heads do not divide the width of all embeddings together.
-    """
+    """The STAEformer forecaster; it uses no graph."""
 
     Options = StaeformerOptions
     optimisation = OptimiserSettings(

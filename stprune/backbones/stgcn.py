@@ -166,12 +166,7 @@ class StgcnBlock(nn.Module):
 
 
 class Stgcn(Backbone):
-    """The STGCN forecaster.
-
-    Raises:
-        DeclinedError: If the history is too short for the temporal convolutions.
-        DataError: If the graph has negative weights.
-    """
+    """The STGCN forecaster."""
 
     Options = StgcnOptions
     optimisation = OptimiserSettings(weight_decay=5e-4, step_epochs=10, gamma=0.95)

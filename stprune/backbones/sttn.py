@@ -156,12 +156,7 @@ class Block(nn.Module):
 
 
 class Sttn(Backbone):
-    """The STTN forecaster.
-
-    Raises:
-        DeclinedError: If the heads do not divide the width.
-        DataError: If the graph has negative weights.
-    """
+    """The STTN forecaster."""
 
     Options = SttnOptions
     optimisation = OptimiserSettings(weight_decay=1e-4, clip_norm=5.0)

@@ -212,13 +212,8 @@ def merge_columns(
     """Add the (T, N, C) values of N nodes to those by node; one that is there twice is kept once.
 
     Raises:
-        ValueError: If there are not N nodes, or a column has other steps or values than the rest.
+        ValueError: If there are not N nodes, or one is there twice with different values.
     """
-    if len(node_ids) != values.shape[1]:
-        raise ValueError(f"{values.shape[1]} columns for {len(node_ids)} nodes")
-    for position, node in enumerate(node_ids):
-        column = values[:, position]
-        if columns and next(iter(columns.values())).shape != column.shape:
-            raise ValueError("its columns have other steps or channels than those before it")
+    for node, column in zip(node_ids, values.swapaxes(0, 1), strict=True):
         if not np.array_equal(columns.setdefault(node, column), column, equal_nan=True):
             raise ValueError(f"node `{node}` is there twice, with different values")

@@ -21,8 +21,7 @@ class Options(Published):
     """What the rows leave out."""
 
     clock_forward: datetime | None = Field(
-        default=None,
-        description="Local time at which the clock skipped an hour, for which there are no rows.",
+        None, description="When the clock skipped an hour, for which there are no rows."
     )
 
     def read(self, card: DatasetCard, files: Files) -> Table:

@@ -50,9 +50,7 @@ def read_pickled_graph(path: Path, node_ids: list[str]) -> NDArray[np.float32]:
 class Options(Published):
     """Which table of the file is the series."""
 
-    key: str | None = Field(
-        default=None, description="Name of the table in the HDF file; else the only one there."
-    )
+    key: str | None = Field(None, description="Name of the HDF table; else the only one.")
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`; sensors in the order of the series."""

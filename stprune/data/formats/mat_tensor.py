@@ -20,8 +20,7 @@ class Options(Published):
 
     key: str = Field(default="tensor", description="Name of the array in the MATLAB file.")
     missing_stations: list[str] = Field(
-        default_factory=list,
-        description="Ids of the graph without series; their neighbours are linked to each other.",
+        [], description="Ids of the graph without series; their neighbours become each other's."
     )
 
     def read(self, card: DatasetCard, files: Files) -> Table:

@@ -20,16 +20,11 @@ from stprune.data.graph_weights import Symmetrise, binary, gaussian, symmetrised
 class Options(Published):
     """What the array is called, and what the distances become."""
 
-    key: str = Field(default="data", description="Name of the array in the npz file.")
+    key: str = Field("data", description="Name of the array in the npz file.")
     weights: Literal["binary", "gaussian"] = Field(
-        default="binary",
-        description="Weight of an edge: 1, or exp(-(distance / deviation of distances)²) if that is"
-        " at least 0.1.",
+        "binary", description="1, or exp(-(distance / deviation)²) if that is at least 0.1."
     )
-    symmetrise: Symmetrise = Field(
-        default="none",
-        description="Edges as listed, or both ways with the larger or mean weight.",
-    )
+    symmetrise: Symmetrise = Field("none", description="Both ways with the larger or mean weight.")
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`; channels are the last axis of the array, in order."""

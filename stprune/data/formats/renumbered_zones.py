@@ -22,16 +22,8 @@ OUTLINE = ["area", "perimeter"]
 class Options(Published):
     """Which files there are."""
 
-    groups: list[str] = Field(
-        min_length=1,
-        description="Groups of zones, the first half of their roles. A zone that is there twice"
-        " must have equal values, and is kept once.",
-    )
-    channels: list[str] = Field(
-        min_length=1,
-        description="The second half of the roles for each of the card's channels, in order, such"
-        " as `volume`, `e_price`.",
-    )
+    groups: list[str] = Field(min_length=1, description="Groups of zones.")
+    channels: list[str] = Field(min_length=1, description="Quantity of each channel, in order.")
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`."""

@@ -36,18 +36,10 @@ class Options(StrictModel):
     seed: int = Field(ge=0, description="Another seed is another city.")
     days: int = Field(ge=1, le=1830, description="Days, each of 24 steps.")
     zones: int = Field(ge=4, le=2000, description="Zones of the city, the nodes of the graph.")
-    mean_chargers: float = Field(
-        default=20.0, ge=4, le=200, description="Expected chargers of a zone."
-    )
-    outages_per_week: float = Field(
-        default=1.5, ge=0, description="Expected outages a week in the whole city."
-    )
-    crowds_per_week: float = Field(
-        default=0.75, ge=0, description="Expected events a week that draw a crowd."
-    )
-    demand_level: float = Field(
-        default=1.0, gt=0, le=3, description="Factor on the demand of the whole city."
-    )
+    mean_chargers: float = Field(20.0, ge=4, le=200, description="Expected in a zone.")
+    outages_per_week: float = Field(1.5, ge=0, description="Expected in the whole city.")
+    crowds_per_week: float = Field(0.75, ge=0, description="Expected events that draw a crowd.")
+    demand_level: float = Field(1.0, gt=0, le=3, description="Factor on all demand.")
 
     @property
     def size(self) -> int:

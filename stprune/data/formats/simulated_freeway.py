@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
@@ -38,41 +38,27 @@ class Options(StrictModel):
 
     seed: int = Field(ge=0, description="Another seed is another city.")
     days: int = Field(ge=1, le=366, description="Days, each of 288 steps.")
-    nodes: int | None = Field(
-        default=None,
-        description="Detectors; they tell `corridors` and `segments`, which are then left out.",
-    )
+    nodes: int | None = Field(None, description="Detectors, or else the two numbers below.")
     corridors: int | None = Field(
-        default=None, ge=1, le=roads.MOST_CORRIDORS, description="Freeways that meet at the centre."
+        None, ge=1, le=roads.MOST_CORRIDORS, description="Freeways that meet at the centre."
     )
     segments: int | None = Field(
-        default=None,
+        None,
         ge=roads.FEWEST_SEGMENTS,
         le=roads.MOST_SEGMENTS,
         description="Detectors of a corridor in each direction.",
     )
-    incidents_per_day: float = Field(
-        default=4.0, ge=0, description="Expected incidents a day in the whole network."
-    )
+    incidents_per_day: float = Field(4.0, ge=0, description="Expected in the whole network.")
     demand_level: float = Field(
-        default=1.05,
-        gt=0,
-        le=1.3,
-        description="Weekday peak of demand at the busiest detector / its capacity.",
+        1.05, gt=0, le=1.3, description="Weekday peak at the busiest detector / its capacity."
     )
-
-    @field_validator("nodes")
-    @classmethod
-    def _can_be_made(cls, nodes: int | None) -> int | None:
-        if nodes is not None:
-            roads.layout_of(nodes)
-        return nodes
 
     @model_validator(mode="after")
-    def _one_size(self) -> Options:
+    def _one_size_that_can_be_made(self) -> Options:
         given = [self.corridors, self.segments]
         if given.count(None) != (2 if self.nodes is not None else 0):
             raise ValueError("the size is either `nodes`, or `corridors` and `segments`")
+        _ = self.layout  # which raises ValueError for a number of nodes that no city has
         return self
 
     @property
@@ -118,10 +104,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     values = np.empty((options.steps, options.size, len(CHANNELS)), dtype=np.float32)
     # Speeds get the error of their reading after all days; until then they keep all their bits.
     speeds = np.empty(values.shape[:2])
-    days = [
-        slice(day * traffic.BINS_PER_DAY, (day + 1) * traffic.BINS_PER_DAY)
-        for day in range(options.days)
-    ]
+    starts = range(0, options.steps, traffic.BINS_PER_DAY)
+    days = [slice(start, start + traffic.BINS_PER_DAY) for start in starts]
     for day, steps in enumerate(days):
         values[steps, :, 0], speeds[steps] = _simulate_day(
             network, departures, incidents, day, seeds[day], readings

@@ -18,9 +18,7 @@ from stprune.data.formats.base import Files, Published, Table, loader
 class Options(Published):
     """Which columns are the channels."""
 
-    columns: list[str] = Field(
-        min_length=1, description="Column of each channel, in the order of the card's channels."
-    )
+    columns: list[str] = Field(min_length=1, description="Column of each channel, in order.")
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`; stations in the order of their names."""

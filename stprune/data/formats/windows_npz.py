@@ -24,24 +24,17 @@ from stprune.data.graph_weights import binary, gaussian, spread
 class Options(Published):
     """Which files there are; the graph is that of ``distances``, ``edges`` or ``graph``."""
 
-    groups: list[str] = Field(
-        ["series"], min_length=1, description="Groups of sensors, the first half of their roles."
-    )
+    groups: list[str] = Field(["series"], min_length=1, description="Groups of sensors.")
     parts: list[str] = Field(
-        ["train", "val", "test"],
-        min_length=1,
-        description="Parts of the time, in order; the second half of their roles.",
+        ["train", "val", "test"], min_length=1, description="Parts of the time, in order."
     )
     ids: dict[str, list[str]] = Field(
-        {},
-        description="Sensors of groups without a file of ids; else they are positions from 0 on. A"
-        " sensor that is there twice must have equal values, and is kept once.",
+        {}, description="Sensors of groups without a file of ids; else positions from 0 on."
     )
     time_of_day: int | None = Field(
         None,
         ge=1,
-        description="Channel of the windows that holds the time as a share of the day; where it"
-        " jumps, steps were left out. None if no step was.",
+        description="Channel with shares of the day; a jump is a gap.",
     )
 
     def read(self, card: DatasetCard, files: Files) -> Table:
@@ -55,7 +48,13 @@ class Options(Published):
             merge_columns(columns, ids, series)
         values, node_ids = np.stack(list(columns.values()), axis=1), list(columns)
         times = None if self.time_of_day is None else _times(card, values[..., self.time_of_day])
-        return Table(values[..., : len(card.channels)], _graph(files, node_ids), node_ids, times)
+        if "distances" in files:
+            graph = road_kernel(files["distances"], node_ids)
+        elif "edges" in files:
+            graph = binary(read_edges(files["edges"], node_ids))
+        else:
+            graph = read_pickled_graph(files["graph"], node_ids).astype(np.float64)
+        return Table(values[..., : len(card.channels)], graph, node_ids, times)
 
     def _series(self, group: str, files: Files) -> NDArray[np.float64]:
         """(T, N, C) of all parts; each begins with the steps that its first window shares."""
@@ -63,9 +62,7 @@ class Options(Published):
         for part in self.parts[1:]:
             further, shared = read_windows(files[f"{group}_{part}"])
             if not np.array_equal(series[-shared:], further[:shared], equal_nan=True):
-                raise ValueError(
-                    f"it does not begin with the last {shared} steps of the part before it"
-                )
+                raise ValueError(f"it does not begin with the last {shared} steps before it")
             series = np.concatenate([series, further[shared:]])
         return series
 
@@ -92,14 +89,6 @@ def _times(card: DatasetCard, shares: NDArray[np.float64]) -> NDArray[np.datetim
     steps = slots[0, 0] + np.append(0, ahead.cumsum())
     day = np.datetime64(card.start.replace(tzinfo=None), "D").astype("datetime64[s]")
     return np.asarray(day + steps * np.timedelta64(60 * card.step_minutes, "s"))
-
-
-def _graph(files: Files, node_ids: list[str]) -> NDArray[np.floating]:
-    if "distances" in files:
-        return road_kernel(files["distances"], node_ids)
-    if "edges" in files:
-        return binary(read_edges(files["edges"], node_ids))
-    return read_pickled_graph(files["graph"], node_ids)
 
 
 def road_kernel(path: Path, node_ids: list[str]) -> NDArray[np.float64]:

@@ -24,14 +24,11 @@ class Options(Published):
 
     channels: list[str] = Field(
         min_length=1,
-        description="For each of the card's channels, in order: the role of a csv with a column a"
-        " zone, or `ROLE:COLUMN` for one column of a csv that holds for all zones, such as"
-        " `weather:T`.",
+        description="Of each channel: the role of a csv with a column a zone, or `ROLE:COLUMN` for"
+        " one column of a csv that holds for all zones, such as `weather:T`.",
     )
     scale: Literal["raw", "share_of_chargers"] = Field(
-        default="raw",
-        description="The target as it stands in its file, or divided by the number of chargers of"
-        " the zone (which needs the file `stations`).",
+        "raw", description="The target as it stands, or over the chargers of the zone (`stations`)."
     )
 
     def read(self, card: DatasetCard, files: Files) -> Table:
