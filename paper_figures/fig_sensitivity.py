@@ -23,7 +23,7 @@ PANEL = ["pruner", "option", "budget"]
 
 def applies(results: Results) -> bool:
     """Whether an entry changes one option of a pruner that was run too."""
-    return not compared_variants(results).empty
+    return not variants(results).empty
 
 
 def build(results: Results) -> Drawing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.prepare import prepare
 
+# Imported once for all processes that tests start by a fork server.
+set_forkserver_preload(["stprune.training.run"])
 # Repeatable, independent of the machine's speed, and nothing kept between runs.
 settings.register_profile("stprune", deadline=None, derandomize=True, database=None)
 settings.load_profile("stprune")

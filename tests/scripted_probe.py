@@ -28,7 +28,8 @@ class ScriptedProbe:
 
     def _batches(self, row: list[float]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """In random order, in batches of two."""
-        for indices in torch.randperm(len(row)).split(2):
+        generator = torch.Generator().manual_seed(len(self.calls))
+        for indices in torch.randperm(len(row), generator=generator).split(2):
             errors = torch.tensor(row)[indices][:, None, None].expand(-1, 2, 3)
             yield indices, errors, torch.ones_like(errors, dtype=torch.bool)
 

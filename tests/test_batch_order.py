@@ -9,11 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from stprune.base.errors import ConfigError
 from stprune.pruning.base import Selection, everything
-from stprune.pruning.batch_order import even_sizes, merge_window_state, order_epoch
+from stprune.pruning.batch_order import even_sizes, order_epoch
 
 CPU = torch.device("cpu")
 
@@ -93,28 +92,3 @@ def test_batches_of_a_union_come_mixed_and_new_every_epoch() -> None:
         for order in (first, second)
     )
     assert not one & other
-
-
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_every_device_ends_with_what_all_saw(world: int) -> None:
-    chosen = np.array([0, 2, 3, 5, 7, 8, 9])
-    selected = Selection(chosen, np.ones(7, np.float32))
-    order = order_epoch(selected, 4, np.random.default_rng(0), CPU)
-    states, sent = [], []
-    expected = torch.full((10, 2), -1)
-    for rank in range(world):
-        seen = order.seen_by(rank, world)
-        expected[seen] = torch.stack([seen, torch.full_like(seen, rank)], 1)
-        # -1 where nothing was seen; else the window and the rank.
-        states.append({"rows": torch.full((10, 2), -1)})
-        states[rank]["rows"][seen] = expected[seen]
-
-    def note(values: Tensor) -> Tensor:
-        sent.append(values.clone())
-        return values.expand(world, *values.shape)
-
-    for rank, state in enumerate(states):
-        merge_window_state({"rows": state["rows"].clone()}, order, rank, world, note)
-    for rank, state in enumerate(states):
-        merge_window_state(state, order, rank, world, lambda _: torch.stack(sent))
-        assert torch.equal(state["rows"], expected)

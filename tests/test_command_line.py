@@ -59,12 +59,10 @@ def train_words(config: Path, **changes: object) -> list[object]:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"backbone": "stidd"}, "did you mean `stid`"),
         ({"pruner": "st-prune"}, "did you mean `st_prune`"),
         ({"prune_ratio": 0.5}, "has no prune ratio"),
         ({"pruner": "st_prune", "prune_ratio": "nan"}, "[0, 1)"),
         ({"seed": -1}, "seed"),
-        ({"devices": 0}, "devices"),
     ],
     ids=str,
 )

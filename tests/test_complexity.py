@@ -56,16 +56,6 @@ def test_the_worst_nodes_are_five_in_a_hundred() -> None:
     assert score(errors * mask, mask, spatial="top_nodes") == [138.0]
 
 
-def test_roughness_by_hand() -> None:
-    # Differences 1 (weight 3, there) and 2 (weight 1, back), a loop that says nothing.
-    adjacency = torch.tensor([[5.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    errors = torch.tensor([[[1.0, 2.0, 4.0]]])
-    expected = 7 / 3 + np.sqrt((3 * 1 + 1 * 4) / 4)
-    assert score(errors, spatial="graph", adjacency=adjacency) == pytest.approx([expected])
-    # Without edges nothing is rough.
-    assert score(errors, spatial="graph", adjacency=torch.eye(3)) == pytest.approx([7 / 3])
-
-
 def plain(
     errors: NDArray[np.float64],
     mask: NDArray[np.bool_],

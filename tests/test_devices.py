@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +19,7 @@ import yaml
 from toy_runs import outcome
 from toy_union import KEY, union_values, write_union
 
+from stprune.__main__ import main
 from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig, parse_config
@@ -63,40 +63,42 @@ def test_shortage_of_memory_and_lost_processes_are_named(
     assert type(caught.value) is named
 
 
-# Every command in turn; the first that fails ends it.
-PROGRAM = """
-import json, sys
-from stprune.__main__ import main
-for words in json.loads(sys.argv[1]):
-    code = main(words)
-    if code:
-        sys.exit(code)
-"""
+SERVER = get_context("forkserver")  # imports torch once for all processes; see conftest.py
 
 
-def start_both(commands: Sequence[Sequence[str]]) -> list[subprocess.Popen[str]]:
-    """Start two processes, as two devices of a run; each does all commands, without ``stprune``."""
+class Process(SERVER.Process):  # type: ignore[name-defined, misc]
+    """Runs commands in turn, without ``stprune``, as one of two devices; the first failure ends it.
+
+    Fabric would start the second process by itself, but then none could be killed.
+    """
+
+    def __init__(self, commands: list[list[str]], rank: int, port: int, said: Path) -> None:
+        super().__init__()
+        self.commands, self.said = commands, said
+        self.together = {"WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+        self.together |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+    def run(self) -> None:
+        os.environ.update(self.together)
+        sys.stderr = self.said.open("w", encoding="utf-8")
+        for words in self.commands:
+            if code := main(words):
+                sys.exit(code)
+
+    def end(self) -> tuple[int | None, str]:
+        """Exit code and standard error, once it has ended."""
+        self.join(300)
+        return self.exitcode, self.said.read_text(encoding="utf-8")
+
+
+def start_both(folder: Path, *commands: list[str]) -> list[Process]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    words = [sys.executable, "-c", PROGRAM, json.dumps([list(command) for command in commands])]
-    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [
-        subprocess.Popen(
-            words,
-            env={**os.environ, **together, "LOCAL_RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-
-
-def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code and standard error of a process, once it has ended."""
-    _, said = process.communicate(timeout=300)
-    return process.returncode, said
+    both = [Process(list(commands), rank, port, folder / f"{rank}-{port}") for rank in range(2)]
+    for process in both:
+        process.start()
+    return both
 
 
 # Where epochs and ratios are such that windows are pruned by scores of both processes.
@@ -106,7 +108,7 @@ DYNAMIC = ("random_dynamic", "infobatch", "ucb", "epsilon_greedy", "st_prune")
 def _train(path: Path, key: RunKey) -> list[str]:
     words = ["train", "--config", str(path), "--dataset", key.dataset, "--backbone", key.backbone]
     words += ["--pruner", key.pruner, "--prune-ratio", str(key.prune_ratio)]
-    return [*words, "--seed", str(key.seed), "--devices", "2"]
+    return [*words, "--seed", str(key.seed)]
 
 
 def _configured(values: dict[str, Any], path: Path, results: Path) -> ExperimentConfig:
@@ -136,12 +138,11 @@ def test_every_dynamic_pruner_chooses_on_two_devices_what_it_chooses_on_one(
     toy_values["backbones"]["stid"]["options"]["dropout"] = 0.0
     toy_values["pruners"] = dict.fromkeys(DYNAMIC)
     one = _configured(toy_values, tmp_path / "one.yaml", tmp_path / "one")
-    toy_values["compute"]["micro_batch"] = 3
+    toy_values["compute"] |= {"micro_batch": 3, "devices": 2}
     two = _configured(toy_values, tmp_path / "two.yaml", tmp_path / "two")
     keys = [RunKey("toy", "stid", pruner, 0.5, 0) for pruner in DYNAMIC]
-    processes = start_both([_train(tmp_path / "two.yaml", key) for key in keys])
-    for process in processes:
-        code, said = end_of(process)
+    for process in start_both(tmp_path, *(_train(tmp_path / "two.yaml", key) for key in keys)):
+        code, said = process.end()
         assert code == 0, said
     for key in keys:
         record = train(one, key, [])
@@ -159,25 +160,26 @@ def test_a_lost_process_ends_the_other_and_the_run_goes_on_to_the_same_bits(
     # With dropout: each process must go on with the random numbers that it had come to.
     toy_values["backbones"]["stid"]["options"]["dropout"] = 0.3
     toy_values["training"] |= {"epochs": 12, "batch_size": 8}
+    toy_values["compute"]["devices"] = 2
     key = RunKey("toy", "stid", "st_prune", 0.5, 0)
     whole = _configured(toy_values, tmp_path / "whole.yaml", tmp_path / "whole")
     lost = _configured(toy_values, tmp_path / "lost.yaml", tmp_path / "lost")
-    first, second = start_both([_train(tmp_path / "lost.yaml", key)])
+    first, second = start_both(tmp_path, _train(tmp_path / "lost.yaml", key))
     checkpoint = experiment_layout(lost).checkpoint(key)
     limit = time.monotonic() + 300
     while not checkpoint.exists():
-        assert first.poll() is None, end_of(first)
+        assert first.is_alive(), first.end()
         assert time.monotonic() < limit
         time.sleep(0.01)
     second.kill()
-    code, said = end_of(first)
-    end_of(second)
+    code, said = first.end()
+    second.join()
     assert code == 1
     assert "Traceback" not in said
     assert not experiment_layout(lost).metrics(key).exists()
     # Once more what was lost, and then the same undisturbed.
-    again = start_both([_train(tmp_path / f"{name}.yaml", key) for name in ("lost", "whole")])
-    ends = [end_of(process) for process in again]
+    words = (_train(tmp_path / f"{name}.yaml", key) for name in ("lost", "whole"))
+    ends = [process.end() for process in start_both(tmp_path, *words)]
     assert [code for code, _ in ends] == [0, 0], ends
     assert read_record(experiment_layout(lost).metrics(key)).resumed == 1
     (results, epochs), (expected, expected_epochs) = outcome(lost, key), outcome(whole, key)
@@ -197,6 +199,8 @@ def test_two_devices_train_on_a_union_what_one_trains(tmp_path: Path) -> None:
     one = train(config, key, [])
     one_epochs, one_kept = read_epochs(layout.run_epochs(key)), read_kept(layout.kept(key)).kept
     # The command starts the second process by itself.
+    values["compute"]["devices"] = 2
+    _configured(values, tmp_path / "union.yaml", tmp_path / "results")
     words = [sys.executable, "-m", "stprune", *_train(tmp_path / "union.yaml", key)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -259,17 +263,22 @@ def test_runs_hold_distinct_cores_and_wait_for_all_or_none(
     greedy.join()
 
 
+def hold_for_ever(folder: Path, holds: Any) -> None:
+    with own_cores(1, folder):
+        holds.set()
+        time.sleep(600)
+
+
 def test_a_killed_run_holds_no_core_and_the_pin_ends_with_the_body(
     two_cores: list[int], tmp_path: Path
 ) -> None:
     before = os.sched_getaffinity(0)
-    words = "from stprune.training.devices import own_cores; from pathlib import Path; import sys\n"
-    words += "with own_cores(1, Path(sys.argv[1])): print('holds', flush=True); sys.stdin.read()"
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", words, str(tmp_path)], **pipes) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"holds\n"
-        process.kill()
+    holds = SERVER.Event()
+    process = SERVER.Process(target=hold_for_ever, args=(tmp_path, holds))
+    process.start()
+    assert holds.wait(60)
+    process.kill()
+    process.join()
     with own_cores(2, tmp_path) as held:
         assert sorted(os.sched_getaffinity(0)) == held == two_cores
     assert os.sched_getaffinity(0) == before

@@ -1,11 +1,13 @@
-"""Each example runs as a user would run it, and prints what was kept and a loss that falls."""
+"""Each example runs, and prints what was kept and a loss that falls."""
 
 from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,30 @@ KEPT = [FULL, *[PRUNED] * 6, FULL]
 BATCHES = [16, *[5] * 6, 16]
 
 
-def output_of(*words: str | Path) -> str:
-    done = subprocess.run(
-        [sys.executable, *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs an example in this process; returns what it printed."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+    def output_of(name: str, *words: str) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *words])
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return output_of
+
+
+def distributed() -> str:
+    """What two processes print that torchrun starts."""
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *words, str(EXAMPLES / "distributed.py")]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment
+    ).stdout
 
 
 def column(output: str, pattern: str) -> list[float]:
@@ -60,11 +76,9 @@ def test_the_loop_of_the_readme_runs_as_it_stands(without: bool) -> None:
 EPOCHS = {r"epoch (\d+):": list(range(8)), r"kept (\d+) of 490": KEPT}
 
 
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-
-
 @pytest.mark.slow
-def test_examples_print_what_they_kept() -> None:
+@pytest.mark.filterwarnings("ignore")  # Lightning warns of settings that do not matter here
+def test_examples_print_what_they_kept(run: Run) -> None:
     losses = {}
     for name, columns in {
         "plain_loop": EPOCHS,
@@ -72,7 +86,7 @@ def test_examples_print_what_they_kept() -> None:
         "data_loader": EPOCHS | {r"in (\d+) batches": BATCHES},
         "lightning_trainer": {r"epoch \d+: (\d+) batches": BATCHES},
     }.items():
-        output = output_of(*TORCHRUN[: 5 * (name == "distributed")], EXAMPLES / f"{name}.py")
+        output = distributed() if name == "distributed" else run(name)
         for pattern, expected in columns.items():
             assert column(output, pattern) == expected
         losses[name] = column(output, r"loss ([\d.]+)")
@@ -82,9 +96,8 @@ def test_examples_print_what_they_kept() -> None:
     assert losses["distributed"] == pytest.approx(losses["plain_loop"], abs=0.002)
 
 
-@pytest.mark.slow
-def test_own_data_from_two_files_to_a_trained_run(tmp_path: Path) -> None:
-    output = output_of(EXAMPLES / "own_data.py", tmp_path)
+def test_own_data_from_two_files_to_a_trained_run(run: Run, tmp_path: Path) -> None:
+    output = run("own_data", str(tmp_path))
     # 12 of 336 hours of one sensor in four.
     assert "0.89% missing" in output
     (error,) = column(output, r"test MAE ([\d.]+) vehicles / h over \d+ windows")

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from scripted_probe import ScriptedProbe
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 from toy_runs import key_of
@@ -299,7 +299,7 @@ def work(rank: int, folder: str) -> None:
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     one = train(linear())
-    spawn(work, args=(str(tmp_path),), nprocs=2)
+    start_processes(work, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
     both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     assert [each["selected"] for each in both] == [one["selected"]] * 2
     for first, second, whole in zip(*(each["values"] for each in (*both, one)), strict=True):

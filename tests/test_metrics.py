@@ -60,7 +60,7 @@ def random_case(seed: int, windows: int = 20) -> tuple[Tensor, Tensor, Tensor]:
     return forecast, targets, torch.rand(windows, 4, 3, generator=generator) > 0.3
 
 
-def test_scores_by_hand() -> None:
+def test_scores_by_hand_and_where_nothing_was_observed() -> None:
     # Two windows, two steps, one node; floor 2 leaves the target of 1 out of MAPE only.
     targets = torch.tensor([[[1.0], [4.0]], [[10.0], [8.0]]])
     forecast = torch.tensor([[[2.0], [1.0]], [[12.0], [0.0]]])
@@ -74,8 +74,6 @@ def test_scores_by_hand() -> None:
     assert scores.mape_per_horizon == pytest.approx([20.0, 75.0])
     assert (scores.windows, scores.mape_floor) == (2, 2.0)
 
-
-def test_nothing_observed_has_no_score() -> None:
     forecast, targets, mask = random_case(0)
     mask[:, 1] = False
     scores = scores_of(forecast, targets, mask)
@@ -248,19 +246,6 @@ def test_splits_and_scaler_are_those_released(few_shot: int) -> None:
     mean, deviation = released.st_ttc_scaler(plain, split.train, HISTORY)
     assert data.train.scaler.mean.item() == pytest.approx(mean, rel=1e-6)
     assert data.train.scaler.std.item() == pytest.approx(deviation, rel=1e-6)
-
-
-def test_batches_hold_raw_values_and_the_mask_of_the_lowest_label() -> None:
-    data, plain = opened(), target()
-    split = released.st_ttc_split(STEPS, HISTORY, HORIZON)
-    mean, deviation = released.st_ttc_scaler(plain, split.train, HISTORY)
-    for rows in released.whole_batches(np.random.default_rng(1).permutation(split.train), 4):
-        batch = data.train.gather(torch.from_numpy(rows - HISTORY + 1))
-        labels = released.labels_of(plain, rows, HORIZON)
-        np.testing.assert_array_equal(batch.targets, labels)
-        np.testing.assert_array_equal(batch.mask, labels != released.st_ttc_null(labels))
-        inputs = (released.inputs_of(plain, rows, HISTORY) - mean) / deviation
-        np.testing.assert_allclose(batch.inputs[..., 0], inputs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("lowest", [0.0, 0.25, 0.999, 1.0, 3.0, -2.0])

@@ -6,81 +6,64 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy
 import yaml
-from toy import card_values
-from web_site import blob_sha1
 
 from stprune.base.errors import DataError
 from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
 from stprune.data.prepare import is_prepared, prepare
 
-FILES = {"series": b"a,b\n1,2\n3,4\n5,6\n", "adjacency": b"1,0.5\n0.25,1\n"}
-CARD = card_values(
-    step_minutes=5,
-    files={
-        role: {"url": f"https://toy.invalid/{role}.csv", "git_blob_sha1": blob_sha1(text)}
-        for role, text in FILES.items()
-    },
-)
-
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, DataLayout]:
-    """The folder of the card of a small data set that a mirror holds, and a data layout."""
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataLayout:
+    """A data directory with the toy card, whose raw files a mirror holds."""
+    toy.write_toy(tmp_path / "data", tmp_path / "mirror")
     monkeypatch.setenv("STPRUNE_MIRROR", str(tmp_path / "mirror"))
-    for role, text in FILES.items():
-        path = tmp_path / "mirror" / "toy.invalid" / f"{role}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text)
-    (tmp_path / "cards").mkdir()
-    (tmp_path / "cards" / "toy.yaml").write_text(yaml.safe_dump(CARD))
-    return tmp_path / "cards", DataLayout(tmp_path / "data")
+    return DataLayout(tmp_path / "data")
 
 
 def test_prepare_makes_the_canonical_data_set_once(
-    toy: tuple[Path, DataLayout], monkeypatch: pytest.MonkeyPatch
+    layout: DataLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cards, layout = toy
-    assert not is_prepared("toy", layout, cards)
-    directory = prepare("toy", layout, cards=cards)
+    assert not is_prepared("toy", layout, layout.root)
+    directory = prepare("toy", layout, cards=layout.root)
     assert directory == layout.processed("toy")
-    assert is_prepared("toy", layout, cards)
+    assert is_prepared("toy", layout, layout.root)
     dataset = read_canonical(directory)
-    np.testing.assert_array_equal(dataset.series[:, :, 0], [[1, 2], [3, 4], [5, 6]])
-    np.testing.assert_array_equal(dataset.adjacency, [[0, 0.5], [0.25, 0]])
+    np.testing.assert_allclose(dataset.series[:, :, 0], toy.toy_series(), atol=1e-3)
+    np.testing.assert_array_equal(dataset.mask, dataset.series != 0)
+    expected = toy.toy_adjacency() * (1 - np.eye(toy.NODES))
+    np.testing.assert_allclose(dataset.adjacency, expected, atol=1e-3)
     before = {path: path.stat().st_mtime_ns for path in directory.iterdir()}
     # Once prepared, neither a mirror nor the network is looked at.
     monkeypatch.setenv("STPRUNE_MIRROR", "gone")
-    assert prepare("toy", layout, cards=cards) == directory
+    assert prepare("toy", layout, cards=layout.root) == directory
     assert {path: path.stat().st_mtime_ns for path in directory.iterdir()} == before
 
 
-@pytest.mark.parametrize("what", ["card", "file", "meta", "damaged meta"])
-def test_prepare_starts_again_when_something_changed(
-    toy: tuple[Path, DataLayout], what: str
-) -> None:
-    cards, layout = toy
-    directory = prepare("toy", layout, cards=cards)
-    if what == "card":
-        card = cards / "toy.yaml"
-        card.write_text(card.read_text().replace("step_minutes: 5", "step_minutes: 10"))
+@pytest.mark.parametrize("what", ["mape_floor", "mask.npy", "meta.json", "damaged meta"])
+def test_prepare_starts_again_when_something_changed(layout: DataLayout, what: str) -> None:
+    directory = prepare("toy", layout, cards=layout.root)
+    if what == "mape_floor":
+        _change_card(layout, mape_floor=7.0)
     elif what == "damaged meta":
         (directory / "meta.json").write_text("{")
     else:
-        (directory / {"file": "mask.npy", "meta": "meta.json"}[what]).unlink()
-    assert not is_prepared("toy", layout, cards)
-    prepare("toy", layout, cards=cards)
-    assert is_prepared("toy", layout, cards)
-    step = np.diff(read_canonical(directory).timestamps)[0]
-    assert step == np.timedelta64(600 if what == "card" else 300, "s")
+        (directory / what).unlink()
+    assert not is_prepared("toy", layout, layout.root)
+    prepare("toy", layout, cards=layout.root)
+    assert is_prepared("toy", layout, layout.root)
+    assert (read_canonical(directory).card.mape_floor == 7.0) == (what == "mape_floor")
 
 
-def test_raw_files_that_contradict_the_card_leave_no_data_set(
-    toy: tuple[Path, DataLayout],
-) -> None:
-    cards, layout = toy
-    (cards / "toy.yaml").write_text(yaml.safe_dump(CARD | {"steps": 4}))
-    with pytest.raises(DataError, match=r"\(3, 2, 1\), but the card says \(4, 2, 1\)"):
-        prepare("toy", layout, cards=cards)
-    assert not is_prepared("toy", layout, cards)
+def test_raw_files_that_contradict_the_card_leave_no_data_set(layout: DataLayout) -> None:
+    _change_card(layout, steps=toy.STEPS + 1)
+    with pytest.raises(DataError, match=f"but the card says .{toy.STEPS + 1}, "):
+        prepare("toy", layout, cards=layout.root)
+    assert not is_prepared("toy", layout, layout.root)
+
+
+def _change_card(layout: DataLayout, **changes: float) -> None:
+    path = layout.root / "toy.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))

@@ -95,30 +95,6 @@ def test_the_digest_is_that_of_names_and_code(
     assert digest(one=other) == digests[5]
 
 
-def test_imports_are_followed_wherever_they_stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
-    sources = {
-        "start": "import pack.plain\nfrom pack import named\nimport os, json\n",
-        "plain": "def f():\n    from pack.late import thing\n",
-        "named": "from pack.start import x  # a circle\n",
-        "late": "thing = 1\n",
-        "alone": "thing = 2\n",
-    }
-    (tmp_path / "pack").mkdir()
-    for name, text in sources.items():
-        (tmp_path / "pack" / f"{name}.py").write_text(text)
-    found = provenance.import_closure([tmp_path / "pack" / "start.py"])
-    assert [path.stem for path in found] == ["late", "named", "plain", "start"]
-
-
-def made_again(config: ExperimentConfig, key: RunKey, folder: Path) -> Difference:
-    """Train a run, then make it again knowing its record only."""
-    train(config, key, [])
-    return again(experiment_layout(config).metrics(key), config.data_directory, folder)
-
-
 def again(metrics: Path, data: Path, folder: Path) -> Difference:
     record = read_record(metrics)
     return rerun(metrics, record, config_of_record(record, str(metrics), data, folder))
@@ -128,11 +104,12 @@ def again(metrics: Path, data: Path, folder: Path) -> Difference:
 def test_a_record_is_enough_for_the_same_bits(
     all_pruners: ExperimentConfig, pruner: str, tmp_path: Path
 ) -> None:
+    record = train(all_pruners, key_of(pruner), [])
+    assert train(all_pruners, key_of(pruner, seed=1), []).test != record.test
+    metrics = experiment_layout(all_pruners).metrics(key_of(pruner))
     torch.manual_seed(123)  # global state must not matter
-    found = made_again(all_pruners, key_of(pruner), tmp_path / "again")
+    found = again(metrics, all_pruners.data_directory, tmp_path / "again")
     assert found.bit_equal
-    other = train(all_pruners, key_of(pruner, seed=1), []).test
-    assert other != read_record(experiment_layout(all_pruners).metrics(key_of(pruner))).test
     assert (found.not_compared, found.circumstances) == ([], [])
     # Scores by four rules and by step ahead, and each of six epochs: not only a few.
     assert found.numbers > 200
@@ -160,7 +137,8 @@ def test_what_a_configuration_can_say_is_in_the_record(
     toy_values["protocol"] = "strict"
     key = RunKey("part", "tiny", "mine", 0.5, 0)
     config = parse_config(toy_values, "the toy configuration")
-    found = made_again(config, key, tmp_path / "again")
+    train(config, key, [])
+    found = again(experiment_layout(config).metrics(key), config.data_directory, tmp_path / "again")
     assert found.bit_equal
     assert not [change for change in found.circumstances if change.name == "fingerprint"]
 

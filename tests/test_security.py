@@ -99,6 +99,7 @@ def test_a_name_that_could_be_more_is_refused(name: str, toy_values: dict[str, A
     for change in (
         {"experiment": name},
         {"datasets": {name: {"dataset": "toy"}}},
+        {"backbones": {name: {"backbone": "stid"}}},
         {"pruners": {name: {"pruner": "full"}}},
         # A directory may have any name but one that is a pattern of Snakemake.
         {"results_directory": "out{x}"},

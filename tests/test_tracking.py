@@ -103,12 +103,11 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def test_a_run_is_addressed_by_its_cell_and_seed() -> None:
-    run = Payload("demo", RunKey("roads", "stid", "st_prune", 0.7, 3), {"seed": 3})
+    run = Payload("demo", RunKey("roads", "stid", "st_prune", 0.7, 3), {})
     # sha256 of "demo/roads/stid/st_prune/p0.7/s3".
     assert run.identity == "2ccc54b83fbb2692"
     assert run.group == "demo/roads/stid/st_prune/p0.7"
     assert run.tags == ["demo", "roads", "stid", "st_prune", "p0.7"]
-    assert run.config == {"experiment": "demo", "seed": 3}
 
 
 def test_a_sync_makes_runs_of_the_records_and_the_next_changes_nothing(

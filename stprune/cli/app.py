@@ -49,21 +49,13 @@ def train(
     pruner: Annotated[str, Option(help="Entry of `pruners`.")],
     prune_ratio: Annotated[float, Option(help="Share of windows left out, in [0, 1).")] = 0.0,
     seed: int = 0,
-    devices: Annotated[int | None, Option(help="Devices, not the configured.")] = None,
     config: ConfigFile = DEMO,
 ) -> None:
     """Train one run of an experiment."""
     from stprune.base.layout import RunKey
-    from stprune.base.schema import validate
-    from stprune.base.settings import ComputeSettings
     from stprune.workflow.train import train_once
 
-    experiment = _load(config)
-    if devices is not None:
-        values = experiment.compute.model_dump() | {"devices": devices}
-        compute = validate(ComputeSettings, values, "--devices")
-        experiment = experiment.model_copy(update={"compute": compute})
-    train_once(experiment, RunKey(dataset, backbone, pruner, prune_ratio, seed))
+    train_once(_load(config), RunKey(dataset, backbone, pruner, prune_ratio, seed))
 
 
 @app.command()

@@ -28,7 +28,7 @@ class Payload:
 
     experiment: str
     key: RunKey
-    resolved: Mapping[str, Any]  # the configuration of the run
+    config: dict[str, Any]  # of the run, with the experiment's name
     history: dict[int, dict[str, Any]] = field(default_factory=dict)  # rows by step
     results: dict[str, Any] = field(default_factory=dict)  # once it has finished
 
@@ -47,11 +47,6 @@ class Payload:
         """Experiment, data set, backbone, pruner and prune ratio; each once."""
         *names, ratio, _ = self.key
         return list(dict.fromkeys([self.experiment, *map(str, names), f"p{ratio:g}"]))
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The configuration, with the experiment's name."""
-        return {"experiment": self.experiment, **self.resolved}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -74,7 +69,8 @@ def finished_runs(layout: ExperimentLayout) -> list[Payload]:
             epochs = [EpochRecord.model_validate(row) for row in measured]
             rows = {one.epoch: one.model_dump(exclude_none=True) for one in epochs}
             key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
-            runs.append(Payload(run.experiment, key, run.config, rows, results(run)))
+            config = {"experiment": run.experiment, **run.config}
+            runs.append(Payload(run.experiment, key, config, rows, results(run)))
     if not runs:
         raise RecordError(f"there is no finished run in {layout.root}; train one first")
     return runs
@@ -168,7 +164,8 @@ class WandbTracking:
             # Without a key, W&B would ask for one on the terminal, and the run would wait.
             if mode == "online" and not wandb.login(prompt=False, verify=False):
                 raise PermissionError("there is no key; `stprune wandb sync` sends records later")
-            payload = Payload(spec.experiment, spec.key, spec.resolved())
+            config = {"experiment": spec.experiment, **spec.resolved()}
+            payload = Payload(spec.experiment, spec.key, config)
             self.run = open_run(payload, mode, self.settings, self.directory)
         for epoch in done:
             self.epoch_finished(epoch)
