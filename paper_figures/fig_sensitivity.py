@@ -12,7 +12,7 @@ from stprune.paper.figures import Drawing
 from stprune.records.store import run_keys_of
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.paired import compare_all
+from stprune.statistics.paired import compare_all, differences_from
 
 TITLE = "Sensitivity to each option"
 COLUMNS = 4
@@ -23,7 +23,11 @@ PANEL = ["pruner", "option", "budget"]
 
 def applies(results: Results) -> bool:
     """Whether an entry changes one option of a pruner that was run too."""
-    return not variants(results).empty
+    found = variants(results)
+    return any(
+        differences_from(results.summary, str(pruner))["pruner"].isin(changes["entry"]).any()
+        for pruner, changes in found.groupby("pruner")
+    )
 
 
 def build(results: Results) -> Drawing:

@@ -279,14 +279,9 @@ def _renumbered_zones(card: DatasetCard, paths: dict[str, Path]) -> dict[str, An
 
 # How to write the files of each format; returns what the card says of them.
 WAYS: dict[str, Callable[[DatasetCard, dict[str, Path]], dict[str, Any]]] = {
-    "csv_sparse_graph": _csv_sparse_graph,
-    "dcrnn_hdf": _dcrnn_hdf,
-    "largest_hdf": _largest_hdf,
-    "mat_tensor": _mat_tensor,
-    "pems_npz": _pems_npz,
-    "renumbered_zones": _renumbered_zones,
-    "station_csv": _station_csv,
-    "wide_csv": _wide_csv,
-    "windows_npz": _windows_npz,
-    "zone_csv": _zone_csv,
+    way.__name__.removeprefix("_"): way
+    for way in (
+        *(_csv_sparse_graph, _dcrnn_hdf, _largest_hdf, _mat_tensor, _pems_npz),
+        *(_renumbered_zones, _station_csv, _wide_csv, _windows_npz, _zone_csv),
+    )
 }

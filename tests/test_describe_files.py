@@ -162,19 +162,6 @@ def test_awkward_data_are_described_and_compared_without_numbers_made_up(tmp_pat
     assert "nan" not in to_markdown(tables["redundancy"])
 
 
-def test_another_channel_is_described_in_its_unit() -> None:
-    values = noise(80, 2)
-    dataset = canonical(np.concatenate([values, 3 * values + 1], axis=2))
-    first, second = (
-        describe("made", dataset, SMALL.model_copy(update={"channel": name}))
-        for name in ("c0", "c1")
-    )
-    means = [one.tables["by_node"]["mean"] for one in (first, second)]
-    np.testing.assert_allclose(means[1], 3 * means[0] + 1, rtol=1e-5)
-    # Nothing of the rest has a unit.
-    assert second.facts["key_numbers"] == pytest.approx(first.facts["key_numbers"], abs=1e-4)
-
-
 def test_every_figure_of_data_names_its_axes_and_keeps_words_apart() -> None:
     every = [described("first"), described("second", nodes=5)]
     for name, drawing in data_drawings(every).items():

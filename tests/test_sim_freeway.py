@@ -1,4 +1,4 @@
-"""The simulated freeway: does it behave like traffic, are its labels true, parts by hand."""
+"""The simulated freeway: are its labels true, parts by hand."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from stprune.data.card import load_card
 from stprune.data.formats.simulated_freeway import load
 from stprune.data.simulation.cards import new_city
 from stprune.data.simulation.freeway.network import (
-    Network,
     Road,
-    detector_distances,
-    gaussian_adjacency,
 )
 from stprune.data.simulation.freeway.traffic import (
     Bins,
@@ -73,29 +70,3 @@ def test_speed_by_hand() -> None:
     np.testing.assert_allclose(speed_by_bin(arrivals, departures, road, Bins(4, 1, 7)), [12.5])
     empty = speed_by_bin(np.zeros(8), np.zeros(8), road, Bins(0, 2, 4))
     np.testing.assert_array_equal(empty, [20, 20])
-
-
-def test_neighbours_are_those_ahead_by_driving_distance() -> None:
-    roads = [
-        Road("one", "a", "b", steps=5, lanes=2, free_speed=20.0),  # 600 m
-        Road("two", "b", "c", steps=10, lanes=2, free_speed=20.0),  # 1200 m
-        Road("ramp", "c", "d", steps=5, lanes=1, free_speed=20.0),
-        Road("three", "d", "e", steps=5, lanes=2, free_speed=20.0),
-        Road("far", "e", "f", steps=100, lanes=2, free_speed=20.0),  # 12 km
-    ]
-    network = Network({road.name: road for road in roads}, [], ["one", "two", "three", "far"])
-    distances = detector_distances(network)
-    none = np.inf
-    expected: list[list[float]] = [
-        [0, 1200, 2400, 14400],
-        [none, 0, 1200, 13200],
-        [none, none, 0, 12000],
-        [none, none, none, 0],
-    ]
-    np.testing.assert_allclose(distances, expected)
-    sigma = np.std([0, 0, 0, 0, 1200, 1200, 2400])
-    weight = np.exp(-((1200 / sigma) ** 2))
-    assert weight > 0.1 > np.exp(-((2400 / sigma) ** 2))
-    adjacency = np.zeros((4, 4))
-    adjacency[0, 1] = adjacency[1, 2] = weight
-    np.testing.assert_allclose(gaussian_adjacency(distances), adjacency, rtol=1e-6)

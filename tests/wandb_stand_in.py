@@ -63,9 +63,8 @@ class Service:
         assert told.pop("dir")
         assert told.pop("settings").finish_timeout_raises
         told = json.loads(json.dumps(told))
-        held = self.projects.setdefault(told.pop("project"), {}).setdefault(
-            told["id"], HeldRun(told["id"])
-        )
+        project = self.projects.setdefault(told.pop("project"), {})
+        held = project.setdefault(told["id"], HeldRun(told["id"]))
         for name, value in told.items():
             setattr(held, name, value)
 
@@ -97,9 +96,8 @@ class Service:
         assert (entity, lazy) == (ENTITY, False)
         if project not in self.projects:
             raise ValueError(f"Could not find project {path}")
-        return [
-            self.projects[project][i] for i in filters["name"]["$in"] if i in self.projects[project]
-        ]
+        wanted = filters["name"]["$in"]
+        return [run for name, run in self.projects[project].items() if name in wanted]
 
 
 @contextmanager

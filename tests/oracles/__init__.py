@@ -84,13 +84,6 @@ def in_public_form(form: nn.Module, state: Weights, model: nn.Module, features: 
     return forecast
 
 
-def recent(features: Tensor, field: int) -> Tensor:
-    """The last ``field`` steps of (B, T, N, C), with zeros before a shorter history."""
-    batch, steps, nodes, channels = features.shape
-    before = features.new_zeros(batch, max(0, field - steps), nodes, channels)
-    return torch.cat([before, features], dim=1)[:, -field:]
-
-
 def convolved(x: Tensor, layer: Any, dilation: int = 1) -> Tensor:
     """A convolution over time tap by tap, (B, T, N, C) to (B, T - (K - 1) dilation, N, out)."""
     taps = layer.weight[..., 0].unbind(2)
@@ -99,15 +92,6 @@ def convolved(x: Tensor, layer: Any, dilation: int = 1) -> Tensor:
     for k, tap in enumerate(taps):
         total = total + x[:, k * dilation : k * dilation + steps] @ tap.T
     return total
-
-
-def walk(graph: Tensor) -> Tensor:
-    """Entry (i, j) is the chance to go from i to j."""
-    result = torch.zeros_like(graph)
-    for i in range(len(graph)):
-        if graph[i].sum() > 0:
-            result[i] = graph[i] / graph[i].sum()
-    return result
 
 
 def laplacian(weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Weights, walk
+from . import Weights
 
 
 def of_window(model: Any, series: Tensor) -> Tensor:
     graph = model.task.adjacency
     options, weights = model.options, _weights(model)
     width, steps, layers = options.hidden_channels, options.diffusion_steps, range(options.layers)
-    walks = (walk(graph).T, walk(graph.T).T)
+    # Entry (i, j) of a walk is the chance to go from i to j; no edge leaves some nodes.
+    walks = tuple((w / w.sum(1, keepdim=True)).nan_to_num().T for w in (graph, graph.T))
 
     def cell(name: str, x: Tensor, h: Tensor) -> Tensor:
         """Equation 3 on one window."""
@@ -56,7 +57,7 @@ def _weights(model: Any) -> Weights:
 
 
 def _convolve(
-    weights: Weights, name: str, x: Tensor, walks: tuple[Tensor, Tensor], steps: int
+    weights: Weights, name: str, x: Tensor, walks: tuple[Tensor, ...], steps: int
 ) -> Tensor:
     """Equation 2 on one window, (N, in) to (N, out), with Chebyshev terms of both walks."""
     total = x @ weights[f"{name}.0"] + weights[f"{name}.b"]

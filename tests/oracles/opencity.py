@@ -143,10 +143,8 @@ def _block(
     for n, patches in enumerate(hidden):
         new = []
         for p, patch in enumerate(patches):
-            around = torch.stack([mix[n, m] * attended[m][p] for m in range(len(hidden))]).sum(
-                dim=0
-            )
-            mixed = 0.05 * attended[n][p] + 0.95 * linear(around, block.graph.neighbours)
+            near = torch.stack([mix[n, m] * attended[m][p] for m in range(len(hidden))])
+            mixed = 0.05 * attended[n][p] + 0.95 * linear(near.sum(0), block.graph.neighbours)
             x = patch + linear(mixed, block.graph.output)
             y = _rms_norm(x, block.before_perceptron)
             gate = gate_weight @ y

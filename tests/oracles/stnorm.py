@@ -7,14 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Batch, convolved, linear, recent, with_calendar
+from . import Batch, convolved, linear, with_calendar
 
 
 def forecast(model: Any, batch: Batch) -> Tensor:
     options, features = model.options, with_calendar(model, batch)
     dilations = [2**layer for _ in range(options.blocks) for layer in range(options.layers)]
     field = 1 + (options.kernel - 1) * sum(dilations)
-    x = linear(recent(features, field), model.start)
+    batch, steps, nodes, channels = features.shape
+    before = features.new_zeros(batch, max(0, field - steps), nodes, channels)
+    x = linear(torch.cat([before, features], dim=1)[:, -field:], model.start)
     skip: Tensor = torch.zeros(())
     for layer, residual, dilation in zip(model.layers, model.residuals, dilations, strict=True):
         views = [x]
