@@ -23,7 +23,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from stprune.data.stationarity import first_difference
+from stprune.data.stationarity import stationarity
 from stprune.data.windows import WindowStore, null_label
 from stprune.pruning.base import Observer, absolute_errors
 from stprune.records.run import Scores
@@ -256,7 +256,7 @@ def window_groups(store: WindowStore, events: pd.DataFrame) -> dict[str, Tensor]
     ``least_stationary`` is the tenth with the largest mean absolute first difference; ``incident``
     has a listed incident, `first_step` to `last_step` of the series, among the target steps.
     """
-    moves = first_difference(store)
+    moves = stationarity([store], "first_difference")
     rare = max(1, math.ceil(LEAST_STATIONARY * len(store)))
     least = torch.zeros(len(store), dtype=torch.bool, device=store.device)
     least[moves.argsort(descending=True, stable=True)[:rare]] = True
