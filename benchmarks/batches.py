@@ -88,8 +88,7 @@ def rates(store: WindowStore) -> dict[str, list[float]]:
 def run() -> BenchResult:
     """Time the ways to make batches of two series."""
     torch.set_num_threads(1)
-    rows: list[Row] = []
-    goals = []
+    rows, goals = list[Row](), list[Goal]()
     for shape in SHAPES:
         measured = rates(store_of(shape))
         for name, values in measured.items():

@@ -37,8 +37,7 @@ def run() -> BenchResult:
     data = forecast_data(dataset, history=12, horizon=12)
     engines = {ratio: engine(data, ratio) for ratio in (1.0, *KEEP_RATIOS)}
     for one in engines.values():
-        # Nothing is scored yet, so this epoch is a full one; it also warms up.
-        one.train_epoch()
+        one.train_epoch()  # a full one, as nothing is scored yet; it also warms up
     rounds = [{ratio: one.train_epoch() for ratio, one in engines.items()} for _ in range(ROUNDS)]
     rows: list[Row] = []
     for ratio in engines:

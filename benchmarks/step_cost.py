@@ -1,8 +1,7 @@
 """What a training step costs: our backbones beside the form in which the public code writes them.
 
 A step is forward, mean absolute error, backward and one step of Adam. Ours takes as many windows at
-a time as its runs do (`compute.micro_batch`). The two forms are timed in turn, each in a process of
-its own, so that neither one's memory nor its threads touch the other's figures.
+a time as its runs do (`compute.micro_batch`). The forms are timed in turn, each in its own process.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,13 +49,11 @@ class Subject:
         ours = backbone_class(task, backbone_class.Options())
         values, self.target = torch.randn(2, size.batch, 12, size.nodes)
         steps = torch.randint(7 * 288, (size.batch, 1)) + torch.arange(12)
-        self.model: nn.Module = ours
-        self.windows = ours.micro_batch() or size.batch
+        self.model, self.windows = cast(nn.Module, ours), ours.micro_batch() or size.batch
         self.arguments: tuple[Tensor, ...] = (values[..., None], steps % 288, steps // 288 % 7)
         if form == "public":
             self.model = import_module(f"tests.oracles.{name}").Form(task, ours.options)
-            self.windows = size.batch
-            self.arguments = (ours.calendar_inputs(*self.arguments),)
+            self.windows, self.arguments = size.batch, (ours.calendar_inputs(*self.arguments),)
         self.optimiser = torch.optim.Adam(self.model.parameters())
 
     def step(self) -> float:
@@ -94,8 +91,7 @@ def step(name: str, form: str, size: Size) -> tuple[float, float]:
 def run(size: Size | None = None) -> BenchResult:
     """Measure the backbones whose public form is at hand."""
     size = size or Size()
-    rows: list[Row] = []
-    goals = []
+    rows, goals = list[Row](), list[Goal]()
     for name, speed_up in LEAST_SPEED_UP.items():
         spawn = get_context("spawn")
         with ProcessPoolExecutor(1, spawn) as ours, ProcessPoolExecutor(1, spawn) as public:

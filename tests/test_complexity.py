@@ -51,8 +51,7 @@ def test_the_worst_nodes_are_five_in_a_hundred() -> None:
     # Exactly 7 of 140 nodes, 133 to 139, although 0.05 * 140 is a little above 7.
     assert score(errors, spatial="top_nodes") == [136.0]
     # Where fewer were observed than are asked for, those are taken: 138 alone.
-    mask = torch.zeros(1, 1, 140, dtype=torch.bool)
-    mask[..., 138] = True
+    mask = (torch.arange(140) == 138).view(1, 1, 140)
     assert score(errors * mask, mask, spatial="top_nodes") == [138.0]
 
 

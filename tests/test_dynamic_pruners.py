@@ -93,12 +93,11 @@ def st_prune(windows: int, prune_ratio: float, **options: Any) -> STPrune:
 @pytest.mark.parametrize("sampling", ["hard_and_easy", "importance"])
 def test_errors_that_are_not_numbers_poison_no_score(sampling: str) -> None:
     pruner = st_prune(40, 0.5, sampling=sampling, annealing="none")
-    show(pruner, list(range(40)), 1.0)
-    show(pruner, list(range(40)), math.nan)
-    chosen = pruner.select(1)
-    assert len(chosen.indices) == 20
-    assert np.isfinite(chosen.weights).all()
-    show(pruner, list(range(40)), 3.0)
+    for value in (1.0, math.nan, 3.0):
+        show(pruner, list(range(40)), value)
+        chosen = pruner.select(1)
+        assert len(chosen.indices) == 20
+        assert np.isfinite(chosen.weights).all()
     assert pruner.window_state["scores"].tolist() == [3.0] * 40
 
 

@@ -77,12 +77,10 @@ def test_scores_by_hand_and_where_nothing_was_observed() -> None:
     assert scores.mape_per_horizon == pytest.approx([20.0, 75.0])
     assert (scores.windows, scores.mape_floor) == (2, 2.0)
 
-    forecast, targets, mask = random_case(0)
-    mask[:, 1] = False
-    scores = scores_of(forecast, targets, mask)
+    scores = scores_of(forecast, targets, mask & torch.tensor([[True], [False]]))
     assert (scores.mae_per_horizon[1], scores.mape_per_horizon[1]) == (None, None)
     nothing = scores_of(forecast, targets, torch.zeros_like(mask))
-    assert (nothing.mae, nothing.rmse, nothing.mape, nothing.windows) == (None, None, None, 20)
+    assert (nothing.mae, nothing.rmse, nothing.mape, nothing.windows) == (None, None, None, 2)
     assert math.isnan(ErrorSums(4, 1.0, CPU).mae())
 
 
@@ -252,14 +250,11 @@ def test_the_loss_of_a_batch_is_the_released_masked_mae(lowest: float) -> None:
     losses = batch_mae_parts(errors, torch.from_numpy(mask))
     plain = released.st_ttc_validation(forecast.astype(float), labels.astype(float))
     assert losses.mean().item() == pytest.approx(plain.mae, rel=1e-5)
-    nothing = torch.zeros(errors.shape)
-    assert not batch_mae_parts(nothing, nothing.bool()).any()
 
 
 def test_partial_batches_are_dropped_and_splits_without_a_whole_one_refused() -> None:
     order = order_epoch(everything(70), 16, np.random.default_rng(0), CPU, drop_partial=True)
-    assert order.sizes == [16] * 4
-    assert len(order.indices) == len(order.weights) == len(set(order.indices.tolist())) == 64
+    assert (order.sizes, len(set(order.indices.tolist()))) == ([16] * 4, 64)
     with pytest.raises(ConfigError):
         order_epoch(everything(15), 16, np.random.default_rng(0), CPU, drop_partial=True)
     data = opened()

@@ -86,14 +86,11 @@ def test_muon_steps_are_those_of_torchs_two_optimisers(scale: str) -> None:
 def test_settings_that_contradict_each_other_are_refused(toy_values: dict[str, Any]) -> None:
     for values in (
         {"momentum": 0.9},
-        {"optimiser": "sgd", "muon_excludes": ["*"]},
         {"muon_scale": "original"},
         {"milestones": [2], "step_epochs": 3},
         {"milestones": [4, 2]},
         {"schedule": "cosine", "step_epochs": 3},
         {"warmup": 0.1},
-        {"schedule": "cosine", "warmup": 1.0},
-        {"optimiser": "muno"},
     ):
         toy_values["backbones"]["stid"]["optimisation"] = values
         with pytest.raises(ConfigError, match=r"toy.yaml at `backbones\.stid` in `optimisation`"):

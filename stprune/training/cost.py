@@ -1,7 +1,7 @@
 """What a run costs: the only clock, and joules, read once an epoch where the machine counts them.
 
-On a CUDA device work is queued, and a wall clock around a phase would measure the queueing. Phases
-inside the batch loop are therefore bracketed by events, which are read once at the epoch's end.
+On a CUDA device a wall clock would measure the queueing of work. Phases inside the batch loop are
+therefore bracketed by events, which are read once at the epoch's end.
 Counters of energy include whatever else runs on the processor or device meanwhile:
 https://docs.kernel.org/power/powercap/powercap.html; nvmlDeviceGetTotalEnergyConsumption of NVML.
 """
@@ -39,8 +39,7 @@ class Clock:
     def phase(self, name: str) -> Iterator[None]:
         """Time what runs inside, without waiting for the device."""
         if self.device.type == "cuda":
-            begin = torch.cuda.Event(enable_timing=True)
-            end = torch.cuda.Event(enable_timing=True)
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             begin.record()
             yield
             end.record()

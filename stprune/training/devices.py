@@ -1,8 +1,7 @@
 """The devices and cores of a run, all on one machine.
 
-Runs side by side never share a core, so that their times are comparable. Each core has a lock
-file; a run holds as many as it has threads and is pinned to them. The operating system releases a
-lock when its process ends, however it ends.
+Runs side by side never share a core, so that their times are comparable. A run holds the lock files
+of as many cores as it has threads, until its process ends, and is pinned to them.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import pandas as pd
@@ -115,8 +116,7 @@ def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
 def error_rows(errors: Tensor, mask: Tensor, in_percent: Tensor, sizes: Tensor) -> Tensor:
     """(5, H) float64 sums of a batch: absolute errors, squares, count, shares, count of shares.
 
-    All are (B, H, N): absolute errors, 0 where masked; which of them count; which count in MAPE, as
-    shares of ``sizes``, float64.
+    All are (B, H, N): errors are 0 where masked, shares are of ``sizes``, float64.
     """
     errors = errors.double()
     share = torch.where(in_percent, errors / sizes, 0.0)
@@ -225,9 +225,8 @@ class GroupErrors:
     """A split's errors by window and node, in float64; a mean over all would hide rare ones."""
 
     def __init__(self, store: WindowStore) -> None:
-        nodes = store.series.shape[1]
-        self.windows = torch.zeros(2, len(store), dtype=torch.float64, device=store.device)
-        self.nodes = torch.zeros(2, nodes, dtype=torch.float64, device=store.device)
+        zeros = partial(torch.zeros, dtype=torch.float64, device=store.device)
+        self.windows, self.nodes = zeros(2, len(store)), zeros(2, store.series.shape[1])
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Add a batch; shapes are those of ``Pruner.observe``."""

@@ -1,9 +1,8 @@
 """Optimisers by name, and the course of the learning rate.
 
 Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon/) is for matrices. Our reading:
-parameters of exactly two dimensions, embedding tables among them, get Muon; biases, scales,
-convolution kernels and stacks of matrices get AdamW. Jordan kept embeddings and the output layer
-out: ``muon_excludes`` does that by name.
+parameters of exactly two dimensions get Muon, embedding tables among them, all others AdamW. Jordan
+kept embeddings and the output layer out: ``muon_excludes`` does that by name.
 """
 
 from __future__ import annotations

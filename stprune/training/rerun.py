@@ -57,9 +57,7 @@ class Change(NamedTuple):
             return math.inf
         return abs(self.now - self.then) / max(abs(self.then), abs(self.now))
 
-    @property
-    def text(self) -> str:
-        """Both values on one line."""
+    def __str__(self) -> str:
         return f"{self.name}: {str(self.then)[:32]} then, {str(self.now)[:32]} now"
 
 
@@ -78,7 +76,7 @@ class Difference(NamedTuple):
 
     def text(self) -> str:
         """How the second run differs from the record, a line each."""
-        lines = [f"differs: {change.text}" for change in self.results[:SHOWN]]
+        lines = [f"differs: {change}" for change in self.results[:SHOWN]]
         if self.bit_equal:
             lines.append(f"bit-equal: all {self.numbers} numbers of the results")
         else:
@@ -86,7 +84,7 @@ class Difference(NamedTuple):
         if self.not_compared:
             parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in self.not_compared))
             lines.append(f"not compared: {len(self.not_compared)} values of {parts}")
-        lines += [f"other circumstances: {change.text}" for change in self.circumstances]
+        lines += [f"other circumstances: {change}" for change in self.circumstances]
         return "".join(f"{line}\n" for line in lines)
 
 
@@ -145,7 +143,7 @@ def config_of_record(
             "seeds": [resolved["seed"]],
             "training": resolved["training"],
             "compute": resolved["compute"],
-            **({"protocol": resolved["protocol"]} if "protocol" in resolved else {}),
+            "protocol": resolved.get("protocol", "paper"),
             "data_directory": str(data_directory),
             "results_directory": str(results_directory),
             "tracking": {"mode": "disabled"},
@@ -166,9 +164,8 @@ def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> D
         for record, _ in (then, now)
     ]
     circumstances = [c for c in _changes(*around) if not c.name.startswith(IGNORED)]
-    return Difference(
-        len(both), results, circumstances, [n for n in first | second if n not in both]
-    )
+    missing = [name for name in first | second if name not in both]
+    return Difference(len(both), results, circumstances, missing)
 
 
 def _results(record: RunRecord, metrics: Path) -> dict[str, Any]:
@@ -250,8 +247,7 @@ def node_errors(
 ) -> tuple[NDArray[np.float64], int]:
     """Mean absolute errors of a split's windows at nodes, (n, N), real units.
 
-    NaN where no target was observed. The second value is k if every k-th window is taken, so that
-    memory stays within bounds.
+    NaN where no target was observed. The second value is k if every k-th window is taken.
     """
     ((name, data),) = engine.members
     whole: WindowStore = getattr(data, split)

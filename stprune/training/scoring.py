@@ -57,8 +57,8 @@ class ModelProbe:
         model, store = self._trained(epochs, seed).model.eval(), self.data.train
         for indices in self._batches(store):
             with torch.no_grad():
-                errors, mask = window_errors(model, store, indices)
-            yield indices, errors, mask
+                scored = window_errors(model, store, indices)
+            yield indices, *scored
 
     def watch(self, epochs: int, seed: int, observe: Observer) -> None:
         """Train ``epochs`` full epochs and show ``observe`` the errors of each step."""
