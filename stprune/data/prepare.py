@@ -10,8 +10,9 @@ from stprune.base.files import folder_lock
 from stprune.base.layout import DataLayout
 from stprune.base.text import read_json_file
 from stprune.data.canonical import sha256_of, write_canonical
-from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, LocalFile, load_card, raw_paths
+from stprune.data.card import CARD_DIRECTORY, DatasetCard, LocalFile, load_card, raw_paths
 from stprune.data.fetch import check_local_file, fetch
+from stprune.data.formats.base import load_raw
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def prepare(
             if not _made_from(card, directory):
                 files = fetch(dataset, card, layout, mirror, progress)
                 log.info("loading %s", dataset)
-                raw = FORMATS.module(card.format).load(card, files)
+                raw = load_raw(card, files)
                 # Not every raw file has a hash on its card.
                 found = {role: sha256_of(path) for role, path in files.items()}
                 write_canonical(raw, card, directory, found)
