@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
+import numpy as np
 
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
@@ -65,9 +65,8 @@ def build(results: Results) -> Drawing:
         full = float(part.loc[part["pruner"] == REFERENCE, "test_mae"].mean())
         if not math.isnan(full):
             # A pruner that loses much must not flatten the others.
-            spread = part["test_mae_sd"].fillna(0)
-            ends = pd.concat([part["test_mae"] - spread, part["test_mae"] + spread]) - full
-            panels[0].set_ylim([full + end for end in draw.difference_limits(ends.to_numpy())])
+            errors = part["test_mae"].to_numpy(np.float64)
+            panels[0].set_ylim([full + end for end in draw.difference_limits(errors - full)])
         for axes, cost in zip(panels, COSTS, strict=True):
             draw.reference(axes, part[part["pruner"] == REFERENCE])
             draw.lines(axes, part, f"{cost}_{unit}", "test_mae", shown)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from made_up_files import write_frame
 from own_data import WIDE
-from pandas_layout import write_frame
 
 from stprune.__main__ import main
 from stprune.base.errors import DataError
