@@ -19,8 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.base import BenchResult, Goal, Row, main
-from stprune.data.scaler import Scaler
-from stprune.data.windows import ReadySeries, WindowStore
+from stprune.data.windows import ReadySeries, Scaler, WindowStore
 
 STEPS, BATCH = 12, 64
 # PEMS08's flow, alone and with its two other channels.

@@ -12,8 +12,7 @@ from toy import canonical
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask
 from stprune.base.errors import DataError
 from stprune.data.dataset import forecast_data
-from stprune.data.scaler import Scaler
-from stprune.data.windows import WindowStore
+from stprune.data.windows import Scaler, WindowStore
 
 
 def build(store: WindowStore, per_day: int, days: str = "weekend") -> Backbone:

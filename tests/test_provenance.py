@@ -44,7 +44,7 @@ def test_a_run_depends_on_its_own_backbone_and_pruner_and_no_other() -> None:
 def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:
     found = names(provenance.run_sources("stid", "st_prune"))
     training = ("training/engine", "training/evaluation", "pruning/batch_order")
-    for part in (*training, "pruning/base", "data/windows", "data/scaler"):
+    for part in (*training, "pruning/base", "data/windows"):
         assert f"stprune/{part}.py" in found
     # Only st_prune selects by complexity and strata.
     own = {f"stprune/pruning/{part}.py" for part in ("complexity", "selection", "dynamic")}
