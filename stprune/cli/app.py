@@ -206,8 +206,7 @@ def claims(
 ) -> None:
     """Compare published numbers with the records, or published weights with their logs."""
     from stprune.base.layout import DataLayout
-    from stprune.workflow.claims import check_claims, claims_text, load_claims
-    from stprune.workflow.published_weights import check_weights
+    from stprune.workflow.claims import check_claims, check_weights, claims_text, load_claims
 
     stated = load_claims(file)
     if weights:
