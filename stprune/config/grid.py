@@ -127,8 +127,9 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
         UnknownNameError: If the configuration has no entry of that name.
         ConfigError: If no such run can be: its prune ratio or seed is out of range.
     """
-    entries = {"data set": config.datasets, "backbone": config.backbones, "pruner": config.pruners}
-    for (kind, known), name in zip(entries.items(), key[:3], strict=True):
+    entries: list[dict[str, Any]] = [config.datasets, config.backbones, config.pruners]
+    kinds = ("data set", "backbone", "pruner")
+    for kind, name, known in zip(kinds, key[:3], entries, strict=True):
         if name not in known:
             raise UnknownNameError(f"{kind} entry", name, known, f"experiment {config.experiment}")
     subset = config.datasets[key.dataset]
