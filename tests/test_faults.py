@@ -104,7 +104,7 @@ def test_memory_that_is_refused_is_told_with_the_run(project: Project, run: Run)
 @pytest.mark.parametrize(
     "command",
     [
-        *("data prepare toy", "train", "summarise", "table main", "figure tradeoff"),
+        *("data prepare toy", "train", "summarise"),
         pytest.param("products", marks=pytest.mark.slow),
     ],
 )

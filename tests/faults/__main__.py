@@ -40,7 +40,6 @@ STAGES = {
     "full disk, collection": ("collection", "full disk", 5),
 }
 BLOCK = "toy/stid/s0"
-COLLECTING = (("summarise",), ("table", "main"), ("table", "equivalence"), ("figure", "tradeoff"))
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 INTERRUPTED = "stprune: interrupted; the same command continues where it stopped"
 # How often a run is killed on its way, at most.
@@ -61,7 +60,7 @@ class Campaign:
         self.ends = {"preparation": self._undisturbed(reference.words("data", "prepare", "toy"))}
         self.ends["training"] = self._undisturbed(reference.train_words("el2n"))
         self.ends["block"] = self._undisturbed(reference.words("train-block", BLOCK))
-        collecting = [self._undisturbed(reference.words(*words)) for words in COLLECTING]
+        collecting = [self._undisturbed(words) for words in _collecting(reference)]
         self.ends["collection"] = max(collecting, key=lambda end: end.seconds)
         if "snakemake" in victims:
             words = self._snakemake(self.project.trial("undisturbed"))
@@ -105,7 +104,7 @@ class Campaign:
         if kind == "snakemake":
             return trial, self._snakemake(trial)
         shutil.copytree(self.reference.results, trial.results)
-        return trial, trial.words(*self.chance.choice(COLLECTING))
+        return trial, self.chance.choice(_collecting(trial))
 
     def _snakemake(self, trial: Trial) -> list[str]:
         target = str((trial.results / "summary.csv").relative_to(self.project.root))
@@ -184,6 +183,10 @@ class Campaign:
         if end.code:
             raise SystemExit(f"without any fault, {' '.join(words)} fails: {end.said}")
         return end
+
+
+def _collecting(trial: Trial) -> list[list[str]]:
+    return [trial.words("summarise"), ["products", str(trial.results)]]
 
 
 def trained_again(trial: Trial, before: dict[str, float]) -> list[str]:

@@ -43,7 +43,7 @@ TIMED_COLUMNS = ("started", "finished", "resumed", "git_commit")
 MAY_STAY = (
     *("*.lock", "runs/*/epochs.csv", "runs/*/kept.npz", "runs/*/metrics.json", "config.yaml"),
     *("blocks/*.json", "logs/*.log", "benchmarks/*.tsv", "summary.csv", "store/*"),
-    *("tables/*", "figures/*"),
+    *("tables/*", "figures/*", "report.html"),
 )
 
 
