@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from stprune.base.layout import format_ratio
@@ -35,13 +37,14 @@ def build(results: Results) -> Drawing:
         words = (
             f"Change against full training, {content.seed_count(table)}; mean and one standard"
             " deviation over data sets and backbones (of fewer where not everything was run)."
-            f" {draw.LEAVE}"
         )
     else:
         words = f"Mean and one standard deviation over {content.seed_count(table)}."
+    if relative:
+        words += f" {draw.LEAVE}"
     table = table[table["pruner"].isin(names)].sort_values("prune_ratio")
     parts = [content.at_place(table, place) for place in rows]
-    errors = (
+    titles = (
         "Change in test MAE (%)" if averaged else content.with_unit("Test MAE", part["target_unit"])
         for part in parts
     )
@@ -49,8 +52,8 @@ def build(results: Results) -> Drawing:
     shown = draw.looks(names)
     figure, grid = draw.panels(
         [
-            f"{dataset}, {label(backbone)}\n{error}"
-            for (dataset, backbone), error in zip(rows, errors, strict=True)
+            f"{dataset}, {label(backbone)}\n{title}"
+            for (dataset, backbone), title in zip(rows, titles, strict=True)
         ],
         list(COSTS.values()),
         2.7,
@@ -59,8 +62,11 @@ def build(results: Results) -> Drawing:
         sharey="row",
     )
     for part, panels in zip(parts, grid, strict=True):
-        if averaged:
-            panels[0].set_ylim(*draw.difference_limits(part["test_mae"].to_numpy(np.float64)))
+        full = float(part.loc[part["pruner"] == REFERENCE, "test_mae"].mean())
+        if not math.isnan(full):
+            # A pruner that loses much must not flatten the others.
+            errors = part["test_mae"].to_numpy(np.float64)
+            panels[0].set_ylim([full + end for end in draw.difference_limits(errors - full)])
         for axes, cost in zip(panels, COSTS, strict=True):
             draw.reference(axes, part[part["pruner"] == REFERENCE])
             draw.lines(axes, part, f"{cost}_{unit}", "test_mae", shown)

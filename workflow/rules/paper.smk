@@ -63,7 +63,7 @@ rule paper:
         PLAN.paper_folder / "products.tsv"
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: 2
     resources:
         mem_mb=4000,
         runtime=30,
