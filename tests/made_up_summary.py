@@ -17,11 +17,7 @@ def summary_of(runs: Iterable[Run], budget: str = "epochs") -> pd.DataFrame:
 
 
 def noisy_summary(
-    rng: np.random.Generator,
-    losses: Mapping[str, float],
-    datasets: int,
-    seeds: int,
-    spread: float,
+    rng: np.random.Generator, losses: Mapping[str, float], datasets: int, seeds: int, spread: float
 ) -> pd.DataFrame:
     """Full training and, at prune ratio 0.5, pruners with a known mean loss.
 

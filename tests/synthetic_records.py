@@ -10,14 +10,7 @@ from typing import Any
 import numpy as np
 
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.records.run import (
-    RECORD_VERSION,
-    Cost,
-    EpochRecord,
-    RunRecord,
-    Scores,
-    write_record,
-)
+from stprune.records.run import RECORD_VERSION, Cost, EpochRecord, RunRecord, Scores, write_record
 from stprune.results.summarise import summarise
 from stprune.results.summary import Results, load_results
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -39,12 +40,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def assert_mistake(result: tuple[int, str, str], words: str, code: int = 1) -> None:
-    status, output, errors = result
-    assert (status, output) == (code, "")
-    assert errors.startswith("stprune: error: ")
-    assert errors.count("\n") == 1
-    assert errors.endswith("\n")
-    assert words in errors
+    assert result[:2] == (code, "")
+    assert re.fullmatch(f"stprune: error: .*{re.escape(words)}.*\n", result[2])
 
 
 def train_words(config: Path, **changes: object) -> list[object]:
@@ -113,10 +110,8 @@ def test_from_raw_files_to_a_finished_run(
     config.write_text(yaml.safe_dump(values))
     assert_mistake(run(*train_words(config)), "stprune data prepare toy")
     # The configuration says where the data lie, and where they come from.
-    assert run("data", "prepare", "toy", "--config", config)[:2] == (
-        0,
-        f"{data / 'processed' / 'toy'}\n",
-    )
+    done = run("data", "prepare", "toy", "--config", config)
+    assert done[:2] == (0, f"{data / 'processed' / 'toy'}\n")
     assert run(*train_words(config, pruner="st_prune", prune_ratio=0.5))[0] == 0
     record = tmp_path / "results/toy/runs/toy/stid/st_prune/p0.5/s0/metrics.json"
     assert record.is_file()
@@ -196,9 +191,8 @@ def on(run: Run, data: Path) -> Run:
 
 def test_the_list_names_every_card_and_what_is_here(on: Run, data: Path) -> None:
     def state() -> str:
-        lines = {
-            line.split()[0]: line.split("  ")[-1].strip() for line in on("list")[1].split("\n")[:-1]
-        }
+        listed = on("list")[1].splitlines()
+        lines = {line.split()[0]: line.split("  ")[-1].strip() for line in listed}
         assert set(lines) == {"id", *dataset_ids(), "toy"}
         return lines["toy"]
 
@@ -253,15 +247,11 @@ def test_verify_names_what_is_absent_or_damaged_and_what_helps(on: Run, data: Pa
     assert {line.split(" is ")[0] for line in prepared} == damaged
     assert all("stprune data prepare toy" in line for line in prepared)
     assert on("fetch", "toy")[0] == on("prepare", "toy")[0] == on("verify", "toy")[0] == 0
-
-
-@pytest.mark.parametrize("text", ["[1]", '{"sha256": {}}'])
-def test_verify_of_a_damaged_record(on: Run, data: Path, text: str) -> None:
-    on("prepare", "toy")
-    (data / "processed/toy/meta.json").write_text(text)
-    status, output, _ = on("verify", "toy")
-    assert (status, output.count("\n")) == (1, 1)
-    assert str(data / "processed/toy") in output
+    for text in ("[1]", '{"sha256": {}}'):
+        (data / "processed/toy/meta.json").write_text(text)
+        status, output, _ = on("verify", "toy")
+        assert (status, output.count("\n")) == (1, 1)
+        assert str(data / "processed/toy") in output
 
 
 def test_verify_knows_what_a_file_without_a_hash_was(on: Run, data: Path) -> None:

@@ -33,12 +33,7 @@ from stprune.describe.description import (
     read_descriptions,
     write_description,
 )
-from stprune.describe.products import (
-    DATA_FIGURES,
-    DESCRIPTIONS,
-    data_drawings,
-    data_tables,
-)
+from stprune.describe.products import DATA_FIGURES, DESCRIPTIONS, data_drawings, data_tables
 from stprune.paper.tables import to_markdown
 from stprune.training.run import train
 
@@ -103,11 +98,7 @@ def test_all_files_are_written_and_are_the_same_every_time(
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(
-    words: list[str],
-    named: str,
-    toy_data: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    words: list[str], named: str, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = ["--data-directory", str(toy_data), "--output", str(tmp_path / "out")]
     assert main(["data", "describe", *words, *place]) == 1

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -55,11 +53,3 @@ def test_they_run_through_the_workflow(project: Project) -> None:
     assert (ranges["range"] >= 0).all()
     assert "Middle errors" in (results / "tables" / "main.md").read_text("utf-8")
     assert "Range over seeds" in (results / "report.html").read_text("utf-8")
-
-
-def test_they_are_in_the_style_of_the_house(project: Project) -> None:
-    paths = ["--config", str(ROOT / "pyproject.toml"), *(str(project.root / p) for p in FILES)]
-    for words in (("check",), ("format", "--check")):
-        command = [sys.executable, "-m", "ruff", *words, "--no-cache", *paths]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout

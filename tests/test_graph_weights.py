@@ -13,13 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from stprune.base.errors import DataError
 from stprune.data.formats.base import read_edges
-from stprune.data.graph_weights import (
-    binary,
-    gaussian,
-    nearest,
-    spread,
-    symmetrised,
-)
+from stprune.data.graph_weights import binary, gaussian, nearest, spread, symmetrised
 
 NONE = np.nan
 DISTANCES = np.array([[NONE, 1.0, NONE], [3.0, NONE, 0.0], [NONE, NONE, NONE]])

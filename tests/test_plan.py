@@ -253,8 +253,8 @@ def test_what_is_not_known_is_asked_for_generously(known: ExperimentConfig) -> N
 
 def test_times_and_sizes_in_words() -> None:
     assert [duration(s) for s in (0, 42.4, 99.6, 5969, 5970, 360_000)] == [
-        *("0 s", "42 s", "2 min", "99 min", "1.7 h", "4 days"),
+        *("0 s", "42 s", "2 min", "99 min", "1.7 h", "4 days")
     ]
     assert [size(n) for n in (12, 12_345, 3_400_000_000, 2.1e13)] == [
-        *("12 B", "12 kB", "3.4 GB", "21.0 TB"),
+        *("12 B", "12 kB", "3.4 GB", "21.0 TB")
     ]

@@ -10,13 +10,7 @@ import pytest
 from made_up_summary import most_false_alarms, summary_of
 from scipy import stats
 
-from stprune.statistics.ranks import (
-    alike,
-    critical_difference,
-    largest_complete,
-    ranking,
-    rankings,
-)
+from stprune.statistics.ranks import alike, critical_difference, largest_complete, ranking, rankings
 
 # Demšar (2006), Table 6: areas under the ROC curve of four variants of C4.5 on 14 data sets. His
 # ranks tell the last two of the 13th apart, which the printed 0.975 does not.

@@ -1,9 +1,10 @@
-"""Files of strangers: nothing in them is run, obeyed, followed out of its folder, or shown raw."""
+"""Strangers' files are not run, obeyed, followed elsewhere or shown raw; secrets stay secret."""
 
 from __future__ import annotations
 
 import ast
 import json
+import logging
 import os
 import re
 import shutil
@@ -18,24 +19,41 @@ import pandas as pd
 import pytest
 import synthetic_records
 import torch
+import wandb
+import wandb_stand_in
 from own_data import card_with
 from toy import card_values
+from toy_runs import key_of
 
 from stprune.__main__ import main
 from stprune.base import files
-from stprune.base.errors import CheckpointError, ConfigError, DataError, RecordError, StpruneError
-from stprune.base.layout import STORE_TABLES, RunKey
+from stprune.base.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    FetchError,
+    RecordError,
+    StpruneError,
+)
+from stprune.base.layout import STORE_TABLES, DataLayout, RunKey
 from stprune.base.schema import read_yaml, validate
+from stprune.base.settings import TrackingSettings
 from stprune.base.text import is_formula, parse_json, plain_line
-from stprune.config.experiment import load_config, parse_config
+from stprune.config.experiment import ExperimentConfig, load_config, parse_config
+from stprune.config.grid import experiment_layout
+from stprune.data import fetch as module
 from stprune.data.canonical import read_canonical
 from stprune.data.card import DatasetCard, load_card
+from stprune.data.fetch import fetch
 from stprune.data.formats import table
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_record
 from stprune.records.store import read_store, write_store
-from stprune.results.summary import aggregate, load_results
+from stprune.results.summarise import summarise
+from stprune.results.summary import load_results
+from stprune.tracking.run import WandbTracking
 from stprune.training.checkpoint import load_checkpoint
+from stprune.training.run import train
 from stprune.workflow.run_states import last_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,8 +125,9 @@ def test_a_name_that_could_be_more_is_refused(name: str, toy_values: dict[str, A
     ):
         with pytest.raises(ConfigError):
             parse_config(toy_values | change, "the configuration")
-    with pytest.raises(ConfigError):
-        validate(DatasetCard, card_values(files={name: REMOTE}), "the card")
+    for roles in ({name: REMOTE}, {"a": {"kaggle": "owner/name", "name": f".{name}"}}):
+        with pytest.raises(ConfigError):
+            validate(DatasetCard, card_values(files=roles), "the card")
     with pytest.raises(ConfigError):
         load_card(name)
 
@@ -207,12 +226,10 @@ FORMULAS = ("=cmd|'/C calc'!A0", "@SUM(1+1)", '+HYPERLINK("x")', "-2+3+cmd|' /C 
 WORDS = ("-", "+", "-118.2_34.1", "-1", "vehicles / 5 min", "% of hour", "km/h", "a=b", "(-)")
 
 
-def test_what_a_spreadsheet_would_run_is_told_from_words() -> None:
-    assert [text for text in (*FORMULAS, *WORDS) if is_formula(text)] == list(FORMULAS)
-
-
 @pytest.mark.parametrize("text", FORMULAS)
-def test_formulas_come_into_no_csv(tmp_path: Path, text: str) -> None:
+def test_formulas_are_told_from_words_and_come_into_no_csv(tmp_path: Path, text: str) -> None:
+    assert is_formula(text)
+    assert not any(map(is_formula, WORDS))
     for channel in ({"name": "flow", "unit": text}, {"name": text, "unit": "km/h"}):
         with pytest.raises(ConfigError, match="channels"):
             validate(DatasetCard, card_values(channels=[channel], target=channel["name"]), "x")
@@ -254,14 +271,6 @@ def test_a_summary_with_such_a_cell_is_refused(tmp_path: Path, column: str, cell
     with pytest.raises(RecordError, match=column) as caught:
         load_results(layout.store)
     assert str(caught.value).isprintable()
-
-
-def test_a_summary_with_full_at_two_ratios_is_refused(tmp_path: Path) -> None:
-    layout = synthetic_records.write_experiment(tmp_path / "x", pruners=("st_prune",))
-    summary = read_store(layout.store, "summary")
-    summary.loc[summary.index[summary["pruner"] == "full"][0], "prune_ratio"] = 0.8
-    with pytest.raises(RecordError, match=r"`full`"):
-        aggregate(summary)
 
 
 def test_bombs_are_refused_before_they_go_off(
@@ -335,3 +344,70 @@ def test_a_line_is_shown_as_it_is_unless_it_could_harm(tmp_path: Path) -> None:
     assert plain_line("a\tb\r\nc\x9b\u2028") == r"a\tb\r\nc\x9b\u2028"
     assert plain_line("soft\xad\u200bword") == r"soft\xad\u200bword"
     assert plain_line("http://u:p@h/x?y and https://t@h") == "http://...@h/x?y and https://...@h"
+
+
+# Keys, tokens and passwords are in no record, log, report, configuration or message.
+SECRETS = {
+    "WANDB_API_KEY": "5ec4e7" + "0a" * 17,
+    "KAGGLE_API_TOKEN": "KGAT_5ec4e7token",
+    "KAGGLE_KEY": "5ec4e7kagglekey",
+    "HTTPS_PROXY": "http://me:5ec4e7proxy@127.0.0.1:9",
+    "HTTP_PROXY": "http://me:5ec4e7proxy@127.0.0.1:9",
+    "STPRUNE_MIRROR": "http://me:5ec4e7mirror@127.0.0.1:9/files",
+}
+MARK = "5ec4e7"
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("secrets")
+def test_a_failing_fetch_says_no_password(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(module, "TRIES", 1)
+    layout = DataLayout(tmp_path)
+    url = "https://data.example.org/a/series.csv"
+    card = validate(DatasetCard, card_values(files={"series": REMOTE | {"url": url}}), "the card")
+    with caplog.at_level(logging.DEBUG), pytest.raises(FetchError) as caught:
+        fetch("toy", card, layout, None)
+    assert "http://...@127.0.0.1:9/files/data.example.org/a/series.csv" in str(caught.value)
+    assert MARK not in str(caught.value)
+    # The same through the command line, whose log lines pass its own formatter.
+    (tmp_path / "mine.yaml").write_text(str(card.model_dump(mode="json")))
+    assert main(["data", "fetch", "mine", "--data-directory", str(tmp_path)]) == 1
+    output = capsys.readouterr()
+    assert "series.csv" in output.err
+    assert MARK not in output.err + output.out
+
+
+def test_a_configuration_with_a_password_is_refused(toy_values: dict[str, Any]) -> None:
+    values = toy_values | {"mirror": SECRETS["STPRUNE_MIRROR"]}
+    with pytest.raises(ConfigError, match="STPRUNE_MIRROR") as caught:
+        parse_config(values, "the configuration")
+    assert MARK not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("secrets")
+def test_a_tracked_run_holds_no_secret(
+    toy_config: ExperimentConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    layout = experiment_layout(toy_config)
+    key = key_of("st_prune", 0.5)
+    settings = TrackingSettings(mode="offline")
+    with caplog.at_level(logging.DEBUG), wandb_stand_in.wandb_alone(tmp_path / "home"):
+        train(toy_config, key, [WandbTracking(settings, layout.tracking)])
+        wandb.teardown()
+    summarise([layout.metrics(key)], layout)
+    written = [path for path in layout.root.rglob("*") if path.is_file()]
+    assert {"metrics.json", "summary.csv"} <= {path.name for path in written}
+    assert any(path.suffix == ".wandb" for path in written)
+    assert [path for path in written if MARK.encode() in path.read_bytes()] == []
+    assert MARK not in caplog.text

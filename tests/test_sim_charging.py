@@ -83,8 +83,7 @@ DRIVER = [(0, 4 * 3600), (0, 2), (1, 9000), (1, 3000), (1, 3)]
 
 
 @given(
-    st.lists(st.tuples(*(st.integers(*ends) for ends in DRIVER)), max_size=40),
-    st.integers(0, 2),
+    st.lists(st.tuples(*(st.integers(*ends) for ends in DRIVER)), max_size=40), st.integers(0, 2)
 )
 def test_no_driver_is_lost_and_no_charger_serves_two(
     rows: list[tuple[int, int, int, int, int]], out: int

@@ -9,14 +9,8 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import load_card
 from stprune.data.formats.simulated_freeway import load
 from stprune.data.simulation.cards import new_city
-from stprune.data.simulation.freeway.network import (
-    Road,
-)
-from stprune.data.simulation.freeway.traffic import (
-    Bins,
-    flow_by_bin,
-    speed_by_bin,
-)
+from stprune.data.simulation.freeway.network import Road
+from stprune.data.simulation.freeway.traffic import Bins, flow_by_bin, speed_by_bin
 
 
 @pytest.fixture(scope="module")

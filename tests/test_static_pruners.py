@@ -20,12 +20,7 @@ from baselines.grand import GraNd
 from baselines.herding import Herding, herd
 from baselines.k_center import KCenter, farthest_first
 from stprune.pruning.base import PruningContext
-from stprune.pruning.static import (
-    BlockOptions,
-    ScoringOptions,
-    choose_in_blocks,
-    keep_highest,
-)
+from stprune.pruning.static import BlockOptions, ScoringOptions, choose_in_blocks, keep_highest
 
 Rows = NDArray[np.float32]
 

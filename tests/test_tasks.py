@@ -88,22 +88,18 @@ def test_strict_windows_share_no_step_with_another_split(breaks: bool) -> None:
 
 
 def test_a_task_is_part_of_what_a_run_is() -> None:
-    entries: list[dict[str, Any]] = [
-        {},
-        {"task": "impute"},
-        {"task": "impute", "task_options": {"points": 0.5}},
-        {"task": "few_shot"},
-    ]
+    parts = {"task": "impute", "task_options": {"points": 0.5}}
     prints = set()
-    for entry in entries:
-        parsed = parse_config(config(entry), "c.yaml")
+    for entry, protocol in (
+        *(({}, "paper"), ({"task": "impute"}, "paper"), (parts, "paper")),
+        *(({"task": "few_shot"}, "paper"), ({}, "strict")),
+    ):
+        parsed = parse_config(config(entry, protocol=protocol), "c.yaml")
         spec = run_spec(parsed, run_keys(parsed)[0])
         prints.add(spec.fingerprint)
-        resolved = spec.resolved()["dataset"]
-        assert resolved.get("task", "forecast") == entry.get("task", "forecast")
-    assert len(prints) == len(entries)
-    parsed = parse_config(config({}, protocol="strict"), "c.yaml")
-    assert run_spec(parsed, run_keys(parsed)[0]).fingerprint not in prints
+        task = spec.resolved()["dataset"].get("task", "forecast")
+        assert task == entry.get("task", "forecast")
+    assert len(prints) == 5
 
 
 @pytest.mark.parametrize(

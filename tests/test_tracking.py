@@ -14,15 +14,7 @@ import pandas as pd
 import pytest
 import synthetic_records as synthetic
 import wandb
-from wandb_stand_in import (
-    ENTITY,
-    KEY,
-    HeldRun,
-    Service,
-    read_offline,
-    wandb_alone,
-    wandb_service,
-)
+from wandb_stand_in import ENTITY, KEY, HeldRun, Service, read_offline, wandb_alone, wandb_service
 
 from stprune.__main__ import main
 from stprune.base.layout import ExperimentLayout, RunKey
@@ -32,7 +24,7 @@ from stprune.config.grid import experiment_layout, run_spec
 from stprune.records.run import EpochRecord, read_epochs
 from stprune.tracking import sync as wandb_sync
 from stprune.tracking.run import Payload, WandbTracking, finished_runs, permitted_mode
-from stprune.tracking.view import Place
+from stprune.tracking.sync import Place
 from stprune.training.run import train
 
 RUN = RunKey("toy", "stid", "st_prune", 0.5, 0)
@@ -85,12 +77,10 @@ def held(run: Payload, epochs: int | None = None, **changes: Any) -> HeldRun:
     return HeldRun(run.identity, **(values | changes))
 
 
-def without_own(values: dict[str, Any]) -> dict[str, Any]:
-    """``values`` without the keys that W&B keeps for itself."""
-    return {key: value for key, value in values.items() if not key.startswith("_")}
-
-
 def assert_is_record(there: HeldRun, run: Payload) -> None:
+    def without_own(values: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if not key.startswith("_")}
+
     assert (there.name, there.group) == (run.key.path, run.group)
     assert set(there.tags) >= set(run.tags)
     assert without_own(there.config) == run.config
@@ -102,17 +92,13 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_is_addressed_by_its_cell_and_seed() -> None:
-    run = Payload("demo", RunKey("roads", "stid", "st_prune", 0.7, 3), {})
-    # sha256 of "demo/roads/stid/st_prune/p0.7/s3".
-    assert run.identity == "2ccc54b83fbb2692"
-    assert run.group == "demo/roads/stid/st_prune/p0.7"
-    assert run.tags == ["demo", "roads", "stid", "st_prune", "p0.7"]
-
-
 def test_a_sync_makes_runs_of_the_records_and_the_next_changes_nothing(
     service: Service, layout: ExperimentLayout, said: Said
 ) -> None:
+    run = Payload("demo", RunKey("roads", "stid", "st_prune", 0.7, 3), {})
+    assert run.identity == "2ccc54b83fbb2692"  # sha256 of "demo/roads/stid/st_prune/p0.7/s3"
+    assert run.group == "demo/roads/stid/st_prune/p0.7"
+    assert run.tags == ["demo", "roads", "stid", "st_prune", "p0.7"]
     before = contents(layout.root)
     assert main(["wandb", "sync", str(layout.root), "--dry-run"]) == 0
     assert "4 runs: would be 4 created" in said()
@@ -176,7 +162,7 @@ def test_without_an_account_is_one_line_and_touches_nothing(
 def test_offline_files_are_the_records(
     layout: ExperimentLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = layout.tracking() / "records"
+    folder = layout.tracking / "records"
     with wandb_alone(tmp_path / "home"):
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         assert main(["wandb", "sync", str(layout.root), "--offline"]) == 0
@@ -191,7 +177,7 @@ def test_offline_files_are_the_records(
     for finished in runs:
         assert_is_record(there[finished.identity], finished)
     assert all(KEY.encode() not in content for content in contents(layout.root).values())
-    assert [path.name for path in layout.tracking().iterdir()] == ["records"]
+    assert [path.name for path in layout.tracking.iterdir()] == ["records"]
 
 
 def test_what_cannot_be_synced_is_one_line(
@@ -204,7 +190,7 @@ def test_what_cannot_be_synced_is_one_line(
     table.write_text(table.read_text().replace("4.0", "four", 1))
     assert main(["wandb", "sync", str(layout.root), "--offline"]) == 1
     assert str(table) in said()
-    assert not layout.tracking().exists()
+    assert not layout.tracking.exists()
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert main(["wandb", "sync", str(layout.root)]) == 1
     assert "WANDB_MODE" in said()
@@ -286,9 +272,9 @@ def test_a_failing_service_changes_nothing_in_the_record(
 
 
 def test_the_environment_can_only_keep_more_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit in ("offline", "dryrun", "disabled", ""):
+    modes = {"offline": "offline", "dryrun": "offline", "disabled": "disabled", "": "online"}
+    for limit, wanted in modes.items():
         monkeypatch.setenv("WANDB_MODE", limit)
-        wanted = {"dryrun": "offline", "": "online"}.get(limit, limit)
         assert (permitted_mode("online"), permitted_mode("disabled")) == (wanted, "disabled")
 
 

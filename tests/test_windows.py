@@ -163,6 +163,12 @@ def test_a_subset_is_every_kth_node_of_the_first_days() -> None:
     assert opened.train.target_mask is not None
     np.testing.assert_array_equal(opened.train.target_mask, mask[:96, ::2, 0])
     assert sum(len(store) for store in splits_of(opened)) == 96 - 2
+    # A stride of windows thins training only.
+    thin = forecast_data(dataset, history=2, horizon=1, days=4, window_stride=4)
+    assert thin.train.starts.equal(opened.train.starts[::4])
+    assert len(thin.train) == len(thin.train_times)
+    for one, other in zip(splits_of(thin)[1:], splits_of(opened)[1:], strict=True):
+        assert one.starts.equal(other.starts)
 
 
 @pytest.mark.parametrize("block", [50, 2**22])
@@ -178,26 +184,13 @@ def test_the_scaler_is_that_of_observed_training_values(
         values = series[:seen, :, channel][mask[:seen, :, channel]].astype(np.float64)
         assert opened.train.scaler.mean[channel] == pytest.approx(values.mean(), rel=1e-6)
         assert opened.train.scaler.std[channel] == pytest.approx(values.std(), rel=1e-6)
-
-
-def test_a_channel_without_spread_or_values_is_a_data_error() -> None:
-    series, mask = random_series(40, 2, 2)
+    # A channel without spread or values.
     series[..., 1] = 3.0
     with pytest.raises(DataError, match="channel 1"):
         fit_scaler(series, mask, 0)
     mask[..., 0] = False
     with pytest.raises(DataError, match="channel 0"):
         fit_scaler(series, mask, 0)
-
-
-def test_a_window_stride_thins_training_only() -> None:
-    data = canonical(random_series(200, 2, 1)[0])
-    whole = forecast_data(data, history=3, horizon=2)
-    thin = forecast_data(data, history=3, horizon=2, window_stride=4)
-    assert thin.train.starts.tolist() == whole.train.starts.tolist()[::4]
-    assert len(thin.train) == len(thin.train_times)
-    assert thin.validation.starts.equal(whole.validation.starts)
-    assert thin.test.starts.equal(whole.test.starts)
 
 
 def opened_days(

@@ -233,7 +233,5 @@ def parameter_count(model: nn.Module) -> int:
 
 
 BACKBONES: Registry[Backbone] = Registry(
-    kind="backbone",
-    packages=("stprune.backbones",),
-    contract="stprune.backbones.base:Backbone",
+    kind="backbone", packages=("stprune.backbones",), contract="stprune.backbones.base:Backbone"
 )

@@ -34,10 +34,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside ``target``, of the same suffix, that becomes ``target`` on success.
 
     On any error, also an interrupt, it is removed and ``target`` is left as it was. What a killed
-    process left of an earlier attempt is removed.
-
-    Raises:
-        WriteError: If the disk is full, or the place cannot be written to.
+    process left of an earlier attempt is removed. A WriteError if the place cannot be written to.
     """
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
     with naming_failure(target):
@@ -77,10 +74,8 @@ def naming_failure(target: Path) -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, OSError) and cause.errno in FAILURES:
-                remedy = "after a remedy the same command continues"
-                raise WriteError(
-                    f"{target} cannot be written: {cause.strerror}; {remedy}"
-                ) from None
+                reason = f"{cause.strerror}; after a remedy the same command continues"
+                raise WriteError(f"{target} cannot be written: {reason}") from None
             cause = cause.__cause__ or cause.__context__
         raise
 
@@ -125,6 +120,5 @@ def folder_is_locked(folder: Path) -> bool:
 def refuse_bomb(path: Path, unpacked: int) -> None:
     """Refuse a file that claims to hold far more bytes than its own size (CWE-409)."""
     if unpacked > max(LARGE_BYTES, MOST_RATIO * path.stat().st_size):
-        raise DataError(
-            f"{path} would unpack to {unpacked} bytes, over {MOST_RATIO} times its size"
-        )
+        much = f"{unpacked} bytes, over {MOST_RATIO} times its size"
+        raise DataError(f"{path} would unpack to {much}")

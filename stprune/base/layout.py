@@ -63,6 +63,7 @@ class ExperimentLayout:
         self.summary = root / "summary.csv"  # one row a run, for people
         self.store = root / "store"  # Parquet tables of all runs; a copy keeps the experiment
         self.report = root / "report.html"
+        self.tracking = root / "wandb"  # offline files of Weights & Biases
 
     @property
     def headline(self) -> tuple[Path, Path, Path]:
@@ -100,10 +101,6 @@ class ExperimentLayout:
     def block(self, path: str) -> Path:
         """Stamp of a block of runs: when it was written, each of them had a valid record."""
         return self.root / "blocks" / f"{path}.json"
-
-    def tracking(self) -> Path:
-        """Offline files of Weights & Biases."""
-        return self.root / "wandb"
 
     def table(self, name: str, extension: str) -> Path:
         """A table as ``csv``, ``md`` or ``tex``."""

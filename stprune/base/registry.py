@@ -52,10 +52,8 @@ class Registry(Generic[Component]):
             if issubclass(member, contract) and member.__module__ == module.__name__
         ]
         if len(classes) != 1:
-            raise TypeError(
-                f"{module.__name__} must define exactly one {self.kind} class"
-                f" (a subclass of {self.contract}), but has {len(classes)}"
-            )
+            wanted = f"one {self.kind} class (a subclass of {self.contract}), not {len(classes)}"
+            raise TypeError(f"{module.__name__} must define {wanted}")
         return cast(type[Component], classes[0])
 
     def _module_name(self, name: str) -> str:
@@ -71,9 +69,7 @@ class Registry(Generic[Component]):
                 if info.ispkg or info.name == "base" or not info.name.startswith(self.prefix):
                     continue
                 name, module = info.name.removeprefix(self.prefix), f"{package}.{info.name}"
-                if name in modules:
-                    raise TypeError(
-                        f"two {self.kind}s are called {name}: {modules[name]}, {module}"
-                    )
-                modules[name] = module
+                if modules.setdefault(name, module) != module:
+                    both = f"{modules[name]}, {module}"
+                    raise TypeError(f"two {self.kind}s are called {name}: {both}")
         return modules

@@ -60,10 +60,9 @@ def validate(model: type[Model], values: Any, where: str) -> Model:
         key = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         value = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-        raise ConfigError(
-            f"{where}{f': `{key}`' if key else ''}: {message}{value}"
-            f"{f' (and {len(others)} more)' if others else ''}"
-        ) from None
+        more = f" (and {len(others)} more)" if others else ""
+        place = f"{where}: `{key}`" if key else where
+        raise ConfigError(f"{place}: {message}{value}{more}") from None
 
 
 def read_yaml(path: Path) -> Any:

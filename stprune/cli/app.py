@@ -1,4 +1,4 @@
-"""The commands of ``stprune``: runs, results, records; data sets and W&B are groups beside it."""
+"""The commands of ``stprune``: runs, results, records, W&B; data sets are beside it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from typer import Argument, Option
 
 from stprune import __version__
 from stprune.base.errors import RecordError
-from stprune.base.layout import PAPER, RECORDS
-from stprune.cli import data, wandb
+from stprune.base.layout import PAPER, RECORDS, DataLayout, ExperimentLayout, RunKey
+from stprune.cli import data
 
 if TYPE_CHECKING:
+    from stprune.base.settings import TrackingSettings
     from stprune.config.experiment import ExperimentConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+wandb = typer.Typer(help="Weights & Biases, from the records.", rich_markup_mode=None)
 app.add_typer(data.app, name="data")
-app.add_typer(wandb.app, name="wandb")
+app.add_typer(wandb, name="wandb")
 
 ConfigFile = Annotated[Path, Option(help="Configuration of the experiment.")]
 Jobs = Annotated[int, Option(help="Processes that draw at the same time.")]
+Experiment = Annotated[Path | None, Argument(help="Folder or name. Default: the only one.")]
+ResultsFolder = Annotated[Path, Option(help="Folder of all experiments.")]
+Project = Annotated[str | None, Option(help="Default: `tracking.project` of the experiment.")]
+Entity = Annotated[str | None, Option(help="Default: `tracking.entity`, else the account's.")]
 DEMO = Path("config/demo.yaml")
 RESULTS = Path("results")
 
@@ -52,7 +58,6 @@ def train(
     config: ConfigFile = DEMO,
 ) -> None:
     """Train one run of an experiment."""
-    from stprune.base.layout import RunKey
     from stprune.workflow.train import train_once
 
     train_once(_load(config), RunKey(dataset, backbone, pruner, prune_ratio, seed))
@@ -111,7 +116,7 @@ def plan(config: ConfigFile = DEMO) -> None:
 
 
 @app.command()
-def show(experiment: wandb.Experiment = None, results: wandb.ResultsFolder = RESULTS) -> None:
+def show(experiment: Experiment = None, results: ResultsFolder = RESULTS) -> None:
     """Show results, progress and failures."""
     from rich.console import Console
 
@@ -149,7 +154,6 @@ def products(
     jobs: Jobs = 1,
 ) -> None:
     """Write all tables, figures and the report of an experiment, fresh or kept."""
-    from stprune.base.layout import ExperimentLayout
     from stprune.paper.products import make_products
 
     store = ExperimentLayout(folder).store
@@ -202,10 +206,9 @@ def config(config: ConfigFile = DEMO) -> None:
 def claims(
     file: Annotated[Path, Option(help="The claims.")] = Path("claims.yaml"),
     weights: Annotated[bool, Option("--weights", help="Evaluate published weights.")] = False,
-    results: wandb.ResultsFolder = RESULTS,
+    results: ResultsFolder = RESULTS,
 ) -> None:
     """Compare published numbers with the records, or published weights with their logs."""
-    from stprune.base.layout import DataLayout
     from stprune.workflow.claims import check_claims, check_weights, claims_text, load_claims
 
     stated = load_claims(file)
@@ -229,6 +232,87 @@ def list_components() -> None:
     groups |= {"figures": FIGURES.ids(), "tables": TABLES.ids()}
     for title, names in groups.items():
         sys.stdout.write(f"{title + ':':12}{', '.join(names)}\n")
+
+
+@wandb.command()
+def sync(
+    experiment: Experiment = None,
+    results: ResultsFolder = RESULTS,
+    project: Project = None,
+    entity: Entity = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Only say what would be done.")] = False,
+    offline: Annotated[bool, Option("--offline", help="Write files for `wandb sync`.")] = False,
+) -> None:
+    """Create or update one W&B run for each record."""
+    from stprune.tracking.run import finished_runs, permitted_mode
+    from stprune.tracking.sync import WandbError, signed_in, sync, write_offline
+
+    layout, place = _place(experiment, results, project, entity)
+    mode = permitted_mode("offline" if offline else "online")
+    if mode == "disabled":
+        raise WandbError("WANDB_MODE=disabled forbids every sync; unset it")
+    runs = finished_runs(layout)
+    if mode == "offline":
+        folder = layout.tracking / "records"
+        if not dry_run:
+            write_offline(runs, folder, place)
+        sys.stdout.write(f"{len(runs)} runs; send them: wandb sync {folder}/offline-run-*\n")
+        return
+    with signed_in(place.entity) as (api, owner):
+        place = place.model_copy(update={"entity": owner})
+        actions, lines = sync(runs, api, place, dry=dry_run)
+    created, updated = actions["create"], actions["update"]
+    sys.stdout.write(
+        f"{owner}/{place.project}: {len(runs)} runs:{' would be' if dry_run else ''} {created}"
+        f" created, {updated} updated, {len(runs) - created - updated} unchanged\n"
+    )
+    if lines:
+        sys.stdout.write("\n".join(lines) + "\n")
+        raise WandbError(f"{len(lines)} of {len(runs)} runs at W&B are not what their records say")
+
+
+@wandb.command()
+def view(
+    experiment: Experiment = None,
+    results: ResultsFolder = RESULTS,
+    project: Project = None,
+    entity: Entity = None,
+    json: Annotated[Path | None, Option(help="Only write this file; needs no account.")] = None,
+) -> None:
+    """Save views that compare pruners by prune ratio."""
+    from stprune.base.files import write_json
+    from stprune.tracking.run import finished_runs
+    from stprune.tracking.sync import Place, build_view, save_view, signed_in, view_values
+
+    layout, settings = _place(experiment, results, project, entity)
+    runs = finished_runs(layout)
+    places = sorted({Place(run.experiment, run.key.dataset, run.key.backbone) for run in runs})
+    if json is not None:
+        owner = settings.entity or "entity"
+        views = [build_view(place, owner, settings.project) for place in places]
+        write_json(json, [view_values(view) for view in views])
+        return
+    with signed_in(settings.entity) as (_, owner):
+        for place in places:
+            view = build_view(place, owner, settings.project)
+            saved = "saved" if save_view(view) else "unchanged"
+            sys.stdout.write(f"{view.name}: {saved}, {view.url}\n")
+
+
+def _place(
+    experiment: Path | None, results: Path, project: str | None, entity: str | None
+) -> tuple[ExperimentLayout, TrackingSettings]:
+    """The experiment, and the project that the options or else its configuration name."""
+    from stprune.base.schema import read_yaml, validate
+    from stprune.base.settings import TrackingSettings
+    from stprune.workflow.show import experiment_folder
+
+    layout = ExperimentLayout(experiment_folder(experiment, results))
+    values = read_yaml(layout.config) if layout.config.exists() else {}
+    configured = (values.get("tracking") if isinstance(values, dict) else None) or {}
+    options = {"project": project, "entity": entity}
+    configured |= {name: value for name, value in options.items() if value is not None}
+    return layout, validate(TrackingSettings, configured, f"{layout.config} at `tracking`")
 
 
 def _load(config: Path) -> ExperimentConfig:

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Fetch, check and prepare data sets.", rich_markup_mode=None)
 
 Dataset = Annotated[str, Argument(help="Id of the data set.")]
-DataDirectory = Annotated[Path | None, Option(help="Where the data lie. Default: data.")]
-ConfigFile = Annotated[Path | None, Option(help="Says mirror and data directory.")]
+Folder = Annotated[Path | None, Option(help="Where the data lie. Default: data.")]
+Config = Annotated[Path | None, Option(help="Says mirror and data directory.")]
 Mirror = Annotated[str | None, Option(help="Directory or base URL, laid out as HOST/PATH.")]
 Split = Literal["train", "validation", "test"]
 Text = Annotated[str | None, Option(help="Of the card.")]
 
 
 @app.command("list")
-def list_datasets(data_directory: DataDirectory = None, config: ConfigFile = None) -> None:
+def list_datasets(data_directory: Folder = None, config: Config = None) -> None:
     """List the data sets, and what of each is here."""
     from stprune.data.card import dataset_ids, load_card
-    from stprune.data.inventory import source, state
+    from stprune.data.prepare import source, state
 
     layout = _layout(data_directory, config)
     rows = [("id", "nodes", "steps", "min", "target", "source", "here")]
@@ -45,10 +45,10 @@ def list_datasets(data_directory: DataDirectory = None, config: ConfigFile = Non
 
 
 @app.command()
-def info(dataset: Dataset, data_directory: DataDirectory = None, config: ConfigFile = None) -> None:
+def info(dataset: Dataset, data_directory: Folder = None, config: Config = None) -> None:
     """Show all that is known of a data set."""
     from stprune.data.card import load_card
-    from stprune.data.inventory import card_text
+    from stprune.data.prepare import card_text
 
     layout = _layout(data_directory, config)
     sys.stdout.write(card_text(dataset, load_card(dataset, layout.root), layout))
@@ -58,8 +58,8 @@ def info(dataset: Dataset, data_directory: DataDirectory = None, config: ConfigF
 def fetch(
     datasets: Annotated[list[str], Argument(help="Ids of data sets.")],
     mirror: Mirror = None,
-    data_directory: DataDirectory = None,
-    config: ConfigFile = None,
+    data_directory: Folder = None,
+    config: Config = None,
 ) -> None:
     """Fetch and check the raw files."""
     from stprune.data.card import load_card
@@ -76,10 +76,7 @@ def fetch(
 
 @app.command()
 def prepare(
-    dataset: Dataset,
-    mirror: Mirror = None,
-    data_directory: DataDirectory = None,
-    config: ConfigFile = None,
+    dataset: Dataset, mirror: Mirror = None, data_directory: Folder = None, config: Config = None
 ) -> None:
     """Fetch, check and convert a data set."""
     from stprune.data.prepare import prepare
@@ -92,12 +89,12 @@ def prepare(
 @app.command()
 def verify(
     datasets: Annotated[list[str] | None, Argument(help="Default: all that are here.")] = None,
-    data_directory: DataDirectory = None,
-    config: ConfigFile = None,
+    data_directory: Folder = None,
+    config: Config = None,
 ) -> None:
     """Check every byte against the hashes on record."""
     from stprune.data.card import dataset_ids, load_card
-    from stprune.data.inventory import damages, state
+    from stprune.data.prepare import damages, state
 
     layout = _layout(data_directory, config)
     cards = {name: load_card(name, layout.root) for name in datasets or dataset_ids(layout.root)}
@@ -113,7 +110,7 @@ def verify(
 
 
 @app.command()
-def path(dataset: Dataset, data_directory: DataDirectory = None, config: ConfigFile = None) -> None:
+def path(dataset: Dataset, data_directory: Folder = None, config: Config = None) -> None:
     """Print the folder of the prepared data set."""
     from stprune.data.prepare import is_prepared
 
@@ -144,8 +141,8 @@ def add(
     mask_policy: Text = None,
     breaks: Text = None,
     replace: Annotated[bool, Option("--replace", help="Replace a card of this id.")] = False,
-    data_directory: DataDirectory = None,
-    config: ConfigFile = None,
+    data_directory: Folder = None,
+    config: Config = None,
 ) -> None:
     """Write the card of your own data, after checking them."""
     from stprune.data.add import add
@@ -154,7 +151,7 @@ def add(
     card: dict[str, Any] = {"title": title, "description": description, "licence": licence}
     card |= {"citation": citation, "target": target, "mask_policy": mask_policy, "breaks": breaks}
     card |= {"start": start, "step_minutes": step_minutes, "mape_floor": mape_floor}
-    card |= {"splits": splits}
+    card["splits"] = splits
     path, findings = add(
         dataset,
         _layout(data_directory, config),
@@ -218,8 +215,8 @@ def describe(
     split: Annotated[Split, Option(help="Windows of --run.")] = "train",
     tables_only: Annotated[bool, Option("--tables-only", help="Draw nothing.")] = False,
     output: Annotated[Path | None, Option(help="Default: described/<dataset>.")] = None,
-    data_directory: DataDirectory = None,
-    config: ConfigFile = None,
+    data_directory: Folder = None,
+    config: Config = None,
 ) -> None:
     """Describe a prepared data set: redundancy, memory, stationarity, as tables and figures."""
     from stprune.base.schema import validate
@@ -238,8 +235,8 @@ def describe(
         model = open_recorded_model(run, config, data_directory)
         if model.spec.dataset != dataset:
             raise ConfigError(f"{run} is a run on {model.spec.dataset}, not on {dataset}")
-        history = history or model.spec.training.history
-        horizon = horizon or model.spec.training.horizon
+        training = model.spec.training
+        history, horizon = history or training.history, horizon or training.horizon
     given = {"history": history, "horizon": horizon, "channel": channel, "nodes": nodes}
     given |= {"days": days, "windows": windows, "seed": seed}
     given = {name: value for name, value in given.items() if value is not None}
@@ -285,8 +282,8 @@ def simulate(
     nodes: Annotated[int | None, Option(help="Default: as many.")] = None,
     days: Annotated[int | None, Option(help="Default: as many.")] = None,
     seed: Annotated[int | None, Option(help="Another one is another city.")] = None,
-    data_directory: DataDirectory = None,
-    config: ConfigFile = None,
+    data_directory: Folder = None,
+    config: Config = None,
 ) -> None:
     """Write the card of another simulated city, to be prepared like any data set."""
     from stprune.data.card import load_card

@@ -67,8 +67,7 @@ class ExperimentConfig(StrictModel):
         description="Directory or base URL, laid out as HOST/PATH of the addresses, tried first.",
     )
     data_directory: Path = Field(
-        Path("data"),
-        description="Holds raw/ and processed/, and cards of your own (<id>.yaml).",
+        Path("data"), description="Holds raw/ and processed/, and cards of your own (<id>.yaml)."
     )
     results_directory: Path = Field(Path("results"), description="Holds <experiment>/.")
 

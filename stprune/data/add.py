@@ -29,7 +29,6 @@ from stprune.data.table.options import ISO, Options
 from stprune.data.table.series import Readings, parse_time, read_series
 
 FORMAT = "table"
-WEIGHT_NAMES = ("weight", "weights", "w")
 TIME_NAMES = ("time", "timestamp", "datetime", "date_time", "date", "index", "__index_level_0__")
 PLACES = ("node", "sensor", "station", "detector", "zone")
 NODE_NAMES = (*PLACES, *(f"{place}_id" for place in PLACES), "id")
@@ -50,10 +49,7 @@ def add(
     ``series`` has files by channel, or one under ``series``; ``graph`` at most one, by its role;
     ``channels`` units by name; ``options`` are of the format `table`, others are guessed; ``card``
     has further keys of the card. Returns the card's path, and lines on what the files hold.
-
-    Raises:
-        ConfigError: If these contradict each other, or lack what no file says.
-        DataError: If a file breaks a rule; the message names row and column.
+    Raises a DataError for a file that breaks a rule, with row and column.
     """
     _check_id(dataset, layout, replace)
     files = series | graph
@@ -71,7 +67,12 @@ def add(
     if unknown := set(series) - set(roles):
         raise ConfigError(f"the series `{unknown.pop()}` is none of {', '.join(channels)}")
     if "edges" in graph and "weights" not in options.get("graph", {}):
-        _check_edges(graph["edges"], checked)
+        # Distances that were taken for weights would turn the graph inside out.
+        third = first_rows(graph["edges"], checked.separator, "utf-8")[0][2:3]
+        if third and third[0].lower() not in ("weight", "weights", "w"):
+            ways = "gaussian (distances), given (weights) or binary (neither)"
+            say = f"say what `{third[0]}` is: --option graph.weights={ways}"
+            raise ConfigError(f"{graph['edges']}: {say}")
     readings = [read_series(file, checked, roles[role]) for role, file in series.items()]
     values = {
         "title": dataset,
@@ -115,14 +116,6 @@ def _entry(file: Path, root: Path) -> dict[str, str]:
     path, root = file.resolve(), root.resolve()
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     return {"path": str(shown), "sha256": sha256_of(path)}
-
-
-def _check_edges(path: Path, options: Options) -> None:
-    """Distances that were taken for weights would turn the graph inside out."""
-    header, _ = first_rows(path, options.separator, "utf-8")
-    if len(header) > 2 and header[2].lower() not in WEIGHT_NAMES:
-        ways = "gaussian (distances), given (weights) or binary (neither)"
-        raise ConfigError(f"{path}: say what `{header[2]}` is: --option graph.weights={ways}")
 
 
 def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -203,10 +196,9 @@ def _usual_minutes(path: Path, times: pd.DatetimeIndex) -> int:
 
 def _findings(raw: RawSeries, card: DatasetCard) -> list[str]:
     """Lines that say what the files turned out to hold."""
-    lines = [
-        f"layout {card.options['layout']}: {card.steps} steps of {card.step_minutes} min from"
-        f" {raw.timestamps[0]} to {raw.timestamps[-1]}, {card.nodes} sensors",
-    ]
+    steps = f"{card.steps} steps of {card.step_minutes} min"
+    span = f"from {raw.timestamps[0]} to {raw.timestamps[-1]}"
+    lines = [f"layout {card.options['layout']}: {steps} {span}, {card.nodes} sensors"]
     for number, channel in enumerate(card.channels):
         seen = raw.mask[:, :, number]
         values = raw.values[:, :, number][seen]

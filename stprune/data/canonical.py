@@ -126,14 +126,14 @@ def write_canonical(
     digests |= {name: sha256_of(directory / name) for name in ("nodes.json", "events.csv")}
     # Of the whole mask, however it is stored.
     whole = sorted((digests | {"mask.npy": content}).items())
-    lines = [f"{name}:{digest}\n" for name, digest in whole]
-    meta: dict[str, Any] = {
+    lines = "".join(f"{name}:{digest}\n" for name, digest in whole)
+    meta = {
         "card": card.model_dump(mode="json"),
         "shape": list(shape),
         "observed_share": observed / math.prod(shape),
         "raw_sha256": dict(raw_sha256 or {}),
         "sha256": digests,
-        "checksum": hashlib.sha256("".join(lines).encode()).hexdigest(),
+        "checksum": hashlib.sha256(lines.encode()).hexdigest(),
     }
     write_json(directory / "meta.json", meta)
 
@@ -205,9 +205,8 @@ def read_canonical(directory: Path) -> CanonicalDataset:
     # A damaged file can fail in any part of the readers.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(
-            f"the data set in {directory} is damaged ({reason}); delete the folder and {again}"
-        ) from None
+        damaged = f"the data set in {directory} is damaged ({reason})"
+        raise DataError(f"{damaged}; delete the folder and {again}") from None
 
 
 def _mapped(path: Path, dtype: str) -> Any:
@@ -219,16 +218,13 @@ def _mapped(path: Path, dtype: str) -> Any:
 
 
 def _check(
-    data: RawSeries | StreamedSeries | CanonicalDataset,
-    card: DatasetCard,
-    shape: tuple[int, ...],
-    mask_shape: tuple[int, ...],
+    data: RawSeries | StreamedSeries | CanonicalDataset, card: DatasetCard, *shapes: tuple[int, ...]
 ) -> None:
     """Compare with the card; refuse infinite weights and names of nodes that are formulas."""
     whole = (card.steps, card.nodes, len(card.channels))
     for part, found, expected in (
-        ("series", shape, whole),
-        ("mask", mask_shape, whole),
+        ("series", shapes[0], whole),
+        ("mask", shapes[1], whole),
         ("timestamps", data.timestamps.shape, whole[:1]),
         ("adjacency", data.adjacency.shape, (card.nodes, card.nodes)),
         ("node_ids", (len(data.node_ids),), (card.nodes,)),

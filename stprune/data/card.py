@@ -18,10 +18,7 @@ from stprune.base.text import NAME, has_credentials, is_formula
 
 CARD_DIRECTORY = Path(__file__).resolve().parents[2] / "data"
 
-FORMATS: Registry[Any] = Registry(
-    kind="format", packages=("stprune.data.formats",), contract="builtins:object"
-)
-
+FORMATS: Registry[Any] = Registry("format", ("stprune.data.formats",), "builtins:object")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -158,20 +155,17 @@ class DatasetCard(StrictModel):
 
 def dataset_ids(directory: Path = CARD_DIRECTORY) -> list[str]:
     """Ids of all data sets that have a card in ``directory`` or are shipped, sorted."""
-    return sorted(_cards(directory))
+    names = {path.stem for each in (CARD_DIRECTORY, directory) for path in each.glob("*.yaml")}
+    # An id is part of paths and commands, so a file of another name is no card.
+    return sorted(name for name in names if re.fullmatch(NAME, name))
 
 
 def card_path(dataset: str, directory: Path = CARD_DIRECTORY) -> Path:
     """The card file of ``dataset``; a card in ``directory`` goes before a shipped one."""
-    if dataset not in (cards := _cards(directory)):
-        raise UnknownNameError("data set", dataset, cards)
-    return cards[dataset]
-
-
-def _cards(directory: Path) -> dict[str, Path]:
-    paths = [*CARD_DIRECTORY.glob("*.yaml"), *directory.glob("*.yaml")]
-    # An id is part of paths and commands, so a file of another name is no card.
-    return {path.stem: path for path in paths if re.fullmatch(NAME, path.stem)}
+    if dataset not in (known := dataset_ids(directory)):
+        raise UnknownNameError("data set", dataset, known)
+    own = directory / f"{dataset}.yaml"
+    return own if own.exists() else CARD_DIRECTORY / own.name
 
 
 def load_card(dataset: str, directory: Path = CARD_DIRECTORY) -> DatasetCard:

@@ -38,10 +38,6 @@ Place = Path | str | KaggleFile
 log = logging.getLogger(__name__)
 
 
-class PlaceError(Exception):
-    """A place that did not give the file; the message names the place and the reason."""
-
-
 def fetch(
     dataset: str, card: DatasetCard, layout: DataLayout, mirror: str | None, progress: bool = False
 ) -> dict[str, Path]:
@@ -49,12 +45,8 @@ def fetch(
 
     Files of Kaggle in a directory or in the cache of its client, and the user's own, are used where
     they are. ``mirror`` is a directory or base URL that holds files as ``HOST/PATH`` of their
-    address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is none.
-
-    Raises:
-        FetchError: If no place has the file with the right content, or the mirror does not exist.
-        DataError: If a file of the user's own is missing or has changed.
-        WriteError: If the disk is full or cannot be written to.
+    address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is none. Raises a FetchError if no
+    place has the right content, a DataError if a file of the user's own is missing or has changed.
     """
     # A simulated data set needs no mirror.
     base = resolve_mirror(mirror) if card.files else None
@@ -73,8 +65,7 @@ def resolve_mirror(mirror: str | None) -> Path | str | None:
         return chosen.rstrip("/")
     directory = Path(chosen).expanduser().absolute()
     if not directory.is_dir():
-        source = MIRROR_VARIABLE if mirror is None else "`mirror`"
-        raise FetchError(f"the mirror `{chosen}` ({source}) is neither a directory nor an address")
+        raise FetchError(f"the mirror `{chosen}` is neither a directory nor an address")
     return directory
 
 
@@ -129,7 +120,7 @@ def fetch_file(
         for place in [target] * target.is_file() + _places(file, base):
             try:
                 return _take(place, target, file, progress)
-            except PlaceError as error:
+            except FetchError as error:
                 problems.append(str(error))
                 log.warning("%s", error)
     page = f" of https://{KAGGLE}/datasets/{file.kaggle}" if isinstance(file, KaggleFile) else ""
@@ -156,11 +147,11 @@ def _places(file: RemoteFile | KaggleFile, base: Path | str | None) -> list[Plac
 
 
 def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: bool) -> Path:
-    """The file from one place, or a PlaceError if it is not there with the right content."""
+    """The file from one place, or a FetchError if it is not there with the right content."""
     if isinstance(place, KaggleFile):
         place = _ask_kaggle(place)
     if isinstance(place, Path) and not os.access(place, os.R_OK):
-        raise PlaceError(f"{place} does not exist or cannot be read")
+        raise FetchError(f"{place} does not exist or cannot be read")
     # LargeST, on Kaggle, has 7 GB: it is used where it is.
     in_place = isinstance(place, Path) and (place == target or isinstance(file, KaggleFile))
     with nullcontext(Path(str(place))) if in_place else atomic_path(target) as path:
@@ -169,7 +160,7 @@ def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: b
         elif not in_place:
             shutil.copyfile(place, path)
         if problem := content_problem(path, file):
-            raise PlaceError(f"{place} has the wrong content: {problem}")
+            raise FetchError(f"{place} has the wrong content: {problem}")
     return path if in_place else target
 
 
@@ -198,7 +189,7 @@ def _download(url: str, path: Path, progress: bool) -> None:
                 passes = answer.status_code in TRANSIENT_STATUSES
                 answer.close()
         if attempt >= TRIES or not passes:
-            raise PlaceError(f"{url} {problem}")
+            raise FetchError(f"{url} {problem}")
         time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
 
 
@@ -216,7 +207,7 @@ def _ask_kaggle(file: KaggleFile) -> Path:
         # A message of the client could quote the user's secret.
         for name in ("KAGGLE_KEY", "KAGGLE_API_TOKEN"):
             said = said.replace(os.environ.get(name) or "\0", "...")
-        raise PlaceError(f"Kaggle did not give it ({said[:200]}): {advice}") from None
+        raise FetchError(f"Kaggle did not give it ({said[:200]}): {advice}") from None
 
 
 def _root_cause(error: BaseException) -> str:

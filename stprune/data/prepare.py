@@ -1,17 +1,31 @@
-"""From a card to a canonical data set: fetch, load, write; nothing if that was done before."""
+"""From a card to a canonical data set, once; what is here, and whether its bytes are right."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
 
 from stprune.base.errors import DataError
 from stprune.base.files import folder_lock
 from stprune.base.layout import DataLayout
 from stprune.base.text import read_json_file
-from stprune.data.canonical import sha256_of, write_canonical
-from stprune.data.card import CARD_DIRECTORY, FORMATS, DatasetCard, LocalFile, load_card, raw_paths
-from stprune.data.fetch import check_local_file, fetch
+from stprune.data.canonical import read_canonical, sha256_of, write_canonical
+from stprune.data.card import (
+    CARD_DIRECTORY,
+    FORMATS,
+    DatasetCard,
+    KaggleFile,
+    LocalFile,
+    RawFile,
+    card_path,
+    load_card,
+    raw_paths,
+)
+from stprune.data.fetch import check_local_file, content_problem, fetch
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +39,7 @@ def prepare(
 ) -> Path:
     """Make the canonical data set, unless it was made from the same card before; its folder.
 
-    Raises:
-        ConfigError: If there is no such card, or it does not follow the schema.
-        DataError: If a raw file is not to be had or not what the card says.
+    Raises a ConfigError for a card that is missing or wrong, a DataError for a raw file.
     """
     card = load_card(dataset, cards)
     directory = layout.processed(dataset)
@@ -64,10 +76,9 @@ def _made_from(card: DatasetCard, directory: Path) -> bool:
     try:
         meta = read_json_file(path)
         # Through the schema: a key that cards did not have then stands for its default.
-        made_from = DatasetCard.model_validate(meta["card"]).model_dump(mode="json")
-        return made_from == card.model_dump(mode="json") and all(
-            (directory / name).is_file() for name in meta["sha256"]
-        )
+        made_from = DatasetCard.model_validate(meta["card"])
+        whole = all((directory / name).is_file() for name in meta["sha256"])
+        return whole and made_from.model_dump(mode="json") == card.model_dump(mode="json")
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
@@ -75,3 +86,94 @@ def _made_from(card: DatasetCard, directory: Path) -> bool:
     except (ValueError, KeyError, TypeError):
         log.warning("%s is damaged; the data set will be prepared again", path)
         return False
+
+
+def source(card: DatasetCard) -> str:
+    """Where the raw files come from, in a few words."""
+    return ", ".join(sorted({_host(file) for file in card.files.values()})) or "simulated"
+
+
+def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
+    """What is here, unchecked: `prepared`, `fetched`, `partly fetched` or nothing, in words."""
+    there = [path.is_file() for path in raw_paths(dataset, card, layout).values()]
+    words = ["fetched" if all(there) else "partly fetched"] if any(there) else []
+    if is_prepared(dataset, layout, layout.root):
+        words.append("prepared")
+    elif (layout.processed(dataset) / "meta.json").is_file():
+        words.append("prepared from another card")
+    return ", ".join(words) or "-"
+
+
+def card_text(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
+    """The card of ``dataset`` as YAML, and what of the data set is here."""
+    values = card.model_dump(mode="json", exclude_none=True)
+    lines = [
+        f"# {dataset}: {card_path(dataset, layout.root)}",
+        yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=96),
+        f"source: {source(card)}",
+        f"prepared in: {layout.processed(dataset)}",
+        *(f"here: {p}" for p in raw_paths(dataset, card, layout).values() if p.is_file()),
+        f"state: {state(dataset, card, layout)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
+    """What is wrong with a data set, one line each, after reading every byte that is here.
+
+    Raw files may be deleted once the data set is prepared; before that, a missing one counts. A
+    file that cannot be read is a DataError.
+    """
+    if state(dataset, card, layout) == "-":
+        command = "fetch" if card.files else "prepare"
+        return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]
+    try:
+        return [f"{dataset}: {line}" for line in _damages(dataset, card, layout)]
+    except OSError as error:
+        raise DataError(f"{dataset} cannot be checked: {error}") from None
+
+
+def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[str]:
+    directory, meta, digests = layout.processed(dataset), {}, {}
+    prepared = (meta_path := directory / "meta.json").is_file()
+    again = f"delete {directory} and run `stprune data prepare {dataset}`"
+    if prepared:
+        try:
+            digests = dict((meta := read_json_file(meta_path))["sha256"])
+        except (ValueError, KeyError, TypeError):
+            yield f"{meta_path} is damaged; {again}"
+            meta = {}
+    for role, path in raw_paths(dataset, card, layout).items():
+        file = card.files[role]
+        if not path.is_file():
+            if not prepared:
+                yield f"{path} is not there; run `stprune data fetch {dataset}`"
+        # Where the card has no hash, that of the file which the data set was made from counts.
+        elif problem := content_problem(path, file, meta.get("raw_sha256", {}).get(role)):
+            advice = f"delete it and run `stprune data fetch {dataset}`"
+            if isinstance(file, LocalFile):
+                advice = "put the file back that the card was made from, or make the card anew"
+            yield f"{path} is damaged: {problem}; {advice}"
+    for name, digest in digests.items():
+        path = directory / name
+        if not path.is_file() or sha256_of(path) != digest:
+            meta = {}
+            yield f"{path} is damaged: its SHA-256 is not {digest}; {again}"
+    if meta:
+        try:
+            read_canonical(directory)
+            if not is_prepared(dataset, layout, layout.root):
+                yield f"{directory} was made from another card; {again}"
+        except DataError as error:
+            yield str(error)
+
+
+def _host(file: RawFile) -> str:
+    if isinstance(file, LocalFile):
+        return "own files"
+    if isinstance(file, KaggleFile):
+        return "kaggle.com"
+    parts = urlsplit(file.url)
+    if parts.hostname == "raw.githubusercontent.com":
+        return "/".join(["github.com", *parts.path.split("/")[1:3]])
+    return parts.hostname or file.url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,33 +42,21 @@ class Scaler:
 def fit_scaler(series: NDArray[np.float32], seen: NDArray[np.bool_], target_channel: int) -> Scaler:
     """Fit to the (T, N, C) float32 series where ``seen``: observed and in a training input.
 
-    Raises:
-        DataError: If a channel has no observed value there or does not vary.
+    Raises a DataError if a channel has no observed value there or does not vary.
     """
-    channels = series.shape[2]
-    count, total, squares = np.zeros(channels, np.int64), np.zeros(channels), np.zeros(channels)
-    for values, observed, channel in _columns(series, seen):
-        count[channel] += np.count_nonzero(observed)
+    mean, std = np.zeros((2, series.shape[2]), np.float32)
+    blocks = list(step_blocks(series.shape))
+    for channel in range(series.shape[2]):
+        # Views (t, N), so that nothing is copied whole.
+        parts = [(series[steps, :, channel], seen[steps, :, channel]) for steps in blocks]
+        if not (count := sum(int(np.count_nonzero(observed)) for _, observed in parts)):
+            raise DataError(f"channel {channel} has no observed value in the training split")
         # float64 sums: a float32 sum over 10 million values loses digits.
-        total[channel] += values.sum(where=observed, dtype=np.float64)
-    if not count.all():
-        channel = int(np.flatnonzero(count == 0)[0])
-        raise DataError(f"channel {channel} has no observed value in the training split")
-    average = total / count
-    for values, observed, channel in _columns(series, seen):
-        square = np.square(values - average[channel], dtype=np.float64)
-        squares[channel] += square.sum(where=observed)
-    mean, std = average.astype(np.float32), np.sqrt(squares / count).astype(np.float32)
-    if not std.all():
-        channel = int(np.flatnonzero(std == 0)[0])
-        raise DataError(f"channel {channel} does not vary in the training split")
+        average = sum(values.sum(where=there, dtype=np.float64) for values, there in parts) / count
+        mean[channel], squares = average, 0.0
+        for values, observed in parts:
+            squares += np.square(values - average, dtype=np.float64).sum(where=observed)
+        std[channel] = np.sqrt(squares / count)
+        if not std[channel]:
+            raise DataError(f"channel {channel} does not vary in the training split")
     return Scaler(torch.from_numpy(mean), torch.from_numpy(std), target_channel)
-
-
-def _columns(
-    series: NDArray[np.float32], seen: NDArray[np.bool_]
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_], int]]:
-    """Each channel of blocks of steps, (t, N) values and where they count, and its number."""
-    for steps in step_blocks(series.shape):
-        for channel in range(series.shape[2]):
-            yield series[steps, :, channel], seen[steps, :, channel], channel

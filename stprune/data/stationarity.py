@@ -1,12 +1,13 @@
-"""How much a window moves: a statistic of the data alone (ST-Prune; our reading).
+"""How much a window moves, small if it is stationary: of the data alone (ST-Prune; our reading).
 
-Small means stationary. Running sums give every window's value; where that cannot be, windows are
+Running sums give every window's value; where that cannot be, windows are
 gathered in blocks and never all at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -25,21 +26,6 @@ def stationarity(stores: Sequence[WindowStore], measure: StationarityMeasure) ->
     No measure has a unit, so windows of several data sets can be compared.
     """
     return torch.cat([MEASURES[measure](store) for store in stores])
-
-
-def first_difference(store: WindowStore) -> Tensor:
-    """Mean absolute first difference of each window: (n,) float32.
-
-    psi_i = mean over nodes of (mean over the window's T + H - 1 steps of |x(t + 1) - x(t)|),
-    each node divided by its standard deviation over the split. Differences that touch a
-    missing value are left out.
-    """
-    return _mean_over_nodes(store, _node_means)
-
-
-def window_std(store: WindowStore) -> Tensor:
-    """Standard deviation in each window, each node divided by its own over the split: (n,)."""
-    return _mean_over_nodes(store, _node_spreads)
 
 
 def spectral_flatness(store: WindowStore) -> Tensor:
@@ -66,17 +52,10 @@ def spectral_flatness(store: WindowStore) -> Tensor:
     return torch.cat(parts).float()
 
 
-MEASURES: dict[str, Callable[[WindowStore], Tensor]] = {
-    "first_difference": first_difference,
-    "window_std": window_std,
-    "spectral_flatness": spectral_flatness,
-}
-
-
 def _mean_over_nodes(
-    store: WindowStore, measure: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+    measure: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]], store: WindowStore
 ) -> Tensor:
-    """Mean over nodes of a measure of (values, observed, length), taken for blocks of nodes.
+    """Mean over nodes of a measure of (values, observed, length), taken for blocks of nodes: (n,).
 
     It is computed for a window at every step of the split, of which its windows are selected.
     """
@@ -106,7 +85,12 @@ def _moments(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _node_means(values: Tensor, observed: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Scaled mean difference of each window and node, and whether there was any: (n, nodes)."""
+    """Mean absolute first difference of each window and node, and whether it has any: (n, nodes).
+
+    psi_i = mean over nodes of (mean over the window's T + H - 1 steps of |x(t + 1) - x(t)|), each
+    node divided by its standard deviation over the split. Differences that touch a missing value
+    are left out.
+    """
     _, std = _moments(values, observed)
     both = observed[1:] * observed[:-1]
     moved = (values[1:] - values[:-1]).abs() * both / std
@@ -116,7 +100,7 @@ def _node_means(values: Tensor, observed: Tensor, length: int) -> tuple[Tensor, 
 
 
 def _node_spreads(values: Tensor, observed: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Scaled standard deviation of each window and node, and whether it has values."""
+    """Standard deviation in each window, each node divided by its own over the split."""
     mean, std = _moments(values, observed)
     scaled = (values - mean) / std * observed
     count = _sliding_sum(observed, length)
@@ -132,3 +116,10 @@ def _sliding_sum(values: Tensor, length: int) -> Tensor:
     running = values.cumsum(0)
     first = running[length - 1 : length]
     return torch.cat([first, running[length:] - running[:-length]])
+
+
+MEASURES: dict[str, Callable[[WindowStore], Tensor]] = {
+    "first_difference": partial(_mean_over_nodes, _node_means),
+    "window_std": partial(_mean_over_nodes, _node_spreads),
+    "spectral_flatness": spectral_flatness,
+}

@@ -16,16 +16,10 @@ from stprune.base.files import write_json, write_text
 from stprune.base.schema import StrictModel
 from stprune.base.text import read_json_file
 from stprune.data.canonical import CanonicalDataset, release, step_blocks
-from stprune.data.inventory import source
+from stprune.data.prepare import source
 from stprune.data.windows import split_windows, window_starts
 from stprune.describe import redundancy, statistics
-from stprune.describe.sample import (
-    SAMPLE_VALUES,
-    day_rows,
-    draw_sample,
-    standardised,
-    window_rows,
-)
+from stprune.describe.sample import SAMPLE_VALUES, day_rows, draw_sample, standardised, window_rows
 
 FACTS = "description.json"
 # Enough for every use, and the same text on machines that round the last bits differently.
@@ -66,11 +60,6 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
 
     Means and missing rates of nodes are those of the whole series. All else is of a sample of
     nodes (all of them in a small data set), days and training windows, which the facts state.
-
-    Raises:
-        UnknownNameError: If there is no such channel.
-        ConfigError: If the series is too short for the windows.
-        DataError: If no value of the nodes drawn was observed.
     """
     card = dataset.card
     names = [channel.name for channel in card.channels]
@@ -196,11 +185,7 @@ def write_description(description: Description, directory: Path) -> None:
 
 
 def read_description(directory: Path) -> Description:
-    """What :func:`write_description` wrote.
-
-    Raises:
-        DataError: If there is none, or one of another version or damaged.
-    """
+    """What :func:`write_description` wrote; a DataError if there is none, or it is damaged."""
     path = directory / FACTS
     if not path.is_file():
         raise DataError(f"{path} is not there; run `stprune data describe {directory.name}`")
@@ -219,11 +204,7 @@ def read_description(directory: Path) -> Description:
 
 
 def read_descriptions(directory: Path) -> list[Description]:
-    """The descriptions in the folders of ``directory``, in the order of the data sets' ids.
-
-    Raises:
-        DataError: If there is none, or one cannot be read.
-    """
+    """Those in the folders of ``directory``, by data set id; a DataError if there is none."""
     folders = sorted(path.parent for path in directory.glob(f"*/{FACTS}"))
     if not folders:
         raise DataError(f"nothing is described in {directory}; run `stprune data describe ID`")

@@ -55,13 +55,7 @@ def write_figures(description: Description, directory: Path) -> list[Path]:
 def make_overview(descriptions: Path, into: Path | None) -> Hashes:
     """Make every table and figure of the descriptions in a folder, the same bytes every time.
 
-    ``into`` gets ``tables/`` and ``figures/``; None makes them in memory only.
-
-    Returns:
-        The hashes of what was made.
-
-    Raises:
-        DataError: If nothing is described there, or a description cannot be read.
+    ``into`` gets ``tables/`` and ``figures/``; None makes them in memory only. Returns the hashes.
     """
     described = read_descriptions(descriptions)
     tables, drawings = data_tables(described), data_drawings(described)

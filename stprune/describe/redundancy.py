@@ -38,11 +38,9 @@ Result = NDArray[np.float64]
 def pair_correlations(rows: Values, *, centred: bool) -> Result:
     """Correlation of every two of (n, K) rows over what both have observed.
 
-    ``centred`` subtracts each row's mean over that.
-
-    Returns:
-        (n, n), symmetric; NaN for a pair with fewer than ``LEAST_COMMON`` values in common, or
-        of which one does not vary over these (is 0 there, if not centred).
+    ``centred`` subtracts each row's mean over that. Returns (n, n), symmetric; NaN for a pair with
+    fewer than ``LEAST_COMMON`` values in common, or of which one does not vary over these (is 0
+    there, if not centred).
     """
     sums = np.zeros((4, len(rows), len(rows)))
     # In blocks, so that only they are held in double precision.

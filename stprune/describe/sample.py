@@ -20,20 +20,12 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sample:
-    """One channel of some nodes, at all time steps.
+    """One channel of some nodes, at all time steps."""
 
-    Args:
-        values: (T, n) in the channel's unit.
-        nodes: (n,) rising indices into the data set.
-        timestamps: (T,) datetime64[s].
-        adjacency: (n, n).
-        step_minutes: Minutes of a step.
-    """
-
-    values: Values
-    nodes: NDArray[np.int64]
-    timestamps: NDArray[np.datetime64]
-    adjacency: NDArray[np.float32]
+    values: Values  # (T, n) in the channel's unit
+    nodes: NDArray[np.int64]  # (n,) rising indices into the data set
+    timestamps: NDArray[np.datetime64]  # (T,) datetime64[s]
+    adjacency: NDArray[np.float32]  # (n, n)
     step_minutes: int
 
     @property

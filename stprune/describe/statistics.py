@@ -90,12 +90,8 @@ def autocorrelations(values: Values, lags: int) -> NDArray[np.float64]:
     pairs (t, t + k) that are both observed; a(t) is x(t) less the mean of all observed values of
     the node. So it stays within [-1, 1] however few pairs there are.
 
-    Args:
-        values: (T, n) in equal steps of time.
-        lags: The largest lag, in steps; less than T.
-
-    Returns:
-        (lags + 1, n), NaN for fewer than ``LEAST_PAIRS`` pairs or a node that does not vary.
+    Takes (T, n) values in equal steps of time and the largest lag, in steps, less than T. Returns
+    (lags + 1, n), NaN for fewer than ``LEAST_PAIRS`` pairs or a node that does not vary.
     """
     size = next_fast_len(len(values) + lags, real=True)
 
@@ -169,17 +165,13 @@ def masking_table(errors: NDArray[np.float64]) -> pd.DataFrame:
     ST-Prune argues for its score that a mean over many calm nodes masks a local error ("averaging
     masking"). Large is above the ``LARGE`` quantile of the same node's errors.
 
-    Args:
-        errors: (n, N) mean absolute errors over the horizon; NaN without any target.
+    ``errors`` (n, N) are mean absolute errors over the horizon; NaN without any target.
 
     Returns:
         Columns `quarter` (1 has the lowest means), `windows`, `mean_error` (real units),
         `large_share` (of the node errors inside these windows), `windows_with_any` (share of the
         windows with at least one large node error), `share_of_large` (of all large node errors,
         those inside these windows: 0.25 if the mean said nothing).
-
-    Raises:
-        DataError: If fewer windows than quarters have any target.
     """
     frame = pd.DataFrame(errors).dropna(how="all")
     if len(frame) < QUARTERS:

@@ -47,10 +47,7 @@ def chart(results: Results) -> dict[str, Any]:
     first = next((r for r in data["runs"] if r["pruner"] == label("st_prune")), data["runs"][0])
     fields = ["run", "full", "id"]
     selected = alt.selection_point(
-        name="selected",
-        fields=fields,
-        empty=False,
-        value=[{name: first[name] for name in fields}],
+        name="selected", fields=fields, empty=False, value=[{name: first[name] for name in fields}]
     )
     parts: list[Any] = [_tradeoff(results, selected), *map(_curves, CURVES), _ledger()]
     whole = alt.vconcat(*parts).resolve_scale(color="independent", shape="independent")

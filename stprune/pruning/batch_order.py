@@ -99,10 +99,7 @@ def order_epoch(
 
 
 def _order_by_group(
-    indices: NDArray[np.int64],
-    batch_size: int,
-    rng: np.random.Generator,
-    firsts: NDArray[np.int64],
+    indices: NDArray[np.int64], batch_size: int, rng: np.random.Generator, firsts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], list[int], list[int]]:
     """Positions in ``indices`` in training order, and the size and group of each batch."""
     group_of = np.searchsorted(firsts, indices, side="right") - 1

@@ -50,17 +50,13 @@ class Payload:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the summary holds in the end: the last value of each column, and the results."""
+        """The last value of each column, and the results."""
         last = {name: value for row in self.history.values() for name, value in row.items()}
         return last | self.results
 
 
 def finished_runs(layout: ExperimentLayout) -> list[Payload]:
-    """All finished runs of an experiment, sorted by path.
-
-    Raises:
-        RecordError: If there is none, or a record or its epochs cannot be read.
-    """
+    """All finished runs of an experiment, sorted by path; a RecordError if there is none."""
     root, runs = layout.root.resolve(), []
     for path in recorded_runs(root.parent):
         if root in path.parents:
@@ -144,10 +140,7 @@ def log_row(run: Any, row: Mapping[str, Any]) -> None:
 
 
 class WandbTracking:
-    """Logs one run. The first failure of the service is logged and ends the tracking, not the run.
-
-    Offline files go into ``directory``.
-    """
+    """Logs one run. The first failure of the service is logged and ends the tracking only."""
 
     def __init__(self, settings: TrackingSettings, directory: Path) -> None:
         self.settings, self.directory = settings, directory
@@ -178,18 +171,16 @@ class WandbTracking:
 
     def run_finished(self, record: RunRecord) -> None:
         """Write the summary and close."""
-        with self._tolerant():
-            if self.run is not None:
-                self.run.summary.update(results(record))
-        self._close(0)
+        self._close(0, results(record))
 
     def run_failed(self, error: BaseException) -> None:
         """Close the run as failed."""
-        self._close(1)
+        self._close(1, {})
 
-    def _close(self, exit_code: int) -> None:
+    def _close(self, exit_code: int, summary: dict[str, Any]) -> None:
         with self._tolerant():
             if self.run is not None:
+                self.run.summary.update(summary)
                 self.run.finish(exit_code=exit_code)
         self.run = None
 

@@ -23,7 +23,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from stprune.data.stationarity import first_difference
+from stprune.data.stationarity import stationarity
 from stprune.data.windows import WindowStore, null_label
 from stprune.pruning.base import Observer, absolute_errors
 from stprune.records.run import Scores
@@ -266,7 +266,7 @@ def window_groups(store: WindowStore, events: pd.DataFrame) -> dict[str, Tensor]
     ``incident`` has a listed incident, from `first_step` to `last_step` of the series, among the
     target steps, where the data list any.
     """
-    moves = first_difference(store)
+    moves = stationarity([store], "first_difference")
     rare = max(1, math.ceil(LEAST_STATIONARY * len(store)))
     least = torch.zeros(len(store), dtype=torch.bool, device=store.device)
     least[moves.argsort(descending=True, stable=True)[:rare]] = True

@@ -84,7 +84,7 @@ def train_once(config: ExperimentConfig, key: RunKey) -> None:
     if config.tracking.mode != "disabled":
         from stprune.tracking.run import WandbTracking
 
-        listeners.append(WandbTracking(config.tracking, experiment_layout(config).tracking()))
+        listeners.append(WandbTracking(config.tracking, experiment_layout(config).tracking))
     if "LOCAL_RANK" in os.environ:
         # One of several processes of a run, started by the one that holds the lock.
         train(config, key, listeners)

@@ -16,7 +16,7 @@ from mutations import campaign, damaged, outcome, seeds
 from stprune.base.layout import DataLayout
 from stprune.data.canonical import read_canonical
 from stprune.data.card import load_card
-from stprune.data.inventory import damages
+from stprune.data.prepare import damages
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.training.checkpoint import load_checkpoint, save_checkpoint
 

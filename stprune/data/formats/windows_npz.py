@@ -32,9 +32,7 @@ class Options(Published):
         {}, description="Sensors of groups without a file of ids; else positions from 0 on."
     )
     time_of_day: int | None = Field(
-        None,
-        ge=1,
-        description="Channel with shares of the day; a jump is a gap.",
+        None, ge=1, description="Channel with shares of the day; a jump is a gap."
     )
 
     def read(self, card: DatasetCard, files: Files) -> Table:

@@ -39,9 +39,7 @@ class Task:
         return store
 
 
-TASKS: Registry[Task] = Registry(
-    kind="task", packages=("stprune.data.tasks",), contract="stprune.data.tasks.base:Task"
-)
+TASKS: Registry[Task] = Registry("task", ("stprune.data.tasks",), "stprune.data.tasks.base:Task")
 
 
 def build_task(name: str, options: Mapping[str, Any]) -> Task:
