@@ -25,7 +25,7 @@ faults: setup-test
 
 # 10,000 files changed at random for each reader (SECURITY.md).
 fuzz: setup-test
-	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz tests/test_own_random.py
+	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz
 
 # Ratios measured side by side in one run; with CHECK=1, exit 1 if one misses its goal.
 # `pruning` needs the data set sim_freeway: stprune prepare sim_freeway.

@@ -1,13 +1,14 @@
 """What batches cost: `gather` beside a plain copy and torch's DataLoader.
 
-The plain copy moves as many bytes as a batch has, each part in one piece; the DataLoader stacks
-single windows. All are timed in turn, on one thread.
+The plain copy moves each part of a batch in one piece; the DataLoader stacks single windows. All
+are timed in turn, on one thread.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Any
@@ -18,11 +19,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.base import BenchResult, Goal, Row, main
-from stprune.data.scaler import Scaler
-from stprune.data.windows import ReadySeries, WindowStore
+from stprune.data.windows import ReadySeries, Scaler, WindowStore
 
 STEPS, BATCH = 12, 64
-# PEMS08, whose flow is forecast, alone and with its two other channels.
+# PEMS08's flow, alone and with its two other channels.
 SHAPES = ((17_856, 170, 1), (17_856, 170, 3))
 ROUNDS, BATCHES = 5, 250
 # Speed as a share of gather's: at most a fifth of it, and it reaches nine tenths of a copy's.
@@ -74,16 +74,14 @@ def rates(store: WindowStore) -> dict[str, list[float]]:
     """Windows a second of each way to make batches, in turn, round by round."""
     numbers = torch.randperm(len(store), generator=torch.Generator().manual_seed(0))
     order = list(numbers[: BATCHES * BATCH].split(BATCH))
-    by_way = ways(store)
-    measured: dict[str, list[float]] = {name: [] for name in by_way}
-    for number in range(ROUNDS + 1):
+    by_way, measured = ways(store), defaultdict[str, list[float]](list)
+    for _ in range(ROUNDS + 1):
         for name, way in by_way.items():
             times, start = [], time.perf_counter()
             for _ in way(order):
                 times.append(-start + (start := time.perf_counter()))
-            if number:  # the first round warms up
-                measured[name].append(BATCH / median(times))
-    return measured
+            measured[name].append(BATCH / median(times))
+    return {name: values[1:] for name, values in measured.items()}  # the first round warms up
 
 
 def run() -> BenchResult:

@@ -1,7 +1,7 @@
 """What pruning costs: epochs at several keep ratios, scoring and selection, a huge selection.
 
 Epochs of STID on the simulated freeway, full and pruned by ST-Prune, are taken in turn on one
-thread; of each the fastest counts, since whatever else the machine does can only slow an epoch.
+thread; of each the fastest counts.
 """
 
 from __future__ import annotations
@@ -64,11 +64,9 @@ def run() -> BenchResult:
 def engine(data: ForecastData, keep_ratio: float) -> Engine:
     """Training of STID that keeps a share of the windows, far from any full-data tail."""
     pruner = "full" if keep_ratio == 1.0 else "st_prune"
-    values = {
+    entries = {"datasets": {DATASET: None}, "backbones": {"stid": None}, "pruners": {pruner: None}}
+    values = entries | {
         "experiment": "bench",
-        "datasets": {DATASET: None},
-        "backbones": {"stid": None},
-        "pruners": {pruner: None},
         "prune_ratios": [round(1 - keep_ratio, 6)],
         "seeds": [0],
         "data_directory": str(DATA_DIRECTORY),
@@ -82,8 +80,7 @@ def engine(data: ForecastData, keep_ratio: float) -> Engine:
 def huge_selection(windows: int) -> tuple[float, float]:
     """Seconds, and in a second pass peak megabytes, of selecting half of many windows."""
     rng = np.random.default_rng(0)
-    scores = rng.random(windows, dtype=np.float32)
-    strata = rng.integers(0, 10, windows)
+    scores, strata = rng.random(windows, dtype=np.float32), rng.integers(0, 10, windows)
     start = time.perf_counter()
     hard_and_easy(scores, strata, windows // 2, hard_share=0.5, rng=rng)
     seconds = time.perf_counter() - start

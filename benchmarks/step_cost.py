@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,15 +29,12 @@ FORMS = ("ours", "public")
 
 
 class Size(NamedTuple):
-    """What is trained on: a thin random graph, windows of 12 + 12 steps."""
+    """What is trained on: a thin random graph, windows of 12 + 12 steps; PEMS08 by default."""
 
     nodes: int = 170
     edges: int = 295
     batch: int = 64
     rounds: int = 5
-
-
-PEMS08 = Size()
 
 
 class Subject:
@@ -73,9 +71,6 @@ class Subject:
         return time.perf_counter() - start
 
 
-_subjects: list[Subject] = []
-
-
 def resident(entry: str) -> int:
     """Bytes that this process has in memory now, ``VmRSS``, or had at its peak, ``VmHWM``."""
     # Not ru_maxrss, which a process inherits from the one that started it.
@@ -84,35 +79,35 @@ def resident(entry: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def first_step(name: str, form: str, size: Size) -> float:
-    """Peak megabytes of this process's first step, above what was resident before it."""
-    _subjects.append(Subject(name, form, size))
-    before = resident("VmRSS")
-    _subjects[0].step()
-    return (resident("VmHWM") - before) / 1e6
+@cache
+def subject(name: str, form: str, size: Size) -> tuple[Subject, int]:
+    """This process's model, and the bytes that are resident before its first step."""
+    return Subject(name, form, size), resident("VmRSS")
 
 
-def next_step() -> float:
-    """Seconds of one more step of this process's model."""
-    return _subjects[0].step()
+def step(name: str, form: str, size: Size) -> tuple[float, float]:
+    """Seconds of one more step in this process, and the peak megabytes that its steps add."""
+    model, before = subject(name, form, size)
+    return model.step(), (resident("VmHWM") - before) / 1e6
 
 
-def run(size: Size = PEMS08) -> BenchResult:
+def run(size: Size | None = None) -> BenchResult:
     """Measure the backbones whose public form is at hand."""
+    size = size or Size()
     rows: list[Row] = []
     goals = []
     for name, speed_up in LEAST_SPEED_UP.items():
         spawn = get_context("spawn")
         with ProcessPoolExecutor(1, spawn) as ours, ProcessPoolExecutor(1, spawn) as public:
-            both = (ours, public)
-            peaks = [
-                process.submit(first_step, name, form, size).result()
-                for process, form in zip(both, FORMS, strict=True)
-            ]
-            rounds = [[p.submit(next_step).result() for p in both] for _ in range(size.rounds)]
-        share, memory = median(mine / theirs for mine, theirs in rounds), peaks[0] / peaks[1]
+            both = tuple(zip((ours, public), FORMS, strict=True))
+            (first, *rounds) = (
+                [process.submit(step, name, form, size).result() for process, form in both]
+                for _ in range(1 + size.rounds)
+            )
+        share = median(mine / theirs for (mine, _), (theirs, _) in rounds)
+        memory = first[0][1] / first[1][1]
         row: Row = {"backbone": name, "of_public": share, "memory_of_public": memory}
-        rows.append(row | {"ours_s": median(seconds for seconds, _ in rounds)})
+        rows.append(row | {"ours_s": median(mine for (mine, _), _ in rounds)})
         goals.append(Goal(f"seconds of {name}, of public", share, 1 / speed_up))
         goals.append(Goal(f"memory of {name}, of public", memory, 1.0))
     title = f"A training step: {size.nodes} nodes, {size.edges} edges, batch {size.batch}"

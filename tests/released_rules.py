@@ -30,17 +30,11 @@ class Errors(NamedTuple):
     mape: float
 
 
-def st_ttc_split(
-    steps: int,
-    history: int,
-    horizon: int,
-    few_shot: int = 100,
-    shares: tuple[float, float] = (0.6, 0.2),
-) -> Split:
+def st_ttc_split(steps: int, history: int, horizon: int, few_shot: int = 100) -> Split:
     """Chronological, over windows; few-shot training takes that many % of all of them."""
     indices = np.arange(history - 1, steps - horizon)
     count = len(indices)
-    train, validation = round(count * shares[0]), round(count * shares[1])
+    train, validation = round(count * 0.6), round(count * 0.2)
     first = indices[: round(count * few_shot / 100)] if few_shot != 100 else indices[:train]
     return Split(first, indices[train : train + validation], indices[train + validation :])
 
@@ -95,11 +89,6 @@ def st_ttc_test(forecast: Array, labels: Array) -> tuple[Errors, list[Errors]]:
     null = st_ttc_null(labels)
     steps = [masked(forecast[:, h], labels[:, h], null) for h in range(labels.shape[1])]
     return Errors(*np.mean(steps, axis=0).tolist()), steps
-
-
-def largest_test(forecast: Array, labels: Array) -> Errors:
-    """Pooled over all steps, zeros masked."""
-    return masked(forecast, labels, 0.0)
 
 
 def opencity_test(forecast: Array, labels: Array) -> Errors:

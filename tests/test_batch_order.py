@@ -61,9 +61,7 @@ def test_every_window_comes_once_with_its_weight(count: int, batch_size: int, wo
     seed=st.integers(0, 100),
     data=st.data(),
 )
-def test_batches_of_a_union_are_of_one_data_set_whatever_is_selected(
-    sizes: list[int], batch_size: int, seed: int, data: st.DataObject
-) -> None:
+def test_union_batches(sizes: list[int], batch_size: int, seed: int, data: st.DataObject) -> None:
     firsts = np.cumsum([0, *sizes[:-1]])
     windows = st.integers(0, sum(sizes) - 1)
     chosen = np.array(data.draw(st.lists(windows, min_size=1, unique=True)))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from toy_runs import key_of
 
-from stprune.backbones.base import BACKBONES, ForecastTask, fitting_windows
+from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, fitting_windows
 from stprune.base.errors import ConfigError, DeclinedError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
@@ -65,9 +65,7 @@ def test_compiled_forecasts_and_gradients_are_those_of_eager(
     assert compiled.train_epoch().train_loss == pytest.approx(loss, rel=1e-4)
 
 
-def test_bfloat16_forecasts_and_gradients_are_near_those_of_float32(
-    toy_values: dict[str, Any], toy_forecast: ForecastData
-) -> None:
+def test_bfloat16_is_near_float32(toy_values: dict[str, Any], toy_forecast: ForecastData) -> None:
     exact = _engine(toy_values, toy_forecast)
     mixed = _engine(toy_values, toy_forecast, precision="bf16-mixed")
     for ours, theirs in zip(_step(mixed), _step(exact), strict=True):
@@ -77,7 +75,7 @@ def test_bfloat16_forecasts_and_gradients_are_near_those_of_float32(
     assert {p.dtype for p in mixed.network.parameters()} == {torch.float32}
 
 
-def test_a_machine_that_cannot_compile_is_told_in_one_line(
+def test_a_missing_compiler_is_told(
     toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_compiler(function: Any) -> Any:
@@ -109,20 +107,21 @@ def test_epochs_in_parts_end_at_the_same_weights(
         torch.testing.assert_close(cut.pruner.window_state[name], values, rtol=1e-3, atol=1e-3)
 
 
-def _task(nodes: int) -> ForecastTask:
-    return ForecastTask(nodes, 12, 12, 1, 0, 288, torch.ones(nodes, nodes))
+def _network(name: str, nodes: int) -> Backbone:
+    kind = BACKBONES.load(name)
+    task = ForecastTask(nodes, 12, 12, 1, 0, 288, torch.ones(nodes, nodes))
+    return kind(task, kind.Options())
 
 
 def test_only_a_processor_follows_the_backbones_advice() -> None:
     # 12 steps, 170 nodes, 152 channels: 310,080 float32 a window, 1.24 MB.
     assert fitting_windows(12 * 170 * 152) == 8
     assert fitting_windows(10**9) == 1
-    staeformer, gwnet = BACKBONES.load("staeformer"), BACKBONES.load("gwnet")
-    network = staeformer(_task(170), staeformer.Options())
+    network = _network("staeformer", 170)
     for asked, place, windows in ((None, "cpu", 8), (None, "cuda", None), (5, "cuda", 5)):
         assert windows_at_a_time(network, asked, torch.device(place)) == windows
     # Statistics over the batch decline parts.
-    network = gwnet(_task(4), gwnet.Options())
+    network = _network("gwnet", 4)
     assert windows_at_a_time(network, None, CPU) is None
     with pytest.raises(DeclinedError, match=r"`compute\.micro_batch`"):
         windows_at_a_time(network, 8, CPU)
@@ -130,9 +129,8 @@ def test_only_a_processor_follows_the_backbones_advice() -> None:
 
 @pytest.mark.parametrize("name", BACKBONES.ids())
 def test_no_backbone_advises_parts_that_change_its_gradient(name: str) -> None:
-    kind = BACKBONES.load(name)
     with suppress(DeclinedError):  # a backbone that cannot do this task
-        network = kind(_task(24), kind.Options())
+        network = _network(name, 24)
         advice = network.micro_batch()
         statistics = any(isinstance(module, _BatchNorm) for module in network.modules())
         assert advice is None or not statistics

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from made_up_files import write_frame
 from own_data import WIDE
-from pandas_layout import write_frame
 
 from stprune.__main__ import main
 from stprune.base.errors import DataError
@@ -149,6 +149,9 @@ def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run(capsys, "add", "mine", *words, *units)[0] == 0
     card = load_card("mine", folder / "data")
     assert (card.target, list(card.files)) == ("speed", ["flow", "speed"])
+    for name in ("Mine", "../mine", "los_loop"):
+        code, _, err = run(capsys, "add", name, *words, *units, "--replace")
+        assert (code, f"`{name}`" in err) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -185,10 +188,3 @@ def test_what_is_refused_leaves_no_card(
     assert len(lines) == 1
     assert "Traceback" not in err
     assert named in lines[0]
-
-
-@pytest.mark.parametrize("name", ["Mine", "../mine", "los_loop"])
-def test_ids(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    (folder / "a.csv").write_text(WIDE)
-    code, _, err = run(capsys, "add", name, *WORDS, "--replace")
-    assert (code, f"`{name}`" in err) == (1, True)

@@ -237,28 +237,22 @@ def test_overlap_by_stride_and_at_a_break() -> None:
     assert math.isnan(window_overlap(np.array([3]), 4)["overlap"][0])
 
 
-def masked() -> NDArray[np.float64]:
-    """Eight windows at four nodes; in the two of the lowest mean one node is as bad as any."""
-    errors = np.repeat(np.arange(1.0, 9)[:, None], 4, axis=1)
-    errors[:2] = [[0, 0, 0, 5], [0, 0, 0, 7]]
-    return errors
-
-
 def test_a_bad_node_in_a_calm_window_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stprune.describe.statistics.LARGE", 0.5)
-    table = masking_table(masked()).set_index("quarter")
+    # Eight windows at four nodes; in the two of the lowest mean one node is as bad as any.
+    errors = np.repeat(np.arange(1.0, 9)[:, None], 4, axis=1)
+    errors[:2] = [[0, 0, 0, 5], [0, 0, 0, 7]]
+    table = masking_table(errors).set_index("quarter")
     # Node 3 has 5, 7, 3, ..., 8: its median is 5.5; the other nodes' is 4.5.
     assert table["windows"].tolist() == [2, 2, 2, 2]
     assert table["mean_error"][1] == pytest.approx((5 / 4 + 7 / 4) / 2)
     assert table["large_share"].tolist() == pytest.approx([1 / 8, 0, 7 / 8, 1])
     assert table["windows_with_any"].tolist() == pytest.approx([1 / 2, 0, 1, 1])
     assert table["share_of_large"].tolist() == pytest.approx([1 / 16, 0, 7 / 16, 8 / 16])
-
-
-def test_nodes_and_windows_without_targets_count_nowhere() -> None:
+    # Nodes and windows without targets count nowhere.
     with pytest.raises(DataError):
-        masking_table(masked()[:3])
-    errors = np.vstack([masked(), np.full(4, NAN)])
+        masking_table(errors[:3])
+    errors = np.vstack([errors, np.full(4, NAN)])
     errors[:, 1] = NAN
     table = masking_table(errors)
     assert table["windows"].sum() == 8

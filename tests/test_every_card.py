@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -79,7 +80,9 @@ def check_values(dataset: str, data: CanonicalDataset, paths: dict[str, Path]) -
 
 
 @pytest.mark.parametrize("dataset", dataset_ids())
-def test_a_card_leads_to_a_trained_run(tmp_path: Path, dataset: str) -> None:
+def test_a_card_leads_to_a_trained_run(
+    tmp_path: Path, toy_values: dict[str, Any], dataset: str
+) -> None:
     shipped = load_card(dataset)
     assert shipped.format in WAYS.keys() | DAYS, "made_up_files.py has no way to make such files"
     layout, mirror = DataLayout(tmp_path / "data"), tmp_path / "mirror"
@@ -99,19 +102,8 @@ def test_a_card_leads_to_a_trained_run(tmp_path: Path, dataset: str) -> None:
     words = ["data", "verify", dataset, "--data-directory", str(layout.root)]
     assert main(words) == 0
 
-    config = {
-        "experiment": "every_card",
-        "datasets": {dataset: {"node_stride": max(1, card.nodes // 16)}},
-        "backbones": {"stid": {"options": {"series_width": 8, "node_width": 8}}},
-        "pruners": {"full": None},
-        "prune_ratios": [0.0],
-        "seeds": [0],
-        "training": {"epochs": 1, "batch_size": 64},
-        "compute": {"own_cores": False},
-        "tracking": {"mode": "disabled"},
-        "data_directory": str(layout.root),
-        "results_directory": str(tmp_path / "results"),
-    }
+    toy_values["datasets"] = {dataset: {"node_stride": max(1, card.nodes // 16)}}
+    toy_values |= {"training": {"epochs": 1}, "data_directory": str(layout.root)}
     key = RunKey(dataset, "stid", "full", 0.0, 0)
-    record = train(parse_config(config, "every card"), key, [])
+    record = train(parse_config(toy_values, "every card"), key, [])
     assert all(math.isfinite(error or math.nan) for error in (record.test.mae, record.test.rmse))

@@ -21,26 +21,20 @@ EPOCHS, HORIZON, NODES = 8, 2, 3
 ALWAYS_FULL = {"full", "full_fewer_epochs"}
 
 # ST-Prune is checked with each of its choices, too.
-CHOICES: dict[str, dict[str, Any]] = {
-    f"{option}: {value}": {option: value}
-    for option, value in (
-        ("loss_scale", "sum"),
-        ("spatial", "top_nodes"),
-        ("spatial", "graph"),
-        ("temporal_weight", 2.0),
-        ("score_memory", 0.7),
-        ("sampling", "importance"),
-        ("hard_share", 1.0),
-        ("hard_share", 0.0),
-        ("stationarity", "window_std"),
-        ("stationarity", "spectral_flatness"),
-        ("strata", 1),
-        ("shares", "neyman"),
-        ("rescaling", "uniform"),
-        ("rescaling", "none"),
-        ("weight_limit", 3.0),
-    )
+VALUES: dict[str, list[Any]] = {
+    "loss_scale": ["sum"],
+    "spatial": ["top_nodes", "graph"],
+    "temporal_weight": [2.0],
+    "score_memory": [0.7],
+    "sampling": ["importance"],
+    "hard_share": [1.0, 0.0],
+    "stationarity": ["window_std", "spectral_flatness"],
+    "strata": [1],
+    "shares": ["neyman"],
+    "rescaling": ["uniform", "none"],
+    "weight_limit": [3.0],
 }
+CHOICES = {f"{name}: {one}": {name: one} for name, values in VALUES.items() for one in values}
 pytestmark = pytest.mark.parametrize("name", [*PRUNERS.ids(), *CHOICES])
 
 
@@ -61,14 +55,8 @@ def probe_of(windows: int) -> ScriptedProbe:
 
 def build(name: str, windows: int = 60, prune_ratio: float = 0.7, seed: int = 0) -> Pruner:
     """The pruner with its default options, not yet prepared."""
-    context = PruningContext(
-        windows,
-        EPOCHS,
-        prune_ratio,
-        seed,
-        stores=(training_store(windows, NODES),),
-        adjacency=torch.ones(NODES, NODES),
-    )
+    data = {"stores": (training_store(windows, NODES),), "adjacency": torch.ones(NODES, NODES)}
+    context = PruningContext(windows, EPOCHS, prune_ratio, seed, **data)
     kind = PRUNERS.load("st_prune" if name in CHOICES else name)
     return kind(context, kind.Options(**CHOICES.get(name, {})))
 
@@ -99,9 +87,7 @@ def assert_same(first: list[Selection], second: list[Selection]) -> None:
 
 @pytest.mark.parametrize("windows", [1, 7, 60])
 @pytest.mark.parametrize("prune_ratio", [0.3, 0.5, 0.99])
-def test_selections_are_distinct_windows_with_positive_weights(
-    name: str, windows: int, prune_ratio: float
-) -> None:
+def test_selections_are_distinct_and_weighted(name: str, windows: int, prune_ratio: float) -> None:
     pruner = prepared(name, windows=windows, prune_ratio=prune_ratio)
     assert 1 <= pruner.planned_epochs() <= EPOCHS
     size = exact_budget(windows, 1.0 - prune_ratio)
@@ -162,8 +148,7 @@ def test_global_random_state_is_left_alone(name: str) -> None:
         return random.getstate(), numpy_state[1].tolist(), torch.get_rng_state().tolist()
 
     before = state()
-    pruner = prepared(name)
-    run(pruner)
+    run(prepared(name))
     assert state() == before
     # Nor do equal seeds couple different pruners.
     kinds = {type(build(other)): build(other).rng.bytes(16) for other in PRUNERS.ids()}

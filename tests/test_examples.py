@@ -18,8 +18,6 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FULL, PRUNED = 490, 147  # n, and 30 % of it
 KEPT = [FULL, *[PRUNED] * 6, FULL]
 BATCHES = [16, *[5] * 6, 16]
-
-
 Run = Callable[..., str]
 
 
@@ -39,11 +37,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def distributed() -> str:
     """What two processes print that torchrun starts."""
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *words, str(EXAMPLES / "distributed.py")]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True, env=environment
-    ).stdout
+    return subprocess.check_output(command, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def column(output: str, pattern: str) -> list[float]:

@@ -17,15 +17,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from made_up_files import pickled_graph, write_windows
+from made_up_files import pickled_graph, write_frame, write_windows
 from numpy.typing import NDArray
-from pandas_layout import write_frame
 from scipy import sparse
 from scipy.io import savemat
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, StreamedSeries, read_canonical, write_canonical
 from stprune.data.card import FORMATS, DatasetCard
+from stprune.data.formats.base import load_raw
 
 NAN = math.nan
 FIVE_MINUTES = np.timedelta64(300, "s")
@@ -323,9 +323,7 @@ def write_files(name: str, folder: Path, **changes: Any) -> dict[str, Path]:
 
 def load(name: str, folder: Path, card: dict[str, Any] | None = None, **changes: Any) -> RawSeries:
     """Load a case; a series that comes in blocks is put together."""
-    raw = FORMATS.module(name).load(
-        card_of(name, **card or {}), write_files(name, folder, **changes)
-    )
+    raw = load_raw(card_of(name, **card or {}), write_files(name, folder, **changes))
     if isinstance(raw, StreamedSeries):
         values, masks = (np.concatenate(part) for part in zip(*raw.blocks(), strict=True))
         return RawSeries(values, masks, raw.timestamps, raw.adjacency, raw.node_ids)
@@ -368,7 +366,7 @@ def test_a_card_or_a_file_that_does_not_fit_is_named(name: str, tmp_path: Path) 
         for spoil in (lambda path: path.write_bytes(b"\x89<!doctype\xff\x00"), Path.unlink):
             spoil(paths[role])
             with pytest.raises(DataError, match=re.escape(str(paths[role]))) as caught:
-                FORMATS.module(name).load(card_of(name), paths)
+                load_raw(card_of(name), paths)
             assert "\n" not in str(caught.value)
 
 

@@ -1,19 +1,139 @@
-"""Edges and their weights: numbers worked by hand, and what must hold for any distances."""
+"""Graphs: weights of any distances, edges of a csv, and the graph of a user's own data."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import sparse
 
-from stprune.base.errors import DataError
+from stprune.base.errors import ConfigError, DataError
+from stprune.base.schema import validate
 from stprune.data.formats.base import read_edges
+from stprune.data.formats.table import read_graph
 from stprune.data.graph_weights import binary, gaussian, nearest, spread, symmetrised
+from stprune.data.table.options import Options
+
+NODES = ["a", "b", "c"]
+WEIGHTS = np.array([[0, 0.5, 0], [0.25, 0, 2], [0, 1, 0]])
+BOTH = ",b,a,c\nb,9,0.25,2\na,0.5,9,0\nc,1,0,9\n"
+
+
+def read(tmp_path: Path, role: str, content: str, **graph: Any) -> np.ndarray:
+    (tmp_path / "graph.csv").write_text(content)
+    options = validate(Options, {"graph": graph}, "options")
+    return read_graph(role, tmp_path / "graph.csv", NODES, options)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "0,0.5,0\n0.25,7,2\n0,1,0\n",
+        "b,a,c\n0,0.25,2\n0.5,0,0\n1,0,0\n",
+        BOTH,
+        "\ufeff" + BOTH.replace("\n", "\r\n"),
+    ],
+)
+def test_a_csv_matrix_with_and_without_ids(tmp_path: Path, content: str) -> None:
+    weights = read(tmp_path, "adjacency", content)
+    assert weights.dtype == np.float32
+    np.testing.assert_array_equal(weights, WEIGHTS)
+
+
+def test_binary_files(tmp_path: Path) -> None:
+    np.save(tmp_path / "graph.npy", WEIGHTS)
+    np.savez(tmp_path / "two.npz", near=WEIGHTS, far=WEIGHTS)
+    sparse.save_npz(tmp_path / "csr.npz", sparse.csr_array(WEIGHTS))
+    sparse.save_npz(tmp_path / "csc.npz", sparse.csc_array(WEIGHTS))
+    keys = {"graph.npy": None, "two.npz": "near", "csr.npz": None, "csc.npz": None}
+    for name, key in keys.items():
+        options = Options.model_validate({"graph": {"array": key}})
+        found = read_graph("adjacency", tmp_path / name, NODES, options)
+        np.testing.assert_array_equal(found, WEIGHTS)
+    sparse.save_npz(tmp_path / "four.npz", sparse.csr_array((4, 4)))
+    np.save(tmp_path / "text.npy", WEIGHTS.astype(str))
+    for name in ("two.npz", "four.npz", "text.npy", "absent.npz"):
+        with pytest.raises(DataError, match=name):
+            read_graph("adjacency", tmp_path / name, NODES, Options())
+
+
+def test_edges_in_any_order(tmp_path: Path) -> None:
+    content = "from,to,cost\nc,b,1\nb,a,0.25\na,b,0.5\nb,c,2\n"
+    np.testing.assert_array_equal(read(tmp_path, "edges", content), WEIGHTS)
+    ones = read(tmp_path, "edges", content, weights="binary")
+    np.testing.assert_array_equal(ones, WEIGHTS != 0)
+    one_way = read(tmp_path, "edges", "from,to\na,b\n", symmetrise="max")
+    np.testing.assert_array_equal(one_way, [[0, 1, 0], [1, 0, 0], [0, 0, 0]])
+    with pytest.raises(DataError, match=r"graph\.csv.*line 3.*`d`"):
+        read(tmp_path, "edges", "from,to\na,b\na,d\n")
+
+
+def test_distances_become_gaussian_weights(tmp_path: Path) -> None:
+    content = "from,to,km\na,b,1\nb,a,3\nb,c,2\n"
+    weights = read(tmp_path, "edges", content, weights="gaussian", sigma=2)
+    expected = [[0, math.exp(-0.25), 0], [math.exp(-2.25), 0, math.exp(-1)], [0, 0, 0]]
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    matrix = "0,1,\n3,0,2\ninf,,0\n"
+    weights = read(tmp_path, "adjacency", matrix, weights="gaussian", sigma=2)
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    # Without sigma it is the standard deviation: 0 of equal distances; of 2 and 3 it is 0.5, which
+    # leaves no edge above the threshold.
+    for wrong in ("from,to,km\na,b,1\nb,a,1\n", "from,to,km\na,b,2\nb,c,3\n"):
+        with pytest.raises(DataError, match=r"graph\.csv"):
+            read(tmp_path, "edges", wrong, weights="gaussian")
+
+
+def test_a_csv_has_the_separator_and_decimal_sign_of_the_series(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text("from;to;weight\na;b;2\n")
+    (tmp_path / "matrix.csv").write_text("0;2;0\n0,5;0;0\n0;0;0\n")
+    for role, name in (("edges", "edges.csv"), ("adjacency", "matrix.csv")):
+        with pytest.raises(DataError, match=rf"{name}.*`separator`"):
+            read_graph(role, tmp_path / name, NODES, Options())
+        options = Options.model_validate({"separator": ";", "decimal": ","})
+        found = read_graph(role, tmp_path / name, NODES, options)
+        assert found[0, 1] == 2
+        assert found[1, 0] == (0.5 if role == "adjacency" else 0)
+
+
+def test_nearest_neighbours_and_a_distance_of_zero(tmp_path: Path) -> None:
+    distances = {"weights": "gaussian", "sigma": 1}
+    weights = read(tmp_path, "adjacency", "0,1,9\n1,0,0.5\n1,9,0\n", nearest=1, **distances)
+    np.testing.assert_array_equal(weights > 0, [[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    with pytest.raises(DataError, match=r"0 from a to b"):
+        read(tmp_path, "adjacency", "0,0,1\n1,0,1\n1,1,0\n", **distances)
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("", ""),
+        ("0,1,0\n1,0,1\n", "3 sensors"),
+        ("0,1,0\n1,0\n0,1,0\n", "#2"),
+        ("0,1,0\n1,0,x\n0,1,0\n", "line 2.*`x`"),
+        ("0,1,0\n1,0,\n0,1,0\n", "from b to c"),
+        ("0,1,0\n1,0,1e20\n0,1,0\n", "1e[+]20"),
+        ("a,b,d\n0,1,0\n1,0,1\n0,1,0\n", "sensor `[cd]`"),
+        ("a,b,b\n0,1,0\n1,0,1\n0,1,0\n", "sensor `b`"),
+        (BOTH.replace("\na,", "\nx,").replace("\nb,", "\na,"), ""),
+    ],
+)
+def test_a_wrong_graph_is_one_line(tmp_path: Path, content: str, place: str) -> None:
+    with pytest.raises(DataError, match=rf"graph\.csv.*{place}") as caught:
+        read(tmp_path, "adjacency", content)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_that_do_not_fit(tmp_path: Path) -> None:
+    for option, value in (("nearest", 2), ("sigma", 0)):
+        with pytest.raises(ConfigError, match=option):
+            read(tmp_path, "edges", "from,to\na,b\n", **{option: value})
+
 
 NONE = np.nan
 DISTANCES = np.array([[NONE, 1.0, NONE], [3.0, NONE, 0.0], [NONE, NONE, NONE]])
@@ -52,14 +172,10 @@ def test_nearest_by_hand() -> None:
     assert binary(nearest(distances, 3))[1].sum() == 2
 
 
-@given(
-    arrays(
-        np.float64,
-        (5, 5),
-        elements=st.one_of(st.just(math.nan), st.floats(0, 100, allow_subnormal=False)),
-    ),
-    st.integers(1, 6),
-)
+SOME = st.one_of(st.just(math.nan), st.floats(0, 100, allow_subnormal=False))
+
+
+@given(arrays(np.float64, (5, 5), elements=SOME), st.integers(1, 6))
 def test_weights_of_any_distances(distances: np.ndarray, count: int) -> None:
     before = distances.copy()
     kept = nearest(distances, count)
@@ -80,15 +196,6 @@ def test_weights_of_any_distances(distances: np.ndarray, count: int) -> None:
     assert both.sum() == pytest.approx(weights.sum())
 
 
-NODES = ["a", "b", "c"]
-
-
-def edges_of(folder: Path, text: str) -> np.ndarray:
-    path = folder / "edges.csv"
-    path.write_bytes(text.encode())
-    return read_edges(path, NODES)
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -103,8 +210,8 @@ def edges_of(folder: Path, text: str) -> np.ndarray:
     ],
 )
 def test_a_wrong_file_of_edges_is_named(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DataError, match=str(tmp_path / "edges.csv")) as caught:
-        edges_of(tmp_path, text)
+    with pytest.raises(DataError, match=r"graph\.csv") as caught:
+        read(tmp_path, "edges", text)
     assert "\n" not in str(caught.value)
 
 
@@ -119,7 +226,9 @@ def test_every_edge_is_read_once_and_no_other(
     tmp_path_factory: pytest.TempPathFactory, edges: dict[tuple[str, str], float]
 ) -> None:
     lines = ["from,to,cost", *(f"{a},{b},{number!r}" for (a, b), number in edges.items())]
-    read = edges_of(tmp_path_factory.mktemp("edges"), "\n".join(lines))
+    path = tmp_path_factory.mktemp("edges") / "edges.csv"
+    path.write_text("\n".join(lines))
+    read = read_edges(path, NODES)
     for row, a in enumerate(NODES):
         for column, b in enumerate(NODES):
             np.testing.assert_equal(read[row, column], edges.get((a, b), NONE) if a != b else NONE)

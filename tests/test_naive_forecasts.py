@@ -12,8 +12,7 @@ from toy import canonical
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask
 from stprune.base.errors import DataError
 from stprune.data.dataset import forecast_data
-from stprune.data.scaler import Scaler
-from stprune.data.windows import WindowStore
+from stprune.data.windows import Scaler, WindowStore
 
 
 def build(store: WindowStore, per_day: int, days: str = "weekend") -> Backbone:
@@ -101,9 +100,7 @@ def test_a_step_counts_once_and_only_as_a_target() -> None:
     # Slot 0: steps 2 and 6, mean 7; slot 1: steps 1, 3 and 5, mean 4; less 1, over 2.
     forecast = model(torch.zeros(1, 1, 1, 1), torch.tensor([[1]]), torch.tensor([[0]]))
     assert forecast.flatten().tolist() == [3.0, 1.5]
-
-
-def test_says_so_if_no_target_was_observed() -> None:
+    # Without an observed target it says so.
     store = steps_of([1.0, 2.0, 3.0, 4.0], [0, 1], mask=torch.zeros(4, 1, dtype=torch.bool))
     with pytest.raises(DataError, match="historical_average"):
         build(store, 2).fit(store)

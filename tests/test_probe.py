@@ -24,9 +24,7 @@ def probe(toy_values: dict[str, Any], toy_forecast: ForecastData) -> ModelProbe:
     return ModelProbe(run_spec(config, key_of("st_prune", 0.5)), toy_forecast)
 
 
-def test_gradients_are_those_of_each_window_alone(
-    probe: ModelProbe, toy_forecast: ForecastData
-) -> None:
+def test_gradients_are_of_each_window_alone(probe: ModelProbe, toy_forecast: ForecastData) -> None:
     store, gradients = toy_forecast.train, probe.gradients(1, 5, None)
     found = torch.zeros(len(store), 12 * 25)
     for indices, values in gradients.training:
@@ -54,9 +52,7 @@ def test_a_projection_is_of_the_whole_gradients_and_keeps_distances(probe: Model
     assert (ratio - 1).abs().max() < 0.06  # about five standard errors, 1 / root(2 width)
 
 
-def test_a_scoring_model_is_trained_whatever_the_budget_of_the_run(
-    toy_values: dict[str, Any], toy_forecast: ForecastData
-) -> None:
+def test_scoring_has_its_epochs(toy_values: dict[str, Any], toy_forecast: ForecastData) -> None:
     for budget in ("epochs", "total_windows", "total_time"):
         values = toy_values | {"training": toy_values["training"] | {"budget": budget}}
         spec = run_spec(parse_config(values, "the toy configuration"), key_of("st_prune", 0.5))
@@ -66,9 +62,7 @@ def test_a_scoring_model_is_trained_whatever_the_budget_of_the_run(
         assert [record.validation_mae for record in engine.records] == [None] * 4
 
 
-def test_watching_shows_every_window_once_an_epoch(
-    probe: ModelProbe, toy_forecast: ForecastData
-) -> None:
+def test_watching_shows_every_window(probe: ModelProbe, toy_forecast: ForecastData) -> None:
     shown: list[Tensor] = []
 
     def note(indices: Tensor, errors: Tensor, mask: Tensor) -> None:

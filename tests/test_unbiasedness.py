@@ -77,19 +77,15 @@ def selections(
         )
 
 
-def expected_sum(chosen: Iterator[Selection]) -> NDArray[np.float64]:
-    sums = [gradient(one.indices.tolist(), one.weights.tolist()) for one in chosen]
-    mean: NDArray[np.float64] = np.mean(sums, axis=0)
-    return mean
+def expected_sum(chosen: Iterator[Selection]) -> Any:
+    return np.mean([gradient(one.indices.tolist(), one.weights.tolist()) for one in chosen], axis=0)
 
 
 @pytest.mark.parametrize(
     ("size", "places"),
     [(4, [(3, 1), (2, 1), (2, 1)]), (5, [(3, 2), (2, 1), (2, 1)]), (7, [(3, 2), (2, 2), (2, 2)])],
 )
-def test_with_a_place_for_each_stratum_the_sum_is_that_of_all_windows(
-    size: int, places: list[tuple[int, int]]
-) -> None:
+def test_the_expected_sum_is_that_of_all_windows(size: int, places: list[tuple[int, int]]) -> None:
     own = each_gradient()
     # The gradients are worth comparing: they differ, and one window has no observed target.
     assert (np.abs(own).max(1) > 0.05).tolist() == [window != 5 for window in range(WINDOWS)]
@@ -107,9 +103,7 @@ def test_without_a_place_for_each_stratum_or_with_another_rescaling_it_is_not() 
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(2, [2, 2, 1]), (3, [3, 2]), (5, [5])])
-def test_so_it_is_when_the_epoch_is_split_into_uneven_batches(
-    batch_size: int, sizes: list[int]
-) -> None:
+def test_so_it_is_when_split_into_uneven_batches(batch_size: int, sizes: list[int]) -> None:
     """A step takes its batch's mean; over all orders the steps add up to a fixed share.
 
     Each window is as often in each place, so that batches of different sizes favour none: the

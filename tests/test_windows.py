@@ -22,9 +22,8 @@ from stprune.data import canonical as blocks
 from stprune.data import windows
 from stprune.data.canonical import RawSeries, read_canonical, write_canonical
 from stprune.data.dataset import ForecastData, forecast_data
-from stprune.data.scaler import fit_scaler
 from stprune.data.stationarity import StationarityMeasure, stationarity
-from stprune.data.windows import WindowStore, calendar, split_windows
+from stprune.data.windows import WindowStore, calendar, fit_scaler, split_windows
 
 
 def random_series(

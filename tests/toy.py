@@ -5,7 +5,6 @@ Also canonical data sets and window stores from arrays, for tests of single part
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +69,15 @@ def write_toy(data_directory: Path, mirror: Path) -> None:
     """Write the card to ``<data_directory>/toy.yaml`` and the raw files below ``mirror``."""
     folder = mirror / HOST_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    header = ",".join(f"s{node}" for node in range(NODES))
-    _write_csv(folder / "series.csv", toy_series(), header)
-    _write_csv(folder / "adjacency.csv", toy_adjacency(), "")
+    series = pd.DataFrame(toy_series(), columns=[f"s{node}" for node in range(NODES)])
+    csv: dict[str, Any] = {"index": False, "float_format": "%.3f"}
+    series.to_csv(folder / "series.csv", **csv)
+    pd.DataFrame(toy_adjacency()).to_csv(folder / "adjacency.csv", header=False, **csv)
     data_directory.mkdir(parents=True, exist_ok=True)
-    files = {
-        role: {
-            "url": f"https://{HOST_FOLDER}/{role}.csv",
-            "git_blob_sha1": git_blob_sha1(folder / f"{role}.csv"),
-        }
-        for role in ("series", "adjacency")
-    }
+    files = {}
+    for role in ("series", "adjacency"):
+        sha1 = git_blob_sha1(folder / f"{role}.csv")
+        files[role] = {"url": f"https://{HOST_FOLDER}/{role}.csv", "git_blob_sha1": sha1}
     card = card_values(
         title="Toy",
         files=files,
@@ -92,12 +89,6 @@ def write_toy(data_directory: Path, mirror: Path) -> None:
     )
     text = yaml.safe_dump(card, sort_keys=False)
     (data_directory / f"{DATASET}.yaml").write_text(text, encoding="utf-8")
-
-
-def _write_csv(path: Path, values: NDArray[np.float64], header: str) -> None:
-    buffer = io.StringIO()
-    np.savetxt(buffer, values, fmt="%.3f", delimiter=",", header=header, comments="")
-    path.write_text(buffer.getvalue().lstrip("\n"), encoding="utf-8")
 
 
 def canonical(
@@ -115,11 +106,7 @@ def canonical(
     With ``timestamps``, it is one that breaks between its days.
     """
     steps, nodes, channels = series.shape
-    if timestamps is None:
-        regular = np.arange(steps) * np.timedelta64(60 * step_minutes, "s")
-        times = np.datetime64(start, "s") + regular
-    else:
-        times = timestamps.astype("datetime64[s]")
+    regular = np.datetime64(start, "s") + np.arange(steps) * np.timedelta64(60 * step_minutes, "s")
     card = card_values(
         nodes=nodes,
         steps=steps,
@@ -135,7 +122,7 @@ def canonical(
         card=DatasetCard.model_validate(card),
         series=series.astype(np.float32),
         mask=np.ones(series.shape, dtype=bool) if mask is None else mask,
-        timestamps=times,
+        timestamps=regular if timestamps is None else timestamps.astype("datetime64[s]"),
         adjacency=np.zeros((nodes, nodes), dtype=np.float32),
         node_ids=[f"s{node}" for node in range(nodes)],
         events=pd.DataFrame(),

@@ -48,12 +48,9 @@ class NodeAdaptiveGru(nn.Module):
         self.bias_pool = nn.Parameter(torch.empty(embedding, 3 * width))
         # The published start is Glorot's on (embedding, terms, channels, columns), and on the
         # biases; gates and candidate are two such tensors.
-        both = slice(2 * width)
-        last = slice(2 * width, None)
-        for columns, state_pool, count in (
-            (both, self.gate_pool, 2 * width),
-            (last, self.candidate_pool, width),
-        ):
+        gates, last = slice(2 * width), slice(2 * width, None)
+        for columns, state_pool in ((gates, self.gate_pool), (last, self.candidate_pool)):
+            count = state_pool.shape[-1]
             bound = (6 / ((terms + embedding) * (width_in + width) * count)) ** 0.5
             bias_bound = (6 / (embedding + count)) ** 0.5
             with torch.no_grad():
@@ -92,11 +89,7 @@ class NodeAdaptiveGru(nn.Module):
 
 
 class Agcrn(Backbone):
-    """The AGCRN forecaster.
-
-    Inside, tensors are (N, T, B, width), so that each node's weights act on one matrix.
-    It uses no graph.
-    """
+    """AGCRN on tensors (N, T, B, width), so that a node's weights act on one matrix; no graph."""
 
     Options = AgcrnOptions
     optimisation = OptimiserSettings(learning_rate=3e-3)

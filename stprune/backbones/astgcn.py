@@ -143,11 +143,9 @@ class Astgcn(Backbone):
         edges = task.adjacency.sign()
         polynomials = chebyshev_polynomials(scaled_laplacian(edges), options.chebyshev_terms)
         width = options.temporal_channels
+        widths = [task.channels + 2] + [width] * (options.blocks - 1)
         self.blocks = nn.Sequential(
-            *(
-                AstgcnBlock(width if i else task.channels + 2, task.history, polynomials, options)
-                for i in range(options.blocks)
-            )
+            *(AstgcnBlock(entering, task.history, polynomials, options) for entering in widths)
         )
         # A convolution over channels with a channel a step, as published: its start depends on it.
         self.regression = nn.Conv2d(task.history, task.horizon, (1, width))

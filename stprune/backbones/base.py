@@ -106,13 +106,11 @@ class OptimiserSettings(StrictModel):
 
 
 class Backbone(nn.Module, ABC):
-    """A forecasting model.
-
-    Subclasses take ``(task, options)`` and build their layers.
+    """A forecasting model, whose layers are built from ``(task, options)``.
 
     Raises:
-        DeclinedError: If they cannot do the task.
-        DataError: If they use the graph, and it has negative weights.
+        DeclinedError: If it cannot do the task.
+        DataError: If it uses the graph, and that has negative weights.
 
     Attributes:
         Options: Schema of the backbone's own options, with the published sizes as defaults.
@@ -142,12 +140,9 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
-        """Forecast the target, (B, H, N) float in standardised units.
+        """Forecast the target, (B, H, N), from standardised inputs (B, T, N, C), both float.
 
-        Args:
-            inputs: (B, T, N, C) float, standardised history.
-            time_of_day: (B, T) int64, slot of the day of each input step.
-            day_of_week: (B, T) int64, Monday = 0, of each input step.
+        Slot of the day and weekday (Monday = 0) of each input step are (B, T) int64.
         """
 
     def fit(self, store: WindowStore) -> None:
@@ -166,11 +161,7 @@ class Backbone(nn.Module, ABC):
     def use_graph(self, name: str, adjacency: Tensor) -> None:
         """Forecast on another graph, (N, N) float32, from now on; N may differ from the task's.
 
-        What is derived from it is kept under ``name``.
-
-        Raises:
-            DeclinedError: If the backbone is not transferable.
-            DataError: If it needs the graph, and that has negative weights.
+        What is derived from it is kept under ``name``. A DeclinedError if not transferable.
         """
         if not self.transferable:
             backbone = type(self).__module__.rpartition(".")[2]
@@ -185,11 +176,7 @@ class Backbone(nn.Module, ABC):
 
     @classmethod
     def from_public_weights(cls, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state of the public code by the names and shapes of ours.
-
-        Raises:
-            DeclinedError: If that is not known for this backbone.
-        """
+        """The state of the public code by the names and shapes of ours, where they are known."""
         raise DeclinedError(f"{cls.__name__} cannot read weights of public code")
 
     def micro_batch(self) -> int | None:
@@ -206,8 +193,7 @@ class Backbone(nn.Module, ABC):
     def calendar_inputs(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """Inputs with two channels appended: fraction of the day, and weekday / 7.
 
-        This is the input of the published Graph WaveNet and STGCN set-ups: (B, T, N, C + 2). With
-        an option `calendar` that is false, the inputs alone.
+        That is (B, T, N, C + 2), as in LargeST; with an option `calendar: false`, the inputs.
         """
         if not getattr(self.options, "calendar", True):
             return inputs
@@ -221,8 +207,7 @@ class Backbone(nn.Module, ABC):
 def fitting_windows(values: int) -> int:
     """Windows in a micro-batch whose largest frequent tensor has ``values`` numbers a window.
 
-    They fill about 10 MB, at least 1 does. Measured with STAEformer (5 to 20 MB did about as well)
-    and STGCN (8 to 33 MB).
+    About 10 MB: measured with STAEformer (5 to 20 MB did about as well) and STGCN (8 to 33 MB).
     """
     return max(1, 10_000_000 // (4 * values))
 

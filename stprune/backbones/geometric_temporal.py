@@ -15,7 +15,6 @@ Where we differ: graphs are normalised once, not in each convolution of each ste
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import sys
@@ -58,9 +57,8 @@ CELLS = {
 def import_geometric_temporal() -> ModuleType:
     """Import ``torch_geometric_temporal``, with or without torch-sparse.
 
-    The package declares torch-sparse and torch-scatter, which many machines would have to
-    compile. Version 0.56 only asks whether an object is a ``SparseTensor``. So it is installed
-    without dependencies, and an empty class of that name stands in while it is imported.
+    Version 0.56 only asks whether an object is a ``SparseTensor``, and many machines would have to
+    compile torch-sparse. So an empty class of that name stands in while it is imported.
     """
     name = "torch_geometric_temporal"
     if name in sys.modules:
@@ -122,32 +120,21 @@ def _take_edges_as_given(cell: nn.Module) -> None:
 
     for name, child in list(cell.named_children()):
         if isinstance(child, ChebConv):
-            sizes = child.in_channels, child.out_channels, len(child.lins)
-            setattr(cell, name, _prepared_chebyshev()(*sizes))
+            # Made anew, whose draws are part of the start of every model.
+            convolution = ChebConv(child.in_channels, child.out_channels, len(child.lins))
+            convolution.__norm__ = _edges_as_given
+            setattr(cell, name, convolution)
         elif isinstance(child, GCNConv):
             cast(Any, child).normalize = False
 
 
-@functools.cache
-def _prepared_chebyshev() -> Any:
-    """A Chebyshev convolution that takes the entries of a scaled Laplacian for a graph."""
-    from torch_geometric.nn import ChebConv
-
-    class PreparedChebConv(ChebConv):  # type: ignore[misc]
-        def __norm__(
-            self, edge_index: Tensor, _nodes: int, edge_weight: Tensor, *_args: Any, **_kwargs: Any
-        ) -> tuple[Tensor, Tensor]:
-            return edge_index, edge_weight
-
-    return PreparedChebConv
+def _edges_as_given(index: Tensor, _nodes: int, weight: Tensor, *_: Any, **__: Any) -> Any:
+    """The entries of a scaled Laplacian, for a convolution that would make one of a graph."""
+    return index, weight
 
 
 class GeometricTemporal(Backbone):
-    """A recurrent layer of the package as a forecaster.
-
-    The windows of a batch are copies of the graph side by side, and the layer's convolutions take
-    their edges as they are given, normalised once.
-    """
+    """A recurrent layer of the package; the windows of a batch are copies of the graph."""
 
     Options = GeometricTemporalOptions
     transferable = True
@@ -171,9 +158,8 @@ class GeometricTemporal(Backbone):
         self.chebyshev = not layer.endswith("tgcn")
         self.states = 2 if layer.endswith("lstm") else 1
         terms = (options.chebyshev_terms,) if self.chebyshev else ()
-        self.cell = getattr(recurrent, CELLS[layer])(
-            task.channels + 2 * options.calendar, width, *terms
-        )
+        features = task.channels + 2 * options.calendar
+        self.cell = getattr(recurrent, CELLS[layer])(features, width, *terms)
         _take_edges_as_given(self.cell)
         self.graph_form = self.derive_graph(task.adjacency)
         # The start of the package's A3TGCN.
@@ -185,19 +171,14 @@ class GeometricTemporal(Backbone):
         """See :meth:`Backbone.forward`; N is that of the graph in use."""
         values = self.calendar_inputs(inputs, time_of_day, day_of_week)
         states = self._states(values)
-        if self.attention is None:
-            read = states[-1]
-        else:
+        read = states[-1]
+        if self.attention is not None:
             read = torch.einsum("t,tbnw->bnw", self.attention.softmax(dim=0), states)
         forecast: Tensor = self.regression(read)
         return forecast.transpose(1, 2)
 
     def derive_graph(self, adjacency: Tensor) -> EdgeList:
-        """What the layer's convolutions mix nodes with.
-
-        With Chebyshev polynomials it is the scaled Laplacian of max(A, Aᵀ), else the propagation
-        along the directed edges.
-        """
+        """With Chebyshev polynomials the scaled Laplacian of max(A, Aᵀ), else the propagation."""
         return EdgeList((scaled_laplacian if self.chebyshev else gcn_propagation)(adjacency))
 
     def _states(self, values: Tensor) -> Tensor:

@@ -79,11 +79,7 @@ class DiffusionConvolution(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, values: Tensor, given: GraphProduct, learned: Tensor) -> Tensor:
-        """(N, T, B, width) to the same.
-
-        ``given`` multiplies with (N, F N), the powers of the given graphs side by side; ``learned``
-        is (N, L N), those of the learned graph.
-        """
+        """(N, T, B, width) to the same, by powers of the given graphs and the learned, (N, L N)."""
         nodes, width = values.shape[0], values.shape[-1]
         flat = values.reshape(-1, width)
         learned_count = learned.shape[1] // nodes
@@ -104,11 +100,9 @@ def _terms(flat: Tensor, weights: Tensor, nodes: int) -> Tensor:
 
 
 class Gwnet(Backbone):
-    """The Graph WaveNet forecaster.
+    """Graph WaveNet on tensors (N, T, B, width), so that a graph acts on one matrix of N rows.
 
-    A history longer than the receptive field is cut to its last steps, a shorter one is
-    padded with zeros before it. Inside, tensors are (N, T, B, width), so that a graph acts
-    on one matrix of N rows.
+    A history longer than the receptive field is cut, a shorter one padded with zeros before it.
     """
 
     Options = GwnetOptions
@@ -118,8 +112,7 @@ class Gwnet(Backbone):
     def __init__(self, task: ForecastTask, options: GwnetOptions) -> None:
         super().__init__(task, options)
         graph = task.adjacency
-        if options.undirected:
-            graph = torch.maximum(graph, graph.T)
+        graph = torch.maximum(graph, graph.T) if options.undirected else graph
         given = walk_powers(graph, options.diffusion_steps, options.self_loops)
         self.given_graphs = GraphProduct(torch.cat(given, dim=1))
         self.source_embedding = nn.Parameter(torch.randn(task.nodes, options.embedding_rank))
@@ -200,14 +193,11 @@ class Gwnet(Backbone):
     def unused_parameters(self) -> frozenset[str]:
         """The last graph convolution and normalisation, which come after the last skip path."""
         last = len(self.gates) - 1
-        names = {
-            f"{part}.{last}.{kind}"
-            for part in ("diffusions", "norms")
-            for kind in ("weight", "bias")
-        }
+        unused = [f"diffusions.{last}.", f"norms.{last}."]
         if last == 0:
-            names |= {"source_embedding", "target_embedding"}
-        return frozenset(names)
+            unused += ["source_embedding", "target_embedding"]
+        names = (name for name, _ in self.named_parameters())
+        return frozenset(name for name in names if name.startswith(tuple(unused)))
 
     def _learned_graphs(self) -> Tensor:
         """Powers of softmax(relu(E1 E2)), transposed, side by side; Equation 5."""

@@ -55,11 +55,7 @@ class HistoricalAverage(Backbone):
         self.register_buffer("means", torch.zeros(shape))
 
     def fit(self, store: WindowStore) -> None:
-        """Average the observed targets of the training windows, each step of the series once.
-
-        Raises:
-            DataError: If no target was observed.
-        """
+        """Average the observed targets of the training windows, each step of the series once."""
         kinds, slots, nodes = self.means.shape
         sums = torch.zeros(kinds * slots, nodes, dtype=torch.float64, device=store.device)
         counts = torch.zeros_like(sums)
@@ -75,8 +71,7 @@ class HistoricalAverage(Backbone):
         if not counts.any():
             raise DataError("historical_average: no target was observed in the training windows")
         means = _means(sums.view(kinds, slots, nodes), counts.view(kinds, slots, nodes))
-        channel = store.target_channel
-        scaler = store.scaler
+        channel, scaler = store.target_channel, store.scaler
         self.means.copy_((means - scaler.mean[channel]) / scaler.std[channel])
 
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:

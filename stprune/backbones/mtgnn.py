@@ -179,11 +179,10 @@ class MtgnnLayer(nn.Module):
 
 
 class Mtgnn(Backbone):
-    """The MTGNN forecaster.
+    """The MTGNN forecaster; the given graph is not used.
 
     A history shorter than the receptive field is padded with zeros before it. Inside, tensors
-    are (N, B, T, width), so that a graph acts on one matrix of N rows. The given graph is not
-    used.
+    are (N, B, T, width), so that a graph acts on one matrix of N rows.
     """
 
     Options = MtgnnOptions
@@ -229,15 +228,14 @@ class Mtgnn(Backbone):
 
     def unused_parameters(self) -> frozenset[str]:
         """Layers for a model without graph, weights of the padding; a single node's graph."""
-        names = {
-            f"layers.{layer}.without_graph.{kind}"
-            for layer in range(len(self.layers))
-            for kind in ("weight", "bias")
-        }
-        names.add("padding_skip")
-        if self.task.nodes == 1:
-            names |= {f"graph.{name}" for name, _ in self.graph.named_parameters()}
-        return frozenset(names)
+        alone = self.task.nodes == 1
+        return frozenset(
+            name
+            for name, _ in self.named_parameters()
+            if ".without_graph." in name
+            or name == "padding_skip"
+            or (alone and name.startswith("graph."))
+        )
 
     def _propagations(self) -> Tensor:
         """Powers of D⁻¹(A + I) of the learned graph and of its transpose, side by side."""

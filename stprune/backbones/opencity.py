@@ -79,10 +79,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
 
 
 class PatchAttention(nn.Module):
-    """Attention of each node over its patches, plus what it attends to, normalised.
-
-    There is no projection after it.
-    """
+    """Attention of each node over its patches, plus what it attends to, normalised."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -110,12 +107,8 @@ class PatchAttention(nn.Module):
         return self._attend(queries, keys, hidden)
 
     def _attend(self, queries: Tensor, keys: Tensor, hidden: Tensor) -> Tensor:
-        attended = attend(
-            self._split(queries),
-            self._split(keys),
-            self._split(self.value(hidden)),
-            self.dropout if self.training else 0.0,
-        )
+        q, k, v = (self._split(part) for part in (queries, keys, self.value(hidden)))
+        attended = attend(q, k, v, self.dropout if self.training else 0.0)
         joined = attended.transpose(1, 2).reshape(hidden.shape)
         normalised: Tensor = self.norm(joined + hidden)
         return normalised
@@ -217,10 +210,8 @@ def laplacian_eigenvectors(adjacency: Tensor, count: int) -> Tensor:
     """``count`` eigenvectors of the symmetric normalised Laplacian with small eigenvalues.
 
     As many as there are nodes without edges are skipped, and one more (that of a connected
-    graph's eigenvalue 0). The first entry within a millionth of the largest is positive.
-
-    Returns:
-        (N, count) float64, columns by rising eigenvalue; zeros where there are not so many.
+    graph's eigenvalue 0). The first entry within a millionth of the largest is positive. Columns of
+    (N, count) float64 go by rising eigenvalue, zeros where there are not so many.
     """
     laplacian = symmetric_laplacian(adjacency.double())
     nodes = len(laplacian)
@@ -270,9 +261,8 @@ class Opencity(Backbone):
         self.weekday = nn.Embedding(DAYS_PER_WEEK + 1, width // 2)
         self.place = nn.Linear(options.eigenvectors, width)
         self.blocks = nn.ModuleList(PatchBlock(width, options) for _ in range(layers))
-        outputs = task.horizon
-        if options.head == "next_day":
-            outputs = options.patches * options.patch_steps
+        day = options.patches * options.patch_steps
+        outputs = day if options.head == "next_day" else task.horizon
         self.head = nn.Linear(self.patches * width, outputs)
 
         # The first step of each patch: of the history, and of as many parts of the horizon.
@@ -307,15 +297,11 @@ class Opencity(Backbone):
 
     def linear_probe_parameters(self) -> frozenset[str]:
         """Names of the parameters that a linear probe trains: those of the head."""
-        return frozenset(f"head.{name}" for name, _ in self.head.named_parameters())
+        return frozenset({"head.weight", "head.bias"})
 
     def unused_parameters(self) -> frozenset[str]:
         """The biases of the keys, which move all scores of a query alike."""
-        return frozenset(
-            f"blocks.{layer}.{attention}.key.bias"
-            for layer in range(len(self.blocks))
-            for attention in ("context", "itself")
-        )
+        return frozenset(key for key, _ in self.named_parameters() if key.endswith(".key.bias"))
 
     def _embed(self, series: Tensor) -> Tensor:
         """(N, B, T, C), normalised, to patches with their positions, (N, B, P, D)."""

@@ -133,11 +133,7 @@ class Staeformer(Backbone):
 
     def unused_parameters(self) -> frozenset[str]:
         """The biases of the keys, which a softmax over keys cannot feel."""
-        return frozenset(
-            f"{name}.key.bias"
-            for name, module in self.named_modules()
-            if isinstance(module, AttentionLayer)
-        )
+        return frozenset(key for key, _ in self.named_parameters() if key.endswith(".key.bias"))
 
     def _embed(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """Embedded value, time of day, weekday, and step and node, side by side: (B, T, N, C)."""
@@ -145,10 +141,8 @@ class Staeformer(Backbone):
         parts = [self.input_projection(self.calendar_inputs(inputs, time_of_day, day_of_week))]
         if self.options.legacy_dow:
             day_of_week = torch.zeros_like(day_of_week)
-        for table, slots in (
-            (self.time_of_day_embedding, time_of_day),
-            (self.day_of_week_embedding, day_of_week),
-        ):
+        tables = (self.time_of_day_embedding, self.day_of_week_embedding)
+        for table, slots in zip(tables, (time_of_day, day_of_week), strict=True):
             if table is not None:
                 parts.append(table(slots)[:, :, None].expand(shape))
         if self.adaptive_embedding is not None:

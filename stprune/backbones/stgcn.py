@@ -68,11 +68,7 @@ class Align(nn.Module):
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
         self.projection = nn.Linear(width_in, width_out)
-
-    @property
-    def projects(self) -> bool:
-        """True if the projection takes part."""
-        return self.projection.in_features > self.projection.out_features
+        self.projects = width_in > width_out
 
     def matrix(self) -> tuple[Tensor, Tensor | None]:
         """The (width_out, width_in) matrix and bias, if any, that do the same."""
@@ -137,9 +133,8 @@ class ChebyshevConvolution(nn.Module):
         # x itself is one more T_0(L) x, so it joins the first weight.
         identity = torch.eye(width, dtype=values.dtype, device=values.device)
         mixed: Tensor = self.bias
-        for polynomial, weight in zip(
-            polynomials, [self.weight[0] + identity, *self.weight[1:]], strict=True
-        ):
+        weights = [self.weight[0] + identity, *self.weight[1:]]
+        for polynomial, weight in zip(polynomials, weights, strict=True):
             mixed = torch.addmm(mixed, polynomial.view(-1, width), weight)
         return mixed.view(nodes, batch, steps, width).permute(1, 2, 0, 3).contiguous()
 
@@ -183,11 +178,9 @@ class Stgcn(Backbone):
             )
         laplacian = scaled_laplacian(task.adjacency, options.subtract_identity)
         width, output = options.temporal_channels, options.output_channels
+        widths = [task.channels + 2] + [width] * (options.blocks - 1)
         self.blocks = nn.Sequential(
-            *(
-                StgcnBlock(width if i else task.channels + 2, task.nodes, laplacian, options)
-                for i in range(options.blocks)
-            )
+            *(StgcnBlock(entering, task.nodes, laplacian, options) for entering in widths)
         )
         self.last = GatedTemporalConvolution(width, output, task.history - consumed)
         self.norm = nn.LayerNorm([task.nodes, output])

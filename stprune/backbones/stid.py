@@ -77,10 +77,8 @@ class Stid(Backbone):
         parts = [self._embed_series(inputs, time_of_day, day_of_week)]
         if self.node_embedding is not None:
             parts.append(self.node_embedding.expand(batch, -1, -1))
-        for table, slots in (
-            (self.time_of_day_embedding, time_of_day),
-            (self.day_of_week_embedding, day_of_week),
-        ):
+        tables = (self.time_of_day_embedding, self.day_of_week_embedding)
+        for table, slots in zip(tables, (time_of_day, day_of_week), strict=True):
             if table is not None:
                 embedded = functional.embedding(slots[:, -1], table)
                 parts.append(embedded[:, None, :].expand(-1, nodes, -1))
@@ -94,8 +92,7 @@ class Stid(Backbone):
     def _embed_series(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """Linear layer over (value, fraction of day, weekday / 7) of all steps: (B, N, width).
 
-        The calendar is the same for all nodes, so its share is computed once a window instead
-        of once a node; the sum is that of the full layer.
+        The calendar is the same for all nodes, so its share is computed once a window.
         """
         batch, steps, nodes, channels = inputs.shape
         values = inputs.transpose(1, 2).reshape(batch, nodes, steps * channels)

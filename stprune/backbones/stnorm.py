@@ -36,11 +36,7 @@ class StnormOptions(StrictModel):
 
 
 class TemporalNorm(nn.Module):
-    """Each node and channel over the windows and steps of the batch.
-
-    Outside training by moments that were averaged in training. That is a batch normalisation
-    with a channel for each node and channel.
-    """
+    """Each node and channel over the windows and steps of the batch: a batch normalisation."""
 
     def __init__(self, nodes: int, channels: int) -> None:
         super().__init__()
@@ -93,8 +89,7 @@ class NormLayer(nn.Module):
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, N, width) to gated values and what their last step adds to the skip path.
 
-        Returns:
-            (B, T - (kernel - 1) dilation, N, width) and (B, N, width).
+        They are (B, T - (kernel - 1) dilation, N, width) and (B, N, width).
         """
         norms = (self.temporal_norm, self.spatial_norm)
         views = torch.cat([values, *(norm(values) for norm in norms if norm is not None)], dim=-1)
@@ -106,11 +101,9 @@ class NormLayer(nn.Module):
 
 
 class Stnorm(Backbone):
-    """The ST-Norm forecaster.
+    """The ST-Norm forecaster; it uses no graph.
 
-    A history longer than the receptive field is cut to its last steps, a shorter one is padded
-    with zeros before it.
-    It uses no graph.
+    A history longer than the receptive field is cut, a shorter one padded with zeros before it.
     """
 
     Options = StnormOptions

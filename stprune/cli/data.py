@@ -39,9 +39,8 @@ def list_datasets(data_directory: Folder = None, config: Config = None) -> None:
         size = (str(card.nodes), str(card.steps), str(card.step_minutes))
         rows.append((name, *size, card.target, source(card), state(name, card, layout)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    line = "  ".join(f"{{:{width}}}" for width in widths)
+    sys.stdout.write("".join(f"{line.format(*row).rstrip()}\n" for row in rows))
 
 
 @app.command()

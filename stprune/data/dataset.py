@@ -27,7 +27,6 @@ from stprune.base.errors import ConfigError
 from stprune.base.schema import NoOptions
 from stprune.base.settings import ProtocolKind
 from stprune.data.canonical import CanonicalDataset, joint_checksum, release, step_blocks
-from stprune.data.scaler import fit_scaler
 from stprune.data.tasks.base import Task
 from stprune.data.tasks.forecast import Forecast
 from stprune.data.windows import (
@@ -36,6 +35,7 @@ from stprune.data.windows import (
     SplitRanges,
     WindowStore,
     calendar,
+    fit_scaler,
     split_windows,
     window_starts,
 )

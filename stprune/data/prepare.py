@@ -16,7 +16,6 @@ from stprune.base.text import read_json_file
 from stprune.data.canonical import read_canonical, sha256_of, write_canonical
 from stprune.data.card import (
     CARD_DIRECTORY,
-    FORMATS,
     DatasetCard,
     KaggleFile,
     LocalFile,
@@ -26,6 +25,7 @@ from stprune.data.card import (
     raw_paths,
 )
 from stprune.data.fetch import check_local_file, content_problem, fetch
+from stprune.data.formats.base import load_raw
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def prepare(
             if not _made_from(card, directory):
                 files = fetch(dataset, card, layout, mirror, progress)
                 log.info("loading %s", dataset)
-                raw = FORMATS.module(card.format).load(card, files)
+                raw = load_raw(card, files)
                 # Not every raw file has a hash on its card.
                 found = {role: sha256_of(path) for role, path in files.items()}
                 write_canonical(raw, card, directory, found)

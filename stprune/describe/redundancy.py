@@ -16,9 +16,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
-from stprune.data.scaler import Scaler
 from stprune.data.stationarity import MEASURES
-from stprune.data.windows import WindowStore, calendar
+from stprune.data.windows import Scaler, WindowStore, calendar
 from stprune.describe.sample import Sample, Values, window_rows
 
 # Values that a pair must have in common, for its correlation to mean anything.

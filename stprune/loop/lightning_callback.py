@@ -15,10 +15,7 @@ from stprune.loop.loop import Pruning
 
 
 class PruningCallback(Callback):
-    """Starts the epochs of pruning with those of the trainer, and saves its state.
-
-    Checkpoints must be those of the end of an epoch, which they are by default.
-    """
+    """Starts the epochs of pruning with those of the trainer, and saves its state."""
 
     def __init__(self, pruning: Pruning) -> None:
         self.pruning = pruning
@@ -59,10 +56,7 @@ class PruningCallback(Callback):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """That of pruning, at the end of an epoch.
-
-        Raises CheckpointError before: the trainer would go on with batches of the next epoch.
-        """
+        """That of pruning; a CheckpointError before the end of an epoch."""
         if self._batches:
             raise CheckpointError(
                 "pruning is saved when an epoch has ended: pass save_on_train_epoch_end=True and"

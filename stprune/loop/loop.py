@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -124,10 +124,7 @@ class Pruning:
         return None if scores is None else scores.clone()
 
     def start_epoch(self) -> None:
-        """Choose the windows of the next epoch; :meth:`batches` does it if need be.
-
-        Raises LoopError if the epoch before is not over, or there is none left.
-        """
+        """Choose the next epoch's windows, if :meth:`batches` is not to; or raise a LoopError."""
         if not self._between_epochs:
             raise self._latest().unfinished()
         if self._started >= self.epochs:
@@ -154,8 +151,7 @@ class Pruning:
     def hand_out(self) -> list[Tensor]:
         """The batches of the current epoch, else of the next; LoopError if handed out before.
 
-        But again if :meth:`start_epoch` was called and nothing is observed yet, for trainers that
-        look ahead.
+        But again after :meth:`start_epoch` until one is observed, for trainers that look ahead.
         """
         if self._between_epochs:
             self.start_epoch()
@@ -318,9 +314,8 @@ class _EpochShare:
     def factors(self, numbers: Tensor, scale: int = 1) -> Tensor:
         """(B,) factor of each window's loss in the sum over this process's batch.
 
-        Its weight over the size of the batch of all processes, times their number, because
-        gradients are averaged over processes; times ``scale``: the length of this process's batch,
-        if losses are averaged instead of summed.
+        Times the number of processes, over which gradients are averaged, and times ``scale``: the
+        length of this process's batch, if losses are averaged instead of summed.
         """
         return self.weights[numbers] * (scale * self.world / self.batch_sizes[numbers])
 
@@ -361,16 +356,10 @@ def _all_gather(values: Tensor) -> Tensor:
     return torch.stack(parts)
 
 
-class SizedDataset(Sized, Protocol):
-    """What a map-style data set has."""
-
-    def __getitem__(self, index: int) -> Any: ...
-
-
 class IndexedDataset(Dataset[tuple[int, Any]]):
     """``(number, sample)`` of a map-style data set of training samples, 0 to n - 1."""
 
-    def __init__(self, dataset: SizedDataset) -> None:
+    def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
@@ -383,9 +372,8 @@ class IndexedDataset(Dataset[tuple[int, Any]]):
 class PrunedBatchSampler(Sampler[list[int]]):
     """This process's batches of the current epoch; iterating it again begins the next one.
 
-    Its length is that of the epoch started last: call ``pruning.start_epoch()`` first where the
-    length must be known before the batches are. Raises ConfigError if the data set is of another
-    length than pruning was made for.
+    Its length is that of the epoch started last: call ``pruning.start_epoch()`` first where it must
+    be known before the batches are. A ConfigError if the data set is of another length.
     """
 
     def __init__(self, pruning: Pruning, dataset: Sized) -> None:

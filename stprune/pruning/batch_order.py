@@ -27,8 +27,7 @@ class EpochOrder:
     def batches(self, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor, int]]:
         """Each batch's indices and weights on device ``rank`` of ``world``, and its whole size.
 
-        Raises:
-            ConfigError: If a batch has fewer windows than there are devices.
+        Raises ConfigError if a batch has fewer windows than there are devices.
         """
         if min(self.sizes) < world:
             raise ConfigError(
@@ -65,17 +64,10 @@ def order_epoch(
     """Shuffle ``selection``, cut it into even batches, and move it to the device, once.
 
     Args:
-        selection: Any windows.
-        batch_size: Largest batch.
-        rng: Draws the order.
-        device: Of the result.
         firsts: (G,) number of the first window of each data set of a union, rising. Each data set
             is shuffled and cut by itself; then all batches are shuffled.
         drop_partial: Make whole batches only, as the published code of LargeST and its descendants
-            does; not with ``firsts``.
-
-    Raises:
-        ConfigError: If no whole batch can be made.
+            does; not with ``firsts``. A ConfigError if there is none.
     """
     if firsts is None:
         order = rng.permutation(len(selection.indices))

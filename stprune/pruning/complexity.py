@@ -37,7 +37,7 @@ def complexity(
         spatial_weight: lambda_s.
         temporal_weight: lambda_t.
         spatial: What S is.
-        edges: Sources (E,), targets (E,) and weights (E,), for `graph`.
+        edges: As of :func:`edge_list`, for `graph`.
     """
     nodes, observed = _masked_mean(errors, mask, dim=1)
     mean = _mean(nodes, observed)
@@ -58,7 +58,7 @@ def complexity(
 
 
 def edge_list(adjacency: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sources, targets and weights of the edges of (N, N) ``adjacency``, loops left out."""
+    """(E,) sources, targets and weights of the edges of (N, N) ``adjacency``, loops left out."""
     loops = torch.eye(len(adjacency), dtype=torch.bool, device=adjacency.device)
     source, target = torch.nonzero(adjacency.masked_fill(loops, 0.0), as_tuple=True)
     return source, target, adjacency[source, target]

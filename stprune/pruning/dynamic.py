@@ -17,32 +17,9 @@ Annealing = Literal["none", "tail", "cosine"]
 
 
 def tail_start(epochs: int, delta: float) -> int:
-    """First epoch of the full-data tail: the last ceil((1 - delta) E) epochs are full.
-
-    Rounding up keeps at least one full epoch at the end, however few epochs there are.
-    """
-    # The small amount guards against 1 - 0.875 style rounding, not against real fractions.
+    """First epoch of the full-data tail: the last ceil((1 - delta) E) epochs are full."""
+    # The small amount guards against rounding, not against real fractions.
     return epochs - math.ceil((1.0 - delta) * epochs - 1e-9)
-
-
-def annealed_keep_ratio(
-    epoch: int, epochs: int, keep_ratio: float, annealing: Annealing, delta: float
-) -> float:
-    """Keep ratio of ``epoch`` under a schedule.
-
-    ``tail`` returns to full data for the last (1 - delta) share of epochs (InfoBatch, Qin et
-    al. 2024); ``cosine`` rises from r to 1 over the last third; ``none`` stays at r. Our reading
-    for ST-Prune, whose own schedule is not public.
-    """
-    if annealing == "tail":
-        return 1.0 if epoch >= tail_start(epochs, delta) else keep_ratio
-    if annealing == "cosine":
-        start = epochs - max(1, epochs // 3)
-        if epoch < start:
-            return keep_ratio
-        progress = (epoch - start + 1) / (epochs - start)
-        return keep_ratio + (1.0 - keep_ratio) * 0.5 * (1.0 - math.cos(math.pi * progress))
-    return keep_ratio
 
 
 class ScheduleOptions(StrictModel):
@@ -72,12 +49,22 @@ class DynamicPruner(Pruner):
         return budget(self.context.windows, self.keep_ratio(epoch, epochs))
 
     def keep_ratio(self, epoch: int, epochs: int) -> float:
-        """Share of the windows that ``epoch`` is to visit."""
-        options = self.options
+        """Share of the windows that ``epoch`` is to visit.
+
+        ``tail`` returns to full data for the last (1 - delta) share of epochs (InfoBatch, Qin et
+        al. 2024); ``cosine`` rises from r to 1 over the last third; ``none`` stays at r. This is
+        our reading for ST-Prune, whose own schedule is not public.
+        """
+        ratio, annealing = self.context.keep_ratio, self.options.annealing
+        start = epochs - max(1, epochs // 3)
         if epoch == 0 and self.full_first_epoch:
             return 1.0
-        ratio = self.context.keep_ratio
-        return annealed_keep_ratio(epoch, epochs, ratio, options.annealing, options.delta)
+        if annealing == "tail" and epoch >= tail_start(epochs, self.options.delta):
+            return 1.0
+        if annealing == "cosine" and epoch >= start:
+            progress = (epoch - start + 1) / (epochs - start)
+            return ratio + (1.0 - ratio) * 0.5 * (1.0 - math.cos(math.pi * progress))
+        return ratio
 
     def select(self, epoch: int) -> Selection:
         """All windows where the schedule says so, else a new choice."""

@@ -22,11 +22,10 @@ Build = Callable[[PruningContext], Pruner]
 
 
 class PerDatasetPruner(Pruner):
-    """One pruner for each data set behind the interface of a single one.
+    """One pruner for each data set, with its (N, N) graph, behind the interface of a single one.
 
     Per-window states of the members are views of the union's, so that archives, checkpoints and the
-    exchange between devices see one pruner. Each member is built for a context of its own data set
-    and (N, N) graph.
+    exchange between devices see one pruner.
     """
 
     def __init__(self, context: PruningContext, adjacencies: list[Tensor], build: Build) -> None:

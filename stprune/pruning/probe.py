@@ -17,7 +17,7 @@ from stprune.base.errors import DeclinedError
 
 
 class NoProbe:
-    """A probe that declines to score, for a ``reason`` that completes the sentence below."""
+    """A probe that declines to score, for a ``reason`` that completes the sentence."""
 
     def __init__(self, pruner: str, reason: str) -> None:
         self.pruner, self.reason = pruner, reason
@@ -28,16 +28,11 @@ class NoProbe:
     train = watch = gradients = _decline
 
 
-def last_layer_gradients(
-    network: nn.Module, forward: Callable[[], Tensor], windows: int
-) -> tuple[Tensor, Tensor]:
-    """Per-window losses (B,) and their gradients (B, P) at the last linear layer that runs.
+def last_layer_gradients(network: nn.Module, losses: Callable[[], Tensor], windows: int) -> Tensor:
+    """(B, P) gradients of windows' losses at the last linear layer, P = outputs x (inputs + bias).
 
-    P = outputs x (inputs + 1 for a bias). ``forward`` runs the network, in evaluation mode, on a
-    batch of so many windows and returns their losses.
-
-    Raises:
-        DeclinedError: If the network has no ``nn.Linear``, or one that mixes windows.
+    ``losses`` runs the network, in evaluation mode, on a batch of so many windows. Raises
+    DeclinedError if the network has no ``nn.Linear``, or one that mixes windows.
     """
     seen: list[tuple[nn.Linear, Tensor, Tensor]] = []
 
@@ -48,7 +43,7 @@ def last_layer_gradients(
     hooks = [layer.register_forward_hook(note) for layer in layers]
     try:
         with torch.enable_grad():
-            losses = forward()
+            total = losses().sum()
     finally:
         for hook in hooks:
             hook.remove()
@@ -61,20 +56,17 @@ def last_layer_gradients(
             f"the last nn.Linear of {kind} sees {len(inputs)} rows for {windows} windows;"
             " its first dimension must be the batch"
         )
-    (towards,) = torch.autograd.grad(losses.sum(), output)
+    (towards,) = torch.autograd.grad(total, output)
     towards = towards.reshape(windows, -1, layer.out_features)
     fed = inputs.detach().reshape(windows, -1, layer.in_features)
     parts = [(towards.transpose(1, 2) @ fed).flatten(1)]
     if layer.bias is not None:
         parts.append(towards.sum(1))
-    return losses.detach(), torch.cat(parts, 1)
+    return torch.cat(parts, 1)
 
 
 def sign_projection(size: int, width: int, seed: int) -> Tensor:
-    """(P, width) random signs over root(width): keeps distances on average (Achlioptas 2003).
-
-    ``size`` is P, the length of the vectors to project; equal seeds project alike.
-    """
+    """(P = ``size``, width) random signs over root(width): keeps distances (Achlioptas 2003)."""
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (size, width), generator=generator, dtype=torch.int8)
     projection: Tensor = (2.0 * signs - 1.0) / width**0.5

@@ -106,13 +106,11 @@ def hard_and_easy(
         strata: (n,) stratum of each window.
         size: K, windows to keep, 1 to n.
         hard_share: alpha.
-        rng: Private generator.
         shares: `proportional` to the easy windows of a stratum, or `neyman`: to these times the
             standard deviation of their scores.
         rescaling: `stationarity` as above; `uniform`: one weight for all easy windows; `none`: 1.
 
-    Returns:
-        Exactly ``size`` distinct windows in ascending order, weights not yet rescaled to mean 1.
+    Returns exactly ``size`` distinct windows in ascending order, weights not rescaled to mean 1.
     """
     # 0.55 * 100 is a little above 55 in floating point.
     hard_size = math.ceil(hard_share * size - 1e-9)
@@ -126,7 +124,14 @@ def hard_and_easy(
     easy, sizes = easy[np.argsort(groups, kind="stable")], np.bincount(groups, minlength=bins)
     demand = sizes * _spread(ranking[easy], strata[easy], sizes) if shares == "neyman" else None
     kept = allocate(sizes, size - hard_size, demand)
-    chosen = _sample_groups(easy, sizes, kept, rng)
+    # Of each stratum, uniformly without replacement.
+    groups_of_easy = zip(np.cumsum(sizes) - sizes, sizes, kept, strict=True)
+    parts = [
+        easy[start + rng.choice(count, places, replace=False, shuffle=False)]
+        for start, count, places in groups_of_easy
+        if places
+    ]
+    chosen = np.concatenate([easy[:0], *parts])
     weights = np.ones(len(scores), dtype=np.float32)
     if rescaling == "stationarity":
         weights[chosen] = (sizes / np.maximum(kept, 1))[strata[chosen]]
@@ -135,22 +140,6 @@ def hard_and_easy(
     is_kept[chosen] = True
     indices = np.flatnonzero(is_kept)
     return Selection(indices, weights[indices])
-
-
-def _sample_groups(
-    members: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    kept: NDArray[np.int64],
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """``kept[b]`` members of each consecutive group, uniformly without replacement."""
-    starts = np.cumsum(sizes) - sizes
-    parts = [
-        members[start + rng.choice(size, places, replace=False, shuffle=False)]
-        for start, size, places in zip(starts, sizes, kept, strict=True)
-        if places
-    ]
-    return np.concatenate(parts) if parts else members[:0]
 
 
 def importance(
@@ -165,7 +154,6 @@ def importance(
         scores: (n,) non-negative; unseen and NaN count as the largest finite score.
         size: K.
         score_share: beta in [0, 1).
-        rng: Private generator.
     """
     finite = np.isfinite(scores)
     top = float(scores[finite].max()) if finite.any() else 1.0

@@ -71,12 +71,8 @@ class StaticPruner(Pruner):
 def keep_highest(
     scores: NDArray[np.floating[Any]], size: int, rng: np.random.Generator | None = None
 ) -> Selection:
-    """The K windows with the highest ``scores`` (n,), weight 1.
-
-    The ``rng`` breaks ties; without one they go to the earlier window.
-    """
-    windows = len(scores)
-    order = np.arange(windows) if rng is None else rng.permutation(windows)
+    """The K windows with the highest ``scores`` (n,), weight 1; ``rng`` or order breaks ties."""
+    order = np.arange(len(scores)) if rng is None else rng.permutation(len(scores))
     kept = order[np.argsort(-scores[order], kind="stable")[:size]]
     return Selection(np.sort(kept).astype(np.int64), np.ones(size, dtype=np.float32))
 

@@ -1,8 +1,8 @@
 """What a run may spend, how many epochs that makes, and what it has spent.
 
-A pruned epoch is cheap, so what a pruned run and full training have in common must be said: their
-epochs, the windows they visit, their gradient steps, or their total time. Under the last three a
-pruned run trains for more epochs, on a schedule (first pass, tail, learning rate) of that length.
+A pruned run and full training have their epochs in common, the windows they visit, their gradient
+steps, or their total time. Under the last three a pruned run trains for more epochs, on a schedule
+(first pass, tail, learning rate) of that length.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ TOLERANCE = 1e-9
 class TrainingBudget:
     """Plans the epochs of one run of ``windows`` training windows, anew after each epoch.
 
-    The limit of ``total_time`` is what full training would take at this run's own speed: its
-    seconds per window, and per epoch for validation and checkpoints.
+    The limit of ``total_time`` is what full training would take at this run's own speed.
     """
 
     def __init__(self, training: TrainingSettings, windows: int) -> None:
@@ -37,9 +36,8 @@ class TrainingBudget:
     def plan(self, pruner: Pruner, records: Sequence[EpochRecord], preparation: float) -> None:
         """Set ``pruner.epochs`` to the most epochs that the budget allows.
 
-        Windows and steps are never exceeded. Time is met to the nearest epoch: it varies, and
-        full training must not lose its last epoch to a slow first one. It includes the seconds of
-        ``preparation``.
+        Windows and steps are never exceeded. Time, ``preparation`` included, is met to the nearest
+        epoch: full training must not lose its last epoch to a slow first one.
         """
         if self.kind == "epochs" or (self.kind == "total_time" and not records):
             return
@@ -57,8 +55,13 @@ class TrainingBudget:
         if records and records[-1].validation_mae is None:
             done += 1  # the last epoch is always validated
         epochs = max(done, pruner.epochs)
-        if affordable(epochs) and not self._annealing(pruner, records):
-            epochs = _largest(affordable, epochs)
+        if affordable(epochs) and not self._annealing(pruner, len(records)):
+            step = 1
+            while affordable(epochs + step):
+                epochs += step
+                step *= 2
+            while (step := step // 2) > 0:
+                epochs += step if affordable(epochs + step) else 0
         while epochs > done and not affordable(epochs):
             epochs -= 1
         pruner.epochs = epochs
@@ -108,26 +111,12 @@ class TrainingBudget:
         parts = (r.train_seconds + r.validation_seconds + r.checkpoint_seconds for r in records)
         return preparation + sum(parts)
 
-    def _annealing(self, pruner: Pruner, records: Sequence[EpochRecord]) -> bool:
+    def _annealing(self, pruner: Pruner, done: int) -> bool:
         """Whether the return to full data has begun, which must not be undone."""
-        done = len(records)
         if done < 2:
             return False
         last = pruner.epoch_windows(done - 1, pruner.epochs)
         return last > pruner.epoch_windows(1, pruner.epochs) or last == self.windows
-
-
-def _largest(affordable: Callable[[int], bool], epochs: int) -> int:
-    """The largest affordable number of epochs, from one that is affordable."""
-    step = 1
-    while affordable(epochs + step):
-        epochs += step
-        step *= 2
-    while step > 1:
-        step //= 2
-        if affordable(epochs + step):
-            epochs += step
-    return epochs
 
 
 def run_cost(
@@ -142,9 +131,9 @@ def run_cost(
     full = [epoch for epoch in epochs if epoch.windows >= n]
     counted = [epoch for epoch in epochs if epoch.windows < n] or full
     visited = sum(epoch.windows for epoch in epochs)
-    train = preparation_seconds + sum(epoch.train_seconds for epoch in epochs)
-    validation = sum(epoch.validation_seconds for epoch in epochs)
-    checkpoint = sum(epoch.checkpoint_seconds for epoch in epochs)
+    parts = ("train_seconds", "validation_seconds", "checkpoint_seconds")
+    seconds = {part: sum(getattr(epoch, part) for epoch in epochs) for part in parts}
+    seconds["train_seconds"] = preparation_seconds + seconds["train_seconds"]
     values = {
         "budget": budget.kind,
         "budget_share": budget.share(epochs, preparation_seconds),
@@ -159,10 +148,8 @@ def run_cost(
         "epoch_seconds": median(epoch.train_seconds for epoch in counted),
         "full_epoch_seconds": median(e.train_seconds for e in full) if full else None,
         "overhead_seconds": median(e.scoring_seconds + e.selection_seconds for e in counted),
-        "train_seconds": train,
-        "validation_seconds": validation,
-        "checkpoint_seconds": checkpoint,
-        "total_seconds": train + validation + checkpoint,
+        **seconds,
+        "total_seconds": sum(seconds.values()),
     }
     return Cost.model_validate(values | measured)
 
@@ -173,6 +160,6 @@ def peak_memory_bytes(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     import resource  # not on Windows
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts in KiB, macOS in bytes.
-    return peak if sys.platform == "darwin" else peak * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

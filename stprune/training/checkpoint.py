@@ -39,15 +39,15 @@ def previous_checkpoint(path: Path) -> Path:
 
 def discard_checkpoints(path: Path) -> None:
     """Remove both checkpoints of a run."""
-    for place in (path, previous_checkpoint(path)):
-        place.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    previous_checkpoint(path).unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
-    """Read the state of a run; if the last checkpoint is damaged or lost, from the one before.
+    """The state of a run and "", or None and the reason, such as another ``identity``.
 
-    Returns the state and "", or None and the reason, such as another ``identity``. Raises
-    CheckpointError if every checkpoint that exists is damaged.
+    If the last checkpoint is damaged or lost, the one before is read. Raises CheckpointError if
+    all that exist are damaged.
     """
     damaged: list[str] = []
     for place in filter(Path.exists, (path, previous_checkpoint(path))):
@@ -64,8 +64,7 @@ def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any
             logger.warning("%s; continuing from %s, an epoch earlier", damaged[0], place)
         return state, ""
     if damaged:
-        it = "it" if len(damaged) == 1 else "both"
-        raise CheckpointError(f"{' and '.join(damaged)}; delete {it} to start the run anew")
+        raise CheckpointError(f"{' and '.join(damaged)}; delete what is damaged to start anew")
     return None, "there is no checkpoint"
 
 

@@ -20,6 +20,12 @@ from typing import Any
 
 import torch
 
+logger = logging.getLogger(__name__)
+
+# A package draws less, so within range / watts seconds a counter begins anew once at most.
+MOST_WATTS = 500.0
+Counter = Callable[[], float]  # joules since some moment; raises if they cannot be read
+
 
 class Clock:
     """Adds up the seconds of named phases on one device."""
@@ -40,9 +46,8 @@ class Clock:
             end.record()
             self._events.append((name, begin, end))
         else:
-            start = time.perf_counter()
-            yield
-            self._seconds[name] += time.perf_counter() - start
+            with self.wall(name):
+                yield
 
     @contextmanager
     def wall(self, name: str) -> Iterator[None]:
@@ -69,31 +74,18 @@ class Clock:
         return taken
 
 
-logger = logging.getLogger(__name__)
-
-POWERCAP = Path("/sys/class/powercap")
-# A package draws less, so within range / watts seconds a counter begins anew once at most.
-MOST_WATTS = 500.0
-Counter = Callable[[], float]  # joules since some moment; raises if they cannot be read
-
-
 class Energy:
     """Adds up ``counters`` by kind, ``processor`` and ``device``, over one start of a run.
 
-    Attributes:
-        joules: By kind, with those ``before``, of earlier starts; None without a counter, or once
-            one of the kind failed, because a part of the sum would mislead.
+    ``joules`` of a kind include those ``before``, of earlier starts; None without a counter, or
+    once one of the kind failed, because a part of the sum would mislead.
     """
 
     def __init__(
-        self,
-        counters: Mapping[str, list[Counter]],
-        before: Mapping[str, float | None] | None = None,
+        self, counters: Mapping[str, list[Counter]], before: Mapping[str, float | None]
     ) -> None:
         self.counters = counters
-        self.joules = {
-            kind: (before or {}).get(kind, 0.0) if some else None for kind, some in counters.items()
-        }
+        self.joules = {kind: before.get(kind, 0.0) if c else None for kind, c in counters.items()}
         self._last: dict[str, float] = {}
         self.update()
 
@@ -130,11 +122,10 @@ class RaplCounter:
         return self.total
 
 
-def processor_counters(powercap: Path = POWERCAP) -> list[Counter]:
+def processor_counters(powercap: Path = Path("/sys/class/powercap")) -> list[Counter]:
     """RAPL counters of the processor's packages, and of memory where it has its own.
 
-    Not those of a package's parts, which are in its count already, nor of the whole platform, nor
-    the second view that some machines have of a package (`intel-rapl-mmio`).
+    Not those of a package's parts, of the whole platform, or a second view (`intel-rapl-mmio`).
     """
     counters: list[Counter] = []
     for zone in sorted(powercap.glob("intel-rapl:*")):

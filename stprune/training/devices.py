@@ -14,16 +14,16 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor, nn
+from torch import nn
 
 from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
 from stprune.config.grid import RunSpec
@@ -45,8 +45,7 @@ def fabric_on(
 ) -> Fabric:
     """``devices`` of them, or the one of that number; we start their processes ourselves.
 
-    By default Fabric would take the layout of a surrounding Slurm, LSF or MPI job for that of the
-    run, and warn where Slurm is installed but not used.
+    By default Fabric would take the layout of a surrounding Slurm, LSF or MPI job for its own.
     """
     strategy: str | DDPStrategy = "auto"
     if isinstance(devices, int) and devices > 1:
@@ -61,11 +60,6 @@ def fabric_on(
 def agreed(fabric: Fabric, measured: Measured) -> Measured:
     """The first process's measurement, for all: a budget of time must end all of them at once."""
     return fabric.broadcast(measured) if fabric.world_size > 1 else measured
-
-
-def summed(fabric: Fabric, values: Tensor) -> Tensor:
-    """The sum of every process's values, for all."""
-    return cast(Tensor, fabric.all_reduce(values, reduce_op="sum"))
 
 
 @contextmanager
@@ -93,14 +87,12 @@ def compile_network(network: nn.Module, device: torch.device) -> None:
 
     Raises ConfigError if this machine cannot compile, so that no run finds out halfway.
     """
-
     with warnings.catch_warnings():
-        # The compiler's own imports warn of functions that torch itself will do without.
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the compiler's own imports
         try:
             torch.compile(lambda values: values.sin() + 1)(torch.zeros(8, device=device))
         except Exception as error:  # of the compiler, its tools or the system
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ConfigError(
                 f"`compute.compile`: torch cannot compile for {device.type} here ({reason});"
                 " install a C++ compiler, or set it to false"
@@ -119,8 +111,8 @@ def available_cores() -> list[int]:
 def own_cores(count: int, directory: Path | None = None) -> Iterator[list[int]]:
     """Hold ``count`` cores while the body runs, and pin this process to them where it can be.
 
-    Waits, and says so once, while other runs, with lock files in the same ``directory``, hold too
-    many. Raises ConfigError if the machine allows fewer than ``count``.
+    Waits while other runs, with lock files in the same ``directory``, hold too many. Raises
+    ConfigError if the machine allows fewer than ``count``.
     """
     cores = available_cores()
     if count > len(cores):
@@ -133,6 +125,11 @@ def own_cores(count: int, directory: Path | None = None) -> Iterator[list[int]]:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         held = _claim(cores, count, folder, stack)
+        if not held:
+            logger.info("waiting for %d free core(s) of %d", count, len(cores))
+        while not held:
+            time.sleep(POLL_SECONDS)
+            held = _claim(cores, count, folder, stack)
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, held)
             stack.callback(os.sched_setaffinity, 0, cores)
@@ -141,20 +138,13 @@ def own_cores(count: int, directory: Path | None = None) -> Iterator[list[int]]:
 
 def _claim(cores: list[int], count: int, folder: Path, stack: ExitStack) -> list[int]:
     """All or nothing: two runs that each hold half of their cores would wait for ever."""
-    announced = False
-    while True:
-        with ExitStack() as attempt:
-            held = []
-            for core in cores:
-                try:
-                    attempt.enter_context(FileLock(folder / f"core{core}.lock", timeout=0))
-                except Timeout:
-                    continue
+    with ExitStack() as attempt:
+        held = []
+        for core in cores:
+            with suppress(Timeout):
+                attempt.enter_context(FileLock(folder / f"core{core}.lock", timeout=0))
                 held.append(core)
-                if len(held) == count:
-                    stack.enter_context(attempt.pop_all())
-                    return held
-        if not announced:
-            logger.info("waiting for %d free core(s) of %d", count, len(cores))
-            announced = True
-        time.sleep(POLL_SECONDS)
+            if len(held) == count:
+                stack.enter_context(attempt.pop_all())
+                return held
+    return []

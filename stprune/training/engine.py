@@ -1,12 +1,10 @@
 """The only training loop.
 
-The series stays on the device, and so do an epoch's order, its batches' errors and the pruner's
-scores. The host waits for the device once an epoch.
+Series, order, errors and scores stay on the device; the host waits for it once an epoch.
 
 A run on one data set is a union of one. Every batch is of a single data set, with its own graph and
-scale. With ``loss_units: standardised`` errors are divided by the standard deviation of the data
-set's training inputs, so that units do not decide which windows are hard; so is the validation
-error that chooses the best epoch. Test errors are always in real units.
+scale. With ``loss_units: standardised`` training and validation errors are divided by the standard
+deviation of the data set's training inputs, so that units do not decide which windows are hard.
 
 A batch may be computed in parts, whose gradients add up to its own: only one part's activations are
 in memory at a time. On a processor this is also faster once a batch's tensors exceed its caches.
@@ -54,6 +52,7 @@ from stprune.training.evaluation import (
     batch_mae_parts,
     evaluate,
     pooled,
+    pooled_mae,
     rule_scores,
     window_groups,
 )
@@ -70,11 +69,7 @@ class Outcome(NamedTuple):
 
 
 class Engine:
-    """Trains one run, epoch by epoch; its whole state can be saved between epochs.
-
-    The windows of ``data`` are on the device of ``fabric``, which also knows the precision and the
-    number of processes.
-    """
+    """Trains one run, epoch by epoch, on the device of ``fabric``, where ``data`` are, too."""
 
     def __init__(self, spec: RunSpec, data: RunData, fabric: Fabric) -> None:
         self.spec, self.data, self.fabric = spec, data, fabric
@@ -115,9 +110,7 @@ class Engine:
         self.preparation_seconds = self.checkpoint_seconds = 0.0
 
     def _build_pruner(self) -> Pruner:
-        def build(context: PruningContext) -> Pruner:
-            return PRUNERS.load(self.spec.pruner)(context, self.spec.pruner_options)
-
+        kind, options = PRUNERS.load(self.spec.pruner), self.spec.pruner_options
         members = [member for _, member in self.members]
         context = PruningContext(
             windows=self.windows,
@@ -129,8 +122,9 @@ class Engine:
             adjacency=None if self.data.union else members[0].adjacency,
         )
         if self.data.union and self.spec.quota == "per_dataset":
-            return PerDatasetPruner(context, [member.adjacency for member in members], build)
-        return build(context)
+            graphs = [member.adjacency for member in members]
+            return PerDatasetPruner(context, graphs, lambda own: kind(own, options))
+        return kind(context, options)
 
     @property
     def epoch(self) -> int:
@@ -156,15 +150,15 @@ class Engine:
         self.preparation_seconds = agreed(self.fabric, self.clock.take()["preparation"])
 
     def train_epoch(self) -> EpochRecord:
-        """Select, train, validate; returns the epoch's record, which is also kept.
+        """Select, train, validate; the record is also kept.
 
         A backbone that does not train has one epoch without steps; its loss is its training error.
         Raises TrainingDivergedError if that or the validation error is no longer finite.
         """
-        spec, start = self.spec, time.perf_counter()
+        start = time.perf_counter()
         for _, member in self.members:
             member.train.begin_epoch(self.epoch)
-        size, drop_partial = spec.training.batch_size, self.legacy
+        size, drop_partial = self.spec.training.batch_size, self.legacy
         with self.clock.wall("selection"):
             selection = self.pruner.select(self.epoch)
             firsts, device = self.data.firsts if self.data.union else None, self.fabric.device
@@ -242,9 +236,8 @@ class Engine:
             with self.fabric.no_backward_sync(cast(Any, self.model), enabled=not last):
                 loss += self._add_gradient(member, *part, scale)
         if norm := self.spec.optimisation.clip_norm:
-            self.fabric.clip_gradients(
-                self.model, self.optimiser, max_norm=norm, error_if_nonfinite=False
-            )
+            clip = self.fabric.clip_gradients
+            clip(self.model, self.optimiser, max_norm=norm, error_if_nonfinite=False)
         self.optimiser.step()
         return loss
 
@@ -290,7 +283,7 @@ class Engine:
             ((name, data),) = self.members
             rules = RuleSums(data.validation, self.spec.training.batch_size)
             self.evaluate(name, data, data.validation, rules=rules)
-            return rules.st_ttc_mae()
+            return pooled_mae(rules.st_ttc_sums())
         sums = [self.evaluate(name, data, data.validation) for name, data in self.members]
         if not self.standardised:
             return pooled(sums).mae()
@@ -335,23 +328,18 @@ class Engine:
     @property
     def _parts(self) -> dict[str, Any]:
         """What has a state of its own."""
-        return {
-            "model": self.network,
-            "optimiser": self.optimiser,
-            "scheduler": self.scheduler,
-            "pruner": self.pruner,
-            "kept": self.kept,
-        }
+        names = ("optimiser", "scheduler", "pruner", "kept")
+        return {"model": self.network, **{name: getattr(self, name) for name in names}}
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on; every process of a run has to call it."""
-        device = self.fabric.device
-        device_rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        device, of_all = self.fabric.device, self._of_all_processes
+        cuda = device.type == "cuda"
         return {
             **{name: part.state_dict() for name, part in self._parts.items()},
             "order_rng": self.order_rng.bit_generator.state,
-            "torch_rng": self._of_all_processes(torch.get_rng_state()),
-            "device_rng": None if device_rng is None else self._of_all_processes(device_rng),
+            "torch_rng": of_all(torch.get_rng_state()),
+            "device_rng": of_all(torch.cuda.get_rng_state(device)) if cuda else None,
             "best": (self.best_mae, self.best_epoch, self.best_weights),
             "records": [record.model_dump() for record in self.records],
             "preparation_seconds": self.preparation_seconds,
@@ -399,17 +387,16 @@ def build_network(spec: RunSpec, data: ForecastData) -> Backbone:
 
 
 def windows_at_a_time(network: Backbone, asked: int | None, device: torch.device) -> int | None:
-    """Windows of a batch that are computed together, None for all.
+    """Windows of a batch that are computed together, None for all; by default as the backbone says.
 
-    If ``asked`` is None, the backbone decides, on a processor. Raises DeclinedError if a number is
-    asked for but the network has statistics over the batch.
+    Raises DeclinedError if a number is asked for but the network has statistics over the batch.
     """
     if asked is None:
         return network.micro_batch() if device.type == "cpu" else None
     if any(isinstance(module, _BatchNorm) for module in network.modules()):
         raise DeclinedError(
-            f"`compute.micro_batch`: {type(network).__name__} normalises over the batch, so its"
-            " parts would give another gradient; leave it at null"
+            f"`compute.micro_batch`: {type(network).__name__} normalises over the batch; leave it"
+            " at null"
         )
     return asked
 

@@ -27,7 +27,6 @@ from stprune.data.stationarity import stationarity
 from stprune.data.windows import WindowStore, null_label
 from stprune.pruning.base import Observer, absolute_errors
 from stprune.records.run import Scores
-from stprune.training.devices import summed
 
 LEAST_STATIONARY = 0.1
 OPENCITY_FLOOR = 0.001
@@ -45,9 +44,9 @@ def evaluate(
 ) -> ErrorSums:
     """Errors of ``model`` on all windows of ``store``, pooled over all devices.
 
-    ``observe`` is shown the errors of each batch of this device, ``rules`` its forecasts. The model
-    is the bare network: a wrapper that synchronises devices in every forward pass would wait for
-    ever where they have different numbers of batches.
+    ``observe`` is shown the errors of this device, ``rules`` its forecasts. The model is the bare
+    network: one that synchronises devices in every forward pass would wait for ever where they
+    have different numbers of batches.
     """
     was_training = model.training
     model.eval()
@@ -74,15 +73,12 @@ def evaluate(
 
 
 class ErrorSums:
-    """Running sums of errors for each of H steps of the horizon, in float64 on the device.
-
-    Targets below ``mape_floor`` do not count in MAPE.
-    """
+    """Running sums of errors by step of the horizon; in MAPE of targets above ``mape_floor``."""
 
     def __init__(self, horizon: int, mape_floor: float, device: torch.device) -> None:
         self.mape_floor = mape_floor
         self.windows = 0
-        # Rows: absolute, square, count, percentage, count of percentages.
+        # As :func:`error_rows`, on the device.
         self.sums = torch.zeros(5, horizon, dtype=torch.float64, device=device)
 
     def update(self, forecast: Tensor, targets: Tensor, mask: Tensor) -> None:
@@ -94,12 +90,16 @@ class ErrorSums:
 
     def mae(self) -> float:
         """Pooled masked MAE; NaN if nothing was observed."""
-        total, _, count, _, _ = self.sums.sum(1)
-        return float(total / count)
+        return pooled_mae(self.sums)
 
     def scores(self) -> Scores:
         """All scores; None where nothing was observed."""
         return scores_of_sums(self.sums, self.windows, self.mape_floor)
+
+
+def summed(fabric: Fabric, values: Tensor) -> Tensor:
+    """The sum of every process's values, for all."""
+    return cast(Tensor, fabric.all_reduce(values, reduce_op="sum"))
 
 
 def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
@@ -124,13 +124,16 @@ def error_rows(errors: Tensor, mask: Tensor, in_percent: Tensor, sizes: Tensor) 
     return torch.stack([row.sum((0, 2)) for row in rows])
 
 
+def pooled_mae(sums: Tensor) -> float:
+    """MAE of (5, H) sums as of :func:`error_rows`; NaN where nothing counted."""
+    total, _, count, _, _ = sums.sum(1)
+    return float(total / count)
+
+
 def scores_of_sums(
     sums: Tensor, windows: int, mape_floor: float, mean_of_steps: bool = False
 ) -> Scores:
-    """Scores from (5, H) sums as of :func:`error_rows`; None where nothing counted.
-
-    With ``mean_of_steps`` the scores of the horizon's steps are averaged, else errors are pooled.
-    """
+    """Scores from (5, H) sums, pooled, or the mean of each step's; None where nothing counted."""
 
     def rates(sums: Tensor) -> Tensor:  # (3, steps), not finite where nothing counted
         absolute, square, count, share, share_count = sums.cpu()
@@ -155,19 +158,14 @@ class RuleSums:
 
     def __init__(self, store: WindowStore, batch_size: int) -> None:
         self.kept = len(store) // batch_size * batch_size
-        self.windows = len(store)
-        self.hides = store.hides_targets
-        device = store.device
+        self.windows, self.hides = len(store), store.hides_targets
         # The lowest label so far; errors at labels equal to it are summed separately.
-        self.lowest = torch.full((), torch.inf, device=device)
+        self.lowest = torch.full((), torch.inf, device=store.device)
         # At the lowest label, at higher ones (both `st_ttc`), of `largest`, of `opencity`.
-        self.sums = torch.zeros(4, 5, store.horizon, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(4, 5, store.horizon, dtype=torch.float64, device=store.device)
 
     def update(self, indices: Tensor, forecast: Tensor, targets: Tensor, mask: Tensor) -> None:
-        """Add the windows ``indices`` (B,) of the split; the rest is as in :class:`ErrorSums`.
-
-        If the store hides targets from the model, no value but those under the mask is a label.
-        """
+        """Add the windows ``indices`` (B,) of the split; the rest is as in :class:`ErrorSums`."""
         # A few windows at a time: sums over a batch of a large graph would take gigabytes.
         pieces = max(1, BLOCK_VALUES // targets[0].numel())
         batch = (indices, forecast, targets, mask)
@@ -176,6 +174,7 @@ class RuleSums:
 
     def _add(self, indices: Tensor, forecast: Tensor, targets: Tensor, mask: Tensor) -> None:
         labels = targets.where(mask, 0.0)
+        # If the store hides targets from the model, only those are labels.
         labelled = mask if self.hides else torch.ones_like(labels, dtype=torch.bool)
         kept = labelled & (indices < self.kept)[:, None, None]
         self._lower(labels.where(kept, torch.inf).min())
@@ -190,11 +189,6 @@ class RuleSums:
         """Add what the other devices evaluated."""
         self._lower(cast(Tensor, fabric.all_gather(self.lowest)).min())
         self.sums = summed(fabric, self.sums)
-
-    def st_ttc_mae(self) -> float:
-        """Pooled MAE under the rule `st_ttc`, by which its best epoch is chosen."""
-        total, _, count, _, _ = self.st_ttc_sums().sum(1)
-        return float(total / count)
 
     def _lower(self, lowest: Tensor) -> None:
         """Take note of the lowest label of a batch."""
@@ -223,10 +217,7 @@ def rule_scores(parts: Sequence[RuleSums]) -> dict[str, Scores]:
 
 
 def batch_mae_parts(errors: Tensor, mask: Tensor) -> Tensor:
-    """Each window's part in the pooled masked MAE of its batch: (B,), their mean is that MAE.
-
-    As published: unlike in ``window_mae``, a window counts by how many of its targets it has.
-    """
+    """(B,) parts whose mean is the pooled masked MAE of the batch, as published for `st_ttc`."""
     return errors.sum((1, 2)) * len(errors) / mask.sum().clamp(min=1)
 
 
@@ -262,9 +253,8 @@ class GroupErrors:
 def window_groups(store: WindowStore, events: pd.DataFrame) -> dict[str, Tensor]:
     """Groups of the windows of a split: (n,) bool by name.
 
-    ``least_stationary`` is the tenth with the largest mean absolute first difference;
-    ``incident`` has a listed incident, from `first_step` to `last_step` of the series, among the
-    target steps, where the data list any.
+    ``least_stationary`` is the tenth with the largest mean absolute first difference; ``incident``
+    has a listed incident, `first_step` to `last_step` of the series, among the target steps.
     """
     moves = stationarity([store], "first_difference")
     rare = max(1, math.ceil(LEAST_STATIONARY * len(store)))

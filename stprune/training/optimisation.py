@@ -47,23 +47,19 @@ def matrices_for_muon(named: dict[str, nn.Parameter], excludes: Sequence[str]) -
     Raises ConfigError if a pattern matches no matrix.
     """
     matrices = [name for name, parameter in named.items() if parameter.ndim == 2]
-    excluded: set[str] = set()
     for pattern in excludes:
-        matching = {name for name in matrices if fnmatchcase(name, pattern)}
-        if not matching:
+        if not any(fnmatchcase(name, pattern) for name in matrices):
             raise ConfigError(
                 f"`optimisation.muon_excludes`: `{pattern}` names no matrix of the backbone"
                 f" (it has: {', '.join(matrices)})"
             )
-        excluded |= matching
-    return [name for name in matrices if name not in excluded]
+    return [m for m in matrices if not any(fnmatchcase(m, pattern) for pattern in excludes)]
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
     """``torch.optim.Muon`` for ``matrices`` and ``torch.optim.AdamW`` for the rest, as one.
 
-    Both work on this optimiser's own ``param_groups`` (Muon's first) and ``state``, so whatever
-    is read, set, saved or loaded here, is theirs. They have one learning rate and weight decay.
+    Both work on this optimiser's own ``param_groups`` (Muon's first) and ``state``.
     """
 
     def __init__(
@@ -73,10 +69,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
         scale = MUON_SCALES[settings.muon_scale]
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
-            muon = torch.optim.Muon(
-                matrices, rate, decay, momentum=_momentum(settings), adjust_lr_fn=scale
-            )
-            self._parts.append(muon)
+            how: dict[str, Any] = {"momentum": _momentum(settings), "adjust_lr_fn": scale}
+            self._parts.append(torch.optim.Muon(matrices, rate, decay, **how))
         if rest:
             self._parts.append(torch.optim.AdamW(rest, rate, weight_decay=decay, foreach=True))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
@@ -102,10 +96,10 @@ class MuonWithAdamW(torch.optim.Optimizer):
 class RateSchedule:
     """The course of the learning rate of one run.
 
-    Cuts follow the epochs of full training. A cosine follows the run's own gradient steps: an
-    epoch's share of the rest of the course is its share of the planned steps, so the course ends
-    with the run's last step even if plans change; if they do not, it is the usual cosine over all
-    steps (Loshchilov and Hutter 2017). The ``optimiser`` is the bare one, without Fabric's wrapper.
+    Cuts follow the epochs of full training. A cosine (Loshchilov and Hutter 2017) follows the run's
+    own gradient steps: an epoch's share of the rest of the course is its share of the planned
+    steps, so the course ends with the run's last step even if plans change. The ``optimiser`` is
+    the bare one, without Fabric's wrapper.
     """
 
     def __init__(self, optimiser: torch.optim.Optimizer, settings: OptimiserSettings) -> None:
@@ -171,10 +165,7 @@ class RateSchedule:
 def planned_steps(
     pruner: Pruner, epochs: range, batch_size: int, drop_partial: bool = False
 ) -> list[int]:
-    """Gradient steps that each of ``epochs`` (0-based) is planned to have, as far as is known now.
-
-    With ``drop_partial`` only whole batches are trained on.
-    """
+    """Gradient steps that each of ``epochs`` (0-based) is planned to have, as far as known now."""
     windows = (pruner.epoch_windows(epoch, pruner.epochs) for epoch in epochs)
     return [count // batch_size if drop_partial else -(-count // batch_size) for count in windows]
 

@@ -29,8 +29,7 @@ RECORDED_PACKAGES = ("torch", "lightning-fabric", "numpy", "pandas", "torch-geom
 def run_sources(backbone: str, pruner: str, task: str = "forecast") -> list[Path]:
     """Source files that a run depends on: those of `run.py`, its backbone, pruner and task.
 
-    Imports within the project are followed; other backbones, pruners and tasks are found by name
-    only and so do not count.
+    Other backbones, pruners and tasks are found by name only and so do not count.
     """
     start = REPOSITORY / "stprune" / "training" / "run.py"
     components = BACKBONES.path(backbone), PRUNERS.path(pruner), TASKS.path(task)
@@ -114,11 +113,8 @@ def environment() -> dict[str, Any]:
     for package in RECORDED_PACKAGES:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
-    git = ["git", "-C", str(REPOSITORY)]
-    commit, changes = (
-        _output_of([*git, *words])
-        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-    )
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -129,7 +125,8 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _output_of(command: list[str]) -> str | None:
+def _git(*words: str) -> str | None:
+    command = ["git", "-C", str(REPOSITORY), *words]
     try:
         return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()  # noqa: S603 - fixed arguments
     except (OSError, subprocess.CalledProcessError):

@@ -44,7 +44,7 @@ SHOWN = 10
 
 
 class Change(NamedTuple):
-    """A value that differs between two runs; its name is its place, such as `test.mae`."""
+    """A value that differs between two runs, named by its place, such as `test.mae`."""
 
     name: str
     then: Any
@@ -53,9 +53,9 @@ class Change(NamedTuple):
     @property
     def relative(self) -> float:
         """Relative difference of two numbers; infinite for other values."""
-        if not all(isinstance(value, int | float) for value in (self.then, self.now)):
+        if not (isinstance(self.then, int | float) and isinstance(self.now, int | float)):
             return math.inf
-        return float(abs(self.now - self.then) / max(abs(self.then), abs(self.now)))
+        return abs(self.now - self.then) / max(abs(self.then), abs(self.now))
 
     @property
     def text(self) -> str:
@@ -81,8 +81,8 @@ class Difference(NamedTuple):
         lines = [f"differs: {change.text}" for change in self.results[:SHOWN]]
         if self.bit_equal:
             lines.append(f"bit-equal: all {self.numbers} numbers of the results")
-        if len(self.results) > SHOWN:
-            lines.append(f"differs: {len(self.results) - SHOWN} more")
+        else:
+            lines.append(f"differ: {len(self.results)} of {self.numbers} numbers of the results")
         if self.not_compared:
             parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in self.not_compared))
             lines.append(f"not compared: {len(self.not_compared)} values of {parts}")
@@ -96,10 +96,9 @@ def rerun(
     config: ExperimentConfig,
     listeners: Sequence[RunListener] = (),
 ) -> Difference:
-    """Train the run of ``record``, whose file is ``metrics``, again and compare the two.
+    """Train the run of ``record``, whose file is ``metrics``, again by ``config`` and compare.
 
-    The ``config`` comes from :func:`config_of_record`. Raises RecordError if the run's data are
-    not those of the record, or there is a record of it where the new one would be.
+    Raises RecordError if the data are not those of the record, or the new record exists already.
     """
     key = key_of_record(record)
     again = experiment_layout(config).metrics(key)
@@ -128,21 +127,20 @@ def config_of_record(
 ) -> ExperimentConfig:
     """The configuration of one run: the inverse of :meth:`stprune.config.grid.RunSpec.resolved`.
 
-    Messages name the record as ``where``. Raises ConfigError if this version cannot run it, because
-    an option or a component is gone, and RecordError if it does not say what was run.
+    Messages name the record as ``where``. Raises ConfigError if this version cannot run it, and
+    RecordError if it does not say what was run.
     """
     resolved = record.config
     try:
-        dataset, backbone, pruner = (dict(resolved[k]) for k in ("dataset", "backbone", "pruner"))
-        names = [part.pop("name") for part in (dataset, backbone, pruner)]
-        ids = [part.pop("id") for part in (dataset, backbone, pruner)]
-        if not dataset.get("union"):
-            dataset["dataset"] = ids[0]
+        entries = {}
+        for kind in ("dataset", "backbone", "pruner"):
+            entry = dict(resolved[kind])
+            name, component = entry.pop("name"), entry.pop("id")
+            own = {} if entry.get("union") else {kind: component}
+            entries[f"{kind}s"] = {name: entry | own}
         values = {
             "experiment": record.experiment,
-            "datasets": {names[0]: dataset},
-            "backbones": {names[1]: backbone | {"backbone": ids[1]}},
-            "pruners": {names[2]: pruner | {"pruner": ids[2]}},
+            **entries,
             "prune_ratios": [resolved["prune_ratio"]],
             "seeds": [resolved["seed"]],
             "training": resolved["training"],
@@ -163,15 +161,14 @@ def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> D
     both = first.keys() & second.keys()
     results = [change for change in _changes(first, second) if change.name in both]
     results.sort(key=lambda change: -change.relative)
-    around = _changes(
-        *(
-            dict(_items(record.model_dump(mode="json", include=CIRCUMSTANCES)))
-            for record, _ in (then, now)
-        )
+    around = [
+        dict(_items(record.model_dump(mode="json", include=CIRCUMSTANCES)))
+        for record, _ in (then, now)
+    ]
+    circumstances = [c for c in _changes(*around) if not c.name.startswith(IGNORED)]
+    return Difference(
+        len(both), results, circumstances, [n for n in first | second if n not in both]
     )
-    circumstances = [change for change in around if not change.name.startswith(IGNORED)]
-    missing = [name for name in dict.fromkeys((*first, *second)) if name not in both]
-    return Difference(len(both), results, circumstances, missing)
 
 
 def _results(record: RunRecord, metrics: Path) -> dict[str, Any]:
@@ -199,7 +196,7 @@ def _items(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
-    for name in dict.fromkeys((*then, *now)):
+    for name in {**then, **now}:
         first, second = then.get(name, "absent"), now.get(name, "absent")
         both_nan = first != first and second != second
         if first != second and not both_nan:
@@ -211,13 +208,8 @@ def open_recorded_model(
 ) -> Engine:
     """The engine of a run on one data set, with the best-validation weights kept beside its record.
 
-    The configuration is by default the one that the workflow wrote beside the runs.
-
-    Raises:
-        RecordError: If there is no such record, or the weights give another validation error.
-        ConfigError: If there is no configuration, or the run is of a union.
-        CheckpointError: If the weights were not kept, or are of another configuration or data.
-        DataError: If the data set is not prepared.
+    The configuration is by default the one that the workflow wrote beside the runs. Raises a
+    StpruneError if record, configuration, weights or data are missing or do not fit each other.
     """
     record, path = read_record(metrics), config_path or experiment_root(metrics) / "config.yaml"
     if not path.exists():

@@ -45,7 +45,7 @@ class RunListener(Protocol):
         """An epoch is over; its time does not include this call."""
 
     def run_finished(self, record: RunRecord) -> None:
-        """The run is complete and its record written."""
+        """The record is written."""
 
     def run_failed(self, error: BaseException) -> None:
         """The run ended by ``error``."""
@@ -54,8 +54,7 @@ class RunListener(Protocol):
 def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener]) -> RunRecord:
     """Train one run and write its record; continue from its checkpoint if there is one.
 
-    Raises:
-        StpruneError: For every mistake a user can make, before anything is written.
+    Raises a StpruneError for every mistake a user can make, before anything is written.
     """
     spec = run_spec(config, key)
     compute = spec.compute
@@ -70,15 +69,12 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
         fabric = fabric_on(compute.accelerator, compute.devices, compute.precision)
         fabric.launch()
         stack.enter_context(naming_failures(fabric, spec))
-        session = _Session(config, spec, fabric, cores)
-        return session.run(listeners if fabric.is_global_zero else ())
+        told = listeners if fabric.is_global_zero else ()
+        return _Session(config, spec, fabric, cores).run(told)
 
 
 def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> RunData:
-    """Open what a run trains and is tested on, on ``device``.
-
-    Raises DataError if a data set is not prepared or damaged, ConfigError if a subset is too short.
-    """
+    """Open what a run trains and is tested on; a StpruneError if it is missing or too short."""
     subset = spec.subset
 
     def opened(part: DatasetEntry | MemberEntry, dataset: str) -> ForecastData:
@@ -110,8 +106,8 @@ def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> Ru
 
 def refuse_small_splits(data: ForecastData, batch_size: int) -> None:
     """Refuse splits of which dropping partial batches would leave nothing."""
-    stores = (data.train, data.validation, data.test)
-    for name, store in zip(("training", "validation", "test"), stores, strict=True):
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    for name, store in splits.items():
         if len(store) < batch_size:
             raise ConfigError(
                 f"protocol `legacy` drops partial batches, and {len(store)} {name} windows fill"
@@ -134,26 +130,22 @@ class _Session:
         state, reason = load_checkpoint(self.checkpoint, self.identity)
         if state is None and self.checkpoint.exists():
             logger.warning("%s starts anew: %s", spec.key.path, reason)
+        self.started, self.resumed = datetime.now(UTC).isoformat(timespec="seconds"), 0
         if state is not None:
             self.engine.load_state_dict(state["engine"])
-        self.continues = state is not None
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.started = state["started"] if state else now
-        self.resumed = state["resumed"] + 1 if state else 0
-        counters = {
-            "processor": processor_counters(),
-            "device": device_counters(fabric.device, fabric.world_size),
-        }
-        self.energy = Energy(counters, state["energy"] if state else None)
+            self.started, self.resumed = state["started"], state["resumed"] + 1
+        device = device_counters(fabric.device, fabric.world_size)
+        counters = {"processor": processor_counters(), "device": device}
+        self.energy = Energy(counters, state["energy"] if state else {})
 
     def run(self, listeners: Sequence[RunListener]) -> RunRecord:
         """Train what is left to train, test, and write the record."""
         engine = self.engine
-        if not self.continues:
+        if not self.resumed:
             advice = ", which is not done on a union of data sets; take a dynamic pruner"
-            no_probe = NoProbe(self.spec.pruner, advice)
             ((_, data), *others) = engine.members
-            engine.prepare(no_probe if others else ModelProbe(self.spec, data))
+            one = ModelProbe(self.spec, data)
+            engine.prepare(NoProbe(self.spec.pruner, advice) if others else one)
         for listener in listeners:
             listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
         try:
@@ -181,11 +173,10 @@ class _Session:
             "resumed": self.resumed,
             "energy": self.energy.joules,
         }
-        clock = self.engine.clock
-        with clock.wall("checkpoint"):
+        with self.engine.clock.wall("checkpoint"):
             if self.fabric.is_global_zero:
                 save_checkpoint(self.checkpoint, state, self.identity)
-        self.engine.checkpoint_seconds = clock.take()["checkpoint"]
+        self.engine.checkpoint_seconds = self.engine.clock.take()["checkpoint"]
 
     def _finish(self) -> RunRecord:
         self.energy.update()
@@ -221,9 +212,7 @@ class _Session:
                 "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
                 "devices": self.fabric.world_size,
                 "threads": torch.get_num_threads(),
-                "blas_threads": {
-                    pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()
-                },
+                "blas_threads": {p["internal_api"]: p["num_threads"] for p in threadpool_info()},
                 "cores": self.cores,
             },
             started=self.started,
@@ -235,8 +224,8 @@ class _Session:
             # The record comes last: the run is complete once it exists.
             engine.kept.write(self.layout.kept(spec.key))
             if self.config.keep_weights:
-                path, weights = self.layout.weights(spec.key), engine.best_weights
-                save_checkpoint(path, weights, self.identity, keep_previous=False)
+                path = self.layout.weights(spec.key)
+                save_checkpoint(path, engine.best_weights, self.identity, keep_previous=False)
             write_record(record, engine.records, metrics, table)
         self.fabric.barrier()
         return record

@@ -30,7 +30,7 @@ from stprune.data.card import RemoteFile
 from stprune.data.dataset import forecast_data
 from stprune.data.fetch import fetch_file, resolve_mirror
 from stprune.data.prepare import prepare
-from stprune.data.scaler import Scaler
+from stprune.data.windows import Scaler
 from stprune.records.run import RunRecord, Scores, read_record
 from stprune.records.store import METRICS
 from stprune.training.evaluation import RuleSums, rule_scores

@@ -7,38 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Weights, linear
+from . import linear
 
 
 def of_window(model: Any, series: Tensor) -> Tensor:
-    options, weights = model.options, _published_pools(model)
-    width = options.hidden_channels
-    graphs = _graphs(model.embedding, options.chebyshev_terms)
-    states = [series.new_zeros(series.shape[1], width) for _ in range(options.layers)]
+    width, embedding = model.options.hidden_channels, model.embedding
+    graphs = _graphs(embedding, model.options.chebyshev_terms)
+    states = [series.new_zeros(series.shape[1], width) for _ in model.recurrent]
     for x in series:
-        for layer, h in enumerate(states):
-            gates = _convolve(model, weights, f"{layer}.gate", torch.cat([x, h], 1), graphs)
+        for number, layer in enumerate(model.recurrent):
+            h, columns = states[number], slice(2 * width)
+            both = torch.cat([x, h], dim=1)
+            gates = _convolve(layer, layer.gate_pool, columns, both, embedding, graphs)
             z, r = torch.sigmoid(gates).chunk(2, dim=1)
-            both = torch.cat([x, z * h], dim=1)
-            candidate = torch.tanh(_convolve(model, weights, f"{layer}.update", both, graphs))
-            states[layer] = x = r * h + (1 - r) * candidate
+            both, columns = torch.cat([x, z * h], dim=1), slice(2 * width, None)
+            update = _convolve(layer, layer.candidate_pool, columns, both, embedding, graphs)
+            states[number] = x = r * h + (1 - r) * torch.tanh(update)
     return linear(states[-1], model.regression).T
-
-
-def _published_pools(model: Any) -> Weights:
-    """Pools as published: (d, K, in + width, columns), of the gates and of the candidate."""
-    width, terms = model.options.hidden_channels, model.options.chebyshev_terms
-    weights = {}
-    for index, layer in enumerate(model.recurrent):
-        of_input = layer.input_pool.unflatten(1, (terms, -1))
-        for name, columns, of_state in (
-            ("gate", slice(2 * width), layer.gate_pool),
-            ("update", slice(2 * width, None), layer.candidate_pool),
-        ):
-            both = [of_input[..., columns], of_state.unflatten(1, (terms, -1))]
-            weights[f"{index}.{name}.w"] = torch.cat(both, dim=2)
-            weights[f"{index}.{name}.b"] = layer.bias_pool[:, columns]
-    return weights
 
 
 def _graphs(embedding: Tensor, terms: int) -> list[Tensor]:
@@ -54,13 +39,17 @@ def _graphs(embedding: Tensor, terms: int) -> list[Tensor]:
     return polynomials[:terms]
 
 
-def _convolve(model: Any, weights: Weights, name: str, x: Tensor, graphs: list[Tensor]) -> Tensor:
-    """Equation 6 on one window, node by node: (N, in) to (N, out)."""
+def _convolve(
+    layer: Any, of_state: Tensor, columns: slice, x: Tensor, embedding: Tensor, graphs: list[Tensor]
+) -> Tensor:
+    """Equation 6 on one window, node by node, with a pool as published: (d, K, in, out)."""
+    parts = layer.input_pool[..., columns], of_state
+    pools = torch.cat([part.unflatten(1, (len(graphs), -1)) for part in parts], dim=2)
     rows = []
-    for node, embedded in enumerate(model.embedding):
-        total = embedded @ weights[f"{name}.b"]
+    for node, embedded in enumerate(embedding):
+        total = embedded @ layer.bias_pool[:, columns]
         for k, graph in enumerate(graphs):
-            own = sum(e * pool[k] for e, pool in zip(embedded, weights[f"{name}.w"], strict=True))
+            own = sum(e * pool[k] for e, pool in zip(embedded, pools, strict=True))
             total = total + (graph[node] @ x) @ own
         rows.append(total)
     return torch.stack(rows)

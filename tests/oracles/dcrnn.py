@@ -7,65 +7,47 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Weights
-
 
 def of_window(model: Any, series: Tensor) -> Tensor:
-    graph = model.task.adjacency
-    options, weights = model.options, _weights(model)
-    width, steps, layers = options.hidden_channels, options.diffusion_steps, range(options.layers)
+    graph, layers = model.task.adjacency, range(model.options.layers)
     # Entry (i, j) of a walk is the chance to go from i to j; no edge leaves some nodes.
-    walks = tuple((w / w.sum(1, keepdim=True)).nan_to_num().T for w in (graph, graph.T))
-
-    def cell(name: str, x: Tensor, h: Tensor) -> Tensor:
-        """Equation 3 on one window."""
-        both = torch.cat([x, h], 1)
-        r = torch.sigmoid(_convolve(weights, f"{name}.r", both, walks, steps))
-        u = torch.sigmoid(_convolve(weights, f"{name}.u", both, walks, steps))
-        gated = torch.cat([x, r * h], 1)
-        return u * h + (1 - u) * torch.tanh(_convolve(weights, f"{name}.c", gated, walks, steps))
-
-    nodes = series.shape[1]
+    walks = [(w / w.sum(1, keepdim=True)).nan_to_num().T for w in (graph, graph.T)]
+    nodes, width = series.shape[1], model.options.hidden_channels
     states = [series.new_zeros(nodes, width) for _ in layers]
     for x in series:
         for layer in layers:
-            states[layer] = x = cell(f"encoder.{layer}", x, states[layer])
+            states[layer] = x = _cell(model.encoder[layer], x, states[layer], walks)
     x, forecasts = series.new_zeros(nodes, 1), []
     for _ in range(model.task.horizon):
         for layer in layers:
-            states[layer] = x = cell(f"decoder.{layer}", x, states[layer])
+            states[layer] = x = _cell(model.decoder[layer], x, states[layer], walks)
         x = x @ model.projection.weight.T
         forecasts.append(x[:, 0])
     return torch.stack(forecasts)
 
 
-def _weights(model: Any) -> Weights:
-    """By layer, gate ("r", "u", "c") and number of the term: (in + width, width) each."""
-    width = model.options.hidden_channels
-    count = 2 * model.options.diffusion_steps + 1
-    weights = {}
-    for part in ("encoder", "decoder"):
-        for index, layer in enumerate(getattr(model, part)):
-            for gate, name in enumerate("ruc"):
-                columns = slice(gate * width, (gate + 1) * width)
-                of_input = layer.input_weight[:, columns].chunk(count)
-                of_state = layer.candidate_weight if name == "c" else layer.gate_weight[:, columns]
-                for k, (one, other) in enumerate(zip(of_input, of_state.chunk(count), strict=True)):
-                    weights[f"{part}.{index}.{name}.{k}"] = torch.cat([one, other])
-                weights[f"{part}.{index}.{name}.b"] = layer.bias[columns]
-    return weights
+def _cell(layer: Any, x: Tensor, h: Tensor, walks: list[Tensor]) -> Tensor:
+    """Equation 3 on one window."""
+    r, u = (torch.sigmoid(_convolve(layer, gate, x, h, walks)) for gate in range(2))
+    return u * h + (1 - u) * torch.tanh(_convolve(layer, 2, x, r * h, walks))
 
 
-def _convolve(
-    weights: Weights, name: str, x: Tensor, walks: tuple[Tensor, ...], steps: int
-) -> Tensor:
-    """Equation 2 on one window, (N, in) to (N, out), with Chebyshev terms of both walks."""
-    total = x @ weights[f"{name}.0"] + weights[f"{name}.b"]
-    term = 1
+def _convolve(layer: Any, gate: int, x: Tensor, h: Tensor, walks: list[Tensor]) -> Tensor:
+    """Equation 2, (N, in + width) to (N, width), with Chebyshev terms of both walks.
+
+    Gates are 0 (r), 1 (u) and 2 (the candidate); the terms of each lie below each other.
+    """
+    width = h.shape[1]
+    columns = slice(gate * width, (gate + 1) * width)
+    of_state = layer.candidate_weight if gate == 2 else layer.gate_weight[:, columns]
+    count = len(of_state) // width
+    pairs = zip(layer.input_weight[:, columns].chunk(count), of_state.chunk(count), strict=True)
+    own, *others = (torch.cat(pair) for pair in pairs)
+    both = torch.cat([x, h], 1)
+    total = both @ own + layer.bias[columns]
     for moved in walks:
-        before, now = x, moved @ x
-        for _ in range(steps):
-            total = total + now @ weights[f"{name}.{term}"]
+        before, now = both, moved @ both
+        for _ in range(count // 2):
+            total = total + now @ others.pop(0)
             before, now = now, 2 * moved @ now - before
-            term += 1
     return total

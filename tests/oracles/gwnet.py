@@ -1,6 +1,5 @@
 """Graph WaveNet in the form of the public code: every layer in full, one product a graph.
 
-Paper: Wu et al., "Graph WaveNet for Deep Spatial-Temporal Graph Modeling", IJCAI 2019.
 Form: https://github.com/liuxu77/LargeST, src/models/gwnet.py
 """
 

@@ -1,7 +1,5 @@
 """STAEformer in the form of the public code: heads split and joined, attention in three steps.
 
-Paper: Liu et al., "STAEformer: Spatio-Temporal Adaptive Embedding Makes Vanilla Transformer SOTA
-    for Traffic Forecasting", CIKM 2023.
 Form: https://github.com/XDZhelheim/STAEformer, model/STAEformer.py
 """
 

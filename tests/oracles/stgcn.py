@@ -1,6 +1,5 @@
 """STGCN in the form of the public code: each polynomial of the graph applied for itself.
 
-Paper: Yu, Yin and Zhu, "Spatio-Temporal Graph Convolutional Networks", IJCAI 2018.
 Form: https://github.com/liuxu77/LargeST, src/models/stgcn.py
 """
 

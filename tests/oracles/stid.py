@@ -1,6 +1,5 @@
 """STID in the form of the public code: 1 x 1 convolutions over (B, channels, N, 1).
 
-Paper: Shao et al., "Spatial-Temporal Identity", CIKM 2022.
 Form: https://github.com/liuxu77/LargeST, src/models/stid.py
 """
 

@@ -14,11 +14,8 @@ def split_heads(values: Tensor, heads: int, axis: Axis) -> Tensor:
     """A view with the attended axis last but one, as attention kernels want it.
 
     Over time the nodes count as further heads. So neither axis has to be moved, which would copy
-    queries, keys, values and result: each (B, T, N, C) and contiguous. Head h has the h-th
-    C / heads channels.
-
-    Returns:
-        (B, N heads, T, C / heads) for time, (B T, heads, N, C / heads) for nodes.
+    queries, keys, values and result: (B, T, N, C), contiguous, to (B, N heads, T, C / heads) for
+    time and (B T, heads, N, C / heads) for nodes.
     """
     batch, steps, nodes, _ = values.shape
     if axis == "time":

@@ -22,11 +22,7 @@ from stprune.base.errors import DataError
 def random_walk(adjacency: Tensor) -> Tensor:
     """D⁻¹A with D the row sums: the chance of each step of a walk along the edges.
 
-    A node without edges keeps a row of zeros.
-
-    Raises:
-        DataError: If the adjacency is not square or has a negative or non-finite weight; so do all
-            other forms of it.
+    A node without edges keeps a row of zeros. Weights are checked, as in all other forms.
     """
     weights = checked_weights(adjacency)
     return (_inverse(weights.sum(dim=1))[:, None] * weights).to(adjacency.dtype)
@@ -89,7 +85,7 @@ def walk_powers(adjacency: Tensor, order: int, self_loops: bool) -> list[Tensor]
 
 
 def checked_weights(adjacency: Tensor) -> Tensor:
-    """The adjacency in float64, once it is known to be a square of weights."""
+    """The adjacency in float64; a DataError if it is not square, negative or not finite."""
     weights = adjacency.double()
     if adjacency.ndim != 2 or len(adjacency) != adjacency.shape[1]:
         raise DataError(f"a graph must be a square matrix, got shape {tuple(adjacency.shape)}")

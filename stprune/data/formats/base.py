@@ -1,7 +1,7 @@
-"""What a loader is, and what the loaders of published formats share.
+"""What a format is, and what the published formats share.
 
-A format is a module with ``Options``, the schema of the options on a card, and ``load(card,
-files)``. Those of published formats derive ``Options`` from :class:`Published`, which only reads.
+A format is a module with ``Options``, the schema of the options on a card. Those of a published
+format derive from :class:`Published`, which only reads; the others have ``load(card, files)``.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from stprune.base.errors import ConfigError, DataError, StpruneError
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries, StreamedSeries
-from stprune.data.card import DatasetCard
+from stprune.data.card import FORMATS, DatasetCard
 
 
 class Table(NamedTuple):
-    """What a published format reads of its files.
+    """What a published format reads of its files, (T, N) or (T, N, C) with NaN for nothing.
 
-    ``values`` are (T, N) or (T, N, C) float64, NaN where the file has none; ``graph`` is (N, N),
-    from row to column, with or without loops. Without ``times`` (T,), the steps are regular from
-    the card's start on.
+    ``graph`` is (N, N), from row to column, with or without loops. Without ``times`` (T,), the
+    steps are regular from the card's start on.
     """
 
     values: NDArray[np.float64]
@@ -35,27 +34,24 @@ class Table(NamedTuple):
     times: NDArray[np.datetime64] | None = None
 
 
-class Files:
+class Files(dict[str, Path]):
     """The file of each role of a card; as text, the one that was asked for last."""
 
     def __init__(self, card: DatasetCard, paths: dict[str, Path]) -> None:
-        self.card, self.paths = card, paths
+        super().__init__(paths)
+        self.card = card
         self.asked: list[str] = []
 
-    def __contains__(self, role: str) -> bool:
-        return role in self.paths
-
     def __getitem__(self, role: str) -> Path:
-        if role not in self.paths:
+        if role not in self:
             raise ConfigError(
-                f"{self.card.title}: the format {self.card.format} needs the file `{role}`, not"
-                f" only {', '.join(sorted(self.paths)) or 'none'}"
+                f"{self.card.title}: the format {self.card.format} needs the file `{role}`"
             )
         self.asked.append(role)
-        return self.paths[role]
+        return super().__getitem__(role)
 
     def __str__(self) -> str:
-        return str(self.paths[self.asked[-1]]) if self.asked else self.card.title
+        return str(self.get(self.asked[-1])) if self.asked else self.card.title
 
 
 class Published(StrictModel):
@@ -66,30 +62,28 @@ class Published(StrictModel):
     """
 
     def read(self, card: DatasetCard, files: Files) -> Table | StreamedSeries:
-        """Read the file of each role; any error becomes one line that names the file."""
+        """Read the file of each role."""
         raise NotImplementedError
 
 
-Series = RawSeries | StreamedSeries
+def load_raw(card: DatasetCard, paths: dict[str, Path]) -> RawSeries | StreamedSeries:
+    """Load the raw files of a card, by role, in the card's format.
 
-
-def loader(schema: type[Published]) -> Callable[[DatasetCard, dict[str, Path]], Series]:
-    """The function ``load`` of a published format.
-
-    It raises ConfigError for a card that does not fit the format, and DataError for a file that
-    cannot be read or contradicts the card.
+    Raises:
+        ConfigError: If the card does not fit the format.
+        DataError: If a file cannot be read or contradicts the card.
     """
-
-    def load(card: DatasetCard, files: dict[str, Path]) -> Series:
-        options = validate(schema, card.options, f"options of {card.title}")
-        known = Files(card, files)
-        with reading(known, card.format):
-            table = options.read(card, known)
-        if unread := sorted(set(files) - set(known.asked)):
-            raise ConfigError(f"{card.title}: the format {card.format} has no file `{unread[0]}`")
-        return _raw_series(card, table) if isinstance(table, Table) else table
-
-    return load
+    module = FORMATS.module(card.format)
+    if not issubclass(module.Options, Published):
+        loaded: RawSeries = module.load(card, paths)
+        return loaded
+    options = validate(module.Options, card.options, f"options of {card.title}")
+    files = Files(card, paths)
+    with reading(files, card.format):  # any error names the file that was asked for last
+        table = options.read(card, files)
+    if unread := sorted(set(files) - set(files.asked)):
+        raise ConfigError(f"{card.title}: the format {card.format} has no file `{unread[0]}`")
+    return _raw_series(card, table) if isinstance(table, Table) else table
 
 
 def _raw_series(card: DatasetCard, table: Table) -> RawSeries:
@@ -118,17 +112,12 @@ def observed(
 ) -> NDArray[np.bool_]:
     """Where the card's mask policy counts a value as observed, in the shape of ``table``.
 
-    Raises:
-        DataError: If there is a NaN although the policy is not ``nan``; ``place`` says in words
-            where, from its indices.
+    A NaN is a DataError unless the policy is ``nan``; ``place`` says where, from its indices.
     """
     missing = np.isnan(table)
     if card.mask_policy != "nan" and missing.any():
-        position = tuple(int(index) for index in np.argwhere(missing)[0])
-        raise DataError(
-            f"{place(position)} is NaN, but the mask policy of {card.title} is"
-            f" `{card.mask_policy}`, not `nan`"
-        )
+        where = place(tuple(np.argwhere(missing)[0].tolist()))
+        raise DataError(f"{where} is NaN, but the mask policy of {card.title} is not `nan`")
     return table != 0 if card.mask_policy == "zero" else ~missing
 
 
@@ -167,11 +156,8 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
     """The number of each edge of a csv, from row to column; 1 where it has no third column.
 
     The PeMS benchmarks are published so, with a road distance as the third column (Guo et al. 2021,
-    Song et al. 2020). An edge may be listed twice with the same number; loops are left out.
-
-    Returns:
-        (N, N) float64 in the order of ``node_ids``, NaN where there is no edge, else a finite
-        number of at least 0.
+    Song et al. 2020). An edge may be listed twice with the same number; loops are left out. The
+    result is (N, N) float64 in the order of ``node_ids``, NaN where there is no edge.
 
     Raises:
         DataError: If the file has no header ``from,to``, or a line is wrong; it names the line.
@@ -209,11 +195,7 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
 def merge_columns(
     columns: dict[str, NDArray[np.float64]], node_ids: list[str], values: NDArray[np.float64]
 ) -> None:
-    """Add the (T, N, C) values of N nodes to those by node; one that is there twice is kept once.
-
-    Raises:
-        ValueError: If there are not N nodes, or one is there twice with different values.
-    """
+    """Add the (T, N, C) values of N nodes to those by node, where an equal one may be."""
     for node, column in zip(node_ids, values.swapaxes(0, 1), strict=True):
         if not np.array_equal(columns.setdefault(node, column), column, equal_nan=True):
             raise ValueError(f"node `{node}` is there twice, with different values")

@@ -14,7 +14,7 @@ from pydantic import Field
 from scipy import sparse
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, loader, read_numbers, regular_times
+from stprune.data.formats.base import Files, Published, Table, read_numbers, regular_times
 
 
 class Options(Published):
@@ -25,25 +25,17 @@ class Options(Published):
     )
 
     def read(self, card: DatasetCard, files: Files) -> Table:
-        """See :meth:`Published.read`.
-
-        The hour that the clock skipped has steps without observations, so that times of day stay
-        right.
-        """
+        """See :meth:`Published.read`; steps of the skipped hour are there, without observations."""
         times = regular_times(card, card.steps)
         has_row = np.ones(card.steps, bool)
         if self.clock_forward is not None:
             at = np.datetime64(self.clock_forward.replace(tzinfo=None), "s")
             has_row = (times < at) | (times >= at + np.timedelta64(1, "h"))
         graph = sparse.load_npz(files["graph"]).toarray()
-        path = files["series"]
-        frame = read_numbers(path)
+        frame = read_numbers(files["series"])
         if len(frame) == has_row.sum() - 1:  # the first step was taken for a header
-            frame = read_numbers(path, header=False)
+            frame = read_numbers(files["series"], header=False)
         missing = 0.0 if card.mask_policy == "zero" else np.nan
         values = np.full((card.steps, frame.shape[1]), missing)
         values[has_row] = frame.to_numpy()
         return Table(values, graph, list(frame.columns))
-
-
-load = loader(Options)

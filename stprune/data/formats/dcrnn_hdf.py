@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, loader
+from stprune.data.formats.base import Files, Published, Table
 from stprune.data.pandas_hdf import open_frame
 
 # What a pickle of lists, text and arrays of numbers names; nothing else is ever imported.
@@ -58,6 +58,3 @@ class Options(Published):
             node_ids, times, values = frame.names, frame.times(), frame.rows(0, frame.shape[0])
         graph = read_pickled_graph(files["graph"], node_ids)
         return Table(values, graph, node_ids, times)
-
-
-load = loader(Options)

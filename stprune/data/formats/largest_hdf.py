@@ -18,7 +18,7 @@ from pydantic import Field
 from stprune.base.errors import DataError
 from stprune.data.canonical import Block, StreamedSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, loader, observed, regular_times
+from stprune.data.formats.base import Files, Published, observed, regular_times
 from stprune.data.pandas_hdf import open_frame
 
 SOURCE_MINUTES = 5
@@ -27,9 +27,7 @@ SOURCE_MINUTES = 5
 class Options(Published):
     """Which sensors are taken."""
 
-    districts: list[int] = Field(
-        default_factory=list, description="Districts whose sensors are taken; none means all."
-    )
+    districts: list[int] = Field([], description="Districts whose sensors are taken; none: all.")
 
     def read(self, card: DatasetCard, files: Files) -> StreamedSeries:
         """See :meth:`Published.read`; blocks of shape (t, N, 1), sensors in the csv's order.
@@ -55,8 +53,7 @@ class Options(Published):
             if not np.array_equal(frame.times(), times):
                 raise DataError(
                     f"{series} must have {len(times)} rows, one every {SOURCE_MINUTES} minutes from"
-                    f" {times[0]} on; the publishers' file of means has lost which values are"
-                    " missing"
+                    f" {times[0]} on; the publishers' file of means does not say what is missing"
                 )
             columns = pd.Index(frame.names).get_indexer(pd.Index(node_ids))
             whole = np.array_equal(columns, np.arange(frame.shape[1]))
@@ -68,21 +65,17 @@ class Options(Published):
                 for table in frame.chunks(multiple=count):
                     means = step_means(table if whole else table[:, columns], count)
                     mask = observed(means, card, lambda _: str(series))
-                    yield (
-                        np.where(mask, means, 0.0).astype(np.float32)[:, :, None],
-                        mask[:, :, None],
-                    )
+                    values = np.where(mask, means, 0.0).astype(np.float32)
+                    yield values[:, :, None], mask[:, :, None]
 
         shape, times = (card.steps, len(node_ids), 1), regular_times(card, card.steps)
         return StreamedSeries(shape, blocks, times, graph, node_ids)
 
 
 def step_means(table: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """The mean of the observed values among each ``count`` successive rows of a (R, N) table.
+    """The mean of what was observed among each ``count`` successive rows of a (R, N) table.
 
-    Returns:
-        (R / count, N) float64 whole numbers, halves to the even one; NaN where nothing was
-        observed.
+    (R / count, N) float64 whole numbers, halves to the even one; NaN where nothing was observed.
     """
     grouped = table.reshape(len(table) // count, count, table.shape[1])
     missing = np.isnan(grouped)
@@ -91,6 +84,3 @@ def step_means(table: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     means: NDArray[np.float64] = np.full(total.shape, np.nan)
     np.divide(total, number, out=means, where=number > 0)
     return np.round(means)
-
-
-load = loader(Options)

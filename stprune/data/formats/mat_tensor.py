@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy.io import loadmat
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, loader, read_numbers, regular_times
+from stprune.data.formats.base import Files, Published, Table, read_numbers, regular_times
 
 
 class Options(Published):
@@ -37,6 +37,3 @@ class Options(Published):
         times = np.add(day[:, None], regular_times(card, slots)).ravel()
         values = tensor.reshape(stations, -1).T
         return Table(values, graph.to_numpy(), list(graph.columns), times)
-
-
-load = loader(Options)

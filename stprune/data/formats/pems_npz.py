@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, loader, read_edges
+from stprune.data.formats.base import Files, Published, Table, read_edges
 from stprune.data.graph_weights import Symmetrise, binary, gaussian, symmetrised
 
 
@@ -36,6 +36,3 @@ class Options(Published):
         distances = read_edges(files["edges"], node_ids)
         weights = (binary if self.weights == "binary" else gaussian)(distances)
         return Table(values, symmetrised(weights, self.symmetrise), node_ids)
-
-
-load = loader(Options)

@@ -2,7 +2,7 @@
 
 ``GROUP_QUANTITY`` is a csv with a column of times and one column a zone; ``GROUP_zones`` gives the
 area and perimeter of each, in the same order, by which ``stations``, UrbanEV's own list, says which
-zone it is (``TAZID``). ``distance`` or ``adjacency`` is a square csv under a header of TAZIDs.
+zone it is (``TAZID``). ``distance`` is a square csv under a header of TAZIDs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, loader, merge_columns, read_numbers
+from stprune.data.formats.base import Files, Published, Table, merge_columns, read_numbers
 from stprune.data.graph_weights import gaussian
 
 OUTLINE = ["area", "perimeter"]
@@ -44,14 +44,9 @@ class Options(Published):
                 channels.append(frame.to_numpy())
             merge_columns(columns, list(ids), np.stack(channels, axis=2))
         node_ids = list(columns)
-        role = "distance" if "distance" in files else "adjacency"
-        square = read_numbers(files[role])
-        square.index = square.columns
+        square = read_numbers(files["distance"])
         # The deviation is that of all zones, so that a weight does not depend on who is here.
-        graph = gaussian(square.to_numpy()) if role == "distance" else square.to_numpy()
-        weights = pd.DataFrame(graph, square.index, square.columns).loc[node_ids, node_ids]
+        weights = pd.DataFrame(gaussian(square.to_numpy()), square.columns, square.columns)
+        weights = weights.loc[node_ids, node_ids]
         values = np.stack(list(columns.values()), axis=1)
         return Table(values, weights.to_numpy(), node_ids, pd.to_datetime(times).to_numpy())
-
-
-load = loader(Options)

@@ -55,14 +55,9 @@ class Options(StrictModel):
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """Simulate the data set that ``card`` describes; there are no files.
 
-    Returns:
-        Chargers in use (mean over the hour), energy delivered (kWh / h) and price (yuan / kWh)
-        of each zone, all observed; an undirected graph of neighbouring zones; and one event an
-        outage or crowd: in ``node``, the hours ``first_step`` to ``last_step``, the kind,
-        ``chargers_out`` and ``charging.extra_drivers`` an hour.
-
-    Raises:
-        ConfigError: If an option is not valid or contradicts the card.
+    Channels are chargers in use (mean over the hour), energy delivered (kWh / h) and price (yuan /
+    kWh) of each zone, all observed. The graph of neighbouring zones is undirected. An event is an
+    outage or a crowd, in the hours ``first_step`` to ``last_step``.
     """
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, options.size, options.steps, CHANNELS, STEP_MINUTES)

@@ -82,14 +82,10 @@ class Options(StrictModel):
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """Simulate the data set that ``card`` describes; there are no files.
 
-    Returns:
-        Flow (vehicles / 5 min) at the downstream end of each segment and mean speed (km/h) on
-        it, all observed, a directed graph by driving distance, and one event an incident: the
-        segment at whose end the capacity drops to ``capacity_share`` during the steps
-        ``first_step`` to ``last_step``.
-
-    Raises:
-        ConfigError: If an option is not valid or contradicts the card.
+    Channels are flow (vehicles / 5 min) at the downstream end of each segment and mean speed (km/h)
+    on it, all observed. The graph is directed, by driving distance. An event is an incident: the
+    capacity at a segment's end drops to ``capacity_share`` in the steps ``first_step`` to
+    ``last_step``.
     """
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, options.size, options.steps, CHANNELS, traffic.BIN_SECONDS // 60)
@@ -143,7 +139,6 @@ def _simulate_day(
             first, end = one.first_bin - zero_bin, one.last_bin + 1 - zero_bin
             way, share = names[one.detector], one.capacity_share
             drops.append((first * BIN_STEPS, end * BIN_STEPS, way, share))
-    leaving = traffic.Departures(leaving.seconds - zero, leaving.origins, leaving.destinations)
     curves = traffic.simulate(network, leaving, drops, bins * BIN_STEPS, seed, names)
     counted = traffic.Bins(WARM_BINS * BIN_STEPS, traffic.BINS_PER_DAY, BIN_STEPS)
     moments = 1 - readings.random((len(names), bins * BIN_STEPS))

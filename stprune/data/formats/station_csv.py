@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, loader
+from stprune.data.formats.base import Files, Published, Table
 
 
 class Options(Published):
@@ -22,7 +22,7 @@ class Options(Published):
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`; stations in the order of their names."""
-        stations = sorted(files.paths)
+        stations = sorted(files)
         frames = [
             pd.read_csv(files[station], keep_default_na=False, na_values=["NA", ""])
             for station in stations
@@ -30,6 +30,3 @@ class Options(Published):
         values = np.stack([frame[self.columns].to_numpy(np.float64) for frame in frames], axis=1)
         times = pd.to_datetime(frames[0][["year", "month", "day", "hour"]]).to_numpy()
         return Table(values, np.ones((len(stations), len(stations))), stations, times)
-
-
-load = loader(Options)

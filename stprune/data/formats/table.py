@@ -34,9 +34,6 @@ log = logging.getLogger(__name__)
 def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
     """Read series and graph by the rules of the card's options.
 
-    Returns:
-        Values and mask of shape (T, N, C), sensors in the order of the series' (first) file.
-
     Raises:
         ConfigError: If the card does not fit the format.
         DataError: If a file breaks a rule; the message names the row and column.
@@ -82,13 +79,9 @@ def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
         adjacency = read_graph(role, paths[role], nodes, options)
     kept = _kept_sensors(values, nodes, card, options)
     values, mask = values[:, kept], ~np.isnan(values[:, kept])
-    return RawSeries(
-        values=np.where(mask, values, 0.0).astype(np.float32),
-        mask=mask,
-        timestamps=times,
-        adjacency=adjacency[np.ix_(kept, kept)],
-        node_ids=list(np.array(nodes, dtype=object)[kept]),
-    )
+    filled = np.where(mask, values, 0.0).astype(np.float32)
+    node_ids = list(np.array(nodes, dtype=object)[kept])
+    return RawSeries(filled, mask, times, adjacency[np.ix_(kept, kept)], node_ids)
 
 
 def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
@@ -97,10 +90,8 @@ def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
     wrong = [name for index, name in enumerate(ids) if not name or position[name] != index]
     wrong += sorted(set(ids) ^ set(nodes))
     if wrong:
-        raise DataError(
-            f"{path}: the sensor `{wrong[0]}` is without a name, stands twice, or is not both in"
-            " this file and in the series"
-        )
+        problem = "is without a name, stands twice, or is not both in this file and in the series"
+        raise DataError(f"{path}: the sensor `{wrong[0]}` {problem}")
     return np.array([position[name] for name in nodes], np.int64)
 
 
@@ -127,13 +118,7 @@ def _kept_sensors(
 
 
 def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDArray[np.float32]:
-    """Edge weights between the sensors of a series: (N, N) float32, zero diagonal.
-
-    ``role`` is one of ``GRAPH_ROLES``; ``nodes`` are the ids in the order of the series.
-
-    Raises:
-        DataError: If the file is wrong, has another sensor, or a matrix lacks one.
-    """
+    """Edge weights of ``nodes``, in this order, in a file of this role: (N, N) float32."""
     graph = options.graph
     if role == "edges":
         files.csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
@@ -151,17 +136,13 @@ def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDA
                 f"{path}: no weight reaches `graph.threshold` {graph.threshold:g}; the shortest"
                 f" distance is {np.nanmin(edges, initial=np.inf):g}; change it or `graph.sigma`"
             )
-    elif graph.weights == "binary":
-        weights = graph_weights.binary(edges)
     else:
-        weights = np.nan_to_num(edges, nan=0.0)
+        weights = graph_weights.binary(edges) if graph.weights == "binary" else np.nan_to_num(edges)
     weights = graph_weights.symmetrised(weights, graph.symmetrise)
     if weights.max(initial=0.0) > LARGEST:
         raise DataError(f"{path}: the weight {weights.max():g} is beyond {LARGEST:g}")
-    count = graph_weights.parts(weights)
-    if count > 1:
-        alone = int((~(weights + weights.T).any(axis=0)).sum())
-        log.warning("%s: a graph in %d parts; %d sensor(s) have no edge", path, count, alone)
+    if (count := graph_weights.parts(weights)) > 1:
+        log.warning("%s: a graph in %d parts", path, count)
     return weights.astype(np.float32)
 
 
@@ -178,7 +159,7 @@ def _edges_of_matrix(
         wrong = (matrix < 0) | ~np.isfinite(matrix)
         matrix[matrix == 0] = np.nan
     if wrong.any():
-        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        row, column = np.argwhere(wrong)[0]
         raise DataError(
             f"{path}: {matrix[row, column]:g} from {nodes[row]} to {nodes[column]}: weights are"
             " finite numbers of at least 0, distances above 0 (an empty cell is no edge)"
@@ -189,15 +170,13 @@ def _edges_of_matrix(
 def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float64]:
     """(N, N), row to column, NaN where a cell is empty, infinity where it says so.
 
-    A csv may hold sensor ids, in its first row or in its first row and column, as its shape tells.
-    An array holds none and is in the order of the series.
+    A csv may hold sensor ids, in its first row or its first row and column, as its shape tells.
     """
     size = len(nodes)
     if path.suffix.lower() not in files.CSV_SUFFIXES:
         try:
             matrix = load_npz(path).toarray()
-        # No sparse matrix, or damaged: reading it as an array says which.
-        except Exception:
+        except Exception:  # no sparse matrix, or damaged: reading it as an array says which
             matrix = files.read_array(path, options.graph.array, "graph.array")
         if matrix.shape != (size, size) or matrix.dtype.kind not in "fiub":
             raise DataError(f"{path}: {matrix.dtype} of shape {matrix.shape} for {size} sensors")
@@ -211,10 +190,8 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
         ids, rows = list(cells.iloc[0, 1:]), list(cells.iloc[1:, 0])
         cells = cells.iloc[1:, 1:]
     if cells.shape != (size, size) or rows != ids:
-        raise DataError(
-            f"{path}: {cells.shape} cells, where a row and a column for each of the {size} sensors"
-            " are meant, in the same order"
-        )
+        expected = f"a row and a column for each of the {size} sensors, in the same order"
+        raise DataError(f"{path}: {cells.shape} cells instead of {expected}")
     order = aligned(path, ids, nodes)
     infinite = cells.apply(lambda column: column.str.fullmatch("(?i)[+]?inf(inity)?"))
     cells = cells.mask(infinite, "").set_axis(ids, axis=1)

@@ -7,7 +7,7 @@ published so (Zhao et al. 2020).
 from __future__ import annotations
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, loader, read_numbers
+from stprune.data.formats.base import Files, Published, Table, read_numbers
 
 
 class Options(Published):
@@ -18,6 +18,3 @@ class Options(Published):
         frame = read_numbers(files["series"])
         weights = read_numbers(files["adjacency"], header=False)
         return Table(frame.to_numpy(), weights.to_numpy(), list(frame.columns))
-
-
-load = loader(Options)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, loader, merge_columns, read_edges
+from stprune.data.formats.base import Files, Published, Table, merge_columns, read_edges
 from stprune.data.formats.dcrnn_hdf import read_pickled_graph
 from stprune.data.graph_weights import binary, gaussian, spread
 
@@ -66,11 +66,7 @@ class Options(Published):
 
 
 def read_windows(path: Path) -> tuple[NDArray[np.float64], int]:
-    """(T, N, C) of B windows, and how many steps two neighbours share.
-
-    Raises:
-        ValueError: If a window is not the one before it, a step later.
-    """
+    """(T, N, C) of B windows, each the one before it a step later; and the steps they share."""
     with np.load(path, allow_pickle=False) as arrays:
         windows = np.concatenate([arrays["x"], arrays["y"]], axis=1).astype(np.float64)
     if not np.array_equal(windows[1:, :-1], windows[:-1, 1:], equal_nan=True):
@@ -98,6 +94,3 @@ def road_kernel(path: Path, node_ids: list[str]) -> NDArray[np.float64]:
     frame = pd.read_csv(path, names=["from", "to", "metres"], dtype={"from": str, "to": str})
     distances = frame.pivot(index="from", columns="to", values="metres").loc[node_ids, node_ids]
     return gaussian(distances.to_numpy(np.float64), spread(frame["metres"].to_numpy(np.float64)))
-
-
-load = loader(Options)

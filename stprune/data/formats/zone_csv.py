@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, loader, read_numbers
+from stprune.data.formats.base import Files, Published, Table, read_numbers
 
 
 class Options(Published):
@@ -57,6 +57,3 @@ def chargers_of_zones(path: Path, zones: list[str]) -> NDArray[np.float64]:
     if not (chargers > 0).all():
         raise ValueError(f"no charger in zone `{zones[int(np.argmin(chargers))]}`")
     return chargers
-
-
-load = loader(Options)

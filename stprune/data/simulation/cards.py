@@ -19,11 +19,7 @@ SIZES = ("zones", "nodes", "corridors", "segments")
 def check_card(
     card: DatasetCard, nodes: int, steps: int, channels: list[str], step_minutes: int
 ) -> None:
-    """Compare a card with what its options make.
-
-    Raises:
-        ConfigError: If it says something else, or does not start at midnight.
-    """
+    """Raise ConfigError if a card says something else than its options make, or no midnight."""
     names = [channel.name for channel in card.channels]
     for key, said, made in (
         ("nodes", card.nodes, nodes),
@@ -78,11 +74,7 @@ def new_city(
 
 
 def write_new_card(card: DatasetCard, path: Path) -> None:
-    """Write a card, unless it is there already.
-
-    Raises:
-        ConfigError: If another card is there.
-    """
+    """Write a card unless it is there already; a ConfigError if another one is."""
     values = card.model_dump(mode="json", exclude_defaults=True)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     if not path.exists():

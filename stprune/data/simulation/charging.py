@@ -59,21 +59,13 @@ RIM_MIX = (0.65, 0.10, 0.10, 0.15)
 
 @dataclass(frozen=True)
 class ChargingCity:
-    """Zones and how they lie.
+    """Zones and how they lie."""
 
-    Args:
-        kinds: (Z,) index into `KINDS`.
-        chargers: (Z,) chargers of each zone.
-        popularity: (Z,) demand of a zone relative to others of its kind and size; mean about 1.
-        places: (Z, 2) km east and north of the centre.
-        neighbours: For each zone the neighbouring zones, nearest first.
-    """
-
-    kinds: NDArray[np.int64]
-    chargers: NDArray[np.int64]
-    popularity: NDArray[np.float64]
-    places: NDArray[np.float64]
-    neighbours: list[list[int]]
+    kinds: NDArray[np.int64]  # (Z,) index into `KINDS`
+    chargers: NDArray[np.int64]  # (Z,)
+    popularity: NDArray[np.float64]  # (Z,) demand relative to others of its kind and size
+    places: NDArray[np.float64]  # (Z, 2) km east and north of the centre
+    neighbours: list[list[int]]  # of each zone, nearest first
 
     @property
     def names(self) -> list[str]:
@@ -361,10 +353,7 @@ def draw_disturbances(
 
     ``outages`` and ``crowds`` are expected numbers, before those near another are left out;
     ``expected`` is (hours, Z) drivers an hour and tells where an outage is felt; nothing happens
-    before ``first_hour``, a midnight.
-
-    Returns:
-        Events by start.
+    before ``first_hour``, a midnight. Events are sorted by start.
     """
     wanted = [
         *(_crowd(city, expected, first_hour, rng) for _ in range(rng.poisson(crowds))),

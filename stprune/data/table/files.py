@@ -33,7 +33,7 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 HDF_SUFFIXES = (".h5", ".hdf5", ".hdf")
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
-UNNAMED = re.compile(r"(Unnamed: \d+)?")  # the second is what pandas calls a column without a name
+UNNAMED = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a name
 
 
 def first_rows(path: Path, separator: str, encoding: str) -> tuple[list[str], list[str]]:
@@ -47,12 +47,7 @@ def first_rows(path: Path, separator: str, encoding: str) -> tuple[list[str], li
 
 
 def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
-    """All cells of a csv as text without outer blanks, the header's too; the index counts lines.
-
-    Raises:
-        DataError: If it is not text in this encoding, empty, has a blank line between others, or
-            its lines differ in their number of cells.
-    """
+    """All cells of a csv as text without outer blanks, the header's too; the index counts lines."""
     header, _ = first_rows(path, separator, encoding)
     if len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
         raise DataError(
@@ -108,9 +103,7 @@ def numbers_of(
 ) -> NDArray[np.float64]:
     """Columns as numbers: (R, K) float64, NaN where a value is missing.
 
-    Raises:
-        DataError: If a column is missing, stands twice or is without a name, or a cell holds no
-            finite number; a sign between thousands is no part of a number.
+    A DataError names a column or a cell that is wrong; a sign between thousands makes no number.
     """
     result = np.empty((len(frame), len(names)))
     for number, name in enumerate(names):
@@ -140,9 +133,7 @@ def numbers_of(
 def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
     """The array ``key`` of an npz, npy or HDF file, None for the only one; texts as numpy text.
 
-    Raises:
-        DataError: If there is no such array, which names the ``option`` that says ``key``, it holds
-            Python objects, or it lies in another file.
+    ``option`` is what a message calls the option that says ``key``.
     """
     with reading(path, f"npz, npy or one of {', '.join(HDF_SUFFIXES)}"):
         if path.suffix.lower() in HDF_SUFFIXES:
@@ -154,8 +145,7 @@ def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
                 if h5py.check_string_dtype(dataset.dtype) is None:
                     return np.asarray(dataset[...])
                 return np.array(dataset.asstr()[...], dtype=np.str_)
-        # numpy leaves a file open that it opened itself and found damaged.
-        with path.open("rb") as stream:
+        with path.open("rb") as stream:  # numpy itself would leave a damaged file open
             array = np.load(stream, allow_pickle=False)
             if not isinstance(array, np.ndarray):
                 name = _key(path, list(array.files), key, option)

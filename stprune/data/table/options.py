@@ -26,12 +26,6 @@ class GraphOptions(StrictModel):
     symmetrise: Symmetrise = "none"
     array: str | None = Field(None, description="Key of the matrix; null: the only array.")
 
-    @model_validator(mode="after")
-    def _nearest_of_distances(self) -> Self:
-        if self.nearest is not None and self.weights != "gaussian":
-            raise ValueError("only distances (`graph.weights: gaussian`) tell the nearest")
-        return self
-
 
 class Options(StrictModel):
     """How the series is laid out, and what to do with irregular rows; see docs/own_data.md."""
@@ -67,16 +61,18 @@ class Options(StrictModel):
     @classmethod
     def _says_the_day(cls, pattern: str) -> str:
         """A pattern without year, month or day would put every time in 1900."""
+        if pattern in (ISO, SECONDS, MILLISECONDS):
+            return pattern
         moment = datetime(2019, 11, 23, tzinfo=UTC)
-        if pattern not in (ISO, SECONDS, MILLISECONDS):
-            with suppress(ValueError, re.error):
-                if datetime.strptime(moment.strftime(pattern), pattern).date() == moment.date():
-                    return pattern
-            raise ValueError(f"`{pattern}` must say year, month and day, as `%d.%m.%Y %H:%M` does")
-        return pattern
+        with suppress(ValueError, re.error):
+            if datetime.strptime(moment.strftime(pattern), pattern).date() == moment.date():
+                return pattern
+        raise ValueError(f"`{pattern}` must say year, month and day, as `%d.%m.%Y %H:%M` does")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.graph.nearest is not None and self.graph.weights != "gaussian":
+            raise ValueError("`graph.nearest` needs distances: `graph.weights: gaussian`")
         if self.layout == "long" and None in (self.time, self.node):
             raise ValueError("the layout `long` needs `time` and `node`, the names of two columns")
         if self.layout == "wide" and self.node is not None:

@@ -25,17 +25,15 @@ from stprune.data.pandas_hdf import open_frame
 from stprune.data.table.files import HDF_SUFFIXES, column_of, numbers_of, read_array, read_columns
 from stprune.data.table.options import ISO, MILLISECONDS, SECONDS, Options
 
-LARGEST = 1e15
-"""The square of a larger error would overflow in float32, in which models train."""
+LARGEST = 1e15  # the square of a larger error would overflow in float32, in which models train
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What one file says, in file order.
+    """What one file says, in file order; ``values`` are (R, N, C) float64, NaN where missing.
 
-    ``values`` are (R, N, C) float64, NaN where missing; in a long file (R, 1, C), and ``sensor``
-    (R,) is the index of the sensor of each row. ``times`` (R,) have no zone. ``rows`` (R,) is how
-    messages count the rows, and its name what they call one.
+    In a long file they are (R, 1, C), and ``sensor`` (R,) is the index of each row's sensor.
+    ``rows`` (R,) is how messages count the rows, and its name what they call one.
     """
 
     path: Path
@@ -56,11 +54,7 @@ class Readings:
 
 
 def read_series(path: Path, options: Options, channels: list[str]) -> Readings:
-    """Read the channels that a file holds, in the layout of the options.
-
-    Raises:
-        DataError: If the file is not so; the message names the row and column.
-    """
+    """Read the channels that a file holds; a DataError names the row and column that are wrong."""
     with reading(path, f"a series in the layout `{options.layout}`"):
         if options.layout == "array":
             return _read_arrays(path, options, channels)
@@ -91,8 +85,7 @@ def _read_arrays(path: Path, options: Options, channels: list[str]) -> Readings:
         if ids.shape != values.shape[1:2]:
             raise DataError(f"{path}: `{options.node}` has the shape {ids.shape}, not (sensors,)")
     if options.time is not None:
-        entries = pd.Series(read_array(path, options.time, ""), rows)
-        times = read_times(path, entries, options)
+        times = read_times(path, pd.Series(read_array(path, options.time, ""), rows), options)
     nodes = [str(name).strip() for name in ids]
     return Readings(path, channels, nodes, values.astype(np.float64), rows, times)
 
@@ -129,11 +122,7 @@ def on_steps(
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
     """Put the values of rows, in any order, on the steps of the card.
 
-    Returns:
-        (T,) datetime64[s] and (T, N, C) float64, NaN where missing.
-
-    Raises:
-        DataError: If a value or a time is not as the card and the options have it.
+    The times are (T,) datetime64[s] and the values (T, N, C) float64, NaN where missing.
     """
     values, times = _measured(readings, card, options), readings.times
     if times is None:
@@ -162,8 +151,7 @@ def on_steps(
         begins = start + (moments - start) // step * step
         frame = frame.groupby([begins, frame.index.get_level_values(1)]).mean()
     covered = pd.DatetimeIndex(frame.index.get_level_values(0)).unique().sort_values()
-    if card.breaks != "none":
-        # Steps left out at a break are no gap; the canonical data set checks the rest.
+    if card.breaks != "none":  # steps left out at a break are no gap
         axis = covered
     if (covered[0], covered[-1]) != (axis[0], axis[-1]):
         raise DataError(
@@ -191,7 +179,7 @@ def _measured(readings: Readings, card: DatasetCard, options: Options) -> NDArra
     signed = np.array([name in options.allow_negative for name in readings.channels])
     wrong = (np.abs(values) > LARGEST) | ((values < 0) & ~signed)
     if wrong.any():
-        at = tuple(int(index) for index in np.argwhere(wrong)[0])
+        at = tuple(np.argwhere(wrong)[0].tolist())
         raise DataError(
             f"{readings.place(at)}: {values[at]:g} is negative or beyond {LARGEST:g}; see"
             " `allow_negative` and `missing_numbers`"
@@ -206,10 +194,6 @@ def read_times(
 
     ``entries`` (R,) are texts, numbers, or datetime64 with or without a zone; their index names the
     rows in messages. ``sensor`` (R,) is the sensor of each row of a long file.
-
-    Raises:
-        DataError: If an entry is no such time, only some have an offset from UTC, offsets differ
-            without a `timezone`, or the zone's clock never showed a time or may have twice.
     """
 
     def refuse(wrong: object, problem: str) -> None:
@@ -260,8 +244,7 @@ def parse_time(text: str, time_format: str) -> datetime | None:
         # pandas writes a whole number as 1.7e9 or 1700000000.0 if the column had a gap once.
         seconds = float(text.replace("_", "?")) / (1000 if time_format == MILLISECONDS else 1)
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-    # strptime builds a regular expression of the pattern.
-    except (ValueError, OverflowError, re.error):
+    except (ValueError, OverflowError, re.error):  # strptime makes an expression of the pattern
         return None
 
 

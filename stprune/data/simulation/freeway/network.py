@@ -94,11 +94,7 @@ class Network:
 def build_network(corridors: int, segments: int, rng: np.random.Generator) -> Network:
     """Lay out at least 1 corridor of at least 3 segments in each direction.
 
-    ``rng`` draws lengths, free speeds and the size of the zones.
-
-    Returns:
-        A network of ``2 * corridors * segments`` detectors: corridor by corridor, first
-        inbound then outbound, each in driving order.
+    Detectors go corridor by corridor, first inbound then outbound, each in driving order.
     """
     roads: list[Road] = []
     detectors: list[str] = []
@@ -234,9 +230,7 @@ class ZoneRoutes:
     """The quickest way between any two zones.
 
     Ways are listed one origin at a time: those of a large network would not fit into memory.
-
-    Attributes:
-        times: (Z, Z) free driving times in seconds, infinite where there is no way.
+    ``times`` are (Z, Z) free driving times in seconds, infinite where there is no way.
     """
 
     def __init__(self, network: Network) -> None:
@@ -267,11 +261,7 @@ class ZoneRoutes:
 
 
 def detector_distances(network: Network) -> NDArray[np.float64]:
-    """Driving distance from each detector to each other one, in metres.
-
-    Returns:
-        (D, D), from row to column; 0 on the diagonal, infinite where there is no way.
-    """
+    """Driving distances between detectors in metres: (D, D), infinite where there is no way."""
     index = _index(network)
     roads = [network.roads[name] for name in network.detectors]
     lengths = [road.length for road in network.roads.values()]
@@ -287,10 +277,7 @@ def gaussian_adjacency(distances: NDArray[np.float64]) -> NDArray[np.float32]:
 
     ``distances`` is (D, D) in metres, infinite where there is no way. ``sigma`` is the standard
     deviation of all of at most `REACH_METRES`, zeros on the diagonal included; weights below
-    `SMALLEST_WEIGHT` and the diagonal are set to 0.
-
-    Returns:
-        (D, D) float32, weight of the edge from row to column.
+    `SMALLEST_WEIGHT` and the diagonal are set to 0. The result is (D, D) float32.
     """
     near = distances <= REACH_METRES
     sigma = distances[near].std()

@@ -87,10 +87,10 @@ class Departures:
     destinations: NDArray[np.int64]
 
     def between(self, first: float, last: float) -> Departures:
-        """Those that leave in [first, last), in seconds since bin 0."""
+        """Those that leave in [first, last) of bin 0's clock, in seconds since ``first``."""
         low, high = np.searchsorted(self.seconds, [first, last])
         part = slice(int(low), int(high))
-        return Departures(self.seconds[part], self.origins[part], self.destinations[part])
+        return Departures(self.seconds[part] - first, self.origins[part], self.destinations[part])
 
 
 def expected_demand(network: Network, level: float, start: datetime) -> Demand:
@@ -212,12 +212,10 @@ class Incident:
 def draw_incidents(
     demand: Demand, days: int, per_day: float, rng: np.random.Generator
 ) -> list[Incident]:
-    """Draw a Poisson number of incidents a day, at busy places and times.
+    """Draw a Poisson number of incidents a day, at busy places and times, sorted by start.
 
-    Returns:
-        Incidents by start; each within one day. A draw within an hour of another one on the
-        same carriageway is left out, so a crowded network has fewer; and a day on which no
-        place is busy has none.
+    Each is within one day. A draw within an hour of another one on the same carriageway is left
+    out, so a crowded network has fewer; a day on which no place is busy has none.
     """
     incidents: list[Incident] = []
     # A detector's name is that of its carriageway and a number.
@@ -258,7 +256,7 @@ def simulate(
     drops: list[tuple[int, int, str, float]],
     steps: int,
     seed: int,
-    roads: list[str] | None = None,
+    roads: list[str],
 ) -> Curves:
     """Simulate ``steps`` steps that begin with empty roads.
 
@@ -270,8 +268,8 @@ def simulate(
     (the order of merging vehicles).
 
     Returns:
-        For each of ``roads``, by default all, the vehicles that have entered and have left it by
-        the end of each step, each (steps,).
+        For each of ``roads``, the vehicles that have entered and have left it by the end of each
+        step, each (steps,).
     """
     with _leave_no_trace():
         with warnings.catch_warnings():
@@ -296,7 +294,7 @@ def simulate(
             )
         _run(world, network, drops, steps)
     curves = {}
-    for name in network.roads if roads is None else roads:
+    for name in roads:
         link = world.get_link(name)
         curves[name] = (link.cum_arrival[:steps], link.cum_departure[:steps])
     # A world refers to itself; a month of them would not be freed soon enough.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,22 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutations import EXAMPLES, campaign, damaged, outcome, seeds
 from own_data import WIDE, card_with
 
-from stprune.base.errors import StpruneError
 from stprune.data.canonical import RawSeries
-from stprune.data.card import DatasetCard
 from stprune.data.formats import table
 
 START = datetime(2024, 2, 28, 22)
 NAMES = ["a", "b", "7", "007"]
-at_random = settings(
-    max_examples=int(os.environ.get("STPRUNE_FUZZ_EXAMPLES", "50")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 # Minutes from the start, sensor, and value or None.
 Row = tuple[int, int, float | None]
 
@@ -36,19 +29,6 @@ Row = tuple[int, int, float | None]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("random")
-
-
-def outcome(card: DatasetCard, path: Path) -> RawSeries | None:
-    """What was read, in proper form, or None if it was refused in one line."""
-    try:
-        raw = table.load(card, {"series": path})
-    except StpruneError as error:
-        refusal = str(error)
-    else:
-        check(raw)
-        return raw
-    assert len(refusal.splitlines()) == 1
-    return None
 
 
 def check(raw: RawSeries) -> None:
@@ -101,7 +81,7 @@ def plain_reading(
     return found if {sensor for _, sensor in found} == set(range(sensors)) else None
 
 
-@at_random
+@settings(campaign, max_examples=EXAMPLES)
 @given(
     shape=st.tuples(st.integers(1, 4), st.integers(2, 4)),
     more=st.lists(
@@ -155,11 +135,12 @@ def test_rows_by_all_rules(
     frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
     options = {"layout": "long", "time": "time", "node": "sensor", **rules}
     card = card_with(options, steps=steps, nodes=sensors, start=START, mask_policy=policy)
-    raw = outcome(card, path)
+    raw = outcome(table.load, card, {"series": path})
     expected = plain_reading(rows, sensors, steps, rules, policy)
     assert (raw is None) == (expected is None)
     if raw is None or expected is None:
         return
+    check(raw)
     assert raw.values.shape == (steps, sensors, 1)
     for step in range(steps):
         assert raw.timestamps[step] == np.datetime64(START + step * timedelta(hours=1))
@@ -169,40 +150,24 @@ def test_rows_by_all_rules(
             assert raw.values[step, number, 0] == pytest.approx(value or 0.0, rel=1e-6)
 
 
-PIECES = [
-    *(bytes([byte]) for byte in b"0159,;.-+eE\"'\n\r\t :TZabx_ \x00\xff\x1c\x0c"),
-    *(word.encode() for word in ("nan", "inf", "", "1e400", "\u0661", "\u2028", "12", "\n\n")),
-]
-
-
-@at_random
-@given(
-    changes=st.lists(st.tuples(st.integers(0, 10**5), st.sampled_from(PIECES)), max_size=4),
-    cut=st.sampled_from([0, 0, 0, 1, 40, 300]),
-)
-def test_a_csv_with_changed_bytes(folder: Path, changes: list[tuple[int, bytes]], cut: int) -> None:
-    changed = bytearray(WIDE.encode())
-    for place, piece in changes:
-        at = place % len(changed)
-        changed[at : at + 1] = piece
-    content = bytes(changed[: len(changed) - cut] if cut else changed)
+@campaign
+@given(seed=seeds)
+def test_every_cell_of_a_csv_is_what_a_plain_reading_says(folder: Path, seed: int) -> None:
     path = folder / "series.csv"
-    path.write_bytes(content)
-    raw = outcome(card_with({"time": "time"}, mask_policy="nan"), path)
-    assert raw is not None or changes or cut
-    if raw is None:
-        return
-    # Every cell of a csv that was read is what a plain reading of its text says.
-    header, *lines = csv.reader(io.StringIO(content.decode("utf-8-sig").strip(), newline=None))
-    names = [name.strip() for name in header]
-    rows = sorted(
-        (datetime.fromisoformat(cells["time"]).replace(tzinfo=None), cells)
-        for cells in (dict(zip(names, map(str.strip, line), strict=True)) for line in lines)
-    )
-    assert raw.node_ids == [name for name in names if name != "time"]
-    assert [moment for moment, _ in rows] == raw.timestamps.tolist()
-    for step, (_, cells) in enumerate(rows):
-        for node, name in enumerate(raw.node_ids):
-            missing = cells[name].lower() in ("", "na", "n/a", "nan", "null", "none")
-            assert raw.mask[step, node, 0] == (not missing)
-            assert raw.values[step, node, 0] == (0 if missing else np.float32(cells[name]))
+    path.write_text(WIDE)
+    card = card_with({"time": "time"}, mask_policy="nan")
+    for content, raw in damaged(seed, path, table.load, card, {"series": path}):
+        check(raw)
+        header, *lines = csv.reader(io.StringIO(content.decode("utf-8-sig").strip(), newline=None))
+        names = [name.strip() for name in header]
+        rows = sorted(
+            (datetime.fromisoformat(cells["time"]).replace(tzinfo=None), cells)
+            for cells in (dict(zip(names, map(str.strip, line), strict=True)) for line in lines)
+        )
+        assert raw.node_ids == [name for name in names if name != "time"]
+        assert [moment for moment, _ in rows] == raw.timestamps.tolist()
+        for step, (_, cells) in enumerate(rows):
+            for node, name in enumerate(raw.node_ids):
+                missing = cells[name].lower() in ("", "na", "n/a", "nan", "null", "none")
+                assert raw.mask[step, node, 0] == (not missing)
+                assert raw.values[step, node, 0] == (0 if missing else np.float32(cells[name]))
