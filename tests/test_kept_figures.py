@@ -42,15 +42,6 @@ def _write(
     archive.write(layout.kept(key))
 
 
-def test_calendar_has_a_panel_for_each_pruner_that_prunes(layout: ExperimentLayout) -> None:
-    figure = build("kept_calendar", load_results(layout.store)).figure
-    titles = [axes.get_title(loc="left").strip() for axes in figure.axes[:-1]]
-    assert titles == ["EL2N", "InfoBatch", "Made up rival", "Random (dynamic)", "ST-Prune"]
-    # At random only noise: about seven windows of each hour in all epochs and seeds together.
-    random, rival = (np.abs(cells(axes)).mean() for axes in (figure.axes[3], figure.axes[2]))
-    assert random < 0.6 < 1.2 < rival
-
-
 def test_calendar_shows_the_hours_that_were_kept(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.9,), seeds=(0, 1))
     day = TIMES[:48]
