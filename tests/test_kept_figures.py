@@ -74,16 +74,14 @@ def test_overlap_is_the_mean_jaccard_less_that_of_chance(layout: ExperimentLayou
         assert f"{own:.2f}" in words
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_runs_without_an_archive_are_counted_in_the_caption(name: str, tmp_path: Path) -> None:
-    layout = write_experiment(tmp_path, ratios=(0.9,))
+def test_runs_without_an_archive_are_counted_and_without_pruned_epochs_left_out(
+    tmp_path: Path,
+) -> None:
+    layout = write_experiment(tmp_path / "some", ratios=(0.9,))
     write_archives(layout, without=("el2n",))
-    caption = build(name, load_results(layout.store)).caption
-    assert "2 runs" in caption
-
-
-def test_archives_without_pruned_epochs_are_nothing_to_show(tmp_path: Path) -> None:
-    layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.9,), seeds=(0,))
+    results = load_results(layout.store)
+    assert all("2 runs" in build(name, results).caption for name in NAMES)
+    layout = write_experiment(tmp_path / "full", pruners=PRUNERS[:1], ratios=(0.9,), seeds=(0,))
     _write(layout, _key("random_dynamic"), [np.arange(len(TIMES))] * 3)
     assert set(NAMES).isdisjoint(applicable(FIGURES, summarised(layout)))
 
