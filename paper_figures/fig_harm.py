@@ -62,10 +62,7 @@ def build(results: Results) -> Drawing:
         " Incident: windows with a simulated incident; least stationary: the tenth of the windows"
         f" with the largest mean change from step to step. {draw.LEAVE}"
     )
-    alt = (
-        "Difference in test error from full training by step ahead and by part of the test set,"
-        " one panel per prune ratio, one curve a pruner."
-    )
+    alt = "Difference in test error from full training by step ahead and by part of the test set."
     return Drawing(figure, " ".join([caption, *left_out]), alt)
 
 
@@ -73,10 +70,9 @@ def harm(results: Results) -> pd.DataFrame:
     """Paired differences from full training, averaged over places first, then over seeds.
 
     Returns:
-        One row per budget, pruner, prune ratio and ``part`` (``all`` test windows, a group of
-        them, or a step ahead, ``1`` for the first): ``mean`` in % of full training's, over the
-        seeds' means over data sets and backbones; ``mean_sd`` over the seeds (ddof = 1, NaN for
-        one); ``places``, how many.
+        One row per ``CELL``, of which ``part`` is ``all`` test windows, a group of them, or a step
+        ahead, ``1`` for the first: ``mean`` in % of full training's; ``mean_sd`` over the seeds
+        (ddof = 1, NaN for one); ``places``, how many.
     """
     steps = results.horizons.assign(step=results.horizons["step"].astype(str))
     steps = steps.pivot(index=KEYS, columns="step", values="mae")

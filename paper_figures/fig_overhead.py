@@ -66,12 +66,8 @@ def epoch_parts(results: Results) -> tuple[pd.DataFrame, bool]:
     """Mean time of an epoch by part, of each pruner and prune ratio, over seeds, then places.
 
     Only the pruned epochs of a run count, or all where none was pruned, as for the per-epoch time
-    of its record.
-
-    Returns:
-        One row per pruner and prune ratio: ``<part>_seconds`` of PARTS, ``epoch_seconds`` and
-        ``expected_epoch_seconds``; and whether they are in % of full training's mean epoch (the
-        sum of its parts) at the same data set and backbone, else in seconds.
+    of its record. Also returns whether times are in % of full training's mean epoch (the sum of
+    its parts) at the same data set and backbone, else they are in seconds.
     """
     pruned = (results.epochs["keep_ratio"] < 1) & (results.epochs["prune_ratio"] > 0)
     epochs = results.epochs.assign(pruned=pruned)

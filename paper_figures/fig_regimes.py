@@ -73,12 +73,10 @@ def build(results: Results) -> Drawing:
 
 
 def compared_cells(summary: pd.DataFrame) -> pd.DataFrame:
-    """Differences from each control over seeds, in % of the control's.
+    """Differences from each control over seeds, in % of the control's, by ``CELL``.
 
-    Returns:
-        One row per ``CELL``: ``mean``, ``seeds``, ``p`` of the paired t test over seeds (NaN for
-        one), and ``holm_p``, corrected over all cells. The controls are compared with each other
-        once, against the first.
+    ``p`` is that of the paired t test over seeds (NaN for one), ``holm_p`` corrected over all
+    cells. The controls are compared with each other once, against the first.
     """
     every = pd.concat([differences_from(summary, name).assign(control=name) for name in CONTROLS])
     differences = every[every["pruner"] != CONTROLS[0]].groupby(CELL)["difference"]

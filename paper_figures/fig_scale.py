@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.records.store import REFERENCE, run_keys_of
+from stprune.records.store import REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results
 
@@ -57,21 +57,16 @@ def build(results: Results) -> Drawing:
 
 
 def scale_points(results: Results) -> pd.DataFrame:
-    """Means over seeds of models that were trained at several scales.
+    """The rows of ``Results.aggregate`` of models that were trained at several scales.
 
-    A model is a backbone's component; its scales are the entries of the configuration that differ
-    in their number of parameters.
-
-    Returns:
-        The rows of ``Results.aggregate`` of such entries, with ``model`` (the component's id),
-        ``parameters`` (mean over runs) and ``ratio`` (the prune ratio; full training is repeated at
-        each ratio that anything was pruned by, or stands at 0 without any), sorted by data set,
-        model, ratio, pruner and parameters. Empty if no model has several scales.
+    A ``model`` is a backbone's component; its scales are the entries of the configuration that
+    differ in ``parameters``. At each ``ratio`` that anything was pruned by full training is
+    repeated; without any it stands at 0.
     """
     entries = results.summary.groupby(content.PLACE, as_index=False)[["parameters"]].mean()
     models = {
-        key.backbone: results.records[key].config.get("backbone", {}).get("id", key.backbone)
-        for key in run_keys_of(results.summary.drop_duplicates("backbone"))
+        name: config.get("backbone", {}).get("id", name)
+        for name, config in results.configs("backbone").items()
     }
     entries["model"] = entries["backbone"].map(models)
     several = entries.groupby(MODEL)["parameters"].transform("nunique") > 1

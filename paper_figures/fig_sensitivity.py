@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.records.store import run_keys_of
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import compare_all, differences_from
@@ -68,14 +67,11 @@ def build(results: Results) -> Drawing:
 def variants(results: Results) -> pd.DataFrame:
     """Every entry that differs in one option from the entry named as its pruner.
 
-    Options are those of the records, defaults included. Returns: Sorted by pruner, option and
-    entry: ``pruner``, the id, which is also the name of the entry that it is compared with;
-    ``option``; ``entry``; its ``value`` of the option; and the ``usual`` one.
+    ``pruner`` is the id, which is also the name of the entry that ``entry`` is compared with. Its
+    ``value`` of ``option`` and the ``usual`` one are those of the records, defaults included.
     """
-    configs = {
-        key.pruner: results.records[key].config.get("pruner", {})
-        for key in run_keys_of(results.summary.drop_duplicates("pruner"))
-    }
+    found = results.configs("pruner").items()
+    configs = {name: config.get("pruner", {}) for name, config in found}
     rows = []
     for entry, config in configs.items():
         pruner, options = config.get("id", entry), config.get("options", {})
@@ -88,11 +84,7 @@ def variants(results: Results) -> pd.DataFrame:
 
 
 def compared_variants(results: Results) -> pd.DataFrame:
-    """By `compare_all`, each pruner's changed entries against the unchanged, a family each.
-
-    Returns:
-        The columns of `variants` and those of the comparisons; ``pruner`` is that of `variants`.
-    """
+    """`variants` with `compare_all` of each pruner's changed entries, a family each."""
     found = variants(results)
     tables = [found.assign(budget="", prune_ratio=math.nan)[:0]]
     for pruner, changes in found.groupby("pruner"):

@@ -24,12 +24,9 @@ def held_out_scores(results: Results) -> pd.DataFrame:
     """Means over seeds of what pruned and full training come to on data they have not seen.
 
     Returns:
-        One row per data set entry, backbone, held-out data set, pruner and prune ratio, full
-        training first in each: ``seeds``; ``zero_shot_mae`` and ``linear_probe_mae`` in the unit
-        of the held-out data, each with ``_sd`` (ddof = 1) and ``_change`` (% against full
-        training's mean), NaN where not asked for; ``held_out_unit``; and ``test_mae``,
-        ``total_percent``, ``total_percent_sd``, ``total_seconds`` and ``realised_keep_ratio`` of
-        ``Results.aggregate``.
+        One row per ``CELL``, full training first: ``seeds``; ``SCORES`` in ``held_out_unit``, each
+        with ``_sd`` (ddof = 1) and ``_change`` (% against full training's mean), NaN where not
+        asked for; and columns of ``Results.aggregate``.
     """
     rows = []
     for key, record in results.records.items():

@@ -57,10 +57,8 @@ def pruned_rows(summary: pd.DataFrame) -> pd.DataFrame:
 def paired_table(results: Results, others: Sequence[str], title: str) -> Table:
     """Every pruner against each of ``others``, run by run, over all data sets.
 
-    Returns:
-        One row per pruner and prune ratio, and one over all its ratios (``prune_ratio`` NaN, shown
-        as ``all``); by budget, where the experiment has several. The frame also holds the other
-        fields of `Comparison`.
+    One row per budget, pruner and prune ratio, and one over all its ratios (``prune_ratio`` NaN,
+    shown as ``all``). The frame also holds the other fields of `Comparison`.
     """
     single = pruned_rows(results.summary)
     overall = single.assign(prune_ratio=math.nan).drop_duplicates()
@@ -75,10 +73,8 @@ def paired_table(results: Results, others: Sequence[str], title: str) -> Table:
     columns = [Column("pruner", "Pruner", named=True)]
     columns.append(Column("prune_ratio", "Prune ratio", missing="all"))
     for other in others:
-        over, ahead = (
-            f"Against {label(other)}",
-            f"{{{other}_ahead:.0f}} of {{{other}_datasets:.0f}}",
-        )
+        over = f"Against {label(other)}"
+        ahead = f"{{{other}_ahead:.0f}} of {{{other}_datasets:.0f}}"
         columns += [
             Column(f"{other}_mean", "Δ (%)", 2, signed=True, over=over),
             Column(f"{other}_low", "95 %", over=over, text=interval_text(f"{other}_")),
@@ -118,14 +114,8 @@ def compared_groups(
 ) -> pd.DataFrame:
     """Every pruner and prune ratio in each group of data sets or backbones, against ``OTHERS``.
 
-    Args:
-        results: The experiment.
-        groups: Of each the columns that name it, and the names that it holds, by column.
-
-    Returns:
-        The rows of each group: ``prune_ratio``, ``pruner``, ``test_mae`` and ``test_mae_sd`` (NaN
-        over several places), ``epoch_percent``, for each other ``<other>_change``, ``_p``,
-        ``_pairs``, ``_holm_p`` and ``_mark``, and the columns that name it.
+    Of each group are given the columns that name it, and the names that it holds, by column.
+    ``test_mae`` and its deviation are NaN over several places; see `_changes` for the tests.
     """
     parts = []
     for named, chosen in groups:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from stprune.paper.content import METHOD
 from stprune.paper.tables import Column, Table
-from stprune.records.store import REFERENCE
+from stprune.records.store import KEYS, REFERENCE
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
 
+CELL = KEYS[:-1]
 # What names a row of most tables.
 CELL_COLUMNS = (
     Column("dataset", "Data set"),
@@ -60,6 +61,16 @@ def with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
     return full_first(frame, list(PLACE_AND_RATIO))
 
 
+def means_and_spreads(values: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Mean over seeds of the columns of ``values``, one row a run, each with ``_sd`` (ddof = 1).
+
+    One row per data set, backbone, pruner and prune ratio; NaN where one seed lacks a value.
+    """
+    cells = values.join(results.summary[CELL]).groupby(CELL)
+    spread = cells.std(ddof=1, skipna=False).add_suffix("_sd")
+    return cells.mean(skipna=False).join(spread).reset_index()
+
+
 def full_first(frame: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     """Sort rows by ``order``, then by pruner, full training before all others."""
     keys = [*order, "first", "pruner"]
@@ -77,11 +88,10 @@ def absent(results: Results) -> list[str]:
 def budgets(results: Results) -> list[str]:
     """A sentence that says what a run could spend as much of as full training, and where."""
     where = _places(results.aggregate.groupby("dataset")["budget"].first())
-    named = [budget.replace("_", " ") for budget in where]
-    if len(where) > 1:
-        named = [
-            f"{name} ({datasets})" for name, datasets in zip(named, where.values(), strict=True)
-        ]
+    named = [
+        budget.replace("_", " ") + (f" ({datasets})" if len(where) > 1 else "")
+        for budget, datasets in where.items()
+    ]
     return [f"Budget of a run, at most what full training spends: {', '.join(named)}."]
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from paper_figures.rows import CELL_COLUMNS, RANKS, SEEDS, experiment_table, with_holes
+from paper_figures.rows import (
+    CELL,
+    CELL_COLUMNS,
+    RANKS,
+    SEEDS,
+    experiment_table,
+    means_and_spreads,
+    with_holes,
+)
 from stprune.paper.tables import Column, Table
-from stprune.records.store import KEYS
 from stprune.results.summary import Results
 
 TITLE = "Efficiency"
@@ -23,7 +30,6 @@ CAPTION = (
 )
 
 MEGABYTE, KILO = 1e6, 1e3
-CELL = KEYS[:-1]
 
 COLUMNS = (
     *CELL_COLUMNS,
@@ -57,9 +63,6 @@ def build(results: Results) -> Table:
             "device_kilojoules": summary["device_joules"].astype("float64") / KILO,
         }
     )
-    cells = values.join(summary[CELL]).groupby(CELL)
-    spread = cells.std(ddof=1, skipna=False).add_suffix("_sd")
-    means = cells.mean(skipna=False).join(spread).reset_index()
     frame = frame[[*CELL, "seeds", "epoch_percent", "total_percent"]]
-    frame = frame.merge(means, how="left", on=CELL, validate="one_to_one")
+    frame = frame.merge(means_and_spreads(values, results), how="left", on=CELL)
     return experiment_table(results, TITLE, CAPTION, frame, COLUMNS)

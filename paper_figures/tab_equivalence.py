@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paper_figures.pairing import interval_text
-from paper_figures.rows import PLACE_AND_RATIO, experiment_table
+from paper_figures.rows import CELL_COLUMNS, experiment_table
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import Results
 from stprune.statistics.paired import IDENTICAL, LEAST_PAIRS, MARGIN, equivalences
@@ -25,10 +25,7 @@ CAPTION = (
 )
 
 COLUMNS = (
-    Column("dataset", "Data set"),
-    Column("backbone", "Backbone", named=True),
-    Column("prune_ratio", "Prune ratio"),
-    Column("pruner", "Pruner", named=True),
+    *CELL_COLUMNS,
     Column("count", "n", 0),
     Column("mean", "Δ (%)", 2, "sd", signed=True),
     Column("low", "90 %", text=interval_text()),
@@ -43,5 +40,4 @@ def build(results: Results) -> Table:
 
     Differences in test MAE are in percent. Empty where full training was not run.
     """
-    frame = equivalences(results.summary)
-    return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, PLACE_AND_RATIO)
+    return experiment_table(results, TITLE, CAPTION, equivalences(results.summary), COLUMNS)

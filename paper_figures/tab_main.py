@@ -6,9 +6,9 @@ import math
 
 import pandas as pd
 
-from paper_figures.rows import CELL_COLUMNS, RANKS, SEEDS, experiment_table, with_holes
+from paper_figures.rows import CELL, CELL_COLUMNS, RANKS, SEEDS, experiment_table, with_holes
 from stprune.paper.tables import Column, Table
-from stprune.records.store import KEYS, REFERENCE
+from stprune.records.store import REFERENCE
 from stprune.results.summary import Results
 from stprune.statistics.paired import (
     CONTROLS,
@@ -19,7 +19,6 @@ from stprune.statistics.paired import (
     t_test,
 )
 
-CELL = KEYS[:-1]
 # So that an empty table can be joined with one that is not.
 TYPES = {**dict.fromkeys(CELL, "object"), "prune_ratio": "float64"}
 # How a cell is marked that is better than each of these, and one that is worse.
@@ -70,12 +69,9 @@ def build(results: Results) -> Table:
 def cell_marks(summary: pd.DataFrame) -> pd.DataFrame:
     """Test every cell against both controls and full training, over seeds.
 
-    Args:
-        summary: One row a run. A test MAE of 0 has no difference in percent, so no test.
-
-    Returns:
-        One row per cell that can be paired with any of them: ``CELL``; for each other the
-        corrected ``<other>_holm_p``; and ``control_marks`` and ``full_mark``, None for none.
+    One row per cell that can be paired with any of them: the corrected ``<other>_holm_p``, and
+    ``control_marks`` and ``full_mark``, None for none. A test MAE of 0 has no difference in
+    percent, so no test.
     """
     comparable = summary[summary["test_mae"] > 0]
     found = pd.DataFrame(columns=CELL).astype(TYPES)

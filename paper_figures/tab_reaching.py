@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paper_figures.rows import CELL_COLUMNS, PLACE_AND_RATIO, experiment_table
+from paper_figures.rows import CELL_COLUMNS, experiment_table
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import Results
 from stprune.statistics.time_to_accuracy import compare_reaching
@@ -35,5 +35,4 @@ COLUMNS = (
 
 def build(results: Results) -> Table:
     """One row per data set, backbone, prune ratio and pruner; empty without full training."""
-    frame = compare_reaching(results.epochs)
-    return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, PLACE_AND_RATIO)
+    return experiment_table(results, TITLE, CAPTION, compare_reaching(results.epochs), COLUMNS)

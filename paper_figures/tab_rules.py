@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import pandas as pd
 
-from paper_figures.rows import CELL_COLUMNS, SEEDS, experiment_table, with_holes
+from paper_figures.rows import (
+    CELL,
+    CELL_COLUMNS,
+    SEEDS,
+    experiment_table,
+    means_and_spreads,
+    with_holes,
+)
 from stprune.paper.tables import Column, Table
-from stprune.records.store import KEYS
 from stprune.results.summary import Results
 
 TITLE = "Test scores by the metric rules of several publications"
 RULES = {"paper": "Ours", "st_ttc": "ST-TTC", "largest": "LargeST", "opencity": "OpenCity"}
 METRICS = {"mae": "MAE", "rmse": "RMSE", "mape": "MAPE (%)"}
-CELL = KEYS[:-1]
 
 CAPTION = (
     "Means over n seeds of the scores of one set of forecasts. Ours: observed targets, pooled; MAPE"
@@ -44,19 +49,12 @@ def build(results: Results) -> Table:
 
     The frame holds ``<rule>_<metric>`` and ``<rule>_<metric>_sd``.
     """
+    rules = [record.scores_by_rule for record in results.records.values()]
     scores = {
-        f"{rule}_{metric}": [
-            getattr(record.scores_by_rule.get(rule), metric, None)
-            for record in results.records.values()
-        ]
+        f"{rule}_{metric}": [getattr(by_rule.get(rule), metric, None) for by_rule in rules]
         for rule in RULES
         for metric in METRICS
     }
-    runs = pd.DataFrame(scores, dtype="float64").join(results.summary[CELL])
-    cells = runs.groupby(CELL)
-    # A score that one seed lacks makes the mean NaN.
-    means = cells.mean(skipna=False).join(cells.std(ddof=1, skipna=False).add_suffix("_sd"))
-    order = ["dataset", "backbone", "pruner", "prune_ratio"]
-    frame = with_holes(results.aggregate)[[*order, "seeds"]]
-    frame = frame.merge(means.reset_index(), how="left", on=CELL)
+    means = means_and_spreads(pd.DataFrame(scores, dtype="float64"), results)
+    frame = with_holes(results.aggregate)[[*CELL, "seeds"]].merge(means, how="left", on=CELL)
     return experiment_table(results, TITLE, CAPTION, frame, COLUMNS)

@@ -60,11 +60,7 @@ COLUMNS = (
 
 
 def build(results: Results) -> Table:
-    """One row per budget, prune ratio and pruner.
-
-    The frame also holds `Comparison`'s other fields, and the counts of wins, ties and losses
-    against each other.
-    """
+    """One row per budget, prune ratio and pruner; the frame has `Comparison`'s other fields too."""
     frame = pruned_rows(results.summary)
     frame = frame.merge(compare_with_full(results.summary), how="left", on=ROW)
     frame["cells"] = frame["cells"].fillna(0)

@@ -16,7 +16,8 @@ TITLE = "Pruning under every task"
 
 CAPTION = (
     "A group is a task on one data set, or on all of its data sets; MAE is by the rule of the task."
-    " Steps: of input and of target; an imputation's targets are hidden values of its inputs. {}"
+    " Steps: of input and of target; an imputation's targets are hidden values of its inputs."
+    f" {GROUP_CAPTION}"
 )
 
 COLUMNS = (
@@ -40,11 +41,8 @@ def build(results: Results) -> Table:
         if len(names) > 1:
             groups.append(({"task": task, "dataset": EVERY_PLACE}, {"dataset": names}))
         groups += [(row, {"dataset": [row["dataset"]]}) for row in entries.to_dict("records")]
-    frame = compared_groups(results, groups)
-    caption = CAPTION.format(GROUP_CAPTION)
-    return experiment_table(
-        results, TITLE, caption, frame, COLUMNS, ("task", "dataset", "prune_ratio")
-    )
+    frame, group = compared_groups(results, groups), ("task", "dataset", "prune_ratio")
+    return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, group)
 
 
 def _entries(results: Results) -> pd.DataFrame:

@@ -42,8 +42,7 @@ def build(results: Results) -> Table:
     """One row per budget, data set, backbone and pruner; empty without full training."""
     areas = tradeoff_areas(results.summary)
     front = pd.Series([_front(points) for points in areas["front"]], dtype="object")
-    group = ("dataset", "backbone")
-    frame = areas.assign(front=front)
+    frame, group = areas.assign(front=front), ("dataset", "backbone")
     return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, group)
 
 

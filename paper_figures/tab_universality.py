@@ -50,12 +50,10 @@ def build(results: Results) -> Table:
 
 def _entries(results: Results) -> pd.DataFrame:
     """``name``, backbone ``id`` and ``optimiser`` of every entry, by the record of one run."""
-    configs = {
-        name: config.get("backbone", {}) for name, config in results.configs("backbone").items()
-    }
-    rows = [
-        (name, config.get("id", name), config.get("optimisation", {}).get("optimiser"))
-        for name, config in configs.items()
-    ]
+    rows = []
+    for name, config in results.configs("backbone").items():
+        entry = config.get("backbone", {})
+        optimiser = entry.get("optimisation", {}).get("optimiser")
+        rows.append((name, entry.get("id", name), optimiser))
     table = pd.DataFrame(rows, columns=["name", "id", "optimiser"])
     return table.sort_values(["id", "optimiser", "name"])

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from stprune.records.store import KEYS
+
 Run = tuple[str, str, float, int, float]
 
 
@@ -16,17 +18,28 @@ def summary_of(runs: Iterable[Run], budget: str = "epochs") -> pd.DataFrame:
     return frame.assign(backbone="stid", budget=budget, total_seconds=100.0)
 
 
+# Data set, pruner, seed, validation MAE of each epoch, and seconds an epoch.
+SeededRun = tuple[str, str, int, list[float], float]
+
+
+def curves_of(*runs: SeededRun) -> pd.DataFrame:
+    """The epochs of runs of full training, and of others at prune ratio 0.5."""
+    rows = [
+        (dataset, "stid", pruner, 0.0 if pruner == "full" else 0.5, seed, epoch, mae, time)
+        for dataset, pruner, seed, curve, pace in runs
+        for epoch, mae in enumerate(curve)
+        for time in [(epoch + 1) * pace]
+    ]
+    return pd.DataFrame(rows, columns=[*KEYS, "epoch", "validation_mae", "elapsed_seconds"])
+
+
 def noisy_summary(
     rng: np.random.Generator, losses: Mapping[str, float], datasets: int, seeds: int, spread: float
 ) -> pd.DataFrame:
-    """Full training and, at prune ratio 0.5, pruners with a known mean loss.
+    """Full training and, at prune ratio 0.5, pruners with a known mean loss in percent of it.
 
-    Args:
-        rng: Source of the noise.
-        losses: By pruner, in percent of full training's error.
-        datasets: How many data sets, ``d0`` and so on, each with an error of its own.
-        seeds: Runs of each.
-        spread: Standard deviation of the difference from full training, in percent.
+    Each data set, ``d0`` and so on, has an error of its own; ``spread`` is the standard deviation
+    of the difference from full training, in percent.
     """
     runs: list[Run] = []
     for place in range(datasets):

@@ -131,25 +131,14 @@ def pruned_run(key: RunKey, rank: int) -> tuple[RunRecord, list[EpochRecord]]:
     overhead = 0.0 if key.pruner == "full" or shortened else 0.1 + 0.05 * rank
     seconds = 10.0 * visited + overhead + rng.normal(0, 0.05)
     mae = 3.0 + (0.25 + 0.05 * rank) * key.prune_ratio**2 + rng.normal(0, 0.03)
-    spent = cost(
-        epochs=count,
-        gradient_steps=round(count * 32 * visited),
-        windows_visited=round(count * WINDOWS * visited),
-        nominal_keep_ratio=keep,
-        realised_keep_ratio=visited,
-        overall_keep_ratio=count * visited / EPOCHS,
-        epoch_seconds=seconds,
-        overhead_seconds=overhead,
-        train_seconds=count * seconds,
-        validation_seconds=count * 1.0,
-        checkpoint_seconds=count * 0.1,
-        total_seconds=count * (seconds + 1.1),
-    )
-    groups: dict[str, float | None] = {
-        "incident": 1.4 * mae,
-        "least_stationary": 1.2 * mae,
-        "worst_node": 2.0 * mae,
-    }
+    shares = {"nominal_keep_ratio": keep, "realised_keep_ratio": visited}
+    shares["overall_keep_ratio"] = count * visited / EPOCHS
+    times = {"epoch_seconds": seconds, "overhead_seconds": overhead}
+    times |= {"train_seconds": count * seconds, "total_seconds": count * (seconds + 1.1)}
+    times |= {"validation_seconds": count * 1.0, "checkpoint_seconds": count * 0.1}
+    steps, windows = round(count * 32 * visited), round(count * WINDOWS * visited)
+    spent = cost(epochs=count, gradient_steps=steps, windows_visited=windows, **shares, **times)
+    groups = {"incident": 1.4 * mae, "least_stationary": 1.2 * mae, "worst_node": 2.0 * mae}
     run = record(key, test=scores(mae), test_groups=groups, cost=spent)
     return run, epochs(count, seconds, visited)
 
@@ -167,14 +156,10 @@ def write_experiment(
     layout = ExperimentLayout(root)
     cells = [("full", 0.0)] if with_full else []
     cells += list(itertools.product(pruners, ratios))
-    files = []
-    for place, (pruner, ratio), seed in itertools.product(
-        itertools.product(datasets, backbones), cells, seeds
-    ):
+    for *place, (pruner, ratio), seed in itertools.product(datasets, backbones, cells, seeds):
         rank = ("full", *pruners).index(pruner)
-        run, table = pruned_run(RunKey(*place, pruner, ratio, seed), rank)
-        files.append(write_run(layout, run, table))
-    summarise(files, layout)
+        write_run(layout, *pruned_run(RunKey(*place, pruner, ratio, seed), rank))
+    summarised(layout)
     return layout
 
 

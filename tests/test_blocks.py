@@ -78,15 +78,16 @@ def test_each_thing_a_result_depends_on_is_a_reason(
     assert missing(toy_config)[KEY.path].startswith("record damaged")
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "epochs.csv", "kept.npz"])
 def test_a_run_needs_each_of_its_files_whole(
-    toy_config: ExperimentConfig, layout: ExperimentLayout, name: str
+    toy_config: ExperimentConfig, layout: ExperimentLayout
 ) -> None:
-    path = layout.run(KEY) / name
-    path.write_bytes(path.read_bytes()[:-20])
-    assert missing(toy_config)[KEY.path].startswith("record damaged")
-    path.unlink()
-    assert missing(toy_config)[KEY.path] == "no record"
+    for path in (layout.metrics(KEY), layout.run_epochs(KEY), layout.kept(KEY)):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20])
+        assert missing(toy_config)[KEY.path].startswith("record damaged")
+        path.unlink()
+        assert missing(toy_config)[KEY.path] == "no record"
+        path.write_bytes(whole)
 
 
 def test_a_stamp_holds_until_a_record_changes(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import toy
@@ -146,14 +147,10 @@ def test_config_lists_the_runs_and_list_every_component(
         assert name in output
 
 
-def test_an_interrupt_is_no_traceback(
-    run: Run, config_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(path: Path) -> None:
-        raise KeyboardInterrupt
-
+def test_an_interrupt_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = mock.Mock(side_effect=KeyboardInterrupt)
     monkeypatch.setattr("stprune.config.experiment.load_config", interrupted)
-    status, _, errors = run("config", "--config", config_file)
+    status, _, errors = run("config")
     assert (status, errors.count("\n")) == (INTERRUPTED, 1)
 
 

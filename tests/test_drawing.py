@@ -37,10 +37,9 @@ def test_looks_are_distinct_and_stay_from_figure_to_figure() -> None:
     assert known.isdisjoint(to_hex(look.colour) for look in looks(RIVALS).values())
 
 
-@pytest.mark.parametrize("names", [2, 7, 24])
-def test_panels_with_a_legend_stay_on_the_page(names: int) -> None:
+def test_panels_with_a_legend_stay_on_the_page() -> None:
     with paper_style():
-        legend = draw.entries(looks(f"hard_share_{number}" for number in range(names)))
+        legend = draw.entries(looks(f"hard_share_{number}" for number in range(24)))
         figure, grid = draw.panels(["row"] * 9, ["left", "right"], 2.0, legend=legend)
         figure.draw_without_rendering()
         box = figure.legends[0].get_window_extent()
@@ -67,12 +66,11 @@ def test_the_caption_stands_below_the_figure(tmp_path: Path) -> None:
         figure = Figure(figsize=(7, 2))
         figure.subplots().plot([1, 2])
     drawing = Drawing(figure, "A caption. " * 30, "alt")
-    files = write_drawing(drawing, lambda kind: tmp_path / f"f.{kind}")
-    assert (tmp_path / "f.pdf").read_bytes() == files.pdf
-    with Image.open(BytesIO(files.png)) as image:
+    png, note = write_drawing(drawing, lambda kind: tmp_path / f"f.{kind}")
+    with Image.open(BytesIO(png)) as image:
         assert image.width == 1400
         ink = (np.asarray(image.convert("L")) < 128).any(axis=1)
-    first = round(len(ink) * (1 - files.note))
+    first = round(len(ink) * (1 - note))
     # White above the first line of the caption, which comes soon.
     assert not ink[first - 3 : first + 1].any()
     assert ink[first : first + 15].any()

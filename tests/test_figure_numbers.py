@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import bars, cells, lines
-from made_up_summary import noisy_summary
+from made_up_summary import curves_of, noisy_summary
 from scipy import stats
 from synthetic_records import cost, epochs, results_of, run_of, write_experiment
 
 from paper_figures.fig_convergence import mean_curves
 from paper_figures.fig_harm import harm
 from paper_figures.fig_overhead import epoch_parts
-from paper_figures.fig_scale import scale_points
 from paper_figures.fig_sensitivity import variants
 from stprune.paper.content import MOST_PLACES, shown_pruners
 from stprune.paper.draw import LOOKS
@@ -48,16 +47,6 @@ def test_tradeoff_shows_the_aggregate_with_both_controls(results: Results) -> No
         points = np.array(sorted(map(tuple, np.concatenate(bars(panel)))))
         expected = sorted(zip(first[time], first["test_mae"], strict=True))
         assert points == pytest.approx(np.array(expected))
-
-
-def test_tradeoff_is_in_seconds_where_nothing_is_relative(tmp_path: Path) -> None:
-    lean = write_experiment(tmp_path, ratios=(0.5,), seeds=(0,), with_full=False)
-    results = load_results(lean.store)
-    axes = build("tradeoff", results).figure.axes[0]
-    assert axes.get_xlabel() == "Time (s)"
-    assert "Test MAE (vehicles / 5 min)" in axes.get_ylabel()
-    times = np.concatenate(bars(axes))[:, 0]
-    assert sorted(times) == pytest.approx(sorted(results.aggregate["epoch_seconds"]))
 
 
 def _many_places(results: Results) -> Results:
@@ -212,13 +201,13 @@ def test_harm_counts_each_place_once_and_spreads_over_seeds(tmp_path: Path) -> N
 
 
 def test_a_curve_is_the_mean_of_seeds_as_long_as_all_of_them_train() -> None:
-    first = [(0, 0, 10.0, 5.0), (0, 1, 20.0, np.nan), (0, 2, 30.0, 4.0), (0, 3, 40.0, 3.0)]
-    second = [(1, 0, 12.0, 7.0), (1, 1, 26.0, np.nan), (1, 2, 34.0, 2.0)]
-    names = ["seed", "epoch", "elapsed_seconds", "validation_mae"]
-    frame = pd.DataFrame([*first, *second], columns=names)
-    curve = mean_curves(frame.assign(dataset="a", backbone="b", pruner="x", prune_ratio=0.5))
+    runs = (
+        ("a", "x", 0, [5.0, np.nan, 4.0, 3.0], 10.0),
+        ("a", "x", 1, [7.0, np.nan, 2.0], 12.0),
+    )
     columns = ["epoch", "seconds", "mae", "low", "high"]
-    assert curve[columns].to_numpy().tolist() == [[0, 11, 6, 5, 7], [2, 32, 3, 2, 4]]
+    curve = mean_curves(curves_of(*runs))[columns].to_numpy().tolist()
+    assert curve == [[0, 11, 6, 5, 7], [2, 33, 3, 2, 4]]
 
 
 def test_the_marker_stands_at_the_mean_time_to_full_training(results: Results) -> None:
@@ -273,37 +262,24 @@ def test_parts_are_in_percent_of_full_trainings_epoch_where_it_was_run(tmp_path:
 def test_scales_are_entries_of_one_component_that_differ_in_parameters(tmp_path: Path) -> None:
     # Entry, component, parameters; then pruner, prune ratio, seed, test MAE, total seconds.
     mini, base = ("mini", "opencity", 1_670_000), ("base", "opencity", 4_720_000)
-    runs = [
-        run_of(
-            "roads",
-            *cell,
-            backbone=entry,
-            cost=cost(total_seconds=seconds),
-            parameters=parameters,
-            config={"backbone": {"name": entry, "id": component}},
-        )
-        for (entry, component, parameters), *cell, seconds in (
-            (mini, "full", 0.0, 0, 3.0, 100.0),
-            (mini, "full", 0.0, 1, 3.2, 100.0),
-            (base, "full", 0.0, 0, 2.8, 300.0),
-            (mini, "st_prune", 0.5, 0, 3.1, 55.0),
-            (base, "st_prune", 0.5, 0, 2.9, 160.0),
-            (mini, "st_prune", 0.9, 0, 3.6, 20.0),
-            (("alone", "stid", 9_999), "full", 0.0, 0, 5.0, 10.0),
-        )
-    ]
-    results = results_of(tmp_path, runs)
-    columns = ["model", "ratio", "pruner", "test_mae", "total_seconds"]
-    full = [("full", 3.1, 100.0), ("full", 2.8, 300.0)]
-    ours = {0.5: [("st_prune", 3.1, 55.0), ("st_prune", 2.9, 160.0)], 0.9: [("st_prune", 3.6, 20)]}
-    found = scale_points(results)[columns].round(9).itertuples(index=False, name=None)
-    assert list(found) == [
-        ("opencity", ratio, *row) for ratio, rows in ours.items() for row in (*full, *rows)
-    ]
-    left, right = build("scale", results).figure.axes
-    drawn = {tuple(map(tuple, points.round(6))) for points in bars(left)}
-    assert drawn == {((100.0, 3.1), (300.0, 2.8)), ((55.0, 3.1), (160.0, 2.9))}
-    assert [text.get_text() for text in left.texts] == ["1.67 M", "4.72 M"]
+    runs = []
+    for (entry, component, parameters), *cell, seconds in (
+        (mini, "full", 0.0, 0, 3.0, 100.0),
+        (mini, "full", 0.0, 1, 3.2, 100.0),
+        (base, "full", 0.0, 0, 2.8, 300.0),
+        (mini, "st_prune", 0.5, 0, 3.1, 55.0),
+        (base, "st_prune", 0.5, 0, 2.9, 160.0),
+        (mini, "st_prune", 0.9, 0, 3.6, 20.0),
+        (("alone", "stid", 9_999), "full", 0.0, 0, 5.0, 10.0),
+    ):
+        config = {"backbone": {"name": entry, "id": component}}
+        changes = {"backbone": entry, "parameters": parameters, "config": config}
+        runs.append(run_of("roads", *cell, cost=cost(total_seconds=seconds), **changes))
+    left, right = build("scale", results_of(tmp_path, runs)).figure.axes
+    full = ((100.0, 3.1), (300.0, 2.8))
+    for axes, ours in ((left, ((55.0, 3.1), (160.0, 2.9))), (right, ((20.0, 3.6),))):
+        assert {tuple(map(tuple, points.round(6))) for points in bars(axes)} == {full, ours}
+        assert [text.get_text() for text in axes.texts] == ["1.67 M", "4.72 M"]
     assert right.get_title(loc="left") == "Prune ratio 0.9"
 
 

@@ -48,9 +48,8 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(
     assert set(os.listdir(tmp_path)) == {*others, "b.txt"}
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
-def test_a_refusal_behind_a_librarys_error_is_a_line(tmp_path: Path, number: int) -> None:
-    target = tmp_path / "b.txt"
-    with pytest.raises(WriteError, match=rf"b\.txt .*{os.strerror(number)}"), atomic_path(target):
-        raise RuntimeError("unexpected pos 704 vs 598") from OSError(number, os.strerror(number))
+def test_a_refusal_behind_a_librarys_error_is_a_line(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space")
+    with pytest.raises(WriteError, match=r"b\.txt .*No space"), atomic_path(tmp_path / "b.txt"):
+        raise RuntimeError("unexpected pos 704 vs 598") from full
     assert os.listdir(tmp_path) == []

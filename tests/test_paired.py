@@ -69,14 +69,6 @@ def test_pairs_worked_by_hand() -> None:
     assert (_pairs(summary, "random_dynamic"), _pairs(summary, "full")) == (of_random, of_full)
 
 
-def test_several_metrics_are_paired_in_their_order() -> None:
-    runs = [("a", "full", 0.0, 0, 2.0), ("a", "x", 0.5, 0, 2.2)]
-    summary = summary_of(runs).assign(other=[4.0, 3.0], none=math.nan)
-    found = differences_from(summary, "full", ["other", "none", "test_mae"])
-    assert found["metric"].tolist() == ["other", "test_mae"]
-    assert found["difference"].tolist() == pytest.approx([-25.0, 10.0])
-
-
 def test_comparison_worked_by_hand() -> None:
     found = compare(_differences({"a": [-1.0, -3.0], "b": [-2.0], "c": [6.0]}))
     assert found.cells == 4

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import toy
 import yaml
 from toy_runs import key_of
 from toy_union import KEY, union_config, union_values, write_union
@@ -27,9 +26,7 @@ from stprune.workflow import estimate
 from stprune.workflow.estimate import (
     RunRequests,
     WindowCost,
-    Windows,
     Workload,
-    data_bytes,
     make_plan,
     measured_cost,
     plan_text,
@@ -41,7 +38,7 @@ from stprune.workflow.estimate import (
 COST = WindowCost(train=0.1, evaluate=0.01, parameters=1000)
 # Full: 4 epochs of 289 windows; st_prune: 810 windows; 96 are validated four times and tested once.
 FULL_SECONDS, PRUNED_SECONDS = 115.6 + 4.8, 81.0 + 4.8
-WINDOWS = Windows(289, 96, 96)
+WINDOWS = (289, 96, 96)
 FULL, HALF = key_of("full"), key_of("st_prune", 0.5)
 
 
@@ -52,7 +49,12 @@ def values(toy_values: dict[str, Any]) -> dict[str, Any]:
     return toy_values | {"datasets": datasets, "prune_ratios": [0.6], "seeds": [0, 1]}
 
 
-def test_by_hand(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_hand(
+    values: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """One data set is measured, the other has twice as many nodes as are measured."""
     monkeypatch.setattr(estimate, "MOST_NODES", 4)
     monkeypatch.setattr(estimate, "measured_cost", lambda *_: COST)
@@ -63,7 +65,12 @@ def test_by_hand(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Non
     assert plan["steps"].tolist() == [2 * 40 + 2 * 28] * 2
     seconds = 2 * (FULL_SECONDS + PRUNED_SECONDS)
     assert plan["seconds"].tolist() == pytest.approx([2 * seconds, seconds])
-    assert duration(3 * seconds) in plan_text(plan)
+    file = tmp_path / "toy.yaml"
+    file.write_text(yaml.safe_dump(values))
+    assert main(["plan", "--config", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["toy", "toy_half"]
+    assert duration(3 * seconds) in lines[3]
 
 
 def test_nothing_is_made_up_where_nothing_was_measured(
@@ -99,24 +106,11 @@ def test_records_say_what_a_window_costs(values: dict[str, Any]) -> None:
     assert recorded_cost(other, experiment_layout(config)) is None
 
 
-@pytest.mark.parametrize("backbone", ["stid", "stgcn"])
-def test_measuring_trains_the_model_of_the_run(values: dict[str, Any], backbone: str) -> None:
-    config = parse_config(values | {"backbones": {backbone: None}}, "toy")
-    spec = run_spec(config, FULL._replace(backbone=backbone))
-    cost = measured_cost(spec, data_layout(config), 8)
+def test_measuring_trains_the_model_of_the_run(values: dict[str, Any]) -> None:
+    config = parse_config(values, "toy")
+    cost = measured_cost(run_spec(config, FULL), data_layout(config), 8)
     assert min(cost.train, cost.evaluate) > 0
-    if backbone == "stid":
-        assert cost.parameters == train(config, FULL, []).parameters
-
-
-def test_the_command(
-    values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "toy.yaml"
-    file.write_text(yaml.safe_dump(values))
-    assert main(["plan", "--config", str(file)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:3]] == ["toy", "toy_half"]
+    assert cost.parameters == train(config, FULL, []).parameters
 
 
 def spec_of(values: dict[str, Any], pruner: str = "full", ratio: float = 0.6) -> RunSpec:
@@ -145,31 +139,26 @@ def test_epochs_and_steps_by_hand(
     assert work.evaluated == (epochs + 1) * 96 + (289 if pruner == "el2n" else 0)
 
 
-def test_validations_now_and_then_and_last(toy_values: dict[str, Any]) -> None:
-    toy_values["training"] |= {"epochs": 7, "validate_every": 3}
+def test_what_changes_the_work(toy_values: dict[str, Any]) -> None:
+    values = toy_values | {"training": toy_values["training"] | {"epochs": 7, "validate_every": 3}}
     # After epochs 3, 6 and 7, and the test.
-    assert run_workload(spec_of(toy_values), WINDOWS).evaluated == 4 * 96
-
-
-@pytest.mark.parametrize("budget", ["total_windows", "total_time"])
-def test_equal_budgets_make_more_epochs(toy_values: dict[str, Any], budget: str) -> None:
-    toy_values["training"] |= {"budget": budget}
-    work = run_workload(spec_of(toy_values, "random_static"), WINDOWS)
-    assert work.epochs in (9, 10)  # 1156 / 116
-    assert work.trained == work.epochs * 116
-
-
-def test_a_backbone_that_does_not_train_takes_no_step(toy_values: dict[str, Any]) -> None:
-    values = toy_values | {"backbones": {"last_value": None}, "pruners": {"full": None}}
-    config = parse_config(values, "toy")
+    assert run_workload(spec_of(values), WINDOWS).evaluated == 4 * 96
+    for budget in ("total_windows", "total_time"):
+        values = toy_values | {"training": toy_values["training"] | {"budget": budget}}
+        work = run_workload(spec_of(values, "random_static"), WINDOWS)
+        assert work.epochs in (9, 10)  # 1156 / 116
+        assert work.trained == work.epochs * 116
+    config = parse_config(
+        toy_values | {"backbones": {"last_value": None}, "pruners": {"full": None}}, "toy"
+    )
     work = run_workload(run_spec(config, run_keys(config)[0]), WINDOWS)
     assert work == Workload(epochs=1, steps=0, trained=0, evaluated=481)
 
 
-def windows_of(spec: RunSpec, layout: DataLayout) -> Windows:
+def windows_of(spec: RunSpec, layout: DataLayout) -> estimate.Windows:
     """Of the data that a run would open."""
     data = open_run_data(spec, layout, torch.device("cpu"))
-    return Windows(
+    return (
         sum(len(member.train) for member in data.members.values()),
         sum(len(member.validation) for member in data.members.values()),
         sum(len(tested.test) for tested in data.tested.values()),
@@ -186,27 +175,23 @@ def windows_of(spec: RunSpec, layout: DataLayout) -> Windows:
         {"training": {"history": 24, "horizon": 6}},
     ],
 )
-@pytest.mark.parametrize("protocol", ["paper", "strict"])
-def test_windows_are_those_of_a_run(
-    toy_values: dict[str, Any], changes: dict[str, Any], protocol: str
-) -> None:
-    toy_values |= {"datasets": {"toy": changes}, "protocol": protocol}
-    spec = spec_of(toy_values)
+def test_windows_are_those_of_a_run(toy_values: dict[str, Any], changes: dict[str, Any]) -> None:
     layout = DataLayout(Path(toy_values["data_directory"]))
+    for protocol in ("paper", "strict"):
+        spec = spec_of(toy_values | {"datasets": {"toy": changes}, "protocol": protocol})
+        assert run_windows(spec, layout) == windows_of(spec, layout)
+
+
+def test_windows_of_a_union_and_of_what_is_not_prepared(
+    toy_values: dict[str, Any], tmp_path: Path
+) -> None:
+    config = union_config(union_values(write_union(tmp_path / "data"), tmp_path / "results"))
+    spec, layout = run_spec(config, KEY), data_layout(config)
     assert run_windows(spec, layout) == windows_of(spec, layout)
-
-
-def test_windows_of_what_is_not_prepared(toy_values: dict[str, Any], tmp_path: Path) -> None:
     card = Path(toy_values["data_directory"]) / "toy.yaml"
     (tmp_path / "toy.yaml").write_text(card.read_text())
     # 504 steps are 481 windows of 24: 289, 96 and 96.
     assert run_windows(spec_of(toy_values), DataLayout(tmp_path)) == WINDOWS
-
-
-def test_windows_of_a_union(tmp_path: Path) -> None:
-    config = union_config(union_values(write_union(tmp_path / "data"), tmp_path / "results"))
-    spec, layout = run_spec(config, KEY), data_layout(config)
-    assert run_windows(spec, layout) == windows_of(spec, layout)
 
 
 @pytest.mark.parametrize("pruner", ["full_fewer_epochs", "infobatch", "st_prune"])
@@ -256,16 +241,8 @@ def test_time_is_asked_for_the_windows_that_runs_visit(known: ExperimentConfig) 
     assert [requests.megabytes(*HALF[:2], attempt) for attempt in (1, 2, 3)] == [3800, 7600, 15200]
 
 
-def test_what_is_not_known_is_asked_for_generously(
-    toy_config: ExperimentConfig, toy_data: Path
-) -> None:
-    requests = RunRequests(toy_config)
-    assert requests.minutes([FULL]) == 730
-    more = 2 * data_bytes(toy.DATASET, DataLayout(toy_data)) / 1e6
-    assert requests.megabytes(*FULL[:2]) == 100 * math.ceil((4000 + more) / 100)
-
-
-def test_records_that_do_not_count(known: ExperimentConfig) -> None:
+def test_what_is_not_known_is_asked_for_generously(known: ExperimentConfig) -> None:
+    assert RunRequests(known).minutes([FULL]) < 730
     change(known, lambda record: record["environment"].update(device="Some GPU"))
     assert RunRequests(known).megabytes(*FULL[:2]) == 4100  # its peak is the device's
     change(known, lambda record: record["config"]["training"].update(batch_size=7))

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_summary import most_false_alarms, summary_of
+from made_up_summary import summary_of
 from scipy import stats
 
-from stprune.statistics.ranks import alike, critical_difference, largest_complete, ranking, rankings
+from stprune.statistics.ranks import alike, largest_complete, ranking, rankings
 
 # Demšar (2006), Table 6: areas under the ROC curve of four variants of C4.5 on 14 data sets. His
 # ranks tell the last two of the 13th apart, which the printed 0.975 does not.
@@ -52,15 +52,6 @@ def test_demsars_example() -> None:
     ranks = found.mean_ranks.to_numpy()
     assert 12 * 14 / 20 * (np.square(ranks).sum() - 4 * 25 / 4) == pytest.approx(9.28, abs=0.01)
     assert found.p < stats.chi2.sf(9.28, 3) < 0.05
-
-
-@pytest.mark.parametrize(("pruners", "quantile"), [(2, 1.960), (3, 2.343), (5, 2.728), (10, 3.164)])
-def test_critical_differences_are_those_of_the_published_quantiles(
-    pruners: int, quantile: float
-) -> None:
-    # Demšar (2006), Table 5 (a).
-    expected = quantile * math.sqrt(pruners * (pruners + 1) / 60)
-    assert critical_difference(10, pruners) == pytest.approx(expected, abs=1e-3)
 
 
 def test_groups_of_alike_pruners_overlap_and_none_lies_within_another() -> None:
@@ -115,11 +106,3 @@ def test_seeds_are_averaged_and_full_training_is_ranked_at_every_ratio() -> None
     assert half.places_left_out == ("unfinished with stid",)
     assert found["epochs", 0.9].left_out == ()
     assert half.p == pytest.approx(stats.chi2.sf(12, 2))
-
-
-def test_without_any_difference_it_is_wrong_at_the_stated_rate() -> None:
-    rng = np.random.default_rng(21)
-    found = [ranking(pd.DataFrame(rng.normal(size=(12, 5)))) for _ in range(400)]
-    assert 0 < sum(some.p < 0.05 for some in found) < most_false_alarms(400)
-    apart = [np.ptp(some.mean_ranks) >= some.critical_difference for some in found]
-    assert 0 < sum(apart) < most_false_alarms(400)

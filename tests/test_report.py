@@ -25,7 +25,7 @@ from stprune.paper import charts
 from stprune.paper.charts import chart, chart_data
 from stprune.paper.draw import LOOKS
 from stprune.paper.figures import FIGURES
-from stprune.paper.findings import Finding, findings, p_in_words
+from stprune.paper.findings import Finding, findings
 from stprune.paper.products import applicable, make_products
 from stprune.paper.report import (
     Picture,
@@ -143,7 +143,6 @@ def test_every_table_is_on_the_page_the_main_one_first(
     shown = [region for region in page.values("div", "aria-label") if region in titles.values()]
     assert shown[0] == titles["main"]
     assert sorted(shown) == sorted(titles.values())
-    assert "Against Random (dynamic) Against Full (fewer epochs)" in page.text
 
 
 def test_what_scripts_read_is_json_that_no_text_can_end(page: Page) -> None:
@@ -174,10 +173,7 @@ def test_page_is_the_same_every_time_and_without_full_training_compares_nothing(
     assert x["title"] == "Time (s)"
 
 
-def test_report_before_the_summary_or_without_a_record_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="summarise the experiment first"):
-        make_products(ExperimentLayout(tmp_path).store, tmp_path)
-    assert not list(tmp_path.iterdir())
+def test_report_without_a_record_is_refused(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
     path = store_table(layout.store, "records")
     pd.read_parquet(path).iloc[1:].to_parquet(path)
@@ -260,12 +256,6 @@ def test_each_budget_has_its_own_findings_and_times_are_counted(tmp_path: Path) 
     assert said(results)["epochs"][-1].sentence.startswith("12 of 12 mean per-epoch times")
 
 
-def test_p_is_never_zero() -> None:
-    assert [p_in_words(p) for p in (0.0, 0.0499, 1.0, math.nan)] == [
-        *("p < 0.001", "p = 0.050", "p = 1.000", "too few for a p")
-    ]
-
-
 # The chart
 
 
@@ -277,8 +267,6 @@ def test_runs_are_held_to_the_mean_of_full_training(tmp_path: Path) -> None:
     assert [run["epoch"] for run in data["runs"]] == [100] * 4
     # Each run knows full training of its seed.
     assert [run["full"] for run in data["runs"]] == [0, 1, 0, 1]
-    # Eight synthetic epochs of 10 s, 85 % of them steps.
-    assert [row["seconds"] for row in data["ledger"] if row["part"] == "step"] == [68] * 4
     lone = chart_data(results_with(tmp_path / "lone", {"r": {"x": [2.2]}}))
     assert (lone["runs"][0]["change"], lone["runs"][0]["full"]) == (None, -1)
 
@@ -296,17 +284,15 @@ def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(
     assert rows[1]["train_loss"] is None
 
 
-def test_the_chart_is_the_same_every_time_and_asks_for_nothing(layout: ExperimentLayout) -> None:
-    results = load_results(layout.store)
-    spec = chart(results)
-    assert spec == chart(results)
+def test_the_chart_asks_for_nothing_and_has_the_colours_of_the_figures(
+    layout: ExperimentLayout,
+) -> None:
+    spec = chart(load_results(layout.store))
     text = json.dumps(spec, allow_nan=False)
     assert "http" not in text
     assert '"url"' not in text
-    scales = [layer["encoding"]["color"]["scale"] for layer in spec["vconcat"][0]["layer"][1:]]
-    assert all(scale == scales[0] for scale in scales)
-    assert scales[0]["domain"][0] == "Full training"
-    colours = dict(zip(scales[0]["domain"], scales[0]["range"], strict=True))
+    scale = spec["vconcat"][0]["layer"][1]["encoding"]["color"]["scale"]
+    colours = dict(zip(scale["domain"], scale["range"], strict=True))
     assert colours["ST-Prune"] == LOOKS["st_prune"].colour
     assert len(colours) == 1 + len(PRUNERS)
 
@@ -335,16 +321,14 @@ def test_policy_allows_the_very_scripts_and_nothing_else() -> None:
     assert "unsafe-inline" not in policy[policy.index("script-src") :]
 
 
-def test_a_picture_gets_small_and_stays_the_same() -> None:
+def test_a_picture_gets_small_and_looks_the_same() -> None:
     image = Image.new("RGB", (60, 40), "white")
     image.paste((213, 94, 0), (10, 10, 30, 30))
     buffer = io.BytesIO()
     image.save(buffer, "png")
-    small = small_png(buffer.getvalue())
-    assert small == small_png(buffer.getvalue())
     with Image.open(io.BytesIO(small_png(buffer.getvalue(), 0.25))) as cut:
         assert cut.size == (60, 30)
-    with Image.open(io.BytesIO(small)) as found:
+    with Image.open(io.BytesIO(small_png(buffer.getvalue()))) as found:
         assert found.mode == "P"
         assert found.convert("RGB").tobytes() == image.tobytes()
 

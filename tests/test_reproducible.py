@@ -40,14 +40,10 @@ def test_a_run_in_another_folder_and_beside_others_has_the_same_bits(
     names = ("first", "second")
     for name in names:
         project.configure(name, **SHARED)
+    train_words = [sys.executable, "-m", "stprune", "train", *RUN, "--config"]
+    options: dict[str, Any] = {"cwd": project.root, "env": project.environment, "text": True}
     together = [
-        subprocess.Popen(
-            [sys.executable, "-m", "stprune", "train", "--config", f"{name}.yaml", *RUN],
-            cwd=project.root,
-            env=project.environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        subprocess.Popen([*train_words, f"{name}.yaml"], stderr=subprocess.PIPE, **options)
         for name in names
     ]
     for name, process in zip(names, together, strict=True):

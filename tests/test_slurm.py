@@ -1,28 +1,178 @@
-"""Runs on a real Slurm cluster of one node: what they ask for, and that a killed one goes on."""
+"""Runs on a real Slurm cluster of one node: what they ask for, and that a killed one goes on.
+
+The cluster is started in a folder, without root, accounting or cgroups: `squeue` knows how a job
+ended, and Slurm itself looks every second whether one has too much memory. A job that is started
+again waits until the credential of its first start has expired, two minutes elsewhere.
+"""
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from slurm_cluster import Cluster, missing_programs, one_node_cluster
 from test_workflow import Project, copy_project
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
+START_SECONDS = 30.0
+CONFIGURATION = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+KillWait=2
+MinJobAge=600
+SlurmdParameters=config_overrides
+MailProg=/bin/true
+ReturnToService=2
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=10000 Gres=gpu:1 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+MISSING = [name for name in PROGRAMS if shutil.which(name, path=SEARCHED) is None]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that is up, with its configuration, state and logs in ``folder``."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Lets Slurm's commands find this cluster."""
+        path = f"{self.folder / 'bin'}{os.pathsep}{SEARCHED}"
+        return {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
+
+    def command(self, *words: str) -> str:
+        """What a command of Slurm says."""
+        options: Any = {"capture_output": True, "text": True, "timeout": 60}
+        return subprocess.run(words, env=self.environment, **options).stdout.strip()
+
+
+@contextmanager
+def one_node_cluster() -> Iterator[Cluster]:
+    """Start a cluster, and end all that it has started."""
+    # A socket's path is short, and pytest's folders are not.
+    folder = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))
+    cluster = Cluster(folder)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        _configure(folder)
+        kinds = ("socket", "key-file", "pid-file", "seed-file", "log-file")
+        files = [f"--{kind}={folder}/munge.{kind.partition('-')[0]}" for kind in kinds]
+        # `--force`: it would rather not run below a folder that everybody can write to.
+        stack.enter_context(_running(cluster, ["munged", "--foreground", "--force", *files]))
+        for daemon in ("slurmctld", "slurmd"):
+            words = [daemon, "-D", "-c", "-f", f"{folder}/slurm.conf"]
+            stack.enter_context(_running(cluster, words))
+        try:
+            _wait(lambda: cluster.command("sinfo", "--noheader", "--format=%T") == "idle")
+        except TimeoutError:
+            logs = [path.read_text()[-2000:] for path in sorted(folder.glob("*.out"))]
+            raise RuntimeError("\n".join(["the cluster does not start", *logs])) from None
+        try:
+            yield cluster
+        finally:
+            cluster.command("scancel", "--me")
+            with suppress(TimeoutError):
+                _wait(lambda: cluster.command("squeue", "--noheader") == "")
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + START_SECONDS
+    while not condition():
+        if time.monotonic() > limit:
+            raise TimeoutError
+        time.sleep(0.2)
+
+
+def _configure(folder: Path) -> None:
+    folder.chmod(0o755)
+    for name in ("state", "spool", "bin"):
+        (folder / name).mkdir()
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(128))
+    key.chmod(0o400)
+    text = CONFIGURATION.format(
+        host=socket.gethostname().partition(".")[0],
+        user=getpass.getuser(),
+        folder=folder,
+        controller_port=_free_port(),
+        node_port=_free_port(),
+        cpus=min(2, os.cpu_count() or 1),
+    )
+    (folder / "slurm.conf").write_text(text)
+    # Snakemake takes SLURM_CONF from the `srun` of a job, which then looks in /etc only.
+    wrapper = folder / "bin" / "srun"
+    real = shutil.which("srun", path=SEARCHED)
+    wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    # Any device file stands for a GPU: Slurm only counts it and gives out its number.
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/zero\n")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _running(cluster: Cluster, words: list[str]) -> Iterator[None]:
+    with (cluster.folder / f"{words[0]}.out").open("w") as output:
+        process = subprocess.Popen(words, env=cluster.environment, stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(START_SECONDS)
+        process.kill()
+        process.wait()
+
 
 pytestmark = [
     pytest.mark.slow,
     # A minute on two idle cores; a busy machine must not make it fail.
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
-        bool(missing_programs()),
-        reason=f"needs Debian's slurm-wlm and munge (there is no {', '.join(missing_programs())})",
+        bool(MISSING),
+        reason=f"needs Debian's slurm-wlm and munge (there is no {', '.join(MISSING)})",
     ),
 ]
 
@@ -45,26 +195,6 @@ ENDED, SHORT = (f"toy/{name}/st_prune/p0.5" for name in CHANGES["backbones"])
 
 
 @dataclass(frozen=True)
-class Submission:
-    """A Snakemake that submits jobs."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def wait_for(self, path: Path) -> None:
-        """Until a file is there."""
-        limit = time.monotonic() + PATIENCE_SECONDS
-        while not path.exists():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < limit, self.log.read_text()
-            time.sleep(0.1)
-
-    def wait(self) -> None:
-        """Until its end, which is to be a good one."""
-        assert self.process.wait(PATIENCE_SECONDS) == 0, self.log.read_text()
-
-
-@dataclass(frozen=True)
 class Site:
     """A project on a cluster."""
 
@@ -79,8 +209,8 @@ class Site:
         return f"{name}.yaml"
 
     @contextmanager
-    def snakemake(self, config: str, *paths: str) -> Iterator[Submission]:
-        """Let Snakemake train some blocks; it ends with the body."""
+    def snakemake(self, config: str, *paths: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Let Snakemake train some blocks; it ends well after the body."""
         experiment = Path(config).stem
         targets = [f"results/{experiment}/blocks/{path}.json" for path in paths]
         log = self.project.root / f"{experiment}.snakemake"
@@ -94,7 +224,8 @@ class Site:
                 stderr=output,
             )
             try:
-                yield Submission(process, log)
+                yield process
+                assert process.wait(PATIENCE_SECONDS) == 0, log.read_text()
             finally:
                 process.kill()
                 process.wait()
@@ -112,8 +243,13 @@ class Site:
     def metrics(self, experiment: str, path: str) -> Path:
         return self.project.root / "results" / experiment / "runs" / path / "metrics.json"
 
-    def checkpoint(self, experiment: str, path: str) -> Path:
-        return self.project.root / "results" / experiment / "checkpoints" / path / "last.pt"
+    def wait_for_checkpoint(self, process: subprocess.Popen[bytes], experiment: str) -> None:
+        folder = self.project.root / "results" / experiment / "checkpoints" / ENDED / "s0"
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while not (folder / "last.pt").exists():
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.1)
 
     def requests(self, before: Collection[str] = ()) -> dict[str, tuple[str, str, str]]:
         """State, memory and GPUs of every job but those ``before``, by its number."""
@@ -157,12 +293,11 @@ def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(
     site.metrics("killed", f"{SHORT}/s1").write_text(json.dumps(record))
     config = site.configure("killed", **CHANGES, training=LONG)
     before = site.requests()
-    with site.snakemake(config, "toy/ended/s0", "toy/short/s0") as submission:
-        submission.wait_for(site.checkpoint("killed", f"{ENDED}/s0"))
+    with site.snakemake(config, "toy/ended/s0", "toy/short/s0") as process:
+        site.wait_for_checkpoint(process, "killed")
         jobs = site.requests(before)
         ended = next(job for job, (_, memory, _) in jobs.items() if memory == GENEROUS)
         site.cluster.command("scancel", ended)
-        submission.wait()
     jobs = site.requests(before)
     attempts = [jobs[number] for number in sorted(jobs, key=int)]
     # What is not known yet is generous, what is known is not; each next attempt gets twice that.
@@ -177,11 +312,10 @@ def test_a_run_that_slurm_starts_again_goes_on(site: Site, undisturbed: dict[str
     """As after a node failed, or another's job took it."""
     config = site.configure("again", **CHANGES, training=LONG)
     before = site.requests()
-    with site.snakemake(config, "toy/ended/s0") as submission:
-        submission.wait_for(site.checkpoint("again", f"{ENDED}/s0"))
+    with site.snakemake(config, "toy/ended/s0") as process:
+        site.wait_for_checkpoint(process, "again")
         (job,) = site.requests(before)
         site.cluster.command("scontrol", "requeue", job)
-        submission.wait()
     states = {number: state for number, (state, *_) in site.requests(before).items()}
     assert states == {job: "COMPLETED"}
     _assert_went_on(site.project.record("again", f"{ENDED}/s0"), undisturbed)
@@ -194,8 +328,8 @@ def test_the_runs_of_a_block_are_a_job_that_has_a_gpu(site: Site) -> None:
     config = site.configure("together", compute=compute, pruners=pruners)
     site.stprune("data", "prepare", "toy", "--config", config)
     before = site.requests()
-    with site.snakemake(config, "toy/stid/s0") as submission:
-        submission.wait()
+    with site.snakemake(config, "toy/stid/s0"):
+        pass
     jobs = site.requests(before).values()
     assert [(state, gpus) for state, _, gpus in jobs] == [("COMPLETED", "gres:gpu:1")]
     for path in ("toy/stid/full/p0/s0", "toy/stid/random_dynamic/p0.5/s0"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from made_up_summary import SeededRun, curves_of
 from synthetic_records import cost, epochs, record, scores, write_run
 
 from stprune.base.errors import RecordError
@@ -39,20 +41,15 @@ def test_comparison_with_full_matches_numbers_worked_by_hand(tmp_path: Path) -> 
     summarise(_by_hand(layout), layout)
     table = load_results(layout.store).aggregate.set_index("pruner")
     assert table.loc["full", ["epoch_percent", "test_mae_change"]].tolist() == [100.0, 0.0]
-    row = table.loc["some_pruner"]
-    assert row.seeds == 2
-    assert row.test_mae == pytest.approx(3.3)
-    # Two values 0.2 apart: the sample's standard deviation is 0.2 / sqrt(2).
-    assert row.test_mae_sd == pytest.approx(0.2 / 2**0.5)
-    assert row.test_mae_change == pytest.approx(10.0)
-    assert row.epoch_percent == pytest.approx(35.0)
-    assert row.epoch_percent_sd == pytest.approx(100 * (1 / 2**0.5) / 10)
-    assert row.total_percent == pytest.approx(45.0)
-    assert row.gradient_steps == 64
-    assert row.realised_keep_ratio == 0.25
-    # A quarter of full's 10 s, and half a second of its own.
-    assert row.expected_epoch_seconds == pytest.approx(3.0)
-    assert row.epoch_time_ratio == pytest.approx(3.5 / 3.0)
+    # Two values 0.2 apart: the sample's standard deviation is 0.2 / sqrt(2). An epoch should take a
+    # quarter of full's 10 s, and half a second of its own.
+    expected = {
+        **{"seeds": 2, "test_mae": 3.3, "test_mae_sd": 0.2 / 2**0.5, "test_mae_change": 10.0},
+        **{"epoch_percent": 35.0, "epoch_percent_sd": 100 * (1 / 2**0.5) / 10},
+        **{"total_percent": 45.0, "gradient_steps": 64, "realised_keep_ratio": 0.25},
+        **{"expected_epoch_seconds": 3.0, "epoch_time_ratio": 3.5 / 3.0},
+    }
+    assert table.loc["some_pruner", list(expected)].to_dict() == pytest.approx(expected)
 
 
 def test_a_run_with_full_epochs_of_its_own_is_held_to_those(tmp_path: Path) -> None:
@@ -104,67 +101,50 @@ def test_damaged_inputs_are_refused_with_one_line(tmp_path: Path) -> None:
     file = _write(layout, RunKey("r", "b", "x", 0.5, 0))
     bare = write_run(layout, record(RunKey("r", "b", "y", 0.5, 0), data={}), epochs(8))
     short = write_run(layout, record(RunKey("r", "b", "z", 0.5, 0)), epochs(3))
-    cases = [
+    missing = layout.metrics(RunKey("r", "b", "x", 0.5, 7))
+    for files, named in (
         ([], str(tmp_path)),
         ([file, file], r"x/p0\.5/s0/metrics\.json"),
         ([bare], r"y/p0\.5/s0/metrics\.json"),
         ([short], r"z/p0\.5/s0/epochs\.csv"),
-    ]
-    cases.append(
-        ([file, layout.metrics(RunKey("r", "b", "x", 0.5, 7))], r"x/p0\.5/s7/metrics\.json")
-    )
-    for files, named in cases:
+        ([file, missing], r"x/p0\.5/s7/metrics\.json"),
+    ):
         with pytest.raises(RecordError, match=named):
             summarise(files, layout)
         assert not layout.summary.exists()
 
 
-def _curves(*runs: tuple[str, int, list[float], float]) -> pd.DataFrame:
-    """Pruner, seed, validation MAE of each epoch, and seconds an epoch."""
-    rows = [
-        ("r", "b", pruner, 0.0 if pruner == "full" else 0.5, seed, epoch, mae, (epoch + 1) * pace)
-        for pruner, seed, curve, pace in runs
-        for epoch, mae in enumerate(curve)
-    ]
-    names = [*RunKey._fields, "epoch", "validation_mae", "elapsed_seconds"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def _times(
-    *runs: tuple[str, int, list[float], float],
-) -> dict[tuple[str, int], tuple[float, float]]:
+def _times(*runs: SeededRun) -> dict[Any, list[float]]:
     """Seconds and percent by pruner and seed."""
-    table = times_to_full(_curves(*runs))
-    keys = zip(table["pruner"], table["seed"], strict=True)
-    numbers = zip(table["time_to_full_seconds"], table["time_to_full_percent"], strict=True)
-    return dict(zip(keys, numbers, strict=True))
+    table = times_to_full(curves_of(*runs)).set_index(["pruner", "seed"])
+    columns = ["time_to_full_seconds", "time_to_full_percent"]
+    return {key: list(row) for key, row in zip(table.index, table[columns].to_numpy(), strict=True)}
 
 
 def test_first_epoch_at_or_below_the_best_of_full_of_the_same_seed() -> None:
     times = _times(
-        ("full", 0, [5.0, 3.0, 4.0], 10.0),  # its best, 3, after 20 s
-        ("full", 1, [5.0, 4.0, 2.0], 10.0),  # its best, 2, after 30 s; the means are 2.5 and 25 s
-        ("x", 0, [4.0, 3.5, 3.0, 9.0], 4.0),  # exactly 3 in the third epoch, 12 s
-        ("x", 1, [4.0, 3.5, 3.0, 1.9], 6.0),  # at 2 or below in the fourth, 24 s
-        ("x", 7, [3.0, 2.6, 2.5], 5.0),  # that seed of full was not run
-        ("y", 0, [9.0, 3.0001], 5.0),  # just above
+        ("r", "full", 0, [5.0, 3.0, 4.0], 10.0),  # its best, 3, after 20 s
+        ("r", "full", 1, [5.0, 4.0, 2.0], 10.0),  # 2 after 30 s; the means are 2.5 and 25 s
+        ("r", "x", 0, [4.0, 3.5, 3.0, 9.0], 4.0),  # exactly 3 in the third epoch, 12 s
+        ("r", "x", 1, [4.0, 3.5, 3.0, 1.9], 6.0),  # at 2 or below in the fourth, 24 s
+        ("r", "x", 7, [3.0, 2.6, 2.5], 5.0),  # that seed of full was not run
+        ("r", "y", 0, [9.0, 3.0001], 5.0),  # just above
     )
-    assert (times["full", 0], times["full", 1]) == ((20.0, 100.0), (30.0, 100.0))
-    assert (times["x", 0], times["x", 1]) == ((12.0, 60.0), (24.0, 80.0))
-    assert times["x", 7] == (15.0, 60.0)
+    assert (times["full", 0], times["full", 1]) == ([20.0, 100.0], [30.0, 100.0])
+    assert (times["x", 0], times["x", 1], times["x", 7]) == ([12, 60], [24, 80], [15, 60])
     assert all(math.isnan(value) for value in times["y", 0])
 
 
 def test_skipped_validations_and_order_of_rows_do_not_matter() -> None:
-    runs = (("full", 0, [math.nan, 3.0, math.nan], 10.0), ("x", 0, [math.nan, 2.0, 1.0], 4.0))
-    table = _curves(*runs)
+    full = ("r", "full", 0, [math.nan, 3.0, math.nan], 10.0)
+    table = curves_of(full, ("r", "x", 0, [math.nan, 2.0, 1.0], 4.0))
     turned = times_to_full(table.iloc[::-1]).sort_values("pruner", ignore_index=True)
     assert turned.equals(times_to_full(table).sort_values("pruner", ignore_index=True))
     assert turned["time_to_full_seconds"].tolist() == [20.0, 8.0]
 
 
 def test_without_full_there_is_nothing_to_reach_and_places_are_kept_apart() -> None:
-    assert all(math.isnan(value) for value in _times(("x", 0, [1.0], 4.0))["x", 0])
-    elsewhere = _curves(("full", 0, [9.0], 10.0)).assign(dataset="other")
-    table = times_to_full(pd.concat([elsewhere, _curves(("x", 0, [1.0], 4.0))]))
+    assert all(math.isnan(value) for value in _times(("r", "x", 0, [1.0], 4.0))["x", 0])
+    elsewhere = curves_of(("r", "full", 0, [9.0], 10.0)).assign(dataset="other")
+    table = times_to_full(pd.concat([elsewhere, curves_of(("r", "x", 0, [1.0], 4.0))]))
     assert table.set_index("pruner")["time_to_full_seconds"].isna()["x"]

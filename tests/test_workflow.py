@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,9 +127,8 @@ class Project:
 def copy_project(target: Path) -> Project:
     target.mkdir(exist_ok=True)
     for name in COPIED:
-        source = ROOT / name
+        source, ignore = ROOT / name, shutil.ignore_patterns("__pycache__")
         if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(source, target / name, ignore=ignore)
         else:
             shutil.copy(source, target / name)
@@ -158,18 +156,11 @@ def project(prepared: Project) -> Project:
     return prepared
 
 
-@contextmanager
-def edited(file: Path) -> Iterator[None]:
-    """Let a file have one more comment while the body runs."""
-    text = file.read_text()
-    file.write_text(f"{text}\n# changed\n")
-    try:
-        yield
-    finally:
-        file.write_text(text)
+def edit(file: Path, line: str) -> None:
+    file.write_text(f"{file.read_text()}\n{line}\n")
 
 
-def test_yields_every_product(project: Project) -> None:
+def test_yields_every_product_and_says_how_each_run_went(project: Project) -> None:
     summary = pd.read_csv(project.results / "summary.csv")
     assert len(summary) == RUNS
     assert set(summary["pruner"]) == set(PRUNERS)
@@ -179,9 +170,6 @@ def test_yields_every_product(project: Project) -> None:
     assert (project.results / "figures/tradeoff.png").read_bytes().startswith(b"\x89PNG")
     assert (project.results / "figures/tradeoff.pdf").read_bytes().startswith(b"%PDF")
     assert not list(project.results.glob("checkpoints/**/*.pt"))
-
-
-def test_every_run_has_a_record_a_log_and_a_line(project: Project) -> None:
     said = (project.root / "said.txt").read_text()
     lines = re.findall(r"(\d+)/5 (toy/\S+): test MAE (\S+),", said)
     assert sorted(int(number) for number, _, _ in lines) == sorted([1, 2, 3, 4, 5] * 2)
@@ -190,9 +178,6 @@ def test_every_run_has_a_record_a_log_and_a_line(project: Project) -> None:
         assert f"{record['test']['mae']:.4g}" == mae
         assert record["environment"]["threads"] == len(record["environment"]["cores"]) == 1
         assert f"{path}: test MAE" in (project.results / "logs" / path / "train.log").read_text()
-    cost = project.record("toy")["cost"]
-    assert cost["nominal_keep_ratio"] == 0.5
-    assert cost["realised_keep_ratio"] == pytest.approx(0.5, abs=0.01)
 
 
 def assert_same_run(project: Project, *experiments: str) -> None:
@@ -212,12 +197,13 @@ def test_a_single_run_is_the_same(project: Project) -> None:
 
 
 def test_nothing_is_done_twice_and_comments_and_figures_retrain_nothing(project: Project) -> None:
-    with edited(project.root / "baselines" / "infobatch.py"):
-        for source in (project.root / "stprune" / "training").rglob("*.py"):
-            source.touch()
-        assert project.planned() == {}
-    with edited(project.root / "paper_figures" / "fig_tradeoff.py"):
-        assert "train" not in project.planned()
+    for source in (project.root / "stprune" / "training").rglob("*.py"):
+        source.touch()
+    edit(project.root / "baselines" / "infobatch.py", "# changed")
+    assert project.planned() == {}
+    assert project.planned("data/described/toy/statistics.png") == {"describe": 1}
+    edit(project.root / "paper_figures" / "fig_tradeoff.py", "# changed")
+    assert "train" not in project.planned()
 
 
 def test_records_that_are_not_valid_are_noticed_and_made_again(project: Project) -> None:
@@ -236,8 +222,7 @@ def test_records_that_are_not_valid_are_noticed_and_made_again(project: Project)
 
 
 def test_an_edited_pruner_trains_exactly_its_runs(project: Project) -> None:
-    file = project.root / "baselines" / "infobatch.py"
-    file.write_text(file.read_text() + "\nCHANGED = 1\n")
+    edit(project.root / "baselines" / "infobatch.py", "CHANGED = 1")
     assert project.trained_again() == {f"toy/stid/infobatch/p0.5/s{seed}" for seed in (0, 1)}
 
 
@@ -249,10 +234,6 @@ def test_a_new_seed_or_pruner_trains_only_what_is_new(project: Project) -> None:
     assert {run for run in again if not run.endswith("s2")} == new
     assert len(again) == 2 + len(more)
     assert project.trained_again() == set()
-
-
-def test_a_description_is_made_of_what_is_prepared(project: Project) -> None:
-    assert project.planned("data/described/toy/statistics.png") == {"describe": 1}
 
 
 def test_a_wrong_key_is_one_line(project: Project) -> None:

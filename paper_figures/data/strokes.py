@@ -21,19 +21,12 @@ GREY: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.9}
 
 
 class Look(NamedTuple):
-    """How a data set is drawn.
-
-    Args:
-        one: Its description.
-        line: Colour and line style.
-        mark: Colour and marker.
-        beside: How far its marks stand beside a tick, so that those of all are seen.
-    """
+    """How a data set is drawn."""
 
     one: Description
-    line: dict[str, Any]
-    mark: dict[str, Any]
-    beside: float
+    line: dict[str, Any]  # Colour and line style.
+    mark: dict[str, Any]  # Colour and marker.
+    beside: float  # How far its marks stand beside a tick, so that those of all are seen.
 
 
 def looks(described: Sequence[Description]) -> list[Look]:

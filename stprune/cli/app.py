@@ -209,8 +209,7 @@ def claims(
     results: ResultsFolder = RESULTS,
 ) -> None:
     """Compare published numbers with the records, or published weights with their logs."""
-    from stprune.workflow.claims import check_claims, claims_text, load_claims
-    from stprune.workflow.published_weights import check_weights
+    from stprune.workflow.claims import check_claims, check_weights, claims_text, load_claims
 
     stated = load_claims(file)
     if weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from stprune.backbones.base import Backbone
 
 SEEDS = range(2**32)
-LONGEST_PART = 255
 
 
 class ExperimentConfig(StrictModel):
@@ -38,8 +37,12 @@ class ExperimentConfig(StrictModel):
     datasets: dict[str, DatasetEntry] = Field(min_length=1, description="Name to data set.")
     backbones: dict[str, BackboneEntry] = Field(min_length=1, description="Name to backbone.")
     pruners: dict[str, PrunerEntry] = Field(min_length=1, description="Name to pruner.")
-    prune_ratios: list[float] = Field(min_length=1, description="Shares left out, in [0, 1).")
-    seeds: list[int] = Field(min_length=1, description="Seeds; each is one run of each cell.")
+    prune_ratios: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        min_length=1, description="Shares left out, in [0, 1)."
+    )
+    seeds: list[Annotated[int, Field(ge=0, lt=SEEDS.stop)]] = Field(
+        min_length=1, description="Seeds; each is one run of each cell."
+    )
     training: TrainingSettings = Field(
         default_factory=TrainingSettings, description="How every run is trained."
     )
@@ -98,30 +101,23 @@ class ExperimentConfig(StrictModel):
     @field_validator("data_directory", "results_directory")
     @classmethod
     def _is_a_path(cls, directory: Path) -> Path:
-        """To Snakemake, braces in a path are a pattern; to the system, parts have a length."""
+        """To Snakemake, braces in a path are a pattern."""
         if "{" in str(directory) or "}" in str(directory):
             raise ValueError(f"a directory without braces is meant, not {str(directory)!r}")
-        if any(len(part.encode()) > LONGEST_PART for part in directory.parts):
-            raise ValueError(f"no part of a path has more than {LONGEST_PART} bytes")
         return directory
 
     @field_validator("prune_ratios")
     @classmethod
-    def _ratios_in_range(cls, ratios: list[float]) -> list[float]:
+    def _ratios_of_paths(cls, ratios: list[float]) -> list[float]:
+        """A run's path holds the ratio, and a run is started from its path."""
         for ratio in ratios:
-            if not 0 <= ratio < 1:
-                raise ValueError(f"a prune ratio is a share removed in [0, 1), not {ratio}")
-            # A run's path holds the ratio, and a run is started from its path.
             if float(format_ratio(ratio)) != ratio:
                 raise ValueError(f"a prune ratio has six digits at most, not {ratio}")
         return distinct(ratios)
 
     @field_validator("seeds")
     @classmethod
-    def _seeds_in_range(cls, seeds: list[int]) -> list[int]:
-        for seed in seeds:
-            if seed not in SEEDS:
-                raise ValueError(f"a seed is a whole number in [0, 2**32), not {seed}")
+    def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
         return distinct(seeds)
 
 
@@ -243,17 +239,12 @@ def _check_legacy(config: ExperimentConfig, name: str, place: str) -> None:
     """Refuse what the code released as protocol ``legacy`` could not do."""
     if config.protocol != "legacy":
         return
-    entry = config.datasets[name]
+    entry, wrong = config.datasets[name], ""
     if entry.union or entry.task not in ("forecast", "few_shot"):
-        raise ConfigError(
-            f"{place}: protocol `legacy` is for forecasts on one data set; take `paper` or `strict`"
-        )
-    if (entry.training.get("budget") or config.training.budget) != "epochs":
-        raise ConfigError(
-            f"{place}: protocol `legacy` drops partial batches, which no budget but `epochs` plans"
-        )
-    if config.compute.devices > 1 or config.compute.micro_batch:
-        raise ConfigError(
-            f"{place}: protocol `legacy` masks by the lowest label of a whole batch; take one"
-            " device and no micro_batch"
-        )
+        wrong = "is for forecasts on one data set; take `paper` or `strict`"
+    elif (entry.training.get("budget") or config.training.budget) != "epochs":
+        wrong = "drops partial batches, which no budget but `epochs` plans"
+    elif config.compute.devices > 1 or config.compute.micro_batch:
+        wrong = "masks by the lowest label of a whole batch; take one device and no micro_batch"
+    if wrong:
+        raise ConfigError(f"{place}: protocol `legacy` {wrong}")

@@ -103,27 +103,18 @@ def run_keys(config: ExperimentConfig) -> list[RunKey]:
         ConfigError: If a backbone has no run for that reason.
     """
     keys = []
-    # Looked up once: a grid has thousands of runs.
-    trains = {
-        name: BACKBONES.load(entry.backbone or name).trains
-        for name, entry in config.backbones.items()
-    }
-    unpruned = [
-        name
-        for name, entry in config.pruners.items()
-        if not PRUNERS.load(entry.pruner or name).uses_prune_ratio
-    ]
     for dataset, backbone in product(config.datasets, config.backbones):
-        pruners = config.pruners
-        if not trains[backbone]:
-            pruners = {n: entry for n, entry in pruners.items() if (entry.pruner or n) == UNPRUNED}
-            if not pruners:
-                raise ConfigError(
-                    f"experiment {config.experiment}: backbone `{backbone}` does not train, so it"
-                    f" runs with pruner `{UNPRUNED}` only; add that, or take the backbone out"
-                )
+        trains = BACKBONES.load(config.backbones[backbone].backbone or backbone).trains
+        ids = {name: entry.pruner or name for name, entry in config.pruners.items()}
+        pruners = [name for name, pruner in ids.items() if trains or pruner == UNPRUNED]
+        if not pruners:
+            raise ConfigError(
+                f"experiment {config.experiment}: backbone `{backbone}` does not train, so it"
+                f" runs with pruner `{UNPRUNED}` only; add that, or take the backbone out"
+            )
         for pruner in pruners:
-            ratios = [0.0] if pruner in unpruned else config.prune_ratios
+            prunes = PRUNERS.load(ids[pruner]).uses_prune_ratio
+            ratios = config.prune_ratios if prunes else [0.0]
             for ratio, seed in product(ratios, config.seeds):
                 keys.append(RunKey(dataset, backbone, pruner, ratio, seed))
     return keys
@@ -136,13 +127,11 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
         UnknownNameError: If the configuration has no entry of that name.
         ConfigError: If no such run can be: its prune ratio or seed is out of range.
     """
-    for kind, name, entries in (
-        ("data set entry", key.dataset, list(config.datasets)),
-        ("backbone entry", key.backbone, list(config.backbones)),
-        ("pruner entry", key.pruner, list(config.pruners)),
-    ):
-        if name not in entries:
-            raise UnknownNameError(kind, name, entries, f"experiment {config.experiment}")
+    entries: list[dict[str, Any]] = [config.datasets, config.backbones, config.pruners]
+    kinds = ("data set", "backbone", "pruner")
+    for kind, name, known in zip(kinds, key[:3], entries, strict=True):
+        if name not in known:
+            raise UnknownNameError(f"{kind} entry", name, known, f"experiment {config.experiment}")
     subset = config.datasets[key.dataset]
     backbone = config.backbones[key.backbone]
     pruner = config.pruners[key.pruner]

@@ -15,7 +15,6 @@ from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results
 
-PARTS = ("data", "step", "scoring", "selection", "validation", "checkpoint")
 CURVES = {"validation_mae": "Validation MAE", "train_loss": "Training loss"}
 # Errors of single runs are embedded to so many digits.
 DIGITS = 5
@@ -24,13 +23,12 @@ MOST_EPOCHS = 50_000
 TIMES = ("per epoch", "total")
 # Percent above full training; a few that lose more would make all others look alike.
 FAR = 20
-# A slanted cross and a pentagon, which Vega has no names for.
-SLANTED_CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
-PENTAGON = "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z"
 SHAPES = {
     **{"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond"},
-    **{"P": "cross", "X": SLANTED_CROSS, "<": "triangle-left", ">": "triangle-right"},
-    "p": PENTAGON,
+    **{"P": "cross", "<": "triangle-left", ">": "triangle-right"},
+    # A slanted cross and a pentagon, which Vega has no names for.
+    "X": "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z",
+    "p": "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z",
 }
 DASHES = {"-": [1, 0], "--": [6, 3], "-.": [6, 2, 1, 2], ":": [2, 2]}
 THIS_RUN, FULL_RUN = "this run", "full training, same seed"
@@ -41,15 +39,13 @@ Rows = list[dict[str, Any]]
 def chart(results: Results) -> dict[str, Any]:
     """A Vega-Lite specification with its data, the same every time; the page sets the widths.
 
-    A click on the mark of a run selects it: its learning curves and its ledger are shown below.
+    A click on the mark of a run selects it: its learning curves are shown below.
     """
     data = chart_data(results)
     first = next((r for r in data["runs"] if r["pruner"] == label("st_prune")), data["runs"][0])
-    fields = ["run", "full", "id"]
-    selected = alt.selection_point(
-        name="selected", fields=fields, empty=False, value=[{name: first[name] for name in fields}]
-    )
-    parts: list[Any] = [_tradeoff(results, selected), *map(_curves, CURVES), _ledger()]
+    value = {name: first[name] for name in ("run", "full", "id")}
+    selected = alt.selection_point(name="selected", fields=list(value), empty=False, value=[value])
+    parts: list[Any] = [_tradeoff(results, selected), *map(_curves, CURVES)]
     whole = alt.vconcat(*parts).resolve_scale(color="independent", shape="independent")
     whole = whole.add_params(*_choices(results)).configure(font="system-ui, sans-serif")
     whole = whole.configure_view(stroke=None).configure_axis(gridColor="#e4e4e4")
@@ -64,7 +60,7 @@ def chart(results: Results) -> dict[str, Any]:
 
 
 def chart_data(results: Results) -> dict[str, Rows]:
-    """Rows of the chart's data sets: ``runs``, ``means`` over seeds, ``epochs`` and ``ledger``.
+    """Rows of the chart's data sets: ``runs``, ``means`` over seeds, and ``epochs``.
 
     Numbers are short, and None where they are not known. ``run`` is a run's place in the summary,
     ``full`` that of full training of the same seed (-1 for none).
@@ -100,15 +96,10 @@ def chart_data(results: Results) -> dict[str, Rows]:
     ends = numbered.groupby("run", sort=False).size().cumsum()
     curves = numbered[numbered["run"].isin(ends[ends <= MOST_EPOCHS].index)]
     curves = curves.rename(columns={"elapsed_seconds": "seconds"})
-    spent = numbered.groupby("run")[[f"{part}_seconds" for part in PARTS]].sum()
-    spent = spent.assign(preparation_seconds=runs["preparation_seconds"])
-    ledger = spent.reset_index().melt("run", var_name="part", value_name="seconds")
-    ledger["part"] = ledger["part"].str.removesuffix("_seconds")
     return {
         "runs": _rows(run_rows),
         "means": _rows(mean_rows),
         "epochs": _rows(curves[["run", "epoch", "seconds", *CURVES]]),
-        "ledger": _rows(ledger.sort_values(["run", "part"])),
     }
 
 
@@ -217,21 +208,6 @@ def _curves(field: str) -> Any:
     )
 
 
-def _ledger() -> Any:
-    """Where the time of the selected run went."""
-    order = ["preparation", *PARTS]
-    return (
-        alt.Chart(alt.NamedData("ledger"), name="ledger", height=130)
-        .transform_filter("selected.run && datum.run === selected.run[0]")
-        .mark_bar(color="#0072b2")
-        .encode(
-            x=alt.X("seconds:Q").title("Seconds in all epochs"),
-            y=alt.Y("part:N", sort=order).title(None),
-            tooltip=["part:N", alt.Tooltip("seconds:Q", format=".4~g")],
-        )
-    )
-
-
 def _choices(results: Results) -> list[alt.Parameter]:
     names = _places(results.aggregate).unique().tolist()
     place = alt.binding_select(options=names, name="Data set and backbone ")
@@ -259,14 +235,9 @@ def _of_place(chart: alt.Chart) -> alt.Chart:
 def _by_pruner(channel: Any, drawn: dict[str, str]) -> Any:
     """A channel with the pruners' colours or shapes, full training first, and the legend."""
     names = sorted(drawn, key=lambda name: (name != REFERENCE, label(name).lower()))
-    legend = alt.Legend(
-        orient="bottom",
-        title=None,
-        columns=alt.ExprRef("legend_columns"),
-        symbolLimit=0,
-        symbolSize=70,
-        labelLimit=135,
-    )
+    columns = alt.ExprRef("legend_columns")
+    style: dict[str, Any] = {"symbolLimit": 0, "symbolSize": 70, "labelLimit": 135}
+    legend = alt.Legend(orient="bottom", title=None, columns=columns, **style)
     scale = alt.Scale(domain=[label(name) for name in names], range=[drawn[n] for n in names])
     return channel("pruner:N", scale=scale, legend=legend)
 
@@ -279,20 +250,11 @@ TOLD = {
     "total_seconds:Q": ("Total (s)", ".4~g"),
 }
 NAMED = {"pruner:N": ("Pruner", ""), "prune_ratio:Q": ("Prune ratio", "")}
-RUN_TOLD = {
-    **NAMED,
-    "seed:Q": ("Seed", ""),
-    **TOLD,
-    "epochs:Q": ("Epochs", ""),
-    "steps:Q": ("Gradient steps", ""),
-    "id:N": ("Select to show below", ""),
-}
-MEAN_TOLD = {
-    **NAMED,
-    "seeds:Q": ("Mean over seeds", ""),
-    **TOLD,
-    "spread:Q": ("Standard deviation of the MAE", ".3~g"),
-}
+RUN_TOLD = NAMED | {"seed:Q": ("Seed", "")} | TOLD
+RUN_TOLD |= {"epochs:Q": ("Epochs", ""), "steps:Q": ("Gradient steps", "")}
+RUN_TOLD |= {"id:N": ("Select to show below", "")}
+MEAN_TOLD = NAMED | {"seeds:Q": ("Mean over seeds", "")} | TOLD
+MEAN_TOLD |= {"spread:Q": ("Standard deviation of the MAE", ".3~g")}
 
 
 def _tooltip(told: dict[str, tuple[str, str]]) -> list[alt.Tooltip]:

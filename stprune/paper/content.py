@@ -15,8 +15,7 @@ from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
 
 # Rows of panels, and curves of a panel, that a reader can still take in.
-MOST_PLACES = 10
-MOST_CURVES = 8
+MOST_PLACES, MOST_CURVES = 10, 8
 METHOD = "st_prune"
 # These are shown wherever they were run, because all others are read against them.
 ALWAYS = (REFERENCE, *CONTROLS, METHOD)
@@ -83,7 +82,9 @@ def shown_places(results: Results) -> tuple[list[Place], list[str]]:
     """At most ``MOST_PLACES`` (data set, backbone) pairs, and a sentence that names the others."""
     order = most_varied_first(results.summary)
     every = sorted(places(results.aggregate), key=lambda place: order.index(place[0]))
-    return sorted(every[:MOST_PLACES]), not_shown(place_names(sorted(every[MOST_PLACES:])))
+    others = sorted(every[MOST_PLACES:])
+    names = ", ".join(f"{dataset} with {label(backbone)}" for dataset, backbone in others)
+    return sorted(every[:MOST_PLACES]), not_shown(names)
 
 
 def shown_pruners(
@@ -94,9 +95,8 @@ def shown_pruners(
     Errors are the mean change in test MAE against full training, over data sets, backbones and
     prune ratios; without full training, the order is by name.
 
-    Returns:
-        At most so many of those ``among`` (default: all), sorted by name; and a sentence for the
-        caption that names the others, or nothing.
+    Returns at most so many of those ``among`` (default: all), sorted by name, and a sentence for
+    the caption that names the others, or nothing.
     """
     table = results.aggregate
     names = sorted(set(table["pruner"] if among is None else among))
@@ -110,11 +110,6 @@ def shown_pruners(
 def labels(names: Iterable[str]) -> str:
     """Readable names of pruners or backbones, such as ``ST-Prune, InfoBatch``."""
     return ", ".join(label(str(name)) for name in names)
-
-
-def place_names(pairs: Iterable[Place]) -> str:
-    """Such as ``los_loop with STID, sim_freeway with STID``."""
-    return ", ".join(f"{dataset} with {label(backbone)}" for dataset, backbone in pairs)
 
 
 def row_names(pairs: Iterable[Place]) -> list[str]:
@@ -144,9 +139,3 @@ def seed_count(aggregate: pd.DataFrame) -> str:
 def not_shown(names: str) -> list[str]:
     """A sentence for the caption, or nothing where all are shown."""
     return [f"Not shown for lack of space: {names}."] if names else []
-
-
-def absent_controls(pruners: Iterable[str]) -> list[str]:
-    """A sentence for the caption for each control that was not run."""
-    present = set(pruners)
-    return [f"{label(name)} was not run here." for name in CONTROLS if name not in present]

@@ -80,8 +80,8 @@ OTHER_LOOKS = [
 def looks(pruners: Iterable[str]) -> dict[str, Look]:
     """The look of each pruner, distinct within one figure while there are enough of them.
 
-    A pruner that is not in ``LOOKS`` gets its look from a hash of its name, so it is the same in
-    every figure; where two clash, the later in sorted order gets the next free one.
+    Outside ``LOOKS`` it comes from a hash of the name, so it is the same in every figure; where two
+    clash, the later in sorted order gets the next free one.
     """
     names = sorted(set(pruners))
     chosen = {name: LOOKS[name] for name in names if name in LOOKS}
@@ -127,13 +127,8 @@ def panels(
 ) -> tuple[Figure, Any]:
     """A figure of panels in the width of a page, and its axes (rows, columns).
 
-    Args:
-        rows: Names beside the rows.
-        columns: Titles above the columns.
-        row_height: Inches of a row; less where a page could not hold them all.
-        xlabel: Below the lowest panels.
-        legend: Entries of one legend above all panels.
-        options: For ``Figure.subplots``.
+    Rows have names beside them, columns titles above. ``row_height`` is in inches; a row is lower
+    where a page could not hold them all. ``options`` are for ``Figure.subplots``.
     """
     lines = math.ceil(len(legend) / LEGEND_COLUMNS)
     height = min(row_height, ROWS_HEIGHT / len(rows)) * len(rows) + 0.5 + LEGEND_LINE * lines
@@ -158,19 +153,9 @@ def lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, shown: Mapping[str, L
         # One seed has no spread: draw no bar, rather than one of zero length.
         spreads = (points.get(f"{name}_sd") for name in (x, y))
         x_bars, y_bars = (None if sd is None or sd.isna().all() else sd for sd in spreads)
-        drawn = axes.errorbar(
-            points[x],
-            points[y],
-            xerr=x_bars,
-            yerr=y_bars,
-            color=look.colour,
-            marker=look.marker,
-            linestyle=look.line,
-            elinewidth=0.8,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            zorder=3,
-        )
+        style: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ls": look.line}
+        style |= {"elinewidth": 0.8, "mec": "white", "mew": 0.4, "zorder": 3}
+        drawn = axes.errorbar(points[x], points[y], xerr=x_bars, yerr=y_bars, **style)
         # Bars are paler than lines, as many of them lie on each other.
         for bar in (*drawn.lines[1], *drawn.lines[2]):
             bar.set_alpha(0.45)
@@ -210,15 +195,9 @@ def cells(axes: Axes, values: Values, scale: Normalize) -> None:
     """
     rows, columns = values.shape
     axes.patch.set(facecolor="white", edgecolor="#d4d4d4", hatch="//////", linewidth=0)
-    axes.pcolormesh(
-        np.arange(columns + 1) - 0.5,
-        np.arange(rows + 1) - 0.5,
-        np.ma.masked_invalid(values),
-        cmap=COLOUR_MAP,
-        norm=scale,
-        edgecolors="white",
-        linewidth=0.3,
-    )
+    edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
+    style: dict[str, Any] = {"cmap": COLOUR_MAP, "edgecolors": "white", "linewidth": 0.3}
+    axes.pcolormesh(*edges, np.ma.masked_invalid(values), norm=scale, **style)
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     axes.grid(False)
     axes.tick_params(length=0)
@@ -238,16 +217,9 @@ def write_in_cells(axes: Axes, values: Values, words: NDArray[Any], scale: Norma
 
 def colour_bar(figure: Figure, scale: Normalize, title: str) -> Any:
     """A colour bar below all panels."""
-    bar = figure.colorbar(
-        ScalarMappable(scale, COLOUR_MAP),
-        ax=figure.axes,
-        location="bottom",
-        aspect=60,
-        shrink=0.6,
-        pad=0.2 / figure.get_figheight(),
-    )
-    bar.set_label(title)
-    return bar
+    place: dict[str, Any] = {"ax": figure.axes, "location": "bottom", "aspect": 60, "shrink": 0.6}
+    pad = 0.2 / figure.get_figheight()
+    return figure.colorbar(ScalarMappable(scale, COLOUR_MAP), label=title, pad=pad, **place)
 
 
 # An axis of differences ends at so many times their median size: a few pruners that lose much must
@@ -276,13 +248,9 @@ def differences(
 ) -> None:
     """Mean differences with their intervals, filled where significant.
 
-    Args:
-        axes: With its limits set; a mean beyond them is a triangle at the edge.
-        at: Places on the other axis.
-        rows: ``mean``, ``low``, ``high`` in percent (the latter NaN without an interval), and
-            ``holm_p``.
-        look: Colour and marker.
-        upright: Whether differences go upwards rather than to the right.
+    Of ``rows`` are shown ``mean``, ``low`` and ``high`` in percent (NaN without an interval) and
+    ``holm_p``, ``at`` places on the other axis; ``upright``, they go upwards rather than to the
+    right. The axes have their limits; a mean beyond them is a triangle at the edge.
     """
     first, last = axes.get_ylim() if upright else axes.get_xlim()
     step, arrows = (1, "v^") if upright else (-1, "<>")
@@ -293,16 +261,10 @@ def differences(
         shown, *interval = np.clip([mean, low, high], first, last)
         line, point = ([place, place], interval)[::step], ([place], [shown])[::step]
         axes.plot(*line, color=look.colour, linewidth=0.9, zorder=2)
-        axes.plot(
-            *point,
-            marker=look.marker if inside else arrows[int(mean > 0)],
-            color=look.colour,
-            markerfacecolor=look.colour if p < LEVEL else "white",
-            markersize=3.4,
-            markeredgewidth=0.9,
-            clip_on=inside,
-            zorder=3,
-        )
+        marker = look.marker if inside else arrows[int(mean > 0)]
+        fill = look.colour if p < LEVEL else "white"
+        style: dict[str, Any] = {"color": look.colour, "markersize": 3.4, "markeredgewidth": 0.9}
+        axes.plot(*point, marker=marker, mfc=fill, clip_on=inside, zorder=3, **style)
 
 
 def named_rows(axes: Axes, names: Sequence[str]) -> None:
@@ -321,10 +283,7 @@ def asides(count: int, spread: float) -> Values:
 def significance() -> list[Artist]:
     """The legend's entries of `differences`: filled and hollow."""
     style = {"linestyle": "", "marker": "o", "color": "#555555", "markersize": 3.4}
-    return [
-        handle(f"p < {LEVEL}", **style),
-        handle("not decided", markerfacecolor="white", **style),
-    ]
+    return [handle(f"p < {LEVEL}", **style), handle("not decided", mfc="white", **style)]
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"] = "y") -> None:

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from stprune.base.files import atomic_path
 from stprune.base.registry import Registry
-from stprune.paper.content import absent_controls
+from stprune.results.labels import label
 from stprune.results.summary import Results
+from stprune.statistics.paired import CONTROLS
 
 FIGURES: Registry[Any] = Registry(
     kind="figure", packages=("paper_figures",), contract="builtins:object", prefix="fig_"
@@ -38,14 +39,6 @@ class Drawing:
     alt: str
 
 
-class FigureFiles(NamedTuple):
-    """A figure's files with the caption below, which takes the share ``note`` of the height."""
-
-    pdf: bytes
-    png: bytes
-    note: float
-
-
 def build(name: str, results: Results) -> Drawing:
     """Draw figure ``name`` in the paper's style; its caption names the controls that are missing.
 
@@ -55,17 +48,19 @@ def build(name: str, results: Results) -> Drawing:
     function: Callable[[Results], Drawing] = FIGURES.module(name).build
     with paper_style():
         drawing = function(results)
-    absent = absent_controls(results.aggregate["pruner"])
+    present = set(results.aggregate["pruner"])
+    absent = [f"{label(name)} was not run here." for name in CONTROLS if name not in present]
     return Drawing(drawing.figure, " ".join([drawing.caption, *absent]), drawing.alt)
 
 
-def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> FigureFiles:
+def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[bytes, float]:
     """Write a figure with its caption below to ``path_of("pdf")`` and ``path_of("png")``.
 
-    The caption is added to the figure. The bytes are the same every time.
+    The caption is added to the figure. The bytes are the same every time. Returns those of the PNG,
+    and the share of its height that the caption takes.
     """
     figure, contents = drawing.figure, {}
-    # What a file says of its making, without which it has the same bytes every time.
+    # What a file says of its making; without it the bytes are the same every time.
     made = {"pdf": ("CreationDate", "Creator", "Producer"), "png": ("Software",)}
     with paper_style():
         words = "\n".join(_caption_lines(drawing))
@@ -74,8 +69,7 @@ def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> FigureFil
         note = figure.supxlabel(words, fontsize=7, x=0.01, ha="left")
         for kind, keys in made.items():
             buffer = io.BytesIO()
-            metadata: dict[str, Any] = dict.fromkeys(keys)
-            figure.savefig(buffer, format=kind, metadata=metadata)
+            figure.savefig(buffer, format=kind, metadata=dict.fromkeys(keys))
             contents[kind] = buffer.getvalue()
             # The PNG reuses the layout that was computed for the PDF.
             figure.set_layout_engine("none")
@@ -85,7 +79,7 @@ def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> FigureFil
     for kind, content in contents.items():
         with atomic_path(path_of(kind)) as path:
             path.write_bytes(content)
-    return FigureFiles(contents["pdf"], contents["png"], top / figure.get_figheight())
+    return contents["png"], top / figure.get_figheight()
 
 
 def size_with_note(drawing: Drawing) -> tuple[float, float]:

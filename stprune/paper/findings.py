@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -40,11 +40,8 @@ def findings(results: Results, tables: Mapping[str, Table]) -> dict[str, list[Fi
     """The findings of an experiment by budget, the most important first.
 
     Of each budget: the method against both controls, who is better than both, what may be called
-    lossless, and whether the measured times are those that the kept share explains.
-
-    Args:
-        results: The experiment.
-        tables: By name; of ``pairs`` and ``equivalence`` the frames are read.
+    lossless, and whether the measured times are those that the kept share explains. Of ``tables``
+    the frames of ``pairs`` and ``equivalence`` are read.
     """
     pairs, equivalence = tables["pairs"].frame, tables["equivalence"].frame
     overall = pairs[pairs["prune_ratio"].isna()]
@@ -70,8 +67,9 @@ def _against(overall: pd.DataFrame, control: str) -> Finding:
         low, high = (format_number(row[end], 2, True) for end in ("low", "high"))
         ends = f", 95 % interval {low} to {high}"
     difference = f"{format_number(row['mean'], 2, True)} % of the test MAE{ends}"
+    verdict = TOO_FEW if pd.isna(row["holm_p"]) else row["verdict"]
     return Finding(
-        f"{name} {VERDICTS[_verdict(rows.iloc[0], control)]} {other}: difference {difference}.",
+        f"{name} {VERDICTS[verdict]} {other}: difference {difference}.",
         f"Paired t test over {row['cells']:.0f} pairs of runs, all prune ratios, corrected by"
         f" Holm's method: {p_in_words(row['holm_p'])}; over the means of {row['datasets']:.0f}"
         f" data sets: {p_in_words(row['datasets_p'])}.",
@@ -85,20 +83,12 @@ def _both_controls(overall: pd.DataFrame) -> Finding:
         sentence = f"Nothing can be better than both controls: {labels(lacking)} was not run."
         return Finding(sentence)
     rivals = overall[~overall["pruner"].isin(CONTROLS)]
-    won = [
-        str(row["pruner"])
-        for _, row in rivals.iterrows()
-        if all(_verdict(row, control) == "win" for control in CONTROLS)
-    ]
+    wins = rivals[[f"{control}_verdict" for control in CONTROLS]] == "win"
+    won = labels(rivals.loc[wins.all(axis="columns"), "pruner"]) or "none"
     return Finding(
-        f"Better than both controls, of {len(rivals)} pruners: {labels(won) or 'none'}.",
+        f"Better than both controls, of {len(rivals)} pruners: {won}.",
         f"Paired t tests at {LEVEL:g}, corrected by Holm's method for each control.",
     )
-
-
-def _verdict(row: pd.Series[Any], control: str) -> str:
-    untested = pd.isna(row[f"{control}_holm_p"])
-    return TOO_FEW if untested else str(row[f"{control}_verdict"])
 
 
 def _lossless(equivalence: pd.DataFrame) -> Finding:
@@ -108,24 +98,18 @@ def _lossless(equivalence: pd.DataFrame) -> Finding:
     count = f"{rows['count'].max():.0f}"
     if (rows["verdict"] == TOO_FEW).all():
         return Finding(f"Nothing can be called lossless in general: {count} data sets are too few.")
-    words = [
-        f"{verdict}: {_at_ratios(rows[rows['verdict'] == verdict])}"
-        for verdict in ("lossless", "not worse", "worse")
-    ]
+    words = []
+    for verdict in ("lossless", "not worse", "worse"):
+        parts = [
+            f"{label(str(pruner))} at {', '.join(map(format_ratio, some['prune_ratio']))}"
+            for pruner, some in rows[rows["verdict"] == verdict].groupby("pruner")
+        ]
+        words.append(f"{verdict}: {', '.join(parts) or 'none'}")
     return Finding(
         f"Over {count} data sets, against full training: {'; '.join(words)}.",
         f"Two one-sided t tests (TOST), margin {MARGIN:g} % of full training's test MAE, over the"
         " means of the data sets, corrected by Holm's method; the others are open.",
     )
-
-
-def _at_ratios(rows: pd.DataFrame) -> str:
-    """Such as ``ST-Prune at 0.1, 0.3; InfoBatch at 0.1``."""
-    parts = [
-        f"{label(str(pruner))} at {', '.join(map(format_ratio, some['prune_ratio']))}"
-        for pruner, some in rows.groupby("pruner")
-    ]
-    return ", ".join(parts) or "none"
 
 
 def _times(aggregate: pd.DataFrame) -> Finding:

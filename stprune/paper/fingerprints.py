@@ -45,8 +45,7 @@ def content_hash(figure: Figure, *words: str) -> str:
     """SHA-256 of what a figure shows and of ``words`` that belong to it, in hexadecimal digits.
 
     It covers, for every panel in order: scales, limits, titles and axis labels; the numbers of each
-    artist in data coordinates, to nine significant digits (lines: x and y; collections: offsets,
-    values and paths; patches: vertices; images: values), where anything below a billionth of the
+    artist in data coordinates, to nine significant digits, where anything below a billionth of the
     largest counts as 0; and all texts. Of legends it covers the words only.
     """
     lines = [*words, *(f"figure text {text.get_text()}" for text in figure.texts)]
@@ -117,11 +116,10 @@ def differences(made: Hashes, expected: Hashes) -> list[str]:
     found = []
     for kind in KINDS:
         ours, theirs = made[kind], expected[kind]
-        for name in sorted(ours.keys() | theirs.keys()):
-            if ours.get(name) != theirs.get(name):
-                verdict = "is new" if name not in theirs else "differs"
-                verdict = verdict if name in ours else "was not made"
-                found.append(f"{kind.removesuffix('s')} {name} {verdict}")
+        for name in sorted({name for name, _ in ours.items() ^ theirs.items()}):
+            verdict = "is new" if name not in theirs else "differs"
+            verdict = verdict if name in ours else "was not made"
+            found.append(f"{kind.removesuffix('s')} {name} {verdict}")
     return found
 
 
@@ -143,6 +141,4 @@ def read_hashes(folder: Path) -> Hashes | None:
         hashes = _HASHES.validate_json(path.read_bytes(), strict=True)
         return {kind: hashes.get(kind, {}) for kind in KINDS}
     except ValueError as error:
-        raise RecordError(
-            f"{path} does not hold a hash for each table and figure: {error}"
-        ) from None
+        raise RecordError(f"{path} does not hold hashes by kind and name: {error}") from None

@@ -33,13 +33,10 @@ Product = tuple[str, Table | Picture | None]
 
 
 class Made(NamedTuple):
-    """Hashes of what was made of an experiment, and what is not as its ``hashes.json`` says.
-
-    ``differences`` is None if there is no such file.
-    """
+    """Hashes of what was made of an experiment, and what is not as its ``hashes.json`` says."""
 
     hashes: Hashes
-    differences: list[str] | None
+    differences: list[str] | None  # None if there is no such file.
 
     @property
     def in_words(self) -> str:
@@ -64,11 +61,8 @@ def applicable(registry: Registry[Any], results: Results) -> list[str]:
 def make_products(store: Path, into: Path, jobs: int = 1) -> Made:
     """Write all tables, figures and the report of an experiment, the same content every time.
 
-    Args:
-        store: Of an experiment, fresh or kept.
-        into: Gets ``tables/``, ``figures/`` and ``report.html``. Tables and figures that are there
-            already are removed.
-        jobs: Processes that work at the same time.
+    ``into`` gets ``tables/``, ``figures/`` and ``report.html``; tables and figures that are there
+    already are removed. ``jobs`` processes work at the same time.
 
     Raises:
         StpruneError: If a record is missing or damaged.
@@ -111,7 +105,7 @@ def _products(
         return {one: _make(one, results, layout) for one in wanted}
     # Forked processes inherit the loaded results and modules.
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, context, _share, (results, layout)) as pool:
+    with ProcessPoolExecutor(jobs, context, _shared.extend, ((results, layout),)) as pool:
         futures = [(one, pool.submit(_make_shared, one)) for one in wanted]
         if layout is not None:
             # Bundle the report's scripts meanwhile.
@@ -131,17 +125,12 @@ def _make(one: tuple[Kind, str], results: Results, layout: ExperimentLayout | No
     hashed = figure_hash(drawing)
     if layout is None:
         return hashed, None
-    files = write_drawing(drawing, partial(layout.figure, name))
-    return hashed, picture_of(FIGURES.module(name).TITLE, drawing, files)
+    png, note = write_drawing(drawing, partial(layout.figure, name))
+    return hashed, picture_of(FIGURES.module(name).TITLE, drawing, png, note)
 
 
-_shared: tuple[Results, ExperimentLayout | None]
-
-
-def _share(results: Results, layout: ExperimentLayout | None) -> None:
-    """Keep what a forked process works on."""
-    global _shared
-    _shared = results, layout
+# What a forked process works on.
+_shared: list[Any] = []
 
 
 def _make_shared(one: tuple[Kind, str]) -> Product:

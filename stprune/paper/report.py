@@ -23,7 +23,7 @@ from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout, format_ratio
 from stprune.paper.charts import chart
 from stprune.paper.content import labels, seed_count
-from stprune.paper.figures import Drawing, FigureFiles
+from stprune.paper.figures import Drawing
 from stprune.paper.findings import findings
 from stprune.paper.tables import Column, Table, format_number, is_text, shared_headings, to_cells
 from stprune.records.store import REFERENCE
@@ -84,7 +84,9 @@ def write_report(
     """
     scripts = [vega_script(), (TEMPLATES / "page.js").read_text(encoding="utf-8")]
     runs = Table("Every run", "Every seed of every run, as recorded.", results.summary, RUN_COLUMNS)
-    shown = [tables[name] for name in _first(HEADLINE_TABLE, tables)]
+    # What the page is opened for comes first, whatever the names of the others.
+    shown = [tables[name] for name in sorted(tables, key=lambda n: (n != HEADLINE_TABLE, n))]
+    figures = [pictures[name] for name in sorted(pictures, key=lambda n: (n != HEADLINE_FIGURE, n))]
     page = _template().render(
         experiment=layout.root.name,
         policy=content_policy(scripts),
@@ -93,7 +95,7 @@ def write_report(
         chart=chart(results),
         overview=_overview(results),
         findings=findings(results, tables),
-        figures=[pictures[name] for name in _first(HEADLINE_FIGURE, pictures)],
+        figures=figures,
         sections=[("results", "Results", shown), ("runs", "Runs", [runs])],
         methods=methods(results),
         environment=compare_environments(r.environment for r in results.records.values()),
@@ -115,42 +117,27 @@ def content_policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _first(headline: str, names: Iterable[str]) -> list[str]:
-    """What the page is opened for comes first, whatever the names of the others."""
-    return sorted(names, key=lambda name: (name != headline, name))
-
-
 def _template() -> jinja2.Template:
+    lines: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        **lines,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.globals |= {
-        function.__name__: function for function in (is_text, shared_headings, to_cells)
-    }
+    environment.globals |= {f.__name__: f for f in (is_text, shared_headings, to_cells)}
     return environment.get_template("report.html.j2")
 
 
 def _overview(results: Results) -> str:
     runs = results.summary
-    counts = {
-        noun: runs.loc[runs[column] != REFERENCE, column].nunique()
-        for column, noun in (
-            ("dataset", "data set"),
-            ("backbone", "backbone"),
-            ("pruner", "pruner"),
-        )
-    }
-    parts = [
-        f"{len(runs)} runs",
-        *(f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts.items()),
-        "with full training" if (runs["pruner"] == REFERENCE).any() else "without full training",
-        seed_count(results.aggregate),
-    ]
+    parts = [f"{len(runs)} runs"]
+    for column, noun in (("dataset", "data set"), ("backbone", "backbone"), ("pruner", "pruner")):
+        count = runs.loc[runs[column] != REFERENCE, column].nunique()
+        parts.append(f"{count} {noun}{'s' * (count != 1)}")
+    parts.append(f"with{'' if (runs['pruner'] == REFERENCE).any() else 'out'} full training")
+    parts.append(seed_count(results.aggregate))
     return f"{', '.join(parts)}; from {runs['started'].min()} to {runs['finished'].max()}."
 
 
@@ -166,11 +153,11 @@ def methods(results: Results) -> dict[str, str]:
         f"{str(budget).replace('_', ' ')} ({', '.join(sorted(set(part['dataset'])))})"
         for budget, part in pruned.groupby("budget")
     ]
+    counts = runs.groupby("dataset")[["training_windows", "test_windows", "data_checksum"]].max()
     data = [
-        f"{dataset}: {format_number(part['training_windows'].max(), 0)} training and"
-        f" {format_number(part['test_windows'].max(), 0)} test windows, checksum"
-        f" {part['data_checksum'].iloc[0][:12]}"
-        for dataset, part in runs.groupby("dataset")
+        f"{dataset}: {format_number(training, 0)} training and {format_number(test, 0)} test"
+        f" windows, checksum {checksum[:12]}"
+        for dataset, training, test, checksum in counts.itertuples(name=None)
     ]
     found = {
         "Method": METHOD,
@@ -206,25 +193,21 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
             yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)
 
 
-def picture_of(title: str, drawing: Drawing, files: FigureFiles) -> Picture:
-    """A figure whose files were made; its caption stands in the page, not in the picture."""
-    content = small_png(files.png, files.note)
-    source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-    return Picture(title, drawing.caption, drawing.alt, source)
+def picture_of(title: str, drawing: Drawing, png: bytes, note: float) -> Picture:
+    """A figure as `write_drawing` made it; its caption stands in the page, not in the picture."""
+    content = base64.b64encode(small_png(png, note)).decode("ascii")
+    return Picture(title, drawing.caption, drawing.alt, f"data:image/png;base64,{content}")
 
 
 def small_png(content: bytes, left_out: float = 0.0) -> bytes:
-    """The same picture with at most ``COLOURS`` colours, the same bytes every time.
+    """A PNG file with at most ``COLOURS`` colours, the same bytes every time.
 
-    Args:
-        content: A PNG file.
-        left_out: Share of its height, from below, that is cut off.
+    The share ``left_out`` of its height is cut off from below.
     """
     with Image.open(io.BytesIO(content)) as image:
         shown = image.crop((0, 0, image.width, math.floor(image.height * (1 - left_out))))
-        palette = shown.convert("RGB").quantize(
-            COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-        )
+        options = COLOURS, Image.Quantize.MEDIANCUT
+        palette = shown.convert("RGB").quantize(*options, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     # A smaller file by 7 % would take five times as long.
     palette.save(buffer, "png", compress_level=6)

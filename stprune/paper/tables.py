@@ -26,65 +26,37 @@ TABLES: Registry[Any] = Registry(
 
 
 class Column(NamedTuple):
-    """One column of a table.
+    """One column of a table."""
 
-    Args:
-        key: Column of the table's frame; cells without a value there show a dash.
-        title: Heading, with the unit.
-        decimals: Digits after the point; None for text, and for numbers in their shortest form.
-        spread: Column with the standard deviation to show after ``±``.
-        ranked: Whether the lowest value of a group is set in bold and the next underlined.
-        signed: Whether positive numbers carry a plus.
-        named: Whether ids are shown by their readable names.
-        over: Heading that it shares with its neighbours, set above theirs.
-        marks: Column with what to set after a number, such as ``†``.
-        text: Format of the cell from the columns of its row, such as ``{reached} of {seeds}``.
-        missing: What to show where there is no value.
-    """
-
-    key: str
-    title: str
-    decimals: int | None = None
-    spread: str = ""
-    ranked: bool = False
-    signed: bool = False
-    named: bool = False
-    over: str = ""
-    marks: str = ""
-    text: str = ""
-    missing: str = DASH
+    key: str  # Column of the table's frame.
+    title: str  # Heading, with the unit.
+    decimals: int | None = None  # None for text, and for numbers in their shortest form.
+    spread: str = ""  # Column with the standard deviation to show after ``±``.
+    ranked: bool = False  # The lowest value of a group is set in bold and the next underlined.
+    signed: bool = False  # Positive numbers carry a plus.
+    named: bool = False  # Ids are shown by their readable names.
+    over: str = ""  # Heading that it shares with its neighbours, set above theirs.
+    marks: str = ""  # Column with what to set after a number, such as ``†``.
+    text: str = ""  # Format of the cell from its row's columns, such as ``{reached} of {seeds}``.
+    missing: str = DASH  # What to show where there is no value.
 
 
 class Table(NamedTuple):
-    """A table before it is formatted.
-
-    Args:
-        title: A few words.
-        caption: What the numbers are and how they were taken.
-        frame: Plain values at full precision, one row a line; NaN for what was not run.
-        columns: What of the frame is shown, in order.
-        group: Columns whose values rows must share to be ranked among each other.
-    """
+    """A table before it is formatted."""
 
     title: str
     caption: str
-    frame: pd.DataFrame
-    columns: tuple[Column, ...]
-    group: tuple[str, ...] = ()
+    frame: pd.DataFrame  # Plain values at full precision; NaN for what was not run.
+    columns: tuple[Column, ...]  # What of the frame is shown, in order.
+    group: tuple[str, ...] = ()  # Columns that rows must share to be ranked among each other.
 
 
 class Cell(NamedTuple):
-    """One formatted cell.
+    """One formatted cell."""
 
-    Args:
-        text: What is shown, not yet escaped.
-        rank: 1 for the best of its group, 2 for the second, else 0.
-        sort: What a sortable table compares; None for what was not run.
-    """
-
-    text: str
-    rank: int = 0
-    sort: float | str | None = None
+    text: str  # Not yet escaped.
+    rank: int = 0  # 1 for the best of its group, 2 for the second, else 0.
+    sort: float | str | None = None  # What a sortable table compares; None for what was not run.
 
 
 def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:
@@ -97,12 +69,13 @@ def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:
 def to_cells(table: Table) -> list[list[Cell]]:
     """All cells, row by row."""
     rows: list[Any] = table.frame.to_dict("records")
-    columns = []
-    for column in table.columns:
-        ranks = _ranks(table, column.key) if column.ranked else [0] * len(rows)
-        cells = [_cell(column, row, rank) for row, rank in zip(rows, ranks, strict=True)]
-        columns.append(cells)
-    return [list(row) for row in zip(*columns, strict=True)]
+    ranks = [
+        _ranks(table, column.key) if column.ranked else [0] * len(rows) for column in table.columns
+    ]
+    return [
+        [_cell(column, row, rank[at]) for column, rank in zip(table.columns, ranks, strict=True)]
+        for at, row in enumerate(rows)
+    ]
 
 
 def _cell(column: Column, row: Mapping[str, Any], rank: int) -> Cell:
@@ -123,11 +96,8 @@ def _cell(column: Column, row: Mapping[str, Any], rank: int) -> Cell:
 
 def shared_headings(table: Table) -> list[tuple[str, int]]:
     """The headings above the columns' own, each with how many it spans; empty if there is none."""
-    if not any(column.over for column in table.columns):
-        return []
-    return [
-        (over, len(list(some))) for over, some in groupby(column.over for column in table.columns)
-    ]
+    over = [column.over for column in table.columns]
+    return [(name, len(list(some))) for name, some in groupby(over)] if any(over) else []
 
 
 def to_markdown(table: Table) -> str:
@@ -236,8 +206,7 @@ def _ranks(table: Table, key: str) -> list[int]:
 def _group_ids(table: Table) -> list[int]:
     if not table.group:
         return [0] * len(table.frame)
-    ids: list[int] = table.frame.groupby(list(table.group), sort=False).ngroup().tolist()
-    return ids
+    return list(table.frame.groupby(list(table.group), sort=False).ngroup())
 
 
 def _escape_markdown(text: str) -> str:

@@ -164,20 +164,15 @@ def read_record(metrics: Path) -> RunRecord:
         RecordError: If it is missing, no JSON, or of another version.
     """
     try:
-        values = read_json_file(metrics)
+        return _checked(read_json_file(metrics), str(metrics))
     except FileNotFoundError:
         raise RecordError(f"there is no record {metrics}; the run has not finished") from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{metrics} is not a readable record: {error}") from None
-    return _checked(values, str(metrics))
 
 
 def parse_record(text: str, where: str) -> RunRecord:
-    """Check a record that a store holds as text; ``where`` is named in messages.
-
-    Raises:
-        RecordError: If it is no JSON, or of another version.
-    """
+    """Check a record that a store holds as text; raises as `read_record` does."""
     try:
         return _checked(parse_json(text), where)
     except ValueError as error:
@@ -210,7 +205,6 @@ def read_epochs(table: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RecordError(f"{table} is not a readable table of epochs: {reason}") from None
-    # Validation may be skipped; everything else is known of each epoch.
     if not np.isfinite(frame.fillna({"validation_mae": 0.0})).all(axis=None):
         raise RecordError(f"{table} has a cell that is no finite number; delete the run's record")
     return frame[list(types)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +66,6 @@ WHOLE_NUMBERS = {
     "pairs",
 }
 NAMES = ("dataset", "backbone", "pruner", "other")
-NUMBER_BYTES = 8
 
 
 def run_keys_of(frame: pd.DataFrame) -> list[RunKey]:
@@ -114,7 +112,7 @@ def read_store(store: Path, name: str) -> pd.DataFrame:
     path, schema = store_table(store, name), _schema(name)
     try:
         file = pq.ParquetFile(path)
-        refuse_bomb(path, NUMBER_BYTES * file.metadata.num_rows * file.metadata.num_columns)
+        refuse_bomb(path, 8 * file.metadata.num_rows * file.metadata.num_columns)
         table = file.read()
         # Otherwise text that is not UTF-8 fails only where it is used.
         table.validate(full=True)
@@ -151,21 +149,19 @@ def _schema(name: str) -> pa.Schema:
 
 def _check_cells(path: Path, frame: pd.DataFrame) -> None:
     """Check names and keys, and that no text is a formula, has control characters, or leads out."""
-
-    def right(column: str, cell: Any) -> bool:
-        if column in NAMES:
-            return isinstance(cell, str) and re.fullmatch(NAME, cell) is not None
-        if column in KEYS:
-            return bool(np.isfinite(cell))
-        if pd.isna(cell):
-            return True
-        outside = cell.startswith("/") or ".." in cell.split("/")
-        return not (outside or CONTROL.search(cell) or "\n" in cell or is_formula(cell))
-
     for column in frame.columns.intersection([*KEYS, *TEXTS - {"json"}]):
         # A table has thousands of rows and few names.
         for cell in frame[column].unique():
-            if not right(column, cell):
+            if column in NAMES:
+                right = isinstance(cell, str) and re.fullmatch(NAME, cell) is not None
+            elif column in KEYS:
+                right = bool(np.isfinite(cell))
+            else:
+                right = pd.isna(cell) or not (
+                    (cell.startswith("/") or ".." in cell.split("/"))
+                    or (CONTROL.search(cell) or "\n" in cell or is_formula(cell))
+                )
+            if not right:
                 raise RecordError(
                     f"{path}: `{column}` is {str(cell)[:40]!r}; summarise the experiment again, or"
                     " delete the run's record"

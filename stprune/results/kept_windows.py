@@ -23,20 +23,14 @@ Row = tuple[object, ...]
 class KeptTables(NamedTuple):
     """The runs that left windows out in some epoch and have an archive.
 
-    Args:
-        calendars: One row a run: how often the windows of each hour of the week, from Monday 0:00
-            on, were kept, as `calendar_share` has it; float32.
-        overlaps: One row per data set, backbone, prune ratio and two pruners: mean over ``pairs``
-            of runs of `overlaps` in one ``epoch``, the latest of those that the most runs pruned.
-            A pruner with itself: its seeds among each other; two pruners: runs that share their
-            seed. NaN where there is no pair.
-        deciles: One row an epoch with scores: 0-based ``epoch``, and deciles of the scores after
-            it, smallest to largest; float32.
+    ``overlaps`` has a row per data set, backbone, prune ratio and two pruners: mean over ``pairs``
+    of runs of `overlaps` in one ``epoch``, the latest of those that the most runs pruned. A pruner
+    with itself: its seeds among each other; two pruners: runs that share their seed.
     """
 
-    calendars: pd.DataFrame
-    overlaps: pd.DataFrame
-    deciles: pd.DataFrame
+    calendars: pd.DataFrame  # `calendar_share` of each run, from Monday 0:00 on; float32.
+    overlaps: pd.DataFrame  # NaN where there is no pair.
+    deciles: pd.DataFrame  # Of the scores after each 0-based ``epoch``, smallest first; float32.
 
 
 def pruned_runs(summary: pd.DataFrame) -> pd.DataFrame:

@@ -198,10 +198,6 @@ def times_to_full(epochs: pd.DataFrame) -> pd.DataFrame:
     scoring, selection, validation and checkpoints. `full` reaches its own goal at its best
     epoch; that time (the mean over its seeds, where the run's seed is missing) is 100 %.
 
-    Args:
-        epochs: One row an epoch of every run: ``KEYS``, ``epoch``, ``validation_mae`` (real
-            units, NaN where validation was skipped) and ``elapsed_seconds``.
-
     Returns:
         One row a run: ``KEYS``, ``time_to_full_seconds`` and ``time_to_full_percent``; both
         NaN where the goal was never reached, or where `full` was not run.

@@ -25,19 +25,12 @@ PLACE = ["dataset", "backbone"]
 
 @dataclass(frozen=True)
 class Results:
-    """An experiment, fresh or kept; what only some figures need is read when it is asked for.
+    """An experiment, fresh or kept; what only some figures need is read when it is asked for."""
 
-    Args:
-        summary: One row a run, columns ``SUMMARY_COLUMNS``; seconds, real units, percent.
-        epochs: One row an epoch of every run, columns ``EPOCH_COLUMNS``.
-        aggregate: One row per data set, backbone, pruner and prune ratio; see `aggregate`.
-        store: Folder of the experiment's store.
-    """
-
-    summary: pd.DataFrame
-    epochs: pd.DataFrame
-    aggregate: pd.DataFrame
-    store: Path
+    summary: pd.DataFrame  # One row a run, ``SUMMARY_COLUMNS``; seconds, real units, percent.
+    epochs: pd.DataFrame  # One row an epoch of every run, ``EPOCH_COLUMNS``.
+    aggregate: pd.DataFrame  # One row per data set, backbone, pruner and prune ratio.
+    store: Path  # Folder of the experiment's store.
 
     @cached_property
     def records(self) -> Mapping[RunKey, RunRecord]:

@@ -48,44 +48,29 @@ Values = NDArray[np.float64]
 class Comparison(NamedTuple):
     """How a pruner differs from another; negative is better, differences are in percent.
 
-    Args:
-        cells: Pairs of runs.
-        mean: Mean difference over the cells.
-        low: Lower end of its 95 % bootstrap interval over the cells; NaN for one cell.
-        high: Upper end.
-        t_p: Two-sided p of the paired t test over the cells; NaN for one cell.
-        wilcoxon_p: Two-sided p of Wilcoxon's signed-rank test over the cells.
-        datasets: Data sets among the cells.
-        ahead: Data sets whose mean difference is below 0.
-        datasets_mean: Mean over data sets of their mean differences.
-        datasets_p: Two-sided p of the paired t test over the data sets' means; NaN for fewer
-            than three. Cells of one data set are not independent of each other, so this is the
-            test that speaks for data sets that were not tried.
-        sd: Standard deviation over the cells (ddof = 1); NaN for one cell.
+    Of one cell, interval, p values and ``sd`` are NaN. Cells of one data set are not independent of
+    each other, so ``datasets_p`` is the test that speaks for data sets that were not tried.
     """
 
-    cells: int
-    mean: float
-    low: float
+    cells: int  # Pairs of runs.
+    mean: float  # Over the cells.
+    low: float  # Ends of its 95 % bootstrap interval over the cells.
     high: float
-    t_p: float
-    wilcoxon_p: float
+    t_p: float  # Two-sided p of the paired t test over the cells.
+    wilcoxon_p: float  # Two-sided p of Wilcoxon's signed-rank test over the cells.
     datasets: int
-    ahead: int
-    datasets_mean: float
-    datasets_p: float
-    sd: float
+    ahead: int  # Data sets whose mean difference is below 0.
+    datasets_mean: float  # Mean over data sets of their mean differences.
+    datasets_p: float  # Of the paired t test over the data sets' means; NaN for fewer than three.
+    sd: float  # Over the cells (ddof = 1).
 
 
 def differences_from(
     summary: pd.DataFrame, other: str, metrics: Sequence[str] = ("test_mae",)
 ) -> pd.DataFrame:
-    """Pair the runs of every pruner with those of ``other``.
+    """Pair the runs of every pruner with those of ``other``; of all ``metrics`` less is better.
 
-    Args:
-        summary: One row a run.
-        other: Full training is paired by data set, backbone and seed, anything else by ``CELL``.
-        metrics: Columns to compare; lower is better.
+    Full training is paired by data set, backbone and seed, anything else by ``CELL``.
 
     Returns:
         One row per metric and pair in which both have a value, sorted by ``CELL`` within each
@@ -139,10 +124,6 @@ def _compare_rows(differences: pd.DataFrame) -> pd.DataFrame:
 
 def compare_all(summary: pd.DataFrame, others: Sequence[str] = CONTROLS) -> pd.DataFrame:
     """Compare every pruner with each of ``others``, at each prune ratio and over all of them.
-
-    Args:
-        summary: One row a run.
-        others: Names of pruners; one that was not run has no rows.
 
     Returns:
         One row per budget, pruner, prune ratio (NaN: all of them) and ``control`` that share a run
@@ -246,13 +227,9 @@ def _interval(numbers: tuple[float, ...], share: float) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for their number by Holm's (1979) step-down method.
+    """Correct the p values of a family for their number by Holm's (1979) step-down method.
 
-    Args:
-        p_values: One family; NaN stands for a test that could not be made and is not counted.
-
-    Returns:
-        Corrected p values in the same order, at most 1.
+    NaN stands for a test that could not be made and is not counted; the order stays.
     """
     corrected = [math.nan] * len(p_values)
     order = sorted((p, at) for at, p in enumerate(p_values) if not math.isnan(p))
@@ -280,27 +257,18 @@ def verdict(mean: float, corrected_p: float) -> str:
 class Equivalence:
     """Differences against a margin; all in percent. NaN where there are too few to test.
 
-    Args:
-        count: Differences.
-        mean: Their mean; negative is better than full training.
-        sd: Their standard deviation (ddof = 1).
-        low: Lower end of the 90 % t interval of the mean.
-        high: Upper end. Both ends lie within the margin exactly where ``p_equivalent`` < 0.05.
-        p_equivalent: Of two one-sided t tests, the larger p: small, and the mean lies within the
-            margin to both sides (Schuirmann, 1987, Journal of Pharmacokinetics and
-            Biopharmaceutics 15).
-        p_not_worse: One-sided: small, and the mean lies below +margin (non-inferiority).
-        p_worse: One-sided: small, and the mean lies above +margin.
+    ``p_equivalent`` is the larger p of two one-sided t tests (Schuirmann, 1987, Journal of
+    Pharmacokinetics and Biopharmaceutics 15): below 0.05, and the interval lies within the margin.
     """
 
-    count: int
-    mean: float
-    sd: float
-    low: float
+    count: int  # Differences.
+    mean: float  # Negative is better than full training.
+    sd: float  # ddof = 1.
+    low: float  # Ends of the 90 % t interval of the mean.
     high: float
-    p_equivalent: float
-    p_not_worse: float
-    p_worse: float
+    p_equivalent: float  # Small: the mean lies within the margin to both sides.
+    p_not_worse: float  # Small: the mean lies below +margin (non-inferiority).
+    p_worse: float  # Small: the mean lies above +margin.
 
 
 def equivalence(differences: Values, margin: float = MARGIN) -> Equivalence:
@@ -312,11 +280,12 @@ def equivalence(differences: Values, margin: float = MARGIN) -> Equivalence:
         return Equivalence(count, mean, sd, *[math.nan] * 5)
     error = sd / math.sqrt(count)
     half = float(special.stdtrit(count - 1, 1 - LEVEL)) * error
-    below_upper = _below(mean - margin, error, count)
-    above_lower = _below(-mean - margin, error, count)
-    worse = _below(margin - mean, error, count)
-    either = max(below_upper, above_lower)
-    return Equivalence(count, mean, sd, mean - half, mean + half, either, below_upper, worse)
+    not_worse, above_lower, worse = (
+        _below(distance, error, count)
+        for distance in (mean - margin, -mean - margin, margin - mean)
+    )
+    either = max(not_worse, above_lower)
+    return Equivalence(count, mean, sd, mean - half, mean + half, either, not_worse, worse)
 
 
 def equivalences(summary: pd.DataFrame) -> pd.DataFrame:

@@ -24,24 +24,17 @@ LEAST_PRUNERS = 3
 
 
 class Ranking(NamedTuple):
-    """How pruners rank over places.
+    """How pruners rank over places; two mean ranks ``critical_difference`` apart differ at 0.05.
 
-    Args:
-        mean_ranks: By pruner, best first; 1 is the lowest error. Equal errors share a rank.
-        blocks: Places they are ranked in.
-        p: Friedman's test that all rank alike; NaN where there are too few.
-        critical_difference: Two mean ranks at least this far apart differ at 0.05 (Nemenyi); NaN
-            where there are too few places for any two to.
-        left_out: Pruners that were not run in all of these places.
-        places_left_out: Places in which not all of these pruners were run.
+    It and ``p`` are NaN where there are too few places for any two to.
     """
 
-    mean_ranks: pd.Series[float]
-    blocks: int
-    p: float
-    critical_difference: float
-    left_out: tuple[str, ...] = ()
-    places_left_out: tuple[str, ...] = ()
+    mean_ranks: pd.Series[float]  # By pruner, best first; equal errors share a rank.
+    blocks: int  # Places they are ranked in.
+    p: float  # Friedman's test that all rank alike.
+    critical_difference: float  # Nemenyi's.
+    left_out: tuple[str, ...] = ()  # Pruners that were not run in all of these places.
+    places_left_out: tuple[str, ...] = ()  # Those in which not all of these pruners were run.
 
     @property
     def testable(self) -> bool:
@@ -85,11 +78,9 @@ def largest_complete(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranking(values: pd.DataFrame, every: pd.DataFrame | None = None) -> Ranking:
-    """Rank the columns (pruners) of a complete table of errors in each row (place).
+    """Rank pruners by errors (places, pruners), no value missing, in each place.
 
-    Args:
-        values: (places, pruners), no value missing.
-        every: What ``values`` was taken from, to name what was left out.
+    ``every`` is what ``values`` was taken from, to name what was left out.
     """
     blocks, pruners = values.shape
     mean_ranks = values.rank(axis="columns", method="average").mean(axis="index")
@@ -111,9 +102,8 @@ def ranking(values: pd.DataFrame, every: pd.DataFrame | None = None) -> Ranking:
 def friedman(values: pd.DataFrame) -> float:
     """P of Friedman's (1937) test, corrected for ties, that the columns rank alike in each row."""
     table = values.to_numpy(dtype=np.float64)
-    if (table == table[:, :1]).all():
-        return 1.0
-    return float(stats.friedmanchisquare(*table.T).pvalue)
+    equal = (table == table[:, :1]).all()
+    return 1.0 if equal else float(stats.friedmanchisquare(*table.T).pvalue)
 
 
 @lru_cache

@@ -115,8 +115,7 @@ def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         epochs: One row an epoch of every run: ``KEYS``, ``epoch``, ``validation_mae`` (real units,
-            NaN where skipped) and ``elapsed_seconds`` (with preparation, scoring, selection,
-            validation and checkpoints).
+            NaN where skipped) and ``elapsed_seconds`` (everything included).
 
     Returns:
         One row a run of the places where `full` was run: ``KEYS``, ``goal``, ``horizon_seconds``,
@@ -141,10 +140,7 @@ NUMBERS = ["seeds", "reached", "mean_seconds", "mean_percent", "excess", "p", "l
 
 
 def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
-    """Compare every pruner's times to the goal with those of full training.
-
-    Args:
-        epochs: As for `times_to_goal`.
+    """Compare every pruner's times to the goal, as of `times_to_goal`, with full training's.
 
     Returns:
         One row per data set, backbone, prune ratio and pruner, full training among them:

@@ -33,20 +33,12 @@ POINT = ["pruner", "prune_ratio"]
 
 
 class Cloud(NamedTuple):
-    """The trade-off of one place, of the seeds and of resamples of them.
+    """The trade-off of one place: of its seeds, and of R resamples of them, 0 for too few seeds."""
 
-    Args:
-        points: Pruner and prune ratio of each of the P points; full training is the first.
-        seeds: (P,) how many there are of each.
-        percent: (1 + R, P) time in percent of full training's; the first row is that of the
-            seeds themselves, the others of R resamples, none where there are too few seeds.
-        change: (1 + R, P) error, in percent above full training's.
-    """
-
-    points: list[tuple[str, float]]
-    seeds: NDArray[np.int64]
-    percent: Values
-    change: Values
+    points: list[tuple[str, float]]  # Pruner and prune ratio of P points, full training first.
+    seeds: NDArray[np.int64]  # (P,) how many there are of each.
+    percent: Values  # (1 + R, P) time in percent of full training's, the seeds' own first.
+    change: Values  # (1 + R, P) error, in percent above full training's.
 
 
 def cloud(runs: pd.DataFrame) -> Cloud:
@@ -74,13 +66,9 @@ def cloud(runs: pd.DataFrame) -> Cloud:
 def area(percent: Values, change: Values) -> Values:
     """Area under the trade-off of some points, in percent of error; lower is better.
 
-    Args:
-        percent: (R, m) time of the points in percent of full training's.
-        change: (R, m) their error in percent above full training's.
-
-    Returns:
-        (R,) ``CAP`` for points that are neither faster than full training nor better than the cap;
-        0 would be full training's error in no time; NaN where a point is NaN.
+    Of ``percent`` (R, m), time in percent of full training's, and ``change`` (R, m), error in
+    percent above its own, it is (R,): ``CAP`` for points that are neither faster than full training
+    nor better than the cap; 0 would be its error in no time; NaN where a point is NaN.
     """
     order = np.argsort(percent, axis=1)
     when = np.take_along_axis(percent, order, axis=1).clip(0, 100)

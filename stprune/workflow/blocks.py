@@ -54,11 +54,10 @@ def make_blocks(config: ExperimentConfig) -> dict[str, list[RunKey]]:
         for runs in joined:
             first, last = runs[0].seed, runs[-1].seed
             path = "/".join([*place, f"s{first}" if first == last else f"s{first}-s{last}"])
-            if limit is None or len(runs) <= limit:
-                blocks[path] = runs
-                continue
-            for start in range(0, len(runs), limit):
-                blocks[f"{path}_{start // limit + 1}"] = runs[start : start + limit]
+            size = limit or len(runs)
+            parts = [runs[start : start + size] for start in range(0, len(runs), size)]
+            for number, part in enumerate(parts, start=1):
+                blocks[path if len(parts) == 1 else f"{path}_{number}"] = part
     return blocks
 
 

@@ -2,7 +2,8 @@
 
 ``claims.yaml`` holds what publications state, in the setting in which they state it. A record
 counts for a claim if its resolved configuration agrees with that setting, on the whole data set,
-with the backbone's published sizes and optimiser.
+with the backbone's published sizes and optimiser. Weights that others trained and published, named
+by their hash, are evaluated by our code on the same test windows.
 """
 
 from __future__ import annotations
@@ -11,23 +12,31 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal, get_args
 
 import pandas as pd
+import torch
 from pydantic import Field
 
-from stprune.backbones.base import BACKBONES
+from stprune.backbones.base import BACKBONES, ForecastTask
 from stprune.base.errors import RecordError
-from stprune.base.layout import recorded_runs
+from stprune.base.layout import DataLayout, recorded_runs
 from stprune.base.schema import StrictModel, read_yaml, validate
+from stprune.data.canonical import read_canonical
+from stprune.data.card import RemoteFile
+from stprune.data.dataset import forecast_data
+from stprune.data.fetch import fetch_file, resolve_mirror
+from stprune.data.prepare import prepare
+from stprune.data.windows import Scaler
 from stprune.records.run import RunRecord, Scores, read_record
-from stprune.workflow.published_weights import WeightsClaim
+from stprune.records.store import METRICS
+from stprune.training.evaluation import RuleSums, rule_scores
 
+Metric = Literal["mae", "rmse", "mape"]
 Verdict = Literal["reproduced", "within spread", "not reproduced", "not run"]
-METRICS = ("mae", "rmse", "mape")
-# Two standard deviations: what lies within them would surprise nobody.
 SPREADS = 2.0
 # A mean, or a mean and its standard deviation over seeds.
 Value = float | tuple[float, float]
@@ -66,6 +75,25 @@ class ClaimGroup(StrictModel):
     tolerance_percent: float = Field(gt=0)
     cells: list[ClaimCell] = Field(min_length=1)
     note: str = ""
+
+
+class WeightsClaim(StrictModel):
+    """Errors that a publisher logged of one file of weights, in the target's unit (mape: in %)."""
+
+    source: str
+    dataset: str
+    backbone: str  # with the options of `protocol: legacy`
+    seed: int
+    weights: RemoteFile
+    mean: float  # of the values that the publisher's scaler saw, which are more than ours
+    sd: float = Field(gt=0)
+    batch_size: int = Field(ge=1)  # test windows of a last partial batch do not count
+    history: int = 12
+    horizon: int = 12
+    tolerance: float = Field(gt=0)  # how near mae and rmse count as reproduced
+    mape_tolerance: float = Field(gt=0)
+    # By metric: of all steps ahead, and of single ones.
+    errors: dict[Metric, dict[Literal["all"] | int, float]]
 
 
 class Claims(StrictModel):
@@ -175,6 +203,76 @@ def verdict(
 
 def _spread(values: Sequence[float]) -> float:
     return stdev(values) if len(values) > 1 else math.nan
+
+
+def check_weights(claims: list[WeightsClaim], layout: DataLayout) -> pd.DataFrame:
+    """Evaluate each file of weights; one row a number, as `check_claims`.
+
+    Data sets are prepared and weights fetched where that has not been done.
+
+    Raises:
+        FetchError: If a file is not to be had.
+    """
+    rows = []
+    for claim in claims:
+        scores = evaluate_weights(claim, layout)
+        for metric, errors in claim.errors.items():
+            limit = claim.mape_tolerance if metric == "mape" else claim.tolerance
+            for steps, claimed in errors.items():
+                whole, by_step = getattr(scores, metric), getattr(scores, f"{metric}_per_horizon")
+                value = whole if steps == "all" else by_step[steps - 1]
+                measured = math.nan if value is None else value
+                near = abs(measured - claimed) <= limit
+                rows.append(
+                    {
+                        "source": claim.source.strip(),
+                        "dataset": claim.dataset,
+                        "backbone": f"{claim.backbone}, weights of seed {claim.seed}",
+                        "metric": metric if steps == "all" else f"{metric}, step {steps}",
+                        "claimed": claimed,
+                        "claimed_sd": math.nan,
+                        "measured": measured,
+                        "sd": math.nan,
+                        "seeds": 1,
+                        "verdict": "reproduced" if near else "not reproduced",
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def evaluate_weights(claim: WeightsClaim, layout: DataLayout) -> Scores:
+    """Scores on the test windows of the data set, by the rule `st_ttc`.
+
+    Raises:
+        FetchError: If the weights or the data set are not to be had.
+    """
+    dataset = read_canonical(prepare(claim.dataset, layout))
+    data = forecast_data(dataset, history=claim.history, horizon=claim.horizon)
+    scaler = Scaler(torch.tensor([claim.mean]), torch.tensor([claim.sd]), target_channel=0)
+    store = replace(data.test, scaler=scaler, ready=None)
+    backbone = BACKBONES.load(claim.backbone)
+    task = ForecastTask(
+        nodes=dataset.card.nodes,
+        history=claim.history,
+        horizon=claim.horizon,
+        channels=1,
+        target_channel=0,
+        steps_per_day=data.steps_per_day,
+        adjacency=data.adjacency,
+    )
+    model: Any = backbone(task, backbone.Options.model_validate(backbone.legacy_options))
+    target = layout.raw("published_weights", claim.backbone, f"{claim.weights.git_blob_sha1}.pt")
+    path = fetch_file("published weights", claim.weights, target, resolve_mirror(None), False)
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(backbone.from_public_weights(weights))
+    model.eval()
+    sums = RuleSums(store, claim.batch_size)
+    with torch.no_grad():
+        for windows in torch.arange(len(store)).split(claim.batch_size):
+            batch = store.gather(windows)
+            forecast = model(batch.inputs, batch.time_of_day, batch.day_of_week)
+            sums.update(windows, store.scaler.restore(forecast), batch.targets, batch.mask)
+    return rule_scores([sums])["st_ttc"]
 
 
 def claims_text(checked: pd.DataFrame) -> str:

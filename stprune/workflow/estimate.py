@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from itertools import groupby, islice
+from itertools import groupby
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 from tqdm import tqdm
 
 from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
@@ -39,42 +38,28 @@ from stprune.training.budget import TrainingBudget
 from stprune.training.devices import available_cores, fabric_on
 from stprune.training.optimisation import build_optimiser, planned_steps
 
-# Largest graph that is measured. The cost of a larger one is taken to grow with its nodes; graph
-# products grow faster, and would not fit in the memory of every machine.
+# Largest graph that is measured; a larger one would not fit in the memory of every machine.
 MOST_NODES = 200
 # Values of a measured batch on a processor: 2 windows of 12 steps of 200 nodes.
 PROCESSOR_VALUES = 2 * 12 * 200
-# Edges from each node of the made-up graph; road graphs have 2 to 4.
-LINKS = 4
-# Records of a cell that are read; seeds hardly differ.
-RECORDS = 20
+LINKS = 4  # edges from each node of the made-up graph; road graphs have 2 to 4
 # Of a run's own files, about: its record and log, and a row of `epochs.csv` and of the log.
 RECORD_BYTES, EPOCH_BYTES = 15_000, 400
 NOTE = f"""\
-Time of the runs without a record, one after another; >: and more that is not known. Left out:
-selecting and scoring windows while training, choosing from scores, checkpoints, start-up, early
-stops (`patience`), fetching and preparing data, tables and figures; of disk, raw and prepared data,
-offline tracking and checkpoints. Scaled: measured on {MOST_NODES} nodes and taken to grow in
-proportion to nodes, which may be far too little.
+Time of the runs without a record, one after another; >: and more that is not known. Left out: all
+but training on windows and evaluating them, and early stops; of disk, data sets, offline tracking
+and checkpoints. Scaled: measured on {MOST_NODES} nodes and taken to grow in proportion to nodes.
 """
 # A node of a cluster may be slower or busier than the one that was recorded. A run that is ended by
 # its time limit goes on from its checkpoint, so a request need not cover the worst case.
 TIME_FACTOR = 3.0
-# Starting Python and torch on a busy shared disk, and the wait for cores.
 START_MINUTES = 10
 UNKNOWN_MINUTES = 720
 MEMORY_FACTOR = 1.5
 # Snakemake runs beside the training, twice, with all that its rules import.
 BESIDE_MB = 800
 UNKNOWN_MB = 4000
-
-
-class Windows(NamedTuple):
-    """Windows of the three splits of a run."""
-
-    train: int
-    validation: int
-    test: int
+Windows = tuple[int, int, int]  # for training, validation and test
 
 
 class Workload(NamedTuple):
@@ -95,15 +80,18 @@ class WindowCost(NamedTuple):
     peak_bytes: int = 0
 
     def seconds(self, work: Workload) -> float:
-        """Time of a run."""
+        """How long a run takes."""
         return work.trained * self.train + work.evaluated * self.evaluate
+
+
+def _parts(spec: RunSpec) -> list[tuple[str, DatasetEntry | MemberEntry]]:
+    """The data set that a run trains on, or those of its union."""
+    return [(part.dataset, part) for part in spec.subset.union] or [(spec.dataset, spec.subset)]
 
 
 def nodes_of(spec: RunSpec, data: DataLayout) -> int:
     """N; of a union, of its largest data set."""
-    parts = [(part.dataset, part.node_stride) for part in spec.subset.union]
-    parts = parts or [(spec.dataset, spec.subset.node_stride)]
-    return max(-(-load_card(name, data.root).nodes // stride) for name, stride in parts)
+    return max(-(-load_card(id, data.root).nodes // part.node_stride) for id, part in _parts(spec))
 
 
 def run_windows(spec: RunSpec, data: DataLayout) -> Windows:
@@ -112,15 +100,12 @@ def run_windows(spec: RunSpec, data: DataLayout) -> Windows:
     Raises:
         ConfigError: If the part of a data set is too small for the task.
     """
-    subset = spec.subset
-    if not subset.union:
-        return _windows(spec, spec.dataset, subset, data)
-    parts = [_windows(spec, member.dataset, member, data) for member in subset.union]
+    parts = [_windows(spec, dataset, part, data) for dataset, part in _parts(spec)]
     train, validation, test = map(sum, zip(*parts, strict=True))
-    if subset.task == "transfer":
-        tested = [_windows(spec, member.dataset, member, data) for member in subset.zero_shot]
-        test = sum(part.test for part in tested)
-    return Windows(train, validation, test)
+    if spec.subset.task == "transfer":
+        tested = spec.subset.zero_shot
+        test = sum(_windows(spec, member.dataset, member, data)[2] for member in tested)
+    return train, validation, test
 
 
 def _windows(
@@ -140,59 +125,48 @@ def _windows(
     length = task.window_length(spec.training.history, spec.training.horizon)
     starts = window_starts(times, length, card.step_minutes)
     splits = cut_splits(spec.protocol, starts, length, len(times), card.splits)
+    train = task.training_windows(splits)[:: part.window_stride]
     stride = spec.subset.evaluation_stride
-    return Windows(
-        len(task.training_windows(splits)[:: part.window_stride]),
-        len(splits.validation[::stride]),
-        len(splits.test[::stride]),
-    )
+    return len(train), len(splits.validation[::stride]), len(splits.test[::stride])
 
 
 def run_workload(spec: RunSpec, windows: Windows) -> Workload:
-    """What the run does on ``windows``; its seed does not matter.
-
-    A budget of total time is taken for one of windows trained on, scoring models included.
-    """
+    """What the run does on ``windows``; a budget of total time is taken for one of windows."""
     training, options = spec.training, spec.pruner_options
     if not BACKBONES.load(spec.backbone).trains:
         return Workload(epochs=1, steps=0, trained=0, evaluated=sum(windows))
     context = PruningContext(
-        windows=windows.train,
+        windows=windows[0],
         epochs=training.epochs,
         prune_ratio=spec.key.prune_ratio,
         seed=0,
         adjacency=torch.zeros(1, 1),
-        stationarity=np.arange(windows.train, dtype=np.float32),
+        stationarity=np.arange(windows[0], dtype=np.float32),
     )
     pruner = PRUNERS.load(spec.pruner)(context, options)
     models = getattr(options, "scoring_seeds", 1)
-    scoring = models * getattr(options, "scoring_epochs", 0) * windows.train
+    scoring = models * getattr(options, "scoring_epochs", 0) * windows[0]
     epochs = training.epochs
     if training.budget == "total_time":
         each = sum(pruner.epoch_windows(epoch, epochs) for epoch in range(epochs)) / epochs
-        epochs = pruner.epochs = max(1, round((epochs * windows.train - scoring) / each))
+        epochs = pruner.epochs = max(1, round((epochs * windows[0] - scoring) / each))
     else:
-        limits = TrainingBudget(training, windows.train)
+        limits = TrainingBudget(training, windows[0])
         limits.plan(pruner, (), 0.0)
         epochs = limits.planned_epochs(pruner)
     drops = spec.protocol == "legacy"  # partial batches
     visited = sum(pruner.epoch_windows(epoch, pruner.epochs) for epoch in range(epochs))
     # A pass over all windows to score them is about an evaluation.
-    evaluated = windows.test + (models * windows.train if scoring else 0)
-    evaluated += -(-epochs // training.validate_every) * windows.validation
+    evaluated = windows[2] + (models * windows[0] if scoring else 0)
+    evaluated += -(-epochs // training.validate_every) * windows[1]
     steps = sum(planned_steps(pruner, range(epochs), training.batch_size, drops))
     return Workload(epochs, steps, scoring + visited, evaluated)
 
 
 def recorded_cost(spec: RunSpec, layout: ExperimentLayout) -> WindowCost | None:
-    """What a window cost the runs of the same cell and settings that have a record, if any.
-
-    Times are those of the first, memory is the highest of some 20.
-    """
-    costs: list[WindowCost] = []
+    """What a window cost the first run of the same cell and settings that has a record, if any."""
     wanted = _timed_settings(spec.resolved())
-    records = sorted(layout.run(spec.key).parents[2].glob("*/p*/s*/metrics.json"))
-    for metrics in islice(records, RECORDS):
+    for metrics in sorted(layout.run(spec.key).parents[2].glob("*/p*/s*/metrics.json")):
         try:
             record, epochs = read_record(metrics), read_epochs(metrics.with_name("epochs.csv"))
         except StpruneError:
@@ -200,17 +174,11 @@ def recorded_cost(spec: RunSpec, layout: ExperimentLayout) -> WindowCost | None:
         validated = epochs["validation_mae"].count() * record.data.get("validation_windows", 0)
         worked = (epochs["data_seconds"] + epochs["step_seconds"]).sum()
         if _timed_settings(record.config) == wanted and validated and worked:
-            cost = WindowCost(
-                worked / epochs["windows"].sum(),
-                epochs["validation_seconds"].sum() / validated,
-                record.parameters,
-                # On a GPU the recorded peak is the device's.
-                record.cost.peak_memory_bytes if record.environment.get("device") == "cpu" else 0,
-            )
-            costs.append(cost)
-    if not costs:
-        return None
-    return costs[0]._replace(peak_bytes=max(cost.peak_bytes for cost in costs))
+            evaluate = epochs["validation_seconds"].sum() / validated
+            # On a GPU the recorded peak is the device's.
+            peak = record.cost.peak_memory_bytes if record.environment.get("device") == "cpu" else 0
+            return WindowCost(worked / epochs["windows"].sum(), evaluate, record.parameters, peak)
+    return None
 
 
 def _timed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,39 +216,29 @@ def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
     history = torch.rand(windows, training.history, nodes, channels, device=fabric.device)
     slots = torch.zeros(windows, training.history, dtype=torch.int64, device=fabric.device)
 
-    def train() -> Tensor:
-        optimiser.zero_grad()
-        loss = model(history, slots, slots).abs().mean()
-        fabric.backward(loss)
-        optimiser.step()
-        return torch.as_tensor(loss).detach()
-
-    @torch.no_grad()
-    def evaluate() -> Tensor:
-        forecast: Tensor = model(history, slots, slots)
-        return forecast
+    def seconds(train: bool) -> float:
+        for _ in range(2):  # the first step loads parts of torch
+            start = perf_counter()
+            with torch.set_grad_enabled(train):
+                loss = model(history, slots, slots).abs().mean()
+            if train:
+                optimiser.zero_grad()
+                fabric.backward(loss)
+                optimiser.step()
+            loss.item()  # waits for the device
+        return (perf_counter() - start) / windows
 
     with threadpool_limits(threads):
-        trained, evaluated = _seconds(train), _seconds(evaluate)
-    return WindowCost(trained / windows, evaluated / windows, parameter_count(network))
-
-
-def _seconds(step: Callable[[], Tensor]) -> float:
-    """Time of a second step: the first loads parts of torch."""
-    for _ in range(2):
-        start = perf_counter()
-        step().sum().item()  # waits for the device
-    return perf_counter() - start
+        return WindowCost(seconds(True), seconds(False), parameter_count(network))
 
 
 def make_plan(config: ExperimentConfig) -> pd.DataFrame:
     """Count what the runs do, and measure a batch of each cell that has no record.
 
     Returns:
-        One row a data set and backbone: ``nodes``; training ``windows``; ``runs`` and how many are
-        ``done``; gradient ``steps`` of all runs, without those of scoring models; ``seconds`` of
-        the runs that are not done, NaN if not known; bytes of ``disk`` that all leave, at most;
-        ``cost``, where that of a window is from, or why it is not known.
+        One row a data set and backbone: training ``windows``; gradient ``steps`` of all runs,
+        ``seconds`` of those that are not done, NaN if not known; bytes of ``disk`` that all leave,
+        at most; ``cost``, where that of a window is from, or why it is not known.
 
     Raises:
         StpruneError: If a run could not be: too few windows, or a pruner that declines.
@@ -291,22 +249,21 @@ def make_plan(config: ExperimentConfig) -> pd.DataFrame:
     for keys in tqdm(cells, "Measuring", disable=not sys.stderr.isatty(), leave=False):
         spec = run_spec(config, keys[0])
         windows, (cost, source) = run_windows(spec, data), _cost(config, spec, measured)
-        steps, disk, seconds, done = 0, 0.0, 0.0, 0
+        row: dict[str, Any] = {"data set": spec.key.dataset, "backbone": spec.key.backbone}
+        row |= {"nodes": nodes_of(spec, data), "windows": windows[0], "runs": len(keys)}
+        row |= {"done": 0, "steps": 0, "seconds": 0.0, "disk": 0.0, "cost": source}
         for _, seeds in groupby(keys, lambda key: key[:4]):
             runs = list(seeds)
             work = run_workload(run_spec(config, runs[0]), windows)
+            done = sum(layout.metrics(key).exists() for key in runs)
+            row["done"] += done
+            row["steps"] += len(runs) * work.steps
+            row["seconds"] += (len(runs) - done) * cost.seconds(work) if cost else math.nan
             # One bit for each window and epoch, before compression, and the windows' times.
-            kept = (work.epochs / 8 + 8) * windows.train
+            kept = (work.epochs / 8 + 8) * windows[0]
             weights = 4 * cost.parameters if cost and config.keep_weights else 0
-            disk += len(runs) * (RECORD_BYTES + EPOCH_BYTES * work.epochs + kept + weights)
-            steps += len(runs) * work.steps
-            ended = sum(layout.metrics(key).exists() for key in runs)
-            done += ended
-            seconds += (len(runs) - ended) * cost.seconds(work) if cost else math.nan
-        row: dict[str, Any] = {"data set": spec.key.dataset, "backbone": spec.key.backbone}
-        row |= {"nodes": nodes_of(spec, data), "windows": windows.train}
-        row |= {"runs": len(keys), "done": done, "steps": steps, "seconds": seconds, "disk": disk}
-        rows.append(row | {"cost": source})
+            row["disk"] += len(runs) * (RECORD_BYTES + EPOCH_BYTES * work.epochs + kept + weights)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -331,19 +288,18 @@ def _cost(
     cost = measured[like]
     if isinstance(cost, str):
         return None, cost
-    if all_nodes == nodes:
-        return cost, "measured"
     scale = all_nodes / nodes
-    return cost._replace(train=scale * cost.train, evaluate=scale * cost.evaluate), "scaled"
+    cost = cost._replace(train=scale * cost.train, evaluate=scale * cost.evaluate)
+    return cost, "measured" if all_nodes == nodes else "scaled"
 
 
 def plan_text(plan: pd.DataFrame) -> str:
     """A line for each row of `make_plan`, their sum, and what it does not hold."""
     total = {"data set": "in all", **plan[["runs", "done", "steps", "seconds", "disk"]].sum()}
     shown = pd.concat([plan, pd.DataFrame([total])], ignore_index=True)
-    whole = dict.fromkeys(("nodes", "windows", "runs", "done"), "{:,.0f}".format)
     words: dict[str, Callable[[float], str]] = {"steps": count, "seconds": duration, "disk": size}
-    for name, in_words in (whole | words).items():
+    words |= dict.fromkeys(("nodes", "windows", "runs", "done"), "{:,.0f}".format)
+    for name, in_words in words.items():
         shown[name] = shown[name].map(in_words, na_action="ignore")
     if plan["seconds"].isna().any():
         shown.loc[len(plan), ["seconds"]] = "> " + shown["seconds"].astype(str).iloc[-1]
@@ -351,22 +307,8 @@ def plan_text(plan: pd.DataFrame) -> str:
     return f"{table}\n\n{NOTE}"
 
 
-def data_bytes(name: str, data: DataLayout) -> int:
-    """Bytes of a prepared data set; at most, if it is not prepared yet."""
-    folder = data.processed(name)
-    if (folder / "meta.json").exists():
-        return sum(path.stat().st_size for path in folder.iterdir())
-    card = load_card(name, data.root)
-    # Series and mask, times and graph.
-    values = card.steps * card.nodes * len(card.channels)
-    return 5 * values + 8 * card.steps + 4 * card.nodes**2
-
-
 class RunRequests:
-    """What blocks of runs ask of a cluster, by what runs of the same cell took, on any machine.
-
-    How many windows a run visits is counted, so that a heavily pruned run asks for less time.
-    """
+    """What blocks of runs ask of a cluster, by what runs of the same cell took, on any machine."""
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
@@ -383,9 +325,11 @@ class RunRequests:
         if cost is not None and cost.peak_bytes:
             wanted = BESIDE_MB + MEMORY_FACTOR * cost.peak_bytes / 1e6
         else:
-            # The series and its mask may be in memory twice while they are opened.
-            cards = self._cell(dataset, backbone).cards
-            wanted = UNKNOWN_MB + 2 * sum(data_bytes(card, self.data) for card in cards) / 1e6
+            ids = self.config.datasets[dataset].cards(dataset)
+            cards = [load_card(card, self.data.root) for card in ids]
+            values = sum(card.steps * card.nodes * len(card.channels) for card in cards)
+            # Series and mask, five bytes a value, may be in memory twice while they are opened.
+            wanted = UNKNOWN_MB + 10 * values / 1e6
         return int(2 ** (attempt - 1)) * 100 * math.ceil(wanted / 100)
 
     @cache  # noqa: B019 - there is one plan, as long as its process
@@ -401,9 +345,6 @@ class RunRequests:
 
     @cache  # noqa: B019
     def _cost(self, dataset: str, backbone: str) -> WindowCost | None:
-        return recorded_cost(self._cell(dataset, backbone), self.layout)
-
-    def _cell(self, dataset: str, backbone: str) -> RunSpec:
-        """A run on the data set with the backbone; which one does not matter."""
-        pruner = next(iter(self.config.pruners))
-        return run_spec(self.config, RunKey(dataset, backbone, pruner, 0.0, 0))
+        pruner = next(iter(self.config.pruners))  # any will do
+        spec = run_spec(self.config, RunKey(dataset, backbone, pruner, 0.0, 0))
+        return recorded_cost(spec, self.layout)

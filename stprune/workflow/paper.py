@@ -24,10 +24,7 @@ def make_paper(
         names: Folders of ``records``; none for all.
         records: Where experiments are kept.
         into: Gets a folder of products for each; None makes them in memory only.
-        jobs: Processes, each of which makes one part at a time.
-
-    Yields:
-        Each name, the largest part first, with what was made.
+        jobs: Processes, each of which makes one part at a time, the largest first.
 
     Raises:
         RecordError: If nothing is kept there, or a record is damaged.
@@ -39,7 +36,11 @@ def make_paper(
     for name in names:
         if name not in known:
             raise UnknownNameError("experiment", name, known, str(records))
-    chosen = sorted(names or known, key=lambda name: (-_size(records / name), name))
+
+    def size(name: str) -> int:
+        return sum(path.stat().st_size for path in (records / name).rglob("*"))
+
+    chosen = sorted(names or known, key=size, reverse=True)
     make = partial(_make, records, into)
     if jobs == 1 or len(chosen) == 1:
         yield from zip(chosen, map(make, chosen), strict=True)
@@ -55,7 +56,3 @@ def _make(records: Path, into: Path | None, name: str) -> Made:
     if name == DATA:
         return compared(make_overview(folder, into and into / name), folder)
     return make_products(folder, into / name) if into else check_products(folder)
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*"))

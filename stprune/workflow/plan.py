@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.files import naming_failure, write_text
 from stprune.base.layout import DATA, PAPER, RECORDS, kept_experiments, kept_hashes, store_files
+from stprune.base.registry import Registry
 from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, experiment_layout
 from stprune.data.card import card_path, load_card, local_paths
@@ -38,10 +39,7 @@ CANONICAL_FILES = (
 
 
 class WorkflowPlan:
-    """Files, parameters and resources of the rules, from one configuration.
-
-    Args:
-        values: The configuration as Snakemake holds it.
+    """Files, parameters and resources of the rules, from the configuration as Snakemake holds it.
 
     Raises:
         ConfigError: If it is not a valid configuration.
@@ -52,7 +50,6 @@ class WorkflowPlan:
         self.layout, self.data = experiment_layout(self.config), data_layout(self.config)
         self._records = ExperimentRecords(self.config)
         self.blocks = self._records.blocks
-        # Stamps of all blocks: what they leave for the workflow.
         self.stamps = [self.block_stamp(path) for path in self.blocks]
         # The store that everything after training reads, and the summary for people.
         self.summaries = [str(self.layout.summary), *map(str, store_files(self.layout.store))]
@@ -149,18 +146,15 @@ class WorkflowPlan:
     @property
     def product_code(self) -> list[str]:
         """Source files of the tables, the figures and the report."""
-        start = [FIGURES.path(name) for name in FIGURES.ids()]
-        start += [TABLES.path(name) for name in TABLES.ids()]
-        start.append(PACKAGE / "paper" / "products.py")
         templates = map(str, sorted((PACKAGE / "paper" / "templates").iterdir()))
-        return [*_closure(*start), str(STYLE_SHEET), *templates]
+        files = _closure(PACKAGE / "paper" / "products.py", FIGURES, TABLES)
+        return [*files, str(STYLE_SHEET), *templates]
 
     @property
     def data_code(self) -> list[str]:
         """Source files of the tables and figures of the data sets."""
-        start = [DATA_FIGURES.path(name) for name in DATA_FIGURES.ids()]
-        start += [DATA_TABLES.path(name) for name in DATA_TABLES.ids()]
-        return [*_closure(*start, PACKAGE / "describe" / "products.py"), str(STYLE_SHEET)]
+        files = _closure(PACKAGE / "describe" / "products.py", DATA_FIGURES, DATA_TABLES)
+        return [*files, str(STYLE_SHEET)]
 
     def block_minutes(self, wildcards: Any, attempt: int) -> int:
         """Minutes that a block asks a cluster for."""
@@ -187,5 +181,7 @@ def _block_path(wildcards: Any) -> str:
     return f"{wildcards.dataset}/{wildcards.backbone}/{wildcards.part}"
 
 
-def _closure(*start: Path) -> list[str]:
-    return [str(path) for path in import_closure(list(start))]
+def _closure(file: Path, *registries: Registry[Any]) -> list[str]:
+    """The file and all components of the registries, with what they import."""
+    start = [registry.path(name) for registry in registries for name in registry.ids()]
+    return [str(path) for path in import_closure([file, *start])]

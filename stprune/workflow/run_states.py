@@ -37,35 +37,30 @@ class RunState(NamedTuple):
     note: str = ""
 
 
-def planned_runs(layout: ExperimentLayout) -> list[RunKey] | None:
-    """All runs of the experiment as it was last started; None if that is not known.
+def run_states(layout: ExperimentLayout) -> list[RunState]:
+    """Where each run stands of the experiment as it was last started.
+
+    Without its ``config.yaml``: where each run stands that left a record or a log.
 
     Raises:
-        ConfigError: If its ``config.yaml`` is damaged, or of another version.
+        ConfigError: If ``config.yaml`` is damaged, or of another version.
     """
-    if not layout.config.exists():
-        return None
-    values = read_yaml(layout.config)
-    return run_keys(validate(ExperimentConfig, values, str(layout.config)))
+    if layout.config.exists():
+        values = read_yaml(layout.config)
+        keys = run_keys(validate(ExperimentConfig, values, str(layout.config)))
+    else:
+        begun = set[RunKey]()
+        for folder, name in (("runs", "metrics.json"), ("logs", "train.log")):
+            root = layout.root / folder
+            for path in root.glob(f"*/*/*/p[0-9]*/s[0-9]*/{name}"):
+                dataset, backbone, pruner, ratio, seed = path.relative_to(root).parts[:5]
+                begun.add(RunKey(dataset, backbone, pruner, float(ratio[1:]), int(seed[1:])))
+        keys = sorted(begun)
+    return [run_state(layout, key) for key in keys]
 
 
-def begun_runs(layout: ExperimentLayout) -> list[RunKey]:
-    """Runs that left a record or a log, sorted."""
-    found = set()
-    for folder, name in (("runs", "metrics.json"), ("logs", "train.log")):
-        root = layout.root / folder
-        for path in root.glob(f"*/*/*/p[0-9]*/s[0-9]*/{name}"):
-            dataset, backbone, pruner, ratio, seed = path.relative_to(root).parts[:5]
-            found.add(RunKey(dataset, backbone, pruner, float(ratio[1:]), int(seed[1:])))
-    return sorted(found)
-
-
-def run_states(layout: ExperimentLayout, keys: Sequence[RunKey]) -> list[RunState]:
-    """Where each of ``keys`` stands."""
-    return [_state(layout, key) for key in keys]
-
-
-def _state(layout: ExperimentLayout, key: RunKey) -> RunState:
+def run_state(layout: ExperimentLayout, key: RunKey) -> RunState:
+    """Where one run stands."""
     metrics, log = layout.metrics(key), layout.train_log(key)
     if metrics.exists():
         try:
@@ -74,7 +69,9 @@ def _state(layout: ExperimentLayout, key: RunKey) -> RunState:
             return RunState(key, "failed", str(error))
         return RunState(key, "done")
     if not log.exists():
-        return RunState(key, "stopped" if layout.checkpoint(key).exists() else "to do")
+        if layout.checkpoint(key).exists():
+            return RunState(key, "stopped", "a checkpoint and no log")
+        return RunState(key, "to do")
     text = log.read_text(encoding="utf-8", errors="replace")
     passed = EPOCH.findall(text)
     progress = f"epoch {passed[-1][0]} of {passed[-1][1]}" if passed else ""
@@ -100,12 +97,11 @@ def refuse_missing(layout: ExperimentLayout, keys: Sequence[RunKey]) -> None:
         RecordError: If not, with how many lack one and what became of the first that failed.
     """
     missing = [key for key in keys if not layout.metrics(key).exists()]
-    if not missing:
-        return
-    states = run_states(layout, missing)
-    first = next((state for state in states if state.state == "failed"), states[0])
-    note = f": {first.note}" if first.note else ""
-    raise RecordError(
-        f"{len(missing)} of {len(keys)} runs have no record, such as {first.key.path}, which is"
-        f" `{first.state}`{note}; `stprune show {layout.root}` lists them and shows the others"
-    )
+    if missing:
+        states = [run_state(layout, key) for key in missing]
+        first = next((state for state in states if state.state == "failed"), states[0])
+        note = f": {first.note}" if first.note else ""
+        raise RecordError(
+            f"{len(missing)} of {len(keys)} runs have no record, such as {first.key.path}, which is"
+            f" `{first.state}`{note}; `stprune show {layout.root}` lists them"
+        )

@@ -19,7 +19,7 @@ from stprune.records.store import read_store
 from stprune.results.labels import label
 from stprune.results.summarise import collect
 from stprune.results.summary import Results, aggregate
-from stprune.workflow.run_states import RunState, State, begun_runs, planned_runs, run_states
+from stprune.workflow.run_states import RunState, State, run_states
 
 STYLES: dict[State, str] = {
     "done": "green",
@@ -28,8 +28,6 @@ STYLES: dict[State, str] = {
     "stopped": "yellow",
     "to do": "dim",
 }
-# Failures that are listed; of more, the rest is counted.
-LISTED = 20
 # Heading of each column of numbers, column of the aggregate, and format.
 COLUMNS = (
     ("p", "prune_ratio", "{:g}"),
@@ -42,26 +40,20 @@ COLUMNS = (
 
 
 def show(place: Path | None, results: Path, console: Console) -> None:
-    """Print one experiment.
-
-    Args:
-        place: Folder of the experiment, or its name; None for the only one in ``results``.
-        results: Folder of all experiments.
-        console: Where to.
+    """Print an experiment, from its folder or its name; None for the only one in ``results``.
 
     Raises:
         RecordError: If there is no such experiment.
     """
     layout = ExperimentLayout(experiment_folder(place, results))
-    planned = planned_runs(layout)
-    states = run_states(layout, begun_runs(layout) if planned is None else planned)
+    states = run_states(layout)
     console.print(Text(str(layout.root), style="bold"), soft_wrap=True)
     try:
         _print_results(layout, states, console)
     except StpruneError as error:
         console.print(Text(f"no table: {error}", style="red"), soft_wrap=True)
     if states:
-        _print_progress(states, planned is not None, console)
+        _print_progress(states, console)
 
 
 def experiment_folder(place: Path | None, results: Path) -> Path:
@@ -86,7 +78,7 @@ def _is_experiment(path: Path) -> bool:
 
 
 def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console: Console) -> None:
-    """A table for each data set and backbone, of all runs that are done by now."""
+    """Print a table for each data set and backbone, of all runs that are done by now."""
     done = [layout.metrics(state.key) for state in states if state.state == "done"]
     path = store_table(layout.store, "summary")
     written = path.stat().st_mtime_ns if path.exists() else 0
@@ -111,8 +103,7 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
     console.print(Text("\n" + " ".join(units(results))))
 
 
-def _print_progress(states: Sequence[RunState], complete: bool, console: Console) -> None:
-    """How many runs stand where, what is under way, and what failed and why."""
+def _print_progress(states: Sequence[RunState], console: Console) -> None:
     counts = Counter(state.state for state in states)
     line = Text(f"\n{counts['done']} of {len(states)} runs done", style="bold")
     for name, style in STYLES.items():
@@ -122,12 +113,8 @@ def _print_progress(states: Sequence[RunState], complete: bool, console: Console
     for state in states:
         if state.state == "running":
             console.print(Text(f"  {state.key.path}: {state.note or 'starting'}"), soft_wrap=True)
-    if not complete:
-        console.print("There is no config.yaml here, so what is to do is not known.")
-    ended = [state for state in states if state.state in ("failed", "stopped")]
-    for state in ended[:LISTED]:
-        line = Text(f"{state.state} ", style=STYLES[state.state])
-        line.append(f"{state.key.path}: {state.note or 'a checkpoint and no log'}", style="")
-        console.print(line, soft_wrap=True)
-    if len(ended) > LISTED:
-        console.print(f"... and {len(ended) - LISTED} more")
+    for state in states:
+        if state.state in ("failed", "stopped"):
+            line = Text(f"{state.state} ", style=STYLES[state.state])
+            line.append(f"{state.key.path}: {state.note}", style="")
+            console.print(line, soft_wrap=True)

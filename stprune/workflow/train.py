@@ -12,15 +12,12 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from stprune.base.errors import StpruneError, UnknownNameError
 from stprune.base.files import folder_lock
 from stprune.base.layout import RunKey, format_ratio
-from stprune.base.quantities import duration
 from stprune.config.experiment import ExperimentConfig, load_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
 from stprune.records.run import EpochRecord, RunRecord, read_record
@@ -63,10 +60,9 @@ class Progress:
 
     def run_finished(self, record: RunRecord) -> None:
         """Log the result."""
-        scores = (record.test.mae, record.test.rmse, record.test.mape)
-        seconds = record.cost.total_seconds
+        scores = map(_short, (record.test.mae, record.test.rmse, record.test.mape))
         words = "%s: test MAE %s, RMSE %s, MAPE %s %%; %.1f s"
-        logger.info(words, self.name, *map(_short, scores), seconds)
+        logger.info(words, self.name, *scores, record.cost.total_seconds)
 
     def run_failed(self, error: BaseException) -> None:
         """The command that trains says what failed."""
@@ -79,8 +75,7 @@ def _short(value: float | None) -> str:
 def train_once(config: ExperimentConfig, key: RunKey) -> None:
     """Train one run and write its record, unless it has a valid one.
 
-    Its progress is logged, and tracked where the configuration asks for that. While another process
-    on this machine trains the same run, this one waits for it.
+    While another process on this machine trains the same run, this one waits for it.
 
     Raises:
         StpruneError: For every mistake a user can make.
@@ -105,22 +100,15 @@ def train_once(config: ExperimentConfig, key: RunKey) -> None:
             return
         # A run that was killed after it wrote its record leaves its checkpoints.
         discard_checkpoints(checkpoint)
-        logger.info(
-            "%s: nothing to train, its record of %s is valid; to train it anew, delete %s",
-            key.path,
-            read_record(metrics).finished,
-            metrics.parent,
-        )
+        words = "%s: nothing to train, its record is valid; to train it anew, delete %s"
+        logger.info(words, key.path, metrics.parent)
 
 
 def train_block(config_file: Path, path: str) -> None:
     """Train the runs of a block that have no valid record, one after another; write its stamp.
 
-    A run that fails is named with the reason and its log, and the others go on.
-
-    Args:
-        config_file: Configuration of the experiment, which the processes of further devices read.
-        path: Of the block, such as ``sim_freeway/stid/s0``.
+    A run that fails is named with the reason and its log, and the others go on. Processes of
+    further devices read ``config_file``.
 
     Raises:
         StpruneError: For a mistake in the configuration.
@@ -133,14 +121,11 @@ def train_block(config_file: Path, path: str) -> None:
     if path not in records.blocks:
         raise UnknownNameError("block", path, records.blocks, f"experiment {config.experiment}")
     missing = records.missing(path)
-    counts = [f"{count}: {reason}" for reason, count in Counter(missing.values()).items()]
-    why = f" ({'; '.join(counts)})" if counts else ""
-    logger.info("%s: %d of %d runs to train%s", path, len(missing), len(records.blocks[path]), why)
+    logger.info("%s: %d of %d runs to train", path, len(missing), len(records.blocks[path]))
     if config.tracking.mode != "disabled":
         import wandb  # noqa: F401 - once, not by each fork
     failed = 0
     imported = {key: records.sources(key) for key in missing}
-    start = time.monotonic()
     for done, key in enumerate(missing, start=1):
         if records.sources(key) != imported[key]:
             raise UnfinishedError(
@@ -155,9 +140,6 @@ def train_block(config_file: Path, path: str) -> None:
             failed += 1
             logger.error("failed: %s: %s", key.path, problem)
             outcome = "FAILED"
-        if done < len(missing):
-            left = (time.monotonic() - start) / done * (len(missing) - done)
-            outcome += f"; about {duration(left)} left"
         logger.info("%d/%d %s: %s", done, len(missing), key.path, outcome)
     if failed:
         raise UnfinishedError(
@@ -176,7 +158,11 @@ def _train_in_fork(config_file: Path, config: ExperimentConfig, key: RunKey) -> 
         process.join()
     except BaseException:
         logger.info("ending %s, which keeps its checkpoint", key.path)
-        _end(process)
+        if process.pid is not None and process.is_alive():
+            os.kill(process.pid, signal.SIGINT)
+        process.join(GRACE_SECONDS)
+        process.kill()
+        process.join()
         raise
     code = process.exitcode
     if code == 0:
@@ -206,15 +192,6 @@ def _run(config_file: Path, config: ExperimentConfig, key: RunKey, log: Path) ->
         sys.exit(f"{MISTAKE}{error}")
     except KeyboardInterrupt:
         sys.exit(f"{INTERRUPTED}; the same command continues where it stopped")
-
-
-def _end(process: BaseProcess) -> None:
-    if process.pid is not None and process.is_alive():
-        os.kill(process.pid, signal.SIGINT)
-    process.join(GRACE_SECONDS)
-    if process.is_alive():
-        process.kill()
-        process.join()
 
 
 def _end_with_parent() -> None:

@@ -40,12 +40,6 @@ STAGES = {
     "full disk, collection": ("collection", "full disk", 5),
 }
 BLOCK = "toy/stid/s0"
-COLLECTING = (("summarise",), ("table", "main"), ("table", "equivalence"), ("figure", "tradeoff"))
-PRODUCTS = {
-    "summarise": ["summary.csv", "store/summary.parquet", "store/epochs.parquet"],
-    "table": ["tables/{}.csv", "tables/{}.md", "tables/{}.tex"],
-    "figure": ["figures/{}.pdf", "figures/{}.png"],
-}
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 INTERRUPTED = "stprune: interrupted; the same command continues where it stopped"
 # How often a run is killed on its way, at most.
@@ -53,16 +47,10 @@ DEATHS = 3
 
 
 class Campaign:
-    """Trials in a project, each struck by faults and then brought to its end by the same command.
-
-    Args:
-        folder: Where.
-        seed: Of what happens when.
-        victims: Kinds of commands that are to be struck.
-    """
+    """Trials in a project, each struck by faults and brought to its end by the same command."""
 
     def __init__(self, folder: Path, seed: int, victims: set[str]) -> None:
-        self.project = Project.made(folder)
+        self.project = Project(folder)
         self.chance = random.Random(seed)  # noqa: S311 - moments, no secrets
         self.tried: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
@@ -72,7 +60,7 @@ class Campaign:
         self.ends = {"preparation": self._undisturbed(reference.words("data", "prepare", "toy"))}
         self.ends["training"] = self._undisturbed(reference.train_words("el2n"))
         self.ends["block"] = self._undisturbed(reference.words("train-block", BLOCK))
-        collecting = [self._undisturbed(reference.words(*words)) for words in COLLECTING]
+        collecting = [self._undisturbed(words) for words in _collecting(reference)]
         self.ends["collection"] = max(collecting, key=lambda end: end.seconds)
         if "snakemake" in victims:
             words = self._snakemake(self.project.trial("undisturbed"))
@@ -116,11 +104,7 @@ class Campaign:
         if kind == "snakemake":
             return trial, self._snakemake(trial)
         shutil.copytree(self.reference.results, trial.results)
-        command = self.chance.choice(COLLECTING)
-        # Over an older product, or none.
-        for product in PRODUCTS[command[0]] if self.chance.random() < 0.5 else ():
-            (trial.results / product.format(*command[1:])).unlink()
-        return trial, trial.words(*command)
+        return trial, self.chance.choice(_collecting(trial))
 
     def _snakemake(self, trial: Trial) -> list[str]:
         target = str((trial.results / "summary.csv").relative_to(self.project.root))
@@ -199,6 +183,10 @@ class Campaign:
         if end.code:
             raise SystemExit(f"without any fault, {' '.join(words)} fails: {end.said}")
         return end
+
+
+def _collecting(trial: Trial) -> list[list[str]]:
+    return [trial.words("summarise"), ["products", str(trial.results)]]
 
 
 def trained_again(trial: Trial, before: dict[str, float]) -> list[str]:

@@ -43,7 +43,7 @@ TIMED_COLUMNS = ("started", "finished", "resumed", "git_commit")
 MAY_STAY = (
     *("*.lock", "runs/*/epochs.csv", "runs/*/kept.npz", "runs/*/metrics.json", "config.yaml"),
     *("blocks/*.json", "logs/*.log", "benchmarks/*.tsv", "summary.csv", "store/*"),
-    *("tables/*", "figures/*"),
+    *("tables/*", "figures/*", "report.html"),
 )
 
 
@@ -53,11 +53,8 @@ class Project:
 
     root: Path
 
-    @classmethod
-    def made(cls, root: Path) -> Project:
-        """Write card and raw files below ``root``."""
-        toy.write_toy(root / "data", root / "mirror")
-        return cls(root)
+    def __post_init__(self) -> None:
+        toy.write_toy(self.root / "data", self.root / "mirror")
 
     def trial(self, name: str, **changes: Any) -> Trial:
         """A trial with results, and if ``changes`` say so data, of its own."""
@@ -126,11 +123,8 @@ def _steady_record(path: Path) -> dict[str, Any]:
 def steady_table(path: Path) -> list[dict[str, str]]:
     """Rows of a csv file without its times; as text, so that every digit counts."""
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    timed = [
-        name
-        for name in map(str, frame)
-        if name in TIMED_COLUMNS or "time" in name or any(part in name for part in MEASURED)
-    ]
+    parts = (*TIMED_COLUMNS, *MEASURED, "time")
+    timed = [name for name in map(str, frame) if any(part in name for part in parts)]
     rows: list[dict[str, str]] = frame.drop(columns=timed).to_dict("records")
     return rows
 
@@ -162,10 +156,6 @@ def contents(folder: Path, *endings: str) -> dict[str, bytes]:
 
 def training_times(results: Path) -> dict[str, float]:
     """How long each finished run trained: no two trainings take the same time."""
-    root = results / "runs"
-    return {
-        path.parent.relative_to(root).as_posix(): json.loads(path.read_text())["cost"][
-            "train_seconds"
-        ]
-        for path in root.glob("*/*/*/p*/s*/metrics.json")
-    }
+    records = list((results / "runs").rglob("metrics.json"))
+    costs = [json.loads(path.read_text())["cost"] for path in records]
+    return {str(path): cost["train_seconds"] for path, cost in zip(records, costs, strict=True)}

@@ -44,9 +44,7 @@ class Files(dict[str, Path]):
 
     def __getitem__(self, role: str) -> Path:
         if role not in self:
-            raise ConfigError(
-                f"{self.card.title}: the format {self.card.format} needs the file `{role}`"
-            )
+            raise ConfigError(f"{self.card.title}: {self.card.format} needs the file `{role}`")
         self.asked.append(role)
         return super().__getitem__(role)
 
@@ -92,9 +90,8 @@ def _raw_series(card: DatasetCard, table: Table) -> RawSeries:
     times = regular_times(card, len(values)) if table.times is None else table.times
     if times[0] != np.datetime64(card.start.replace(tzinfo=None)):
         raise DataError(f"{card.title} begins at {times[0]}, but the card says {card.start}")
-    mask = observed(
-        values, card, lambda at: f"{card.title}: step {at[0]}, node {table.node_ids[at[1]]}"
-    )
+    nodes = table.node_ids
+    mask = observed(values, card, lambda at: f"{card.title}: step {at[0]}, node {nodes[at[1]]}")
     graph = np.array(table.graph, np.float32)
     np.fill_diagonal(graph, 0.0)
     filled = np.where(mask, values, 0.0).astype(np.float32)
@@ -159,8 +156,7 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
     Song et al. 2020). An edge may be listed twice with the same number; loops are left out. The
     result is (N, N) float64 in the order of ``node_ids``, NaN where there is no edge.
 
-    Raises:
-        DataError: If the file has no header ``from,to``, or a line is wrong; it names the line.
+    A DataError names the line that is wrong.
     """
     with reading(path, "a csv of edges"):
         frame = pd.read_csv(
@@ -168,9 +164,7 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
         ).fillna("")
     header = [str(name).strip().lower() for name in frame.columns]
     if header[:2] != ["from", "to"] or len(header) > 3 or frame.empty:
-        raise DataError(
-            f"{path} must have a header `from,to`, perhaps one more column, and edges below it"
-        )
+        raise DataError(f"{path} must have a header `from,to`, perhaps a third column, and edges")
     position = {name: index for index, name in enumerate(node_ids)}
     edges = np.full((len(node_ids), len(node_ids)), np.nan)
     for line, row in enumerate(frame.itertuples(index=False, name=None), start=2):

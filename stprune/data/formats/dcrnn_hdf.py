@@ -41,8 +41,8 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 def read_pickled_graph(path: Path, node_ids: list[str]) -> NDArray[np.float32]:
     """(N, N) weights of the sensors asked for, of a pickle of ids, positions and weights."""
-    # Text of Python 2 is Latin-1.
-    ids, _, weights = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+    pickled = io.BytesIO(path.read_bytes())
+    ids, _, weights = _ArrayUnpickler(pickled, encoding="latin1").load()  # as Python 2 wrote text
     names = [str(name) for name in ids]
     return pd.DataFrame(weights, names, names).loc[node_ids, node_ids].to_numpy()
 
