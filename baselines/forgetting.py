@@ -25,9 +25,7 @@ from stprune.pruning.static import StaticPruner, keep_highest, scoring_seed
 class ForgettingOptions(StrictModel):
     """How long is watched."""
 
-    scoring_epochs: int = Field(
-        10, ge=3, description="Epochs the scoring model is trained; two events need at least 5."
-    )
+    scoring_epochs: int = Field(10, ge=3, description="Epochs of the scoring model.")
 
 
 def forgetting_events(errors: NDArray[np.float32]) -> NDArray[np.int64]:

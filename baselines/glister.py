@@ -25,9 +25,7 @@ class GlisterOptions(GradientOptions):
     """How windows are embedded, and how greedy the choice is."""
 
     rounds: int = Field(20, ge=1, description="Rounds of the greedy choice, of K / rounds each.")
-    step: float = Field(
-        1.0, ge=0, description="Step along the chosen gradients, whose mean squared norm is 1."
-    )
+    step: float = Field(1.0, ge=0, description="Step along the chosen gradients.")
 
 
 def lower_validation_loss(

@@ -23,11 +23,9 @@ from stprune.pruning.static import BlockPruner, Picked, WeightedBlockOptions
 class GradMatchOptions(WeightedBlockOptions):
     """How windows are embedded, matched and weighted."""
 
-    regularisation: float = Field(
-        1.0, gt=0, description="Weight of the penalty on squared weights, per mean squared norm."
-    )
+    regularisation: float = Field(1.0, gt=0, description="Penalty on squared weights.")
     least_weight: float = Field(
-        0.01, gt=0, le=1, description="Least weight of a kept window, as a share of the mean."
+        0.01, gt=0, le=1, description="Least weight, as a share of the mean."
     )
 
 

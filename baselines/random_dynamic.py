@@ -19,9 +19,7 @@ class RandomDynamicOptions(ScheduleOptions):
     """When to prune, and what a window weighs."""
 
     full_first_epoch: bool = Field(True, description="Start with a full pass, as scorers must.")
-    loss_scale: LossScale = Field(
-        "mean", description="`mean` weighs each window 1; `sum` n / K, as InfoBatch does."
-    )
+    loss_scale: LossScale = Field("mean", description="Weight 1, or n / K as InfoBatch.")
 
 
 class RandomDynamic(DynamicPruner):

@@ -25,9 +25,7 @@ from stprune.pruning.static import keep_highest
 class UCBOptions(ScheduleOptions):
     """How much to explore, and when to prune."""
 
-    exploration: float = Field(
-        1.0, ge=0, description="c, weight of the bonus for windows that were rarely visited."
-    )
+    exploration: float = Field(1.0, ge=0, description="c, bonus of rarely visited windows.")
 
 
 def upper_bounds(

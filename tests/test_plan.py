@@ -256,5 +256,5 @@ def test_times_and_sizes_in_words() -> None:
         *("0 s", "42 s", "2 min", "99 min", "1.7 h", "4 days")
     ]
     assert [size(n) for n in (12, 12_345, 3_400_000_000, 2.1e13)] == [
-        *("12 B", "12 kB", "3.4 GB", "21.0 TB")
+        *("12 B", "12.3 kB", "3.4 GB", "21 TB")
     ]

@@ -45,23 +45,20 @@ class OptimiserSettings(StrictModel):
     """How a backbone is optimised unless the configuration says otherwise."""
 
     optimiser: Literal["adam", "adamw", "sgd", "muon"] = Field(
-        "adam",
-        description="By name; `muon`: Muon for parameters of two dimensions, AdamW for the rest.",
+        "adam", description="By name; `muon`: Muon for matrices, AdamW for the rest."
     )
     learning_rate: float = Field(1e-3, gt=0, description="Initial (largest) learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty (decoupled for adamw and muon).")
     momentum: float | None = Field(
-        None, ge=0, lt=1, description="For sgd (null: 0.9) and muon (null: 0.95)."
+        None, ge=0, lt=1, description="sgd (null: 0.9), muon (null: 0.95)."
     )
     muon_scale: Literal["adamw", "original"] = Field(
         "adamw",
-        description="Size of muon's steps: that of AdamW's, so that one learning rate serves"
-        " both (Liu et al. 2025), or as first published (Jordan 2024).",
+        description="Size of muon's steps: AdamW's (Liu et al. 2025), or Jordan's (2024).",
     )
     muon_excludes: tuple[str, ...] = Field(
         (),
-        description="Matrices that muon leaves to AdamW, as patterns of parameter names such as"
-        " `*embedding*`; Jordan (2024) left out embeddings and the output layer.",
+        description="Matrices that muon leaves to AdamW, by patterns such as `*embedding*`.",
     )
     clip_norm: float = Field(0.0, ge=0, description="Largest gradient norm; 0 leaves it alone.")
     schedule: Literal["cuts", "cosine"] = Field(
@@ -70,21 +67,14 @@ class OptimiserSettings(StrictModel):
         " training; `cosine`: down to `final_rate` over what the run itself will visit.",
     )
     milestones: tuple[int, ...] = Field((), description="Epochs after which the rate is cut.")
-    step_epochs: int = Field(
-        0, ge=0, description="Epochs from one cut of the rate to the next; 0: no cuts."
-    )
+    step_epochs: int = Field(0, ge=0, description="Epochs from cut to cut; 0: no cuts.")
     gamma: float = Field(1.0, gt=0, description="Factor of each cut.")
     schedule_unit: Literal["steps", "epochs"] = Field(
         "steps",
-        description="Cosine: change the rate at each gradient step, all steps of the run counting"
-        " alike, or once an epoch, all epochs counting alike.",
+        description="Cosine: change the rate at each gradient step, or once an epoch.",
     )
-    warmup: float = Field(
-        0.0, ge=0, lt=1, description="Cosine: share of the run in which the rate rises to it."
-    )
-    final_rate: float = Field(
-        0.0, ge=0, le=1, description="Cosine: share of the learning rate that is left at the end."
-    )
+    warmup: float = Field(0.0, ge=0, lt=1, description="Cosine: share of the run that rises.")
+    final_rate: float = Field(0.0, ge=0, le=1, description="Cosine: share left at the end.")
 
     @model_validator(mode="after")
     def _one_optimiser_and_schedule(self) -> Self:

@@ -16,20 +16,18 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in the unit that fits them: ``12 kB``, ``3.4 GB``."""
-    for unit, digits in (("B", 0), ("kB", 0), ("MB", 0), ("GB", 1)):
-        if count < 999.5:
-            return f"{count:.{digits}f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
+    """Bytes in the unit that fits them: ``12.3 kB``, ``3.4 GB``."""
+    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
 
 
 def count(number: float) -> str:
     """A number of things: ``950``, ``12.3 k``, ``4.5 M``, ``1.2 G``."""
-    if number < 999.5:
-        return f"{number:.0f}"
-    for unit in ("k", "M"):
-        number /= 1000
-        if number < 999.5:
-            return f"{number:.3g} {unit}"
-    return f"{number / 1000:,.3g} G"
+    return _scaled(number, ("", "k", "M", "G"))
+
+
+def _scaled(number: float, units: tuple[str, ...]) -> str:
+    power = 0
+    while number >= 999.5 and power + 1 < len(units):
+        number, power = number / 1000, power + 1
+    digits = f"{number:.3g}" if number < 99.5 else f"{number:,.0f}"
+    return f"{digits} {units[power]}".rstrip()

@@ -21,15 +21,13 @@ class TrainingSettings(StrictModel):
     horizon: int = Field(12, ge=1, description="Forecast steps H.")
     epochs: int = Field(100, ge=1, description="Epochs of full training.")
     budget: BudgetKind = Field(
-        "epochs",
-        description="What a pruned run may spend as much of as full training. Under all but"
-        " `epochs` it trains for more epochs, on a schedule of that length.",
+        "epochs", description="What a run may spend as much of as full training."
     )
     batch_size: int = Field(64, ge=1, description="Largest batch; an epoch is split evenly.")
     evaluation_batch_size: int = Field(256, ge=1, description="Windows per evaluation batch.")
     validate_every: int = Field(1, ge=1, description="Validate every k-th epoch, and the last.")
     patience: int | None = Field(
-        None, ge=1, description="Stop after this many validations without a better; null: never."
+        None, ge=1, description="Validations without a better; null: no stop."
     )
 
 
@@ -45,12 +43,11 @@ class ComputeSettings(StrictModel):
     micro_batch: int | None = Field(
         None,
         ge=1,
-        description="Windows of a batch in memory at a time; gradients add up. null: on a CPU what"
-        " the backbone advises, else all.",
+        description="Windows of a batch in memory at a time; null: what the backbone advises.",
     )
     threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
     runs_per_job: int | None = Field(
-        None, ge=1, description="Runs of one job. null: all of a data set, backbone and seed."
+        None, ge=1, description="Runs of one job; null: those of a seed."
     )
     own_cores: bool = Field(True, description="Pin the run to cores that no other run uses.")
 
@@ -68,12 +65,7 @@ class Part(StrictModel):
 
     node_stride: int = Field(1, ge=1, description="Take every k-th node.")
     days: int | None = Field(None, ge=1, description="Take the first days only; null for all.")
-    window_stride: int = Field(
-        1,
-        ge=1,
-        description="Train on every k-th window; validation and test keep all. A factor of the"
-        " steps of a day would leave out some times of day.",
-    )
+    window_stride: int = Field(1, ge=1, description="Train on every k-th window.")
 
 
 class MemberEntry(Part):
@@ -94,12 +86,10 @@ class DatasetEntry(Part):
     dataset: str | None = Field(None, description="Card in `data/`; the entry's name by default.")
     task: str = Field("forecast", description="File of `stprune/data/tasks/`.")
     task_options: Options = Field({}, description="Options of the task; its file documents them.")
-    union: list[MemberEntry] = Field(
-        [], description="Train one model on all of these: names of cards, or mappings."
-    )
+    union: list[MemberEntry] = Field([], description="Train one model on all of these.")
     zero_shot: list[MemberEntry] = Field([], description="Test a union's model on these as well.")
     linear_probe: LinearProbe | None = Field(
-        None, description="Test on them once more after training the last layer there."
+        None, description="Train the last layer there, test again."
     )
     loss_units: Literal["real", "standardised"] = Field(
         "real", description="Errors of a union in each data set's unit, or divided by its sd."
@@ -144,9 +134,7 @@ class DatasetEntry(Part):
 class BackboneEntry(StrictModel):
     """A backbone under a name of its own, with options."""
 
-    backbone: str | None = Field(
-        None, description="File of `stprune/backbones/`; the entry's name by default."
-    )
+    backbone: str | None = Field(None, description="Its id; the entry's name by default.")
     options: Options = Field({}, description="Options of the backbone; its file documents them.")
     optimisation: Options = Field({}, description="Changes to its published optimiser settings.")
 
@@ -154,12 +142,10 @@ class BackboneEntry(StrictModel):
 class PrunerEntry(StrictModel):
     """A pruner under a name of its own, with options."""
 
-    pruner: str | None = Field(
-        None, description="`st_prune`, or a file of `baselines/`; the entry's name by default."
-    )
+    pruner: str | None = Field(None, description="Its id; the entry's name by default.")
     options: Options = Field({}, description="Options of the pruner; its file documents them.")
     quota: Literal["union", "per_dataset"] = Field(
-        "union", description="Of a union keep the prune ratio's share in all, or of each data set."
+        "union", description="Share of a union, or of each set."
     )
 
 

@@ -38,13 +38,13 @@ class ExperimentConfig(StrictModel):
     backbones: dict[str, BackboneEntry] = Field(min_length=1, description="Name to backbone.")
     pruners: dict[str, PrunerEntry] = Field(min_length=1, description="Name to pruner.")
     prune_ratios: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
-        min_length=1, description="Shares left out, in [0, 1)."
+        min_length=1, description="Shares left out."
     )
     seeds: list[Annotated[int, Field(ge=0, lt=SEEDS.stop)]] = Field(
         min_length=1, description="Seeds; each is one run of each cell."
     )
     training: TrainingSettings = Field(
-        default_factory=TrainingSettings, description="How every run is trained."
+        default_factory=TrainingSettings, description="How to train."
     )
     protocol: ProtocolKind = Field(
         "paper",
@@ -52,15 +52,13 @@ class ExperimentConfig(StrictModel):
         " released them; `strict`, `paper` without windows across a split. See docs/protocols.md.",
     )
     compute: ComputeSettings = Field(
-        default_factory=ComputeSettings, description="Device, precision, threads."
+        default_factory=ComputeSettings, description="Device and threads."
     )
     tracking: TrackingSettings = Field(
         default_factory=TrackingSettings, description="Weights & Biases."
     )
     keep_weights: bool = Field(
-        False,
-        description="Leave the best-validation weights of each run that is trained beside its"
-        " record, as `weights.pt`, for `stprune data describe --run`.",
+        False, description="Keep the best weights of each run beside its record, as `weights.pt`."
     )
     mirror: str | None = Field(
         None,

@@ -91,9 +91,7 @@ class DatasetCard(StrictModel):
     title: str = Field(description="Name for people.")
     description: str = Field(description="What was measured, where and how.")
     format: str = Field(description="Loader: a file of `stprune/data/formats/`.")
-    files: dict[str, RawFile] = Field(
-        {}, description="Raw files by role; none for a simulated data set."
-    )
+    files: dict[str, RawFile] = Field({}, description="Raw files by role, if any.")
     options: dict[str, Any] = Field({}, description="Options of the loader; it checks them itself.")
     licence: str = Field(description="Terms of the data (not of this software).")
     citation: str = Field(description="What to cite when using the data.")
@@ -102,20 +100,14 @@ class DatasetCard(StrictModel):
     step_minutes: int = Field(ge=1, le=1440, description="Minutes from one step to the next.")
     start: datetime = Field(description="Local time of the first step.")
     breaks: Literal["none", "daily", "clock"] = Field(
-        "none",
-        description="Where steps are left out: nowhere, between one day and another, or in the hour"
-        " that clocks skip in spring.",
+        "none", description="Steps left out: nowhere, between days, or when clocks skip an hour."
     )
     channels: list[Channel] = Field(min_length=1, description="Quantities, in file order.")
     target: str = Field(description="Name of the channel that is forecast.")
-    mask_policy: Literal["none", "zero", "nan"] = Field(
-        description="What marks a missing value: nothing, a zero, or NaN."
-    )
-    mape_floor: float = Field(
-        1.0, gt=0, description="MAPE is taken where the target is at least this (its unit)."
-    )
+    mask_policy: Literal["none", "zero", "nan"] = Field(description="What marks a gap.")
+    mape_floor: float = Field(1.0, gt=0, description="Least target that counts in MAPE.")
     splits: tuple[float, float, float] = Field(
-        (0.6, 0.2, 0.2), description="Shares of the windows: train, validation, test."
+        (0.6, 0.2, 0.2), description="Train, validation, test."
     )
 
     @field_validator("files")

@@ -1,9 +1,6 @@
 """From canonical data sets to the windows of a run.
 
-A protocol decides how splits are cut and what the scaler sees. ``paper`` cuts the windows of the
-whole series; neighbouring splits share the steps of the windows at the cut. ``legacy`` does the
-same and scales as ST-TTC (NeurIPS 2025) released it. ``strict`` cuts the series, so that no step
-belongs to windows of two splits, as that release does for its large graphs.
+A protocol decides how splits are cut and what the scaler sees: docs/protocols.md.
 
 A run on one data set is a union of one. Data sets of a declared union are reduced to their target
 channel, as OpenCity's pre-training (Li et al. 2024) reads them. Each keeps its own nodes, graph and

@@ -1,7 +1,4 @@
-"""Makes every product of an experiment that applies to it: tables, figures and the report.
-
-A fresh experiment and a kept one are made by the same function, in a few forked processes.
-"""
+"""Makes every product of an experiment that applies to it: tables, figures and the report."""
 
 from __future__ import annotations
 

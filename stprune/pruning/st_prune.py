@@ -33,16 +33,12 @@ class STPruneOptions(ScheduleOptions):
     )
     spatial_weight: float = Field(1.0, ge=0, description="lambda_s, weight of spatial structure.")
     temporal_weight: float = Field(0.0, ge=0, description="lambda_t, of temporal structure.")
-    score_memory: float = Field(
-        0.0, ge=0, lt=1, description="Share of the old score that an exponential average keeps."
-    )
+    score_memory: float = Field(0.0, ge=0, lt=1, description="Share kept of the old score.")
     sampling: Literal["hard_and_easy", "importance"] = Field(
         "hard_and_easy", description="Hard set and balanced rest, or in proportion to the score."
     )
     hard_share: float = Field(0.5, ge=0, le=1, description="alpha, share of K kept by rank.")
-    score_share: float = Field(
-        0.5, ge=0, lt=1, description="beta of `importance`; the rest of the draw is uniform."
-    )
+    score_share: float = Field(0.5, ge=0, lt=1, description="beta of `importance`.")
     stationarity: StationarityMeasure = Field(
         "first_difference", description="What the strata are quantiles of."
     )
@@ -53,9 +49,7 @@ class STPruneOptions(ScheduleOptions):
     rescaling: Rescaling = Field(
         "stationarity", description="Weight of an easy window: n_b / k_b, one for all, or 1."
     )
-    weight_limit: float | None = Field(
-        None, ge=1, description="Largest weight before the loss scale, biased; null: no limit."
-    )
+    weight_limit: float | None = Field(None, ge=1, description="Largest weight; null: no limit.")
     loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
 
 

@@ -88,17 +88,13 @@ class GradientOptions(StrictModel):
     """How windows are embedded."""
 
     scoring_epochs: int = Field(2, ge=1, description="Epochs the scoring model is trained.")
-    width: int = Field(
-        64, ge=1, description="Length of the random projection of a window's gradient."
-    )
+    width: int = Field(64, ge=1, description="Length of a projected gradient.")
 
 
 class BlockOptions(GradientOptions):
     """How windows are embedded, and which of them are compared."""
 
-    block: int = Field(
-        256, ge=1, description="Consecutive windows that are compared with each other, at most."
-    )
+    block: int = Field(256, ge=1, description="Consecutive windows compared.")
 
 
 class WeightedBlockOptions(BlockOptions):

@@ -1,15 +1,9 @@
 """Evaluation: every window of a split exactly once, nothing dropped or repeated.
 
 Errors are masked: what was not observed counts nowhere. Scores are pooled over batches, however the
-data were batched. The same forecasts are scored by the rules of several publications:
-
-- `paper`: observed targets, in MAPE those of at least the card's `mape_floor`; see `ErrorSums`.
-- `st_ttc` (NeurIPS 2025, small-scale code): labels but the lowest of the split, where that is below
-  1, else but zeros; no window of the last, partial batch; the mean of the scores of single steps.
-- `largest` (NeurIPS 2023, as in the large-scale code of ST-TTC): labels that are not 0.
-- `opencity` (Li et al. 2024, test mode): labels above 0, in MAPE above 0.001.
-
-The last three know no mask: a missing value is a label of 0.
+data were batched. The same forecasts are scored by the rules `paper` (ours), `st_ttc` (NeurIPS
+2025), `largest` (NeurIPS 2023) and `opencity` (Li et al. 2024): docs/protocols.md has them in a
+table. The last three know no mask: a missing value is a label of 0.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the workflow's rules need to know: which files there are to be and what they depend on.
-
-The rules themselves only name files, so everything here can be tested without Snakemake.
-"""
+"""What the workflow's rules need to know: which files there are to be and what they depend on."""
 
 from __future__ import annotations
 

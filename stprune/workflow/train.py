@@ -1,8 +1,4 @@
-"""Training one run or a block of runs; a run whose record is valid is skipped.
-
-Importing Python, torch and Lightning takes longer than many a small run. A block imports them once
-and forks one process for each run.
-"""
+"""Training one run, or a block of runs, which imports torch once and forks a process for each."""
 
 from __future__ import annotations
 

@@ -20,9 +20,7 @@ from stprune.data.formats.base import Files, Published, Table, read_numbers, reg
 class Options(Published):
     """What the rows leave out."""
 
-    clock_forward: datetime | None = Field(
-        None, description="When the clock skipped an hour, for which there are no rows."
-    )
+    clock_forward: datetime | None = Field(None, description="When the clock skipped an hour.")
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`; steps of the skipped hour are there, without observations."""

@@ -19,9 +19,7 @@ class Options(Published):
     """What the array is called, and which stations it leaves out."""
 
     key: str = Field(default="tensor", description="Name of the array in the MATLAB file.")
-    missing_stations: list[str] = Field(
-        [], description="Ids of the graph without series; their neighbours become each other's."
-    )
+    missing_stations: list[str] = Field([], description="Ids without series; neighbours join.")
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`; steps are days x slots."""

@@ -40,7 +40,7 @@ class Options(StrictModel):
     days: int = Field(ge=1, le=366, description="Days, each of 288 steps.")
     nodes: int | None = Field(None, description="Detectors, or else the two numbers below.")
     corridors: int | None = Field(
-        None, ge=1, le=roads.MOST_CORRIDORS, description="Freeways that meet at the centre."
+        None, ge=1, le=roads.MOST_CORRIDORS, description="Freeways that meet."
     )
     segments: int | None = Field(
         None,

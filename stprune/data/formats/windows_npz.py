@@ -28,12 +28,8 @@ class Options(Published):
     parts: list[str] = Field(
         ["train", "val", "test"], min_length=1, description="Parts of the time, in order."
     )
-    ids: dict[str, list[str]] = Field(
-        {}, description="Sensors of groups without a file of ids; else positions from 0 on."
-    )
-    time_of_day: int | None = Field(
-        None, ge=1, description="Channel with shares of the day; a jump is a gap."
-    )
+    ids: dict[str, list[str]] = Field({}, description="Sensors of groups without a file.")
+    time_of_day: int | None = Field(None, ge=1, description="Channel with shares of the day.")
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`; the card's channels are the first ones of the windows."""

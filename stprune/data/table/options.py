@@ -31,15 +31,9 @@ class Options(StrictModel):
     """How the series is laid out, and what to do with irregular rows; see docs/own_data.md."""
 
     layout: Literal["wide", "long", "array"] = "wide"
-    time: str | None = Field(
-        None, description="Column or key of the times; null: rows follow each other from the start."
-    )
-    time_format: str = Field(
-        ISO, description="`iso`, `seconds` or `milliseconds` since 1970 (UTC), or a pattern."
-    )
-    timezone: str | None = Field(
-        None, description="Times become the standard time of this zone; null: as written."
-    )
+    time: str | None = Field(None, description="Column or key of the times, if any.")
+    time_format: str = Field(ISO, description="`iso`, `seconds`, `milliseconds`, or a pattern.")
+    timezone: str | None = Field(None, description="Zone of the times; null: as written.")
     node: str | None = Field(None, description="Column (long) or key (array) of the sensor ids.")
     columns: list[str] = Field(
         default_factory=list, description="Column of each channel in a long file, if not its name."
