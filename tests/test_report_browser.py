@@ -236,7 +236,7 @@ def test_a_phone_scrolls_tables_but_not_the_page(opened: Chrome, page: Path) -> 
     )
     assert _value(opened, wide)
     chart = _one(opened, "#tradeoff-chart svg").rect
-    assert 300 <= chart["width"] <= 360
+    assert 280 <= chart["width"] <= 360
 
 
 def test_it_prints_as_pages_with_the_picture_of_the_trade_off(opened: Chrome) -> None:

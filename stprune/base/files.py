@@ -74,7 +74,7 @@ def naming_failure(target: Path) -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, OSError) and cause.errno in FAILURES:
-                reason = f"{cause.strerror}; after a remedy the same command continues"
+                reason = f"{os.strerror(cause.errno)}; after a remedy the same command continues"
                 raise WriteError(f"{target} cannot be written: {reason}") from None
             cause = cause.__cause__ or cause.__context__
         raise
