@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from synthetic_records import record, scores, write_run
 from test_backbone_oracles import build
 
 from stprune.backbones.base import BACKBONES
-from stprune.base.errors import RecordError
+from stprune.base.errors import ConfigError, RecordError
 from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
 from stprune.data.card import dataset_ids
 from stprune.pruning.base import PRUNERS
@@ -127,6 +128,23 @@ def test_public_weights_become_ours(name: str) -> None:
     ours = type(model).from_public_weights(public)
     assert ours.keys() == model.state_dict().keys()
     assert all(torch.equal(ours[key], value) for key, value in model.state_dict().items())
+
+
+def test_a_file_without_published_weights_has_none_to_check(tmp_path: Path) -> None:
+    checked = check_weights([], DataLayout(tmp_path))
+    assert claims_text(checked).strip().startswith("0 reproduced")
+
+
+def test_weights_of_another_backbone_are_a_mistake_in_the_file(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = load_claims(FILE).published_weights[0]
+    layout, other = DataLayout(toy_data), tmp_path / "other.pt"
+    torch.save({"bn.0.bias": torch.zeros(2)}, other)
+    monkeypatch.setattr("stprune.workflow.claims.fetch_file", lambda *_: other)
+    monkeypatch.setattr("stprune.workflow.claims.prepare", lambda *_: layout.processed("toy"))
+    with pytest.raises(ConfigError, match=re.escape(claim.weights.url)):
+        check_weights([claim], layout)
 
 
 @pytest.mark.slow

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import pandas as pd
 import torch
 from pydantic import Field
 
 from stprune.backbones.base import BACKBONES, ForecastTask
-from stprune.base.errors import RecordError
+from stprune.base.errors import ConfigError, RecordError
 from stprune.base.layout import DataLayout, recorded_runs
 from stprune.base.schema import StrictModel, read_yaml, validate
 from stprune.data.canonical import read_canonical
@@ -38,8 +38,22 @@ from stprune.training.evaluation import RuleSums, rule_scores
 Metric = Literal["mae", "rmse", "mape"]
 Verdict = Literal["reproduced", "within spread", "not reproduced", "not run"]
 SPREADS = 2.0
+# Steps of a published window, inputs as well as targets.
+STEPS = 12
 # A mean, or a mean and its standard deviation over seeds.
 Value = float | tuple[float, float]
+COLUMNS = [
+    "source",
+    "dataset",
+    "backbone",
+    "metric",
+    "claimed",
+    "claimed_sd",
+    "measured",
+    "sd",
+    "seeds",
+    "verdict",
+]
 WHOLE = {"node_stride": 1, "days": None, "window_stride": 1, "evaluation_stride": 1}
 
 
@@ -88,12 +102,10 @@ class WeightsClaim(StrictModel):
     mean: float  # of the values that the publisher's scaler saw, which are more than ours
     sd: float = Field(gt=0)
     batch_size: int = Field(ge=1)  # test windows of a last partial batch do not count
-    history: int = 12
-    horizon: int = 12
     tolerance: float = Field(gt=0)  # how near mae and rmse count as reproduced
     mape_tolerance: float = Field(gt=0)
     # By metric: of all steps ahead, and of single ones.
-    errors: dict[Metric, dict[Literal["all"] | int, float]]
+    errors: dict[Metric, dict[Literal["all"] | Annotated[int, Field(ge=1, le=STEPS)], float]]
 
 
 class Claims(StrictModel):
@@ -126,7 +138,8 @@ def check_claims(claims: Claims, results: Path) -> pd.DataFrame:
         raise RecordError(f"there is no folder {results} of results; name one with --results")
     records = [read_record(path) for path in recorded_runs(results)]
     cells = [(group, cell) for group in claims.groups for cell in group.cells]
-    return pd.DataFrame([row for group, cell in cells for row in _check(group, cell, records)])
+    rows = [row for group, cell in cells for row in _check(group, cell, records)]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _check(
@@ -209,9 +222,6 @@ def check_weights(claims: list[WeightsClaim], layout: DataLayout) -> pd.DataFram
     """Evaluate each file of weights; one row a number, as `check_claims`.
 
     Data sets are prepared and weights fetched where that has not been done.
-
-    Raises:
-        FetchError: If a file is not to be had.
     """
     rows = []
     for claim in claims:
@@ -230,14 +240,12 @@ def check_weights(claims: list[WeightsClaim], layout: DataLayout) -> pd.DataFram
                         "backbone": f"{claim.backbone}, weights of seed {claim.seed}",
                         "metric": metric if steps == "all" else f"{metric}, step {steps}",
                         "claimed": claimed,
-                        "claimed_sd": math.nan,
                         "measured": measured,
-                        "sd": math.nan,
                         "seeds": 1,
                         "verdict": "reproduced" if near else "not reproduced",
                     }
                 )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def evaluate_weights(claim: WeightsClaim, layout: DataLayout) -> Scores:
@@ -245,16 +253,17 @@ def evaluate_weights(claim: WeightsClaim, layout: DataLayout) -> Scores:
 
     Raises:
         FetchError: If the weights or the data set are not to be had.
+        ConfigError: If the weights are not those of the backbone on this data set.
     """
     dataset = read_canonical(prepare(claim.dataset, layout))
-    data = forecast_data(dataset, history=claim.history, horizon=claim.horizon)
+    data = forecast_data(dataset, history=STEPS, horizon=STEPS)
     scaler = Scaler(torch.tensor([claim.mean]), torch.tensor([claim.sd]), target_channel=0)
     store = replace(data.test, scaler=scaler, ready=None)
     backbone = BACKBONES.load(claim.backbone)
     task = ForecastTask(
         nodes=dataset.card.nodes,
-        history=claim.history,
-        horizon=claim.horizon,
+        history=STEPS,
+        horizon=STEPS,
         channels=1,
         target_channel=0,
         steps_per_day=data.steps_per_day,
@@ -264,7 +273,11 @@ def evaluate_weights(claim: WeightsClaim, layout: DataLayout) -> Scores:
     target = layout.raw("published_weights", claim.backbone, f"{claim.weights.git_blob_sha1}.pt")
     path = fetch_file("published weights", claim.weights, target, resolve_mirror(None), False)
     weights = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(backbone.from_public_weights(weights))
+    try:
+        model.load_state_dict(backbone.from_public_weights(weights))
+    except (KeyError, RuntimeError):  # another name, or another size
+        place = f"{claim.backbone} on {claim.dataset}"
+        raise ConfigError(f"{claim.weights.url} has not the weights of {place}") from None
     model.eval()
     sums = RuleSums(store, claim.batch_size)
     with torch.no_grad():

@@ -6,6 +6,7 @@ format derive from :class:`Published`, which only reads; the others have ``load(
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,9 +60,9 @@ class Published(StrictModel):
     so a format only reads, with pandas, NumPy, SciPy or h5py, and runs no code that a file holds.
     """
 
+    @abstractmethod
     def read(self, card: DatasetCard, files: Files) -> Table | StreamedSeries:
         """Read the file of each role."""
-        raise NotImplementedError
 
 
 def load_raw(card: DatasetCard, paths: dict[str, Path]) -> RawSeries | StreamedSeries:
