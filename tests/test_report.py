@@ -215,7 +215,7 @@ def test_the_method_is_held_to_both_controls_with_the_test(tmp_path: Path) -> No
     assert first.sentence.startswith("ST-Prune is worse than Random (dynamic): difference +10.")
     assert "95 % interval +10." in first.sentence
     assert "4 pairs of runs, all prune ratios, corrected" in first.basis
-    assert "p < 0.001; over the means of 1 data sets: too few for a p" in first.basis
+    assert "p < 0.001; over the means of the data sets (1): too few for a p" in first.basis
     others = {"st_prune": [2.1, 2.1, 2.2, 2.2], "x": [1.2, 1.0, 1.1, 1.15]}
     tie = sentences(tmp_path / "t", **CONTROLS, **others)
     assert tie[0].startswith("ST-Prune cannot be told apart from Random (dynamic): difference ")
@@ -232,7 +232,7 @@ def test_the_method_is_held_to_both_controls_with_the_test(tmp_path: Path) -> No
 def test_lossless_is_said_of_data_sets_only_where_there_are_enough(tmp_path: Path) -> None:
     full, same = [2.0, 2.1, 2.2], [2.001, 2.1, 2.199]
     few = sentences(tmp_path / "few", full=full, st_prune=same)
-    assert "Nothing can be called lossless in general: 1 data sets are too few." in few
+    assert "Nothing can be called lossless in general: too few data sets (1)." in few
     places = {
         name: {"full": full, "st_prune": same, "x": [x, x + 0.1, x + 0.2]}
         for name, x in (("a", 2.5), ("b", 2.52), ("c", 2.54))

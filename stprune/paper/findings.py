@@ -71,8 +71,8 @@ def _against(overall: pd.DataFrame, control: str) -> Finding:
     return Finding(
         f"{name} {VERDICTS[verdict]} {other}: difference {difference}.",
         f"Paired t test over {row['cells']:.0f} pairs of runs, all prune ratios, corrected by"
-        f" Holm's method: {p_in_words(row['holm_p'])}; over the means of {row['datasets']:.0f}"
-        f" data sets: {p_in_words(row['datasets_p'])}.",
+        f" Holm's method: {p_in_words(row['holm_p'])}; over the means of the data sets"
+        f" ({row['datasets']:.0f}): {p_in_words(row['datasets_p'])}.",
     )
 
 
@@ -97,7 +97,7 @@ def _lossless(equivalence: pd.DataFrame) -> Finding:
     rows = equivalence[equivalence["dataset"] == EVERY_PLACE]
     count = f"{rows['count'].max():.0f}"
     if (rows["verdict"] == TOO_FEW).all():
-        return Finding(f"Nothing can be called lossless in general: {count} data sets are too few.")
+        return Finding(f"Nothing can be called lossless in general: too few data sets ({count}).")
     words = []
     for verdict in ("lossless", "not worse", "worse"):
         parts = [
@@ -119,8 +119,8 @@ def _times(aggregate: pd.DataFrame) -> Finding:
         return Finding("Without full training no time is expected.")
     close = int(((ratios - 1).abs() <= TOLERANCE).sum())
     return Finding(
-        f"{close} of {len(ratios)} mean per-epoch times lie within {100 * TOLERANCE:.0f} % of what"
-        " the kept share of full training's, and the pruner's own overhead, let expect."
+        f"{close} of {len(ratios)} mean per-epoch times are within {100 * TOLERANCE:.0f} % of the"
+        " kept share of full training's time plus the pruner's own overhead."
     )
 
 

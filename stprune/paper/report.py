@@ -138,7 +138,8 @@ def _overview(results: Results) -> str:
         parts.append(f"{count} {noun}{'s' * (count != 1)}")
     parts.append(f"with{'' if (runs['pruner'] == REFERENCE).any() else 'out'} full training")
     parts.append(seed_count(results.aggregate))
-    return f"{', '.join(parts)}; from {runs['started'].min()} to {runs['finished'].max()}."
+    begun, ended = (t[:16].replace("T", " ") for t in (min(runs["started"]), max(runs["finished"])))
+    return f"{', '.join(parts)}; from {begun} to {ended} UTC."
 
 
 def methods(results: Results) -> dict[str, str]:

@@ -42,18 +42,10 @@ SPREADS = 2.0
 STEPS = 12
 # A mean, or a mean and its standard deviation over seeds.
 Value = float | tuple[float, float]
-COLUMNS = [
-    "source",
-    "dataset",
-    "backbone",
-    "metric",
-    "claimed",
-    "claimed_sd",
-    "measured",
-    "sd",
-    "seeds",
-    "verdict",
-]
+COLUMNS = (
+    *("source", "dataset", "backbone", "metric", "claimed", "claimed_sd", "measured"),
+    *("sd", "seeds", "verdict"),
+)
 WHOLE = {"node_stride": 1, "days": None, "window_stride": 1, "evaluation_stride": 1}
 
 
@@ -219,10 +211,7 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def check_weights(claims: list[WeightsClaim], layout: DataLayout) -> pd.DataFrame:
-    """Evaluate each file of weights; one row a number, as `check_claims`.
-
-    Data sets are prepared and weights fetched where that has not been done.
-    """
+    """Evaluate each file of weights, fetched if need be; one row a number, as `check_claims`."""
     rows = []
     for claim in claims:
         scores = evaluate_weights(claim, layout)
