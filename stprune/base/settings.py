@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,14 +36,17 @@ class ComputeSettings(StrictModel):
 
     accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field("cpu", description="Device kind.")
     devices: int = Field(1, ge=1, description="Devices (processes, on a CPU) for one run.")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+    precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="Lightning Fabric precision."
     )
+    matmul: Literal["fp32", "tf32"] = Field(
+        "fp32", description="Products and convolutions of float32 on a GPU; tf32 rounds to 10 bits."
+    )
     compile: bool = Field(False, description="Use torch.compile (needs a C++ compiler).")
-    micro_batch: int | None = Field(
+    micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         None,
-        ge=1,
-        description="Windows of a batch in memory at a time; null: what the backbone advises.",
+        description="Windows of a batch in memory at a time; null: what the backbone advises for a"
+        " processor, all on a GPU; `auto`: on a GPU as many as fit, in evaluation too.",
     )
     threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
     runs_per_job: int | None = Field(
