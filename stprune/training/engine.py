@@ -107,8 +107,10 @@ class Engine:
             self.micro_batch = windows_at_a_time(self.network, asked, fabric.device)
         self.evaluation_batch = spec.training.evaluation_batch_size
         with self.clock.wall("preparation"):
-            for _, member in self.members:
+            for name, member in self.members:
                 self.network.fit(member.train)
+                if data.union:  # what it derives of the graph may be made on the host
+                    self.network.use_graph(name, member.adjacency)
             self.pruner = self._build_pruner()
         if asked == "auto" and fabric.device.type == "cuda":
             self._fit_to_memory()

@@ -41,7 +41,7 @@ def attend(
     return attended.transpose(1, 2).reshape(query.shape)
 
 
-def padded_attention(query: Tensor, key: Tensor, value: Tensor, causal: bool = False) -> Tensor:
+def padded_attention(query: Tensor, key: Tensor, value: Tensor, is_causal: bool) -> Tensor:
     """Attention of heads whose width is no multiple of :data:`CUDA_WIDTH`: (..., L, d) each.
 
     Kernels of CUDA that do not store the scores decline such widths, and the others take memory
@@ -49,5 +49,5 @@ def padded_attention(query: Tensor, key: Tensor, value: Tensor, causal: bool = F
     """
     width = query.shape[-1]
     parts = (functional.pad(part, (0, -width % CUDA_WIDTH)) for part in (query, key, value))
-    attended = functional.scaled_dot_product_attention(*parts, is_causal=causal, scale=width**-0.5)
+    attended = functional.scaled_dot_product_attention(*parts, is_causal=is_causal, scale=width**-0.5)
     return attended[..., :width]
