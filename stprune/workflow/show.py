@@ -85,7 +85,7 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
     summary = read_store(layout.store, "summary") if written else pd.DataFrame()
     # Thousands of records are read in minutes, their summary at once.
     if done and (len(done) != len(summary) or any(p.stat().st_mtime_ns > written for p in done)):
-        summary = collect(done, layout.root)["summary"]
+        summary = collect(done, layout)["summary"]
     if summary.empty:
         return
     results = Results(summary, pd.DataFrame(), aggregate(summary), layout.store)
