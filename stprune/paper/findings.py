@@ -150,7 +150,7 @@ def _saved(found: pd.DataFrame, entries: list[str]) -> Finding:
         return Finding("Full training was not run, so neither loss nor saving is known.")
     rows = found[found["pruner"] == entries[0]].sort_values("prune_ratio", ignore_index=True)
     shown = rows.iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
-    parts = []
+    parts: list[str] = []
     for _, row in shown.iterrows():
         time, error = format_number(abs(100 - row["time"]), 0), format_number(row["mean"], 1, True)
         than, at = "less" if row["time"] <= 100 else "more", format_ratio(row["prune_ratio"])
