@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 TELL_SECONDS = 60.0
-# A run waits for cores of its own this long, then does without. Who is alone waits for what there
-# is on the machine to end, which must not take for ever.
-RUN_SECONDS, ALONE_SECONDS = 10.0, 4 * 3600.0
+# A run that finds no free core soon does without; short runs must not wait long each time. Who
+# needs to be alone waits for runs to end, but not for ever.
+RUN_SECONDS, ALONE_SECONDS = 2.0, 4 * 3600.0
 
 
 class Claim(NamedTuple):
@@ -156,10 +156,10 @@ def _held(
     line = [Offer(name, (f"{name}.line",)) for name in devices]
     text, start, told = f"{count} of {len(devices)} {kind}", time.monotonic(), 0.0
 
-    def wait_for(wanted: Sequence[Offer], number: int, stack: ExitStack) -> list[Offer]:
+    def wait_for(wanted: Sequence[Offer], number: int, note: str, stack: ExitStack) -> list[Offer]:
         nonlocal told
         while True:
-            taken, busy = _take(wanted, number, folder, owner, stack)
+            taken, busy = _take(wanted, number, folder, f"{owner} ({note})", stack)
             if taken:
                 return taken
             now = time.monotonic()
@@ -174,8 +174,9 @@ def _held(
     with ExitStack() as stack:
         with naming_failure(folder), ExitStack() as first:
             folder.mkdir(parents=True, exist_ok=True)
-            wait_for(line, len(line), first)
-            taken = wait_for(offers, count, stack)
+            process = f"process {os.getpid()}"
+            wait_for(line, len(line), f"{process}, first in line", first)
+            taken = wait_for(offers, count, process, stack)
         yield taken
 
 
@@ -206,7 +207,7 @@ def _take(
                     busy.append(path)
                     continue
                 for path in paths:
-                    path.write_text(f"{owner} (process {os.getpid()})")
+                    path.write_text(owner)
                 attempt.enter_context(locks.pop_all())
                 taken[offer.device] = offer
             if len(taken) == count:

@@ -147,7 +147,7 @@ def device_counters(ids: Collection[str]) -> list[Counter]:
     import pynvml as nvml
 
     def joules(handle: Any) -> float:
-        return nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000  # from millijoules
+        return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000  # millijoules
 
     nvml.nvmlInit()
     return [partial(joules, nvml.nvmlDeviceGetHandleByUUID(name)) for name in ids]
