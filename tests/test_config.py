@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from stprune.base.errors import ConfigError
 from stprune.base.layout import RunKey, format_ratio
-from stprune.base.schema import validate
+from stprune.base.schema import read_yaml, validate
 from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import run_keys, run_spec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SHIPPED = sorted((REPOSITORY / "config").glob("*.yaml"))
+EPOCHS = REPOSITORY / "config" / "method_selection" / "epochs.yaml"
+SHIPPED = sorted([*(REPOSITORY / "config").glob("*.yaml"), EPOCHS])
 
 
 def message_of(values: Any) -> str:
@@ -124,6 +125,17 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
     assert len({key.path for key in keys}) == len(keys) > 0
     for key in keys:
         run_spec(config, key)
+
+
+def test_every_place_of_the_method_selection_fits_its_candidates() -> None:
+    folder = REPOSITORY / "config" / "method_selection"
+    candidates, places = read_yaml(folder / "candidates.yaml"), []
+    for path in sorted(folder.glob("*_*.yaml")):
+        config = parse_config({**candidates, **read_yaml(path)}, path.name)
+        assert config.experiment == f"method_selection_{path.stem}"
+        assert list(config.datasets) == [path.stem]
+        places.append(path.stem)
+    assert {name.rpartition("_")[2] for name in places} <= {"short", "converged"}
 
 
 def test_runs_are_the_product_and_full_is_run_once_a_seed(toy_values: dict[str, Any]) -> None:
