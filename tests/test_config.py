@@ -187,8 +187,23 @@ def test_the_fingerprint_follows_what_decides_the_result(toy_values: dict[str, A
         ("pruners.st_prune", {"options": {"strata": 10}}, True),
         ("compute.own_cores", True, True),
         ("compute.runs_per_job", 2, True),
+        ("compute.runs_per_gpu", 2, True),
         ("tracking.mode", "offline", True),
         ("experiment", "other", True),
     ]
     for place, value, same in cases:
         assert (fingerprint(changed(toy_values, place, value)) == base) == same
+
+
+def test_a_device_of_the_machines_choice_is_part_of_the_fingerprint(
+    toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.cuda.is_built", lambda: True)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    prints = set()
+    for gpus, device in (([], "cpu"), (["GPU-a"], "cuda")):
+        monkeypatch.setattr("stprune.config.experiment.visible_gpus", lambda gpus=gpus: gpus)
+        config = parse_config(toy_values | {"compute": {"accelerator": "auto"}}, "auto")
+        assert config.compute.accelerator == device
+        prints.add(run_spec(config, RunKey("toy", "stid", "full", 0.0, 0)).fingerprint)
+    assert len(prints) == 2
