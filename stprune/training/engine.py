@@ -148,7 +148,7 @@ class Engine:
                 loss.backward()
 
         work(1)  # libraries take memory of their own at the first call
-        free = free_memory(device)
+        free = free_memory(device, self.spec.compute.runs_per_gpu)
         fits = windows_within(free, most, lambda count: peak_bytes(partial(work, count), device))
         self.optimiser.zero_grad()
         return fits
@@ -164,6 +164,7 @@ class Engine:
             device=self.fabric.device,
             stores=tuple(member.train for member in members),
             adjacency=None if self.data.union else members[0].adjacency,
+            times=self.data.train_times,
         )
         if self.data.union and self.spec.quota == "per_dataset":
             graphs = [member.adjacency for member in members]

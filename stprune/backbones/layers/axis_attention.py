@@ -49,5 +49,7 @@ def padded_attention(query: Tensor, key: Tensor, value: Tensor, is_causal: bool)
     """
     width = query.shape[-1]
     parts = (functional.pad(part, (0, -width % CUDA_WIDTH)) for part in (query, key, value))
-    attended = functional.scaled_dot_product_attention(*parts, is_causal=is_causal, scale=width**-0.5)
+    attended = functional.scaled_dot_product_attention(
+        *parts, is_causal=is_causal, scale=width**-0.5
+    )
     return attended[..., :width]
