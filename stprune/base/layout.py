@@ -2,8 +2,8 @@
 
 ``results/<experiment>/`` holds ``runs/<dataset>/<backbone>/<pruner>/p<ratio>/s<seed>/``
 (``metrics.json``, ``epochs.csv``, ``kept.npz``, perhaps ``weights.pt``), the same tree under
-``checkpoints/`` while a run is under way, ``summary.csv``, ``store/``, ``tables/``, ``figures/``,
-``report.html``, ``config.yaml``.
+``checkpoints/`` while a run is under way, ``timing/``, ``summary.csv``, ``store/``, ``tables/``,
+``figures/``, ``report.html``, ``config.yaml``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RECORDS = Path("paper_figures/records")
 DATA = "data"
 # What is made of the kept experiments lies in the results directory under this name.
 PAPER = "paper"
-STORE_TABLES = ("summary", "epochs", "records", "calendars", "overlaps", "deciles")
+STORE_TABLES = ("summary", "epochs", "records", "calendars", "overlaps", "deciles", "timings")
 
 
 class RunKey(NamedTuple):
@@ -97,6 +97,10 @@ class ExperimentLayout:
     def train_log(self, key: RunKey) -> Path:
         """What training the run said."""
         return self.root / "logs" / key.path / "train.log"
+
+    def timing(self, dataset: str, backbone: str) -> Path:
+        """What epochs take there; every timed epoch stands in the csv beside it."""
+        return self.root / "timing" / dataset / f"{backbone}.json"
 
     def block(self, path: str) -> Path:
         """Stamp of a block of runs: when it was written, each of them had a valid record."""

@@ -18,7 +18,7 @@ from stprune.base.layout import ExperimentLayout, store_table
 from stprune.paper.findings import findings
 from stprune.paper.tables import to_cells
 from stprune.records.store import read_store
-from stprune.results.labels import label
+from stprune.results.labels import label, timing_mark, timing_notes
 from stprune.results.summarise import collect
 from stprune.results.summary import Results, aggregate
 from stprune.workflow.run_states import RunState, State, run_states
@@ -87,7 +87,7 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
     summary = read_store(layout.store, "summary") if written else pd.DataFrame()
     # Thousands of records are read in minutes, their summary at once.
     if done and (len(done) != len(summary) or any(p.stat().st_mtime_ns > written for p in done)):
-        summary = collect(done, layout.root)["summary"]
+        summary = collect(done, layout)["summary"]
     if summary.empty:
         return
     results = Results(summary, pd.DataFrame(), aggregate(summary), layout.store)
@@ -99,18 +99,17 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
     places = with_holes(results.aggregate).groupby(["dataset", "backbone"], sort=False)
     for (dataset, backbone), part in places:
         console.print(Text(f"\n{dataset}, {label(str(backbone))}", style="bold"), soft_wrap=True)
-        rows = [
-            [
-                label(str(row["pruner"])),
-                *(
-                    "-" if pd.isna(row[name]) else form.format(row[name])
-                    for _, name, form in COLUMNS
-                ),
+        rows = []
+        for row in part.to_dict("records"):
+            marks = [timing_mark(row["timing"]) if "time" in title else "" for title, *_ in COLUMNS]
+            cells = [
+                "-" if pd.isna(row[name]) else form.format(row[name]) + mark
+                for (_, name, form), mark in zip(COLUMNS, marks, strict=True)
             ]
-            for row in part.to_dict("records")
-        ]
+            rows.append([label(str(row["pruner"])), *cells])
         _print_table(["pruner", *(title for title, *_ in COLUMNS)], rows, console)
-    console.print(Text("\n" + " ".join(units(results))))
+    notes = timing_notes(results.aggregate["timing"])
+    console.print(Text("\n" + " ".join([*notes, *units(results)])))
 
 
 def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
