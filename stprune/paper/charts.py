@@ -11,12 +11,12 @@ import altair as alt
 import pandas as pd
 
 from stprune.base.layout import RunKey
-from stprune.paper.content import METHOD, PLACE, shown_pruners, time_axis
+from stprune.paper.content import METHOD, shown_pruners, time_axis
 from stprune.paper.draw import Look, looks, order
 from stprune.paper.findings import Findings
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import Results
+from stprune.results.summary import Results, relative_to_full
 from stprune.statistics.paired import CONTROLS, MARGIN
 
 CURVES = {"validation_mae": "Validation MAE", "train_loss": "Training loss"}
@@ -148,10 +148,7 @@ def explorer_data(results: Results) -> dict[str, Rows]:
     runs = results.summary.reset_index(drop=True)
     keys = [RunKey(*key) for key in runs[KEYS].itertuples(index=False, name=None)]
     at = {key: number for number, key in enumerate(keys)}
-    full = runs[runs["pruner"] == REFERENCE].groupby(PLACE)
-    means_of_full = full[["test_mae", "epoch_seconds", "total_seconds", "gradient_steps"]].mean()
-    of_full = means_of_full.reindex(pd.MultiIndex.from_frame(runs[PLACE])).reset_index(drop=True)
-    percent = 100 * runs[of_full.columns] / of_full
+    percent = relative_to_full(runs)
     unit = (" (" + runs["target_unit"] + ")").fillna("")
     run_rows = pd.DataFrame(
         {

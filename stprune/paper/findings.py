@@ -7,16 +7,17 @@ it. Words for a loss and comparisons are those of the tests in the tables below,
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from stprune.base.layout import format_ratio
 from stprune.paper.content import METHOD, PLACE, count_in_words, labels, seed_count, time_axis
-from stprune.paper.tables import TIMING, Column, Table, format_number
+from stprune.paper.tables import TIMING, Column, Table, format_number, to_markdown
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label, timing_notes
-from stprune.results.summary import Results, least_trusted
+from stprune.results.summary import Results, aggregate, least_trusted
 from stprune.statistics.paired import (
     CONTROLS,
     LEAST_DATASETS,
@@ -35,8 +36,9 @@ MOST_NAMES = 3
 # How far a measured per-epoch time may lie from the expected one, and how many have to lie there.
 TOLERANCE, SHARE = 0.10, 0.9
 RULE = (
-    f"Δ error: change in test error (MAE) against full training in %, mean and {1 - 2 * LEVEL:.0%}"
-    " interval. Time: total training time in % of full training's, mean over the data sets."
+    "Δ error: change in test error (MAE) against full training in %; bars, its"
+    f" {100 - 200 * LEVEL:.0f} % interval. Time: total training time in % of full training's, mean"
+    " over the data sets."
     f" Verdict: lossless, a loss of {MARGIN:g} % is excluded; about {MARGIN:g} %, one of"
     f" {2 * MARGIN:g} % is excluded; worse, the loss is larger than {MARGIN:g} %; not decided, the"
     f" runs do not tell or are too few. Each by a one-sided t test (TOST's) at {LEVEL:g}, over the"
@@ -44,7 +46,7 @@ RULE = (
     f" which it takes {LEAST_PAIRS}. What is in an entry's favour is corrected by Holm's method for"
     f" all entries and prune ratios. Rows: {label(METHOD)}, the better control, the best rival and"
     " the other control (by mean error), in this order and each from its highest prune ratio down,"
-    f" until there are {MOST_ROWS}; the tables below have all."
+    f" until there are {MOST_ROWS}; the tables of the report have all."
 )
 COLUMNS = (
     Column("pruner", "Entry", named=True),
@@ -74,6 +76,16 @@ class Findings(NamedTuple):
     def headline(self) -> str:
         """The line and the sentences, as text."""
         return "\n".join([self.runs, *(f"- {answer.sentence}" for answer in self.answers)])
+
+    @property
+    def markdown(self) -> str:
+        """The headline and the rows; what the words mean stands between them."""
+        return f"{self.headline}\n\n{to_markdown(self.table)}"
+
+
+def findings_of(summary: pd.DataFrame, store: Path) -> Findings:
+    """The findings of some runs of an experiment, before it has a store or of a part of it."""
+    return findings(Results(summary, pd.DataFrame(), aggregate(summary), store))
 
 
 def findings(results: Results) -> Findings:
@@ -221,8 +233,8 @@ def _trust(results: Results) -> Finding:
     ratios = aggregate.loc[aggregate["pruner"] != REFERENCE, "epoch_time_ratio"].dropna()
     close = int(((ratios - 1).abs() <= TOLERANCE).sum())
     check = (
-        f"{close} of {len(ratios)} mean per-epoch times lie within {TOLERANCE:.0%} of what the kept"
-        " share of full training's time and the pruner's own overhead explain."
+        f"{close} of {len(ratios)} mean per-epoch times lie within {100 * TOLERANCE:.0f} % of what"
+        " the kept share of full training's time and the pruner's own overhead explain."
     )
     places = aggregate.drop_duplicates(PLACE)[TIMING].fillna("no timing").value_counts()
     counts = ", ".join(f"{verdict}: {count}" for verdict, count in places.items())
@@ -234,7 +246,7 @@ def _trust(results: Results) -> Finding:
     worst = least_trusted(aggregate[TIMING])
     percent = aggregate[["total_percent_low", "total_percent_high", "total_percent"]]
     widest = ((percent.iloc[:, 1] - percent.iloc[:, 0]) / 2 / percent.iloc[:, 2]).max()
-    within = "" if math.isnan(widest) else f" within ±{widest:.0%} of themselves"
+    within = "" if math.isnan(widest) else f" within ±{100 * widest:.0f} % of themselves"
     if worst == "steady":
         return Finding(f"The times can be trusted: steady{within}.", basis)
     if aggregate[TIMING].isna().all():

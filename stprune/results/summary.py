@@ -102,6 +102,18 @@ def load_results(store: Path) -> Results:
     return Results(summary, read_store(store, "epochs"), aggregate(summary), store)
 
 
+def relative_to_full(summary: pd.DataFrame) -> pd.DataFrame:
+    """Error, times and gradient steps of each run in % of full training's mean at its place.
+
+    ``test_mae``, ``epoch_seconds``, ``total_seconds`` and ``gradient_steps``, one row a run in the
+    summary's order; NaN without full training.
+    """
+    columns = ["test_mae", "epoch_seconds", "total_seconds", "gradient_steps"]
+    full = summary[summary["pruner"] == REFERENCE].groupby(PLACE)[columns].mean()
+    of_full = full.reindex(pd.MultiIndex.from_frame(summary[PLACE])).set_axis(summary.index)
+    return 100 * summary[columns] / of_full
+
+
 def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     """Compare the seeds' means with full training of the same data set and backbone.
 

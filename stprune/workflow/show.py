@@ -14,12 +14,11 @@ from rich.text import Text
 
 from paper_figures.rows import units, with_holes
 from stprune.base.errors import RecordError, StpruneError
-from stprune.base.layout import ExperimentLayout, store_table
+from stprune.base.layout import ExperimentLayout
 from stprune.paper.findings import findings
 from stprune.paper.tables import to_cells
-from stprune.records.store import read_store
 from stprune.results.labels import label, timing_mark, timing_notes
-from stprune.results.summarise import collect
+from stprune.results.summarise import summary_so_far
 from stprune.results.summary import Results, aggregate
 from stprune.workflow.run_states import RunState, State, run_states
 
@@ -82,12 +81,7 @@ def _is_experiment(path: Path) -> bool:
 def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console: Console) -> None:
     """Print the findings, and a table for each place, of all runs that are done by now."""
     done = [layout.metrics(state.key) for state in states if state.state == "done"]
-    path = store_table(layout.store, "summary")
-    written = path.stat().st_mtime_ns if path.exists() else 0
-    summary = read_store(layout.store, "summary") if written else pd.DataFrame()
-    # Thousands of records are read in minutes, their summary at once.
-    if done and (len(done) != len(summary) or any(p.stat().st_mtime_ns > written for p in done)):
-        summary = collect(done, layout)["summary"]
+    summary = summary_so_far(layout, done)
     if summary.empty:
         return
     results = Results(summary, pd.DataFrame(), aggregate(summary), layout.store)
