@@ -81,7 +81,9 @@ def summary_so_far(layout: ExperimentLayout, metric_files: Sequence[Path]) -> pd
     summary = read_store(layout.store, "summary") if written else pd.DataFrame()
     # Thousands of records are read in minutes, their summary at once.
     changed = any(file.stat().st_mtime_ns > written for file in metric_files)
-    if metric_files and (changed or len(metric_files) != len(summary)):
+    root = layout.root.resolve()
+    records = {file.resolve().relative_to(root).as_posix() for file in metric_files}
+    if records and (changed or records != set(summary.get("record", ()))):
         return collect(metric_files, layout)["summary"]
     return summary
 
