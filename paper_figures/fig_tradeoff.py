@@ -74,4 +74,6 @@ def build(results: Results) -> Drawing:
     caption = f"{words} Each line joins a pruner's prune ratios in order: {pruned}."
     alt = "Test MAE against per-epoch time (left) and total time (right), one line a pruner."
     notes = timing_notes(table["timing"], drawn=True)
+    if any(f"{cost}_low" in table and table[f"{cost}_low"].notna().any() for cost, *_ in costs):
+        notes.insert(0, "Horizontal bars: 95 % interval of the timing.")
     return Drawing(figure, " ".join([caption, *notes, *left_out, *others]), alt)

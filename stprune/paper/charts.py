@@ -108,7 +108,7 @@ def picture(results: Results, found: Findings) -> Spec:
             y=error, shape=shape, tooltip=_tooltip(POINT_TOLD)
         ),
         every.transform_filter(alt.datum.pruner == label(METHOD))
-        .mark_text(align="right", dx=-6, dy=-7, fontSize=11)
+        .mark_text(align="left", dx=7, dy=-7, fontSize=11)
         .encode(y=error, text="prune_ratio:Q"),
     ]
     whole = alt.layer(*layers).properties(width="container", height="container")

@@ -110,10 +110,9 @@ def findings(results: Results) -> Findings:
     answers = [_saved(found, entries), _choice(summary), _trust(results)]
     columns = COLUMNS
     if found[TIMING].isna().any():
-        columns = tuple(
-            c._replace(title="Steps\u00a0(%)") if c.key == "time" else c for c in COLUMNS
-        )
-    table = Table("At a glance", RULE, rows, columns, ("prune_ratio",))
+        columns = tuple(c._replace(title="Steps (%)") if c.key == "time" else c for c in COLUMNS)
+    rule = " ".join([RULE, *timing_notes(results.aggregate[TIMING])])
+    table = Table("At a glance", rule, rows, columns, ("prune_ratio",))
     return Findings(" · ".join([*_what_was_run(results), *equal]), answers, found, table)
 
 
