@@ -295,7 +295,7 @@ def view(
     layout, settings = _place(experiment, results, project, entity)
     summary = summary_so_far(layout, record_files(layout))
     places = {
-        Place(*key): findings_of(runs, layout.store).markdown
+        Place(*map(str, key)): findings_of(runs, layout.store).markdown
         for key, runs in summary.groupby(list(Place._fields))
     }
     if json is not None:

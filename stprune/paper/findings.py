@@ -108,7 +108,7 @@ def findings(results: Results) -> Findings:
     several = pruned["budget"].nunique() > 1
     equal = [f"equal {budget.replace('_', ' ')} (other budgets: see the tables)"] * several
     answers = [_saved(found, entries), _choice(summary), _trust(results)]
-    columns = COLUMNS
+    columns: tuple[Column, ...] = COLUMNS
     if found[TIMING].isna().any():
         columns = tuple(c._replace(title="Steps (%)") if c.key == "time" else c for c in COLUMNS)
     rule = " ".join([RULE, *timing_notes(results.aggregate[TIMING])])
