@@ -15,6 +15,7 @@ import pytest
 import synthetic_records as synthetic
 import wandb
 from wandb_stand_in import ENTITY, KEY, HeldRun, Service, read_offline, wandb_alone, wandb_service
+
 from stprune.__main__ import main
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.base.settings import TrackingSettings
