@@ -143,17 +143,24 @@ def _joules(file: Path) -> float:
 
 def device_counters(device: torch.device, devices: int = 1) -> list[Counter]:
     """NVML counters of the first ``devices`` NVIDIA devices of this process; none elsewhere."""
-    if device.type != "cuda":
+    nvml, handles = nvml_handles(device, devices)
+    if nvml is None:
         return []
+    read = nvml.nvmlDeviceGetTotalEnergyConsumption  # millijoules
+    return [partial(lambda handle: read(handle) / 1000, handle) for handle in handles]
+
+
+def nvml_handles(device: torch.device, devices: int = 1) -> tuple[Any, list[Any]]:
+    """NVML, and its handles of this process's first ``devices`` GPUs; None and [] elsewhere."""
+    if device.type != "cuda":
+        return None, []
     places = [device.index or 0] if devices == 1 else range(devices)
     try:
         nvml = importlib.import_module("pynvml")
         nvml.nvmlInit()
         # By unique id: numbers of devices depend on which of them a process is shown.
         ids = [f"GPU-{torch.cuda.get_device_properties(place).uuid}" for place in places]
-        handles = [nvml.nvmlDeviceGetHandleByUUID(name) for name in ids]
+        return nvml, [nvml.nvmlDeviceGetHandleByUUID(name) for name in ids]
     except Exception as error:  # not installed, or no driver
-        logger.info("energy of the GPU is not recorded: %s", error)
-        return []
-    read = nvml.nvmlDeviceGetTotalEnergyConsumption  # millijoules
-    return [partial(lambda handle: read(handle) / 1000, handle) for handle in handles]
+        logger.info("NVML does not answer for the GPU: %s", error)
+        return None, []

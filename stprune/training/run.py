@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -57,6 +57,14 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
     Raises a StpruneError for every mistake a user can make, before anything is written.
     """
     spec = run_spec(config, key)
+    with machine(spec) as (fabric, cores):
+        told = listeners if fabric.is_global_zero else ()
+        return _Session(config, spec, fabric, cores).run(told)
+
+
+@contextmanager
+def machine(spec: RunSpec) -> Iterator[tuple[Fabric, list[int] | None]]:
+    """A run's devices, and the cores that it holds if it claims any."""
     compute = spec.compute
     with ExitStack() as stack:
         cores = None
@@ -69,8 +77,27 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
         fabric = fabric_on(compute.accelerator, compute.devices, compute.precision)
         fabric.launch()
         stack.enter_context(naming_failures(fabric, spec))
-        told = listeners if fabric.is_global_zero else ()
-        return _Session(config, spec, fabric, cores).run(told)
+        yield fabric, cores
+
+
+def prepare(engine: Engine) -> None:
+    """Let the pruner of a new engine score windows, by models that are trained on the same data."""
+    advice = ", which is not done on a union of data sets; take a dynamic pruner"
+    ((_, data), *others) = engine.members
+    spec = engine.spec
+    engine.prepare(NoProbe(spec.pruner, advice) if others else ModelProbe(spec, data))
+
+
+def run_environment(fabric: Fabric, cores: list[int] | None) -> dict[str, Any]:
+    """Versions, and the part of the machine that this process uses."""
+    device = fabric.device
+    return environment() | {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "devices": fabric.world_size,
+        "threads": torch.get_num_threads(),
+        "blas_threads": {p["internal_api"]: p["num_threads"] for p in threadpool_info()},
+        "cores": cores,
+    }
 
 
 def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> RunData:
@@ -142,10 +169,7 @@ class _Session:
         """Train what is left to train, test, and write the record."""
         engine = self.engine
         if not self.resumed:
-            advice = ", which is not done on a union of data sets; take a dynamic pruner"
-            ((_, data), *others) = engine.members
-            one = ModelProbe(self.spec, data)
-            engine.prepare(NoProbe(self.spec.pruner, advice) if others else one)
+            prepare(engine)
         for listener in listeners:
             listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
         try:
@@ -207,14 +231,7 @@ class _Session:
             fingerprint=spec.fingerprint,
             data=self.data.description,
             source_digest=self.identity["source code"],
-            environment=environment()
-            | {
-                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                "devices": self.fabric.world_size,
-                "threads": torch.get_num_threads(),
-                "blas_threads": {p["internal_api"]: p["num_threads"] for p in threadpool_info()},
-                "cores": self.cores,
-            },
+            environment=run_environment(self.fabric, self.cores),
             started=self.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             resumed=self.resumed,

@@ -48,12 +48,17 @@ class WorkflowPlan:
         self._records = ExperimentRecords(self.config)
         self.blocks = self._records.blocks
         self.stamps = [self.block_stamp(path) for path in self.blocks]
+        # One for each data set and backbone, if anything is to be timed at all.
+        places = dict.fromkeys(key[:2] for keys in self.blocks.values() for key in keys)
+        self.timings = [
+            str(self.layout.timing(*place)) for place in places if self.config.timing.rounds
+        ]
         # The store that everything after training reads, and the summary for people.
         self.summaries = [str(self.layout.summary), *map(str, store_files(self.layout.store))]
         # What the experiment is for; first the stamps, so that a missing one is noticed.
         root = self.layout.root
         made = [self.layout.report, root / "tables", root / "figures"]
-        self.products = [*self.stamps, *self.summaries, *map(str, made)]
+        self.products = [*self.stamps, *self.timings, *self.summaries, *map(str, made)]
         # Of rules after training, and of preparing data; benchmarks are Snakemake's own times.
         self.logs, self.benchmarks = root / "logs", root / "benchmarks"
         self.data_logs = self.data.root / "processed" / "logs"
@@ -130,9 +135,16 @@ class WorkflowPlan:
 
         Also a note, if records of the block were found missing or outdated at any time.
         """
-        cards = self.config.datasets[wildcards.dataset].cards(wildcards.dataset)
+        return self._ready(wildcards.dataset, self._records.outdated(_block_path(wildcards)))
+
+    def timing_data(self, wildcards: Any) -> list[str]:
+        """The same of a timing."""
+        place = wildcards.dataset, wildcards.backbone
+        return self._ready(wildcards.dataset, self._records.outdated_timing(*place))
+
+    def _ready(self, dataset: str, note: Path | None) -> list[str]:
+        cards = self.config.datasets[dataset].cards(dataset)
         files = [self.data.processed(card) / "meta.json" for card in cards]
-        note = self._records.outdated(_block_path(wildcards))
         return [str(path) for path in (*files, note) if path is not None]
 
     @property
@@ -163,7 +175,7 @@ class WorkflowPlan:
         return self._requests.minutes(keys, attempt)
 
     def block_megabytes(self, wildcards: Any, attempt: int) -> int:
-        """Memory that a block asks a cluster for; more after an attempt that failed."""
+        """Memory that a block, or a timing, asks a cluster for; more after a failed attempt."""
         return self._requests.megabytes(wildcards.dataset, wildcards.backbone, attempt)
 
     @cached_property
