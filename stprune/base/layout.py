@@ -139,6 +139,11 @@ def store_table(store: Path, name: str) -> Path:
     return store / f"{name}.parquet"
 
 
+def store_parts(store: Path) -> list[Path]:
+    """The stores that make up ``store``: itself, or those in it of an experiment kept in parts."""
+    return sorted(path.parent for path in store.glob("*/summary.parquet")) or [store]
+
+
 def store_config(store: Path) -> Path:
     """The experiment's resolved configuration, without the paths of a machine."""
     return store / "config.yaml"
@@ -155,5 +160,6 @@ def kept_hashes(store: Path) -> Path:
 
 
 def kept_experiments(records: Path) -> list[str]:
-    """Names of the experiments whose stores are kept below ``records``, sorted."""
-    return sorted(path.parent.name for path in records.glob("*/summary.parquet"))
+    """Names of the experiments that are kept below ``records``, whole or in parts, sorted."""
+    tables = [*records.glob("*/summary.parquet"), *records.glob("*/*/summary.parquet")]
+    return sorted({path.relative_to(records).parts[0] for path in tables})

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from stprune.base.errors import RecordError
 from stprune.base.files import atomic_path, refuse_bomb, write_text
-from stprune.base.layout import RunKey, store_config, store_table
+from stprune.base.layout import RunKey, store_config, store_parts, store_table
 from stprune.base.text import CONTROL, NAME, is_formula
 from stprune.records.run import Cost, EpochRecord
 
@@ -109,12 +109,17 @@ def write_store(
 
 
 def read_store(store: Path, name: str) -> pd.DataFrame:
-    """Read one table of a store.
+    """Read one table of a store; of a store in parts, that of each, one after another.
 
     Raises:
         RecordError: If it is missing, damaged, of other columns, or has texts that no run has.
     """
-    path, schema = store_table(store, name), _schema(name)
+    tables = [_read_table(store_table(part, name), name) for part in store_parts(store)]
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+
+
+def _read_table(path: Path, name: str) -> pd.DataFrame:
+    schema = _schema(name)
     try:
         file = pq.ParquetFile(path)
         refuse_bomb(path, 8 * file.metadata.num_rows * file.metadata.num_columns)

@@ -63,8 +63,8 @@ class Results:
     def timings(self) -> dict[tuple[str, str], TimingRecord]:
         """The timing of each data set and backbone that has one."""
         path, frame = store_table(self.store, "timings"), read_store(self.store, "timings")
-        rows = frame.itertuples(index=False)
-        return {(row.dataset, row.backbone): parse_timing(row.json, str(path)) for row in rows}
+        rows = zip(*(frame[name].tolist() for name in (*PLACE, "json")), strict=True)
+        return {(name, other): parse_timing(text, str(path)) for name, other, text in rows}
 
     @cached_property
     def horizons(self) -> pd.DataFrame:
@@ -178,8 +178,8 @@ def mean_over_places(results: Results) -> pd.DataFrame:
     cells = table.groupby(["budget", "pruner", "prune_ratio"])
     relative = cells[["test_mae", "epoch_percent", "total_percent"]]
     mean = relative.mean(skipna=False).join(relative.std(ddof=1, skipna=False).add_suffix("_sd"))
-    worst = table["timing"].map({verdict: rank for rank, verdict in enumerate(VERDICTS)})
-    worst = worst.astype("float64").groupby([table[name] for name in cells.keys]).max(skipna=False)
+    ranks = table["timing"].map({verdict: rank for rank, verdict in enumerate(VERDICTS)})
+    worst = ranks.astype("float64").groupby([table[name] for name in cells.keys]).max(skipna=False)
     mean["timing"] = worst.map(dict(enumerate(VERDICTS)))
     mean["realised_keep_ratio"] = cells["realised_keep_ratio"].mean()
     mean["seeds"], mean["places"] = cells["seeds"].min(), cells.size()

@@ -26,8 +26,9 @@ from stprune.pruning.probe import NoProbe
 from stprune.records.run import RECORD_VERSION, EpochRecord, RunRecord, write_record
 from stprune.training.budget import peak_memory_bytes, run_cost
 from stprune.training.checkpoint import discard_checkpoints, load_checkpoint, save_checkpoint
+from stprune.training.claims import Claim, claim
 from stprune.training.cost import Energy, device_counters, processor_counters
-from stprune.training.devices import fabric_on, naming_failures, own_cores
+from stprune.training.devices import fabric_on, naming_failures, pin_process
 from stprune.training.engine import Engine
 from stprune.training.provenance import environment, run_identity
 from stprune.training.scoring import ModelProbe, held_out_scores
@@ -57,27 +58,27 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
     Raises a StpruneError for every mistake a user can make, before anything is written.
     """
     spec = run_spec(config, key)
-    with machine(spec) as (fabric, cores):
+    with machine(spec, f"{config.experiment} {key.path}") as (fabric, claimed):
         told = listeners if fabric.is_global_zero else ()
-        return _Session(config, spec, fabric, cores).run(told)
+        return _Session(config, spec, fabric, claimed).run(told)
 
 
 @contextmanager
-def machine(spec: RunSpec) -> Iterator[tuple[Fabric, list[int] | None]]:
-    """A run's devices, and the cores that it holds if it claims any."""
+def machine(spec: RunSpec, owner: str, *, alone: bool = False) -> Iterator[tuple[Fabric, Claim]]:
+    """The devices of a run, and what it claimed of the machine as ``owner``; see `claim`."""
     compute = spec.compute
     with ExitStack() as stack:
-        cores = None
-        if compute.own_cores and "LOCAL_RANK" not in os.environ:
-            # Processes that a run starts for its other devices inherit its cores.
-            processes = compute.devices if compute.accelerator == "cpu" else 1
-            cores = stack.enter_context(own_cores(compute.threads * processes))
+        claimed = Claim(cores=None, gpus={})
+        # Processes that a run starts for its other devices inherit what it claimed.
+        if "LOCAL_RANK" not in os.environ:
+            claimed = stack.enter_context(claim(compute, owner, alone=alone))
         stack.enter_context(threadpool_limits(compute.threads))
         torch.set_num_threads(compute.threads)
         fabric = fabric_on(compute.accelerator, compute.devices, compute.precision)
         fabric.launch()
+        pin_process(fabric, claimed.cores, compute.threads)
         stack.enter_context(naming_failures(fabric, spec))
-        yield fabric, cores
+        yield fabric, claimed
 
 
 def prepare(engine: Engine) -> None:
@@ -88,7 +89,7 @@ def prepare(engine: Engine) -> None:
     engine.prepare(NoProbe(spec.pruner, advice) if others else ModelProbe(spec, data))
 
 
-def run_environment(fabric: Fabric, cores: list[int] | None) -> dict[str, Any]:
+def run_environment(fabric: Fabric, claimed: Claim) -> dict[str, Any]:
     """Versions, and the part of the machine that this process uses."""
     device = fabric.device
     return environment() | {
@@ -96,7 +97,8 @@ def run_environment(fabric: Fabric, cores: list[int] | None) -> dict[str, Any]:
         "devices": fabric.world_size,
         "threads": torch.get_num_threads(),
         "blas_threads": {p["internal_api"]: p["num_threads"] for p in threadpool_info()},
-        "cores": cores,
+        "cores": claimed.cores,
+        "gpus": claimed.gpus,
     }
 
 
@@ -146,9 +148,9 @@ class _Session:
     """One start of a run: its engine, checkpoint and record."""
 
     def __init__(
-        self, config: ExperimentConfig, spec: RunSpec, fabric: Fabric, cores: list[int] | None
+        self, config: ExperimentConfig, spec: RunSpec, fabric: Fabric, claimed: Claim
     ) -> None:
-        self.config, self.spec, self.fabric, self.cores = config, spec, fabric, cores
+        self.config, self.spec, self.fabric, self.claimed = config, spec, fabric, claimed
         self.layout = experiment_layout(config)
         self.checkpoint = self.layout.checkpoint(spec.key)
         self.data = open_run_data(spec, data_layout(config), fabric.device)
@@ -161,7 +163,8 @@ class _Session:
         if state is not None:
             self.engine.load_state_dict(state["engine"])
             self.started, self.resumed = state["started"], state["resumed"] + 1
-        device = device_counters(fabric.device, fabric.world_size)
+        # What other runs on the same GPU use cannot be told apart.
+        device = device_counters(() if spec.compute.runs_per_gpu > 1 else claimed.gpus)
         counters = {"processor": processor_counters(), "device": device}
         self.energy = Energy(counters, state["energy"] if state else {})
 
@@ -231,7 +234,8 @@ class _Session:
             fingerprint=spec.fingerprint,
             data=self.data.description,
             source_digest=self.identity["source code"],
-            environment=run_environment(self.fabric, self.cores),
+            environment=run_environment(self.fabric, self.claimed)
+            | {"runs_per_gpu": spec.compute.runs_per_gpu if self.claimed.gpus else None},
             started=self.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             resumed=self.resumed,

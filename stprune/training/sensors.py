@@ -12,15 +12,13 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from stprune.records.timing import Sensors
-from stprune.training.cost import nvml_handles
 
 # Columns of `/proc/stat`: user, nice, system, (idle, waiting for a disk,) interrupts, stolen time;
 # guests are counted among users already.
@@ -40,13 +38,12 @@ class Reading(NamedTuple):
 
 
 class Watch:
-    """The sensors of ``cores`` and, if that is a GPU, of ``device``."""
+    """The sensors of ``cores``, and of the first of ``gpus``, named by id, if there are any."""
 
     def __init__(
-        self, cores: Sequence[int], device: torch.device, proc: Path = Path("/proc")
+        self, cores: Sequence[int], gpus: Collection[str] = (), proc: Path = Path("/proc")
     ) -> None:
-        self.cores, self.proc = cores, proc
-        self.nvml, self.handles = nvml_handles(device)
+        self.cores, self.gpu, self.proc = cores, next(iter(gpus), None), proc
 
     def read(self) -> Reading:
         """The counters, now."""
@@ -67,8 +64,8 @@ class Watch:
             for ours, theirs in zip(now[2:], before[2:], strict=True)
         )
         others = None if busy is None else (busy - own / wall) / len(self.cores)
-        if self.handles:
-            others = others_on_gpu(self.nvml, self.handles[0], wall)
+        if self.gpu is not None:
+            others = others_on_gpu(self.gpu, wall)
         return Sensors(
             busy=own / wall,
             others=others,
@@ -100,16 +97,20 @@ class Watch:
         return float(np.mean([float(clocks[core]) for core in self.cores]))
 
 
-def others_on_gpu(nvml: Any, handle: Any, seconds: float) -> float | None:
+def others_on_gpu(gpu: str, seconds: float) -> float | None:
     """Share of a GPU's time that other processes used in the last ``seconds``.
 
     None where NVML does not list this process, as in a container that numbers processes itself: it
     cannot be told from the others then.
     """
+    import pynvml as nvml
+
     since = int((time.time() - seconds) * 1e6)
     try:
+        nvml.nvmlInit()
+        handle = nvml.nvmlDeviceGetHandleByUUID(gpu)
         samples = nvml.nvmlDeviceGetProcessUtilization(handle, since)
-    except nvml.NVMLError:  # not supported by the device, or no process was seen
+    except nvml.NVMLError:  # of a part of a GPU, or no process was seen
         return None
     used = {sample.pid: sample.smUtil for sample in samples}
     return None if used.pop(os.getpid(), None) is None else sum(used.values()) / 100

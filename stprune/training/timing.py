@@ -43,8 +43,9 @@ from stprune.records.timing import (
     TimingRecord,
     write_timing,
 )
-from stprune.training.checkpoint import discard_checkpoints, save_checkpoint
-from stprune.training.devices import agreed, available_cores
+from stprune.training.checkpoint import save_checkpoint
+from stprune.training.claims import available_cores
+from stprune.training.devices import agreed
 from stprune.training.engine import Engine
 from stprune.training.provenance import timing_identity
 from stprune.training.run import machine, open_run_data, prepare, run_environment
@@ -168,8 +169,8 @@ class Job:
             return Contender(Engine(replace(spec, training=training), data, fabric))
 
         key = specs[0].key._replace(pruner=UNPRUNED, prune_ratio=0.0)
-        options = {"pruner": UNPRUNED, "pruner_options": NoOptions(), "quota": "union"}
-        self.full = contender(replace(specs[0], key=key, **options))
+        full = replace(specs[0], key=key, pruner=UNPRUNED, pruner_options=NoOptions())
+        self.full = contender(replace(full, quota="union"))
         self.full.warm_up()
         self.entries = [contender(spec) for spec in specs]
         self.timed = [entry for entry in self.entries if not entry.is_full]
@@ -181,11 +182,10 @@ class Job:
         self.rows: list[dict[str, Any]] = []
         self.sensors: list[tuple[float, Sensors]] = []
         self.validations, self.checkpoints = list[float](), list[float]()
-        layout = experiment_layout(config)
-        self.checkpoint = layout.checkpoint(key).with_name("timing.pt")
+        self.checkpoint = experiment_layout(config).timing(*key[:2]).with_suffix(".pt")
 
     def run(self) -> None:
-        """Time rounds until it is enough."""
+        """Time rounds until they are enough."""
         rounds, done = 0, False
         while not done:
             for contender in self.turns[:: 1 if rounds % 2 == 0 else -1]:
@@ -194,7 +194,7 @@ class Job:
             widest = max((i.half_width for i in self.intervals().values()), default=0.0)
             logger.info("round %d: intervals within %.1f %%", rounds, 100 * widest)
             done = agreed(self.fabric, enough(list(self.intervals().values()), rounds, self.most))
-        discard_checkpoints(self.checkpoint)
+        self.checkpoint.unlink(missing_ok=True)
 
     def intervals(self) -> dict[RunKey, Interval]:
         """By timed entry; empty after the first round."""
@@ -248,7 +248,7 @@ class Job:
         state = engine.state_dict()
         with engine.clock.wall("checkpoint_seconds"):
             if self.fabric.is_global_zero:
-                save_checkpoint(self.checkpoint, state, {})
+                save_checkpoint(self.checkpoint, state, {}, keep_previous=False)
         seconds = agreed(self.fabric, engine.clock.take())
         self.validations.append(seconds["validation_seconds"])
         self.checkpoints.append(seconds["checkpoint_seconds"])
@@ -258,7 +258,7 @@ class Job:
 def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> TimingRecord:
     """Time every (pruner, prune ratio) of a data set and backbone, and write the record.
 
-    The job holds its cores as a run does; nothing else should be at work on the machine.
+    The job shares no core and no GPU with runs; nothing else should be at work on the machine.
 
     Raises a StpruneError for every mistake a user can make.
     """
@@ -267,8 +267,10 @@ def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> Timing
     started = datetime.now(UTC).isoformat(timespec="seconds")
     specs = place_specs(config, dataset, backbone)
     identity = timing_identity(specs, data_layout(config))
-    with machine(specs[0]) as (fabric, cores):
-        job = Job(config, specs, fabric, Watch(cores or available_cores(), fabric.device))
+    owner = f"timing of {config.experiment} {dataset}/{backbone}"
+    with machine(specs[0], owner, alone=True) as (fabric, claimed):
+        watch = Watch(claimed.cores or available_cores(), claimed.gpus)
+        job = Job(config, specs, fabric, watch)
         job.run()
         intervals, sensors = job.intervals(), mean_of(job.sensors)
         if fabric.world_size > 1:  # others' share would count the job's own other processes
@@ -287,7 +289,7 @@ def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> Timing
             sensors=sensors,
             source_digest=identity["source code"][0],
             data_checksum=identity["data"],
-            environment=run_environment(fabric, cores),
+            environment=run_environment(fabric, claimed),
             started=started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -13,10 +13,11 @@ from filelock import FileLock, Timeout
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.files import naming_failure, write_text
+from stprune.base.gpus import visible_gpus
 from stprune.base.layout import DATA, PAPER, RECORDS, kept_experiments, kept_hashes, store_files
 from stprune.base.registry import Registry
 from stprune.config.experiment import parse_config
-from stprune.config.grid import data_layout, experiment_layout
+from stprune.config.grid import data_layout, experiment_layout, place_specs
 from stprune.data.card import card_path, load_card, local_paths
 from stprune.describe import FILES as DESCRIPTION_FILES
 from stprune.describe.products import DATA_FIGURES, DATA_TABLES
@@ -48,11 +49,9 @@ class WorkflowPlan:
         self._records = ExperimentRecords(self.config)
         self.blocks = self._records.blocks
         self.stamps = [self.block_stamp(path) for path in self.blocks]
-        # One for each data set and backbone, if anything is to be timed at all.
         places = dict.fromkeys(key[:2] for keys in self.blocks.values() for key in keys)
-        self.timings = [
-            str(self.layout.timing(*place)) for place in places if self.config.timing.rounds
-        ]
+        timed = places if self.config.timing.rounds else ()
+        self.timings = [path for place in timed for path in self.timing(*place)]
         # The store that everything after training reads, and the summary for people.
         self.summaries = [str(self.layout.summary), *map(str, store_files(self.layout.store))]
         # What the experiment is for; first the stamps, so that a missing one is noticed.
@@ -71,11 +70,12 @@ class WorkflowPlan:
         self.paper_reports = [str(self.paper_folder / name / "report.html") for name in names]
         kinds = product([*names, DATA], ("tables", "figures"))
         self.paper_products = [str(self.paper_folder / name / kind) for name, kind in kinds]
-        # Threads of a run: of all its processes, where its devices are processes.
+        # A block has the runs on one GPU at a time, on as many as one of them is trained on.
         compute = self.config.compute
-        on_processor = compute.accelerator == "cpu"
-        self.run_threads = compute.threads * (compute.devices if on_processor else 1)
-        self.run_gpus = 0 if on_processor else compute.devices
+        self.block_threads = compute.threads * compute.devices * compute.runs_at_once
+        self.block_gpus = 0 if compute.accelerator == "cpu" else compute.devices
+        # Snakemake, which only counts GPUs, starts as many blocks as this machine has.
+        self.local_gpus = max(1, len(visible_gpus())) if compute.accelerator == "cuda" else 1
 
     def write_config(self) -> None:
         """Write the resolved configuration that the commands of the rules read."""
@@ -130,6 +130,11 @@ class WorkflowPlan:
         """What a block leaves for the workflow (of a path or wildcards)."""
         return str(self.layout.block(block))
 
+    def timing(self, dataset: str, backbone: str) -> list[str]:
+        """The record of a timing and its table (of names or wildcards)."""
+        record = self.layout.timing(dataset, backbone)
+        return [str(record), str(record.with_suffix(".csv"))]
+
     def block_data(self, wildcards: Any) -> list[str]:
         """The files whose being there means that the block's data sets are ready.
 
@@ -174,9 +179,17 @@ class WorkflowPlan:
             keys = self.blocks[path]
         return self._requests.minutes(keys, attempt)
 
+    def timing_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that a timing asks a cluster for: those of all runs of one seed."""
+        keys = [
+            spec.key for spec in place_specs(self.config, wildcards.dataset, wildcards.backbone)
+        ]
+        return self._requests.minutes(keys, attempt)
+
     def block_megabytes(self, wildcards: Any, attempt: int) -> int:
-        """Memory that a block, or a timing, asks a cluster for; more after a failed attempt."""
-        return self._requests.megabytes(wildcards.dataset, wildcards.backbone, attempt)
+        """Memory that a block asks a cluster for; more after an attempt that failed."""
+        each = self._requests.megabytes(wildcards.dataset, wildcards.backbone, attempt)
+        return each * self.config.compute.runs_at_once
 
     @cached_property
     def _requests(self) -> RunRequests:

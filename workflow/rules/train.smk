@@ -9,11 +9,11 @@ rule train:
         PLAN.benchmarks / "{dataset}/{backbone}/{part}.tsv"
     conda:
         "../../environment.yml"
-    threads: PLAN.run_threads
+    threads: PLAN.block_threads
     resources:
         mem_mb=PLAN.block_megabytes,
         runtime=PLAN.block_minutes,
-        gpu=PLAN.run_gpus,
+        gpu=PLAN.block_gpus,
     params:
         config=PLAN.layout.config,
     message:
@@ -33,11 +33,11 @@ rule time:
         PLAN.logs / "{dataset}/{backbone}/timing.log",
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: workflow.cores or PLAN.run_threads
+    threads: workflow._cores or PLAN.block_threads
     resources:
         mem_mb=PLAN.block_megabytes,
         runtime=PLAN.timing_minutes,
-        gpu=PLAN.run_gpus,
+        gpu=PLAN.block_gpus,
         slurm_extra="--exclusive",
     params:
         config=PLAN.layout.config,
