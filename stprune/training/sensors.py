@@ -84,8 +84,9 @@ class Watch:
         return float(ticks) / os.sysconf("SC_CLK_TCK")
 
     def _waiting(self) -> float:
-        files = (self.proc / "self" / "task").glob("*/schedstat")
-        return sum(int(file.read_text(encoding="ascii").split()[1]) for file in files) / 1e9
+        threads = (self.proc / "self" / "task").iterdir()
+        texts = [(thread / "schedstat").read_text(encoding="ascii") for thread in threads]
+        return sum(int(text.split()[1]) for text in texts) / 1e9
 
     def _pressure(self) -> float:
         text = (self.proc / "pressure" / "cpu").read_text(encoding="ascii")

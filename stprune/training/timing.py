@@ -1,8 +1,8 @@
 """Timing: real epochs of every (pruner, prune ratio) of a data set and backbone, in turn.
 
 Each entry has an engine of its own, trained up to its first pruned epoch. A round trains that epoch
-of each entry and a full epoch once; afterwards every engine is put back to where it was, so that
-all rounds do the same work. Entries go in turn, in reversed order every other round, and a pruned
+of each entry and a full epoch once; every engine is put back to where it was before, so that all
+rounds do the same work. Entries go in turn, in reversed order every other round, and a pruned
 epoch is compared with the full one of its own round.
 """
 
@@ -113,32 +113,29 @@ def verdict_of(
 
 
 class Contender:
-    """One (pruner, prune ratio), trained up to the epoch that is timed."""
+    """One (pruner, prune ratio), trained up to the epoch that is timed.
+
+    ``is_full``: all its epochs are those of full training, which are timed once, for everybody.
+    """
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.key, self.spec = engine, engine.spec.key, engine.spec
+        self.engine, self.key, pruner = engine, engine.spec.key, engine.pruner
+        self.epochs: list[EpochRecord] = []
         prepare(engine)
-        self.preparation_seconds = engine.preparation_seconds
-        pruner = engine.pruner
         windows = [pruner.epoch_windows(e, pruner.epochs) for e in range(engine.planned_epochs)]
         first_pruned = next((e for e, count in enumerate(windows) if count < engine.windows), None)
-        # All its epochs are those of full training, which are timed once.
         self.is_full = first_pruned is None and type(pruner).observe is Pruner.observe
-        self.epochs: list[EpochRecord] = []
-        self.start = first_pruned or 0
-        self.state: dict[str, Any] = {}
-
-    def warm_up(self) -> None:
-        """Train up to the epoch that is timed; where that is the first one, train it once."""
-        for _ in range(self.start):
-            self.engine.train_epoch()
-        self.state = copy.deepcopy(self.engine.state_dict())
-        if not self.start:
-            self.engine.train_epoch()
-            self.rewind()
+        if self.is_full and self.key.pruner != UNPRUNED:
+            return
+        for _ in range(first_pruned or 0):
+            engine.train_epoch()
+        self.state = copy.deepcopy(engine.state_dict())
+        if not first_pruned:
+            engine.train_epoch()  # caches and compiled code are to be warm
 
     def rewind(self) -> None:
-        """Back to where the timed epoch begins; a copy, since engines go on in what they load."""
+        """Back to where the timed epoch begins, global random state included."""
+        # A copy, since engines go on in what they load.
         self.engine.load_state_dict(copy.deepcopy(self.state))
 
     def ratios(self, full: Contender) -> list[float]:
@@ -171,11 +168,8 @@ class Job:
         key = specs[0].key._replace(pruner=UNPRUNED, prune_ratio=0.0)
         full = replace(specs[0], key=key, pruner=UNPRUNED, pruner_options=NoOptions())
         self.full = contender(replace(full, quota="union"))
-        self.full.warm_up()
         self.entries = [contender(spec) for spec in specs]
         self.timed = [entry for entry in self.entries if not entry.is_full]
-        for entry in self.timed:
-            entry.warm_up()
         # A pruned epoch is never far from the full one of its round.
         middle = len(self.timed) // 2
         self.turns = [*self.timed[:middle], self.full, *self.timed[middle:]]
@@ -216,7 +210,7 @@ class Job:
                     **(self.full if entry.is_full else entry).parts().model_dump(),
                     pruner=pruner,
                     prune_ratio=prune_ratio,
-                    preparation_seconds=entry.preparation_seconds,
+                    preparation_seconds=entry.engine.preparation_seconds,
                     ratio=interval.ratio,
                     ratio_low=interval.low,
                     ratio_high=interval.high,
@@ -228,6 +222,7 @@ class Job:
 
     def _take_turn(self, contender: Contender, number: int) -> None:
         engine = contender.engine
+        contender.rewind()
         before = self.watch.read()
         engine.train_epoch()
         sensors = self.watch.since(before)
@@ -240,7 +235,6 @@ class Job:
         if contender is self.full:
             row |= self._validate_and_save(engine)
         self.rows.append(row | sensors.model_dump())
-        contender.rewind()
 
     def _validate_and_save(self, engine: Engine) -> dict[str, float]:
         with engine.clock.wall("validation_seconds"):
