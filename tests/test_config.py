@@ -16,8 +16,8 @@ from stprune.config.experiment import ExperimentConfig, load_config, parse_confi
 from stprune.config.grid import run_keys, run_spec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-EPOCHS = REPOSITORY / "config" / "method_selection" / "epochs.yaml"
-SHIPPED = sorted([*(REPOSITORY / "config").glob("*.yaml"), EPOCHS])
+EPOCHS = sorted((REPOSITORY / "config" / "method_selection").glob("epochs*.yaml"))
+SHIPPED = [*sorted((REPOSITORY / "config").glob("*.yaml")), *EPOCHS]
 
 
 def message_of(values: Any) -> str:
@@ -130,11 +130,12 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
 def test_every_place_of_the_method_selection_fits_its_candidates() -> None:
     folder = REPOSITORY / "config" / "method_selection"
     candidates, places = read_yaml(folder / "candidates.yaml"), []
-    for path in sorted(folder.glob("*_*.yaml")):
+    for path in sorted({*folder.glob("*.yaml")} - {folder / "candidates.yaml", *EPOCHS}):
         config = parse_config({**candidates, **read_yaml(path)}, path.name)
         assert config.experiment == f"method_selection_{path.stem}"
-        assert list(config.datasets) == [path.stem]
-        places.append(path.stem)
+        (place,), (backbone,) = config.datasets, config.backbones
+        assert path.stem == place + ("" if backbone == "stid" else f"_{backbone}")
+        places.append(place)
     assert {name.rpartition("_")[2] for name in places} <= {"short", "converged"}
 
 
