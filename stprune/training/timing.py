@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -185,9 +186,10 @@ class Job:
             for contender in self.turns[:: 1 if rounds % 2 == 0 else -1]:
                 self._take_turn(contender, rounds)
             rounds += 1
-            widest = max((i.half_width for i in self.intervals().values()), default=0.0)
+            intervals = list(self.intervals().values())
+            widest = max((interval.half_width for interval in intervals), default=math.nan)
             logger.info("round %d: intervals within %.1f %%", rounds, 100 * widest)
-            done = agreed(self.fabric, enough(list(self.intervals().values()), rounds, self.most))
+            done = agreed(self.fabric, enough(intervals, rounds, self.most))
         self.checkpoint.unlink(missing_ok=True)
 
     def intervals(self) -> dict[RunKey, Interval]:
@@ -230,8 +232,9 @@ class Job:
         epoch = engine.records[-1]
         contender.epochs.append(epoch)
         self.sensors.append((epoch.train_seconds, sensors))
-        key, row = contender.key, epoch.model_dump(include={"windows", "train_seconds", *PARTS})
-        row |= {"round": number, "pruner": key.pruner, "prune_ratio": key.prune_ratio}
+        key = contender.key
+        row = {"round": number, "pruner": key.pruner, "prune_ratio": key.prune_ratio}
+        row |= epoch.model_dump(include={"windows", "train_seconds", *PARTS})
         if contender is self.full:
             row |= self._validate_and_save(engine)
         self.rows.append(row | sensors.model_dump())
