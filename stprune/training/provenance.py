@@ -7,7 +7,7 @@ import hashlib
 import platform
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +21,7 @@ from stprune.data.canonical import joint_checksum, read_canonical
 from stprune.data.card import FORMATS
 from stprune.data.tasks.base import TASKS
 from stprune.pruning.base import PRUNERS
+from stprune.records.timing import settings_digest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDED_PACKAGES = ("torch", "lightning-fabric", "numpy", "pandas", "torch-geometric", "stprune")
@@ -102,13 +103,37 @@ def run_identity(spec: RunSpec, data: DataLayout) -> dict[str, str]:
     }
 
 
+def timing_identity(specs: Sequence[RunSpec], data: DataLayout) -> dict[str, Any]:
+    """What the timing of a data set and backbone depends on, by its entries; else as above."""
+    measuring = REPOSITORY / "stprune" / "training" / "timing.py"
+    sources = {
+        spec.pruner: source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task))
+        for spec in specs
+    }
+    return {
+        "configuration": [
+            (spec.key.pruner, spec.key.prune_ratio, settings_digest(spec.resolved()))
+            for spec in specs
+        ],
+        "source code": [
+            source_digest(import_closure([measuring])),
+            *(sources[spec.pruner] for spec in specs),
+        ],
+        "data": run_checksum(specs[0], data),
+    }
+
+
 def run_checksum(spec: RunSpec, layout: DataLayout) -> str:
     """Checksum of the data that a run would read now, as its record has it."""
     return joint_checksum([read_canonical(layout.processed(name)).checksum for name in spec.cards])
 
 
+@cache
 def environment() -> dict[str, Any]:
-    """Versions, processor and git commit, for the record; None for what is not known."""
+    """Versions, processor and git commit, for the record; None for what is not known.
+
+    Of the first call in this process or before its fork, as is the code that it has imported.
+    """
     versions: dict[str, str | None] = dict.fromkeys(RECORDED_PACKAGES)
     for package in RECORDED_PACKAGES:
         with suppress(PackageNotFoundError):
