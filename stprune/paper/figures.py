@@ -67,12 +67,11 @@ def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[byt
         figure.set_figheight(size_with_note(drawing)[1])
         # The layout reserves room for a common axis label, so the caption is one.
         note = figure.supxlabel(words, fontsize=7, x=0.01, ha="left")
+        _lay_out(figure)
         for kind, keys in made.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=dict.fromkeys(keys))
             contents[kind] = buffer.getvalue()
-            # The PNG reuses the layout that was computed for the PDF.
-            figure.set_layout_engine("none")
         # Use the PNG's resolution, at which the text was last drawn.
         dpi = float(mpl.rcParams["savefig.dpi"])
     top = float(note.get_window_extent(dpi=dpi).y1) / dpi
@@ -80,6 +79,19 @@ def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[byt
         with atomic_path(path_of(kind)) as path:
             path.write_bytes(content)
     return contents["png"], top / figure.get_figheight()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once: with a layout engine, each file would be laid out and drawn twice."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                # Else it is kept clear of all tick labels of its row, though there is nothing.
+                axis.set_label_coords(0.0, 0.0)
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+    mpl.rcParams["figure.constrained_layout.use"] = False
+    figure.set_layout_engine(None)
 
 
 def size_with_note(drawing: Drawing) -> tuple[float, float]:
