@@ -72,9 +72,7 @@ def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[byt
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=dict.fromkeys(keys))
             contents[kind] = buffer.getvalue()
-        # Use the PNG's resolution, at which the text was last drawn.
-        dpi = float(mpl.rcParams["savefig.dpi"])
-    top = float(note.get_window_extent(dpi=dpi).y1) / dpi
+    top = float(note.get_window_extent().y1) / figure.dpi
     for kind, content in contents.items():
         with atomic_path(path_of(kind)) as path:
             path.write_bytes(content)
