@@ -14,7 +14,7 @@ demo: setup
 	$(BIN)/stprune results
 
 test: setup-test lint
-	$(BIN)/pytest -n $(CORES) --dist loadfile
+	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 fast-test: setup-test
 	$(BIN)/pytest -m "not slow"

@@ -24,6 +24,12 @@ settings.register_profile("stprune", deadline=None, derandomize=True, database=N
 settings.load_profile("stprune")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker is left alone with one in the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory that holds the toy card and the prepared data set."""
