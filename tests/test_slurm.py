@@ -184,6 +184,8 @@ HERE = (
     *("--profile", "profiles/slurm", "--workflow-profile", "none", "--latency-wait", "10"),
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "1"),
+    # The node says that it has GPUs; without one, `cuda` would end in a line.
+    *("--set-resources", "train:gpu=1"),
 )
 # Snakemake waits ten seconds longer after every look at which no job has ended; a test has no time.
 IMPATIENT = """\
@@ -200,9 +202,8 @@ CHANGES: dict[str, Any] = {
     "pruners": {"st_prune": None},
     "training": {"batch_size": 8, "validate_every": 1, "epochs": 60},
     "seeds": [0],
-    # No run waits for cores that something else on this machine holds. Without a GPU here, `auto`
-    # is the processor; the node says that it has some.
-    "compute": {"own_cores": False, "accelerator": "auto"},
+    # No run waits for cores that something else on this machine holds.
+    "compute": {"own_cores": False},
 }
 
 
