@@ -52,7 +52,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 KillWait=2
-MinJobAge=600
+MinJobAge=6000
 SlurmdParameters=config_overrides
 MailProg=/bin/true
 ReturnToService=2
