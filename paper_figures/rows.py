@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from stprune.paper.content import METHOD
-from stprune.paper.tables import Column, Table
+from stprune.paper.tables import TIMING, Column, Table
 from stprune.records.store import KEYS, REFERENCE
+from stprune.results.labels import timing_notes
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
 
@@ -37,11 +38,13 @@ def experiment_table(
     columns: tuple[Column, ...],
     group: tuple[str, ...] = PLACE_AND_RATIO,
 ) -> Table:
-    """A table whose caption ends with what was not run, with the budgets, and with the units.
+    """A table whose caption ends with what was not run, the trust in times, budgets and units.
 
     Where the frame has several budgets, they are its first column and set its groups apart.
     """
-    caption = " ".join([caption, *absent(results), *budgets(results), *units(results)])
+    timed = any(column.marks == TIMING for column in columns)
+    trust = timing_notes(results.aggregate["timing"]) if timed else []
+    caption = " ".join([caption, *absent(results), *trust, *budgets(results), *units(results)])
     if "budget" in frame and frame["budget"].nunique() > 1:
         columns = (Column("budget", "Budget", named=True), *columns)
         group = ("budget", *group)
