@@ -76,8 +76,8 @@ class Project:
             text=True,
         )
 
-    def train_block(self, name: str) -> subprocess.CompletedProcess[str]:
-        return self.python("-m", "stprune", "train-block", BLOCK, "--config", f"{name}.yaml")
+    def train_block(self, name: str, block: str = BLOCK) -> subprocess.CompletedProcess[str]:
+        return self.python("-m", "stprune", "train-block", block, "--config", f"{name}.yaml")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -256,13 +256,14 @@ def test_the_whole_study_is_planned(project: Project) -> None:
 def test_a_failing_run_is_named_and_stops_no_other(project: Project) -> None:
     wild = {"backbone": "stid", "optimisation": {"learning_rate": 1e30}}
     project.configure("wild", backbones={"wild": wild}, pruners=dict.fromkeys(["full", "st_prune"]))
-    done = project.snakemake("--", "results/wild/summary.csv", config="wild.yaml")
-    assert done.returncode != 0
-    # Snakemake shows the log of a failed job again.
-    failed = {line for line in done.stderr.splitlines() if "failed: toy/wild/" in line}
+    done = project.train_block("wild", "toy/wild/s0")
+    assert done.returncode == 1
+    failed = [line for line in done.stderr.splitlines() if "failed: toy/wild/" in line]
     assert len(failed) == 2
     assert all("training loss" in line and "train.log" in line for line in failed)
     assert not list((project.root / "results/wild/blocks").rglob("*.json"))
+    done = project.snakemake("--", "results/wild/summary.csv", config="wild.yaml")
+    assert done.returncode != 0
     assert not (project.root / "results/wild/summary.csv").exists()
 
 
