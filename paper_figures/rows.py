@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.paper.content import METHOD
+from stprune.paper.content import METHOD, without_error
 from stprune.paper.tables import Column, Table
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.summary import Results
@@ -37,11 +37,12 @@ def experiment_table(
     columns: tuple[Column, ...],
     group: tuple[str, ...] = PLACE_AND_RATIO,
 ) -> Table:
-    """A table whose caption ends with what was not run, with the budgets, and with the units.
+    """A table whose caption ends with what is missing, with the budgets, and with the units.
 
     Where the frame has several budgets, they are its first column and set its groups apart.
     """
-    caption = " ".join([caption, *absent(results), *budgets(results), *units(results)])
+    missing = [*absent(results), *without_error(results.summary)]
+    caption = " ".join([caption, *missing, *budgets(results), *units(results)])
     if "budget" in frame and frame["budget"].nunique() > 1:
         columns = (Column("budget", "Budget", named=True), *columns)
         group = ("budget", *group)
