@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from synthetic_records import summarised
 
 from stprune.base.layout import ExperimentLayout
 from stprune.records.kept import KeptArchive
 from stprune.records.store import read_store, run_keys_of
-from stprune.results.summarise import summarise
 
 WINDOWS = 1000
 EPOCHS = 8
@@ -46,4 +46,4 @@ def write_archives(layout: ExperimentLayout, without: tuple[str, ...] = ()) -> N
             scores = torch.from_numpy(2.0 + liking) if key.pruner == "st_prune" else None
             archive.add(torch.from_numpy(order[:kept]), scores)
         archive.write(layout.kept(key))
-    summarise(sorted(layout.root.glob("runs/**/metrics.json")), layout)
+    summarised(layout)

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.records.run import RECORD_VERSION, Cost, EpochRecord, RunRecord, Scores, write_record
-from stprune.results.summarise import summarise
+from stprune.base.layout import STORE_TABLES, ExperimentLayout, RunKey, store_config
+from stprune.records.run import (
+    RECORD_VERSION,
+    Cost,
+    EpochRecord,
+    RunRecord,
+    Scores,
+    read_epochs,
+    read_record,
+    write_record,
+)
+from stprune.records.store import KEYS, SUMMARY_COLUMNS, read_store, write_store
+from stprune.records.timing import TIMING_VERSION, EntryTiming, TimingRecord, settings_digest
+from stprune.results.summarise import TIMED, summarise, with_comparisons
 from stprune.results.summary import Results, load_results
 
 PRUNERS = ("random_dynamic", "full_fewer_epochs", "infobatch", "st_prune", "el2n", "made_up_rival")
@@ -117,8 +128,65 @@ def results_of(
     """Write runs, each with its epochs or with eight of 10 s; summarise them; load the results."""
     layout = ExperimentLayout(root)
     pairs = [run if isinstance(run, tuple) else (run, epochs(EPOCHS)) for run in runs]
-    summarise([write_run(layout, *pair) for pair in pairs], layout)
+    files = [write_run(layout, *pair) for pair in pairs]
+    summarise(files, layout)
+    keep_own_times(layout, files)
     return load_results(layout.store)
+
+
+def timing(
+    files: Iterable[Path], entries: Mapping[tuple[str, float], Mapping[str, float]], **changes: Any
+) -> TimingRecord:
+    """A timing of one data set and backbone, whose full epoch takes 10 s, of runs' source and data.
+
+    An entry says its ``windows``, ``scoring_seconds``, ``selection_seconds``, ``ratio`` and
+    ``preparation_seconds``, and else has an epoch of full training, within 2 % either way.
+    """
+    parts = {"epoch_seconds": 10.0, "data_seconds": 2.0, "step_seconds": 8.0}
+    parts |= {"scoring_seconds": 0.0, "selection_seconds": 0.0, "windows": WINDOWS}
+    timed = []
+    for path in files:
+        run = read_record(path)
+        cell = run.pruner, run.prune_ratio
+        if cell in entries and cell not in [(entry.pruner, entry.prune_ratio) for entry in timed]:
+            values = {**parts, "ratio": 1.0, "preparation_seconds": 0.0, **entries[cell]}
+            ends = {"ratio_low": 0.98 * values["ratio"], "ratio_high": 1.02 * values["ratio"]}
+            where = {"pruner": run.pruner, "prune_ratio": run.prune_ratio}
+            digests = {"settings": settings_digest(run.config), "source_digest": run.source_digest}
+            timed.append(EntryTiming.model_validate(values | ends | where | digests))
+    idle = {"busy": 1.0, "others": 0.01, "waiting": 0.01, "pressure": None, "megahertz": None}
+    values = {
+        **{"timing_version": TIMING_VERSION, "experiment": run.experiment, "rounds": 3},
+        **{"dataset": run.dataset, "backbone": run.backbone, "verdict": "steady"},
+        **{"full": parts, "validation_seconds": 1.0, "checkpoint_seconds": 0.1},
+        **{"entries": timed, "sensors": idle, "source_digest": "3" * 64},
+        **{"data_checksum": run.data["checksum"], "environment": {"threads": 1}},
+        **{"started": run.started, "finished": run.finished},
+    }
+    return TimingRecord.model_validate(values | changes)
+
+
+def keep_own_times(layout: ExperimentLayout, files: Iterable[Path]) -> None:
+    """Take the times of the runs' own clocks into the store, as it is in our kept studies."""
+    tables = {name: read_store(layout.store, name) for name in STORE_TABLES}
+    summary, curves = [tables[name].set_index(KEYS) for name in ("summary", "epochs")]
+    for path in files:
+        run = read_record(path)
+        key = tuple(getattr(run, name) for name in KEYS)
+        for name in TIMED:
+            summary.loc[key, name] = getattr(run.cost, name)
+        own = read_epochs(path.with_name("epochs.csv"))
+        columns = [name for name in own if name.endswith("_seconds")]
+        curves.loc[[key], columns] = own[columns].to_numpy()
+    tables["epochs"] = curves.reset_index()
+    summary["timing"] = "within runs"
+    comparisons = ["time_to_full_seconds", "time_to_full_percent"]
+    comparisons += ["expected_epoch_seconds", "epoch_time_ratio"]
+    frame = with_comparisons(summary.drop(columns=comparisons).reset_index(), tables["epochs"])
+    tables["summary"] = frame[list(SUMMARY_COLUMNS)]
+    configuration = store_config(layout.store)
+    text = configuration.read_text(encoding="utf-8") if configuration.exists() else None
+    write_store(layout.store, tables, text)
 
 
 def pruned_run(key: RunKey, rank: int) -> tuple[RunRecord, list[EpochRecord]]:
@@ -165,5 +233,7 @@ def write_experiment(
 
 def summarised(layout: ExperimentLayout) -> Results:
     """Summarise every run that an experiment has by now, and load the results."""
-    summarise(sorted(layout.root.glob("runs/**/metrics.json")), layout)
+    files = sorted(layout.root.glob("runs/**/metrics.json"))
+    summarise(files, layout)
+    keep_own_times(layout, files)
     return load_results(layout.store)

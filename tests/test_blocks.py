@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,15 @@ import pytest
 from toy_runs import key_of
 
 from stprune.base.errors import UnknownNameError
-from stprune.base.layout import ExperimentLayout
+from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.config.experiment import ExperimentConfig, parse_config
-from stprune.config.grid import experiment_layout
+from stprune.config.grid import experiment_layout, run_keys
 from stprune.training.run import train
 from stprune.workflow.blocks import ExperimentRecords, make_blocks
-from stprune.workflow.train import train_block
+from stprune.workflow.plan import WorkflowPlan
+from stprune.workflow.train import train_block, train_in_forks
 
+FORK = get_context("fork")
 KEY = key_of("st_prune", 0.5)
 BLOCK = "toy/stid/s0"
 
@@ -118,3 +122,26 @@ def test_an_unknown_block_is_a_mistake(toy_values: dict[str, Any], tmp_path: Pat
     path.write_text(json.dumps(toy_values))
     with pytest.raises(UnknownNameError, match=BLOCK):
         train_block(path, "toy/stid/s9")
+
+
+def test_as_many_runs_at_once_as_may_share_a_gpu(
+    toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stprune.workflow.plan.visible_gpus", lambda: ["GPU-a", "GPU-b"])
+    compute = {"accelerator": "cuda", "runs_per_gpu": 3, "devices": 2, "threads": 4}
+    values = toy_values | {"compute": compute, "seeds": [0, 1, 2]}
+    plan = WorkflowPlan(values)
+    assert (plan.block_threads, plan.block_gpus, plan.local_gpus) == (24, 2, 2)
+    barrier = FORK.Barrier(3, timeout=60)
+
+    def run(config_file: Path, config: ExperimentConfig, key: RunKey, log: Path) -> None:
+        barrier.wait()
+        if key.seed == 1:
+            log.write_text("stprune: error: no\n")
+            sys.exit(1)
+
+    monkeypatch.setattr("stprune.workflow.train._run", run)
+    keys = run_keys(plan.config)
+    ended = dict(train_in_forks(Path(), plan.config, iter(keys)))
+    assert ended.keys() == set(keys)
+    assert {key.seed for key, problem in ended.items() if problem is not None} == {1}

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from stprune.base.errors import ConfigError
 from stprune.base.layout import RunKey, format_ratio
-from stprune.base.schema import validate
+from stprune.base.schema import read_yaml, validate
 from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import run_keys, run_spec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SHIPPED = sorted((REPOSITORY / "config").glob("*.yaml"))
+EPOCHS = sorted((REPOSITORY / "config" / "method_selection").glob("epochs*.yaml"))
+SHIPPED = [*sorted((REPOSITORY / "config").glob("*.yaml")), *EPOCHS]
 
 
 def message_of(values: Any) -> str:
@@ -126,6 +127,18 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         run_spec(config, key)
 
 
+def test_every_place_of_the_method_selection_fits_its_candidates() -> None:
+    folder = REPOSITORY / "config" / "method_selection"
+    candidates, places = read_yaml(folder / "candidates.yaml"), []
+    for path in sorted({*folder.glob("*.yaml")} - {folder / "candidates.yaml", *EPOCHS}):
+        config = parse_config({**candidates, **read_yaml(path)}, path.name)
+        assert config.experiment == f"method_selection_{path.stem}"
+        (place,), (backbone,) = config.datasets, config.backbones
+        assert path.stem == place + ("" if backbone == "stid" else f"_{backbone}")
+        places.append(place)
+    assert {name.rpartition("_")[2] for name in places} <= {"short", "converged"}
+
+
 def test_runs_are_the_product_and_full_is_run_once_a_seed(toy_values: dict[str, Any]) -> None:
     toy_values |= {"prune_ratios": [0.5, 0.9], "seeds": [0, 1, 2]}
     keys = run_keys(parse_config(toy_values, "my.yaml"))
@@ -174,8 +187,23 @@ def test_the_fingerprint_follows_what_decides_the_result(toy_values: dict[str, A
         ("pruners.st_prune", {"options": {"strata": 10}}, True),
         ("compute.own_cores", True, True),
         ("compute.runs_per_job", 2, True),
+        ("compute.runs_per_gpu", 2, True),
         ("tracking.mode", "offline", True),
         ("experiment", "other", True),
     ]
     for place, value, same in cases:
         assert (fingerprint(changed(toy_values, place, value)) == base) == same
+
+
+def test_a_device_of_the_machines_choice_is_part_of_the_fingerprint(
+    toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.cuda.is_built", lambda: True)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    prints = set()
+    for gpus, device in (([], "cpu"), (["GPU-a"], "cuda")):
+        monkeypatch.setattr("stprune.config.experiment.visible_gpus", lambda gpus=gpus: gpus)
+        config = parse_config(toy_values | {"compute": {"accelerator": "auto"}}, "auto")
+        assert config.compute.accelerator == device
+        prints.add(run_spec(config, RunKey("toy", "stid", "full", 0.0, 0)).fingerprint)
+    assert len(prints) == 2

@@ -6,9 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,14 +19,13 @@ from toy_runs import assert_same_outcome, key_of
 from toy_union import KEY, union_values, write_union
 
 from stprune.__main__ import main
-from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
+from stprune.base.errors import DeviceLostError, OutOfMemoryError
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_spec
 from stprune.records.kept import read_kept
 from stprune.records.run import RunRecord, read_record
-from stprune.training import devices
-from stprune.training.devices import available_cores, fabric_on, naming_failures, own_cores
+from stprune.training.devices import fabric_on, naming_failures
 from stprune.training.run import train
 
 
@@ -200,64 +197,3 @@ def test_two_devices_train_on_a_union_what_one_trains(tmp_path: Path) -> None:
     assert second.zero_shot.mae == pytest.approx(first.zero_shot.mae, rel=1e-3)
     probed = [part.linear_probe and part.linear_probe.mae for part in (first, second)]
     assert probed[1] == pytest.approx(probed[0], rel=1e-3)
-
-
-@pytest.fixture
-def two_cores(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A machine of two cores."""
-    cores = available_cores()[:2]
-    if not hasattr(os, "sched_setaffinity") or len(cores) < 2:
-        pytest.skip("needs two cores that processes can be pinned to")
-    monkeypatch.setattr(devices, "available_cores", lambda: cores)
-    monkeypatch.setattr(devices, "POLL_SECONDS", 0.01)
-    return cores
-
-
-def test_runs_hold_distinct_cores_all_or_none(two_cores: list[int], tmp_path: Path) -> None:
-    held: dict[str, list[int]] = {}
-    release = {name: threading.Event() for name in ("greedy", "second")}
-
-    def hold(name: str, count: int) -> None:
-        with own_cores(count, tmp_path) as cores:
-            held[name] = cores
-            release[name].wait(60)
-
-    def wait_for(name: str) -> None:
-        while name not in held:
-            time.sleep(0.01)
-        release[name].set()
-
-    with ThreadPoolExecutor(2) as pool:
-        with own_cores(1, tmp_path) as first:
-            greedy = pool.submit(hold, "greedy", 2)
-            time.sleep(0.2)
-            assert "greedy" not in held
-            # A run that waits for two cores holds none of them.
-            second = pool.submit(hold, "second", 1)
-            wait_for("second")
-            second.result()
-            assert sorted(first + held["second"]) == two_cores
-        wait_for("greedy")
-        greedy.result()
-    assert held["greedy"] == two_cores
-
-
-def hold_for_ever(folder: Path, holds: Any) -> None:
-    with own_cores(1, folder):
-        holds.set()
-        time.sleep(600)
-
-
-def test_a_killed_run_holds_no_core(two_cores: list[int], tmp_path: Path) -> None:
-    before = os.sched_getaffinity(0)
-    holds = SERVER.Event()
-    process = SERVER.Process(target=hold_for_ever, args=(tmp_path, holds))
-    process.start()
-    assert holds.wait(60)
-    process.kill()
-    process.join()
-    with own_cores(2, tmp_path) as held:
-        assert sorted(os.sched_getaffinity(0)) == held == two_cores
-    assert os.sched_getaffinity(0) == before
-    with pytest.raises(ConfigError), own_cores(3, tmp_path):
-        pass

@@ -18,10 +18,13 @@ from baselines.epsilon_greedy import EpsilonGreedy, EpsilonGreedyOptions, greedy
 from baselines.full_fewer_epochs import FewerEpochsOptions, FullFewerEpochs
 from baselines.infobatch import InfoBatch, infobatch_select
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
+from baselines.repb import RePB, informative
+from baselines.rs2 import RS2
+from baselines.seta import SeTa, loss_clusters, out_of_reach
 from baselines.ucb import UCB, upper_bounds
 from stprune.base.errors import DeclinedError
 from stprune.pruning.base import Pruner, PruningContext, Selection, budget
-from stprune.pruning.dynamic import tail_start
+from stprune.pruning.dynamic import at_phase, rising_windows, tail_start
 from stprune.pruning.st_prune import STPrune, STPruneOptions
 
 INF = float("inf")
@@ -46,7 +49,9 @@ def test_budgets_and_tails_by_hand() -> None:
         assert tail_start(epochs, delta) == first
 
 
-@pytest.mark.parametrize("kind", [STPrune, InfoBatch, UCB, EpsilonGreedy, RandomDynamic])
+@pytest.mark.parametrize(
+    "kind", [STPrune, InfoBatch, UCB, EpsilonGreedy, RandomDynamic, RS2, SeTa, RePB]
+)
 def test_all_dynamic_pruners_have_the_same_schedule(kind: Any) -> None:
     context = PruningContext(20, 9, 0.8, 0, stationarity=np.arange(20.0))
     for annealing, expected in (
@@ -54,10 +59,70 @@ def test_all_dynamic_pruners_have_the_same_schedule(kind: Any) -> None:
         ("tail", [20] + [4] * 6 + [20] * 2),
         # r = 0.2 rises over the last three of nine epochs along half a cosine: 0.4, 0.8, 1.
         ("cosine", [20] + [4] * 5 + [8, 16, 20]),
+        # The same rise, worth two full epochs: as many windows as under `tail`.
+        ("equal_cosine", [20] + [4] * 5 + [8, 16, 20]),
     ):
         pruner = kind(context, kind.Options(annealing=annealing))
         show(pruner, list(range(20)), torch.arange(20.0))
         assert sizes(pruner, 9) == expected
+
+
+@given(
+    windows=st.integers(1, 5000),
+    epochs=st.integers(1, 60),
+    ratio=st.sampled_from([0.1, 0.5, 0.77, 0.99]),
+    delta=st.sampled_from([0.3, 0.5, 0.875, 1.0]),
+    first=st.booleans(),
+)
+def test_an_equal_cosine_visits_what_a_tail_visits(
+    windows: int, epochs: int, ratio: float, delta: float, first: bool
+) -> None:
+    def planned(annealing: str) -> list[int]:
+        options = {"annealing": annealing, "delta": delta, "full_first_epoch": first}
+        context = PruningContext(windows, epochs, ratio, 0)
+        pruner = RandomDynamic(context, RandomDynamicOptions.model_validate(options))
+        return [pruner.epoch_windows(epoch, epochs) for epoch in range(epochs)]
+
+    rising, tail = planned("equal_cosine"), planned("tail")
+    assert sum(rising) == sum(tail)
+    assert min(rising) >= 1
+    assert max(rising) <= windows
+    # Rounding may lower an epoch by one window.
+    assert (np.diff(rising[first:]) >= -1).all()
+    # Of one epoch after the first, too few for a rise worth two, and of none in the tail.
+    assert rising_windows(3, 10, 2, 2) == [10, 10]
+    assert rising_windows(3, 10, 2, 0) == [3, 3]
+
+
+def test_options_run_over_the_pruned_epochs() -> None:
+    assert [at_phase((0.75, 0.25), phase) for phase in (0.0, 0.5, 1.0)] == [0.75, 0.5, 0.25]
+    assert at_phase(0.3, 0.7) == 0.3
+    # Of 16 epochs the first and the last two are full.
+    pruner = st_prune(40, 0.5, hard_share=[1.0, 0.0], rescaling_power=[0.0, 1.0])
+    pruner.epochs = 16
+    assert [pruner.phase(epoch) for epoch in (1, 7, 13, 99)] == [0, 0.5, 1, 1]
+    show(pruner, list(range(40)), torch.arange(40.0))
+    # All by rank at first, with weight 1, then none by rank, each weighing n_b / k_b.
+    begun, ended = pruner.select(1), pruner.select(13)
+    assert begun.indices.tolist() == list(range(20, 40))
+    assert begun.weights.tolist() == [1.0] * 20
+    assert ended.weights.tolist() == pytest.approx([2.0] * 20)
+    assert st_prune(40, 0.0).phase(3) == 0
+
+
+def test_windows_are_compared_with_those_of_their_hour() -> None:
+    """Busy hours have the larger errors; relative to them the others' are remarkable."""
+    times = np.datetime64("2024-03-04T00:00", "m") + np.arange(96) * np.timedelta64(60, "m")
+    errors = np.where(np.arange(96) % 24 == 8, 50.0, 1.0)
+    errors[[2, 30]] = 3.0
+    context = PruningContext(96, 8, 0.95, 0, stationarity=np.arange(96.0), times=times)
+    for relative, kept in (("none", 8), ("difference", 2), ("ratio", 2)):
+        options = {"relative": relative, "hard_share": 0.4, "rescaling": "none"}
+        pruner = STPrune(context, STPruneOptions.model_validate(options))
+        show(pruner, list(range(96)), errors)
+        assert kept in pruner.select(1).indices % 24
+    with pytest.raises(DeclinedError, match="time"):
+        st_prune(10, 0.5, relative="ratio")
 
 
 @pytest.mark.parametrize(
@@ -241,3 +306,70 @@ def test_epsilon_greedy_by_hand_and_by_frequency() -> None:
     # Two of eight; four standard errors.
     others = np.delete(counts, [1, 3]) / 2000
     assert np.abs(others - 0.25).max() < 4 * np.sqrt(0.25 * 0.75 / 2000)
+
+
+@given(windows=st.integers(1, 50), ratio=st.sampled_from([0.3, 0.5, 0.9]), seed=st.integers(0, 9))
+def test_rs2_visits_every_window_before_any_twice(windows: int, ratio: float, seed: int) -> None:
+    pruner, visits = RS2(PruningContext(windows, 30, ratio, seed), RS2.Options()), np.zeros(windows)
+    for epoch in range(30):
+        kept = pruner.select(epoch).indices
+        assert len(np.unique(kept)) == len(kept) == pruner.epoch_windows(epoch, 30)
+        visits[kept] += 1
+        show(pruner, kept.tolist(), 1.0)
+        assert visits.max() - visits.min() <= 1
+
+
+LOSSES = np.array([1, 1.1, 5, 5.1, 9, 9.1, np.inf, np.nan], np.float32)
+
+
+def test_seta_by_hand() -> None:
+    assert loss_clusters(LOSSES, 3).tolist() == [0, 0, 1, 1, 2, 2, 2, 2]
+    assert loss_clusters(np.ones(4, np.float32), 10).tolist() == [0] * 4
+    assert loss_clusters(np.full(2, np.nan, np.float32), 10).tolist() == [0, 0]
+    # Two of four clusters: 0 and 1, 1 and 2, 2 and 3, then again from the easiest.
+    clusters = np.arange(4)
+    reached = [np.flatnonzero(out_of_reach(clusters, e, 0.5) == 0).tolist() for e in range(4)]
+    assert reached == [[0, 1], [1, 2], [2, 3], [0, 1]]
+    assert out_of_reach(clusters, 0, 0.25).tolist() == [0, 1, 2, 3]
+    # One of three clusters holds four of eight windows: with K = 5 one of the next comes along.
+    context = PruningContext(8, 16, 0.375, 0)
+    pruner = SeTa(context, SeTa.Options(clusters=3, reach=0.3))
+    show(pruner, list(range(8)), LOSSES)
+    kept = pruner.select(2).indices
+    assert len(kept) == 5
+    assert set(kept[-4:]) == {4, 5, 6, 7}
+    assert kept[0] in (2, 3)
+
+
+def test_seta_as_published_draws_first_and_never_returns_to_all() -> None:
+    context = PruningContext(100, 16, 0.5, 0)
+    pruner = SeTa(context, SeTa.Options(budget="original", clusters=4))
+    show(pruner, list(range(100)), torch.arange(100.0))
+    assert len(pruner.select(0).indices) == 100
+    pruned = pruner.select(3)
+    # Two of four clusters of about 50 windows.
+    assert 10 < len(pruned.indices) < 40
+    assert np.ptp(pruned.indices) < 75
+    assert pruner.epoch_windows(3, 16) == 25
+    assert len(pruner.select(15).indices) == pruner.epoch_windows(15, 16) == 50
+
+
+def test_repb_by_hand() -> None:
+    # Two sequences with means 2 and 20; one window was not visited, one has no finite loss.
+    losses = np.array([1, 3, 10, 30, 99, np.nan], np.float32)
+    found = informative(losses, np.array([0, 0, 1, 1, -1, 1]))
+    assert found.tolist() == [False, True, False, True, False, True]
+    assert not informative(losses, np.full(6, -1)).any()
+
+    # In batches of two windows: sequences of one batch have the means 2 and 20, of two 11.
+    for batches, first in ((1, {1, 3}), (2, {3})):
+        pruner = RePB(PruningContext(8, 16, 0.5, 0), RePB.Options(batches=batches))
+        show(pruner, list(range(8)), 1.0)
+        pruner.select(1)
+        for windows, errors in (([0, 1], [1.0, 3.0]), ([2, 3], [10.0, 30.0])):
+            show(pruner, windows, errors)
+        # Visited twice in two epochs, or once: in the third they weigh 3 / 3 or 3 / 2.
+        chosen = pruner.select(2)
+        assert first <= set(chosen.indices.tolist())
+        ratio = np.where(chosen.indices < 4, 1.0, 1.5)
+        np.testing.assert_allclose(chosen.weights, ratio / ratio.mean(), rtol=1e-6)

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from made_up_summary import most_false_alarms, noisy_summary, summary_of
 from scipy import stats
 
-from stprune.statistics.paired import Equivalence, equivalence, equivalences
+from stprune.statistics.paired import (
+    Equivalence,
+    differences_from,
+    equivalence,
+    equivalences,
+    loss_in_a_word,
+    losses,
+)
 
 SOME = np.array([0.3, -0.8, 1.1, 0.2, -0.4])
 
@@ -64,6 +71,37 @@ def test_rows_over_all_data_sets_count_each_once_and_come_first() -> None:
     expected = equivalence(np.array([0.5, -1.0, 2.0]))
     assert table["p_equivalent"][0] == pytest.approx(expected.p_equivalent)
     assert table["verdict"].tolist()[2:] == ["too few", "too few"]
+
+
+def test_a_word_for_a_loss() -> None:
+    assert loss_in_a_word(0.04, 0.01, 0.9) == "lossless"
+    # Also where it is shown to lie between once and twice the margin.
+    assert loss_in_a_word(0.06, 0.04, 0.01) == "about 1 %"
+    assert loss_in_a_word(0.9, 0.06, 0.04) == "worse"
+    assert loss_in_a_word(0.9, 0.06, 0.06) == "not decided"
+    assert loss_in_a_word(*[float("nan")] * 3) == "not decided"
+
+
+def test_losses_are_over_data_sets_where_there_are_three_and_else_over_seeds() -> None:
+    # Differences of x by data set and seed, in percent; y is full training itself.
+    changes = {"a": [0.5, 0.7, 0.9], "b": [1.5, 1.9, 1.7], "c": [-1.0, -1.0, -1.0]}
+    runs = [
+        (name, pruner, ratio, seed, 2.0 * (1 + change / 100 * (pruner == "x")))
+        for name, some in changes.items()
+        for seed, change in enumerate(some)
+        for pruner, ratio in (("full", 0.0), ("x", 0.5), ("y", 0.5))
+    ]
+    differences = differences_from(summary_of(runs), "full")
+    x, y = losses(differences).to_dict("records")
+    assert (x["count"], x["mean"]) == (3, pytest.approx((0.7 + 1.7 - 1.0) / 3))
+    assert (y["mean"], y["sd"], y["verdict"]) == (0.0, 0.0, "lossless")
+    x, y = losses(differences[differences["dataset"] != "c"]).to_dict("records")
+    assert (x["count"], x["mean"]) == (3, pytest.approx(1.2))
+    # Over seeds 1.0, 1.3 and 1.3 %: 0.1 from the mean's standard error, t = (1.2 - 2) / 0.1 = -8,
+    # two degrees of freedom: p = 0.0076, twice that for two rows without a smaller p is below 0.05.
+    assert x["sd"] / 3**0.5 == pytest.approx(0.1)
+    assert x["p_within_twice"] == pytest.approx(0.00763, rel=1e-3)
+    assert x["verdict"] == "about 1 %"
 
 
 def test_what_is_full_training_itself_is_no_claim_and_counts_in_no_family() -> None:

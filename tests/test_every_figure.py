@@ -24,10 +24,14 @@ from stprune.results.summary import Results, aggregate, load_results
 
 # The others need held-out data, several scales, changed options: they have tests of their own.
 GENERAL_FIGURES = [
-    name for name in FIGURES.ids() if name not in ("foundation", "scale", "sensitivity")
+    name
+    for name in FIGURES.ids()
+    if name not in ("foundation", "method_selection", "scale", "sensitivity")
 ]
 GENERAL_TABLES = [
-    name for name in TABLES.ids() if name not in ("foundation", "rules", "tasks", "universality")
+    name
+    for name in TABLES.ids()
+    if name not in ("foundation", "method_selection", "rules", "tasks", "universality")
 ]
 LEAN_FIGURES = ("convergence", "method", "overhead", "tradeoff")
 

@@ -18,6 +18,7 @@ from paper_figures.fig_convergence import mean_curves
 from paper_figures.fig_harm import harm
 from paper_figures.fig_overhead import epoch_parts
 from paper_figures.fig_sensitivity import variants
+from paper_figures.tab_method_selection import applies, by_place, decisive
 from stprune.paper.content import MOST_PLACES, shown_pruners
 from stprune.paper.draw import LOOKS
 from stprune.paper.figures import build
@@ -296,3 +297,53 @@ def test_the_diagram_shows_the_ranks_and_what_was_left_out(results: Results) -> 
     assert "ST-Prune" in words
     assert f"{found.critical_difference:.2f}, 12 places" in words
     assert "left out: Z" in words
+
+
+# --- The choice of ST-Prune's default
+
+
+def selection_summary(results: Results) -> pd.DataFrame:
+    """Two data sets, one of them in one regime only; one ratio, two seeds, STID.
+
+    Against random windows, 10 in each cell, which fewer epochs beat only at ``a_converged``.
+    """
+    errors = {
+        "a_short": {"random_dynamic": (9, 11), "full_fewer_epochs": (12, 12), "x": (9, 12.1)},
+        "a_converged": {"random_dynamic": (10, 10), "full_fewer_epochs": (8, 8), "x": (8, 8.4)},
+        "b_short": {"random_dynamic": (10, 10), "full_fewer_epochs": (10, 12), "x": (9, 9)},
+    }
+    row = results.summary[results.summary["pruner"] == "random_dynamic"].iloc[:1]
+    row = row.assign(backbone="stid", prune_ratio=0.5)
+    rows = [
+        row.assign(dataset=dataset, pruner=pruner, seed=seed, test_mae=float(mae))
+        for dataset, entries in errors.items()
+        for pruner, pair in entries.items()
+        for seed, mae in enumerate(pair)
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_the_deciding_number_by_hand_and_with_places_missing(results: Results) -> None:
+    summary = selection_summary(results)
+    table = decisive(summary).set_index("pruner")
+    # x: (0 + 10) / 2 = 5, (0 + 5) / 2 = 2.5 and -10; the worst data set is a, with 3.75.
+    x = table.loc["x"]
+    assert x[["mean", "short", "converged"]].tolist() == pytest.approx([-2.5 / 3, -2.5, 2.5])
+    assert (x["worst"], x["worst_dataset"]) == (pytest.approx(3.75), "a")
+    assert (x["places"], x["pairs"]) == (3, 6)
+    # The better control is ahead of itself by nothing; the other is 25 % behind at a_converged.
+    assert table.loc["random_dynamic", "mean"] == pytest.approx(25 / 3)
+    drawing = build("method_selection", _with(results, summary))
+    left, right = drawing.figure.axes
+    assert left.get_title("left") == "Short training"
+    assert right.get_title("left") == "Converged training"
+    assert sorted(np.concatenate([line.get_xdata() for line in left.lines[1:3]])) == pytest.approx(
+        sorted(by_place(summary).query("regime == 'short'")["difference"])
+    )
+
+    one = summary[summary["dataset"] == "b_short"]
+    assert decisive(one).set_index("pruner").loc["x", "worst"] == pytest.approx(-10)
+    assert decisive(one)["converged"].isna().all()
+    assert len(build("method_selection", _with(results, one)).figure.axes) == 1
+    for shown in (one.assign(dataset="b"), one[one["pruner"] != "full_fewer_epochs"]):
+        assert not applies(_with(results, shown))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import json
 import math
 import re
@@ -18,14 +17,13 @@ import pytest
 from PIL import Image
 from synthetic_records import PRUNERS, cost, results_of, run_of, summarised, write_experiment
 
-from paper_figures import tab_equivalence, tab_pairs
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, store_config, store_table
 from stprune.paper import charts
-from stprune.paper.charts import chart, chart_data
+from stprune.paper.charts import explorer, explorer_data, picture
 from stprune.paper.draw import LOOKS
 from stprune.paper.figures import FIGURES
-from stprune.paper.findings import Finding, findings
+from stprune.paper.findings import Findings, findings
 from stprune.paper.products import applicable, make_products
 from stprune.paper.report import (
     Picture,
@@ -146,12 +144,13 @@ def test_every_table_is_on_the_page_the_main_one_first(
 
 
 def test_what_scripts_read_is_json_that_no_text_can_end(page: Page) -> None:
-    ((name, block),) = re.findall(
-        r'<script type="application/json" id="([a-z-]+)">(.*?)</script>', page.source
+    blocks = dict(
+        re.findall(r'<script type="application/json" id="([a-z-]+)">(.*?)</script>', page.source)
     )
-    assert name == "embedded-chart"
-    assert "<" not in block
-    assert len(json.loads(block)["datasets"]["runs"]) == 2 + 6 * 2 * 2
+    assert all("<" not in block for block in blocks.values())
+    data = {name: json.loads(block)["datasets"] for name, block in blocks.items()}
+    assert len(data["explorer-chart"]["runs"]) == 2 + 6 * 2 * 2
+    assert len(data["picture-chart"]["points"]) == 1 + 6 * 2
     script = vega_script()
     assert "vegaEmbed" in script
     assert "</script" not in script.lower()
@@ -166,10 +165,11 @@ def test_page_is_the_same_every_time_and_without_full_training_compares_nothing(
     # Its pictures are the same, too: that is tested figure by figure.
     first, second = report(results, layout), report(results, layout)
     assert first.source == second.source
-    assert "Full training was not run, so nothing can be called lossless." in first.text
+    assert "Full training was not run, so neither loss nor saving is known." in first.text
+    assert not first.values("td", "data-verdict")
     assert "nan" not in first.text.lower().split()
     assert "Configuration" not in first.text
-    x = chart(results)["vconcat"][0]["layer"][-1]["encoding"]["x"]
+    x = explorer(results)["vconcat"][0]["layer"][-1]["encoding"]["x"]
     assert x["title"] == "Time (s)"
 
 
@@ -195,13 +195,8 @@ def results_with(root: Path, places: Mapping[str, Errors], **spent: Any) -> Resu
     return results_of(root, runs)
 
 
-def said(results: Results) -> dict[str, list[Finding]]:
-    tables = {"pairs": tab_pairs.build(results), "equivalence": tab_equivalence.build(results)}
-    return findings(results, tables)
-
-
 def sentences(root: Path, **pruners: Sequence[float]) -> list[str]:
-    return [sentence for sentence, _ in said(results_with(root, {"r": pruners}))["epochs"]]
+    return [answer.sentence for answer in findings(results_with(root, {"r": pruners})).answers]
 
 
 CONTROLS = {"random_dynamic": [2.0, 2.2, 2.1, 2.3], "full_fewer_epochs": [2.5, 2.0, 2.2, 2.4]}
@@ -209,51 +204,77 @@ CONTROLS = {"random_dynamic": [2.0, 2.2, 2.1, 2.3], "full_fewer_epochs": [2.5, 2
 WORSE = [2.2, 2.42, 2.32, 2.53]
 
 
-def test_the_method_is_held_to_both_controls_with_the_test(tmp_path: Path) -> None:
+def test_the_method_is_held_to_the_better_control_with_the_test(tmp_path: Path) -> None:
     worse = results_with(tmp_path / "w", {"r": {**CONTROLS, "full": [2.0] * 4, "st_prune": WORSE}})
-    first = said(worse)["epochs"][0]
-    assert first.sentence.startswith("ST-Prune is worse than Random (dynamic): difference +10.")
-    assert "95 % interval +10." in first.sentence
-    assert "4 pairs of runs, all prune ratios, corrected" in first.basis
-    assert "p < 0.001; over the means of the data sets (1): too few for a p" in first.basis
+    choice = findings(worse).answers[1]
+    assert choice.sentence.startswith("The choice of windows does harm: 10.")
+    assert "Random (dynamic), the better control" in choice.sentence
+    assert "95 % interval +10." in choice.basis
+    assert (
+        "4 pairs of runs, p < 0.001; over the means of the data sets (1), too few" in choice.basis
+    )
     others = {"st_prune": [2.1, 2.1, 2.2, 2.2], "x": [1.2, 1.0, 1.1, 1.15]}
-    tie = sentences(tmp_path / "t", **CONTROLS, **others)
-    assert tie[0].startswith("ST-Prune cannot be told apart from Random (dynamic): difference ")
-    assert tie[2] == "Better than both controls, of 2 pruners: X."
+    tie = findings(results_with(tmp_path / "t", {"r": {**CONTROLS, **others}})).answers[1]
+    assert tie.sentence.startswith("Choosing windows is not shown to matter: ")
+    assert tie.basis.endswith("Better than both controls, of 2 pruners: X.")
     few = sentences(tmp_path / "f", st_prune=[2.2], random_dynamic=[2.0])
-    assert few[0] == (
-        "ST-Prune was run too seldom to be tested against Random (dynamic): difference +10.00 % of"
-        " the test MAE."
-    )
-    assert few[1].startswith("ST-Prune and Full (fewer epochs) have no run in common")
-    assert few[2].endswith("Full (fewer epochs) was not run.")
+    assert few[1].endswith("has no run in common with Full (fewer epochs).")
+    one = {name: errors[:1] for name, errors in CONTROLS.items()}
+    assert sentences(tmp_path / "o", st_prune=[2.2], **one)[1].startswith("Choosing windows is not")
 
 
-def test_lossless_is_said_of_data_sets_only_where_there_are_enough(tmp_path: Path) -> None:
-    full, same = [2.0, 2.1, 2.2], [2.001, 2.1, 2.199]
-    few = sentences(tmp_path / "few", full=full, st_prune=same)
-    assert "Nothing can be called lossless in general: too few data sets (1)." in few
-    places = {
-        name: {"full": full, "st_prune": same, "x": [x, x + 0.1, x + 0.2]}
-        for name, x in (("a", 2.5), ("b", 2.52), ("c", 2.54))
+def test_a_loss_gets_a_word_by_its_test(tmp_path: Path) -> None:
+    full = [2.0, 2.1, 2.2, 2.3]
+    factors = {"st_prune": 1.0, "about": 1.011, "lost": 1.1, "loud": 1.0}
+    runs = {name: [mae * factor for mae in full] for name, factor in factors.items()}
+    for name in ("st_prune", "about", "lost"):
+        runs[name][0] *= 1.001
+    runs["loud"] = [2.5, 1.8, 2.4, 2.0]
+    found = findings(results_with(tmp_path / "a", {"r": {"full": full, **runs}}))
+    assert found.points.set_index("pruner")["verdict"].to_dict() == {
+        **{"st_prune": "lossless", "about": "about 1 %", "lost": "worse", "loud": "not decided"}
     }
-    general = said(results_with(tmp_path / "many", places))["epochs"][3]
-    assert general.sentence == (
-        "Over 3 data sets, against full training: lossless: ST-Prune at 0.5; not worse: none;"
-        " worse: X at 0.5."
-    )
-    assert "TOST" in general.basis
+    assert found.answers[0].sentence.endswith("Lossless at 0.5.")
+    assert found.points["count"].tolist() == [4] * 4
+    # Two seeds are no test, and of three data sets each counts once.
+    two = {"full": full[:2], "st_prune": runs["st_prune"][:2]}
+    found = findings(results_with(tmp_path / "b", {"r": two}))
+    assert found.points["verdict"].tolist() == ["not decided"]
+    assert "2 seeds: too few" in found.answers[0].sentence
+    found = findings(results_with(tmp_path / "c", dict.fromkeys("rst", two)))
+    assert (found.points["count"][0], found.points["verdict"][0]) == (3, "lossless")
 
 
-def test_each_budget_has_its_own_findings_and_times_are_counted(tmp_path: Path) -> None:
-    runs = [
-        run_of(dataset, pruner, 0.5, seed, 3.0, cost=cost(budget=budget))
-        for dataset, budget in (("a", "epochs"), ("b", "total_time"))
-        for pruner, seed in itertools.product(("st_prune", "random_dynamic"), range(3))
+def test_the_rows_are_the_method_the_better_control_and_the_best_rival(tmp_path: Path) -> None:
+    errors = {"full": 2.0, "st_prune": 2.2, "random_dynamic": 2.3, "full_fewer_epochs": 2.4}
+    errors |= {"x": 2.5, "y": 2.1}
+    runs = [run_of("r", "full", 0.0, 0, 2.0)]
+    runs += [
+        run_of("r", name, ratio, 0, mae)
+        for name, mae in errors.items()
+        for ratio in (0.3, 0.5, 0.9)
+        if name != "full"
     ]
-    assert list(said(results_of(tmp_path / "a", runs))) == ["epochs", "total_time"]
-    results = load_results(write_experiment(tmp_path / "b").store)
-    assert said(results)["epochs"][-1].sentence.startswith("12 of 12 mean per-epoch times")
+    runs.append(run_of("same_time", "z", 0.9, 0, 2.0, cost=cost(budget="total_time")))
+    found = findings(results_of(tmp_path, runs))
+    rows = found.table.frame[["prune_ratio", "pruner"]].itertuples(index=False, name=None)
+    first = ("st_prune", "random_dynamic")
+    wanted = [(0.3, name) for name in first]
+    wanted += [(ratio, name) for ratio in (0.5, 0.9) for name in (*first, "y")]
+    assert list(rows) == wanted
+    assert found.runs == (
+        "STID on r, same_time · 6 pruners at prune ratio 0.3, 0.5, 0.9 · 1 seed · 17 runs ·"
+        " equal epochs (other budgets: see the tables)"
+    )
+    assert found.headline.count("\n- ") == 3
+
+
+def test_times_are_counted(tmp_path: Path) -> None:
+    found: Findings = findings(load_results(write_experiment(tmp_path).store))
+    assert found.answers[2].sentence == "The times can be trusted: 12 of 12 are as expected."
+    # Full training takes 8 x 11.1 s; half of the windows 8 x 6.1 and a little for the pruner.
+    half = found.points[(found.points["pruner"] == "st_prune")].iloc[0]
+    assert half["time"] == pytest.approx(100 * (5 + 0.1 + 0.05 * 4 + 1.1) / 11.1, abs=1)
 
 
 # The chart
@@ -261,13 +282,13 @@ def test_each_budget_has_its_own_findings_and_times_are_counted(tmp_path: Path) 
 
 def test_runs_are_held_to_the_mean_of_full_training(tmp_path: Path) -> None:
     errors = {"full": [1.9, 2.1], "x": [2.2, 1.8]}
-    data = chart_data(results_with(tmp_path / "a", {"r": errors}, epoch_seconds=3.0))
+    data = explorer_data(results_with(tmp_path / "a", {"r": errors}, epoch_seconds=3.0))
     assert data["runs"][-1]["id"] == "r/stid/x/p0.5/s1"
     assert [run["change"] for run in data["runs"]] == [-5, 5, 10, -10]
     assert [run["epoch"] for run in data["runs"]] == [100] * 4
     # Each run knows full training of its seed.
     assert [run["full"] for run in data["runs"]] == [0, 1, 0, 1]
-    lone = chart_data(results_with(tmp_path / "lone", {"r": {"x": [2.2]}}))
+    lone = explorer_data(results_with(tmp_path / "lone", {"r": {"x": [2.2]}}))
     assert (lone["runs"][0]["change"], lone["runs"][0]["full"]) == (None, -1)
 
 
@@ -278,23 +299,28 @@ def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(
     results.epochs.loc[results.epochs["epoch"] == 1, "train_loss"] = math.nan
     # 8 epochs each; by seeds: x/s0, y/s0, x/s1, y/s1, x/s2.
     monkeypatch.setattr(charts, "MOST_EPOCHS", 3 * 8 + 7)
-    rows = chart_data(results)["epochs"]
+    rows = explorer_data(results)["epochs"]
     assert sorted({row["run"] for row in rows}) == [0, 1, 3]
     assert [row["seconds"] for row in rows[:2]] == [11.1, 22.2]
     assert rows[1]["train_loss"] is None
 
 
-def test_the_chart_asks_for_nothing_and_has_the_colours_of_the_figures(
+def test_the_charts_ask_for_nothing_and_have_the_colours_of_the_figures(
     layout: ExperimentLayout,
 ) -> None:
-    spec = chart(load_results(layout.store))
-    text = json.dumps(spec, allow_nan=False)
-    assert "http" not in text
-    assert '"url"' not in text
-    scale = spec["vconcat"][0]["layer"][1]["encoding"]["color"]["scale"]
-    colours = dict(zip(scale["domain"], scale["range"], strict=True))
-    assert colours["ST-Prune"] == LOOKS["st_prune"].colour
-    assert len(colours) == 1 + len(PRUNERS)
+    results = load_results(layout.store)
+    first = picture(results, findings(results))
+    for spec, parts in ((first, first), (whole := explorer(results), whole["vconcat"][0])):
+        text = json.dumps(spec, allow_nan=False)
+        assert "http" not in text
+        assert '"url"' not in text
+        scale = parts["layer"][-2 if spec is first else -1]["encoding"]["color"]["scale"]
+        colours = dict(zip(scale["domain"], scale["range"], strict=True))
+        assert colours["ST-Prune"] == LOOKS["st_prune"].colour
+        assert len(colours) == 1 + len(PRUNERS)
+    # Full training is a point like the others; two seeds have no interval.
+    points = first["datasets"]["points"]
+    assert points[-1] | {"mean": 0, "time": 100, "low": None} == points[-1]
 
 
 # How the runs were made, and parts of the page

@@ -33,17 +33,18 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 LACKING = "" if CHROMIUM and DRIVER else "needs Debian's chromium and chromium-driver"
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(LACKING), reason=LACKING)]
 
-PICKED = ("random_dynamic", "st_prune")
+PICKED = ("full_fewer_epochs", "infobatch", "random_dynamic", "st_prune")
 # What would run, load or end a script early if it were taken for more than text.
 UNIT = "</script><script>window.ran = 1</script><img src='https://a.invalid/x.png'>"
 # A mark of a run that nothing lies on.
 UNCOVERED_MARK = """
-const chart = document.getElementById("tradeoff-chart");
+const chart = document.querySelector("#explorer .chart");
 chart.scrollIntoView();
 return [...chart.querySelectorAll(".mark-symbol.role-mark path")].find(mark => {
   const box = mark.getBoundingClientRect();
   const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
-  return mark.__data__?.datum.id && top === mark;
+  const run = mark.__data__?.datum;
+  return run?.id && run.run !== run.full && top === mark;
 });
 """
 
@@ -88,7 +89,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 @pytest.fixture
 def opened(browser: Chrome, page: Path) -> Iterator[Chrome]:
     """The page as it is after its scripts ran; afterwards nothing may have gone wrong."""
-    _set_width(browser, 1280)
+    _set_size(browser, 1280)
     _open(browser, page)
     yield browser
     assert _console(browser) == []
@@ -104,8 +105,14 @@ def _open(driver: Chrome, page: Path, part: str = "") -> None:
     _one(driver, "#tradeoff.live svg .role-mark path")
 
 
-def _set_width(driver: Chrome, width: int) -> None:
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+def _unfold(driver: Chrome, part: str) -> None:
+    _one(driver, f"#{part} > summary").click()
+    if part == "explorer":
+        _one(driver, "#explorer.live svg .role-mark path")
+
+
+def _set_size(driver: Chrome, width: int, height: int = 900) -> None:
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 
@@ -148,6 +155,27 @@ def _sort(driver: Chrome, title: str) -> WebElement:
     return head
 
 
+@pytest.mark.parametrize("size", [(1280, 900), (360, 800)])
+def test_the_first_screen_answers_without_scrolling(
+    opened: Chrome, page: Path, size: tuple[int, int]
+) -> None:
+    _set_size(opened, *size)
+    _open(opened, page)
+    assert len(opened.find_elements(By.CSS_SELECTOR, ".glance tbody tr")) == 8
+    for part in ("h1", "h1 + p", "#tradeoff svg", ".answers details:nth-of-type(3)", ".glance"):
+        box = _one(opened, part).rect
+        assert box["x"] + box["width"] <= size[0]
+        assert box["y"] + box["height"] <= size[1]
+    assert "lossless" in _one(opened, "#tradeoff svg").text
+    # What the tests are is one click away, all else is folded.
+    assert _value(opened, "[...document.querySelectorAll('details')].every(part => !part.open)")
+    basis = _one(opened, ".answers details:nth-of-type(2) .note")
+    assert not basis.is_displayed()
+    _one(opened, ".answers details:nth-of-type(2) summary").click()
+    assert "Holm" in basis.text
+    assert _value(opened, "document.documentElement.scrollWidth") == size[0]
+
+
 def test_it_opens_with_chart_and_pictures_and_asks_for_nothing(opened: Chrome) -> None:
     assert _value(opened, "window.ran") is None
     assert _value(opened, "document.documentElement.lang") == "en"
@@ -164,6 +192,7 @@ def test_it_opens_with_chart_and_pictures_and_asks_for_nothing(opened: Chrome) -
 
 
 def test_a_heading_sorts_both_ways(opened: Chrome) -> None:
+    _unfold(opened, "runs")
     head = _sort(opened, "Test MAE")
     ascending = [float(text) for text in _cells(opened, "Test MAE")]
     assert head.get_attribute("aria-sort") == "ascending"
@@ -178,7 +207,8 @@ def test_a_heading_sorts_both_ways(opened: Chrome) -> None:
 
 
 def test_a_filter_shows_the_rows_with_every_word_and_says_how_many(opened: Chrome) -> None:
-    runs = 2 * 3 * (1 + 2 * 2)
+    runs = 2 * 3 * (1 + 4 * 2)
+    _unfold(opened, "runs")
     box = _one(opened, "#runs input[type=search]")
     said = _one(opened, "#runs output[aria-live=polite]")
     assert _one(opened, f"label[for={box.get_attribute('id')}]").text == "Filter Every run"
@@ -191,9 +221,8 @@ def test_a_filter_shows_the_rows_with_every_word_and_says_how_many(opened: Chrom
 
 
 def test_a_mark_tells_its_run_and_shows_it_below(opened: Chrome) -> None:
-    titles = (
-        "[...document.querySelectorAll('#tradeoff-chart .role-title text')].map(t => t.textContent)"
-    )
+    _unfold(opened, "explorer")
+    titles = "[...document.querySelectorAll('#explorer .role-title text')].map(t => t.textContent)"
     before = _value(opened, titles)
     mark = opened.execute_script(UNCOVERED_MARK)
     ActionChains(opened).move_to_element(mark).perform()
@@ -205,12 +234,13 @@ def test_a_mark_tells_its_run_and_shows_it_below(opened: Chrome) -> None:
     wait.until(lambda _: _value(opened, titles) == [f"Run {run[0]}"] * 2)
     assert before != [f"Run {run[0]}"] * 2
     # This run, and full training of the same seed.
-    assert len(opened.find_elements(By.CSS_SELECTOR, "#tradeoff-chart .mark-line path")) >= 4
+    assert len(opened.find_elements(By.CSS_SELECTOR, "#explorer .mark-line path")) >= 4
 
 
 def test_place_and_time_change_what_is_drawn(opened: Chrome) -> None:
-    choices = _one(opened, "#tradeoff-choices")
-    marks = "[...document.querySelectorAll('#tradeoff-chart .mark-symbol path')]"
+    _unfold(opened, "explorer")
+    choices = _one(opened, "#choices")
+    marks = "[...document.querySelectorAll('#explorer .mark-symbol path')]"
     drawn = f"{marks}.map(path => path.getAttribute('transform') + path.getAttribute('d'))"
     seen = [_value(opened, drawn)]
     choices.find_element(By.CSS_SELECTOR, "input[value=total]").click()
@@ -228,21 +258,23 @@ def test_place_and_time_change_what_is_drawn(opened: Chrome) -> None:
 
 
 def test_a_phone_scrolls_tables_but_not_the_page(opened: Chrome, page: Path) -> None:
-    _set_width(opened, 360)
+    _set_size(opened, 360)
     _open(opened, page)
+    for part in ("explorer", "figures", "tables", "runs", "environment"):
+        _unfold(opened, part)
     assert _value(opened, "document.documentElement.scrollWidth") == 360
     wide = (
         "[...document.querySelectorAll('.scroll')].some(box => box.scrollWidth > box.clientWidth)"
     )
     assert _value(opened, wide)
-    chart = _one(opened, "#tradeoff-chart svg").rect
+    chart = _one(opened, "#explorer .chart svg").rect
     assert 280 <= chart["width"] <= 360
 
 
 def test_it_prints_as_pages_with_the_picture_of_the_trade_off(opened: Chrome) -> None:
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert _one(opened, "#tradeoff .fallback img").is_displayed()
-    assert not _one(opened, "#tradeoff-chart").is_displayed()
+    assert not _one(opened, "#tradeoff .chart").is_displayed()
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     printed = base64.b64decode(opened.print_page())
     assert printed.startswith(b"%PDF")
@@ -270,7 +302,8 @@ def test_without_scripts_all_but_the_chart_is_there(browser: Chrome, page: Path)
     try:
         browser.get(page.as_uri())
         assert _one(browser, "#tradeoff .fallback img").is_displayed()
+        _unfold(browser, "runs")
+        assert _one(browser, "#runs table").is_displayed()
         assert not _one(browser, "#runs .filter").is_displayed()
-        assert _one(browser, "noscript p").is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

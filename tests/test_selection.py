@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 
 from stprune.pruning.base import Selection
 from stprune.pruning.selection import (
+    Relative,
     Rescaling,
     Shares,
     allocate,
+    calendar_periods,
     hard_and_easy,
     importance,
     inclusion_probabilities,
+    partial_weights,
     quantile_strata,
+    relative_to_usual,
+    tempered,
 )
 
 
@@ -211,3 +216,85 @@ def test_importance_weighs_by_hand() -> None:
     odd = np.array([1, np.nan, np.inf, 4], dtype=np.float32)
     as_largest = importance(odd, 4, score_share=0.5, rng=rng)
     assert as_largest.weights.tolist() == [1.0] * 4
+
+
+# --- Tempered sampling
+
+
+@given(case=selections(), temper=st.sampled_from([0.0, 0.5, 1.0, 40.0]), seed=st.integers(0, 99))
+def test_tempered_sampling_keeps_exactly_k(
+    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], temper: float, seed: int
+) -> None:
+    scores, _, size, _ = case
+    chosen = tempered(scores, size, temper=temper, rng=np.random.default_rng(seed))
+    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
+    assert (np.diff(chosen.indices) > 0).all()
+    assert (chosen.weights.dtype, chosen.indices.dtype) == (np.float32, np.int64)
+    assert (np.isfinite(chosen.weights) & (chosen.weights >= 1)).all()
+    known = np.where(np.isfinite(scores), scores, 0)
+    if temper == 0 or (known == known[0]).all():
+        np.testing.assert_allclose(chosen.weights, chosen.weights[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("temper", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("size", [1, 2])
+def test_tempered_frequencies_are_those_of_successive_draws(temper: float, size: int) -> None:
+    """Enumerated for three windows, the third of them unseen; within four standard errors."""
+    scores, rng, draws = np.array([1, 3, np.inf], np.float32), np.random.default_rng(0), 4000
+    share = np.array([1.0, 3.0, 3.0]) ** temper
+    share /= share.sum()
+    second = [sum(share[j] * share[i] / (1 - share[j]) for j in {0, 1, 2} - {i}) for i in range(3)]
+    expected = share + np.array(second) * (size == 2)
+    kept = np.zeros(3)
+    for _ in range(draws):
+        kept[tempered(scores, size, temper=temper, rng=rng).indices] += 1
+    error = np.sqrt(expected * (1 - expected) / draws)
+    assert (np.abs(kept / draws - expected) < 4 * error).all()
+
+
+# --- Scores relative to what is usual, and powers of weights
+
+
+def test_relative_scores_by_hand() -> None:
+    scores = np.array([1, 3, np.inf, 8, np.nan, 0, 0], np.float32)
+    periods = np.array([0, 0, 0, 1, 1, 2, 2])
+    less = relative_to_usual(scores, periods, "difference")
+    np.testing.assert_array_equal(less, np.array([-1, 1, np.inf, 0, np.nan, 0, 0], np.float32))
+    over = relative_to_usual(scores, periods, "ratio")
+    np.testing.assert_array_equal(over, np.array([0.5, 1.5, np.inf, 1, np.nan, 1, 1], np.float32))
+    assert relative_to_usual(scores, periods, "none") is scores
+    # A Friday and a Saturday.
+    times = np.array(["2024-03-01T23:55", "2024-03-02T00:00"], "datetime64[m]")
+    assert calendar_periods(times).tolist() == [23, 24]
+
+
+@given(case=selections(), measure=st.sampled_from(["difference", "ratio"]))
+def test_what_is_usual_no_longer_shows(
+    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], measure: Relative
+) -> None:
+    """The mean of each period is 0 or 1, and the order within it as before."""
+    scores, periods, _, _ = case
+    relative = relative_to_usual(scores, periods, measure)
+    assert relative.dtype == np.float32
+    for period in np.unique(periods):
+        inside = periods == period
+        one, other = scores[inside], relative[inside]
+        finite = np.isfinite(one)
+        np.testing.assert_array_equal(one[~finite], other[~finite])
+        if finite.any():
+            usual = 0.0 if measure == "difference" else 1.0
+            assert other[finite].mean() == pytest.approx(usual, abs=1e-4)
+            order = np.argsort(one[finite], kind="stable")
+            assert (np.diff(other[finite][order]) >= 0).all()
+
+
+@given(power=st.floats(0, 1), limit=st.sampled_from([None, 1.0, 2.5]))
+def test_partial_weights_lie_between_none_and_all(power: float, limit: float | None) -> None:
+    weights = np.array([1, 4, 9], np.float32)
+    partial = partial_weights(weights, power, limit)
+    assert partial.dtype == np.float32
+    assert partial[0] == 1
+    assert ((partial >= 1) & (partial <= (limit or 9))).all()
+    assert partial_weights(weights, 0.5).tolist() == [1, 2, 3]
+    assert partial_weights(weights, 0.0).tolist() == [1, 1, 1]
+    assert partial_weights(weights, 1.0) is weights

@@ -64,7 +64,10 @@ def test_a_finished_experiment_fits_any_terminal(layout: ExperimentLayout, width
     assert "synthetic_roads, STID" in text
     assert "vehicles / 5 min" in text
     rows = [line.split() for line in text.splitlines() if line.startswith("ST-Prune")]
-    assert [row[1:3] for row in rows] == [["0.5", "2"], ["0.9", "2"]]
+    # At a glance, then of the place.
+    assert [row[1] for row in rows] == ["0.5", "0.9"] * 2
+    assert [row[1:3] for row in rows[2:]] == [["0.5", "2"], ["0.9", "2"]]
+    assert text.splitlines()[1].startswith("STID on synthetic_roads · 2 pruners at prune ratio")
     assert not {"failed", "left", "…"} & set(text.split())
     table = [line for line in text.splitlines() if not line.startswith(("/", "Unit"))]
     assert max(map(len, table)) <= width
@@ -75,7 +78,7 @@ def test_what_is_done_is_shown_before_the_summary_is_written(layout: ExperimentL
     undo(layout, KEY)
     text = shown(layout)
     assert "9 of 10 runs done, 1 to do" in text
-    assert len([line for line in text.splitlines() if line.startswith("ST-Prune")]) == 2
+    assert len([line for line in text.splitlines() if line.startswith("ST-Prune")]) == 4
     assert not layout.store.exists()
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,12 +209,14 @@ class Site:
         return f"{name}.yaml"
 
     @contextmanager
-    def snakemake(self, config: str, *paths: str) -> Iterator[subprocess.Popen[bytes]]:
+    def snakemake(
+        self, config: str, *paths: str, options: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Let Snakemake train some blocks; it ends well after the body."""
         experiment = Path(config).stem
         targets = [f"results/{experiment}/blocks/{path}.json" for path in paths]
         log = self.project.root / f"{experiment}.snakemake"
-        command = [sys.executable, "-m", "snakemake", *HERE, "--configfile", config, "--"]
+        command = [sys.executable, "-m", "snakemake", *HERE, "--configfile", config, *options, "--"]
         with log.open("w") as output:
             process = subprocess.Popen(
                 [*command, *targets],
@@ -322,13 +324,12 @@ def test_a_run_that_slurm_starts_again_goes_on(site: Site, undisturbed: dict[str
 
 
 def test_the_runs_of_a_block_are_a_job_that_has_a_gpu(site: Site) -> None:
-    # Without a GPU here, `auto` is the processor; the node says that it has one.
-    compute = {"own_cores": False, "accelerator": "auto"}
+    # The node says that it has one; without a GPU, `cuda` would end in a line.
     pruners = dict.fromkeys(["full", "random_dynamic"])
-    config = site.configure("together", compute=compute, pruners=pruners)
+    config = site.configure("together", pruners=pruners)
     site.stprune("data", "prepare", "toy", "--config", config)
     before = site.requests()
-    with site.snakemake(config, "toy/stid/s0"):
+    with site.snakemake(config, "toy/stid/s0", options=["--set-resources", "train:gpu=1"]):
         pass
     jobs = site.requests(before).values()
     assert [(state, gpus) for state, _, gpus in jobs] == [("COMPLETED", "gres:gpu:1")]

@@ -51,6 +51,25 @@ def test_a_copy_is_the_experiment(written: ExperimentLayout, tmp_path: Path) -> 
     assert {"mirror", "data_directory", "results_directory"}.isdisjoint(values)
 
 
+def test_an_experiment_may_be_kept_in_parts(written: ExperimentLayout, tmp_path: Path) -> None:
+    whole = load_results(written.store)
+    for number, seed in enumerate(sorted(set(whole.summary["seed"]))):
+        keys = [key for key in whole.records if key.seed == seed]
+        part = ExperimentLayout(tmp_path / f"run_{number}")
+        shutil.copytree(written.root / "runs", part.root / "runs")
+        summarise([part.metrics(key) for key in keys], part)
+        shutil.copytree(part.store, tmp_path / "records" / "made_up" / f"part_{number}")
+    assert kept_experiments(tmp_path / "records") == ["made_up"]
+    parts = load_results(tmp_path / "records" / "made_up")
+    assert dict(parts.records) == dict(whole.records)
+    pd.testing.assert_frame_equal(
+        parts.aggregate[["test_mae", "test_mae_sd"]], whole.aggregate[["test_mae", "test_mae_sd"]]
+    )
+    (tmp_path / "records" / "made_up" / "again").symlink_to("part_0")
+    with pytest.raises(RecordError, match="twice"):
+        load_results(tmp_path / "records" / "made_up")
+
+
 def test_the_store_has_every_record_and_every_number(written: ExperimentLayout) -> None:
     results = load_results(written.store)
     for key, record in results.records.items():

@@ -7,7 +7,7 @@ hard and easy sets each equally likely sample, and each order of its windows, is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import combinations, permutations, product
 from typing import Any, get_args
 
@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from stprune.pruning.base import Selection, absolute_errors, scale_weights, window_mae
 from stprune.pruning.batch_order import order_epoch
-from stprune.pruning.selection import Rescaling, hard_and_easy, importance
+from stprune.pruning.selection import (
+    Rescaling,
+    hard_and_easy,
+    importance,
+    partial_weights,
+    tempered,
+)
 
 WINDOWS = 8
 SCORES = np.array([3, 1, 4, 1.5, 9, 2.6, 5, 3.5], dtype=np.float32)
@@ -102,6 +108,18 @@ def test_without_a_place_for_each_stratum_or_with_another_rescaling_it_is_not() 
         assert np.abs(biased - own.sum(0)).max() > 0.01
 
 
+@pytest.mark.parametrize("power", [0.0, 0.3, 1.0])
+def test_partial_rescaling_takes_a_known_share_of_each_stratum(power: float) -> None:
+    """An easy window counts (k_b / n_b)^(1 - tau), the hard one, 4, counts 1."""
+    chosen = (
+        Selection(one.indices, partial_weights(one.weights, power))
+        for one in selections(5, [(3, 2), (2, 1), (2, 1)])
+    )
+    share = np.array([2 / 3, 1 / 2, 1 / 2])[STRATA] ** (1 - power)
+    share[4] = 1.0
+    np.testing.assert_allclose(expected_sum(chosen), share @ each_gradient(), rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize(("batch_size", "sizes"), [(2, [2, 2, 1]), (3, [3, 2]), (5, [5])])
 def test_so_it_is_when_split_into_uneven_batches(batch_size: int, sizes: list[int]) -> None:
     """A step takes its batch's mean; over all orders the steps add up to a fixed share.
@@ -127,17 +145,23 @@ def test_so_it_is_when_split_into_uneven_batches(batch_size: int, sizes: list[in
     np.testing.assert_allclose(np.mean(sums, axis=0), full, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("score_share", [0.0, 0.5, 0.95])
-def test_importance_is_unbiased(score_share: float) -> None:
+@pytest.mark.parametrize(
+    ("draw_selection", "is_uniform"),
+    [
+        *((partial(importance, score_share=beta), beta == 0) for beta in (0.0, 0.5, 0.95)),
+        *((partial(tempered, temper=gamma), False) for gamma in (1.0, 3.0)),
+    ],
+)
+def test_sampling_by_the_score_is_unbiased(draw_selection: Any, is_uniform: bool) -> None:
     """20,000 draws; each of 30 components within six standard errors of its mean."""
     rng, draws, own = np.random.default_rng(5), 20_000, each_gradient()
     found, unweighted = np.empty((draws, own.shape[1])), np.zeros(own.shape[1])
     for draw in range(draws):
-        chosen = importance(SCORES, 3, score_share=score_share, rng=rng)
+        chosen = draw_selection(SCORES, 3, rng=rng)
         found[draw] = chosen.weights @ own[chosen.indices]
         unweighted += own[chosen.indices].sum(0) * WINDOWS / 3 / draws
     bound = 6 * found.std(0, ddof=1) / np.sqrt(draws) + 1e-7
     assert (np.abs(found.mean(0) - own.sum(0)) < bound).all()
     # The bound is tight enough to refute weights that are all alike.
     refuted = (np.abs(unweighted - own.sum(0)) > bound).any()
-    assert refuted == (score_share > 0)
+    assert refuted != is_uniform

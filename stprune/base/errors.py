@@ -65,6 +65,10 @@ class RecordError(StpruneError):
     """A run record that is missing, damaged or from another version of the code."""
 
 
+class BusyError(StpruneError):
+    """Cores or GPUs that others did not free in time."""
+
+
 class DeviceLostError(StpruneError):
     """One of the processes of a run is gone."""
 

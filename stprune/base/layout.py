@@ -2,8 +2,8 @@
 
 ``results/<experiment>/`` holds ``runs/<dataset>/<backbone>/<pruner>/p<ratio>/s<seed>/``
 (``metrics.json``, ``epochs.csv``, ``kept.npz``, perhaps ``weights.pt``), the same tree under
-``checkpoints/`` while a run is under way, ``summary.csv``, ``store/``, ``tables/``, ``figures/``,
-``report.html``, ``config.yaml``.
+``checkpoints/`` while a run is under way, ``timing/``, ``summary.csv``, ``store/``, ``tables/``,
+``figures/``, ``report.html``, ``config.yaml``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RECORDS = Path("paper_figures/records")
 DATA = "data"
 # What is made of the kept experiments lies in the results directory under this name.
 PAPER = "paper"
-STORE_TABLES = ("summary", "epochs", "records", "calendars", "overlaps", "deciles")
+STORE_TABLES = ("summary", "epochs", "records", "calendars", "overlaps", "deciles", "timings")
 
 
 class RunKey(NamedTuple):
@@ -98,6 +98,10 @@ class ExperimentLayout:
         """What training the run said."""
         return self.root / "logs" / key.path / "train.log"
 
+    def timing(self, dataset: str, backbone: str) -> Path:
+        """What epochs take there; every timed epoch stands in the csv beside it."""
+        return self.root / "timing" / dataset / f"{backbone}.json"
+
     def block(self, path: str) -> Path:
         """Stamp of a block of runs: when it was written, each of them had a valid record."""
         return self.root / "blocks" / f"{path}.json"
@@ -135,6 +139,11 @@ def store_table(store: Path, name: str) -> Path:
     return store / f"{name}.parquet"
 
 
+def store_parts(store: Path) -> list[Path]:
+    """The stores that make up ``store``: itself, or those in it of an experiment kept in parts."""
+    return sorted(path.parent for path in store.glob("*/summary.parquet")) or [store]
+
+
 def store_config(store: Path) -> Path:
     """The experiment's resolved configuration, without the paths of a machine."""
     return store / "config.yaml"
@@ -151,5 +160,6 @@ def kept_hashes(store: Path) -> Path:
 
 
 def kept_experiments(records: Path) -> list[str]:
-    """Names of the experiments whose stores are kept below ``records``, sorted."""
-    return sorted(path.parent.name for path in records.glob("*/summary.parquet"))
+    """Names of the experiments that are kept below ``records``, whole or in parts, sorted."""
+    tables = [*records.glob("*/summary.parquet"), *records.glob("*/*/summary.parquet")]
+    return sorted({path.relative_to(records).parts[0] for path in tables})

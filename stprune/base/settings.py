@@ -12,6 +12,7 @@ BudgetKind = Literal["epochs", "total_windows", "steps", "total_time"]
 Tracking = Literal["offline", "online", "disabled"]
 ProtocolKind = Literal["paper", "legacy", "strict"]
 Options = dict[str, Any]
+MOST_RUNS_PER_GPU = 16
 
 
 class TrainingSettings(StrictModel):
@@ -34,7 +35,9 @@ class TrainingSettings(StrictModel):
 class ComputeSettings(StrictModel):
     """Where and with how much of the machine a run is trained."""
 
-    accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field("cpu", description="Device kind.")
+    accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field(
+        "cpu", description="Device kind; `auto`: a GPU where there is one."
+    )
     devices: int = Field(1, ge=1, description="Devices (processes, on a CPU) for one run.")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="Lightning Fabric precision."
@@ -49,7 +52,17 @@ class ComputeSettings(StrictModel):
     runs_per_job: int | None = Field(
         None, ge=1, description="Runs of one job; null: those of a seed."
     )
-    own_cores: bool = Field(True, description="Pin the run to cores that no other run uses.")
+    runs_per_gpu: int = Field(
+        1, ge=1, le=MOST_RUNS_PER_GPU, description="Runs that share a CUDA device."
+    )
+    own_cores: bool = Field(
+        True, description="Pin the run to cores that no other run uses, if some are free."
+    )
+
+    @property
+    def runs_at_once(self) -> int:
+        """Runs of a block that are trained at the same time."""
+        return self.runs_per_gpu if self.accelerator == "cuda" else 1
 
 
 class TrackingSettings(StrictModel):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, field_validator
 
 from stprune.base.errors import ConfigError, UnknownNameError
+from stprune.base.gpus import visible_gpus
 from stprune.base.layout import format_ratio
 from stprune.base.schema import StrictModel, read_yaml, validate
 from stprune.base.settings import (
@@ -122,6 +123,8 @@ class ExperimentConfig(StrictModel):
 def parse_config(values: Any, where: str) -> ExperimentConfig:
     """Check a configuration, first its form, then the names and options in it.
 
+    `compute.accelerator` `auto` becomes what this machine has: results of a GPU are other results.
+
     Raises:
         UnknownNameError: If there is no data set, task, backbone or pruner of a name.
         ConfigError: One line saying what is wrong and what would be right.
@@ -135,6 +138,9 @@ def parse_config(values: Any, where: str) -> ExperimentConfig:
         _check_task(config, name, place, backbones)
         _check_union(config, name, place, backbones)
         _check_legacy(config, name, place)
+    if config.compute.accelerator == "auto":
+        compute = config.compute.model_copy(update={"accelerator": _accelerator_here()})
+        config = config.model_copy(update={"compute": compute})
     return config
 
 
@@ -147,7 +153,16 @@ def load_config(path: Path) -> ExperimentConfig:
     return parse_config(read_yaml(path), str(path))
 
 
-# Components are imported late: they load torch, which reading a configuration's form does not need.
+# Imported late: torch, and components that load it, which a configuration's form does not need.
+
+
+def _accelerator_here() -> str:
+    """What `auto` means on this machine, without starting CUDA, which no fork could use then."""
+    from torch import backends
+
+    if visible_gpus() and backends.cuda.is_built():
+        return "cuda"
+    return "mps" if backends.mps.is_available() else "cpu"
 
 
 def _check_components(config: ExperimentConfig, where: str) -> dict[str, type[Backbone]]:

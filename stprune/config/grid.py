@@ -18,6 +18,8 @@ from stprune.data.tasks.base import build_task
 from stprune.pruning.base import PRUNERS
 
 UNPRUNED = "full"
+# Settings of `compute` that decide where and when runs are trained, and nothing of their results.
+NOT_RESULTS = {"own_cores", "runs_per_gpu", "runs_per_job"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class RunSpec:
             "prune_ratio": self.key.prune_ratio,
             "seed": self.key.seed,
             "training": self.training.model_dump(mode="json"),
-            "compute": self.compute.model_dump(mode="json", exclude={"own_cores", "runs_per_job"}),
+            "compute": self.compute.model_dump(mode="json", exclude=NOT_RESULTS),
             **({} if self.protocol == "paper" else {"protocol": self.protocol}),
         }
 

@@ -1,19 +1,22 @@
-"""The interactive chart: errors against time, and below it the run that is selected there."""
+"""The charts of the report: errors against time at a glance, and single runs to look into."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from stprune.base.layout import RunKey
-from stprune.paper.content import PLACE
-from stprune.paper.draw import looks
+from stprune.paper.content import METHOD, PLACE, shown_pruners
+from stprune.paper.draw import Look, looks, order
+from stprune.paper.findings import Findings
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results
+from stprune.statistics.paired import CONTROLS, MARGIN
 
 CURVES = {"validation_mae": "Validation MAE", "train_loss": "Training loss"}
 # Errors of single runs are embedded to so many digits.
@@ -31,36 +34,106 @@ SHAPES = {
     "p": "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z",
 }
 DASHES = {"-": [1, 0], "--": [6, 3], "-.": [6, 2, 1, 2], ":": [2, 2]}
+LOSSLESS = "#009E73"
 THIS_RUN, FULL_RUN = "this run", "full training, same seed"
+# Titles and formats of what is shown of a mark, by field.
+NAMED = {"pruner:N": ("Pruner", ""), "prune_ratio:Q": ("Prune ratio", "")}
+POINT_TOLD = NAMED | {
+    "mean:Q": ("Change in error (%)", "+.2f"),
+    "low:Q": ("Interval from", "+.2f"),
+    "high:Q": ("to", "+.2f"),
+    "time:Q": ("Time (% of full training)", ".1f"),
+    "verdict:N": ("Verdict", ""),
+}
+RUN_TOLD = NAMED | {
+    "seed:Q": ("Seed", ""),
+    "mae:Q": ("Test MAE", ".4~g"),
+    "change:Q": ("Against full training (%)", "+.2f"),
+    "epoch_seconds:Q": ("Per epoch (s)", ".3~g"),
+    "total_seconds:Q": ("Total (s)", ".4~g"),
+    "epochs:Q": ("Epochs", ""),
+    "steps:Q": ("Gradient steps", ""),
+    "id:N": ("Select to show below", ""),
+}
 
 Rows = list[dict[str, Any]]
+Spec = dict[str, Any]
 
 
-def chart(results: Results) -> dict[str, Any]:
-    """A Vega-Lite specification with its data, the same every time; the page sets the widths.
+def picture(results: Results, found: Findings) -> Spec:
+    """Change in error against time of every pruner and prune ratio, with intervals.
+
+    A Vega-Lite specification in the size of its place on the page; empty without full training.
+    Its scale holds the method and the controls; others may leave it.
+    """
+    if found.points.empty:
+        return {}
+    shown = looks(shown_pruners(results)[0])
+    full = {"pruner": REFERENCE, "prune_ratio": 0.0, "mean": 0.0, "time": 100.0}
+    points = found.points[found.points["pruner"].isin(shown)]
+    points = pd.concat([points, pd.DataFrame([full])], ignore_index=True)
+    scaled = points[points["pruner"].isin((METHOD, *CONTROLS))]
+    scaled = points if scaled.empty else scaled
+    ends = scaled[["mean", "low", "high"]]
+    lowest, highest = min(ends.min().min(), -2 * MARGIN), max(ends.max().max(), 2 * MARGIN)
+    room, slowest = 0.07 * (highest - lowest), max(100.0, scaled["time"].max())
+    error = alt.Y("mean:Q").title("Change in test error (%)")
+    error = error.scale(domain=[lowest - room, highest + room], nice=False)
+    time = alt.X("time:Q").title("Total training time (% of full training)")
+    time = time.scale(domain=[0, 1.04 * slowest], nice=False)
+    colour, shape = _by_pruner(alt.Color, shown), _by_pruner(alt.Shape, shown)
+    dash = alt.StrokeDash("line:N", legend=None).scale(
+        domain=list(DASHES), range=list(DASHES.values())
+    )
+    band = alt.Chart(alt.NamedData("band"))
+    every = alt.Chart(alt.NamedData("points")).encode(x=time, color=colour)
+    style: dict[str, Any] = {"filled": True, "size": 80, "stroke": "white", "strokeWidth": 0.6}
+    layers = [
+        band.mark_rect(color=LOSSLESS, opacity=0.15).encode(y="low:Q", y2="high:Q"),
+        band.mark_text(
+            text=f"lossless: ±{MARGIN:g} %", align="left", x=5, fontSize=11, color="#00513a"
+        ).encode(y=alt.YDatum(0)),
+        every.mark_rule(clip=True, strokeWidth=1.2, opacity=0.6).encode(y="low:Q", y2="high:Q"),
+        every.mark_line(clip=True, strokeWidth=1.6).encode(
+            y=error, strokeDash=dash, order="prune_ratio:Q"
+        ),
+        every.mark_point(clip=True, opacity=1, **style).encode(
+            y=error, shape=shape, tooltip=_tooltip(POINT_TOLD)
+        ),
+        every.transform_filter(alt.datum.pruner == label(METHOD))
+        .mark_text(align="right", dx=-6, dy=-7, fontSize=11)
+        .encode(y=error, text="prune_ratio:Q"),
+    ]
+    whole = alt.layer(*layers).properties(width="container", height="container")
+    whole = whole.properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
+    lines = points["pruner"].map({name: look.line for name, look in shown.items()})
+    columns = [name.partition(":")[0] for name in POINT_TOLD]
+    rows = points.assign(pruner=points["pruner"].map(label))[columns].assign(line=lines)
+    spec = _specification(whole.add_params(LEGEND_COLUMNS))
+    return spec | {"datasets": {"points": _rows(rows), "band": [{"low": -MARGIN, "high": MARGIN}]}}
+
+
+def explorer(results: Results) -> Spec:
+    """Errors and times of all runs, in a Vega-Lite specification; the page sets its widths.
 
     A click on the mark of a run selects it: its learning curves are shown below.
     """
-    data = chart_data(results)
-    first = next((r for r in data["runs"] if r["pruner"] == label("st_prune")), data["runs"][0])
+    data = explorer_data(results)
+    first = next((r for r in data["runs"] if r["pruner"] == label(METHOD)), data["runs"][0])
     value = {name: first[name] for name in ("run", "full", "id")}
     selected = alt.selection_point(name="selected", fields=list(value), empty=False, value=[value])
-    parts: list[Any] = [_tradeoff(results, selected), *map(_curves, CURVES)]
+    parts: list[Any] = [_runs(results, selected), *map(_curves, CURVES)]
     whole = alt.vconcat(*parts).resolve_scale(color="independent", shape="independent")
-    whole = whole.add_params(*_choices(results)).configure(font="system-ui, sans-serif")
-    whole = whole.configure_view(stroke=None).configure_axis(gridColor="#e4e4e4")
-    spec: dict[str, Any] = whole.configure_title(anchor="start").to_dict()
+    spec = _specification(whole.add_params(*_choices(data), LEGEND_COLUMNS))
     # Altair names every layer as a view of a selection, of which Vega allows one.
     for param in spec["params"]:
         if "views" in param:
-            layer = {"chosen": "means", "selected": "runs"}[param["name"]]
-            param["views"] = [view for view in param["views"] if view.startswith(layer)]
-    # The address of the schema is none of the page's.
-    return {**{key: value for key, value in spec.items() if key != "$schema"}, "datasets": data}
+            param["views"] = [view for view in param["views"] if view.startswith("runs")]
+    return spec | {"datasets": data}
 
 
-def chart_data(results: Results) -> dict[str, Rows]:
-    """Rows of the chart's data sets: ``runs``, ``means`` over seeds, and ``epochs``.
+def explorer_data(results: Results) -> dict[str, Rows]:
+    """Rows of the explorer's data sets: ``runs`` and ``epochs``.
 
     Numbers are short, and None where they are not known. ``run`` is a run's place in the summary,
     ``full`` that of full training of the same seed (-1 for none).
@@ -72,24 +145,21 @@ def chart_data(results: Results) -> dict[str, Rows]:
     means_of_full = full[["test_mae", "epoch_seconds", "total_seconds"]].mean()
     of_full = means_of_full.reindex(pd.MultiIndex.from_frame(runs[PLACE])).reset_index(drop=True)
     percent = 100 * runs[of_full.columns] / of_full
-    run_rows = _shared(results, runs).assign(
-        run=range(len(runs)),
-        id=[key.path for key in keys],
-        full=[at.get(k._replace(pruner=REFERENCE, prune_ratio=0.0), -1) for k in keys],
-        seed=runs["seed"],
-        epochs=runs["epochs"],
-        steps=runs["gradient_steps"],
-        change=percent["test_mae"] - 100,
-        epoch=percent["epoch_seconds"].fillna(runs["epoch_seconds"]),
-        total=percent["total_seconds"].fillna(runs["total_seconds"]),
-    )
-    means = results.aggregate.reset_index(drop=True)
-    mean_rows = _shared(results, means).assign(
-        seeds=means["seeds"],
-        spread=means["test_mae_sd"],
-        change=means["test_mae_change"],
-        epoch=means["epoch_percent"].fillna(means["epoch_seconds"]),
-        total=means["total_percent"].fillna(means["total_seconds"]),
+    unit = (" (" + runs["target_unit"] + ")").fillna("")
+    run_rows = pd.DataFrame(
+        {
+            "run": range(len(runs)),
+            "id": [key.path for key in keys],
+            "full": [at.get(k._replace(pruner=REFERENCE, prune_ratio=0.0), -1) for k in keys],
+            "place": runs["dataset"] + " with " + runs["backbone"].map(label) + unit,
+            "pruner": runs["pruner"].map(label),
+            "mae": runs["test_mae"],
+            "steps": runs["gradient_steps"],
+            **runs[["prune_ratio", "seed", "epochs", "epoch_seconds", "total_seconds"]],
+            "change": percent["test_mae"] - 100,
+            "epoch": percent["epoch_seconds"].fillna(runs["epoch_seconds"]),
+            "total": percent["total_seconds"].fillna(runs["total_seconds"]),
+        }
     )
     numbered = results.epochs.merge(runs[KEYS].assign(run=range(len(runs))), on=KEYS)
     numbered = numbered.sort_values(["seed", "run", "epoch"], ignore_index=True)
@@ -98,31 +168,8 @@ def chart_data(results: Results) -> dict[str, Rows]:
     curves = curves.rename(columns={"elapsed_seconds": "seconds"})
     return {
         "runs": _rows(run_rows),
-        "means": _rows(mean_rows),
         "epochs": _rows(curves[["run", "epoch", "seconds", *CURVES]]),
     }
-
-
-def _shared(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
-    """What the chart shows of runs and of means alike."""
-    lines = {name: look.line for name, look in looks(results.summary["pruner"]).items()}
-    return pd.DataFrame(
-        {
-            "place": _places(frame),
-            "pruner": frame["pruner"].map(label),
-            "line": frame["pruner"].map(lines),
-            "prune_ratio": frame["prune_ratio"],
-            "mae": frame["test_mae"],
-            "epoch_seconds": frame["epoch_seconds"],
-            "total_seconds": frame["total_seconds"],
-        }
-    )
-
-
-def _places(frame: pd.DataFrame) -> pd.Series[str]:
-    """Data set, backbone and unit of the errors of each row."""
-    unit = (" (" + frame["target_unit"] + ")").fillna("")
-    return frame["dataset"] + " with " + frame["backbone"].map(label) + unit
 
 
 def _rows(frame: pd.DataFrame) -> Rows:
@@ -140,42 +187,43 @@ def _short(value: Any) -> Any:
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def _tradeoff(results: Results, selected: alt.Parameter) -> Any:
-    """A point a run, and lines through the means over seeds; a place is chosen on the page."""
+# The page sets it by its width.
+LEGEND_COLUMNS = alt.param(name="legend_columns", value=1)
+
+
+def _specification(whole: Any) -> Spec:
+    whole = whole.configure(font="system-ui, sans-serif").configure_title(anchor="start")
+    whole = whole.configure_view(stroke=None).configure_axis(gridColor="#e4e4e4")
+    # The address of the schema is none of the page's.
+    return {key: value for key, value in whole.to_dict().items() if key != "$schema"}
+
+
+def _runs(results: Results, selected: alt.Parameter) -> Any:
+    """A point a run; the place and the time are chosen on the page."""
     shown = looks(results.summary["pruner"])
-    chosen = alt.selection_point(name="chosen", fields=["pruner"], bind="legend")
-    runs, means = (_of_place(alt.Chart(alt.NamedData(name))) for name in ("runs", "means"))
-    colour = _by_pruner(alt.Color, {name: look.colour for name, look in shown.items()})
-    shape = _by_pruner(alt.Shape, {name: SHAPES[look.marker] for name, look in shown.items()})
-    dash = alt.StrokeDash("line:N", legend=None).scale(
-        domain=list(DASHES), range=list(DASHES.values())
+    chosen = f"time === '{TIMES[1]}' ? datum.total : datum.epoch"
+    runs = (
+        alt.Chart(alt.NamedData("runs"))
+        .transform_filter(f"datum.place === place && !(near && datum.change > {FAR})")
+        .transform_calculate(time_shown=chosen)
+        .transform_filter("isValid(datum.mae) && isValid(datum.time_shown)")
     )
-    weak, strong = (
-        alt.when(chosen).then(alt.value(most)).otherwise(alt.value(least))
-        for most, least in ((0.45, 0.05), (1.0, 0.1))
-    )
-    ring: Any = alt.when(selected).then(alt.value(2)).otherwise(alt.value(0))
-    every = runs.mark_point(filled=True, size=40, cursor="pointer", stroke="black").encode(
-        color=colour, shape=shape, opacity=weak, strokeWidth=ring, tooltip=_tooltip(RUN_TOLD)
-    )
-    line = means.mark_line(strokeWidth=1.4).encode(
-        color=colour, strokeDash=dash, opacity=strong, order="prune_ratio:Q"
-    )
-    point = means.mark_point(filled=True, size=80, stroke="white", strokeWidth=0.6).encode(
-        color=colour, shape=shape, opacity=strong, tooltip=_tooltip(MEAN_TOLD)
-    )
-    error = alt.Y("mae:Q").title("Test MAE").scale(zero=False, nice=True)
     unit = "% of full training" if REFERENCE in shown else "s"
-    time = alt.X("time_shown:Q").title(f"Time ({unit})").scale(zero=False, nice=True)
-    full = means.transform_filter(alt.datum.pruner == label(REFERENCE))
-    rule = full.mark_rule(color="#000000", strokeWidth=0.8, strokeDash=[3, 3]).encode(y=error)
-    layers = [
-        line.encode(x=time, y=error).properties(name="lines"),
-        point.encode(x=time, y=error).add_params(chosen).properties(name="means"),
-        # On top, so that a click reaches the runs.
-        every.encode(x=time, y=error).add_params(selected).properties(name="runs"),
-    ]
-    return alt.layer(rule, *layers).properties(height=400)
+    ring: Any = alt.when(selected).then(alt.value(2)).otherwise(alt.value(0))
+    error = alt.Y("mae:Q").title("Test MAE").scale(zero=False, nice=True)
+    points = runs.mark_point(filled=True, size=50, opacity=0.7, cursor="pointer", stroke="black")
+    points = points.encode(
+        x=alt.X("time_shown:Q").title(f"Time ({unit})").scale(zero=False, nice=True),
+        y=error,
+        color=_by_pruner(alt.Color, shown),
+        shape=_by_pruner(alt.Shape, shown),
+        strokeWidth=ring,
+        tooltip=_tooltip(RUN_TOLD),
+    )
+    full = runs.transform_filter(alt.datum.pruner == label(REFERENCE))
+    rule = full.mark_rule(color="#000000", strokeWidth=0.8, strokeDash=[3, 3])
+    points = points.add_params(selected).properties(name="runs")
+    return alt.layer(rule.encode(y=alt.Y("mean(mae):Q")), points).properties(height=400)
 
 
 def _curves(field: str) -> Any:
@@ -208,8 +256,8 @@ def _curves(field: str) -> Any:
     )
 
 
-def _choices(results: Results) -> list[alt.Parameter]:
-    names = _places(results.aggregate).unique().tolist()
+def _choices(data: dict[str, Rows]) -> list[alt.Parameter]:
+    names = list(dict.fromkeys(run["place"] for run in data["runs"]))
     place = alt.binding_select(options=names, name="Data set and backbone ")
     time = alt.binding_radio(options=list(TIMES), name="Time ")
     near = alt.binding_checkbox(name=f"Only up to {FAR} % above full training ")
@@ -217,44 +265,19 @@ def _choices(results: Results) -> list[alt.Parameter]:
         alt.param(name="place", value=names[0], bind=place),
         alt.param(name="time", value=TIMES[0], bind=time),
         alt.param(name="near", value=True, bind=near),
-        # The page sets it by its width.
-        alt.param(name="legend_columns", value=1),
     ]
 
 
-def _of_place(chart: alt.Chart) -> alt.Chart:
-    """What of the data is shown, and at which time."""
-    shown = f"time === '{TIMES[1]}' ? datum.total : datum.epoch"
-    return (
-        chart.transform_filter(f"datum.place === place && !(near && datum.change > {FAR})")
-        .transform_calculate(time_shown=shown)
-        .transform_filter("isValid(datum.mae) && isValid(datum.time_shown)")
-    )
-
-
-def _by_pruner(channel: Any, drawn: dict[str, str]) -> Any:
+def _by_pruner(channel: Any, shown: Mapping[str, Look]) -> Any:
     """A channel with the pruners' colours or shapes, full training first, and the legend."""
-    names = sorted(drawn, key=lambda name: (name != REFERENCE, label(name).lower()))
+    names = sorted(shown, key=order)
+    colours = channel is alt.Color
+    drawn = [shown[n].colour if colours else SHAPES[shown[n].marker] for n in names]
     columns = alt.ExprRef("legend_columns")
-    style: dict[str, Any] = {"symbolLimit": 0, "symbolSize": 70, "labelLimit": 135}
-    legend = alt.Legend(orient="bottom", title=None, columns=columns, **style)
-    scale = alt.Scale(domain=[label(name) for name in names], range=[drawn[n] for n in names])
+    style: dict[str, Any] = {"symbolLimit": 0, "symbolSize": 70, "symbolOpacity": 1}
+    legend = alt.Legend(orient="bottom", title=None, columns=columns, labelLimit=135, **style)
+    scale = alt.Scale(domain=[label(name) for name in names], range=drawn)
     return channel("pruner:N", scale=scale, legend=legend)
-
-
-# Titles and formats of what is shown of a mark, by field.
-TOLD = {
-    "mae:Q": ("Test MAE", ".4~g"),
-    "change:Q": ("Against full training (%)", "+.2f"),
-    "epoch_seconds:Q": ("Per epoch (s)", ".3~g"),
-    "total_seconds:Q": ("Total (s)", ".4~g"),
-}
-NAMED = {"pruner:N": ("Pruner", ""), "prune_ratio:Q": ("Prune ratio", "")}
-RUN_TOLD = NAMED | {"seed:Q": ("Seed", "")} | TOLD
-RUN_TOLD |= {"epochs:Q": ("Epochs", ""), "steps:Q": ("Gradient steps", "")}
-RUN_TOLD |= {"id:N": ("Select to show below", "")}
-MEAN_TOLD = NAMED | {"seeds:Q": ("Mean over seeds", "")} | TOLD
-MEAN_TOLD |= {"spread:Q": ("Standard deviation of the MAE", ".3~g")}
 
 
 def _tooltip(told: dict[str, tuple[str, str]]) -> list[alt.Tooltip]:

@@ -65,6 +65,9 @@ LOOKS = {
     "glister": Look("#009E73", "v", "-."),
     "ucb": Look("#56B4E9", "^", "-."),
     "epsilon_greedy": Look("#56B4E9", "X", ":"),
+    "rs2": Look("#E69F00", "D", "--"),
+    "seta": Look("#0072B2", "P", ":"),
+    "repb": Look("#CC79A7", "^"),
 }
 # All other names, in Tol's muted scheme (2021) without its light colours, so that an entry of a
 # configuration never looks like a rival.

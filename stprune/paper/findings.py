@@ -1,32 +1,58 @@
-"""What an experiment says, in a few sentences with the test that each rests on.
+"""What an experiment says in ten seconds: its runs, three sentences and a few rows.
 
-Tests are read from the frames of the tables on the same page, so the two cannot disagree.
+The first screen of the report, the first lines of `stprune show` and the note at W&B are made of
+it. Words for a loss and comparisons are those of the tests in the tables below, so they agree.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
 
 from stprune.base.layout import format_ratio
-from stprune.paper.content import METHOD, labels
-from stprune.paper.tables import Table, format_number
+from stprune.paper.content import METHOD, count_in_words, labels, seed_count
+from stprune.paper.tables import Column, Table, format_number
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.paired import CONTROLS, EVERY_PLACE, LEVEL, MARGIN, TOO_FEW
+from stprune.statistics.paired import (
+    CONTROLS,
+    LEAST_DATASETS,
+    LEAST_PAIRS,
+    LEVEL,
+    MARGIN,
+    compare_all,
+    differences_from,
+    losses,
+)
 
-VERDICTS = {
-    "win": "is better than",
-    "lose": "is worse than",
-    "tie": "cannot be told apart from",
-    TOO_FEW: "was run too seldom to be tested against",
-}
+# Rows that are read at a glance.
+MOST_ROWS = 8
+# How many names fit into a line; of more, it says how many there are.
+MOST_NAMES = 3
 # How far a measured per-epoch time may lie from the expected one.
 TOLERANCE = 0.10
+RULE = (
+    f"Δ error: change in test error (MAE) against full training in %, mean and {1 - 2 * LEVEL:.0%}"
+    " interval. Time: total training time in % of full training's, mean over the data sets."
+    f" Verdict: lossless, a loss of {MARGIN:g} % is excluded; about {MARGIN:g} %, one of"
+    f" {2 * MARGIN:g} % is excluded; worse, the loss is larger than {MARGIN:g} %; not decided, the"
+    f" runs do not tell or are too few. Each by a one-sided t test (TOST's) at {LEVEL:g}, over the"
+    f" means of the data sets where there are {LEAST_DATASETS} or more, else over the seeds, of"
+    f" which it takes {LEAST_PAIRS}. What is in an entry's favour is corrected by Holm's method for"
+    f" all entries and prune ratios. Rows: {label(METHOD)}, the better control, the best rival and"
+    " the other control (by mean error), in this order and each from its highest prune ratio down,"
+    f" until there are {MOST_ROWS}; the tables below have all."
+)
+COLUMNS = (
+    Column("pruner", "Entry", named=True),
+    Column("prune_ratio", "Prune ratio"),
+    Column("mean", "Δ\u00a0error (%)", 1, signed=True),
+    Column("time", "Time (%)", 0),
+    Column("verdict", "Verdict"),
+)
 
 
 class Finding(NamedTuple):
@@ -36,91 +62,158 @@ class Finding(NamedTuple):
     basis: str = ""
 
 
-def findings(results: Results, tables: Mapping[str, Table]) -> dict[str, list[Finding]]:
-    """The findings of an experiment by budget, the most important first.
+class Findings(NamedTuple):
+    """What is read first of an experiment."""
 
-    Of each budget: the method against both controls, who is better than both, what may be called
-    lossless, and whether the measured times are those that the kept share explains. Of ``tables``
-    the frames of ``pairs`` and ``equivalence`` are read.
+    runs: str  # What was run, in a line.
+    answers: list[Finding]  # Time saved at which loss; choice or schedule; trust in the times.
+    points: pd.DataFrame  # One row per pruner and prune ratio, see `points`.
+    table: Table  # A few of the points.
+
+    @property
+    def headline(self) -> str:
+        """The line and the sentences, as text."""
+        return "\n".join([self.runs, *(f"- {answer.sentence}" for answer in self.answers)])
+
+
+def findings(results: Results) -> Findings:
+    """The findings of an experiment; where its entries had several budgets, of the first.
+
+    Equal epochs are the first budget, the others follow by name.
     """
-    pairs, equivalence = tables["pairs"].frame, tables["equivalence"].frame
-    overall = pairs[pairs["prune_ratio"].isna()]
-    return {
-        str(budget): [
-            *(_against(part, control) for control in CONTROLS),
-            _both_controls(part),
-            _lossless(equivalence[equivalence["budget"] == budget]),
-            _times(results.aggregate[results.aggregate["budget"] == budget]),
-        ]
-        for budget, part in overall.groupby("budget")
-    }
+    pruned = results.summary[results.summary["pruner"] != REFERENCE]
+    budget = min(set(pruned["budget"]), key=lambda name: (name != "epochs", name), default="")
+    of_budget = results.summary["budget"].eq(budget) | results.summary["pruner"].eq(REFERENCE)
+    summary = results.summary[of_budget]
+    found = points(results, budget)
+    entries = ranking(found)
+    rows = found.iloc[:0]
+    if entries:
+        order = found["pruner"].map({name: at for at, name in enumerate(entries)})
+        by_priority = found.assign(order=order, share=-found["prune_ratio"])
+        first = by_priority.dropna(subset="order").sort_values(["order", "share"]).head(MOST_ROWS)
+        rows = first.sort_values(["prune_ratio", "order"], ignore_index=True)
+    several = pruned["budget"].nunique() > 1
+    equal = [f"equal {budget.replace('_', ' ')} (other budgets: see the tables)"] * several
+    answers = [_saved(found, entries), _choice(summary), _trust(results)]
+    table = Table("At a glance", RULE, rows, COLUMNS, ("prune_ratio",))
+    return Findings(" · ".join([*_what_was_run(results), *equal]), answers, found, table)
 
 
-def _against(overall: pd.DataFrame, control: str) -> Finding:
-    name, other = label(METHOD), label(control)
-    rows = overall[(overall["pruner"] == METHOD) & overall[f"{control}_mean"].notna()]
-    if rows.empty:
-        return Finding(f"{name} and {other} have no run in common, so no test was made.")
-    row = rows.iloc[0].rename(lambda key: key.removeprefix(f"{control}_"))
-    ends = ""
-    if not pd.isna(row["low"]):
-        low, high = (format_number(row[end], 2, True) for end in ("low", "high"))
-        ends = f", 95 % interval {low} to {high}"
-    difference = f"{format_number(row['mean'], 2, True)} % of the test MAE{ends}"
-    verdict = TOO_FEW if pd.isna(row["holm_p"]) else row["verdict"]
-    return Finding(
-        f"{name} {VERDICTS[verdict]} {other}: difference {difference}.",
-        f"Paired t test over {row['cells']:.0f} pairs of runs, all prune ratios, corrected by"
-        f" Holm's method: {p_in_words(row['holm_p'])}; over the means of the data sets"
-        f" ({row['datasets']:.0f}): {p_in_words(row['datasets_p'])}.",
-    )
+def points(results: Results, budget: str) -> pd.DataFrame:
+    """Change in error and time of every pruner at every prune ratio under one budget.
+
+    The columns of `losses`, and ``time``: mean total time over data sets in % of full training's.
+    Empty without full training.
+    """
+    differences = differences_from(results.summary, REFERENCE)
+    table = losses(differences[differences["budget"] == budget])
+    means = results.aggregate[results.aggregate["budget"] == budget]
+    cells = means.groupby(["pruner", "prune_ratio", "dataset"])["total_percent"].mean()
+    time = cells.groupby(["pruner", "prune_ratio"]).mean().rename("time")
+    return table.join(time, on=["pruner", "prune_ratio"])
 
 
-def _both_controls(overall: pd.DataFrame) -> Finding:
-    """Who wins against both controls, the first thing a method has to do."""
-    lacking = [name for name in CONTROLS if not overall[f"{name}_mean"].notna().any()]
+def ranking(found: pd.DataFrame) -> list[str]:
+    """Entries by how much a reader wants to see them: method, better control, best rival, ..."""
+    errors = found.groupby("pruner")["mean"].mean().sort_values()
+    controls = [name for name in errors.index if name in CONTROLS]
+    rivals = [name for name in errors.index if name not in (*CONTROLS, METHOD)]
+    method = [METHOD] if METHOD in errors.index else rivals[:1]
+    rivals = [name for name in rivals if name not in method]
+    return [*method, *controls[:1], *rivals[:1], *controls[1:], *rivals[1:]]
+
+
+def _what_was_run(results: Results) -> list[str]:
+    runs, means = results.summary, results.aggregate
+    pruned = runs[runs["pruner"] != REFERENCE]
+
+    def named(column: str, noun: str) -> str:
+        names = sorted(set(runs[column]))
+        few = labels(names) if column == "backbone" else ", ".join(names)
+        return few if len(names) <= MOST_NAMES else f"{len(names)} {noun}s"
+
+    ratios = list(map(format_ratio, sorted(set(pruned["prune_ratio"]))))
+    few = ", ".join(ratios) if len(ratios) <= MOST_NAMES else f"{ratios[0]} to {ratios[-1]}"
+    entries = pruned["pruner"].nunique()
+    return [
+        f"{named('backbone', 'backbone')} on {named('dataset', 'data set')}",
+        f"{entries} pruner{'s' * (entries != 1)} at prune ratio {few}",
+        seed_count(means),
+        f"{len(runs)} runs",
+    ]
+
+
+def _saved(found: pd.DataFrame, entries: list[str]) -> Finding:
+    """How much time the method saves at which loss, at up to three of its prune ratios."""
+    if not entries:
+        return Finding("Full training was not run, so neither loss nor saving is known.")
+    rows = found[found["pruner"] == entries[0]].sort_values("prune_ratio", ignore_index=True)
+    shown = rows.iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
+    parts: list[str] = []
+    for _, row in shown.iterrows():
+        time, error = format_number(abs(100 - row["time"]), 0), format_number(row["mean"], 1, True)
+        than, at = "less" if row["time"] <= 100 else "more", format_ratio(row["prune_ratio"])
+        first = not parts
+        words = f"{' error' * first} ({'prune ratio ' * first}{at})"
+        parts.append(f"{time} % {than} at {error} %{words}")
+    claim = "saves time" if (shown["time"] <= 100).all() else "does not always save time"
+    lossless = ", ".join(map(format_ratio, rows.loc[rows["verdict"] == "lossless", "prune_ratio"]))
+    known = f"Lossless at {lossless}." if lossless else "None of it is shown to be lossless."
+    if rows["count"].max() < LEAST_PAIRS:
+        known = f"{count_in_words(rows['count'].astype(int), 'seed')}: too few for a verdict."
+    return Finding(f"{label(entries[0])} {claim}: {', '.join(parts)}. {known}", RULE)
+
+
+def _choice(summary: pd.DataFrame) -> Finding:
+    """Whether the method is better than the better of both controls, over all prune ratios."""
+    compared = compare_all(summary)
+    overall = compared[compared["prune_ratio"].isna()]
+    rows = overall[overall["pruner"] == METHOD].sort_values("mean", ascending=False)
+    lacking = [name for name in CONTROLS if name not in set(rows["control"])]
     if lacking:
-        sentence = f"Nothing can be better than both controls: {labels(lacking)} was not run."
-        return Finding(sentence)
+        sentence = f"Whether choosing windows matters is not known: {label(METHOD)} has no run"
+        return Finding(f"{sentence} in common with {labels(lacking)}.")
+    row = rows.iloc[0]
+    mean = format_number(abs(row["mean"]), 2)
+    other = f"{label(row['control'])}, the better control"
+    sentence = {
+        "win": f"The choice of windows matters: {mean} % less error than {other}.",
+        "lose": f"The choice of windows does harm: {mean} % more error than {other}.",
+        "tie": f"Choosing windows is not shown to matter: no clear difference from {other}"
+        f" ({format_number(row['mean'], 2, True)} % error).",
+    }[row["verdict"]]
+    tests = [
+        f"{label(r['control'])}: {format_number(r['mean'], 2, True)} %, 95 % interval"
+        f" {format_number(r['low'], 2, True)} to {format_number(r['high'], 2, True)},"
+        f" {r['cells']:.0f} pairs of runs, {p_in_words(r['holm_p'])}; over the means of the data"
+        f" sets ({r['datasets']:.0f}), {p_in_words(r['datasets_p'])}."
+        for _, r in rows.iterrows()
+    ]
     rivals = overall[~overall["pruner"].isin(CONTROLS)]
-    wins = rivals[[f"{control}_verdict" for control in CONTROLS]] == "win"
-    won = labels(rivals.loc[wins.all(axis="columns"), "pruner"]) or "none"
+    wins = rivals[rivals["verdict"] == "win"].groupby("pruner").size()
+    won = labels(wins[wins == len(CONTROLS)].index) or "none"
     return Finding(
-        f"Better than both controls, of {len(rivals)} pruners: {won}.",
-        f"Paired t tests at {LEVEL:g}, corrected by Holm's method for each control.",
+        sentence,
+        f"{label(CONTROLS[0])} draws windows at random by the same schedule, {label(CONTROLS[1])}"
+        f" trains on all windows for fewer epochs. Difference of {label(METHOD)}'s test error from"
+        f" {' '.join(tests)} Paired t tests, corrected by Holm's method for all pruners. Better"
+        f" than both controls, of {rivals['pruner'].nunique()} pruners: {won}.",
     )
 
 
-def _lossless(equivalence: pd.DataFrame) -> Finding:
-    if equivalence.empty:
-        return Finding("Full training was not run, so nothing can be called lossless.")
-    rows = equivalence[equivalence["dataset"] == EVERY_PLACE]
-    count = f"{rows['count'].max():.0f}"
-    if (rows["verdict"] == TOO_FEW).all():
-        return Finding(f"Nothing can be called lossless in general: too few data sets ({count}).")
-    words = []
-    for verdict in ("lossless", "not worse", "worse"):
-        parts = [
-            f"{label(str(pruner))} at {', '.join(map(format_ratio, some['prune_ratio']))}"
-            for pruner, some in rows[rows["verdict"] == verdict].groupby("pruner")
-        ]
-        words.append(f"{verdict}: {', '.join(parts) or 'none'}")
-    return Finding(
-        f"Over {count} data sets, against full training: {'; '.join(words)}.",
-        f"Two one-sided t tests (TOST), margin {MARGIN:g} % of full training's test MAE, over the"
-        " means of the data sets, corrected by Holm's method; the others are open.",
-    )
-
-
-def _times(aggregate: pd.DataFrame) -> Finding:
-    """How many per-epoch times are explained by the kept share and the overhead."""
+def _trust(results: Results) -> Finding:
+    """Whether the times can be trusted: do kept share and overhead explain them?"""
+    aggregate = results.aggregate
     ratios = aggregate.loc[aggregate["pruner"] != REFERENCE, "epoch_time_ratio"].dropna()
     if ratios.empty:
-        return Finding("Without full training no time is expected.")
+        return Finding("Whether the times can be trusted is not known: there is no full training.")
     close = int(((ratios - 1).abs() <= TOLERANCE).sum())
+    words = "can be trusted" if close >= 0.9 * len(ratios) else "are to be doubted"
     return Finding(
-        f"{close} of {len(ratios)} mean per-epoch times are within {100 * TOLERANCE:.0f} % of the"
-        " kept share of full training's time plus the pruner's own overhead."
+        f"The times {words}: {close} of {len(ratios)} are as expected.",
+        f"Mean per-epoch times that lie within {TOLERANCE:.0%} of the kept share of full training's"
+        " time plus the pruner's own overhead. Each run took its own times while it trained.",
     )
 
 

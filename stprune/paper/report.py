@@ -21,8 +21,8 @@ from PIL import Image
 
 from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout, format_ratio
-from stprune.paper.charts import chart
-from stprune.paper.content import labels, seed_count
+from stprune.paper.charts import explorer, picture
+from stprune.paper.content import labels
 from stprune.paper.figures import Drawing
 from stprune.paper.findings import findings
 from stprune.paper.tables import Column, Table, format_number, is_text, shared_headings, to_cells
@@ -87,16 +87,16 @@ def write_report(
     # What the page is opened for comes first, whatever the names of the others.
     shown = [tables[name] for name in sorted(tables, key=lambda n: (n != HEADLINE_TABLE, n))]
     figures = [pictures[name] for name in sorted(pictures, key=lambda n: (n != HEADLINE_FIGURE, n))]
+    found = findings(results)
     page = _template().render(
         experiment=layout.root.name,
         policy=content_policy(scripts),
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         scripts=scripts,
-        chart=chart(results),
-        overview=_overview(results),
-        findings=findings(results, tables),
+        charts={"picture": picture(results, found), "explorer": explorer(results)},
+        found=found,
         figures=figures,
-        sections=[("results", "Results", shown), ("runs", "Runs", [runs])],
+        sections=[("tables", "All tables", shown), ("runs", "Every run", [runs])],
         methods=methods(results),
         environment=compare_environments(r.environment for r in results.records.values()),
         config=results.configuration,
@@ -130,18 +130,6 @@ def _template() -> jinja2.Template:
     return environment.get_template("report.html.j2")
 
 
-def _overview(results: Results) -> str:
-    runs = results.summary
-    parts = [f"{len(runs)} runs"]
-    for column, noun in (("dataset", "data set"), ("backbone", "backbone"), ("pruner", "pruner")):
-        count = runs.loc[runs[column] != REFERENCE, column].nunique()
-        parts.append(f"{count} {noun}{'s' * (count != 1)}")
-    parts.append(f"with{'' if (runs['pruner'] == REFERENCE).any() else 'out'} full training")
-    parts.append(seed_count(results.aggregate))
-    begun, ended = (t[:16].replace("T", " ") for t in (min(runs["started"]), max(runs["finished"])))
-    return f"{', '.join(parts)}; from {begun} to {ended} UTC."
-
-
 def methods(results: Results) -> dict[str, str]:
     """How the runs were made, from their records: a sentence or two by heading, in order."""
     runs = results.summary
@@ -160,7 +148,9 @@ def methods(results: Results) -> dict[str, str]:
         f" windows, checksum {checksum[:12]}"
         for dataset, training, test, checksum in counts.itertuples(name=None)
     ]
+    begun, ended = (t[:16].replace("T", " ") for t in (min(runs["started"]), max(runs["finished"])))
     found = {
+        "Runs": f"{len(runs)}, from {begun} to {ended} UTC.",
         "Method": METHOD,
         "Pruners": labels(sorted(set(runs["pruner"])))
         + (f". Not run here: {absent}." if absent else "."),

@@ -45,6 +45,7 @@ class PruningContext:
     stores: tuple[WindowStore, ...] = ()  # training windows of each data set
     adjacency: Tensor | None = None  # (N, N); None without a graph and for a union of data sets
     stationarity: NDArray[np.floating[Any]] | None = None  # (n,); None to measure it
+    times: NDArray[np.datetime64] | None = None  # (n,) first target of each window, if known
 
     @property
     def keep_ratio(self) -> float:

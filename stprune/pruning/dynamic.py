@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -13,7 +14,9 @@ from torch import Tensor
 from stprune.base.schema import StrictModel
 from stprune.pruning.base import Pruner, PruningContext, Selection, budget, everything, window_mae
 
-Annealing = Literal["none", "tail", "cosine"]
+Annealing = Literal["none", "tail", "cosine", "equal_cosine"]
+# A constant, or where it begins and ends over the pruned epochs.
+Course = float | tuple[float, float]
 
 
 def tail_start(epochs: int, delta: float) -> int:
@@ -22,10 +25,43 @@ def tail_start(epochs: int, delta: float) -> int:
     return epochs - math.ceil((1.0 - delta) * epochs - 1e-9)
 
 
+def at_phase(course: Course, phase: float) -> float:
+    """The value of a course at ``phase``, 0 (first pruned epoch) to 1 (last); linear between."""
+    if not isinstance(course, tuple):
+        return course
+    first, last = course
+    return first + (last - first) * phase
+
+
+def rising_windows(pruned: int, windows: int, epochs: int, tail: int) -> list[int]:
+    """Windows of ``epochs`` epochs, K = ``pruned`` at first, rising along half a cosine to n.
+
+    They add up to K in each and n - K more in ``tail`` epochs' worth: what a schedule visits that
+    ends with ``tail`` full epochs. Half a cosine over s epochs is worth (s + 1) / 2 of them, hence
+    s = 2 tail - 1; where there are fewer epochs than that, the rise starts above K.
+    """
+    rise = min(2 * tail - 1, epochs)
+    if rise < 1:
+        return [pruned] * epochs
+    shape = (1.0 - np.cos(np.pi * np.arange(1, rise + 1) / rise)) / 2
+    if rise > tail:
+        lift = (tail - (rise + 1) / 2) / (rise - (rise + 1) / 2)
+        shape += (1.0 - shape) * lift
+    else:
+        shape[:] = 1.0
+    # Rounding the running sum keeps the total; the small amount is for sums just below a half.
+    running = np.floor((windows - pruned) * np.cumsum(shape) + 0.5 + 1e-6).astype(int)
+    more = np.diff(running, prepend=0).tolist()
+    return [pruned] * (epochs - rise) + [pruned + extra for extra in more]
+
+
 class ScheduleOptions(StrictModel):
     """When to prune."""
 
-    annealing: Annealing = Field("tail", description="Return to full data at the end.")
+    annealing: Annealing = Field(
+        "tail",
+        description="Return to full data at the end; `equal_cosine` visits what `tail` visits.",
+    )
     delta: float = Field(0.875, gt=0, le=1, description="Share of the epochs before the tail.")
 
 
@@ -52,7 +88,8 @@ class DynamicPruner(Pruner):
         """Share of the windows that ``epoch`` is to visit.
 
         ``tail`` returns to full data for the last (1 - delta) share of epochs (InfoBatch, Qin et
-        al. 2024); ``cosine`` rises from r to 1 over the last third; ``none`` stays at r. This is
+        al. 2024); ``cosine`` rises from r to 1 over the last third; ``equal_cosine`` rises so that
+        all epochs together visit exactly what they do under ``tail``; ``none`` stays at r. This is
         our reading for ST-Prune, whose own schedule is not public.
         """
         ratio, annealing = self.context.keep_ratio, self.options.annealing
@@ -64,7 +101,21 @@ class DynamicPruner(Pruner):
         if annealing == "cosine" and epoch >= start:
             progress = (epoch - start + 1) / (epochs - start)
             return ratio + (1.0 - ratio) * 0.5 * (1.0 - math.cos(math.pi * progress))
+        if annealing == "equal_cosine":
+            windows, first = self.context.windows, int(self.full_first_epoch)
+            tail = epochs - max(first, tail_start(epochs, self.options.delta))
+            sizes = rising_windows(budget(windows, ratio), windows, epochs - first, tail)
+            return sizes[epoch - first] / windows
         return ratio
+
+    def phase(self, epoch: int) -> float:
+        """How far the pruned epochs have come: 0 in the first, 1 in the last, 0 of only one."""
+        full = self.context.windows
+        pruned = [e for e in range(self.epochs) if self.epoch_windows(e, self.epochs) < full]
+        if not pruned:
+            return 0.0
+        # A budget of time may have moved the schedule.
+        return min(1.0, max(0, epoch - pruned[0]) / max(1, pruned[-1] - pruned[0]))
 
     def select(self, epoch: int) -> Selection:
         """All windows where the schedule says so, else a new choice."""

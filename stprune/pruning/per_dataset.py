@@ -37,6 +37,9 @@ class PerDatasetPruner(Pruner):
             # A seed of its own; otherwise data sets of one size would keep the same numbers.
             seed = np.random.SeedSequence([context.seed, number]).generate_state(1)[0]
             own = replace(context, windows=len(store), seed=int(seed), stores=(store,))
+            if context.times is not None:
+                first = self.firsts[number]
+                own = replace(own, times=context.times[first : first + len(store)])
             self.members.append(build(replace(own, adjacency=adjacency)))
         self.member = 0
         self._share_state()

@@ -1,7 +1,7 @@
 """Selection of windows at an exact budget, and weights that keep the sum of gradients.
 
 Pure functions of arrays: ST-Prune's hard and easy sets with stratified sampling, and sampling
-in proportion to the score. Weights are those of Horvitz and Thompson (1952).
+in proportion to the score or a power of it. Weights are those of Horvitz and Thompson (1952).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from stprune.pruning.base import Selection
 
 Shares = Literal["proportional", "neyman"]
 Rescaling = Literal["stationarity", "uniform", "none"]
+Relative = Literal["none", "difference", "ratio"]
 
 
 def quantile_strata(stationarity: NDArray[np.float32], strata: int) -> NDArray[np.int64]:
@@ -116,7 +117,7 @@ def hard_and_easy(
     hard_size = math.ceil(hard_share * size - 1e-9)
     ranking = np.where(np.isnan(scores), np.inf, scores)
     is_kept = np.zeros(len(scores), dtype=bool)
-    is_kept[_largest(ranking, hard_size, rng)] = True
+    is_kept[largest(ranking, hard_size, rng)] = True
     easy = np.flatnonzero(~is_kept)
     bins = int(strata.max()) + 1
     # Small whole numbers are sorted by counting, ten times faster than by comparing.
@@ -155,9 +156,7 @@ def importance(
         size: K.
         score_share: beta in [0, 1).
     """
-    finite = np.isfinite(scores)
-    top = float(scores[finite].max()) if finite.any() else 1.0
-    known = np.where(finite, scores, top).clip(min=0.0).astype(np.float64)
+    known = _non_negative(scores)
     total = known.sum()
     floor = np.full(len(scores), 1.0 / len(scores))
     draw = floor if total == 0 else (1.0 - score_share) * floor + score_share * known / total
@@ -176,6 +175,85 @@ def importance(
         left = np.setdiff1d(np.argsort(-probability, kind="stable"), indices, assume_unique=True)
         indices = np.sort(np.concatenate([indices, left[: size - len(indices)]]))
     return Selection(indices, (1.0 / probability[indices]).astype(np.float32))
+
+
+def tempered(
+    scores: NDArray[np.float32], size: int, *, temper: float, rng: np.random.Generator
+) -> Selection:
+    """Draw windows one after another, without replacement, in proportion to score^gamma.
+
+    That is to keep the K smallest keys e_i / c_i^gamma, e_i exponential with mean 1 (Efraimidis and
+    Spirakis 2006). A kept window weighs 1 / pi_i, where pi_i = 1 - exp(-t c_i^gamma) and t is the
+    (K + 1)-th smallest key: the probability of being kept given the keys of all others (Cohen and
+    Kaplan 2007). So the expected weighted sum of gradients is exactly that of all windows.
+
+    Args:
+        scores: (n,) complexity; unseen and NaN count as the largest finite score, and what is below
+            a thousandth of the mean as that, so that each window can be drawn.
+        size: K.
+        temper: gamma, 0 for uniform.
+    """
+    known = _non_negative(scores)
+    mean = known.mean()
+    # Logarithms, so that no power overflows; scores that are all 0 are all alike.
+    rate = temper * np.log((known / mean).clip(min=1e-3)) if mean > 0 else np.zeros(len(known))
+    keys = np.log(rng.standard_exponential(len(known))) - rate
+    if size == len(known):
+        return Selection(np.arange(size), np.ones(size, dtype=np.float32))
+    order = np.argpartition(keys, size)
+    indices = np.sort(order[:size])
+    probability = -np.expm1(-np.exp(keys[order[size]] + rate[indices]))
+    return Selection(indices, (1.0 / probability).astype(np.float32))
+
+
+def partial_weights(
+    weights: NDArray[np.float32], power: float, limit: float | None = None
+) -> NDArray[np.float32]:
+    """(K,) weights w^tau, at most ``limit``.
+
+    With w = 1 / pi the expected share of a window in the sum of gradients is pi^(1 - tau): 1 at tau
+    = 1, which is unbiased, and how often it is kept at 0. With w = n_b / k_b all easy windows of a
+    stratum lose the same, (k_b / n_b)^(1 - tau), and hard ones nothing.
+    """
+    powered = weights if power == 1.0 else weights**power
+    return powered if limit is None else np.minimum(powered, np.float32(limit))
+
+
+def relative_to_usual(
+    scores: NDArray[np.float32], periods: NDArray[np.int64], measure: Relative
+) -> NDArray[np.float32]:
+    """(n,) scores less, or divided by, the mean score of their period: what is unusual for then.
+
+    Args:
+        scores: (n,); those that are not finite stay as they are and enter no mean.
+        periods: (n,) number of each window's period, from 0.
+        measure: `none`, `difference` or `ratio`; a ratio to a mean of 0 is 1.
+    """
+    if measure == "none":
+        return scores
+    finite = np.isfinite(scores)
+    count = np.bincount(periods[finite], minlength=periods.max() + 1)
+    total = np.bincount(periods[finite], scores[finite], minlength=len(count))
+    usual = (total / np.maximum(count, 1))[periods]
+    if measure == "difference":
+        return (scores - usual).astype(np.float32)
+    ratio = np.divide(scores, usual, out=np.ones(len(scores)), where=usual > 0)
+    return np.where(finite, ratio, scores).astype(np.float32)
+
+
+def calendar_periods(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """(n,) hour of the day of each time, 0 to 23 on a working day, 24 to 47 at the weekend."""
+    hours = times.astype("datetime64[h]").astype(np.int64)
+    # 1 January 1970 was a Thursday.
+    weekend = (hours // 24 + 3) % 7 >= 5
+    return hours % 24 + 24 * weekend
+
+
+def _non_negative(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(n,) scores at least 0; unseen and NaN count as the largest finite score."""
+    finite = np.isfinite(scores)
+    top = float(scores[finite].max()) if finite.any() else 1.0
+    return np.where(finite, scores, top).clip(min=0.0).astype(np.float64)
 
 
 def inclusion_probabilities(draw: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -207,10 +285,8 @@ def _spread(
     return np.sqrt(squares / count)
 
 
-def _largest(
-    values: NDArray[np.float32], count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Positions of the ``count`` largest values; ties at the edge are broken at random."""
+def largest(values: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Positions of the ``count`` largest of (n,) values; ties at the edge are broken at random."""
     if count == 0:
         return np.empty(0, dtype=np.int64)
     threshold = np.partition(values, len(values) - count)[len(values) - count]

@@ -9,7 +9,7 @@ reading, described in ``docs/method.md``, and every choice is an option.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -21,12 +21,29 @@ from stprune.base.errors import DeclinedError
 from stprune.data.stationarity import StationarityMeasure, stationarity
 from stprune.pruning.base import LossScale, PruningContext, Selection, scale_weights
 from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
-from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
-from stprune.pruning.selection import Rescaling, Shares, hard_and_easy, importance, quantile_strata
+from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions, at_phase
+from stprune.pruning.selection import (
+    Relative,
+    Rescaling,
+    Shares,
+    calendar_periods,
+    hard_and_easy,
+    importance,
+    partial_weights,
+    quantile_strata,
+    relative_to_usual,
+    tempered,
+)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Power = Annotated[float, Field(ge=0)]
 
 
 class STPruneOptions(ScheduleOptions):
-    """The choices of our reading; the defaults are those of ``docs/method.md``."""
+    """The choices of our reading; the defaults are those of ``docs/method.md``.
+
+    Where two numbers may be given, they are the values in the first and in the last pruned epoch.
+    """
 
     spatial: SpatialStructure = Field(
         "std", description="Spatial structure: spread over nodes, worst nodes, or over edges."
@@ -34,11 +51,23 @@ class STPruneOptions(ScheduleOptions):
     spatial_weight: float = Field(1.0, ge=0, description="lambda_s, weight of spatial structure.")
     temporal_weight: float = Field(0.0, ge=0, description="lambda_t, of temporal structure.")
     score_memory: float = Field(0.0, ge=0, lt=1, description="Share kept of the old score.")
-    sampling: Literal["hard_and_easy", "importance"] = Field(
-        "hard_and_easy", description="Hard set and balanced rest, or in proportion to the score."
+    relative: Relative = Field(
+        "none",
+        description="Score less, or over, the mean of the same hour and kind of day (working day or"
+        " weekend).",
     )
-    hard_share: float = Field(0.5, ge=0, le=1, description="alpha, share of K kept by rank.")
+    sampling: Literal["hard_and_easy", "importance", "tempered"] = Field(
+        "hard_and_easy",
+        description="Hard set and balanced rest, or in proportion to the score, with a uniform"
+        " floor or to a power.",
+    )
+    hard_share: Share | tuple[Share, Share] = Field(
+        0.5, description="alpha, share of K kept by rank; or its first and last value."
+    )
     score_share: float = Field(0.5, ge=0, lt=1, description="beta of `importance`.")
+    temper: Power | tuple[Power, Power] = Field(
+        1.0, description="gamma of `tempered`, power of the score; or its first and last value."
+    )
     stationarity: StationarityMeasure = Field(
         "first_difference", description="What the strata are quantiles of."
     )
@@ -48,6 +77,9 @@ class STPruneOptions(ScheduleOptions):
     )
     rescaling: Rescaling = Field(
         "stationarity", description="Weight of an easy window: n_b / k_b, one for all, or 1."
+    )
+    rescaling_power: Share | tuple[Share, Share] = Field(
+        1.0, description="tau, power of the weights, 0 for 1 each; or its first and last value."
     )
     weight_limit: float | None = Field(None, ge=1, description="Largest weight; null: no limit.")
     loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
@@ -71,6 +103,7 @@ class STPrune(DynamicPruner):
             (context.windows,), float("inf"), device=context.device
         )
         self.strata = quantile_strata(self._stationarity(), options.strata)
+        self.periods = self._periods()
 
     def _stationarity(self) -> NDArray[np.floating[Any]]:
         context = self.context
@@ -85,25 +118,42 @@ class STPrune(DynamicPruner):
             )
         return stationarity(context.stores, self.options.stationarity).cpu().numpy()
 
+    def _periods(self) -> NDArray[np.int64]:
+        """(n,) hour and kind of day of each window, apart for each data set."""
+        context = self.context
+        if self.options.relative == "none":
+            return np.zeros(context.windows, dtype=np.int64)
+        if context.times is None:
+            raise DeclinedError(
+                "st_prune with `relative` compares windows of the same hour: give it the time of"
+                " each window, or option relative: none"
+            )
+        periods = calendar_periods(context.times)
+        members = np.repeat(np.arange(len(context.stores)), [len(one) for one in context.stores])
+        return periods + 48 * members if len(context.stores) > 1 else periods
+
     def choose(self, epoch: int, size: int) -> Selection:
         """A scored selection."""
-        options = self.options
+        options, phase = self.options, self.phase(epoch)
         scores = self.window_state["scores"].cpu().numpy()
+        scores = relative_to_usual(scores, self.periods, options.relative)
         if options.sampling == "importance":
             chosen = importance(scores, size, score_share=options.score_share, rng=self.rng)
+        elif options.sampling == "tempered":
+            temper = at_phase(options.temper, phase)
+            chosen = tempered(scores, size, temper=temper, rng=self.rng)
         else:
             chosen = hard_and_easy(
                 scores,
                 self.strata,
                 size,
-                hard_share=options.hard_share,
+                hard_share=at_phase(options.hard_share, phase),
                 rng=self.rng,
                 shares=options.shares,
                 rescaling=options.rescaling,
             )
-        weights = chosen.weights
-        if options.weight_limit is not None:
-            weights = np.minimum(weights, np.float32(options.weight_limit))
+        power = at_phase(options.rescaling_power, phase)
+        weights = partial_weights(chosen.weights, power, options.weight_limit)
         return Selection(chosen.indices, scale_weights(weights, options.loss_scale))
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from stprune.base.errors import RecordError
 from stprune.base.files import atomic_path, refuse_bomb, write_text
-from stprune.base.layout import RunKey, store_config, store_table
+from stprune.base.layout import RunKey, store_config, store_parts, store_table
 from stprune.base.text import CONTROL, NAME, is_formula
 from stprune.records.run import Cost, EpochRecord
 
@@ -36,15 +36,20 @@ SUMMARY_COLUMNS = (
     *("target_unit", "test_windows", "mape_floor", "validation_mae", "best_epoch", "parameters"),
     *Cost.model_fields,
     *("time_to_full_seconds", "time_to_full_percent"),
+    # How far to trust these times, the 95 % interval of two, and what the run's own clock said.
+    *("timing", "epoch_seconds_low", "epoch_seconds_high", "total_seconds_low"),
+    *("total_seconds_high", "own_epoch_seconds", "own_total_seconds"),
     *("expected_epoch_seconds", "epoch_time_ratio", "threads", "experiment", "fingerprint"),
     *("source_digest", "data_checksum", "git_commit", "started", "finished", "resumed", "record"),
 )
-EPOCH_COLUMNS = (*KEYS, *EpochRecord.model_fields)
+EPOCH_COLUMNS = (*KEYS, *EpochRecord.model_fields, "own_elapsed_seconds")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "summary": SUMMARY_COLUMNS,
     "epochs": EPOCH_COLUMNS,
     # The whole `metrics.json` of every run.
     "records": (*KEYS, "json"),
+    # The whole timing of every data set and backbone that has one.
+    "timings": (*KEYS[:2], "json"),
     # When the windows that each run kept are: one row a run.
     "calendars": (*KEYS, *HOUR_COLUMNS),
     # How far the choices of two pruners agree: one row a pair.
@@ -58,7 +63,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 TEXTS = {
     *("dataset", "backbone", "pruner", "other", "experiment", "target_unit", "budget"),
     *("fingerprint", "source_digest", "data_checksum", "git_commit", "started", "finished"),
-    *("record", "json"),
+    *("record", "json", "timing"),
 }
 WHOLE_NUMBERS = {
     *("seed", "test_windows", "best_epoch", "parameters", "epochs", "gradient_steps", "windows"),
@@ -104,12 +109,17 @@ def write_store(
 
 
 def read_store(store: Path, name: str) -> pd.DataFrame:
-    """Read one table of a store.
+    """Read one table of a store; of a store in parts, that of each, one after another.
 
     Raises:
         RecordError: If it is missing, damaged, of other columns, or has texts that no run has.
     """
-    path, schema = store_table(store, name), _schema(name)
+    tables = [_read_table(store_table(part, name), name) for part in store_parts(store)]
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+
+
+def _read_table(path: Path, name: str) -> pd.DataFrame:
+    schema = _schema(name)
     try:
         file = pq.ParquetFile(path)
         refuse_bomb(path, 8 * file.metadata.num_rows * file.metadata.num_columns)

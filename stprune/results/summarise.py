@@ -25,10 +25,15 @@ from stprune.records.store import (
     TEXTS,
     write_store,
 )
+from stprune.records.timing import TimingRecord, read_timing, settings_digest
+from stprune.results.costs import SPENT, timed_costs, timed_epochs
 from stprune.results.kept_windows import kept_tables
 
 PLACE = KEYS[:2]
 SEEDED = [*PLACE, "seed"]
+# Fields of a run's cost that its timing replaces.
+TIMED = ("preparation_seconds", "epoch_seconds", "full_epoch_seconds", "overhead_seconds")
+TIMED += (*SPENT, "total_seconds")
 # What of a record's `data` must agree between runs that name the same data set.
 DATA_IDENTITY = ("checksum", "node_stride", "days", "window_stride", "nodes", "steps")
 # Where things lie on one machine is no part of an experiment.
@@ -51,7 +56,7 @@ def summarise(
     """
     if not metric_files:
         raise RecordError(f"{layout.root} has no run to summarise; run the experiment first")
-    tables = collect(metric_files, layout.root)
+    tables = collect(metric_files, layout)
     kept = kept_tables(layout, tables["summary"])
     text = None
     if configuration is not None:
@@ -81,10 +86,11 @@ def complete_seeds(
     return complete, left_out
 
 
-def collect(metric_files: Sequence[Path], root: Path) -> dict[str, pd.DataFrame]:
-    """The tables ``summary``, ``epochs`` and ``records`` of a store, sorted by run.
+def collect(metric_files: Sequence[Path], layout: ExperimentLayout) -> dict[str, pd.DataFrame]:
+    """The tables ``summary``, ``epochs``, ``records`` and ``timings`` of a store, sorted.
 
-    ``metric_files`` is at least one ``metrics.json`` below ``root``, the experiment's folder.
+    ``metric_files`` is at least one ``metrics.json`` of the experiment. Times are those of its
+    timings (see `stprune.results.costs`).
 
     Raises:
         RecordError: As :func:`summarise`.
@@ -93,46 +99,66 @@ def collect(metric_files: Sequence[Path], root: Path) -> dict[str, pd.DataFrame]
     for path in metric_files:
         record = read_record(path)
         keys = {key: getattr(record, key) for key in KEYS}
-        rows.append(_row(record, path, root))
+        rows.append(_row(record, path, layout.root))
         epochs = read_epochs(path.with_name("epochs.csv"))
         if len(epochs) != record.cost.epochs:
             raise RecordError(
                 f"{path.with_name('epochs.csv')} has {len(epochs)} epochs, but its record says"
                 f" {record.cost.epochs}; delete the run's metrics.json to run it again"
             )
-        tables.append(epochs.assign(**keys)[list(EPOCH_COLUMNS)])
+        tables.append(epochs.assign(**keys))
         values = record.model_dump(mode="json")
         text = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         texts.append((*keys.values(), text))
     frame = pd.DataFrame(rows)
     _refuse_what_cannot_be_compared(frame)
-    epochs = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "epoch"])
-    frame = frame.merge(times_to_full(epochs), on=KEYS, validate="one_to_one")
-    frame = _with_expected_times(frame)
+    timings = _timings(frame, layout)
+    epochs = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "epoch"], ignore_index=True)
+    epochs = timed_epochs(epochs, timings)
+    frame = frame.merge(timed_costs(epochs, timings), on=KEYS, validate="one_to_one")
+    frame = with_comparisons(frame, epochs)
     numbers = [column for column in SUMMARY_COLUMNS if column not in TEXTS]
     # A number that no run has, such as the joules of a machine without a counter, is NaN.
     frame[numbers] = frame[numbers].apply(pd.to_numeric)
+    timed = [(*place, timing.model_dump_json()) for place, timing in timings.items()]
     return {
         "summary": frame.loc[:, list(SUMMARY_COLUMNS)].sort_values(KEYS, ignore_index=True),
-        "epochs": epochs.reset_index(drop=True),
+        "epochs": epochs[list(EPOCH_COLUMNS)],
         "records": pd.DataFrame(texts, columns=[*KEYS, "json"]).sort_values(KEYS),
+        "timings": pd.DataFrame(timed, columns=[*PLACE, "json"]),
     }
 
 
-def _with_expected_times(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add what an epoch should have taken: its share of a full one's work, and its own overhead.
+def _timings(frame: pd.DataFrame, layout: ExperimentLayout) -> dict[tuple[str, str], TimingRecord]:
+    """The timings of the runs' data sets and backbones, as far as there are any."""
+    timings = {}
+    for (dataset, backbone), runs in frame.groupby(PLACE):
+        path = layout.timing(dataset, backbone)
+        if not path.exists():
+            continue
+        timings[dataset, backbone] = timing = read_timing(path)
+        for entry in timing.entries:
+            of_entry = (runs["pruner"] == entry.pruner) & (runs["prune_ratio"] == entry.prune_ratio)
+            for run in runs[of_entry].to_dict("records"):
+                timed = (timing.data_checksum, entry.settings, entry.source_digest)
+                if timed != (run["data_checksum"], run["settings"], run["source_digest"]):
+                    raise RecordError(
+                        f"{path} is of other data, source code or configuration than"
+                        f" {run['record']}; run the workflow, or delete the one that is outdated"
+                    )
+    return timings
 
-    A pruned run that had full epochs itself is held to those: they were timed in the same
-    minutes. The others are held to the runs of full training.
+
+def with_comparisons(frame: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """Add `times_to_full`, and what an epoch should have taken.
+
+    That is its share of the work of full training's epoch, and its own overhead.
     """
     full = frame[frame["pruner"] == REFERENCE]
     work = (full["epoch_seconds"] - full["overhead_seconds"]).groupby([full[n] for n in PLACE])
     full_work = work.mean().reindex(pd.MultiIndex.from_frame(frame[PLACE])).to_numpy()
-    own = frame["full_epoch_seconds"].astype(float)
-    pruned = (frame["realised_keep_ratio"] < 1) & own.notna()
-    work_of_full = np.where(pruned & ~np.isnan(full_work), own, full_work)
-    expected = frame["realised_keep_ratio"] * work_of_full + frame["overhead_seconds"]
-    return frame.assign(
+    expected = frame["realised_keep_ratio"] * full_work + frame["overhead_seconds"]
+    return frame.merge(times_to_full(epochs), on=KEYS, validate="one_to_one").assign(
         expected_epoch_seconds=expected, epoch_time_ratio=frame["epoch_seconds"] / expected
     )
 
@@ -144,13 +170,14 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
     scores = {f"test_{metric}": getattr(record.test, metric) for metric in METRICS}
     scores |= {f"test_mae_{group}": record.test_groups.get(group) for group in GROUPS}
     own = [name for name in (*KEYS, *SUMMARY_COLUMNS) if name in RunRecord.model_fields]
-    # Seeds and prune ratios of one pruner are compared: nothing else may differ.
-    settings = {k: v for k, v in record.config.items() if k not in ("seed", "prune_ratio")}
     row = {
         # A score that could not be taken is NaN, which no mean hides.
         **{name: np.nan if value is None else value for name, value in scores.items()},
         **{name: getattr(record, name) for name in own},
-        **record.cost.model_dump(),
+        **record.cost.model_dump(exclude=set(TIMED)),
+        **{
+            f"own_{name}": getattr(record.cost, name) for name in ("epoch_seconds", "total_seconds")
+        },
         "target_unit": record.data.get("target_unit"),
         "test_windows": record.test.windows,
         "mape_floor": record.test.mape_floor,
@@ -159,7 +186,8 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
         "data_checksum": record.data["checksum"],
         "record": path.resolve().relative_to(experiment.resolve()).as_posix(),
         "data_seen": ", ".join(f"{name} {record.data.get(name)}" for name in DATA_IDENTITY),
-        "settings": json.dumps(settings, sort_keys=True),
+        # Seeds and prune ratios of one pruner are compared: nothing else may differ.
+        "settings": settings_digest(record.config),
     }
     for name, value in row.items():
         kind = str if name in TEXTS or name not in SUMMARY_COLUMNS else (int, float)

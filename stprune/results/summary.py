@@ -18,6 +18,7 @@ from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey, store_config, store_table
 from stprune.records.run import RunRecord, parse_record
 from stprune.records.store import GROUPS, KEYS, METRICS, REFERENCE, read_store, run_keys_of
+from stprune.records.timing import VERDICTS, TimingRecord, parse_timing
 from stprune.results.kept_windows import KeptTables
 
 PLACE = ["dataset", "backbone"]
@@ -57,6 +58,13 @@ class Results:
     def kept(self) -> KeptTables:
         """What the archives of kept windows say of the runs."""
         return KeptTables(*(read_store(self.store, name) for name in KeptTables._fields))
+
+    @cached_property
+    def timings(self) -> dict[tuple[str, str], TimingRecord]:
+        """The timing of each data set and backbone that has one."""
+        path, frame = store_table(self.store, "timings"), read_store(self.store, "timings")
+        rows = frame.itertuples(index=False)
+        return {(row.dataset, row.backbone): parse_timing(row.json, str(path)) for row in rows}
 
     @cached_property
     def horizons(self) -> pd.DataFrame:
@@ -105,11 +113,12 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
         ``target_unit`` and ``budget``; ``test_<metric>`` and ``test_mae_<group>``, each with
         ``_sd`` and ``_change`` (% against full); ``epoch_seconds``, ``total_seconds``,
         ``train_seconds`` (means) with ``epoch_percent``, ``total_percent``, ``train_percent`` (of
-        full's mean) and their ``_sd``; the means ``gradient_steps``, ``realised_keep_ratio``,
-        ``overhead_seconds`` and ``expected_epoch_seconds``; ``epoch_time_ratio``, measured over
-        expected per-epoch time; ``time_to_full_seconds`` and ``time_to_full_percent`` (see
-        `times_to_full`) with ``_sd``, and ``reached``, how many of the seeds reached full's
-        accuracy at all.
+        full's mean) and their ``_sd``, the first two with the ends ``_low`` and ``_high`` of the
+        95 % interval of the timing; ``timing``, its verdict, null where there is none; the means
+        ``gradient_steps``, ``realised_keep_ratio``, ``overhead_seconds`` and
+        ``expected_epoch_seconds``; ``epoch_time_ratio``, measured over expected per-epoch time;
+        ``time_to_full_seconds`` and ``time_to_full_percent`` (see `times_to_full`) with ``_sd``,
+        and ``reached``, how many of the seeds reached full's accuracy at all, null without timing.
 
     Raises:
         RecordError: If `full` has several prune ratios at one data set and backbone.
@@ -119,7 +128,8 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     times = ["epoch_seconds", "total_seconds", "train_seconds"]
     reaching = ["time_to_full_seconds", "time_to_full_percent"]
     costs = ["gradient_steps", "realised_keep_ratio", "overhead_seconds", "expected_epoch_seconds"]
-    mean = cells[[*scores, *times, *costs, *reaching]].mean(skipna=False)
+    ends = [f"{time}_{end}" for time in times[:2] for end in ("low", "high")]
+    mean = cells[[*scores, *times, *costs, *reaching, *ends]].mean(skipna=False)
     spread = cells[[*scores, *times, *reaching]].std(ddof=1, skipna=False)
     # The means of full training, repeated on each row of the same data set and backbone.
     by_place = mean.droplevel(["pruner", "prune_ratio"])
@@ -128,7 +138,8 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
         raise RecordError(f"the summary has `{REFERENCE}` at several prune ratios; it has one, 0")
     full = full.where(full > 0).reindex(by_place.index).set_axis(mean.index)
     count = cells.size().rename("seeds")
-    table = pd.concat([count, cells[["target_unit", "budget"]].first(), mean], axis="columns")
+    shared = cells[["target_unit", "budget", "timing"]].first()
+    table = pd.concat([count, shared, mean.drop(columns=ends)], axis="columns")
     for score in scores:
         table[f"{score}_sd"] = spread[score]
         table[f"{score}_change"] = 100 * (mean[score] / full[score] - 1)
@@ -136,9 +147,14 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
         percent = time.replace("_seconds", "_percent")
         table[percent] = 100 * mean[time] / full[time]
         table[f"{percent}_sd"] = 100 * spread[time] / full[time]
+    for end in ends:
+        time, _, side = end.rpartition("_")
+        percent = time.replace("_seconds", "_percent")
+        table[f"{percent}_{side}"] = 100 * mean[end] / full[time]
     for column in reaching:
         table[f"{column}_sd"] = spread[column]
-    table["reached"] = cells["time_to_full_seconds"].count()
+    reached = cells["time_to_full_seconds"].count()
+    table["reached"] = reached.where(table["timing"].notna())
     table["epoch_time_ratio"] = mean["epoch_seconds"] / mean["expected_epoch_seconds"]
     return table.reset_index()
 
@@ -154,13 +170,17 @@ def mean_over_places(results: Results) -> pd.DataFrame:
         ``test_mae`` is the change against full training in percent, ``epoch_percent`` and
         ``total_percent`` are times in % of its own; ``_sd`` are standard deviations (ddof = 1)
         between data sets and backbones; ``seeds`` the fewest of any; ``places`` how many had the
-        pruner at this ratio.
+        pruner at this ratio; ``timing`` the least trustworthy verdict of any, null where one has
+        no timing, and so no mean time.
     """
     table = results.aggregate.dropna(subset="test_mae_change").drop(columns="test_mae")
     table = table.rename(columns={"test_mae_change": "test_mae"})
     cells = table.groupby(["budget", "pruner", "prune_ratio"])
     relative = cells[["test_mae", "epoch_percent", "total_percent"]]
-    mean = relative.mean().join(relative.std(ddof=1).add_suffix("_sd"))
+    mean = relative.mean(skipna=False).join(relative.std(ddof=1, skipna=False).add_suffix("_sd"))
+    worst = table["timing"].map({verdict: rank for rank, verdict in enumerate(VERDICTS)})
+    worst = worst.astype("float64").groupby([table[name] for name in cells.keys]).max(skipna=False)
+    mean["timing"] = worst.map(dict(enumerate(VERDICTS)))
     mean["realised_keep_ratio"] = cells["realised_keep_ratio"].mean()
     mean["seeds"], mean["places"] = cells["seeds"].min(), cells.size()
     mean = mean.reset_index()

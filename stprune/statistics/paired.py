@@ -332,6 +332,47 @@ def judge(equivalent: float, not_worse: float, worse: float) -> str:
     return "worse" if worse < LEVEL else "open"
 
 
+def losses(differences: pd.DataFrame) -> pd.DataFrame:
+    """Test for every pruner and prune ratio how much error it costs, over all places at once.
+
+    ``differences`` are rows of `differences_from` full training under one budget. Of three data
+    sets or more each counts once, as in the rows ``all`` of `equivalences`; of fewer each seed
+    does, averaged over data sets and backbones, which says nothing about other data sets.
+
+    Returns:
+        One row per pruner and prune ratio: the fields of `Equivalence`, and ``verdict``, see
+        `loss_in_a_word`. What is in a pruner's favour is corrected by Holm's method over all rows;
+        ``worse`` is not: a false warning costs less than a false promise.
+    """
+    unit = "dataset" if differences["dataset"].nunique() >= LEAST_DATASETS else "seed"
+    key = ["pruner", "prune_ratio"]
+    means = differences.groupby([*key, unit])["difference"].mean().reset_index()
+    rows = []
+    for at, some in means.groupby(key)["difference"]:
+        values = some.to_numpy(dtype=np.float64)
+        twice = equivalence(values, 2 * MARGIN).p_not_worse
+        rows.append((*at, *astuple(equivalence(values)), twice))
+    names = [*key, *(field.name for field in fields(Equivalence)), "p_within_twice"]
+    table = pd.DataFrame(rows, columns=names)
+    corrected = [holm(table[name].tolist()) for name in ("p_not_worse", "p_within_twice")]
+    words = [loss_in_a_word(*p) for p in zip(*corrected, table["p_worse"], strict=True)]
+    return table.assign(verdict=pd.Series(words, dtype="object"))
+
+
+def loss_in_a_word(within: float, within_twice: float, beyond: float) -> str:
+    """What three p values allow to say of a loss, in a word for everybody.
+
+    ``within`` is small where a loss of ``MARGIN`` is excluded (``lossless``), ``within_twice``
+    where one of twice that is (``about 1 %``), ``beyond`` where the loss is larger than ``MARGIN``
+    (``worse``). Else, and without a test (NaN), ``not decided``.
+    """
+    if within < LEVEL:
+        return "lossless"
+    if within_twice < LEVEL:
+        return f"about {MARGIN:g} %"
+    return "worse" if beyond < LEVEL else "not decided"
+
+
 def _below(distance: float, error: float, count: int) -> float:
     """One-sided p for a mean below a bound, from mean - bound and its standard error."""
     if error == 0:

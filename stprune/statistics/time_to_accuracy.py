@@ -118,9 +118,10 @@ def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
             NaN where skipped) and ``elapsed_seconds`` (everything included).
 
     Returns:
-        One row a run of the places where `full` was run: ``KEYS``, ``goal``, ``horizon_seconds``,
-        ``seconds`` and ``reached``.
+        One row a run of the places where `full` was run and times are known: ``KEYS``, ``goal``,
+        ``horizon_seconds``, ``seconds`` and ``reached``.
     """
+    epochs = epochs.dropna(subset="elapsed_seconds")
     full = epochs[epochs["pruner"] == REFERENCE].groupby([*PLACE, "seed"])
     goals = full["validation_mae"].min().groupby(PLACE).mean().rename("goal")
     horizons = full["elapsed_seconds"].max().groupby(PLACE).max().rename("horizon_seconds")

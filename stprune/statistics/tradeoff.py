@@ -94,7 +94,7 @@ def on_front(percent: Values, change: Values) -> NDArray[np.bool_]:
 
 
 def tradeoff_areas(summary: pd.DataFrame) -> pd.DataFrame:
-    """Area and front of every pruner in every place where full training was run.
+    """Area and front of every pruner in every place where full training was run and timed.
 
     Returns:
         One row per budget, data set, backbone and pruner: ``seeds`` (the fewest of its prune
@@ -103,7 +103,7 @@ def tradeoff_areas(summary: pd.DataFrame) -> pd.DataFrame:
         which it is), ``front``; the ends and shares are NaN for fewer than three seeds.
     """
     rows = []
-    for key, runs in with_full(summary).groupby(PLACE):
+    for key, runs in with_full(summary.dropna(subset="total_seconds")).groupby(PLACE):
         found = cloud(runs)
         front = on_front(found.percent, found.change)
         for pruner in sorted({name for name, _ in found.points} - {REFERENCE}):

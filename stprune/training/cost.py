@@ -8,11 +8,10 @@ https://docs.kernel.org/power/powercap/powercap.html; nvmlDeviceGetTotalEnergyCo
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -141,19 +140,14 @@ def _joules(file: Path) -> float:
     return int(file.read_text(encoding="ascii")) / 1e6
 
 
-def device_counters(device: torch.device, devices: int = 1) -> list[Counter]:
-    """NVML counters of the first ``devices`` NVIDIA devices of this process; none elsewhere."""
-    if device.type != "cuda":
+def device_counters(ids: Collection[str]) -> list[Counter]:
+    """NVML counters of NVIDIA devices by their ids."""
+    if not ids:
         return []
-    places = [device.index or 0] if devices == 1 else range(devices)
-    try:
-        nvml = importlib.import_module("pynvml")
-        nvml.nvmlInit()
-        # By unique id: numbers of devices depend on which of them a process is shown.
-        ids = [f"GPU-{torch.cuda.get_device_properties(place).uuid}" for place in places]
-        handles = [nvml.nvmlDeviceGetHandleByUUID(name) for name in ids]
-    except Exception as error:  # not installed, or no driver
-        logger.info("energy of the GPU is not recorded: %s", error)
-        return []
-    read = nvml.nvmlDeviceGetTotalEnergyConsumption  # millijoules
-    return [partial(lambda handle: read(handle) / 1000, handle) for handle in handles]
+    import pynvml as nvml
+
+    def joules(handle: Any) -> float:
+        return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000  # millijoules
+
+    nvml.nvmlInit()
+    return [partial(joules, nvml.nvmlDeviceGetHandleByUUID(name)) for name in ids]

@@ -1,24 +1,16 @@
-"""The devices and cores of a run, all on one machine.
-
-Runs side by side never share a core, so that their times are comparable. A run holds the lock files
-of as many cores as it has threads, until its process ends, and is pinned to them.
-"""
+"""The devices of a run, all on one machine: how Fabric uses them, and how they fail."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-import tempfile
-import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 import torch
-from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
@@ -27,10 +19,7 @@ from torch import nn
 from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
 from stprune.config.grid import RunSpec
 
-logger = logging.getLogger(__name__)
-
 Measured = TypeVar("Measured")
-POLL_SECONDS = 0.2
 # Messages of gloo and NCCL about a process that they cannot reach any more.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|refused|remote process|timeout", re.I)
 # Messages of torch about the memory of a processor or of a device.
@@ -59,6 +48,15 @@ def fabric_on(
 def agreed(fabric: Fabric, measured: Measured) -> Measured:
     """The first process's measurement, for all: a budget of time must end all of them at once."""
     return fabric.broadcast(measured) if fabric.world_size > 1 else measured
+
+
+def pin_process(fabric: Fabric, cores: list[int] | None, threads: int) -> None:
+    """Pin each process of a run to ``threads`` of the ``cores`` that the first one claimed."""
+    if fabric.world_size == 1:
+        return
+    cores, first = fabric.broadcast(cores), fabric.global_rank * threads
+    if cores is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores[first : first + threads])
 
 
 @contextmanager
@@ -97,53 +95,3 @@ def compile_network(network: nn.Module, device: torch.device) -> None:
                 " install a C++ compiler, or set it to false"
             ) from None
     network.compile()
-
-
-def available_cores() -> list[int]:
-    """Numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-@contextmanager
-def own_cores(count: int, directory: Path | None = None) -> Iterator[list[int]]:
-    """Hold ``count`` cores while the body runs, and pin this process to them where it can be.
-
-    Waits while other runs, with lock files in the same ``directory``, hold too many. Raises
-    ConfigError if the machine allows fewer than ``count``.
-    """
-    cores = available_cores()
-    if count > len(cores):
-        raise ConfigError(
-            f"the run wants {count} threads, but only {len(cores)} cores are available;"
-            " lower compute.threads (or compute.devices)"
-        )
-    user = os.getuid() if hasattr(os, "getuid") else os.getlogin()
-    folder = directory or Path(tempfile.gettempdir()) / f"stprune-cores-{user}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        held = _claim(cores, count, folder, stack)
-        if not held:
-            logger.info("waiting for %d free core(s) of %d", count, len(cores))
-        while not held:
-            time.sleep(POLL_SECONDS)
-            held = _claim(cores, count, folder, stack)
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, held)
-            stack.callback(os.sched_setaffinity, 0, cores)
-        yield held
-
-
-def _claim(cores: list[int], count: int, folder: Path, stack: ExitStack) -> list[int]:
-    """All or nothing: two runs that each hold half of their cores would wait for ever."""
-    with ExitStack() as attempt:
-        held = []
-        for core in cores:
-            with suppress(Timeout):
-                attempt.enter_context(FileLock(folder / f"core{core}.lock", timeout=0))
-                held.append(core)
-            if len(held) == count:
-                stack.enter_context(attempt.pop_all())
-                return held
-    return []

@@ -119,6 +119,7 @@ class Engine:
             device=self.fabric.device,
             stores=tuple(member.train for member in members),
             adjacency=None if self.data.union else members[0].adjacency,
+            times=self.data.train_times,
         )
         if self.data.union and self.spec.quota == "per_dataset":
             graphs = [member.adjacency for member in members]

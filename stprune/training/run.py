@@ -26,8 +26,9 @@ from stprune.pruning.probe import NoProbe
 from stprune.records.run import RECORD_VERSION, EpochRecord, RunRecord, write_record
 from stprune.training.budget import peak_memory_bytes, run_cost
 from stprune.training.checkpoint import discard_checkpoints, load_checkpoint, save_checkpoint
+from stprune.training.claims import Claim, claim
 from stprune.training.cost import Energy, device_counters, processor_counters
-from stprune.training.devices import fabric_on, naming_failures, own_cores
+from stprune.training.devices import fabric_on, naming_failures, pin_process
 from stprune.training.engine import Engine
 from stprune.training.provenance import environment, run_identity
 from stprune.training.scoring import ModelProbe, held_out_scores
@@ -59,18 +60,19 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
     spec = run_spec(config, key)
     compute = spec.compute
     with ExitStack() as stack:
-        cores = None
-        if compute.own_cores and "LOCAL_RANK" not in os.environ:
-            # Processes that a run starts for its other devices inherit its cores.
-            processes = compute.devices if compute.accelerator == "cpu" else 1
-            cores = stack.enter_context(own_cores(compute.threads * processes))
+        claimed = Claim(cores=None, gpus={})
+        # Processes that a run starts for its other devices inherit what it claimed.
+        if "LOCAL_RANK" not in os.environ:
+            owner = f"{config.experiment} {key.path}"
+            claimed = stack.enter_context(claim(compute, owner))
         stack.enter_context(threadpool_limits(compute.threads))
         torch.set_num_threads(compute.threads)
         fabric = fabric_on(compute.accelerator, compute.devices, compute.precision)
         fabric.launch()
+        pin_process(fabric, claimed.cores, compute.threads)
         stack.enter_context(naming_failures(fabric, spec))
         told = listeners if fabric.is_global_zero else ()
-        return _Session(config, spec, fabric, cores).run(told)
+        return _Session(config, spec, fabric, claimed).run(told)
 
 
 def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> RunData:
@@ -126,9 +128,9 @@ class _Session:
     """One start of a run: its engine, checkpoint and record."""
 
     def __init__(
-        self, config: ExperimentConfig, spec: RunSpec, fabric: Fabric, cores: list[int] | None
+        self, config: ExperimentConfig, spec: RunSpec, fabric: Fabric, claimed: Claim
     ) -> None:
-        self.config, self.spec, self.fabric, self.cores = config, spec, fabric, cores
+        self.config, self.spec, self.fabric, self.claimed = config, spec, fabric, claimed
         self.layout = experiment_layout(config)
         self.checkpoint = self.layout.checkpoint(spec.key)
         self.data = open_run_data(spec, data_layout(config), fabric.device)
@@ -141,7 +143,8 @@ class _Session:
         if state is not None:
             self.engine.load_state_dict(state["engine"])
             self.started, self.resumed = state["started"], state["resumed"] + 1
-        device = device_counters(fabric.device, fabric.world_size)
+        # What other runs on the same GPU use cannot be told apart.
+        device = device_counters(() if spec.compute.runs_per_gpu > 1 else claimed.gpus)
         counters = {"processor": processor_counters(), "device": device}
         self.energy = Energy(counters, state["energy"] if state else {})
 
@@ -220,7 +223,9 @@ class _Session:
                 "devices": self.fabric.world_size,
                 "threads": torch.get_num_threads(),
                 "blas_threads": {p["internal_api"]: p["num_threads"] for p in threadpool_info()},
-                "cores": self.cores,
+                "cores": self.claimed.cores,
+                "gpus": self.claimed.gpus,
+                "runs_per_gpu": spec.compute.runs_per_gpu if self.claimed.gpus else None,
             },
             started=self.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),

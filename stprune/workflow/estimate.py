@@ -35,7 +35,8 @@ from stprune.data.windows import window_starts
 from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.records.run import read_epochs, read_record
 from stprune.training.budget import TrainingBudget
-from stprune.training.devices import available_cores, fabric_on
+from stprune.training.claims import available_cores
+from stprune.training.devices import fabric_on
 from stprune.training.optimisation import build_optimiser, planned_steps
 
 # Largest graph that is measured; a larger one would not fit in the memory of every machine.

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.files import naming_failure, write_text
+from stprune.base.gpus import visible_gpus
 from stprune.base.layout import DATA, PAPER, RECORDS, kept_experiments, kept_hashes, store_files
 from stprune.base.registry import Registry
 from stprune.config.experiment import parse_config
@@ -66,11 +67,12 @@ class WorkflowPlan:
         self.paper_reports = [str(self.paper_folder / name / "report.html") for name in names]
         kinds = product([*names, DATA], ("tables", "figures"))
         self.paper_products = [str(self.paper_folder / name / kind) for name, kind in kinds]
-        # Threads of a run: of all its processes, where its devices are processes.
+        # A block has the runs on one GPU at a time, on as many as one of them is trained on.
         compute = self.config.compute
-        on_processor = compute.accelerator == "cpu"
-        self.run_threads = compute.threads * (compute.devices if on_processor else 1)
-        self.run_gpus = 0 if on_processor else compute.devices
+        self.block_threads = compute.threads * compute.devices * compute.runs_at_once
+        self.block_gpus = 0 if compute.accelerator == "cpu" else compute.devices
+        # Snakemake, which only counts GPUs, starts as many blocks as this machine has.
+        self.local_gpus = max(1, len(visible_gpus())) if compute.accelerator == "cuda" else 1
 
     def write_config(self) -> None:
         """Write the resolved configuration that the commands of the rules read."""
@@ -164,7 +166,8 @@ class WorkflowPlan:
 
     def block_megabytes(self, wildcards: Any, attempt: int) -> int:
         """Memory that a block asks a cluster for; more after an attempt that failed."""
-        return self._requests.megabytes(wildcards.dataset, wildcards.backbone, attempt)
+        each = self._requests.megabytes(wildcards.dataset, wildcards.backbone, attempt)
+        return each * self.config.compute.runs_at_once
 
     @cached_property
     def _requests(self) -> RunRequests:

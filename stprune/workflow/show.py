@@ -15,6 +15,8 @@ from rich.text import Text
 from paper_figures.rows import units, with_holes
 from stprune.base.errors import RecordError, StpruneError
 from stprune.base.layout import ExperimentLayout, store_table
+from stprune.paper.findings import findings
+from stprune.paper.tables import to_cells
 from stprune.records.store import read_store
 from stprune.results.labels import label
 from stprune.results.summarise import collect
@@ -78,29 +80,46 @@ def _is_experiment(path: Path) -> bool:
 
 
 def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console: Console) -> None:
-    """Print a table for each data set and backbone, of all runs that are done by now."""
+    """Print the findings, and a table for each place, of all runs that are done by now."""
     done = [layout.metrics(state.key) for state in states if state.state == "done"]
     path = store_table(layout.store, "summary")
     written = path.stat().st_mtime_ns if path.exists() else 0
     summary = read_store(layout.store, "summary") if written else pd.DataFrame()
     # Thousands of records are read in minutes, their summary at once.
     if done and (len(done) != len(summary) or any(p.stat().st_mtime_ns > written for p in done)):
-        summary = collect(done, layout.root)["summary"]
+        summary = collect(done, layout)["summary"]
     if summary.empty:
         return
     results = Results(summary, pd.DataFrame(), aggregate(summary), layout.store)
+    found = findings(results)
+    console.print(Text(found.headline))
+    if len(found.table.frame):
+        rows = [[cell.text for cell in row] for row in to_cells(found.table)]
+        _print_table([column.title for column in found.table.columns], rows, console)
     places = with_holes(results.aggregate).groupby(["dataset", "backbone"], sort=False)
-    for (dataset, backbone), rows in places:
+    for (dataset, backbone), part in places:
         console.print(Text(f"\n{dataset}, {label(str(backbone))}", style="bold"), soft_wrap=True)
-        table = Table("pruner", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-        for title, *_ in COLUMNS:
-            table.add_column(title, justify="right")
-        for row in rows.to_dict("records"):
-            numbers = [(row[name], form) for _, name, form in COLUMNS]
-            cells = ["-" if pd.isna(number) else form.format(number) for number, form in numbers]
-            table.add_row(label(str(row["pruner"])), *cells)
-        console.print(table)
+        rows = [
+            [
+                label(str(row["pruner"])),
+                *(
+                    "-" if pd.isna(row[name]) else form.format(row[name])
+                    for _, name, form in COLUMNS
+                ),
+            ]
+            for row in part.to_dict("records")
+        ]
+        _print_table(["pruner", *(title for title, *_ in COLUMNS)], rows, console)
     console.print(Text("\n" + " ".join(units(results))))
+
+
+def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    table = Table(titles[0], box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for title in titles[1:]:
+        table.add_column(title, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def _print_progress(states: Sequence[RunState], console: Console) -> None:

@@ -8,8 +8,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from itertools import islice, takewhile
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Any
 
 from stprune.base.errors import StpruneError, UnknownNameError
 from stprune.base.files import folder_lock
@@ -17,6 +23,7 @@ from stprune.base.layout import RunKey, format_ratio
 from stprune.config.experiment import ExperimentConfig, load_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
 from stprune.records.run import EpochRecord, RunRecord, read_record
+from stprune.training import claims
 from stprune.training.checkpoint import discard_checkpoints
 from stprune.training.provenance import run_identity
 from stprune.training.run import RunListener, train
@@ -101,16 +108,17 @@ def train_once(config: ExperimentConfig, key: RunKey) -> None:
 
 
 def train_block(config_file: Path, path: str) -> None:
-    """Train the runs of a block that have no valid record, one after another; write its stamp.
+    """Train the runs of a block that have no valid record, and write its stamp.
 
-    A run that fails is named with the reason and its log, and the others go on. Processes of
-    further devices read ``config_file``.
+    They are trained one after another, or as many at once as may share a GPU; each claims its own
+    place on the machine. A run that fails is named with the reason and its log, and the others go
+    on. Processes of further devices read ``config_file``.
 
     Raises:
         StpruneError: For a mistake in the configuration.
         UnfinishedError: If a run failed, or source files changed on the way.
-        KeyboardInterrupt: If interrupted, once the run under way has ended; it continues from its
-            last epoch next time.
+        KeyboardInterrupt: If interrupted, once the runs under way have ended; they continue from
+            their last epochs next time.
     """
     config = load_config(config_file)
     records = ExperimentRecords(config)
@@ -120,23 +128,24 @@ def train_block(config_file: Path, path: str) -> None:
     logger.info("%s: %d of %d runs to train", path, len(missing), len(records.blocks[path]))
     if config.tracking.mode != "disabled":
         import wandb  # noqa: F401 - once, not by each fork
-    failed = 0
     imported = {key: records.sources(key) for key in missing}
-    for done, key in enumerate(missing, start=1):
-        if records.sources(key) != imported[key]:
-            raise UnfinishedError(
-                f"source files changed meanwhile, so {len(missing) - done + 1} runs were not"
-                " started; the same command continues with the new ones"
-            )
-        problem = _train_in_fork(config_file, config, key)
-        if problem is None:
-            record = read_record(records.layout.metrics(key))
-            outcome = f"test MAE {_short(record.test.mae)}, {record.cost.total_seconds:.1f} s"
-        else:
-            failed += 1
-            logger.error("failed: %s: %s", key.path, problem)
-            outcome = "FAILED"
-        logger.info("%d/%d %s: %s", done, len(missing), key.path, outcome)
+    unchanged = takewhile(lambda key: records.sources(key) == imported[key], missing)
+    done = failed = 0
+    with closing(train_in_forks(config_file, config, unchanged)) as ended:
+        for done, (key, problem) in enumerate(ended, start=1):
+            if problem is None:
+                record = read_record(records.layout.metrics(key))
+                outcome = f"test MAE {_short(record.test.mae)}, {record.cost.total_seconds:.1f} s"
+            else:
+                failed += 1
+                logger.error("failed: %s: %s", key.path, problem)
+                outcome = "FAILED"
+            logger.info("%d/%d %s: %s", done, len(missing), key.path, outcome)
+    if done < len(missing):
+        raise UnfinishedError(
+            f"source files changed meanwhile, so {len(missing) - done} runs were not started; the"
+            " same command continues with the new ones"
+        )
     if failed:
         raise UnfinishedError(
             f"{failed} of {len(missing)} runs of {path} failed; the same command tries them again"
@@ -144,23 +153,39 @@ def train_block(config_file: Path, path: str) -> None:
     records.write_stamp(path)
 
 
-def _train_in_fork(config_file: Path, config: ExperimentConfig, key: RunKey) -> str | None:
-    """Train a run in a process of its own; returns what went wrong, in one line."""
-    log = experiment_layout(config).train_log(key)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    process = get_context("fork").Process(target=_run, args=(config_file, config, key, log))
-    process.start()
+def train_in_forks(
+    config_file: Path, config: ExperimentConfig, keys: Iterator[RunKey]
+) -> Generator[tuple[RunKey, str | None]]:
+    """Train each run in a process of its own; yields it at its end, with what went wrong, if so."""
+    under_way = dict[Any, tuple[RunKey, ForkProcess]]()
     try:
-        process.join()
-    except BaseException:
-        logger.info("ending %s, which keeps its checkpoint", key.path)
-        if process.pid is not None and process.is_alive():
-            os.kill(process.pid, signal.SIGINT)
-        process.join(GRACE_SECONDS)
-        process.kill()
-        process.join()
-        raise
-    code = process.exitcode
+        while True:
+            for key in islice(keys, config.compute.runs_at_once - len(under_way)):
+                log = experiment_layout(config).train_log(key)
+                log.parent.mkdir(parents=True, exist_ok=True)
+                arguments = (config_file, config, key, log)
+                process = get_context("fork").Process(target=_run, args=arguments)
+                process.start()
+                under_way[process.sentinel] = key, process
+            if not under_way:
+                return
+            for sentinel in wait(list(under_way)):
+                key, process = under_way.pop(sentinel)
+                process.join()
+                yield key, _problem(process.exitcode, experiment_layout(config).train_log(key))
+    finally:
+        for key, process in under_way.values():
+            logger.info("ending %s, which keeps its checkpoint", key.path)
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, signal.SIGINT)
+        for _, process in under_way.values():
+            process.join(GRACE_SECONDS)
+            process.kill()
+            process.join()
+
+
+def _problem(code: int | None, log: Path) -> str | None:
+    """What went wrong in a process that ended, in one line."""
     if code == 0:
         return None
     if code is not None and code < 0:
@@ -171,6 +196,10 @@ def _train_in_fork(config_file: Path, config: ExperimentConfig, key: RunKey) -> 
 
 def _run(config_file: Path, config: ExperimentConfig, key: RunKey, log: Path) -> None:
     """What a run's process does, from its fork on."""
+    # Who holds the place that a run waits for is told to the one who waits for the block, too.
+    handler = logging.StreamHandler(os.fdopen(os.dup(sys.stderr.fileno()), "w"))
+    handler.setFormatter(logging.Formatter(f"{key.path}: %(message)s"))
+    logging.getLogger(claims.__name__).addHandler(handler)
     with log.open("wb") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -43,6 +43,8 @@ def announce_products():
 
 
 PLAN = checked_plan(config)
+if workflow.local_exec and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", PLAN.local_gpus)
 
 
 wildcard_constraints:

@@ -9,11 +9,11 @@ rule train:
         PLAN.benchmarks / "{dataset}/{backbone}/{part}.tsv"
     conda:
         "../../environment.yml"
-    threads: PLAN.run_threads
+    threads: PLAN.block_threads
     resources:
         mem_mb=PLAN.block_megabytes,
         runtime=PLAN.block_minutes,
-        gpu=PLAN.run_gpus,
+        gpu=PLAN.block_gpus,
     params:
         config=PLAN.layout.config,
     message:

@@ -1,4 +1,4 @@
-// Sorts and filters tables; draws the chart. Vega's interpreter (ast) needs no right to evaluate.
+// Sorts and filters tables; draws the charts. Vega's interpreter (ast) needs no right to evaluate.
 "use strict";
 for (const table of document.querySelectorAll("table.data")) {
   const body = table.tBodies[0], heads = [...[...table.tHead.rows].at(-1).cells];
@@ -22,15 +22,26 @@ for (const table of document.querySelectorAll("table.data")) {
   });
   box.hidden = false;
 }
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(part => { part.open = true; }));
-addEventListener("DOMContentLoaded", async () => {
-  const section = document.getElementById("tradeoff"), box = document.getElementById("tradeoff-chart");
-  const spec = JSON.parse(document.getElementById("embedded-chart").textContent);
-  section.querySelector(".interactive").hidden = false;
-  for (const part of spec.vconcat) part.width = Math.max(180, box.clientWidth - 100);
+const drawn = new Set();
+async function draw(box) {
+  const name = box.dataset.chart, section = box.parentElement;
+  if (drawn.has(name)) return;
+  drawn.add(name);
+  const spec = JSON.parse(document.getElementById(`${name}-chart`).textContent);
+  box.hidden = false;
+  for (const part of spec.vconcat ?? []) part.width = Math.max(180, box.clientWidth - 100);
   spec.params.find(param => param.name === "legend_columns").value = Math.max(1, Math.floor((box.clientWidth - 40) / 150));
-  const options = { actions: false, ast: true, renderer: "svg", mode: "vega-lite", bind: "#tradeoff-choices" };
+  const options = { actions: false, ast: true, renderer: "svg", mode: "vega-lite", bind: "#choices" };
   await vegaEmbed(box, spec, options);
   // The picture stays for print, and where this did not work.
   section.classList.add("live");
+}
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(part => { part.open = true; }));
+addEventListener("DOMContentLoaded", () => {
+  for (const box of document.querySelectorAll("[data-chart]")) {
+    const fold = box.closest("details");
+    // What is folded has no width yet.
+    if (fold) fold.addEventListener("toggle", () => fold.open && draw(box));
+    else draw(box);
+  }
 });

@@ -1,0 +1,137 @@
+"""The record of a timing: what an epoch of each pruner takes, measured side by side.
+
+One job for each data set and backbone trains real epochs of every (pruner, prune ratio) in turn,
+round after round. What a pruned epoch takes is said relative to the full epoch of the same round,
+so that a machine that grows slower or faster meanwhile does not tip the comparison.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import Field, model_validator
+
+from stprune.base.errors import RecordError
+from stprune.base.files import write_json, write_text
+from stprune.base.schema import StrictModel, validate
+from stprune.base.text import NAME, is_formula, parse_json, texts_in
+
+TIMING_VERSION = 1
+# From the most to the least trustworthy; our kept studies were timed within their runs, on cores of
+# their own.
+VERDICTS = ("steady", "within runs", "noisy", "disturbed")
+PARTS = ("data_seconds", "step_seconds", "scoring_seconds", "selection_seconds")
+
+
+class Sensors(StrictModel):
+    """What else the machine did meanwhile; None where it cannot be read."""
+
+    busy: float = Field(description="CPU seconds of this process / seconds of wall clock.")
+    others: float | None = Field(
+        description="Share of the time of its cores (of its GPU) that other processes used."
+    )
+    waiting: float | None = Field(
+        description="Seconds that its threads waited for a core / seconds of wall clock."
+    )
+    pressure: float | None = Field(
+        description="Share of the time in which a process of the machine waited for a core."
+    )
+    megahertz: float | None = Field(description="Mean clock frequency of its cores.")
+
+
+class EpochParts(StrictModel):
+    """Medians over rounds of an epoch and its parts, in seconds; validation is no part."""
+
+    windows: int = Field(ge=1, description="Windows that the timed epoch visits.")
+    epoch_seconds: float = Field(gt=0, description="Whole epoch.")
+    data_seconds: float = Field(ge=0, description="Gathering batches.")
+    step_seconds: float = Field(ge=0, description="Forward, backward, optimiser.")
+    scoring_seconds: float = Field(ge=0, description="Pruner's `observe`.")
+    selection_seconds: float = Field(ge=0, description="Pruner's `select` and ordering.")
+
+
+class EntryTiming(EpochParts):
+    """What an epoch of one (pruner, prune ratio) takes: a pruned one, where it has any."""
+
+    pruner: str = Field(pattern=NAME, description="Name in the configuration.")
+    prune_ratio: float = Field(description="Nominal.")
+    preparation_seconds: float = Field(ge=0, description="Building and preparing the pruner, once.")
+    ratio: float = Field(
+        gt=0, description="The epoch / the full epoch of the same round; median over rounds."
+    )
+    ratio_low: float = Field(gt=0, description="Lower end of its 95 % interval.")
+    ratio_high: float = Field(gt=0, description="Upper end.")
+    settings: str = Field(description="SHA-256 of its configuration but for seed and prune ratio.")
+    source_digest: str = Field(description="As in the record of a run of it.")
+
+
+class TimingRecord(StrictModel):
+    """``timing/<data set>/<backbone>.json``; the table beside it has every timed epoch."""
+
+    timing_version: int = Field(description="Version of this schema.")
+    experiment: str = Field(pattern=NAME, description="Name of the experiment.")
+    dataset: str = Field(pattern=NAME, description="Name in the configuration.")
+    backbone: str = Field(pattern=NAME, description="Name in the configuration.")
+    verdict: Literal["steady", "noisy", "disturbed"] = Field(description="How far to trust it.")
+    rounds: int = Field(ge=1, description="Rounds that were timed.")
+    full: EpochParts = Field(description="The full epoch that every ratio refers to.")
+    validation_seconds: float = Field(ge=0, description="Median of a validation.")
+    checkpoint_seconds: float = Field(ge=0, description="Median of writing a checkpoint.")
+    entries: list[EntryTiming] = Field(description="One for each (pruner, prune ratio).")
+    sensors: Sensors = Field(description="Over all timed epochs.")
+    source_digest: str = Field(description="SHA-256 of the source files of the measuring.")
+    data_checksum: str = Field(description="As in the record of a run.")
+    environment: dict[str, Any] = Field(description="Versions, device, threads, cores, commit.")
+    started: str = Field(description="ISO 8601, UTC.")
+    finished: str = Field(description="ISO 8601, UTC.")
+
+    @model_validator(mode="after")
+    def _no_formulas(self) -> TimingRecord:
+        """Its texts become cells of tables and parts of pages."""
+        for text in texts_in([self.environment, self.source_digest, self.started, self.finished]):
+            if is_formula(text):
+                raise ValueError(f"{text[:40]!r} must be words, not a formula")
+        return self
+
+
+def settings_digest(config: Mapping[str, Any]) -> str:
+    """SHA-256 of a run's resolved configuration but for seed and prune ratio."""
+    shared = {key: value for key, value in config.items() if key not in ("seed", "prune_ratio")}
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+
+
+def write_timing(record: TimingRecord, epochs: pd.DataFrame, path: Path) -> None:
+    """Write ``path`` and, before it, the table of timed epochs as csv beside it."""
+    write_text(path.with_suffix(".csv"), epochs.to_csv(index=False))
+    write_json(path, record.model_dump(mode="json"))
+
+
+def read_timing(path: Path) -> TimingRecord:
+    """Read one timing.
+
+    Raises:
+        RecordError: If it is missing, no JSON, or of another version.
+    """
+    try:
+        return parse_timing(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} is not a readable timing: {error}") from None
+
+
+def parse_timing(text: str, where: str) -> TimingRecord:
+    """Check a timing that a store holds as text; raises as `read_timing` does."""
+    try:
+        values = parse_json(text)
+    except ValueError as error:
+        raise RecordError(f"{where} is not a readable timing: {error}") from None
+    version = values.get("timing_version") if isinstance(values, dict) else None
+    if version != TIMING_VERSION:
+        raise RecordError(
+            f"{where} has timing version {version}, this is version {TIMING_VERSION}; time again"
+        )
+    return validate(TimingRecord, values, where)
