@@ -12,7 +12,7 @@ kept, not scored 3.0; (5) `exact` budget, our default, for comparisons at equal 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -92,6 +92,7 @@ class InfoBatch(DynamicPruner):
         self.window_state["scores"] = torch.full(
             (context.windows,), float("inf"), device=context.device
         )
+        self._below: float | None = None  # share of the scores below their mean, once it is known
 
     def epoch_windows(self, epoch: int, epochs: int) -> int:
         """K by the schedule; by the original rule what the last scores let expect."""
@@ -99,11 +100,12 @@ class InfoBatch(DynamicPruner):
         windows = self.context.windows
         if self.options.budget == "exact" or size == windows:
             return size
-        scores = self.window_state["scores"]
-        seen = scores[torch.isfinite(scores)]
-        # Before anything is seen, half of the windows are taken to lie below the mean.
-        below = float((seen < seen.mean()).float().mean()) if len(seen) else 0.5
-        return windows - round(below * (windows - size))
+        if self._below is None:  # asked for each epoch to come, so the device is waited for once
+            scores = self.window_state["scores"].cpu()
+            seen = scores[torch.isfinite(scores)]
+            # Before anything is seen, half of the windows are taken to lie below the mean.
+            self._below = float((seen < seen.mean()).float().mean()) if len(seen) else 0.5
+        return windows - round(self._below * (windows - size))
 
     def choose(self, epoch: int, size: int) -> Selection:
         """By the rule."""
@@ -118,3 +120,9 @@ class InfoBatch(DynamicPruner):
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Remember each window's masked MAE."""
         self.window_state["scores"][indices] = window_mae(errors, mask)
+        self._below = None
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        super().load_state_dict(state)
+        self._below = None

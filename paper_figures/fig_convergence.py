@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.records.store import REFERENCE
+from stprune.records.store import KEYS, REFERENCE
+from stprune.results.labels import timing_notes
 from stprune.results.summary import Results
 
 TITLE = "Convergence against wall clock"
@@ -26,13 +27,17 @@ def build(results: Results) -> Drawing:
     names, left_out = content.shown_pruners(results)
     rows, others = content.shown_places(results)
     table = results.aggregate[results.aggregate["pruner"].isin(names)]
-    curves = mean_curves(results.epochs[results.epochs["pruner"].isin(names)])
+    epochs, axis = results.epochs, "Elapsed time (s)"
+    if epochs["elapsed_seconds"].isna().any():
+        steps, axis = epochs.groupby(KEYS)["gradient_steps"].cumsum(), "Gradient steps"
+        epochs = epochs.assign(elapsed_seconds=steps)
+    curves = mean_curves(epochs[epochs["pruner"].isin(names)])
     ratios, shown = content.ratios(table), draw.looks(names)
     figure, grid = draw.panels(
         content.row_names(rows),
         content.ratio_names(ratios),
         1.45,
-        xlabel="Elapsed time (s)",
+        xlabel=axis,
         legend=draw.entries(shown),
         sharex="row",
         sharey="row",
@@ -52,7 +57,8 @@ def build(results: Results) -> Drawing:
         f" {draw.LEAVE}"
     )
     alt = "Mean validation error against elapsed time, one line a pruner, one panel a prune ratio."
-    return Drawing(figure, " ".join([caption, *left_out, *others]), alt)
+    notes = timing_notes(table["timing"], drawn=True)
+    return Drawing(figure, " ".join([caption, *notes, *left_out, *others]), alt)
 
 
 def mean_curves(epochs: pd.DataFrame) -> pd.DataFrame:

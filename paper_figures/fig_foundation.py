@@ -6,7 +6,7 @@ from paper_figures.held_out import PLACE, applies, held_out_scores
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.records.store import REFERENCE
-from stprune.results.labels import label
+from stprune.results.labels import label, timing_notes
 from stprune.results.summary import Results
 
 __all__ = ["TITLE", "applies", "build"]
@@ -17,8 +17,7 @@ SCORES = {"zero_shot_mae": "Zero-shot", "linear_probe_mae": "Linear probe"}
 def build(results: Results) -> Drawing:
     """One row per data set entry, backbone and held-out data set: zero-shot, then linear probe.
 
-    MAE in the unit of the held-out data, times in % of full training's, or in seconds where
-    full training was not run.
+    MAE in the unit of the held-out data against `content.time_axis`.
     """
     frame = held_out_scores(results)
     parts = dict(list(frame.groupby(PLACE)))
@@ -28,13 +27,12 @@ def build(results: Results) -> Drawing:
     ]
     scores = [score for score in SCORES if frame[score].notna().any()]
     shown = draw.looks(frame["pruner"])
-    relative = REFERENCE in shown
-    x, unit = ("total_percent", "% of full training") if relative else ("total_seconds", "s")
+    x, name, unit = content.time_axis(frame)
     figure, grid = draw.panels(
         rows,
         [SCORES[score] for score in scores],
         2.5,
-        xlabel=f"Total time ({unit})",
+        xlabel=f"{name} ({unit})",
         legend=draw.entries(shown),
     )
     for part, panels in zip(parts.values(), grid, strict=True):
@@ -49,4 +47,5 @@ def build(results: Results) -> Drawing:
         f" standard deviation over {content.seed_count(results.aggregate)}. Each line joins a"
         " pruner's prune ratios."
     )
+    caption = " ".join([caption, *timing_notes(frame["timing"], drawn=True)])
     return Drawing(figure, caption, "Test MAE on unseen data against total time, a line a pruner.")

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.records.store import KEYS, REFERENCE
+from stprune.results.labels import timing_notes
 from stprune.results.summary import Results
 
 TITLE = "Where the time of an epoch goes"
@@ -26,6 +27,11 @@ PARTS = {
 }
 COLUMNS = [f"{part}_seconds" for part in PARTS]
 MEASURED, EXPECTED = "epoch_seconds", "expected_epoch_seconds"
+
+
+def applies(results: Results) -> bool:
+    """Whether the times of epochs are known."""
+    return bool(results.epochs["train_seconds"].notna().any())
 
 
 def build(results: Results) -> Drawing:
@@ -59,6 +65,7 @@ def build(results: Results) -> Drawing:
         " validation and checkpoint; line: the time expected from the kept share and the pruner's"
         " own scoring and selection."
     )
+    caption = " ".join([caption, *timing_notes(results.aggregate["timing"], drawn=True)])
     return Drawing(figure, caption, "Stacked bars of the time of an epoch by part, a bar a pruner.")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.records.store import REFERENCE
-from stprune.results.labels import label
+from stprune.results.labels import label, timing_notes
 from stprune.results.summary import Results
 
 TITLE = "Error against time at several model scales"
@@ -23,9 +25,11 @@ def applies(results: Results) -> bool:
 def build(results: Results) -> Drawing:
     """One row per data set and model, one column per prune ratio; each line joins the scales.
 
-    Test MAE in the target's unit, total time in seconds.
+    Test MAE in the target's unit, total time in seconds, or gradient steps without timing.
     """
     points = scale_points(results)
+    # Sizes of a model are compared, so seconds of its data set and no share of full training.
+    x, name, unit = content.time_axis(points.assign(steps_percent=math.nan))
     names, left_out = content.shown_pruners(results, points["pruner"])
     points = points[points["pruner"].isin(names)]
     ratios, shown = sorted(points["ratio"].unique()), draw.looks(names)
@@ -38,13 +42,13 @@ def build(results: Results) -> Drawing:
         rows,
         content.ratio_names(ratios),
         2.5,
-        xlabel="Total time (s)",
+        xlabel=f"{name} ({unit})",
         legend=draw.entries(shown),
         sharey="row",
     )
     for part, panels in zip(models.values(), grid, strict=True):
         for ratio, axes in zip(ratios, panels, strict=True):
-            _panel(axes, part[part["ratio"] == ratio], shown)
+            _panel(axes, part[part["ratio"] == ratio], x, shown)
     caption = (
         "Test MAE of a model at several scales, each line joining the scales under one pruner; the"
         " numbers are millions of parameters (mean and one standard deviation over"
@@ -53,7 +57,8 @@ def build(results: Results) -> Drawing:
         " same time."
     )
     alt = "Test MAE against total time of models of several sizes, one line a pruner."
-    return Drawing(figure, " ".join([caption, *left_out]), alt)
+    notes = timing_notes(points["timing"], drawn=True)
+    return Drawing(figure, " ".join([caption, *notes, *left_out]), alt)
 
 
 def scale_points(results: Results) -> pd.DataFrame:
@@ -76,10 +81,10 @@ def scale_points(results: Results) -> pd.DataFrame:
     return pd.concat(parts).sort_values(order, ignore_index=True)
 
 
-def _panel(axes: Axes, part: pd.DataFrame, shown: dict[str, draw.Look]) -> None:
-    draw.lines(axes, part, "total_seconds", "test_mae", shown)
+def _panel(axes: Axes, part: pd.DataFrame, x: str, shown: dict[str, draw.Look]) -> None:
+    draw.lines(axes, part, x, "test_mae", shown)
     for _, point in part[part["pruner"] == REFERENCE].iterrows():
-        at = (point["total_seconds"], point["test_mae"])
+        at = (point[x], point["test_mae"])
         words = f"{point['parameters'] / 1e6:.3g} M"
         axes.annotate(words, at, (5, -1), textcoords="offset points", va="top", fontsize=6)
     draw.log_axis(axes, "x")

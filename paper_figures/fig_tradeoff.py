@@ -10,13 +10,13 @@ from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.records.store import REFERENCE
-from stprune.results.labels import label
+from stprune.results.labels import label, timing_notes
 from stprune.results.summary import Results, mean_over_places
 
 TITLE = "Test error against training time"
 # More data sets and backbones than this are averaged.
 MOST_ROWS = 3
-COSTS = {"epoch": "Per-epoch time", "total": "Total time"}
+COSTS = ("epoch", "total")
 
 
 def applies(results: Results) -> bool:
@@ -29,10 +29,8 @@ def applies(results: Results) -> bool:
 def build(results: Results) -> Drawing:
     """One row of two panels per data set and backbone: per-epoch time left, total time right.
 
-    More of them than fit a page are averaged, one row per budget.
-
-    Test MAE in the target's unit, times in % of full training's, or in seconds where full
-    training was not run.
+    More of them than fit a page are averaged, one row per budget. Test MAE in the target's unit
+    against `content.time_axis`, which is one panel where times are not known.
     """
     names, left_out = content.shown_pruners(results)
     rows, others = content.shown_places(results)
@@ -55,16 +53,17 @@ def build(results: Results) -> Drawing:
         "Change in test MAE (%)" if averaged else content.with_unit("Test MAE", part["target_unit"])
         for part in parts
     )
-    unit = "percent" if relative else "seconds"
     shown = draw.looks(names)
+    costs = dict.fromkeys(content.time_axis(table, cost) for cost in COSTS)
+    (*_, unit), several = next(iter(costs)), len(costs) > 1
     figure, grid = draw.panels(
         [
             f"{dataset}, {label(backbone)}\n{title}"
             for (dataset, backbone), title in zip(rows, titles, strict=True)
         ],
-        list(COSTS.values()),
+        [name for _, name, _ in costs],
         2.7,
-        xlabel=f"Time ({'% of full training' if relative else 's'})",
+        xlabel=f"{'Time' if several else 'Gradient steps'} ({unit})",
         legend=draw.entries(shown),
         sharey="row",
     )
@@ -74,11 +73,14 @@ def build(results: Results) -> Drawing:
             # A pruner that loses much must not flatten the others.
             errors = part["test_mae"].to_numpy(np.float64)
             panels[0].set_ylim([full + end for end in draw.difference_limits(errors - full)])
-        for axes, cost in zip(panels, COSTS, strict=True):
+        for axes, (cost, *_) in zip(panels, costs, strict=True):
             draw.reference(axes, part[part["pruner"] == REFERENCE])
-            draw.lines(axes, part, f"{cost}_{unit}", "test_mae", shown)
+            draw.lines(axes, part, cost, "test_mae", shown)
             axes.set_xlim(left=0)
     pruned = ", ".join(map(format_ratio, content.ratios(table)))
     caption = f"{words} Each line joins a pruner's prune ratios in order: {pruned}."
     alt = "Test MAE against per-epoch time (left) and total time (right), one line a pruner."
-    return Drawing(figure, " ".join([caption, *left_out, *others]), alt)
+    notes = timing_notes(table["timing"], drawn=True)
+    if any(f"{cost}_low" in table and table[f"{cost}_low"].notna().any() for cost, *_ in costs):
+        notes.insert(0, "Horizontal bars: 95 % interval of the timing.")
+    return Drawing(figure, " ".join([caption, *notes, *left_out, *others]), alt)

@@ -45,7 +45,8 @@ def held_out_scores(results: Results) -> pd.DataFrame:
     for score in SCORES:
         base = full[score].reindex(places).to_numpy()
         frame[f"{score}_change"] = 100 * (frame[score] / base - 1)
-    seen = ["test_mae", "total_percent", "total_percent_sd", "total_seconds"]
-    costs = results.aggregate[[*KEYS[:-1], *seen, "realised_keep_ratio"]]
+    seen = ["test_mae", "total_percent", "total_percent_sd", "total_seconds", "realised_keep_ratio"]
+    seen += ["total_percent_low", "total_percent_high", "steps_percent", "gradient_steps", "timing"]
+    costs = results.aggregate[[*KEYS[:-1], *seen]]
     frame = frame.merge(costs, how="left", on=KEYS[:-1], validate="many_to_one")
     return full_first(frame, [*PLACE, "prune_ratio"])

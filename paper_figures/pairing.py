@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from paper_figures.rows import experiment_table
-from stprune.paper.tables import Column, Table
+from stprune.paper.tables import TIMING, Column, Table
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import Results
+from stprune.results.summary import Results, least_trusted
 from stprune.statistics.paired import (
     CONTROLS,
     LEVEL,
@@ -95,7 +95,7 @@ GROUP_COLUMNS = (
         Column(f"{o}_change", label(o), 1, signed=True, over="Δ (%) from", marks=f"{o}_mark")
         for o in OTHERS
     ),
-    Column("epoch_percent", "Time (%)", 0),
+    Column("epoch_percent", "Time (%)", 0, marks=TIMING),
 )
 GROUP_CAPTION = (
     "MAE: test MAE, mean ± standard deviation over the seeds; bold: lowest mean of its group and"
@@ -123,7 +123,9 @@ def compared_groups(
         for column, names in chosen.items():
             runs, means = (some[some[column].isin(names)] for some in (runs, means))
         cells = means.groupby(["prune_ratio", "pruner"])
-        table = cells[["test_mae", "test_mae_sd", "epoch_percent"]].mean()
+        table = cells[["test_mae", "test_mae_sd"]].mean()
+        table["epoch_percent"] = cells["epoch_percent"].mean(skipna=False)
+        table[TIMING] = cells[TIMING].agg(least_trusted)
         errors = ["test_mae", "test_mae_sd"]
         table[errors] = table[errors].where(cells.size() == 1)
         for other in OTHERS:

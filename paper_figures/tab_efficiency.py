@@ -13,14 +13,14 @@ from paper_figures.rows import (
     means_and_spreads,
     with_holes,
 )
-from stprune.paper.tables import Column, Table
+from stprune.paper.tables import TIMING, Column, Table
 from stprune.results.summary import Results
 
 TITLE = "Efficiency"
 
 CAPTION = (
-    "Mean ± standard deviation over n seeds (no deviation for one seed), wall clock as each run"
-    " measured it. Per epoch: of pruned epochs (of all, where none was pruned), data, steps,"
+    "Mean ± standard deviation over n seeds (no deviation for one seed). Per"
+    " epoch: of pruned epochs (of all, where none was pruned), data, steps,"
     " scoring and selection included. Total: preparation, all epochs, validation and checkpoints."
     " Overhead: scoring and selection, in % of the per-epoch time; before: what a pruner prepares"
     " before the first epoch, in seconds. Peak memory is that of the device, or of the process on a"
@@ -34,12 +34,12 @@ MEGABYTE, KILO = 1e6, 1e3
 COLUMNS = (
     *CELL_COLUMNS,
     SEEDS,
-    Column("epoch_seconds", "s", 3, "epoch_seconds_sd", True, over="Per epoch"),
-    Column("epoch_percent", "% of full's", 1, over="Per epoch"),
-    Column("overhead_percent", "%", 1, over="Overhead"),
-    Column("preparation_seconds", "before (s)", 2, over="Overhead"),
-    Column("total_seconds", "s", 1, "total_seconds_sd", True, over="Total"),
-    Column("total_percent", "% of full's", 1, over="Total"),
+    Column("epoch_seconds", "s", 3, "epoch_seconds_sd", True, over="Per epoch", marks=TIMING),
+    Column("epoch_percent", "% of full's", 1, over="Per epoch", marks=TIMING),
+    Column("overhead_percent", "%", 1, over="Overhead", marks=TIMING),
+    Column("preparation_seconds", "before (s)", 2, over="Overhead", marks=TIMING),
+    Column("total_seconds", "s", 1, "total_seconds_sd", True, over="Total", marks=TIMING),
+    Column("total_percent", "% of full's", 1, over="Total", marks=TIMING),
     Column("peak_megabytes", "Peak memory (MB)", 0, "peak_megabytes_sd", True),
     Column("processor_kilojoules", "processor (kJ)", 2, "processor_kilojoules_sd", over="Energy"),
     Column("device_kilojoules", "device (kJ)", 2, "device_kilojoules_sd", over="Energy"),
@@ -63,6 +63,6 @@ def build(results: Results) -> Table:
             "device_kilojoules": summary["device_joules"].astype("float64") / KILO,
         }
     )
-    frame = frame[[*CELL, "seeds", "epoch_percent", "total_percent"]]
+    frame = frame[[*CELL, "seeds", "epoch_percent", "total_percent", TIMING]]
     frame = frame.merge(means_and_spreads(values, results), how="left", on=CELL)
     return experiment_table(results, TITLE, CAPTION, frame, COLUMNS)

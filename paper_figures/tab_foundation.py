@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paper_figures.held_out import applies, held_out_scores
 from paper_figures.rows import SEEDS, experiment_table
-from stprune.paper.tables import Column, Table
+from stprune.paper.tables import TIMING, Column, Table
 from stprune.results.summary import Results
 
 __all__ = ["TITLE", "applies", "build"]
@@ -36,7 +36,7 @@ COLUMNS = (
     Column("zero_shot_mae_change", "Δ (%)", 1, signed=True, over="Zero-shot"),
     Column("linear_probe_mae", "MAE", 2, "linear_probe_mae_sd", True, over="Linear probe"),
     Column("linear_probe_mae_change", "Δ (%)", 1, signed=True, over="Linear probe"),
-    Column("total_percent", "Total time (%)", 1),
+    Column("total_percent", "Total time (%)", 1, marks=TIMING),
     Column("realised_keep_ratio", "Kept", 3),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paper_figures.rows import CELL_COLUMNS, RANKS, SEEDS, experiment_table, with_holes
-from stprune.paper.tables import Column, Table
+from stprune.paper.tables import TIMING, Column, Table
 from stprune.records.store import GROUPS
 from stprune.results.summary import Results
 
@@ -29,8 +29,16 @@ COLUMNS = (
         Column(f"test_mae_{g}", title, 2, f"test_mae_{g}_sd", True, over="Test MAE")
         for g, title in zip(GROUPS, ("Incident", "Least stationary", "Worst node"), strict=True)
     ),
-    Column("time_to_full_seconds", "Seconds", 1, "time_to_full_seconds_sd", True, over=TIME),
-    Column("time_to_full_percent", "% of full's", 1, over=TIME),
+    Column(
+        "time_to_full_seconds",
+        "Seconds",
+        1,
+        "time_to_full_seconds_sd",
+        True,
+        over=TIME,
+        marks=TIMING,
+    ),
+    Column("time_to_full_percent", "% of full's", 1, over=TIME, marks=TIMING),
     Column("reached", "Reached", over=TIME, text="{reached:.0f} of {seeds}"),
 )
 

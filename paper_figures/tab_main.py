@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from paper_figures.rows import CELL, CELL_COLUMNS, RANKS, SEEDS, experiment_table, with_holes
-from stprune.paper.tables import Column, Table
+from stprune.paper.tables import TIMING, Column, Table
 from stprune.records.store import REFERENCE
 from stprune.results.summary import Results
 from stprune.statistics.paired import (
@@ -49,8 +49,8 @@ COLUMNS = (
     Column("test_rmse", "RMSE", 2, "test_rmse_sd", ranked=True),
     Column("test_mape", "MAPE (%)", 2, "test_mape_sd", ranked=True),
     Column("test_mae_change", "Δ MAE (%)", 1, signed=True, marks="full_mark"),
-    Column("epoch_percent", "Epoch time (%)", 1),
-    Column("total_percent", "Total time (%)", 1),
+    Column("epoch_percent", "Epoch time (%)", 1, marks=TIMING),
+    Column("total_percent", "Total time (%)", 1, marks=TIMING),
     Column("gradient_steps", "Steps", 0),
     Column("realised_keep_ratio", "Kept", 3),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paper_figures.rows import CELL_COLUMNS, experiment_table
 from stprune.paper.tables import Column, Table
+from stprune.results.labels import timing_notes
 from stprune.results.summary import Results
 from stprune.statistics.time_to_accuracy import compare_reaching
 
@@ -35,4 +36,5 @@ COLUMNS = (
 
 def build(results: Results) -> Table:
     """One row per data set, backbone, prune ratio and pruner; empty without full training."""
-    return experiment_table(results, TITLE, CAPTION, compare_reaching(results.epochs), COLUMNS)
+    caption = " ".join([CAPTION, *timing_notes(results.aggregate["timing"], drawn=True)])
+    return experiment_table(results, TITLE, caption, compare_reaching(results.epochs), COLUMNS)

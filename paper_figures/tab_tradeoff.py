@@ -9,6 +9,7 @@ import pandas as pd
 from paper_figures.rows import experiment_table
 from stprune.base.layout import format_ratio
 from stprune.paper.tables import Column, Table
+from stprune.results.labels import timing_notes
 from stprune.results.summary import Results
 from stprune.statistics.paired import LEAST_PAIRS
 from stprune.statistics.tradeoff import CAP, tradeoff_areas
@@ -40,10 +41,11 @@ COLUMNS = (
 
 def build(results: Results) -> Table:
     """One row per budget, data set, backbone and pruner; empty without full training."""
+    caption = " ".join([CAPTION, *timing_notes(results.aggregate["timing"], drawn=True)])
     areas = tradeoff_areas(results.summary)
     front = pd.Series([_front(points) for points in areas["front"]], dtype="object")
     frame, group = areas.assign(front=front), ("dataset", "backbone")
-    return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, group)
+    return experiment_table(results, TITLE, caption, frame, COLUMNS, group)
 
 
 def _front(points: tuple[tuple[float, bool, float], ...]) -> str | None:

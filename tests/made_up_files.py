@@ -273,7 +273,7 @@ def _windows_npz(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
     if graph == "graph":
         paths[graph].write_bytes(pickled_graph(everyone, _kernel(len(everyone))))
     else:
-        lines = [f"{a},{b},{100 * (at + 1)}" for at, (a, b) in enumerate(pairwise(everyone))]
+        lines = [f"{a},{b},{300 + 10 * at}" for at, (a, b) in enumerate(pairwise(everyone))]
         first = ["from,to,cost"] if graph == "edges" else [f"{a},{a},0.0" for a in everyone]
         paths[graph].write_text("\n".join([*first, *lines]) + "\n")
     values = np.round(60 - 12 * _waves(2 * 288, len(everyone), 288, 3).clip(0), 1)

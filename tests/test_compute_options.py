@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from toy_runs import key_of
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask, fitting_windows
+from stprune.backbones.layers.axis_attention import padded_attention
 from stprune.base.errors import ConfigError, DeclinedError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
 from stprune.data.dataset import ForecastData, alone
-from stprune.training.devices import fabric_on
+from stprune.training.devices import fabric_on, windows_within
 from stprune.training.engine import Engine, windows_at_a_time
 from stprune.training.run import train
 from stprune.training.scoring import window_gradients
@@ -73,6 +75,16 @@ def test_bfloat16_is_near_float32(toy_values: dict[str, Any], toy_forecast: Fore
         assert (ours - theirs).norm() < 0.02 * theirs.norm()
         assert not torch.equal(ours, theirs)
     assert {p.dtype for p in mixed.network.parameters()} == {torch.float32}
+    # Evaluation restores units in float32: bfloat16 has two or three digits.
+    seen: list[Tensor] = []
+    ((name, data),) = mixed.members
+    mixed.evaluate(name, data, data.test, observe=lambda _, errors, mask: seen.append(errors))
+    batch = data.test.gather(torch.arange(len(seen[0])))
+    arguments = batch.inputs, batch.time_of_day, batch.day_of_week
+    with torch.no_grad(), mixed.fabric.autocast():
+        forecast = mixed.network.eval()(*arguments).float()
+    expected = (data.test.scaler.restore(forecast) - batch.targets).abs() * batch.mask
+    assert torch.equal(seen[0], expected)
 
 
 def test_a_missing_compiler_is_told(
@@ -118,13 +130,35 @@ def test_only_a_processor_follows_the_backbones_advice() -> None:
     assert fitting_windows(12 * 170 * 152) == 8
     assert fitting_windows(10**9) == 1
     network = _network("staeformer", 170)
-    for asked, place, windows in ((None, "cpu", 8), (None, "cuda", None), (5, "cuda", 5)):
+    cases = ((None, "cpu", 8), ("auto", "cpu", 8), (None, "cuda", None), (5, "cuda", 5))
+    asked: Any
+    for asked, place, windows in cases:
         assert windows_at_a_time(network, asked, torch.device(place)) == windows
     # Statistics over the batch decline parts.
     network = _network("gwnet", 4)
     assert windows_at_a_time(network, None, CPU) is None
     with pytest.raises(DeclinedError, match=r"`compute\.micro_batch`"):
         windows_at_a_time(network, 8, CPU)
+
+
+def test_windows_that_fit_a_gpu_by_hand() -> None:
+    # 100 bytes and 10 a window: 64 windows take 740, 32 take 420, 16 take 260.
+    for memory, windows in ((740, 64), (739, 32), (420, 32), (300, 16), (0, 1)):
+        assert windows_within(memory, 64, lambda count: 100 + 10 * count) == windows
+    assert windows_within(0, 5, lambda count: 10) == 1
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_heads_padded_for_a_gpu_attend_alike(causal: bool) -> None:
+    parts = torch.randn(3, 2, 4, 9, 38, generator=torch.Generator().manual_seed(0))
+    results = []
+    for attention in (padded_attention, functional.scaled_dot_product_attention):
+        q, k, v = (part.clone().requires_grad_() for part in parts)
+        attended = attention(q, k, v, is_causal=causal)  # type: ignore[operator]
+        attended.square().sum().backward()
+        results.append([attended.detach(), *(part.grad for part in (q, k, v))])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", BACKBONES.ids())

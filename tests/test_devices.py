@@ -42,6 +42,7 @@ def test_the_layout_of_a_cluster_is_not_that_of_a_run(monkeypatch: pytest.Monkey
     ("error", "processes", "named"),
     [
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), 1, OutOfMemoryError),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), 1, OutOfMemoryError),
         (MemoryError(), 2, OutOfMemoryError),
         (RuntimeError("Connection closed by peer"), 2, DeviceLostError),
         (RuntimeError("Connection closed by peer"), 1, RuntimeError),

@@ -27,6 +27,8 @@ from stprune.data.fetch import fetch
 from stprune.data.prepare import prepare
 from stprune.training.run import train
 
+# The routes of PEMS-BAY are single groups of `pems_bay_67`, which stands for them.
+TRAINED = [name for name in dataset_ids() if not re.fullmatch(r"pems_bay_(ca|i)\d+", name)]
 PINNED = re.compile(r"^https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+")
 
 
@@ -79,7 +81,7 @@ def check_values(dataset: str, data: CanonicalDataset, paths: dict[str, Path]) -
         assert gap[[0, -1]].astype(str).tolist() == ["2017-03-12T02:00:00", "2017-03-12T02:55:00"]
 
 
-@pytest.mark.parametrize("dataset", dataset_ids())
+@pytest.mark.parametrize("dataset", TRAINED)
 def test_a_card_leads_to_a_trained_run(
     tmp_path: Path, toy_values: dict[str, Any], dataset: str
 ) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ import pytest
 from PIL import Image
 from synthetic_records import PRUNERS, cost, results_of, run_of, summarised, write_experiment
 
+from paper_figures import tab_main, tab_tradeoff
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, store_config, store_table
 from stprune.paper import charts
 from stprune.paper.charts import explorer, explorer_data, picture
 from stprune.paper.draw import LOOKS
-from stprune.paper.figures import FIGURES
-from stprune.paper.findings import Findings, findings
+from stprune.paper.figures import FIGURES, build
+from stprune.paper.findings import findings
 from stprune.paper.products import applicable, make_products
 from stprune.paper.report import (
     Picture,
@@ -34,9 +36,11 @@ from stprune.paper.report import (
     vega_script,
     write_report,
 )
-from stprune.paper.tables import TABLES
+from stprune.paper.tables import DASH, TABLES, to_cells
+from stprune.records.timing import VERDICTS
+from stprune.results.labels import timing_mark, timing_notes
 from stprune.results.summarise import summarise
-from stprune.results.summary import Results, load_results
+from stprune.results.summary import Results, aggregate, least_trusted, load_results
 
 VOID = {"meta", "img", "br", "input"}
 HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>{{7*7}}"
@@ -269,12 +273,60 @@ def test_the_rows_are_the_method_the_better_control_and_the_best_rival(tmp_path:
     assert found.headline.count("\n- ") == 3
 
 
-def test_times_are_counted(tmp_path: Path) -> None:
-    found: Findings = findings(load_results(write_experiment(tmp_path).store))
-    assert found.answers[2].sentence == "The times can be trusted: 12 of 12 are as expected."
+def timed(results: Results, timing: str | None) -> Results:
+    """The same runs with times of this verdict, 4 % either way; None for none."""
+    known = results.summary["total_seconds"] * (1 if timing else math.nan)
+    ends = {"total_seconds_low": 0.96 * known, "total_seconds_high": 1.04 * known}
+    columns = {"timing": timing, "total_seconds": known, **ends}
+    summary = results.summary.assign(**columns)
+    if timing is None:
+        summary = summary.assign(epoch_seconds=math.nan, time_to_full_seconds=math.nan)
+    return replace(results, summary=summary, aggregate=aggregate(summary))
+
+
+def test_a_mark_and_a_sentence_say_how_far_to_trust_a_time() -> None:
+    assert [timing_mark(some) for some in (*VERDICTS, None)] == ["", "", "~", "!", ""]
+    assert timing_notes(["steady", "steady"]) == []
+    (note,) = timing_notes(["disturbed"])
+    assert note.startswith("Times (marked !) were disturbed")
+    first, second = timing_notes(["steady", "noisy", None], drawn=True)
+    assert first.startswith("Some times are noisy")
+    assert "gradient steps are drawn" in second
+    assert [least_trusted(["noisy", "steady"]), least_trusted(["noisy", None])] == ["noisy", None]
+
+
+def test_trust_in_times_is_said_wherever_they_are_shown(tmp_path: Path) -> None:
+    picked = ("full_fewer_epochs", "random_dynamic", "st_prune")
+    kept = load_results(write_experiment(tmp_path, pruners=picked).store)
+    assert findings(kept).answers[2].sentence == (
+        "The times can be trusted: taken within the runs, 6 of 6 are as expected."
+    )
     # Full training takes 8 x 11.1 s; half of the windows 8 x 6.1 and a little for the pruner.
-    half = found.points[(found.points["pruner"] == "st_prune")].iloc[0]
-    assert half["time"] == pytest.approx(100 * (5 + 0.1 + 0.05 * 4 + 1.1) / 11.1, abs=1)
+    half = findings(kept).points.set_index(["pruner", "prune_ratio"]).loc["st_prune", 0.5]
+    assert half["time"] == pytest.approx(100 * (5 + 0.1 + 0.05 * 3 + 1.1) / 11.1, abs=1)
+    disturbed = timed(kept, "disturbed")
+    main = tab_main.build(disturbed)
+    at = [column.key for column in main.columns].index("total_percent")
+    assert all(row[at].text.endswith("!") for row in to_cells(main))
+    assert "Times (marked !) were disturbed" in main.caption
+    found = findings(disturbed)
+    assert found.answers[2].sentence.startswith("The times cannot be trusted: ")
+    points = found.points.iloc[0]
+    assert points[["time_low", "time_high"]].tolist() == pytest.approx(
+        [0.96 * points["time"], 1.04 * points["time"]]
+    )
+    assert "within ±4 %" in findings(timed(kept, "noisy")).answers[2].sentence
+    # Nothing was timed: steps are drawn, and tables have dashes.
+    none = timed(kept, None)
+    found, main = findings(none), tab_main.build(none)
+    assert {row[at].text for row in to_cells(main)} == {DASH}
+    assert found.answers[0].sentence.startswith("ST-Prune saves gradient steps: 50 % less")
+    axis = picture(none, found)["layer"][2]["encoding"]["x"]["title"]
+    assert axis == "Gradient steps (% of full training)"
+    tradeoff = build("tradeoff", none)
+    assert len(tradeoff.figure.axes) == 1
+    assert "no timing was run" in tradeoff.caption
+    assert tab_tradeoff.build(none).frame.empty
 
 
 # The chart

@@ -106,7 +106,12 @@ def test_a_sync_makes_runs_of_the_records_and_the_next_changes_nothing(
     assert main(["wandb", "sync", str(layout.root)]) == 0
     assert "4 runs: 4 created, 0 updated, 0 unchanged" in said()
     for run in finished_runs(layout):
-        assert_is_record(service.projects["stprune"][run.identity], run)
+        there = service.projects["stprune"][run.identity]
+        assert_is_record(there, run)
+        # What the experiment says, and where the run stands in it.
+        assert (there.notes or "").startswith("STID on synthetic_roads · 1 pruner at prune ratio")
+        steps = there.summary_metrics["against_full"]["steps_percent"]
+        assert steps == (50 if run.key.pruner == "st_prune" else 100)
     assert main(["wandb", "sync", str(layout.root)]) == 0
     assert "4 runs: 0 created, 0 updated, 4 unchanged" in said()
     assert service.writes == 4
@@ -123,7 +128,7 @@ def test_what_is_not_the_record_is_updated_and_another_training_is_left_alone(
         done: held(runs[0], tags=[*runs[0].tags, "a reader's"]),
         cut: held(runs[1], 3, tags=["a reader's"]),
         other: held(runs[2], rows=curves, summary_metrics={"test": {"mae": 9.0}}),
-        changed: held(runs[3], summary_metrics=runs[3].summary | {"best_epoch": 0}),
+        changed: held(runs[3], summary_metrics=runs[3].summary | {"best_epoch": 0}, notes="mine"),
     }
     there[changed].config["epochs"] = 99
     assert main(["wandb", "sync", "--results", str(layout.root.parent)]) == 1
@@ -134,6 +139,7 @@ def test_what_is_not_the_record_is_updated_and_another_training_is_left_alone(
     assert_is_record(there[cut], runs[1])
     assert_is_record(there[changed], runs[3])
     assert "a reader's" in there[cut].tags
+    assert (there[changed].notes, there[cut].notes is None) == ("mine", False)
 
 
 def test_a_summary_that_did_not_arrive_is_told(
@@ -291,7 +297,18 @@ def test_a_view_compares_pruners_at_one_place_by_what_the_runs_hold(
     run = finished_runs(layout)[0]
     sections = view["spec"]["section"]["panelBankConfig"]["sections"]
     panels = [panel["config"] for section in sections for panel in section["panels"]]
-    assert len(panels) == 9
+    assert len(panels) == 1 + 2 + 3 + 4
+    from wandb_workspaces.workspaces.internal import WorkspaceViewspec
+
+    # wandb-workspaces reads back what it would upload, field by field; ids it draws anew.
+    read = WorkspaceViewspec.model_validate(view["spec"]).model_dump_json(
+        by_alias=True, exclude_none=True
+    )
+    assert view["spec"] == json.loads(
+        read, object_hook=lambda some: {k: some[k] for k in some if k not in ("__id__", "id")}
+    )
+    glance, *_ = (panel for panel in panels if "value" in panel)
+    assert "ST-Prune saves" in glance["value"]
     summary = pd.json_normalize(run.summary).iloc[0]
     for panel in panels:
         # Bars and marks show the summary, lines the history.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,8 @@ from stprune.base.errors import ConfigError, DeclinedError
 from stprune.base.layout import RunKey
 from stprune.config.grid import data_layout, experiment_layout, run_keys, run_spec
 from stprune.pruning.per_dataset import PerDatasetPruner
+from stprune.pruning.selection import calendar_periods
+from stprune.pruning.st_prune import STPrune
 from stprune.records.kept import read_kept
 from stprune.records.run import read_epochs, read_record
 from stprune.training.devices import fabric_on
@@ -154,6 +156,18 @@ def test_each_data_set_keeps_its_own_share(values: dict[str, Any], pruner: str) 
     kept = read_kept(experiment_layout(config).kept(key)).kept
     assert kept[:, :BIG].sum(1).tolist() == [BIG, 116, 116, BIG]
     assert kept[:, BIG:].sum(1).tolist() == [SMALL, 39, 39, SMALL]
+
+
+def test_hours_are_compared_within_a_data_set(values: dict[str, Any]) -> None:
+    for quota, apart in (("union", 48), ("per_dataset", 0)):
+        values["pruners"] = {"st_prune": {"quota": quota, "options": {"relative": "ratio"}}}
+        engine = opened(values, KEY._replace(pruner="st_prune", prune_ratio=0.5))
+        pruner = engine.pruner
+        members = pruner.members if isinstance(pruner, PerDatasetPruner) else [pruner]
+        periods = np.concatenate([one.periods for one in cast("list[STPrune]", members)])
+        expected = calendar_periods(engine.data.train_times)
+        expected[BIG:] += apart
+        np.testing.assert_array_equal(periods, expected)
 
 
 def test_held_out_data_are_tested_once_and_never_trained_on(values: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ class HeldRun:
     summary_metrics: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     exit_code: int | None = None
+    notes: str | None = None
 
     @property
     def history_line_count(self) -> int:
@@ -66,7 +67,8 @@ class Service:
         project = self.projects.setdefault(told.pop("project"), {})
         held = project.setdefault(told["id"], HeldRun(told["id"]))
         for name, value in told.items():
-            setattr(held, name, value)
+            if name != "notes" or value is not None:
+                setattr(held, name, value)
 
         def log(row: dict[str, Any], step: int, commit: bool) -> None:
             assert commit
@@ -147,7 +149,7 @@ def read_offline(folder: Path) -> dict[str, HeldRun]:
             if record.HasField("run"):
                 told = record.run
                 held.id, held.name, held.group = told.run_id, told.display_name, told.run_group
-                held.tags, held.job_type = list(told.tags), told.job_type
+                held.tags, held.job_type, held.notes = list(told.tags), told.job_type, told.notes
                 held.config |= _values(told.config.update)
             elif record.HasField("history"):
                 held.rows.append(_values(record.history.item))

@@ -137,6 +137,8 @@ def _table(title: str, model: Any) -> str:
 def _kind(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " | ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "anyOf" in schema:
         return " | ".join(_kind(part) for part in schema["anyOf"])
     if "$ref" in schema or "allOf" in schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,14 +39,17 @@ class ComputeSettings(StrictModel):
         "cpu", description="Device kind; `auto`: a GPU where there is one."
     )
     devices: int = Field(1, ge=1, description="Devices (processes, on a CPU) for one run.")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+    precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="Lightning Fabric precision."
     )
+    matmul: Literal["fp32", "tf32"] = Field(
+        "fp32", description="Products and convolutions of float32 on a GPU; tf32 rounds to 10 bits."
+    )
     compile: bool = Field(False, description="Use torch.compile (needs a C++ compiler).")
-    micro_batch: int | None = Field(
+    micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         None,
-        ge=1,
-        description="Windows of a batch in memory at a time; null: what the backbone advises.",
+        description="Windows of a batch in memory at a time; null: what the backbone advises for a"
+        " processor, all on a GPU; `auto`: on a GPU as many as fit, in evaluation too.",
     )
     threads: int = Field(1, ge=1, description="Threads of a run: torch, OpenMP and BLAS.")
     runs_per_job: int | None = Field(
@@ -58,6 +61,12 @@ class ComputeSettings(StrictModel):
     own_cores: bool = Field(
         True, description="Pin the run to cores that no other run uses, if some are free."
     )
+
+    @model_validator(mode="after")
+    def _matmul_of_a_gpu(self) -> ComputeSettings:
+        if self.matmul == "tf32" and self.accelerator in ("cpu", "mps"):
+            raise ValueError(f"matmul tf32 is for CUDA devices, not {self.accelerator}")
+        return self
 
     @property
     def runs_at_once(self) -> int:

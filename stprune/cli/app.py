@@ -244,7 +244,11 @@ def sync(
     offline: Annotated[bool, Option("--offline", help="Write files for `wandb sync`.")] = False,
 ) -> None:
     """Create or update one W&B run for each record."""
-    from stprune.tracking.run import finished_runs, permitted_mode
+    from dataclasses import replace
+
+    from stprune.paper.findings import findings_of
+    from stprune.results.summarise import summary_so_far
+    from stprune.tracking.run import finished_runs, permitted_mode, record_files
     from stprune.tracking.sync import WandbError, signed_in, sync, write_offline
 
     layout, place = _place(experiment, results, project, entity)
@@ -252,6 +256,8 @@ def sync(
     if mode == "disabled":
         raise WandbError("WANDB_MODE=disabled forbids every sync; unset it")
     runs = finished_runs(layout)
+    said = findings_of(summary_so_far(layout, record_files(layout)), layout.store)
+    runs = [replace(run, notes=said.headline) for run in runs]
     if mode == "offline":
         folder = layout.tracking / "records"
         if not dry_run:
@@ -281,20 +287,25 @@ def view(
 ) -> None:
     """Save views that compare pruners by prune ratio."""
     from stprune.base.files import write_json
-    from stprune.tracking.run import finished_runs
+    from stprune.paper.findings import findings_of
+    from stprune.results.summarise import summary_so_far
+    from stprune.tracking.run import record_files
     from stprune.tracking.sync import Place, build_view, save_view, signed_in, view_values
 
     layout, settings = _place(experiment, results, project, entity)
-    runs = finished_runs(layout)
-    places = sorted({Place(run.experiment, run.key.dataset, run.key.backbone) for run in runs})
+    summary = summary_so_far(layout, record_files(layout))
+    places = {
+        Place(*map(str, key)): findings_of(runs, layout.store).markdown
+        for key, runs in summary.groupby(list(Place._fields))
+    }
     if json is not None:
         owner = settings.entity or "entity"
-        views = [build_view(place, owner, settings.project) for place in places]
+        views = [build_view(place, owner, settings.project, said) for place, said in places.items()]
         write_json(json, [view_values(view) for view in views])
         return
     with signed_in(settings.entity) as (_, owner):
-        for place in places:
-            view = build_view(place, owner, settings.project)
+        for place, said in places.items():
+            view = build_view(place, owner, settings.project, said)
             saved = "saved" if save_view(view) else "unchanged"
             sys.stdout.write(f"{view.name}: {saved}, {view.url}\n")
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import step_blocks
 
-READY_BYTES = 2**29
+# Largest ready series in main memory; on a GPU it may take this share of the device's.
+READY_BYTES, READY_SHARE = 2**29, 1 / 16
 
 
 class Batch(NamedTuple):
@@ -87,8 +88,11 @@ class ReadySeries:
 
     @classmethod
     def of(cls, series: Tensor, scaler: Scaler) -> ReadySeries | None:
-        """Compute it; None for a series of more than half a gigabyte."""
-        if series.nbytes > READY_BYTES:
+        """Compute it; None for a series of more than half a gigabyte, on a GPU more."""
+        limit: float = READY_BYTES
+        if series.device.type == "cuda":
+            limit = READY_SHARE * torch.cuda.get_device_properties(series.device).total_memory
+        if series.nbytes > limit:
             return None
         targets = series[:, :, scaler.target_channel]
         if not targets.is_contiguous():

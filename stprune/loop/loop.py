@@ -387,7 +387,9 @@ class PrunedBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         # A generator starts the epoch with its first batch; a loader with workers makes an iterator
         # that it never uses.
-        for indices in self.pruning.hand_out():
+        batches = self.pruning.hand_out()
+        # One copy to the host: with one of each batch it would wait for the device every time.
+        for indices in torch.cat(batches).cpu().split([len(part) for part in batches]):
             yield indices.tolist()
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +11,12 @@ import altair as alt
 import pandas as pd
 
 from stprune.base.layout import RunKey
-from stprune.paper.content import METHOD, PLACE, shown_pruners
+from stprune.paper.content import METHOD, shown_pruners, time_axis
 from stprune.paper.draw import Look, looks, order
 from stprune.paper.findings import Findings
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import label
-from stprune.results.summary import Results
+from stprune.results.summary import Results, relative_to_full
 from stprune.statistics.paired import CONTROLS, MARGIN
 
 CURVES = {"validation_mae": "Validation MAE", "train_loss": "Training loss"}
@@ -23,7 +24,7 @@ CURVES = {"validation_mae": "Validation MAE", "train_loss": "Training loss"}
 DIGITS = 5
 # More epochs would make the page too heavy to open; runs beyond are left out, last seeds first.
 MOST_EPOCHS = 50_000
-TIMES = ("per epoch", "total")
+TIMES = ("per epoch", "total", "gradient steps")
 # Percent above full training; a few that lose more would make all others look alike.
 FAR = 20
 SHAPES = {
@@ -43,6 +44,8 @@ POINT_TOLD = NAMED | {
     "low:Q": ("Interval from", "+.2f"),
     "high:Q": ("to", "+.2f"),
     "time:Q": ("Time (% of full training)", ".1f"),
+    "time_low:Q": ("Time from", ".1f"),
+    "time_high:Q": ("to", ".1f"),
     "verdict:N": ("Verdict", ""),
 }
 RUN_TOLD = NAMED | {
@@ -79,7 +82,8 @@ def picture(results: Results, found: Findings) -> Spec:
     room, slowest = 0.07 * (highest - lowest), max(100.0, scaled["time"].max())
     error = alt.Y("mean:Q").title("Change in test error (%)")
     error = error.scale(domain=[lowest - room, highest + room], nice=False)
-    time = alt.X("time:Q").title("Total training time (% of full training)")
+    _, name, unit = time_axis(results.aggregate)
+    time = alt.X("time:Q").title(f"{name} ({unit})")
     time = time.scale(domain=[0, 1.04 * slowest], nice=False)
     colour, shape = _by_pruner(alt.Color, shown), _by_pruner(alt.Shape, shown)
     dash = alt.StrokeDash("line:N", legend=None).scale(
@@ -94,6 +98,9 @@ def picture(results: Results, found: Findings) -> Spec:
             text=f"lossless: ±{MARGIN:g} %", align="left", x=5, fontSize=11, color="#00513a"
         ).encode(y=alt.YDatum(0)),
         every.mark_rule(clip=True, strokeWidth=1.2, opacity=0.6).encode(y="low:Q", y2="high:Q"),
+        every.mark_rule(clip=True, strokeWidth=1.2, opacity=0.6).encode(
+            x="time_low:Q", x2="time_high:Q", y="mean:Q"
+        ),
         every.mark_line(clip=True, strokeWidth=1.6).encode(
             y=error, strokeDash=dash, order="prune_ratio:Q"
         ),
@@ -101,7 +108,7 @@ def picture(results: Results, found: Findings) -> Spec:
             y=error, shape=shape, tooltip=_tooltip(POINT_TOLD)
         ),
         every.transform_filter(alt.datum.pruner == label(METHOD))
-        .mark_text(align="right", dx=-6, dy=-7, fontSize=11)
+        .mark_text(align="left", dx=7, dy=-7, fontSize=11)
         .encode(y=error, text="prune_ratio:Q"),
     ]
     whole = alt.layer(*layers).properties(width="container", height="container")
@@ -141,10 +148,7 @@ def explorer_data(results: Results) -> dict[str, Rows]:
     runs = results.summary.reset_index(drop=True)
     keys = [RunKey(*key) for key in runs[KEYS].itertuples(index=False, name=None)]
     at = {key: number for number, key in enumerate(keys)}
-    full = runs[runs["pruner"] == REFERENCE].groupby(PLACE)
-    means_of_full = full[["test_mae", "epoch_seconds", "total_seconds"]].mean()
-    of_full = means_of_full.reindex(pd.MultiIndex.from_frame(runs[PLACE])).reset_index(drop=True)
-    percent = 100 * runs[of_full.columns] / of_full
+    percent = relative_to_full(runs)
     unit = (" (" + runs["target_unit"] + ")").fillna("")
     run_rows = pd.DataFrame(
         {
@@ -159,13 +163,16 @@ def explorer_data(results: Results) -> dict[str, Rows]:
             "change": percent["test_mae"] - 100,
             "epoch": percent["epoch_seconds"].fillna(runs["epoch_seconds"]),
             "total": percent["total_seconds"].fillna(runs["total_seconds"]),
+            "share": percent["gradient_steps"].fillna(runs["gradient_steps"]),
         }
     )
     numbered = results.epochs.merge(runs[KEYS].assign(run=range(len(runs))), on=KEYS)
     numbered = numbered.sort_values(["seed", "run", "epoch"], ignore_index=True)
     ends = numbered.groupby("run", sort=False).size().cumsum()
     curves = numbered[numbered["run"].isin(ends[ends <= MOST_EPOCHS].index)]
-    curves = curves.rename(columns={"elapsed_seconds": "seconds"})
+    # A run without timing has its own clock.
+    seconds = curves["elapsed_seconds"].fillna(curves["own_elapsed_seconds"])
+    curves = curves.assign(seconds=seconds)
     return {
         "runs": _rows(run_rows),
         "epochs": _rows(curves[["run", "epoch", "seconds", *CURVES]]),
@@ -201,19 +208,20 @@ def _specification(whole: Any) -> Spec:
 def _runs(results: Results, selected: alt.Parameter) -> Any:
     """A point a run; the place and the time are chosen on the page."""
     shown = looks(results.summary["pruner"])
-    chosen = f"time === '{TIMES[1]}' ? datum.total : datum.epoch"
+    fields = dict(zip(TIMES, ("epoch", "total", "share"), strict=True))
+    chosen = f"datum[{json.dumps(fields)}[time]]"
     runs = (
         alt.Chart(alt.NamedData("runs"))
         .transform_filter(f"datum.place === place && !(near && datum.change > {FAR})")
         .transform_calculate(time_shown=chosen)
         .transform_filter("isValid(datum.mae) && isValid(datum.time_shown)")
     )
-    unit = "% of full training" if REFERENCE in shown else "s"
+    unit = "% of full training" if REFERENCE in shown else "s, number"
     ring: Any = alt.when(selected).then(alt.value(2)).otherwise(alt.value(0))
     error = alt.Y("mae:Q").title("Test MAE").scale(zero=False, nice=True)
     points = runs.mark_point(filled=True, size=50, opacity=0.7, cursor="pointer", stroke="black")
     points = points.encode(
-        x=alt.X("time_shown:Q").title(f"Time ({unit})").scale(zero=False, nice=True),
+        x=alt.X("time_shown:Q").title(f"Time or steps ({unit})").scale(zero=False, nice=True),
         y=error,
         color=_by_pruner(alt.Color, shown),
         shape=_by_pruner(alt.Shape, shown),
@@ -258,12 +266,13 @@ def _curves(field: str) -> Any:
 
 def _choices(data: dict[str, Rows]) -> list[alt.Parameter]:
     names = list(dict.fromkeys(run["place"] for run in data["runs"]))
+    timed = all(run["epoch"] is not None for run in data["runs"])
     place = alt.binding_select(options=names, name="Data set and backbone ")
     time = alt.binding_radio(options=list(TIMES), name="Time ")
     near = alt.binding_checkbox(name=f"Only up to {FAR} % above full training ")
     return [
         alt.param(name="place", value=names[0], bind=place),
-        alt.param(name="time", value=TIMES[0], bind=time),
+        alt.param(name="time", value=TIMES[0] if timed else TIMES[2], bind=time),
         alt.param(name="near", value=True, bind=near),
     ]
 

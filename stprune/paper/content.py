@@ -29,6 +29,20 @@ def places(aggregate: pd.DataFrame) -> list[Place]:
     return list(pairs.itertuples(index=False, name=None))
 
 
+def time_axis(table: pd.DataFrame, cost: str = "total") -> tuple[str, str, str]:
+    """Column, name and unit of the axis of a ``cost`` (``total``, ``epoch``), from an aggregate.
+
+    In % of full training's where all have it; of gradient steps where one was not timed.
+    """
+    relative = table["steps_percent"].notna().all()
+    unit = "% of full training"
+    if table["timing"].isna().any():
+        column = "steps_percent" if relative else "gradient_steps"
+        return column, "Gradient steps", unit if relative else "number"
+    name = {"total": "Total time", "epoch": "Per-epoch time"}[cost]
+    return f"{cost}_{'percent' if relative else 'seconds'}", name, unit if relative else "s"
+
+
 def at_place(frame: pd.DataFrame, place: Place) -> pd.DataFrame:
     """The rows of one data set and backbone."""
     return frame[(frame["dataset"] == place[0]) & (frame["backbone"] == place[1])]

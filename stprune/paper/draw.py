@@ -150,15 +150,21 @@ def panels(
 
 
 def lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, shown: Mapping[str, Look]) -> None:
-    """One line a pruner through its rows, with bars where ``<x>_sd`` and ``<y>_sd`` are known."""
+    """One line a pruner through its rows, with bars where ``<x>_sd`` and ``<y>_sd`` are known.
+
+    The bar of ``x`` is from ``<x>_low`` to ``<x>_high`` where these are.
+    """
     for pruner, points in frame.groupby("pruner"):
         look = shown[str(pruner)]
         # One seed has no spread: draw no bar, rather than one of zero length.
         spreads = (points.get(f"{name}_sd") for name in (x, y))
-        x_bars, y_bars = (None if sd is None or sd.isna().all() else sd for sd in spreads)
+        bars: list[Any] = [None if sd is None or sd.isna().all() else sd for sd in spreads]
+        ends = [points[f"{x}_{end}"] for end in ("low", "high") if f"{x}_{end}" in points]
+        if ends and ends[0].notna().any():
+            bars[0] = [points[x] - ends[0], ends[1] - points[x]]
         style: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ls": look.line}
         style |= {"elinewidth": 0.8, "mec": "white", "mew": 0.4, "zorder": 3}
-        drawn = axes.errorbar(points[x], points[y], xerr=x_bars, yerr=y_bars, **style)
+        drawn = axes.errorbar(points[x], points[y], xerr=bars[0], yerr=bars[1], **style)
         # Bars are paler than lines, as many of them lie on each other.
         for bar in (*drawn.lines[1], *drawn.lines[2]):
             bar.set_alpha(0.45)

@@ -7,16 +7,17 @@ it. Words for a loss and comparisons are those of the tests in the tables below,
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from stprune.base.layout import format_ratio
-from stprune.paper.content import METHOD, count_in_words, labels, seed_count
-from stprune.paper.tables import Column, Table, format_number
+from stprune.paper.content import METHOD, PLACE, count_in_words, labels, seed_count, time_axis
+from stprune.paper.tables import TIMING, Column, Table, format_number, to_markdown
 from stprune.records.store import REFERENCE
-from stprune.results.labels import label
-from stprune.results.summary import Results
+from stprune.results.labels import label, timing_notes
+from stprune.results.summary import Results, aggregate, least_trusted
 from stprune.statistics.paired import (
     CONTROLS,
     LEAST_DATASETS,
@@ -32,11 +33,12 @@ from stprune.statistics.paired import (
 MOST_ROWS = 8
 # How many names fit into a line; of more, it says how many there are.
 MOST_NAMES = 3
-# How far a measured per-epoch time may lie from the expected one.
-TOLERANCE = 0.10
+# How far a measured per-epoch time may lie from the expected one, and how many have to lie there.
+TOLERANCE, SHARE = 0.10, 0.9
 RULE = (
-    f"Δ error: change in test error (MAE) against full training in %, mean and {1 - 2 * LEVEL:.0%}"
-    " interval. Time: total training time in % of full training's, mean over the data sets."
+    "Δ error: change in test error (MAE) against full training in %; bars, its"
+    f" {100 - 200 * LEVEL:.0f} % interval. Time: total training time in % of full training's, mean"
+    " over the data sets."
     f" Verdict: lossless, a loss of {MARGIN:g} % is excluded; about {MARGIN:g} %, one of"
     f" {2 * MARGIN:g} % is excluded; worse, the loss is larger than {MARGIN:g} %; not decided, the"
     f" runs do not tell or are too few. Each by a one-sided t test (TOST's) at {LEVEL:g}, over the"
@@ -44,13 +46,13 @@ RULE = (
     f" which it takes {LEAST_PAIRS}. What is in an entry's favour is corrected by Holm's method for"
     f" all entries and prune ratios. Rows: {label(METHOD)}, the better control, the best rival and"
     " the other control (by mean error), in this order and each from its highest prune ratio down,"
-    f" until there are {MOST_ROWS}; the tables below have all."
+    f" until there are {MOST_ROWS}; the tables of the report have all."
 )
 COLUMNS = (
     Column("pruner", "Entry", named=True),
     Column("prune_ratio", "Prune ratio"),
     Column("mean", "Δ\u00a0error (%)", 1, signed=True),
-    Column("time", "Time (%)", 0),
+    Column("time", "Time (%)", 0, marks=TIMING),
     Column("verdict", "Verdict"),
 )
 
@@ -75,6 +77,16 @@ class Findings(NamedTuple):
         """The line and the sentences, as text."""
         return "\n".join([self.runs, *(f"- {answer.sentence}" for answer in self.answers)])
 
+    @property
+    def markdown(self) -> str:
+        """The headline and the rows; what the words mean stands between them."""
+        return f"{self.headline}\n\n{to_markdown(self.table)}"
+
+
+def findings_of(summary: pd.DataFrame, store: Path) -> Findings:
+    """The findings of some runs of an experiment, before it has a store or of a part of it."""
+    return findings(Results(summary, pd.DataFrame(), aggregate(summary), store))
+
 
 def findings(results: Results) -> Findings:
     """The findings of an experiment; where its entries had several budgets, of the first.
@@ -96,22 +108,32 @@ def findings(results: Results) -> Findings:
     several = pruned["budget"].nunique() > 1
     equal = [f"equal {budget.replace('_', ' ')} (other budgets: see the tables)"] * several
     answers = [_saved(found, entries), _choice(summary), _trust(results)]
-    table = Table("At a glance", RULE, rows, COLUMNS, ("prune_ratio",))
+    columns: tuple[Column, ...] = COLUMNS
+    if found[TIMING].isna().any():
+        columns = tuple(c._replace(title="Steps (%)") if c.key == "time" else c for c in COLUMNS)
+    rule = " ".join([RULE, *timing_notes(results.aggregate[TIMING])])
+    table = Table("At a glance", rule, rows, columns, ("prune_ratio",))
     return Findings(" · ".join([*_what_was_run(results), *equal]), answers, found, table)
 
 
 def points(results: Results, budget: str) -> pd.DataFrame:
     """Change in error and time of every pruner at every prune ratio under one budget.
 
-    The columns of `losses`, and ``time``: mean total time over data sets in % of full training's.
-    Empty without full training.
+    The columns of `losses`; ``time``, mean total time over data sets in % of full training's, with
+    ``time_low`` and ``time_high``, the interval of the timing; and ``timing``, the least trusted
+    verdict of any, None where one was not timed: then the time is in gradient steps. Empty without
+    full training.
     """
     differences = differences_from(results.summary, REFERENCE)
     table = losses(differences[differences["budget"] == budget])
     means = results.aggregate[results.aggregate["budget"] == budget]
-    cells = means.groupby(["pruner", "prune_ratio", "dataset"])["total_percent"].mean()
-    time = cells.groupby(["pruner", "prune_ratio"]).mean().rename("time")
-    return table.join(time, on=["pruner", "prune_ratio"])
+    column, *_ = time_axis(results.aggregate)
+    names = {column: "time", f"{column}_low": "time_low", f"{column}_high": "time_high"}
+    key = ["pruner", "prune_ratio"]
+    times = means.reindex(columns=[*key, "dataset", *names]).rename(columns=names)
+    times = times.groupby([*key, "dataset"]).mean().groupby(key).mean()
+    times[TIMING] = least_trusted(results.aggregate[TIMING])
+    return table.join(times, on=key)
 
 
 def ranking(found: pd.DataFrame) -> list[str]:
@@ -150,6 +172,7 @@ def _saved(found: pd.DataFrame, entries: list[str]) -> Finding:
         return Finding("Full training was not run, so neither loss nor saving is known.")
     rows = found[found["pruner"] == entries[0]].sort_values("prune_ratio", ignore_index=True)
     shown = rows.iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
+    timed = shown[TIMING].notna().all()
     parts: list[str] = []
     for _, row in shown.iterrows():
         time, error = format_number(abs(100 - row["time"]), 0), format_number(row["mean"], 1, True)
@@ -157,12 +180,13 @@ def _saved(found: pd.DataFrame, entries: list[str]) -> Finding:
         first = not parts
         words = f"{' error' * first} ({'prune ratio ' * first}{at})"
         parts.append(f"{time} % {than} at {error} %{words}")
-    claim = "saves time" if (shown["time"] <= 100).all() else "does not always save time"
+    what = "time" if timed else "gradient steps"
+    saves = "saves" if (shown["time"] <= 100).all() else "does not always save"
     lossless = ", ".join(map(format_ratio, rows.loc[rows["verdict"] == "lossless", "prune_ratio"]))
     known = f"Lossless at {lossless}." if lossless else "None of it is shown to be lossless."
     if rows["count"].max() < LEAST_PAIRS:
         known = f"{count_in_words(rows['count'].astype(int), 'seed')}: too few for a verdict."
-    return Finding(f"{label(entries[0])} {claim}: {', '.join(parts)}. {known}", RULE)
+    return Finding(f"{label(entries[0])} {saves} {what}: {', '.join(parts)}. {known}", RULE)
 
 
 def _choice(summary: pd.DataFrame) -> Finding:
@@ -203,18 +227,38 @@ def _choice(summary: pd.DataFrame) -> Finding:
 
 
 def _trust(results: Results) -> Finding:
-    """Whether the times can be trusted: do kept share and overhead explain them?"""
+    """Whether the times can be trusted: what their timings say, or whether they are as expected."""
     aggregate = results.aggregate
     ratios = aggregate.loc[aggregate["pruner"] != REFERENCE, "epoch_time_ratio"].dropna()
-    if ratios.empty:
-        return Finding("Whether the times can be trusted is not known: there is no full training.")
     close = int(((ratios - 1).abs() <= TOLERANCE).sum())
-    words = "can be trusted" if close >= 0.9 * len(ratios) else "are to be doubted"
-    return Finding(
-        f"The times {words}: {close} of {len(ratios)} are as expected.",
-        f"Mean per-epoch times that lie within {TOLERANCE:.0%} of the kept share of full training's"
-        " time plus the pruner's own overhead. Each run took its own times while it trained.",
+    check = (
+        f"{close} of {len(ratios)} mean per-epoch times lie within {100 * TOLERANCE:.0f} % of what"
+        " the kept share of full training's time and the pruner's own overhead explain."
     )
+    places = aggregate.drop_duplicates(PLACE)[TIMING].fillna("no timing").value_counts()
+    counts = ", ".join(f"{verdict}: {count}" for verdict, count in places.items())
+    basis = f"Data sets with backbones by the verdict of their timing: {counts}. {check} A timing"
+    basis += (
+        " trains epochs of every entry in turn, round after round, alone on its machine, and gives"
+        " the 95 % interval of their ratio to a full epoch."
+    )
+    worst = least_trusted(aggregate[TIMING])
+    percent = aggregate[["total_percent_low", "total_percent_high", "total_percent"]]
+    widest = ((percent.iloc[:, 1] - percent.iloc[:, 0]) / 2 / percent.iloc[:, 2]).max()
+    within = "" if math.isnan(widest) else f" within ±{100 * widest:.0f} % of themselves"
+    if worst == "steady":
+        return Finding(f"The times can be trusted: steady{within}.", basis)
+    if aggregate[TIMING].isna().all():
+        found = "no timing was run, so gradient steps stand in their place"
+        return Finding(f"The times are not known: {found}.", basis)
+    if worst == "within runs":
+        words = "can be trusted" if close >= SHARE * len(ratios) else "are to be doubted"
+        found = f"taken within the runs, {close} of {len(ratios)} are as expected"
+        return Finding(f"The times {words}: {found}.", basis)
+    if worst == "noisy":
+        return Finding(f"The times are noisy: known{within}.", basis)
+    notes = " ".join(timing_notes(aggregate[TIMING], drawn=True))
+    return Finding(f"The times cannot be trusted: {notes[:1].lower()}{notes[1:]}", basis)
 
 
 def p_in_words(p: float) -> str:

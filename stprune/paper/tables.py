@@ -14,10 +14,12 @@ from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.records.store import REFERENCE
-from stprune.results.labels import label
+from stprune.results.labels import label, timing_mark
 
 DASH = "–"  # noqa: RUF001, the typographic sign for "not there"
 MINUS = "\N{MINUS SIGN}"
+# Column with the verdicts of timings, whose marks are set after times.
+TIMING = "timing"
 EXTENSIONS = ("csv", "md", "tex")
 
 TABLES: Registry[Any] = Registry(
@@ -36,7 +38,7 @@ class Column(NamedTuple):
     signed: bool = False  # Positive numbers carry a plus.
     named: bool = False  # Ids are shown by their readable names.
     over: str = ""  # Heading that it shares with its neighbours, set above theirs.
-    marks: str = ""  # Column with what to set after a number, such as ``†``.
+    marks: str = ""  # Column with what to set after a number, such as ``†``, or with its timing.
     text: str = ""  # Format of the cell from its row's columns, such as ``{reached} of {seeds}``.
     missing: str = DASH  # What to show where there is no value.
 
@@ -91,6 +93,7 @@ def _cell(column: Column, row: Mapping[str, Any], rank: int) -> Cell:
         if column.spread and not pd.isna(row[column.spread]):
             text += f" ± {format_number(row[column.spread], column.decimals)}"
     mark = row[column.marks] if column.marks else None
+    mark = timing_mark(mark) if column.marks == TIMING else mark
     return Cell(text if pd.isna(mark) else f"{text}{mark}", rank, value)
 
 

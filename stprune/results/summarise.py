@@ -13,7 +13,7 @@ import yaml
 
 from stprune.base.errors import RecordError
 from stprune.base.files import write_text
-from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.base.layout import ExperimentLayout, RunKey, store_table
 from stprune.records.run import RunRecord, read_epochs, read_record
 from stprune.records.store import (
     EPOCH_COLUMNS,
@@ -23,6 +23,7 @@ from stprune.records.store import (
     REFERENCE,
     SUMMARY_COLUMNS,
     TEXTS,
+    read_store,
     write_store,
 )
 from stprune.records.timing import TimingRecord, read_timing, settings_digest
@@ -65,6 +66,26 @@ def summarise(
     layout.summary.unlink(missing_ok=True)
     write_store(layout.store, tables | kept._asdict(), text)
     write_text(layout.summary, tables["summary"].to_csv(index=False))
+
+
+def summary_so_far(layout: ExperimentLayout, metric_files: Sequence[Path]) -> pd.DataFrame:
+    """The summary of the finished runs: that of the store, if it is of just these records.
+
+    Empty if there is neither a store nor a record.
+
+    Raises:
+        RecordError: As :func:`summarise`.
+    """
+    path = store_table(layout.store, "summary")
+    written = path.stat().st_mtime_ns if path.exists() else 0
+    summary = read_store(layout.store, "summary") if written else pd.DataFrame()
+    # Thousands of records are read in minutes, their summary at once.
+    changed = any(file.stat().st_mtime_ns > written for file in metric_files)
+    root = layout.root.resolve()
+    records = {file.resolve().relative_to(root).as_posix() for file in metric_files}
+    if records and (changed or records != set(summary.get("record", ()))):
+        return collect(metric_files, layout)["summary"]
+    return summary
 
 
 def complete_seeds(

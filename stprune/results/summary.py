@@ -5,7 +5,7 @@ They read only what is loaded and computed here, so they cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,6 +102,18 @@ def load_results(store: Path) -> Results:
     return Results(summary, read_store(store, "epochs"), aggregate(summary), store)
 
 
+def relative_to_full(summary: pd.DataFrame) -> pd.DataFrame:
+    """Error, times and gradient steps of each run in % of full training's mean at its place.
+
+    ``test_mae``, ``epoch_seconds``, ``total_seconds`` and ``gradient_steps``, one row a run in the
+    summary's order; NaN without full training.
+    """
+    columns = ["test_mae", "epoch_seconds", "total_seconds", "gradient_steps"]
+    full = summary[summary["pruner"] == REFERENCE].groupby(PLACE)[columns].mean()
+    of_full = full.reindex(pd.MultiIndex.from_frame(summary[PLACE])).set_axis(summary.index)
+    return 100 * summary[columns] / of_full
+
+
 def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     """Compare the seeds' means with full training of the same data set and backbone.
 
@@ -115,10 +127,11 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
         ``train_seconds`` (means) with ``epoch_percent``, ``total_percent``, ``train_percent`` (of
         full's mean) and their ``_sd``, the first two with the ends ``_low`` and ``_high`` of the
         95 % interval of the timing; ``timing``, its verdict, null where there is none; the means
-        ``gradient_steps``, ``realised_keep_ratio``, ``overhead_seconds`` and
-        ``expected_epoch_seconds``; ``epoch_time_ratio``, measured over expected per-epoch time;
-        ``time_to_full_seconds`` and ``time_to_full_percent`` (see `times_to_full`) with ``_sd``,
-        and ``reached``, how many of the seeds reached full's accuracy at all, null without timing.
+        ``gradient_steps`` (also ``steps_percent``, of full's), ``realised_keep_ratio``,
+        ``overhead_seconds`` and ``expected_epoch_seconds``; ``epoch_time_ratio``, measured over
+        expected per-epoch time; ``time_to_full_seconds`` and ``time_to_full_percent`` (see
+        `times_to_full`) with ``_sd``, and ``reached``, how many of the seeds reached full's
+        accuracy at all, null without timing.
 
     Raises:
         RecordError: If `full` has several prune ratios at one data set and backbone.
@@ -154,9 +167,16 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     for column in reaching:
         table[f"{column}_sd"] = spread[column]
     reached = cells["time_to_full_seconds"].count()
+    table["steps_percent"] = 100 * mean["gradient_steps"] / full["gradient_steps"]
     table["reached"] = reached.where(table["timing"].notna())
     table["epoch_time_ratio"] = mean["epoch_seconds"] / mean["expected_epoch_seconds"]
     return table.reset_index()
+
+
+def least_trusted(verdicts: Iterable[object]) -> str | None:
+    """The least trustworthy verdict of several timings; None where one is missing."""
+    ranks = [VERDICTS.index(some) if isinstance(some, str) else len(VERDICTS) for some in verdicts]
+    return (*VERDICTS, None)[max(ranks, default=len(VERDICTS))]
 
 
 def mean_over_places(results: Results) -> pd.DataFrame:
@@ -168,7 +188,8 @@ def mean_over_places(results: Results) -> pd.DataFrame:
         One row per budget, pruner and prune ratio, in the form of ``Results.aggregate``:
         ``dataset`` says how many it is the mean of and ``backbone`` what was held equal;
         ``test_mae`` is the change against full training in percent, ``epoch_percent`` and
-        ``total_percent`` are times in % of its own; ``_sd`` are standard deviations (ddof = 1)
+        ``total_percent`` are times in % of its own, ``steps_percent`` its gradient steps;
+        ``_sd`` are standard deviations (ddof = 1)
         between data sets and backbones; ``seeds`` the fewest of any; ``places`` how many had the
         pruner at this ratio; ``timing`` the least trustworthy verdict of any, null where one has
         no timing, and so no mean time.
@@ -176,11 +197,9 @@ def mean_over_places(results: Results) -> pd.DataFrame:
     table = results.aggregate.dropna(subset="test_mae_change").drop(columns="test_mae")
     table = table.rename(columns={"test_mae_change": "test_mae"})
     cells = table.groupby(["budget", "pruner", "prune_ratio"])
-    relative = cells[["test_mae", "epoch_percent", "total_percent"]]
+    relative = cells[["test_mae", "epoch_percent", "total_percent", "steps_percent"]]
     mean = relative.mean(skipna=False).join(relative.std(ddof=1, skipna=False).add_suffix("_sd"))
-    worst = table["timing"].map({verdict: rank for rank, verdict in enumerate(VERDICTS)})
-    worst = worst.astype("float64").groupby([table[name] for name in cells.keys]).max(skipna=False)
-    mean["timing"] = worst.map(dict(enumerate(VERDICTS)))
+    mean["timing"] = cells["timing"].agg(least_trusted)
     mean["realised_keep_ratio"] = cells["realised_keep_ratio"].mean()
     mean["seeds"], mean["places"] = cells["seeds"].min(), cells.size()
     mean = mean.reset_index()

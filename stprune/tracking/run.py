@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey, recorded_runs
 from stprune.base.settings import Tracking, TrackingSettings
 from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
+from stprune.records.store import run_keys_of
+from stprune.results.summarise import summary_so_far
+from stprune.results.summary import relative_to_full
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +37,7 @@ class Payload:
     config: dict[str, Any]  # of the run, with the experiment's name
     history: dict[int, dict[str, Any]] = field(default_factory=dict)  # rows by step
     results: dict[str, Any] = field(default_factory=dict)  # once it has finished
+    notes: str = ""  # of its experiment
 
     @property
     def identity(self) -> str:
@@ -55,20 +62,31 @@ class Payload:
         return last | self.results
 
 
-def finished_runs(layout: ExperimentLayout) -> list[Payload]:
-    """All finished runs of an experiment, sorted by path; a RecordError if there is none."""
-    root, runs = layout.root.resolve(), []
-    for path in recorded_runs(root.parent):
-        if root in path.parents:
-            run, table = read_record(path), read_epochs(path.with_name("epochs.csv"))
-            measured = table.astype(object).where(table.notna(), None).to_dict("records")
-            epochs = [EpochRecord.model_validate(row) for row in measured]
-            rows = {one.epoch: one.model_dump(exclude_none=True) for one in epochs}
-            key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
-            config = {"experiment": run.experiment, **run.config}
-            runs.append(Payload(run.experiment, key, config, rows, results(run)))
-    if not runs:
+def record_files(layout: ExperimentLayout) -> list[Path]:
+    """The records of an experiment's finished runs, sorted; a RecordError if there is none."""
+    root = layout.root.resolve()
+    files = [path for path in recorded_runs(root.parent) if root in path.parents]
+    if not files:
         raise RecordError(f"there is no finished run in {layout.root}; train one first")
+    return files
+
+
+def finished_runs(layout: ExperimentLayout) -> list[Payload]:
+    """All finished runs of an experiment, sorted by path, compared with full training.
+
+    Raises:
+        RecordError: If there is none, or one cannot be read.
+    """
+    runs, files = [], record_files(layout)
+    compared = against_full(summary_so_far(layout, files))
+    for path in files:
+        run, table = read_record(path), read_epochs(path.with_name("epochs.csv"))
+        measured = table.astype(object).where(table.notna(), None).to_dict("records")
+        epochs = [EpochRecord.model_validate(row) for row in measured]
+        rows = {one.epoch: one.model_dump(exclude_none=True) for one in epochs}
+        key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
+        config = {"experiment": run.experiment, **run.config}
+        runs.append(Payload(run.experiment, key, config, rows, results(run) | compared[key]))
     return runs
 
 
@@ -80,6 +98,30 @@ def results(record: RunRecord) -> dict[str, Any]:
         "data_checksum": record.data["checksum"],
         "git_commit": record.environment["git_commit"],
     }
+
+
+def against_full(summary: pd.DataFrame) -> dict[RunKey, dict[str, Any]]:
+    """What of each run is known beside its own record: how it compares with full training.
+
+    ``against_full.error_percent``, change of the test MAE against full training's mean;
+    ``.total_percent``, its total time by the timing; ``.steps_percent``, its gradient steps; and
+    ``timing``, how far to trust the time. What is not known is left out.
+    """
+    percent = relative_to_full(summary)
+    known = pd.DataFrame(
+        {
+            "error_percent": percent["test_mae"] - 100,
+            "total_percent": percent["total_seconds"],
+            "steps_percent": percent["gradient_steps"],
+        }
+    )
+    found = {}
+    rows = zip(run_keys_of(summary), known.to_dict("records"), summary["timing"], strict=True)
+    for key, row, timing in rows:
+        values = {name: value for name, value in row.items() if not math.isnan(value)}
+        told: dict[str, Any] = {"against_full": values} if values else {}
+        found[key] = told | ({"timing": timing} if isinstance(timing, str) else {})
+    return found
 
 
 def permitted_mode(mode: Tracking) -> Tracking:
@@ -95,8 +137,12 @@ def open_run(
     place: TrackingSettings,
     directory: Path,
     tags: Iterable[str] = (),
+    notes: str | None = None,
 ) -> Any:
-    """Create or continue one ``wandb.Run`` with its files in ``directory``; ``tags`` are kept."""
+    """Create or continue one ``wandb.Run`` with its files in ``directory``; ``tags`` are kept.
+
+    None for ``notes`` leaves those that it has.
+    """
     import wandb
 
     settings = wandb.Settings(
@@ -125,6 +171,7 @@ def open_run(
         group=payload.group,
         job_type="train",
         tags=sorted({*tags, *payload.tags}),
+        notes=notes,
         config=payload.config,
         settings=settings,
     )

@@ -130,7 +130,9 @@ def _send(
 ) -> None:
     """Create or complete one run, and wait until W&B has it."""
     known, tags = (remote.history_line_count or 0, remote.tags or ()) if remote else (0, ())
-    opened = open_run(run, mode, place, directory, tags)
+    # Notes that readers have written are theirs.
+    notes = None if remote and remote.notes else run.notes
+    opened = open_run(run, mode, place, directory, tags, notes)
     for row in list(run.history.values())[known:]:
         log_row(opened, row)
     # Also the last values of epochs that are at W&B already: these are not logged again.
@@ -193,6 +195,8 @@ def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
 
 
 ERROR, PRUNER, RATIO = "test.mae", "pruner.name", "prune_ratio"
+# What is said of a run relative to full training, each `against_full.<name>_percent`.
+AGAINST = ("error", "total", "steps")
 # Title, horizontal and vertical axis of the lines over the course of training.
 COURSES = (
     ("Validation MAE against time, s", CLOCK, "validation_mae"),
@@ -220,23 +224,28 @@ class Place(NamedTuple):
         return hashlib.sha256(self.title.encode()).hexdigest()[:11]
 
 
-def build_view(place: Place, entity: str, project: str) -> Any:
-    """The ``wandb_workspaces.Workspace`` of one place, runs grouped by pruner and prune ratio."""
+def build_view(place: Place, entity: str, project: str, glance: str) -> Any:
+    """The ``wandb_workspaces.Workspace`` of one place, runs grouped by pruner and prune ratio.
+
+    It opens with ``glance``, Markdown, and the change in error against total time.
+    """
     import wandb_workspaces.reports.v2.interface as wr
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces.expr import And
 
-    pruner, ratio, error = wr.Config(PRUNER), wr.Config(RATIO), wr.SummaryMetric(ERROR)
-    time, total = map(wr.SummaryMetric, ("cost.epoch_seconds", "cost.total_seconds"))
-    shown = (pruner, ratio, time, error)
-    columns = [wr.ParallelCoordinatesPlotColumn(metric=metric) for metric in shown]
-    title = "Pruner, prune ratio, per-epoch time, test MAE"
+    ratio, error = wr.Config(RATIO), wr.SummaryMetric(ERROR)
+    total = wr.SummaryMetric("cost.total_seconds")
+    change, *costs = (wr.SummaryMetric(f"against_full.{name}_percent") for name in AGAINST)
+    wide = wr.Layout(x=0, y=0, w=12, h=10)
+    first: list[Any] = [wr.MarkdownPanel(markdown=glance, layout=wide)]
+    first += [
+        wr.ScatterPlot(title=f"Change in test MAE against {name}, % of full", x=cost, y=change)
+        for name, cost in zip(("total time", "gradient steps"), costs, strict=True)
+    ]
     panels: list[Any] = [
         wr.ScatterPlot(title="Test MAE by prune ratio", x=ratio, y=error),
-        wr.ScatterPlot(title="Test MAE against per-epoch time, s", x=time, y=error),
-        wr.ScatterPlot(title="Test MAE against total time, s", x=total, y=error),
+        wr.ScatterPlot(title="Test MAE against total time by the run's clock, s", x=total, y=error),
         wr.BarPlot(title="Test MAE, mean over seeds", metrics=[ERROR], orientation="h"),
-        wr.ParallelCoordinatesPlot(title=title, columns=columns),
     ]
     pinned = [f"config:{PRUNER}", f"config:{RATIO}", "config:seed", f"summary:{ERROR}"]
     lines: list[Any] = [wr.LinePlot(title=title, x=x, y=[y]) for title, x, y in COURSES]
@@ -245,7 +254,8 @@ def build_view(place: Place, entity: str, project: str) -> Any:
         project=project,
         name=place.title,
         sections=[
-            ws.Section(name="Pruners by prune ratio", is_open=True, pinned=True, panels=panels),
+            ws.Section(name="At a glance", is_open=True, pinned=True, panels=first),
+            ws.Section(name="Pruners by prune ratio", is_open=True, panels=panels),
             ws.Section(name="Over the course of training", is_open=True, panels=lines),
         ],
         settings=ws.WorkspaceSettings(x_axis=CLOCK, smoothing_type="none", max_runs=100),

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
@@ -23,13 +23,18 @@ Measured = TypeVar("Measured")
 # Messages of gloo and NCCL about a process that they cannot reach any more.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|refused|remote process|timeout", re.I)
 # Messages of torch about the memory of a processor or of a device.
-REFUSED = re.compile(r"can't allocate memory|out of memory|not enough memory", re.IGNORECASE)
+REFUSED = re.compile(
+    r"can't allocate memory|out of memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
+# Of the free memory; the rest is for what the allocator cannot join.
+USABLE = 0.9
 
 
 def fabric_on(
     accelerator: str = "cpu",
     devices: int | list[int] = 1,
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
+    precision: Literal["32-true", "bf16-mixed"] = "32-true",
+    matmul: Literal["fp32", "tf32"] = "fp32",
 ) -> Fabric:
     """``devices`` of them, or the one of that number; we start their processes ourselves.
 
@@ -42,7 +47,39 @@ def fabric_on(
         # Fabric reports only here which processes it kills after one is lost.
         logging.getLogger("lightning_fabric.strategies.launchers").setLevel(logging.INFO)
     where: dict[str, Any] = {"accelerator": accelerator, "devices": devices, "strategy": strategy}
-    return Fabric(**where, precision=precision, plugins=[LightningEnvironment()])
+    fabric = Fabric(**where, precision=precision, plugins=[LightningEnvironment()])
+    if fabric.device.type == "cuda":
+        # By default torch lets convolutions use TF32, but no products.
+        torch.set_float32_matmul_precision("high" if matmul == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = matmul == "tf32"
+    return fabric
+
+
+def windows_within(memory: int, most: int, measure: Callable[[int], int]) -> int:
+    """The first of ``most``, its half, its quarter ... windows that take at most ``memory`` bytes.
+
+    ``measure`` says what 1 and 2 windows take at a time; halves, so that a little more or less of
+    memory seldom changes what a run computes.
+    """
+    one, two = measure(1), measure(2)
+    while most > 1 and one + (most - 1) * max(0, two - one) > memory:
+        most = -(-most // 2)
+    return most
+
+
+def free_memory(device: torch.device, runs: int) -> int:
+    """Bytes that each of so many ``runs`` on a CUDA device can still have of it."""
+    free, total = torch.cuda.mem_get_info(device)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(USABLE * min(free + cached, total // runs))
+
+
+def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
+    """Bytes that ``work`` needs on a CUDA device at a time, beside what is there."""
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    work()
+    return torch.cuda.max_memory_allocated(device) - before
 
 
 def agreed(fabric: Fabric, measured: Measured) -> Measured:
@@ -69,7 +106,8 @@ def naming_failures(fabric: Fabric, spec: RunSpec) -> Iterator[None]:
         if isinstance(error, MemoryError) or REFUSED.search(str(error)):
             raise OutOfMemoryError(
                 f"run {run} is out of memory; lower compute.micro_batch, which leaves the result as"
-                " it is, or training.batch_size, or training.evaluation_batch_size"
+                " it is (`auto` fits it to a GPU), or training.batch_size, or"
+                " training.evaluation_batch_size"
             ) from None
         if fabric.world_size > 1 and LOST.search(str(error)):
             raise DeviceLostError(

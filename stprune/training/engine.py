@@ -15,8 +15,10 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -44,7 +46,13 @@ from stprune.records.kept import KeptArchive
 from stprune.records.run import EpochRecord, Scores
 from stprune.training.budget import TrainingBudget
 from stprune.training.cost import Clock
-from stprune.training.devices import agreed, compile_network
+from stprune.training.devices import (
+    agreed,
+    compile_network,
+    free_memory,
+    peak_bytes,
+    windows_within,
+)
 from stprune.training.evaluation import (
     ErrorSums,
     GroupErrors,
@@ -87,26 +95,63 @@ class Engine:
             torch.manual_seed(int(seeds.generate_state(1)[0]))
         self.model: nn.Module = self.network
         if self.network.trains:
-            optimiser = build_optimiser(self.network, spec.optimisation)
+            optimiser = build_optimiser(self.network, spec.optimisation, fabric.device)
             self.model, self.optimiser = fabric.setup(self.network, optimiser)
         else:
             self.network.to(fabric.device)
             # Dummy parameters: torch optimisers reject an empty list.
             self.optimiser = optimiser = build_optimiser(nn.Linear(1, 1), spec.optimisation)
         self.scheduler = RateSchedule(optimiser, spec.optimisation)
-        self.micro_batch = None
+        asked, self.micro_batch = spec.compute.micro_batch, None
         if not self.legacy:  # there the mask of a batch depends on all of it
-            asked = spec.compute.micro_batch
             self.micro_batch = windows_at_a_time(self.network, asked, fabric.device)
+        self.evaluation_batch = spec.training.evaluation_batch_size
         with self.clock.wall("preparation"):
-            for _, member in self.members:
+            for name, member in self.members:
                 self.network.fit(member.train)
+                if data.union:  # what it derives of the graph may be made on the host
+                    self.network.use_graph(name, member.adjacency)
             self.pruner = self._build_pruner()
+        if asked == "auto" and fabric.device.type == "cuda":
+            self._fit_to_memory()
         self.records, self.kept = list[EpochRecord](), KeptArchive(data.train_times)
         self.best_mae, self.best_epoch, self.best_weights = math.inf, -1, dict[str, Tensor]()
         self.budget = TrainingBudget(spec.training, self.windows)
         self.budget.plan(self.pruner, (), 0.0)
         self.preparation_seconds = self.checkpoint_seconds = 0.0
+
+    def _fit_to_memory(self) -> None:
+        """Set how many windows are computed at a time by what a few of the largest graph take."""
+        device = self.fabric.device
+        opened = [*self.members, *self.data.tested.items(), *self.data.held_out.items()]
+        with torch.random.fork_rng([device]):
+            if self.network.trains and not has_batch_statistics(self.network):
+                fits = self._fitting(self.members, self.spec.training.batch_size, train=True)
+                self.micro_batch = agreed(self.fabric, fits)
+            fits = self._fitting(opened, self.evaluation_batch, train=False)
+            self.evaluation_batch = agreed(self.fabric, fits)
+
+    def _fitting(self, parts: Sequence[tuple[str, ForecastData]], most: int, train: bool) -> int:
+        """At most ``most`` windows that fit into the device's free memory, of any of ``parts``."""
+        name, data = max(parts, key=lambda part: len(part[1].adjacency))
+        store, device = data.train, self.fabric.device
+        if self.data.union:
+            self.network.use_graph(name, data.adjacency)
+        self.network.train(train)
+
+        def work(windows: int) -> None:
+            batch = store.gather(torch.arange(windows, device=device) % len(store))
+            with torch.inference_mode(not train), self.fabric.autocast():
+                forecast = self.network(batch.inputs, batch.time_of_day, batch.day_of_week)
+                loss = absolute_errors(forecast.float(), batch.targets, batch.mask).sum()
+            if train:
+                loss.backward()
+
+        work(1)  # libraries take memory of their own at the first call
+        free = free_memory(device, self.spec.compute.runs_per_gpu)
+        fits = windows_within(free, most, lambda count: peak_bytes(partial(work, count), device))
+        self.optimiser.zero_grad()
+        return fits
 
     def _build_pruner(self) -> Pruner:
         kind, options = PRUNERS.load(self.spec.pruner), self.spec.pruner_options
@@ -303,8 +348,8 @@ class Engine:
         """Errors on the windows of ``store``, which are of the data set ``name``, on its graph."""
         if self.data.union:
             self.network.use_graph(name, data.adjacency)
-        size = self.spec.training.evaluation_batch_size
-        return evaluate(self.network, store, size, data.mape_floor, self.fabric, observe, rules)
+        size, floor = self.evaluation_batch, data.mape_floor
+        return evaluate(self.network, store, size, floor, self.fabric, observe, rules)
 
     def test(self) -> Outcome:
         """Evaluate the test windows with the best-validation weights, as a whole and by groups."""
@@ -343,6 +388,7 @@ class Engine:
             "best": (self.best_mae, self.best_epoch, self.best_weights),
             "records": [record.model_dump() for record in self.records],
             "preparation_seconds": self.preparation_seconds,
+            "windows_at_a_time": (self.micro_batch, self.evaluation_batch),
         }
 
     def _of_all_processes(self, state: Tensor) -> Tensor:
@@ -364,6 +410,8 @@ class Engine:
         self.best_mae, self.best_epoch, self.best_weights = state["best"]
         self.records = [EpochRecord.model_validate(record) for record in state["records"]]
         self.preparation_seconds = state["preparation_seconds"]
+        # Other sizes, for which there may be memory now, would round otherwise.
+        self.micro_batch, self.evaluation_batch = state["windows_at_a_time"]
         self.clock.take()
 
 
@@ -379,26 +427,33 @@ def build_network(spec: RunSpec, data: ForecastData) -> Backbone:
         adjacency=data.adjacency,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.key.seed)
+        torch.default_generator.manual_seed(spec.key.seed)  # that of the CPU alone
         network = BACKBONES.load(spec.backbone)(task, spec.backbone_options)
     if spec.compute.compile:
         compile_network(network, data.train.device)
     return network
 
 
-def windows_at_a_time(network: Backbone, asked: int | None, device: torch.device) -> int | None:
+def windows_at_a_time(
+    network: Backbone, asked: int | Literal["auto"] | None, device: torch.device
+) -> int | None:
     """Windows of a batch that are computed together, None for all; by default as the backbone says.
 
     Raises DeclinedError if a number is asked for but the network has statistics over the batch.
     """
-    if asked is None:
+    if asked is None or asked == "auto":
         return network.micro_batch() if device.type == "cpu" else None
-    if any(isinstance(module, _BatchNorm) for module in network.modules()):
+    if has_batch_statistics(network):
         raise DeclinedError(
             f"`compute.micro_batch`: {type(network).__name__} normalises over the batch; leave it"
             " at null"
         )
     return asked
+
+
+def has_batch_statistics(network: nn.Module) -> bool:
+    """Whether a batch in parts would have other statistics than the whole."""
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 
 def _deviation(store: WindowStore) -> Tensor:

@@ -54,7 +54,8 @@ def evaluate(
         for indices in mine.split(batch_size):
             batch = store.gather(indices)
             forecast = model(batch.inputs, batch.time_of_day, batch.day_of_week)
-            restored = store.scaler.restore(forecast)
+            # Real units need more digits than a forecast in half precision has.
+            restored = store.scaler.restore(forecast.float())
             sums.update(restored, batch.targets, batch.mask)
             if rules:
                 rules.update(indices, restored, batch.targets, batch.mask)

@@ -24,20 +24,26 @@ MUON_SCALES = {"adamw": "match_rms_adamw", "original": "original"}
 MOMENTA = {"sgd": 0.9, "muon": 0.95}
 
 
-def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """The optimiser over all parameters of ``model``."""
+def build_optimiser(
+    model: nn.Module, settings: OptimiserSettings, device: torch.device | None = None
+) -> torch.optim.Optimizer:
+    """The optimiser over all parameters of ``model``, which ``device`` is to hold; or the CPU.
+
+    On a GPU Adam is one kernel, and its step counts do not stay on the host.
+    """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    how = {"fused": True} if device and device.type == "cuda" else {"foreach": True}
     match settings.optimiser:
         case "muon":
             matrices = matrices_for_muon(named, settings.muon_excludes)
             rest = [parameter for name, parameter in named.items() if name not in matrices]
-            return MuonWithAdamW([named[name] for name in matrices], rest, settings)
+            return MuonWithAdamW([named[name] for name in matrices], rest, settings, how)
         case "sgd":
             return torch.optim.SGD(named.values(), momentum=_momentum(settings), **common)
         case "adamw":
-            return torch.optim.AdamW(named.values(), foreach=True, **common)
-    return torch.optim.Adam(named.values(), foreach=True, **common)
+            return torch.optim.AdamW(named.values(), **how, **common)
+    return torch.optim.Adam(named.values(), **how, **common)
 
 
 def matrices_for_muon(named: dict[str, nn.Parameter], excludes: Sequence[str]) -> list[str]:
@@ -62,7 +68,11 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, matrices: list[nn.Parameter], rest: list[nn.Parameter], settings: OptimiserSettings
+        self,
+        matrices: list[nn.Parameter],
+        rest: list[nn.Parameter],
+        settings: OptimiserSettings,
+        adam: dict[str, bool],
     ) -> None:
         rate, decay = settings.learning_rate, settings.weight_decay
         scale = MUON_SCALES[settings.muon_scale]
@@ -71,7 +81,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
             how: dict[str, Any] = {"momentum": _momentum(settings), "adjust_lr_fn": scale}
             self._parts.append(torch.optim.Muon(matrices, rate, decay, **how))
         if rest:
-            self._parts.append(torch.optim.AdamW(rest, rate, weight_decay=decay, foreach=True))
+            self._parts.append(torch.optim.AdamW(rest, rate, weight_decay=decay, **adam))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
         self._share()
 

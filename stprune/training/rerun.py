@@ -227,7 +227,8 @@ def open_recorded_model(
             f"the weights of {metrics} cannot be used ({reason}): name its own configuration and"
             " data, or set `keep_weights: true`, delete the record, and train the run again"
         )
-    fabric = fabric_on(spec.compute.accelerator, precision=spec.compute.precision)
+    compute = spec.compute
+    fabric = fabric_on(compute.accelerator, 1, compute.precision, compute.matmul)
     engine = Engine(spec, open_run_data(spec, layout, fabric.device), fabric)
     try:
         engine.network.load_state_dict(weights)

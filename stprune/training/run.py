@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -28,12 +29,14 @@ from stprune.training.budget import peak_memory_bytes, run_cost
 from stprune.training.checkpoint import discard_checkpoints, load_checkpoint, save_checkpoint
 from stprune.training.claims import Claim, claim
 from stprune.training.cost import Energy, device_counters, processor_counters
-from stprune.training.devices import fabric_on, naming_failures, pin_process
+from stprune.training.devices import agreed, fabric_on, naming_failures, pin_process
 from stprune.training.engine import Engine
 from stprune.training.provenance import environment, run_identity
 from stprune.training.scoring import ModelProbe, held_out_scores
 
 logger = logging.getLogger(__name__)
+
+SAVE_SECONDS = 10.0  # from one checkpoint of a run on a GPU to the next
 
 
 class RunListener(Protocol):
@@ -67,7 +70,8 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
             claimed = stack.enter_context(claim(compute, owner))
         stack.enter_context(threadpool_limits(compute.threads))
         torch.set_num_threads(compute.threads)
-        fabric = fabric_on(compute.accelerator, compute.devices, compute.precision)
+        where = compute.accelerator, compute.devices
+        fabric = fabric_on(*where, compute.precision, compute.matmul)
         fabric.launch()
         pin_process(fabric, claimed.cores, compute.threads)
         stack.enter_context(naming_failures(fabric, spec))
@@ -147,6 +151,7 @@ class _Session:
         device = device_counters(() if spec.compute.runs_per_gpu > 1 else claimed.gpus)
         counters = {"processor": processor_counters(), "device": device}
         self.energy = Energy(counters, state["energy"] if state else {})
+        self.saved = time.monotonic()
 
     def run(self, listeners: Sequence[RunListener]) -> RunRecord:
         """Train what is left to train, test, and write the record."""
@@ -161,7 +166,7 @@ class _Session:
         try:
             while not engine.finished:
                 record = engine.train_epoch()
-                self._save()
+                self._save(last=engine.finished)
                 for listener in listeners:
                     listener.epoch_finished(record)
             result = self._finish()
@@ -175,8 +180,13 @@ class _Session:
             discard_checkpoints(self.checkpoint)
         return result
 
-    def _save(self) -> None:
+    def _save(self, last: bool) -> None:
         self.energy.update()
+        self.engine.checkpoint_seconds = 0.0
+        # Writing may take as long as an epoch of a small model on a GPU.
+        recent = time.monotonic() - self.saved < SAVE_SECONDS
+        if agreed(self.fabric, recent and not last and self.fabric.device.type == "cuda"):
+            return
         state = {
             "engine": self.engine.state_dict(),
             "started": self.started,
@@ -187,11 +197,13 @@ class _Session:
             if self.fabric.is_global_zero:
                 save_checkpoint(self.checkpoint, state, self.identity)
         self.engine.checkpoint_seconds = self.engine.clock.take()["checkpoint"]
+        self.saved = time.monotonic()
 
     def _finish(self) -> RunRecord:
         self.energy.update()
         engine, spec, device = self.engine, self.spec, self.fabric.device
         outcome = engine.test()
+        peak = peak_memory_bytes(device)  # before models beside the run's own measure theirs
         record = RunRecord(
             record_version=RECORD_VERSION,
             experiment=spec.experiment,
@@ -209,7 +221,7 @@ class _Session:
                 spec.key.prune_ratio,
                 engine.preparation_seconds,
                 test_seconds=outcome.seconds,
-                peak_memory_bytes=peak_memory_bytes(device),
+                peak_memory_bytes=peak,
                 processor_joules=self.energy.joules["processor"],
                 device_joules=self.energy.joules["device"],
             ),
@@ -222,6 +234,8 @@ class _Session:
                 "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
                 "devices": self.fabric.world_size,
                 "threads": torch.get_num_threads(),
+                "micro_batch": engine.micro_batch,
+                "evaluation_batch": engine.evaluation_batch,
                 "blas_threads": {p["internal_api"]: p["num_threads"] for p in threadpool_info()},
                 "cores": self.claimed.cores,
                 "gpus": self.claimed.gpus,

@@ -41,7 +41,7 @@ def full_training(
     spec = replace(spec, key=key, pruner="full", pruner_options=NoOptions(), training=training)
     device = data.train.device
     index = 1 if device.index is None else [device.index]
-    fabric = fabric_on(device.type, index, spec.compute.precision)
+    fabric = fabric_on(device.type, index, spec.compute.precision, spec.compute.matmul)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield Engine(spec, alone(data), fabric)
 
@@ -54,8 +54,9 @@ class ModelProbe:
 
     def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Train ``epochs`` full epochs from the weights of ``seed``, then score every window."""
-        model, store = self._trained(epochs, seed).model.eval(), self.data.train
-        for indices in self._batches(store):
+        engine, store = self._trained(epochs, seed), self.data.train
+        model = engine.model.eval()
+        for indices in _batches(engine, store):
             with torch.no_grad():
                 scored = window_errors(model, store, indices)
             yield indices, *scored
@@ -66,11 +67,12 @@ class ModelProbe:
 
     def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
         """Train ``epochs`` full epochs, then differentiate each window's masked MAE."""
-        network = self._trained(epochs, seed).network.eval()
+        engine = self._trained(epochs, seed)
+        network = engine.network.eval()
         projection: list[Tensor] = []
 
         def passes(store: WindowStore) -> Iterator[tuple[Tensor, Tensor]]:
-            for indices in self._batches(store):
+            for indices in _batches(engine, store, differentiated=True):
                 whole = window_gradients(network, store, indices)
                 if width is not None:
                     if not projection:
@@ -82,10 +84,6 @@ class ModelProbe:
         validation = (values for _, values in passes(self.data.validation))
         return Gradients(passes(self.data.train), validation)
 
-    def _batches(self, store: WindowStore) -> Iterator[Tensor]:
-        numbers = torch.arange(len(store), device=store.device)
-        yield from numbers.split(self.spec.training.evaluation_batch_size)
-
     def _trained(self, epochs: int, seed: int, observe: Observer | None = None) -> Engine:
         # One more epoch is planned than trained, so that no epoch is the last and validated.
         planned = {"epochs": epochs + 1, "validate_every": epochs + 1}
@@ -95,6 +93,13 @@ class ModelProbe:
             for _ in range(epochs):
                 engine.train_epoch()
         return engine
+
+
+def _batches(engine: Engine, store: WindowStore, differentiated: bool = False) -> Iterator[Tensor]:
+    size = engine.evaluation_batch
+    if differentiated and store.device.type == "cuda":
+        size = min(size, engine.micro_batch or size)  # gradients take more memory
+    yield from torch.arange(len(store), device=store.device).split(size)
 
 
 def window_errors(

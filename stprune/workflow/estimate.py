@@ -197,7 +197,7 @@ def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
     compute, training = spec.compute, spec.training
     card = load_card(spec.cards[0], data.root)
     channels = 1 if spec.subset.union else len(card.channels)
-    fabric = fabric_on(compute.accelerator, precision=compute.precision)
+    fabric = fabric_on(compute.accelerator, 1, compute.precision, compute.matmul)
     threads = min(compute.threads, len(available_cores()))
     torch.set_num_threads(threads)
     windows = training.batch_size
@@ -213,7 +213,8 @@ def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
         adjacency=(torch.rand(nodes, nodes) < LINKS / nodes).float(),
     )
     network = BACKBONES.load(spec.backbone)(task, spec.backbone_options)
-    model, optimiser = fabric.setup(network, build_optimiser(network, spec.optimisation))
+    optimiser = build_optimiser(network, spec.optimisation, fabric.device)
+    model, optimiser = fabric.setup(network, optimiser)
     history = torch.rand(windows, training.history, nodes, channels, device=fabric.device)
     slots = torch.zeros(windows, training.history, dtype=torch.int64, device=fabric.device)
 

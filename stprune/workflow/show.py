@@ -14,12 +14,11 @@ from rich.text import Text
 
 from paper_figures.rows import units, with_holes
 from stprune.base.errors import RecordError, StpruneError
-from stprune.base.layout import ExperimentLayout, store_table
+from stprune.base.layout import ExperimentLayout
 from stprune.paper.findings import findings
 from stprune.paper.tables import to_cells
-from stprune.records.store import read_store
-from stprune.results.labels import label
-from stprune.results.summarise import collect
+from stprune.results.labels import label, timing_mark, timing_notes
+from stprune.results.summarise import summary_so_far
 from stprune.results.summary import Results, aggregate
 from stprune.workflow.run_states import RunState, State, run_states
 
@@ -82,12 +81,7 @@ def _is_experiment(path: Path) -> bool:
 def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console: Console) -> None:
     """Print the findings, and a table for each place, of all runs that are done by now."""
     done = [layout.metrics(state.key) for state in states if state.state == "done"]
-    path = store_table(layout.store, "summary")
-    written = path.stat().st_mtime_ns if path.exists() else 0
-    summary = read_store(layout.store, "summary") if written else pd.DataFrame()
-    # Thousands of records are read in minutes, their summary at once.
-    if done and (len(done) != len(summary) or any(p.stat().st_mtime_ns > written for p in done)):
-        summary = collect(done, layout)["summary"]
+    summary = summary_so_far(layout, done)
     if summary.empty:
         return
     results = Results(summary, pd.DataFrame(), aggregate(summary), layout.store)
@@ -99,18 +93,17 @@ def _print_results(layout: ExperimentLayout, states: Sequence[RunState], console
     places = with_holes(results.aggregate).groupby(["dataset", "backbone"], sort=False)
     for (dataset, backbone), part in places:
         console.print(Text(f"\n{dataset}, {label(str(backbone))}", style="bold"), soft_wrap=True)
-        rows = [
-            [
-                label(str(row["pruner"])),
-                *(
-                    "-" if pd.isna(row[name]) else form.format(row[name])
-                    for _, name, form in COLUMNS
-                ),
+        rows = []
+        for row in part.to_dict("records"):
+            marks = [timing_mark(row["timing"]) if "time" in title else "" for title, *_ in COLUMNS]
+            cells = [
+                "-" if pd.isna(row[name]) else form.format(row[name]) + mark
+                for (_, name, form), mark in zip(COLUMNS, marks, strict=True)
             ]
-            for row in part.to_dict("records")
-        ]
+            rows.append([label(str(row["pruner"])), *cells])
         _print_table(["pruner", *(title for title, *_ in COLUMNS)], rows, console)
-    console.print(Text("\n" + " ".join(units(results))))
+    notes = timing_notes(results.aggregate["timing"])
+    console.print(Text("\n" + " ".join([*notes, *units(results)])))
 
 
 def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:

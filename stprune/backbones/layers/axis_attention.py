@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Axis = Literal["time", "nodes"]
+CUDA_WIDTH = 8
 
 
 def split_heads(values: Tensor, heads: int, axis: Axis) -> Tensor:
@@ -32,6 +33,23 @@ def attend(
     none later along the axis.
     """
     q, k, v = (split_heads(part, heads, axis) for part in (query, key, value))
-    attended = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    if query.is_cuda and q.shape[-1] % CUDA_WIDTH:
+        attended = padded_attention(q, k, v, causal)
+    else:
+        attended = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
     # The kernel writes its result in the order of the query, so this copies nothing either.
     return attended.transpose(1, 2).reshape(query.shape)
+
+
+def padded_attention(query: Tensor, key: Tensor, value: Tensor, is_causal: bool) -> Tensor:
+    """Attention of heads whose width is no multiple of :data:`CUDA_WIDTH`: (..., L, d) each.
+
+    Kernels of CUDA that do not store the scores decline such widths, and the others take memory
+    with the square of L. Zeros in further channels change no score and are cut off the result.
+    """
+    width = query.shape[-1]
+    parts = (functional.pad(part, (0, -width % CUDA_WIDTH)) for part in (query, key, value))
+    attended = functional.scaled_dot_product_attention(
+        *parts, is_causal=is_causal, scale=width**-0.5
+    )
+    return attended[..., :width]

@@ -84,8 +84,9 @@ def hidden_values(
     (B, T, N) bool.
     """
     device = starts.device
-    seed = _mixed(_mixed(torch.tensor(options.seed, device=device)) + epoch)
-    window = _mixed(seed + starts)[:, None, None]
+    # A number, not a tensor: a copy of one to the device would make the host wait for it.
+    seed = int(_mixed(_mixed(torch.tensor(options.seed)) + epoch))
+    window = _mixed(starts + seed)[:, None, None]
     step = torch.arange(steps, device=device)[:, None]
     node = torch.arange(nodes, device=device)
     hidden = torch.zeros((), dtype=torch.bool, device=device)
@@ -143,9 +144,9 @@ def _drawn(window: Tensor, kind: int, place: Tensor, share: float) -> Tensor:
     return _draws(window, kind, place).lt(round(share * SHARES))
 
 
-def _draws(window: Tensor, kind: int, place: Tensor) -> Tensor:
+def _draws(window: Tensor | int, kind: int, place: Tensor) -> Tensor:
     """A number in [0, 2^31) for each place of each window, another for each kind of draw."""
-    return _mixed(window ^ _mixed(place * 4 + kind)) & (SHARES - 1)
+    return _mixed(_mixed(place * 4 + kind) ^ window) & (SHARES - 1)
 
 
 def _mixed(values: Tensor) -> Tensor:
