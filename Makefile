@@ -6,7 +6,7 @@ READY = $(VENV)/ready
 READY_TEST = $(VENV)/ready-test
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test fast-test faults fuzz bench docs lint format setup setup-test lock reference clean
+.PHONY: demo test fast-test faults fuzz bench gpu-check docs lint format setup setup-test lock reference clean
 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
@@ -28,9 +28,13 @@ fuzz: setup-test
 	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz
 
 # Ratios measured side by side in one run; with CHECK=1, exit 1 if one misses its goal.
-# `pruning` needs the data set sim_freeway: stprune prepare sim_freeway.
+# `pruning` and `grid` need the data set sim_freeway: stprune data prepare sim_freeway.
 bench: setup
-	for name in pruning batches step_cost; do $(BIN)/python -m benchmarks.$$name $(if $(CHECK),--check) || failed=1; done; test -z "$$failed"
+	for name in pruning batches step_cost grid; do $(BIN)/python -m benchmarks.$$name $(if $(CHECK),--check) || failed=1; done; test -z "$$failed"
+
+# What only a GPU can show: a line a check, exit 1 if one fails; with DEVICE=cpu, that the checks work.
+gpu-check: setup
+	$(BIN)/python -m workflow.gpu_check --device $(or $(DEVICE),cuda) --json gpu-check.json
 
 # The site, in build/docs; a broken link is an error. The variable silences an advertisement.
 docs: setup-test

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from multiprocessing import set_forkserver_preload
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import toy
 from hypothesis import settings
 from toy_runs import PRUNERS_WITH_RATIO
@@ -22,6 +24,15 @@ set_forkserver_preload(["stprune.training.run"])
 # Repeatable, independent of the machine's speed, and nothing kept between runs.
 settings.register_profile("stprune", deadline=None, derandomize=True, database=None)
 settings.load_profile("stprune")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For tiny tensors, where a second thread would only wait."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ host never waits for the device, and outside of it only so often an epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +27,13 @@ from stprune.pruning.dynamic import DynamicPruner
 from stprune.training.engine import Engine
 from stprune.training.run import open_run_data
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 # Of an epoch with validation, on one data set: 13, and one or two more by some pruners' rules.
 WAITS = 15
 # Of recurrent backbones, which do the same at each step; others want more.
 SHORT = {"dcrnn": 3, "geometric_temporal": 3}
 BACKBONE_IDS = [name for name in BACKBONES.ids() if BACKBONES.load(name).trains]
 DYNAMIC = [name for name in PRUNERS.ids() if issubclass(PRUNERS.load(name), DynamicPruner)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors are tiny: a second thread would only wait."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class WatchedEngine(Engine):

@@ -169,12 +169,12 @@ def test_page_is_the_same_every_time_and_without_full_training_compares_nothing(
     # Its pictures are the same, too: that is tested figure by figure.
     first, second = report(results, layout), report(results, layout)
     assert first.source == second.source
-    assert "Full training was not run, so neither loss nor saving is known." in first.text
+    assert "No pruned run can be held against full training" in first.text
     assert not first.values("td", "data-verdict")
     assert "nan" not in first.text.lower().split()
     assert "Configuration" not in first.text
     x = explorer(results)["vconcat"][0]["layer"][-1]["encoding"]["x"]
-    assert x["title"] == "Time (s)"
+    assert x["title"] == "Time or steps (s, number)"
 
 
 def test_report_without_a_record_is_refused(tmp_path: Path) -> None:
@@ -245,6 +245,9 @@ def test_a_loss_gets_a_word_by_its_test(tmp_path: Path) -> None:
     found = findings(results_with(tmp_path / "b", {"r": two}))
     assert found.points["verdict"].tolist() == ["not decided"]
     assert "2 seeds: too few" in found.answers[0].sentence
+    # As while a grid runs: full training alone.
+    alone = findings(results_with(tmp_path / "d", {"r": {"full": full}}))
+    assert (len(alone.points), len(alone.answers), len(alone.table.frame)) == (0, 3, 0)
     found = findings(results_with(tmp_path / "c", dict.fromkeys("rst", two)))
     assert (found.points["count"][0], found.points["verdict"][0]) == (3, "lossless")
 

@@ -158,9 +158,10 @@ def _what_was_run(results: Results) -> list[str]:
     ratios = list(map(format_ratio, sorted(set(pruned["prune_ratio"]))))
     few = ", ".join(ratios) if len(ratios) <= MOST_NAMES else f"{ratios[0]} to {ratios[-1]}"
     entries = pruned["pruner"].nunique()
+    pruners = f"{entries} pruner{'s' * (entries != 1)} at prune ratio {few}"
     return [
         f"{named('backbone', 'backbone')} on {named('dataset', 'data set')}",
-        f"{entries} pruner{'s' * (entries != 1)} at prune ratio {few}",
+        pruners if entries else "full training alone",
         seed_count(means),
         f"{len(runs)} runs",
     ]
@@ -169,7 +170,7 @@ def _what_was_run(results: Results) -> list[str]:
 def _saved(found: pd.DataFrame, entries: list[str]) -> Finding:
     """How much time the method saves at which loss, at up to three of its prune ratios."""
     if not entries:
-        return Finding("Full training was not run, so neither loss nor saving is known.")
+        return Finding("No pruned run can be held against full training: nothing is known yet.")
     rows = found[found["pruner"] == entries[0]].sort_values("prune_ratio", ignore_index=True)
     shown = rows.iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
     timed = shown[TIMING].notna().all()
@@ -252,7 +253,8 @@ def _trust(results: Results) -> Finding:
         found = "no timing was run, so gradient steps stand in their place"
         return Finding(f"The times are not known: {found}.", basis)
     if worst == "within runs":
-        words = "can be trusted" if close >= SHARE * len(ratios) else "are to be doubted"
+        as_expected = len(ratios) > 0 and close >= SHARE * len(ratios)
+        words = "can be trusted" if as_expected else "are to be doubted"
         found = f"taken within the runs, {close} of {len(ratios)} are as expected"
         return Finding(f"The times {words}: {found}.", basis)
     if worst == "noisy":

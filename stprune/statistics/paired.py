@@ -354,6 +354,7 @@ def losses(differences: pd.DataFrame) -> pd.DataFrame:
         rows.append((*at, *astuple(equivalence(values)), twice))
     names = [*key, *(field.name for field in fields(Equivalence)), "p_within_twice"]
     table = pd.DataFrame(rows, columns=names)
+    table = table.astype(dict.fromkeys(set(names) - {"pruner"}, "float64"))
     corrected = [holm(table[name].tolist()) for name in ("p_not_worse", "p_within_twice")]
     words = [loss_in_a_word(*p) for p in zip(*corrected, table["p_worse"], strict=True)]
     return table.assign(verdict=pd.Series(words, dtype="object"))

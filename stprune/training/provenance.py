@@ -107,8 +107,12 @@ def run_checksum(spec: RunSpec, layout: DataLayout) -> str:
     return joint_checksum([read_canonical(layout.processed(name)).checksum for name in spec.cards])
 
 
+@cache
 def environment() -> dict[str, Any]:
-    """Versions, processor and git commit, for the record; None for what is not known."""
+    """Versions, processor and git commit, for the record; None for what is not known.
+
+    Of the first call in this process or before its fork, as is the code that it has imported.
+    """
     versions: dict[str, str | None] = dict.fromkeys(RECORDED_PACKAGES)
     for package in RECORDED_PACKAGES:
         with suppress(PackageNotFoundError):

@@ -36,7 +36,6 @@ from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.records.run import read_epochs, read_record
 from stprune.training.budget import TrainingBudget
 from stprune.training.claims import available_cores
-from stprune.training.devices import fabric_on
 from stprune.training.optimisation import build_optimiser, planned_steps
 
 # Largest graph that is measured; a larger one would not fit in the memory of every machine.
@@ -194,6 +193,9 @@ def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
     Raises:
         Exception: Of any library, where the device is absent or has too little memory.
     """
+    # Fabric takes longer to load than all else that requests of a block need.
+    from stprune.training.devices import fabric_on
+
     compute, training = spec.compute, spec.training
     card = load_card(spec.cards[0], data.root)
     channels = 1 if spec.subset.union else len(card.channels)

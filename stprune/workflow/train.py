@@ -25,7 +25,7 @@ from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spe
 from stprune.records.run import EpochRecord, RunRecord, read_record
 from stprune.training import claims
 from stprune.training.checkpoint import discard_checkpoints
-from stprune.training.provenance import run_identity
+from stprune.training.provenance import environment, run_identity
 from stprune.training.run import RunListener, train
 from stprune.workflow.blocks import ExperimentRecords, reason_to_train
 from stprune.workflow.run_states import INTERRUPTED, MISTAKE, last_line
@@ -128,6 +128,7 @@ def train_block(config_file: Path, path: str) -> None:
     logger.info("%s: %d of %d runs to train", path, len(missing), len(records.blocks[path]))
     if config.tracking.mode != "disabled":
         import wandb  # noqa: F401 - once, not by each fork
+    environment()  # as the sources were when they were imported; asked once, not by each fork
     imported = {key: records.sources(key) for key in missing}
     unchanged = takewhile(lambda key: records.sources(key) == imported[key], missing)
     done = failed = 0
