@@ -28,9 +28,9 @@ fuzz: setup-test
 	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz
 
 # Ratios measured side by side in one run; with CHECK=1, exit 1 if one misses its goal.
-# `pruning` and `grid` need the data set sim_freeway: stprune data prepare sim_freeway.
+# `pruning`, `timing` and `grid` need the data set sim_freeway: stprune data prepare sim_freeway.
 bench: setup
-	for name in pruning batches step_cost grid; do $(BIN)/python -m benchmarks.$$name $(if $(CHECK),--check) || failed=1; done; test -z "$$failed"
+	for name in pruning batches step_cost timing grid; do $(BIN)/python -m benchmarks.$$name $(if $(CHECK),--check) || failed=1; done; test -z "$$failed"
 
 # What only a GPU can show: a line a check, exit 1 if one fails; with DEVICE=cpu, that the checks work.
 gpu-check: setup

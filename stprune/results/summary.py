@@ -63,8 +63,8 @@ class Results:
     def timings(self) -> dict[tuple[str, str], TimingRecord]:
         """The timing of each data set and backbone that has one."""
         path, frame = store_table(self.store, "timings"), read_store(self.store, "timings")
-        rows = frame.itertuples(index=False)
-        return {(row.dataset, row.backbone): parse_timing(row.json, str(path)) for row in rows}
+        rows = zip(*(frame[name].tolist() for name in (*PLACE, "json")), strict=True)
+        return {(name, other): parse_timing(text, str(path)) for name, other, text in rows}
 
     @cached_property
     def horizons(self) -> pd.DataFrame:
