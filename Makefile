@@ -6,7 +6,7 @@ READY = $(VENV)/ready
 READY_TEST = $(VENV)/ready-test
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test fast-test faults fuzz bench gpu-check lint format setup setup-test lock reference clean
+.PHONY: demo test fast-test faults fuzz bench gpu-check docs lint format setup setup-test lock reference clean
 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
@@ -28,15 +28,19 @@ fuzz: setup-test
 	STPRUNE_FUZZ_EXAMPLES=10000 $(BIN)/pytest --timeout=0 tests/fuzz
 
 # Ratios measured side by side in one run; with CHECK=1, exit 1 if one misses its goal.
-# `pruning` and `grid` need the data set sim_freeway: stprune data prepare sim_freeway.
+# `pruning`, `timing` and `grid` need the data set sim_freeway: stprune data prepare sim_freeway.
 bench: setup
-	for name in pruning batches step_cost grid; do $(BIN)/python -m benchmarks.$$name $(if $(CHECK),--check) || failed=1; done; test -z "$$failed"
+	for name in pruning batches step_cost timing grid; do $(BIN)/python -m benchmarks.$$name $(if $(CHECK),--check) || failed=1; done; test -z "$$failed"
 
 # What only a GPU can show: a line a check, exit 1 if one fails; with DEVICE=cpu, that the checks work.
 gpu-check: setup
 	$(BIN)/python -m workflow.gpu_check --device $(or $(DEVICE),cuda) --json gpu-check.json
 
-lint: setup-test
+# The site, in build/docs; a broken link is an error. The variable silences an advertisement.
+docs: setup-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+lint: setup-test docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
@@ -61,7 +65,7 @@ $(READY): requirements.lock requirements-no-deps.lock pyproject.toml
 
 setup-test: $(READY_TEST)
 
-# Tests, linters and benchmarks need more than running the study does.
+# Tests, linters, benchmarks and documentation need more than running the study does.
 $(READY_TEST): requirements-test.lock $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --prefer-binary -r requirements-test.lock
 	touch $(READY_TEST)

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from toy_runs import key_of
 
@@ -16,7 +17,9 @@ from stprune.base.errors import UnknownNameError
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_keys
+from stprune.records.timing import write_timing
 from stprune.training.run import train
+from stprune.training.timing import time_epochs
 from stprune.workflow.blocks import ExperimentRecords, make_blocks
 from stprune.workflow.plan import WorkflowPlan
 from stprune.workflow.train import train_block, train_in_forks
@@ -145,3 +148,28 @@ def test_as_many_runs_at_once_as_may_share_a_gpu(
     ended = dict(train_in_forks(Path(), plan.config, iter(keys)))
     assert ended.keys() == set(keys)
     assert {key.seed for key, problem in ended.items() if problem is not None} == {1}
+
+
+def test_a_timing_is_outdated_with_its_pruners_sources_or_data(
+    toy_config: ExperimentConfig,
+) -> None:
+    path = experiment_layout(toy_config).timing("toy", "stid")
+
+    def outdated() -> str | None:
+        note = ExperimentRecords(toy_config).outdated_timing("toy", "stid")
+        return note and note.read_text()
+
+    assert outdated() is None
+    record = time_epochs(toy_config, "toy", "stid")
+    assert outdated() is None
+    entry = record.entries[1].model_copy(update={"source_digest": "0" * 64})
+    for change, named in (
+        ({"data_checksum": "0" * 64}, "data"),
+        ({"entries": [record.entries[0], entry]}, "source code"),
+        ({"source_digest": "0" * 64}, "source code"),
+        ({"entries": record.entries[:1]}, "configuration and source code"),
+    ):
+        write_timing(record.model_copy(update=change), pd.DataFrame(), path)
+        assert f"Z {named} changed" in str(outdated()).replace("+00:00", "Z")
+    path.write_text("{")
+    assert str(path) in str(outdated())

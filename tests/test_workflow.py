@@ -43,6 +43,7 @@ CONFIG: dict[str, Any] = {
     "prune_ratios": [0.5],
     "seeds": [0, 1],
     "training": {"epochs": 4, "batch_size": 32},
+    "timing": {"rounds": 0},
     "tracking": {"mode": "disabled"},
     "mirror": "mirror",
 }
@@ -207,6 +208,20 @@ def test_records_that_are_not_valid_are_noticed_and_made_again(project: Project)
     planned = project.planned("results/toy/report.html")
     assert (planned["train"], planned["summarise"]) == (1, 1)
     assert project.trained_again() == {deleted, damaged, foreign}
+
+
+def test_times_are_measured_apart_and_again_when_measuring_changes(project: Project) -> None:
+    assert pd.read_csv(project.results / "summary.csv")["total_seconds"].isna().all()
+    project.configure("timed", experiment="toy", timing={"rounds": 3})
+    done = project.snakemake("--", "results/toy/summary.csv", config="timed.yaml")
+    assert done.returncode == 0, done.stderr
+    summary = pd.read_csv(project.results / "summary.csv")
+    assert summary["timing"].isin(["steady", "noisy", "disturbed"]).all()
+    assert summary[["epoch_seconds", "total_seconds"]].gt(0).all(axis=None)
+    edit(project.root / "stprune" / "training" / "timing.py", "CHANGED = 1")
+    planned = project.planned("--", "results/toy/summary.csv", config="timed.yaml")
+    assert planned == {"time": 1, "summarise": 1}
+    shutil.rmtree(project.results / "timing")
 
 
 def test_an_edited_pruner_trains_exactly_its_runs(project: Project) -> None:

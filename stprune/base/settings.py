@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stprune.base.schema import StrictModel
 
@@ -72,6 +72,21 @@ class ComputeSettings(StrictModel):
     def runs_at_once(self) -> int:
         """Runs of a block that are trained at the same time."""
         return self.runs_per_gpu if self.accelerator == "cuda" else 1
+
+
+class TimingSettings(StrictModel):
+    """What epochs take is measured apart from training: docs/timing.md."""
+
+    rounds: int = Field(
+        15, ge=0, description="Rounds of timed epochs, 3 at least and so many at most; 0: none."
+    )
+
+    @field_validator("rounds")
+    @classmethod
+    def _none_or_three(cls, rounds: int) -> int:
+        if rounds in (1, 2):
+            raise ValueError("an interval takes 3 rounds; use 0 to time nothing")
+        return rounds
 
 
 class TrackingSettings(StrictModel):

@@ -73,6 +73,19 @@ def train_block(
     train.train_block(config, block)
 
 
+@app.command("time")
+def time_place(
+    place: Annotated[str, Argument(help="Data set and backbone, such as sim_freeway/stid.")],
+    config: ConfigFile = DEMO,
+) -> None:
+    """Time an epoch of every pruner of an experiment."""
+    from stprune.training.timing import time_epochs
+
+    dataset, _, backbone = place.partition("/")
+    record = time_epochs(_load(config), dataset, backbone)
+    sys.stdout.write(f"{place}: {record.verdict}, {record.rounds} rounds\n")
+
+
 @app.command()
 def summarise(
     config: ConfigFile = DEMO,

@@ -18,6 +18,7 @@ from stprune.base.settings import (
     DatasetEntry,
     ProtocolKind,
     PrunerEntry,
+    TimingSettings,
     TrackingSettings,
     TrainingSettings,
     distinct,
@@ -54,6 +55,9 @@ class ExperimentConfig(StrictModel):
     )
     compute: ComputeSettings = Field(
         default_factory=ComputeSettings, description="Device and threads."
+    )
+    timing: TimingSettings = Field(
+        default_factory=TimingSettings, description="How to measure times."
     )
     tracking: TrackingSettings = Field(
         default_factory=TrackingSettings, description="Weights & Biases."

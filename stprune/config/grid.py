@@ -171,6 +171,21 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
     )
 
 
+def place_specs(config: ExperimentConfig, dataset: str, backbone: str) -> list[RunSpec]:
+    """Every (pruner, prune ratio) of a data set and backbone, with the first seed.
+
+    Raises:
+        UnknownNameError: If the experiment has no such data set and backbone.
+    """
+    keys = [key for key in run_keys(config) if key.seed == config.seeds[0]]
+    found = [run_spec(config, key) for key in keys if key[:2] == (dataset, backbone)]
+    if not found:
+        known = dict.fromkeys("/".join(key[:2]) for key in keys)
+        where = f"experiment {config.experiment}"
+        raise UnknownNameError("data set and backbone", f"{dataset}/{backbone}", known, where)
+    return found
+
+
 def experiment_layout(config: ExperimentConfig) -> ExperimentLayout:
     """Where the experiment's results lie."""
     return ExperimentLayout(config.results_directory / config.experiment)

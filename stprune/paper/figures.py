@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from stprune.base.files import atomic_path
 from stprune.base.registry import Registry
+from stprune.paper.content import without_error
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
@@ -40,7 +41,7 @@ class Drawing:
 
 
 def build(name: str, results: Results) -> Drawing:
-    """Draw figure ``name`` in the paper's style; its caption names the controls that are missing.
+    """Draw figure ``name`` in the paper's style; its caption names what is missing.
 
     Raises:
         UnknownNameError: If there is no ``paper_figures/fig_<name>.py``.
@@ -50,7 +51,8 @@ def build(name: str, results: Results) -> Drawing:
         drawing = function(results)
     present = set(results.aggregate["pruner"])
     absent = [f"{label(name)} was not run here." for name in CONTROLS if name not in present]
-    return Drawing(drawing.figure, " ".join([drawing.caption, *absent]), drawing.alt)
+    words = [drawing.caption, *absent, *without_error(results.summary)]
+    return Drawing(drawing.figure, " ".join(words), drawing.alt)
 
 
 def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[bytes, float]:

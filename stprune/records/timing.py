@@ -90,6 +90,16 @@ class TimingRecord(StrictModel):
     started: str = Field(description="ISO 8601, UTC.")
     finished: str = Field(description="ISO 8601, UTC.")
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What it depends on, as of `stprune.training.provenance.timing_identity`."""
+        entries = self.entries
+        return {
+            "configuration": [(e.pruner, e.prune_ratio, e.settings) for e in entries],
+            "source code": [self.source_digest, *(entry.source_digest for entry in entries)],
+            "data": self.data_checksum,
+        }
+
     @model_validator(mode="after")
     def _no_formulas(self) -> TimingRecord:
         """Its texts become cells of tables and parts of pages."""

@@ -33,8 +33,10 @@ from stprune.results.kept_windows import kept_tables
 PLACE = KEYS[:2]
 SEEDED = [*PLACE, "seed"]
 # Fields of a run's cost that its timing replaces.
-TIMED = ("preparation_seconds", "epoch_seconds", "full_epoch_seconds", "overhead_seconds")
-TIMED += (*SPENT, "total_seconds")
+TIMED = (
+    *("preparation_seconds", "epoch_seconds", "full_epoch_seconds", "overhead_seconds"),
+    *(*SPENT, "total_seconds"),
+)
 # What of a record's `data` must agree between runs that name the same data set.
 DATA_IDENTITY = ("checksum", "node_stride", "days", "window_stride", "nodes", "steps")
 # Where things lie on one machine is no part of an experiment.
@@ -152,8 +154,9 @@ def collect(metric_files: Sequence[Path], layout: ExperimentLayout) -> dict[str,
 
 def _timings(frame: pd.DataFrame, layout: ExperimentLayout) -> dict[tuple[str, str], TimingRecord]:
     """The timings of the runs' data sets and backbones, as far as there are any."""
-    timings = {}
-    for (dataset, backbone), runs in frame.groupby(PLACE):
+    timings = dict[tuple[str, str], TimingRecord]()
+    for place, runs in frame.groupby(PLACE):
+        dataset, backbone = map(str, place)
         path = layout.timing(dataset, backbone)
         if not path.exists():
             continue

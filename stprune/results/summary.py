@@ -63,8 +63,8 @@ class Results:
     def timings(self) -> dict[tuple[str, str], TimingRecord]:
         """The timing of each data set and backbone that has one."""
         path, frame = store_table(self.store, "timings"), read_store(self.store, "timings")
-        rows = frame.itertuples(index=False)
-        return {(row.dataset, row.backbone): parse_timing(row.json, str(path)) for row in rows}
+        rows = zip(*(frame[name].tolist() for name in (*PLACE, "json")), strict=True)
+        return {(name, other): parse_timing(text, str(path)) for name, other, text in rows}
 
     @cached_property
     def horizons(self) -> pd.DataFrame:
@@ -149,7 +149,7 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     full = by_place[mean.index.get_level_values("pruner") == REFERENCE]
     if full.index.has_duplicates:
         raise RecordError(f"the summary has `{REFERENCE}` at several prune ratios; it has one, 0")
-    full = full.reindex(by_place.index).set_axis(mean.index)
+    full = full.where(full > 0).reindex(by_place.index).set_axis(mean.index)
     count = cells.size().rename("seeds")
     shared = cells[["target_unit", "budget", "timing"]].first()
     table = pd.concat([count, shared, mean.drop(columns=ends)], axis="columns")

@@ -16,7 +16,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from stprune.base.errors import RecordError
 from stprune.records.store import REFERENCE
 
 CONTROLS = ("random_dynamic", "full_fewer_epochs")
@@ -75,22 +74,17 @@ def differences_from(
     Full training is paired by data set, backbone and seed, anything else by ``CELL``.
 
     Returns:
-        One row per metric and pair in which both have a value, sorted by ``CELL`` within each
-        metric: ``metric``, ``CELL``, ``pruner`` (not full training) and ``difference``,
-        100 (pruner / other - 1) in percent.
-
-    Raises:
-        RecordError: If a value of ``other`` is not above 0.
+        One row per metric and pair in which both have a value, that of ``other`` above 0, sorted
+        by ``CELL`` within each metric: ``metric``, ``CELL``, ``pruner`` (not full training) and
+        ``difference``, 100 (pruner / other - 1) in percent.
     """
     address = [*CELL, "pruner"]
     values = summary.sort_values(address).melt(address, list(metrics), "metric").dropna()
     on = ["metric", *(SEEDED if other == REFERENCE else CELL)]
     ours = values[~values["pruner"].isin((REFERENCE, other))]
-    theirs = values.loc[values["pruner"] == other, [*on, "value"]]
+    # Nothing is a percentage of 0.
+    theirs = values.loc[(values["pruner"] == other) & (values["value"] > 0), [*on, "value"]]
     pairs = ours.merge(theirs, on=on, suffixes=("", "_other"))
-    if not (pairs["value_other"] > 0).all():
-        named = "/".join(metrics)
-        raise RecordError(f"`{named}` of `{other}` must be above 0 to compare in percent")
     difference = 100 * (pairs["value"] / pairs["value_other"] - 1)
     return pairs[["metric", *address]].assign(difference=difference.astype("float64"))
 

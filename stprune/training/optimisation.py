@@ -33,7 +33,8 @@ def build_optimiser(
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    how = {"fused": True} if device and device.type == "cuda" else {"foreach": True}
+    on_gpu = device is not None and device.type == "cuda"
+    how: dict[str, Any] = {"fused": True} if on_gpu else {"foreach": True}
     match settings.optimiser:
         case "muon":
             matrices = matrices_for_muon(named, settings.muon_excludes)
@@ -72,7 +73,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         matrices: list[nn.Parameter],
         rest: list[nn.Parameter],
         settings: OptimiserSettings,
-        adam: dict[str, bool],
+        adam: dict[str, Any],
     ) -> None:
         rate, decay = settings.learning_rate, settings.weight_decay
         scale = MUON_SCALES[settings.muon_scale]

@@ -7,7 +7,7 @@ import hashlib
 import platform
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +21,7 @@ from stprune.data.canonical import joint_checksum, read_canonical
 from stprune.data.card import FORMATS
 from stprune.data.tasks.base import TASKS
 from stprune.pruning.base import PRUNERS
+from stprune.records.timing import settings_digest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDED_PACKAGES = ("torch", "lightning-fabric", "numpy", "pandas", "torch-geometric", "stprune")
@@ -99,6 +100,26 @@ def run_identity(spec: RunSpec, data: DataLayout) -> dict[str, str]:
         "configuration": spec.fingerprint,
         "source code": source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task)),
         "data": run_checksum(spec, data),
+    }
+
+
+def timing_identity(specs: Sequence[RunSpec], data: DataLayout) -> dict[str, Any]:
+    """What the timing of a data set and backbone depends on, by its entries; else as above."""
+    measuring = REPOSITORY / "stprune" / "training" / "timing.py"
+    sources = {
+        spec.pruner: source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task))
+        for spec in specs
+    }
+    return {
+        "configuration": [
+            (spec.key.pruner, spec.key.prune_ratio, settings_digest(spec.resolved()))
+            for spec in specs
+        ],
+        "source code": [
+            source_digest(import_closure([measuring])),
+            *(sources[spec.pruner] for spec in specs),
+        ],
+        "data": run_checksum(specs[0], data),
     }
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from stprune.backbones.base import parameter_count
-from stprune.base.errors import ConfigError
+from stprune.base.errors import ConfigError, DataError
 from stprune.base.layout import DataLayout, RunKey
 from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.experiment import ExperimentConfig
@@ -61,13 +61,20 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
     Raises a StpruneError for every mistake a user can make, before anything is written.
     """
     spec = run_spec(config, key)
+    with machine(spec, f"{config.experiment} {key.path}") as (fabric, claimed):
+        told = listeners if fabric.is_global_zero else ()
+        return _Session(config, spec, fabric, claimed).run(told)
+
+
+@contextmanager
+def machine(spec: RunSpec, owner: str, *, alone: bool = False) -> Iterator[tuple[Fabric, Claim]]:
+    """The devices of a run, and what it claimed of the machine as ``owner``; see `claim`."""
     compute = spec.compute
     with ExitStack() as stack:
         claimed = Claim(cores=None, gpus={})
         # Processes that a run starts for its other devices inherit what it claimed.
         if "LOCAL_RANK" not in os.environ:
-            owner = f"{config.experiment} {key.path}"
-            claimed = stack.enter_context(claim(compute, owner))
+            claimed = stack.enter_context(claim(compute, owner, alone=alone))
         stack.enter_context(threadpool_limits(compute.threads))
         torch.set_num_threads(compute.threads)
         where = compute.accelerator, compute.devices
@@ -75,8 +82,28 @@ def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener
         fabric.launch()
         pin_process(fabric, claimed.cores, compute.threads)
         stack.enter_context(naming_failures(fabric, spec))
-        told = listeners if fabric.is_global_zero else ()
-        return _Session(config, spec, fabric, claimed).run(told)
+        yield fabric, claimed
+
+
+def prepare(engine: Engine) -> None:
+    """Let the pruner of a new engine score windows, by models that are trained on the same data."""
+    advice = ", which is not done on a union of data sets; take a dynamic pruner"
+    ((_, data), *others) = engine.members
+    spec = engine.spec
+    engine.prepare(NoProbe(spec.pruner, advice) if others else ModelProbe(spec, data))
+
+
+def run_environment(fabric: Fabric, claimed: Claim) -> dict[str, Any]:
+    """Versions, and the part of the machine that this process uses."""
+    device = fabric.device
+    return environment() | {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "devices": fabric.world_size,
+        "threads": torch.get_num_threads(),
+        "blas_threads": {p["internal_api"]: p["num_threads"] for p in threadpool_info()},
+        "cores": claimed.cores,
+        "gpus": claimed.gpus,
+    }
 
 
 def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> RunData:
@@ -103,20 +130,27 @@ def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> Ru
             {member.dataset: opened(member, member.dataset) for member in part}
             for part in (subset.union, subset.zero_shot)
         )
-        return unite(members, held_out, tested_elsewhere=subset.task == "transfer")
-    data = opened(subset, spec.dataset)
-    if spec.protocol == "legacy":
-        refuse_small_splits(data, spec.training.batch_size)
-    return alone(data, spec.dataset)
+        data = unite(members, held_out, tested_elsewhere=subset.task == "transfer")
+    else:
+        data = alone(opened(subset, spec.dataset), spec.dataset)
+    refuse_splits(data, spec.training.batch_size if spec.protocol == "legacy" else 1)
+    return data
 
 
-def refuse_small_splits(data: ForecastData, batch_size: int) -> None:
-    """Refuse splits of which dropping partial batches would leave nothing."""
-    splits = {"training": data.train, "validation": data.validation, "test": data.test}
-    for name, store in splits.items():
+def refuse_splits(data: RunData, batch_size: int) -> None:
+    """Refuse splits without an observed target, or without a whole batch, which `legacy` needs."""
+    used = [(name, "training", part.train) for name, part in data.members.items()]
+    used += [(name, "validation", part.validation) for name, part in data.members.items()]
+    used += [(name, "test", part.test) for name, part in data.tested.items()]
+    for name, split, store in used:
+        if not store.has_targets:
+            raise DataError(
+                f"{name}: no target of its {len(store)} {split} windows was observed; change"
+                " `splits` on its card, or leave the data set out"
+            )
         if len(store) < batch_size:
             raise ConfigError(
-                f"protocol `legacy` drops partial batches, and {len(store)} {name} windows fill"
+                f"protocol `legacy` drops partial batches, and {len(store)} {split} windows fill"
                 f" none of {batch_size}; lower `batch_size`, or take protocol `paper`"
             )
 
@@ -150,10 +184,7 @@ class _Session:
         """Train what is left to train, test, and write the record."""
         engine = self.engine
         if not self.resumed:
-            advice = ", which is not done on a union of data sets; take a dynamic pruner"
-            ((_, data), *others) = engine.members
-            one = ModelProbe(self.spec, data)
-            engine.prepare(NoProbe(self.spec.pruner, advice) if others else one)
+            prepare(engine)
         for listener in listeners:
             listener.run_started(self.spec, engine.planned_epochs, list(engine.records))
         try:
@@ -222,16 +253,10 @@ class _Session:
             fingerprint=spec.fingerprint,
             data=self.data.description,
             source_digest=self.identity["source code"],
-            environment=environment()
+            environment=run_environment(self.fabric, self.claimed)
             | {
-                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                "devices": self.fabric.world_size,
-                "threads": torch.get_num_threads(),
                 "micro_batch": engine.micro_batch,
                 "evaluation_batch": engine.evaluation_batch,
-                "blas_threads": {p["internal_api"]: p["num_threads"] for p in threadpool_info()},
-                "cores": self.claimed.cores,
-                "gpus": self.claimed.gpus,
                 "runs_per_gpu": spec.compute.runs_per_gpu if self.claimed.gpus else None,
             },
             started=self.started,

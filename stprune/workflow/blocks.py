@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,23 @@ from stprune.base.files import write_json, write_text
 from stprune.base.layout import RunKey
 from stprune.base.text import read_json_file
 from stprune.config.experiment import ExperimentConfig
-from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
+from stprune.config.grid import (
+    RunSpec,
+    data_layout,
+    experiment_layout,
+    place_specs,
+    run_keys,
+    run_spec,
+)
 from stprune.records.kept import read_kept
 from stprune.records.run import read_epochs, read_record
-from stprune.training.provenance import run_checksum, run_sources, source_digest
+from stprune.records.timing import read_timing
+from stprune.training.provenance import (
+    run_checksum,
+    run_sources,
+    source_digest,
+    timing_identity,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -130,12 +143,23 @@ class ExperimentRecords:
         then leaves it alone until another one is written. None as long as there never was one.
         """
         stamp = self.layout.block(path)
-        note = stamp.with_suffix(".outdated")
-        why = self._why_outdated(path, stamp) if stamp.exists() else None
-        if why is not None:
-            logger.warning("%s: %s", path, why)
-            write_text(note, f"{datetime.now(UTC).isoformat()} {why}\n")
-        return note if note.exists() else None
+        return _note(path, stamp, partial(self._why_outdated, path))
+
+    @cache  # noqa: B019
+    def outdated_timing(self, dataset: str, backbone: str) -> Path | None:
+        """The same of the timing of a data set and backbone."""
+
+        def why(path: Path) -> str | None:
+            try:
+                timed = read_timing(path).identity
+                now = timing_identity(place_specs(self.config, dataset, backbone), self.data)
+            except StpruneError as error:
+                return str(error)
+            changed = [name for name in now if now[name] != timed[name]]
+            return f"{' and '.join(changed)} changed since the timing" if changed else None
+
+        path = self.layout.timing(dataset, backbone)
+        return _note(f"timing of {dataset}/{backbone}", path, why)
 
     def _why_outdated(self, path: str, stamp: Path) -> str | None:
         try:
@@ -167,6 +191,16 @@ class ExperimentRecords:
         if key.dataset not in self._checksums:
             self._checksums[key.dataset] = run_checksum(run_spec(self.config, key), self.data)
         return self._checksums[key.dataset]
+
+
+def _note(name: str, made: Path, why_outdated: Callable[[Path], str | None]) -> Path | None:
+    """The note beside a file of the workflow, written anew if the file does not hold any more."""
+    note = made.with_suffix(".outdated")
+    why = why_outdated(made) if made.exists() else None
+    if why is not None:
+        logger.warning("%s: %s", name, why)
+        write_text(note, f"{datetime.now(UTC).isoformat()} {why}\n")
+    return note if note.exists() else None
 
 
 def _record_digest(folder: Path) -> str | None:

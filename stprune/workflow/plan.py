@@ -17,7 +17,7 @@ from stprune.base.gpus import visible_gpus
 from stprune.base.layout import DATA, PAPER, RECORDS, kept_experiments, kept_hashes, store_files
 from stprune.base.registry import Registry
 from stprune.config.experiment import parse_config
-from stprune.config.grid import data_layout, experiment_layout
+from stprune.config.grid import data_layout, experiment_layout, place_specs
 from stprune.data.card import card_path, load_card, local_paths
 from stprune.describe import FILES as DESCRIPTION_FILES
 from stprune.describe.products import DATA_FIGURES, DATA_TABLES
@@ -49,12 +49,15 @@ class WorkflowPlan:
         self._records = ExperimentRecords(self.config)
         self.blocks = self._records.blocks
         self.stamps = [self.block_stamp(path) for path in self.blocks]
+        places = dict.fromkeys(key[:2] for keys in self.blocks.values() for key in keys)
+        timed = places if self.config.timing.rounds else ()
+        self.timings = [path for place in timed for path in self.timing(*place)]
         # The store that everything after training reads, and the summary for people.
         self.summaries = [str(self.layout.summary), *map(str, store_files(self.layout.store))]
         # What the experiment is for; first the stamps, so that a missing one is noticed.
         root = self.layout.root
         made = [self.layout.report, root / "tables", root / "figures"]
-        self.products = [*self.stamps, *self.summaries, *map(str, made)]
+        self.products = [*self.stamps, *self.timings, *self.summaries, *map(str, made)]
         # Of rules after training, and of preparing data; benchmarks are Snakemake's own times.
         self.logs, self.benchmarks = root / "logs", root / "benchmarks"
         self.data_logs = self.data.root / "processed" / "logs"
@@ -127,14 +130,26 @@ class WorkflowPlan:
         """What a block leaves for the workflow (of a path or wildcards)."""
         return str(self.layout.block(block))
 
+    def timing(self, dataset: str, backbone: str) -> list[str]:
+        """The record of a timing and its table (of names or wildcards)."""
+        record = self.layout.timing(dataset, backbone)
+        return [str(record), str(record.with_suffix(".csv"))]
+
     def block_data(self, wildcards: Any) -> list[str]:
         """The files whose being there means that the block's data sets are ready.
 
         Also a note, if records of the block were found missing or outdated at any time.
         """
-        cards = self.config.datasets[wildcards.dataset].cards(wildcards.dataset)
+        return self._ready(wildcards.dataset, self._records.outdated(_block_path(wildcards)))
+
+    def timing_data(self, wildcards: Any) -> list[str]:
+        """The same of a timing."""
+        place = wildcards.dataset, wildcards.backbone
+        return self._ready(wildcards.dataset, self._records.outdated_timing(*place))
+
+    def _ready(self, dataset: str, note: Path | None) -> list[str]:
+        cards = self.config.datasets[dataset].cards(dataset)
         files = [self.data.processed(card) / "meta.json" for card in cards]
-        note = self._records.outdated(_block_path(wildcards))
         return [str(path) for path in (*files, note) if path is not None]
 
     @property
@@ -162,6 +177,13 @@ class WorkflowPlan:
             keys = list(self._records.missing(path))
         except DataError:  # not prepared yet
             keys = self.blocks[path]
+        return self._requests.minutes(keys, attempt)
+
+    def timing_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that a timing asks a cluster for: those of all runs of one seed."""
+        keys = [
+            spec.key for spec in place_specs(self.config, wildcards.dataset, wildcards.backbone)
+        ]
         return self._requests.minutes(keys, attempt)
 
     def block_megabytes(self, wildcards: Any, attempt: int) -> int:

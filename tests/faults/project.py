@@ -31,6 +31,7 @@ CONFIG = {
     "training": {"epochs": 5, "batch_size": 32},
     # The campaign's own processes share a core.
     "compute": {"own_cores": False},
+    "timing": {"rounds": 0},
     "tracking": {"mode": "disabled"},
     "mirror": "mirror",
 }

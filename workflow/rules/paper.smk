@@ -1,6 +1,7 @@
 rule summarise:
     input:
         stamps=PLAN.stamps,
+        timings=PLAN.timings,
         code=PLAN.summary_code,
     output:
         PLAN.summaries,

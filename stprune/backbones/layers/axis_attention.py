@@ -48,8 +48,7 @@ def padded_attention(query: Tensor, key: Tensor, value: Tensor, is_causal: bool)
     with the square of L. Zeros in further channels change no score and are cut off the result.
     """
     width = query.shape[-1]
-    parts = (functional.pad(part, (0, -width % CUDA_WIDTH)) for part in (query, key, value))
-    attended = functional.scaled_dot_product_attention(
-        *parts, is_causal=is_causal, scale=width**-0.5
-    )
+    q, k, v = (functional.pad(part, (0, -width % CUDA_WIDTH)) for part in (query, key, value))
+    scale = width**-0.5
+    attended = functional.scaled_dot_product_attention(q, k, v, is_causal=is_causal, scale=scale)
     return attended[..., :width]

@@ -1,0 +1,296 @@
+"""Timing: real epochs of every (pruner, prune ratio) of a data set and backbone, in turn.
+
+Each entry has an engine of its own, trained up to its first pruned epoch. A round trains that epoch
+of each entry and a full epoch once; every engine is put back to where it was before, so that all
+rounds do the same work. Entries go in turn, in reversed order every other round, and a pruned
+epoch is compared with the full one of its own round.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from lightning_fabric import Fabric
+from scipy import stats
+
+from stprune.base.errors import ConfigError
+from stprune.base.layout import RunKey
+from stprune.base.schema import NoOptions
+from stprune.config.experiment import ExperimentConfig
+from stprune.config.grid import (
+    UNPRUNED,
+    RunSpec,
+    data_layout,
+    experiment_layout,
+    place_specs,
+)
+from stprune.pruning.base import Pruner
+from stprune.records.run import EpochRecord
+from stprune.records.timing import (
+    PARTS,
+    TIMING_VERSION,
+    EntryTiming,
+    EpochParts,
+    Sensors,
+    TimingRecord,
+    write_timing,
+)
+from stprune.training.checkpoint import save_checkpoint
+from stprune.training.claims import available_cores
+from stprune.training.devices import agreed
+from stprune.training.engine import Engine
+from stprune.training.provenance import timing_identity
+from stprune.training.run import machine, open_run_data, prepare, run_environment
+from stprune.training.sensors import Watch, mean_of
+
+logger = logging.getLogger(__name__)
+
+LEAST_ROUNDS = 3
+LEVEL = 0.95
+# Largest half-width of an interval, in full epochs, of a steady timing, and of one that says
+# anything; largest share of the cores that others may have used.
+STEADY, HOPELESS = 0.03, 0.1
+MOST_OTHERS = 0.05
+# So that no epoch is validated on its way.
+NEVER = 10**6
+
+
+class Interval(NamedTuple):
+    """A median ratio and the ends of its 95 % interval."""
+
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """In full epochs."""
+        return (self.high - self.low) / 2
+
+
+def interval_of(ratios: Sequence[float]) -> Interval:
+    """The median of at least two ratios, with Student's 95 % interval of the mean logarithm.
+
+    Three to fifteen values are too few for an interval by their order alone, which has 75 % at
+    three. Where the median lies outside of it, the interval is widened to hold that.
+    """
+    logs = np.log(ratios)
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(logs) - 1))
+    middle, reach = logs.mean(), quantile * logs.std(ddof=1) / len(logs) ** 0.5
+    ratio = float(np.median(ratios))
+    low, high = float(np.exp(middle - reach)), float(np.exp(middle + reach))
+    return Interval(ratio, min(low, ratio), max(high, ratio))
+
+
+def enough(intervals: Sequence[Interval], rounds: int, most: int) -> bool:
+    """Whether to stop: all intervals are narrow after at least three rounds, or ``most`` done."""
+    narrow = all(interval.half_width <= STEADY for interval in intervals)
+    return rounds >= most or (rounds >= LEAST_ROUNDS and narrow)
+
+
+def verdict_of(
+    intervals: Sequence[Interval], sensors: Sensors
+) -> Literal["steady", "noisy", "disturbed"]:
+    """How far a timing is to be trusted.
+
+    ``disturbed`` if others used more than 5 % of its cores or GPU, or made its threads wait for so
+    long, or if an interval reaches further than a tenth of a full epoch; ``noisy`` if one reaches
+    further than 3 %.
+    """
+    widest = max((interval.half_width for interval in intervals), default=0.0)
+    shares = (sensors.others, sensors.waiting)
+    if widest > HOPELESS or any(share is not None and share > MOST_OTHERS for share in shares):
+        return "disturbed"
+    return "noisy" if widest > STEADY else "steady"
+
+
+class Contender:
+    """One (pruner, prune ratio), trained up to the epoch that is timed.
+
+    ``is_full``: all its epochs are those of full training, which are timed once, for everybody.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.key, pruner = engine, engine.spec.key, engine.pruner
+        self.epochs: list[EpochRecord] = []
+        prepare(engine)
+        windows = [pruner.epoch_windows(e, pruner.epochs) for e in range(engine.planned_epochs)]
+        first_pruned = next((e for e, count in enumerate(windows) if count < engine.windows), None)
+        self.is_full = first_pruned is None and type(pruner).observe is Pruner.observe
+        if self.is_full and self.key.pruner != UNPRUNED:
+            return
+        for _ in range(first_pruned or 0):
+            engine.train_epoch()
+        self.state = copy.deepcopy(engine.state_dict())
+        if not first_pruned:
+            engine.train_epoch()  # caches and compiled code are to be warm
+
+    def rewind(self) -> None:
+        """Back to where the timed epoch begins, global random state included."""
+        # A copy, since engines go on in what they load.
+        self.engine.load_state_dict(copy.deepcopy(self.state))
+
+    def ratios(self, full: Contender) -> list[float]:
+        """Its epoch over the full one, by round."""
+        pairs = zip(self.epochs, full.epochs, strict=True)
+        return [epoch.train_seconds / whole.train_seconds for epoch, whole in pairs]
+
+    def parts(self) -> EpochParts:
+        """Medians over its rounds."""
+        medians = {part: median(getattr(epoch, part) for epoch in self.epochs) for part in PARTS}
+        seconds = median(epoch.train_seconds for epoch in self.epochs)
+        return EpochParts(windows=self.epochs[0].windows, epoch_seconds=seconds, **medians)
+
+
+class Job:
+    """The timing of one data set and backbone, under way."""
+
+    def __init__(
+        self, config: ExperimentConfig, specs: Sequence[RunSpec], fabric: Fabric, watch: Watch
+    ) -> None:
+        self.fabric, self.watch, self.most = fabric, watch, config.timing.rounds
+        # Neither validations nor a budget that plans by the clock belong in the timed epochs.
+        changes = {"validate_every": NEVER, "patience": None, "budget": "epochs"}
+        training = specs[0].training.model_copy(update=changes)
+        data = open_run_data(specs[0], data_layout(config), fabric.device)
+
+        def contender(spec: RunSpec) -> Contender:
+            return Contender(Engine(replace(spec, training=training), data, fabric))
+
+        key = specs[0].key._replace(pruner=UNPRUNED, prune_ratio=0.0)
+        full = replace(specs[0], key=key, pruner=UNPRUNED, pruner_options=NoOptions())
+        self.full = contender(replace(full, quota="union"))
+        self.entries = [contender(spec) for spec in specs]
+        self.timed = [entry for entry in self.entries if not entry.is_full]
+        # A pruned epoch is never far from the full one of its round.
+        middle = len(self.timed) // 2
+        self.turns = [*self.timed[:middle], self.full, *self.timed[middle:]]
+        self.rows: list[dict[str, Any]] = []
+        self.sensors: list[tuple[float, Sensors]] = []
+        self.validations, self.checkpoints = list[float](), list[float]()
+        self.checkpoint = experiment_layout(config).timing(*key[:2]).with_suffix(".pt")
+
+    def run(self) -> None:
+        """Time rounds until they are enough."""
+        rounds, done = 0, False
+        while not done:
+            for contender in self.turns[:: 1 if rounds % 2 == 0 else -1]:
+                self._take_turn(contender, rounds)
+            rounds += 1
+            intervals = list(self.intervals().values())
+            widest = max((interval.half_width for interval in intervals), default=math.nan)
+            logger.info("round %d: intervals within %.1f %%", rounds, 100 * widest)
+            done = agreed(self.fabric, enough(intervals, rounds, self.most))
+        self.checkpoint.unlink(missing_ok=True)
+
+    def intervals(self) -> dict[RunKey, Interval]:
+        """By timed entry; empty after the first round."""
+        if len(self.full.epochs) < 2:
+            return {}
+        return {entry.key: interval_of(entry.ratios(self.full)) for entry in self.timed}
+
+    def timings(self, identity: Mapping[str, Any]) -> list[EntryTiming]:
+        """What was measured of each entry; ``identity`` is that of `timing_identity`."""
+        intervals, alike = self.intervals(), Interval(1.0, 1.0, 1.0)
+        digests = zip(identity["configuration"], identity["source code"][1:], strict=True)
+        timings = []
+        for entry, ((pruner, prune_ratio, settings), sources) in zip(
+            self.entries, digests, strict=True
+        ):
+            interval = intervals.get(entry.key, alike)
+            timings.append(
+                EntryTiming(
+                    **(self.full if entry.is_full else entry).parts().model_dump(),
+                    pruner=pruner,
+                    prune_ratio=prune_ratio,
+                    preparation_seconds=entry.engine.preparation_seconds,
+                    ratio=interval.ratio,
+                    ratio_low=interval.low,
+                    ratio_high=interval.high,
+                    settings=settings,
+                    source_digest=sources,
+                )
+            )
+        return timings
+
+    def _take_turn(self, contender: Contender, number: int) -> None:
+        engine = contender.engine
+        contender.rewind()
+        before = self.watch.read()
+        engine.train_epoch()
+        sensors = self.watch.since(before)
+        # What all processes of a run agreed on.
+        epoch = engine.records[-1]
+        contender.epochs.append(epoch)
+        self.sensors.append((epoch.train_seconds, sensors))
+        key = contender.key
+        row = {"round": number, "pruner": key.pruner, "prune_ratio": key.prune_ratio}
+        row |= epoch.model_dump(include={"windows", "train_seconds", *PARTS})
+        if contender is self.full:
+            row |= self._validate_and_save(engine)
+        self.rows.append(row | sensors.model_dump())
+
+    def _validate_and_save(self, engine: Engine) -> dict[str, float]:
+        with engine.clock.wall("validation_seconds"):
+            engine.validation_mae()
+        state = engine.state_dict()
+        with engine.clock.wall("checkpoint_seconds"):
+            if self.fabric.is_global_zero:
+                save_checkpoint(self.checkpoint, state, {}, keep_previous=False)
+        seconds = agreed(self.fabric, engine.clock.take())
+        self.validations.append(seconds["validation_seconds"])
+        self.checkpoints.append(seconds["checkpoint_seconds"])
+        return seconds
+
+
+def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> TimingRecord:
+    """Time every (pruner, prune ratio) of a data set and backbone, and write the record.
+
+    The job shares no core and no GPU with runs; nothing else should be at work on the machine.
+
+    Raises a StpruneError for every mistake a user can make.
+    """
+    if not config.timing.rounds:
+        raise ConfigError("`timing.rounds` is 0, so nothing is timed")
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    specs = place_specs(config, dataset, backbone)
+    identity = timing_identity(specs, data_layout(config))
+    owner = f"timing of {config.experiment} {dataset}/{backbone}"
+    with machine(specs[0], owner, alone=True) as (fabric, claimed):
+        watch = Watch(claimed.cores or available_cores(), claimed.gpus)
+        job = Job(config, specs, fabric, watch)
+        job.run()
+        intervals, sensors = job.intervals(), mean_of(job.sensors)
+        if fabric.world_size > 1:  # others' share would count the job's own other processes
+            sensors = sensors.model_copy(update={"others": None})
+        record = TimingRecord(
+            timing_version=TIMING_VERSION,
+            experiment=config.experiment,
+            dataset=dataset,
+            backbone=backbone,
+            verdict=verdict_of(list(intervals.values()), sensors),
+            rounds=len(job.full.epochs),
+            full=job.full.parts(),
+            validation_seconds=median(job.validations),
+            checkpoint_seconds=median(job.checkpoints),
+            entries=job.timings(identity),
+            sensors=sensors,
+            source_digest=identity["source code"][0],
+            data_checksum=identity["data"],
+            environment=run_environment(fabric, claimed),
+            started=started,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if fabric.is_global_zero:
+            path = experiment_layout(config).timing(dataset, backbone)
+            write_timing(record, pd.DataFrame(job.rows), path)
+    return record
