@@ -6,7 +6,7 @@ READY = $(VENV)/ready
 READY_TEST = $(VENV)/ready-test
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test fast-test faults fuzz bench gpu-check lint format setup setup-test lock reference clean
+.PHONY: demo test fast-test faults fuzz bench gpu-check docs lint format setup setup-test lock reference clean
 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
@@ -14,7 +14,7 @@ demo: setup
 	$(BIN)/stprune results
 
 test: setup-test lint
-	$(BIN)/pytest -n $(CORES) --dist loadfile
+	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 fast-test: setup-test
 	$(BIN)/pytest -m "not slow"
@@ -36,7 +36,11 @@ bench: setup
 gpu-check: setup
 	$(BIN)/python -m workflow.gpu_check --device $(or $(DEVICE),cuda) --json gpu-check.json
 
-lint: setup-test
+# The site, in build/docs; a broken link is an error. The variable silences an advertisement.
+docs: setup-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+lint: setup-test docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
@@ -61,7 +65,7 @@ $(READY): requirements.lock requirements-no-deps.lock pyproject.toml
 
 setup-test: $(READY_TEST)
 
-# Tests, linters and benchmarks need more than running the study does.
+# Tests, linters, benchmarks and documentation need more than running the study does.
 $(READY_TEST): requirements-test.lock $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --prefer-binary -r requirements-test.lock
 	touch $(READY_TEST)

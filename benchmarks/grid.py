@@ -36,6 +36,8 @@ GRID: dict[str, Any] = {
     "training": {"epochs": 12},
     # One import for fifty runs; a block for each core.
     "compute": {"runs_per_job": 50},
+    # One job that lasts as long whatever the number of runs.
+    "timing": {"rounds": 0},
     "tracking": {"mode": "disabled"},
 }
 LARGEST_SHARE = 0.1

@@ -60,8 +60,9 @@ def build(results: Results) -> Drawing:
         for pruner, axes in zip(names, panels, strict=True):
             values = doublings.reindex([(dataset, pruner)]).to_numpy().reshape(WEEKDAYS, HOURS)
             draw.cells(axes, values, scale)
-            axes.set_xticks(range(0, HOURS, 6))
-            axes.set_yticks(range(0, WEEKDAYS, 2), DAYS)
+    # All panels share the ticks of the first.
+    grid[0, 0].set_xticks(range(0, HOURS, 6))
+    grid[0, 0].set_yticks(range(0, WEEKDAYS, 2), DAYS)
     bar = draw.colour_bar(
         figure, scale, "Share of pruned epochs that kept a window, over the mean of all windows"
     )

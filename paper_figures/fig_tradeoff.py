@@ -19,6 +19,13 @@ MOST_ROWS = 3
 COSTS = ("epoch", "total")
 
 
+def applies(results: Results) -> bool:
+    """Whether there is an error to draw; relative to full training where that was run."""
+    table = results.aggregate
+    error = "test_mae_change" if REFERENCE in set(table["pruner"]) else "test_mae"
+    return bool(table[error].notna().any())
+
+
 def build(results: Results) -> Drawing:
     """One row of two panels per data set and backbone: per-epoch time left, total time right.
 

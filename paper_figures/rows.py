@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from stprune.paper.content import METHOD
+from stprune.paper.content import METHOD, without_error
 from stprune.paper.tables import TIMING, Column, Table
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import timing_notes
@@ -38,13 +38,14 @@ def experiment_table(
     columns: tuple[Column, ...],
     group: tuple[str, ...] = PLACE_AND_RATIO,
 ) -> Table:
-    """A table whose caption ends with what was not run, the trust in times, budgets and units.
+    """A table whose caption ends with what is missing, the trust in times, budgets and units.
 
     Where the frame has several budgets, they are its first column and set its groups apart.
     """
     timed = any(column.marks == TIMING for column in columns)
     trust = timing_notes(results.aggregate["timing"]) if timed else []
-    caption = " ".join([caption, *absent(results), *trust, *budgets(results), *units(results)])
+    missing = [*absent(results), *without_error(results.summary)]
+    caption = " ".join([caption, *missing, *trust, *budgets(results), *units(results)])
     if "budget" in frame and frame["budget"].nunique() > 1:
         columns = (Column("budget", "Budget", named=True), *columns)
         group = ("budget", *group)

@@ -70,13 +70,11 @@ def cell_marks(summary: pd.DataFrame) -> pd.DataFrame:
     """Test every cell against both controls and full training, over seeds.
 
     One row per cell that can be paired with any of them: the corrected ``<other>_holm_p``, and
-    ``control_marks`` and ``full_mark``, None for none. A test MAE of 0 has no difference in
-    percent, so no test.
+    ``control_marks`` and ``full_mark``, None for none.
     """
-    comparable = summary[summary["test_mae"] > 0]
     found = pd.DataFrame(columns=CELL).astype(TYPES)
     for other in MARKS:
-        found = found.merge(_tested(comparable, other), how="outer", on=CELL)
+        found = found.merge(_tested(summary, other), how="outer", on=CELL)
     marks = {other: found[f"{other}_mark"].fillna("") for other in MARKS}
     for name, others in (("control_marks", CONTROLS), ("full_mark", (REFERENCE,))):
         joined = ["".join(row) for row in zip(*(marks[other] for other in others), strict=True)]

@@ -26,6 +26,12 @@ settings.register_profile("stprune", deadline=None, derandomize=True, database=N
 settings.load_profile("stprune")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker is left alone with one in the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """For tiny tensors, where a second thread would only wait."""

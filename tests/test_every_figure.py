@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
+from dataclasses import replace
 from functools import partial
 
 import matplotlib as mpl
@@ -18,7 +20,7 @@ from stprune.paper.draw import PAGE_HEIGHT, WIDTH
 from stprune.paper.figures import FIGURES, build, size_with_note, write_drawing
 from stprune.paper.products import applicable
 from stprune.paper.tables import TABLES, Table, to_markdown, write_table
-from stprune.results.summary import Results, load_results
+from stprune.results.summary import Results, aggregate, load_results
 
 # The others need held-out data, several scales, changed options: they have tests of their own.
 GENERAL_FIGURES = [
@@ -120,3 +122,24 @@ def test_tables_can_do_without_full_training(lean: ExperimentLayout) -> None:
     results = load_results(lean.store)
     for name in applicable(TABLES, results):
         assert "nan" not in to_markdown(TABLES.module(name).build(results)), name
+
+
+@pytest.mark.parametrize(
+    ("error", "lacking"),
+    [(math.nan, ["gwnet"]), (math.nan, ["gwnet", "stid"]), (0.0, ["gwnet", "stid"])],
+)
+def test_a_place_without_an_error_is_named_and_stops_nothing(
+    error: float, lacking: list[str], results: Results
+) -> None:
+    errors = [column for column in results.summary if column.startswith("test_m")]
+    summary = results.summary.copy()
+    summary.loc[summary["backbone"].isin(lacking), errors] = error
+    partial = replace(results, summary=summary, aggregate=aggregate(summary))
+    for name in applicable(TABLES, partial):
+        table = TABLES.module(name).build(partial)
+        assert not {"nan", "inf"} & set(to_markdown(table).replace("[", " ").split()), name
+        assert "runs on synthetic_roads" in table.caption, name
+    for name in applicable(FIGURES, partial):
+        drawing = build(name, partial)
+        assert "runs on synthetic_roads" in drawing.caption, name
+        drawing.figure.draw_without_rendering()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from toy import canonical
 from toy_runs import key_of
 
-from stprune.base.errors import ConfigError
+from stprune.base.errors import ConfigError, DataError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
 from stprune.data.dataset import ForecastData, alone, forecast_data
@@ -40,7 +41,7 @@ from stprune.training.evaluation import (
     rule_scores,
     window_groups,
 )
-from stprune.training.run import refuse_small_splits
+from stprune.training.run import refuse_splits
 
 CPU = torch.device("cpu")
 
@@ -258,9 +259,25 @@ def test_partial_batches_are_dropped_and_splits_without_a_whole_one_refused() ->
     with pytest.raises(ConfigError):
         order_epoch(everything(15), 16, np.random.default_rng(0), CPU, drop_partial=True)
     data = opened()
-    refuse_small_splits(data, len(data.validation))
+    refuse_splits(alone(data), len(data.validation))
     with pytest.raises(ConfigError, match="validation"):
-        refuse_small_splits(data, 60)
+        refuse_splits(alone(data), 60)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_split_without_an_observed_target_is_refused_by_name(split: str) -> None:
+    data = opened()
+    store = getattr(data, split)
+    first = int(store.starts[0]) + store.target_offset
+    last = int(store.starts[-1]) + store.length
+    mask = torch.ones(store.series.shape[:2], dtype=torch.bool)
+    mask[first:last] = False
+    refuse_splits(alone(data, "roads"), 1)
+    with pytest.raises(DataError, match=f"^roads: .*{split}"):
+        refuse_splits(alone(replace(data, **{split: replace(store, target_mask=mask)}), "roads"), 1)
+    # One observed target is enough.
+    mask[last - 1, -1] = True
+    refuse_splits(alone(replace(data, **{split: replace(store, target_mask=mask)}), "roads"), 1)
 
 
 @pytest.mark.parametrize("pruner", ["full", "random_dynamic"])

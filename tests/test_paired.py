@@ -11,7 +11,6 @@ import pytest
 from made_up_summary import most_false_alarms, noisy_summary, summary_of
 from scipy import stats
 
-from stprune.base.errors import RecordError
 from stprune.statistics.paired import (
     CELL,
     WINS,
@@ -216,8 +215,10 @@ def test_wins_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("control", ["random_dynamic", "full"])
-def test_percentages_of_nothing_are_refused(control: str) -> None:
+@pytest.mark.parametrize("error", [0.0, math.nan])
+def test_nothing_is_a_percentage_of_nothing(control: str, error: float) -> None:
     ratio = 0.0 if control == "full" else 0.5
-    summary = summary_of([("a", "x", 0.5, 0, 1.0), ("a", control, ratio, 0, 0.0)])
-    with pytest.raises(RecordError, match=control):
-        count_wins(summary, control)
+    runs = [("a", "x", 0.5, seed, 1.0) for seed in (0, 1)]
+    controls = [("a", control, ratio, 0, error), ("a", control, ratio, 1, 2.0)]
+    found = differences_from(summary_of([*runs, *controls]), control)
+    assert found[["seed", "difference"]].to_numpy().tolist() == [[1, -50.0]]

@@ -249,6 +249,13 @@ def write_record(folder: Path, changes: dict[str, Any]) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    root = tmp_path_factory.mktemp("tables")
+    store = synthetic_records.write_experiment(root, pruners=("st_prune",)).store
+    return {name: read_store(store, name) for name in STORE_TABLES}
+
+
 @pytest.mark.parametrize(
     ("column", "cell"),
     [
@@ -262,14 +269,14 @@ def write_record(folder: Path, changes: dict[str, Any]) -> Path:
         ("prune_ratio", float("nan")),
     ],
 )
-def test_a_summary_with_such_a_cell_is_refused(tmp_path: Path, column: str, cell: Any) -> None:
-    layout = synthetic_records.write_experiment(tmp_path / "x", pruners=("st_prune",))
-    tables = {name: read_store(layout.store, name) for name in STORE_TABLES}
-    tables["summary"] = tables["summary"].astype({column: object})
-    tables["summary"].loc[1, column] = cell
-    write_store(layout.store, tables)
+def test_a_summary_with_such_a_cell_is_refused(
+    tmp_path: Path, tables: dict[str, pd.DataFrame], column: str, cell: Any
+) -> None:
+    summary = tables["summary"].astype({column: object})
+    summary.loc[1, column] = cell
+    write_store(tmp_path, tables | {"summary": summary})
     with pytest.raises(RecordError, match=column) as caught:
-        load_results(layout.store)
+        load_results(tmp_path)
     assert str(caught.value).isprintable()
 
 

@@ -1,4 +1,4 @@
-"""Runs on a real Slurm cluster of one node: what they ask for, and that a killed one goes on.
+"""Blocks on a real Slurm cluster of one node: what they ask for, and that a killed one goes on.
 
 The cluster is started in a folder, without root, accounting or cgroups: `squeue` knows how a job
 ended, and Slurm itself looks every second whether one has too much memory. A job that is started
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +52,12 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 KillWait=2
-MinJobAge=600
+MinJobAge=6000
 SlurmdParameters=config_overrides
 MailProg=/bin/true
 ReturnToService=2
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=10000 Gres=gpu:1 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=20000 Gres=gpu:3 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -134,7 +134,6 @@ def _configure(folder: Path) -> None:
         folder=folder,
         controller_port=_free_port(),
         node_port=_free_port(),
-        cpus=min(2, os.cpu_count() or 1),
     )
     (folder / "slurm.conf").write_text(text)
     # Snakemake takes SLURM_CONF from the `srun` of a job, which then looks in /etc only.
@@ -143,7 +142,8 @@ def _configure(folder: Path) -> None:
     wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {real} "$@"\n')
     wrapper.chmod(0o755)
     # Any device file stands for a GPU: Slurm only counts it and gives out its number.
-    (folder / "gres.conf").write_text("Name=gpu File=/dev/zero\n")
+    devices = [f"Name=gpu File=/dev/{name}\n" for name in ("full", "null", "zero")]
+    (folder / "gres.conf").write_text("".join(devices))
 
 
 def _free_port() -> int:
@@ -179,19 +179,32 @@ pytestmark = [
 PATIENCE_SECONDS = 1500.0
 TOO_LITTLE, ENOUGH = "700M", "1400M"
 GENEROUS, TWICE_GENEROUS = "4100M", "8200M"
-# Of a cluster without accounts, and asking often: a test has no hour to wait.
+# Of a cluster without accounts.
 HERE = (
     *("--profile", "profiles/slurm", "--workflow-profile", "none", "--latency-wait", "10"),
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "1"),
+    # The node says that it has GPUs; without one, `cuda` would end in a line.
+    *("--set-resources", "train:gpu=1"),
 )
+# Snakemake waits ten seconds longer after every look at which no job has ended; a test has no time.
+IMPATIENT = """\
+import asyncio
+from snakemake.cli import main
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+RemoteExecutor.sleep = lambda self: asyncio.sleep(1)
+main()
+"""
 STID = {"backbone": "stid", "options": {"series_width": 8, "node_width": 8}}
+CANCELLED, SHORT, REQUEUED = BACKBONES = ("cancelled", "short", "requeued")
 CHANGES: dict[str, Any] = {
-    "backbones": {"ended": STID, "short": STID},
+    "backbones": dict.fromkeys(BACKBONES, STID),
     "pruners": {"st_prune": None},
+    "training": {"batch_size": 8, "validate_every": 1, "epochs": 60},
+    "seeds": [0],
+    # No run waits for cores that something else on this machine holds.
+    "compute": {"own_cores": False},
 }
-LONG = {"batch_size": 8, "validate_every": 1, "epochs": 60}
-ENDED, SHORT = (f"toy/{name}/st_prune/p0.5" for name in CHANGES["backbones"])
 
 
 @dataclass(frozen=True)
@@ -201,25 +214,15 @@ class Site:
     project: Project
     cluster: Cluster
 
-    def configure(self, name: str, **changes: Any) -> str:
-        """Write a configuration of toy runs; returns its file."""
-        # No run waits for cores that something else on this machine holds.
-        shared = {"compute": {"own_cores": False}, "seeds": [0]}
-        self.project.configure(name, **shared | changes)
-        return f"{name}.yaml"
-
     @contextmanager
-    def snakemake(
-        self, config: str, *paths: str, options: Sequence[str] = ()
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """Let Snakemake train some blocks; it ends well after the body."""
-        experiment = Path(config).stem
-        targets = [f"results/{experiment}/blocks/{path}.json" for path in paths]
+    def snakemake(self, experiment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Let Snakemake train all blocks; it ends well after the body."""
+        blocks = [f"results/{experiment}/blocks/toy/{name}/s0.json" for name in BACKBONES]
+        command = [sys.executable, "-c", IMPATIENT, *HERE, "--configfile", f"{experiment}.yaml"]
         log = self.project.root / f"{experiment}.snakemake"
-        command = [sys.executable, "-m", "snakemake", *HERE, "--configfile", config, *options, "--"]
         with log.open("w") as output:
             process = subprocess.Popen(
-                [*command, *targets],
+                [*command, "--", *blocks],
                 cwd=self.project.root,
                 env={**self.cluster.environment, "PYTHONPATH": str(self.project.root)},
                 stdout=output,
@@ -227,111 +230,79 @@ class Site:
             )
             try:
                 yield process
-                assert process.wait(PATIENCE_SECONDS) == 0, log.read_text()
+                process.wait(PATIENCE_SECONDS)
             finally:
                 process.kill()
-                process.wait()
+                assert process.wait() == 0, log.read_text()
 
     def stprune(self, *words: str) -> None:
         """Do something in the project, outside the cluster."""
         done = self.project.python("-m", "stprune", *words)
         assert done.returncode == 0, done.stderr
 
-    def train(self, config: str, backbone: str, seed: int = 0) -> None:
-        where = ["--dataset", "toy", "--backbone", backbone, "--seed", str(seed)]
-        pruner = ["--pruner", "st_prune", "--prune-ratio", "0.5"]
-        self.stprune("train", "--config", config, *where, *pruner)
+    def jobs(self) -> list[tuple[str, ...]]:
+        """Number, state, memory, GPUs and block of every job, in the order of submission."""
+        asked = "--Format=JobID,State,MinMemory,tres-per-job,Comment:200"
+        lines = self.cluster.command("squeue", "--states=all", "--noheader", asked).splitlines()
+        return sorted((tuple(line.split()) for line in lines), key=lambda job: int(job[0]))
 
-    def metrics(self, experiment: str, path: str) -> Path:
-        return self.project.root / "results" / experiment / "runs" / path / "metrics.json"
+    def run(self, experiment: str, backbone: str, seed: int = 0) -> Path:
+        """The folder of a run's record."""
+        place = f"toy/{backbone}/st_prune/p0.5/s{seed}"
+        return self.project.root / "results" / experiment / "runs" / place
 
-    def wait_for_checkpoint(self, process: subprocess.Popen[bytes], experiment: str) -> None:
-        folder = self.project.root / "results" / experiment / "checkpoints" / ENDED / "s0"
+    def record(self, experiment: str, backbone: str) -> dict[str, Any]:
+        return dict(json.loads((self.run(experiment, backbone) / "metrics.json").read_text()))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with one_node_cluster() as cluster:
+        yield Site(copy_project(tmp_path), cluster)
+
+
+def test_blocks_are_jobs_with_a_gpu_and_go_on_after_what_happens_to_them(site: Site) -> None:
+    """One is cancelled, one has too little memory, one is started again as after a node failed."""
+    for name in ("undisturbed", "disturbed"):
+        site.project.configure(name, **CHANGES)
+    site.stprune("data", "prepare", "toy", "--config", "undisturbed.yaml")
+    run = ["--backbone", CANCELLED, "--pruner", "st_prune", "--prune-ratio", "0.5", "--seed", "0"]
+    site.stprune("train", "--config", "undisturbed.yaml", "--dataset", "toy", *run)
+    undisturbed = site.record("undisturbed", CANCELLED)
+    # By the record of another seed, which is wrong, `short` needs less than Snakemake alone.
+    other = site.run("disturbed", SHORT, seed=1)
+    shutil.copytree(site.run("undisturbed", CANCELLED), other)
+    wrong = json.loads(json.dumps(undisturbed))
+    wrong["config"]["backbone"]["name"] = SHORT
+    wrong["cost"]["peak_memory_bytes"] = -(10**8)
+    (other / "metrics.json").write_text(json.dumps(wrong))
+
+    with site.snakemake("disturbed") as process:
+        disturb = {CANCELLED: ["scancel"], REQUEUED: ["scontrol", "requeue"]}
         limit = time.monotonic() + PATIENCE_SECONDS
-        while not (folder / "last.pt").exists():
+        while disturb:
             assert process.poll() is None
             assert time.monotonic() < limit
+            for path in site.project.root.glob("results/disturbed/checkpoints/toy/*/**/last.pt"):
+                backbone = next(name for name in BACKBONES if name in path.parts)
+                if command := disturb.pop(backbone, None):
+                    (job,) = (number for number, *_, block in site.jobs() if backbone in block)
+                    site.cluster.command(*command, job)
             time.sleep(0.1)
 
-    def requests(self, before: Collection[str] = ()) -> dict[str, tuple[str, str, str]]:
-        """State, memory and GPUs of every job but those ``before``, by its number."""
-        asked = "--Format=JobID,State,MinMemory,tres-per-job"
-        lines = self.cluster.command("squeue", "--states=all", "--noheader", asked).splitlines()
-        jobs = (line.split() for line in lines)
-        return {
-            job: (state, memory, gpus) for job, state, memory, gpus in jobs if job not in before
-        }
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with one_node_cluster() as cluster:
-        yield Site(copy_project(tmp_path_factory.mktemp("site")), cluster)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(site: Site) -> dict[str, Any]:
-    """The record of a run that nothing happened to."""
-    config = site.configure("undisturbed", **CHANGES, training=LONG)
-    site.stprune("data", "prepare", "toy", "--config", config)
-    site.train(config, "ended")
-    return site.project.record("undisturbed", f"{ENDED}/s0")
-
-
-def _assert_went_on(record: dict[str, Any], undisturbed: dict[str, Any]) -> None:
-    assert record["resumed"] == 1
-    for name in ("test", "validation_mae", "best_epoch", "fingerprint"):
-        assert record[name] == undisturbed[name]
-
-
-def test_a_cancelled_run_goes_on_and_one_without_memory_gets_more(
-    site: Site, undisturbed: dict[str, Any]
-) -> None:
-    # By the record of another seed, which is wrong, `short` needs less than Snakemake alone.
-    other = site.configure("killed", **CHANGES, training=LONG | {"epochs": 1}, seeds=[1])
-    site.train(other, "short", seed=1)
-    record = site.project.record("killed", f"{SHORT}/s1")
-    record["cost"]["peak_memory_bytes"] = -(10**8)
-    site.metrics("killed", f"{SHORT}/s1").write_text(json.dumps(record))
-    config = site.configure("killed", **CHANGES, training=LONG)
-    before = site.requests()
-    with site.snakemake(config, "toy/ended/s0", "toy/short/s0") as process:
-        site.wait_for_checkpoint(process, "killed")
-        jobs = site.requests(before)
-        ended = next(job for job, (_, memory, _) in jobs.items() if memory == GENEROUS)
-        site.cluster.command("scancel", ended)
-    jobs = site.requests(before)
-    attempts = [jobs[number] for number in sorted(jobs, key=int)]
     # What is not known yet is generous, what is known is not; each next attempt gets twice that.
-    assert sorted(memory for _, memory, _ in attempts[:2]) == [GENEROUS, TOO_LITTLE]
-    assert sorted(attempts[2:]) == [
-        ("COMPLETED", memory, "N/A") for memory in (ENOUGH, TWICE_GENEROUS)
-    ]
-    _assert_went_on(site.project.record("killed", f"{ENDED}/s0"), undisturbed)
-
-
-def test_a_run_that_slurm_starts_again_goes_on(site: Site, undisturbed: dict[str, Any]) -> None:
-    """As after a node failed, or another's job took it."""
-    config = site.configure("again", **CHANGES, training=LONG)
-    before = site.requests()
-    with site.snakemake(config, "toy/ended/s0") as process:
-        site.wait_for_checkpoint(process, "again")
-        (job,) = site.requests(before)
-        site.cluster.command("scontrol", "requeue", job)
-    states = {number: state for number, (state, *_) in site.requests(before).items()}
-    assert states == {job: "COMPLETED"}
-    _assert_went_on(site.project.record("again", f"{ENDED}/s0"), undisturbed)
-
-
-def test_the_runs_of_a_block_are_a_job_that_has_a_gpu(site: Site) -> None:
-    # The node says that it has one; without a GPU, `cuda` would end in a line.
-    pruners = dict.fromkeys(["full", "random_dynamic"])
-    config = site.configure("together", pruners=pruners)
-    site.stprune("data", "prepare", "toy", "--config", config)
-    before = site.requests()
-    with site.snakemake(config, "toy/stid/s0", options=["--set-resources", "train:gpu=1"]):
-        pass
-    jobs = site.requests(before).values()
-    assert [(state, gpus) for state, _, gpus in jobs] == [("COMPLETED", "gres:gpu:1")]
-    for path in ("toy/stid/full/p0/s0", "toy/stid/random_dynamic/p0.5/s0"):
-        assert site.metrics("together", path).exists()
+    requests = {
+        CANCELLED: [GENEROUS, TWICE_GENEROUS],
+        SHORT: [TOO_LITTLE, ENOUGH],
+        REQUEUED: [GENEROUS],
+    }
+    for backbone, attempts in requests.items():
+        jobs = [job for job in site.jobs() if backbone in job[-1]]
+        assert [memory for _, _, memory, *_ in jobs] == attempts
+        assert jobs[-1][1] == "COMPLETED"
+        assert all(gpus == "gres:gpu:1" for *_, gpus, _ in jobs)
+    for backbone in (CANCELLED, REQUEUED):
+        record = site.record("disturbed", backbone)
+        assert record["resumed"] == 1
+        for name in ("test", "validation_mae", "best_epoch"):
+            assert record[name] == undisturbed[name]

@@ -123,6 +123,16 @@ def test_equal_records_give_equal_intervals_and_no_others_runs_change_them() -> 
     assert both.query("pruner == 'y'")["area"].tolist() == [CAP]
 
 
+@pytest.mark.parametrize("error", [0.0, math.nan])
+def test_a_place_where_full_training_has_no_error_has_a_row_and_no_area(error: float) -> None:
+    blank = _runs(dataset="b")
+    blank["test_mae"] = blank["test_mae"].mask(blank["pruner"] == "full", error)
+    areas = tradeoff_areas(pd.concat([_runs(), blank])).set_index("dataset")
+    assert math.isnan(areas.loc["b", "area"])
+    assert not any(on_front for _, on_front, _ in areas.loc["b", "front"])
+    assert areas.loc["a"].equals(tradeoff_areas(_runs()).set_index("dataset").loc["a"])
+
+
 def test_places_without_full_training_are_left_out_and_budgets_share_it() -> None:
     lone = _runs(dataset="b").query("pruner != 'full'")
     assert tradeoff_areas(pd.concat([_runs(), lone]))["dataset"].tolist() == ["a"]

@@ -76,7 +76,8 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[StoredFrame]:
         keys = [name for name in keys if isinstance(file[name], h5py.Group)]
         wanted = [name for name in keys if key is None or name == key.strip("/")]
         if len(wanted) != 1:
-            raise DataError(f"{path}: choose one of its tables: {', '.join(keys) or 'it has none'}")
+            tables = ", ".join(keys) or "it has none"
+            raise DataError(f"{path}: choose one of its tables by `array`: {tables}")
         group = file[wanted[0]]
         if (kind := _text(group, "pandas_type")) != "frame":
             wanted_form = "write it with DataFrame.to_hdf(..., format='fixed')"

@@ -145,6 +145,14 @@ class WindowStore:
         """C of a batch's inputs."""
         return self.series.shape[2]
 
+    @property
+    def has_targets(self) -> bool:
+        """Whether any target of these windows was observed."""
+        mask = self.target_mask
+        if mask is None:
+            return True
+        return bool(_rows(mask.any(1)[self.target_offset :], self.horizon)[self.starts].any())
+
     def begin_epoch(self, epoch: int) -> None:
         """Training epoch ``epoch`` begins; here every epoch's windows are the same."""
 

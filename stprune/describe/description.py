@@ -17,8 +17,7 @@ from stprune.base.schema import StrictModel
 from stprune.base.text import read_json_file
 from stprune.data.canonical import CanonicalDataset, release, step_blocks
 from stprune.data.prepare import source
-from stprune.data.windows import split_windows, window_starts
-from stprune.describe import redundancy, statistics
+from stprune.describe import statistics
 from stprune.describe.sample import SAMPLE_VALUES, day_rows, draw_sample, standardised, window_rows
 
 FACTS = "description.json"
@@ -61,6 +60,10 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
     Means and missing rates of nodes are those of the whole series. All else is of a sample of
     nodes (all of them in a small data set), days and training windows, which the facts state.
     """
+    # Imported late: what reads and draws descriptions needs no torch.
+    from stprune.data.windows import window_starts
+    from stprune.describe import redundancy
+
     card = dataset.card
     names = [channel.name for channel in card.channels]
     if options.channel is not None and options.channel not in names:
@@ -125,6 +128,8 @@ def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64]) -> dict[str
 
     `edges` counts each direction of the whole graph, without loops.
     """
+    from stprune.data.windows import split_windows
+
     card = dataset.card
     splits = split_windows(len(starts), card.splits)
     return {

@@ -150,6 +150,14 @@ def seed_count(aggregate: pd.DataFrame) -> str:
     return count_in_words(aggregate["seeds"], "seed")
 
 
+def without_error(summary: pd.DataFrame) -> list[str]:
+    """A sentence that names the data sets where a run has nothing to be compared by, or nothing."""
+    names = sorted(set(summary.loc[~(summary["test_mae"] > 0), "dataset"]))
+    return (
+        [f"Left out for want of a test MAE above 0: runs on {', '.join(names)}."] if names else []
+    )
+
+
 def not_shown(names: str) -> list[str]:
     """A sentence for the caption, or nothing where all are shown."""
     return [f"Not shown for lack of space: {names}."] if names else []

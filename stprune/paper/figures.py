@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from stprune.base.files import atomic_path
 from stprune.base.registry import Registry
+from stprune.paper.content import without_error
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
@@ -40,7 +41,7 @@ class Drawing:
 
 
 def build(name: str, results: Results) -> Drawing:
-    """Draw figure ``name`` in the paper's style; its caption names the controls that are missing.
+    """Draw figure ``name`` in the paper's style; its caption names what is missing.
 
     Raises:
         UnknownNameError: If there is no ``paper_figures/fig_<name>.py``.
@@ -50,7 +51,8 @@ def build(name: str, results: Results) -> Drawing:
         drawing = function(results)
     present = set(results.aggregate["pruner"])
     absent = [f"{label(name)} was not run here." for name in CONTROLS if name not in present]
-    return Drawing(drawing.figure, " ".join([drawing.caption, *absent]), drawing.alt)
+    words = [drawing.caption, *absent, *without_error(results.summary)]
+    return Drawing(drawing.figure, " ".join(words), drawing.alt)
 
 
 def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[bytes, float]:
@@ -67,19 +69,29 @@ def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[byt
         figure.set_figheight(size_with_note(drawing)[1])
         # The layout reserves room for a common axis label, so the caption is one.
         note = figure.supxlabel(words, fontsize=7, x=0.01, ha="left")
+        _lay_out(figure)
         for kind, keys in made.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=dict.fromkeys(keys))
             contents[kind] = buffer.getvalue()
-            # The PNG reuses the layout that was computed for the PDF.
-            figure.set_layout_engine("none")
-        # Use the PNG's resolution, at which the text was last drawn.
-        dpi = float(mpl.rcParams["savefig.dpi"])
-    top = float(note.get_window_extent(dpi=dpi).y1) / dpi
+    top = float(note.get_window_extent().y1) / figure.dpi
     for kind, content in contents.items():
         with atomic_path(path_of(kind)) as path:
             path.write_bytes(content)
     return contents["png"], top / figure.get_figheight()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once: with a layout engine, each file would be laid out and drawn twice."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                # Else it is kept clear of all tick labels of its row, though there is nothing.
+                axis.set_label_coords(0.0, 0.0)
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+    mpl.rcParams["figure.constrained_layout.use"] = False
+    figure.set_layout_engine(None)
 
 
 def size_with_note(drawing: Drawing) -> tuple[float, float]:

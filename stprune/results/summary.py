@@ -149,7 +149,7 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     full = by_place[mean.index.get_level_values("pruner") == REFERENCE]
     if full.index.has_duplicates:
         raise RecordError(f"the summary has `{REFERENCE}` at several prune ratios; it has one, 0")
-    full = full.reindex(by_place.index).set_axis(mean.index)
+    full = full.where(full > 0).reindex(by_place.index).set_axis(mean.index)
     count = cells.size().rename("seeds")
     shared = cells[["target_unit", "budget", "timing"]].first()
     table = pd.concat([count, shared, mean.drop(columns=ends)], axis="columns")

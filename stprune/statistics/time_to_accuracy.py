@@ -153,7 +153,8 @@ def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
         without ``mean_seconds``.
     """
     times = times_to_goal(epochs)
-    full = dict(iter(times[times["pruner"] == REFERENCE].groupby(PLACE)))
+    places = times[times["pruner"] == REFERENCE].groupby(PLACE)
+    full = {place: _sample_and_mean(part) for place, part in places}
     overall = times.groupby(CHOICE)
     rows = [(EVERY_PLACE, EVERY_PLACE, *key, *_compared(part, full)) for key, part in overall]
     groups = times.groupby([*PLACE, *CHOICE])
@@ -172,17 +173,19 @@ def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="least_p").assign(holm_p=p, verdict=verdict)
 
 
-def _compared(runs: pd.DataFrame, full: Mapping[Any, pd.DataFrame]) -> tuple[float, ...]:
+def _sample_and_mean(runs: pd.DataFrame) -> tuple[Sample, float]:
+    """Of the runs of one pruner and ratio in one place, with their restricted mean."""
+    sample = Sample(runs["seconds"].to_numpy(np.float64), runs["reached"].to_numpy(np.bool_))
+    return sample, restricted_mean(sample, float(runs["horizon_seconds"].iloc[0]))
+
+
+def _compared(runs: pd.DataFrame, full: Mapping[Any, tuple[Sample, float]]) -> tuple[float, ...]:
     """``NUMBERS`` of one pruner and ratio in some places against full training there."""
     strata, means = [], []
     for place, part in runs.groupby(PLACE):
-        samples = tuple(
-            Sample(some["seconds"].to_numpy(np.float64), some["reached"].to_numpy(np.bool_))
-            for some in (part, full[place])
-        )
-        horizon = float(part["horizon_seconds"].iloc[0])
-        means.append([restricted_mean(sample, horizon) for sample in samples])
-        strata.append(samples)
+        pair = _sample_and_mean(part), full[place]
+        strata.append(tuple(sample for sample, _ in pair))
+        means.append([mean for _, mean in pair])
     test, least = LogRank(math.nan, math.nan), math.nan
     if runs["pruner"].iloc[0] != REFERENCE:
         test, least = log_rank(strata), least_log_rank_p(strata)

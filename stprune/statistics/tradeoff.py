@@ -47,8 +47,10 @@ def cloud(runs: pd.DataFrame) -> Cloud:
     Seeds are drawn with replacement and with all their runs, so that what the runs of a seed share
     stays shared; full training is drawn with them. The draws have a fixed seed of their own.
 
+    Where full training has no error above 0, nothing is relative to it and changes are NaN.
+
     Raises:
-        RecordError: If full training is not among them, or its error or time is not above 0.
+        RecordError: If full training is not among them.
     """
     tables = [_by_seed(runs, column) for column in ("total_seconds", "test_mae")]
     keys = runs[POINT].drop_duplicates().itertuples(index=False, name=None)
@@ -56,8 +58,6 @@ def cloud(runs: pd.DataFrame) -> Cloud:
     if not points or points[0][0] != REFERENCE:
         raise RecordError(f"a trade-off is relative to `{REFERENCE}`, which was not run here")
     seconds, errors = (table[points].to_numpy(np.float64) for table in tables)
-    if not (seconds[:, 0] > 0).any() or not (errors[:, 0] > 0).any():
-        raise RecordError(f"error and time of `{REFERENCE}` must be above 0 to compare in percent")
     weights = _seed_counts(len(seconds))
     percent, change = _relative(seconds, weights), _relative(errors, weights)
     return Cloud(points, (~np.isnan(errors)).sum(axis=0), 100 * percent, 100 * (change - 1))
@@ -151,5 +151,6 @@ def _relative(values: Values, weights: Values) -> Values:
     counts = weights @ known.astype(np.float64)
     sums = weights @ np.where(known, values, 0.0)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    relative: Values = means / means[:, :1]
+    whole = np.where(means[:, :1] > 0, means[:, :1], np.nan)
+    relative: Values = means / whole
     return relative

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from stprune.backbones.base import parameter_count
-from stprune.base.errors import ConfigError
+from stprune.base.errors import ConfigError, DataError
 from stprune.base.layout import DataLayout, RunKey
 from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.experiment import ExperimentConfig
@@ -130,20 +130,27 @@ def open_run_data(spec: RunSpec, layout: DataLayout, device: torch.device) -> Ru
             {member.dataset: opened(member, member.dataset) for member in part}
             for part in (subset.union, subset.zero_shot)
         )
-        return unite(members, held_out, tested_elsewhere=subset.task == "transfer")
-    data = opened(subset, spec.dataset)
-    if spec.protocol == "legacy":
-        refuse_small_splits(data, spec.training.batch_size)
-    return alone(data, spec.dataset)
+        data = unite(members, held_out, tested_elsewhere=subset.task == "transfer")
+    else:
+        data = alone(opened(subset, spec.dataset), spec.dataset)
+    refuse_splits(data, spec.training.batch_size if spec.protocol == "legacy" else 1)
+    return data
 
 
-def refuse_small_splits(data: ForecastData, batch_size: int) -> None:
-    """Refuse splits of which dropping partial batches would leave nothing."""
-    splits = {"training": data.train, "validation": data.validation, "test": data.test}
-    for name, store in splits.items():
+def refuse_splits(data: RunData, batch_size: int) -> None:
+    """Refuse splits without an observed target, or without a whole batch, which `legacy` needs."""
+    used = [(name, "training", part.train) for name, part in data.members.items()]
+    used += [(name, "validation", part.validation) for name, part in data.members.items()]
+    used += [(name, "test", part.test) for name, part in data.tested.items()]
+    for name, split, store in used:
+        if not store.has_targets:
+            raise DataError(
+                f"{name}: no target of its {len(store)} {split} windows was observed; change"
+                " `splits` on its card, or leave the data set out"
+            )
         if len(store) < batch_size:
             raise ConfigError(
-                f"protocol `legacy` drops partial batches, and {len(store)} {name} windows fill"
+                f"protocol `legacy` drops partial batches, and {len(store)} {split} windows fill"
                 f" none of {batch_size}; lower `batch_size`, or take protocol `paper`"
             )
 
