@@ -236,7 +236,7 @@ def test_a_new_seed_or_pruner_trains_only_what_is_new(project: Project) -> None:
     new = {f"toy/stid/random_static/p0.5/s{seed}" for seed in (0, 1)}
     assert {run for run in again if not run.endswith("s2")} == new
     assert len(again) == 2 + len(more)
-    assert "train" not in project.planned()
+    assert project.trained_again() == set()
 
 
 def test_a_wrong_key_is_one_line(project: Project) -> None:

@@ -130,10 +130,12 @@ def wandb_alone(home: Path) -> Iterator[None]:
         # No keys of whoever runs the tests.
         "NETRC": str(home / "netrc"),
     }
+    # Settings are read once. Before the environment is noted: the variable that names the library's
+    # running service must not come back after that has ended.
+    wandb.teardown()
     with mock.patch.dict(os.environ, told):
         for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY"):
             os.environ.pop(name, None)
-        wandb.teardown()  # Settings are read once.
         try:
             yield
         finally:
