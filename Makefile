@@ -13,8 +13,9 @@ demo: setup
 	if [ -t 2 ]; then logger="--logger rich"; fi; $(BIN)/snakemake --cores $(CORES) $$logger
 	$(BIN)/stprune results
 
+# One process more than cores, since some tests wait for a scheduler; one thread each, since tensors are tiny.
 test: setup-test lint
-	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
 
 fast-test: setup-test
 	$(BIN)/pytest -m "not slow"
