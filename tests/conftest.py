@@ -29,7 +29,9 @@ settings.load_profile("stprune")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no worker is left alone with one in the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    # The longest of them: minutes each.
+    longest = ("test_workflow.py", "test_slurm.py")
+    items.sort(key=lambda item: (item.path.name not in longest, item.path not in slow))
 
 
 @pytest.fixture
