@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -187,8 +186,9 @@ class Job:
                 self._take_turn(contender, rounds)
             rounds += 1
             intervals = list(self.intervals().values())
-            widest = max((interval.half_width for interval in intervals), default=math.nan)
-            logger.info("round %d: intervals within %.1f %%", rounds, 100 * widest)
+            if intervals:
+                widest = max(interval.half_width for interval in intervals)
+                logger.info("round %d: intervals within %.1f %%", rounds, 100 * widest)
             done = agreed(self.fabric, enough(intervals, rounds, self.most))
         self.checkpoint.unlink(missing_ok=True)
 
