@@ -15,9 +15,10 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -200,7 +201,17 @@ class Engine:
         A backbone that does not train has one epoch without steps; its loss is its training error.
         Raises TrainingDivergedError if that or the validation error is no longer finite.
         """
+        for _ in self.epoch_in_slices(1):
+            pass
+        return self.records[-1]
+
+    def epoch_in_slices(self, slices: int) -> Iterator[None]:
+        """As `train_epoch`, but stop between so many slices of equally many gradient steps.
+
+        What the caller does meanwhile does not count.
+        """
         start = time.perf_counter()
+        train_seconds = 0.0
         for _, member in self.members:
             member.train.begin_epoch(self.epoch)
         size, drop_partial = self.spec.training.batch_size, self.legacy
@@ -213,13 +224,24 @@ class Engine:
         self.scheduler.begin_epoch(len(order.sizes), later_steps)
         rate = self.optimiser.param_groups[0]["lr"]
         if self.network.trains:
-            mean_loss = float(self._train_batches(order)) / len(order.sizes)
+            losses = self._train_batches(order)
+            total, steps = torch.zeros((), device=self.fabric.device), len(order.sizes)
+            for number in range(slices):
+                if number:
+                    self.clock.synchronise()
+                    train_seconds += time.perf_counter() - start
+                    yield
+                    start = time.perf_counter()
+                count = steps * (number + 1) // slices - steps * number // slices
+                for loss in islice(losses, count):
+                    total += loss
+            mean_loss = float(self._merge_devices(order, total)) / steps
         else:
             order = replace(order, sizes=[])
             ((name, member),) = self.members
             mean_loss = self.evaluate(name, member, member.train).mae()
         self.clock.synchronise()
-        train_seconds = time.perf_counter() - start
+        train_seconds += time.perf_counter() - start
         self._require_finite("training loss", mean_loss)
         self.kept.add(order.indices, self.pruner.window_state.get("scores"))
         validation_mae = self._validate()
@@ -248,13 +270,11 @@ class Engine:
         while self.scheduler.last_epoch < done:
             self.scheduler.step()
         self.budget.plan(self.pruner, self.records, self.preparation_seconds)
-        return record
 
-    def _train_batches(self, order: EpochOrder) -> Tensor:
-        """Train an epoch's batches; returns the sum of their losses, () on the device."""
+    def _train_batches(self, order: EpochOrder) -> Iterator[Tensor]:
+        """Train an epoch's batches; yields the loss of each, () on the device."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         self.model.train()
-        total = torch.zeros((), device=self.fabric.device)
         batches = order.batches(rank, world)
         for member, (indices, weights, batch_size) in zip(order.groups, batches, strict=True):
             if self.data.union:
@@ -262,7 +282,11 @@ class Engine:
                 self.network.use_graph(name, data.adjacency)
             self.pruner.enter(member)
             # Gradients are averaged over devices, each of which sums its share of the batch.
-            total += self._step(member, indices, weights, world / batch_size)
+            yield self._step(member, indices, weights, world / batch_size)
+
+    def _merge_devices(self, order: EpochOrder, total: Tensor) -> Tensor:
+        """Join what devices know of an epoch; returns the sum of its losses, () on the device."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
         if world > 1:
             total = cast(Tensor, self.fabric.all_reduce(total, reduce_op="mean"))
             gather = cast(Gather, self.fabric.all_gather)

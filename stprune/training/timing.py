@@ -1,9 +1,11 @@
 """Timing: real epochs of every (pruner, prune ratio) of a data set and backbone, in turn.
 
 Each entry has an engine of its own, trained up to its first pruned epoch. A round trains that epoch
-of each entry and a full epoch once; every engine is put back to where it was before, so that all
-rounds do the same work. Entries go in turn, in reversed order every other round, and a pruned
-epoch is compared with the full one of its own round.
+of each entry and a full epoch once, in slices: a thirtieth of each in turn, in reversed order every
+other time. The speed of a machine wanders within a second as much as within a minute, and epochs
+that are interleaved so finely meet the same machine. A pruned epoch is compared with the full one
+of its round; every engine is then put back to where it was before, so that all rounds do the same
+work.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ LEVEL = 0.95
 # anything; largest share of the cores that others may have used.
 STEADY, HOPELESS = 0.03, 0.1
 MOST_OTHERS = 0.05
+SLICES = 30
 # So that no epoch is validated on its way.
 NEVER = 10**6
 
@@ -182,8 +185,7 @@ class Job:
         """Time rounds until they are enough."""
         rounds, done = 0, False
         while not done:
-            for contender in self.turns[:: 1 if rounds % 2 == 0 else -1]:
-                self._take_turn(contender, rounds)
+            self._train_round(rounds)
             rounds += 1
             intervals = list(self.intervals().values())
             if intervals:
@@ -222,22 +224,27 @@ class Job:
             )
         return timings
 
-    def _take_turn(self, contender: Contender, number: int) -> None:
-        engine = contender.engine
-        contender.rewind()
+    def _train_round(self, number: int) -> None:
+        for contender in self.turns:
+            contender.rewind()
         before = self.watch.read()
-        engine.train_epoch()
+        epochs = [contender.engine.epoch_in_slices(SLICES) for contender in self.turns]
+        for part in range(SLICES):
+            for epoch in epochs[:: 1 if part % 2 == 0 else -1]:
+                next(epoch, None)
         sensors = self.watch.since(before)
-        # What all processes of a run agreed on.
-        epoch = engine.records[-1]
-        contender.epochs.append(epoch)
-        self.sensors.append((epoch.train_seconds, sensors))
-        key = contender.key
-        row = {"round": number, "pruner": key.pruner, "prune_ratio": key.prune_ratio}
-        row |= epoch.model_dump(include={"windows", "train_seconds", *PARTS})
-        if contender is self.full:
-            row |= self._validate_and_save(engine)
-        self.rows.append(row | sensors.model_dump())
+        for contender in self.turns:
+            # What all processes of a run agreed on.
+            record = contender.engine.records[-1]
+            contender.epochs.append(record)
+            key = contender.key
+            row = {"round": number, "pruner": key.pruner, "prune_ratio": key.prune_ratio}
+            row |= record.model_dump(include={"windows", "train_seconds", *PARTS})
+            if contender is self.full:
+                row |= self._validate_and_save(contender.engine)
+            self.rows.append(row | sensors.model_dump())
+        seconds = sum(contender.epochs[-1].train_seconds for contender in self.turns)
+        self.sensors.append((seconds, sensors))
 
     def _validate_and_save(self, engine: Engine) -> dict[str, float]:
         with engine.clock.wall("validation_seconds"):
