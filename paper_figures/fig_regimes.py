@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import Normalize
 
-from paper_figures.pairing import has_pairs as applies
+from paper_figures import pairing
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
@@ -16,18 +16,15 @@ from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS, LEVEL, differences_from, holm, t_test
 
-__all__ = ["TITLE", "applies", "build"]
 TITLE = "Where pruning pays"
+applies = pairing.has_pairs
 # With more columns than this there is no room for numbers in the cells.
 MOST_WITH_NUMBERS = 16
 CELL = ["control", "prune_ratio", "pruner", *content.PLACE]
 
 
 def build(results: Results) -> Drawing:
-    """One panel per control: rows are prune ratios and pruners, columns data sets and backbones.
-
-    Differences in test MAE are in percent of the control's.
-    """
+    """One panel per control: rows are prune ratios and pruners, columns data sets and backbones."""
     cells = compared_cells(results.summary)
     controls = [name for name in CONTROLS if name in set(cells["control"])]
     columns = content.places(results.aggregate)
@@ -68,18 +65,17 @@ def build(results: Results) -> Drawing:
         f" {cells['holm_p'].count()} cells with two seeds or more; an unmarked cell is no proof of"
         " equality."
     )
-    alt = "Heat maps of the difference in test MAE against each control, by pruner and data set."
-    return Drawing(figure, caption, alt)
+    return Drawing(figure, caption)
 
 
 def compared_cells(summary: pd.DataFrame) -> pd.DataFrame:
     """Differences from each control over seeds, in % of the control's, by ``CELL``.
 
-    ``p`` is that of the paired t test over seeds (NaN for one), ``holm_p`` corrected over all
-    cells. The controls are compared with each other once, against the first.
+    ``holm_p`` is of the paired t test over seeds (NaN for one), corrected over all cells. The
+    controls are compared with each other once, against the first.
     """
     every = pd.concat([differences_from(summary, name).assign(control=name) for name in CONTROLS])
     differences = every[every["pruner"] != CONTROLS[0]].groupby(CELL)["difference"]
     cells = pd.DataFrame({"mean": differences.mean(), "seeds": differences.size()})
-    cells["p"] = [t_test(part.to_numpy(np.float64)) for _, part in differences]
-    return cells.assign(holm_p=holm(cells["p"].tolist())).reset_index()
+    p = [t_test(part.to_numpy(np.float64)) for _, part in differences]
+    return cells.assign(holm_p=holm(p)).reset_index()
