@@ -1,7 +1,5 @@
 """How far each entry is ahead of or behind the two controls, with intervals: a forest plot."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.axes import Axes
 

@@ -1,7 +1,5 @@
 """Convergence: validation error against wall clock, and when full training's best is reached."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

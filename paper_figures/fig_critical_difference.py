@@ -1,7 +1,5 @@
 """Mean ranks of all pruners over data sets and backbones, and which of them do not differ."""
 
-from __future__ import annotations
-
 import math
 
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """What pruned training on several data sets costs on one it has not seen, against total time."""
 
-from __future__ import annotations
-
 from paper_figures import tab_foundation
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing

@@ -1,7 +1,5 @@
 """Harm: how much worse than full training, by step ahead and in the windows that a mean hides."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

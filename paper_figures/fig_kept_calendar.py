@@ -1,7 +1,5 @@
 """Which hours of the week a pruner keeps: its windows by weekday and hour of day."""
 
-from __future__ import annotations
-
 import math
 from textwrap import fill
 

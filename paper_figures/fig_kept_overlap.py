@@ -1,7 +1,5 @@
 """How far the kept windows agree: between the seeds of a pruner, and between pruners."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from paper_figures import fig_kept_calendar

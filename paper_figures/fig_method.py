@@ -1,7 +1,5 @@
 """The workflow of ST-Prune, drawn: what happens from one epoch to the next, as we read it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from matplotlib.axes import Axes

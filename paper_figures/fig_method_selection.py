@@ -1,7 +1,5 @@
 """Candidates for ST-Prune's default against the better control: every place, and their mean."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from paper_figures import tab_method_selection

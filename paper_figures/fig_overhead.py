@@ -1,7 +1,5 @@
 """Where the time of an epoch goes, and whether it is what the kept share would explain."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """Where pruning pays: every pruner against both controls, by data set, backbone and ratio."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

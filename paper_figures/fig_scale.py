@@ -1,7 +1,5 @@
 """Error against total time for a model at several scales: to prune, or to take a smaller model?"""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

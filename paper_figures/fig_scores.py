@@ -1,7 +1,5 @@
 """How the scores that pruners choose by are distributed, from epoch to epoch."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch

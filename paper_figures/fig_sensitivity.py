@@ -1,7 +1,5 @@
 """What changing one option of a pruner changes: its error against the option's value."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

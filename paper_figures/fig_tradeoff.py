@@ -1,7 +1,5 @@
 """Test error against training time: what each pruner pays for the time it saves."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Paired comparisons as a table: what the tables against the controls and a method share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

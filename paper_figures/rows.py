@@ -1,7 +1,5 @@
 """What the tables of an experiment share: their rows, and what their captions must say."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd
@@ -101,6 +99,6 @@ def units(results: Results) -> list[str]:
     return [f"Unit of MAE and RMSE: {', '.join(named)}."] if named else []
 
 
-def _places(values: pd.Series[Any]) -> dict[str, str]:
+def _places(values: "pd.Series[Any]") -> dict[str, str]:
     """The names (index) that share a value, by value."""
     return {str(value): ", ".join(some.index) for value, some in values.groupby(values)}

@@ -1,7 +1,5 @@
 """What a run costs: per-epoch and total time, overhead, memory and energy."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from paper_figures.rows import CELL_COLUMNS, RANKS, SEEDS, experiment_table, run_means

@@ -1,7 +1,5 @@
 """What may be called lossless: equivalence with full training, tested against a stated margin."""
 
-from __future__ import annotations
-
 from paper_figures.pairing import interval_text
 from paper_figures.rows import CELL_COLUMNS, experiment_table
 from stprune.paper.tables import Column, Table

@@ -1,7 +1,5 @@
 """One model for several data sets: what pruning its training costs on data it has not seen."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from paper_figures.rows import SEEDS, experiment_table, full_first

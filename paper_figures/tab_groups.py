@@ -1,7 +1,5 @@
 """Where it matters: errors of windows and nodes that a mean hides, and time to full accuracy."""
 
-from __future__ import annotations
-
 from paper_figures.rows import CELL_COLUMNS, RANKS, SEEDS, experiment_table, with_holes
 from stprune.paper.tables import TIMING, Column, Table
 from stprune.records.store import GROUPS

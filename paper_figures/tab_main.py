@@ -1,7 +1,5 @@
 """Main results: accuracy and cost of every pruner at every prune ratio."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

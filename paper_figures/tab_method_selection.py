@@ -1,7 +1,5 @@
 """What chooses ST-Prune's default: every entry against the better control of each cell."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

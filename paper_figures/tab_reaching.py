@@ -1,7 +1,5 @@
 """Time to full training's mean accuracy, with the runs that never get there as censored."""
 
-from __future__ import annotations
-
 from paper_figures.rows import CELL_COLUMNS, experiment_table
 from stprune.paper.tables import Column, Table
 from stprune.results.labels import timing_notes

@@ -1,7 +1,5 @@
 """The same forecasts under the metric rules of several publications."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from paper_figures.rows import CELL_COLUMNS, SEEDS, experiment_table, run_means

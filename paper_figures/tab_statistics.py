@@ -1,7 +1,5 @@
 """What the experiment as a whole supports: every pruner against full training and the controls."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from paper_figures.pairing import OTHERS, interval_text, pruned_rows

@@ -1,7 +1,5 @@
 """The trade-off of error and time in one number, and which points of it no other beats."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from paper_figures.rows import experiment_table

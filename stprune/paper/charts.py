@@ -1,7 +1,5 @@
 """The charts of the report: errors against time at a glance, and single runs to look into."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

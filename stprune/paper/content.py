@@ -1,7 +1,5 @@
 """What of an experiment a figure or table shows, and how a caption names it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from textwrap import fill
 from typing import Any
@@ -122,12 +120,12 @@ def row_names(pairs: Iterable[Place]) -> list[str]:
     return [fill(name.replace("_", " "), 14) for name in names]
 
 
-def with_unit(quantity: str, units: pd.Series[Any]) -> str:
+def with_unit(quantity: str, units: "pd.Series[Any]") -> str:
     """A quantity with the unit of its first row, where that is known."""
     return quantity if pd.isna(units.iloc[0]) else f"{quantity} ({units.iloc[0]})"
 
 
-def count_in_words(counts: pd.Series[int], noun: str) -> str:
+def count_in_words(counts: "pd.Series[int]", noun: str) -> str:
     """Such as ``1 seed``, ``2 seeds`` or ``2 to 5 seeds``."""
     few, many = int(counts.min()), int(counts.max())
     number = f"{many}" if few == many else f"{few} to {many}"

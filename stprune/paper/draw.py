@@ -1,7 +1,5 @@
 """What the panels of all figures share: looks of pruners, grids, legends, axes and heat maps."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence

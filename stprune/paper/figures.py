@@ -1,7 +1,5 @@
 """Finds the figures of the paper, draws them in one style, and writes them as PDF and PNG."""
 
-from __future__ import annotations
-
 import io
 import logging
 import textwrap

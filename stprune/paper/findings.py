@@ -3,8 +3,6 @@
 The first screen of the report, the first lines of `stprune show` and the note at W&B.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import NamedTuple

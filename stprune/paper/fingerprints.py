@@ -4,8 +4,6 @@ The hash of a figure covers the panels with their lines, marks, bars, cells, axe
 not cover layout, colours and sizes, which differ by pixels between versions of the libraries.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Makes every product of an experiment that applies to it: tables, figures and the report."""
 
-from __future__ import annotations
-
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context

@@ -1,7 +1,5 @@
 """One self-contained HTML page that says what an experiment found and how it was run."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

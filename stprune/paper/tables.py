@@ -1,7 +1,5 @@
 """One table, four faces: plain CSV, Markdown, booktabs LaTeX, and cells for the HTML report."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

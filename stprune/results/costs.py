@@ -5,8 +5,6 @@ its own epochs (pruned or full, windows visited, validated or not) of what such 
 the timing, and of the preparation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """When the windows that pruners kept are, how far their choices agree, and how scores spread."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import NamedTuple
 

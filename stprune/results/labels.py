@@ -1,7 +1,5 @@
 """What components are called where people read of them: tables, figures, the report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 ACRONYMS = ["agcrn", "astgcn", "craig", "dcrnn", "el2n", "glister", "lstm", "mtgnn", "rs2"]

@@ -1,7 +1,5 @@
 """Collects the records of finished runs into the store of their experiment."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -252,7 +250,7 @@ def times_to_full(epochs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(time_to_full_percent=100 * runs["time_to_full_seconds"] / whole)
 
 
-def _of_seed_or_mean(values: pd.Series[float], rows: pd.DataFrame) -> pd.Series[float]:
+def _of_seed_or_mean(values: "pd.Series[float]", rows: pd.DataFrame) -> "pd.Series[float]":
     """For each row the value of its data set, backbone and seed, or else the mean of the seeds."""
     own = values.reindex(pd.MultiIndex.from_frame(rows[SEEDED])).to_numpy()
     mean = values.groupby(PLACE).mean().reindex(pd.MultiIndex.from_frame(rows[PLACE])).to_numpy()

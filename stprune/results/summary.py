@@ -3,8 +3,6 @@
 They read only what is loaded and computed here, so they cannot disagree.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property

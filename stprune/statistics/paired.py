@@ -3,8 +3,6 @@
 Is it better or worse, and is it as good as full training within a stated margin?
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -254,7 +252,7 @@ def holm(p_values: ArrayLike) -> Values:
     return corrected
 
 
-def holm_within(table: pd.DataFrame, family: Any, name: str) -> pd.Series[float]:
+def holm_within(table: pd.DataFrame, family: Any, name: str) -> "pd.Series[float]":
     """Correct the p values of column ``name``, each ``family`` (what to group by) for itself."""
     return table.groupby(family)[name].transform(holm).astype("float64")
 

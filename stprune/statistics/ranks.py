@@ -5,8 +5,6 @@ data set with a backbone, is a block and counts once: its seeds are averaged fir
 runs of one place say nothing about others.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,7 +27,7 @@ class Ranking(NamedTuple):
     It and ``p`` are NaN where there are too few places for any two to.
     """
 
-    mean_ranks: pd.Series[float]  # By pruner, best first; equal errors share a rank.
+    mean_ranks: "pd.Series[float]"  # By pruner, best first; equal errors share a rank.
     blocks: int  # Places they are ranked in.
     p: float  # Of Friedman's (1937) test, corrected for ties, that all rank alike.
     critical_difference: float  # Nemenyi's.

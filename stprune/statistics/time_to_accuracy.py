@@ -1,7 +1,5 @@
 """Time until a run is as accurate as full training; runs that never get there are censored."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

@@ -8,8 +8,6 @@ complement of the hypervolume indicator (Zitzler and Thiele, 1999, IEEE Transact
 Evolutionary Computation 3) with the reference point (100 %, cap).
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
