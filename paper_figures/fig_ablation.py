@@ -29,7 +29,7 @@ def build(results: Results) -> Drawing:
         for name, look in draw.looks(CONTROLS).items()
     ]
     figure, grid = draw.panels(
-        content.budget_names(budgets),
+        [f"Equal {label(name).lower()}" for name in budgets],
         content.ratio_names(ratios),
         0.19 * len(names) + 0.4,
         xlabel="Difference (%)",

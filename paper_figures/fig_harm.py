@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.records.store import GROUPS, REFERENCE
+from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import differences_from
 
@@ -34,7 +35,7 @@ def build(results: Results) -> Drawing:
     budgets, ratios = (sorted(cells[key].unique()) for key in ("budget", "prune_ratio"))
     rows = [(budget, by_step) for budget in budgets for by_step in (True, False)]
     figure, grid = draw.panels(
-        [f"Harm (%)\n{name}" for name in content.budget_names(budget for budget, _ in rows)],
+        [f"Harm (%)\nEqual {label(budget).lower()}" for budget, _ in rows],
         content.ratio_names(ratios),
         1.9,
         legend=draw.entries(shown),

@@ -23,7 +23,12 @@ CELL = ["control", "prune_ratio", "pruner", *content.PLACE]
 
 def build(results: Results) -> Drawing:
     """One panel per control: rows are prune ratios and pruners, columns data sets and backbones."""
-    cells = compared_cells(results.summary)
+    # The controls are compared with each other once, against the first.
+    pairs = pd.concat([differences_from(results.summary, n).assign(control=n) for n in CONTROLS])
+    differences = pairs[pairs["pruner"] != CONTROLS[0]].groupby(CELL)["difference"]
+    tests = [t_test(part.to_numpy(np.float64)) for _, part in differences]
+    cells = pd.DataFrame({"mean": differences.mean(), "seeds": differences.size()})
+    cells = cells.assign(holm_p=holm(tests)).reset_index()
     controls = [name for name in CONTROLS if name in set(cells["control"])]
     columns = content.places(results.aggregate)
     every = set(zip(cells["prune_ratio"], cells["pruner"], strict=True))
@@ -64,16 +69,3 @@ def build(results: Results) -> Drawing:
         " equality."
     )
     return Drawing(figure, caption)
-
-
-def compared_cells(summary: pd.DataFrame) -> pd.DataFrame:
-    """Differences from each control over seeds, in % of the control's, by ``CELL``.
-
-    ``holm_p`` is of the paired t test over seeds (NaN for one), corrected over all cells. The
-    controls are compared with each other once, against the first.
-    """
-    every = pd.concat([differences_from(summary, name).assign(control=name) for name in CONTROLS])
-    differences = every[every["pruner"] != CONTROLS[0]].groupby(CELL)["difference"]
-    cells = pd.DataFrame({"mean": differences.mean(), "seeds": differences.size()})
-    p = [t_test(part.to_numpy(np.float64)) for _, part in differences]
-    return cells.assign(holm_p=holm(p)).reset_index()

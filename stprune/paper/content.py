@@ -61,11 +61,6 @@ def ratio_names(values: Iterable[float]) -> list[str]:
     return [f"Prune ratio {format_ratio(ratio)}" for ratio in values]
 
 
-def budget_names(names: Iterable[str]) -> list[str]:
-    """Names of rows of panels, such as ``Equal epochs``."""
-    return [f"Equal {label(name).lower()}" for name in names]
-
-
 def over_seeds(epochs: pd.DataFrame, **columns: tuple[str, str]) -> pd.DataFrame:
     """Aggregate over seeds, as ``DataFrame.agg`` does, at each epoch that all seeds reach."""
     cell = KEYS[:-1]

@@ -205,9 +205,7 @@ def _ranks(table: Table, key: str) -> list[int]:
 
 
 def _group_ids(table: Table) -> list[int]:
-    if not table.group:
-        return [0] * len(table.frame)
-    return list(table.frame.groupby(list(table.group), sort=False).ngroup())
+    return list(table.frame.groupby(list(table.group) or (lambda _: 0), sort=False).ngroup())
 
 
 def _escape_markdown(text: str) -> str:
