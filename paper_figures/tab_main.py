@@ -70,7 +70,7 @@ def cell_marks(summary: pd.DataFrame) -> pd.DataFrame:
         found["mean"], found["p"] = cells.mean(), p.astype("float64")
         found[f"{other}_holm_p"] = corrected = holm_within(found, CELL[:2], "p")
         cases = [(corrected < LEVEL) & (found["mean"] < 0), corrected < LEVEL]
-        found[other] = np.select(cases, [better, worse], "").astype("object")
+        found[other] = pd.Series(np.select(cases, [better, worse], ""), found.index, "object")
     for name, marks in (
         ("control_marks", found[CONTROLS[0]] + found[CONTROLS[1]]),
         ("full_mark", found[REFERENCE]),

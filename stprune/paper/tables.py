@@ -3,6 +3,8 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -41,7 +43,8 @@ class Column(NamedTuple):
     missing: str = DASH  # What to show where there is no value.
 
 
-class Table(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Table:
     """A table before it is formatted."""
 
     title: str
@@ -66,6 +69,8 @@ def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:
         write_text(layout.table(name, extension), text)
 
 
+# For Markdown, LaTeX and the report.
+@lru_cache(maxsize=64)
 def to_cells(table: Table) -> list[list[Cell]]:
     """All cells, row by row."""
     rows: list[Any] = table.frame.to_dict("records")
