@@ -171,7 +171,9 @@ def explorer_data(results: Results) -> dict[str, Rows]:
 def _rows(frame: pd.DataFrame) -> Rows:
     """Rows for JSON, with numbers of few digits and None for what is not known."""
     numbers = frame.select_dtypes("float")
-    short = {name: [float(f"{value:.{DIGITS}g}") for value in numbers[name]] for name in numbers}
+    short = {
+        str(name): [float(f"{value:.{DIGITS}g}") for value in numbers[name]] for name in numbers
+    }
     rows: Rows = json.loads(frame.assign(**short).to_json(orient="records", double_precision=15))
     return rows
 

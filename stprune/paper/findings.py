@@ -161,9 +161,9 @@ def _saved(found: pd.DataFrame, entries: list[str]) -> Finding:
     shown = rows.iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
     timed = shown[TIMING].notna().all()
     parts: list[str] = []
-    for row in shown.itertuples():
-        time, error = format_number(abs(100 - row.time), 0), format_number(row.mean, 1, True)
-        than, at = "less" if row.time <= 100 else "more", format_ratio(row.prune_ratio)
+    for row in shown.to_dict("records"):
+        time, error = format_number(abs(100 - row["time"]), 0), format_number(row["mean"], 1, True)
+        than, at = "less" if row["time"] <= 100 else "more", format_ratio(row["prune_ratio"])
         words = f"({at})" if parts else f"error (prune ratio {at})"
         parts.append(f"{time} % {than} at {error} % {words}")
     what = "time" if timed else "gradient steps"
@@ -194,11 +194,11 @@ def _choice(summary: pd.DataFrame) -> Finding:
         f" ({format_number(row['mean'], 2, True)} % error).",
     }[row["verdict"]]
     tests = [
-        f"{label(r.control)}: {format_number(r.mean, 2, True)} %, 95 % interval"
-        f" {format_number(r.low, 2, True)} to {format_number(r.high, 2, True)}, {r.cells:.0f} pairs"
-        f" of runs, {p_in_words(r.holm_p)}; over the means of the data sets ({r.datasets:.0f}),"
-        f" {p_in_words(r.datasets_p)}."
-        for r in rows.itertuples()
+        f"{label(r['control'])}: {format_number(r['mean'], 2, True)} %, 95 % interval"
+        f" {format_number(r['low'], 2, True)} to {format_number(r['high'], 2, True)},"
+        f" {r['cells']:.0f} pairs of runs, {p_in_words(r['holm_p'])}; over the means of the data"
+        f" sets ({r['datasets']:.0f}), {p_in_words(r['datasets_p'])}."
+        for r in rows.to_dict("records")
     ]
     rivals = overall[~overall["pruner"].isin(CONTROLS)]
     wins = rivals[rivals["verdict"] == "win"].groupby("pruner").size()

@@ -151,13 +151,13 @@ def _timings(frame: pd.DataFrame, layout: ExperimentLayout) -> dict[tuple[str, s
             continue
         timings[dataset, backbone] = timing = read_timing(path)
         entries = {(entry.pruner, entry.prune_ratio): entry for entry in timing.entries}
-        for run in runs.itertuples():
-            entry = entries.get((run.pruner, run.prune_ratio))
-            seen = (run.data_checksum, run.settings, run.source_digest)
+        for run in runs.to_dict("records"):
+            entry = entries.get((run["pruner"], run["prune_ratio"]))
+            seen = (run["data_checksum"], run["settings"], run["source_digest"])
             if entry and seen != (timing.data_checksum, entry.settings, entry.source_digest):
                 raise RecordError(
-                    f"{path} is of other data, source code or configuration than {run.record}; run"
-                    " the workflow, or delete the one that is outdated"
+                    f"{path} is of other data, source code or configuration than {run['record']};"
+                    " run the workflow, or delete the one that is outdated"
                 )
     return timings
 

@@ -264,7 +264,7 @@ class Equivalence(NamedTuple):
     Pharmacokinetics and Biopharmaceutics 15): below 0.05, and the interval lies within the margin.
     """
 
-    count: int  # Differences.
+    count: int  # type: ignore[assignment]  # Differences; a tuple's own `count` is not needed.
     mean: float  # Negative is better than full training.
     sd: float  # ddof = 1.
     low: float  # Ends of the 90 % t interval of the mean.

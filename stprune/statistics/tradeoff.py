@@ -9,7 +9,7 @@ Evolutionary Computation 3) with the reference point (100 %, cap).
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,8 +41,8 @@ def cloud(runs: pd.DataFrame) -> Cloud:
     stays shared; full training is drawn with them. The draws have a fixed seed of their own. Where
     full training has no error above 0, changes are NaN.
     """
-    by_seed = runs.set_index(["seed", *POINT])[["total_seconds", "test_mae"]].astype("float64")
-    by_seed = by_seed.unstack(POINT).sort_index()
+    values = runs.set_index(["seed", *POINT])[["total_seconds", "test_mae"]].astype("float64")
+    by_seed: Any = values.unstack(POINT).sort_index()
     keys = runs[POINT].drop_duplicates().itertuples(index=False, name=None)
     points = sorted(keys, key=lambda point: (point[0] != REFERENCE, point))
     seconds, errors = (
