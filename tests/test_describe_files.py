@@ -158,7 +158,6 @@ def test_every_figure_of_data_names_its_axes_and_keeps_words_apart() -> None:
     for name, drawing in data_drawings(every).items():
         assert DATA_FIGURES.module(name).TITLE
         assert drawing.caption
-        assert drawing.alt
         drawing.figure.draw_without_rendering()
         boxes = [legend.get_window_extent() for legend in drawing.figure.legends]
         boxes += [box for axes in drawing.figure.axes if (box := axes.get_tightbbox()) is not None]
