@@ -1,4 +1,4 @@
-"""``stprune data``: list, fetch, check, prepare, add, describe and simulate data sets."""
+"""``stprune data``: list, fetch, check, prepare, add and describe data sets."""
 
 from __future__ import annotations
 
@@ -273,26 +273,6 @@ def overview(
     make_overview(descriptions or DESCRIPTIONS, output)
     for path in sorted([*output.glob("tables/*.md"), *output.glob("figures/*.png")]):
         sys.stdout.write(f"{path}\n")
-
-
-@app.command()
-def simulate(
-    dataset: Annotated[str, Argument(help="Data set to be like, such as sim_freeway.")],
-    nodes: Annotated[int | None, Option(help="Default: as many.")] = None,
-    days: Annotated[int | None, Option(help="Default: as many.")] = None,
-    seed: Annotated[int | None, Option(help="Another one is another city.")] = None,
-    data_directory: Folder = None,
-    config: Config = None,
-) -> None:
-    """Write the card of another simulated city, to be prepared like any data set."""
-    from stprune.data.card import load_card
-    from stprune.data.simulation.cards import new_city, write_new_card
-
-    layout = _layout(data_directory, config)
-    card = new_city(dataset, load_card(dataset, layout.root), nodes, days, seed)
-    name = f"{dataset}_{card.nodes}n_{card.options['days']}d_s{card.options['seed']}"
-    write_new_card(card, layout.root / f"{name}.yaml")
-    sys.stdout.write(f"{layout.root / name}.yaml\n")
 
 
 def _layout(data_directory: Path | None, config: Path | None) -> DataLayout:

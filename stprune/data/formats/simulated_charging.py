@@ -20,14 +20,12 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats.base import regular_times
 from stprune.data.simulation import charging
-from stprune.data.simulation.cards import check_card
+from stprune.data.simulation.shared import check_card
 
 CHANNELS = ["occupancy", "volume", "price"]
 STEP_MINUTES = 60
 # A day that fills the chargers, and is not part of the data.
 WARM_DAYS = 1
-# What a larger city has more of, and the option that says how large it is.
-RATES, SIZE = ("outages_per_week", "crowds_per_week"), "zones"
 
 
 class Options(StrictModel):

@@ -16,7 +16,7 @@ import simpy
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from stprune.data.simulation.rhythm import drift, hump
+from stprune.data.simulation.shared import drift, hump
 
 # Zones are cells of a jittered grid this far apart; two that touch and lie at most
 # `TOUCHING_KM` apart are neighbours, so that the rim of the map is not linked across the country.

@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.data.simulation.freeway.network import (
+from stprune.data.simulation.network import (
     JAM_DENSITY_PER_LANE,
     PLATOON_VEHICLES,
     REACTION_SECONDS,
     STEP_SECONDS,
     Network,
     Road,
-    ZoneRoutes,
+    zone_routes,
 )
-from stprune.data.simulation.rhythm import drift, hump
+from stprune.data.simulation.shared import drift, hump
 
 PATTERNS = ("to work", "to home", "other")
 BIN_SECONDS = 300
@@ -95,12 +95,12 @@ class Departures:
 
 def expected_demand(network: Network, level: float, start: datetime) -> Demand:
     """The demand at which the busiest detector of a weekday reaches ``level`` of its capacity."""
-    routes = ZoneRoutes(network)
-    trips = _gravity(network, routes.times)
+    times, routes = zone_routes(network)
+    trips = _gravity(network, times)
     detector = {name: index for index, name in enumerate(network.detectors)}
     loads = np.zeros((len(PATTERNS), len(detector)))
-    for origin in range(len(network.zones)):
-        for destination, way in enumerate(routes.ways_from(origin)):
+    for origin, ways in enumerate(routes):
+        for destination, way in enumerate(ways):
             passed = [detector[name] for name in way if name in detector]
             loads[:, passed] += trips[:, origin, destination, None]
     # Any Monday tells the weekday peak of one trip; all else is proportional.
