@@ -7,14 +7,8 @@ node j. Weights are what a canonical data set holds: 0 where there is no edge, a
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
-
-Symmetrise = Literal["none", "max", "mean"]
 
 
 def binary(distances: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -50,30 +44,3 @@ def spread(distances: NDArray[np.float64]) -> float:
     if length <= 0:
         raise ValueError(f"{there.size} distances that do not differ give no `sigma`: give one")
     return length
-
-
-def nearest(distances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """The edges from each node to its nearest ``count`` others: (N, N), NaN where there is none.
-
-    Of equally near nodes the first stay. Nearness is not mutual, so the result need not be
-    symmetric.
-    """
-    far = np.where(np.isnan(distances), np.inf, distances)
-    np.fill_diagonal(far, np.inf)
-    columns = np.argsort(far, axis=1, kind="stable")[:, :count]
-    kept = np.full_like(distances, np.nan)
-    np.put_along_axis(kept, columns, np.take_along_axis(far, columns, axis=1), axis=1)
-    kept[np.isinf(kept)] = np.nan
-    return kept
-
-
-def symmetrised(weights: NDArray[np.float64], how: Symmetrise) -> NDArray[np.float64]:
-    """Weights with both directions of an edge alike: the larger one, or the mean of both."""
-    if how == "none":
-        return weights
-    return np.maximum(weights, weights.T) if how == "max" else (weights + weights.T) / 2
-
-
-def parts(weights: NDArray[np.floating]) -> int:
-    """The number of connected parts of a graph, where an edge joins in either direction."""
-    return int(connected_components(csr_array(weights != 0), connection="weak")[0])

@@ -11,7 +11,6 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import load_npz
 
@@ -77,7 +76,13 @@ def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
     adjacency = np.zeros((len(nodes), len(nodes)), np.float32)
     for role in graph_roles:
         adjacency = read_graph(role, paths[role], nodes, options)
-    kept = _kept_sensors(values, nodes, card, options)
+    kept = ~np.isnan(values).all(axis=0).any(axis=1)
+    if not kept.all():
+        empty = [name for name, there in zip(nodes, kept, strict=True) if not there]
+        said = f"{card.title}: {len(empty)} sensor(s) without a value ({', '.join(empty[:8])})"
+        if options.empty_sensors == "refuse":
+            raise DataError(f"{said}; see `empty_sensors`")
+        log.warning("%s are left out", said)
     values, mask = values[:, kept], ~np.isnan(values[:, kept])
     filled = np.where(mask, values, 0.0).astype(np.float32)
     node_ids = list(np.array(nodes, dtype=object)[kept])
@@ -95,28 +100,6 @@ def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
     return np.array([position[name] for name in nodes], np.int64)
 
 
-def _kept_sensors(
-    values: NDArray[np.float64], nodes: list[str], card: DatasetCard, options: Options
-) -> NDArray[np.bool_]:
-    """Which sensors of (T, N, C) stay; the others are refused, or logged."""
-    empty = np.any(np.all(np.isnan(values), axis=0), axis=1)
-    target = pd.DataFrame(values[:, :, card.target_channel])
-    constant = (target.min() == target.max()).to_numpy() & ~empty
-    kept = np.ones(len(nodes), bool)
-    for found, option in ((empty, "empty_sensors"), (constant, "constant_sensors")):
-        rule = getattr(options, option)
-        if found.any():
-            listed = ", ".join(np.array(nodes, dtype=object)[found][:8])
-            said = f"{card.title}: {found.sum()} sensor(s) ({listed}): see `{option}`"
-            if rule == "refuse":
-                raise DataError(said)
-            log.warning("%s", said + (" (dropped)" if rule == "drop" else ""))
-            kept &= ~found | (rule != "drop")
-    if not kept.any():
-        raise DataError(f"{card.title}: no sensor is left without the empty and constant ones")
-    return kept
-
-
 def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDArray[np.float32]:
     """Edge weights of ``nodes``, in this order, in a file of this role: (N, N) float32."""
     graph = options.graph
@@ -126,8 +109,6 @@ def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDA
     else:
         edges = _edges_of_matrix(path, _matrix(path, nodes, options), nodes, graph)
     np.fill_diagonal(edges, np.nan)
-    if graph.nearest is not None:
-        edges = graph_weights.nearest(edges, graph.nearest)
     if graph.weights == "gaussian":
         with reading(path, "distances"):
             weights = graph_weights.gaussian(edges, graph.sigma, graph.threshold)
@@ -138,11 +119,8 @@ def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDA
             )
     else:
         weights = graph_weights.binary(edges) if graph.weights == "binary" else np.nan_to_num(edges)
-    weights = graph_weights.symmetrised(weights, graph.symmetrise)
     if weights.max(initial=0.0) > LARGEST:
         raise DataError(f"{path}: the weight {weights.max():g} is beyond {LARGEST:g}")
-    if (count := graph_weights.parts(weights)) > 1:
-        log.warning("%s: a graph in %d parts", path, count)
     return weights.astype(np.float32)
 
 
@@ -153,7 +131,7 @@ def _edges_of_matrix(
     np.fill_diagonal(matrix, 1.0)  # loops are left out, whatever they weigh
     if graph.weights == "gaussian":
         # In a table of distances an empty or infinite cell means that no way leads there.
-        matrix[np.isinf(matrix)] = np.nan
+        matrix[matrix == np.inf] = np.nan
         wrong = matrix <= 0
     else:
         wrong = (matrix < 0) | ~np.isfinite(matrix)
@@ -193,8 +171,6 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
         expected = f"a row and a column for each of the {size} sensors, in the same order"
         raise DataError(f"{path}: {cells.shape} cells instead of {expected}")
     order = aligned(path, ids, nodes)
-    infinite = cells.apply(lambda column: column.str.fullmatch("(?i)[+]?inf(inity)?"))
-    cells = cells.mask(infinite, "").set_axis(ids, axis=1)
-    numbers = files.numbers_of(path, cells, ids, options.decimal)
-    numbers[infinite.to_numpy()] = np.inf
+    cells = cells.set_axis(ids, axis=1)
+    numbers = files.numbers_of(path, cells, ids, options.decimal, infinite=True)
     return numbers[np.ix_(order, order)]

@@ -33,6 +33,7 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 HDF_SUFFIXES = (".h5", ".hdf5", ".hdf")
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
+_MARKED = {"utf-8": "utf-8-sig"}  # a spreadsheet may put a byte order mark before the first name
 UNNAMED = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a name
 
 
@@ -41,7 +42,10 @@ def first_rows(path: Path, separator: str, encoding: str) -> tuple[list[str], li
     if path.suffix.lower() in PARQUET_SUFFIXES:
         with reading(path, "parquet"):
             return list(pq.read_schema(path).names), []
-    with reading(path, "csv"), path.open(encoding=_encoding(encoding), newline="") as file:
+    with (
+        reading(path, "csv"),
+        path.open(encoding=_MARKED.get(encoding, encoding), newline="") as file,
+    ):
         rows = [*islice(csv.reader(file, delimiter=separator), 2), [], []]
     return [cell.strip() for cell in rows[0]], [cell.strip() for cell in rows[1]]
 
@@ -56,7 +60,7 @@ def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
         )
     names = [str(number) for number in range(len(header))]
     with reading(path, "csv"):
-        text = path.read_text(encoding=_encoding(encoding)).rstrip(" \n")
+        text = path.read_text(encoding=_MARKED.get(encoding, encoding)).rstrip(" \n")
         table = arrow_csv.read_csv(
             io.BytesIO(text.encode()),
             arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=2**26),
@@ -99,7 +103,12 @@ def column_of(path: Path, frame: pd.DataFrame, name: str) -> pd.Series:
 
 
 def numbers_of(
-    path: Path, frame: pd.DataFrame, names: Sequence[str], decimal: str = "."
+    path: Path,
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    decimal: str = ".",
+    *,
+    infinite: bool = False,
 ) -> NDArray[np.float64]:
     """Columns as numbers: (R, K) float64, NaN where a value is missing.
 
@@ -120,6 +129,8 @@ def numbers_of(
             result[:, number] = pd.to_numeric(text, errors="coerce")
             wrong = ~np.isfinite(result[:, number])
             wrong[wrong] = ~text[wrong].str.lower().isin(MISSING_WORDS)
+        if infinite:
+            wrong &= ~np.isinf(result[:, number])
         if wrong.any():
             row = int(np.argmax(wrong))
             raise DataError(
@@ -161,8 +172,3 @@ def _key(path: Path, keys: list[str], key: str | None, option: str) -> str:
         listed = ", ".join(f"`{name}`" for name in keys[:12]) or "none"
         raise DataError(f"{path}: name one of its arrays with `{option}`: {listed}")
     return key
-
-
-def _encoding(name: str) -> str:
-    """A spreadsheet may put a byte order mark before the first name."""
-    return "utf-8-sig" if name == "utf-8" else name

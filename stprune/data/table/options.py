@@ -11,7 +11,6 @@ from zoneinfo import available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from stprune.base.schema import StrictModel
-from stprune.data.graph_weights import Symmetrise
 
 ISO, SECONDS, MILLISECONDS = "iso", "seconds", "milliseconds"
 
@@ -22,8 +21,6 @@ class GraphOptions(StrictModel):
     weights: Literal["given", "binary", "gaussian"] = "given"
     sigma: float | None = Field(None, gt=0, description="null: standard deviation of distances.")
     threshold: float = Field(0.1, ge=0, le=1, description="Smaller Gaussian weights are no edge.")
-    nearest: int | None = Field(None, ge=1, description="Neighbours that each sensor keeps.")
-    symmetrise: Symmetrise = "none"
     array: str | None = Field(None, description="Key of the matrix; null: the only array.")
 
 
@@ -48,7 +45,6 @@ class Options(StrictModel):
     gaps: Literal["refuse", "missing"] = "refuse"
     resample: Literal["none", "mean"] = "none"
     empty_sensors: Literal["refuse", "drop"] = "refuse"
-    constant_sensors: Literal["warn", "drop", "refuse"] = "warn"
     graph: GraphOptions = Field(default_factory=GraphOptions)
 
     @field_validator("time_format")
@@ -65,8 +61,6 @@ class Options(StrictModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.graph.nearest is not None and self.graph.weights != "gaussian":
-            raise ValueError("`graph.nearest` needs distances: `graph.weights: gaussian`")
         if self.layout == "long" and None in (self.time, self.node):
             raise ValueError("the layout `long` needs `time` and `node`, the names of two columns")
         if self.layout == "wide" and self.node is not None:
