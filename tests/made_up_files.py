@@ -142,6 +142,8 @@ def _kernel(nodes: int) -> NDArray[np.float64]:
 
 
 def _wide_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    if "graph" in paths:
+        return _pems_bay(paths)
     steps, ids = 2 * 288, ",".join(str(717400 + 7 * node) for node in range(card.nodes))
     speeds = 60 + 8 * _waves(steps, card.nodes, 288)
     np.savetxt(paths["series"], speeds, "%.9g", ",", header=ids, comments="")
@@ -205,7 +207,7 @@ def _dcrnn_hdf(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
     return {"nodes": FEW, "steps": 2 * 288}
 
 
-def _csv_sparse_graph(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+def _pems_bay(paths: dict[str, Path]) -> dict[str, Any]:
     sparse.save_npz(paths["graph"], sparse.csc_matrix(_kernel(FEW)))
     speed = np.round(66 - 10 * _waves(2 * 288, FEW, 288, 2).clip(0), 1)
     speed[200, 1] = 0.0
@@ -326,7 +328,7 @@ def _renumbered_zones(card: DatasetCard, paths: dict[str, Path]) -> dict[str, An
 WAYS: dict[str, Callable[[DatasetCard, dict[str, Path]], dict[str, Any]]] = {
     way.__name__.removeprefix("_"): way
     for way in (
-        *(_csv_sparse_graph, _dcrnn_hdf, _largest_hdf, _mat_tensor, _pems_npz),
+        *(_dcrnn_hdf, _largest_hdf, _mat_tensor, _pems_npz),
         *(_renumbered_zones, _station_csv, _wide_csv, _windows_npz, _zone_csv),
     )
 }

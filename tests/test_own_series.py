@@ -209,20 +209,14 @@ def test_a_long_file_says_which_sensor(
         load_text(tmp_path, text, LONG_OPTIONS | options, channels=FLOW_AND_SPEED)
 
 
-def test_empty_and_constant_sensors(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_sensors_without_a_value(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = "time,a,b,c\n2024-01-01T00,1,,3\n2024-01-01T01,2,,3\n2024-01-01T02,3,,3\n"
-    empty, both = {"empty_sensors": "drop"}, {"empty_sensors": "drop", "constant_sensors": "drop"}
-    raw = load_text(tmp_path, text, TIME | empty, **NAN)
+    raw = load_text(tmp_path, text, TIME | {"empty_sensors": "drop"}, **NAN)
     assert raw.node_ids == ["a", "c"]
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
-    raw = load_text(tmp_path, text, TIME | both, **NAN)
-    assert raw.node_ids == ["a"]
-    assert raw.adjacency.shape == (1, 1)
-    none_left = text.replace("T01,2", "T01,1").replace("T02,3", "T02,1")
-    refused = (text, {}), (text, empty | {"constant_sensors": "refuse"}), (none_left, both)
-    for wrong, options in refused:
-        with pytest.raises(DataError):
-            load_text(tmp_path, wrong, TIME | options, **NAN)
+    assert raw.adjacency.shape == (2, 2)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    with pytest.raises(DataError):
+        load_text(tmp_path, text, TIME, **NAN)
 
 
 def test_damaged_arrays_are_named(tmp_path: Path) -> None:

@@ -44,16 +44,6 @@ def list_datasets(data_directory: Folder = None, config: Config = None) -> None:
 
 
 @app.command()
-def info(dataset: Dataset, data_directory: Folder = None, config: Config = None) -> None:
-    """Show all that is known of a data set."""
-    from stprune.data.card import load_card
-    from stprune.data.prepare import card_text
-
-    layout = _layout(data_directory, config)
-    sys.stdout.write(card_text(dataset, load_card(dataset, layout.root), layout))
-
-
-@app.command()
 def fetch(
     datasets: Annotated[list[str], Argument(help="Ids of data sets.")],
     mirror: Mirror = None,
@@ -106,18 +96,6 @@ def verify(
         damaged += [name] if lines else []
     if damaged:
         raise DataError(f"not all is right with {', '.join(damaged)}: see above")
-
-
-@app.command()
-def path(dataset: Dataset, data_directory: Folder = None, config: Config = None) -> None:
-    """Print the folder of the prepared data set."""
-    from stprune.data.prepare import is_prepared
-
-    layout = _layout(data_directory, config)
-    directory = layout.processed(dataset)
-    if not is_prepared(dataset, layout, layout.root):
-        raise DataError(f"{directory} is not of the present card: `stprune data prepare {dataset}`")
-    sys.stdout.write(f"{directory}\n")
 
 
 @app.command()
@@ -206,10 +184,6 @@ def describe(
     history: Annotated[int | None, Option(help="Input steps. Default: 12, or the run's.")] = None,
     horizon: Annotated[int | None, Option(help="Target steps. Default: 12, or the run's.")] = None,
     channel: Annotated[str | None, Option(help="Quantity. Default: the target.")] = None,
-    nodes: Annotated[int, Option(help="Nodes drawn, at most.")] = 256,
-    days: Annotated[int, Option(help="Days compared, at most.")] = 128,
-    windows: Annotated[int, Option(help="Windows compared, at most.")] = 512,
-    seed: Annotated[int, Option(help="Seed of the draws.")] = 0,
     run: Annotated[Path | None, Option(help="metrics.json of a run with `keep_weights`.")] = None,
     split: Annotated[Split, Option(help="Windows of --run.")] = "train",
     tables_only: Annotated[bool, Option("--tables-only", help="Draw nothing.")] = False,
@@ -236,8 +210,7 @@ def describe(
             raise ConfigError(f"{run} is a run on {model.spec.dataset}, not on {dataset}")
         training = model.spec.training
         history, horizon = history or training.history, horizon or training.horizon
-    given = {"history": history, "horizon": horizon, "channel": channel, "nodes": nodes}
-    given |= {"days": days, "windows": windows, "seed": seed}
+    given = {"history": history, "horizon": horizon, "channel": channel}
     given = {name: value for name, value in given.items() if value is not None}
     options = validate(DescriptionOptions, given, "stprune data describe")
     found = describe(dataset, read_canonical(layout.processed(dataset)), options)
@@ -260,19 +233,6 @@ def describe(
     for name, value in found.facts["key_numbers"].items():
         sys.stdout.write(f"{'-' if value is None else format(value, '.4g'):>10}  {name}\n")
     sys.stdout.write("".join(f"{path}\n" for path in [*figures, directory]))
-
-
-@app.command()
-def overview(
-    descriptions: Annotated[Path | None, Option(help="Default: the project's own.")] = None,
-    output: Annotated[Path, Option(help="Gets tables/ and figures/.")] = Path("results/paper/data"),
-) -> None:
-    """Compare the data sets that were described."""
-    from stprune.describe.products import DESCRIPTIONS, make_overview
-
-    make_overview(descriptions or DESCRIPTIONS, output)
-    for path in sorted([*output.glob("tables/*.md"), *output.glob("figures/*.png")]):
-        sys.stdout.write(f"{path}\n")
 
 
 def _layout(data_directory: Path | None, config: Path | None) -> DataLayout:

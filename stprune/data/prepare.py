@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
-
 from stprune.base.errors import DataError
 from stprune.base.files import folder_lock
 from stprune.base.layout import DataLayout
@@ -20,7 +18,6 @@ from stprune.data.card import (
     KaggleFile,
     LocalFile,
     RawFile,
-    card_path,
     load_card,
     raw_paths,
 )
@@ -102,20 +99,6 @@ def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
     elif (layout.processed(dataset) / "meta.json").is_file():
         words.append("prepared from another card")
     return ", ".join(words) or "-"
-
-
-def card_text(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
-    """The card of ``dataset`` as YAML, and what of the data set is here."""
-    values = card.model_dump(mode="json", exclude_none=True)
-    lines = [
-        f"# {dataset}: {card_path(dataset, layout.root)}",
-        yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=96),
-        f"source: {source(card)}",
-        f"prepared in: {layout.processed(dataset)}",
-        *(f"here: {p}" for p in raw_paths(dataset, card, layout).values() if p.is_file()),
-        f"state: {state(dataset, card, layout)}",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:

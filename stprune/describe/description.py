@@ -21,6 +21,8 @@ from stprune.describe import statistics
 from stprune.describe.sample import SAMPLE_VALUES, day_rows, draw_sample, standardised, window_rows
 
 FACTS = "description.json"
+# How many are drawn at most, to be compared with each other.
+NODES, DAYS, WINDOWS = 256, 128, 512
 # Enough for every use, and the same text on machines that round the last bits differently.
 DIGITS = "%.6g"
 
@@ -43,15 +45,11 @@ class Description:
 
 
 class DescriptionOptions(StrictModel):
-    """What is described, and how much of it is looked at."""
+    """What is described."""
 
     history: int = Field(12, ge=1, description="Input steps of a window.")
     horizon: int = Field(12, ge=1, description="Target steps of a window.")
     channel: str | None = Field(None, description="Which quantity; the target by default.")
-    nodes: int = Field(256, ge=1, description="Nodes drawn, at most.")
-    days: int = Field(128, ge=1, description="Days compared with each other, at most.")
-    windows: int = Field(512, ge=1, description="Windows compared with each other, at most.")
-    seed: int = Field(0, ge=0, description="Seed of the draws.")
 
 
 def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) -> Description:
@@ -76,15 +74,15 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         raise ConfigError(f"{card.title}: none of its {card.steps} steps begins {length} in a row")
     sizes = size_facts(dataset, starts)
     starts = starts[: sizes["train_windows"]]
-    rng = np.random.default_rng(options.seed)
-    sample = draw_sample(dataset, channel, options.nodes, rng)
+    rng = np.random.default_rng(0)
+    sample = draw_sample(dataset, channel, NODES, rng)
     count = len(sample.nodes)
     if not np.isfinite(sample.values).any():
         raise DataError(f"{card.title}: none of {count} nodes has a value of `{quantity.name}`")
     scaled = standardised(sample)
-    most = min(options.days, max(2, SAMPLE_VALUES // (sample.steps_per_day * count)))
+    most = min(DAYS, max(2, SAMPLE_VALUES // (sample.steps_per_day * count)))
     days, dates = day_rows(scaled, most, rng)
-    most = min(options.windows, max(2, SAMPLE_VALUES // (length * count)))
+    most = min(WINDOWS, max(2, SAMPLE_VALUES // (length * count)))
     chosen = np.sort(rng.choice(len(starts), min(len(starts), most), replace=False))
     nodes = np.ascontiguousarray(scaled.values.T)
     rows = {"nodes": nodes, "days": days, "windows": window_rows(scaled, starts[chosen], length)}
@@ -130,7 +128,10 @@ def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64]) -> dict[str
     """
     from stprune.data.windows import split_windows
 
-    card = dataset.card
+    card, graph, edges = dataset.card, dataset.adjacency, 0
+    for rows in step_blocks(graph.shape):
+        edges += int(np.count_nonzero(graph[rows]))
+        release(graph)
     splits = split_windows(len(starts), card.splits)
     return {
         "title": card.title,
@@ -143,20 +144,11 @@ def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64]) -> dict[str
         "train_windows": len(splits.train),
         "validation_windows": len(splits.validation),
         "test_windows": len(splits.test),
-        "edges": _edge_count(dataset.adjacency),
+        "edges": edges - int(np.count_nonzero(np.diagonal(graph))),
         "licence": card.licence,
         "source": source(card),
         "citation": card.citation,
     }
-
-
-def _edge_count(adjacency: NDArray[np.float32]) -> int:
-    """Weights of an (N, N) graph that are not 0, its diagonal left out; read in blocks of rows."""
-    count = 0
-    for rows in step_blocks(adjacency.shape):
-        count += int(np.count_nonzero(adjacency[rows]))
-        release(adjacency)
-    return count - int(np.count_nonzero(np.diagonal(adjacency)))
 
 
 def _key_numbers(tables: dict[str, pd.DataFrame], day: int) -> dict[str, float | None]:

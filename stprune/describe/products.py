@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stprune.base.layout import DATA, RECORDS, ExperimentLayout
+from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.describe.description import Description, read_descriptions
 from stprune.paper.figures import Drawing, paper_style, write_drawing
@@ -22,8 +22,6 @@ from stprune.paper.tables import Table, write_table
 PACKAGE = "paper_figures.data"
 DATA_FIGURES: Registry[Any] = Registry("figure of data", (PACKAGE,), "builtins:object", "fig_")
 DATA_TABLES: Registry[Any] = Registry("table of data", (PACKAGE,), "builtins:object", "tab_")
-# The descriptions that are kept with the project, a folder a data set.
-DESCRIPTIONS = RECORDS / DATA
 
 
 def data_tables(described: Sequence[Description]) -> dict[str, Table]:

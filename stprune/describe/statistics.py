@@ -21,12 +21,7 @@ WEEK = np.timedelta64(7, "D")
 
 
 def moments_by_node(dataset: CanonicalDataset, channel: int) -> pd.DataFrame:
-    """One row a node, of all nodes and steps, in two passes in blocks.
-
-    Returns:
-        Columns `node` (id), `observed` (values), `missing_rate`, `mean`, `std`, `minimum`,
-        `maximum`, in the channel's unit; empty where a node was never observed.
-    """
+    """One row a node, of all nodes and steps, in two passes in blocks; NaN if never observed."""
     steps, nodes, _ = dataset.series.shape
     count, total, square = np.zeros((3, nodes))
     lowest, highest = np.full((2, nodes), np.nan)
@@ -53,13 +48,7 @@ def moments_by_node(dataset: CanonicalDataset, channel: int) -> pd.DataFrame:
 
 
 def moments_by_slot(sample: Sample) -> pd.DataFrame:
-    """One row for each slot of the day, of `weekdays` and of the `weekend`.
-
-    Returns:
-        Columns `days`, `slot`, `hour` (when it begins), `mean` (over nodes of each one's mean),
-        `std_over_days` (root of the nodes' mean variance about that), `std_over_nodes` (of the
-        nodes' means), `observed` (values); empty where there are none.
-    """
+    """One row for each slot of the day, of `weekdays` and of the `weekend`; NaN without values."""
     values = by_day(sample).astype(np.float64)
     first = sample.timestamps[0].astype("datetime64[D]").astype(np.int64)
     weekday = (first + np.arange(len(values)) + 3) % 7  # 1 January 1970 was a Thursday
@@ -118,12 +107,7 @@ def autocorrelations(values: Values, lags: int) -> NDArray[np.float64]:
 
 
 def autocorrelation_table(sample: Sample) -> pd.DataFrame:
-    """One row a lag up to a week, or so far that a day's pairs are left (half a shorter series).
-
-    Returns:
-        Columns `lag` (steps), `hours`, `mean`, `low`, `median`, `high` (a tenth, half and nine
-        tenths of the nodes are below), `nodes` (that have a value at this lag).
-    """
+    """One row a lag up to a week, or so far that a day's pairs are left (half a shorter series)."""
     day, steps = sample.steps_per_day, len(sample.values)
     lags = min(7 * day, max(steps - day, steps // 2))
     values = by_day(sample).reshape(-1, len(sample.nodes))
@@ -139,10 +123,6 @@ def excerpt(sample: Sample) -> pd.DataFrame:
 
     The week is the first whole one from a Monday on, else what there is from the first day on.
     Hourly means: the excerpt is to be looked at and must not replace data of restricted terms.
-
-    Returns:
-        Columns `time` (ISO, local), `lowest`, `middle`, `highest`, in the channel's unit; empty
-        where nothing was observed.
     """
     days = sample.timestamps.astype("datetime64[D]")
     every = np.unique(days)
@@ -162,29 +142,17 @@ def excerpt(sample: Sample) -> pd.DataFrame:
 def masking_table(errors: NDArray[np.float64]) -> pd.DataFrame:
     """How often a node has a large error, by quarter of the windows by their mean error.
 
-    ST-Prune argues for its score that a mean over many calm nodes masks a local error ("averaging
-    masking"). Large is above the ``LARGE`` quantile of the same node's errors.
-
-    ``errors`` (n, N) are mean absolute errors over the horizon; NaN without any target.
-
-    Returns:
-        Columns `quarter` (1 has the lowest means), `windows`, `mean_error` (real units),
-        `large_share` (of the node errors inside these windows), `windows_with_any` (share of the
-        windows with at least one large node error), `share_of_large` (of all large node errors,
-        those inside these windows: 0.25 if the mean said nothing).
+    Large is above the ``LARGE`` quantile of the same node's errors. ``errors`` (n, N) are mean
+    absolute errors over the horizon, NaN without any target. Of each quarter, 1 with the lowest
+    means: `large_share` of its node errors, `windows_with_any` of its windows, and
+    `share_of_large`, what it holds of all large errors (0.25 if the mean said nothing).
     """
     frame = pd.DataFrame(errors).dropna(how="all")
     if len(frame) < QUARTERS:
         raise DataError(f"only {len(frame)} windows have a target; {QUARTERS} are needed")
     large = frame > frame.quantile(LARGE)
-    windows = pd.DataFrame(
-        {
-            "mean_error": frame.mean(axis=1),
-            "known": frame.count(axis=1),
-            "large": large.sum(axis=1),
-            "any": large.any(axis=1),
-        }
-    )
+    windows = pd.DataFrame({"mean_error": frame.mean(axis=1), "known": frame.count(axis=1)})
+    windows = windows.assign(large=large.sum(axis=1), any=large.any(axis=1))
     rank = windows["mean_error"].rank(method="first").astype(int) - 1
     quarters = windows.groupby((rank * QUARTERS // len(frame) + 1).rename("quarter"))
     total = quarters.sum()
