@@ -140,16 +140,12 @@ def test_other_kinds_of_files(folder: Path, capsys: pytest.CaptureFixture[str], 
     np.testing.assert_array_equal(dataset.timestamps, times)
 
 
-def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("flow", "speed"):
-        (folder / f"{name}.csv").write_text(FIVE)
-    words = ["--series", "flow=flow.csv", "--series", "speed=speed.csv"]
-    units = ["--channel", "flow=vehicles", "--channel", "speed=km/h", "--target", "speed"]
-    assert run(capsys, "add", "mine", *words, *units)[0] == 0
-    card = load_card("mine", folder / "data")
-    assert (card.target, list(card.files)) == ("speed", ["flow", "speed"])
+def test_an_id_is_plain_and_not_that_of_a_shipped_card(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.csv").write_text(FIVE)
     for name in ("Mine", "../mine", "los_loop"):
-        code, _, err = run(capsys, "add", name, *words, *units, "--replace")
+        code, _, err = run(capsys, "add", name, *WORDS, "--replace")
         assert (code, f"`{name}`" in err) == (1, True)
 
 
@@ -170,8 +166,6 @@ def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         (FIVE.replace("a,b", "Unnamed: 0,b"), WORDS, "`Unnamed: 0`"),
         (WIDE, [*WORDS, "--edges", "roads.csv"], "`km`"),
         (WIDE, [*WORDS, "--edges", "roads.csv", "--adjacency", "roads.csv"], "graph"),
-        (WIDE, ["--series", "x=a.csv", "--channel", "flow=v"], "`x`"),
-        (WIDE, ["--series", "a.csv", "--series", "b.csv"], "channel"),
         ("", WORDS, "a.csv"),
     ],
 )  # fmt: skip

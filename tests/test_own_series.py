@@ -120,23 +120,9 @@ def test_an_npy_with_channels_in_the_third_axis(tmp_path: Path) -> None:
         table.load(card_with({"layout": "array"}), files)
 
 
-def test_a_file_for_each_channel_in_any_order_of_sensors(tmp_path: Path) -> None:
-    (tmp_path / "flow.csv").write_text(WIDE)
-    speed = "time,b,a\n2024-01-01T00,20,10\n2024-01-01T01,40,30\n2024-01-01T02,60,50\n"
-    (tmp_path / "speed.csv").write_text(speed)
-    files = {"speed": tmp_path / "speed.csv", "flow": tmp_path / "flow.csv"}
-    card = card_with(TIME, channels=FLOW_AND_SPEED)
-    raw = table.load(card, files)
-    assert raw.node_ids == ["a", "b"]
-    np.testing.assert_array_equal(raw.values[:, :, 0], VALUES)
-    np.testing.assert_array_equal(raw.values[:, :, 1], [[10, 20], [30, 40], [50, 60]])
-    for wrong in (speed.replace("b,a", "b,c"), speed.replace("T02", "T03")):
-        (tmp_path / "speed.csv").write_text(wrong)
-        with pytest.raises(DataError, match=r"speed\.csv"):
-            table.load(card, files)
-    for role in ("series", "flow"):  # a wide file holds one channel; speed has no file
-        with pytest.raises(ConfigError):
-            table.load(card, {role: tmp_path / "flow.csv"})
+def test_a_wide_file_holds_one_channel(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        load_text(tmp_path, WIDE, TIME, channels=FLOW_AND_SPEED)
 
 
 @pytest.mark.parametrize("cell", ["", " ", "NaN", "NA", "null", "None", "-999"])

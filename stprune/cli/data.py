@@ -101,7 +101,7 @@ def verify(
 @app.command()
 def add(
     dataset: Annotated[str, Argument(help="Id of the new data set.")],
-    series: Annotated[list[str], Option(help="[CHANNEL=]FILE: csv, parquet, npz, npy or HDF.")],
+    series: Annotated[Path, Option(help="The series: csv, parquet, npz, npy or HDF.")],
     adjacency: Annotated[Path | None, Option(help="Matrix: csv, npy, npz or HDF.")] = None,
     edges: Annotated[Path | None, Option(help="csv of from,to and perhaps a number.")] = None,
     channel: Annotated[list[str] | None, Option(help="NAME[=UNIT] of a quantity.")] = None,
@@ -132,7 +132,7 @@ def add(
     path, findings = add(
         dataset,
         _layout(data_directory, config),
-        series=_series(series),
+        series=series,
         graph={role: file for role, file in graph.items() if file is not None},
         channels=dict(_pair(word) for word in channel or ()),
         options=_options(option or []),
@@ -141,15 +141,6 @@ def add(
     )
     sys.stdout.write("".join(f"{line}\n" for line in findings))
     sys.stdout.write(f"wrote {path}; now `stprune data prepare {dataset}`\n")
-
-
-def _series(words: list[str]) -> dict[str, Path]:
-    if len(words) == 1 and ("=" not in words[0] or Path(words[0]).exists()):
-        return {"series": Path(words[0])}
-    pairs = dict(_pair(word) for word in words)
-    if not all(pairs.values()):
-        raise ConfigError("--series: of several files, each needs its channel, CHANNEL=FILE")
-    return {name: Path(file) for name, file in pairs.items()}
 
 
 def _pair(word: str) -> tuple[str, str]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -37,7 +36,7 @@ NODE_NAMES = (*PLACES, *(f"{place}_id" for place in PLACES), "id")
 def add(
     dataset: str,
     layout: DataLayout,
-    series: dict[str, Path],
+    series: Path,
     graph: dict[str, Path],
     channels: dict[str, str],
     options: dict[str, Any],
@@ -46,9 +45,8 @@ def add(
 ) -> tuple[Path, list[str]]:
     """Find out what a user's files hold, check them by the rules, and write their card.
 
-    ``series`` has files by channel, or one under ``series``; ``graph`` at most one, by its role;
-    ``channels`` units by name; ``card`` further keys of the card. Returns the card's path, and
-    lines on what the files hold.
+    ``graph`` has at most one file, by its role; ``channels`` units by name; ``card`` further keys
+    of the card. Returns the card's path, and lines on what the files hold.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", dataset):
         raise ConfigError(f"an id is made of small letters, digits and _, not `{dataset}`")
@@ -59,20 +57,17 @@ def add(
             raise ConfigError(f"`{dataset}` is another data set; take another id")
         if not replace:
             raise ConfigError(f"there is a card {path} already; say --replace to make it anew")
-    files = series | graph
-    if not series or len(graph) > 1:
-        raise ConfigError("give one file of the series (or one a channel) and at most one graph")
+    files = {table.SERIES: series} | graph
+    if len(graph) > 1:
+        raise ConfigError("give at most one file of the graph")
     for file in files.values():
         if not file.is_file():
             raise DataError(f"there is no file {file}")
     if not all(channels.values()) or not channels:
         missing = ", ".join(name for name, unit in channels.items() if not unit) or "NAME"
         raise ConfigError(f"say what is measured, and its unit, with --channel {missing}=UNIT")
-    options = _guessed_options(next(iter(series.values())), options)
+    options = _guessed_options(series, options)
     checked = validate(Options, options, f"options of {dataset}")
-    roles = {table.SERIES: list(channels)} | {name: [name] for name in channels}
-    if unknown := set(series) - set(roles):
-        raise ConfigError(f"the series `{unknown.pop()}` is none of {', '.join(channels)}")
     if "edges" in graph and "weights" not in options.get("graph", {}):
         # Distances that were taken for weights would turn the graph inside out.
         third = first_rows(graph["edges"], checked.separator, "utf-8")[0][2:3]
@@ -80,7 +75,7 @@ def add(
             ways = "gaussian (distances), given (weights) or binary (neither)"
             say = f"say what `{third[0]}` is: --option graph.weights={ways}"
             raise ConfigError(f"{graph['edges']}: {say}")
-    readings = [read_series(file, checked, roles[role]) for role, file in series.items()]
+    readings = read_series(series, checked, list(channels))
     root, entries = layout.root.resolve(), {}
     for role, file in files.items():
         place = file.resolve()  # on the card: seen from the data directory if it is below it
@@ -94,7 +89,7 @@ def add(
         "options": options,
         "licence": "Not stated.",
         "citation": "None.",
-        "nodes": len(readings[0].nodes),
+        "nodes": len(readings.nodes),
         **_time_axis(readings, card, checked),
         "channels": [{"name": name, "unit": unit} for name, unit in channels.items()],
         "target": next(iter(channels)),
@@ -140,16 +135,14 @@ def _called(names: list[str], known: tuple[str, ...]) -> str | None:
     return next((names[lowered.index(word)] for word in known if word in lowered), None)
 
 
-def _time_axis(readings: list[Readings], card: dict[str, Any], options: Options) -> dict[str, Any]:
-    """Start, step and number of steps, from the times of all files where the card is silent."""
-    path = readings[0].path
-    times = [one.times for one in readings if one.times is not None]
-    if not times:
+def _time_axis(readings: Readings, card: dict[str, Any], options: Options) -> dict[str, Any]:
+    """Start, step and number of steps, from the times of the file where the card is silent."""
+    path, every = readings.path, readings.times
+    if every is None:
         if not {"start", "step_minutes"} <= set(card):
             ways = "--option time=NAME, or --start and --step-minutes"
             raise ConfigError(f"{path} has no times: say {ways}")
-        return {"steps": len(readings[0].values)}
-    every = pd.DatetimeIndex(np.concatenate([one.to_numpy() for one in times]))
+        return {"steps": len(readings.values)}
     minutes = card.get("step_minutes")
     if minutes is None:
         lengths = every.unique().sort_values().to_series().diff().dropna().mode()

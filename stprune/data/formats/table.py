@@ -1,7 +1,7 @@
 """A user's own series in a csv, parquet, npz or HDF file, with or without a graph.
 
-Roles of the files: ``series``, or one file a channel whose role is the channel's name; and at most
-one of ``adjacency`` (a matrix) or ``edges`` (a csv ``from,to`` and perhaps a number).
+Roles of the files: ``series``, and at most one of ``adjacency`` (a matrix) or ``edges`` (a csv
+``from,to`` and perhaps a number).
 `docs/own_data.md` states every rule.
 """
 
@@ -33,46 +33,33 @@ log = logging.getLogger(__name__)
 def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
     """Read series and graph by the rules of the card's options.
 
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file breaks a rule; the message names the row and column.
+    A ConfigError if the card does not fit the format; a DataError if a file breaks a rule, with the
+    row and column.
     """
     where = f"options of {card.title}"
-    options = validate(Options, card.options, where)
-    channels = [channel.name for channel in card.channels]
-    groups = {SERIES: channels} if SERIES in paths else {name: [name] for name in channels}
-    graph_roles = [role for role in paths if role not in groups]
-    if not set(groups) <= set(paths) or graph_roles not in ([], *([role] for role in GRAPH_ROLES)):
-        raise ConfigError(
-            f"{where}: the files are `{SERIES}`, or one called as each channel"
-            f" ({', '.join(channels)}), and at most one of {', '.join(GRAPH_ROLES)}, not"
-            f" {', '.join(sorted(paths)) or 'none'}"
-        )
+    options, channels = validate(Options, card.options, where), card.channel_names
+    graph_roles = [role for role in paths if role != SERIES]
+    negative = set(options.allow_negative) - set(channels)
+    missing = options.missing_numbers or options.gaps == "missing"
     for wrong, problem in (
         (
-            options.layout == "wide" and len(channels) > 1 and SERIES in paths,
-            "a wide file holds one channel; give a file for each",
+            SERIES not in paths or graph_roles not in ([], *([role] for role in GRAPH_ROLES)),
+            f"the files are `{SERIES}` and at most one of {', '.join(GRAPH_ROLES)}",
         ),
-        (not set(options.allow_negative) <= set(channels), "`allow_negative` names no channel"),
+        (options.layout == "wide" and len(channels) > 1, "a wide file holds one channel"),
+        (negative, "`allow_negative` names no channel"),
         (len(options.columns) not in (0, len(channels)), "`columns` needs one for each channel"),
         (
-            card.mask_policy != "nan" and (options.missing_numbers or options.gaps == "missing"),
+            missing and card.mask_policy != "nan",
             "`missing_numbers` and `gaps: missing` need `mask_policy: nan`",
         ),
     ):
         if wrong:
             raise ConfigError(f"{where}: {problem}")
-    nodes: list[str] = []
-    tables = []
-    for role, names in groups.items():
-        readings = read_series(paths[role], options, names)
-        nodes = nodes or readings.nodes
-        order = aligned(paths[role], readings.nodes, nodes)
-        times, table = on_steps(readings, card, options)
-        tables.append((times, table[:, order]))
-        if not np.array_equal(times, tables[0][0]):
-            raise DataError(f"{card.title}: {paths[role]} has other times than the first file")
-    values = np.concatenate([table for _, table in tables], axis=2)
+    readings = read_series(paths[SERIES], options, channels)
+    nodes = readings.nodes
+    aligned(paths[SERIES], nodes, nodes)
+    times, values = on_steps(readings, card, options)
     adjacency = np.zeros((len(nodes), len(nodes)), np.float32)
     for role in graph_roles:
         adjacency = read_graph(role, paths[role], nodes, options)
