@@ -128,10 +128,6 @@ def parse_config(values: Any, where: str) -> ExperimentConfig:
     """Check a configuration, first its form, then the names and options in it.
 
     `compute.accelerator` `auto` becomes what this machine has: results of a GPU are other results.
-
-    Raises:
-        UnknownNameError: If there is no data set, task, backbone or pruner of a name.
-        ConfigError: One line saying what is wrong and what would be right.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be a mapping of keys to values")
@@ -149,11 +145,7 @@ def parse_config(values: Any, where: str) -> ExperimentConfig:
 
 
 def load_config(path: Path) -> ExperimentConfig:
-    """Read and check a configuration file.
-
-    Raises:
-        ConfigError: If it is missing, not YAML, or not a configuration.
-    """
+    """Read and check a configuration file."""
     return parse_config(read_yaml(path), str(path))
 
 

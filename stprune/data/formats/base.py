@@ -68,9 +68,7 @@ class Published(StrictModel):
 def load_raw(card: DatasetCard, paths: dict[str, Path]) -> RawSeries | StreamedSeries:
     """Load the raw files of a card, by role, in the card's format.
 
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card.
+    A ConfigError if the card does not fit it; a DataError if a file cannot be read or contradicts.
     """
     module = FORMATS.module(card.format)
     if not issubclass(module.Options, Published):
@@ -153,11 +151,8 @@ def read_numbers(path: Path, *, header: bool = True, index: bool = False) -> pd.
 def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray[np.float64]:
     """The number of each edge of a csv, from row to column; 1 where it has no third column.
 
-    The PeMS benchmarks are published so, with a road distance as the third column (Guo et al. 2021,
-    Song et al. 2020). An edge may be listed twice with the same number; loops are left out. The
-    result is (N, N) float64 in the order of ``node_ids``, NaN where there is no edge.
-
-    A DataError names the line that is wrong.
+    An edge may be listed twice with the same number; loops are left out. The result is (N, N)
+    float64 in the order of ``node_ids``, NaN where there is no edge. A DataError names a wrong line.
     """
     with reading(path, "a csv of edges"):
         frame = pd.read_csv(

@@ -33,7 +33,7 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 HDF_SUFFIXES = (".h5", ".hdf5", ".hdf")
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
-_MARKED = {"utf-8": "utf-8-sig"}  # a spreadsheet may put a byte order mark before the first name
+MARKED = {"utf-8": "utf-8-sig"}  # a spreadsheet may put a byte order mark before the first name
 UNNAMED = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a name
 
 
@@ -44,7 +44,7 @@ def first_rows(path: Path, separator: str, encoding: str) -> tuple[list[str], li
             return list(pq.read_schema(path).names), []
     with (
         reading(path, "csv"),
-        path.open(encoding=_MARKED.get(encoding, encoding), newline="") as file,
+        path.open(encoding=MARKED.get(encoding, encoding), newline="") as file,
     ):
         rows = [*islice(csv.reader(file, delimiter=separator), 2), [], []]
     return [cell.strip() for cell in rows[0]], [cell.strip() for cell in rows[1]]
@@ -60,7 +60,7 @@ def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
         )
     names = [str(number) for number in range(len(header))]
     with reading(path, "csv"):
-        text = path.read_text(encoding=_MARKED.get(encoding, encoding)).rstrip(" \n")
+        text = path.read_text(encoding=MARKED.get(encoding, encoding)).rstrip(" \n")
         table = arrow_csv.read_csv(
             io.BytesIO(text.encode()),
             arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=2**26),

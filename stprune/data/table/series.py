@@ -42,7 +42,7 @@ class Readings:
     values: NDArray[np.float64]
     rows: pd.Index[Any]
     times: pd.DatetimeIndex | None
-    sensor: NDArray[np.int64] | None = None
+    sensor: NDArray[np.intp] | None = None
 
     def place(self, at: tuple[int, ...]) -> str:
         """Words for a row, a sensor of it, or a single value, by its indices."""
@@ -55,21 +55,28 @@ class Readings:
 
 def read_series(path: Path, options: Options, channels: list[str]) -> Readings:
     """Read the channels that a file holds; a DataError names the row and column that are wrong."""
+    entries, row = None, "row"
     with reading(path, f"a series in the layout `{options.layout}`"):
         if options.layout == "array":
-            return _read_arrays(path, options, channels)
-        if options.layout == "wide" and path.suffix.lower() in HDF_SUFFIXES:
+            values, nodes = _read_arrays(path, options, channels)
+            row = "step"
+            if options.time is not None:
+                entries = read_array(path, options.time, "")
+        elif options.layout == "wide" and path.suffix.lower() in HDF_SUFFIXES:
             with open_frame(path, options.array) as stored:
-                values = stored.rows(0, stored.shape[0])[:, :, None]
-                rows = pd.RangeIndex(1, len(values) + 1, name="row")
-                times = None
+                values, nodes = stored.rows(0, stored.shape[0])[:, :, None], stored.names
                 if options.time is not None:
-                    times = read_times(path, pd.Series(stored.times(), rows), options)
-                return Readings(path, channels, list(stored.names), values, rows, times)
-        return _read_columns(path, options, channels)
+                    entries = stored.times()
+        else:
+            return _read_columns(path, options, channels)
+        rows = pd.RangeIndex(1, len(values) + 1, name=row)
+        times = None if entries is None else read_times(path, pd.Series(entries, rows), options)
+        return Readings(path, channels, nodes, values, rows, times)
 
 
-def _read_arrays(path: Path, options: Options, channels: list[str]) -> Readings:
+def _read_arrays(
+    path: Path, options: Options, channels: list[str]
+) -> tuple[NDArray[np.float64], list[str]]:
     values = read_array(path, options.array, "array")
     values = values[:, :, None] if values.ndim == 2 else values
     fits = values.ndim == 3 and values.shape[2] == len(channels) and values.size
@@ -78,16 +85,12 @@ def _read_arrays(path: Path, options: Options, channels: list[str]) -> Readings:
             f"{path}: the array holds {values.dtype} of shape {values.shape}, not numbers of"
             f" (steps, sensors, channels) with {len(channels)} channel(s)"
         )
-    rows = pd.RangeIndex(1, len(values) + 1, name="step")
-    ids, times = pd.RangeIndex(values.shape[1]).to_numpy(), None
+    ids = np.arange(values.shape[1])
     if options.node is not None:
         ids = read_array(path, options.node, "")
         if ids.shape != values.shape[1:2]:
             raise DataError(f"{path}: `{options.node}` has the shape {ids.shape}, not (sensors,)")
-    if options.time is not None:
-        times = read_times(path, pd.Series(read_array(path, options.time, ""), rows), options)
-    nodes = [str(name).strip() for name in ids]
-    return Readings(path, channels, nodes, values.astype(np.float64), rows, times)
+    return values.astype(np.float64), [str(name).strip() for name in ids]
 
 
 def _read_columns(path: Path, options: Options, channels: list[str]) -> Readings:
@@ -98,11 +101,11 @@ def _read_columns(path: Path, options: Options, channels: list[str]) -> Readings
         nodes = [name for name in frame.columns if name != options.time]
         values = numbers_of(path, frame, nodes, options.decimal)[:, :, None]
     else:
-        ids = texts_of(column_of(path, frame, str(options.node)))
+        ids = column_of(path, frame, str(options.node)).astype(object).map(_sensor_name)
         if (ids == "").any():
-            raise DataError(f"{path}: {rows.name} {rows[int(np.argmax(ids == ''))]}: no sensor")
-        codes, names = pd.factorize(ids)
-        sensor, nodes = codes.astype(np.int64), list(names)
+            raise DataError(f"{path}: {rows.name} {(ids == '').idxmax()}: no sensor")
+        sensor, names = pd.factorize(ids)
+        nodes = list(names)
         columns = options.columns or channels
         values = numbers_of(path, frame, columns, options.decimal)[:, None, :]
     if entries is not None:
@@ -110,11 +113,11 @@ def _read_columns(path: Path, options: Options, channels: list[str]) -> Readings
     return Readings(path, channels, nodes, values, rows, times, sensor)
 
 
-def texts_of(column: pd.Series) -> NDArray[np.object_]:
-    """Ids as text, empty where there is none; a whole number that pandas stored as 3.0 is `3`."""
-    whole = column.map(lambda entry: isinstance(entry, float) and entry.is_integer())
-    ids = [int(entry) if plain else entry for entry, plain in zip(column, whole, strict=True)]
-    return np.array(["" if pd.isna(entry) else str(entry).strip() for entry in ids], dtype=object)
+def _sensor_name(entry: Any) -> str:
+    """An id as text, empty if there is none; a whole number that pandas stored as 3.0 is `3`."""
+    if isinstance(entry, float) and entry.is_integer():
+        entry = int(entry)
+    return "" if pd.isna(entry) else str(entry).strip()
 
 
 def on_steps(
