@@ -232,21 +232,6 @@ def claims(
     sys.stdout.write(claims_text(checked))
 
 
-@app.command("list")
-def list_components() -> None:
-    """List pruners, backbones, data sets, figures and tables."""
-    from stprune.backbones.base import BACKBONES
-    from stprune.data.card import dataset_ids
-    from stprune.paper.figures import FIGURES
-    from stprune.paper.tables import TABLES
-    from stprune.pruning.base import PRUNERS
-
-    groups = {"data sets": dataset_ids(), "backbones": BACKBONES.ids(), "pruners": PRUNERS.ids()}
-    groups |= {"figures": FIGURES.ids(), "tables": TABLES.ids()}
-    for title, names in groups.items():
-        sys.stdout.write(f"{title + ':':12}{', '.join(names)}\n")
-
-
 @wandb.command()
 def sync(
     experiment: Experiment = None,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.gpus import visible_gpus
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stprune.backbones.base import Backbone
 
 SEEDS = range(2**32)
+Distinct = AfterValidator(distinct)
 
 
 class ExperimentConfig(StrictModel):
@@ -39,10 +40,10 @@ class ExperimentConfig(StrictModel):
     datasets: dict[str, DatasetEntry] = Field(min_length=1, description="Name to data set.")
     backbones: dict[str, BackboneEntry] = Field(min_length=1, description="Name to backbone.")
     pruners: dict[str, PrunerEntry] = Field(min_length=1, description="Name to pruner.")
-    prune_ratios: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+    prune_ratios: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Distinct] = Field(
         min_length=1, description="Shares left out."
     )
-    seeds: list[Annotated[int, Field(ge=0, lt=SEEDS.stop)]] = Field(
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=SEEDS.stop)]], Distinct] = Field(
         min_length=1, description="Seeds; each is one run of each cell."
     )
     training: TrainingSettings = Field(
@@ -116,12 +117,7 @@ class ExperimentConfig(StrictModel):
         for ratio in ratios:
             if float(format_ratio(ratio)) != ratio:
                 raise ValueError(f"a prune ratio has six digits at most, not {ratio}")
-        return distinct(ratios)
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
-        return distinct(seeds)
+        return ratios
 
 
 def parse_config(values: Any, where: str) -> ExperimentConfig:
@@ -175,18 +171,14 @@ def _check_components(config: ExperimentConfig, where: str) -> dict[str, type[Ba
     classes: dict[str, type[Backbone]] = {}
     for name, backbone in config.backbones.items():
         place = f"{where} at `backbones.{name}`"
-        if (backbone.backbone or name) not in BACKBONES.ids():
-            raise UnknownNameError("backbone", backbone.backbone or name, BACKBONES.ids(), place)
-        classes[name] = kind = BACKBONES.load(backbone.backbone or name)
+        classes[name] = kind = BACKBONES.load(backbone.backbone or name, place)
         validate(kind.Options, backbone.options, f"{place} in `options`")
         # Changes may be right alone and not fit what the backbone publishes, or the reverse.
         merged = kind.optimisation.model_dump() | backbone.optimisation
         validate(OptimiserSettings, merged, f"{place} in `optimisation`")
     for name, pruner in config.pruners.items():
         place = f"{where} at `pruners.{name}`"
-        if (pruner.pruner or name) not in PRUNERS.ids():
-            raise UnknownNameError("pruner", pruner.pruner or name, PRUNERS.ids(), place)
-        options = PRUNERS.load(pruner.pruner or name).Options
+        options = PRUNERS.load(pruner.pruner or name, place).Options
         validate(options, pruner.options, f"{place} in `options`")
     return classes
 
@@ -198,9 +190,7 @@ def _check_task(
     from stprune.data.tasks.base import TASKS
 
     entry = config.datasets[name]
-    if entry.task not in TASKS.ids():
-        raise UnknownNameError("task", entry.task, TASKS.ids(), f"{place} in `task`")
-    kind = TASKS.load(entry.task)
+    kind = TASKS.load(entry.task, f"{place} in `task`")
     options = validate(kind.Options, entry.task_options, f"{place} in `task_options`")
     training = TrainingSettings.model_validate(config.training.model_dump() | entry.training)
     kind(options).check(entry, training, place)
@@ -208,10 +198,8 @@ def _check_task(
         raise ConfigError(f"{place}: task `{entry.task}` is for one data set, not for a union")
     for backbone, backbone_class in backbones.items():
         if not kind.forecasts and not backbone_class.trains:
-            raise ConfigError(
-                f"{place}: backbone `{backbone}` can only forecast, so it cannot do task"
-                f" `{entry.task}`; give it an experiment of its own"
-            )
+            task = f"task `{entry.task}`; give it an experiment of its own"
+            raise ConfigError(f"{place}: backbone `{backbone}` can only forecast, not do {task}")
 
 
 def _check_union(

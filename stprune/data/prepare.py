@@ -22,7 +22,7 @@ from stprune.data.card import (
     raw_paths,
 )
 from stprune.data.fetch import check_local_file, content_problem, fetch
-from stprune.data.formats.base import load_raw
+from stprune.data.formats.base import load_raw, reading
 
 log = logging.getLogger(__name__)
 
@@ -110,10 +110,8 @@ def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
     if state(dataset, card, layout) == "-":
         command = "fetch" if card.files else "prepare"
         return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]
-    try:
+    with reading(layout.root, f"the data set {dataset}"):
         return [f"{dataset}: {line}" for line in _damages(dataset, card, layout)]
-    except OSError as error:
-        raise DataError(f"{dataset} cannot be checked: {error}") from None
 
 
 def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[str]:

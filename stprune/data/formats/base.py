@@ -152,7 +152,7 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
     """The number of each edge of a csv, from row to column; 1 where it has no third column.
 
     An edge may be listed twice with the same number; loops are left out. The result is (N, N)
-    float64 in the order of ``node_ids``, NaN where there is no edge. A DataError names a wrong line.
+    float64 in the order of ``node_ids``, NaN where there is no edge. A DataError names the line.
     """
     with reading(path, "a csv of edges"):
         frame = pd.read_csv(
