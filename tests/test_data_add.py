@@ -59,7 +59,7 @@ def test_a_long_csv_with_distances_from_command_to_data_set(
     words += ["--channel", "flow=vehicles", "--channel", "temperature=C"]
     words += ["--option", "gaps=missing", "--option", "allow_negative=[temperature]"]
     words += ["--option", "graph.weights=gaussian", "--option", "graph.sigma=2"]
-    code, out, err = run(capsys, *words, "--option", "graph.threshold=0", "--title", "Mine")
+    code, out, err = run(capsys, *words, "--option", "graph.threshold=0", "--card", "title=Mine")
     assert code == 0, err
     for said in ("30 steps of 15 min from 2024-01-01T00:00:00", "temperature (C): -3 to 3"):
         assert said in out
@@ -131,7 +131,7 @@ def test_other_kinds_of_files(folder: Path, capsys: pytest.CaptureFixture[str], 
     else:
         name = "series.npy"
         np.save(folder / name, values)
-        words += ["--start", "2024-01-01", "--step-minutes", "5"]
+        words += ["--card", "start=2024-01-01", "--card", "step_minutes=5"]
     code, _, err = run(capsys, "add", "mine", "--series", name, *words)
     assert code == 0, err
     layout = DataLayout(folder / "data")
@@ -157,8 +157,9 @@ def test_an_id_is_plain_and_not_that_of_a_shipped_card(
         (WIDE, ["--series", "no.csv", "--channel", "flow=v"], "no.csv"),
         (WIDE, [*WORDS, "--option", "gaps"], "gaps"),
         (WIDE, [*WORDS, "--option", "graph=1", "--option", "graph.sigma=2"], "graph"),
-        (WIDE, [*WORDS, "--target", "speed"], "`speed`"),
-        (WIDE, [*WORDS, "--start", "soon"], "`soon`"),
+        (WIDE, [*WORDS, "--card", "target=speed"], "`speed`"),
+        (WIDE, [*WORDS, "--card", "start=soon"], "soon"),
+        (WIDE, [*WORDS, "--card", "step_minutes=x"], "step_minutes"),
         ("time,a\n2024-01-01,1\n", WORDS, "a.csv"),
         ("time,a\n2024-01-01,1\n2024-01-04,1\n", WORDS, "259200 s"),
         ("a,b\n1,2\n3,4\n", WORDS, "time=NAME"),

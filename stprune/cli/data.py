@@ -23,7 +23,6 @@ Folder = Annotated[Path | None, Option(help="Where the data lie. Default: data."
 Config = Annotated[Path | None, Option(help="Says mirror and data directory.")]
 Mirror = Annotated[str | None, Option(help="Directory or base URL, laid out as HOST/PATH.")]
 Split = Literal["train", "validation", "test"]
-Text = Annotated[str | None, Option(help="Of the card.")]
 
 
 @app.command("list")
@@ -106,17 +105,7 @@ def add(
     edges: Annotated[Path | None, Option(help="csv of from,to and perhaps a number.")] = None,
     channel: Annotated[list[str] | None, Option(help="NAME[=UNIT] of a quantity.")] = None,
     option: Annotated[list[str] | None, Option(help="KEY=VALUE, such as gaps=missing.")] = None,
-    start: Annotated[str | None, Option(help="First step, if the file has no times.")] = None,
-    step_minutes: Annotated[int | None, Option(help="Instead of the commonest difference.")] = None,
-    mape_floor: Annotated[float | None, Option(help="Smallest target that MAPE counts.")] = None,
-    splits: Annotated[tuple[float, float, float] | None, Option(help="Shares of splits.")] = None,
-    title: Text = None,
-    description: Text = None,
-    licence: Text = None,
-    citation: Text = None,
-    target: Text = None,
-    mask_policy: Text = None,
-    breaks: Text = None,
+    card: Annotated[list[str] | None, Option(help="KEY=VALUE, such as breaks=daily.")] = None,
     replace: Annotated[bool, Option("--replace", help="Replace a card of this id.")] = False,
     data_directory: Folder = None,
     config: Config = None,
@@ -125,31 +114,22 @@ def add(
     from stprune.data.add import add
 
     graph = {"adjacency": adjacency, "edges": edges}
-    card: dict[str, Any] = {"title": title, "description": description, "licence": licence}
-    card |= {"citation": citation, "target": target, "mask_policy": mask_policy, "breaks": breaks}
-    card |= {"start": start, "step_minutes": step_minutes, "mape_floor": mape_floor}
-    card["splits"] = splits
     path, findings = add(
         dataset,
         _layout(data_directory, config),
         series=series,
         graph={role: file for role, file in graph.items() if file is not None},
-        channels=dict(_pair(word) for word in channel or ()),
-        options=_options(option or []),
-        card={key: value for key, value in card.items() if value is not None},
+        channels={word.partition("=")[0]: word.partition("=")[2] for word in channel or ()},
+        options=_values(option or []),
+        card=_values(card or []),
         replace=replace,
     )
     sys.stdout.write("".join(f"{line}\n" for line in findings))
     sys.stdout.write(f"wrote {path}; now `stprune data prepare {dataset}`\n")
 
 
-def _pair(word: str) -> tuple[str, str]:
-    name, _, value = word.partition("=")
-    return name.strip(), value.strip()
-
-
-def _options(words: list[str]) -> dict[str, Any]:
-    """Nested options from words such as ``graph.weights=gaussian``."""
+def _values(words: list[str]) -> dict[str, Any]:
+    """Nested values from words such as ``graph.weights=gaussian``."""
     from stprune.base.text import parse_yaml
 
     options: dict[str, Any] = {}
@@ -161,7 +141,7 @@ def _options(words: list[str]) -> dict[str, Any]:
             if isinstance(place, dict):
                 place = place.setdefault(parent, {})
         if not equals or not key or not isinstance(place, dict):
-            raise ConfigError(f"--option {word}: say KEY=VALUE, each key once")
+            raise ConfigError(f"`{word}`: say KEY=VALUE, each key once")
         # Text that is no YAML, such as a format of times that begins with %, stays as it is.
         place[last] = text
         with suppress(ValueError):

@@ -7,7 +7,6 @@ the guesses are options on the card, and are shown.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +83,17 @@ def add(
     values = {
         "title": dataset,
         "description": "The user's own data.",
-        "format": FORMAT,
-        "files": entries,
-        "options": options,
         "licence": "Not stated.",
         "citation": "None.",
-        "nodes": len(readings.nodes),
-        **_time_axis(readings, card, checked),
-        "channels": [{"name": name, "unit": unit} for name, unit in channels.items()],
         "target": next(iter(channels)),
         "mask_policy": "nan",
         **card,
+        "format": FORMAT,
+        "files": entries,
+        "options": options,
+        "nodes": len(readings.nodes),
+        **_time_axis(readings, card, checked),
+        "channels": [{"name": name, "unit": unit} for name, unit in channels.items()],
     }
     raw = table.load(validate(DatasetCard, values, f"the card of {dataset}"), files)
     values["nodes"] = len(raw.node_ids)
@@ -140,7 +139,7 @@ def _time_axis(readings: Readings, card: dict[str, Any], options: Options) -> di
     path, every = readings.path, readings.times
     if every is None:
         if not {"start", "step_minutes"} <= set(card):
-            ways = "--option time=NAME, or --start and --step-minutes"
+            ways = "--option time=NAME, or --card start=TIME and --card step_minutes=NUMBER"
             raise ConfigError(f"{path} has no times: say {ways}")
         return {"steps": len(readings.values)}
     minutes = card.get("step_minutes")
@@ -148,18 +147,20 @@ def _time_axis(readings: Readings, card: dict[str, Any], options: Options) -> di
         lengths = every.unique().sort_values().to_series().diff().dropna().mode()
         seconds = lengths.iloc[0].total_seconds() if len(lengths) else 0.0
         if not seconds or seconds % 60 or 86_400 % seconds:
-            ways = "`--step-minutes` and `--option resample=mean`"
+            ways = "--card step_minutes=NUMBER and --option resample=mean"
             raise DataError(f"{path}: times are {seconds:g} s apart, no part of a day; say {ways}")
         minutes = int(seconds) // 60
+    if not isinstance(minutes, int) or minutes < 1:
+        raise ConfigError(f"--card step_minutes={minutes}: a number of minutes is meant")
     step, start = pd.Timedelta(minutes=minutes), every.min()
     if options.resample == "mean":
         start = start.normalize() + (start - start.normalize()) // step * step
     if "start" in card:
         try:
-            start = pd.Timestamp(datetime.fromisoformat(card["start"]).replace(tzinfo=None))
-        except ValueError:
+            start = pd.Timestamp(card["start"]).tz_localize(None)
+        except (ValueError, TypeError):
             example = "2024-01-31T08:00"
-            raise ConfigError(f"--start `{card['start']}` is no time such as {example}") from None
+            raise ConfigError(f"--card start={card['start']}: a time such as {example}") from None
     numbers = (every - start) // step
     broken = card.get("breaks", "none") != "none"
     steps = numbers.nunique() if broken else int(numbers.max()) + 1
