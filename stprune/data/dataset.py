@@ -29,11 +29,10 @@ from stprune.data.tasks.forecast import Forecast
 from stprune.data.windows import (
     LegacyStore,
     ReadySeries,
-    SplitRanges,
     WindowStore,
     calendar,
+    cut_splits,
     fit_scaler,
-    split_windows,
     window_starts,
 )
 
@@ -224,31 +223,6 @@ def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:
         return np.arange(1, card.steps // card.steps_per_day + 1) * card.steps_per_day
     dates = dataset.timestamps.astype("datetime64[D]")
     return np.append(np.flatnonzero(dates[1:] != dates[:-1]) + 1, len(dates))
-
-
-def cut_splits(
-    protocol: ProtocolKind,
-    starts: NDArray[np.int64],
-    length: int,
-    steps: int,
-    shares: tuple[float, float, float],
-) -> SplitRanges:
-    """Window numbers of the three splits, or a ConfigError if one would be empty.
-
-    Windows of ``length`` steps begin at ``starts`` (n,), rising, in a series of ``steps``.
-    """
-    if protocol != "strict":
-        return split_windows(len(starts), shares)
-    train = round(steps * shares[0])
-    validation = train + round(steps * shares[1])
-    ranges = [
-        range(*(int(n) for n in np.searchsorted(starts, [first, last - length + 1])))
-        for first, last in ((0, train), (train, validation), (validation, steps))
-    ]
-    if not all(ranges):
-        few = f"{steps} steps are too few to split {shares} by `strict`"
-        raise ConfigError(f"{few}; take more days, a shorter history, or another protocol")
-    return SplitRanges(*ranges)
 
 
 def seen_by_scaler(

@@ -72,7 +72,7 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
     starts = window_starts(dataset.timestamps, length, card.step_minutes)
     if not len(starts):
         raise ConfigError(f"{card.title}: none of its {card.steps} steps begins {length} in a row")
-    sizes = size_facts(dataset, starts)
+    sizes = size_facts(dataset, starts, length)
     starts = starts[: sizes["train_windows"]]
     rng = np.random.default_rng(0)
     sample = draw_sample(dataset, channel, NODES, rng)
@@ -121,18 +121,18 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
     return Description(facts, tables)
 
 
-def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64]) -> dict[str, Any]:
-    """What a table of data sets says of one whose windows begin at ``starts``.
+def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64], length: int) -> dict[str, Any]:
+    """What a table of data sets says of one whose windows of ``length`` steps begin at ``starts``.
 
     `edges` counts each direction of the whole graph, without loops.
     """
-    from stprune.data.windows import split_windows
+    from stprune.data.windows import cut_splits
 
     card, graph, edges = dataset.card, dataset.adjacency, 0
     for rows in step_blocks(graph.shape):
         edges += int(np.count_nonzero(graph[rows]))
         release(graph)
-    splits = split_windows(len(starts), card.splits)
+    splits = cut_splits("paper", starts, length, card.steps, card.splits)
     return {
         "title": card.title,
         "nodes": card.nodes,
