@@ -85,7 +85,7 @@ def test_a_changed_file_is_noticed(folder: Path, capsys: pytest.CaptureFixture[s
     (folder / "a.csv").write_text(FIVE)
     assert run(capsys, "add", "mine", *WORDS)[0] == 0
     layout = DataLayout(folder / "data")
-    meta = prepare("mine", layout, cards=layout.root) / "meta.json"
+    meta = prepare("mine", layout) / "meta.json"
     assert run(capsys, "verify", "mine")[0] == 0
     (folder / "a.csv").write_text(FIVE[:-2] + "2\n")
     code, out, _ = run(capsys, "verify", "mine")
@@ -93,11 +93,11 @@ def test_a_changed_file_is_noticed(folder: Path, capsys: pytest.CaptureFixture[s
     later = meta.stat().st_mtime_ns + 10**9
     os.utime(folder / "a.csv", ns=(later, later))
     with pytest.raises(DataError, match=r"a\.csv"):
-        prepare("mine", layout, cards=layout.root)
+        prepare("mine", layout)
     code, _, err = run(capsys, "add", "mine", *WORDS)
     assert (code, "data/mine.yaml" in err) == (1, True)
     assert run(capsys, "add", "mine", *WORDS, "--replace")[0] == 0
-    prepare("mine", layout, cards=layout.root)
+    prepare("mine", layout)
     assert read_canonical(layout.processed("mine")).series[4, 1, 0] == 2
 
 
@@ -135,7 +135,7 @@ def test_other_kinds_of_files(folder: Path, capsys: pytest.CaptureFixture[str], 
     code, _, err = run(capsys, "add", "mine", "--series", name, *words)
     assert code == 0, err
     layout = DataLayout(folder / "data")
-    dataset = read_canonical(prepare("mine", layout, cards=layout.root))
+    dataset = read_canonical(prepare("mine", layout))
     np.testing.assert_array_equal(dataset.series[:, :, 0], values)
     np.testing.assert_array_equal(dataset.timestamps, times)
 

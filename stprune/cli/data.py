@@ -56,7 +56,7 @@ def fetch(
     layout = _layout(data_directory, config)
     cards = {name: load_card(name, layout.root) for name in datasets}
     for name, card in cards.items():
-        for path in fetch(name, card, layout, _mirror(mirror, config), progress=True).values():
+        for path in fetch(name, card, layout, _mirror(mirror, config)).values():
             sys.stdout.write(f"{path}\n")
         if not card.files:
             sys.stdout.write(f"{name} is simulated when it is prepared; nothing is to be fetched\n")
@@ -70,7 +70,7 @@ def prepare(
     from stprune.data.prepare import prepare
 
     layout = _layout(data_directory, config)
-    folder = prepare(dataset, layout, _mirror(mirror, config), progress=True, cards=layout.root)
+    folder = prepare(dataset, layout, _mirror(mirror, config))
     sys.stdout.write(f"{folder}\n")
 
 

@@ -13,7 +13,6 @@ from stprune.base.layout import DataLayout
 from stprune.base.text import read_json_file
 from stprune.data.canonical import read_canonical, sha256_of, write_canonical
 from stprune.data.card import (
-    CARD_DIRECTORY,
     DatasetCard,
     KaggleFile,
     LocalFile,
@@ -27,18 +26,12 @@ from stprune.data.formats.base import load_raw, reading
 log = logging.getLogger(__name__)
 
 
-def prepare(
-    dataset: str,
-    layout: DataLayout,
-    mirror: str | None = None,
-    progress: bool = False,
-    cards: Path = CARD_DIRECTORY,
-) -> Path:
+def prepare(dataset: str, layout: DataLayout, mirror: str | None = None) -> Path:
     """Make the canonical data set, unless it was made from the same card before; its folder.
 
     Raises a ConfigError for a card that is missing or wrong, a DataError for a raw file.
     """
-    card = load_card(dataset, cards)
+    card = load_card(dataset, layout.root)
     directory = layout.processed(dataset)
     if _made_from(card, directory):
         # The user's own files may have changed since; the others are pinned, and may be gone.
@@ -52,7 +45,7 @@ def prepare(
         with folder_lock(directory):
             # Another process may have prepared it while this one waited.
             if not _made_from(card, directory):
-                files = fetch(dataset, card, layout, mirror, progress)
+                files = fetch(dataset, card, layout, mirror)
                 log.info("loading %s", dataset)
                 raw = load_raw(card, files)
                 # Not every raw file has a hash on its card.
@@ -63,9 +56,9 @@ def prepare(
     return directory
 
 
-def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) -> bool:
+def is_prepared(dataset: str, layout: DataLayout) -> bool:
     """Whether the canonical data set is there, complete, and made from the present card."""
-    return _made_from(load_card(dataset, cards), layout.processed(dataset))
+    return _made_from(load_card(dataset, layout.root), layout.processed(dataset))
 
 
 def _made_from(card: DatasetCard, directory: Path) -> bool:
@@ -94,7 +87,7 @@ def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
     """What is here, unchecked: `prepared`, `fetched`, `partly fetched` or nothing, in words."""
     there = [path.is_file() for path in raw_paths(dataset, card, layout).values()]
     words = ["fetched" if all(there) else "partly fetched"] if any(there) else []
-    if is_prepared(dataset, layout, layout.root):
+    if is_prepared(dataset, layout):
         words.append("prepared")
     elif (layout.processed(dataset) / "meta.json").is_file():
         words.append("prepared from another card")
@@ -143,7 +136,7 @@ def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[st
     if meta:
         try:
             read_canonical(directory)
-            if not is_prepared(dataset, layout, layout.root):
+            if not is_prepared(dataset, layout):
                 yield f"{directory} was made from another card; {again}"
         except DataError as error:
             yield str(error)

@@ -186,9 +186,7 @@ def _junction(corridor: int, direction: str, position: int) -> str:
     return f"c{corridor}_{direction}/{position:02d}"
 
 
-def zone_routes(
-    network: Network,
-) -> tuple[NDArray[np.float64], Iterator[list[list[str]]]]:
+def zone_routes(network: Network) -> tuple[NDArray[np.float64], Iterator[list[list[str]]]]:
     """The quickest way between any two zones.
 
     Returns (Z, Z) free driving times in seconds, infinite where there is no way, and for each
