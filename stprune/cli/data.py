@@ -208,19 +208,18 @@ def describe(
 
 def _layout(data_directory: Path | None, config: Path | None) -> DataLayout:
     """Where the data lie: as the options say, else the configuration, else `data`."""
-    configured = _configured(config)
-    return DataLayout(data_directory or (configured and configured.data_directory) or Path("data"))
+    configured = None if config is None else _configured(config).data_directory
+    return DataLayout(data_directory or configured or Path("data"))
 
 
 def _mirror(mirror: str | None, config: Path | None) -> str | None:
     """The mirror that the options or the configuration name, if any."""
-    configured = _configured(config)
-    return configured.mirror if mirror is None and configured else mirror
+    return mirror if mirror is not None or config is None else _configured(config).mirror
 
 
-def _configured(file: Path | None) -> ExperimentConfig | None:
+def _configured(file: Path) -> ExperimentConfig:
     """The configuration with its form checked, not its names, which would load torch."""
     from stprune.base.schema import read_yaml, validate
     from stprune.config.experiment import ExperimentConfig
 
-    return validate(ExperimentConfig, read_yaml(file), str(file)) if file else None
+    return validate(ExperimentConfig, read_yaml(file), str(file))

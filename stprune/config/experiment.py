@@ -130,10 +130,7 @@ def parse_config(values: Any, where: str) -> ExperimentConfig:
     config = validate(ExperimentConfig, values, where)
     backbones = _check_components(config, where)
     for name in config.datasets:
-        place = f"{where} at `datasets.{name}`"
-        _check_task(config, name, place, backbones)
-        _check_union(config, name, place, backbones)
-        _check_legacy(config, name, place)
+        _check_entry(config, name, f"{where} at `datasets.{name}`", backbones)
     if config.compute.accelerator == "auto":
         compute = config.compute.model_copy(update={"accelerator": _accelerator_here()})
         config = config.model_copy(update={"compute": compute})
@@ -183,10 +180,10 @@ def _check_components(config: ExperimentConfig, where: str) -> dict[str, type[Ba
     return classes
 
 
-def _check_task(
+def _check_entry(
     config: ExperimentConfig, name: str, place: str, backbones: dict[str, type[Backbone]]
 ) -> None:
-    """What the task of the data set entry ``name`` asks of it, of training and every backbone."""
+    """What a data set entry asks of its task, of a union, of training and of every backbone."""
     from stprune.data.tasks.base import TASKS
 
     entry = config.datasets[name]
@@ -194,54 +191,41 @@ def _check_task(
     options = validate(kind.Options, entry.task_options, f"{place} in `task_options`")
     training = TrainingSettings.model_validate(config.training.model_dump() | entry.training)
     kind(options).check(entry, training, place)
-    if entry.union and not kind.of_unions:
-        raise ConfigError(f"{place}: task `{entry.task}` is for one data set, not for a union")
-    for backbone, backbone_class in backbones.items():
-        if not kind.forecasts and not backbone_class.trains:
-            task = f"task `{entry.task}`; give it an experiment of its own"
-            raise ConfigError(f"{place}: backbone `{backbone}` can only forecast, not do {task}")
-
-
-def _check_union(
-    config: ExperimentConfig, name: str, place: str, backbones: dict[str, type[Backbone]]
-) -> None:
-    """What a union asks of its data sets, of training and of every backbone."""
-    entry = config.datasets[name]
-    if not entry.union:
-        return
-    cards = {card: load_card(card, config.data_directory) for card in entry.cards(name)}
-    # A history is a number of steps.
-    if len({card.step_minutes for card in cards.values()}) > 1:
-        listed = ", ".join(f"{name}: {card.step_minutes} min" for name, card in cards.items())
-        raise ConfigError(f"{place}: data sets of a union must have one time step, got {listed}")
-    if (entry.training.get("budget") or config.training.budget) == "steps":
-        raise ConfigError(
-            f"{place}: the steps of a union depend on what is selected of each data set, so they"
-            " cannot be a budget; take epochs, total_windows or total_time"
-        )
-    for backbone, kind in backbones.items():
-        if not (kind.transferable and kind.trains):
+    if entry.union:
+        if not kind.of_unions:
+            raise ConfigError(f"{place}: task `{entry.task}` is for one data set, not for a union")
+        cards = {card: load_card(card, config.data_directory) for card in entry.cards(name)}
+        # A history is a number of steps.
+        if len({card.step_minutes for card in cards.values()}) > 1:
+            listed = ", ".join(f"{name}: {card.step_minutes} min" for name, card in cards.items())
             raise ConfigError(
-                f"{place}: backbone `{backbone}` cannot be trained on a union: it is not"
-                " transferable, or learns nothing; give it an experiment of its own"
+                f"{place}: data sets of a union must have one time step, got {listed}"
             )
-        if entry.linear_probe and not hasattr(kind, "linear_probe_parameters"):
+        if training.budget == "steps":
             raise ConfigError(
-                f"{place}: backbone `{backbone}` does not say which layer a linear probe trains;"
-                " leave `linear_probe` out"
+                f"{place}: the steps of a union depend on what is selected of each data set, so"
+                " they cannot be a budget; take epochs, total_windows or total_time"
             )
-
-
-def _check_legacy(config: ExperimentConfig, name: str, place: str) -> None:
-    """Refuse what the code released as protocol ``legacy`` could not do."""
-    if config.protocol != "legacy":
-        return
-    entry, wrong = config.datasets[name], ""
-    if entry.union or entry.task not in ("forecast", "few_shot"):
-        wrong = "is for forecasts on one data set; take `paper` or `strict`"
-    elif (entry.training.get("budget") or config.training.budget) != "epochs":
-        wrong = "drops partial batches, which no budget but `epochs` plans"
-    elif config.compute.devices > 1 or config.compute.micro_batch:
-        wrong = "masks by the lowest label of a whole batch; take one device and no micro_batch"
-    if wrong:
-        raise ConfigError(f"{place}: protocol `legacy` {wrong}")
+    for backbone, learner in backbones.items():
+        wrong = ""
+        if entry.union and not (learner.transferable and learner.trains):
+            wrong = "cannot be trained on a union: it is not transferable, or learns nothing"
+        elif not (kind.forecasts or learner.trains):
+            wrong = f"can only forecast, so it cannot do task `{entry.task}`"
+        elif entry.linear_probe and not hasattr(learner, "linear_probe_parameters"):
+            wrong = "does not say which layer a `linear_probe` trains"
+        if wrong:
+            raise ConfigError(
+                f"{place}: backbone `{backbone}` {wrong}; give it an experiment of its own"
+            )
+    if config.protocol == "legacy":
+        # What the code released as that protocol could not do.
+        wrong = ""
+        if entry.union or entry.task not in ("forecast", "few_shot"):
+            wrong = "is for forecasts on one data set; take `paper` or `strict`"
+        elif training.budget != "epochs":
+            wrong = "drops partial batches, which no budget but `epochs` plans"
+        elif config.compute.devices > 1 or config.compute.micro_batch:
+            wrong = "masks by the lowest label of a whole batch; take one device, no micro_batch"
+        if wrong:
+            raise ConfigError(f"{place}: protocol `legacy` {wrong}")
