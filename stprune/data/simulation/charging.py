@@ -432,16 +432,12 @@ class Sessions:
     """What happened at the chargers; a session is one car at one charger; arrays are (S,) int64.
 
     A session lasts from ``begins`` to ``ends``, in seconds since the start of the run, when it
-    ended by itself, by a failure or with the run. Drivers were ``served`` all that they needed,
-    have ``left`` without it, or were still ``present`` when the run ended.
+    ended by itself, by a failure or with the run.
     """
 
     zones: NDArray[np.int64]
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
-    served: int
-    left: int
-    present: int
 
 
 class _Run:
@@ -456,7 +452,6 @@ class _Run:
         self.sessions: list[tuple[int, int, int]] = []
         # Sessions that go on, by their driver: those that the run's end cuts.
         self.charging: dict[int, tuple[int, int]] = {}
-        self.served = self.left = 0
 
     def send(self, drivers: Drivers) -> Process:
         """Let every driver arrive in time."""
@@ -472,12 +467,8 @@ class _Run:
         tried = [zone]
         while True:
             needed -= yield from self.charge(driver, zone, needed, patience)
-            if needed == 0:
-                self.served += 1
-                return
             others = [other for other in self.city.neighbours[zone] if other not in tried]
-            if len(tried) == tries or not others:
-                self.left += 1
+            if needed == 0 or len(tried) == tries or not others:
                 return
             zone = max(others, key=self.free_chargers)
             tried.append(zone)
@@ -535,9 +526,7 @@ def simulate(
     run.clock.process(run.send(drivers))
     run.clock.run(until=end)
     cut = [(zone, begin, end) for zone, begin in run.charging.values()]
-    zones, begins, ends = np.array(run.sessions + cut, dtype=np.int64).reshape(-1, 3).T
-    present = int((drivers.seconds < end).sum()) - run.served - run.left
-    return Sessions(zones, begins, ends, run.served, run.left, present)
+    return Sessions(*np.array(run.sessions + cut, dtype=np.int64).reshape(-1, 3).T)
 
 
 JOULES_PER_KWH = 3_600_000
