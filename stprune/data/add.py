@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 import pandas as pd
+import pyarrow.parquet as pq
 import yaml
 
 from stprune.base.errors import ConfigError, DataError
@@ -22,7 +23,7 @@ from stprune.data.canonical import RawSeries, sha256_of
 from stprune.data.card import DatasetCard, dataset_ids, load_card
 from stprune.data.formats import table
 from stprune.data.formats.base import reading
-from stprune.data.table.files import CSV_SUFFIXES, HDF_SUFFIXES, PARQUET_SUFFIXES, first_rows
+from stprune.data.table.files import CSV_SUFFIXES, HDF_SUFFIXES, PARQUET_SUFFIXES, csv_cells
 from stprune.data.table.options import ISO, Options
 from stprune.data.table.series import Readings, parse_time, read_series
 
@@ -69,11 +70,11 @@ def add(
     checked = validate(Options, options, f"options of {dataset}")
     if "edges" in graph and "weights" not in options.get("graph", {}):
         # Distances that were taken for weights would turn the graph inside out.
-        third = first_rows(graph["edges"], checked.separator, "utf-8")[0][2:3]
-        if third and third[0].lower() not in ("weight", "weights", "w"):
-            ways = "gaussian (distances), given (weights) or binary (neither)"
-            say = f"say what `{third[0]}` is: --option graph.weights={ways}"
-            raise ConfigError(f"{graph['edges']}: {say}")
+        for name in csv_cells(graph["edges"], checked.separator, "utf-8").iloc[0, 2:3]:
+            if name.lower() not in ("weight", "weights", "w"):
+                ways = "gaussian (distances), given (weights) or binary (neither)"
+                say = f"say what `{name}` is: --option graph.weights={ways}"
+                raise ConfigError(f"{graph['edges']}: {say}")
     readings = read_series(series, checked, list(channels))
     root, entries = layout.root.resolve(), {}
     for role, file in files.items():
@@ -114,10 +115,13 @@ def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
                 return {"layout": "wide", "time": "index"} | given
     if suffix not in CSV_SUFFIXES + PARQUET_SUFFIXES:
         return {"layout": "array"} | given
-    names, row = first_rows(path, given.get("separator", ","), given.get("encoding", "utf-8"))
-    if not names:
-        raise DataError(f"{path} is empty, or its first line is")
-    time, cell = _called(names, TIME_NAMES), row[0] if row else ""
+    if suffix in PARQUET_SUFFIXES:
+        with reading(path, "parquet"):
+            names, cell = list(pq.read_schema(path).names), ""
+    else:
+        cells = csv_cells(path, given.get("separator", ","), given.get("encoding", "utf-8"))
+        names, cell = list(cells.iloc[0]), cells.iloc[min(1, len(cells) - 1), 0]
+    time = _called(names, TIME_NAMES)
     # A plain number such as 20240101 is more likely a measurement, unless its form is given.
     plain = cell.isdigit() and "time_format" not in given
     if time is None and not plain and parse_time(cell, given.get("time_format", ISO)):

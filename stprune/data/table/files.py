@@ -10,7 +10,6 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,34 +32,21 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 HDF_SUFFIXES = (".h5", ".hdf5", ".hdf")
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
-MARKED = {"utf-8": "utf-8-sig"}  # a spreadsheet may put a byte order mark before the first name
 UNNAMED = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a name
-
-
-def first_rows(path: Path, separator: str, encoding: str) -> tuple[list[str], list[str]]:
-    """Names of the columns of a csv or parquet file; of a csv, the cells of its first row too."""
-    if path.suffix.lower() in PARQUET_SUFFIXES:
-        with reading(path, "parquet"):
-            return list(pq.read_schema(path).names), []
-    with (
-        reading(path, "csv"),
-        path.open(encoding=MARKED.get(encoding, encoding), newline="") as file,
-    ):
-        rows = [*islice(csv.reader(file, delimiter=separator), 2), [], []]
-    return [cell.strip() for cell in rows[0]], [cell.strip() for cell in rows[1]]
 
 
 def csv_cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     """All cells of a csv as text without outer blanks, the header's too; the index counts lines."""
-    header, _ = first_rows(path, separator, encoding)
-    if len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
-        raise DataError(
-            f"{path}: line 1 has one column, `{header[0][:60]}`; say which sign is between columns"
-            " with `separator`"
-        )
-    names = [str(number) for number in range(len(header))]
     with reading(path, "csv"):
-        text = path.read_text(encoding=MARKED.get(encoding, encoding)).rstrip(" \n")
+        # A spreadsheet may put a byte order mark before the first name.
+        text = path.read_text(encoding=encoding.replace("utf-8", "utf-8-sig")).rstrip(" \n")
+        header = next(csv.reader(io.StringIO(text), delimiter=separator), [])
+        if len(header) == 1 and any(sign in header[0] for sign in ",;\t|"):
+            raise DataError(
+                f"{path}: line 1 has one column, `{header[0][:60]}`; say which sign is between"
+                " columns with `separator`"
+            )
+        names = [str(number) for number in range(len(header))]
         table = arrow_csv.read_csv(
             io.BytesIO(text.encode()),
             arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=2**26),
