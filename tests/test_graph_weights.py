@@ -15,10 +15,9 @@ from scipy import sparse
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import validate
-from stprune.data.formats.base import read_edges
+from stprune.data.formats.base import binary, gaussian, read_edges, spread
 from stprune.data.formats.table import read_graph
-from stprune.data.graph_weights import binary, gaussian, spread
-from stprune.data.table.options import Options
+from stprune.data.table import Options
 
 NODES = ["a", "b", "c"]
 WEIGHTS = np.array([[0, 0.5, 0], [0.25, 0, 2], [0, 1, 0]])

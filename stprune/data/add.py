@@ -23,9 +23,17 @@ from stprune.data.canonical import RawSeries, sha256_of
 from stprune.data.card import DatasetCard, dataset_ids, load_card
 from stprune.data.formats import table
 from stprune.data.formats.base import reading
-from stprune.data.table.files import CSV_SUFFIXES, HDF_SUFFIXES, PARQUET_SUFFIXES, csv_cells
-from stprune.data.table.options import ISO, Options
-from stprune.data.table.series import Readings, parse_time, read_series
+from stprune.data.table import (
+    CSV_SUFFIXES,
+    HDF_SUFFIXES,
+    ISO,
+    PARQUET_SUFFIXES,
+    Options,
+    Readings,
+    csv_cells,
+    parse_time,
+    read_series,
+)
 
 FORMAT = "table"
 TIME_NAMES = ("time", "timestamp", "datetime", "date_time", "date", "index", "__index_level_0__")

@@ -182,6 +182,41 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
     return edges
 
 
+def binary(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 for each edge, whatever its distance: (N, N) float64."""
+    weights = (~np.isnan(distances)).astype(np.float64)
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def gaussian(
+    distances: NDArray[np.float64], sigma: float | None = None, threshold: float = 0.1
+) -> NDArray[np.float64]:
+    """exp(-(d / sigma)²), and 0 where that is below ``threshold``: (N, N) float64 in [0, 1].
+
+    The kernel is that of Shuman et al. 2013 as DCRNN (Li et al. 2018) scales it: with the standard
+    deviation of the distances between different nodes, which None for ``sigma`` means, and without
+    a factor of 2.
+    """
+    between = distances.copy()
+    np.fill_diagonal(between, np.nan)
+    length = spread(between) if sigma is None else sigma
+    # No edge is infinitely far, and a far one may well come out as 0.
+    far = np.where(np.isnan(between), np.inf, between)
+    weights = np.exp(-np.square(far / length))
+    weights[weights < threshold] = 0.0
+    return weights
+
+
+def spread(distances: NDArray[np.float64]) -> float:
+    """Standard deviation (dividing by their number) of the distances; a ValueError if it is 0."""
+    there = distances[~np.isnan(distances)]
+    length = float(there.std()) if there.size else 0.0
+    if length <= 0:
+        raise ValueError(f"{there.size} distances that do not differ give no `sigma`: give one")
+    return length
+
+
 def merge_columns(
     columns: dict[str, NDArray[np.float64]], node_ids: list[str], values: NDArray[np.float64]
 ) -> None:

@@ -13,8 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, read_edges
-from stprune.data.graph_weights import binary, gaussian
+from stprune.data.formats.base import Files, Published, Table, binary, gaussian, read_edges
 
 
 class Options(Published):

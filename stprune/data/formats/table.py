@@ -16,13 +16,20 @@ from scipy.sparse import load_npz
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import validate
-from stprune.data import graph_weights
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import read_edges, reading
-from stprune.data.table import files
-from stprune.data.table.options import GraphOptions, Options
-from stprune.data.table.series import LARGEST, on_steps, read_series
+from stprune.data.formats.base import binary, gaussian, read_edges, reading
+from stprune.data.table import (
+    CSV_SUFFIXES,
+    LARGEST,
+    GraphOptions,
+    Options,
+    csv_cells,
+    numbers_of,
+    on_steps,
+    read_array,
+    read_series,
+)
 
 SERIES = "series"
 GRAPH_ROLES = ("adjacency", "edges")
@@ -91,21 +98,21 @@ def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDA
     """Edge weights of ``nodes``, in this order, in a file of this role: (N, N) float32."""
     graph = options.graph
     if role == "edges":
-        files.csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
+        csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
         edges = read_edges(path, nodes, options.separator)
     else:
         edges = _edges_of_matrix(path, _matrix(path, nodes, options), nodes, graph)
     np.fill_diagonal(edges, np.nan)
     if graph.weights == "gaussian":
         with reading(path, "distances"):
-            weights = graph_weights.gaussian(edges, graph.sigma, graph.threshold)
+            weights = gaussian(edges, graph.sigma, graph.threshold)
         if not weights.any():
             raise DataError(
                 f"{path}: no weight reaches `graph.threshold` {graph.threshold:g}; the shortest"
                 f" distance is {np.nanmin(edges, initial=np.inf):g}; change it or `graph.sigma`"
             )
     else:
-        weights = graph_weights.binary(edges) if graph.weights == "binary" else np.nan_to_num(edges)
+        weights = binary(edges) if graph.weights == "binary" else np.nan_to_num(edges)
     if weights.max(initial=0.0) > LARGEST:
         raise DataError(f"{path}: the weight {weights.max():g} is beyond {LARGEST:g}")
     return weights.astype(np.float32)
@@ -138,15 +145,15 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
     A csv may hold sensor ids, in its first row or its first row and column, as its shape tells.
     """
     size = len(nodes)
-    if path.suffix.lower() not in files.CSV_SUFFIXES:
+    if path.suffix.lower() not in CSV_SUFFIXES:
         try:
             matrix = load_npz(path).toarray()
         except Exception:  # no sparse matrix, or damaged: reading it as an array says which
-            matrix = files.read_array(path, options.graph.array, "graph.array")
+            matrix = read_array(path, options.graph.array, "graph.array")
         if matrix.shape != (size, size) or matrix.dtype.kind not in "fiub":
             raise DataError(f"{path}: {matrix.dtype} of shape {matrix.shape} for {size} sensors")
         return np.array(matrix, np.float64)
-    cells = files.csv_cells(path, options.separator, options.encoding)
+    cells = csv_cells(path, options.separator, options.encoding)
     ids = rows = nodes
     if len(cells) == cells.shape[1] + 1:  # ids in the first row
         ids = rows = list(cells.iloc[0])
@@ -159,5 +166,5 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
         raise DataError(f"{path}: {cells.shape} cells instead of {expected}")
     order = aligned(path, ids, nodes)
     cells = cells.set_axis(ids, axis=1)
-    numbers = files.numbers_of(path, cells, ids, options.decimal, infinite=True)
+    numbers = numbers_of(path, cells, ids, options.decimal, infinite=True)
     return numbers[np.ix_(order, order)]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from stprune.data.graph_weights import gaussian, spread
+from stprune.data.formats.base import gaussian, spread
 
 # A driver keeps 1.5 s and 1 / 0.15 m behind the one ahead; with 30 m/s that is a capacity of
 # 2090 vehicles an hour and lane, and jams grow backwards at 16 km/h: usual values of a freeway.
