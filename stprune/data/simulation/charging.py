@@ -81,11 +81,7 @@ class ChargingCity:
 
 
 def build_city(zones: int, mean_chargers: float, rng: np.random.Generator) -> ChargingCity:
-    """Lay out a city of at least 4 zones (fewer have no inside).
-
-    The chargers of a zone spread widely about ``mean_chargers``; ``rng`` draws places, kinds,
-    sizes and popularity.
-    """
+    """Lay out a city of at least 4 zones (fewer have no inside)."""
     places = _places(zones, rng)
     outward = np.hypot(*places.T) / np.hypot(*places.T).max()
     mix = (1 - outward[:, None]) * np.array(CENTRE_MIX) + outward[:, None] * np.array(RIM_MIX)
@@ -112,10 +108,7 @@ def _places(zones: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _neighbours(places: NDArray[np.float64]) -> list[list[int]]:
-    """Zones whose cells touch (Delaunay), nearest first.
-
-    The nearest zone always touches and is nearer than `TOUCHING_KM`, so none is left alone.
-    """
+    """Zones whose cells touch (Delaunay), nearest first; the nearest is never too far to count."""
     touching: list[set[int]] = [set() for _ in places]
     for corners in Delaunay(places).simplices.tolist():
         for corner in corners:
@@ -259,9 +252,7 @@ def draw_drivers(
 ) -> Drivers:
     """Draw drivers as a Poisson process whose rate drifts from day to day and zone to zone.
 
-    Seconds are whole numbers, and so is all that follows from them: sums over sessions have no
-    rounding that could differ from machine to machine. ``expected`` is (hours, Z) drivers an hour
-    before drift; ``extra`` those whom events bring on top, without drift.
+    ``expected`` is (hours, Z) drivers an hour before drift; ``extra`` those whom events bring.
     """
     hours, zones = expected.shape
     shared = drift(hours, HOURS_PER_DAY, CITY_SPREAD, rng)
@@ -349,11 +340,10 @@ def draw_disturbances(
     crowds: float,
     rng: np.random.Generator,
 ) -> list[Disturbance]:
-    """Draw a Poisson number of both kinds; none ends after the run or near another one.
+    """Draw a Poisson number of both, sorted by start; none ends after the run or near another one.
 
     ``outages`` and ``crowds`` are expected numbers, before those near another are left out;
-    ``expected`` is (hours, Z) drivers an hour and tells where an outage is felt; nothing happens
-    before ``first_hour``, a midnight. Events are sorted by start.
+    ``expected`` is (hours, Z) drivers an hour; nothing happens before ``first_hour``, a midnight.
     """
     wanted = [
         *(_crowd(city, expected, first_hour, rng) for _ in range(rng.poisson(crowds))),
@@ -512,11 +502,7 @@ class _Run:
 def simulate(
     city: ChargingCity, drivers: Drivers, events: list[Disturbance], hours: int
 ) -> Sessions:
-    """Simulate ``hours`` hours that begin with free chargers; nothing is drawn here.
-
-    Drivers, in order of arrival, hold those of crowds already; outages take chargers out of
-    order, no two at once in a zone.
-    """
+    """Simulate ``hours`` hours that begin with free chargers; nothing is drawn here."""
     run = _Run(city)
     # Failures first, so that at the same second they come before drivers.
     for event in events:

@@ -161,8 +161,7 @@ def _zone(
 def _centre(corridor: int, segments: int) -> tuple[Zone, list[Road]]:
     """The quarter of the city centre that a corridor serves, and its slip roads.
 
-    Each corridor has its own, since vehicles that cannot start yet wait in one line a zone: a
-    jam on one corridor must not keep those at home who want to take another.
+    One for all would hold back those who want to take another corridor than that with the jam.
     """
     zone = Zone(f"c{corridor}_centre", residents=0.5 * segments, jobs=1.5 * segments)
     arrival = _junction(corridor, "in", segments)

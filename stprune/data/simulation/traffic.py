@@ -114,8 +114,8 @@ def draw_departures(
 ) -> Departures:
     """Draw the platoons that leave in the bins ``first_bin`` to ``last_bin`` (exclusive).
 
-    A platoon leaves as soon as enough single vehicles have gathered in its zone, so that counts
-    are as random as those of a Poisson process of vehicles, not of platoons.
+    A platoon leaves when enough single vehicles have gathered in its zone, so that counts are as
+    random as those of a Poisson process of vehicles, not of platoons.
     """
     bins = np.arange(first_bin, last_bin)
     rates = demand.rates(bins)
@@ -214,8 +214,7 @@ def draw_incidents(
 ) -> list[Incident]:
     """Draw a Poisson number of incidents a day, at busy places and times, sorted by start.
 
-    Each is within one day. A draw within an hour of another one on the same carriageway is left
-    out, so a crowded network has fewer; a day on which no place is busy has none.
+    Each is within one day. A draw within an hour of another on the same carriageway is left out.
     """
     incidents: list[Incident] = []
     # A detector's name is that of its carriageway and a number.
@@ -260,16 +259,10 @@ def simulate(
 ) -> Curves:
     """Simulate ``steps`` steps that begin with empty roads.
 
-    In C++ mode UXsim has no incidents, but the capacity at the end of a link may be set between
-    two parts of a run: so the run is cut where a capacity changes.
-
     Seconds of ``departures`` count from the start of the run; ``drops`` are incidents as first
     step, step after the last, road, share of capacity left; ``seed`` is that of UXsim's own draws
-    (the order of merging vehicles).
-
-    Returns:
-        For each of ``roads``, the vehicles that have entered and have left it by the end of each
-        step, each (steps,).
+    (the order of merging vehicles). Returns, for each of ``roads``, the vehicles that have entered
+    and have left it by the end of each step, each (steps,).
     """
     with _leave_no_trace():
         with warnings.catch_warnings():
@@ -305,10 +298,7 @@ def simulate(
 
 @contextmanager
 def _leave_no_trace() -> Iterator[None]:
-    """Undo what UXsim changes for the whole process: warning filters and format, and fonts.
-
-    It does so both when it is imported and when a world starts to run.
-    """
+    """Undo what UXsim changes for the whole process: warning filters and format, and fonts."""
     import matplotlib as mpl
 
     formatwarning = warnings.formatwarning
@@ -346,8 +336,7 @@ def _world(uxsim: Any, network: Network, steps: int, seed: int) -> Any:
 def _send(uxsim: Any, world: Any, network: Network, departures: Departures) -> None:
     """Put the platoons on the timetable.
 
-    This calls the C++ engine below `World.addVehicle`, which would make a Python object of every
-    platoon: nobody reads those, and they take longer than the simulation itself.
+    `World.addVehicle` would make a Python object of each, which takes longer than the simulation.
     """
     add = uxsim.uxsim_cpp.add_demand
     zones = network.zones
@@ -366,12 +355,12 @@ def _run(
 ) -> None:
     """Run to the end, with the capacities changed just before the step where each must hold.
 
-    This calls the C++ engine below `World.exec_simulation`, which after each part of a run looks
-    at all platoons on behalf of Python objects that are not there.
+    In C++ mode UXsim has no incidents, so the run is cut where a capacity changes. Its
+    `World.exec_simulation` looks at Python objects of platoons, which are not there.
     """
 
     def run_to(step: int) -> None:
-        """Run all steps before ``step``; the engine's end time is inclusive."""
+        # The engine's end time is inclusive.
         world._cpp_world.main_loop(-1.0, (step - 1) * STEP_SECONDS)
 
     world.finalize_scenario()
@@ -403,14 +392,11 @@ class Bins(NamedTuple):
 def flow_by_bin(
     departures: NDArray[np.float64], moments: NDArray[np.float64], bins: Bins
 ) -> NDArray[np.float64]:
-    """Vehicles that pass the downstream end in each bin: (bins,), to within a platoon.
+    """Vehicles that pass the downstream end in each bin: (bins,), whole ones.
 
-    The simulator moves platoons; their vehicles are taken to pass one by one in the time since
-    the platoon before, so counts are whole vehicles, not whole platoons.
-
-    ``departures`` are (K,) vehicles that have left the road by the end of each step; ``moments``
-    (K,) when in a step its last vehicle leaves, a share in (0, 1] drawn at random: the simulator
-    knows no more than the step.
+    Vehicles of a platoon pass one by one in the time since the platoon before. ``departures`` are
+    (K,) vehicles that have left the road by the end of each step; ``moments`` (K,) when in a step
+    its last vehicle leaves, a share in (0, 1] drawn at random.
     """
     changes = np.flatnonzero(np.diff(departures, prepend=0.0))
     edges = bins.first_step + bins.steps * np.arange(bins.number + 1)
@@ -425,9 +411,8 @@ def speed_by_bin(
 ) -> NDArray[np.float64]:
     """Mean speed on the road in each bin, (bins,) in m/s; the free speed where nobody drove.
 
-    It is the distance driven in the bin over the time spent there (Edie 1963). Roads are first
-    in, first out, so the n-th arrival is the n-th departure; between the two each vehicle
-    counts as driving at its mean speed. Those still on the road at the end leave there.
+    It is the distance driven in the bin over the time spent there (Edie 1963). The n-th arrival is
+    the n-th departure, and drives at its mean speed; those still on the road at the end leave then.
     ``arrivals`` and ``departures`` are (K,) vehicles that have entered and left by each step.
     """
     count = len(arrivals)
@@ -451,8 +436,7 @@ def reported_speed(
 ) -> NDArray[np.float64]:
     """Speed as the mean over the drivers who passed, who do not all drive alike.
 
-    ``passed`` are vehicles, of the shape of ``true_speed``. The error is normal with a spread of
-    `DRIVER_SPREAD` / sqrt(passed), and 0 where none passed.
+    ``passed`` are vehicles, of the shape of ``true_speed``; without any there is no error.
     """
     spread = np.where(passed > 0, DRIVER_SPREAD / np.sqrt(np.maximum(passed, 1.0)), 0.0)
     error = np.clip(rng.standard_normal(true_speed.shape), -3.0, 3.0)
