@@ -179,19 +179,17 @@ def numbers_of(
             raise DataError(f"{path}: column `{name}` has no name; name or delete it")
         column = column_of(path, frame, name)
         if is_numeric_dtype(column) and not is_bool_dtype(column):
-            result[:, number] = column.to_numpy(np.float64, na_value=np.nan)
-            wrong = np.isinf(result[:, number])
+            numbers, missing = column, column.isna()
         else:
             text = column.astype("str").fillna("").str.strip()
             if decimal == ",":
                 text = text.str.replace(".", "?").str.replace(",", ".")
-            result[:, number] = pd.to_numeric(text, errors="coerce")
-            wrong = ~np.isfinite(result[:, number])
-            wrong[wrong] = ~text[wrong].str.lower().isin(MISSING_WORDS)
-        if infinite:
-            wrong &= ~np.isinf(result[:, number])
-        if wrong.any():
-            row = int(np.argmax(wrong))
+            numbers = pd.to_numeric(text, errors="coerce")
+            missing = text.str.lower().isin(MISSING_WORDS)
+        result[:, number] = numbers.to_numpy(np.float64, na_value=np.nan)
+        fine = np.isfinite(result[:, number]) | missing | (infinite & np.isinf(result[:, number]))
+        if not fine.all():
+            row = int(np.argmin(fine))
             raise DataError(
                 f"{path}: {frame.index.name} {frame.index[row]}, column `{name}`:"
                 f" `{column.iloc[row]}` is not a finite number with the decimal sign `{decimal}`;"
