@@ -463,8 +463,8 @@ def _values(words: list[str]) -> dict[str, Any]:
 @data.command()
 def describe(
     dataset: Dataset,
-    history: Annotated[int | None, Option(help="Input steps. Default: 12, or the run's.")] = None,
-    horizon: Annotated[int | None, Option(help="Target steps. Default: 12, or the run's.")] = None,
+    history: Annotated[int | None, Option(min=1, help="Default: 12, or the run's.")] = None,
+    horizon: Annotated[int | None, Option(min=1, help="Default: 12, or the run's.")] = None,
     channel: Annotated[str | None, Option(help="Quantity. Default: the target.")] = None,
     run: Annotated[Path | None, Option(help="metrics.json of a run with `keep_weights`.")] = None,
     split: Annotated[Split, Option(help="Windows of --run.")] = "train",
@@ -474,10 +474,9 @@ def describe(
     config: Config = None,
 ) -> None:
     """Describe a prepared data set: redundancy, memory, stationarity, as tables and figures."""
-    from stprune.base.schema import validate
     from stprune.data.canonical import read_canonical
     from stprune.data.card import load_card
-    from stprune.describe.description import DescriptionOptions, describe, write_description
+    from stprune.describe.description import describe, write_description
     from stprune.describe.products import write_figures
     from stprune.describe.statistics import masking_table
 
@@ -492,10 +491,8 @@ def describe(
             raise ConfigError(f"{run} is a run on {model.spec.dataset}, not on {dataset}")
         training = model.spec.training
         history, horizon = history or training.history, horizon or training.horizon
-    given = {"history": history, "horizon": horizon, "channel": channel}
-    given = {name: value for name, value in given.items() if value is not None}
-    options = validate(DescriptionOptions, given, "stprune data describe")
-    found = describe(dataset, read_canonical(layout.processed(dataset)), options)
+    prepared = read_canonical(layout.processed(dataset))
+    found = describe(dataset, prepared, history or 12, horizon or 12, channel)
     if model is not None:
         errors, stride = node_errors(model, split)
         found.tables["masking"] = masking_table(errors)

@@ -27,13 +27,15 @@ from stprune.describe.redundancy import (
     window_overlap,
     window_similarity,
 )
-from stprune.describe.sample import Sample, day_rows, standardised
 from stprune.describe.statistics import (
+    Sample,
     autocorrelation_table,
     autocorrelations,
+    day_rows,
     masking_table,
     moments_by_node,
     moments_by_slot,
+    standardised,
 )
 
 NAN = float("nan")

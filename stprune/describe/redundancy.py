@@ -18,7 +18,7 @@ from scipy.stats import entropy
 
 from stprune.data.stationarity import MEASURES
 from stprune.data.windows import Scaler, WindowStore, calendar
-from stprune.describe.sample import Sample, Values, window_rows
+from stprune.describe.statistics import Sample, Values, window_rows
 
 # Values that a pair must have in common, for its correlation to mean anything.
 LEAST_COMMON = 8
