@@ -208,16 +208,11 @@ def paper(
 @app.command()
 def config(config: ConfigFile = DEMO) -> None:
     """Check a configuration and list its runs."""
-    from stprune.config.grid import run_keys, run_spec
+    from stprune.config.grid import run_keys
 
     experiment = _load(config)
     keys = run_keys(experiment)
     sys.stdout.write(f"{config}: experiment {experiment.experiment}, {len(keys)} runs\n")
-    for dataset in experiment.datasets:
-        runs = [key for key in keys if key.dataset == dataset]
-        training = run_spec(experiment, runs[0]).training
-        length = f"{training.epochs} epochs of full training"
-        sys.stdout.write(f"{dataset}: {len(runs)} runs, {length}, budget {training.budget}\n")
     sys.stdout.write("".join(f"  {key.path}\n" for key in keys))
 
 

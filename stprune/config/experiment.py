@@ -132,7 +132,13 @@ def parse_config(values: Any, where: str) -> ExperimentConfig:
     for name in config.datasets:
         _check_entry(config, name, f"{where} at `datasets.{name}`", backbones)
     if config.compute.accelerator == "auto":
-        compute = config.compute.model_copy(update={"accelerator": _accelerator_here()})
+        from torch import backends
+
+        # Without starting CUDA, which no fork could use then.
+        here = "mps" if backends.mps.is_available() else "cpu"
+        if visible_gpus() and backends.cuda.is_built():
+            here = "cuda"
+        compute = config.compute.model_copy(update={"accelerator": here})
         config = config.model_copy(update={"compute": compute})
     return config
 
@@ -143,15 +149,6 @@ def load_config(path: Path) -> ExperimentConfig:
 
 
 # Imported late: torch, and components that load it, which a configuration's form does not need.
-
-
-def _accelerator_here() -> str:
-    """What `auto` means on this machine, without starting CUDA, which no fork could use then."""
-    from torch import backends
-
-    if visible_gpus() and backends.cuda.is_built():
-        return "cuda"
-    return "mps" if backends.mps.is_available() else "cpu"
 
 
 def _check_components(config: ExperimentConfig, where: str) -> dict[str, type[Backbone]]:

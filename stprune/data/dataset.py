@@ -136,7 +136,11 @@ def forecast_data(
     """
     card, place = dataset.card, device or torch.device("cpu")
     task = task or Forecast(NoOptions())
-    day_ends = _day_ends(dataset)
+    # Steps up to the end of each whole day.
+    day_ends = np.arange(1, card.steps // card.steps_per_day + 1) * card.steps_per_day
+    if card.breaks != "none":
+        dates = dataset.timestamps.astype("datetime64[D]")
+        day_ends = np.append(np.flatnonzero(dates[1:] != dates[:-1]) + 1, len(dates))
     if (days or 0) > len(day_ends) or node_stride > card.nodes:
         asked = f"the subset asks for {days} days and every k-th node, k = {node_stride}"
         raise ConfigError(f"{card.title} has {len(day_ends)} days, {card.nodes} nodes; {asked}")
@@ -214,15 +218,6 @@ def forecast_data(
             "observed_share": float(target_mask.mean()),
         },
     )
-
-
-def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:
-    """(days,) int64, number of steps up to the end of each whole day."""
-    card = dataset.card
-    if card.breaks == "none":
-        return np.arange(1, card.steps // card.steps_per_day + 1) * card.steps_per_day
-    dates = dataset.timestamps.astype("datetime64[D]")
-    return np.append(np.flatnonzero(dates[1:] != dates[:-1]) + 1, len(dates))
 
 
 def seen_by_scaler(

@@ -116,7 +116,9 @@ def build_network(corridors: int, segments: int, rng: np.random.Generator) -> Ne
         centre, slips = _centre(corridor, segments)
         zones.append(centre)
         roads += slips
-    roads += _interchange(corridors, segments)
+    for one, other in permutations(range(corridors), 2):
+        start, end = _junction(one, "in", segments), _junction(other, "out", segments)
+        roads.append(Road(f"c{one}_to_c{other}", start, end, 4, 1, SLIP_SPEED))
     return Network({road.name: road for road in roads}, zones, detectors)
 
 
@@ -170,15 +172,6 @@ def _centre(corridor: int, segments: int) -> tuple[Zone, list[Road]]:
         Road(f"{zone.name}_off", arrival, zone.sink, 3, 4, SLIP_SPEED),
         Road(f"{zone.name}_on", zone.source, departure, 3, 3, SLIP_SPEED),
     ]
-
-
-def _interchange(corridors: int, segments: int) -> list[Road]:
-    """A connecting road from every corridor to every other."""
-    roads = []
-    for one, other in permutations(range(corridors), 2):
-        start, end = _junction(one, "in", segments), _junction(other, "out", segments)
-        roads.append(Road(f"c{one}_to_c{other}", start, end, 4, 1, SLIP_SPEED))
-    return roads
 
 
 def _junction(corridor: int, direction: str, position: int) -> str:
