@@ -93,37 +93,17 @@ def time_place(
 
 
 @app.command()
-def summarise(
-    config: ConfigFile = DEMO,
-    partial: Annotated[bool, Option("--partial", help="Leave out incomplete seeds.")] = False,
-) -> None:
+def summarise(config: ConfigFile = DEMO) -> None:
     """Collect all runs of an experiment."""
     from stprune.config.grid import experiment_layout, run_keys
-    from stprune.results.summarise import complete_seeds, summarise
+    from stprune.results.summarise import summarise
     from stprune.workflow.run_states import refuse_missing
 
     experiment = _load(config)
     layout, keys = experiment_layout(experiment), run_keys(experiment)
-    values = experiment.model_dump(mode="json")
-    if partial:
-        keys, left_out = complete_seeds(layout, keys)
-        values["seeds"] = [seed for seed in experiment.seeds if seed not in left_out]
-        if left_out:
-            sys.stdout.write(f"left out, for they are not complete: seeds {left_out}\n")
-    else:
-        refuse_missing(layout, keys)
-    summarise([layout.metrics(key) for key in keys], layout, values)
-
-
-@app.command()
-def results(config: ConfigFile = DEMO) -> None:
-    """Print where the table, the plot and the report are."""
-    from stprune.config.grid import experiment_layout
-
-    for path in experiment_layout(_load(config)).headline:
-        if not path.exists():
-            raise RecordError(f"there is no {path} yet; run the workflow first")
-        sys.stdout.write(f"{path}\n")
+    refuse_missing(layout, keys)
+    files = [layout.metrics(key) for key in keys]
+    summarise(files, layout, experiment.model_dump(mode="json"))
 
 
 @app.command()
