@@ -24,16 +24,12 @@ NOT_RESULTS = {"own_cores", "runs_per_gpu", "runs_per_job"}
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run with every default filled in.
-
-    ``dataset`` is a card's id (of a union, the entry's name), ``subset`` the part of it that the
-    run reads; ``quota`` says whether a pruner keeps its share of a union, or of each data set.
-    """
+    """One run with every default filled in."""
 
     experiment: str
     key: RunKey
-    dataset: str
-    subset: DatasetEntry
+    dataset: str  # card's id; of a union, the entry's name
+    subset: DatasetEntry  # what the run reads of it
     backbone: str
     backbone_options: StrictModel
     optimisation: OptimiserSettings
@@ -41,7 +37,7 @@ class RunSpec:
     pruner_options: StrictModel
     training: TrainingSettings
     compute: ComputeSettings
-    quota: Literal["union", "per_dataset"] = "union"
+    quota: Literal["union", "per_dataset"] = "union"  # of what a pruner keeps its share
     protocol: ProtocolKind = "paper"
 
     @property

@@ -236,19 +236,15 @@ LARGEST = 1e15  # the square of a larger error would overflow in float32, in whi
 
 @dataclass(frozen=True)
 class Readings:
-    """What one file says, in file order; ``values`` are (R, N, C) float64, NaN where missing.
-
-    In a long file they are (R, 1, C), and ``sensor`` (R,) is the index of each row's sensor.
-    ``rows`` (R,) is how messages count the rows, and its name what they call one.
-    """
+    """What one file says, in file order."""
 
     path: Path
     channels: list[str]
     nodes: list[str]
-    values: NDArray[np.float64]
-    rows: pd.Index[Any]
+    values: NDArray[np.float64]  # (R, N, C), in a long file (R, 1, C); NaN where missing
+    rows: pd.Index[Any]  # (R,) as messages count the rows; its name is what they call one
     times: pd.DatetimeIndex | None
-    sensor: NDArray[np.intp] | None = None
+    sensor: NDArray[np.intp] | None = None  # (R,) of a long file
 
     def place(self, at: tuple[int, ...]) -> str:
         """Words for a row, a sensor of it, or a single value, by its indices."""

@@ -26,14 +26,10 @@ DIGITS = "%.6g"
 
 @dataclass(frozen=True)
 class Description:
-    """One channel of a data set described.
+    """One channel of a data set described."""
 
-    ``facts`` are what was looked at and the key numbers, None for what is not defined; the key of
-    a table is the name of its csv file, without the suffix.
-    """
-
-    facts: dict[str, Any]
-    tables: dict[str, pd.DataFrame]
+    facts: dict[str, Any]  # what was looked at, and key numbers: None for what is not defined
+    tables: dict[str, pd.DataFrame]  # by the name of the csv file, without the suffix
 
     @property
     def title(self) -> str:

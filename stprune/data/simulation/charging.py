@@ -28,21 +28,15 @@ SMALLEST_SITE = 4
 
 @dataclass(frozen=True)
 class Kind:
-    """What people do in a zone while their car charges.
-
-    ``hours`` is the median time at a charger and ``hours_spread`` the standard deviation of its
-    logarithm; ``watts`` the power of a charger; ``patience_minutes`` the mean time in line;
-    ``moves_on`` the share of drivers without a charger who try a neighbouring zone; ``fee`` the
-    operator's mean fee in yuan / kWh.
-    """
+    """What people do in a zone while their car charges."""
 
     name: str
-    hours: float
-    hours_spread: float
-    watts: int
-    patience_minutes: float
-    moves_on: float
-    fee: float
+    hours: float  # median time at a charger
+    hours_spread: float  # standard deviation of its logarithm
+    watts: int  # of a charger
+    patience_minutes: float  # mean time in line
+    moves_on: float  # share of drivers without a charger who try a neighbouring zone
+    fee: float  # operator's mean in yuan / kWh
 
 
 KINDS = (
@@ -133,18 +127,14 @@ PEAK_HOURS = (10, 11, 14, 15, 16, 17, 18)
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What holds in each hour for all zones; arrays are (hours,).
+    """What holds in each hour for all zones; arrays are (hours,)."""
 
-    ``hour`` is the hour of the day; a ``free_day`` a Saturday, Sunday or holiday; ``cold`` a cold
-    spell; ``tariff`` the price of the grid in yuan / kWh.
-    """
-
-    hour: NDArray[np.int64]
-    free_day: NDArray[np.bool_]
+    hour: NDArray[np.int64]  # of the day
+    free_day: NDArray[np.bool_]  # Saturday, Sunday or holiday
     holiday: NDArray[np.bool_]
     storm: NDArray[np.bool_]
     cold: NDArray[np.bool_]
-    tariff: NDArray[np.float64]
+    tariff: NDArray[np.float64]  # price of the grid in yuan / kWh
 
 
 def draw_circumstances(start: datetime, days: int, rng: np.random.Generator) -> Circumstances:
@@ -199,17 +189,13 @@ FEE_SPREAD, FEE_HOURS = 0.1, 28 * HOURS_PER_DAY
 
 @dataclass(frozen=True)
 class Drivers:
-    """Drivers in the order in which they arrive; arrays are (K,) int64.
+    """Drivers in the order in which they arrive; arrays are (K,) int64, times in seconds."""
 
-    ``seconds`` count from the start of the run; ``charging`` and ``patience`` are seconds at a
-    charger and in one line; ``tries`` counts the zones before giving up, the own one included.
-    """
-
-    seconds: NDArray[np.int64]
+    seconds: NDArray[np.int64]  # from the start of the run
     zones: NDArray[np.int64]
-    charging: NDArray[np.int64]
-    patience: NDArray[np.int64]
-    tries: NDArray[np.int64]
+    charging: NDArray[np.int64]  # at a charger
+    patience: NDArray[np.int64]  # in one line
+    tries: NDArray[np.int64]  # zones before giving up, the own one included
 
 
 def draw_prices(
@@ -319,17 +305,14 @@ CALM_HOURS = 12
 
 @dataclass(frozen=True)
 class Disturbance:
-    """One event in a zone, hours inclusive and counted from the start of the run.
-
-    An outage takes ``chargers_out`` chargers; a crowd brings ``extra_drivers`` an hour.
-    """
+    """One event in a zone, hours inclusive and counted from the start of the run."""
 
     kind: Literal["outage", "crowd"]
     zone: int
     first_hour: int
     last_hour: int
-    chargers_out: int = 0
-    extra_drivers: float = 0.0
+    chargers_out: int = 0  # by an outage
+    extra_drivers: float = 0.0  # an hour, by a crowd
 
 
 def draw_disturbances(
@@ -419,11 +402,7 @@ Process = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Sessions:
-    """What happened at the chargers; a session is one car at one charger; arrays are (S,) int64.
-
-    A session lasts from ``begins`` to ``ends``, in seconds since the start of the run, when it
-    ended by itself, by a failure or with the run.
-    """
+    """One car at one charger each, in seconds since the start of the run; arrays are (S,) int64."""
 
     zones: NDArray[np.int64]
     begins: NDArray[np.int64]

@@ -36,20 +36,15 @@ SLIP_SPEED = 20.0
 
 @dataclass(frozen=True)
 class Road:
-    """One directed road between two junctions; its name is unique.
+    """One directed road between two junctions."""
 
-    ``steps`` is the free driving time in whole simulation steps, so that the simulator measures
-    the free speed (m/s) without a rounding error; ``priority`` is the relative right of way where
-    it merges into another road.
-    """
-
-    name: str
+    name: str  # unique
     start: str
     end: str
-    steps: int
+    steps: int  # free driving time: whole, so that no rounding spoils the free speed
     lanes: int
-    free_speed: float
-    priority: float = 1.0
+    free_speed: float  # m/s
+    priority: float = 1.0  # relative right of way where it merges into another road
 
     @property
     def length(self) -> float:

@@ -46,18 +46,13 @@ ZONE_KNOT_BINS = 24
 
 @dataclass(frozen=True)
 class Demand:
-    """Expected demand of a network.
-
-    ``trips`` (3, Z, Z) are the shares of the trips of each pattern from zone to zone, which sum to
-    1; ``loads`` (3, D) the shares that pass each detector; ``daily_trips`` vehicles a weekday;
-    ``start`` the midnight at which bin 0 begins.
-    """
+    """Expected demand of a network."""
 
     network: Network
-    trips: NDArray[np.float64]
-    loads: NDArray[np.float64]
-    daily_trips: float
-    start: datetime
+    trips: NDArray[np.float64]  # (3, Z, Z) shares of each pattern from zone to zone; sum 1
+    loads: NDArray[np.float64]  # (3, D) shares that pass each detector
+    daily_trips: float  # vehicles a weekday
+    start: datetime  # midnight at which bin 0 begins
 
     def rates(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
         """Expected trips a second of each pattern in ``bins``, before any drift: (3, len(bins))."""
@@ -77,13 +72,10 @@ class Demand:
 
 @dataclass(frozen=True)
 class Departures:
-    """Platoons in the order in which they leave; arrays are (P,).
+    """Platoons in the order in which they leave; arrays are (P,)."""
 
-    ``seconds`` count from bin 0, negative before; the others are indices of zones.
-    """
-
-    seconds: NDArray[np.float64]
-    origins: NDArray[np.int64]
+    seconds: NDArray[np.float64]  # from bin 0, negative before
+    origins: NDArray[np.int64]  # zones
     destinations: NDArray[np.int64]
 
     def between(self, first: float, last: float) -> Departures:
@@ -198,15 +190,12 @@ CALM_BINS = 12
 
 @dataclass(frozen=True)
 class Incident:
-    """One drop of capacity at the end of a detector's road.
-
-    It lasts from ``first_bin`` to ``last_bin``, inclusive, and leaves ``capacity_share``.
-    """
+    """One drop of capacity at the end of a detector's road."""
 
     detector: int
     first_bin: int
-    last_bin: int
-    capacity_share: float
+    last_bin: int  # inclusive
+    capacity_share: float  # that is left
 
 
 def draw_incidents(
