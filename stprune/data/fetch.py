@@ -45,8 +45,7 @@ def fetch(
 
     Files of Kaggle in a directory or in the cache of its client, and the user's own, are used where
     they are. ``mirror`` is a directory or base URL that holds files as ``HOST/PATH`` of their
-    address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is none. Raises a FetchError if no
-    place has the right content, a DataError if a file of the user's own is missing or has changed.
+    address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is none.
     """
     # A simulated data set needs no mirror.
     base = resolve_mirror(mirror) if card.files else None
@@ -130,18 +129,16 @@ def fetch_file(dataset: str, file: RawFile, target: Path, base: Path | str | Non
 
 def _places(file: RemoteFile | KaggleFile, base: Path | str | None) -> list[Place]:
     """Where to look, in order: in a mirror, then at the source itself."""
-    source: Place = file.url if isinstance(file, RemoteFile) else file
     if isinstance(file, RemoteFile):
         path = urlsplit(file.url).netloc + urlsplit(file.url).path
-    else:
-        path = f"{KAGGLE}/datasets/{file.kaggle}/{file.name}"
+        mirrored = base / unquote(path) if isinstance(base, Path) else f"{base}/{path}"
+        return [mirrored, file.url] if base else [file.url]
+    path = f"{KAGGLE}/datasets/{file.kaggle}/{file.name}"
     if isinstance(base, Path):
         # As a mirror lays files out, and as the archive of Kaggle unpacks.
-        unpacked = [base / file.name] if isinstance(file, KaggleFile) else []
-        return [base / unquote(path), *unpacked, source]
+        return [base / path, base / file.name, file]
     # Without a hash, an error page of a web mirror would pass for the file.
-    checked = isinstance(file, RemoteFile) or file.sha256
-    return [f"{base}/{path}", source] if base and checked else [source]
+    return [f"{base}/{path}", file] if base and file.sha256 else [file]
 
 
 def _take(place: Place, target: Path, file: RemoteFile | KaggleFile) -> Path:

@@ -54,8 +54,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """Simulate the data set that ``card`` describes; there are no files.
 
     Channels are chargers in use (mean over the hour), energy delivered (kWh / h) and price (yuan /
-    kWh) of each zone, all observed. The graph of neighbouring zones is undirected. An event is an
-    outage or a crowd, in the hours ``first_step`` to ``last_step``.
+    kWh) of each zone. The graph of neighbouring zones is undirected. Events: outages and crowds.
     """
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, options.size, options.steps, CHANNELS, STEP_MINUTES)

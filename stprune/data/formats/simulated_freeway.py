@@ -57,9 +57,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """Simulate the data set that ``card`` describes; there are no files.
 
     Channels are flow (vehicles / 5 min) at the downstream end of each segment and mean speed (km/h)
-    on it, all observed. The graph is directed, by driving distance. An event is an incident: the
-    capacity at a segment's end drops to ``capacity_share`` in the steps ``first_step`` to
-    ``last_step``.
+    on it. The graph is directed, by driving distance. Events: incidents, in which the capacity at a
+    segment's end drops to ``capacity_share``.
     """
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, options.size, options.steps, CHANNELS, traffic.BIN_SECONDS // 60)
