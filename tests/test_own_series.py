@@ -164,6 +164,8 @@ OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
         (WIDE.replace("T01:00", "T01:00Z"), {}, "line 3"),
         (OFFSETS.replace("T02:00", "T02:00Z"), {}, "line 3.*`timezone`"),
         (WIDE, {"time_format": "seconds"}, "line 2"),
+        (WIDE, {"time_format": "%"}, "line 2"),
+        (WIDE.replace("2024-", ""), {"time_format": "%m-%dT%H:%M"}, "line 2.*1901"),
         (WIDE.encode("utf-16"), {}, ""),
         (WIDE.replace(",", ";"), {"decimal": ",", "separator": ";"}, "line 2.*`b`"),
     ],
@@ -194,13 +196,9 @@ def test_a_long_file_says_which_sensor(
         load_text(tmp_path, text, LONG_OPTIONS | options, channels=FLOW_AND_SPEED)
 
 
-def test_sensors_without_a_value(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    text = "time,a,b,c\n2024-01-01T00,1,,3\n2024-01-01T01,2,,3\n2024-01-01T02,3,,3\n"
-    raw = load_text(tmp_path, text, TIME | {"empty_sensors": "drop"}, **NAN)
-    assert raw.node_ids == ["a", "c"]
-    assert raw.adjacency.shape == (2, 2)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    with pytest.raises(DataError):
+def test_a_sensor_without_a_value_is_refused(tmp_path: Path) -> None:
+    text = "time,a,b\n2024-01-01T00,1,\n2024-01-01T01,2,\n2024-01-01T02,3,\n"
+    with pytest.raises(DataError, match=r"series\.csv.*`b`"):
         load_text(tmp_path, text, TIME, **NAN)
 
 
@@ -249,8 +247,6 @@ def test_wrong_parquet(tmp_path: Path, place: str, column: dict[str, Any]) -> No
         {"graph": {"wieghts": "binary"}},
         {"allow_negative": ["speed"]},
         {"gaps": "missing"},
-        # A pattern of times without year, month and day.
-        *({"time": "time", "time_format": form} for form in ("%H:%M", "%d.%m. %H:%M", "no", "%")),
     ],
 )
 def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any]) -> None:

@@ -105,7 +105,6 @@ def add(
         "channels": [{"name": name, "unit": unit} for name, unit in channels.items()],
     }
     raw = table.load(validate(DatasetCard, values, f"the card of {dataset}"), files)
-    values["nodes"] = len(raw.node_ids)
     if not checked.missing_numbers and checked.gaps != "missing" and raw.mask.all():
         values["mask_policy"] = card.get("mask_policy", "none")
     findings = _findings(raw, validate(DatasetCard, values, f"the card of {dataset}"))

@@ -13,7 +13,6 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +27,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 from pyarrow import csv as arrow_csv
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from stprune.base.errors import DataError
 from stprune.base.files import refuse_bomb
@@ -69,20 +68,7 @@ class Options(StrictModel):
     duplicates: Literal["refuse", "first", "last", "mean"] = "refuse"
     gaps: Literal["refuse", "missing"] = "refuse"
     resample: Literal["none", "mean"] = "none"
-    empty_sensors: Literal["refuse", "drop"] = "refuse"
     graph: GraphOptions = Field(default_factory=GraphOptions)
-
-    @field_validator("time_format")
-    @classmethod
-    def _says_the_day(cls, pattern: str) -> str:
-        """A pattern without year, month or day would put every time in 1900."""
-        if pattern in (ISO, SECONDS, MILLISECONDS):
-            return pattern
-        moment = datetime(2019, 11, 23, tzinfo=UTC)
-        with suppress(ValueError, re.error):
-            if datetime.strptime(moment.strftime(pattern), pattern).date() == moment.date():
-                return pattern
-        raise ValueError(f"`{pattern}` must say year, month and day, as `%d.%m.%Y %H:%M` does")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -395,7 +381,7 @@ def _measured(readings: Readings, card: DatasetCard, options: Options) -> NDArra
 def read_times(
     path: Path, entries: pd.Series, options: Options, sensor: NDArray[np.int64] | None = None
 ) -> pd.DatetimeIndex:
-    """The time of each row, without a zone, in whole seconds of the years 1900 to 2199.
+    """The time of each row, without a zone, in whole seconds of the years 1901 to 2199.
 
     ``entries`` (R,) are texts, numbers, or datetime64 with or without a zone; their index names the
     rows in messages. ``sensor`` (R,) is the sensor of each row of a long file.
@@ -424,7 +410,8 @@ def read_times(
         aware = np.array([moment.tzinfo is not None for moment in moments])[codes]
         ahead = pd.TimedeltaIndex([moment.utcoffset() or timedelta() for moment in moments])[codes]
     refuse(clock.isna() | (clock != clock.floor("s")), "is no whole second")
-    refuse((clock.year < 1900) | (clock.year > 2199), "is not of 1900 to 2199")
+    # A pattern without a year means 1900.
+    refuse((clock.year <= 1900) | (clock.year > 2199), "is not of 1901 to 2199")
     refuse(aware != aware[0], "differs from the first in whether it says its offset from UTC")
     zone = options.timezone
     if zone is None:

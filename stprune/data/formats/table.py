@@ -7,7 +7,6 @@ Roles of the files: ``series``, and at most one of ``adjacency`` (a matrix) or `
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +32,6 @@ from stprune.data.table import (
 
 SERIES = "series"
 GRAPH_ROLES = ("adjacency", "edges")
-
-log = logging.getLogger(__name__)
 
 
 def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
@@ -70,17 +67,13 @@ def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
     adjacency = np.zeros((len(nodes), len(nodes)), np.float32)
     for role in graph_roles:
         adjacency = read_graph(role, paths[role], nodes, options)
-    kept = ~np.isnan(values).all(axis=0).any(axis=1)
-    if not kept.all():
-        empty = [name for name, there in zip(nodes, kept, strict=True) if not there]
-        said = f"{card.title}: {len(empty)} sensor(s) without a value ({', '.join(empty[:8])})"
-        if options.empty_sensors == "refuse":
-            raise DataError(f"{said}; see `empty_sensors`")
-        log.warning("%s are left out", said)
-    values, mask = values[:, kept], ~np.isnan(values[:, kept])
+    mask = ~np.isnan(values)
+    empty = ~mask.any(axis=0).all(axis=1)
+    if empty.any():
+        name = nodes[int(np.argmax(empty))]
+        raise DataError(f"{paths[SERIES]}: the sensor `{name}` has no value; leave it out")
     filled = np.where(mask, values, 0.0).astype(np.float32)
-    node_ids = list(np.array(nodes, dtype=object)[kept])
-    return RawSeries(filled, mask, times, adjacency[np.ix_(kept, kept)], node_ids)
+    return RawSeries(filled, mask, times, adjacency, nodes)
 
 
 def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
