@@ -24,19 +24,19 @@ class Options(Published):
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`; steps of the skipped hour are there, without observations."""
-        times = regular_times(card, card.steps)
-        has_row = np.ones(card.steps, bool)
-        if self.clock_forward is not None:
-            at = np.datetime64(self.clock_forward.replace(tzinfo=None), "s")
-            has_row = (times < at) | (times >= at + np.timedelta64(1, "h"))
         if "graph" in files:
             weights = sparse.load_npz(files["graph"]).toarray()
         else:
             weights = read_numbers(files["adjacency"], header=False).to_numpy()
+        skipped = 0 if self.clock_forward is None else 60 // card.step_minutes
         frame = read_numbers(files["series"])
-        if len(frame) == has_row.sum() - 1:  # the first step was taken for a header
+        numbers = frame.columns.str.fullmatch(r"[-+.\de]+").all()
+        if numbers and len(frame) == card.steps - skipped - 1:  # the first step is no header
             frame = read_numbers(files["series"], header=False)
-        missing = 0.0 if card.mask_policy == "zero" else np.nan
-        values = np.full((card.steps, frame.shape[1]), missing)
-        values[has_row] = frame.to_numpy()
+        values = frame.to_numpy()
+        if self.clock_forward is not None:
+            times = regular_times(card, len(values))
+            at = np.searchsorted(times, np.datetime64(self.clock_forward.replace(tzinfo=None)))
+            missing = 0.0 if card.mask_policy == "zero" else np.nan
+            values = np.insert(values, [at] * skipped, missing, axis=0)
         return Table(values, weights, list(frame.columns))
