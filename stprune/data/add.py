@@ -127,7 +127,7 @@ def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
             names, cell = list(pq.read_schema(path).names), ""
     else:
         cells = csv_cells(path, given.get("separator", ","), given.get("encoding", "utf-8"))
-        names, cell = list(cells.iloc[0]), cells.iloc[min(1, len(cells) - 1), 0]
+        names, cell = list(cells.iloc[0]), str(cells.iloc[min(1, len(cells) - 1), 0])
     time = _called(names, TIME_NAMES)
     # A plain number such as 20240101 is more likely a measurement, unless its form is given.
     plain = cell.isdigit() and "time_format" not in given

@@ -59,10 +59,10 @@ def cut_splits(
     total = steps if strict else len(starts)
     train = round(total * shares[0])
     test = train + round(total * shares[1])
-    cuts = [(0, train), (train, test), (test, total)]
+    ranges = [range(train), range(train, test), range(test, total)]
     if strict:
-        cuts = [np.searchsorted(starts, [first, last - length + 1]) for first, last in cuts]
-    ranges = [range(int(first), int(last)) for first, last in cuts]
+        ends = [[part.start, part.stop - length + 1] for part in ranges]
+        ranges = [range(*cut) for cut in np.searchsorted(starts, ends).tolist()]
     if not all(ranges):
         few = f"{total} {'steps' if strict else 'windows'} are too few to split {shares}"
         raise ConfigError(f"{few}; take more days, a shorter history, or another protocol")

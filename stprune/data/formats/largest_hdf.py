@@ -66,7 +66,7 @@ class Options(Published):
                     missing = np.isnan(flow)
                     number = count - missing.sum(axis=1)
                     total = np.where(missing, 0.0, flow).sum(axis=1)
-                    means = np.full(total.shape, np.nan)
+                    means: NDArray[np.float64] = np.full(total.shape, np.nan)
                     np.divide(total, number, out=means, where=number > 0)
                     means = np.round(means)  # halves to the even one
                     mask = observed(means, card, lambda _: str(series))

@@ -68,7 +68,7 @@ def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
     for role in graph_roles:
         adjacency = read_graph(role, paths[role], nodes, options)
     mask = ~np.isnan(values)
-    empty = ~mask.any(axis=0).all(axis=1)
+    empty = ~np.all(np.any(mask, axis=0), axis=1)
     if empty.any():
         name = nodes[int(np.argmax(empty))]
         raise DataError(f"{paths[SERIES]}: the sensor `{name}` has no value; leave it out")
