@@ -170,7 +170,8 @@ def paper(
     jobs: Jobs = 1,
 ) -> None:
     """Write all tables, figures and reports of kept experiments."""
-    from stprune.paper.fingerprints import write_hashes as note
+    from stprune.base.files import write_json
+    from stprune.base.layout import kept_hashes
     from stprune.workflow.paper import make_paper
 
     wrong = []
@@ -178,7 +179,7 @@ def paper(
     for name, made in make_paper(parts or (), records, target, jobs):
         sys.stdout.write(f"{name}: {made.in_words}\n")
         if write_hashes:
-            note(made.hashes, records / name)
+            write_json(kept_hashes(records / name), made.hashes)
         elif made.differences != []:
             wrong.append(name)
     if check and wrong:

@@ -152,7 +152,6 @@ def test_every_figure_of_data_names_its_axes_and_keeps_words_apart() -> None:
     every = [described("first"), described("second", nodes=5)]
     for drawing in data_drawings(every).values():
         assert drawing.caption
-        assert drawing.alt
         drawing.figure.draw_without_rendering()
         boxes = [legend.get_window_extent() for legend in drawing.figure.legends]
         boxes += [box for axes in drawing.figure.axes if (box := axes.get_tightbbox()) is not None]

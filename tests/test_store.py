@@ -38,7 +38,7 @@ def _copy(layout: ExperimentLayout, records: Path) -> Path:
 def test_a_copy_is_the_experiment(written: ExperimentLayout, tmp_path: Path) -> None:
     fresh, kept = load_results(written.store), load_results(_copy(written, tmp_path))
     assert kept_experiments(tmp_path) == ["made_up"]
-    for name in ("summary", "epochs", "aggregate", "horizons"):
+    for name in ("summary", "epochs", "aggregate"):
         pd.testing.assert_frame_equal(getattr(kept, name), getattr(fresh, name), check_exact=True)
     for table, other in zip(kept.kept, fresh.kept, strict=True):
         assert len(table)
@@ -108,4 +108,4 @@ def test_damage_is_named(written: ExperimentLayout, tmp_path: Path) -> None:
             read_store(store, name)
     results = load_results(store)
     with pytest.raises(RecordError, match=r"records\.parquet"):
-        _ = results.horizons
+        _ = results.records

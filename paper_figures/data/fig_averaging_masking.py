@@ -46,9 +46,4 @@ def build(described: Sequence[Description]) -> Drawing:
         " large if it is above the 95 % quantile of the errors of the same node; grey, what there"
         f" would be if the mean said nothing. {runs}."
     )
-    said = "; ".join(
-        f"{look.one.title} {100 * look.one.tables['masking']['large_share'].iloc[0]:.2g} %"
-        for look in shown
-    )
-    alt = f"Three panels by quarter of the windows. Large errors in the calm quarter: {said}."
-    return Drawing(figure, caption, alt)
+    return Drawing(figure, caption)

@@ -16,7 +16,7 @@ from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.describe.description import Description, read_descriptions
 from stprune.paper.figures import Drawing, paper_style, write_drawing
-from stprune.paper.fingerprints import Hashes, figure_hash, table_hash
+from stprune.paper.fingerprints import Hashes, content_hash, table_hash
 from stprune.paper.tables import Table, write_table
 
 PACKAGE = "paper_figures.data"
@@ -59,7 +59,7 @@ def make_overview(descriptions: Path, into: Path | None) -> Hashes:
     tables, drawings = data_tables(described), data_drawings(described)
     hashes: Hashes = {
         "tables": {name: table_hash(table) for name, table in tables.items()},
-        "figures": {name: figure_hash(drawing) for name, drawing in drawings.items()},
+        "figures": {name: content_hash(one.figure, one.caption) for name, one in drawings.items()},
     }
     if into is not None:
         layout = ExperimentLayout(into)
