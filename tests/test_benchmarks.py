@@ -74,14 +74,6 @@ def test_both_forms_of_a_backbone_take_the_same_kind_of_step(name: str) -> None:
     assert counts[0] == counts[1]
 
 
-@pytest.mark.slow
-def test_step_costs_are_ratios_to_the_public_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_cost, "LEAST_SPEED_UP", {"stid": 1.3})
-    result = step_cost.run(SMALL)
-    assert [row["backbone"] for row in result.rows] == ["stid"]
-    assert all(goal.value > 0 for goal in result.goals)
-
-
 def test_a_grid_is_compared_with_its_training(
     toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Every loader of a published format: small files made as published, worked by hand, and mistakes.
+"""Shipped cards, and every loader of a published format: small files, worked by hand, and mistakes.
 
 Each format has a way to write its files into a folder, the changes that its card needs, and what
 must come out. Files of a card are pinned by their hash, so mistakes are those of a card.
@@ -24,7 +24,7 @@ from scipy.io import savemat
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, StreamedSeries, read_canonical, write_canonical
-from stprune.data.card import FORMATS, DatasetCard
+from stprune.data.card import FORMATS, DatasetCard, KaggleFile, RemoteFile, dataset_ids, load_card
 from stprune.data.formats.base import load_raw
 
 NAN = math.nan
@@ -334,6 +334,37 @@ def load(name: str, folder: Path, card: dict[str, Any] | None = None, **changes:
 def test_every_published_format_has_a_case() -> None:
     others = {"table", "simulated_freeway", "simulated_charging"}
     assert set(FORMATS.ids()) == set(CASES) | others
+
+
+PINNED = re.compile(r"^https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+")
+
+
+@pytest.mark.parametrize("dataset", dataset_ids())
+def test_a_shipped_card_says_what_people_need_and_pins_its_files(dataset: str) -> None:
+    card = load_card(dataset)
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", dataset)
+    for text in (card.title, card.description, card.licence, card.citation):
+        assert text.strip()
+    assert all(channel.unit.strip() for channel in card.channels)
+    # Times are local; a zone would be lost in the canonical data set.
+    assert card.start.tzinfo is None
+    # Twelve steps in and twelve out, so that there is at least one window of each kind.
+    assert min(card.splits) * card.steps >= 24
+    # A published series ends with a day, which says that no step is lost on the way.
+    if dataset not in ("hangzhou_metro", "pems08_tail"):
+        hour = 12 if card.breaks == "clock" else 0
+        assert (card.steps + hour) % card.steps_per_day == 0
+    for role, remote in card.files.items():
+        if not isinstance(remote, KaggleFile):  # Kaggle has no pins; the loader checks more
+            assert isinstance(remote, RemoteFile), f"{role} is on somebody's disk"
+            assert PINNED.match(remote.url), f"{role} is not pinned to a commit: {remote.url}"
+    options = FORMATS.module(card.format).Options.model_validate(card.options)
+    known = set(CASES[card.format].files if card.format in CASES else ())
+    if card.format == "zone_csv":
+        known = {"adjacency", "stations", *(name.partition(":")[0] for name in options.channels)}
+    # Of the others the roles follow from the options, and real files are read in other tests.
+    if card.format not in ("station_csv", "windows_npz", "renumbered_zones"):
+        assert set(card.files) <= known
 
 
 @pytest.mark.parametrize("name", CASES)

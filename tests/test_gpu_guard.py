@@ -106,6 +106,13 @@ def test_backbones(toy_values: dict[str, Any], name: str) -> None:
 CASES: dict[str, dict[str, Any]] = {
     **{name: {"pruner": name} for name in [*DYNAMIC, "full"]},
     "infobatch, original": {"pruner": "infobatch", "entry": {"options": {"budget": "original"}}},
+    **{
+        f"st_prune, {name}": {"pruner": "st_prune", "entry": {"options": options}}
+        for name, options in {
+            "graph": {"spatial": "graph", "temporal_weight": 1.0, "score_memory": 0.5},
+            "top nodes": {"spatial": "top_nodes", "relative": "ratio"},
+        }.items()
+    },
     "legacy": {"pruner": "st_prune", "protocol": "legacy"},
     "imputation": {
         "pruner": "st_prune",

@@ -1,4 +1,4 @@
-"""From kept experiments alone come all tables, figures and the report, and it is known which."""
+"""What the kept experiments give is known, and what depends on them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import yaml
 from compact_experiment import SHOWN, configuration
@@ -41,27 +40,6 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", kept_experiments(KEPT))
 def test_the_kept_records_give_what_they_are_to_give(name: str) -> None:
     assert check_products(KEPT / name).differences == []
-
-
-@pytest.fixture(scope="module")
-def into(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    into = tmp_path_factory.mktemp("paper")
-    old = into / "made_up" / "tables" / "of_another_version.csv"
-    old.parent.mkdir(parents=True)
-    old.touch()
-    assert main(["paper", "--records", str(records), "--into", str(into)]) == 0
-    return into
-
-
-def test_everything_that_has_something_to_show_is_written(into: Path) -> None:
-    made = {path.relative_to(into / "made_up").as_posix() for path in into.glob("made_up/**/*.*")}
-    figures = {"figures/tradeoff.pdf", "figures/kept_overlap.png"}
-    assert {"report.html", *figures, *(f"tables/main.{k}" for k in ("csv", "md", "tex"))} <= made
-    # No held-out data, one task, one optimiser; and what lay there before is gone.
-    nothing = ("foundation", "tasks", "universality", "of_another_version")
-    assert not [path for path in made if Path(path).stem in nothing]
-    main_table = pd.read_csv(into / "made_up" / "tables" / "main.csv")
-    assert set(main_table["pruner"]) >= {"full", *SHOWN}
 
 
 def test_the_check_names_what_differs(
