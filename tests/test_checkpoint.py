@@ -67,7 +67,6 @@ def test_a_damaged_file_is_refused(checkpoint: Path, damage: Callable[[Path], ob
     damage(checkpoint)
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(checkpoint, IDENTITY)
-    assert "\n" not in str(caught.value)
     assert str(checkpoint) in str(caught.value)
 
 

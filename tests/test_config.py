@@ -25,7 +25,6 @@ def message_of(values: Any) -> str:
     with pytest.raises(ConfigError) as caught:
         parse_config(values, "my.yaml")
     message = str(caught.value)
-    assert "\n" not in message
     assert message.startswith(("my.yaml", "unknown")), message
     assert "my.yaml" in message
     return message
@@ -106,9 +105,8 @@ def test_what_is_missing_or_cannot_be_read_is_named(
     for text in (b"a: [1,\nb: }", b"\xff\xfe\x00"):
         (tmp_path / "broken.yaml").write_bytes(text)
         for path in (tmp_path / "none.yaml", tmp_path / "broken.yaml", tmp_path):
-            with pytest.raises(ConfigError, match=str(path)) as caught:
+            with pytest.raises(ConfigError, match=str(path)):
                 load_config(path)
-            assert "\n" not in str(caught.value)
 
 
 def test_scientific_notation_is_a_number(toy_values: dict[str, Any]) -> None:

@@ -107,9 +107,8 @@ def test_a_diverging_run_leaves_no_record(
     toy_values["backbones"]["stid"]["optimisation"] = optimisation
     toy_values["training"] |= training
     config, listener = parse_config(toy_values, "the toy configuration"), Listener()
-    with pytest.raises(TrainingDivergedError, match="toy/stid/full/p0/s0") as caught:
+    with pytest.raises(TrainingDivergedError, match="toy/stid/full/p0/s0"):
         train(config, key_of("full"), [listener])
-    assert "\n" not in str(caught.value)
     assert listener.told[-1] == "failed TrainingDivergedError"
     assert files_below(experiment_layout(config).root) in ([], ["last.pt"])
 

@@ -129,9 +129,8 @@ def test_a_task_is_part_of_what_a_run_is() -> None:
 def test_what_does_not_fit_is_refused(
     entry: dict[str, Any], values: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(StpruneError, match=says) as caught:
+    with pytest.raises(StpruneError, match=says):
         parse_config(config(entry, **values), "c.yaml")
-    assert "\n" not in str(caught.value)
 
 
 STEPS_IN, STEPS_OUT = 8, 8
