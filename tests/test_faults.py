@@ -77,23 +77,6 @@ def test_a_campaign_notices_what_is_lost(project: Project, run: Run) -> None:
     assert len(run_differences(reference.run_folder("full"), folder)) == 2
 
 
-def test_a_loss_that_diverges_is_told_with_its_epoch(project: Project, run: Run) -> None:
-    backbone = {"options": {"series_width": 8, "node_width": 8}}
-    hot = {"stid": backbone | {"optimisation": {"learning_rate": 1e30}}}
-    trial = project.trial("diverged", backbones=hot, pruners={"full": None, "st_prune": None})
-    line = one_line(run(trial.train_words("full"), project.root))
-    where = "the training loss of epoch 1"
-    assert line.startswith(f"run toy/stid/full/p0/s0: {where}")
-    assert not list(trial.results.glob("runs/**/*.*"))
-    # As a block keeps what a run says.
-    log = trial.results / "logs/toy/stid/full/p0/s0/train.log"
-    log.parent.mkdir(parents=True)
-    log.write_text(f"stprune: error: {line}\n")
-    summary = one_line(run(trial.words("summarise"), project.root))
-    assert summary.startswith("2 of 2 runs have no record, such as toy/stid/full/p0/s0, which is")
-    assert where in summary
-
-
 def test_memory_that_is_refused_is_told_with_the_run(project: Project, run: Run) -> None:
     wide = {"stid": {"options": {"series_width": 4096, "node_width": 4096}}}
     trial = project.trial("memory", backbones=wide, training={"epochs": 2, "batch_size": 300})

@@ -15,7 +15,6 @@ from scipy import sparse
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import validate
-from stprune.data.formats.base import read_edges
 from stprune.data.formats.table import read_graph
 from stprune.data.graph_weights import binary, gaussian, nearest, spread, symmetrised
 from stprune.data.table.options import Options
@@ -211,22 +210,3 @@ def test_weights_of_any_distances(distances: np.ndarray, count: int) -> None:
 def test_a_wrong_file_of_edges_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match=r"graph\.csv"):
         read(tmp_path, "edges", text)
-
-
-@given(
-    st.dictionaries(
-        st.tuples(st.sampled_from(NODES), st.sampled_from(NODES)),
-        st.floats(0, 1e6, allow_nan=False),
-        min_size=1,
-    )
-)
-def test_every_edge_is_read_once_and_no_other(
-    tmp_path_factory: pytest.TempPathFactory, edges: dict[tuple[str, str], float]
-) -> None:
-    lines = ["from,to,cost", *(f"{a},{b},{number!r}" for (a, b), number in edges.items())]
-    path = tmp_path_factory.mktemp("edges") / "edges.csv"
-    path.write_text("\n".join(lines))
-    read = read_edges(path, NODES)
-    for row, a in enumerate(NODES):
-        for column, b in enumerate(NODES):
-            np.testing.assert_equal(read[row, column], edges.get((a, b), NONE) if a != b else NONE)

@@ -188,31 +188,22 @@ OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
         (WIDE, {"time_format": "seconds"}, "line 2"),
         (WIDE.encode("utf-16"), {}, ""),
         (WIDE.replace(",", ";"), {"decimal": ",", "separator": ";"}, "line 2.*`b`"),
+        # A long file says which sensor.
+        (LONG.replace("b,4,40", "b,,40"), LONG_OPTIONS, "line 5.*`b`.*`flow`"),
+        (LONG.replace("b,4,40", ",4,40"), LONG_OPTIONS, "line 5"),
+        (LONG.replace("b,4,40", "a,4,40"), LONG_OPTIONS, "line 5.*`a`"),
+        (LONG.replace("2024-01-01 01:00,b,4,40\n", ""), LONG_OPTIONS, "`b`.*01:00:00"),
+        (LONG, LONG_OPTIONS | {"columns": ["flow", "occupancy"]}, "`occupancy`"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_with_its_place(
     tmp_path: Path, text: str | bytes, options: dict[str, Any], place: str
 ) -> None:
     policy = NAN if "gaps" in options else {}
+    if "layout" in options:
+        policy = {"channels": FLOW_AND_SPEED}
     with pytest.raises(DataError, match=rf"series\.csv.*{place}"):
         load_text(tmp_path, text, TIME | options, **policy)
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "place"),
-    [
-        (LONG.replace("b,4,40", "b,,40"), {}, "line 5.*`b`.*`flow`"),
-        (LONG.replace("b,4,40", ",4,40"), {}, "line 5"),
-        (LONG.replace("b,4,40", "a,4,40"), {}, "line 5.*`a`"),
-        (LONG.replace("2024-01-01 01:00,b,4,40\n", ""), {}, "`b`.*01:00:00"),
-        (LONG, {"columns": ["flow", "occupancy"]}, "`occupancy`"),
-    ],
-)
-def test_a_long_file_says_which_sensor(
-    tmp_path: Path, text: str, options: dict[str, Any], place: str
-) -> None:
-    with pytest.raises(DataError, match=rf"series\.csv.*{place}"):
-        load_text(tmp_path, text, LONG_OPTIONS | options, channels=FLOW_AND_SPEED)
 
 
 def test_empty_and_constant_sensors(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -503,12 +494,10 @@ def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         ("time,a\n2024-01-01,1\n2024-01-04,1\n", WORDS, "259200 s"),
         ("a,b\n1,2\n3,4\n", WORDS, "time=NAME"),
         ("Zeit,b\n1/5/24,2\n2/5/24,4\n", [*WORDS, "--option", "time_format=%d.%m.%Y"], "`time`"),
-        (FIVE.replace("a,b", "Unnamed: 0,b"), WORDS, "`Unnamed: 0`"),
         (WIDE, [*WORDS, "--edges", "roads.csv"], "`km`"),
         (WIDE, [*WORDS, "--edges", "roads.csv", "--adjacency", "roads.csv"], "graph"),
         (WIDE, ["--series", "x=a.csv", "--channel", "flow=v"], "`x`"),
         (WIDE, ["--series", "a.csv", "--series", "b.csv"], "channel"),
-        ("", WORDS, "a.csv"),
     ],
 )  # fmt: skip
 def test_what_is_refused_leaves_no_card(

@@ -87,10 +87,14 @@ class Page(HTMLParser):
 
 
 def report(results: Results, layout: ExperimentLayout) -> Page:
-    """The page without figures."""
+    """The page without figures, which is the same every time."""
     tables = {name: TABLES.module(name).build(results) for name in applicable(TABLES, results)}
-    write_report(layout, results, tables, BLANK)
-    return Page(layout.report.read_text(encoding="utf-8"))
+    texts = set()
+    for _ in range(2):
+        write_report(layout, results, tables, BLANK)
+        texts.add(layout.report.read_text(encoding="utf-8"))
+    (text,) = texts
+    return Page(text)
 
 
 @pytest.fixture(scope="module")
@@ -184,14 +188,10 @@ def test_what_scripts_read_is_json_that_no_text_can_end(page: Page) -> None:
     assert "<!--" not in script
 
 
-def test_page_is_the_same_every_time_and_without_full_training_compares_nothing(
-    tmp_path: Path,
-) -> None:
+def test_without_full_training_nothing_is_compared(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
     results = load_results(layout.store)
-    # Its pictures are the same, too: that is tested figure by figure.
-    first, second = report(results, layout), report(results, layout)
-    assert first.source == second.source
+    first = report(results, layout)
     assert "No pruned run can be held against full training" in first.text
     assert not first.values("td", "data-verdict")
     assert "nan" not in first.text.lower().split()

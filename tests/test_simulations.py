@@ -216,24 +216,6 @@ def test_no_driver_is_lost_and_no_charger_serves_two(
     assert busy.sum() <= needed
 
 
-def test_traffic_is_slower_at_every_incident_than_at_that_time_on_other_days() -> None:
-    """Three weekdays of a city of 16 detectors, with many incidents."""
-    card = new_city("sim_freeway", load_card("sim_freeway"), nodes=16, days=3, seed=3)
-    days = load(card.model_copy(update={"options": card.options | {"incidents_per_day": 2}}))
-    speed = days.values[..., 1].reshape(3, 288, -1)
-    ratios = []
-    places = days.events[["node", "first_step", "last_step"]].to_numpy().tolist()
-    for node, first_step, last_step in places:
-        day, first = divmod(first_step, 288)
-        # The queue needs a step to grow.
-        steps = slice(first + 1, last_step - day * 288 + 1)
-        alike = [other for other in range(3) if other != day]
-        usual = np.median(speed[alike, steps, node].mean(axis=1))
-        ratios.append(speed[day, steps, node].mean() / usual)
-    assert max(ratios) < 1
-    assert np.median(ratios) < 0.5
-
-
 def test_flow_by_hand() -> None:
     # Platoons of four leave in the steps 1, 3, 3 and 7. The first one passes from the start of
     # the run to 2, the next two from 2 to 4, the last from 4 to 8.
