@@ -1,7 +1,5 @@
 """The configuration of a made-up experiment, for tests of stores."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Fixtures that several test files share: the toy data set and a configuration on it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from multiprocessing import set_forkserver_preload
 from pathlib import Path

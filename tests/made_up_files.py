@@ -1,7 +1,5 @@
 """Single files as they were published, and where a mirror has them."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 from typing import Any

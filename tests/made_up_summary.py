@@ -1,7 +1,5 @@
 """Summaries and epochs made up for tests of statistics: only the columns that those read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Single backbones and layers: sizes, graphs, refusals, dropout, forecasts without weights."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

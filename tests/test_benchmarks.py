@@ -1,7 +1,5 @@
 """The benchmarks measure what they say, print it, and hold it to their goals when asked."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

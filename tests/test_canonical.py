@@ -1,7 +1,5 @@
 """The canonical data set: made once, in blocks, refused if damaged or against its card."""
 
-from __future__ import annotations
-
 import multiprocessing
 import re
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Files appear whole or not at all; checkpoints and kept weights are read as written or refused."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

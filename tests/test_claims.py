@@ -1,7 +1,5 @@
 """Published numbers are compared with records of their setting, and with no others."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

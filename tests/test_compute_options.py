@@ -1,7 +1,5 @@
 """`compute.compile` and `compute.precision`: other arithmetic, the same model."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Configurations: every mistake is one line that says where it is and what would be right."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

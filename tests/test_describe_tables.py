@@ -1,7 +1,5 @@
 """Descriptions of data: tables by hand and by other formulas, and from command to figures."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

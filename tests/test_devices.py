@@ -1,7 +1,5 @@
 """Devices (here: processes) and cores of a run."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Imports point one way: no circle between modules, no room that imports a later one."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

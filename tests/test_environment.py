@@ -1,7 +1,5 @@
 """Generated pages say what the code says, and the environment is that of the pins."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Every figure and table that applies draws itself, the same every time, also from lean results."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 import math

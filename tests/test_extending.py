@@ -1,7 +1,5 @@
 """The files that docs/extending.md shows keep the contracts; test_workflow.py runs them."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

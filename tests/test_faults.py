@@ -1,7 +1,5 @@
 """A short fault campaign, and faults that it does not draw at random."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

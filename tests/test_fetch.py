@@ -1,7 +1,5 @@
 """Fetching, against a server of our own: what arrives is right, or nothing arrives."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import logging

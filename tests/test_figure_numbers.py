@@ -1,7 +1,5 @@
 """The figures show the numbers worked by hand: tradeoff, regimes, differences, curves, overhead."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

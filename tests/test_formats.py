@@ -4,8 +4,6 @@ Each format has a way to write its files into a folder, the changes that its car
 must come out. Files of a card are pinned by their hash, so mistakes are those of a card.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import pickle

@@ -4,8 +4,6 @@ A device is claimed (see `claimed_device`). No operation may mix devices. Inside
 host never waits for the device, and outside of it only so often an epoch.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

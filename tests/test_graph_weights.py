@@ -1,7 +1,5 @@
 """Graphs: weights of any distances, edges of a csv, and the graph of a user's own data."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A block that is told to end, interrupted or killed keeps checkpoints and goes on from them."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The archive of kept windows says what was visited, and its figures what the archives hold."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 

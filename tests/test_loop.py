@@ -1,7 +1,5 @@
 """Pruning in a loop of one's own: losses by hand, the engine's results, processes, resuming."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
 from itertools import chain

@@ -1,7 +1,5 @@
 """A user's own data: what is read of each kind of file, what `data add` finds, what is refused."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

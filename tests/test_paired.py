@@ -1,7 +1,5 @@
 """Paired comparisons and equivalence: tests are what they are called, like is paired with like."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

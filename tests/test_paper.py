@@ -1,7 +1,5 @@
 """What the kept experiments give is known, and what depends on them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every table shows numbers worked by hand and dashes for holes; ranks, escapes and formats."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import replace

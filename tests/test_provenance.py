@@ -1,7 +1,5 @@
 """Where a run comes from, and that its record is enough to make it again."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The report stands alone, shows every run, and says no more than the numbers do."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """The report in a real browser: alone, without network, on a desk, on a phone and on paper."""
 
-from __future__ import annotations
-
 import base64
 import itertools
 import json

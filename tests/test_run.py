@@ -1,7 +1,5 @@
 """Whole runs on the toy data: record, repeatability, times, resuming, and how runs fail."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

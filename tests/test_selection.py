@@ -1,7 +1,5 @@
 """Complexity, strata, places, weights, the order of an epoch: by hand and as properties."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Simulated cities: their cards, queues and traffic by hand, and what holds for any drivers."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from datetime import datetime

@@ -5,8 +5,6 @@ ended, and Slurm itself looks every second whether one has too much memory. A jo
 again waits until the credential of its first start has expired, two minutes elsewhere.
 """
 
-from __future__ import annotations
-
 import getpass
 import json
 import os

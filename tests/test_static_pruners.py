@@ -1,7 +1,5 @@
 """Static rivals by hand and against plain forms, and the scoring models that they look at."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Ranks, the area under a trade-off, time to an accuracy: published examples and by hand."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

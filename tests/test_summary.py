@@ -1,7 +1,5 @@
 """The summary and store hold every run as recorded, and compare only what may be compared."""
 
-from __future__ import annotations
-
 import math
 import shutil
 from dataclasses import replace

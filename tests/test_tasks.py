@@ -1,7 +1,5 @@
 """Tasks and protocols as configured: which windows they give, what they hide, what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

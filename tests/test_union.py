@@ -1,7 +1,5 @@
 """A model that trains on several data sets: whole runs on two toys of different size."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, cast
 

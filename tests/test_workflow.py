@@ -1,7 +1,5 @@
 """The real workflow on toy data, in a project with the files that docs/extending.md shows."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """What tests of whole runs share: keys, processes, a listener that can stop a run, what it left."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable

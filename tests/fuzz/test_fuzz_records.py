@@ -1,7 +1,5 @@
 """What runs and preparation write, with other bytes: their very numbers, or one line."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil

@@ -1,7 +1,5 @@
 """OpenCity by its paper's equations, one window at a time; (N, P, D) are nodes, patches, width."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

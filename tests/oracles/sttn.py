@@ -1,7 +1,5 @@
 """STTN by its equations: one step, one node and one head at a time."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
