@@ -1,14 +1,12 @@
-"""Every table shows numbers worked by hand and dashes for holes; ranks, escapes and formats."""
+"""Every table of the paper shows numbers worked by hand, and dashes for what was not run."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from drawn import bars
 from made_up_summary import Run, summary_of
 from scipy import stats
 from synthetic_records import cost, epochs, results_of, run_of, scores, write_experiment
@@ -16,7 +14,6 @@ from synthetic_records import cost, epochs, results_of, run_of, scores, write_ex
 from paper_figures import (
     tab_efficiency,
     tab_equivalence,
-    tab_foundation,
     tab_groups,
     tab_main,
     tab_pairs,
@@ -28,22 +25,8 @@ from paper_figures import (
     tab_tradeoff,
     tab_universality,
 )
-from paper_figures.held_out import held_out_scores
-from stprune.paper.figures import build
-from stprune.paper.tables import (
-    DASH,
-    MINUS,
-    Column,
-    Table,
-    escape_latex,
-    format_number,
-    shared_headings,
-    to_cells,
-    to_latex,
-    to_markdown,
-)
-from stprune.records.run import RunRecord, Transfer
-from stprune.results.labels import label
+from stprune.paper.tables import DASH, MINUS, Table, shared_headings, to_cells
+from stprune.records.run import RunRecord
 from stprune.results.summary import Results, load_results
 from stprune.statistics.paired import CONTROLS
 
@@ -356,127 +339,3 @@ def test_optimisers_are_compared(tmp_path: Path) -> None:
     assert (overall["MAE"], overall[DELTAS[0]]) == (DASH, f"{MINUS}7.5")  # (10 - 25) / 2
     without = rows["B", "sgd", "r", "0.5", "X"]
     assert (without["MAE"], without[DELTAS[0]]) == ("5.00", DASH)
-
-
-# Tables
-
-
-def _table(values: list[float], names: list[str], group: list[str] | None = None) -> Table:
-    frame = pd.DataFrame({"pruner": names, "mae": values, "sd": [0.05] * len(values)})
-    frame["group"] = group or ["g"] * len(values)
-    columns = (Column("pruner", "Pruner"), Column("mae", "MAE", 2, "sd", ranked=True))
-    return Table("T", "C", frame, columns, ("group",))
-
-
-def _ranks(table: Table) -> list[int]:
-    return [row[1].rank for row in to_cells(table)]
-
-
-def test_lowest_two_of_each_group_are_marked_and_full_is_not() -> None:
-    names = ["full", "a", "b", "c", "a", "b"]
-    table = _table([1.0, 2.0, 1.5, 1.7, 9.0, 8.0], names, ["x", "x", "x", "x", "y", "y"])
-    assert _ranks(table) == [0, 0, 1, 2, 2, 1]
-
-
-def test_ranks_use_full_precision_and_ties_share_one_and_holes_do_not_count() -> None:
-    assert _ranks(_table([1.0001, 1.0002, 1.0003], ["a", "b", "c"])) == [1, 2, 0]
-    assert _ranks(_table([1.0, 1.0, 2.0], ["a", "b", "c"])) == [1, 1, 0]
-    # A single pruner wins nothing.
-    assert _ranks(_table([1.0, math.nan], ["a", "b"])) == [0, 0]
-    assert [row[1].text for row in to_cells(_table([1.0, math.nan], ["a", "b"]))][1] == DASH
-
-
-def test_a_cell_shows_several_columns_and_words_for_a_hole() -> None:
-    frame = pd.DataFrame({"low": [-1.0, math.nan], "high": [2.5, math.nan], "mark": ["†", None]})
-    column = Column("low", "95 %", text="[{low:+.1f}, {high:+.1f}]", marks="mark", missing="none")
-    cells = [row[0] for row in to_cells(Table("T", "C", frame, (column,)))]
-    assert [(cell.text, cell.sort) for cell in cells] == [
-        (f"[{MINUS}1.0, +2.5]†", -1.0),
-        ("none", None),
-    ]
-
-
-def test_markdown_and_latex_mark_the_ranks() -> None:
-    table = _table([1.0, 2.0, 3.0], ["a_b", "c|d", "e&f"])
-    markdown = to_markdown(table)
-    assert r"| a\_b | **1.00 ± 0.05** |" in markdown
-    assert r"| c\|d | <ins>2.00 ± 0.05</ins> |" in markdown
-    latex = to_latex(table, "t")
-    assert r"a\_b & \textbf{1.00 $\pm$ 0.05} \\" in latex
-    assert r"c|d & \underline{2.00 $\pm$ 0.05} \\" in latex
-    assert r"e\&f & 3.00 $\pm$ 0.05 \\" in latex
-    assert latex.count("{") == latex.count("}")
-    assert r"\begin{tabular}{@{}lr@{}}" in latex
-    assert escape_latex("50 % of a_b & {c} #1 $2 ~ ^ \\") == (
-        r"50 \% of a\_b \& \{c\} \#1 \$2 \textasciitilde{} \textasciicircum{} \textbackslash{}"
-    )
-
-
-def test_numbers_read_well() -> None:
-    signed = [format_number(value, 2, signed=True) for value in (-1.25, 2.0, math.nan)]
-    assert signed == [f"{MINUS}1.25", "+2.00", DASH]
-    assert [format_number(value, 0) for value in (12345.0, 9999.0)] == ["12,345", "9999"]
-    assert [format_number(value, None) for value in (0.9, 0.0)] == ["0.9", "0"]
-
-
-def test_names_read_well() -> None:
-    # An entry that adds words to a known name keeps its spelling; the longest start counts.
-    names = ("st_prune_unscaled", "full_fewer_epochs_x", "grandiose_rival")
-    words = ["ST-Prune unscaled", "Full (fewer epochs) x", "Grandiose rival"]
-    assert list(map(label, names)) == words
-
-
-# The table and the figure of held-out data, against numbers worked by hand
-
-
-# Pruner, prune ratio, seed, zero-shot and linear-probe MAE, total seconds.
-RUNS: list[tuple[str, float, int, float, float | None, float]] = [
-    ("full", 0.0, 0, 3.9, 2.0, 80.0),
-    ("full", 0.0, 1, 4.1, 2.0, 120.0),
-    ("st_prune", 0.5, 0, 4.4, 1.8, 50.0),
-    ("st_prune", 0.5, 1, 4.4, 1.8, 60.0),
-    ("random_dynamic", 0.5, 0, 5.0, None, 50.0),
-]
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> Results:
-    units = {
-        "checksum": "d" * 64,
-        "target_unit": "vehicles and miles",
-        "held_out": {"far": {"target_unit": "vehicles"}},
-    }
-    runs = []
-    for *cell, zero, probe, seconds in RUNS:
-        found = Transfer(
-            zero_shot=scores(zero), linear_probe=None if probe is None else scores(probe)
-        )
-        changes = {"backbone": "opencity", "data": units, "transfer": {"far": found}}
-        runs.append(run_of("cities", *cell, 3.0, cost=cost(total_seconds=seconds), **changes))
-    return results_of(tmp_path, runs)
-
-
-def test_rows_are_those_worked_by_hand(results: Results) -> None:
-    table = tab_foundation.build(results)
-    rows = [[cell.text for cell in row] for row in to_cells(table)]
-    place = f"cities|far|vehicles|{label('opencity')}"
-    assert ["|".join([*row[:7], *row[8:13]]) for row in rows] == [
-        f"{place}|0|Full training|2|4.00 ± 0.14|+0.0|2.00 ± 0.00|+0.0|100.0",
-        f"{place}|0.5|Random (dynamic)|1|5.00|+25.0|{DASH}|{DASH}|50.0",
-        f"{place}|0.5|ST-Prune|2|4.40 ± 0.00|+10.0|1.80 ± 0.00|{MINUS}10.0|55.0",
-    ]
-    assert "full_fewer_epochs was not run here." in table.caption
-
-
-def test_the_figure_shows_the_numbers_of_the_table(results: Results) -> None:
-    drawing = build("foundation", results)
-    frame = held_out_scores(results)
-    panels = drawing.figure.axes
-    assert [axes.get_title(loc="left") for axes in panels] == ["Zero-shot", "Linear probe"]
-    assert panels[0].get_ylabel().endswith("MAE (vehicles)")
-    for axes, score in zip(panels, ("zero_shot_mae", "linear_probe_mae"), strict=True):
-        drawn = [tuple(point) for line in bars(axes) for point in line.tolist()]
-        expected = frame[["total_percent", score]].dropna().itertuples(index=False, name=None)
-        shown = np.array(sorted(point for point in drawn if not np.isnan(point[1])))
-        assert shown == pytest.approx(np.array(sorted(expected)))
-    assert "1 to 2 seeds" in drawing.caption

@@ -1,40 +1,18 @@
-"""The summary and store hold every run as recorded, and compare only what may be compared."""
+"""The summary holds every run as it was recorded, and compares only what may be compared."""
 
 import math
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
-import yaml
-from compact_experiment import SHOWN, configuration
 from made_up_summary import SeededRun, curves_of
-from synthetic_kept import write_archives
-from synthetic_records import (
-    cost,
-    epochs,
-    record,
-    results_of,
-    scores,
-    timing,
-    write_experiment,
-    write_run,
-)
+from synthetic_records import cost, epochs, record, results_of, scores, timing, write_run
 
-from stprune.__main__ import main
 from stprune.base.errors import RecordError
-from stprune.base.layout import (
-    ExperimentLayout,
-    RunKey,
-    kept_experiments,
-    store_config,
-    store_table,
-)
-from stprune.records.run import read_record
-from stprune.records.store import TEXTS, read_store
+from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.records.store import read_store
 from stprune.records.timing import read_timing, write_timing
 from stprune.results.summarise import TIMED, summarise, times_to_full
 from stprune.results.summary import load_results, mean_over_places
@@ -224,104 +202,3 @@ def test_without_full_there_is_nothing_to_reach_and_places_are_kept_apart() -> N
     elsewhere = curves_of(("r", "full", 0, [9.0], 10.0)).assign(dataset="other")
     table = times_to_full(pd.concat([elsewhere, curves_of(("r", "x", 0, [1.0], 4.0))]))
     assert table.set_index("pruner")["time_to_full_seconds"].isna()["x"]
-
-
-# The store holds all that results need; a copy of it is the experiment
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
-    layout = write_experiment(tmp_path_factory.mktemp("results") / "made_up", pruners=SHOWN)
-    write_archives(layout)
-    values = configuration(layout.root).model_dump(mode="json")
-    summarise(sorted(layout.root.glob("runs/**/metrics.json")), layout, values)
-    return layout
-
-
-def _copy(layout: ExperimentLayout, records: Path) -> Path:
-    return Path(shutil.copytree(layout.store, records / "made_up"))
-
-
-def test_a_copy_is_the_experiment(written: ExperimentLayout, tmp_path: Path) -> None:
-    fresh, kept = load_results(written.store), load_results(_copy(written, tmp_path))
-    assert kept_experiments(tmp_path) == ["made_up"]
-    for name in ("summary", "epochs", "aggregate", "horizons"):
-        pd.testing.assert_frame_equal(getattr(kept, name), getattr(fresh, name), check_exact=True)
-    for table, other in zip(kept.kept, fresh.kept, strict=True):
-        assert len(table)
-        pd.testing.assert_frame_equal(table, other, check_exact=True)
-    assert list(kept.records.values()) == list(fresh.records.values())
-    assert kept.configuration == fresh.configuration
-    # No path of this machine is kept.
-    values = yaml.safe_load(store_config(written.store).read_text())
-    assert set(values["pruners"]) == {"full", *SHOWN}
-    assert {"mirror", "data_directory", "results_directory"}.isdisjoint(values)
-
-
-def test_an_experiment_may_be_kept_in_parts(written: ExperimentLayout, tmp_path: Path) -> None:
-    whole = load_results(written.store)
-    for number, seed in enumerate(sorted(set(whole.summary["seed"]))):
-        keys = [key for key in whole.records if key.seed == seed]
-        part = ExperimentLayout(tmp_path / f"run_{number}")
-        shutil.copytree(written.root / "runs", part.root / "runs")
-        summarise([part.metrics(key) for key in keys], part)
-        shutil.copytree(part.store, tmp_path / "records" / "made_up" / f"part_{number}")
-    assert kept_experiments(tmp_path / "records") == ["made_up"]
-    parts = load_results(tmp_path / "records" / "made_up")
-    assert dict(parts.records) == dict(whole.records)
-    pd.testing.assert_frame_equal(
-        parts.aggregate[["test_mae", "test_mae_sd"]], whole.aggregate[["test_mae", "test_mae_sd"]]
-    )
-    (tmp_path / "records" / "made_up" / "again").symlink_to("part_0")
-    with pytest.raises(RecordError, match="twice"):
-        load_results(tmp_path / "records" / "made_up")
-
-
-def test_the_store_has_every_record_and_every_number(written: ExperimentLayout) -> None:
-    results = load_results(written.store)
-    for key, found in results.records.items():
-        assert found == read_record(written.metrics(key))
-    for_people = pd.read_csv(written.summary, dtype=dict.fromkeys(TEXTS, "str"))
-    pd.testing.assert_frame_equal(for_people, results.summary, check_exact=True)
-
-
-def test_the_same_records_are_the_same_bytes(written: ExperimentLayout, tmp_path: Path) -> None:
-    other = ExperimentLayout(Path(shutil.copytree(written.root, tmp_path / "made_up")))
-    files = sorted(other.root.glob("runs/**/metrics.json"), reverse=True)
-    summarise(files, other, configuration(other.root).model_dump(mode="json"))
-    for path in written.store.iterdir():
-        assert (other.store / path.name).read_bytes() == path.read_bytes()
-    assert other.summary.read_bytes() == written.summary.read_bytes()
-
-
-def test_seeds_that_are_not_complete_are_refused_or_left_out(tmp_path: Path) -> None:
-    layout = write_experiment(tmp_path / "made_up", pruners=SHOWN, seeds=(0, 1, 2))
-    configuration(layout.root, seeds=[0, 1, 2], results_directory=str(tmp_path))
-    next(layout.root.glob("runs/*/*/el2n/*/s1/metrics.json")).unlink()
-    command = ["summarise", "--config", str(layout.config)]
-    assert main(command) == 1
-    assert main([*command, "--partial"]) == 0
-    results = load_results(layout.store)
-    assert sorted(set(results.summary["seed"])) == [0, 2]
-    assert results.configuration is not None
-    assert yaml.safe_load(results.configuration)["seeds"] == [0, 2]
-    for path in layout.root.glob("runs/*/*/full/*/*/metrics.json"):
-        path.unlink()
-    assert main([*command, "--partial"]) == 1
-
-
-def test_damage_is_named(written: ExperimentLayout, tmp_path: Path) -> None:
-    store = _copy(written, tmp_path)
-    overlaps, deciles = store_table(store, "overlaps"), store_table(store, "deciles")
-    overlaps.write_bytes(overlaps.read_bytes()[:-9])
-    store_table(store, "records").write_bytes(store_table(store, "epochs").read_bytes())
-    plain = {"compression": "NONE", "use_dictionary": False, "write_statistics": False}
-    pq.write_table(pq.read_table(deciles), deciles, **plain)
-    deciles.write_bytes(deciles.read_bytes().replace(b"st_prune", b"st\x86prune"))
-    store_table(store, "calendars").unlink()
-    for name in ("overlaps", "records", "deciles", "calendars"):
-        with pytest.raises(RecordError, match=f"{name}.parquet"):
-            read_store(store, name)
-    results = load_results(store)
-    with pytest.raises(RecordError, match=r"records\.parquet"):
-        _ = results.horizons
