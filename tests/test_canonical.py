@@ -2,13 +2,12 @@
 
 import multiprocessing
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -253,11 +252,6 @@ STEPS, NODES = 16384, 1024
 CARD = toy.card_values(nodes=NODES, steps=STEPS, step_minutes=15, mask_policy="nan")
 
 
-def in_own_process(function: Callable[..., float], *arguments: Any) -> float:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(function, *arguments).result()
-
-
 def resident(entry: str) -> int:
     """Memory of this process in bytes: ``VmRSS`` now, ``VmHWM`` at its peak."""
     return 1024 * int(re.search(rf"{entry}:\s*(\d+)", Path("/proc/self/status").read_text())[1])
@@ -292,7 +286,6 @@ def growth_of_preparing(folder: Path) -> float:
 
 def growth_of_serving(folder: Path) -> float:
     """Megabytes by which opening it and taking batches of all of it does."""
-    blocks.BLOCK_VALUES = 2**17
     windows.READY_BYTES = 0
     before = reset_peak()
     data = forecast_data(read_canonical(folder), history=12, horizon=12)
@@ -311,7 +304,8 @@ REST = 45
 
 @pytest.mark.slow
 def test_a_large_series_is_never_held_twice(tmp_path: Path) -> None:
-    growth = in_own_process(growth_of_preparing, tmp_path)
-    assert growth < GRAPH + REST < WHOLE
-    growth = in_own_process(growth_of_serving, tmp_path)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        growth = process.submit(growth_of_preparing, tmp_path).result()
+        assert growth < GRAPH + REST < WHOLE
+        growth = process.submit(growth_of_serving, tmp_path).result()
     assert 0.9 * WHOLE < growth < 1.25 * WHOLE + REST < 2 * WHOLE

@@ -6,15 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from compact_experiment import SHOWN, configuration
-from synthetic_kept import write_archives
-from synthetic_records import write_experiment
+from synthetic_records import PRUNERS, write_experiment
 
 from stprune.__main__ import main
 from stprune.base.layout import RECORDS, kept_experiments, kept_hashes
 from stprune.paper.products import check_products
-from stprune.results.summarise import summarise
 from stprune.workflow.plan import WorkflowPlan
 
 KEPT = Path(__file__).parents[1] / RECORDS
@@ -23,11 +19,7 @@ KEPT = Path(__file__).parents[1] / RECORDS
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kept experiment whose runs are gone."""
-    layout = write_experiment(tmp_path_factory.mktemp("experiment"), pruners=SHOWN)
-    write_archives(layout)
-    configuration(layout.root)
-    files = sorted(layout.root.glob("runs/**/metrics.json"))
-    summarise(files, layout, yaml.safe_load(layout.config.read_text()))
+    layout = write_experiment(tmp_path_factory.mktemp("experiment"), pruners=PRUNERS[2:4])
     folder = tmp_path_factory.mktemp("records")
     shutil.move(layout.store, folder / "made_up")
     shutil.rmtree(layout.root)
