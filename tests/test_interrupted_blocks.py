@@ -19,7 +19,7 @@ from stprune.records.run import read_record
 LONG = {
     "pruners": {"st_prune": None},
     "seeds": [0],
-    "training": {"epochs": 80, "batch_size": 8},
+    "training": {"epochs": 50, "batch_size": 8},
     # A run must not wait for whatever else holds cores on this machine.
     "compute": {"own_cores": False},
 }
