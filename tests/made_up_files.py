@@ -1,4 +1,4 @@
-"""Single files as they were published, and where a mirror has them."""
+"""Single files as they were published, where a mirror has them, and small simulated cities."""
 
 import pickle
 from pathlib import Path
@@ -10,8 +10,21 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from stprune.data.card import KaggleFile, RemoteFile
+from stprune.data.card import FORMATS, DatasetCard, KaggleFile, RemoteFile, load_card
 from stprune.data.fetch import KAGGLE
+
+SIX_NODES = {
+    "simulated_freeway": {"corridors": 1, "segments": 3, "incidents_per_day": 0.38},
+    "simulated_charging": {"zones": 6, "outages_per_week": 0.22, "crowds_per_week": 0.11},
+}
+
+
+def small_city(dataset: str, days: int, **options: Any) -> DatasetCard:
+    """The card of a simulated city with six nodes, or as ``options`` say, and a few days."""
+    card = load_card(dataset)
+    chosen = card.options | SIX_NODES[card.format] | {"days": days} | options
+    made = FORMATS.module(card.format).Options.model_validate(chosen)
+    return card.model_copy(update={"options": chosen, "nodes": made.size, "steps": made.steps})
 
 
 def pickled_graph(ids: list[str], weights: NDArray[Any]) -> bytes:

@@ -48,7 +48,7 @@ def start(project: Project) -> subprocess.Popen[str]:
 def test_a_block_that_is_ended_again_and_again_continues_to_the_same_bits(tmp_path: Path) -> None:
     project = copy_project(tmp_path)
     data, results = project.root / "data", project.root / "results"
-    prepare(toy.DATASET, DataLayout(data), str(project.root / "mirror"), cards=data)
+    prepare(toy.DATASET, DataLayout(data), str(project.root / "mirror"))
     project.configure("ended", **LONG)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         process = start(project)

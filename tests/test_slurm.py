@@ -262,7 +262,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_blocks_are_jobs_with_a_gpu_and_go_on_after_what_happens_to_them(site: Site) -> None:
     """One is cancelled; one has too little memory, then is started again as after a node failed."""
     data, results = site.project.root / "data", site.project.root / "results"
-    prepare(toy.DATASET, DataLayout(data), str(site.project.root / "mirror"), cards=data)
+    prepare(toy.DATASET, DataLayout(data), str(site.project.root / "mirror"))
     places = {"data_directory": str(data), "results_directory": str(results)}
     site.project.configure("undisturbed", **CHANGES, **places)
     site.project.configure("disturbed", **CHANGES)
