@@ -1,7 +1,5 @@
 """Fetching, against a server of our own: what arrives is right, or nothing arrives."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import logging
@@ -153,7 +151,6 @@ def refusal(card: DatasetCard, root: Path, mirror: str = "") -> str:
     before = files_below(root)
     with pytest.raises(FetchError) as caught:
         get(card, root, mirror)
-    assert "\n" not in str(caught.value)
     assert files_below(root) == before
     return str(caught.value)
 
@@ -172,7 +169,7 @@ def test_a_download_lands_under_its_role_and_name(
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", shown)
     card = card_of(site.url("/o/r/toy%20data.csv"))
-    path = fetch("toy", card, DataLayout(tmp_path), None, progress=True)["series"]
+    path = fetch("toy", card, DataLayout(tmp_path), None)["series"]
     assert path == tmp_path / "raw" / "toy" / "series" / "toy data.csv"
     assert path.read_bytes() == CONTENT
     assert files_below(tmp_path) == ["toy data.csv"]

@@ -8,8 +8,6 @@ from paper_figures.data.strokes import GREY, dress, looks, panels
 from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
-TITLE = "Averaging masking"
-
 # In %: of the node errors that are large, as `masking_table` has it.
 LARGE = 5
 PANELS = (

@@ -12,8 +12,6 @@ from stprune.describe.description import Description
 from stprune.paper.draw import grid
 from stprune.paper.figures import Drawing
 
-TITLE = "The data sets"
-
 # Light to dark: three nodes by their means, which have an order.
 NODES = {"lowest": "#9ecae1", "middle": "#4292c6", "highest": "#08306b"}
 

@@ -10,8 +10,6 @@ from paper_figures.data.strokes import GREY, dress, looks, panels, rows, shift
 from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
-TITLE = "Long tail of stationarity"
-
 MEASURES = {
     "first_difference": "difference",
     "window_std": "deviation",

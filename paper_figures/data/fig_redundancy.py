@@ -8,8 +8,6 @@ from paper_figures.data.strokes import GREY, dress, looks, panels, rows, shift
 from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
-TITLE = "Redundancy of the data"
-
 KINDS = ("nodes", "days", "windows")
 APART = {
     "one step apart": "step",

@@ -10,8 +10,6 @@ from paper_figures.data.strokes import GREY, dress, looks, panels, rows
 from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
-TITLE = "Statistical properties of the data"
-
 HOURS = 24
 BY_HOUR = (
     ("weekdays", "mean", "(a) Weekdays", "Mean of the nodes"),

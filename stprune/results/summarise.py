@@ -11,7 +11,7 @@ import yaml
 
 from stprune.base.errors import RecordError
 from stprune.base.files import write_text
-from stprune.base.layout import ExperimentLayout, RunKey, store_table
+from stprune.base.layout import ExperimentLayout, store_table
 from stprune.records.run import RunRecord, read_epochs, read_record
 from stprune.records.store import (
     EPOCH_COLUMNS,
@@ -80,25 +80,6 @@ def summary_so_far(layout: ExperimentLayout, metric_files: Sequence[Path]) -> pd
     if records and (changed or records != set(summary.get("record", ()))):
         return collect(metric_files, layout)["summary"]
     return summary
-
-
-def complete_seeds(
-    layout: ExperimentLayout, keys: Sequence[RunKey]
-) -> tuple[list[RunKey], list[int]]:
-    """The runs of the seeds that have all their records, and the seeds that do not.
-
-    Raises:
-        RecordError: If no seed is complete.
-    """
-    missing = [key for key in keys if not layout.metrics(key).exists()]
-    left_out = sorted({key.seed for key in missing})
-    complete = [key for key in keys if key.seed not in left_out]
-    if not complete:
-        raise RecordError(
-            f"{layout.root} has no seed with the records of all its runs; missing are"
-            f" {len(missing)} of {len(keys)}, such as {missing[0].path}"
-        )
-    return complete, left_out
 
 
 def collect(metric_files: Sequence[Path], layout: ExperimentLayout) -> dict[str, pd.DataFrame]:
