@@ -1,7 +1,5 @@
 """Does a mean over nodes mask local errors? Large node errors inside windows of low mean error."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from paper_figures.data.strokes import GREY, dress, looks, panels

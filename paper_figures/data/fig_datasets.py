@@ -1,7 +1,5 @@
 """The data sets at a glance: a week of three nodes of each."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 

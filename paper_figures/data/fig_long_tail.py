@@ -1,7 +1,5 @@
 """Is stationarity long-tailed? How much more than the median some windows move."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

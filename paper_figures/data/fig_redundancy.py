@@ -1,7 +1,5 @@
 """How much the data repeat themselves: nodes, days and windows alike, and how few would do."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from paper_figures.data.strokes import GREY, dress, looks, panels, rows, shift

@@ -1,7 +1,5 @@
 """What the values are like: the day, the week, the memory, the nodes, and what is missing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

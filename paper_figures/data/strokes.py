@@ -1,7 +1,5 @@
 """How data sets are drawn: the same colour, line and marker of each in every figure of data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

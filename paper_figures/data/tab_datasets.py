@@ -1,7 +1,5 @@
 """The data sets: size, span, target, what is missing, windows, graph, terms, source."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How much the data repeat themselves, in numbers: the table behind the figures of redundancy."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Mistakes a user can make; the command line prints them as one line, without a traceback."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar

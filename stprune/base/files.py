@@ -1,7 +1,5 @@
 """Files that appear complete or not at all, locks on folders, a limit on what files unpack to."""
 
-from __future__ import annotations
-
 import errno
 import json
 import logging

@@ -1,7 +1,5 @@
 """The NVIDIA GPUs that a process may use, by NVML: asking CUDA would start it, and spoil forks."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import suppress

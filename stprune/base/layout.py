@@ -6,8 +6,6 @@
 ``figures/``, ``report.html``, ``config.yaml``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple

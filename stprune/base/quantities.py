@@ -1,7 +1,5 @@
 """Times and sizes in words that a reader takes in at a glance."""
 
-from __future__ import annotations
-
 
 def duration(seconds: float) -> str:
     """A time in the unit that fits it: ``42 s``, ``7 min``, ``3.5 h``, ``12 days``, ``3 years``."""

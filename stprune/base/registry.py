@@ -3,8 +3,6 @@
 Listing ids and finding their files imports nothing; only `load` imports a component.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil

@@ -1,7 +1,5 @@
 """The base of every schema: closed at each level, with one-line errors and a did-you-mean."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 

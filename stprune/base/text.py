@@ -4,8 +4,6 @@ Control characters could command a terminal, line breaks forge lines of a log, a
 would run what begins like a formula (CWE-150, CWE-117 and CWE-1236).
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """From a configuration to its runs, each fully resolved."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

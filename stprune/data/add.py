@@ -4,8 +4,6 @@ What the user does not say is guessed from the header and first row of a file, o
 the guesses are options on the card, and are shown.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -7,8 +7,6 @@ sizes, SHA-256 of each file and of each raw one). A series may be larger than me
 and written in blocks of steps.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import mmap

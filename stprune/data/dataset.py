@@ -7,8 +7,6 @@ channel, as OpenCity's pre-training (Li et al. 2024) reads them. Each keeps its 
 scaler, so a batch is always of a single one.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A file is checked before it gets its name, so that whatever lies below ``raw/`` 
 file of the card. A download that breaks off is tried again from its first byte.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import logging

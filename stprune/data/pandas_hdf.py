@@ -5,8 +5,6 @@ code. The layout itself is plain arrays: ``axis0`` (column names), ``axis1`` (in
 type of column, ``block<i>_items`` (names) and ``block<i>_values`` (rows, columns).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

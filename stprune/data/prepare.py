@@ -1,7 +1,5 @@
 """From a card to a canonical data set, once; what is here, and whether its bytes are right."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ Running sums give every window's value; where that cannot be, windows are
 gathered in blocks and never all at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal

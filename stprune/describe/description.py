@@ -1,7 +1,5 @@
 """All that is said about a data set, as tables and key numbers: made, written and read back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ They are files of ``paper_figures/data/`` with ``build(described)``, where ``des
 something to show; without it, it always has.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path

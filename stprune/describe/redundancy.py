@@ -6,8 +6,6 @@ means, not centred again (the anomaly correlation of weather forecasting; Wilks,
 in the Atmospheric Sciences), so that two quiet nights are alike.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 All but the moments of nodes are of a bounded, seeded sample of a series of any size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 

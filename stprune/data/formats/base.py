@@ -4,8 +4,6 @@ A format is a module with ``Options``, the schema of the options on a card. Thos
 format derive from :class:`Published`, which only reads; the others have ``load(card, files)``.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@
 ids, their positions, and edge weights. METR-LA is published so (Li et al. 2018, DCRNN).
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 from pathlib import Path

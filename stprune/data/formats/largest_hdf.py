@@ -6,8 +6,6 @@ observed; ``sensors`` is a csv with ``ID``, ``District`` and ``ID2``, the sensor
 has 7 GB and is read a piece at a time. Kaggle publishes no hashes: times and sensors are checked.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

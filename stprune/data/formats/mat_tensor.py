@@ -5,8 +5,6 @@ in its header and first column. The array has no ids: its stations are those of 
 without ``missing_stations``. The Hangzhou metro is published so (Chen et al., transdim).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from pydantic import Field
 from scipy.io import loadmat

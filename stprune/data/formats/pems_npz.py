@@ -5,8 +5,6 @@ sensor in the order of the array, else the edges name sensors by position, from 
 and 08 are published so (Guo et al. 2021, after Song et al. 2020).
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -5,8 +5,6 @@ area and perimeter of each, in the same order, by which ``stations``, UrbanEV's 
 zone it is (``TAZID``). ``distance`` is a square csv under a header of TAZIDs.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

@@ -6,8 +6,6 @@ times are whole seconds and all powers whole watts, so that the same card gives 
 any machine; another seed gives another city, other days and other events.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 

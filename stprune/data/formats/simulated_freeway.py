@@ -6,8 +6,6 @@ the end of the day before. The same card gives the same bits with the same versi
 UXsim; another seed gives another city, other days and other incidents.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

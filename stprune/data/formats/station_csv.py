@@ -5,8 +5,6 @@ places, so the graph is complete with equal weights: it says nothing about the c
 of Beijing are published so (Zhang et al. 2017).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from pydantic import Field

@@ -5,8 +5,6 @@ Roles of the files: ``series``, and at most one of ``adjacency`` (a matrix) or `
 `docs/own_data.md` states every rule.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -5,8 +5,6 @@ Weights are a csv without a header, ``adjacency``, or what SciPy's ``save_npz`` 
 Los-loop (Zhao et al. 2020) and, by hazdzz after Li et al. 2018, PEMS-BAY are published so.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 
 import numpy as np

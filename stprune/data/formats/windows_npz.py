@@ -6,8 +6,6 @@ between commas. The script of DCRNN (Li et al. 2018) writes such windows; parts 
 and PEMS08 are published so.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -5,8 +5,6 @@ of zone ids; ``stations`` lists charging stations with their zone (``TAZID``) an
 (``charge_count``). UrbanEV is published so (Li et al. 2025).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -3,8 +3,6 @@
 Offices and shops are in the middle, homes around them. Weather and tariff are the same everywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ At the centre the corridors meet in an interchange, and slip roads lead down tow
 circles in it, so a queue can spill back over junctions and corridors but never lock for good.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations

@@ -1,7 +1,5 @@
 """What simulated cities share: a card that fits, rhythms of the day, drift beside them."""
 
-from __future__ import annotations
-
 from datetime import time
 
 import numpy as np

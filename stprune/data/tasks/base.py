@@ -1,7 +1,5 @@
 """The contract of a task, one file here: which windows there are, and what is shown of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

@@ -6,8 +6,6 @@ Source: the few-shot setting of ST-TTC (NeurIPS 2025), whose k % are of all wind
 are 16.7 % of a training split of 60 %.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Forecast the next steps of the target at every node from the steps before."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from stprune.data.tasks.base import Task

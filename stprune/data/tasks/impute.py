@@ -7,8 +7,6 @@ steps of a sensor (both usual: Cini et al., GRIN, ICLR 2022), and all steps of a
 window. A value is hidden if any of them hides it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 

@@ -5,8 +5,6 @@ each scaled by its own training inputs. Only targets are inputs, and only transf
 can do it.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from stprune.base.errors import ConfigError
