@@ -232,9 +232,7 @@ class _Session:
             record_version=RECORD_VERSION,
             experiment=spec.experiment,
             **spec.key._asdict(),
-            test=outcome.scores,
-            scores_by_rule=outcome.by_rule,
-            test_groups=outcome.groups,
+            **outcome._asdict(),
             transfer=held_out_scores(engine),
             validation_mae=engine.best_mae,
             best_epoch=engine.best_epoch,
@@ -244,7 +242,7 @@ class _Session:
                 engine.budget,
                 spec.key.prune_ratio,
                 engine.preparation_seconds,
-                test_seconds=outcome.seconds,
+                test_seconds=engine.clock.take()["test"],
                 peak_memory_bytes=peak,
                 processor_joules=self.energy.joules["processor"],
                 device_joules=self.energy.joules["device"],
@@ -264,12 +262,11 @@ class _Session:
             resumed=self.resumed,
         )
         if self.fabric.is_global_zero:
-            metrics, table = self.layout.metrics(spec.key), self.layout.run_epochs(spec.key)
             # The record comes last: the run is complete once it exists.
             engine.kept.write(self.layout.kept(spec.key))
             if self.config.keep_weights:
                 path = self.layout.weights(spec.key)
                 save_checkpoint(path, engine.best_weights, self.identity, keep_previous=False)
-            write_record(record, engine.records, metrics, table)
+            write_record(record, engine.records, self.layout.run(spec.key))
         self.fabric.barrier()
         return record
