@@ -322,8 +322,8 @@ def test_a_run_validates_as_released(pruner: str, toy_values: dict[str, Any]) ->
     assert last.validation_mae == pytest.approx(validation.mae, rel=1e-4)
     outcome = engine.test()
     average, _ = released.st_ttc_test(*forecasts(split.test))
-    found = outcome.scores.mae, outcome.scores.rmse, outcome.scores.mape
+    found = outcome.test.mae, outcome.test.rmse, outcome.test.mape
     assert found == pytest.approx(tuple(average), rel=1e-4)
-    assert outcome.scores == outcome.by_rule["st_ttc"]
-    assert outcome.scores.windows == len(split.test) // BATCH * BATCH
-    assert outcome.by_rule["paper"].windows == len(split.test)
+    assert outcome.test == outcome.scores_by_rule["st_ttc"]
+    assert outcome.test.windows == len(split.test) // BATCH * BATCH
+    assert outcome.scores_by_rule["paper"].windows == len(split.test)

@@ -35,7 +35,7 @@ def build_optimiser(
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     on_gpu = device is not None and device.type == "cuda"
     adam = common | ({"fused": True} if on_gpu else {"foreach": True})
-    usual = MOMENTA.get(settings.optimiser)
+    usual = MOMENTA.get(settings.optimiser, 0.0)
     momentum = usual if settings.momentum is None else settings.momentum
     match settings.optimiser:
         case "muon":

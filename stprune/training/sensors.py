@@ -116,7 +116,8 @@ def mean_of(epochs: pd.DataFrame) -> Sensors:
     means = epochs[list(Sensors.model_fields)].astype(float).mul(shares, axis=0).sum(skipna=False)
     # Time of cores is counted in ticks, so that nothing may come out just below zero.
     means["others"] = math.nan if means["others"] < ODD else max(means["others"], 0.0)
-    return Sensors(**{name: None if math.isnan(mean) else mean for name, mean in means.items()})
+    known = {name: None if math.isnan(mean) else mean for name, mean in means.items()}
+    return Sensors.model_validate(known)
 
 
 def _known(read: Callable[[], float]) -> float | None:
