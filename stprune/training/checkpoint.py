@@ -59,7 +59,7 @@ def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any
         if changed:
             return None, f"its {', '.join(changed)} changed since the checkpoint"
         if damaged:
-            logger.warning("%s; continuing from %s, an epoch earlier", damaged[0], place)
+            logger.warning("%s; continuing from %s, the one before", damaged[0], place)
         return state, ""
     if damaged:
         raise CheckpointError(f"{' and '.join(damaged)}; delete what is damaged to start anew")
