@@ -11,7 +11,6 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
 	if [ -t 2 ]; then logger="--logger rich"; fi; $(BIN)/snakemake --cores $(CORES) $$logger
-	$(BIN)/stprune results
 
 # One process more than cores, since some tests wait for a scheduler; one thread each, since tensors are tiny.
 test: setup-test lint

@@ -16,38 +16,33 @@ from numpy.typing import NDArray
 from stprune.pruning.static import BlockPruner, Picked, WeightedBlockOptions
 
 
-def facility_location(embeddings: NDArray[np.float32], size: int) -> Picked:
-    """Greedy maximum of the sum over rows of the similarity to the nearest chosen row.
-
-    Similarity is the largest distance less the distance. Returns k of m distinct rows in the order
-    of choice, and how many rows each is the nearest of, itself included.
-    """
-    rows = embeddings.astype(np.float64)
-    norms = np.square(rows).sum(1)
-    squares = norms[:, None] + norms - 2.0 * rows @ rows.T
-    np.fill_diagonal(squares, 0.0)
-    distance = np.sqrt(np.maximum(squares, 0.0)).astype(np.float32)
-    similarity = distance.max() - distance
-    served = np.zeros(len(rows), dtype=np.float32)
-    taken = np.zeros(len(rows), dtype=bool)
-    chosen = np.empty(size, dtype=np.int64)
-    for step in range(size):
-        gains = np.maximum(similarity, served).sum(1)
-        gains[taken] = -np.inf
-        best = int(np.argmax(gains))
-        chosen[step], taken[best] = best, True
-        served = np.maximum(served, similarity[best])
-    nearest = np.argmax(similarity[chosen], axis=0)
-    # Of equal rows each stands for itself.
-    nearest[chosen] = np.arange(size)
-    return chosen, np.bincount(nearest, minlength=size).astype(np.float64)
-
-
 class Craig(BlockPruner):
     """Keeps K medoids with the sizes of their clusters as weights."""
 
     Options = WeightedBlockOptions
 
-    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
-        """Place facilities."""
-        return facility_location(rows, size)
+    @staticmethod
+    def pick(rows: NDArray[np.float64], size: int) -> Picked:
+        """Greedy maximum of the sum over rows of the similarity to the nearest chosen row.
+
+        Similarity is the largest distance less the distance; a weight is how many rows a chosen one
+        is the nearest of, itself included.
+        """
+        norms = np.square(rows).sum(1)
+        squares = norms[:, None] + norms - 2.0 * rows @ rows.T
+        np.fill_diagonal(squares, 0.0)
+        distance = np.sqrt(np.maximum(squares, 0.0)).astype(np.float32)
+        similarity = distance.max() - distance
+        served = np.zeros(len(rows), dtype=np.float32)
+        taken = np.zeros(len(rows), dtype=bool)
+        chosen = np.empty(size, dtype=np.int64)
+        for step in range(size):
+            gains = np.maximum(similarity, served).sum(1)
+            gains[taken] = -np.inf
+            best = int(np.argmax(gains))
+            chosen[step], taken[best] = best, True
+            served = np.maximum(served, similarity[best])
+        nearest = np.argmax(similarity[chosen], axis=0)
+        # Of equal rows each stands for itself.
+        nearest[chosen] = np.arange(size)
+        return chosen, np.bincount(nearest, minlength=size).astype(np.float64)

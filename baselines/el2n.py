@@ -9,13 +9,11 @@ missing targets are comparable. Training the scoring models is charged to the ru
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from stprune.pruning.base import Probe, Pruner, PruningContext, Selection, budget
-from stprune.pruning.static import ScoringOptions, keep_highest, scoring_seed
+from stprune.pruning.base import Probe, PruningContext, Selection
+from stprune.pruning.static import ScoringOptions, StaticPruner, keep_highest, scoring_seed
 
 
 def error_norm(errors: Tensor, mask: Tensor) -> Tensor:
@@ -23,26 +21,22 @@ def error_norm(errors: Tensor, mask: Tensor) -> Tensor:
     return (errors.square().sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)).sqrt()
 
 
-class EL2N(Pruner):
-    """Keeps the K windows with the largest mean error norm, in every epoch."""
+class EL2N(StaticPruner):
+    """Keeps the K windows with the largest mean error norm; ties go to the earlier window."""
 
     Options = ScoringOptions
-    draws: ClassVar[bool] = False
+    draws = False
     options: ScoringOptions
 
     def __init__(self, context: PruningContext, options: ScoringOptions) -> None:
         super().__init__(context, options)
         self.window_state["scores"] = torch.zeros(context.windows, device=context.device)
 
-    def prepare(self, probe: Probe) -> None:
+    def choose(self, probe: Probe) -> Selection:
         """Train the scoring models and add up their error norms."""
         scores = self.window_state["scores"]
         for repeat in range(self.options.scoring_seeds):
             model = scoring_seed(self.context.seed, repeat)
             for indices, errors, mask in probe.train(self.options.scoring_epochs, model):
                 scores[indices] += error_norm(errors, mask)
-
-    def select(self, epoch: int) -> Selection:
-        """The highest scores with weight 1; ties go to the earlier window."""
-        size = budget(self.context.windows, self.context.keep_ratio)
-        return keep_highest(self.window_state["scores"].cpu().numpy(), size)
+        return keep_highest(scores.cpu().numpy(), self.size)

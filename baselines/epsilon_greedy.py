@@ -11,7 +11,6 @@ methods.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.pruning.base import Selection
@@ -24,19 +23,6 @@ class EpsilonGreedyOptions(ScheduleOptions):
     epsilon: float = Field(0.1, ge=0, le=1, description="Share of the budget drawn at random.")
 
 
-def greedy_and_random(
-    means: NDArray[np.float32], size: int, epsilon: float, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """The largest of (n,) means, ties to the earlier, and round(epsilon K) drawn from the others.
-
-    Returns K distinct windows in ascending order.
-    """
-    greedy = size - round(epsilon * size)
-    ranked = np.argsort(-means, kind="stable")
-    drawn = rng.permutation(ranked[greedy:])[: size - greedy]
-    return np.sort(np.concatenate([ranked[:greedy], drawn])).astype(np.int64)
-
-
 class EpsilonGreedy(MeanErrorPruner):
     """Keeps a running mean error of each window and selects anew before each pruned epoch."""
 
@@ -44,7 +30,9 @@ class EpsilonGreedy(MeanErrorPruner):
     options: EpsilonGreedyOptions
 
     def choose(self, epoch: int, size: int) -> Selection:
-        """The largest means and some at random, weight 1."""
-        means = self.window_state["means"].cpu().numpy()
-        kept = greedy_and_random(means, size, self.options.epsilon, self.rng)
+        """The largest means, ties to the earlier, and round(epsilon K) others; weight 1."""
+        ranked = np.argsort(-self.window_state["means"].cpu().numpy(), kind="stable")
+        greedy = size - round(self.options.epsilon * size)
+        drawn = self.rng.permutation(ranked[greedy:])[: size - greedy]
+        kept = np.sort(np.concatenate([ranked[:greedy], drawn])).astype(np.int64)
         return Selection(kept, np.ones(size, dtype=np.float32))

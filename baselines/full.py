@@ -5,16 +5,14 @@ Paper: none. Venue: none. Official code: none. Where we differ: nowhere.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from stprune.pruning.base import Pruner, Selection, everything
 
 
 class Full(Pruner):
     """Keeps everything, whatever the prune ratio."""
 
-    uses_prune_ratio: ClassVar[bool] = False
-    draws: ClassVar[bool] = False
+    uses_prune_ratio = False
+    draws = False
 
     def epoch_windows(self, epoch: int, epochs: int) -> int:
         """n in every epoch."""

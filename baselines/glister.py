@@ -11,10 +11,7 @@ network can be used. The validation split that picks the best epoch is also the 
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.pruning.base import Probe, Selection
@@ -28,55 +25,40 @@ class GlisterOptions(GradientOptions):
     step: float = Field(1.0, ge=0, description="Step along the chosen gradients.")
 
 
-def lower_validation_loss(
-    training: NDArray[np.float32],
-    validation: NDArray[np.float32],
-    size: int,
-    *,
-    rounds: int,
-    step: float,
-) -> NDArray[np.int64]:
-    """Choose in rounds the rows most along the validation gradient, and step along them.
-
-    Both sets, (n, P) and (V, P), are divided by the root mean square norm of the training
-    gradients. With v the mean validation gradient and F the mean outer product of validation
-    gradients, a round takes the rows with the largest g.v, at least one and the earlier of equals;
-    then v loses step x F times their mean. Returns K distinct rows in ascending order.
-    """
-    norm = np.sqrt(np.square(training, dtype=np.float64).sum(1).mean()) or 1.0
-    seen = validation.astype(np.float64) / norm
-    fisher = seen.T @ seen / len(seen)
-    direction = seen.mean(0)
-    is_kept = np.zeros(len(training), dtype=bool)
-    left = size
-    for remaining in range(rounds, 0, -1):
-        gains = training @ direction.astype(np.float32)
-        gains[is_kept] = -np.inf
-        taken = np.argsort(-gains, kind="stable")[: -(-left // remaining)]
-        if not len(taken):
-            break
-        is_kept[taken] = True
-        left -= len(taken)
-        mean = training[taken].mean(0, dtype=np.float64) / norm
-        direction = direction - step * fisher @ mean
-    return np.flatnonzero(is_kept)
-
-
 class Glister(StaticPruner):
     """Keeps K windows that lower the validation loss, with weight 1."""
 
     Options = GlisterOptions
-    draws: ClassVar[bool] = False
+    draws = False
     options: GlisterOptions
 
     def choose(self, probe: Probe) -> Selection:
-        """Gradients of both splits from one scoring model, then the greedy rounds."""
-        options = self.options
+        """In rounds the windows most along the validation gradient, stepping along them.
+
+        Gradients, (n, P) and (V, P) of one scoring model, are divided by the root mean square norm
+        of the training gradients. With v the mean validation gradient and F the mean outer product
+        of validation gradients, a round takes the windows with the largest g.v, at least one and
+        the earlier of equals; then v loses step x F times their mean.
+        """
+        options, windows = self.options, self.context.windows
         seed = scoring_seed(self.context.seed)
         gradients = probe.gradients(options.scoring_epochs, seed, options.width)
-        training = stacked(gradients.training, self.context.windows)
+        training = stacked(gradients.training, windows)
         validation = np.concatenate([part.cpu().numpy() for part in gradients.validation])
-        kept = lower_validation_loss(
-            training, validation, self.size, rounds=options.rounds, step=options.step
-        )
-        return Selection(kept, np.ones(self.size, dtype=np.float32))
+        norm = np.sqrt(np.square(training, dtype=np.float64).sum(1).mean()) or 1.0
+        seen = validation.astype(np.float64) / norm
+        fisher = seen.T @ seen / len(seen)
+        direction = seen.mean(0)
+        is_kept = np.zeros(windows, dtype=bool)
+        left = self.size
+        for remaining in range(options.rounds, 0, -1):
+            gains = training @ direction.astype(np.float32)
+            gains[is_kept] = -np.inf
+            taken = np.argsort(-gains, kind="stable")[: -(-left // remaining)]
+            if not len(taken):
+                break
+            is_kept[taken] = True
+            left -= len(taken)
+            mean = training[taken].mean(0, dtype=np.float64) / norm
+            direction = direction - options.step * fisher @ mean
+        return Selection(np.flatnonzero(is_kept), np.ones(self.size, dtype=np.float32))

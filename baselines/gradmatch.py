@@ -24,9 +24,7 @@ class GradMatchOptions(WeightedBlockOptions):
     """How windows are embedded, matched and weighted."""
 
     regularisation: float = Field(1.0, gt=0, description="Penalty on squared weights.")
-    least_weight: float = Field(
-        0.01, gt=0, le=1, description="Least weight, as a share of the mean."
-    )
+    least_weight: float = Field(0.01, gt=0, le=1, description="Least weight over the mean.")
 
 
 def pick_atoms(rows: NDArray[np.float64], size: int, penalty: float) -> NDArray[np.int64]:
@@ -49,34 +47,21 @@ def pick_atoms(rows: NDArray[np.float64], size: int, penalty: float) -> NDArray[
     return chosen
 
 
-def match_gradients(
-    embeddings: NDArray[np.float32], size: int, *, regularisation: float, least_weight: float
-) -> Picked:
-    """k of m distinct rows and positive weights whose weighted sum is near the sum of all rows.
-
-    The penalty on squared weights is in units of the mean squared norm, the least weight a share of
-    the mean weight.
-    """
-    rows = embeddings.astype(np.float64)
-    penalty = regularisation * float(np.square(rows).sum(1).mean())
-    if penalty == 0:
-        # Without any gradient, any windows match as well as any others.
-        return np.arange(size), np.ones(size)
-    chosen = pick_atoms(rows, size, penalty)
-    # A ridge penalty is as many more equations: each weight times root(penalty) near 0.
-    system = np.vstack([rows[chosen].T, np.sqrt(penalty) * np.eye(size)])
-    weights, _ = nnls(system, np.concatenate([rows.sum(0), np.zeros(size)]))
-    mean = weights.mean()
-    return chosen, np.maximum(weights, least_weight * mean) if mean > 0 else np.ones(size)
-
-
 class GradMatch(BlockPruner):
     """Keeps K windows, weighted to match the gradient of their blocks."""
 
     Options = GradMatchOptions
     options: GradMatchOptions
 
-    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
-        """Match the gradient of a block."""
-        weights = self.options.model_dump(include={"regularisation", "least_weight"})
-        return match_gradients(rows, size, **weights)
+    def pick(self, rows: NDArray[np.float64], size: int) -> Picked:
+        """Rows and positive weights whose weighted sum is near the sum of all rows."""
+        penalty = self.options.regularisation * float(np.square(rows).sum(1).mean())
+        if penalty == 0:
+            # Without any gradient, any windows match as well as any others.
+            return np.arange(size), np.ones(size)
+        chosen = pick_atoms(rows, size, penalty)
+        # A ridge penalty is as many more equations: each weight times root(penalty) near 0.
+        system = np.vstack([rows[chosen].T, np.sqrt(penalty) * np.eye(size)])
+        weights, _ = nnls(system, np.concatenate([rows.sum(0), np.zeros(size)]))
+        least = self.options.least_weight * weights.mean()
+        return chosen, np.maximum(weights, least) if least > 0 else np.ones(size)

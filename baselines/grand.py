@@ -9,8 +9,6 @@ training the scoring models is charged to the run.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from stprune.pruning.base import Probe, Selection
@@ -21,7 +19,7 @@ class GraNd(StaticPruner):
     """Keeps the K windows with the largest mean norm; ties go to the earlier window."""
 
     Options = ScoringOptions
-    draws: ClassVar[bool] = False
+    draws = False
     options: ScoringOptions
 
     def choose(self, probe: Probe) -> Selection:

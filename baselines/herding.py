@@ -15,27 +15,19 @@ from numpy.typing import NDArray
 from stprune.pruning.static import BlockPruner, Picked
 
 
-def herd(embeddings: NDArray[np.float32], size: int) -> Picked:
-    """Each next row is the one that best makes up for what the chosen lack of the mean.
-
-    Returns k of m distinct rows in the order of choice, and weights of 1.
-    """
-    rows = embeddings.astype(np.float64)
-    mean = rows.mean(0)
-    lack = mean.copy()
-    open_rows = np.zeros(len(rows))
-    chosen = np.empty(size, dtype=np.int64)
-    for step in range(size):
-        best = int(np.argmax(rows @ lack + open_rows))
-        chosen[step] = best
-        open_rows[best] = -np.inf
-        lack += mean - rows[best]
-    return chosen, np.ones(size)
-
-
 class Herding(BlockPruner):
     """Keeps K windows that follow the mean gradient of their blocks, with weight 1."""
 
-    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
-        """Herd a block."""
-        return herd(rows, size)
+    @staticmethod
+    def pick(rows: NDArray[np.float64], size: int) -> Picked:
+        """Each next row is the one that best makes up for what the chosen lack of the mean."""
+        mean = rows.mean(0)
+        lack = mean.copy()
+        open_rows = np.zeros(len(rows))
+        chosen = np.empty(size, dtype=np.int64)
+        for step in range(size):
+            best = int(np.argmax(rows @ lack + open_rows))
+            chosen[step] = best
+            open_rows[best] = -np.inf
+            lack += mean - rows[best]
+        return chosen, np.ones(size)

@@ -12,23 +12,15 @@ kept, not scored 3.0; (5) `exact` budget, our default, for comparisons at equal 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
-from stprune.pruning.base import (
-    LossScale,
-    PruningContext,
-    Selection,
-    budget,
-    scale_weights,
-    window_mae,
-)
-from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
+from stprune.pruning.base import LossScale, Selection, budget, scale_weights
+from stprune.pruning.dynamic import ScheduleOptions, ScoringPruner
 
 
 class InfoBatchOptions(ScheduleOptions):
@@ -81,18 +73,11 @@ def infobatch_select(
     return Selection(indices[order], weights[order])
 
 
-class InfoBatch(DynamicPruner):
-    """Keeps the score of each window's last visit and applies the rule before each epoch."""
+class InfoBatch(ScoringPruner):
+    """Applies the rule to the last loss of each window before each pruned epoch."""
 
     Options = InfoBatchOptions
     options: InfoBatchOptions
-
-    def __init__(self, context: PruningContext, options: InfoBatchOptions) -> None:
-        super().__init__(context, options)
-        self.window_state["scores"] = torch.full(
-            (context.windows,), float("inf"), device=context.device
-        )
-        self._below: float | None = None  # share of the scores below their mean, once it is known
 
     def epoch_windows(self, epoch: int, epochs: int) -> int:
         """K by the schedule; by the original rule what the last scores let expect."""
@@ -100,12 +85,11 @@ class InfoBatch(DynamicPruner):
         windows = self.context.windows
         if self.options.budget == "exact" or size == windows:
             return size
-        if self._below is None:  # asked for each epoch to come, so the device is waited for once
-            scores = self.window_state["scores"].cpu()
-            seen = scores[torch.isfinite(scores)]
-            # Before anything is seen, half of the windows are taken to lie below the mean.
-            self._below = float((seen < seen.mean()).float().mean()) if len(seen) else 0.5
-        return windows - round(self._below * (windows - size))
+        scores = self.window_state["scores"].cpu()
+        seen = scores[torch.isfinite(scores)]
+        # Before anything is seen, half of the windows are taken to lie below the mean.
+        below = float((seen < seen.mean()).float().mean()) if len(seen) else 0.5
+        return windows - round(below * (windows - size))
 
     def choose(self, epoch: int, size: int) -> Selection:
         """By the rule."""
@@ -116,13 +100,3 @@ class InfoBatch(DynamicPruner):
         prune_ratio = 1.0 - keep_ratio if annealed else context.prune_ratio
         chosen = infobatch_select(scores, prune_ratio, self.rng, self.options.budget)
         return Selection(chosen.indices, scale_weights(chosen.weights, self.options.loss_scale))
-
-    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
-        """Remember each window's masked MAE."""
-        self.window_state["scores"][indices] = window_mae(errors, mask)
-        self._below = None
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from :meth:`state_dict`."""
-        super().load_state_dict(state)
-        self._below = None

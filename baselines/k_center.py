@@ -16,27 +16,19 @@ from numpy.typing import NDArray
 from stprune.pruning.static import BlockPruner, Picked
 
 
-def farthest_first(embeddings: NDArray[np.float32], size: int) -> Picked:
-    """Begin with the row nearest the mean, then always take the row farthest from the chosen.
-
-    Returns k of m distinct rows in the order of choice, and weights of 1.
-    """
-    rows = embeddings.astype(np.float64)
-    nearest = np.full(len(rows), np.inf)
-    chosen = np.empty(size, dtype=np.int64)
-    best = int(np.argmin(np.square(rows - rows.mean(0)).sum(1)))
-    for step in range(size):
-        chosen[step] = best
-        nearest = np.minimum(nearest, np.square(rows - rows[best]).sum(1))
-        # Copies of a chosen row have distance 0 as well, but may still be taken.
-        nearest[chosen[: step + 1]] = -1.0
-        best = int(np.argmax(nearest))
-    return chosen, np.ones(size)
-
-
 class KCenter(BlockPruner):
     """Keeps K windows that cover their blocks, with weight 1."""
 
-    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
-        """Cover a block."""
-        return farthest_first(rows, size)
+    @staticmethod
+    def pick(rows: NDArray[np.float64], size: int) -> Picked:
+        """Begin with the row nearest the mean, then always take that farthest from the chosen."""
+        nearest = np.full(len(rows), np.inf)
+        chosen = np.empty(size, dtype=np.int64)
+        best = int(np.argmin(np.square(rows - rows.mean(0)).sum(1)))
+        for step in range(size):
+            chosen[step] = best
+            nearest = np.minimum(nearest, np.square(rows - rows[best]).sum(1))
+            # Copies of a chosen row have distance 0 as well, but may still be taken.
+            nearest[chosen[: step + 1]] = -1.0
+            best = int(np.argmax(nearest))
+        return chosen, np.ones(size)

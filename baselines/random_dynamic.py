@@ -28,11 +28,6 @@ class RandomDynamic(DynamicPruner):
     Options = RandomDynamicOptions
     options: RandomDynamicOptions
 
-    @property
-    def full_first_epoch(self) -> bool:
-        """By option."""
-        return self.options.full_first_epoch
-
     def choose(self, epoch: int, size: int) -> Selection:
         """A new subset, all of one weight."""
         windows = self.context.windows

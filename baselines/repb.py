@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from stprune.pruning.base import LossScale, PruningContext, Selection, scale_weights, window_mae
-from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
+from stprune.pruning.base import LossScale, PruningContext, Selection, scale_weights
+from stprune.pruning.dynamic import ScheduleOptions, ScoringPruner
 from stprune.pruning.selection import largest
 
 # A visit is numbered by its epoch, times this, plus the batch within the epoch.
@@ -45,7 +45,7 @@ def informative(losses: NDArray[np.float32], sequences: NDArray[np.int64]) -> ND
     return (sequences >= 0) & ~(losses < mean[sequences].astype(np.float32))
 
 
-class RePB(DynamicPruner):
+class RePB(ScoringPruner):
     """Remembers each window's loss, when it was visited last, and how often."""
 
     Options = RePBOptions
@@ -53,9 +53,8 @@ class RePB(DynamicPruner):
 
     def __init__(self, context: PruningContext, options: RePBOptions) -> None:
         super().__init__(context, options)
-        unseen = torch.full((context.windows,), float("inf"), device=context.device)
         last = torch.full((context.windows,), -1, device=context.device)
-        self.window_state |= {"scores": unseen, "last": last, "visits": torch.zeros_like(last)}
+        self.window_state |= {"last": last, "visits": torch.zeros_like(last)}
         self._visit = 0
 
     def select(self, epoch: int) -> Selection:
@@ -75,7 +74,7 @@ class RePB(DynamicPruner):
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Remember losses and the batch; count visits."""
-        self.window_state["scores"][indices] = window_mae(errors, mask)
+        super().observe(indices, errors, mask)
         self.window_state["last"][indices] = self._visit
         self.window_state["visits"][indices] += 1
         self._visit += 1

@@ -17,14 +17,12 @@ import math
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.cluster.vq import kmeans
-from torch import Tensor
 
-from stprune.pruning.base import PruningContext, Selection, window_mae
-from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions
+from stprune.pruning.base import Selection
+from stprune.pruning.dynamic import ScheduleOptions, ScoringPruner
 from stprune.pruning.selection import largest
 
 
@@ -63,17 +61,11 @@ def out_of_reach(clusters: NDArray[np.int64], epoch: int, reach: float) -> NDArr
     return np.maximum(start - clusters, clusters - (start + width - 1)).clip(min=0)
 
 
-class SeTa(DynamicPruner):
-    """Keeps the loss of each window's last visit and applies the rule before each pruned epoch."""
+class SeTa(ScoringPruner):
+    """Applies the rule to the last loss of each window before each pruned epoch."""
 
     Options = SeTaOptions
     options: SeTaOptions
-
-    def __init__(self, context: PruningContext, options: SeTaOptions) -> None:
-        super().__init__(context, options)
-        self.window_state["scores"] = torch.full(
-            (context.windows,), float("inf"), device=context.device
-        )
 
     def epoch_windows(self, epoch: int, epochs: int) -> int:
         """K by the schedule; by the original rule r n in the tail, about ``reach`` of it before."""
@@ -99,7 +91,3 @@ class SeTa(DynamicPruner):
                 clusters = loss_clusters(scores[kept], options.clusters)
                 kept = kept[out_of_reach(clusters, epoch, options.reach) == 0]
         return Selection(np.sort(kept), np.ones(len(kept), dtype=np.float32))
-
-    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
-        """Remember each window's masked MAE."""
-        self.window_state["scores"][indices] = window_mae(errors, mask)

@@ -11,7 +11,6 @@ budget is exact, drawn anew each epoch, with the full first epoch and tail of th
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +48,7 @@ class UCB(MeanErrorPruner):
     """Keeps the K windows with the largest bounds before each pruned epoch, with weight 1."""
 
     Options = UCBOptions
-    draws: ClassVar[bool] = False
+    draws = False
     options: UCBOptions
 
     def choose(self, epoch: int, size: int) -> Selection:

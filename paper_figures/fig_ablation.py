@@ -1,37 +1,35 @@
 """How far each entry is ahead of or behind the two controls, with intervals: a forest plot."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.axes import Axes
 
-from paper_figures.pairing import has_pairs as applies
+from paper_figures import pairing
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS, compare_all
 
-__all__ = ["TITLE", "applies", "build"]
 TITLE = "Every entry against both controls"
+applies = pairing.has_pairs
 # Distance of the two controls' points from the middle of a row, in rows.
 APART = 0.18
 
 
 def build(results: Results) -> Drawing:
-    """One column of panels per prune ratio, one row per budget; a row of a panel is an entry.
-
-    Differences in test MAE are in percent of the control's.
-    """
+    """One column of panels per prune ratio, one row per budget; a row of a panel is an entry."""
     compared = compare_all(results.summary).dropna(subset="prune_ratio")
-    names = _best_first(compared)
+    # The first control has no difference from itself, so it stands where 0 is.
+    first = compared[compared["control"] == compared["control"].iloc[0]]
+    means = first.groupby("pruner")["mean"].mean().reindex(compared["pruner"].unique()).fillna(0.0)
+    names = sorted(means.index, key=lambda name: (means[name], label(name).lower()))
     budgets, ratios = (sorted(compared[key].unique()) for key in ("budget", "prune_ratio"))
     controls = [
         draw.handle(f"against {label(name)}", color=look.colour, marker=look.marker)
         for name, look in draw.looks(CONTROLS).items()
     ]
     figure, grid = draw.panels(
-        content.budget_names(budgets),
+        [f"Equal {label(name).lower()}" for name in budgets],
         content.ratio_names(ratios),
         0.19 * len(names) + 0.4,
         xlabel="Difference (%)",
@@ -51,17 +49,7 @@ def build(results: Results) -> Drawing:
         f" better ({content.seed_count(results.aggregate)}, {pairs} a point, 95 % bootstrap"
         f" intervals). {draw.MARKS}"
     )
-    alt = f"Forest plot of differences in test MAE; from best to worst: {content.labels(names)}."
-    return Drawing(figure, caption, alt)
-
-
-def _best_first(compared: pd.DataFrame) -> list[str]:
-    """Entries by their mean over all panels against the first control that was run."""
-    control = next(name for name in CONTROLS if name in set(compared["control"]))
-    against = compared[compared["control"] == control].groupby("pruner")["mean"].mean()
-    # The control has no difference from itself, so it stands where 0 is.
-    means = against.reindex(compared["pruner"].unique()).fillna(0.0)
-    return sorted(means.index, key=lambda name: (means[name], label(name).lower()))
+    return Drawing(figure, caption)
 
 
 def _panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:

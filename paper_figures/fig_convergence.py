@@ -1,7 +1,5 @@
 """Convergence: validation error against wall clock, and when full training's best is reached."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -20,10 +18,7 @@ FAR = 2.0
 
 
 def build(results: Results) -> Drawing:
-    """One row of panels per data set and backbone, one panel per prune ratio.
-
-    Validation MAE in the target's unit over elapsed wall clock.
-    """
+    """One row of panels per data set and backbone, one panel per prune ratio."""
     names, left_out = content.shown_pruners(results)
     rows, others = content.shown_places(results)
     table = results.aggregate[results.aggregate["pruner"].isin(names)]
@@ -56,16 +51,12 @@ def build(results: Results) -> Drawing:
         " training's best of the same seed, where every seed reached it."
         f" {draw.LEAVE}"
     )
-    alt = "Mean validation error against elapsed time, one line a pruner, one panel a prune ratio."
     notes = timing_notes(table["timing"], drawn=True)
-    return Drawing(figure, " ".join([caption, *notes, *left_out, *others]), alt)
+    return Drawing(figure, " ".join([caption, *notes, *left_out, *others]))
 
 
 def mean_curves(epochs: pd.DataFrame) -> pd.DataFrame:
-    """By `content.over_seeds`: mean ``seconds`` (elapsed), and ``mae`` (validation, real units).
-
-    ``low`` and ``high`` are the least and the largest error of the seeds.
-    """
+    """By `content.over_seeds`: mean ``seconds`` and validation ``mae``, and its ends over seeds."""
     return content.over_seeds(
         epochs.dropna(subset="validation_mae"),
         seconds=("elapsed_seconds", "mean"),
@@ -84,8 +75,6 @@ def _panel(
     axes.set_xlim(left=0)
     draw.log_axis(axes)
     best = curves.loc[curves["pruner"] == REFERENCE, "mae"].min()
-    if pd.isna(best):
-        return
     axes.axhline(best, color="black", linewidth=0.5, linestyle=":", zorder=1)
     style: dict[str, Any] = {"markersize": 5, "markeredgecolor": "black", "zorder": 4}
     for _, row in reached[reached["reached"] == reached["seeds"]].iterrows():

@@ -1,7 +1,5 @@
 """Mean ranks of all pruners over data sets and backbones, and which of them do not differ."""
 
-from __future__ import annotations
-
 import math
 
 from matplotlib.axes import Axes
@@ -30,10 +28,7 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Drawing:
-    """One panel per budget and prune ratio: an axis of mean ranks; bars join what does not differ.
-
-    Ranked is the test MAE, averaged over seeds.
-    """
+    """One panel per budget and prune ratio: mean ranks; bars join what does not differ."""
     found = {
         f"Prune ratio {format_ratio(ratio)}\nEqual {label(budget).lower()}": (one, alike(one))
         for (budget, ratio), one in rankings(results.summary).items()
@@ -61,7 +56,7 @@ def build(results: Results) -> Drawing:
     )
     left_out = [name.replace("\n", ", ") for name in list(found)[most:]]
     words = " ".join([caption, *content.not_shown("; ".join(left_out))])
-    return Drawing(figure, words, "Mean ranks of pruners, best first, one panel a prune ratio.")
+    return Drawing(figure, words)
 
 
 def _axis(axes: Axes, ranking: Ranking, groups: Groups) -> None:
@@ -92,10 +87,8 @@ def _names(axes: Axes, ranking: Ranking, top: float, look: dict[str, draw.Look])
         own, name = look[str(pruner)], label(str(pruner))
         axes.plot([rank, rank, edge], [0, down, down], color=own.colour, linewidth=0.8)
         axes.plot([rank], [0], marker=own.marker, color=own.colour, clip_on=False, zorder=5)
-        words, side = (
-            (f"{name}  {rank:.2f} ", "right") if left else (f" {rank:.2f}  {name}", "left")
-        )
-        axes.text(edge, down, words, ha=side, va="center", fontsize=7)
+        words = f"{name}  {rank:.2f} " if left else f" {rank:.2f}  {name}"
+        axes.text(edge, down, words, ha="right" if left else "left", va="center", fontsize=7)
 
 
 def _verdict(axes: Axes, ranking: Ranking, down: float) -> None:

@@ -1,26 +1,21 @@
 """What pruned training on several data sets costs on one it has not seen, against total time."""
 
-from __future__ import annotations
-
-from paper_figures.held_out import PLACE, applies, held_out_scores
+from paper_figures import tab_foundation
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label, timing_notes
 from stprune.results.summary import Results
 
-__all__ = ["TITLE", "applies", "build"]
 TITLE = "Error on unseen data against total time"
+applies = tab_foundation.applies
 SCORES = {"zero_shot_mae": "Zero-shot", "linear_probe_mae": "Linear probe"}
 
 
 def build(results: Results) -> Drawing:
-    """One row per data set entry, backbone and held-out data set: zero-shot, then linear probe.
-
-    MAE in the unit of the held-out data against `content.time_axis`.
-    """
-    frame = held_out_scores(results)
-    parts = dict(list(frame.groupby(PLACE)))
+    """One row per data set entry, backbone and held-out data set: zero-shot, then linear probe."""
+    frame = tab_foundation.held_out_scores(results)
+    parts = dict(list(frame.groupby(tab_foundation.PLACE)))
     rows = [
         content.with_unit(f"{held_out}, {label(str(backbone))}\nMAE", part["held_out_unit"])
         for (_, backbone, held_out), part in parts.items()
@@ -48,4 +43,4 @@ def build(results: Results) -> Drawing:
         " pruner's prune ratios."
     )
     caption = " ".join([caption, *timing_notes(frame["timing"], drawn=True)])
-    return Drawing(figure, caption, "Test MAE on unseen data against total time, a line a pruner.")
+    return Drawing(figure, caption)

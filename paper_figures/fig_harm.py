@@ -1,7 +1,5 @@
 """Harm: how much worse than full training, by step ahead and in the windows that a mean hides."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +8,8 @@ from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
-from stprune.records.store import GROUPS, KEYS, REFERENCE
+from stprune.records.store import GROUPS, REFERENCE
+from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import differences_from
 
@@ -27,10 +26,7 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Drawing:
-    """By budget two rows of panels, by step ahead and by part; one column per prune ratio.
-
-    Differences in test MAE are in percent of full training's.
-    """
+    """By budget two rows of panels, by step ahead and by part; one column per prune ratio."""
     pruners = set(results.summary["pruner"]) - {REFERENCE}
     names, left_out = content.shown_pruners(results, pruners, content.MOST_CURVES - 1)
     shown = draw.looks(names)
@@ -39,7 +35,7 @@ def build(results: Results) -> Drawing:
     budgets, ratios = (sorted(cells[key].unique()) for key in ("budget", "prune_ratio"))
     rows = [(budget, by_step) for budget in budgets for by_step in (True, False)]
     figure, grid = draw.panels(
-        [f"Harm (%)\n{name}" for name in content.budget_names(budget for budget, _ in rows)],
+        [f"Harm (%)\nEqual {label(budget).lower()}" for budget, _ in rows],
         content.ratio_names(ratios),
         1.9,
         legend=draw.entries(shown),
@@ -62,23 +58,21 @@ def build(results: Results) -> Drawing:
         " Incident: windows with a simulated incident; least stationary: the tenth of the windows"
         f" with the largest mean change from step to step. {draw.LEAVE}"
     )
-    alt = "Difference in test error from full training by step ahead and by part of the test set."
-    return Drawing(figure, " ".join([caption, *left_out]), alt)
+    return Drawing(figure, " ".join([caption, *left_out]))
 
 
 def harm(results: Results) -> pd.DataFrame:
     """Paired differences from full training, averaged over places first, then over seeds.
 
-    Returns:
-        One row per ``CELL``, of which ``part`` is ``all`` test windows, a group of them, or a step
-        ahead, ``1`` for the first: ``mean`` in % of full training's; ``mean_sd`` over the seeds
-        (ddof = 1, NaN for one); ``places``, how many.
+    One row per ``CELL``, of which ``part`` is ``all`` test windows, a group of them, or a step
+    ahead, ``1`` for the first: ``mean`` in % of full training's; ``mean_sd`` over the seeds;
+    ``places``, how many.
     """
-    steps = results.horizons.assign(step=results.horizons["step"].astype(str))
-    steps = steps.pivot(index=KEYS, columns="step", values="mae")
+    ahead = [record.test.mae_per_horizon for record in results.records.values()]
+    steps = pd.DataFrame(ahead, results.summary.index, dtype="float64")
+    steps.columns = [str(step + 1) for step in range(steps.shape[1])]
     columns = ["test_mae", *(f"test_mae_{group}" for group in GROUPS), *steps.columns]
-    summary = results.summary.merge(steps.reset_index(), on=KEYS)
-    pairs = differences_from(summary, REFERENCE, columns)
+    pairs = differences_from(results.summary.join(steps), REFERENCE, columns)
     pairs["part"] = pairs["metric"].str.removeprefix("test_mae_").replace("test_mae", "all")
     by_seed = pairs.groupby([*CELL, "seed"])["difference"].agg(["mean", "size"]).reset_index()
     cells = by_seed.groupby(CELL)

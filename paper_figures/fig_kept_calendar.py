@@ -1,7 +1,5 @@
 """Which hours of the week a pruner keeps: its windows by weekday and hour of day."""
 
-from __future__ import annotations
-
 import math
 from textwrap import fill
 
@@ -31,10 +29,7 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Drawing:
-    """One row of panels per data set, one column per pruner, at the largest prune ratio.
-
-    Times are the data set's own.
-    """
+    """One row of panels per data set, one column per pruner, at the largest prune ratio."""
     runs = pruned_runs(results.summary)
     ratio = runs["prune_ratio"].max()
     runs = runs[runs["prune_ratio"] == ratio]
@@ -74,9 +69,8 @@ def build(results: Results) -> Drawing:
         f" windows, at prune ratio {format_ratio(ratio)} without full epochs: mean over the"
         f" backbones and {content.seed_count(results.aggregate)}. Hatched: no data."
     )
-    alt = "Heat maps of weekday against hour of day: how often each pruner kept windows of an hour."
     notes = [*without_record(results, runs), *left_out, *content.not_shown(", ".join(others))]
-    return Drawing(figure, " ".join([caption, *notes]), alt)
+    return Drawing(figure, " ".join([caption, *notes]))
 
 
 def without_record(results: Results, runs: pd.DataFrame) -> list[str]:

@@ -1,28 +1,23 @@
 """How far the kept windows agree: between the seeds of a pruner, and between pruners."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from paper_figures.fig_kept_calendar import applies, without_record
+from paper_figures import fig_kept_calendar
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
 from stprune.results.summary import Results
 
-__all__ = ["TITLE", "applies", "build"]
 TITLE = "How far the kept windows agree"
+applies = fig_kept_calendar.applies
 # With more pruners than this, numbers in the cells are too small to read.
 MOST_WITH_NUMBERS = 7
 PAIR = ["pruner", "other"]
 
 
 def build(results: Results) -> Drawing:
-    """One matrix per prune ratio: pruners against pruners, their own seeds on the diagonal.
-
-    With the windows that its runs kept.
-    """
+    """One matrix per prune ratio: pruners against pruners, their own seeds on the diagonal."""
     runs = pruned_runs(results.summary)
     pruners = sorted(runs["pruner"].unique(), key=draw.order)
     overlaps = results.kept.overlaps
@@ -59,5 +54,5 @@ def build(results: Results) -> Drawing:
         " that of two random choices; numbers, where there is room: the overlap itself. Hatched: no"
         " pair."
     )
-    alt = "One matrix per prune ratio: Jaccard overlap of the windows kept by every two pruners."
-    return Drawing(figure, " ".join([caption, *without_record(results, runs)]), alt)
+    missing = fig_kept_calendar.without_record(results, runs)
+    return Drawing(figure, " ".join([caption, *missing]))

@@ -1,7 +1,5 @@
 """The workflow of ST-Prune, drawn: what happens from one epoch to the next, as we read it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -103,11 +101,7 @@ def build(results: Results) -> Drawing:
         "The paper's ideas in our reading; each choice is an option (docs/method.md). Drawn, not"
         " measured: the shares in step 3 are examples."
     )
-    alt = (
-        "Windows are scored by their error and its structure; the hardest and a uniform draw from"
-        " each stationarity stratum are kept and weighted; the last epochs are full again."
-    )
-    return Drawing(figure, caption, alt)
+    return Drawing(figure, caption)
 
 
 def _kept_bar(axes: Axes) -> None:

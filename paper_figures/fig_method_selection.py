@@ -1,24 +1,20 @@
 """Candidates for ST-Prune's default against the better control: every place, and their mean."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from paper_figures.tab_method_selection import REGIMES, applies, by_place, decisive
+from paper_figures import tab_method_selection
+from paper_figures.tab_method_selection import REGIMES, by_place, decisive
 from stprune.paper import draw
 from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
 
-__all__ = ["TITLE", "applies", "build"]
-TITLE = "Candidates for ST-Prune's default"
+TITLE = tab_method_selection.TITLE
+applies = tab_method_selection.applies
 
 
 def build(results: Results) -> Drawing:
-    """One column of panels per regime that was run, one row per backbone; a row is an entry.
-
-    Differences in test MAE are in percent of the better control's.
-    """
+    """One column of panels per regime that was run, one row per backbone; a row is an entry."""
     places, table = by_place(results.summary), decisive(results.summary)
     regimes = [name for name in REGIMES if name in set(places["regime"])]
     backbones = sorted(set(places["backbone"]))
@@ -57,5 +53,4 @@ def build(results: Results) -> Drawing:
         " both. A point is a data set, averaged over seeds and prune ratios; entries from best to"
         " worst by their mean over all places."
     )
-    alt = "Differences of candidates from the better control, by data set and regime."
-    return Drawing(figure, caption, alt)
+    return Drawing(figure, caption)

@@ -1,7 +1,5 @@
 """Where the time of an epoch goes, and whether it is what the kept share would explain."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -35,11 +33,7 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Drawing:
-    """One panel per prune ratio, one stacked bar per pruner, with measured and expected time.
-
-    Means over data sets and backbones in % of full training's mean epoch (validation and
-    checkpoint included), or of seconds where full training was not run everywhere.
-    """
+    """One panel per prune ratio, one stacked bar per pruner, with measured and expected time."""
     spent, relative = epoch_parts(results)
     ratios = content.ratios(spent)
     names = sorted(spent["pruner"].unique(), key=draw.order)
@@ -66,15 +60,15 @@ def build(results: Results) -> Drawing:
         " own scoring and selection."
     )
     caption = " ".join([caption, *timing_notes(results.aggregate["timing"], drawn=True)])
-    return Drawing(figure, caption, "Stacked bars of the time of an epoch by part, a bar a pruner.")
+    return Drawing(figure, caption)
 
 
 def epoch_parts(results: Results) -> tuple[pd.DataFrame, bool]:
     """Mean time of an epoch by part, of each pruner and prune ratio, over seeds, then places.
 
     Only the pruned epochs of a run count, or all where none was pruned, as for the per-epoch time
-    of its record. Also returns whether times are in % of full training's mean epoch (the sum of
-    its parts) at the same data set and backbone, else they are in seconds.
+    of its record. Also returns whether times are in % of the sum of the parts of full training's
+    mean epoch there; else they are in seconds, as full training was not run everywhere.
     """
     pruned = (results.epochs["keep_ratio"] < 1) & (results.epochs["prune_ratio"] > 0)
     epochs = results.epochs.assign(pruned=pruned)

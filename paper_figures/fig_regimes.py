@@ -1,14 +1,12 @@
 """Where pruning pays: every pruner against both controls, by data set, backbone and ratio."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import Normalize
 
-from paper_figures.pairing import has_pairs as applies
+from paper_figures import pairing
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
@@ -16,19 +14,21 @@ from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS, LEVEL, differences_from, holm, t_test
 
-__all__ = ["TITLE", "applies", "build"]
 TITLE = "Where pruning pays"
+applies = pairing.has_pairs
 # With more columns than this there is no room for numbers in the cells.
 MOST_WITH_NUMBERS = 16
 CELL = ["control", "prune_ratio", "pruner", *content.PLACE]
 
 
 def build(results: Results) -> Drawing:
-    """One panel per control: rows are prune ratios and pruners, columns data sets and backbones.
-
-    Differences in test MAE are in percent of the control's.
-    """
-    cells = compared_cells(results.summary)
+    """One panel per control: rows are prune ratios and pruners, columns data sets and backbones."""
+    # The controls are compared with each other once, against the first.
+    pairs = pd.concat([differences_from(results.summary, n).assign(control=n) for n in CONTROLS])
+    differences = pairs[pairs["pruner"] != CONTROLS[0]].groupby(CELL)["difference"]
+    tests = [t_test(part.to_numpy(np.float64)) for _, part in differences]
+    cells = pd.DataFrame({"mean": differences.mean(), "seeds": differences.size()})
+    cells = cells.assign(holm_p=holm(tests)).reset_index()
     controls = [name for name in CONTROLS if name in set(cells["control"])]
     columns = content.places(results.aggregate)
     every = set(zip(cells["prune_ratio"], cells["pruner"], strict=True))
@@ -68,18 +68,4 @@ def build(results: Results) -> Drawing:
         f" {cells['holm_p'].count()} cells with two seeds or more; an unmarked cell is no proof of"
         " equality."
     )
-    alt = "Heat maps of the difference in test MAE against each control, by pruner and data set."
-    return Drawing(figure, caption, alt)
-
-
-def compared_cells(summary: pd.DataFrame) -> pd.DataFrame:
-    """Differences from each control over seeds, in % of the control's, by ``CELL``.
-
-    ``p`` is that of the paired t test over seeds (NaN for one), ``holm_p`` corrected over all
-    cells. The controls are compared with each other once, against the first.
-    """
-    every = pd.concat([differences_from(summary, name).assign(control=name) for name in CONTROLS])
-    differences = every[every["pruner"] != CONTROLS[0]].groupby(CELL)["difference"]
-    cells = pd.DataFrame({"mean": differences.mean(), "seeds": differences.size()})
-    cells["p"] = [t_test(part.to_numpy(np.float64)) for _, part in differences]
-    return cells.assign(holm_p=holm(cells["p"].tolist())).reset_index()
+    return Drawing(figure, caption)

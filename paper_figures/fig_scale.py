@@ -1,7 +1,5 @@
 """Error against total time for a model at several scales: to prune, or to take a smaller model?"""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd
@@ -23,10 +21,7 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Drawing:
-    """One row per data set and model, one column per prune ratio; each line joins the scales.
-
-    Test MAE in the target's unit, total time in seconds, or gradient steps without timing.
-    """
+    """One row per data set and model, one column per prune ratio; each line joins the scales."""
     points = scale_points(results)
     # Sizes of a model are compared, so seconds of its data set and no share of full training.
     x, name, unit = content.time_axis(points.assign(steps_percent=math.nan))
@@ -56,9 +51,8 @@ def build(results: Results) -> Drawing:
         " Below and left of full training's line, a larger pruned model is the better use of the"
         " same time."
     )
-    alt = "Test MAE against total time of models of several sizes, one line a pruner."
     notes = timing_notes(points["timing"], drawn=True)
-    return Drawing(figure, " ".join([caption, *notes, *left_out]), alt)
+    return Drawing(figure, " ".join([caption, *notes, *left_out]))
 
 
 def scale_points(results: Results) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """How the scores that pruners choose by are distributed, from epoch to epoch."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -27,10 +25,7 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Drawing:
-    """One row of panels per data set and backbone, one column per pruner, at the largest ratio.
-
-    Scores in the pruner's own unit.
-    """
+    """One row of panels per data set and backbone, one column per pruner, at the largest ratio."""
     deciles = results.kept.deciles
     ratio = float(deciles["prune_ratio"].max())
     means = {name: (name, "mean") for name in DECILES}
@@ -59,8 +54,7 @@ def build(results: Results) -> Drawing:
         f" {format_ratio(ratio)}; mean over {content.seed_count(results.aggregate)}. Each pruner"
         " has its own unit, so shapes and trends can be compared, levels not."
     )
-    alt = "Bands between deciles of the scores against the epoch, one column a pruner."
-    return Drawing(figure, " ".join([caption, *left_out, *others]), alt)
+    return Drawing(figure, " ".join([caption, *left_out, *others]))
 
 
 def _panel(axes: Axes, points: pd.DataFrame, colour: str) -> None:

@@ -1,7 +1,5 @@
 """What changing one option of a pruner changes: its error against the option's value."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd
@@ -11,7 +9,7 @@ from stprune.paper import content, draw
 from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.paired import compare_all, differences_from
+from stprune.statistics.paired import compare_all
 
 TITLE = "Sensitivity to each option"
 COLUMNS = 4
@@ -22,18 +20,11 @@ PANEL = ["pruner", "option", "budget"]
 
 def applies(results: Results) -> bool:
     """Whether an entry changes one option of a pruner that was run too."""
-    found = variants(results)
-    return any(
-        differences_from(results.summary, str(pruner))["pruner"].isin(changes["entry"]).any()
-        for pruner, changes in found.groupby("pruner")
-    )
+    return not compared_variants(results).empty
 
 
 def build(results: Results) -> Drawing:
-    """One panel per option (and budget), one colour per prune ratio.
-
-    Differences in test MAE are in percent of the pruner's entry without changes.
-    """
+    """One panel per option (and budget), one colour per prune ratio."""
     compared = compared_variants(results)
     ratios = sorted(compared["prune_ratio"].unique())
     shown = dict(zip(content.ratio_names(ratios), draw.OTHER_LOOKS, strict=False))
@@ -60,8 +51,7 @@ def build(results: Results) -> Drawing:
         f" ({content.seed_count(results.aggregate)}, {pairs} a point, 95 % bootstrap intervals)."
         f" {draw.MARKS}"
     )
-    alt = "Difference in test error against the value of an option, one panel an option."
-    return Drawing(figure, caption, alt)
+    return Drawing(figure, caption)
 
 
 def variants(results: Results) -> pd.DataFrame:

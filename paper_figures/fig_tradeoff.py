@@ -1,7 +1,5 @@
 """Test error against training time: what each pruner pays for the time it saves."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -29,8 +27,7 @@ def applies(results: Results) -> bool:
 def build(results: Results) -> Drawing:
     """One row of two panels per data set and backbone: per-epoch time left, total time right.
 
-    More of them than fit a page are averaged, one row per budget. Test MAE in the target's unit
-    against `content.time_axis`, which is one panel where times are not known.
+    More of them than fit a page are averaged, one row per budget; without times steps are shown.
     """
     names, left_out = content.shown_pruners(results)
     rows, others = content.shown_places(results)
@@ -79,8 +76,7 @@ def build(results: Results) -> Drawing:
             axes.set_xlim(left=0)
     pruned = ", ".join(map(format_ratio, content.ratios(table)))
     caption = f"{words} Each line joins a pruner's prune ratios in order: {pruned}."
-    alt = "Test MAE against per-epoch time (left) and total time (right), one line a pruner."
     notes = timing_notes(table["timing"], drawn=True)
     if any(f"{cost}_low" in table and table[f"{cost}_low"].notna().any() for cost, *_ in costs):
         notes.insert(0, "Horizontal bars: 95 % interval of the timing.")
-    return Drawing(figure, " ".join([caption, *notes, *left_out, *others]), alt)
+    return Drawing(figure, " ".join([caption, *notes, *left_out, *others]))

@@ -1,7 +1,5 @@
 """Paired comparisons as a table: what the tables against the controls and a method share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,26 +11,18 @@ from stprune.paper.tables import TIMING, Column, Table
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results, least_trusted
-from stprune.statistics.paired import (
-    CONTROLS,
-    LEVEL,
-    ROW,
-    compare_all,
-    differences_from,
-    holm,
-    t_test,
-)
+from stprune.statistics import paired
+from stprune.statistics.paired import CONTROLS, LEVEL, ROW, differences_from
 
 CAPTION = (
     "Differences in test MAE, 100 (pruner / the other - 1) in %, of the pairs of runs with the same"
     " budget, data set, backbone, prune ratio and seed; below 0 the pruner is better. Δ: their"
     " mean; 95 %: its percentile bootstrap interval over the pairs. p: paired t test over the"
-    " pairs, corrected by Holm's method for the number of pruners against the same one (and of"
-    " prune ratios, in the rows of single ratios; budgets apart). p, data sets: paired t test over"
-    " the means of the data sets, not corrected, where there are three or more: the pairs of one"
-    " data set depend on each other, so only this test speaks for other data sets. Ahead: data"
-    " sets whose mean difference is below 0. Verdict: win or lose only where the corrected p is"
-    " below 0.05, else tie. A p of 0.000 is below 0.0005. A dash: no pair, or too few to test."
+    " pairs, by Holm's correction over the pruners against the same one (and prune ratios, in the"
+    " rows of single ratios; budgets apart). p, data sets: of the means of three data sets or more,"
+    " not corrected; pairs of one data set depend on each other, so only this test speaks for other"
+    " data sets. Ahead: data sets whose mean difference is below 0. Verdict: win or lose only where"
+    " the corrected p is below 0.05, else tie. A dash: no pair, or too few to test."
 )
 SIGNIFICANT = "‡"
 OTHERS = (REFERENCE, *CONTROLS)
@@ -58,14 +48,14 @@ def paired_table(results: Results, others: Sequence[str], title: str) -> Table:
     """Every pruner against each of ``others``, run by run, over all data sets.
 
     One row per budget, pruner and prune ratio, and one over all its ratios (``prune_ratio`` NaN,
-    shown as ``all``). The frame also holds the other fields of `Comparison`.
+    shown as ``all``).
     """
     single = pruned_rows(results.summary)
     overall = single.assign(prune_ratio=math.nan).drop_duplicates()
     order = ["budget", "pruner", "prune_ratio"]
     rows = pd.concat([overall, single]).sort_values(order, na_position="first")
     frame = rows[order].reset_index(drop=True)
-    compared = compare_all(results.summary, others)
+    compared = paired.compare_all(results.summary, others)
     for other in others:
         part = compared[compared["control"] == other].drop(columns="control")
         named = part.set_index(ROW).add_prefix(f"{other}_").reset_index()
@@ -137,8 +127,8 @@ def compared_groups(
 def _changes(runs: pd.DataFrame, other: str) -> pd.DataFrame:
     """Mean differences from ``other`` by prune ratio and pruner; one family of tests."""
     cells = differences_from(runs, other).groupby(["prune_ratio", "pruner"])["difference"]
-    p = cells.agg(lambda values: t_test(values.to_numpy())).astype("float64")
-    corrected = pd.Series(holm(p.tolist()), p.index, "float64")
+    p = cells.agg(lambda values: paired.t_test(values.to_numpy())).astype("float64")
+    table = pd.DataFrame({"change": cells.mean(), "p": p, "pairs": cells.size()})
+    corrected = paired.holm(p)
     mark = pd.Series(SIGNIFICANT, p.index, "object").where(corrected < LEVEL, None)
-    counts = {"change": cells.mean(), "p": p, "pairs": cells.size()}
-    return pd.DataFrame({**counts, "holm_p": corrected, "mark": mark})
+    return table.assign(holm_p=corrected, mark=mark)

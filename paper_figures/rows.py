@@ -1,7 +1,5 @@
 """What the tables of an experiment share: their rows, and what their captions must say."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd
@@ -44,8 +42,10 @@ def experiment_table(
     """
     timed = any(column.marks == TIMING for column in columns)
     trust = timing_notes(results.aggregate["timing"]) if timed else []
-    missing = [*absent(results), *without_error(results.summary)]
-    caption = " ".join([caption, *missing, *trust, *budgets(results), *units(results)])
+    present = set(results.aggregate["pruner"])
+    others = (name for name in (REFERENCE, *CONTROLS, METHOD) if name not in present)
+    missing = [*(f"{name} was not run here." for name in others), *without_error(results.summary)]
+    caption = " ".join([caption, *missing, *trust, budgets(results), *units(results)])
     if "budget" in frame and frame["budget"].nunique() > 1:
         columns = (Column("budget", "Budget", named=True), *columns)
         group = ("budget", *group)
@@ -53,10 +53,7 @@ def experiment_table(
 
 
 def with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
-    """Every pruner and ratio for every data set and backbone, NaN where there is no run.
-
-    Sorted by data set, backbone, prune ratio and pruner, full training first.
-    """
+    """Every pruner and ratio for every data set and backbone, NaN where there is no run, sorted."""
     places = aggregate[["dataset", "backbone"]].drop_duplicates()
     choices = aggregate[["pruner", "prune_ratio"]].drop_duplicates()
     keys = places.merge(choices, how="cross")
@@ -65,14 +62,17 @@ def with_holes(aggregate: pd.DataFrame) -> pd.DataFrame:
     return full_first(frame, list(PLACE_AND_RATIO))
 
 
-def means_and_spreads(values: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Mean over seeds of the columns of ``values``, one row a run, each with ``_sd`` (ddof = 1).
+def run_means(values: pd.DataFrame, results: Results, *columns: str) -> pd.DataFrame:
+    """The rows of `with_holes`, of it ``columns``, with the means over seeds of other ``values``.
 
-    One row per data set, backbone, pruner and prune ratio; NaN where one seed lacks a value.
+    ``values`` has a row a run; each of its columns gets an ``_sd`` (ddof = 1). NaN where one seed
+    lacks a value.
     """
     cells = values.join(results.summary[CELL]).groupby(CELL)
     spread = cells.std(ddof=1, skipna=False).add_suffix("_sd")
-    return cells.mean(skipna=False).join(spread).reset_index()
+    means = cells.mean(skipna=False).join(spread).reset_index()
+    frame = with_holes(results.aggregate)[[*CELL, "seeds", *columns]]
+    return frame.merge(means, how="left", on=CELL)
 
 
 def full_first(frame: pd.DataFrame, order: list[str]) -> pd.DataFrame:
@@ -82,21 +82,14 @@ def full_first(frame: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     return rows.sort_values(keys, ignore_index=True).drop(columns="first")
 
 
-def absent(results: Results) -> list[str]:
-    """A sentence for each that others are read against and that the experiment lacks."""
-    present = set(results.aggregate["pruner"])
-    names = (REFERENCE, *CONTROLS, METHOD)
-    return [f"{name} was not run here." for name in names if name not in present]
-
-
-def budgets(results: Results) -> list[str]:
+def budgets(results: Results) -> str:
     """A sentence that says what a run could spend as much of as full training, and where."""
     where = _places(results.aggregate.groupby("dataset")["budget"].first())
     named = [
         budget.replace("_", " ") + (f" ({datasets})" if len(where) > 1 else "")
         for budget, datasets in where.items()
     ]
-    return [f"Budget of a run, at most what full training spends: {', '.join(named)}."]
+    return f"Budget of a run, at most what full training spends: {', '.join(named)}."
 
 
 def units(results: Results) -> list[str]:
@@ -106,6 +99,6 @@ def units(results: Results) -> list[str]:
     return [f"Unit of MAE and RMSE: {', '.join(named)}."] if named else []
 
 
-def _places(values: pd.Series[Any]) -> dict[str, str]:
+def _places(values: "pd.Series[Any]") -> dict[str, str]:
     """The names (index) that share a value, by value."""
     return {str(value): ", ".join(some.index) for value, some in values.groupby(values)}

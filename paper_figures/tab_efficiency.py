@@ -1,35 +1,22 @@
 """What a run costs: per-epoch and total time, overhead, memory and energy."""
 
-from __future__ import annotations
-
 import pandas as pd
 
-from paper_figures.rows import (
-    CELL,
-    CELL_COLUMNS,
-    RANKS,
-    SEEDS,
-    experiment_table,
-    means_and_spreads,
-    with_holes,
-)
+from paper_figures.rows import CELL_COLUMNS, RANKS, SEEDS, experiment_table, run_means
 from stprune.paper.tables import TIMING, Column, Table
 from stprune.results.summary import Results
 
 TITLE = "Efficiency"
 
 CAPTION = (
-    "Mean ± standard deviation over n seeds (no deviation for one seed). Per"
-    " epoch: of pruned epochs (of all, where none was pruned), data, steps,"
-    " scoring and selection included. Total: preparation, all epochs, validation and checkpoints."
-    " Overhead: scoring and selection, in % of the per-epoch time; before: what a pruner prepares"
-    " before the first epoch, in seconds. Peak memory is that of the device, or of the process on a"
-    " CPU. Energy in the total time: of the processor's packages, whatever else ran on them, and of"
-    f" the run's own NVIDIA devices, where it could be read. {RANKS} A dash: not run, not read, or"
-    " nothing to compare with."
+    "Mean ± standard deviation over n seeds. Per epoch: of pruned epochs (of all, where none was"
+    " pruned), data, steps, scoring and selection included. Total: preparation, all epochs,"
+    " validation and checkpoints. Overhead: scoring and selection, in % of the per-epoch time;"
+    " before: what a pruner prepares before the first epoch. Peak memory is that of the device, or"
+    " of the process on a CPU; MB are 10^6 bytes. Energy in the total time: of the processor's"
+    " packages, whatever else ran on them, and of the run's own NVIDIA devices."
+    f" {RANKS} A dash: not run, not read for every seed, or nothing to compare with."
 )
-
-MEGABYTE, KILO = 1e6, 1e3
 
 COLUMNS = (
     *CELL_COLUMNS,
@@ -47,22 +34,17 @@ COLUMNS = (
 
 
 def build(results: Results) -> Table:
-    """One row per data set, backbone, prune ratio and pruner, as in the main table.
-
-    MB are 10^6 bytes. A cell in which one seed was not read is a dash.
-    """
-    summary, frame = results.summary, with_holes(results.aggregate)
+    """One row per data set, backbone, prune ratio and pruner, as in the main table."""
+    summary = results.summary
     values = pd.DataFrame(
         {
             "epoch_seconds": summary["epoch_seconds"],
             "overhead_percent": 100 * summary["overhead_seconds"] / summary["epoch_seconds"],
-            "preparation_seconds": summary["preparation_seconds"],
-            "total_seconds": summary["total_seconds"],
-            "peak_megabytes": summary["peak_memory_bytes"] / MEGABYTE,
-            "processor_kilojoules": summary["processor_joules"].astype("float64") / KILO,
-            "device_kilojoules": summary["device_joules"].astype("float64") / KILO,
+            **summary[["preparation_seconds", "total_seconds"]],
+            "peak_megabytes": summary["peak_memory_bytes"] / 1e6,
+            "processor_kilojoules": summary["processor_joules"].astype("float64") / 1e3,
+            "device_kilojoules": summary["device_joules"].astype("float64") / 1e3,
         }
     )
-    frame = frame[[*CELL, "seeds", "epoch_percent", "total_percent", TIMING]]
-    frame = frame.merge(means_and_spreads(values, results), how="left", on=CELL)
+    frame = run_means(values, results, "epoch_percent", "total_percent", TIMING)
     return experiment_table(results, TITLE, CAPTION, frame, COLUMNS)

@@ -1,7 +1,5 @@
 """What may be called lossless: equivalence with full training, tested against a stated margin."""
 
-from __future__ import annotations
-
 from paper_figures.pairing import interval_text
 from paper_figures.rows import CELL_COLUMNS, experiment_table
 from stprune.paper.tables import Column, Table
@@ -12,16 +10,14 @@ TITLE = "Equivalence with full training"
 
 CAPTION = (
     f"Two one-sided t tests (TOST) with a margin of {MARGIN:g} % of full training's test MAE. Δ:"
-    " mean ± standard deviation of 100 (pruner / full - 1) in % over n seeds that both were run"
-    " with, of the same data set and backbone; in the rows of all data sets over the n means of"
-    " the data sets. 90 %: t interval of the mean; inside the margin the test of equivalence"
-    " rejects at 0.05. p: of equivalence; p, Holm: corrected for all pruners and prune ratios of"
-    " the same data set and backbone (budgets apart). Verdict, by corrected p below 0.05:"
-    " lossless, within the margin to both sides; not worse, a loss of the margin is excluded but"
-    " not a gain; worse, by more than the margin; open, the runs do not decide, which is no"
-    f" proof of equality; {IDENTICAL}, the same values as full training, as of a control that"
-    f" is full training under its budget; too few, fewer than {LEAST_PAIRS}. A p of 0.000 is"
-    " below 0.0005. A dash: not tested."
+    " mean ± standard deviation of 100 (pruner / full - 1) in % over n seeds of both, of the same"
+    " data set and backbone; in the rows of all data sets over their n means. 90 %: t interval of"
+    " the mean. p: of equivalence; p, Holm: corrected for all pruners and prune ratios of the same"
+    " data set and backbone (budgets apart). Verdict, by corrected p below 0.05: lossless, within"
+    " the margin to both sides; not worse, a loss of the margin is excluded but not a gain; worse,"
+    " by more than the margin; open, the runs do not decide, which is no proof of equality;"
+    f" {IDENTICAL}, the same values as full training, as of a control that is full training under"
+    f" its budget; too few, fewer than {LEAST_PAIRS}. A dash: not tested."
 )
 
 COLUMNS = (
@@ -36,8 +32,5 @@ COLUMNS = (
 
 
 def build(results: Results) -> Table:
-    """One row per budget, place, prune ratio and pruner, those over all data sets first.
-
-    Differences in test MAE are in percent. Empty where full training was not run.
-    """
+    """One row per budget, place, prune ratio and pruner, those over all data sets first."""
     return experiment_table(results, TITLE, CAPTION, equivalences(results.summary), COLUMNS)

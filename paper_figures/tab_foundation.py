@@ -1,26 +1,27 @@
 """One model for several data sets: what pruning its training costs on data it has not seen."""
 
-from __future__ import annotations
+import pandas as pd
 
-from paper_figures.held_out import applies, held_out_scores
-from paper_figures.rows import SEEDS, experiment_table
+from paper_figures.rows import SEEDS, experiment_table, full_first
 from stprune.paper.tables import TIMING, Column, Table
+from stprune.records.store import KEYS, REFERENCE, run_keys_of
 from stprune.results.summary import Results
 
-__all__ = ["TITLE", "applies", "build"]
 TITLE = "Pruned training on several data sets, and data sets held out from it"
+PLACE = ["dataset", "backbone", "held_out"]
+CELL = [*PLACE, "pruner", "prune_ratio"]
+SCORES = ["zero_shot_mae", "linear_probe_mae"]
 
 CAPTION = (
     "One model is trained on the data sets of an entry and tested on them (Seen: pooled over their"
     " test windows, each in its own unit) and on one that was held out, without any training there"
     " (zero-shot) and after training the last layer alone there (linear probe). Test MAE with the"
     " weights of the best validation epoch of the seen data sets: mean ± standard deviation over n"
-    " seeds (no deviation for one seed). Δ is the change of the mean against full training. Total"
-    " time, validation and checkpoints included, is in % of full training's; Kept is the share of"
-    " the training windows that pruned epochs visited. Two controls show what selection itself"
-    " adds: random_dynamic draws windows at random, full_fewer_epochs trains on all windows for"
-    " fewer epochs at equal cost. Bold: lowest mean of the same prune ratio, full training aside;"
-    " underlined: second. A dash: not run, or not asked for."
+    " seeds. Δ: change of the mean against full training. Total time, validation and checkpoints"
+    " included, is in % of full training's; Kept: share of the training windows that pruned epochs"
+    " visited. Controls: random_dynamic draws windows at random, full_fewer_epochs has all for"
+    " fewer epochs. Bold: lowest mean of the same prune ratio, full training aside; underlined:"
+    " second. A dash: not run, or not asked for."
 )
 
 COLUMNS = (
@@ -42,9 +43,44 @@ COLUMNS = (
 
 
 def build(results: Results) -> Table:
-    """One row per data set entry, held-out data set, backbone, prune ratio and pruner.
-
-    MAE is in the unit of the held-out data set.
-    """
+    """One row per data set entry, held-out data set, backbone, prune ratio and pruner."""
     frame, group = held_out_scores(results), ("dataset", "held_out", "backbone", "prune_ratio")
     return experiment_table(results, TITLE, CAPTION, frame, COLUMNS, group)
+
+
+def applies(results: Results) -> bool:
+    """Whether a run was tried on a data set that it was not trained on."""
+    # What an entry holds out is the same for all of its runs.
+    firsts = results.summary.drop_duplicates("dataset")
+    return any(results.records[key].transfer for key in run_keys_of(firsts))
+
+
+def held_out_scores(results: Results) -> pd.DataFrame:
+    """Means over seeds of what pruned and full training come to on data they have not seen.
+
+    One row per ``CELL``, full training first: ``seeds``; ``SCORES`` in ``held_out_unit``, each with
+    ``_sd`` (ddof = 1) and ``_change`` (% against full training's mean), NaN where not asked for;
+    and columns of ``Results.aggregate``.
+    """
+    rows = []
+    for key, record in results.records.items():
+        units = record.data.get("held_out", {})
+        for name, transfer in record.transfer.items():
+            probe = transfer.linear_probe
+            unit = units.get(name, {}).get("target_unit")
+            rows.append((*key, name, unit, transfer.zero_shot.mae, probe.mae if probe else None))
+    runs = pd.DataFrame(rows, columns=[*KEYS, "held_out", "held_out_unit", *SCORES])
+    cells = runs.astype(dict.fromkeys(SCORES, "float64")).groupby(CELL)
+    frame = cells[SCORES].mean().join(cells[SCORES].std(ddof=1).add_suffix("_sd"))
+    frame["seeds"], frame["held_out_unit"] = cells.size(), cells["held_out_unit"].first()
+    frame = frame.reset_index()
+    full = frame[frame["pruner"] == REFERENCE].set_index(PLACE)
+    places = pd.MultiIndex.from_frame(frame[PLACE])
+    for score in SCORES:
+        base = full[score].reindex(places).to_numpy()
+        frame[f"{score}_change"] = 100 * (frame[score] / base - 1)
+    seen = ["test_mae", "total_percent", "total_percent_sd", "total_seconds", "realised_keep_ratio"]
+    seen += ["total_percent_low", "total_percent_high", "steps_percent", "gradient_steps", "timing"]
+    costs = results.aggregate[[*KEYS[:-1], *seen]]
+    frame = frame.merge(costs, how="left", on=KEYS[:-1], validate="many_to_one")
+    return full_first(frame, [*PLACE, "prune_ratio"])

@@ -1,7 +1,5 @@
 """What chooses ST-Prune's default: every entry against the better control of each cell."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -67,7 +65,7 @@ def against_better_control(summary: pd.DataFrame) -> pd.DataFrame:
 def by_place(summary: pd.DataFrame) -> pd.DataFrame:
     """Mean difference over seeds, then prune ratios: one row per backbone, pruner and place.
 
-    ``place`` is the entry of the configuration, ``dataset`` and ``regime`` are its two parts.
+    A place is an entry of the configuration, named by its ``dataset`` and ``regime``.
     """
     pairs = against_better_control(summary)
     cells = pairs.groupby([*CELL, "pruner"])["difference"].agg(["mean", "size"]).reset_index()
@@ -80,10 +78,7 @@ def by_place(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def decisive(summary: pd.DataFrame) -> pd.DataFrame:
-    """Each entry's ``mean``, that of each regime, its worst data set, places and pairs, best first.
-
-    A regime that was not run is NaN.
-    """
+    """Each entry's mean, that of each regime, its worst data set, places and pairs, best first."""
     places = by_place(summary[summary["pruner"] != REFERENCE])
     groups = places.groupby(ROW)
     frame = groups.agg(
@@ -92,7 +87,5 @@ def decisive(summary: pd.DataFrame) -> pd.DataFrame:
     regimes = places.groupby([*ROW, "regime"])["difference"].mean().unstack()
     datasets = places.groupby([*ROW, "dataset"])["difference"].mean().unstack()
     frame = frame.join(regimes.reindex(columns=list(REGIMES)))
-    frame = frame.assign(
-        worst=datasets.max(axis="columns"), worst_dataset=datasets.idxmax(axis="columns")
-    )
+    frame["worst"], frame["worst_dataset"] = datasets.max(axis=1), datasets.idxmax(axis=1)
     return frame.reset_index().sort_values(["backbone", "mean"], ignore_index=True)

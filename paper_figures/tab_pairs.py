@@ -1,7 +1,5 @@
 """Every pruner against both controls, run by run, over all data sets."""
 
-from __future__ import annotations
-
 from paper_figures.pairing import paired_table
 from stprune.paper.tables import Table
 from stprune.results.summary import Results

@@ -1,7 +1,5 @@
 """Time to full training's mean accuracy, with the runs that never get there as censored."""
 
-from __future__ import annotations
-
 from paper_figures.rows import CELL_COLUMNS, experiment_table
 from stprune.paper.tables import Column, Table
 from stprune.results.labels import timing_notes
@@ -11,17 +9,15 @@ from stprune.statistics.time_to_accuracy import compare_reaching
 TITLE = "Time to full training's mean accuracy"
 
 CAPTION = (
-    "Goal: the mean over full training's seeds of their lowest validation MAE; full training's"
-    " own seeds are held to it too. Time: seconds until a run's validation MAE is first at or"
-    " below it, preparation, scoring, selection, validation and checkpoints included. A run that"
-    " is not there by the end of full training's longest run is censored at that time, also"
-    " where its own training ended before. Reached: seeds that got there. Mean: restricted to"
-    " that time, the area under Kaplan and Meier's curve; its share is relative to full"
-    " training's. p: log-rank test against full training by permutation, in the rows of all data"
-    " sets stratified by data set and backbone, corrected by Holm's method over the pruners of"
-    " the same data set, backbone and prune ratio. Verdict: faster or slower where it is below"
-    " 0.05, else tie; too few: no outcome of so few seeds could have come below 0.05. A dash:"
-    " not tested, or seconds of different data sets."
+    "Goal: the mean over full training's seeds of their lowest validation MAE. Time: seconds until"
+    " its validation MAE is first at or below it, everything included. A run that is not there by"
+    " the end of full training's longest run is censored at that time, also where its own training"
+    " ended before. Reached: seeds that got there. Mean: restricted to that time, the area under"
+    " Kaplan and Meier's curve; its share is relative to full training's. p: log-rank test against"
+    " full training by permutation, in the rows of all data sets stratified by data set and"
+    " backbone, by Holm's correction over the pruners of the same data set, backbone and prune"
+    " ratio. Verdict: faster or slower where it is below 0.05, else tie; too few: no outcome of so"
+    " few seeds could have come below 0.05. A dash: not tested, or seconds of different data sets."
 )
 
 COLUMNS = (

@@ -1,17 +1,8 @@
 """The same forecasts under the metric rules of several publications."""
 
-from __future__ import annotations
-
 import pandas as pd
 
-from paper_figures.rows import (
-    CELL,
-    CELL_COLUMNS,
-    SEEDS,
-    experiment_table,
-    means_and_spreads,
-    with_holes,
-)
+from paper_figures.rows import CELL_COLUMNS, SEEDS, experiment_table, run_means
 from stprune.paper.tables import Column, Table
 from stprune.results.summary import Results
 
@@ -45,16 +36,12 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Table:
-    """One row per data set, backbone, prune ratio and pruner, as in the main table.
-
-    The frame holds ``<rule>_<metric>`` and ``<rule>_<metric>_sd``.
-    """
+    """One row per data set, backbone, prune ratio and pruner, as in the main table."""
     rules = [record.scores_by_rule for record in results.records.values()]
     scores = {
         f"{rule}_{metric}": [getattr(by_rule.get(rule), metric, None) for by_rule in rules]
         for rule in RULES
         for metric in METRICS
     }
-    means = means_and_spreads(pd.DataFrame(scores, dtype="float64"), results)
-    frame = with_holes(results.aggregate)[[*CELL, "seeds"]].merge(means, how="left", on=CELL)
+    frame = run_means(pd.DataFrame(scores, dtype="float64"), results)
     return experiment_table(results, TITLE, CAPTION, frame, COLUMNS)

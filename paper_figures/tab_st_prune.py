@@ -1,7 +1,5 @@
 """Every pruner, and every changed option of ST-Prune, against ST-Prune's default."""
 
-from __future__ import annotations
-
 from paper_figures.pairing import paired_table
 from stprune.paper.content import METHOD
 from stprune.paper.tables import Table

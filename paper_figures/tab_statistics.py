@@ -1,7 +1,5 @@
 """What the experiment as a whole supports: every pruner against full training and the controls."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from paper_figures.pairing import OTHERS, interval_text, pruned_rows
@@ -9,15 +7,8 @@ from paper_figures.rows import experiment_table
 from stprune.paper.tables import Column, Table
 from stprune.results.labels import label
 from stprune.results.summary import Results
-from stprune.statistics.paired import (
-    LEAST_PAIRS,
-    MARGIN,
-    ROW,
-    TOO_FEW,
-    WINS,
-    compare_with_full,
-    count_wins,
-)
+from stprune.statistics import paired
+from stprune.statistics.paired import LEAST_PAIRS, MARGIN, ROW, TOO_FEW, WINS
 from stprune.statistics.ranks import rankings
 
 TITLE = "Tests over all data sets and backbones"
@@ -25,17 +16,15 @@ TITLE = "Tests over all data sets and backbones"
 CAPTION = (
     "Over the n pairs of runs with the same data set, backbone and seed. Δ: mean ± standard"
     " deviation of 100 (pruner / full - 1) of the test MAE in %; below 0 the pruner is better."
-    " 95 %: percentile bootstrap interval of the mean. t: p of the paired t test; Wilcoxon: p of"
-    " the signed-rank test; both corrected by Holm's method over all pruners and prune ratios"
-    " (budgets apart). p, data sets: paired t test over the means of the data sets, not"
-    " corrected, where there are three or more: pairs of one data set depend on each other, so"
-    " only this test speaks for other data sets. Verdict, by the corrected t test: win or lose"
-    f" where p is below 0.05, else tie; too few, fewer than {LEAST_PAIRS} pairs."
-    f" Wins/ties/losses: pairs in which the pruner's MAE is lower, within {MARGIN:g} %, or"
-    " higher. Rank: mean over data sets with backbones (seeds averaged) of the rank among the"
-    " pruners at this prune ratio and full training, 1 is the lowest MAE; Friedman: p that all"
-    " rank alike, see the figure of critical differences. A p of 0.000 is below 0.0005. A dash:"
-    " not run, or too few to test."
+    " 95 %: percentile bootstrap interval of the mean. t and Wilcoxon: p of the paired t test, of"
+    " the signed-rank test, by Holm's correction over all pruners and prune ratios (budgets apart)."
+    " p, data sets: t test over the means of three data sets or more, not corrected; pairs of one"
+    " data set depend on each other, so only this test speaks for other data sets. Verdict, by the"
+    " corrected t test: win or lose where p is below 0.05, else tie; too few, fewer than"
+    f" {LEAST_PAIRS} pairs. Wins/ties/losses: pairs in which the pruner's MAE is lower, within"
+    f" {MARGIN:g} %, or higher. Rank: mean over data sets with backbones of the rank among the"
+    " pruners at this prune ratio and full training, 1 is the lowest MAE; Friedman: p that all rank"
+    " alike. A dash: not run, or too few to test."
 )
 
 FULL, COUNTS = "Against full training", "Wins/ties/losses against"
@@ -62,10 +51,10 @@ COLUMNS = (
 def build(results: Results) -> Table:
     """One row per budget, prune ratio and pruner; the frame has `Comparison`'s other fields too."""
     frame = pruned_rows(results.summary)
-    frame = frame.merge(compare_with_full(results.summary), how="left", on=ROW)
+    frame = frame.merge(paired.compare_with_full(results.summary), how="left", on=ROW)
     frame["cells"] = frame["cells"].fillna(0)
     for other in OTHERS:
-        counts = count_wins(results.summary, other).astype({"prune_ratio": "float64"})
+        counts = paired.count_wins(results.summary, other).astype({"prune_ratio": "float64"})
         counts = counts.set_index(ROW).add_prefix(f"{other}_").reset_index()
         frame = frame.merge(counts, how="left", on=ROW)
     ranked = [

@@ -1,7 +1,5 @@
 """Does pruning do as well on other tasks? Long forecasts, imputation, few shots, transfer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

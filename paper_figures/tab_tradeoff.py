@@ -1,9 +1,5 @@
 """The trade-off of error and time in one number, and which points of it no other beats."""
 
-from __future__ import annotations
-
-import math
-
 import pandas as pd
 
 from paper_figures.rows import experiment_table
@@ -20,12 +16,11 @@ CAPTION = (
     "Area: the mean, over all time budgets from none to full training's total time, of the"
     " lowest change in test MAE (% above full training's) that one of the pruner's prune ratios"
     f" reaches within it; {CAP:g} % where none is that fast, and at most {CAP:g} %. Lower is"
-    f" better; a pruner that is never faster than full training has {CAP:g} %. 95 %: percentile"
-    " interval over resampled seeds, drawn with all their runs; with few seeds it is too narrow"
-    " rather than too wide. Front: prune ratios at which no other point, of any pruner and ratio"
-    " or full training, is as fast and as good; in brackets, the share of the resamples in which"
-    f" that is so. n: seeds, the fewest of any ratio; fewer than {LEAST_PAIRS} are not resampled."
-    " Bold: lowest area of the same data set and backbone; underlined: second."
+    " better. 95 %: percentile interval over resampled seeds, drawn with all their runs; with few"
+    " seeds it is too narrow rather than too wide. Front: prune ratios at which no other point, of"
+    " any pruner and ratio or full training, is as fast and as good; in brackets, the share of the"
+    f" resamples in which that is so. n: seeds, the fewest of any ratio; fewer than {LEAST_PAIRS}"
+    " are not resampled. Bold: lowest of the same data set and backbone; underlined: second."
 )
 
 COLUMNS = (
@@ -50,9 +45,6 @@ def build(results: Results) -> Table:
 
 def _front(points: tuple[tuple[float, bool, float], ...]) -> str | None:
     """Such as ``0.5 (97 %), 0.9 (62 %)``; nothing where no ratio is on the front."""
-    words = [
-        format_ratio(ratio) + ("" if math.isnan(share) else f" ({100 * share:.0f} %)")
-        for ratio, is_on, share in points
-        if is_on
-    ]
-    return ", ".join(words) or None
+    shares = {ratio: f" ({100 * share:.0f} %)" for ratio, is_on, share in points if is_on}
+    words = (f"{format_ratio(ratio)}{share}" for ratio, share in shares.items())
+    return ", ".join(words).replace(" (nan %)", "") or None

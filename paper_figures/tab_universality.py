@@ -1,7 +1,5 @@
 """Does pruning work with any backbone and any optimiser? Each against its own full training."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from paper_figures.pairing import GROUP_CAPTION, GROUP_COLUMNS, compared_groups

@@ -14,7 +14,7 @@ import typer
 
 from stprune.base.errors import StpruneError
 from stprune.base.text import PlainFormatter, plain_line
-from stprune.cli.app import app
+from stprune.cli import app
 
 # As a shell reports a process that a signal ended.
 INTERRUPTED = 128 + signal.SIGINT

@@ -49,7 +49,7 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy")
     directory, mirror = folder / "data", folder / "mirror"
     toy.write_toy(directory, mirror)
-    prepare(toy.DATASET, DataLayout(directory), str(mirror), cards=directory)
+    prepare(toy.DATASET, DataLayout(directory), str(mirror))
     return directory
 
 

@@ -21,14 +21,17 @@ from scipy import sparse
 from scipy.io import savemat
 
 from stprune.data.canonical import sha256_of
-from stprune.data.card import DatasetCard, KaggleFile, RemoteFile, load_card
+from stprune.data.card import FORMATS, DatasetCard, KaggleFile, RemoteFile, load_card
 from stprune.data.fetch import KAGGLE, git_blob_sha1
 from stprune.data.formats import renumbered_zones, windows_npz
-from stprune.data.simulation.cards import new_city
 
 FEW = 12
 # Few days of a simulation that leave windows of 12 steps in and 12 out in every split.
 DAYS = {"simulated_freeway": 1, "simulated_charging": 14}
+SIX_NODES = {
+    "simulated_freeway": {"corridors": 1, "segments": 3, "incidents_per_day": 0.38},
+    "simulated_charging": {"zones": 6, "outages_per_week": 0.22, "crowds_per_week": 0.11},
+}
 AIR_HEADER = (
     '"No","year","month","day","hour","PM2.5","PM10","SO2","NO2","CO","O3","TEMP","PRES","DEWP",'
     '"RAIN","wd","WSPM","station"'
@@ -48,7 +51,7 @@ def fabricate(dataset: str, folder: Path) -> DatasetCard:
     """
     card = load_card(dataset)
     if card.format in DAYS:
-        return new_city(dataset, card, nodes=6, days=DAYS[card.format])
+        return small_city(dataset, DAYS[card.format])
     paths = {role: mirrored(file, folder) for role, file in card.files.items()}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +62,14 @@ def fabricate(dataset: str, folder: Path) -> DatasetCard:
         else:
             values["files"][role]["git_blob_sha1"] = git_blob_sha1(path)
     return DatasetCard.model_validate(values)
+
+
+def small_city(dataset: str, days: int, **options: Any) -> DatasetCard:
+    """The card of a simulated city with six nodes, or as ``options`` say, and a few days."""
+    card = load_card(dataset)
+    chosen = card.options | SIX_NODES[card.format] | {"days": days} | options
+    made = FORMATS.module(card.format).Options.model_validate(chosen)
+    return card.model_copy(update={"options": chosen, "nodes": made.size, "steps": made.steps})
 
 
 def pickled_graph(ids: list[str], weights: NDArray[Any]) -> bytes:
@@ -131,6 +142,8 @@ def _kernel(nodes: int) -> NDArray[np.float64]:
 
 
 def _wide_csv(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+    if "graph" in paths:
+        return _pems_bay(paths)
     steps, ids = 2 * 288, ",".join(str(717400 + 7 * node) for node in range(card.nodes))
     speeds = 60 + 8 * _waves(steps, card.nodes, 288)
     np.savetxt(paths["series"], speeds, "%.9g", ",", header=ids, comments="")
@@ -194,7 +207,7 @@ def _dcrnn_hdf(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
     return {"nodes": FEW, "steps": 2 * 288}
 
 
-def _csv_sparse_graph(card: DatasetCard, paths: dict[str, Path]) -> dict[str, Any]:
+def _pems_bay(paths: dict[str, Path]) -> dict[str, Any]:
     sparse.save_npz(paths["graph"], sparse.csc_matrix(_kernel(FEW)))
     speed = np.round(66 - 10 * _waves(2 * 288, FEW, 288, 2).clip(0), 1)
     speed[200, 1] = 0.0
@@ -315,7 +328,7 @@ def _renumbered_zones(card: DatasetCard, paths: dict[str, Path]) -> dict[str, An
 WAYS: dict[str, Callable[[DatasetCard, dict[str, Path]], dict[str, Any]]] = {
     way.__name__.removeprefix("_"): way
     for way in (
-        *(_csv_sparse_graph, _dcrnn_hdf, _largest_hdf, _mat_tensor, _pems_npz),
+        *(_dcrnn_hdf, _largest_hdf, _mat_tensor, _pems_npz),
         *(_renumbered_zones, _station_csv, _wide_csv, _windows_npz, _zone_csv),
     )
 }

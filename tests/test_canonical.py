@@ -198,10 +198,10 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataLayout:
 def test_prepare_makes_the_canonical_data_set_once(
     layout: DataLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not is_prepared("toy", layout, layout.root)
-    directory = prepare("toy", layout, cards=layout.root)
+    assert not is_prepared("toy", layout)
+    directory = prepare("toy", layout)
     assert directory == layout.processed("toy")
-    assert is_prepared("toy", layout, layout.root)
+    assert is_prepared("toy", layout)
     dataset = read_canonical(directory)
     np.testing.assert_allclose(dataset.series[:, :, 0], toy.toy_series(), atol=1e-3)
     np.testing.assert_array_equal(dataset.mask, dataset.series != 0)
@@ -210,7 +210,7 @@ def test_prepare_makes_the_canonical_data_set_once(
     before = {path: path.stat().st_mtime_ns for path in directory.iterdir()}
     # Once prepared, neither a mirror nor the network is looked at.
     monkeypatch.setenv("STPRUNE_MIRROR", "gone")
-    assert prepare("toy", layout, cards=layout.root) == directory
+    assert prepare("toy", layout) == directory
     assert {path: path.stat().st_mtime_ns for path in directory.iterdir()} == before
 
 
@@ -221,21 +221,21 @@ def _change_card(layout: DataLayout, **changes: float) -> None:
 
 @pytest.mark.parametrize("what", ["mape_floor", "mask.npy", "meta.json", "damaged meta"])
 def test_prepare_starts_again_when_something_changed(layout: DataLayout, what: str) -> None:
-    directory = prepare("toy", layout, cards=layout.root)
+    directory = prepare("toy", layout)
     if what == "mape_floor":
         _change_card(layout, mape_floor=7.0)
     elif what == "damaged meta":
         (directory / "meta.json").write_text("{")
     else:
         (directory / what).unlink()
-    assert not is_prepared("toy", layout, layout.root)
-    prepare("toy", layout, cards=layout.root)
-    assert is_prepared("toy", layout, layout.root)
+    assert not is_prepared("toy", layout)
+    prepare("toy", layout)
+    assert is_prepared("toy", layout)
     assert (read_canonical(directory).card.mape_floor == 7.0) == (what == "mape_floor")
 
 
 def test_raw_files_that_contradict_the_card_leave_no_data_set(layout: DataLayout) -> None:
     _change_card(layout, steps=toy.STEPS + 1)
     with pytest.raises(DataError, match=f"but the card says .{toy.STEPS + 1}, "):
-        prepare("toy", layout, cards=layout.root)
-    assert not is_prepared("toy", layout, layout.root)
+        prepare("toy", layout)
+    assert not is_prepared("toy", layout)

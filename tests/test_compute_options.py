@@ -47,12 +47,16 @@ def _step(engine: Engine) -> tuple[Tensor, Tensor]:
 
 
 @torch_warns
+@pytest.mark.parametrize("how", [True, "reduce-overhead"])
 def test_compiled_forecasts_and_gradients_are_those_of_eager(
-    toy_values: dict[str, Any], toy_forecast: ForecastData, monkeypatch: pytest.MonkeyPatch
+    toy_values: dict[str, Any],
+    toy_forecast: ForecastData,
+    monkeypatch: pytest.MonkeyPatch,
+    how: Any,
 ) -> None:
     # All of the compiler but its last part, which writes C++ and is torch's own.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    eager, compiled = (_engine(toy_values, toy_forecast, compile=on) for on in (False, True))
+    eager, compiled = (_engine(toy_values, toy_forecast, compile=on) for on in (False, how))
     assert list(compiled.network.state_dict()) == list(eager.network.state_dict())
     for ours, theirs in zip(_step(compiled), _step(eager), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -90,7 +94,7 @@ def test_bfloat16_is_near_float32(toy_values: dict[str, Any], toy_forecast: Fore
 def test_a_missing_compiler_is_told(
     toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_compiler(function: Any) -> Any:
+    def without_compiler(function: Any, mode: Any) -> Any:
         raise RuntimeError("No working C++ compiler found in ['g++']\nand a long traceback")
 
     monkeypatch.setattr(torch, "compile", without_compiler)

@@ -59,7 +59,7 @@ def test_a_long_csv_with_distances_from_command_to_data_set(
     words += ["--channel", "flow=vehicles", "--channel", "temperature=C"]
     words += ["--option", "gaps=missing", "--option", "allow_negative=[temperature]"]
     words += ["--option", "graph.weights=gaussian", "--option", "graph.sigma=2"]
-    code, out, err = run(capsys, *words, "--option", "graph.threshold=0", "--title", "Mine")
+    code, out, err = run(capsys, *words, "--option", "graph.threshold=0", "--card", "title=Mine")
     assert code == 0, err
     for said in ("30 steps of 15 min from 2024-01-01T00:00:00", "temperature (C): -3 to 3"):
         assert said in out
@@ -85,8 +85,7 @@ def test_a_changed_file_is_noticed(folder: Path, capsys: pytest.CaptureFixture[s
     (folder / "a.csv").write_text(FIVE)
     assert run(capsys, "add", "mine", *WORDS)[0] == 0
     layout = DataLayout(folder / "data")
-    meta = prepare("mine", layout, cards=layout.root) / "meta.json"
-    assert "a.csv" in run(capsys, "info", "mine")[1]
+    meta = prepare("mine", layout) / "meta.json"
     assert run(capsys, "verify", "mine")[0] == 0
     (folder / "a.csv").write_text(FIVE[:-2] + "2\n")
     code, out, _ = run(capsys, "verify", "mine")
@@ -94,27 +93,27 @@ def test_a_changed_file_is_noticed(folder: Path, capsys: pytest.CaptureFixture[s
     later = meta.stat().st_mtime_ns + 10**9
     os.utime(folder / "a.csv", ns=(later, later))
     with pytest.raises(DataError, match=r"a\.csv"):
-        prepare("mine", layout, cards=layout.root)
+        prepare("mine", layout)
     code, _, err = run(capsys, "add", "mine", *WORDS)
     assert (code, "data/mine.yaml" in err) == (1, True)
     assert run(capsys, "add", "mine", *WORDS, "--replace")[0] == 0
-    prepare("mine", layout, cards=layout.root)
+    prepare("mine", layout)
     assert read_canonical(layout.processed("mine")).series[4, 1, 0] == 2
 
 
 def test_semicolons_decimal_commas_and_old_words_for_time(
-    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "\ufeffDatum;a;b\r\n" + "".join(
         f"{START + step * np.timedelta64(1, 'h')};1,5;{step}\r\n" for step in range(9)
     )
     (folder / "a.csv").write_bytes(text.encode())
-    code, out, err = run(capsys, "add", "mine", "--series", "a.csv", "--channel", "flow=vehicles")
+    code, _, err = run(capsys, "add", "mine", *WORDS)
+    assert (code, "`separator`" in err) == (1, True)
+    words = ["--option", "separator=;", "--option", "decimal=,"]
+    code, out, err = run(capsys, "add", "mine", *WORDS, *words)
     assert code == 0, err
     assert "time: 'Datum'" in out
-    assert "(a)" in caplog.text  # sensor a is constant
-    options = load_card("mine", folder / "data").options
-    assert (options["separator"], options["decimal"]) == (";", ",")
 
 
 @pytest.mark.parametrize("kind", ["pandas", "npz", "untimed"])
@@ -132,25 +131,21 @@ def test_other_kinds_of_files(folder: Path, capsys: pytest.CaptureFixture[str], 
     else:
         name = "series.npy"
         np.save(folder / name, values)
-        words += ["--start", "2024-01-01", "--step-minutes", "5"]
+        words += ["--card", "start=2024-01-01", "--card", "step_minutes=5"]
     code, _, err = run(capsys, "add", "mine", "--series", name, *words)
     assert code == 0, err
     layout = DataLayout(folder / "data")
-    dataset = read_canonical(prepare("mine", layout, cards=layout.root))
+    dataset = read_canonical(prepare("mine", layout))
     np.testing.assert_array_equal(dataset.series[:, :, 0], values)
     np.testing.assert_array_equal(dataset.timestamps, times)
 
 
-def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("flow", "speed"):
-        (folder / f"{name}.csv").write_text(FIVE)
-    words = ["--series", "flow=flow.csv", "--series", "speed=speed.csv"]
-    units = ["--channel", "flow=vehicles", "--channel", "speed=km/h", "--target", "speed"]
-    assert run(capsys, "add", "mine", *words, *units)[0] == 0
-    card = load_card("mine", folder / "data")
-    assert (card.target, list(card.files)) == ("speed", ["flow", "speed"])
+def test_an_id_is_plain_and_not_that_of_a_shipped_card(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.csv").write_text(FIVE)
     for name in ("Mine", "../mine", "los_loop"):
-        code, _, err = run(capsys, "add", name, *words, *units, "--replace")
+        code, _, err = run(capsys, "add", name, *WORDS, "--replace")
         assert (code, f"`{name}`" in err) == (1, True)
 
 
@@ -161,9 +156,10 @@ def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         (WIDE, ["--series", "a.csv", "--channel", "flow"], "--channel flow=UNIT"),
         (WIDE, ["--series", "no.csv", "--channel", "flow=v"], "no.csv"),
         (WIDE, [*WORDS, "--option", "gaps"], "gaps"),
-        (WIDE, [*WORDS, "--option", "graph=1", "--option", "graph.nearest=2"], "graph"),
-        (WIDE, [*WORDS, "--target", "speed"], "`speed`"),
-        (WIDE, [*WORDS, "--start", "soon"], "`soon`"),
+        (WIDE, [*WORDS, "--option", "graph=1", "--option", "graph.sigma=2"], "graph"),
+        (WIDE, [*WORDS, "--card", "target=speed"], "`speed`"),
+        (WIDE, [*WORDS, "--card", "start=soon"], "soon"),
+        (WIDE, [*WORDS, "--card", "step_minutes=x"], "step_minutes"),
         ("time,a\n2024-01-01,1\n", WORDS, "a.csv"),
         ("time,a\n2024-01-01,1\n2024-01-04,1\n", WORDS, "259200 s"),
         ("a,b\n1,2\n3,4\n", WORDS, "time=NAME"),
@@ -171,8 +167,6 @@ def test_a_file_a_channel(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         (FIVE.replace("a,b", "Unnamed: 0,b"), WORDS, "`Unnamed: 0`"),
         (WIDE, [*WORDS, "--edges", "roads.csv"], "`km`"),
         (WIDE, [*WORDS, "--edges", "roads.csv", "--adjacency", "roads.csv"], "graph"),
-        (WIDE, ["--series", "x=a.csv", "--channel", "flow=v"], "`x`"),
-        (WIDE, ["--series", "a.csv", "--series", "b.csv"], "channel"),
         ("", WORDS, "a.csv"),
     ],
 )  # fmt: skip

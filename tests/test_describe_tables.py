@@ -27,13 +27,15 @@ from stprune.describe.redundancy import (
     window_overlap,
     window_similarity,
 )
-from stprune.describe.sample import Sample, day_rows, standardised
 from stprune.describe.statistics import (
+    Sample,
     autocorrelation_table,
     autocorrelations,
+    day_rows,
     masking_table,
     moments_by_node,
     moments_by_slot,
+    standardised,
 )
 
 NAN = float("nan")
@@ -262,7 +264,7 @@ def test_a_bad_node_in_a_calm_window_is_found(monkeypatch: pytest.MonkeyPatch) -
 def test_sizes_windows_and_edges_are_counted() -> None:
     dataset = canonical(np.zeros((27, 3, 1)))
     dataset.adjacency[:] = [[7, 1, 0], [1, 0, 0], [0.5, 0, 2]]
-    facts = size_facts(dataset, np.arange(20))
+    facts = size_facts(dataset, np.arange(20), 8)
     assert [facts[f"{name}_windows"] for name in ("train", "validation", "test")] == [12, 4, 4]
     assert facts["edges"] == 3
     assert (facts["first"], facts["last"]) == ("2024-01-01T00:00", "2024-01-02T02:00")

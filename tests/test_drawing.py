@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from stprune.base.errors import RecordError
+from stprune.base.files import write_json
 from stprune.paper import draw
 from stprune.paper.draw import LOOKS, looks
 from stprune.paper.figures import Drawing, paper_style, write_drawing
-from stprune.paper.fingerprints import Hashes, content_hash, differences, read_hashes, write_hashes
+from stprune.paper.fingerprints import Hashes, content_hash, differences, read_hashes
 
 RIVALS = [f"rival_{number}" for number in range(20)]
 
@@ -65,7 +66,7 @@ def test_the_caption_stands_below_the_figure(tmp_path: Path) -> None:
     with paper_style():
         figure = Figure(figsize=(7, 2))
         figure.subplots().plot([1, 2])
-    drawing = Drawing(figure, "A caption. " * 30, "alt")
+    drawing = Drawing(figure, "A caption. " * 30)
     png, note = write_drawing(drawing, lambda kind: tmp_path / f"f.{kind}")
     with Image.open(BytesIO(png)) as image:
         assert image.width == 1400
@@ -133,7 +134,7 @@ def test_differences_of_hashes_by_hand(tmp_path: Path) -> None:
     found = differences(made, wanted)
     assert [line.split()[:2] for line in found] == [["table", "b"], ["table", "c"], ["figure", "a"]]
     assert read_hashes(tmp_path) is None
-    write_hashes(made, tmp_path)
+    write_json(tmp_path / "hashes.json", made)
     assert read_hashes(tmp_path) == made
 
 

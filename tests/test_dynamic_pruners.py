@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 from toy import training_store
 
-from baselines.epsilon_greedy import EpsilonGreedy, EpsilonGreedyOptions, greedy_and_random
+from baselines.epsilon_greedy import EpsilonGreedy
 from baselines.full_fewer_epochs import FewerEpochsOptions, FullFewerEpochs
 from baselines.infobatch import InfoBatch, infobatch_select
 from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
@@ -290,18 +290,24 @@ def test_upper_bounds_by_hand_bring_every_window_back(exploration: float, distin
     assert len(kept) == distinct
 
 
-MEANS = np.array([1, 9, 3, 8, 5, 7, 2, 6, 4, 0], dtype=np.float32)
+MEANS = [1, 9, 3, 8, 5, 7, 2, 6, 4, 0]
 
 
 def test_epsilon_greedy_by_hand_and_by_frequency() -> None:
-    rng, counts = np.random.default_rng(0), np.zeros(10)
-    assert greedy_and_random(MEANS, 4, 0.0, rng).tolist() == [1, 3, 5, 7]
-    assert greedy_and_random(np.array([2, 2, 2, 3], np.float32), 2, 0.0, rng).tolist() == [0, 3]
-    unseen = EpsilonGreedy(PruningContext(3, 16, 0.7, 0), EpsilonGreedyOptions(epsilon=0.0))
+    def epsilon_greedy(epsilon: float, means: list[int]) -> EpsilonGreedy:
+        context = PruningContext(len(means), 16, 0.6, 0)
+        pruner = EpsilonGreedy(context, EpsilonGreedy.Options(epsilon=epsilon))
+        show(pruner, list(range(len(means))), means)
+        return pruner
+
+    assert epsilon_greedy(0.0, MEANS).select(1).indices.tolist() == [1, 3, 5, 7]
+    assert epsilon_greedy(0.0, [2, 2, 2, 3, 0]).select(1).indices.tolist() == [0, 3]
+    unseen = EpsilonGreedy(PruningContext(3, 16, 0.7, 0), EpsilonGreedy.Options(epsilon=0.0))
     show(unseen, [0, 1], torch.tensor([4.0, 9.0]))
     assert unseen.select(1).indices.tolist() == [2]
+    pruner, counts = epsilon_greedy(0.5, MEANS), np.zeros(10)
     for _ in range(2000):
-        counts[greedy_and_random(MEANS, 4, 0.5, rng)] += 1
+        counts[pruner.select(1).indices] += 1
     assert counts[[1, 3]].tolist() == [2000, 2000]
     # Two of eight; four standard errors.
     others = np.delete(counts, [1, 3]) / 2000

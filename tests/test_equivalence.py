@@ -15,7 +15,6 @@ from stprune.statistics.paired import (
     differences_from,
     equivalence,
     equivalences,
-    loss_in_a_word,
     losses,
 )
 
@@ -73,15 +72,6 @@ def test_rows_over_all_data_sets_count_each_once_and_come_first() -> None:
     assert table["verdict"].tolist()[2:] == ["too few", "too few"]
 
 
-def test_a_word_for_a_loss() -> None:
-    assert loss_in_a_word(0.04, 0.01, 0.9) == "lossless"
-    # Also where it is shown to lie between once and twice the margin.
-    assert loss_in_a_word(0.06, 0.04, 0.01) == "about 1 %"
-    assert loss_in_a_word(0.9, 0.06, 0.04) == "worse"
-    assert loss_in_a_word(0.9, 0.06, 0.06) == "not decided"
-    assert loss_in_a_word(*[float("nan")] * 3) == "not decided"
-
-
 def test_losses_are_over_data_sets_where_there_are_three_and_else_over_seeds() -> None:
     # Differences of x by data set and seed, in percent; y is full training itself.
     changes = {"a": [0.5, 0.7, 0.9], "b": [1.5, 1.9, 1.7], "c": [-1.0, -1.0, -1.0]}
@@ -128,4 +118,4 @@ def test_a_loss_of_just_the_margin_is_called_lossless_at_the_stated_rate() -> No
 def test_without_full_training_there_is_an_empty_table_with_its_columns() -> None:
     table = equivalences(summary_of([("a", "x", 0.5, 0, 1.0)]))
     assert table.empty
-    assert {*Equivalence.__dataclass_fields__, "holm_p_equivalent", "verdict"} <= set(table)
+    assert {*Equivalence._fields, "holm_p_equivalent", "verdict"} <= set(table)

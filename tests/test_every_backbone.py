@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from fnmatch import fnmatch
 
 import pytest
 import torch
@@ -14,6 +15,15 @@ from stprune.base.schema import validate
 
 BATCH, PER_DAY = 4, 24
 Batch = tuple[Tensor, Tensor, Tensor]
+# Parameters that a published model holds, at its published sizes, but no forecast depends on.
+UNUSED = {
+    "gwnet": ("diffusions.7.*", "norms.7.*"),  # after the last skip path
+    "mtgnn": ("*.without_graph.*", "padding_skip"),
+    "opencity": ("*.key.bias",),  # moves all scores of a query alike
+    "staeformer": ("*.key.bias",),
+    "stgcn": ("*before.align.*", "*after.align.*", "last.align.*"),  # these do not shrink
+    "stnorm": ("residuals.7.*",),
+}
 
 pytestmark = pytest.mark.parametrize("name", BACKBONES.ids())
 
@@ -59,7 +69,7 @@ def test_forecast_has_one_finite_value_a_step_and_node(
         assert torch.isfinite(forecast).all()
 
 
-def test_gradient_reaches_every_parameter_but_those_declared_unused(name: str) -> None:
+def test_gradient_reaches_every_parameter_but_those_held_for_nothing(name: str) -> None:
     task = a_task()
     model, batch = build(name, task), a_batch(task)
     parameters = dict(model.named_parameters())
@@ -69,7 +79,8 @@ def test_gradient_reaches_every_parameter_but_those_declared_unused(name: str) -
     gradients = {key: p.grad for key, p in parameters.items() if p.grad is not None}
     assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
     reached = {key for key, gradient in gradients.items() if gradient.abs().max() > 0}
-    assert parameters.keys() - reached == model.unused_parameters()
+    unused = {key for key in parameters for one in UNUSED.get(name, ()) if fnmatch(key, one)}
+    assert parameters.keys() - reached == unused
 
 
 def test_what_is_not_ignored_can_change_the_forecast(name: str) -> None:

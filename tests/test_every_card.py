@@ -95,7 +95,7 @@ def test_a_card_leads_to_a_trained_run(
     changed = {name for name, value in shipped if getattr(card, name) != value}
     assert changed <= {"title", "description", "nodes", "steps", "start", "files", "options"}
 
-    data = read_canonical(prepare(dataset, layout, str(mirror), cards=layout.root))
+    data = read_canonical(prepare(dataset, layout, str(mirror)))
     assert data.series.shape == (card.steps, card.nodes, len(card.channels))
     assert data.adjacency.any()
     assert not data.adjacency.diagonal().any()

@@ -63,7 +63,6 @@ def test_what_applies_is_what_has_something_to_show(
 def test_figure_says_what_it_shows_and_keeps_its_words_apart(name: str, results: Results) -> None:
     drawing = build(name, results)
     assert FIGURES.module(name).TITLE
-    assert drawing.alt
     assert drawing.caption
     assert "was not run here" not in drawing.caption
     width, height = size_with_note(drawing)

@@ -172,7 +172,7 @@ def test_a_download_lands_under_its_role_and_name(
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", shown)
     card = card_of(site.url("/o/r/toy%20data.csv"))
-    path = fetch("toy", card, DataLayout(tmp_path), None, progress=True)["series"]
+    path = fetch("toy", card, DataLayout(tmp_path), None)["series"]
     assert path == tmp_path / "raw" / "toy" / "series" / "toy data.csv"
     assert path.read_bytes() == CONTENT
     assert files_below(tmp_path) == ["toy data.csv"]

@@ -10,7 +10,6 @@ from drawn import bars
 from synthetic_records import cost, results_of, run_of, scores
 
 from paper_figures import tab_foundation
-from paper_figures.held_out import held_out_scores
 from stprune.paper.figures import build
 from stprune.paper.tables import DASH, to_cells
 from stprune.records.run import Transfer
@@ -59,7 +58,7 @@ def test_rows_are_those_worked_by_hand(results: Results) -> None:
 
 def test_the_figure_shows_the_numbers_of_the_table(results: Results) -> None:
     drawing = build("foundation", results)
-    frame = held_out_scores(results)
+    frame = tab_foundation.held_out_scores(results)
     panels = drawing.figure.axes
     assert [axes.get_title(loc="left") for axes in panels] == ["Zero-shot", "Linear probe"]
     assert panels[0].get_ylabel().endswith("MAE (vehicles)")

@@ -106,6 +106,13 @@ def test_backbones(toy_values: dict[str, Any], name: str) -> None:
 CASES: dict[str, dict[str, Any]] = {
     **{name: {"pruner": name} for name in [*DYNAMIC, "full"]},
     "infobatch, original": {"pruner": "infobatch", "entry": {"options": {"budget": "original"}}},
+    **{
+        f"st_prune, {spatial}": {
+            "pruner": "st_prune",
+            "entry": {"options": {"spatial": spatial, "temporal_weight": 1, "score_memory": 0.5}},
+        }
+        for spatial in ("graph", "top_nodes")
+    },
     "legacy": {"pruner": "st_prune", "protocol": "legacy"},
     "imputation": {
         "pruner": "st_prune",

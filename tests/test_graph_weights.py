@@ -15,10 +15,9 @@ from scipy import sparse
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import validate
-from stprune.data.formats.base import read_edges
+from stprune.data.formats.base import binary, gaussian, read_edges, spread
 from stprune.data.formats.table import read_graph
-from stprune.data.graph_weights import binary, gaussian, nearest, spread, symmetrised
-from stprune.data.table.options import Options
+from stprune.data.table import Options
 
 NODES = ["a", "b", "c"]
 WEIGHTS = np.array([[0, 0.5, 0], [0.25, 0, 2], [0, 1, 0]])
@@ -68,8 +67,6 @@ def test_edges_in_any_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path, "edges", content), WEIGHTS)
     ones = read(tmp_path, "edges", content, weights="binary")
     np.testing.assert_array_equal(ones, WEIGHTS != 0)
-    one_way = read(tmp_path, "edges", "from,to\na,b\n", symmetrise="max")
-    np.testing.assert_array_equal(one_way, [[0, 1, 0], [1, 0, 0], [0, 0, 0]])
     with pytest.raises(DataError, match=r"graph\.csv.*line 3.*`d`"):
         read(tmp_path, "edges", "from,to\na,b\na,d\n")
 
@@ -101,10 +98,8 @@ def test_a_csv_has_the_separator_and_decimal_sign_of_the_series(tmp_path: Path) 
         assert found[1, 0] == (0.5 if role == "adjacency" else 0)
 
 
-def test_nearest_neighbours_and_a_distance_of_zero(tmp_path: Path) -> None:
+def test_a_distance_of_zero_is_refused(tmp_path: Path) -> None:
     distances = {"weights": "gaussian", "sigma": 1}
-    weights = read(tmp_path, "adjacency", "0,1,9\n1,0,0.5\n1,9,0\n", nearest=1, **distances)
-    np.testing.assert_array_equal(weights > 0, [[0, 1, 0], [0, 0, 1], [1, 0, 0]])
     with pytest.raises(DataError, match=r"0 from a to b"):
         read(tmp_path, "adjacency", "0,0,1\n1,0,1\n1,1,0\n", **distances)
 
@@ -130,9 +125,8 @@ def test_a_wrong_graph_is_one_line(tmp_path: Path, content: str, place: str) -> 
 
 
 def test_options_that_do_not_fit(tmp_path: Path) -> None:
-    for option, value in (("nearest", 2), ("sigma", 0)):
-        with pytest.raises(ConfigError, match=option):
-            read(tmp_path, "edges", "from,to\na,b\n", **{option: value})
+    with pytest.raises(ConfigError, match="sigma"):
+        read(tmp_path, "edges", "from,to\na,b\n", sigma=0)
 
 
 NONE = np.nan
@@ -163,37 +157,18 @@ def test_distances_that_do_not_differ_give_no_sigma(distance: float) -> None:
         gaussian(alike)
 
 
-def test_nearest_by_hand() -> None:
-    distances = np.array([[0.0, 2, 1, 2], [2, 0, 4, NONE], [1, 4, 0, 3], [2, NONE, 3, 0]])
-    # Row 0: nodes 1 and 3 are equally far, the first one stays.
-    expected = np.array([[0, 1, 1, 0], [1, 0, 1, 0], [1, 0, 0, 1], [1, 0, 1, 0]])
-    np.testing.assert_array_equal(binary(nearest(distances, 2)), expected)
-    # Node 1 has only two neighbours at all.
-    assert binary(nearest(distances, 3))[1].sum() == 2
-
-
 SOME = st.one_of(st.just(math.nan), st.floats(0, 100, allow_subnormal=False))
 
 
-@given(arrays(np.float64, (5, 5), elements=SOME), st.integers(1, 6))
-def test_weights_of_any_distances(distances: np.ndarray, count: int) -> None:
+@given(arrays(np.float64, (5, 5), elements=SOME))
+def test_weights_of_any_distances(distances: np.ndarray) -> None:
     before = distances.copy()
-    kept = nearest(distances, count)
-    edges = binary(kept)
-    weights = gaussian(kept, sigma=10.0)
+    edges = binary(distances)
+    weights = gaussian(distances, sigma=10.0)
     np.testing.assert_array_equal(distances, before)
     assert ((weights >= 0.1) | (weights == 0)).all()
     assert not weights[edges == 0].any()
     assert not weights.diagonal().any()
-    available = binary(distances).sum(axis=1)
-    np.testing.assert_array_equal(edges.sum(axis=1), np.minimum(available, count))
-    for row in range(5):
-        left_out = (binary(distances)[row] == 1) & (edges[row] == 0)
-        if left_out.any() and edges[row].any():
-            assert distances[row, left_out].min() >= distances[row, edges[row] == 1].max()
-    both = symmetrised(weights, "mean")
-    np.testing.assert_array_equal(both, both.T)
-    assert both.sum() == pytest.approx(weights.sum())
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,6 @@ def test_calendar_by_hand() -> None:
     times = np.array(moments, dtype="datetime64[m]")
     kept = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [1, 1, 0, 0]], dtype=bool)
     share = calendar_share(kept, times)
-    assert share is not None
     # Shares 1, 1/2, 1/2, 0 over their mean 1/2.
     assert share[0, 7] == pytest.approx(1.5)
     assert share[1, 7] == pytest.approx(1.0)
@@ -87,7 +86,6 @@ def test_calendar_by_hand() -> None:
 @given(st.datetimes(datetime(1950, 1, 1), datetime(2050, 1, 1)))
 def test_weekday_and_hour_are_those_of_the_calendar(time: datetime) -> None:
     share = calendar_share(np.array([[True, False]]), np.array([time, time], dtype="datetime64[m]"))
-    assert share is not None
     assert [tuple(at) for at in np.argwhere(~np.isnan(share))] == [(time.weekday(), time.hour)]
 
 

@@ -15,8 +15,7 @@ from own_data import FLOW_AND_SPEED, LONG, LONG_OPTIONS, WIDE, card_with, load_t
 from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.formats import table
-from stprune.data.table.options import GraphOptions, Options
-from stprune.data.table.series import read_times
+from stprune.data.table import GraphOptions, Options, read_times
 
 TIME = {"time": "time"}
 HOURS = pd.date_range("2024-01-01", periods=3, freq="h")
@@ -120,23 +119,9 @@ def test_an_npy_with_channels_in_the_third_axis(tmp_path: Path) -> None:
         table.load(card_with({"layout": "array"}), files)
 
 
-def test_a_file_for_each_channel_in_any_order_of_sensors(tmp_path: Path) -> None:
-    (tmp_path / "flow.csv").write_text(WIDE)
-    speed = "time,b,a\n2024-01-01T00,20,10\n2024-01-01T01,40,30\n2024-01-01T02,60,50\n"
-    (tmp_path / "speed.csv").write_text(speed)
-    files = {"speed": tmp_path / "speed.csv", "flow": tmp_path / "flow.csv"}
-    card = card_with(TIME, channels=FLOW_AND_SPEED)
-    raw = table.load(card, files)
-    assert raw.node_ids == ["a", "b"]
-    np.testing.assert_array_equal(raw.values[:, :, 0], VALUES)
-    np.testing.assert_array_equal(raw.values[:, :, 1], [[10, 20], [30, 40], [50, 60]])
-    for wrong in (speed.replace("b,a", "b,c"), speed.replace("T02", "T03")):
-        (tmp_path / "speed.csv").write_text(wrong)
-        with pytest.raises(DataError, match=r"speed\.csv"):
-            table.load(card, files)
-    for role in ("series", "flow"):  # a wide file holds one channel; speed has no file
-        with pytest.raises(ConfigError):
-            table.load(card, {role: tmp_path / "flow.csv"})
+def test_a_wide_file_holds_one_channel(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        load_text(tmp_path, WIDE, TIME, channels=FLOW_AND_SPEED)
 
 
 @pytest.mark.parametrize("cell", ["", " ", "NaN", "NA", "null", "None", "-999"])
@@ -179,6 +164,8 @@ OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
         (WIDE.replace("T01:00", "T01:00Z"), {}, "line 3"),
         (OFFSETS.replace("T02:00", "T02:00Z"), {}, "line 3.*`timezone`"),
         (WIDE, {"time_format": "seconds"}, "line 2"),
+        (WIDE, {"time_format": "%"}, "line 2"),
+        (WIDE.replace("2024-", ""), {"time_format": "%m-%dT%H:%M"}, "line 2.*1901"),
         (WIDE.encode("utf-16"), {}, ""),
         (WIDE.replace(",", ";"), {"decimal": ",", "separator": ";"}, "line 2.*`b`"),
     ],
@@ -209,20 +196,10 @@ def test_a_long_file_says_which_sensor(
         load_text(tmp_path, text, LONG_OPTIONS | options, channels=FLOW_AND_SPEED)
 
 
-def test_empty_and_constant_sensors(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    text = "time,a,b,c\n2024-01-01T00,1,,3\n2024-01-01T01,2,,3\n2024-01-01T02,3,,3\n"
-    empty, both = {"empty_sensors": "drop"}, {"empty_sensors": "drop", "constant_sensors": "drop"}
-    raw = load_text(tmp_path, text, TIME | empty, **NAN)
-    assert raw.node_ids == ["a", "c"]
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
-    raw = load_text(tmp_path, text, TIME | both, **NAN)
-    assert raw.node_ids == ["a"]
-    assert raw.adjacency.shape == (1, 1)
-    none_left = text.replace("T01,2", "T01,1").replace("T02,3", "T02,1")
-    refused = (text, {}), (text, empty | {"constant_sensors": "refuse"}), (none_left, both)
-    for wrong, options in refused:
-        with pytest.raises(DataError):
-            load_text(tmp_path, wrong, TIME | options, **NAN)
+def test_a_sensor_without_a_value_is_refused(tmp_path: Path) -> None:
+    text = "time,a,b\n2024-01-01T00,1,\n2024-01-01T01,2,\n2024-01-01T02,3,\n"
+    with pytest.raises(DataError, match=r"series\.csv.*`b`"):
+        load_text(tmp_path, text, TIME, **NAN)
 
 
 def test_damaged_arrays_are_named(tmp_path: Path) -> None:
@@ -270,8 +247,6 @@ def test_wrong_parquet(tmp_path: Path, place: str, column: dict[str, Any]) -> No
         {"graph": {"wieghts": "binary"}},
         {"allow_negative": ["speed"]},
         {"gaps": "missing"},
-        # A pattern of times without year, month and day.
-        *({"time": "time", "time_format": form} for form in ("%H:%M", "%d.%m. %H:%M", "no", "%")),
     ],
 )
 def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any]) -> None:

@@ -50,7 +50,8 @@ def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:
     own = {f"stprune/pruning/{part}.py" for part in ("complexity", "selection", "dynamic")}
     assert own <= found
     assert not own & names(provenance.run_sources("stid", "full"))
-    rooms = ("paper", "tracking", "cli", "statistics", "results", "workflow")
+    assert "stprune/cli.py" not in found
+    rooms = ("paper", "tracking", "statistics", "results", "workflow")
     for room in rooms:
         assert (provenance.REPOSITORY / "stprune" / room).is_dir()
         assert not [name for name in found if name.startswith(f"stprune/{room}/")]

@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from scripted_probe import ScriptedProbe
 
-from baselines.craig import Craig, facility_location
+from baselines.craig import Craig
 from baselines.el2n import EL2N, error_norm
 from baselines.forgetting import Forgetting, ForgettingOptions, forgetting_events
-from baselines.glister import Glister, GlisterOptions, lower_validation_loss
-from baselines.gradmatch import match_gradients, pick_atoms
+from baselines.glister import Glister, GlisterOptions
+from baselines.gradmatch import GradMatch, pick_atoms
 from baselines.grand import GraNd
-from baselines.herding import Herding, herd
-from baselines.k_center import KCenter, farthest_first
+from baselines.herding import Herding
+from baselines.k_center import KCenter
 from stprune.pruning.base import PruningContext
-from stprune.pruning.static import BlockOptions, ScoringOptions, choose_in_blocks, keep_highest
+from stprune.pruning.static import BlockOptions, BlockPruner, ScoringOptions, keep_highest
 
-Rows = NDArray[np.float32]
+Rows = NDArray[np.float64]
 
 
 def kept(kind: Any, probe: ScriptedProbe, windows: int, ratio: float, options: Any) -> list[int]:
@@ -34,21 +34,26 @@ def kept(kind: Any, probe: ScriptedProbe, windows: int, ratio: float, options: A
     return chosen[0]
 
 
-def first_rows(block: Rows, size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    return np.arange(size)[::-1], block[:size, 0].astype(np.float64)[::-1]
+class FirstRows(BlockPruner):
+    """Keeps the first rows of each block, each weighing what it holds."""
+
+    @staticmethod
+    def pick(rows: Rows, size: int) -> tuple[NDArray[np.int64], Rows]:
+        return np.arange(size)[::-1], rows[:size, 0][::-1]
 
 
-@pytest.mark.parametrize("windows", [1, 2, 7, 100])
+@pytest.mark.parametrize("windows", [1, 2, 7, 40])
 @pytest.mark.parametrize("block", [1, 3, 1000])
 def test_blocks_share_the_budget_exactly_and_evenly_over_time(windows: int, block: int) -> None:
     # Blocks start at 0, 3 and 6; of 5 places 1, 2 and 2 end by them.
-    values = np.arange(10, dtype=np.float32)[:, None]
-    for part in choose_in_blocks(values, 5, 4, first_rows):
-        assert part.tolist() == [0, 3, 4, 6, 7]
+    pruner = FirstRows(PruningContext(10, 4, 0.5, 0), BlockOptions(block=4))
+    pruner.prepare(ScriptedProbe(training=[torch.arange(1.0, 11.0)[:, None]]))
+    assert pruner.select(0).indices.tolist() == [0, 3, 4, 6, 7]
+    assert pruner.select(0).weights.tolist() == [1, 4, 5, 7, 8]
     for size in range(1, windows + 1):
-        indices, _ = choose_in_blocks(np.zeros((windows, 2), np.float32), size, block, first_rows)
-        assert len(np.unique(indices)) == len(indices) == size
-        assert indices.max() < windows
+        probe = ScriptedProbe(training=[torch.ones(windows, 2)])
+        options = BlockOptions(block=block)
+        assert len(kept(FirstRows, probe, windows, 1 - size / windows, options)) == size
 
 
 def test_ties_go_to_the_earlier_window_or_to_chance() -> None:
@@ -111,7 +116,7 @@ def test_forgetting_events_by_hand() -> None:
 
 def test_herding_by_hand_and_in_blocks() -> None:
     # The mean is 3. Lack 3: takes 8. Lack 3 + 3 - 8 = -2: takes 0. Lack 1: takes 3.
-    chosen, weights = herd(np.array([[0.0], [1.0], [3.0], [8.0]], np.float32), 3)
+    chosen, weights = Herding.pick(np.array([[0.0], [1.0], [3.0], [8.0]]), 3)
     assert (chosen.tolist(), weights.tolist()) == ([3, 0, 2], [1, 1, 1])
     values = torch.tensor([[0.0], [1.0], [3.0], [8.0], [8.0], [3.0], [1.0], [0.0]])
     options = BlockOptions(block=4, width=1)
@@ -119,9 +124,9 @@ def test_herding_by_hand_and_in_blocks() -> None:
 
 
 def test_k_center_by_hand_and_within_twice_the_best_radius() -> None:
-    rows = np.array([[0.0], [2.0], [4.5], [5.0], [10.0]], np.float32)
+    rows = np.array([[0.0], [2.0], [4.5], [5.0], [10.0]])
     # The mean is 4.3: begins at 4.5; 10 is 5.5 away, 0 then 4.5, 2 then 2.
-    assert farthest_first(rows, 4)[0].tolist() == [2, 4, 0, 1]
+    assert KCenter.pick(rows, 4)[0].tolist() == [2, 4, 0, 1]
     rng = np.random.default_rng(0)
 
     def radius(rows: Rows, chosen: Any) -> float:
@@ -129,9 +134,9 @@ def test_k_center_by_hand_and_within_twice_the_best_radius() -> None:
         return float(distance.min(1).max())
 
     for _ in range(10):
-        rows = rng.normal(size=(12, 2)).astype(np.float32)
+        rows = rng.normal(size=(12, 2))
         best = min(radius(rows, chosen) for chosen in itertools.combinations(range(12), 3))
-        assert radius(rows, farthest_first(rows, 3)[0]) <= 2 * best + 1e-6
+        assert radius(rows, KCenter.pick(rows, 3)[0]) <= 2 * best + 1e-6
     copies = ScriptedProbe(training=[torch.ones(6, 3)])
     assert len(kept(KCenter, copies, 6, 0.5, BlockOptions())) == 3
     # Without pruning nothing is trained.
@@ -142,40 +147,43 @@ def test_craig_by_hand_and_against_a_plain_loop() -> None:
     line = [[0.0], [1.0], [2.0], [10.0], [11.0]]
     # Sums of distances are 24, 21, 20, 28, 32: begins at 2. Then 10 saves 8 + 8 for itself and
     # 11; 11 saves as much, 7 + 9, but comes later.
-    chosen, sizes = facility_location(np.array(line, np.float32), 2)
+    chosen, sizes = Craig.pick(np.array(line), 2)
     assert (chosen.tolist(), sizes.tolist()) == ([2, 3], [3, 2])
     for scale, weights in (("sum", [3, 2]), ("mean", [1.2, 0.8])):
         pruner = Craig(PruningContext(5, 4, 0.6, 0), Craig.Options(loss_scale=scale))
         pruner.prepare(ScriptedProbe(training=[torch.tensor(line)]))
         assert pruner.select(2).weights.tolist() == pytest.approx(weights)
     # Against a plain loop.
-    rows = np.random.default_rng(1).normal(size=(15, 3)).astype(np.float32)
+    rows = np.random.default_rng(1).normal(size=(15, 3))
     distance = np.linalg.norm(rows[:, None] - rows, axis=2)
     expected: list[int] = []
     for _ in range(6):
         rest = [row for row in range(15) if row not in expected]
         costs = {row: distance[:, [*expected, row]].min(1).sum() for row in rest}
         expected.append(min(costs, key=lambda row: costs[row]))
-    chosen, sizes = facility_location(rows, 6)
+    chosen, sizes = Craig.pick(rows, 6)
     assert chosen.tolist() == expected
     assert sizes.tolist() == np.bincount(distance[:, expected].argmin(1)).tolist()
+
+
+def match(rows: Any, size: int, penalty: float, least: float) -> Any:
+    options = GradMatch.Options(regularisation=penalty, least_weight=least)
+    return GradMatch(PruningContext(len(rows), 4, 0.5, 0), options).pick(np.array(rows), size)
 
 
 def test_gradmatch_by_hand() -> None:
     # The sum is (4, 2), the mean squared norm 20 / 3, so the penalty 2. The rows are orthogonal:
     # each weight is g.b / (g.g + 2).
-    rows = np.array([[4.0, 0.0], [0.0, 0.0], [0.0, 2.0]], np.float32)
-    chosen, weights = match_gradients(rows, 2, regularisation=0.3, least_weight=0.01)
+    chosen, weights = match([[4.0, 0.0], [0.0, 0.0], [0.0, 2.0]], 2, 0.3, 0.01)
     assert chosen.tolist() == [0, 2]
     assert weights.tolist() == pytest.approx([16 / 18, 4 / 6])
     # A window without weight is kept with the least; the mean of (w, w, 0) is 2 w / 3.
-    rows = np.array([[1.0], [1.0], [-0.5]], np.float32)
-    chosen, weights = match_gradients(rows, 3, regularisation=0.1, least_weight=0.2)
+    chosen, weights = match([[1.0], [1.0], [-0.5]], 3, 0.1, 0.2)
     by_row = dict(zip(chosen.tolist(), weights, strict=True))
     assert by_row[0] == pytest.approx(by_row[1])
     assert by_row[2] == pytest.approx(0.2 * 2 / 3 * by_row[0])
-    for values in (np.zeros((6, 2), np.float32), np.ones((6, 2), np.float32)):
-        _, weights = match_gradients(values, 3, regularisation=1.0, least_weight=0.01)
+    for value in (0.0, 1.0):
+        _, weights = match([[value, value]] * 6, 3, 1.0, 0.01)
         assert weights / weights.mean() == pytest.approx([1, 1, 1])
 
 
@@ -195,9 +203,9 @@ def test_atoms_are_those_of_ridge_regression_done_in_full() -> None:
 
 
 # Mean squared norm 1, so nothing is rescaled.
-TRAINING = np.array([[1, 0], [1, 0], [0, 1], [0, -1], [-1, 0]], np.float32)
+TRAINING = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [-1.0, 0.0]])
 # The mean is (1, 0.5), and F is [[1, 0.5], [0.5, 0.5]].
-VALIDATION = np.array([[1, 0], [1, 1]], np.float32)
+VALIDATION = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
 
 
 @pytest.mark.parametrize(
@@ -213,16 +221,15 @@ VALIDATION = np.array([[1, 0], [1, 1]], np.float32)
     ],
 )
 def test_glister_by_hand(size: int, rounds: int, step: float, rows: list[int]) -> None:
+    options = GlisterOptions(rounds=rounds, step=step)
     for scale in (1, 8):  # the scale of the loss does not matter
-        chosen = lower_validation_loss(
-            scale * TRAINING, scale * VALIDATION, size, rounds=rounds, step=step
-        )
-        assert chosen.tolist() == rows
+        probe = ScriptedProbe(training=[scale * TRAINING], validation=scale * VALIDATION)
+        assert kept(Glister, probe, 5, 1 - size / 5, options) == rows
 
 
 def test_glister_matches_the_validation_windows() -> None:
     down = torch.tensor([[0.0, -1.0]])
-    probe = ScriptedProbe(training=[torch.from_numpy(TRAINING)], validation=down)
+    probe = ScriptedProbe(training=[TRAINING], validation=down)
     options = GlisterOptions(width=2, scoring_epochs=3)
     assert kept(Glister, probe, 5, 0.8, options) == [3]
     assert [(epochs, width) for epochs, _, width in probe.calls] == [(3, 2)]

@@ -38,7 +38,7 @@ def _copy(layout: ExperimentLayout, records: Path) -> Path:
 def test_a_copy_is_the_experiment(written: ExperimentLayout, tmp_path: Path) -> None:
     fresh, kept = load_results(written.store), load_results(_copy(written, tmp_path))
     assert kept_experiments(tmp_path) == ["made_up"]
-    for name in ("summary", "epochs", "aggregate", "horizons"):
+    for name in ("summary", "epochs", "aggregate"):
         pd.testing.assert_frame_equal(getattr(kept, name), getattr(fresh, name), check_exact=True)
     for table, other in zip(kept.kept, fresh.kept, strict=True):
         assert len(table)
@@ -87,20 +87,11 @@ def test_the_same_records_are_the_same_bytes(written: ExperimentLayout, tmp_path
     assert other.summary.read_bytes() == written.summary.read_bytes()
 
 
-def test_seeds_that_are_not_complete_are_refused_or_left_out(tmp_path: Path) -> None:
+def test_an_experiment_that_is_not_complete_is_refused(tmp_path: Path) -> None:
     layout = write_experiment(tmp_path / "made_up", pruners=SHOWN, seeds=(0, 1, 2))
     configuration(layout.root, seeds=[0, 1, 2], results_directory=str(tmp_path))
     next(layout.root.glob("runs/*/*/el2n/*/s1/metrics.json")).unlink()
-    command = ["summarise", "--config", str(layout.config)]
-    assert main(command) == 1
-    assert main([*command, "--partial"]) == 0
-    results = load_results(layout.store)
-    assert sorted(set(results.summary["seed"])) == [0, 2]
-    assert results.configuration is not None
-    assert yaml.safe_load(results.configuration)["seeds"] == [0, 2]
-    for path in layout.root.glob("runs/*/*/full/*/*/metrics.json"):
-        path.unlink()
-    assert main([*command, "--partial"]) == 1
+    assert main(["summarise", "--config", str(layout.config)]) == 1
 
 
 def test_damage_is_named(written: ExperimentLayout, tmp_path: Path) -> None:
@@ -117,4 +108,4 @@ def test_damage_is_named(written: ExperimentLayout, tmp_path: Path) -> None:
             read_store(store, name)
     results = load_results(store)
     with pytest.raises(RecordError, match=r"records\.parquet"):
-        _ = results.horizons
+        _ = results.records

@@ -90,7 +90,8 @@ def test_times_are_sums_of_the_timing_over_a_runs_own_epochs(tmp_path: Path) -> 
     row = results.aggregate.set_index("pruner").loc["x"]
     percent = ["epoch_percent", "epoch_percent_low", "epoch_percent_high"]
     assert row[percent].tolist() == pytest.approx([32.5, 31.85, 33.15])
-    assert (row["timing"], results.timings["roads", "stid"].verdict) == ("noisy", "noisy")
+    assert row["timing"] == "noisy"
+    assert len(read_store(layout.store, "timings")) == 1
     # The worst of places, and no mean over places of which one is not timed.
     assert set(mean_over_places(results)["timing"]) == {"noisy"}
     elsewhere = results.aggregate.assign(backbone="other", timing=None, epoch_percent=math.nan)
@@ -117,7 +118,7 @@ def test_without_a_timing_times_are_null_and_an_outdated_one_is_refused(tmp_path
     results = load_results(layout.store)
     times = ["timing", *TIMED, "time_to_full_seconds", "epoch_time_ratio"]
     assert results.summary[times].isna().all(axis=None)
-    assert not results.timings
+    assert read_store(layout.store, "timings").empty
     assert results.epochs[["train_seconds", "elapsed_seconds"]].isna().all(axis=None)
     assert results.aggregate[["timing", "total_percent", "reached"]].isna().all(axis=None)
     assert results.summary["own_total_seconds"].tolist() == [pytest.approx(88.8), 777.0]

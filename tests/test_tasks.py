@@ -14,9 +14,9 @@ from toy_union import KEY, union_config, union_values, write_union
 from stprune.base.errors import ConfigError, StpruneError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_keys, run_spec
-from stprune.data.dataset import cut_splits, forecast_data
+from stprune.data.dataset import forecast_data
 from stprune.data.tasks.base import TASKS, build_task
-from stprune.data.windows import split_windows, window_starts
+from stprune.data.windows import cut_splits, window_starts
 from stprune.training.run import train
 
 SHARES = (0.6, 0.2, 0.2)
@@ -36,7 +36,7 @@ def config(entry: dict[str, Any], **values: Any) -> dict[str, Any]:
 
 def test_few_shot_counts_as_st_ttc_does_or_the_training_windows() -> None:
     """PEMS08: 17,856 steps; 10 % of all its windows are 1,783, of its training windows 1,070."""
-    splits = split_windows(17_856 - 23, SHARES)
+    splits = cut_splits("paper", np.arange(17_856 - 23), 24, 17_856, SHARES)
     for options, count in (
         ({"share": 0.1}, 1783),
         ({"share": 0.1, "of": "training_windows"}, 1070),

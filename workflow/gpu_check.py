@@ -177,7 +177,7 @@ def steps(device: Device, short: bool) -> str:
     ways: dict[str, dict[str, Any]] = {"fp32": {}}
     if device == "cuda":
         ways |= {"tf32": {"matmul": "tf32"}, "bf16": {"precision": "bf16-mixed"}}
-        ways |= {"compiled": {"compile": True}}
+        ways |= {"compiled": {"compile": True}, "graphs": {"compile": "reduce-overhead"}}
     said = []
     for name, compute in ways.items():
         engine = engine_of(spec_of(device, "stid", "st_prune", **compute), epochs=1)

@@ -8,8 +8,6 @@ from paper_figures.data.strokes import GREY, dress, looks, panels
 from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
 
-TITLE = "Averaging masking"
-
 # In %: of the node errors that are large, as `masking_table` has it.
 LARGE = 5
 PANELS = (
@@ -48,9 +46,4 @@ def build(described: Sequence[Description]) -> Drawing:
         " large if it is above the 95 % quantile of the errors of the same node; grey, what there"
         f" would be if the mean said nothing. {runs}."
     )
-    said = "; ".join(
-        f"{look.one.title} {100 * look.one.tables['masking']['large_share'].iloc[0]:.2g} %"
-        for look in shown
-    )
-    alt = f"Three panels by quarter of the windows. Large errors in the calm quarter: {said}."
-    return Drawing(figure, caption, alt)
+    return Drawing(figure, caption)

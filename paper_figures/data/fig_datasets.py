@@ -8,12 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from paper_figures.data.strokes import names
 from stprune.describe.description import Description
 from stprune.paper.draw import grid
 from stprune.paper.figures import Drawing
-
-TITLE = "The data sets"
 
 # Light to dark: three nodes by their means, which have an order.
 NODES = {"lowest": "#9ecae1", "middle": "#4292c6", "highest": "#08306b"}
@@ -42,4 +39,4 @@ def build(described: Sequence[Description]) -> Drawing:
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(NODES))
     caption = "A week of the nodes of the lowest, the middle and the highest mean, by the hour."
-    return Drawing(figure, caption, f"A week of each of {names(described)}.")
+    return Drawing(figure, caption)

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paper_figures.data.strokes import GREY, dress, looks, names, panels, rows, shift
+from paper_figures.data.strokes import GREY, dress, looks, panels, rows, shift
 from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
-
-TITLE = "Long tail of stationarity"
 
 MEASURES = {
     "first_difference": "difference",
@@ -56,5 +54,4 @@ def build(described: Sequence[Description]) -> Drawing:
         " that the most moving tenth holds; 10 % if all moved alike, 33 % (grey) of an exponential."
         " Above: means over nodes, by which windows are chosen. Below: single nodes (at most 32)."
     )
-    alt = f"Six panels on how unevenly windows of {names(described)} move; the table has numbers."
-    return Drawing(figure, caption, alt)
+    return Drawing(figure, caption)

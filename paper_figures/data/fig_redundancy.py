@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from paper_figures.data.strokes import GREY, dress, looks, names, panels, rows, shift
+from paper_figures.data.strokes import GREY, dress, looks, panels, rows, shift
 from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
-
-TITLE = "Redundancy of the data"
 
 KINDS = ("nodes", "days", "windows")
 APART = {
@@ -69,5 +67,4 @@ def build(described: Sequence[Description]) -> Drawing:
         " largest possible, which depends on how many were compared. (f) Share of a window's steps"
         f" that the next one kept has too. Compared were {looked}."
     )
-    alt = f"Six panels on the redundancy of {names(described)}; the table has the numbers."
-    return Drawing(figure, caption, alt)
+    return Drawing(figure, caption)

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paper_figures.data.strokes import GREY, dress, looks, names, panels, rows
+from paper_figures.data.strokes import GREY, dress, looks, panels, rows
 from stprune.describe.description import Description
 from stprune.paper.figures import Drawing
-
-TITLE = "Statistical properties of the data"
 
 HOURS = 24
 BY_HOUR = (
@@ -61,9 +59,4 @@ def build(described: Sequence[Description]) -> Drawing:
         " (d) Autocorrelation, median of the nodes. (e) Each node, in % of the mean of all."
         " (f) Missing values by node, worst first; a data set without a line misses none."
     )
-    said = "; ".join(
-        f"{one.title} {one.facts['key_numbers']['autocorrelation after a day'] or np.nan:.2f}"
-        for one in described
-    )
-    alt = f"Six panels on {names(described)}. Mean autocorrelation after a day: {said}."
-    return Drawing(figure, caption, alt)
+    return Drawing(figure, caption)

@@ -66,8 +66,3 @@ def dress(axes: Axes, percent: str = "", **properties: Any) -> None:
     for letter in percent:
         axis = {"x": axes.xaxis, "y": axes.yaxis}[letter]
         axis.set_major_formatter(StrMethodFormatter("{x:g}%"))
-
-
-def names(described: Sequence[Description]) -> str:
-    """The data sets in words."""
-    return ", ".join(one.title for one in described)

@@ -20,16 +20,14 @@ CORRELATIONS = {
     "next_week": ("windows", "a week apart"),
 }
 
+RANKED = ("node", "day", "window")
 COLUMNS = (
     Column("title", "Data set"),
-    Column("neighbours", "Neighbours", 2, over="Median correlation"),
-    Column("days", "Days", 2, over="Median correlation"),
-    Column("next_window", "Window", 2, over="Median correlation"),
-    Column("next_day", "Day", 2, over="Median correlation"),
-    Column("next_week", "Week", 2, over="Median correlation"),
-    Column("node_rank", "Nodes", 0, over="Effective rank (%)"),
-    Column("day_rank", "Days", 0, over="Effective rank (%)"),
-    Column("window_rank", "Windows", 0, over="Effective rank (%)"),
+    *(
+        Column(name, name.removeprefix("next_").title(), 2, over="Median correlation")
+        for name in CORRELATIONS
+    ),
+    *(Column(f"{of}_rank", f"{of.title()}s", 0, over="Effective rank (%)") for of in RANKED),
     Column("components", "90 % in", 0),
     Column("top_tenth", "Windows", 0, over="Top tenth (%)"),
     Column("top_tenth_nodes", "Nodes", 0, over="Top tenth (%)"),
@@ -65,9 +63,7 @@ def _row(one: Description) -> dict[str, Any]:
         "dataset": one.facts["dataset"],
         "title": one.title,
         **dict(zip(CORRELATIONS, middle.reindex(list(CORRELATIONS.values())), strict=True)),
-        "node_rank": float(share["nodes"]),
-        "day_rank": float(share["days"]),
-        "window_rank": float(share["windows"]),
+        **{f"{of}_rank": float(share[f"{of}s"]) for of in RANKED},
         "components": float(rank["components_for_90_percent"]["windows"]),
         "top_tenth": 100 * float(windows["share_of_top_tenth"]),
         "top_tenth_nodes": 100 * float(nodes["share_of_top_tenth"]),

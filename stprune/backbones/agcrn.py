@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.backbones.layers.graph import diffuse
+from stprune.backbones.layers.graph import diffuse, gated_states
 from stprune.base.schema import StrictModel
 
 
@@ -41,7 +41,6 @@ class NodeAdaptiveGru(nn.Module):
 
     def __init__(self, width_in: int, width: int, terms: int, embedding: int) -> None:
         super().__init__()
-        self.width = width
         self.input_pool = nn.Parameter(torch.empty(embedding, terms * width_in, 3 * width))
         self.gate_pool = nn.Parameter(torch.empty(embedding, terms * width, 2 * width))
         self.candidate_pool = nn.Parameter(torch.empty(embedding, terms * width, width))
@@ -68,23 +67,11 @@ class NodeAdaptiveGru(nn.Module):
         flat = diffuse(sequence.reshape(nodes, steps * batch, -1), graph.mm)
         bias = (embedding @ self.bias_pool)[:, None]
         convolved = torch.baddbmm(bias, flat, _mix(embedding, self.input_pool))
-        gate_weight = _mix(embedding, self.gate_pool)
-        candidate_weight = _mix(embedding, self.candidate_pool)
-
-        states: list[Tensor] = []
-        split = (2 * self.width, self.width)
-        for step in convolved.view(nodes, steps, batch, -1).unbind(dim=1):
-            from_gates, from_candidate = step.split(split, dim=-1)
-            if not states:  # the first state is zero
-                keep = torch.sigmoid(from_gates[..., self.width :])
-                states.append((1 - keep) * torch.tanh(from_candidate))
-                continue
-            state = states[-1]
-            gates = torch.baddbmm(from_gates, diffuse(state, graph.mm), gate_weight)
-            open_, keep = torch.sigmoid(gates).chunk(2, dim=-1)
-            kept = diffuse(open_ * state, graph.mm)
-            candidate = torch.tanh(torch.baddbmm(from_candidate, kept, candidate_weight))
-            states.append(torch.lerp(candidate, state, keep))
+        states = gated_states(
+            convolved.view(nodes, steps, batch, -1),
+            (_mix(embedding, self.gate_pool), _mix(embedding, self.candidate_pool)),
+            lambda values, own, more: torch.baddbmm(more, diffuse(values, graph.mm), own),
+        )
         return torch.stack(states, dim=1)
 
 
@@ -117,14 +104,6 @@ class Agcrn(Backbone):
             hidden = layer(hidden, graph, self.embedding)
         forecast: Tensor = self.regression(hidden[:, -1])
         return forecast.permute(1, 2, 0)
-
-    def unused_parameters(self) -> frozenset[str]:
-        """With a history of one step, what is done with the state, which is zero."""
-        if self.task.history > 1:
-            return frozenset()
-        kinds = ("gate_pool", "candidate_pool")
-        layers = range(len(self.recurrent))
-        return frozenset(f"recurrent.{layer}.{kind}" for layer in layers for kind in kinds)
 
     def _learned_graph(self) -> Tensor:
         """T_1 ... T_(K-1) of softmax(relu(E Eᵀ)), one below the other; Equation 5."""

@@ -37,41 +37,37 @@ class AstgcnOptions(StrictModel):
     temporal_channels: int = Field(64, ge=1, description="Width of temporal convolutions.")
 
 
-class TemporalAttention(nn.Module):
-    """E = softmax(V σ((xᵀ u1) U2 (u3 x) + b)) over steps; Equations 3 and 4."""
+class Attention(nn.Module):
+    """Weights between ``attended`` steps or nodes, each summed over ``summed`` of the others."""
 
-    def __init__(self, width: int, nodes: int, steps: int) -> None:
+    def __init__(self, width: int, summed: int, attended: int) -> None:
         super().__init__()
-        self.node_weight = nn.Parameter(torch.empty(nodes))
-        self.mixing = nn.Parameter(torch.empty(width, nodes))
+        self.summing = nn.Parameter(torch.empty(summed))
+        self.mixing = nn.Parameter(torch.empty(width, summed))
         self.channel_weight = nn.Parameter(torch.empty(width))
-        self.bias = nn.Parameter(torch.empty(1, steps, steps))
-        self.scoring = nn.Parameter(torch.empty(steps, steps))
+        self.bias = nn.Parameter(torch.empty(1, attended, attended))
+        self.scoring = nn.Parameter(torch.empty(attended, attended))
+
+
+class TemporalAttention(Attention):
+    """E = softmax(V σ((xᵀ u1) U2 (u3 x) + b)) over steps; Equations 3 and 4."""
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, N, T, width) to (B, T, T), columns that sum to 1."""
-        of_steps = (self.node_weight @ values.flatten(2)).unflatten(1, values.shape[2:])
+        of_steps = (self.summing @ values.flatten(2)).unflatten(1, values.shape[2:])
         # The two small factors first, which gives the same product.
         of_nodes = self.mixing @ (values @ self.channel_weight)
         scores = self.scoring @ torch.sigmoid(torch.baddbmm(self.bias, of_steps, of_nodes))
         return scores.softmax(dim=1)
 
 
-class SpatialAttention(nn.Module):
+class SpatialAttention(Attention):
     """S = softmax(V σ((x w1) W2 (w3 x)ᵀ + b)) over nodes, of x after E; Equations 1 and 2."""
-
-    def __init__(self, width: int, nodes: int, steps: int) -> None:
-        super().__init__()
-        self.step_weight = nn.Parameter(torch.empty(steps))
-        self.mixing = nn.Parameter(torch.empty(width, steps))
-        self.channel_weight = nn.Parameter(torch.empty(width))
-        self.bias = nn.Parameter(torch.empty(1, nodes, nodes))
-        self.scoring = nn.Parameter(torch.empty(nodes, nodes))
 
     def forward(self, values: Tensor, between_steps: Tensor) -> Tensor:
         """(B, N, T, width) and E of (B, T, T) to Sᵀ of (B, N, N), rows that sum to 1."""
         # E goes to the weights and to the sum over channels; x E itself is never needed.
-        by_step = between_steps @ self.step_weight
+        by_step = between_steps @ self.summing
         rows = (values * by_step[:, None, :, None]).sum(dim=2) @ self.mixing
         columns = values @ self.channel_weight @ between_steps
         # Transposed throughout: V then acts on all windows in one product, and both the
@@ -114,7 +110,7 @@ class AstgcnBlock(nn.Module):
         super().__init__()
         nodes, width = polynomials.shape[-1], options.temporal_channels
         self.temporal_attention = TemporalAttention(width_in, nodes, steps)
-        self.spatial_attention = SpatialAttention(width_in, nodes, steps)
+        self.spatial_attention = SpatialAttention(width_in, steps, nodes)
         self.graph = AttendedChebyshev(width_in, options.graph_channels, polynomials)
         self.temporal = nn.Conv2d(options.graph_channels, width, (1, 3), padding=(0, 1))
         self.residual = nn.Linear(width_in, width)
@@ -157,16 +153,6 @@ class Astgcn(Backbone):
         hidden = self.blocks(values.contiguous()).flatten(2)
         weight = self.regression.weight.flatten(1)
         return functional.linear(hidden, weight, self.regression.bias).transpose(1, 2)
-
-    def unused_parameters(self) -> frozenset[str]:
-        """Attention among one step is always 1, and so is all attention among one node."""
-        alone, short = self.task.nodes == 1, self.task.history == 1
-        return frozenset(
-            name
-            for name, _ in self.named_parameters()
-            if ("temporal_attention" in name and (alone or short))
-            or ("spatial_attention" in name and alone)
-        )
 
     def _start(self) -> None:
         """Xavier for matrices, as published; vectors of attention within one over a root."""

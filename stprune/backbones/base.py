@@ -49,16 +49,12 @@ class OptimiserSettings(StrictModel):
     )
     learning_rate: float = Field(1e-3, gt=0, description="Initial (largest) learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty (decoupled for adamw and muon).")
-    momentum: float | None = Field(
-        None, ge=0, lt=1, description="sgd (null: 0.9), muon (null: 0.95)."
-    )
+    momentum: float | None = Field(None, ge=0, lt=1, description="sgd (null: 0.9), muon (0.95).")
     muon_scale: Literal["adamw", "original"] = Field(
-        "adamw",
-        description="Size of muon's steps: AdamW's (Liu et al. 2025), or Jordan's (2024).",
+        "adamw", description="Size of muon's steps: AdamW's (Liu et al. 2025), or Jordan's (2024)."
     )
     muon_excludes: tuple[str, ...] = Field(
-        (),
-        description="Matrices that muon leaves to AdamW, by patterns such as `*embedding*`.",
+        (), description="Matrices that muon leaves to AdamW, by patterns such as `*embedding*`."
     )
     clip_norm: float = Field(0.0, ge=0, description="Largest gradient norm; 0 leaves it alone.")
     schedule: Literal["cuts", "cosine"] = Field(
@@ -70,8 +66,7 @@ class OptimiserSettings(StrictModel):
     step_epochs: int = Field(0, ge=0, description="Epochs from cut to cut; 0: no cuts.")
     gamma: float = Field(1.0, gt=0, description="Factor of each cut.")
     schedule_unit: Literal["steps", "epochs"] = Field(
-        "steps",
-        description="Cosine: change the rate at each gradient step, or once an epoch.",
+        "steps", description="Cosine: change the rate at each gradient step, or once an epoch."
     )
     warmup: float = Field(0.0, ge=0, lt=1, description="Cosine: share of the run that rises.")
     final_rate: float = Field(0.0, ge=0, le=1, description="Cosine: share left at the end.")
@@ -173,13 +168,6 @@ class Backbone(nn.Module, ABC):
         """Windows of a batch that train fastest together on a CPU; None, the default, for all."""
         return None
 
-    def unused_parameters(self) -> frozenset[str]:
-        """Names of parameters that the published model holds but no forecast depends on.
-
-        They keep sizes comparable with published ones; exactly these never get a gradient.
-        """
-        return frozenset()
-
     def calendar_inputs(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """Inputs with two channels appended: fraction of the day, and weekday / 7.
 
@@ -187,11 +175,9 @@ class Backbone(nn.Module, ABC):
         """
         if not getattr(self.options, "calendar", True):
             return inputs
-        batch, steps, nodes, _ = inputs.shape
-        day = (time_of_day.to(inputs.dtype) / self.task.steps_per_day)[:, :, None, None]
-        week = (day_of_week.to(inputs.dtype) / 7)[:, :, None, None]
-        shape = (batch, steps, nodes, 1)
-        return torch.cat([inputs, day.expand(shape), week.expand(shape)], dim=-1)
+        day = time_of_day.to(inputs.dtype) / self.task.steps_per_day
+        calendar = torch.stack([day, day_of_week.to(inputs.dtype) / 7], dim=-1)
+        return torch.cat([inputs, calendar[:, :, None].expand(*inputs.shape[:3], 2)], dim=-1)
 
 
 def fitting_windows(values: int) -> int:
@@ -200,6 +186,11 @@ def fitting_windows(values: int) -> int:
     About 10 MB: measured with STAEformer (5 to 20 MB did about as well) and STGCN (8 to 33 MB).
     """
     return max(1, 10_000_000 // (4 * values))
+
+
+def uniform(bound: float, *shape: int) -> nn.Parameter:
+    """A parameter that starts uniformly within ``bound`` of 0."""
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -14,9 +14,6 @@ Where we differ: the decoder is fed its own forecasts in training too, as it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import cast
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -27,6 +24,7 @@ from stprune.backbones.layers.graph import (
     chebyshev_polynomials,
     diffuse,
     double_transition,
+    gated_states,
 )
 from stprune.base.schema import StrictModel
 
@@ -37,9 +35,7 @@ class DcrnnOptions(StrictModel):
     hidden_channels: int = Field(64, ge=1, description="Width of the recurrent state.")
     layers: int = Field(2, ge=1, description="Recurrent layers, of encoder and decoder each.")
     diffusion_steps: int = Field(2, ge=1, description="Largest power of each random walk.")
-    calendar: bool = Field(
-        True, description="Add the time of day and the weekday to the inputs of the encoder."
-    )
+    calendar: bool = Field(True, description="Add the time of day and the weekday to the inputs.")
 
 
 class DiffusionGru(nn.Module):
@@ -52,7 +48,6 @@ class DiffusionGru(nn.Module):
 
     def __init__(self, width_in: int, width: int, terms: int) -> None:
         super().__init__()
-        self.width = width
         self.input_weight = nn.Parameter(torch.empty((terms + 1) * width_in, 3 * width))
         self.gate_weight = nn.Parameter(torch.empty((terms + 1) * width, 2 * width))
         self.candidate_weight = nn.Parameter(torch.empty((terms + 1) * width, width))
@@ -67,24 +62,21 @@ class DiffusionGru(nn.Module):
             self.candidate_weight.uniform_(-candidate_bound, candidate_bound)
             self.bias[: 2 * width] = 1.0
 
-    def convolve_input(self, values: Tensor, terms: GraphProduct) -> Tensor:
-        """Share of the inputs in both gates and the candidate: (N, B, in) to (N, B, 3 width)."""
-        return diffuse(values, terms) @ self.input_weight + self.bias
+    def forward(
+        self, values: Tensor, batch: int, state: Tensor | None, terms: GraphProduct
+    ) -> list[Tensor]:
+        """Inputs of all steps, (N, T B, in), to the state after each, (N, B, width).
 
-    def forward(self, convolved_input: Tensor, state: Tensor | None, terms: GraphProduct) -> Tensor:
-        """One step: convolved input (N, B, 3 width), and state to the next state.
-
-        States are (N, B, width), None for zeros; ``terms`` multiplies with (K N, N).
+        ``state`` is that to begin with, None for zeros; ``terms`` multiplies with (K N, N).
         """
-        from_input = convolved_input.split([2 * self.width, self.width], dim=-1)
-        if state is None:
-            update = torch.sigmoid(from_input[0][..., self.width :])
-            return (1 - update) * torch.tanh(from_input[1])
-        gates = diffuse(state, terms) @ self.gate_weight + from_input[0]
-        reset, update = torch.sigmoid(gates).chunk(2, dim=-1)
-        kept = diffuse(reset * state, terms) @ self.candidate_weight
-        candidate = torch.tanh(kept + from_input[1])
-        return torch.lerp(candidate, state, update)
+        # What enters a layer is known for all steps, so it is diffused in one product.
+        convolved = diffuse(values, terms) @ self.input_weight + self.bias
+        return gated_states(
+            convolved.view(len(values), -1, batch, convolved.shape[-1]),
+            (self.gate_weight, self.candidate_weight),
+            lambda values, weight, more: diffuse(values, terms) @ weight + more,
+            state,
+        )
 
 
 class Dcrnn(Backbone):
@@ -117,7 +109,21 @@ class Dcrnn(Backbone):
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`; N is that of the graph in use."""
         values = self.calendar_inputs(inputs, time_of_day, day_of_week)
-        return self._decode(self._encode(values.permute(2, 1, 0, 3)))
+        hidden, last, batch = values.permute(2, 1, 0, 3), [], len(values)
+        for layer in self.encoder:
+            states = layer(hidden.flatten(1, 2), batch, None, self.graph_form)
+            hidden = torch.stack(states, dim=1)
+            last.append(states[-1])
+        # The decoder's first input is zero.
+        entering = hidden.new_zeros(len(hidden), batch, 1)
+        forecasts = []
+        for _ in range(self.task.horizon):
+            for number, layer in enumerate(self.decoder):
+                (entering,) = layer(entering, batch, last[number], self.graph_form)
+                last[number] = entering
+            entering = self.projection(entering)
+            forecasts.append(entering)
+        return torch.cat(forecasts, dim=-1).permute(1, 2, 0)
 
     def derive_graph(self, adjacency: Tensor) -> GraphProduct:
         """T_1(Pᵀ) to T_K(Pᵀ) of the walk along the edges, then of the one against them."""
@@ -127,41 +133,3 @@ class Dcrnn(Backbone):
             for walk in double_transition(adjacency.double())
         ]
         return GraphProduct(torch.cat(walks).to(adjacency.dtype))
-
-    def unused_parameters(self) -> frozenset[str]:
-        """What acts on zeros only: the state of the first step, the decoder's first input."""
-        names = {"decoder.0.input_weight"} if self.task.horizon == 1 else set()
-        if self.task.history == 1:
-            kinds = ("gate_weight", "candidate_weight")
-            names |= {f"encoder.{i}.{kind}" for i in range(len(self.encoder)) for kind in kinds}
-        return frozenset(names)
-
-    def _encode(self, sequence: Tensor) -> list[Tensor]:
-        """(N, T, B, channels) to the last state of each layer, (N, B, width)."""
-        nodes, steps, batch, _ = sequence.shape
-        last = []
-        for layer in cast(Iterable[DiffusionGru], self.encoder):
-            # What enters a layer is known for all steps, so it is diffused in one product.
-            flat = sequence.reshape(nodes, steps * batch, -1)
-            convolved = layer.convolve_input(flat, self.graph_form).view(nodes, steps, batch, -1)
-            state: Tensor | None = None
-            states = []
-            for step in convolved.unbind(dim=1):
-                state = layer(step, state, self.graph_form)
-                states.append(state)
-            last.append(states[-1])
-            sequence = torch.stack(states, dim=1)
-        return last
-
-    def _decode(self, states: list[Tensor]) -> Tensor:
-        """Forecasts (B, H, N) from the states of the encoder; the first input is zero."""
-        nodes, batch, _ = states[0].shape
-        entering = states[0].new_zeros(nodes, batch, 1)
-        forecasts = []
-        for _ in range(self.task.horizon):
-            for index, layer in enumerate(cast(Iterable[DiffusionGru], self.decoder)):
-                convolved = layer.convolve_input(entering, self.graph_form)
-                states[index] = entering = layer(convolved, states[index], self.graph_form)
-            entering = self.projection(entering)
-            forecasts.append(entering)
-        return torch.cat(forecasts, dim=-1).permute(1, 2, 0)

@@ -25,9 +25,7 @@ class DlinearOptions(StrictModel):
     """Sizes of DLinear."""
 
     kernel: int = Field(
-        25,
-        ge=1,
-        description="Steps of the moving average, odd; at most the longest that the history fills.",
+        25, ge=1, description="Steps of the moving average, odd; at most the history."
     )
 
     @field_validator("kernel")

@@ -39,19 +39,12 @@ class GeometricTemporalOptions(StrictModel):
         "gconv_gru", description="Recurrent layer of the package."
     )
     hidden_channels: int = Field(64, ge=1, description="Width of the recurrent state.")
-    chebyshev_terms: int = Field(
-        3, ge=1, description="Polynomials of the graph; tgcn and a3tgcn have none."
-    )
+    chebyshev_terms: int = Field(3, ge=1, description="Polynomials of the graph; none for `tgcn`.")
     calendar: bool = Field(True, description="Add the time of day and the weekday to the inputs.")
 
 
-CELLS = {
-    "gconv_gru": "GConvGRU",
-    "gconv_lstm": "GConvLSTM",
-    "gc_lstm": "GCLSTM",
-    "tgcn": "TGCN",
-    "a3tgcn": "TGCN",
-}
+CELLS = {"gconv_gru": "GConvGRU", "gconv_lstm": "GConvLSTM", "gc_lstm": "GCLSTM"}
+CELLS |= {"tgcn": "TGCN", "a3tgcn": "TGCN"}
 
 
 def import_geometric_temporal() -> ModuleType:
@@ -81,17 +74,6 @@ def import_geometric_temporal() -> ModuleType:
             sys.modules.pop("torch_sparse", None)
 
 
-def gcn_propagation(adjacency: Tensor) -> Tensor:
-    """D^(-1/2) (A + I) D^(-1/2) with D the column sums of A + I (Kipf and Welling 2017): (N, N).
-
-    As in A, a row is where an edge begins. A self-loop takes the place of the added one.
-    """
-    weights = checked_weights(adjacency)
-    weights = weights + torch.diag(torch.where(weights.diagonal() == 0, 1.0, 0.0))
-    scale = weights.sum(dim=0).rsqrt()
-    return (scale[:, None] * weights * scale[None, :]).to(adjacency.dtype)
-
-
 class EdgeList(nn.Module):
     """The edges of a matrix (N, N), for any number of copies side by side.
 
@@ -118,12 +100,11 @@ def _take_edges_as_given(cell: nn.Module) -> None:
     """Let the convolutions of a cell that has just been made not normalise their edges."""
     from torch_geometric.nn import ChebConv, GCNConv
 
-    for name, child in list(cell.named_children()):
+    for child in cell.children():
         if isinstance(child, ChebConv):
-            # Made anew, whose draws are part of the start of every model.
-            convolution = ChebConv(child.in_channels, child.out_channels, len(child.lins))
-            convolution.__norm__ = _edges_as_given
-            setattr(cell, name, convolution)
+            child.__norm__ = _edges_as_given
+            for _ in range(2):  # as making it anew did: draws are part of the start of every model
+                child.reset_parameters()
         elif isinstance(child, GCNConv):
             cast(Any, child).normalize = False
 
@@ -170,19 +151,6 @@ class GeometricTemporal(Backbone):
     def forward(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`; N is that of the graph in use."""
         values = self.calendar_inputs(inputs, time_of_day, day_of_week)
-        states = self._states(values)
-        read = states[-1]
-        if self.attention is not None:
-            read = torch.einsum("t,tbnw->bnw", self.attention.softmax(dim=0), states)
-        forecast: Tensor = self.regression(read)
-        return forecast.transpose(1, 2)
-
-    def derive_graph(self, adjacency: Tensor) -> EdgeList:
-        """With Chebyshev polynomials the scaled Laplacian of max(A, Aᵀ), else the propagation."""
-        return EdgeList((scaled_laplacian if self.chebyshev else gcn_propagation)(adjacency))
-
-    def _states(self, values: Tensor) -> Tensor:
-        """All states from one of zeros on: (B, T, N, channels) to (T, B, N, width)."""
         batch, steps, nodes, channels = values.shape
         index, weight = self.graph_form.copies(batch)
         # Zeros of our own, since the package makes float32 ones.
@@ -192,4 +160,21 @@ class GeometricTemporal(Backbone):
             result = self.cell(step, index, weight, *states)
             states = result if isinstance(result, tuple) else (result,)
             hidden.append(states[0])
-        return torch.stack(hidden).view(steps, batch, nodes, -1)
+        read = hidden[-1]
+        if self.attention is not None:
+            read = torch.einsum("t,trw->rw", self.attention.softmax(dim=0), torch.stack(hidden))
+        forecast: Tensor = self.regression(read.view(batch, nodes, -1))
+        return forecast.transpose(1, 2)
+
+    def derive_graph(self, adjacency: Tensor) -> EdgeList:
+        """With Chebyshev polynomials the scaled Laplacian of max(A, Aᵀ), else the propagation.
+
+        That is D^(-1/2) (A + I) D^(-1/2) with D the column sums of A + I (Kipf and Welling 2017); a
+        self-loop takes the place of the added one.
+        """
+        if self.chebyshev:
+            return EdgeList(scaled_laplacian(adjacency))
+        weights = checked_weights(adjacency)
+        weights = weights + torch.diag(torch.where(weights.diagonal() == 0, 1.0, 0.0))
+        scale = weights.sum(dim=0).rsqrt()
+        return EdgeList((scale[:, None] * weights * scale).to(adjacency.dtype))

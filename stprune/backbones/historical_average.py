@@ -59,8 +59,13 @@ class HistoricalAverage(Backbone):
         kinds, slots, nodes = self.means.shape
         sums = torch.zeros(kinds * slots, nodes, dtype=torch.float64, device=store.device)
         counts = torch.zeros_like(sums)
+        # +1 where a window's targets begin, -1 after they end: their sum is above 0 within any.
+        first = store.starts + store.target_offset
+        is_target = torch.zeros(len(store.series) + 1, dtype=torch.int64, device=store.device)
+        one = torch.ones_like(first)
+        is_target.index_add_(0, first, one).index_add_(0, first + store.horizon, -one)
         # A few thousand steps at a time, since a large series in float64 would not fit.
-        for steps in _target_steps(store).split(STEPS_AT_ONCE):
+        for steps in is_target.cumsum(0).nonzero().squeeze(1).split(STEPS_AT_ONCE):
             kind = self.kind_of_day.to(store.device)[store.day_of_week[steps]]
             cell = kind * slots + store.time_of_day[steps]
             values = store.series[steps, :, store.target_channel].double()
@@ -70,7 +75,12 @@ class HistoricalAverage(Backbone):
             counts.index_add_(0, cell, observed)
         if not counts.any():
             raise DataError("historical_average: no target was observed in the training windows")
-        means = _means(sums.view(kinds, slots, nodes), counts.view(kinds, slots, nodes))
+        sums, counts = (each.view(kinds, slots, nodes) for each in (sums, counts))
+        means = sums / counts
+        # 0 / 0 where nothing was observed: then the nearest mean that was.
+        for axes in ((0,), (0, 1), (0, 1, 2)):
+            wider = sums.sum(axes, keepdim=True) / counts.sum(axes, keepdim=True)
+            means = torch.where(means.isnan(), wider, means)
         channel, scaler = store.target_channel, store.scaler
         self.means.copy_((means - scaler.mean[channel]) / scaler.std[channel])
 
@@ -81,23 +91,3 @@ class HistoricalAverage(Backbone):
         per_day = self.task.steps_per_day
         weekday = (day_of_week[:, -1:] + slot.div(per_day, rounding_mode="floor")) % 7
         return self.means[self.kind_of_day[weekday], slot % per_day]
-
-
-def _target_steps(store: WindowStore) -> Tensor:
-    """The steps of the series that are a target of some window, (n,) int64, rising."""
-    first = store.starts + store.target_offset
-    # +1 where a window's targets begin, -1 after they end: above 0 within any.
-    edges = torch.zeros(len(store.series) + 1, dtype=torch.int64, device=store.device)
-    one = torch.ones_like(first)
-    edges.index_add_(0, first, one).index_add_(0, first + store.horizon, -one)
-    return edges.cumsum(0).nonzero().squeeze(1)
-
-
-def _means(sums: Tensor, counts: Tensor) -> Tensor:
-    """Means of the cells, (kinds, slots, N) float64, by the nearest mean that was observed."""
-    result = sums / counts
-    for axes in ((0,), (0, 1), (0, 1, 2)):
-        wider = sums.sum(axes, keepdim=True) / counts.sum(axes, keepdim=True)
-        # 0 / 0 where nothing was observed.
-        result = torch.where(result.isnan(), wider, result)
-    return result

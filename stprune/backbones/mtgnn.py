@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
-from stprune.backbones.layers.graph import powers
+from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings, uniform
+from stprune.backbones.layers.graph import powers, terms_of
 from stprune.base.schema import StrictModel
 
 KERNELS = (2, 3, 6, 7)
@@ -31,14 +31,12 @@ class MtgnnOptions(StrictModel):
     layers: int = Field(3, ge=1, description="Layers of temporal and graph convolution.")
     dilation_growth: int = Field(1, ge=1, description="Factor of the dilation from layer to layer.")
     residual_channels: int = Field(32, ge=1, description="Width between layers.")
-    convolution_channels: int = Field(
-        32, ge=4, multiple_of=4, description="Width of temporal convolutions, a quarter a kernel."
-    )
+    convolution_channels: int = Field(32, ge=4, multiple_of=4, description="Width over time.")
     skip_channels: int = Field(64, ge=1, description="Width of the sum of all layers.")
     end_channels: int = Field(128, ge=1, description="Width of the output layer.")
     mix_depth: int = Field(2, ge=1, description="Hops of a mix-hop propagation.")
     kept_share: float = Field(
-        0.05, ge=0, le=1, description="Share of its own state that a node keeps at each hop."
+        0.05, ge=0, le=1, description="Own share that a node keeps at each hop."
     )
     neighbours: int = Field(20, ge=1, description="Most neighbours of a node; at most all.")
     embedding_rank: int = Field(40, ge=1, description="Width of the node embeddings.")
@@ -112,10 +110,8 @@ class MixHop(nn.Module):
         self.kept = options.kept_share
         hops = options.mix_depth + 1
         bound = (width_in * hops) ** -0.5
-        self.weight = nn.Parameter(torch.empty(hops, 2, width_in, width_out))
-        self.bias = nn.Parameter(torch.empty(2, width_out))
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
+        self.weight = uniform(bound, hops, 2, width_in, width_out)
+        self.bias = uniform(bound, 2, width_out)
 
     def forward(self, values: Tensor, graphs: Tensor) -> Tensor:
         """(N, B, T, width_in) to (N, B, T, width_out).
@@ -125,34 +121,13 @@ class MixHop(nn.Module):
         """
         nodes = len(values)
         flat = values.reshape(-1, values.shape[-1])
-        own, *others = self._weights_of_powers()
-        mixed = torch.addmm(self.bias.sum(dim=0), flat, own.sum(dim=0)).view(nodes, -1)
-        other = torch.cat(others)
-        terms = torch.bmm(flat.expand(len(other), -1, -1), other)
-        mixed = torch.addmm(mixed, graphs, terms.view(graphs.shape[1], -1))
-        return mixed.view(*values.shape[:-1], -1)
-
-    def _weights_of_powers(self) -> list[Tensor]:
-        """What multiplies Â^j x: (1 - a)^j (W_j + a Σ_(k>j) W_k), each (2, in, out)."""
+        # What multiplies Â^j x: (1 - a)^j (W_j + a Σ_(k>j) W_k), each (2, in, out).
         later = self.weight.flip(0).cumsum(0).flip(0) - self.weight
         weights = (self.weight + self.kept * later).unbind()
-        return [(1.0 - self.kept) ** power * weight for power, weight in enumerate(weights)]
-
-
-class WindowNorm(nn.Module):
-    """Layer normalisation of each window over nodes, steps and channels, with a weight each."""
-
-    def __init__(self, nodes: int, steps: int, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(nodes, steps, width))
-        self.bias = nn.Parameter(torch.zeros(nodes, steps, width))
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(N, B, T, width), and the same back."""
-        shape = self.weight.shape
-        # Copied, since the fused normalisation is several times faster on adjacent values.
-        windows = values.transpose(0, 1).contiguous()
-        return functional.layer_norm(windows, shape, self.weight, self.bias).transpose(0, 1)
+        own, *others = ((1.0 - self.kept) ** power * each for power, each in enumerate(weights))
+        mixed = torch.addmm(self.bias.sum(dim=0), flat, own.sum(dim=0)).view(nodes, -1)
+        mixed = torch.addmm(mixed, graphs, terms_of(flat, torch.cat(others), nodes))
+        return mixed.view(*values.shape[:-1], -1)
 
 
 class MtgnnLayer(nn.Module):
@@ -166,7 +141,7 @@ class MtgnnLayer(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
         self.skip = nn.Linear(left * width, options.skip_channels)
         self.mix = MixHop(width, residual, options)
-        self.norm = WindowNorm(nodes, left, residual)
+        self.norm = nn.LayerNorm([nodes, left, residual])
         # What the published model would use without a graph, and always holds.
         self.without_graph = nn.Linear(width, residual)
 
@@ -175,7 +150,8 @@ class MtgnnLayer(nn.Module):
         gated = self.dropout(self.gate(values))
         skip = self.skip(gated.flatten(2))
         mixed = self.mix(gated, graphs) + values[:, :, -gated.shape[2] :]
-        return self.norm(mixed), skip
+        # Copied, since the fused normalisation is several times faster on adjacent values.
+        return self.norm(mixed.transpose(0, 1).contiguous()).transpose(0, 1), skip
 
 
 class Mtgnn(Backbone):
@@ -225,17 +201,6 @@ class Mtgnn(Backbone):
         skip = skip + self.last_skip(hidden.flatten(2))
         forecast: Tensor = self.regression(functional.relu(self.end(functional.relu(skip))))
         return forecast.permute(1, 2, 0)
-
-    def unused_parameters(self) -> frozenset[str]:
-        """Layers for a model without graph, weights of the padding; a single node's graph."""
-        alone = self.task.nodes == 1
-        return frozenset(
-            name
-            for name, _ in self.named_parameters()
-            if ".without_graph." in name
-            or name == "padding_skip"
-            or (alone and name.startswith("graph."))
-        )
 
     def _propagations(self) -> Tensor:
         """Powers of D⁻¹(A + I) of the learned graph and of its transpose, side by side."""

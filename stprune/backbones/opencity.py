@@ -33,6 +33,8 @@ from stprune.base.schema import StrictModel
 
 MINUTES_PER_DAY = 1440
 DAYS_PER_WEEK = 7
+# Share of its own state that a node keeps when the graph mixes.
+KEPT = 0.05
 # Width and layers of the published sizes.
 SIZES = {"mini": (128, 3), "base": (256, 3), "plus": (512, 6)}
 
@@ -43,9 +45,7 @@ class OpencityOptions(StrictModel):
     size: Literal["mini", "base", "plus"] = Field(
         "mini", description="Published width and layers: 128 and 3, 256 and 3, or 512 and 6."
     )
-    width: int | None = Field(
-        None, ge=1, description="Width of a patch, a multiple of the heads; none: that of the size."
-    )
+    width: int | None = Field(None, ge=1, description="Width of a patch; none: that of the size.")
     layers: int | None = Field(None, ge=1, description="Blocks; none: those of the size.")
     heads: int = Field(16, ge=1, description="Heads of each attention.")
     swiglu_ratio: float = Field(2.0, gt=0, description="Width inside a perceptron over width.")
@@ -59,9 +59,7 @@ class OpencityOptions(StrictModel):
     patch_steps: int = Field(12, ge=1, description="Longest patch; shorter ones are as if padded.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share dropped after the graph.")
     attention_dropout: float = Field(0.3, ge=0, lt=1, description="Share of attention dropped.")
-    self_loops: bool = Field(
-        True, description="Give every node an edge of weight 1 to itself, as published graphs have."
-    )
+    self_loops: bool = Field(True, description="Give every node an edge of weight 1 to itself.")
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
@@ -91,7 +89,7 @@ class PatchAttention(nn.Module):
         self.dropout = dropout
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Self-attention: (N, B, P, D) to (N, B, P, D)."""
+        """Self-attention: (N, B, P, D) to the same."""
         return self._attend(self.query(hidden), hidden @ self.key.weight.T, hidden)
 
     def with_context(self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor) -> Tensor:
@@ -107,48 +105,15 @@ class PatchAttention(nn.Module):
         return self._attend(queries, keys, hidden)
 
     def _attend(self, queries: Tensor, keys: Tensor, hidden: Tensor) -> Tensor:
-        q, k, v = (self._split(part) for part in (queries, keys, self.value(hidden)))
+        # (N, B, P, D) to (N B, heads, P, D / heads) and back.
+        q, k, v = (
+            part.flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in (queries, keys, self.value(hidden))
+        )
         attended = attend(q, k, v, self.dropout if self.training else 0.0)
         joined = attended.transpose(1, 2).reshape(hidden.shape)
         normalised: Tensor = self.norm(joined + hidden)
         return normalised
-
-    def _split(self, values: Tensor) -> Tensor:
-        """(N, B, P, D) to (N B, heads, P, D / heads)."""
-        patches, width = values.shape[2:]
-        return values.reshape(-1, patches, self.heads, width // self.heads).transpose(1, 2)
-
-
-class GraphMix(nn.Module):
-    """``W2 (0.05 x + 0.95 W1 (A x)) + b`` with the rows of A summing to 1."""
-
-    KEPT = 0.05
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.neighbours = nn.Linear(width, width, bias=False)
-        self.output = nn.Linear(width, width)
-
-    def forward(self, hidden: Tensor, mixing: Tensor) -> Tensor:
-        """(N, B, P, D) to (N, B, P, D); ``mixing`` is (N, N)."""
-        mixed = ((1 - self.KEPT) * mixing @ hidden.flatten(1)).view_as(hidden)
-        output: Tensor = self.output(torch.add(self.neighbours(mixed), hidden, alpha=self.KEPT))
-        return output
-
-
-class SwiGlu(nn.Module):
-    """``W2 (silu(W1 x) * W3 x)`` without biases; W1 and W3 lie in one layer (Shazeer, 2020)."""
-
-    def __init__(self, width: int, inner: int) -> None:
-        super().__init__()
-        self.gates = nn.Linear(width, 2 * inner, bias=False)
-        self.output = nn.Linear(inner, width, bias=False)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
-        gate, value = self.gates(hidden).chunk(2, dim=-1)
-        output: Tensor = self.output(functional.silu(gate) * value)
-        return output
 
 
 class PatchBlock(nn.Module):
@@ -159,18 +124,27 @@ class PatchBlock(nn.Module):
         self.before_attention = nn.RMSNorm(width, eps=1e-6)
         self.context = PatchAttention(width, options.heads, options.attention_dropout)
         self.itself = PatchAttention(width, options.heads, options.attention_dropout)
-        self.graph = GraphMix(width)
+        self.neighbours = nn.Linear(width, width, bias=False)
+        self.mixed = nn.Linear(width, width)
         self.dropout = nn.Dropout(options.dropout)
         self.before_perceptron = nn.RMSNorm(width, eps=1e-6)
-        self.perceptron = SwiGlu(width, max(1, int(width * options.swiglu_ratio)))
+        inner = max(1, int(width * options.swiglu_ratio))
+        self.gates = nn.Linear(width, 2 * inner, bias=False)
+        self.output = nn.Linear(inner, width, bias=False)
 
     def forward(
         self, hidden: Tensor, past: Tensor, future: Tensor, places: Tensor, mixing: Tensor
     ) -> Tensor:
-        """(N, B, P, D) to (N, B, P, D); the rest as for :class:`PatchAttention` and graph."""
+        """(N, B, P, D) to the same; ``mixing`` is (N, N), the rest as in the attention."""
         attended = self.context.with_context(self.before_attention(hidden), past, future, places)
-        hidden = hidden + self.dropout(self.graph(self.itself(attended), mixing))
-        perceived: Tensor = self.perceptron(self.before_perceptron(hidden))
+        attended = self.itself(attended)
+        # W2 (0.05 x + 0.95 W1 (A x)) + b with the rows of A summing to 1.
+        mixed = ((1 - KEPT) * mixing @ attended.flatten(1)).view_as(hidden)
+        mixed = torch.add(self.neighbours(mixed), attended, alpha=KEPT)
+        hidden = hidden + self.dropout(self.mixed(mixed))
+        # W2 (silu(W1 x) * W3 x) without biases; W1 and W3 lie in one layer (Shazeer, 2020).
+        gate, value = self.gates(self.before_perceptron(hidden)).chunk(2, dim=-1)
+        perceived: Tensor = self.output(functional.silu(gate) * value)
         return hidden + perceived
 
 
@@ -196,7 +170,7 @@ def mixing(adjacency: Tensor, self_loops: bool) -> Tensor:
     (N, N) float64; the row of a node without edges is that of the identity.
     """
     weights = adjacency.double().clone()
-    if self_loops and weights.ndim == 2:
+    if self_loops:
         weights.fill_diagonal_(1.0)
     walk = random_walk(weights)
     # D^(-1/2) A D^(-1/2) = D^(1/2) (D^-1 A) D^(-1/2)
@@ -215,8 +189,8 @@ def laplacian_eigenvectors(adjacency: Tensor, count: int) -> Tensor:
     """
     laplacian = symmetric_laplacian(adjacency.double())
     nodes = len(laplacian)
-    off_diagonal = laplacian - torch.eye(nodes, dtype=torch.float64)
-    skipped = int((off_diagonal == 0).all(dim=1).sum()) + 1
+    # A node without edges has nothing in its row but the diagonal.
+    skipped = int((laplacian.count_nonzero(dim=1) == 1).sum()) + 1
     places = torch.zeros(nodes, count, dtype=torch.float64)
     last = min(skipped + count, nodes) - 1
     if last < skipped:
@@ -298,10 +272,6 @@ class Opencity(Backbone):
     def linear_probe_parameters(self) -> frozenset[str]:
         """Names of the parameters that a linear probe trains: those of the head."""
         return frozenset({"head.weight", "head.bias"})
-
-    def unused_parameters(self) -> frozenset[str]:
-        """The biases of the keys, which move all scores of a query alike."""
-        return frozenset(key for key, _ in self.named_parameters() if key.endswith(".key.bias"))
 
     def _embed(self, series: Tensor) -> Tensor:
         """(N, B, T, C), normalised, to patches with their positions, (N, B, P, D)."""

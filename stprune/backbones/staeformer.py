@@ -34,19 +34,13 @@ class StaeformerOptions(StrictModel):
     input_width: int = Field(24, ge=1, description="Width of an embedded value.")
     time_of_day_width: int = Field(24, ge=0, description="Width of the time of day; 0: none.")
     day_of_week_width: int = Field(24, ge=0, description="Width of the day of week; 0: none.")
-    adaptive_width: int = Field(
-        80, ge=0, description="Width of the learned embedding of each step and node; 0: none."
-    )
+    adaptive_width: int = Field(80, ge=0, description="Width of each step and node; 0: none.")
     feed_forward_width: int = Field(256, ge=1, description="Width inside a perceptron.")
     heads: int = Field(4, ge=1, description="Heads of each attention; must divide the width.")
     temporal_layers: int = Field(3, ge=0, description="Layers of attention over time.")
     spatial_layers: int = Field(3, ge=0, description="Layers of attention over nodes.")
-    dropout: float = Field(
-        0.1, ge=0, lt=1, description="Share dropped after each attention and each perceptron."
-    )
-    legacy_dow: bool = Field(
-        False, description="Embed every day as a Monday, as the code of ST-TTC does."
-    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share dropped after each part of a layer.")
+    legacy_dow: bool = Field(False, description="Embed every day as a Monday, as ST-TTC does.")
 
 
 class AttentionLayer(nn.Module):
@@ -130,10 +124,6 @@ class Staeformer(Backbone):
         """As many windows as have few enough tokens for a processor."""
         width = self.regression.in_features // self.task.history
         return fitting_windows(self.task.history * self.task.nodes * width)
-
-    def unused_parameters(self) -> frozenset[str]:
-        """The biases of the keys, which a softmax over keys cannot feel."""
-        return frozenset(key for key, _ in self.named_parameters() if key.endswith(".key.bias"))
 
     def _embed(self, inputs: Tensor, time_of_day: Tensor, day_of_week: Tensor) -> Tensor:
         """Embedded value, time of day, weekday, and step and node, side by side: (B, T, N, C)."""

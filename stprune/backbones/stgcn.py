@@ -18,7 +18,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings, fitting_windows
+from stprune.backbones.base import (
+    Backbone,
+    ForecastTask,
+    OptimiserSettings,
+    fitting_windows,
+    uniform,
+)
 from stprune.backbones.layers.dropout import Dropout
 from stprune.backbones.layers.graph import GraphProduct, scaled_laplacian
 from stprune.base.errors import DeclinedError
@@ -36,7 +42,7 @@ NAMES = {
     "graph_conv.cheb_graph_conv": "graph",
     "graph_conv.align": "graph.align",
     "tc2_ln": "norm",
-    "align.align_conv": "align.projection",
+    "align.align_conv": "align",
     "causal_conv": "convolution",
 }
 
@@ -54,27 +60,21 @@ class StgcnOptions(StrictModel):
     subtract_identity: bool = Field(
         False,
         description="Subtract the identity from the graph instead of its self-loops, as LargeST's"
-        " code does. Without self-loops that makes edges of weight -1. ST-TTC's weights for PEMS08"
-        " need it, so `protocol: legacy` does it.",
+        " code does; `protocol: legacy` does.",
     )
 
 
-class Align(nn.Module):
+class Align(nn.Linear):
     """Brings the last axis to another width: projects down, or pads with zeros.
 
-    The projection exists even where the width does not shrink, as in the published model.
+    Its weights exist even where the width does not shrink, as in the published model.
     """
 
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__()
-        self.projection = nn.Linear(width_in, width_out)
-        self.projects = width_in > width_out
-
     def matrix(self) -> tuple[Tensor, Tensor | None]:
-        """The (width_out, width_in) matrix and bias, if any, that do the same."""
-        weight = self.projection.weight
-        if self.projects:
-            return weight, self.projection.bias
+        """The (width_out, width_in) matrix and bias, if any, that do so."""
+        weight = self.weight
+        if self.in_features > self.out_features:
+            return weight, self.bias
         return torch.eye(*weight.shape, dtype=weight.dtype, device=weight.device), None
 
 
@@ -89,22 +89,17 @@ class GatedTemporalConvolution(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, T, N, width_in) to (B, T - kernel + 1, N, width_out)."""
-        kernel, bias = self._with_residual()
+        kernel, bias = self.convolution.weight, self.convolution.bias
+        # The aligned last step of x is linear too, so it joins P.
+        matrix, shift = self.align.matrix()
+        last_step = functional.pad(matrix[:, :, None, None], (0, 0, self.kernel - 1, 0))
+        kernel = kernel + functional.pad(last_step, (0, 0, 0, 0, 0, 0, 0, len(matrix)))
+        if bias is not None and shift is not None:
+            bias = bias + functional.pad(shift, (0, len(matrix)))
         # Permuted, not copied: the convolution works on channels-last memory as it stands.
         convolved = functional.conv2d(values.permute(0, 3, 1, 2), kernel, bias)
         # One kernel each way, which needs no copies of the halves and saves their input alone.
         return functional.glu(convolved.permute(0, 2, 3, 1), dim=-1)
-
-    def _with_residual(self) -> tuple[Tensor, Tensor | None]:
-        """The convolution whose P has the aligned last step of x in it, which is linear too."""
-        kernel, bias = self.convolution.weight, self.convolution.bias
-        matrix, shift = self.align.matrix()
-        width = len(matrix)
-        last_step = functional.pad(matrix[:, :, None, None], (0, 0, self.kernel - 1, 0))
-        kernel = kernel + functional.pad(last_step, (0, 0, 0, 0, 0, 0, 0, width))
-        if bias is not None and shift is not None:
-            bias = bias + functional.pad(shift, (0, width))
-        return kernel, bias
 
 
 class ChebyshevConvolution(nn.Module):
@@ -116,10 +111,8 @@ class ChebyshevConvolution(nn.Module):
         self.laplacian = GraphProduct(laplacian)
         # The published start: both uniform within one over the root of width squared.
         bound = 1.0 / width_out
-        self.weight = nn.Parameter(torch.empty(terms, width_out, width_out))
-        self.bias = nn.Parameter(torch.empty(width_out))
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
+        self.weight = uniform(bound, terms, width_out, width_out)
+        self.bias = uniform(bound, width_out)
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, T, N, width_in) to (B, T, N, width_out)."""
@@ -201,19 +194,10 @@ class Stgcn(Backbone):
         for name, values in weights.items():
             for theirs, ours in NAMES.items():
                 name = name.replace(theirs, ours)
-            state[name] = values[:, :, 0, 0] if name.endswith("projection.weight") else values
+            state[name] = values[:, :, 0, 0] if name.endswith("align.weight") else values
         return state
 
     def micro_batch(self) -> int | None:
         """As many windows as have small enough gated convolutions for a processor."""
         gated = 2 * self.options.temporal_channels
         return fitting_windows(self.task.history * self.task.nodes * gated)
-
-    def unused_parameters(self) -> frozenset[str]:
-        """Projections of residual paths that do not shrink; the published model holds them."""
-        return frozenset(
-            f"{name}.projection.{kind}"
-            for name, module in self.named_modules()
-            if isinstance(module, Align) and not module.projects
-            for kind in ("weight", "bias")
-        )

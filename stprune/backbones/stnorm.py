@@ -35,17 +35,12 @@ class StnormOptions(StrictModel):
     spatial_norm: bool = Field(True, description="Normalise each step over the nodes.")
 
 
-class TemporalNorm(nn.Module):
-    """Each node and channel over the windows and steps of the batch: a batch normalisation."""
-
-    def __init__(self, nodes: int, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(nodes * channels, eps=EPSILON)
+class TemporalNorm(nn.BatchNorm1d):
+    """Each node and channel over the windows and steps of the batch."""
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, T, N, channels) to the same."""
-        normalised: Tensor = self.norm(values.reshape(-1, self.norm.num_features))
-        return normalised.view(values.shape)
+        return super().forward(values.reshape(-1, self.num_features)).view(values.shape)
 
 
 class SpatialNorm(nn.Module):
@@ -78,7 +73,7 @@ class NormLayer(nn.Module):
     def __init__(self, nodes: int, dilation: int, options: StnormOptions) -> None:
         super().__init__()
         width = options.channels
-        self.temporal_norm = TemporalNorm(nodes, width) if options.temporal_norm else None
+        self.temporal_norm = TemporalNorm(nodes * width) if options.temporal_norm else None
         self.spatial_norm = SpatialNorm(width) if options.spatial_norm else None
         views = 1 + options.temporal_norm + options.spatial_norm
         self.convolution = nn.Conv2d(
@@ -135,8 +130,3 @@ class Stnorm(Backbone):
         total = torch.stack(skips).sum(dim=0)
         forecast: Tensor = self.regression(functional.relu(self.end(functional.relu(total))))
         return forecast.transpose(1, 2)
-
-    def unused_parameters(self) -> frozenset[str]:
-        """The last residual layer, which comes after the last skip path."""
-        last = len(self.layers) - 1
-        return frozenset(f"residuals.{last}.{kind}" for kind in ("weight", "bias"))

@@ -22,7 +22,7 @@ from torch.nn import functional
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings
 from stprune.backbones.layers.axis_attention import Axis, attend, split_heads
 from stprune.backbones.layers.dropout import Dropout
-from stprune.backbones.layers.graph import GraphProduct, walk_powers
+from stprune.backbones.layers.graph import DiffusionConvolution, GraphProduct, walk_powers
 from stprune.base.errors import DeclinedError
 from stprune.base.schema import StrictModel
 
@@ -39,11 +39,9 @@ class SttnOptions(StrictModel):
     dropout: float = Field(0.1, ge=0, lt=1, description="Share dropped after each part.")
     causal: bool = Field(True, description="Steps attend to none later than themselves.")
     legacy_softmax: bool = Field(
-        False, description="Normalise weights over time twice, as the code of LargeST does."
+        False, description="Normalise weights over time twice, as LargeST."
     )
-    self_loops: bool = Field(
-        True, description="Give every node an edge of weight 1 to itself, as published graphs have."
-    )
+    self_loops: bool = Field(True, description="Give every node an edge of weight 1 to itself.")
 
 
 class Attention(nn.Module):
@@ -101,33 +99,6 @@ class Perceptron(nn.Module):
         return result
 
 
-class GraphConvolution(nn.Module):
-    """x W_0 + Σ_k S_k (x W_k) + b over the powers S_k of the given graphs, with dropout."""
-
-    def __init__(self, width: int, dropout: float, graphs: list[Tensor]) -> None:
-        super().__init__()
-        # Mixing channels before nodes lets all graphs act in one product.
-        self.graphs = GraphProduct(torch.cat(graphs, dim=1))
-        # The published start is that of one linear layer over all terms.
-        bound = (width * (len(graphs) + 1)) ** -0.5
-        self.weight = nn.Parameter(torch.empty(len(graphs) + 1, width, width))
-        self.bias = nn.Parameter(torch.empty(width))
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
-        self.dropout = Dropout(dropout)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, T, N, C) to the same."""
-        batch, steps, nodes, width = hidden.shape
-        # Nodes first, so that a graph acts on one matrix of N rows.
-        flat = hidden.permute(2, 0, 1, 3).reshape(-1, width)
-        own = torch.addmm(self.bias, flat, self.weight[0]).view(nodes, -1)
-        count = len(self.weight) - 1
-        terms = torch.bmm(flat.expand(count, -1, -1), self.weight[1:]).view(count * nodes, -1)
-        mixed: Tensor = self.dropout(own + self.graphs(terms))
-        return mixed.view(nodes, batch, steps, width).permute(1, 2, 0, 3)
-
-
 class Block(nn.Module):
     """Spatial transformer, temporal transformer, normalisation over all but channels; residual."""
 
@@ -137,7 +108,9 @@ class Block(nn.Module):
         self.node_embedding = nn.Parameter(torch.randn(task.nodes, width))
         self.node_attention = Attention("nodes", options)
         self.node_perceptron = Perceptron(options)
-        self.convolution = GraphConvolution(width, options.dropout, graphs)
+        self.convolution = DiffusionConvolution(width, len(graphs))
+        self.graphs = GraphProduct(torch.cat(graphs, dim=1))
+        self.dropout = Dropout(options.dropout)
         self.step_embedding = nn.Parameter(torch.randn(task.history, 1, width))
         self.step_attention = Attention("time", options)
         self.step_perceptron = Perceptron(options)
@@ -147,8 +120,10 @@ class Block(nn.Module):
         """(B, T, N, C) to the same."""
         placed = entered + self.node_embedding
         hidden = placed + self.node_attention(placed)
-        hidden = hidden + self.node_perceptron(hidden) + self.convolution(placed)
-        hidden = hidden + self.step_embedding
+        hidden = hidden + self.node_perceptron(hidden)
+        # Nodes first, so that a graph acts on one matrix of N rows.
+        mixed = self.dropout(self.convolution(placed.permute(2, 0, 1, 3), self.graphs))
+        hidden = hidden + mixed.permute(1, 2, 0, 3) + self.step_embedding
         hidden = hidden + self.step_attention(hidden)
         hidden = hidden + self.step_perceptron(hidden)
         normalised: Tensor = self.norm(hidden.flatten(0, 2))

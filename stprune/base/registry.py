@@ -37,15 +37,15 @@ class Registry(Generic[Component]):
         package, _, stem = self._module_name(name).rpartition(".")
         return Path(importlib.import_module(package).__path__[0]) / f"{stem}.py"
 
-    def module(self, name: str) -> ModuleType:
+    def module(self, name: str, where: str = "") -> ModuleType:
         """The imported module of component ``name``."""
-        return importlib.import_module(self._module_name(name))
+        return importlib.import_module(self._module_name(name, where))
 
-    def load(self, name: str) -> type[Component]:
-        """The one class of component ``name``; an UnknownNameError if there is no such file."""
+    def load(self, name: str, where: str = "") -> type[Component]:
+        """The one class of component ``name``, or an UnknownNameError: there is none, ``where``."""
         home, _, class_name = self.contract.partition(":")
         contract = getattr(importlib.import_module(home), class_name)
-        module = self.module(name)
+        module = self.module(name, where)
         classes = [
             member
             for _, member in inspect.getmembers(module, inspect.isclass)
@@ -56,9 +56,9 @@ class Registry(Generic[Component]):
             raise TypeError(f"{module.__name__} must define {wanted}")
         return cast(type[Component], classes[0])
 
-    def _module_name(self, name: str) -> str:
+    def _module_name(self, name: str, where: str = "") -> str:
         if name not in (modules := self._modules()):
-            raise UnknownNameError(self.kind, name, modules)
+            raise UnknownNameError(self.kind, name, modules, where)
         return modules[name]
 
     def _modules(self) -> dict[str, str]:

@@ -45,7 +45,11 @@ class ComputeSettings(StrictModel):
     matmul: Literal["fp32", "tf32"] = Field(
         "fp32", description="Products and convolutions of float32 on a GPU; tf32 rounds to 10 bits."
     )
-    compile: bool = Field(False, description="Use torch.compile (needs a C++ compiler).")
+    compile: bool | Literal["reduce-overhead"] = Field(
+        False,
+        description="Use torch.compile (needs a C++ compiler); `reduce-overhead`: on a GPU with"
+        " CUDA graphs, one for each size of batch.",
+    )
     micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         None,
         description="Windows of a batch in memory at a time; null: what the backbone advises for a"

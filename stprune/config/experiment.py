@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.gpus import visible_gpus
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stprune.backbones.base import Backbone
 
 SEEDS = range(2**32)
+Distinct = AfterValidator(distinct)
 
 
 class ExperimentConfig(StrictModel):
@@ -39,10 +40,10 @@ class ExperimentConfig(StrictModel):
     datasets: dict[str, DatasetEntry] = Field(min_length=1, description="Name to data set.")
     backbones: dict[str, BackboneEntry] = Field(min_length=1, description="Name to backbone.")
     pruners: dict[str, PrunerEntry] = Field(min_length=1, description="Name to pruner.")
-    prune_ratios: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+    prune_ratios: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Distinct] = Field(
         min_length=1, description="Shares left out."
     )
-    seeds: list[Annotated[int, Field(ge=0, lt=SEEDS.stop)]] = Field(
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=SEEDS.stop)]], Distinct] = Field(
         min_length=1, description="Seeds; each is one run of each cell."
     )
     training: TrainingSettings = Field(
@@ -116,57 +117,38 @@ class ExperimentConfig(StrictModel):
         for ratio in ratios:
             if float(format_ratio(ratio)) != ratio:
                 raise ValueError(f"a prune ratio has six digits at most, not {ratio}")
-        return distinct(ratios)
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
-        return distinct(seeds)
+        return ratios
 
 
 def parse_config(values: Any, where: str) -> ExperimentConfig:
     """Check a configuration, first its form, then the names and options in it.
 
     `compute.accelerator` `auto` becomes what this machine has: results of a GPU are other results.
-
-    Raises:
-        UnknownNameError: If there is no data set, task, backbone or pruner of a name.
-        ConfigError: One line saying what is wrong and what would be right.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be a mapping of keys to values")
     config = validate(ExperimentConfig, values, where)
     backbones = _check_components(config, where)
     for name in config.datasets:
-        place = f"{where} at `datasets.{name}`"
-        _check_task(config, name, place, backbones)
-        _check_union(config, name, place, backbones)
-        _check_legacy(config, name, place)
+        _check_entry(config, name, f"{where} at `datasets.{name}`", backbones)
     if config.compute.accelerator == "auto":
-        compute = config.compute.model_copy(update={"accelerator": _accelerator_here()})
+        from torch import backends
+
+        # Without starting CUDA, which no fork could use then.
+        here = "mps" if backends.mps.is_available() else "cpu"
+        if visible_gpus() and backends.cuda.is_built():
+            here = "cuda"
+        compute = config.compute.model_copy(update={"accelerator": here})
         config = config.model_copy(update={"compute": compute})
     return config
 
 
 def load_config(path: Path) -> ExperimentConfig:
-    """Read and check a configuration file.
-
-    Raises:
-        ConfigError: If it is missing, not YAML, or not a configuration.
-    """
+    """Read and check a configuration file."""
     return parse_config(read_yaml(path), str(path))
 
 
 # Imported late: torch, and components that load it, which a configuration's form does not need.
-
-
-def _accelerator_here() -> str:
-    """What `auto` means on this machine, without starting CUDA, which no fork could use then."""
-    from torch import backends
-
-    if visible_gpus() and backends.cuda.is_built():
-        return "cuda"
-    return "mps" if backends.mps.is_available() else "cpu"
 
 
 def _check_components(config: ExperimentConfig, where: str) -> dict[str, type[Backbone]]:
@@ -183,85 +165,64 @@ def _check_components(config: ExperimentConfig, where: str) -> dict[str, type[Ba
     classes: dict[str, type[Backbone]] = {}
     for name, backbone in config.backbones.items():
         place = f"{where} at `backbones.{name}`"
-        if (backbone.backbone or name) not in BACKBONES.ids():
-            raise UnknownNameError("backbone", backbone.backbone or name, BACKBONES.ids(), place)
-        classes[name] = kind = BACKBONES.load(backbone.backbone or name)
+        classes[name] = kind = BACKBONES.load(backbone.backbone or name, place)
         validate(kind.Options, backbone.options, f"{place} in `options`")
         # Changes may be right alone and not fit what the backbone publishes, or the reverse.
         merged = kind.optimisation.model_dump() | backbone.optimisation
         validate(OptimiserSettings, merged, f"{place} in `optimisation`")
     for name, pruner in config.pruners.items():
         place = f"{where} at `pruners.{name}`"
-        if (pruner.pruner or name) not in PRUNERS.ids():
-            raise UnknownNameError("pruner", pruner.pruner or name, PRUNERS.ids(), place)
-        options = PRUNERS.load(pruner.pruner or name).Options
+        options = PRUNERS.load(pruner.pruner or name, place).Options
         validate(options, pruner.options, f"{place} in `options`")
     return classes
 
 
-def _check_task(
+def _check_entry(
     config: ExperimentConfig, name: str, place: str, backbones: dict[str, type[Backbone]]
 ) -> None:
-    """What the task of the data set entry ``name`` asks of it, of training and every backbone."""
+    """What a data set entry asks of its task, of a union, of training and of every backbone."""
     from stprune.data.tasks.base import TASKS
 
     entry = config.datasets[name]
-    if entry.task not in TASKS.ids():
-        raise UnknownNameError("task", entry.task, TASKS.ids(), f"{place} in `task`")
-    kind = TASKS.load(entry.task)
+    kind = TASKS.load(entry.task, f"{place} in `task`")
     options = validate(kind.Options, entry.task_options, f"{place} in `task_options`")
     training = TrainingSettings.model_validate(config.training.model_dump() | entry.training)
     kind(options).check(entry, training, place)
-    if entry.union and not kind.of_unions:
-        raise ConfigError(f"{place}: task `{entry.task}` is for one data set, not for a union")
-    for backbone, backbone_class in backbones.items():
-        if not kind.forecasts and not backbone_class.trains:
+    if entry.union:
+        if not kind.of_unions:
+            raise ConfigError(f"{place}: task `{entry.task}` is for one data set, not for a union")
+        cards = {card: load_card(card, config.data_directory) for card in entry.cards(name)}
+        # A history is a number of steps.
+        if len({card.step_minutes for card in cards.values()}) > 1:
+            listed = ", ".join(f"{name}: {card.step_minutes} min" for name, card in cards.items())
             raise ConfigError(
-                f"{place}: backbone `{backbone}` can only forecast, so it cannot do task"
-                f" `{entry.task}`; give it an experiment of its own"
+                f"{place}: data sets of a union must have one time step, got {listed}"
             )
-
-
-def _check_union(
-    config: ExperimentConfig, name: str, place: str, backbones: dict[str, type[Backbone]]
-) -> None:
-    """What a union asks of its data sets, of training and of every backbone."""
-    entry = config.datasets[name]
-    if not entry.union:
-        return
-    cards = {card: load_card(card, config.data_directory) for card in entry.cards(name)}
-    # A history is a number of steps.
-    if len({card.step_minutes for card in cards.values()}) > 1:
-        listed = ", ".join(f"{name}: {card.step_minutes} min" for name, card in cards.items())
-        raise ConfigError(f"{place}: data sets of a union must have one time step, got {listed}")
-    if (entry.training.get("budget") or config.training.budget) == "steps":
-        raise ConfigError(
-            f"{place}: the steps of a union depend on what is selected of each data set, so they"
-            " cannot be a budget; take epochs, total_windows or total_time"
-        )
-    for backbone, kind in backbones.items():
-        if not (kind.transferable and kind.trains):
+        if training.budget == "steps":
             raise ConfigError(
-                f"{place}: backbone `{backbone}` cannot be trained on a union: it is not"
-                " transferable, or learns nothing; give it an experiment of its own"
+                f"{place}: the steps of a union depend on what is selected of each data set, so"
+                " they cannot be a budget; take epochs, total_windows or total_time"
             )
-        if entry.linear_probe and not hasattr(kind, "linear_probe_parameters"):
+    for backbone, learner in backbones.items():
+        wrong = ""
+        if entry.union and not (learner.transferable and learner.trains):
+            wrong = "cannot be trained on a union: it is not transferable, or learns nothing"
+        elif not (kind.forecasts or learner.trains):
+            wrong = f"can only forecast, so it cannot do task `{entry.task}`"
+        elif entry.linear_probe and not hasattr(learner, "linear_probe_parameters"):
+            wrong = "does not say which layer a `linear_probe` trains"
+        if wrong:
             raise ConfigError(
-                f"{place}: backbone `{backbone}` does not say which layer a linear probe trains;"
-                " leave `linear_probe` out"
+                f"{place}: backbone `{backbone}` {wrong}; give it an experiment of its own"
             )
-
-
-def _check_legacy(config: ExperimentConfig, name: str, place: str) -> None:
-    """Refuse what the code released as protocol ``legacy`` could not do."""
-    if config.protocol != "legacy":
-        return
-    entry, wrong = config.datasets[name], ""
-    if entry.union or entry.task not in ("forecast", "few_shot"):
-        wrong = "is for forecasts on one data set; take `paper` or `strict`"
-    elif (entry.training.get("budget") or config.training.budget) != "epochs":
-        wrong = "drops partial batches, which no budget but `epochs` plans"
-    elif config.compute.devices > 1 or config.compute.micro_batch:
-        wrong = "masks by the lowest label of a whole batch; take one device and no micro_batch"
-    if wrong:
-        raise ConfigError(f"{place}: protocol `legacy` {wrong}")
+    if config.protocol == "legacy":
+        # What the code released as that protocol could not do.
+        wrong = ""
+        if entry.union or entry.task not in ("forecast", "few_shot"):
+            wrong = "is for forecasts on one data set; take `paper` or `strict`"
+        elif training.budget != "epochs":
+            wrong = "drops partial batches, which no budget but `epochs` plans"
+        elif config.compute.devices > 1 or config.compute.micro_batch:
+            wrong = "masks by the lowest label of a whole batch; take one device, no micro_batch"
+        if wrong:
+            raise ConfigError(f"{place}: protocol `legacy` {wrong}")

@@ -24,16 +24,12 @@ NOT_RESULTS = {"own_cores", "runs_per_gpu", "runs_per_job"}
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run with every default filled in.
-
-    ``dataset`` is a card's id (of a union, the entry's name), ``subset`` the part of it that the
-    run reads; ``quota`` says whether a pruner keeps its share of a union, or of each data set.
-    """
+    """One run with every default filled in."""
 
     experiment: str
     key: RunKey
-    dataset: str
-    subset: DatasetEntry
+    dataset: str  # card's id; of a union, the entry's name
+    subset: DatasetEntry  # what the run reads of it
     backbone: str
     backbone_options: StrictModel
     optimisation: OptimiserSettings
@@ -41,7 +37,7 @@ class RunSpec:
     pruner_options: StrictModel
     training: TrainingSettings
     compute: ComputeSettings
-    quota: Literal["union", "per_dataset"] = "union"
+    quota: Literal["union", "per_dataset"] = "union"  # of what a pruner keeps its share
     protocol: ProtocolKind = "paper"
 
     @property
@@ -110,10 +106,7 @@ def run_keys(config: ExperimentConfig) -> list[RunKey]:
     """All runs of the experiment.
 
     A pruner without a prune ratio has one cell, at 0. A backbone that does not train has nothing
-    that could be pruned, and so only the cells of ``full``.
-
-    Raises:
-        ConfigError: If a backbone has no run for that reason.
+    that could be pruned, and so only the cells of ``full``; a ConfigError if it then has none.
     """
     keys = []
     for dataset, backbone in product(config.datasets, config.backbones):
@@ -134,12 +127,7 @@ def run_keys(config: ExperimentConfig) -> list[RunKey]:
 
 
 def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
-    """Resolve one run.
-
-    Raises:
-        UnknownNameError: If the configuration has no entry of that name.
-        ConfigError: If no such run can be: its prune ratio or seed is out of range.
-    """
+    """Resolve one run; a ConfigError if the configuration has no entry, or no run, of that name."""
     entries: list[dict[str, Any]] = [config.datasets, config.backbones, config.pruners]
     kinds = ("data set", "backbone", "pruner")
     for kind, name, known in zip(kinds, key[:3], entries, strict=True):
@@ -183,11 +171,7 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
 
 
 def place_specs(config: ExperimentConfig, dataset: str, backbone: str) -> list[RunSpec]:
-    """Every (pruner, prune ratio) of a data set and backbone, with the first seed.
-
-    Raises:
-        UnknownNameError: If the experiment has no such data set and backbone.
-    """
+    """Every (pruner, prune ratio) of a data set and backbone, with the first seed."""
     keys = [key for key in run_keys(config) if key.seed == config.seeds[0]]
     found = [run_spec(config, key) for key in keys if key[:2] == (dataset, backbone)]
     if not found:

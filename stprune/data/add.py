@@ -7,13 +7,12 @@ the guesses are options on the card, and are shown.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import yaml
 
 from stprune.base.errors import ConfigError, DataError
@@ -21,12 +20,20 @@ from stprune.base.files import write_text
 from stprune.base.layout import DataLayout
 from stprune.base.schema import validate
 from stprune.data.canonical import RawSeries, sha256_of
-from stprune.data.card import DatasetCard, card_path, dataset_ids, load_card
+from stprune.data.card import DatasetCard, dataset_ids, load_card
 from stprune.data.formats import table
 from stprune.data.formats.base import reading
-from stprune.data.table.files import CSV_SUFFIXES, HDF_SUFFIXES, PARQUET_SUFFIXES, first_rows
-from stprune.data.table.options import ISO, Options
-from stprune.data.table.series import Readings, parse_time, read_series
+from stprune.data.table import (
+    CSV_SUFFIXES,
+    HDF_SUFFIXES,
+    ISO,
+    PARQUET_SUFFIXES,
+    Options,
+    Readings,
+    csv_cells,
+    parse_time,
+    read_series,
+)
 
 FORMAT = "table"
 TIME_NAMES = ("time", "timestamp", "datetime", "date_time", "date", "index", "__index_level_0__")
@@ -37,7 +44,7 @@ NODE_NAMES = (*PLACES, *(f"{place}_id" for place in PLACES), "id")
 def add(
     dataset: str,
     layout: DataLayout,
-    series: dict[str, Path],
+    series: Path,
     graph: dict[str, Path],
     channels: dict[str, str],
     options: dict[str, Any],
@@ -46,76 +53,63 @@ def add(
 ) -> tuple[Path, list[str]]:
     """Find out what a user's files hold, check them by the rules, and write their card.
 
-    ``series`` has files by channel, or one under ``series``; ``graph`` at most one, by its role;
-    ``channels`` units by name; ``options`` are of the format `table`, others are guessed; ``card``
-    has further keys of the card. Returns the card's path, and lines on what the files hold.
-    Raises a DataError for a file that breaks a rule, with row and column.
+    ``graph`` has at most one file, by its role; ``channels`` units by name; ``card`` further keys
+    of the card. Returns the card's path, and lines on what the files hold.
     """
-    _check_id(dataset, layout, replace)
-    files = series | graph
-    if not series or len(graph) > 1:
-        raise ConfigError("give one file of the series (or one a channel) and at most one graph")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", dataset):
+        raise ConfigError(f"an id is made of small letters, digits and _, not `{dataset}`")
+    path = layout.root / f"{dataset}.yaml"
+    if dataset in dataset_ids(layout.root):
+        # Only a card of a user's own files may be replaced.
+        if load_card(dataset, layout.root).format != FORMAT:
+            raise ConfigError(f"`{dataset}` is another data set; take another id")
+        if not replace:
+            raise ConfigError(f"there is a card {path} already; say --replace to make it anew")
+    files = {table.SERIES: series} | graph
+    if len(graph) > 1:
+        raise ConfigError("give at most one file of the graph")
     for file in files.values():
         if not file.is_file():
             raise DataError(f"there is no file {file}")
     if not all(channels.values()) or not channels:
         missing = ", ".join(name for name, unit in channels.items() if not unit) or "NAME"
         raise ConfigError(f"say what is measured, and its unit, with --channel {missing}=UNIT")
-    options = _guessed_options(next(iter(series.values())), options)
+    options = _guessed_options(series, options)
     checked = validate(Options, options, f"options of {dataset}")
-    roles = {table.SERIES: list(channels)} | {name: [name] for name in channels}
-    if unknown := set(series) - set(roles):
-        raise ConfigError(f"the series `{unknown.pop()}` is none of {', '.join(channels)}")
     if "edges" in graph and "weights" not in options.get("graph", {}):
         # Distances that were taken for weights would turn the graph inside out.
-        third = first_rows(graph["edges"], checked.separator, "utf-8")[0][2:3]
-        if third and third[0].lower() not in ("weight", "weights", "w"):
-            ways = "gaussian (distances), given (weights) or binary (neither)"
-            say = f"say what `{third[0]}` is: --option graph.weights={ways}"
-            raise ConfigError(f"{graph['edges']}: {say}")
-    readings = [read_series(file, checked, roles[role]) for role, file in series.items()]
+        for name in csv_cells(graph["edges"], checked.separator, "utf-8").iloc[0, 2:3]:
+            if name.lower() not in ("weight", "weights", "w"):
+                ways = "gaussian (distances), given (weights) or binary (neither)"
+                say = f"say what `{name}` is: --option graph.weights={ways}"
+                raise ConfigError(f"{graph['edges']}: {say}")
+    readings = read_series(series, checked, list(channels))
+    root, entries = layout.root.resolve(), {}
+    for role, file in files.items():
+        place = file.resolve()  # on the card: seen from the data directory if it is below it
+        shown = place.relative_to(root) if place.is_relative_to(root) else place
+        entries[role] = {"path": str(shown), "sha256": sha256_of(place)}
     values = {
         "title": dataset,
         "description": "The user's own data.",
-        "format": FORMAT,
-        "files": {role: _entry(file, layout.root) for role, file in files.items()},
-        "options": options,
         "licence": "Not stated.",
         "citation": "None.",
-        "nodes": len(readings[0].nodes),
-        **_time_axis(readings, card, checked),
-        "channels": [{"name": name, "unit": unit} for name, unit in channels.items()],
         "target": next(iter(channels)),
         "mask_policy": "nan",
         **card,
+        "format": FORMAT,
+        "files": entries,
+        "options": options,
+        "nodes": len(readings.nodes),
+        **_time_axis(readings, card, checked),
+        "channels": [{"name": name, "unit": unit} for name, unit in channels.items()],
     }
     raw = table.load(validate(DatasetCard, values, f"the card of {dataset}"), files)
-    values["nodes"] = len(raw.node_ids)
     if not checked.missing_numbers and checked.gaps != "missing" and raw.mask.all():
         values["mask_policy"] = card.get("mask_policy", "none")
-    path = layout.root / f"{dataset}.yaml"
     findings = _findings(raw, validate(DatasetCard, values, f"the card of {dataset}"))
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
     return path, findings
-
-
-def _check_id(dataset: str, layout: DataLayout, replace: bool) -> None:
-    """Only a card of a user's own files may be replaced."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", dataset):
-        raise ConfigError(f"an id is made of small letters, digits and _, not `{dataset}`")
-    if dataset in dataset_ids(layout.root):
-        known = card_path(dataset, layout.root)
-        if load_card(dataset, layout.root).format != FORMAT:
-            raise ConfigError(f"`{dataset}` is another data set ({known}); take another id")
-        if not replace:
-            raise ConfigError(f"there is a card {known} already; say --replace to make it anew")
-
-
-def _entry(file: Path, root: Path) -> dict[str, str]:
-    """A file on the card: seen from the data directory if it is below it, else absolute."""
-    path, root = file.resolve(), root.resolve()
-    shown = path.relative_to(root) if path.is_relative_to(root) else path
-    return {"path": str(shown), "sha256": sha256_of(path)}
 
 
 def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -128,28 +122,21 @@ def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
                 return {"layout": "wide", "time": "index"} | given
     if suffix not in CSV_SUFFIXES + PARQUET_SUFFIXES:
         return {"layout": "array"} | given
-    encoding = given.get("encoding", "utf-8")
-    line = ",".join(first_rows(path, ",", encoding)[0])
-    separator = given.get("separator") or max((",", ";", "\t", "|"), key=line.count)
-    names, row = first_rows(path, separator, encoding)
-    if not names:
-        raise DataError(f"{path} is empty, or its first line is")
-    guesses: dict[str, Any] = {}
-    if separator != ",":
-        guesses["separator"] = separator
-        if any(re.fullmatch(r"-?\d+,\d+", cell) for cell in row):
-            guesses["decimal"] = ","
-    time, cell = _called(names, TIME_NAMES), row[0] if row else ""
+    if suffix in PARQUET_SUFFIXES:
+        with reading(path, "parquet"):
+            names, cell = list(pq.read_schema(path).names), ""
+    else:
+        cells = csv_cells(path, given.get("separator", ","), given.get("encoding", "utf-8"))
+        names, cell = list(cells.iloc[0]), str(cells.iloc[min(1, len(cells) - 1), 0])
+    time = _called(names, TIME_NAMES)
     # A plain number such as 20240101 is more likely a measurement, unless its form is given.
     plain = cell.isdigit() and "time_format" not in given
     if time is None and not plain and parse_time(cell, given.get("time_format", ISO)):
         time = names[0]
-    if time is not None:
-        guesses["time"] = time
-    node = _called([name for name in names if name != given.get("time", time)], NODE_NAMES)
-    if node is not None and given.get("layout") != "wide":
-        guesses["node"] = node
-    options = guesses | given
+    guesses = {"time": time, "node": _called(names, NODE_NAMES)}
+    if given.get("layout") == "wide" or guesses["node"] == given.get("time", time):
+        guesses["node"] = None
+    options = {key: name for key, name in guesses.items() if name is not None} | given
     return {"layout": "wide" if options.get("node") is None else "long"} | options
 
 
@@ -158,40 +145,37 @@ def _called(names: list[str], known: tuple[str, ...]) -> str | None:
     return next((names[lowered.index(word)] for word in known if word in lowered), None)
 
 
-def _time_axis(readings: list[Readings], card: dict[str, Any], options: Options) -> dict[str, Any]:
-    """Start, step and number of steps, from the times of all files where the card is silent."""
-    path = readings[0].path
-    times = [one.times for one in readings if one.times is not None]
-    if not times:
+def _time_axis(readings: Readings, card: dict[str, Any], options: Options) -> dict[str, Any]:
+    """Start, step and number of steps, from the times of the file where the card is silent."""
+    path, every = readings.path, readings.times
+    if every is None:
         if not {"start", "step_minutes"} <= set(card):
-            ways = "--option time=NAME, or --start and --step-minutes"
+            ways = "--option time=NAME, or --card start=TIME and --card step_minutes=NUMBER"
             raise ConfigError(f"{path} has no times: say {ways}")
-        return {"steps": len(readings[0].values)}
-    every = pd.DatetimeIndex(np.concatenate([one.to_numpy() for one in times]))
-    minutes = card.get("step_minutes") or _usual_minutes(path, every)
+        return {"steps": len(readings.values)}
+    minutes = card.get("step_minutes")
+    if minutes is None:
+        lengths = every.unique().sort_values().to_series().diff().dropna().mode()
+        seconds = lengths.iloc[0].total_seconds() if len(lengths) else 0.0
+        if not seconds or seconds % 60 or 86_400 % seconds:
+            ways = "--card step_minutes=NUMBER and --option resample=mean"
+            raise DataError(f"{path}: times are {seconds:g} s apart, no part of a day; say {ways}")
+        minutes = int(seconds) // 60
+    if not isinstance(minutes, int) or minutes < 1:
+        raise ConfigError(f"--card step_minutes={minutes}: a number of minutes is meant")
     step, start = pd.Timedelta(minutes=minutes), every.min()
     if options.resample == "mean":
         start = start.normalize() + (start - start.normalize()) // step * step
     if "start" in card:
         try:
-            start = pd.Timestamp(datetime.fromisoformat(card["start"]).replace(tzinfo=None))
-        except ValueError:
+            start = pd.Timestamp(card["start"]).tz_localize(None)
+        except (ValueError, TypeError):
             example = "2024-01-31T08:00"
-            raise ConfigError(f"--start `{card['start']}` is no time such as {example}") from None
+            raise ConfigError(f"--card start={card['start']}: a time such as {example}") from None
     numbers = (every - start) // step
     broken = card.get("breaks", "none") != "none"
     steps = numbers.nunique() if broken else int(numbers.max()) + 1
     return {"steps": steps, "step_minutes": minutes, "start": start.isoformat()}
-
-
-def _usual_minutes(path: Path, times: pd.DatetimeIndex) -> int:
-    """The commonest difference between neighbouring times, which must divide a day."""
-    lengths = times.unique().sort_values().to_series().diff().dropna().mode()
-    seconds = lengths.iloc[0].total_seconds() if len(lengths) else 0.0
-    if not seconds or seconds % 60 or 86_400 % seconds:
-        ways = "`--step-minutes` and `--option resample=mean`"
-        raise DataError(f"{path}: times are {seconds:g} s apart, no part of a day; say {ways}")
-    return int(seconds) // 60
 
 
 def _findings(raw: RawSeries, card: DatasetCard) -> list[str]:
@@ -206,10 +190,10 @@ def _findings(raw: RawSeries, card: DatasetCard) -> list[str]:
             f"{channel.name} ({channel.unit}): {values.min():g} to {values.max():g},"
             f" {1 - seen.mean():.2%} missing, {(values == 0).mean():.2%} zero"
         )
-    weights = raw.adjacency[raw.adjacency > 0]
-    graph = "none; backbones see sensors without edges"
+    weights, graph = raw.adjacency[raw.adjacency > 0], "graph: none"
     if len(weights):
         symmetric = "symmetric" if (raw.adjacency == raw.adjacency.T).all() else "directed"
-        graph = f"{len(weights)} edges, {symmetric}, weights {weights.min():g} to {weights.max():g}"
-    lines += [f"graph: {graph}", *(f"{key}: {value!r}" for key, value in card.options.items())]
+        size = f"{weights.min():g} to {weights.max():g}"
+        graph = f"graph: {len(weights)} edges, {symmetric}, weights {size}"
+    lines += [graph, *(f"{key}: {value!r}" for key, value in card.options.items())]
     return [*lines, f"missing values: mask policy {card.mask_policy}"]

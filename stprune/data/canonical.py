@@ -115,15 +115,17 @@ def write_canonical(
     _check(raw, card, shape, raw.mask.shape if isinstance(raw, RawSeries) else shape)
     digests, observed = _write_series(raw, card, directory)
     content = digests["mask.npy"]
+    arrays = {"timestamps": raw.timestamps.astype("datetime64[s]"), "adjacency": raw.adjacency}
     if observed == math.prod(shape):
         # 8,600 sensors for a year would take a third of a gigabyte of True.
-        digests["mask.npy"] = _save(directory / "mask.npy", np.ones((1, 1, 1), bool))
-    times = raw.timestamps.astype("datetime64[s]")
-    digests["timestamps.npy"] = _save(directory / "timestamps.npy", times)
-    digests["adjacency.npy"] = _save(directory / "adjacency.npy", raw.adjacency)
+        arrays["mask"] = np.ones((1, 1, 1), bool)
+    for name, array in arrays.items():
+        with atomic_path(directory / f"{name}.npy") as temporary:
+            np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
     write_json(directory / "nodes.json", raw.node_ids)
     write_text(directory / "events.csv", raw.events.to_csv(index=False))
-    digests |= {name: sha256_of(directory / name) for name in ("nodes.json", "events.csv")}
+    written = (*(f"{name}.npy" for name in arrays), "nodes.json", "events.csv")
+    digests |= {name: sha256_of(directory / name) for name in written}
     # Of the whole mask, however it is stored.
     whole = sorted((digests | {"mask.npy": content}).items())
     lines = "".join(f"{name}:{digest}\n" for name, digest in whole)
@@ -167,13 +169,6 @@ def _write_series(
         # From here on the old data set is incomplete.
         (directory / "meta.json").unlink(missing_ok=True)
     return digests, observed
-
-
-def _save(path: Path, array: NDArray[Any]) -> str:
-    """Write a small array to a ``.npy`` file; returns the file's SHA-256."""
-    with atomic_path(path) as temporary:
-        np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
-    return sha256_of(path)
 
 
 def read_canonical(directory: Path) -> CanonicalDataset:
@@ -237,8 +232,8 @@ def _check(
         # Names of nodes become cells of csv files, which spreadsheets open.
         if not isinstance(name, str) or control_character(name) or is_formula(name):
             raise DataError(f"{card.title}: the node {name!r} is named by a formula or no text")
-    times, seconds = data.timestamps, card.step_minutes * 60
-    steps = np.diff(times.astype("datetime64[s]")).astype(np.int64)
+    times, seconds = data.timestamps.astype("datetime64[s]"), card.step_minutes * 60
+    steps = np.diff(times).astype(np.int64)
     wrong = steps != seconds
     if card.breaks == "daily":
         # Whole steps may be missing, but only between two days.

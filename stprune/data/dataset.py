@@ -29,11 +29,10 @@ from stprune.data.tasks.forecast import Forecast
 from stprune.data.windows import (
     LegacyStore,
     ReadySeries,
-    SplitRanges,
     WindowStore,
     calendar,
+    cut_splits,
     fit_scaler,
-    split_windows,
     window_starts,
 )
 
@@ -137,7 +136,11 @@ def forecast_data(
     """
     card, place = dataset.card, device or torch.device("cpu")
     task = task or Forecast(NoOptions())
-    day_ends = _day_ends(dataset)
+    # Steps up to the end of each whole day.
+    day_ends = np.arange(1, card.steps // card.steps_per_day + 1) * card.steps_per_day
+    if card.breaks != "none":
+        dates = dataset.timestamps.astype("datetime64[D]")
+        day_ends = np.append(np.flatnonzero(dates[1:] != dates[:-1]) + 1, len(dates))
     if (days or 0) > len(day_ends) or node_stride > card.nodes:
         asked = f"the subset asks for {days} days and every k-th node, k = {node_stride}"
         raise ConfigError(f"{card.title} has {len(day_ends)} days, {card.nodes} nodes; {asked}")
@@ -215,40 +218,6 @@ def forecast_data(
             "observed_share": float(target_mask.mean()),
         },
     )
-
-
-def _day_ends(dataset: CanonicalDataset) -> NDArray[np.int64]:
-    """(days,) int64, number of steps up to the end of each whole day."""
-    card = dataset.card
-    if card.breaks == "none":
-        return np.arange(1, card.steps // card.steps_per_day + 1) * card.steps_per_day
-    dates = dataset.timestamps.astype("datetime64[D]")
-    return np.append(np.flatnonzero(dates[1:] != dates[:-1]) + 1, len(dates))
-
-
-def cut_splits(
-    protocol: ProtocolKind,
-    starts: NDArray[np.int64],
-    length: int,
-    steps: int,
-    shares: tuple[float, float, float],
-) -> SplitRanges:
-    """Window numbers of the three splits, or a ConfigError if one would be empty.
-
-    Windows of ``length`` steps begin at ``starts`` (n,), rising, in a series of ``steps``.
-    """
-    if protocol != "strict":
-        return split_windows(len(starts), shares)
-    train = round(steps * shares[0])
-    validation = train + round(steps * shares[1])
-    ranges = [
-        range(*(int(n) for n in np.searchsorted(starts, [first, last - length + 1])))
-        for first, last in ((0, train), (train, validation), (validation, steps))
-    ]
-    if not all(ranges):
-        few = f"{steps} steps are too few to split {shares} by `strict`"
-        raise ConfigError(f"{few}; take more days, a shorter history, or another protocol")
-    return SplitRanges(*ranges)
 
 
 def seen_by_scaler(

@@ -39,19 +39,18 @@ log = logging.getLogger(__name__)
 
 
 def fetch(
-    dataset: str, card: DatasetCard, layout: DataLayout, mirror: str | None, progress: bool = False
+    dataset: str, card: DatasetCard, layout: DataLayout, mirror: str | None
 ) -> dict[str, Path]:
     """Make sure that all raw files of a data set are on this machine, and return their paths.
 
     Files of Kaggle in a directory or in the cache of its client, and the user's own, are used where
     they are. ``mirror`` is a directory or base URL that holds files as ``HOST/PATH`` of their
-    address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is none. Raises a FetchError if no
-    place has the right content, a DataError if a file of the user's own is missing or has changed.
+    address; None takes the variable ``STPRUNE_MIRROR``, ``""`` is none.
     """
     # A simulated data set needs no mirror.
     base = resolve_mirror(mirror) if card.files else None
     return {
-        role: fetch_file(dataset, card.files[role], path, base, progress)
+        role: fetch_file(dataset, card.files[role], path, base)
         for role, path in raw_paths(dataset, card, layout).items()
     }
 
@@ -104,9 +103,7 @@ def check_local_file(dataset: str, file: LocalFile, path: Path) -> None:
         )
 
 
-def fetch_file(
-    dataset: str, file: RawFile, target: Path, base: Path | str | None, progress: bool
-) -> Path:
+def fetch_file(dataset: str, file: RawFile, target: Path, base: Path | str | None) -> Path:
     """The path of one raw file, ``target`` unless it is used where a place has it."""
     if isinstance(file, LocalFile):
         check_local_file(dataset, file, target)
@@ -119,7 +116,7 @@ def fetch_file(
         # What is there is damaged, or was fetched by another process in the meantime.
         for place in [target] * target.is_file() + _places(file, base):
             try:
-                return _take(place, target, file, progress)
+                return _take(place, target, file)
             except FetchError as error:
                 problems.append(str(error))
                 log.warning("%s", error)
@@ -132,21 +129,19 @@ def fetch_file(
 
 def _places(file: RemoteFile | KaggleFile, base: Path | str | None) -> list[Place]:
     """Where to look, in order: in a mirror, then at the source itself."""
-    source: Place = file.url if isinstance(file, RemoteFile) else file
     if isinstance(file, RemoteFile):
         path = urlsplit(file.url).netloc + urlsplit(file.url).path
-    else:
-        path = f"{KAGGLE}/datasets/{file.kaggle}/{file.name}"
+        mirrored = base / unquote(path) if isinstance(base, Path) else f"{base}/{path}"
+        return [mirrored, file.url] if base else [file.url]
+    path = f"{KAGGLE}/datasets/{file.kaggle}/{file.name}"
     if isinstance(base, Path):
         # As a mirror lays files out, and as the archive of Kaggle unpacks.
-        unpacked = [base / file.name] if isinstance(file, KaggleFile) else []
-        return [base / unquote(path), *unpacked, source]
+        return [base / path, base / file.name, file]
     # Without a hash, an error page of a web mirror would pass for the file.
-    checked = isinstance(file, RemoteFile) or file.sha256
-    return [f"{base}/{path}", source] if base and checked else [source]
+    return [f"{base}/{path}", file] if base and file.sha256 else [file]
 
 
-def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: bool) -> Path:
+def _take(place: Place, target: Path, file: RemoteFile | KaggleFile) -> Path:
     """The file from one place, or a FetchError if it is not there with the right content."""
     if isinstance(place, KaggleFile):
         place = _ask_kaggle(place)
@@ -156,7 +151,7 @@ def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: b
     in_place = isinstance(place, Path) and (place == target or isinstance(file, KaggleFile))
     with nullcontext(Path(str(place))) if in_place else atomic_path(target) as path:
         if isinstance(place, str):
-            _download(place, path, progress)
+            _download(place, path)
         elif not in_place:
             shutil.copyfile(place, path)
         if problem := content_problem(path, file):
@@ -164,14 +159,14 @@ def _take(place: Place, target: Path, file: RemoteFile | KaggleFile, progress: b
     return path if in_place else target
 
 
-def _download(url: str, path: Path, progress: bool) -> None:
+def _download(url: str, path: Path) -> None:
     """Write what ``url`` answers to ``path``; trouble that may pass is waited for."""
     import pooch
     import requests
     from requests.exceptions import ChunkedEncodingError
 
     get = pooch.HTTPDownloader(
-        progressbar=progress and sys.stderr.isatty(),
+        progressbar=sys.stderr.isatty(),
         chunk_size=1 << 20,
         timeout=TIMEOUT_SECONDS,
         headers={"Accept-Encoding": "identity"},

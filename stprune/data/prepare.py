@@ -7,41 +7,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
-
 from stprune.base.errors import DataError
 from stprune.base.files import folder_lock
 from stprune.base.layout import DataLayout
 from stprune.base.text import read_json_file
 from stprune.data.canonical import read_canonical, sha256_of, write_canonical
 from stprune.data.card import (
-    CARD_DIRECTORY,
     DatasetCard,
     KaggleFile,
     LocalFile,
     RawFile,
-    card_path,
     load_card,
     raw_paths,
 )
 from stprune.data.fetch import check_local_file, content_problem, fetch
-from stprune.data.formats.base import load_raw
+from stprune.data.formats.base import load_raw, reading
 
 log = logging.getLogger(__name__)
 
 
-def prepare(
-    dataset: str,
-    layout: DataLayout,
-    mirror: str | None = None,
-    progress: bool = False,
-    cards: Path = CARD_DIRECTORY,
-) -> Path:
+def prepare(dataset: str, layout: DataLayout, mirror: str | None = None) -> Path:
     """Make the canonical data set, unless it was made from the same card before; its folder.
 
     Raises a ConfigError for a card that is missing or wrong, a DataError for a raw file.
     """
-    card = load_card(dataset, cards)
+    card = load_card(dataset, layout.root)
     directory = layout.processed(dataset)
     if _made_from(card, directory):
         # The user's own files may have changed since; the others are pinned, and may be gone.
@@ -55,7 +45,7 @@ def prepare(
         with folder_lock(directory):
             # Another process may have prepared it while this one waited.
             if not _made_from(card, directory):
-                files = fetch(dataset, card, layout, mirror, progress)
+                files = fetch(dataset, card, layout, mirror)
                 log.info("loading %s", dataset)
                 raw = load_raw(card, files)
                 # Not every raw file has a hash on its card.
@@ -66,9 +56,9 @@ def prepare(
     return directory
 
 
-def is_prepared(dataset: str, layout: DataLayout, cards: Path = CARD_DIRECTORY) -> bool:
+def is_prepared(dataset: str, layout: DataLayout) -> bool:
     """Whether the canonical data set is there, complete, and made from the present card."""
-    return _made_from(load_card(dataset, cards), layout.processed(dataset))
+    return _made_from(load_card(dataset, layout.root), layout.processed(dataset))
 
 
 def _made_from(card: DatasetCard, directory: Path) -> bool:
@@ -97,25 +87,11 @@ def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
     """What is here, unchecked: `prepared`, `fetched`, `partly fetched` or nothing, in words."""
     there = [path.is_file() for path in raw_paths(dataset, card, layout).values()]
     words = ["fetched" if all(there) else "partly fetched"] if any(there) else []
-    if is_prepared(dataset, layout, layout.root):
+    if is_prepared(dataset, layout):
         words.append("prepared")
     elif (layout.processed(dataset) / "meta.json").is_file():
         words.append("prepared from another card")
     return ", ".join(words) or "-"
-
-
-def card_text(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
-    """The card of ``dataset`` as YAML, and what of the data set is here."""
-    values = card.model_dump(mode="json", exclude_none=True)
-    lines = [
-        f"# {dataset}: {card_path(dataset, layout.root)}",
-        yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=96),
-        f"source: {source(card)}",
-        f"prepared in: {layout.processed(dataset)}",
-        *(f"here: {p}" for p in raw_paths(dataset, card, layout).values() if p.is_file()),
-        f"state: {state(dataset, card, layout)}",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
@@ -127,10 +103,8 @@ def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
     if state(dataset, card, layout) == "-":
         command = "fetch" if card.files else "prepare"
         return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]
-    try:
+    with reading(layout.root, f"the data set {dataset}"):
         return [f"{dataset}: {line}" for line in _damages(dataset, card, layout)]
-    except OSError as error:
-        raise DataError(f"{dataset} cannot be checked: {error}") from None
 
 
 def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[str]:
@@ -162,7 +136,7 @@ def _damages(dataset: str, card: DatasetCard, layout: DataLayout) -> Iterator[st
     if meta:
         try:
             read_canonical(directory)
-            if not is_prepared(dataset, layout, layout.root):
+            if not is_prepared(dataset, layout):
                 yield f"{directory} was made from another card; {again}"
         except DataError as error:
             yield str(error)

@@ -21,10 +21,7 @@ BLOCK_VALUES = 2**22
 
 
 def stationarity(stores: Sequence[WindowStore], measure: StationarityMeasure) -> Tensor:
-    """Stationarity of each window by ``measure``: (n,) float32, on the stores' device.
-
-    No measure has a unit, so windows of several data sets can be compared.
-    """
+    """Stationarity of each window by ``measure``: (n,) float32, on the stores' device, no unit."""
     return torch.cat([MEASURES[measure](store) for store in stores])
 
 
@@ -32,8 +29,7 @@ def spectral_flatness(store: WindowStore) -> Tensor:
     """Geometric over arithmetic mean of each window's power spectrum, averaged over nodes: (n,).
 
     The window's mean is taken off first. Whole waves are near 0, white noise is about 0.57 and a
-    straight line of 24 steps 0.36, so short windows are told apart less well than by the other
-    measures. Missing values are the training mean, as in the model's input.
+    straight line of 24 steps 0.36. Missing values are the training mean, as in the model's input.
     """
     length = store.length
     values = store.series[..., store.target_channel]

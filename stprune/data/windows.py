@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stprune.base.errors import ConfigError, DataError
+from stprune.base.settings import ProtocolKind
 from stprune.data.canonical import step_blocks
 
 # Largest ready series in main memory; on a GPU it may take this share of the device's.
@@ -41,17 +42,30 @@ class SplitRanges(NamedTuple):
     test: range
 
 
-def split_windows(windows: int, shares: tuple[float, float, float]) -> SplitRanges:
-    """Cut ``windows`` into train, validation and test by time, as ST-TTC (2025) does.
+def cut_splits(
+    protocol: ProtocolKind,
+    starts: NDArray[np.int64],
+    length: int,
+    steps: int,
+    shares: tuple[float, float, float],
+) -> SplitRanges:
+    """Cut windows into train, validation and test by time; a ConfigError if one would be empty.
 
-    Train and validation are rounded, test is the rest. Neighbouring splits share the steps of the
-    windows at the cut. A ConfigError if one would be empty.
+    Windows of ``length`` steps begin at ``starts`` (n,), rising, in a series of ``steps``. Shares
+    are of windows, as ST-TTC (2025) has it, so neighbouring splits share the steps of the windows
+    at the cut; with ``strict`` of steps, and no window crosses a cut. The test split is the rest.
     """
-    train = round(windows * shares[0])
-    test = train + round(windows * shares[1])
-    ranges = range(train), range(train, test), range(test, windows)
+    strict = protocol == "strict"
+    total = steps if strict else len(starts)
+    train = round(total * shares[0])
+    test = train + round(total * shares[1])
+    ranges = [range(train), range(train, test), range(test, total)]
+    if strict:
+        ends = [[part.start, part.stop - length + 1] for part in ranges]
+        ranges = [range(*cut) for cut in np.searchsorted(starts, ends).tolist()]
     if not all(ranges):
-        raise ConfigError(f"{windows} windows are too few to split {shares}; take more days")
+        few = f"{total} {'steps' if strict else 'windows'} are too few to split {shares}"
+        raise ConfigError(f"{few}; take more days, a shorter history, or another protocol")
     return SplitRanges(*ranges)
 
 

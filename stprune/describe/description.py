@@ -9,32 +9,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
 
 from stprune.base.errors import ConfigError, DataError, UnknownNameError
 from stprune.base.files import write_json, write_text
-from stprune.base.schema import StrictModel
 from stprune.base.text import read_json_file
 from stprune.data.canonical import CanonicalDataset, release, step_blocks
 from stprune.data.prepare import source
 from stprune.describe import statistics
-from stprune.describe.sample import SAMPLE_VALUES, day_rows, draw_sample, standardised, window_rows
 
 FACTS = "description.json"
+# How many are drawn at most, to be compared with each other.
+NODES, DAYS, WINDOWS = 256, 128, 512
 # Enough for every use, and the same text on machines that round the last bits differently.
 DIGITS = "%.6g"
 
 
 @dataclass(frozen=True)
 class Description:
-    """One channel of a data set described.
+    """One channel of a data set described."""
 
-    ``facts`` are what was looked at and the key numbers, None for what is not defined; the key of
-    a table is the name of its csv file, without the suffix.
-    """
-
-    facts: dict[str, Any]
-    tables: dict[str, pd.DataFrame]
+    facts: dict[str, Any]  # what was looked at, and key numbers: None for what is not defined
+    tables: dict[str, pd.DataFrame]  # by the name of the csv file, without the suffix
 
     @property
     def title(self) -> str:
@@ -42,19 +37,13 @@ class Description:
         return str(self.facts["card"]["title"])
 
 
-class DescriptionOptions(StrictModel):
-    """What is described, and how much of it is looked at."""
-
-    history: int = Field(12, ge=1, description="Input steps of a window.")
-    horizon: int = Field(12, ge=1, description="Target steps of a window.")
-    channel: str | None = Field(None, description="Which quantity; the target by default.")
-    nodes: int = Field(256, ge=1, description="Nodes drawn, at most.")
-    days: int = Field(128, ge=1, description="Days compared with each other, at most.")
-    windows: int = Field(512, ge=1, description="Windows compared with each other, at most.")
-    seed: int = Field(0, ge=0, description="Seed of the draws.")
-
-
-def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) -> Description:
+def describe(
+    name: str,
+    dataset: CanonicalDataset,
+    history: int = 12,
+    horizon: int = 12,
+    channel: str | None = None,
+) -> Description:
     """Every statistic of one channel of a data set.
 
     Means and missing rates of nodes are those of the whole series. All else is of a sample of
@@ -65,29 +54,33 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
     from stprune.describe import redundancy
 
     card = dataset.card
-    names = [channel.name for channel in card.channels]
-    if options.channel is not None and options.channel not in names:
-        raise UnknownNameError("channel", options.channel, names, card.title)
-    channel = card.target_channel if options.channel is None else names.index(options.channel)
-    quantity = card.channels[channel]
-    length = options.history + options.horizon
+    names = card.channel_names
+    if channel is not None and channel not in names:
+        raise UnknownNameError("channel", channel, names, card.title)
+    number = card.target_channel if channel is None else names.index(channel)
+    quantity = card.channels[number]
+    length = history + horizon
     starts = window_starts(dataset.timestamps, length, card.step_minutes)
     if not len(starts):
         raise ConfigError(f"{card.title}: none of its {card.steps} steps begins {length} in a row")
-    sizes = size_facts(dataset, starts)
+    sizes = size_facts(dataset, starts, length)
     starts = starts[: sizes["train_windows"]]
-    rng = np.random.default_rng(options.seed)
-    sample = draw_sample(dataset, channel, options.nodes, rng)
+    rng = np.random.default_rng(0)
+    sample = statistics.draw_sample(dataset, number, NODES, rng)
     count = len(sample.nodes)
     if not np.isfinite(sample.values).any():
         raise DataError(f"{card.title}: none of {count} nodes has a value of `{quantity.name}`")
-    scaled = standardised(sample)
-    most = min(options.days, max(2, SAMPLE_VALUES // (sample.steps_per_day * count)))
-    days, dates = day_rows(scaled, most, rng)
-    most = min(options.windows, max(2, SAMPLE_VALUES // (length * count)))
+    scaled = statistics.standardised(sample)
+    most = min(DAYS, max(2, statistics.SAMPLE_VALUES // (sample.steps_per_day * count)))
+    days, dates = statistics.day_rows(scaled, most, rng)
+    most = min(WINDOWS, max(2, statistics.SAMPLE_VALUES // (length * count)))
     chosen = np.sort(rng.choice(len(starts), min(len(starts), most), replace=False))
     nodes = np.ascontiguousarray(scaled.values.T)
-    rows = {"nodes": nodes, "days": days, "windows": window_rows(scaled, starts[chosen], length)}
+    rows = {
+        "nodes": nodes,
+        "days": days,
+        "windows": statistics.window_rows(scaled, starts[chosen], length),
+    }
     similarity = [
         redundancy.node_similarity(nodes, sample.adjacency),
         redundancy.day_similarity(days, dates),
@@ -98,10 +91,10 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         "similarity": pd.concat(similarity, ignore_index=True),
         "spectrum": pd.concat(spectra, ignore_index=True),
         "effective_rank": redundancy.rank_table(pd.concat(spectra)),
-        "by_node": statistics.moments_by_node(dataset, channel),
+        "by_node": statistics.moments_by_node(dataset, number),
         "by_slot": statistics.moments_by_slot(sample),
         "autocorrelation": statistics.autocorrelation_table(sample),
-        **redundancy.stationarity_tables(sample, starts, options.history, options.horizon),
+        **redundancy.stationarity_tables(sample, starts, history, horizon),
         "overlap": redundancy.window_overlap(starts, length),
         "excerpt": statistics.excerpt(sample),
     }
@@ -110,7 +103,7 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
         "checksum": dataset.checksum,
         "quantity": quantity.name,
         "unit": quantity.unit,
-        "options": options.model_dump(mode="json"),
+        "options": {"history": history, "horizon": horizon, "channel": channel},
         "card": sizes,
         "looked_at": {
             "nodes_of": card.nodes,
@@ -123,15 +116,18 @@ def describe(name: str, dataset: CanonicalDataset, options: DescriptionOptions) 
     return Description(facts, tables)
 
 
-def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64]) -> dict[str, Any]:
-    """What a table of data sets says of one whose windows begin at ``starts``.
+def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64], length: int) -> dict[str, Any]:
+    """What a table of data sets says of one whose windows of ``length`` steps begin at ``starts``.
 
     `edges` counts each direction of the whole graph, without loops.
     """
-    from stprune.data.windows import split_windows
+    from stprune.data.windows import cut_splits
 
-    card = dataset.card
-    splits = split_windows(len(starts), card.splits)
+    card, graph, edges = dataset.card, dataset.adjacency, 0
+    for rows in step_blocks(graph.shape):
+        edges += int(np.count_nonzero(graph[rows]))
+        release(graph)
+    splits = cut_splits("paper", starts, length, card.steps, card.splits)
     return {
         "title": card.title,
         "nodes": card.nodes,
@@ -143,20 +139,11 @@ def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64]) -> dict[str
         "train_windows": len(splits.train),
         "validation_windows": len(splits.validation),
         "test_windows": len(splits.test),
-        "edges": _edge_count(dataset.adjacency),
+        "edges": edges - int(np.count_nonzero(np.diagonal(graph))),
         "licence": card.licence,
         "source": source(card),
         "citation": card.citation,
     }
-
-
-def _edge_count(adjacency: NDArray[np.float32]) -> int:
-    """Weights of an (N, N) graph that are not 0, its diagonal left out; read in blocks of rows."""
-    count = 0
-    for rows in step_blocks(adjacency.shape):
-        count += int(np.count_nonzero(adjacency[rows]))
-        release(adjacency)
-    return count - int(np.count_nonzero(np.diagonal(adjacency)))
 
 
 def _key_numbers(tables: dict[str, pd.DataFrame], day: int) -> dict[str, float | None]:

@@ -12,18 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stprune.base.layout import DATA, RECORDS, ExperimentLayout
+from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.describe.description import Description, read_descriptions
 from stprune.paper.figures import Drawing, paper_style, write_drawing
-from stprune.paper.fingerprints import Hashes, figure_hash, table_hash
+from stprune.paper.fingerprints import Hashes, content_hash, table_hash
 from stprune.paper.tables import Table, write_table
 
 PACKAGE = "paper_figures.data"
 DATA_FIGURES: Registry[Any] = Registry("figure of data", (PACKAGE,), "builtins:object", "fig_")
 DATA_TABLES: Registry[Any] = Registry("table of data", (PACKAGE,), "builtins:object", "tab_")
-# The descriptions that are kept with the project, a folder a data set.
-DESCRIPTIONS = RECORDS / DATA
 
 
 def data_tables(described: Sequence[Description]) -> dict[str, Table]:
@@ -61,7 +59,7 @@ def make_overview(descriptions: Path, into: Path | None) -> Hashes:
     tables, drawings = data_tables(described), data_drawings(described)
     hashes: Hashes = {
         "tables": {name: table_hash(table) for name, table in tables.items()},
-        "figures": {name: figure_hash(drawing) for name, drawing in drawings.items()},
+        "figures": {name: content_hash(one.figure, one.caption) for name, one in drawings.items()},
     }
     if into is not None:
         layout = ExperimentLayout(into)

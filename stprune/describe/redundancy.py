@@ -18,7 +18,7 @@ from scipy.stats import entropy
 
 from stprune.data.stationarity import MEASURES
 from stprune.data.windows import Scaler, WindowStore, calendar
-from stprune.describe.sample import Sample, Values, window_rows
+from stprune.describe.statistics import Sample, Values, window_rows
 
 # Values that a pair must have in common, for its correlation to mean anything.
 LEAST_COMMON = 8
@@ -70,12 +70,7 @@ def _from_sums(count: Result, x: Result, y: Result, xx: Result, yy: Result, xy: 
 
 
 def node_similarity(rows: Values, adjacency: NDArray[np.float32]) -> pd.DataFrame:
-    """Of nodes over time: all pairs, and those that the graph joins in either direction.
-
-    Returns:
-        Columns `of`, `pairs` (which ones), `percentile` (0 for the smallest to 100 for the largest
-        correlation), `correlation` (empty if there is no such pair) and `count` (pairs).
-    """
+    """Of nodes over time: all pairs, and those that the graph joins in either direction."""
     joined = (adjacency != 0) | (adjacency.T != 0)
     correlation = pair_correlations(rows, centred=True)
     groups = {"all pairs": _once(correlation), "joined by an edge": _once(correlation, joined)}
@@ -121,6 +116,7 @@ def _once(correlation: Result, among: NDArray[np.bool_] | bool = True) -> Result
 
 
 def _percentiles(of: str, groups: dict[str, Result]) -> pd.DataFrame:
+    """Percentiles 0 to 100 of the correlations of each group, NaN if it has no pair."""
     tables = []
     for pairs, correlation in groups.items():
         known = correlation[np.isfinite(correlation)]
@@ -131,11 +127,7 @@ def _percentiles(of: str, groups: dict[str, Result]) -> pd.DataFrame:
 
 
 def spectrum(of: str, rows: Values) -> pd.DataFrame:
-    """Singular values of (n, K) rows, with 0 for what is missing.
-
-    Returns:
-        Columns `of`, `component` (from 1), `singular_value`, `variance_share` (cumulated).
-    """
+    """Singular values of (n, K) rows, with 0 for what is missing, and cumulated variance."""
     singular = np.linalg.svdvals(np.nan_to_num(rows).astype(np.float64))
     energy = (singular**2).cumsum()
     share = energy / energy[-1] if energy[-1] > 0 else np.nan
@@ -145,10 +137,7 @@ def spectrum(of: str, rows: Values) -> pd.DataFrame:
 
 
 def effective_rank(singular: Result) -> float:
-    """exp of the entropy of the singular values over their sum (Roy & Vetterli, EUSIPCO 2007).
-
-    From 1 (all rows are multiples of one) to n (all singular values are equal); NaN if all are 0.
-    """
+    """exp of the entropy of the singular values over their sum (Roy & Vetterli, EUSIPCO 2007)."""
     return float(np.exp(entropy(singular))) if singular.any() else float("nan")
 
 
@@ -173,14 +162,9 @@ def stationarity_tables(
 ) -> dict[str, pd.DataFrame]:
     """Each measure of stationarity over windows, in real units; large means that a window moves.
 
-    Means over nodes fill what is missing with the mean of all values. Single nodes are at most
-    ``MOST_NODES``, evenly chosen, with only those windows of which a node has every value.
-
-    Returns:
-        `stationarity` with columns `measure`, `percentile`, `value` (without a unit), and
-        `stationarity_tail` with `measure`, `windows`, `mean`, `median`, `gini`,
-        `share_of_top_tenth`, `p99_over_median`; `node_stationarity` and `node_stationarity_tail`
-        of windows at single nodes, without rows if there is no whole window.
+    `stationarity` is of means over nodes, with the mean of all values for what is missing;
+    `node_stationarity` of at most ``MOST_NODES`` single nodes, evenly chosen, with only those
+    windows of which a node has every value.
     """
     count = len(sample.nodes)
     parts: dict[str, list[Result]] = {name: [] for name in MEASURES}
@@ -255,12 +239,10 @@ def top_share(values: Result, share: float) -> float:
 
 
 def window_overlap(starts: NDArray[np.int64], length: int) -> pd.DataFrame:
-    """One row for each stride 1, 2, ... up to the length of a window.
+    """What windows share if every k-th is kept, k = 1, 2, ... up to the length of a window.
 
-    Returns:
-        Columns `stride` (every k-th window is kept), `windows` (that are), `overlap` (mean share
-        of a window's steps that the next one has too), `times_seen` (windows that a step is in,
-        averaged over those that are in any); `overlap` is empty for a single window.
+    `overlap` is the mean share of a window's steps that the next one has too, NaN for a single
+    window; `times_seen` the windows that a step is in, averaged over those that are in any.
     """
     rows = []
     for stride in range(1, length + 1):

@@ -1,6 +1,12 @@
-"""What the values are like: moments of nodes and of times of day, memory, errors of a run."""
+"""What the values are like: moments of nodes and of times of day, memory, errors of a run.
+
+All but the moments of nodes are of a bounded, seeded sample of a series of any size.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -8,9 +14,13 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
 from stprune.base.errors import DataError
-from stprune.data.canonical import CanonicalDataset
-from stprune.describe.sample import Sample, Values, blocks, by_day
+from stprune.data.canonical import CanonicalDataset, release, step_blocks
 
+# Values of a sample: nodes are left out until it holds no more.
+SAMPLE_VALUES = 2**23
+
+# NaN where missing.
+Values = NDArray[np.float32]
 # Pairs of values that a lag must have, for its correlation to mean anything.
 LEAST_PAIRS = 8
 NODE_BLOCK = 32
@@ -20,13 +30,86 @@ QUARTERS = 4
 WEEK = np.timedelta64(7, "D")
 
 
-def moments_by_node(dataset: CanonicalDataset, channel: int) -> pd.DataFrame:
-    """One row a node, of all nodes and steps, in two passes in blocks.
+@dataclass(frozen=True)
+class Sample:
+    """One channel of some nodes, at all time steps."""
 
-    Returns:
-        Columns `node` (id), `observed` (values), `missing_rate`, `mean`, `std`, `minimum`,
-        `maximum`, in the channel's unit; empty where a node was never observed.
+    values: Values  # (T, n) in the channel's unit
+    nodes: NDArray[np.int64]  # (n,) rising indices into the data set
+    timestamps: NDArray[np.datetime64]  # (T,) datetime64[s]
+    adjacency: NDArray[np.float32]  # (n, n)
+    step_minutes: int
+
+    @property
+    def steps_per_day(self) -> int:
+        """Time steps in a day, including those that the data set leaves out."""
+        return 1440 // self.step_minutes
+
+
+def blocks(dataset: CanonicalDataset, channel: int) -> Iterator[tuple[slice, Values]]:
+    """A channel of all nodes in blocks of (t, N) values, each with its steps."""
+    for steps in step_blocks(dataset.series.shape):
+        seen, values = dataset.mask[steps, :, channel], dataset.series[steps, :, channel]
+        yield steps, np.where(seen, values, np.float32(np.nan))
+        release(dataset.series)
+        release(dataset.mask)
+
+
+def draw_sample(
+    dataset: CanonicalDataset, channel: int, most_nodes: int, rng: np.random.Generator
+) -> Sample:
+    """All steps of at most ``most_nodes`` nodes, fewer where the series is long.
+
+    Nodes are drawn without replacement, each as likely as any other, and stay in their order.
     """
+    steps, nodes, _ = dataset.series.shape
+    count = min(nodes, most_nodes, max(2, SAMPLE_VALUES // steps))
+    chosen = np.sort(rng.choice(nodes, count, replace=False))
+    values = np.empty((steps, count), np.float32)
+    for rows, block in blocks(dataset, channel):
+        values[rows] = block[:, chosen]
+    adjacency = np.asarray(dataset.adjacency[np.ix_(chosen, chosen)])
+    return Sample(values, chosen, dataset.timestamps, adjacency, dataset.card.step_minutes)
+
+
+def standardised(sample: Sample) -> Sample:
+    """The sample with mean 0 and standard deviation 1 of each node; 0 where one is constant."""
+    values = pd.DataFrame(sample.values, dtype=np.float64)
+    mean, std = values.mean(), values.std(ddof=0)
+    scaled = (values - mean) / std.where(std > 1e-7 * mean.abs(), np.inf)
+    return replace(sample, values=scaled.to_numpy(np.float32))
+
+
+def by_day(sample: Sample) -> Values:
+    """(days, slots of a day, n) from midnight on; steps that the data set leaves out are NaN."""
+    midnight = sample.timestamps[0].astype("datetime64[D]")
+    place = (sample.timestamps - midnight) // np.timedelta64(sample.step_minutes, "m")
+    days = int(place[-1]) // sample.steps_per_day + 1
+    values = np.full((days * sample.steps_per_day, len(sample.nodes)), np.nan, np.float32)
+    values[place] = sample.values
+    return values.reshape(days, sample.steps_per_day, -1)
+
+
+def day_rows(
+    sample: Sample, most: int, rng: np.random.Generator
+) -> tuple[Values, NDArray[np.datetime64]]:
+    """(days, slots * n) values of at most ``most`` days that have any, and their dates."""
+    values = by_day(sample)
+    there = np.flatnonzero(np.isfinite(values).any((1, 2)))
+    chosen = np.sort(rng.choice(there, min(len(there), most), replace=False))
+    dates = sample.timestamps[0].astype("datetime64[D]") + chosen
+    return values[chosen].reshape(len(chosen), -1), dates
+
+
+def window_rows(sample: Sample, starts: NDArray[np.int64], length: int) -> Values:
+    """(windows, length * n) values, all nodes at a window's first step first."""
+    steps = starts[:, None] + np.arange(length)
+    rows: Values = sample.values[steps].reshape(len(starts), length * len(sample.nodes))
+    return rows
+
+
+def moments_by_node(dataset: CanonicalDataset, channel: int) -> pd.DataFrame:
+    """One row a node, of all nodes and steps, in two passes in blocks; NaN if never observed."""
     steps, nodes, _ = dataset.series.shape
     count, total, square = np.zeros((3, nodes))
     lowest, highest = np.full((2, nodes), np.nan)
@@ -53,13 +136,7 @@ def moments_by_node(dataset: CanonicalDataset, channel: int) -> pd.DataFrame:
 
 
 def moments_by_slot(sample: Sample) -> pd.DataFrame:
-    """One row for each slot of the day, of `weekdays` and of the `weekend`.
-
-    Returns:
-        Columns `days`, `slot`, `hour` (when it begins), `mean` (over nodes of each one's mean),
-        `std_over_days` (root of the nodes' mean variance about that), `std_over_nodes` (of the
-        nodes' means), `observed` (values); empty where there are none.
-    """
+    """One row for each slot of the day, of `weekdays` and of the `weekend`; NaN without values."""
     values = by_day(sample).astype(np.float64)
     first = sample.timestamps[0].astype("datetime64[D]").astype(np.int64)
     weekday = (first + np.arange(len(values)) + 3) % 7  # 1 January 1970 was a Thursday
@@ -118,12 +195,7 @@ def autocorrelations(values: Values, lags: int) -> NDArray[np.float64]:
 
 
 def autocorrelation_table(sample: Sample) -> pd.DataFrame:
-    """One row a lag up to a week, or so far that a day's pairs are left (half a shorter series).
-
-    Returns:
-        Columns `lag` (steps), `hours`, `mean`, `low`, `median`, `high` (a tenth, half and nine
-        tenths of the nodes are below), `nodes` (that have a value at this lag).
-    """
+    """One row a lag up to a week, or so far that a day's pairs are left (half a shorter series)."""
     day, steps = sample.steps_per_day, len(sample.values)
     lags = min(7 * day, max(steps - day, steps // 2))
     values = by_day(sample).reshape(-1, len(sample.nodes))
@@ -139,10 +211,6 @@ def excerpt(sample: Sample) -> pd.DataFrame:
 
     The week is the first whole one from a Monday on, else what there is from the first day on.
     Hourly means: the excerpt is to be looked at and must not replace data of restricted terms.
-
-    Returns:
-        Columns `time` (ISO, local), `lowest`, `middle`, `highest`, in the channel's unit; empty
-        where nothing was observed.
     """
     days = sample.timestamps.astype("datetime64[D]")
     every = np.unique(days)
@@ -162,29 +230,17 @@ def excerpt(sample: Sample) -> pd.DataFrame:
 def masking_table(errors: NDArray[np.float64]) -> pd.DataFrame:
     """How often a node has a large error, by quarter of the windows by their mean error.
 
-    ST-Prune argues for its score that a mean over many calm nodes masks a local error ("averaging
-    masking"). Large is above the ``LARGE`` quantile of the same node's errors.
-
-    ``errors`` (n, N) are mean absolute errors over the horizon; NaN without any target.
-
-    Returns:
-        Columns `quarter` (1 has the lowest means), `windows`, `mean_error` (real units),
-        `large_share` (of the node errors inside these windows), `windows_with_any` (share of the
-        windows with at least one large node error), `share_of_large` (of all large node errors,
-        those inside these windows: 0.25 if the mean said nothing).
+    Large is above the ``LARGE`` quantile of the same node's errors. ``errors`` (n, N) are mean
+    absolute errors over the horizon, NaN without any target. Of each quarter, 1 with the lowest
+    means: `large_share` of its node errors, `windows_with_any` of its windows, and
+    `share_of_large`, what it holds of all large errors (0.25 if the mean said nothing).
     """
     frame = pd.DataFrame(errors).dropna(how="all")
     if len(frame) < QUARTERS:
         raise DataError(f"only {len(frame)} windows have a target; {QUARTERS} are needed")
     large = frame > frame.quantile(LARGE)
-    windows = pd.DataFrame(
-        {
-            "mean_error": frame.mean(axis=1),
-            "known": frame.count(axis=1),
-            "large": large.sum(axis=1),
-            "any": large.any(axis=1),
-        }
-    )
+    windows = pd.DataFrame({"mean_error": frame.mean(axis=1), "known": frame.count(axis=1)})
+    windows = windows.assign(large=large.sum(axis=1), any=large.any(axis=1))
     rank = windows["mean_error"].rank(method="first").astype(int) - 1
     quarters = windows.groupby((rank * QUARTERS // len(frame) + 1).rename("quarter"))
     total = quarters.sum()

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler, StackDataset
 
 from stprune.base.errors import CheckpointError, ConfigError, StpruneError
 from stprune.base.schema import StrictModel, validate
@@ -180,12 +180,9 @@ class Pruning:
 
         Raises LoopError if no epoch is under way, or an argument does not fit it.
         """
-        share = self._under_way("loss")
-        numbers = share.window_numbers(indices)
-        errors, mask = _checked_errors(numbers, errors, mask)
-        loss = (share.factors(numbers) * window_mae(errors, mask)).sum()
-        self._observe(share, numbers, errors, mask)
-        return loss
+        share, numbers = self._under_way("loss", indices)
+        errors, mask = self._observe(share, numbers, errors, mask)
+        return (share.factors(numbers) * window_mae(errors, mask)).sum()
 
     def weights(self, indices: Any) -> Tensor:
         """(B,) weights for a loss of one's own: train ``(weights * losses).mean()``, then observe.
@@ -193,15 +190,12 @@ class Pruning:
         With one process and a whole batch they are the pruner's; otherwise they also make up for
         the rest of the batch. Raises LoopError as :meth:`loss` does.
         """
-        share = self._under_way("weights")
-        numbers = share.window_numbers(indices)
+        share, numbers = self._under_way("weights", indices)
         return share.factors(numbers, scale=len(numbers))
 
     def observe(self, indices: Any, errors: Tensor, mask: Tensor | None = None) -> None:
         """Show the pruner the errors of a training step; all is as in :meth:`loss`."""
-        share = self._under_way("observe")
-        numbers = share.window_numbers(indices)
-        self._observe(share, numbers, *_checked_errors(numbers, errors, mask))
+        self._observe(*self._under_way("observe", indices), errors, mask)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue exactly; a CheckpointError in the middle of an epoch."""
@@ -231,18 +225,35 @@ class Pruning:
             "order_rng": self._order_rng.bit_generator.state,
         }
 
-    def _observe(self, share: _EpochShare, numbers: Tensor, errors: Tensor, mask: Tensor) -> None:
+    def _observe(
+        self, share: _EpochShare, numbers: Tensor, errors: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Note a batch; its absolute errors, 0 where masked, and the mask, both (B, H, N)."""
+        if errors.ndim != 3 or len(errors) != len(numbers) or not errors.is_floating_point():
+            raise LoopError(
+                f"errors must be (B, H, N) floats of {len(numbers)} windows, but have shape"
+                f" {tuple(errors.shape)} and type {errors.dtype}; add axes of length 1 where needed"
+            )
+        if mask is None:
+            mask = torch.ones((), dtype=torch.bool, device=errors.device).expand(errors.shape)
+        if mask.shape != errors.shape or mask.dtype != torch.bool:
+            raise LoopError(
+                f"mask must be bool of shape {tuple(errors.shape)} like the errors, but is"
+                f" {mask.dtype} of shape {tuple(mask.shape)}"
+            )
         if share.observed + len(numbers) > share.total:
             raise LoopError(
                 f"epoch {share.epoch}: {share.observed} of {share.total} windows were observed, and"
                 f" {len(numbers)} more are too many; pass each batch to `loss` or `observe`, once"
             )
         share.observed += len(numbers)
+        errors = errors.abs() * mask
         # In float32 whatever the precision of training, as scores are.
         self._pruner.observe(numbers, errors.detach().float(), mask)
         if share.over:
             state = self._pruner.window_state
             merge_window_state(state, share.order, share.rank, share.world, _all_gather)
+        return errors, mask
 
     def _latest(self) -> _EpochShare:
         if self._share is None:
@@ -253,13 +264,14 @@ class Pruning:
     def _between_epochs(self) -> bool:
         return self._share is None or self._share.over
 
-    def _under_way(self, call: str) -> _EpochShare:
+    def _under_way(self, call: str, indices: Any) -> tuple[_EpochShare, Tensor]:
         if self._between_epochs:
             raise LoopError(
                 f"`{call}` was called with no epoch under way; ask for the batches of the next"
                 " first, or call `start_epoch`"
             )
-        return self._latest()
+        share = self._latest()
+        return share, share.window_numbers(indices)
 
 
 class _EpochShare:
@@ -320,23 +332,6 @@ class _EpochShare:
         return self.weights[numbers] * (scale * self.world / self.batch_sizes[numbers])
 
 
-def _checked_errors(numbers: Tensor, errors: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Absolute errors, 0 where masked, and the mask, both (B, H, N)."""
-    if errors.ndim != 3 or len(errors) != len(numbers) or not errors.is_floating_point():
-        raise LoopError(
-            f"errors must be (B, H, N) floats of {len(numbers)} windows, but have shape"
-            f" {tuple(errors.shape)} and type {errors.dtype}; add axes of length 1 where needed"
-        )
-    if mask is None:
-        mask = torch.ones((), dtype=torch.bool, device=errors.device).expand(errors.shape)
-    if mask.shape != errors.shape or mask.dtype != torch.bool:
-        raise LoopError(
-            f"mask must be bool of shape {tuple(errors.shape)} like the errors, but is"
-            f" {mask.dtype} of shape {tuple(mask.shape)}"
-        )
-    return errors.abs() * mask, mask
-
-
 def _numbers(stationarity: ArrayLike, windows: int) -> NDArray[np.float32]:
     """As (n,) finite numbers."""
     if isinstance(stationarity, Tensor):
@@ -356,17 +351,11 @@ def _all_gather(values: Tensor) -> Tensor:
     return torch.stack(parts)
 
 
-class IndexedDataset(Dataset[tuple[int, Any]]):
+class IndexedDataset(StackDataset[tuple[Any, ...]]):
     """``(number, sample)`` of a map-style data set of training samples, 0 to n - 1."""
 
     def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, index: int) -> tuple[int, Any]:
-        return index, self.dataset[index]
-
-    def __len__(self) -> int:
-        return len(self.dataset)
+        super().__init__(cast(Any, range(len(dataset))), dataset)
 
 
 class PrunedBatchSampler(Sampler[list[int]]):

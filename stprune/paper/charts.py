@@ -1,9 +1,6 @@
 """The charts of the report: errors against time at a glance, and single runs to look into."""
 
-from __future__ import annotations
-
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,10 +61,9 @@ Spec = dict[str, Any]
 
 
 def picture(results: Results, found: Findings) -> Spec:
-    """Change in error against time of every pruner and prune ratio, with intervals.
+    """Change in error against time of every pruner and prune ratio, as a Vega-Lite specification.
 
-    A Vega-Lite specification in the size of its place on the page; empty without full training.
-    Its scale holds the method and the controls; others may leave it.
+    Empty without full training. Its scale holds the method and the controls; others may leave it.
     """
     if found.points.empty:
         return {}
@@ -91,25 +87,21 @@ def picture(results: Results, found: Findings) -> Spec:
     )
     band = alt.Chart(alt.NamedData("band"))
     every = alt.Chart(alt.NamedData("points")).encode(x=time, color=colour)
+    ours = every.transform_filter(alt.datum.pruner == label(METHOD))
+    words: dict[str, Any] = {"align": "left", "fontSize": 11}
     style: dict[str, Any] = {"filled": True, "size": 80, "stroke": "white", "strokeWidth": 0.6}
+    bar = every.mark_rule(clip=True, strokeWidth=1.2, opacity=0.6)
+    lossless = band.mark_text(text=f"lossless: ±{MARGIN:g} %", x=5, color="#00513a", **words)
+    line = every.mark_line(clip=True, strokeWidth=1.6)
+    point = every.mark_point(clip=True, opacity=1, **style)
     layers = [
         band.mark_rect(color=LOSSLESS, opacity=0.15).encode(y="low:Q", y2="high:Q"),
-        band.mark_text(
-            text=f"lossless: ±{MARGIN:g} %", align="left", x=5, fontSize=11, color="#00513a"
-        ).encode(y=alt.YDatum(0)),
-        every.mark_rule(clip=True, strokeWidth=1.2, opacity=0.6).encode(y="low:Q", y2="high:Q"),
-        every.mark_rule(clip=True, strokeWidth=1.2, opacity=0.6).encode(
-            x="time_low:Q", x2="time_high:Q", y="mean:Q"
-        ),
-        every.mark_line(clip=True, strokeWidth=1.6).encode(
-            y=error, strokeDash=dash, order="prune_ratio:Q"
-        ),
-        every.mark_point(clip=True, opacity=1, **style).encode(
-            y=error, shape=shape, tooltip=_tooltip(POINT_TOLD)
-        ),
-        every.transform_filter(alt.datum.pruner == label(METHOD))
-        .mark_text(align="left", dx=7, dy=-7, fontSize=11)
-        .encode(y=error, text="prune_ratio:Q"),
+        lossless.encode(y=alt.YDatum(0)),
+        bar.encode(y="low:Q", y2="high:Q"),
+        bar.encode(x="time_low:Q", x2="time_high:Q", y="mean:Q"),
+        line.encode(y=error, strokeDash=dash, order="prune_ratio:Q"),
+        point.encode(y=error, shape=shape, tooltip=_tooltip(POINT_TOLD)),
+        ours.mark_text(dx=7, dy=-7, **words).encode(y=error, text="prune_ratio:Q"),
     ]
     whole = alt.layer(*layers).properties(width="container", height="container")
     whole = whole.properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
@@ -121,10 +113,7 @@ def picture(results: Results, found: Findings) -> Spec:
 
 
 def explorer(results: Results) -> Spec:
-    """Errors and times of all runs, in a Vega-Lite specification; the page sets its widths.
-
-    A click on the mark of a run selects it: its learning curves are shown below.
-    """
+    """Errors and times of all runs, and the learning curves of the one that is clicked on."""
     data = explorer_data(results)
     first = next((r for r in data["runs"] if r["pruner"] == label(METHOD)), data["runs"][0])
     value = {name: first[name] for name in ("run", "full", "id")}
@@ -142,8 +131,8 @@ def explorer(results: Results) -> Spec:
 def explorer_data(results: Results) -> dict[str, Rows]:
     """Rows of the explorer's data sets: ``runs`` and ``epochs``.
 
-    Numbers are short, and None where they are not known. ``run`` is a run's place in the summary,
-    ``full`` that of full training of the same seed (-1 for none).
+    ``run`` is a run's place in the summary, ``full`` that of full training of the same seed (-1 for
+    none).
     """
     runs = results.summary.reset_index(drop=True)
     keys = [RunKey(*key) for key in runs[KEYS].itertuples(index=False, name=None)]
@@ -180,18 +169,13 @@ def explorer_data(results: Results) -> dict[str, Rows]:
 
 
 def _rows(frame: pd.DataFrame) -> Rows:
-    columns = {name: [_short(value) for value in frame[name]] for name in frame.columns}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _short(value: Any) -> Any:
-    """A number of few digits that JSON has, a text, or None for what is not known."""
-    if value is None or isinstance(value, str):
-        return value
-    if not math.isfinite(value):
-        return None
-    rounded = float(f"{float(value):.{DIGITS}g}")
-    return int(rounded) if rounded.is_integer() else rounded
+    """Rows for JSON, with numbers of few digits and None for what is not known."""
+    numbers = frame.select_dtypes("float")
+    short = {
+        str(name): [float(f"{value:.{DIGITS}g}") for value in numbers[name]] for name in numbers
+    }
+    rows: Rows = json.loads(frame.assign(**short).to_json(orient="records", double_precision=15))
+    return rows
 
 
 # The page sets it by its width.

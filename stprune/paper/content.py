@@ -1,7 +1,5 @@
 """What of an experiment a figure or table shows, and how a caption names it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from textwrap import fill
 from typing import Any
@@ -63,17 +61,8 @@ def ratio_names(values: Iterable[float]) -> list[str]:
     return [f"Prune ratio {format_ratio(ratio)}" for ratio in values]
 
 
-def budget_names(names: Iterable[str]) -> list[str]:
-    """Names of rows of panels, such as ``Equal epochs``."""
-    return [f"Equal {label(name).lower()}" for name in names]
-
-
 def over_seeds(epochs: pd.DataFrame, **columns: tuple[str, str]) -> pd.DataFrame:
-    """Aggregate over seeds, as ``DataFrame.agg`` does, at each epoch that all seeds reach.
-
-    Of one row an epoch of every run makes one per data set, backbone, pruner, prune ratio and
-    ``epoch``, in order.
-    """
+    """Aggregate over seeds, as ``DataFrame.agg`` does, at each epoch that all seeds reach."""
     cell = KEYS[:-1]
     seeds = epochs.groupby(cell)["seed"].transform("nunique")
     points = epochs.assign(seeds=seeds).groupby([*cell, "epoch"])
@@ -83,10 +72,7 @@ def over_seeds(epochs: pd.DataFrame, **columns: tuple[str, str]) -> pd.DataFrame
 
 
 def most_varied_first(summary: pd.DataFrame) -> list[str]:
-    """Names of the data sets; the first few hold as many different data as possible.
-
-    Entries of a configuration may share their data and differ in training only.
-    """
+    """Names of the data sets; the first few hold as many different data as possible."""
     names = summary.drop_duplicates("dataset").sort_values("dataset")
     names["repeat"] = names.groupby("data_checksum").cumcount()
     return names.sort_values(["repeat", "dataset"])["dataset"].tolist()
@@ -104,13 +90,10 @@ def shown_places(results: Results) -> tuple[list[Place], list[str]]:
 def shown_pruners(
     results: Results, among: Iterable[str] | None = None, most: int = MOST_CURVES
 ) -> tuple[list[str], list[str]]:
-    """The pruners that a figure has room for: those in ``ALWAYS``, then the lowest mean errors.
+    """The pruners ``among`` (default: all) that a figure has room for; a sentence on the others.
 
-    Errors are the mean change in test MAE against full training, over data sets, backbones and
-    prune ratios; without full training, the order is by name.
-
-    Returns at most so many of those ``among`` (default: all), sorted by name, and a sentence for
-    the caption that names the others, or nothing.
+    Those in ``ALWAYS`` come first, then the lowest mean changes in test MAE against full training;
+    without that, the order is by name.
     """
     table = results.aggregate
     names = sorted(set(table["pruner"] if among is None else among))
@@ -128,17 +111,16 @@ def labels(names: Iterable[str]) -> str:
 
 def row_names(pairs: Iterable[Place]) -> list[str]:
     """Data set and backbone beside low rows of panels, in short lines."""
-    return [
-        fill(f"{dataset} {label(backbone)}".replace("_", " "), 14) for dataset, backbone in pairs
-    ]
+    names = (f"{dataset} {label(backbone)}" for dataset, backbone in pairs)
+    return [fill(name.replace("_", " "), 14) for name in names]
 
 
-def with_unit(quantity: str, units: pd.Series[Any]) -> str:
+def with_unit(quantity: str, units: "pd.Series[Any]") -> str:
     """A quantity with the unit of its first row, where that is known."""
     return quantity if pd.isna(units.iloc[0]) else f"{quantity} ({units.iloc[0]})"
 
 
-def count_in_words(counts: pd.Series[int], noun: str) -> str:
+def count_in_words(counts: "pd.Series[int]", noun: str) -> str:
     """Such as ``1 seed``, ``2 seeds`` or ``2 to 5 seeds``."""
     few, many = int(counts.min()), int(counts.max())
     number = f"{many}" if few == many else f"{few} to {many}"
@@ -152,10 +134,8 @@ def seed_count(aggregate: pd.DataFrame) -> str:
 
 def without_error(summary: pd.DataFrame) -> list[str]:
     """A sentence that names the data sets where a run has nothing to be compared by, or nothing."""
-    names = sorted(set(summary.loc[~(summary["test_mae"] > 0), "dataset"]))
-    return (
-        [f"Left out for want of a test MAE above 0: runs on {', '.join(names)}."] if names else []
-    )
+    names = ", ".join(sorted(set(summary.loc[~(summary["test_mae"] > 0), "dataset"])))
+    return [f"Left out for want of a test MAE above 0: runs on {names}."] if names else []
 
 
 def not_shown(names: str) -> list[str]:

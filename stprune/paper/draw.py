@@ -1,7 +1,5 @@
 """What the panels of all figures share: looks of pruners, grids, legends, axes and heat maps."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,9 +25,7 @@ from stprune.statistics.paired import CONTROLS, LEVEL
 
 # In inches: the width of a figure, what a page holds with the caption, and what rows of panels may
 # take of it beside legend and caption.
-WIDTH = 7.0
-PAGE_HEIGHT = 9.5
-ROWS_HEIGHT = 7.8
+WIDTH, PAGE_HEIGHT, ROWS_HEIGHT = 7.0, 9.5, 7.8
 LEGEND_COLUMNS, LEGEND_LINE = 5, 0.15
 
 # An empty line style draws the points alone.
@@ -83,8 +79,8 @@ OTHER_LOOKS = [
 def looks(pruners: Iterable[str]) -> dict[str, Look]:
     """The look of each pruner, distinct within one figure while there are enough of them.
 
-    Outside ``LOOKS`` it comes from a hash of the name, so it is the same in every figure; where two
-    clash, the later in sorted order gets the next free one.
+    Outside ``LOOKS`` it comes from a hash of the name, so it is the same in every figure, but where
+    two clash.
     """
     names = sorted(set(pruners))
     chosen = {name: LOOKS[name] for name in names if name in LOOKS}
@@ -130,8 +126,8 @@ def panels(
 ) -> tuple[Figure, Any]:
     """A figure of panels in the width of a page, and its axes (rows, columns).
 
-    Rows have names beside them, columns titles above. ``row_height`` is in inches; a row is lower
-    where a page could not hold them all. ``options`` are for ``Figure.subplots``.
+    ``row_height`` is in inches; a row is lower where a page could not hold them all. ``options``
+    are for ``Figure.subplots``.
     """
     lines = math.ceil(len(legend) / LEGEND_COLUMNS)
     height = min(row_height, ROWS_HEIGHT / len(rows)) * len(rows) + 0.5 + LEGEND_LINE * lines
@@ -154,6 +150,7 @@ def lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, shown: Mapping[str, L
 
     The bar of ``x`` is from ``<x>_low`` to ``<x>_high`` where these are.
     """
+    style: dict[str, Any] = {"elinewidth": 0.8, "mec": "white", "mew": 0.4, "zorder": 3}
     for pruner, points in frame.groupby("pruner"):
         look = shown[str(pruner)]
         # One seed has no spread: draw no bar, rather than one of zero length.
@@ -162,8 +159,7 @@ def lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, shown: Mapping[str, L
         ends = [points[f"{x}_{end}"] for end in ("low", "high") if f"{x}_{end}" in points]
         if ends and ends[0].notna().any():
             bars[0] = [points[x] - ends[0], ends[1] - points[x]]
-        style: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ls": look.line}
-        style |= {"elinewidth": 0.8, "mec": "white", "mew": 0.4, "zorder": 3}
+        style |= {"color": look.colour, "marker": look.marker, "ls": look.line}
         drawn = axes.errorbar(points[x], points[y], xerr=bars[0], yerr=bars[1], **style)
         # Bars are paler than lines, as many of them lie on each other.
         for bar in (*drawn.lines[1], *drawn.lines[2]):
@@ -198,10 +194,7 @@ def symmetric_scale(values: Values, least: float = 0.0) -> Normalize:
 
 
 def cells(axes: Axes, values: Values, scale: Normalize) -> None:
-    """Draw a heat map of (rows, columns) values, the first row on top; NaN is hatched.
-
-    Cell (row, column) has its middle at x = column, y = row.
-    """
+    """Draw a heat map of (rows, columns) values, the first row on top; NaN is hatched."""
     rows, columns = values.shape
     axes.patch.set(facecolor="white", edgecolor="#d4d4d4", hatch="//////", linewidth=0)
     edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
@@ -257,9 +250,9 @@ def differences(
 ) -> None:
     """Mean differences with their intervals, filled where significant.
 
-    Of ``rows`` are shown ``mean``, ``low`` and ``high`` in percent (NaN without an interval) and
-    ``holm_p``, ``at`` places on the other axis; ``upright``, they go upwards rather than to the
-    right. The axes have their limits; a mean beyond them is a triangle at the edge.
+    Of ``rows`` are shown ``mean``, ``low`` and ``high`` (NaN without an interval) and ``holm_p``,
+    ``at`` places on the other axis; ``upright``, they go upwards rather than to the right. A mean
+    beyond the axes' limits, which are set, is a triangle at the edge.
     """
     first, last = axes.get_ylim() if upright else axes.get_xlim()
     step, arrows = (1, "v^") if upright else (-1, "<>")

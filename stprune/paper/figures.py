@@ -1,7 +1,5 @@
 """Finds the figures of the paper, draws them in one style, and writes them as PDF and PNG."""
 
-from __future__ import annotations
-
 import io
 import logging
 import textwrap
@@ -33,26 +31,20 @@ NOTE_LINE = 0.12
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure, its caption, and a sentence for readers who cannot see it."""
+    """A finished figure and its caption."""
 
     figure: Figure
     caption: str
-    alt: str
 
 
 def build(name: str, results: Results) -> Drawing:
-    """Draw figure ``name`` in the paper's style; its caption names what is missing.
-
-    Raises:
-        UnknownNameError: If there is no ``paper_figures/fig_<name>.py``.
-    """
-    function: Callable[[Results], Drawing] = FIGURES.module(name).build
+    """Draw figure ``name`` in the paper's style; its caption names what is missing."""
     with paper_style():
-        drawing = function(results)
+        drawing: Drawing = FIGURES.module(name).build(results)
     present = set(results.aggregate["pruner"])
     absent = [f"{label(name)} was not run here." for name in CONTROLS if name not in present]
     words = [drawing.caption, *absent, *without_error(results.summary)]
-    return Drawing(drawing.figure, " ".join(words), drawing.alt)
+    return Drawing(drawing.figure, " ".join(words))
 
 
 def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[bytes, float]:
@@ -69,7 +61,15 @@ def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[byt
         figure.set_figheight(size_with_note(drawing)[1])
         # The layout reserves room for a common axis label, so the caption is one.
         note = figure.supxlabel(words, fontsize=7, x=0.01, ha="left")
-        _lay_out(figure)
+        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            if not axis.get_label_text():
+                # Else it is kept clear of all tick labels of its row, though there is nothing.
+                axis.set_label_coords(0.0, 0.0)
+        # Place everything once: with a layout engine, each file would be laid out and drawn twice.
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
+        mpl.rcParams["figure.constrained_layout.use"] = False
+        figure.set_layout_engine(None)
         for kind, keys in made.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=dict.fromkeys(keys))
@@ -79,19 +79,6 @@ def write_drawing(drawing: Drawing, path_of: Callable[[str], Path]) -> tuple[byt
         with atomic_path(path_of(kind)) as path:
             path.write_bytes(content)
     return contents["png"], top / figure.get_figheight()
-
-
-def _lay_out(figure: Figure) -> None:
-    """Place everything once: with a layout engine, each file would be laid out and drawn twice."""
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            if not axis.get_label_text():
-                # Else it is kept clear of all tick labels of its row, though there is nothing.
-                axis.set_label_coords(0.0, 0.0)
-    if (engine := figure.get_layout_engine()) is not None:
-        engine.execute(figure)
-    mpl.rcParams["figure.constrained_layout.use"] = False
-    figure.set_layout_engine(None)
 
 
 def size_with_note(drawing: Drawing) -> tuple[float, float]:

@@ -1,10 +1,7 @@
 """What an experiment says in ten seconds: its runs, three sentences and a few rows.
 
-The first screen of the report, the first lines of `stprune show` and the note at W&B are made of
-it. Words for a loss and comparisons are those of the tests in the tables below, so they agree.
+The first screen of the report, the first lines of `stprune show` and the note at W&B.
 """
-
-from __future__ import annotations
 
 import math
 from pathlib import Path
@@ -89,31 +86,26 @@ def findings_of(summary: pd.DataFrame, store: Path) -> Findings:
 
 
 def findings(results: Results) -> Findings:
-    """The findings of an experiment; where its entries had several budgets, of the first.
-
-    Equal epochs are the first budget, the others follow by name.
-    """
-    pruned = results.summary[results.summary["pruner"] != REFERENCE]
-    budget = min(set(pruned["budget"]), key=lambda name: (name != "epochs", name), default="")
-    of_budget = results.summary["budget"].eq(budget) | results.summary["pruner"].eq(REFERENCE)
-    summary = results.summary[of_budget]
+    """The findings of an experiment; of several budgets, of equal epochs or else the first."""
+    is_full = results.summary["pruner"].eq(REFERENCE)
+    budgets = sorted(set(results.summary.loc[~is_full, "budget"]))
+    budget = "epochs" if "epochs" in budgets else next(iter(budgets), "")
     found = points(results, budget)
     entries = ranking(found)
-    rows = found.iloc[:0]
-    if entries:
-        order = found["pruner"].map({name: at for at, name in enumerate(entries)})
-        by_priority = found.assign(order=order, share=-found["prune_ratio"])
-        first = by_priority.dropna(subset="order").sort_values(["order", "share"]).head(MOST_ROWS)
-        rows = first.sort_values(["prune_ratio", "order"], ignore_index=True)
-    several = pruned["budget"].nunique() > 1
-    equal = [f"equal {budget.replace('_', ' ')} (other budgets: see the tables)"] * several
-    answers = [_saved(found, entries), _choice(summary), _trust(results)]
+    order = found["pruner"].map({name: at for at, name in enumerate(entries)})
+    by_priority = found.assign(order=order, share=-found["prune_ratio"])
+    first = by_priority.sort_values(["order", "share"]).head(MOST_ROWS)
+    rows = first.sort_values(["prune_ratio", "order"], ignore_index=True)
+    runs = _what_was_run(results)
+    if len(budgets) > 1:
+        runs += f" · equal {budget.replace('_', ' ')} (other budgets: see the tables)"
+    of_budget = results.summary[is_full | results.summary["budget"].eq(budget)]
+    answers = [_saved(found, entries), _choice(of_budget), _trust(results)]
     columns: tuple[Column, ...] = COLUMNS
     if found[TIMING].isna().any():
         columns = tuple(c._replace(title="Steps (%)") if c.key == "time" else c for c in COLUMNS)
     rule = " ".join([RULE, *timing_notes(results.aggregate[TIMING])])
-    table = Table("At a glance", rule, rows, columns, ("prune_ratio",))
-    return Findings(" · ".join([*_what_was_run(results), *equal]), answers, found, table)
+    return Findings(runs, answers, found, Table("At a glance", rule, rows, columns))
 
 
 def points(results: Results, budget: str) -> pd.DataFrame:
@@ -121,8 +113,8 @@ def points(results: Results, budget: str) -> pd.DataFrame:
 
     The columns of `losses`; ``time``, mean total time over data sets in % of full training's, with
     ``time_low`` and ``time_high``, the interval of the timing; and ``timing``, the least trusted
-    verdict of any, None where one was not timed: then the time is in gradient steps. Empty without
-    full training.
+    verdict, None where one was not timed: then the time is in gradient steps. Empty without full
+    training.
     """
     differences = differences_from(results.summary, REFERENCE)
     table = losses(differences[differences["budget"] == budget])
@@ -146,25 +138,19 @@ def ranking(found: pd.DataFrame) -> list[str]:
     return [*method, *controls[:1], *rivals[:1], *controls[1:], *rivals[1:]]
 
 
-def _what_was_run(results: Results) -> list[str]:
-    runs, means = results.summary, results.aggregate
+def _what_was_run(results: Results) -> str:
+    runs = results.summary
     pruned = runs[runs["pruner"] != REFERENCE]
-
-    def named(column: str, noun: str) -> str:
-        names = sorted(set(runs[column]))
-        few = labels(names) if column == "backbone" else ", ".join(names)
-        return few if len(names) <= MOST_NAMES else f"{len(names)} {noun}s"
-
-    ratios = list(map(format_ratio, sorted(set(pruned["prune_ratio"]))))
-    few = ", ".join(ratios) if len(ratios) <= MOST_NAMES else f"{ratios[0]} to {ratios[-1]}"
-    entries = pruned["pruner"].nunique()
-    pruners = f"{entries} pruner{'s' * (entries != 1)} at prune ratio {few}"
-    return [
-        f"{named('backbone', 'backbone')} on {named('dataset', 'data set')}",
-        pruners if entries else "full training alone",
-        seed_count(means),
-        f"{len(runs)} runs",
-    ]
+    backbones, datasets = (sorted(set(runs[column])) for column in ("backbone", "dataset"))
+    models = labels(backbones) if len(backbones) <= MOST_NAMES else f"{len(backbones)} backbones"
+    data = ", ".join(datasets) if len(datasets) <= MOST_NAMES else f"{len(datasets)} data sets"
+    pruners = "full training alone"
+    if entries := pruned["pruner"].nunique():
+        ratios = list(map(format_ratio, sorted(set(pruned["prune_ratio"]))))
+        few = ", ".join(ratios) if len(ratios) <= MOST_NAMES else f"{ratios[0]} to {ratios[-1]}"
+        pruners = f"{entries} pruner{'s' * (entries != 1)} at prune ratio {few}"
+    seeds = seed_count(results.aggregate)
+    return " · ".join([f"{models} on {data}", pruners, seeds, f"{len(runs)} runs"])
 
 
 def _saved(found: pd.DataFrame, entries: list[str]) -> Finding:
@@ -175,12 +161,11 @@ def _saved(found: pd.DataFrame, entries: list[str]) -> Finding:
     shown = rows.iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
     timed = shown[TIMING].notna().all()
     parts: list[str] = []
-    for _, row in shown.iterrows():
+    for row in shown.to_dict("records"):
         time, error = format_number(abs(100 - row["time"]), 0), format_number(row["mean"], 1, True)
         than, at = "less" if row["time"] <= 100 else "more", format_ratio(row["prune_ratio"])
-        first = not parts
-        words = f"{' error' * first} ({'prune ratio ' * first}{at})"
-        parts.append(f"{time} % {than} at {error} %{words}")
+        words = f"({at})" if parts else f"error (prune ratio {at})"
+        parts.append(f"{time} % {than} at {error} % {words}")
     what = "time" if timed else "gradient steps"
     saves = "saves" if (shown["time"] <= 100).all() else "does not always save"
     lossless = ", ".join(map(format_ratio, rows.loc[rows["verdict"] == "lossless", "prune_ratio"]))
@@ -213,7 +198,7 @@ def _choice(summary: pd.DataFrame) -> Finding:
         f" {format_number(r['low'], 2, True)} to {format_number(r['high'], 2, True)},"
         f" {r['cells']:.0f} pairs of runs, {p_in_words(r['holm_p'])}; over the means of the data"
         f" sets ({r['datasets']:.0f}), {p_in_words(r['datasets_p'])}."
-        for _, r in rows.iterrows()
+        for r in rows.to_dict("records")
     ]
     rivals = overall[~overall["pruner"].isin(CONTROLS)]
     wins = rivals[rivals["verdict"] == "win"].groupby("pruner").size()
@@ -238,29 +223,27 @@ def _trust(results: Results) -> Finding:
     )
     places = aggregate.drop_duplicates(PLACE)[TIMING].fillna("no timing").value_counts()
     counts = ", ".join(f"{verdict}: {count}" for verdict, count in places.items())
-    basis = f"Data sets with backbones by the verdict of their timing: {counts}. {check} A timing"
-    basis += (
+    basis = (
+        f"Data sets with backbones by the verdict of their timing: {counts}. {check} A timing"
         " trains epochs of every entry in turn, round after round, alone on its machine, and gives"
         " the 95 % interval of their ratio to a full epoch."
     )
     worst = least_trusted(aggregate[TIMING])
-    percent = aggregate[["total_percent_low", "total_percent_high", "total_percent"]]
-    widest = ((percent.iloc[:, 1] - percent.iloc[:, 0]) / 2 / percent.iloc[:, 2]).max()
+    room = (aggregate["total_percent_high"] - aggregate["total_percent_low"]) / 2
+    widest = (room / aggregate["total_percent"]).max()
     within = "" if math.isnan(widest) else f" within ±{100 * widest:.0f} % of themselves"
-    if worst == "steady":
-        return Finding(f"The times can be trusted: steady{within}.", basis)
-    if aggregate[TIMING].isna().all():
-        found = "no timing was run, so gradient steps stand in their place"
-        return Finding(f"The times are not known: {found}.", basis)
-    if worst == "within runs":
-        as_expected = len(ratios) > 0 and close >= SHARE * len(ratios)
-        words = "can be trusted" if as_expected else "are to be doubted"
-        found = f"taken within the runs, {close} of {len(ratios)} are as expected"
-        return Finding(f"The times {words}: {found}.", basis)
-    if worst == "noisy":
-        return Finding(f"The times are noisy: known{within}.", basis)
     notes = " ".join(timing_notes(aggregate[TIMING], drawn=True))
-    return Finding(f"The times cannot be trusted: {notes[:1].lower()}{notes[1:]}", basis)
+    words = f"cannot be trusted: {notes[:1].lower()}{notes[1:]}"
+    if worst == "steady":
+        words = f"can be trusted: steady{within}."
+    elif worst == "noisy":
+        words = f"are noisy: known{within}."
+    elif worst == "within runs":
+        trust = "can be trusted" if close >= max(1, SHARE * len(ratios)) else "are to be doubted"
+        words = f"{trust}: taken within the runs, {close} of {len(ratios)} are as expected."
+    elif aggregate[TIMING].isna().all():
+        words = "are not known: no timing was run, so gradient steps stand in their place."
+    return Finding(f"The times {words}", basis)
 
 
 def p_in_words(p: float) -> str:

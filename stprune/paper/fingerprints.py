@@ -4,12 +4,10 @@ The hash of a figure covers the panels with their lines, marks, bars, cells, axe
 not cover layout, colours and sizes, which differ by pixels between versions of the libraries.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -25,9 +23,7 @@ from numpy.typing import ArrayLike
 from pydantic import TypeAdapter
 
 from stprune.base.errors import RecordError
-from stprune.base.files import write_json
 from stprune.base.layout import kept_hashes
-from stprune.paper.figures import Drawing
 from stprune.paper.tables import Table
 
 # Hashes in hexadecimal digits, by kind and name.
@@ -42,11 +38,11 @@ LEAST = 1e-12
 
 
 def content_hash(figure: Figure, *words: str) -> str:
-    """SHA-256 of what a figure shows and of ``words`` that belong to it, in hexadecimal digits.
+    """SHA-256 of what a figure shows and of ``words`` that belong to it.
 
-    It covers, for every panel in order: scales, limits, titles and axis labels; the numbers of each
-    artist in data coordinates, to nine significant digits, where anything below a billionth of the
-    largest counts as 0; and all texts. Of legends it covers the words only.
+    Of every panel in order: scales, limits, titles and axis labels; the numbers of each artist in
+    data coordinates, to nine significant digits, where anything below a billionth of the largest
+    counts as 0; and all texts. Of legends it covers the words only.
     """
     lines = [*words, *(f"figure text {text.get_text()}" for text in figure.texts)]
     for legend in figure.legends:
@@ -106,9 +102,26 @@ def table_hash(table: Table) -> str:
     return hashlib.sha256(table.frame.to_csv(index=False).encode()).hexdigest()
 
 
-def figure_hash(drawing: Drawing) -> str:
-    """`content_hash` of a figure and its caption, before the caption is drawn below it."""
-    return content_hash(drawing.figure, drawing.caption)
+class Made(NamedTuple):
+    """Hashes of what was made of an experiment, and what is not as its ``hashes.json`` says."""
+
+    hashes: Hashes
+    differences: list[str] | None  # None if there is no such file.
+
+    @property
+    def in_words(self) -> str:
+        """How much was made, and whether it is as expected."""
+        tables, figures = (len(self.hashes[kind]) for kind in KINDS)
+        verdict = "; ".join(self.differences or []) or "all as hashes.json says"
+        if self.differences is None:
+            verdict = "no hashes.json to compare with"
+        return f"{tables} tables, {figures} figures; {verdict}"
+
+
+def compared(hashes: Hashes, folder: Path) -> Made:
+    """Compare what was made with the ``hashes.json`` of ``folder``."""
+    expected = read_hashes(folder)
+    return Made(hashes, None if expected is None else differences(hashes, expected))
 
 
 def differences(made: Hashes, expected: Hashes) -> list[str]:
@@ -123,13 +136,8 @@ def differences(made: Hashes, expected: Hashes) -> list[str]:
     return found
 
 
-def write_hashes(hashes: Hashes, folder: Path) -> None:
-    """Write ``hashes.json`` into the folder of kept records."""
-    write_json(kept_hashes(folder), hashes)
-
-
 def read_hashes(folder: Path) -> Hashes | None:
-    """Read what :func:`write_hashes` wrote; None where there is no such file.
+    """Read the ``hashes.json`` of a folder of kept records; None where there is no such file.
 
     Raises:
         RecordError: If the file does not hold texts by kind and name.

@@ -1,48 +1,22 @@
 """Makes every product of an experiment that applies to it: tables, figures and the report."""
 
-from __future__ import annotations
-
-import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
 from stprune.paper.figures import FIGURES, build, write_drawing
-from stprune.paper.fingerprints import (
-    KINDS,
-    Hashes,
-    Kind,
-    differences,
-    figure_hash,
-    read_hashes,
-    table_hash,
-)
-from stprune.paper.report import Picture, picture_of, vega_script, write_report
+from stprune.paper.fingerprints import KINDS, Kind, Made, compared, content_hash, table_hash
+from stprune.paper.report import picture_of, vega_script, write_report
 from stprune.paper.tables import TABLES, Table, write_table
 from stprune.results.summary import Results, load_results
 
 REGISTRIES: dict[Kind, Registry[Any]] = {"figures": FIGURES, "tables": TABLES}
-# The hash of a table or figure, and what the report shows of it; None if no file was written.
-Product = tuple[str, Table | Picture | None]
-
-
-class Made(NamedTuple):
-    """Hashes of what was made of an experiment, and what is not as its ``hashes.json`` says."""
-
-    hashes: Hashes
-    differences: list[str] | None  # None if there is no such file.
-
-    @property
-    def in_words(self) -> str:
-        """How much was made, and whether it is as expected."""
-        tables, figures = (len(self.hashes[kind]) for kind in KINDS)
-        verdict = "; ".join(self.differences or []) or "all as hashes.json says"
-        if self.differences is None:
-            verdict = "no hashes.json to compare with"
-        return f"{tables} tables, {figures} figures; {verdict}"
+# The hash of a table or figure, and the Table or Picture that the report shows of it.
+Product = tuple[str, Any]
 
 
 def applicable(registry: Registry[Any], results: Results) -> list[str]:
@@ -60,58 +34,52 @@ def make_products(store: Path, into: Path, jobs: int = 1) -> Made:
 
     ``into`` gets ``tables/``, ``figures/`` and ``report.html``; tables and figures that are there
     already are removed. ``jobs`` processes work at the same time.
-
-    Raises:
-        StpruneError: If a record is missing or damaged.
     """
     results, layout = load_results(store), ExperimentLayout(into)
     for name in KINDS:
-        for path in sorted((layout.root / name).glob("*")):
+        for path in (layout.root / name).glob("*"):
             path.unlink()
     made = _products(results, layout, jobs)
-    tables = {name: shown for (_, name), (_, shown) in made.items() if isinstance(shown, Table)}
-    pictures = {name: shown for (_, name), (_, shown) in made.items() if isinstance(shown, Picture)}
+    tables, pictures = ({n: shown for n, (_, shown) in made[kind].items()} for kind in KINDS)
     write_report(layout, results, tables, pictures)
-    return compared(_hashes(made), store)
+    return _compared(made, store)
 
 
-def check_products(store: Path, jobs: int = 1) -> Made:
+def check_products(store: Path) -> Made:
     """Make the tables and figures of an experiment in memory only; see :func:`make_products`."""
-    return compared(_hashes(_products(load_results(store), None, jobs)), store)
+    return _compared(_products(load_results(store), None, 1), store)
 
 
-def compared(hashes: Hashes, folder: Path) -> Made:
-    """Compare what was made with the ``hashes.json`` of ``folder``."""
-    expected = read_hashes(folder)
-    return Made(hashes, None if expected is None else differences(hashes, expected))
+def _compared(made: dict[Kind, dict[str, Product]], store: Path) -> Made:
+    hashes = {k: {name: hashed for name, (hashed, _) in some.items()} for k, some in made.items()}
+    return compared(hashes, store)
 
 
-def _hashes(made: dict[tuple[Kind, str], Product]) -> Hashes:
-    return {
-        kind: {name: hashed for (of, name), (hashed, _) in made.items() if of == kind}
-        for kind in KINDS
-    }
+# What forked processes inherit: the loaded results, and where to write.
+_shared: list[Any] = []
 
 
 def _products(
     results: Results, layout: ExperimentLayout | None, jobs: int
-) -> dict[tuple[Kind, str], Product]:
+) -> dict[Kind, dict[str, Product]]:
     """Every product that applies, by kind and name; written where there is a layout."""
-    wanted = [(kind, n) for kind, some in REGISTRIES.items() for n in applicable(some, results)]
+    wanted = {kind: applicable(REGISTRIES[kind], results) for kind in KINDS}
+    _shared[:] = results, layout
     if jobs == 1:
-        return {one: _make(one, results, layout) for one in wanted}
-    # Forked processes inherit the loaded results and modules.
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, context, _shared.extend, ((results, layout),)) as pool:
-        futures = [(one, pool.submit(_make_shared, one)) for one in wanted]
+        return {kind: {n: _make(kind, n) for n in names} for kind, names in wanted.items()}
+    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
+        futures = {
+            kind: {name: pool.submit(_make, kind, name) for name in names}
+            for kind, names in reversed(wanted.items())
+        }
         if layout is not None:
             # Bundle the report's scripts meanwhile.
             vega_script()
-        return {one: future.result() for one, future in futures}
+        return {kind: {n: f.result() for n, f in futures[kind].items()} for kind in KINDS}
 
 
-def _make(one: tuple[Kind, str], results: Results, layout: ExperimentLayout | None) -> Product:
-    kind, name = one
+def _make(kind: Kind, name: str) -> Product:
+    results, layout = _shared
     if kind == "tables":
         table: Table = TABLES.module(name).build(results)
         if layout is not None:
@@ -119,16 +87,8 @@ def _make(one: tuple[Kind, str], results: Results, layout: ExperimentLayout | No
         return table_hash(table), table
     drawing = build(name, results)
     # Drawing the caption below a figure changes its content, so hash it first.
-    hashed = figure_hash(drawing)
+    hashed = content_hash(drawing.figure, drawing.caption)
     if layout is None:
         return hashed, None
     png, note = write_drawing(drawing, partial(layout.figure, name))
-    return hashed, picture_of(FIGURES.module(name).TITLE, drawing, png, note)
-
-
-# What a forked process works on.
-_shared: list[Any] = []
-
-
-def _make_shared(one: tuple[Kind, str]) -> Product:
-    return _make(one, *_shared)
+    return hashed, picture_of(name, drawing, png, note)

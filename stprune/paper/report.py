@@ -1,7 +1,5 @@
 """One self-contained HTML page that says what an experiment found and how it was run."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io
@@ -23,7 +21,7 @@ from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout, format_ratio
 from stprune.paper.charts import explorer, picture
 from stprune.paper.content import labels
-from stprune.paper.figures import Drawing
+from stprune.paper.figures import FIGURES, Drawing
 from stprune.paper.findings import findings
 from stprune.paper.tables import (
     TIMING,
@@ -74,12 +72,12 @@ MEASURED = (
 
 
 class Picture(NamedTuple):
-    """A figure as the page holds it; ``source`` is a data URI."""
+    """A figure as the page holds it."""
 
     title: str
     caption: str
-    alt: str
-    source: str
+    alt: str  # For readers who cannot see it: what its module says of it.
+    source: str  # A data URI.
 
 
 def write_report(
@@ -98,7 +96,16 @@ def write_report(
     shown = [tables[name] for name in sorted(tables, key=lambda n: (n != HEADLINE_TABLE, n))]
     figures = [pictures[name] for name in sorted(pictures, key=lambda n: (n != HEADLINE_FIGURE, n))]
     found = findings(results)
-    page = _template().render(
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.globals |= {f.__name__: f for f in (is_text, shared_headings, to_cells)}
+    page = environment.get_template("report.html.j2").render(
         experiment=layout.root.name,
         policy=content_policy(scripts),
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
@@ -125,19 +132,6 @@ def content_policy(scripts: Sequence[str]) -> str:
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:;"
         f" style-src 'unsafe-inline'; script-src {allowed}"
     )
-
-
-def _template() -> jinja2.Template:
-    lines: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        **lines,
-    )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.globals |= {f.__name__: f for f in (is_text, shared_headings, to_cells)}
-    return environment.get_template("report.html.j2")
 
 
 def methods(results: Results) -> dict[str, str]:
@@ -194,10 +188,11 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
             yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)
 
 
-def picture_of(title: str, drawing: Drawing, png: bytes, note: float) -> Picture:
+def picture_of(name: str, drawing: Drawing, png: bytes, note: float) -> Picture:
     """A figure as `write_drawing` made it; its caption stands in the page, not in the picture."""
-    content = base64.b64encode(small_png(png, note)).decode("ascii")
-    return Picture(title, drawing.caption, drawing.alt, f"data:image/png;base64,{content}")
+    module = FIGURES.module(name)
+    source = f"data:image/png;base64,{base64.b64encode(small_png(png, note)).decode('ascii')}"
+    return Picture(module.TITLE, drawing.caption, (module.__doc__ or "").strip(), source)
 
 
 def small_png(content: bytes, left_out: float = 0.0) -> bytes:

@@ -1,10 +1,10 @@
 """One table, four faces: plain CSV, Markdown, booktabs LaTeX, and cells for the HTML report."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -43,7 +43,8 @@ class Column(NamedTuple):
     missing: str = DASH  # What to show where there is no value.
 
 
-class Table(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Table:
     """A table before it is formatted."""
 
     title: str
@@ -68,6 +69,8 @@ def write_table(table: Table, name: str, layout: ExperimentLayout) -> None:
         write_text(layout.table(name, extension), text)
 
 
+# For Markdown, LaTeX and the report.
+@lru_cache(maxsize=64)
 def to_cells(table: Table) -> list[list[Cell]]:
     """All cells, row by row."""
     rows: list[Any] = table.frame.to_dict("records")
@@ -207,9 +210,7 @@ def _ranks(table: Table, key: str) -> list[int]:
 
 
 def _group_ids(table: Table) -> list[int]:
-    if not table.group:
-        return [0] * len(table.frame)
-    return list(table.frame.groupby(list(table.group), sort=False).ngroup())
+    return list(table.frame.groupby(list(table.group) or (lambda _: 0), sort=False).ngroup())
 
 
 def _escape_markdown(text: str) -> str:

@@ -38,10 +38,6 @@ class EpochOrder:
         for indices, weights in parts:
             yield indices[rank::world], weights[rank::world], len(indices)
 
-    def seen_by(self, rank: int, world: int) -> Tensor:
-        """Window numbers that device ``rank`` sees in the whole epoch."""
-        return torch.cat([indices for indices, _, _ in self.batches(rank, world)])
-
 
 def even_sizes(count: int, batch_size: int) -> list[int]:
     """Sizes of ceil(count / batch_size) batches that differ by at most one.
@@ -121,7 +117,7 @@ def merge_window_state(
     """
     if world == 1:
         return
-    seen = [order.seen_by(other, world) for other in range(world)]
+    seen = [torch.cat([own for own, *_ in order.batches(each, world)]) for each in range(world)]
     longest = max(len(part) for part in seen)
     for values in state.values():
         mine = torch.zeros(longest, *values.shape[1:], dtype=values.dtype, device=values.device)

@@ -28,16 +28,9 @@ def complexity(
     """c = m + lambda_s S + lambda_t T of each window.
 
     S is measured on the nodes' mean errors. `std`: standard deviation over nodes; `top_nodes`: mean
-    of the worst 5 % of nodes, less m; `graph`: root of the mean squared difference between
-    neighbours, weighted by ``edges``. T is the standard deviation of the steps' mean errors.
-
-    Args:
-        errors: (B, H, N) float, absolute errors, 0 where masked.
-        mask: (B, H, N) bool.
-        spatial_weight: lambda_s.
-        temporal_weight: lambda_t.
-        spatial: What S is.
-        edges: As of :func:`edge_list`, for `graph`.
+    of the worst 5 % of all nodes (at least one) that were observed, less m; `graph`: root of the
+    mean squared difference between observed neighbours, weighted by ``edges``. T is the standard
+    deviation of the steps' mean errors. ``errors`` (B, H, N) are absolute, 0 where masked.
     """
     nodes, observed = _masked_mean(errors, mask, dim=1)
     mean = _mean(nodes, observed)
@@ -46,10 +39,18 @@ def complexity(
         if spatial == "std":
             structure = _spread(nodes, observed, mean)
         elif spatial == "top_nodes":
-            structure = _worst(nodes, observed) - mean
+            # 0.05 * 140 is a little above 7 in floating point.
+            count = max(1, math.ceil(WORST_NODES * nodes.shape[1] - 1e-9))
+            largest = nodes.masked_fill(~observed, -math.inf).topk(count, dim=1).values
+            known = largest > -math.inf
+            structure = _mean(largest.masked_fill(~known, 0.0), known) - mean
         else:
             assert edges is not None, "the graph score needs edges"  # noqa: S101
-            structure = _roughness(nodes, observed, *edges)
+            source, target, weight = edges
+            both = (observed[:, source] & observed[:, target]) * weight
+            squares = (nodes[:, source] - nodes[:, target]).square() * both
+            tiny = torch.finfo(nodes.dtype).tiny
+            structure = (squares.sum(1) / both.sum(1).clamp(min=tiny)).sqrt()
         score = score + spatial_weight * structure
     if temporal_weight:
         steps, seen = _masked_mean(errors, mask, dim=2)
@@ -79,22 +80,3 @@ def _spread(values: Tensor, valid: Tensor, mean: Tensor) -> Tensor:
     """Population standard deviation over the last axis, where ``valid``."""
     squares = (values - mean[:, None]).square() * valid
     return (squares.sum(-1) / valid.sum(-1).clamp(min=1)).sqrt()
-
-
-def _worst(nodes: Tensor, observed: Tensor) -> Tensor:
-    """Mean of the worst 5 % of all nodes (at least one) that were observed."""
-    # 0.05 * 140 is a little above 7 in floating point.
-    count = max(1, math.ceil(WORST_NODES * nodes.shape[1] - 1e-9))
-    largest = nodes.masked_fill(~observed, -math.inf).topk(count, dim=1).values
-    valid = largest > -math.inf
-    return _mean(largest.masked_fill(~valid, 0.0), valid)
-
-
-def _roughness(
-    nodes: Tensor, observed: Tensor, source: Tensor, target: Tensor, weight: Tensor
-) -> Tensor:
-    """Root of the edge-weighted mean of squared differences, over edges with both ends observed."""
-    both = (observed[:, source] & observed[:, target]) * weight
-    squares = (nodes[:, source] - nodes[:, target]).square()
-    total = both.sum(1)
-    return ((squares * both).sum(1) / total.clamp(min=torch.finfo(nodes.dtype).tiny)).sqrt()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -71,11 +71,6 @@ class DynamicPruner(Pruner):
     Options: ClassVar[type[StrictModel]] = ScheduleOptions
     options: ScheduleOptions
 
-    @property
-    def full_first_epoch(self) -> bool:
-        """Whether the first epoch is a pass over all windows, as scoring them needs."""
-        return True
-
     @abstractmethod
     def choose(self, epoch: int, size: int) -> Selection:
         """The K windows of a pruned epoch; ``size`` is K, 1 to n - 1."""
@@ -94,7 +89,9 @@ class DynamicPruner(Pruner):
         """
         ratio, annealing = self.context.keep_ratio, self.options.annealing
         start = epochs - max(1, epochs // 3)
-        if epoch == 0 and self.full_first_epoch:
+        # An option of random windows alone: others must score them first.
+        first = int(getattr(self.options, "full_first_epoch", True))
+        if epoch < first:
             return 1.0
         if annealing == "tail" and epoch >= tail_start(epochs, self.options.delta):
             return 1.0
@@ -102,7 +99,7 @@ class DynamicPruner(Pruner):
             progress = (epoch - start + 1) / (epochs - start)
             return ratio + (1.0 - ratio) * 0.5 * (1.0 - math.cos(math.pi * progress))
         if annealing == "equal_cosine":
-            windows, first = self.context.windows, int(self.full_first_epoch)
+            windows = self.context.windows
             tail = epochs - max(first, tail_start(epochs, self.options.delta))
             sizes = rising_windows(budget(windows, ratio), windows, epochs - first, tail)
             return sizes[epoch - first] / windows
@@ -123,6 +120,22 @@ class DynamicPruner(Pruner):
         if size == self.context.windows:
             return everything(size)
         return self.choose(epoch, size)
+
+
+class ScoringPruner(DynamicPruner):
+    """A dynamic pruner that keeps a score of each window's last visit: its masked MAE.
+
+    Its window state is ``scores``, +inf before the first visit, so that unseen windows come first.
+    """
+
+    def __init__(self, context: PruningContext, options: Any) -> None:
+        super().__init__(context, options)
+        unseen = torch.full((context.windows,), float("inf"), device=context.device)
+        self.window_state["scores"] = unseen
+
+    def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
+        """Remember each window's masked MAE."""
+        self.window_state["scores"][indices] = window_mae(errors, mask)
 
 
 class MeanErrorPruner(DynamicPruner):

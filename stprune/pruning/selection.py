@@ -31,14 +31,13 @@ def quantile_strata(stationarity: NDArray[np.float32], strata: int) -> NDArray[n
 def allocate(
     sizes: NDArray[np.int64], places: int, demand: NDArray[np.float64] | None = None
 ) -> NDArray[np.int64]:
-    """Share ``places`` among strata of ``sizes`` (B,) in proportion to ``demand`` (B,): (B,).
+    """Share ``places`` among strata of ``sizes`` (B,) in proportion to ``demand``, or else to size.
 
     Largest remainder (ties to the earlier stratum), never more than a stratum holds, then at
     least one for each non-empty stratum while places last, taken from the stratum with the most.
-    The demand is non-negative, such as size times spread (Neyman 1934); the sizes by default.
     """
     shares = np.zeros_like(sizes)
-    if places == 0 or sizes.sum() == 0:
+    if places == 0:
         return shares
     if demand is None or not (demand * sizes).sum() > 0:
         shares = _largest_remainder(sizes, places)
@@ -96,22 +95,15 @@ def hard_and_easy(
 ) -> Selection:
     """Keep the hardest windows, and a balanced, reweighted sample of the rest.
 
-    The hard set is the top ceil(alpha K) scores (unseen and NaN count as hardest), with weight 1.
-    The remaining places are shared among the strata and filled uniformly. Under `stationarity` each
-    kept easy window weighs n_b / k_b. Then the expected weighted sum of gradients is that of all
-    windows, if each stratum with easy windows has a place: K - ceil(alpha K) is at least their
-    number. A stratum without a place is left out of the sum.
+    The hard set is the top ceil(alpha K) of (n,) scores (unseen and NaN count as hardest), with
+    weight 1; alpha is ``hard_share``. The other places are shared among the strata (in proportion
+    to their easy windows, or under `neyman` to these times the standard deviation of their scores)
+    and filled uniformly. Under `stationarity` each kept easy window weighs n_b / k_b; `uniform`:
+    all of them the same; `none`: 1. With n_b / k_b the expected weighted sum of gradients is that
+    of all windows, if each stratum with easy windows has a place: K - ceil(alpha K) is at least
+    their number. A stratum without a place is left out of the sum.
 
-    Args:
-        scores: (n,) complexity of each window's last visit.
-        strata: (n,) stratum of each window.
-        size: K, windows to keep, 1 to n.
-        hard_share: alpha.
-        shares: `proportional` to the easy windows of a stratum, or `neyman`: to these times the
-            standard deviation of their scores.
-        rescaling: `stationarity` as above; `uniform`: one weight for all easy windows; `none`: 1.
-
-    Returns exactly ``size`` distinct windows in ascending order, weights not rescaled to mean 1.
+    Returns exactly K = ``size`` distinct windows in ascending order, weights not of mean 1.
     """
     # 0.55 * 100 is a little above 55 in floating point.
     hard_size = math.ceil(hard_share * size - 1e-9)
@@ -146,15 +138,11 @@ def hard_and_easy(
 def importance(
     scores: NDArray[np.float32], size: int, *, score_share: float, rng: np.random.Generator
 ) -> Selection:
-    """Sample in proportion to the score, mixed with a uniform floor.
+    """Sample K windows in proportion to the (n,) scores, mixed with a uniform floor.
 
-    Inclusion probabilities are K ((1 - beta) / n + beta c_i / sum c), at most 1; systematic
+    Inclusion probabilities are K ((1 - beta) / n + beta c_i / sum c), at most 1, with beta the
+    ``score_share`` in [0, 1); unseen and NaN count as the largest finite score. Systematic
     sampling over a random order keeps exactly K; a kept window weighs 1 / pi.
-
-    Args:
-        scores: (n,) non-negative; unseen and NaN count as the largest finite score.
-        size: K.
-        score_share: beta in [0, 1).
     """
     known = _non_negative(scores)
     total = known.sum()
@@ -185,13 +173,9 @@ def tempered(
     That is to keep the K smallest keys e_i / c_i^gamma, e_i exponential with mean 1 (Efraimidis and
     Spirakis 2006). A kept window weighs 1 / pi_i, where pi_i = 1 - exp(-t c_i^gamma) and t is the
     (K + 1)-th smallest key: the probability of being kept given the keys of all others (Cohen and
-    Kaplan 2007). So the expected weighted sum of gradients is exactly that of all windows.
-
-    Args:
-        scores: (n,) complexity; unseen and NaN count as the largest finite score, and what is below
-            a thousandth of the mean as that, so that each window can be drawn.
-        size: K.
-        temper: gamma, 0 for uniform.
+    Kaplan 2007). So the expected weighted sum of gradients is exactly that of all windows. Unseen
+    and NaN count as the largest finite score, and what is below a thousandth of the mean as that,
+    so that each window can be drawn; gamma is ``temper``, 0 for uniform.
     """
     known = _non_negative(scores)
     mean = known.mean()
@@ -224,10 +208,8 @@ def relative_to_usual(
 ) -> NDArray[np.float32]:
     """(n,) scores less, or divided by, the mean score of their period: what is unusual for then.
 
-    Args:
-        scores: (n,); those that are not finite stay as they are and enter no mean.
-        periods: (n,) number of each window's period, from 0.
-        measure: `none`, `difference` or `ratio`; a ratio to a mean of 0 is 1.
+    Periods are numbered from 0. Scores that are not finite stay as they are and enter no mean; a
+    ratio to a mean of 0 is 1.
     """
     if measure == "none":
         return scores

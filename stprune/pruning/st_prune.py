@@ -19,21 +19,10 @@ from torch import Tensor
 
 from stprune.base.errors import DeclinedError
 from stprune.data.stationarity import StationarityMeasure, stationarity
+from stprune.pruning import selection
 from stprune.pruning.base import LossScale, PruningContext, Selection, scale_weights
 from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
-from stprune.pruning.dynamic import DynamicPruner, ScheduleOptions, at_phase
-from stprune.pruning.selection import (
-    Relative,
-    Rescaling,
-    Shares,
-    calendar_periods,
-    hard_and_easy,
-    importance,
-    partial_weights,
-    quantile_strata,
-    relative_to_usual,
-    tempered,
-)
+from stprune.pruning.dynamic import ScheduleOptions, ScoringPruner, at_phase
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Power = Annotated[float, Field(ge=0)]
@@ -51,10 +40,9 @@ class STPruneOptions(ScheduleOptions):
     spatial_weight: float = Field(1.0, ge=0, description="lambda_s, weight of spatial structure.")
     temporal_weight: float = Field(0.0, ge=0, description="lambda_t, of temporal structure.")
     score_memory: float = Field(0.0, ge=0, lt=1, description="Share kept of the old score.")
-    relative: Relative = Field(
+    relative: selection.Relative = Field(
         "none",
-        description="Score less, or over, the mean of the same hour and kind of day (working day or"
-        " weekend).",
+        description="Score less, or over, the mean of the same hour and kind of day.",
     )
     sampling: Literal["hard_and_easy", "importance", "tempered"] = Field(
         "hard_and_easy",
@@ -72,10 +60,10 @@ class STPruneOptions(ScheduleOptions):
         "first_difference", description="What the strata are quantiles of."
     )
     strata: int = Field(10, ge=1, description="B, quantile strata of stationarity.")
-    shares: Shares = Field(
+    shares: selection.Shares = Field(
         "proportional", description="Places of a stratum: by size, or size times score spread."
     )
-    rescaling: Rescaling = Field(
+    rescaling: selection.Rescaling = Field(
         "stationarity", description="Weight of an easy window: n_b / k_b, one for all, or 1."
     )
     rescaling_power: Share | tuple[Share, Share] = Field(
@@ -85,7 +73,7 @@ class STPruneOptions(ScheduleOptions):
     loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
 
 
-class STPrune(DynamicPruner):
+class STPrune(ScoringPruner):
     """Scores each window when it is visited, and selects anew before each pruned epoch."""
 
     Options = STPruneOptions
@@ -98,11 +86,7 @@ class STPrune(DynamicPruner):
             if context.adjacency is None:
                 raise DeclinedError("st_prune with spatial: graph needs the graph; use std")
             self.edges = edge_list(context.adjacency)
-        # Unseen windows come first.
-        self.window_state["scores"] = torch.full(
-            (context.windows,), float("inf"), device=context.device
-        )
-        self.strata = quantile_strata(self._stationarity(), options.strata)
+        self.strata = selection.quantile_strata(self._stationarity(), options.strata)
         self.periods = self._periods()
 
     def _stationarity(self) -> NDArray[np.floating[Any]]:
@@ -128,7 +112,7 @@ class STPrune(DynamicPruner):
                 "st_prune with `relative` compares windows of the same hour: give it the time of"
                 " each window, or option relative: none"
             )
-        periods = calendar_periods(context.times)
+        periods = selection.calendar_periods(context.times)
         members = np.repeat(np.arange(len(context.stores)), [len(one) for one in context.stores])
         return periods + 48 * members if len(context.stores) > 1 else periods
 
@@ -136,14 +120,16 @@ class STPrune(DynamicPruner):
         """A scored selection."""
         options, phase = self.options, self.phase(epoch)
         scores = self.window_state["scores"].cpu().numpy()
-        scores = relative_to_usual(scores, self.periods, options.relative)
+        scores = selection.relative_to_usual(scores, self.periods, options.relative)
         if options.sampling == "importance":
-            chosen = importance(scores, size, score_share=options.score_share, rng=self.rng)
+            chosen = selection.importance(
+                scores, size, score_share=options.score_share, rng=self.rng
+            )
         elif options.sampling == "tempered":
             temper = at_phase(options.temper, phase)
-            chosen = tempered(scores, size, temper=temper, rng=self.rng)
+            chosen = selection.tempered(scores, size, temper=temper, rng=self.rng)
         else:
-            chosen = hard_and_easy(
+            chosen = selection.hard_and_easy(
                 scores,
                 self.strata,
                 size,
@@ -153,7 +139,7 @@ class STPrune(DynamicPruner):
                 rescaling=options.rescaling,
             )
         power = at_phase(options.rescaling_power, phase)
-        weights = partial_weights(chosen.weights, power, options.weight_limit)
+        weights = selection.partial_weights(chosen.weights, power, options.weight_limit)
         return Selection(chosen.indices, scale_weights(weights, options.loss_scale))
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:

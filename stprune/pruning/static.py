@@ -8,7 +8,7 @@ time keeps its share of the budget.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -107,23 +107,38 @@ class BlockPruner(StaticPruner):
     """A static pruner that compares windows by the gradient of a model's last layer."""
 
     Options: ClassVar[type[StrictModel]] = BlockOptions
-    draws: ClassVar[bool] = False
+    draws = False
     options: BlockOptions
 
     @abstractmethod
-    def pick(self, rows: NDArray[np.float32], size: int) -> Picked:
-        """k distinct rows of a block (m, P), 1 to m, and their weights."""
+    def pick(self, rows: NDArray[np.float64], size: int) -> Picked:
+        """k of the m distinct rows of a block (m, P), 1 to m, in any order, and their weights."""
 
     def choose(self, probe: Probe) -> Selection:
-        """Embed windows by one scoring model, then pick from every block."""
+        """Embed windows by one scoring model, then pick from every block its share of the budget.
+
+        A budget of fewer windows than blocks makes these larger.
+        """
         options, seed = self.options, scoring_seed(self.context.seed)
         gradients = probe.gradients(options.scoring_epochs, seed, options.width)
-        embeddings = stacked(gradients.training, self.context.windows)
-        kept, picked = choose_in_blocks(embeddings, self.size, options.block, self.pick)
-        weights = picked.astype(np.float32)
+        windows, size = self.context.windows, self.size
+        embeddings = stacked(gradients.training, windows)
+        blocks = min(-(-windows // options.block), size)
+        edges = np.arange(blocks + 1) * windows // blocks
+        # Differences of a rounded running share: exact in all, and spread evenly over time.
+        places = np.diff(size * edges // windows)
+        indices, picked = [], []
+        for first, last, count in zip(edges[:-1], edges[1:], places, strict=True):
+            if count:
+                rows, factors = self.pick(embeddings[first:last].astype(np.float64), int(count))
+                indices.append(first + rows)
+                picked.append(factors)
+        kept = np.concatenate(indices)
+        order = np.argsort(kept)
+        weights = np.concatenate(picked)[order].astype(np.float32)
         if isinstance(options, WeightedBlockOptions):
             weights = scale_weights(weights, options.loss_scale)
-        return Selection(kept, weights)
+        return Selection(kept[order], weights)
 
 
 def stacked(parts: Iterator[tuple[Tensor, Tensor]], windows: int) -> NDArray[np.float32]:
@@ -135,30 +150,3 @@ def stacked(parts: Iterator[tuple[Tensor, Tensor]], windows: int) -> NDArray[np.
         whole[indices.cpu().numpy()] = values.cpu().numpy()
     assert whole is not None, "a run has at least one window"  # noqa: S101
     return whole
-
-
-def choose_in_blocks(
-    embeddings: NDArray[np.float32],
-    size: int,
-    block: int,
-    pick: Callable[[NDArray[np.float32], int], Picked],
-) -> Picked:
-    """Pick from blocks of consecutive windows, each with its share of the budget K.
-
-    A budget of fewer windows than blocks makes these larger than ``block``. Returns K distinct
-    windows of (n, P) in ascending order, and their weights.
-    """
-    windows = len(embeddings)
-    blocks = min(-(-windows // block), size)
-    edges = np.arange(blocks + 1) * windows // blocks
-    # Differences of a rounded running share: exact in all, and spread evenly over time.
-    places = np.diff(size * edges // windows)
-    indices, weights = [], []
-    for first, last, count in zip(edges[:-1], edges[1:], places, strict=True):
-        if count:
-            rows, factors = pick(embeddings[first:last], int(count))
-            indices.append(first + rows)
-            weights.append(factors)
-    joined = np.concatenate(indices)
-    order = np.argsort(joined)
-    return joined[order].astype(np.int64), np.concatenate(weights)[order]

@@ -5,8 +5,6 @@ its own epochs (pruned or full, windows visited, validated or not) of what such 
 the timing, and of the preparation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd
@@ -20,19 +18,13 @@ Timings = Mapping[tuple[str, str], TimingRecord]
 
 
 def timed_epochs(epochs: pd.DataFrame, timings: Timings) -> pd.DataFrame:
-    """The epochs of runs with their times as timed; NaN where that has not been done.
+    """The epochs of runs, sorted by run, with their times as timed, NaN where that was not done.
 
     A pruned epoch takes what the timed one took, data, step and scoring in proportion to its
     windows. A full epoch of a run that prunes takes what one of full training takes, and a
     selection and the scoring of all windows on top. Where a run's own clock says that no checkpoint
-    was written before an epoch, there is none.
-
-    Args:
-        epochs: ``KEYS`` and the columns of `EpochRecord`, sorted by run and epoch.
-        timings: By data set and backbone.
-
-    Returns:
-        The same rows; ``own_elapsed_seconds`` is what ``elapsed_seconds`` was.
+    was written before an epoch, there is none. ``own_elapsed_seconds`` is what ``elapsed_seconds``
+    was.
     """
     timed = epochs[CELL].merge(entry_table(timings), how="left", on=CELL).set_index(epochs.index)
     share = epochs["windows"] / timed["windows"]
@@ -57,11 +49,9 @@ def timed_epochs(epochs: pd.DataFrame, timings: Timings) -> pd.DataFrame:
 def timed_costs(epochs: pd.DataFrame, timings: Timings) -> pd.DataFrame:
     """Times of runs from their ``epochs`` as of `timed_epochs`; one row a run.
 
-    Returns:
-        ``KEYS``; ``timing``, the verdict; the seconds of `Cost` but for the test; and the ends
-        ``epoch_seconds_low``, ``epoch_seconds_high``, ``total_seconds_low`` and
-        ``total_seconds_high`` of the 95 % interval that the ratio of a pruned epoch to a full one
-        leaves them. All but ``KEYS`` are null where nothing was timed.
+    ``KEYS`` and, null where nothing was timed: ``timing``, the verdict; the seconds of `Cost` but
+    for the test; and ``epoch_seconds`` and ``total_seconds`` with ``_low`` and ``_high``, the ends
+    of the 95 % interval that the ratio of a pruned epoch to a full one leaves them.
     """
     seconds, pruned = epochs["train_seconds"], epochs["keep_ratio"] < 1
     counted = pruned | ~pruned.groupby([epochs[key] for key in KEYS]).transform("any")
@@ -86,11 +76,9 @@ def timed_costs(epochs: pd.DataFrame, timings: Timings) -> pd.DataFrame:
 def entry_table(timings: Timings) -> pd.DataFrame:
     """One row for each timed (pruner, prune ratio) of every data set and backbone.
 
-    Returns:
-        ``dataset``, ``backbone`` and the fields of `EntryTiming`; ``timing``, the verdict;
-        ``validation_seconds``, ``checkpoint_seconds`` and, as ``full_<field>``, those of the full
-        epoch (``full_epoch_seconds`` among them), which its place shares; ``low`` and ``high``,
-        the ends of the interval over the ratio.
+    ``dataset``, ``backbone`` and the fields of `EntryTiming`; ``timing``, the verdict; what its
+    place shares, ``validation_seconds``, ``checkpoint_seconds`` and, as ``full_<field>``, the full
+    epoch; ``low`` and ``high``, the ends of the interval over the ratio.
     """
     rows = [
         {

@@ -1,7 +1,5 @@
 """When the windows that pruners kept are, how far their choices agree, and how scores spread."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import NamedTuple
 
@@ -58,11 +56,10 @@ def kept_tables(layout: ExperimentLayout, summary: pd.DataFrame) -> KeptTables:
             for epoch, row in enumerate(archive.score_quantiles):
                 if np.isfinite(row).any():
                     deciles.append((*key, epoch, *row))
-            share = calendar_share(archive.kept, archive.times)
-            if share is None:
-                continue
-            calendars.append((*key, *share.ravel()))
             epochs = pruned_epochs(archive.kept)
+            if not len(epochs):
+                continue
+            calendars.append((*key, *calendar_share(archive.kept, archive.times).ravel()))
             bits = np.packbits(archive.kept[epochs], axis=1)
             windows = archive.kept.shape[1]
             choices[key] = dict(zip(epochs.tolist(), bits, strict=True))
@@ -107,31 +104,26 @@ def pruned_epochs(kept: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.flatnonzero(~kept.all(axis=1))
 
 
-def calendar_share(
-    kept: NDArray[np.bool_], times: NDArray[np.datetime64]
-) -> NDArray[np.float64] | None:
+def calendar_share(kept: NDArray[np.bool_], times: NDArray[np.datetime64]) -> NDArray[np.float64]:
     """How often the windows of each hour of the week were kept, against all windows.
 
     Args:
-        kept: (epochs, n), True where the epoch visited the window; full epochs are left out.
+        kept: (epochs, n), True where the epoch visited the window; full epochs are left out, and
+            one at least is not.
         times: (n,) first target step of each window.
 
     Returns:
         (7, 24), Monday first: mean share of pruned epochs that kept a window of this weekday and
         hour, over the same mean of all windows; 1 is as often as at random, NaN means that no
-        window starts then. None where no epoch was pruned.
+        window starts then.
     """
-    epochs = pruned_epochs(kept)
-    if not len(epochs):
-        return None
-    share: NDArray[np.float64] = kept[epochs].mean(axis=0)
+    share: NDArray[np.float64] = kept[pruned_epochs(kept)].mean(axis=0)
     hours = times.astype("datetime64[h]").astype(np.int64)
     cell = (hours // HOURS + FIRST_WEEKDAY) % WEEKDAYS * HOURS + hours % HOURS
     cells = WEEKDAYS * HOURS
     total, count = np.bincount(cell, share, cells), np.bincount(cell, minlength=cells)
     mean = np.divide(total, count, out=np.full(cells, np.nan), where=count > 0)
-    relative: NDArray[np.float64] = (mean / share.mean()).reshape(WEEKDAYS, HOURS)
-    return relative
+    return np.reshape(mean / share.mean(), (WEEKDAYS, HOURS))
 
 
 def overlaps(kept: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

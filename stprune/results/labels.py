@@ -1,41 +1,29 @@
 """What components are called where people read of them: tables, figures, the report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
+ACRONYMS = ["agcrn", "astgcn", "craig", "dcrnn", "el2n", "glister", "lstm", "mtgnn", "rs2"]
+ACRONYMS += ["stgcn", "stid", "sttn", "ucb"]
 # Names whose spelling is not their id's; any other id is shown with spaces and a capital.
 LABELS = {
-    "agcrn": "AGCRN",
-    "astgcn": "ASTGCN",
-    "craig": "CRAIG",
-    "dcrnn": "DCRNN",
+    **{name: name.upper() for name in ACRONYMS},
     "dlinear": "DLinear",
-    "el2n": "EL2N",
     "epsilon_greedy": "Epsilon-greedy",
     "full": "Full training",
     "full_fewer_epochs": "Full (fewer epochs)",
-    "glister": "GLISTER",
     "gradmatch": "GradMatch",
     "grand": "GraNd",
     "gwnet": "Graph WaveNet",
     "infobatch": "InfoBatch",
     "k_center": "k-center",
-    "lstm": "LSTM",
-    "mtgnn": "MTGNN",
     "opencity": "OpenCity",
     "random_dynamic": "Random (dynamic)",
     "random_static": "Random (static)",
     "repb": "RePB",
-    "rs2": "RS2",
     "seta": "SeTa",
     "st_prune": "ST-Prune",
     "staeformer": "STAEformer",
-    "stgcn": "STGCN",
-    "stid": "STID",
     "stnorm": "ST-Norm",
-    "sttn": "STTN",
-    "ucb": "UCB",
 }
 
 # What is set after a time, and what is said of it, by the verdict of its timing.
@@ -57,17 +45,14 @@ def timing_notes(verdicts: Iterable[object], drawn: bool = False) -> list[str]:
 
     Where times are not ``drawn`` they stand in a table, with their marks.
     """
-    kinds = set(verdicts)
-    whose = (
-        "Some times"
-        if len({kind if isinstance(kind, str) else "" for kind in kinds}) > 1
-        else "Times"
-    )
-    notes = []
-    for verdict, (mark, words) in TIMINGS.items():
-        if words and verdict in kinds:
-            notes.append(f"{whose}{f' (marked {mark})' if mark and not drawn else ''} {words}.")
-    if any(not isinstance(kind, str) for kind in kinds):
+    kinds = {kind if isinstance(kind, str) else None for kind in verdicts}
+    whose = "Some times" if len(kinds) > 1 else "Times"
+    notes = [
+        f"{whose}{f' (marked {mark})' if mark and not drawn else ''} {words}."
+        for verdict, (mark, words) in TIMINGS.items()
+        if words and verdict in kinds
+    ]
+    if None in kinds:
         instead = "gradient steps are drawn in their place" if drawn else "they are dashes"
         notes.append(f"{whose} are not known, since no timing was run: {instead}.")
     return notes
@@ -75,10 +60,7 @@ def timing_notes(verdicts: Iterable[object], drawn: bool = False) -> list[str]:
 
 def label(name: str) -> str:
     """The readable name of a pruner or backbone, also where an entry adds words to it."""
-    if name in LABELS:
-        return LABELS[name]
-    start = max((known for known in LABELS if name.startswith(f"{known}_")), key=len, default="")
-    if start:
-        return LABELS[start] + name.removeprefix(start).replace("_", " ")
-    plain = name.replace("_", " ")
-    return plain[:1].upper() + plain[1:]
+    starts = (known for known in LABELS if f"{name}_".startswith(f"{known}_"))
+    start = max(starts, key=len, default=name[:1])
+    rest = name.removeprefix(start).replace("_", " ")
+    return LABELS.get(start, start.upper()) + rest

@@ -1,7 +1,5 @@
 """Collects the records of finished runs into the store of their experiment."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ import yaml
 
 from stprune.base.errors import RecordError
 from stprune.base.files import write_text
-from stprune.base.layout import ExperimentLayout, RunKey, store_table
+from stprune.base.layout import ExperimentLayout, store_table
 from stprune.records.run import RunRecord, read_epochs, read_record
 from stprune.records.store import (
     EPOCH_COLUMNS,
@@ -33,10 +31,8 @@ from stprune.results.kept_windows import kept_tables
 PLACE = KEYS[:2]
 SEEDED = [*PLACE, "seed"]
 # Fields of a run's cost that its timing replaces.
-TIMED = (
-    *("preparation_seconds", "epoch_seconds", "full_epoch_seconds", "overhead_seconds"),
-    *(*SPENT, "total_seconds"),
-)
+TIMED = ["preparation_seconds", "epoch_seconds", "full_epoch_seconds", "overhead_seconds"]
+TIMED += [*SPENT, "total_seconds"]
 # What of a record's `data` must agree between runs that name the same data set.
 DATA_IDENTITY = ("checksum", "node_stride", "days", "window_stride", "nodes", "steps")
 # Where things lie on one machine is no part of an experiment.
@@ -50,8 +46,7 @@ def summarise(
 ) -> None:
     """Collect finished runs into the experiment's store, and one row a run into ``summary.csv``.
 
-    The same records give the same bytes. The store keeps the resolved ``configuration`` without
-    paths of a machine.
+    The same records give the same bytes. The resolved ``configuration`` loses paths of a machine.
 
     Raises:
         RecordError: If a run is missing, incomplete or recorded twice, or if runs that name the
@@ -73,10 +68,7 @@ def summarise(
 def summary_so_far(layout: ExperimentLayout, metric_files: Sequence[Path]) -> pd.DataFrame:
     """The summary of the finished runs: that of the store, if it is of just these records.
 
-    Empty if there is neither a store nor a record.
-
-    Raises:
-        RecordError: As :func:`summarise`.
+    Empty if there is neither a store nor a record. Raises as `summarise` does.
     """
     path = store_table(layout.store, "summary")
     written = path.stat().st_mtime_ns if path.exists() else 0
@@ -90,33 +82,11 @@ def summary_so_far(layout: ExperimentLayout, metric_files: Sequence[Path]) -> pd
     return summary
 
 
-def complete_seeds(
-    layout: ExperimentLayout, keys: Sequence[RunKey]
-) -> tuple[list[RunKey], list[int]]:
-    """The runs of the seeds that have all their records, and the seeds that do not.
-
-    Raises:
-        RecordError: If no seed is complete.
-    """
-    missing = [key for key in keys if not layout.metrics(key).exists()]
-    left_out = sorted({key.seed for key in missing})
-    complete = [key for key in keys if key.seed not in left_out]
-    if not complete:
-        raise RecordError(
-            f"{layout.root} has no seed with the records of all its runs; missing are"
-            f" {len(missing)} of {len(keys)}, such as {missing[0].path}"
-        )
-    return complete, left_out
-
-
 def collect(metric_files: Sequence[Path], layout: ExperimentLayout) -> dict[str, pd.DataFrame]:
     """The tables ``summary``, ``epochs``, ``records`` and ``timings`` of a store, sorted.
 
-    ``metric_files`` is at least one ``metrics.json`` of the experiment. Times are those of its
-    timings (see `stprune.results.costs`).
-
-    Raises:
-        RecordError: As :func:`summarise`.
+    Of at least one ``metrics.json`` of the experiment. Times are those of its timings (see
+    `stprune.results.costs`). Raises as `summarise` does.
     """
     rows, tables, texts = [], [], []
     for path in metric_files:
@@ -161,15 +131,15 @@ def _timings(frame: pd.DataFrame, layout: ExperimentLayout) -> dict[tuple[str, s
         if not path.exists():
             continue
         timings[dataset, backbone] = timing = read_timing(path)
-        for entry in timing.entries:
-            of_entry = (runs["pruner"] == entry.pruner) & (runs["prune_ratio"] == entry.prune_ratio)
-            for run in runs[of_entry].to_dict("records"):
-                timed = (timing.data_checksum, entry.settings, entry.source_digest)
-                if timed != (run["data_checksum"], run["settings"], run["source_digest"]):
-                    raise RecordError(
-                        f"{path} is of other data, source code or configuration than"
-                        f" {run['record']}; run the workflow, or delete the one that is outdated"
-                    )
+        entries = {(entry.pruner, entry.prune_ratio): entry for entry in timing.entries}
+        for run in runs.to_dict("records"):
+            entry = entries.get((run["pruner"], run["prune_ratio"]))
+            seen = (run["data_checksum"], run["settings"], run["source_digest"])
+            if entry and seen != (timing.data_checksum, entry.settings, entry.source_digest):
+                raise RecordError(
+                    f"{path} is of other data, source code or configuration than {run['record']};"
+                    " run the workflow, or delete the one that is outdated"
+                )
     return timings
 
 
@@ -199,9 +169,8 @@ def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
         **{name: np.nan if value is None else value for name, value in scores.items()},
         **{name: getattr(record, name) for name in own},
         **record.cost.model_dump(exclude=set(TIMED)),
-        **{
-            f"own_{name}": getattr(record.cost, name) for name in ("epoch_seconds", "total_seconds")
-        },
+        "own_epoch_seconds": record.cost.epoch_seconds,
+        "own_total_seconds": record.cost.total_seconds,
         "target_unit": record.data.get("target_unit"),
         "test_windows": record.test.windows,
         "mape_floor": record.test.mape_floor,
@@ -244,11 +213,9 @@ def _refuse_what_cannot_be_compared(frame: pd.DataFrame) -> None:
 def times_to_full(epochs: pd.DataFrame) -> pd.DataFrame:
     """When each run's validation MAE first came down to the best one of full training.
 
-    The goal is the lowest validation MAE of any epoch of `full` for the same data set,
-    backbone and seed; where that seed of it was not run, the mean of its seeds' lowest. The time
-    is the ``elapsed_seconds`` of the first epoch at or below the goal, so it counts preparation,
-    scoring, selection, validation and checkpoints. `full` reaches its own goal at its best
-    epoch; that time (the mean over its seeds, where the run's seed is missing) is 100 %.
+    The goal is the lowest validation MAE of any epoch of `full` for the same data set, backbone
+    and seed; where that seed of it was not run, the mean of its seeds' lowest. The time is the
+    ``elapsed_seconds`` of the first epoch at or below the goal; that of `full` itself is 100 %.
 
     Returns:
         One row a run: ``KEYS``, ``time_to_full_seconds`` and ``time_to_full_percent``; both
@@ -264,7 +231,7 @@ def times_to_full(epochs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(time_to_full_percent=100 * runs["time_to_full_seconds"] / whole)
 
 
-def _of_seed_or_mean(values: pd.Series[float], rows: pd.DataFrame) -> pd.Series[float]:
+def _of_seed_or_mean(values: "pd.Series[float]", rows: pd.DataFrame) -> "pd.Series[float]":
     """For each row the value of its data set, backbone and seed, or else the mean of the seeds."""
     own = values.reindex(pd.MultiIndex.from_frame(rows[SEEDED])).to_numpy()
     mean = values.groupby(PLACE).mean().reindex(pd.MultiIndex.from_frame(rows[PLACE])).to_numpy()

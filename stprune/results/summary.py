@@ -3,22 +3,19 @@
 They read only what is loaded and computed here, so they cannot disagree.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey, store_config, store_table
 from stprune.records.run import RunRecord, parse_record
 from stprune.records.store import GROUPS, KEYS, METRICS, REFERENCE, read_store, run_keys_of
-from stprune.records.timing import VERDICTS, TimingRecord, parse_timing
+from stprune.records.timing import VERDICTS
 from stprune.results.kept_windows import KeptTables
 
 PLACE = ["dataset", "backbone"]
@@ -60,30 +57,6 @@ class Results:
         return KeptTables(*(read_store(self.store, name) for name in KeptTables._fields))
 
     @cached_property
-    def timings(self) -> dict[tuple[str, str], TimingRecord]:
-        """The timing of each data set and backbone that has one."""
-        path, frame = store_table(self.store, "timings"), read_store(self.store, "timings")
-        rows = zip(*(frame[name].tolist() for name in (*PLACE, "json")), strict=True)
-        return {(name, other): parse_timing(text, str(path)) for name, other, text in rows}
-
-    @cached_property
-    def horizons(self) -> pd.DataFrame:
-        """Test errors by step ahead: ``KEYS``, ``step``, ``mae`` and ``rmse`` of each run and step.
-
-        ``step`` is 1 for the first step ahead; errors are those of the run's protocol in real
-        units, NaN where nothing was observed.
-        """
-        rows = [
-            (*key, step, mae, rmse)
-            for key, record in self.records.items()
-            for step, (mae, rmse) in enumerate(
-                zip(record.test.mae_per_horizon, record.test.rmse_per_horizon, strict=True), start=1
-            )
-        ]
-        frame = pd.DataFrame(rows, columns=[*KEYS, "step", "mae", "rmse"])
-        return frame.astype({"mae": np.float64, "rmse": np.float64})
-
-    @cached_property
     def configuration(self) -> str | None:
         """The text of the resolved ``config.yaml``; None where there is none."""
         path = store_config(self.store)
@@ -105,8 +78,7 @@ def load_results(store: Path) -> Results:
 def relative_to_full(summary: pd.DataFrame) -> pd.DataFrame:
     """Error, times and gradient steps of each run in % of full training's mean at its place.
 
-    ``test_mae``, ``epoch_seconds``, ``total_seconds`` and ``gradient_steps``, one row a run in the
-    summary's order; NaN without full training.
+    One row a run in the summary's order; NaN without full training.
     """
     columns = ["test_mae", "epoch_seconds", "total_seconds", "gradient_steps"]
     full = summary[summary["pruner"] == REFERENCE].groupby(PLACE)[columns].mean()
@@ -121,17 +93,12 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     seed lacks makes the mean NaN. Without a run of `full` all relative columns are NaN.
 
     Returns:
-        One row per data set, backbone, pruner and prune ratio, sorted, with ``seeds`` (count),
-        ``target_unit`` and ``budget``; ``test_<metric>`` and ``test_mae_<group>``, each with
-        ``_sd`` and ``_change`` (% against full); ``epoch_seconds``, ``total_seconds``,
-        ``train_seconds`` (means) with ``epoch_percent``, ``total_percent``, ``train_percent`` (of
-        full's mean) and their ``_sd``, the first two with the ends ``_low`` and ``_high`` of the
-        95 % interval of the timing; ``timing``, its verdict, null where there is none; the means
-        ``gradient_steps`` (also ``steps_percent``, of full's), ``realised_keep_ratio``,
-        ``overhead_seconds`` and ``expected_epoch_seconds``; ``epoch_time_ratio``, measured over
-        expected per-epoch time; ``time_to_full_seconds`` and ``time_to_full_percent`` (see
-        `times_to_full`) with ``_sd``, and ``reached``, how many of the seeds reached full's
-        accuracy at all, null without timing.
+        One row per data set, backbone, pruner and prune ratio, sorted: ``seeds`` (count),
+        ``target_unit``, ``budget`` and ``timing``; scores, each with ``_sd`` and ``_change`` (%
+        against full); times and, of full's mean, ``_percent`` with its ``_sd`` and, where the
+        timing gives an interval, ``_low`` and ``_high``; other means of the summary's columns;
+        ``steps_percent``, of full's; ``epoch_time_ratio``, measured over expected per-epoch time;
+        and ``reached``, how many seeds reached full's accuracy at all, null without timing.
 
     Raises:
         RecordError: If `full` has several prune ratios at one data set and backbone.
@@ -161,9 +128,8 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
         table[percent] = 100 * mean[time] / full[time]
         table[f"{percent}_sd"] = 100 * spread[time] / full[time]
     for end in ends:
-        time, _, side = end.rpartition("_")
-        percent = time.replace("_seconds", "_percent")
-        table[f"{percent}_{side}"] = 100 * mean[end] / full[time]
+        time = end.rpartition("_")[0]
+        table[end.replace("_seconds", "_percent")] = 100 * mean[end] / full[time]
     for column in reaching:
         table[f"{column}_sd"] = spread[column]
     reached = cells["time_to_full_seconds"].count()
@@ -187,12 +153,9 @@ def mean_over_places(results: Results) -> pd.DataFrame:
     Returns:
         One row per budget, pruner and prune ratio, in the form of ``Results.aggregate``:
         ``dataset`` says how many it is the mean of and ``backbone`` what was held equal;
-        ``test_mae`` is the change against full training in percent, ``epoch_percent`` and
-        ``total_percent`` are times in % of its own, ``steps_percent`` its gradient steps;
-        ``_sd`` are standard deviations (ddof = 1)
-        between data sets and backbones; ``seeds`` the fewest of any; ``places`` how many had the
-        pruner at this ratio; ``timing`` the least trustworthy verdict of any, null where one has
-        no timing, and so no mean time.
+        ``test_mae`` is the change against full training in percent; ``_sd`` are between data sets
+        and backbones; ``seeds`` the fewest of any; ``places`` how many had the pruner at this
+        ratio; ``timing`` the least trustworthy verdict of any, null where one has no timing.
     """
     table = results.aggregate.dropna(subset="test_mae_change").drop(columns="test_mae")
     table = table.rename(columns={"test_mae_change": "test_mae"})

@@ -3,17 +3,14 @@
 Is it better or worse, and is it as good as full training within a stated margin?
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from stprune.records.store import REFERENCE
@@ -27,7 +24,7 @@ ROW = ["budget", "prune_ratio", "pruner"]
 PLACE_ROW = ["budget", "dataset", "backbone", "prune_ratio", "pruner"]
 WINS = ("wins", "ties", "losses")
 TOO_FEW, IDENTICAL = "too few", "identical"
-TESTS = ("p_equivalent", "p_not_worse", "p_worse")
+TESTS = ["p_equivalent", "p_not_worse", "p_worse"]
 # In the place of a data set and of a backbone: a row over all of them.
 EVERY_PLACE = "all"
 # With two differences a t test has one degree of freedom: it rests on the assumption that they are
@@ -37,6 +34,8 @@ LEAST_PAIRS = 3
 MARGIN = 1.0
 LEVEL = 0.05
 RESAMPLES = 10_000
+# Of a 95 % percentile interval.
+ENDS = ((1 - 0.95) / 2, (1 + 0.95) / 2)
 # The signed ranks of so many differences have 2 ** 13 outcomes; SciPy counts all of no more.
 MOST_ENUMERATED = 13
 RESAMPLING_SEED = 95
@@ -94,14 +93,15 @@ def compare(differences: pd.DataFrame) -> Comparison:
     values = differences["difference"].to_numpy(dtype=np.float64)
     # A data set counts once, however many of its cells there are.
     means = differences.groupby("dataset")["difference"].mean().to_numpy(dtype=np.float64)
-    low, high = bootstrap_interval(values)
+    numbers = tuple(values.tolist())
+    low, high = bootstrap_interval(numbers)
     return Comparison(
         cells=len(values),
         mean=float(values.mean()),
         low=low,
         high=high,
         t_p=t_test(values),
-        wilcoxon_p=signed_rank_test(values),
+        wilcoxon_p=signed_rank_test(numbers),
         datasets=len(means),
         ahead=int((means < 0).sum()),
         datasets_mean=float(means.mean()),
@@ -110,12 +110,16 @@ def compare(differences: pd.DataFrame) -> Comparison:
     )
 
 
-def _compare_rows(differences: pd.DataFrame) -> pd.DataFrame:
-    """A `Comparison` per budget, prune ratio (also NaN) and pruner."""
-    groups = differences.groupby(ROW, dropna=False)
-    rows = [(*key, *compare(part)) for key, part in groups]
-    table = pd.DataFrame(rows, columns=[*ROW, *Comparison._fields])
-    return table.astype(dict.fromkeys(("prune_ratio", *Comparison._fields), "float64"))
+def _of_each(
+    parts: Iterable[pd.DataFrame],
+    key: Sequence[str],
+    test: Callable[[pd.DataFrame], Sequence[float]],
+    names: Sequence[str],
+) -> pd.DataFrame:
+    """What ``test`` finds of the rows of every ``key``, in float64 also where there are none."""
+    groups = [group for part in parts for group in part.groupby(list(key), dropna=False)]
+    table = pd.DataFrame([(*at, *test(some)) for at, some in groups], columns=[*key, *names])
+    return table.astype(dict.fromkeys(("prune_ratio", *names), "float64"))
 
 
 def compare_all(summary: pd.DataFrame, others: Sequence[str] = CONTROLS) -> pd.DataFrame:
@@ -131,11 +135,11 @@ def compare_all(summary: pd.DataFrame, others: Sequence[str] = CONTROLS) -> pd.D
     for other in others:
         single = differences_from(summary, other)
         for differences in (single.assign(prune_ratio=math.nan), single):
-            table = _compare_rows(differences).assign(control=other)
-            parts.append(table.assign(holm_p=holm_within(table, "budget", "t_p")))
+            table = _of_each([differences], ROW, compare, Comparison._fields)
+            holm_p = holm_within(table, "budget", "t_p")
+            parts.append(table.assign(control=other, holm_p=holm_p))
     table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    pairs = zip(table["mean"], table["holm_p"], strict=True)
-    return table.assign(verdict=[verdict(mean, p) for mean, p in pairs])
+    return table.assign(verdict=verdicts(table))
 
 
 def compare_with_full(summary: pd.DataFrame) -> pd.DataFrame:
@@ -149,7 +153,8 @@ def compare_with_full(summary: pd.DataFrame) -> pd.DataFrame:
         tie, lose, or too few for fewer than three pairs. The p of a test that cannot reach 0.05
         whatever it sees is NaN.
     """
-    table = _compare_rows(differences_from(summary, REFERENCE))
+    differences = differences_from(summary, REFERENCE)
+    table = _of_each([differences], ROW, compare, Comparison._fields)
     enough = table["cells"] >= LEAST_PAIRS
     for name in ("low", "high", "t_p"):
         table[name] = table[name].where(enough)
@@ -157,17 +162,20 @@ def compare_with_full(summary: pd.DataFrame) -> pd.DataFrame:
     table["wilcoxon_p"] = table["wilcoxon_p"].where(2.0 ** (1 - table["cells"]) < LEVEL)
     table["holm_p"] = holm_within(table, "budget", "t_p")
     table["wilcoxon_holm_p"] = holm_within(table, "budget", "wilcoxon_p")
-    pairs = zip(table["mean"], table["holm_p"], strict=True)
-    verdicts = pd.Series([verdict(mean, p) for mean, p in pairs], table.index, "object")
-    return table.assign(verdict=verdicts.where(enough, TOO_FEW))
+    return table.assign(verdict=np.where(enough, verdicts(table), TOO_FEW))
+
+
+def verdicts(table: pd.DataFrame) -> NDArray[np.str_]:
+    """``win`` or ``lose`` where ``holm_p`` is below 0.05, by the sign of ``mean``; else ``tie``."""
+    clear = table["holm_p"] < LEVEL
+    better, worse = clear & (table["mean"] < 0), clear & (table["mean"] > 0)
+    return np.select([better, worse], ["win", "lose"], "tie")
 
 
 def count_wins(summary: pd.DataFrame, other: str) -> pd.DataFrame:
-    """Count in how many pairs each pruner is better than another, within ``MARGIN``, or worse.
+    """Count the pairs in which each pruner is better than another, within ``MARGIN``, or worse.
 
-    Returns:
-        One row per budget, prune ratio and pruner with a pair at least: ``wins``, ``ties`` and
-        ``losses``; no test is made.
+    One row per budget, prune ratio and pruner with a pair at least, with ``WINS``; no test is made.
     """
     pairs = differences_from(summary, other)
     values = pairs["difference"]
@@ -181,51 +189,46 @@ def t_test(differences: Values) -> float:
     count = len(differences)
     if count < 2:
         return math.nan
-    mean, error = differences.mean(), differences.std(ddof=1) / math.sqrt(count)
+    error = differences.std(ddof=1) / math.sqrt(count)
+    return min(1.0, 2 * _below(-abs(differences.mean()), error, count))
+
+
+def _below(distance: float, error: float, count: int) -> float:
+    """One-sided p for a mean below a bound, from mean - bound and its standard error."""
     if error == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * special.stdtr(count - 1, -abs(mean / error)))
+        return 0.0 if distance < 0 else 1.0
+    return float(special.stdtr(count - 1, distance / error))
 
 
-def signed_rank_test(differences: Values) -> float:
+# Several tables and figures ask for the same runs.
+@lru_cache(maxsize=4096)
+def signed_rank_test(differences: tuple[float, ...]) -> float:
     """Two-sided p of Wilcoxon's (1945) test on paired differences (n,); NaN for n < 2.
 
     Differences of 0 are left out, as Wilcoxon did; where nothing else is left, p is 1.
     """
     if len(differences) < 2:
         return math.nan
-    return _signed_rank_p(tuple(differences.tolist())) if np.any(differences) else 1.0
-
-
-# Several tables and figures ask for the same runs.
-@lru_cache(maxsize=4096)
-def _signed_rank_p(differences: tuple[float, ...]) -> float:
-    if len(differences) > MOST_ENUMERATED:
+    values = np.array([value for value in differences if value])
+    if len(differences) > MOST_ENUMERATED and len(values):
         return float(stats.wilcoxon(differences).pvalue)
     # The same p as SciPy's, which takes seconds to go through the signs one by one where ranks are
     # tied; sums of ranks, which are whole or halves, are exact.
-    values = np.array([value for value in differences if value])
     ranks = stats.rankdata(np.abs(values))
     signs = np.arange(2 ** len(values))[:, None] >> np.arange(len(values)) & 1
     chance, seen = signs @ ranks, ranks[values > 0].sum()
     return min(1.0, 2 * float(min((chance <= seen).mean(), (chance >= seen).mean())))
 
 
-def bootstrap_interval(values: Values, share: float = 0.95) -> tuple[float, float]:
-    """Percentile interval (Efron, 1979) of the mean of ``values`` (n,); NaN for n < 2.
+@lru_cache(maxsize=4096)
+def bootstrap_interval(values: tuple[float, ...]) -> tuple[float, float]:
+    """95 % percentile interval (Efron, 1979) of the mean of ``values`` (n,); NaN for n < 2.
 
     The resamples come from a generator of their own with a fixed seed: equal values, equal ends.
     """
     if len(values) < 2:
         return math.nan, math.nan
-    return _interval(tuple(values.tolist()), share)
-
-
-@lru_cache(maxsize=4096)
-def _interval(numbers: tuple[float, ...], share: float) -> tuple[float, float]:
-    values = np.array(numbers)
-    means = values[_draws(len(numbers))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    low, high = np.quantile(np.array(values)[_draws(len(values))].mean(axis=1), ENDS)
     return float(low), float(high)
 
 
@@ -236,42 +239,32 @@ def _draws(count: int) -> NDArray[np.int32]:
     return rng.integers(count, size=(RESAMPLES, count), dtype=np.int32)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: ArrayLike) -> Values:
     """Correct the p values of a family for their number by Holm's (1979) step-down method.
 
     NaN stands for a test that could not be made and is not counted; the order stays.
     """
-    corrected = [math.nan] * len(p_values)
-    order = sorted((p, at) for at, p in enumerate(p_values) if not math.isnan(p))
-    largest = 0.0
-    for rank, (p, at) in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p))
-        corrected[at] = largest
+    p = np.asarray(p_values, np.float64)
+    order = p.argsort()
+    left = np.count_nonzero(~np.isnan(p)) - np.arange(len(p))
+    corrected = np.empty_like(p)
+    corrected[order] = np.maximum.accumulate(np.minimum(1.0, left * p[order]))
     return corrected
 
 
-def holm_within(table: pd.DataFrame, family: Any, name: str) -> pd.Series[float]:
+def holm_within(table: pd.DataFrame, family: Any, name: str) -> "pd.Series[float]":
     """Correct the p values of column ``name``, each ``family`` (what to group by) for itself."""
-    return table.groupby(family)[name].transform(lambda p: holm(p.tolist())).astype("float64")
+    return table.groupby(family)[name].transform(holm).astype("float64")
 
 
-def verdict(mean: float, corrected_p: float) -> str:
-    """``win`` or ``lose`` only where p is below 0.05, by the sign of the mean; else ``tie``."""
-    # Not being able to test (NaN) is no evidence either.
-    if not corrected_p < LEVEL or mean == 0:
-        return "tie"
-    return "win" if mean < 0 else "lose"
-
-
-@dataclass(frozen=True)
-class Equivalence:
+class Equivalence(NamedTuple):
     """Differences against a margin; all in percent. NaN where there are too few to test.
 
     ``p_equivalent`` is the larger p of two one-sided t tests (Schuirmann, 1987, Journal of
     Pharmacokinetics and Biopharmaceutics 15): below 0.05, and the interval lies within the margin.
     """
 
-    count: int  # Differences.
+    count: int  # type: ignore[assignment]  # Differences; a tuple's own `count` is not needed.
     mean: float  # Negative is better than full training.
     sd: float  # ddof = 1.
     low: float  # Ends of the 90 % t interval of the mean.
@@ -307,45 +300,29 @@ def equivalences(summary: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per budget, data set, backbone, prune ratio and pruner: the fields of
         `Equivalence` over its seeds, ``holm_<p>`` of each p (Holm's correction over all rows of
-        the same place) and ``verdict``, see `judge`, or ``identical`` without p where all runs
-        have the very values of full training. Before them the rows with data set and
-        backbone ``all``, over the means of the data sets: a data set counts once.
+        the same place) and ``verdict``: ``lossless``, within the margin to both sides; ``not
+        worse``, a loss of the margin is excluded but not a gain; ``worse``, by more than the
+        margin; ``open``, the runs do not decide; ``too few`` to test; or ``identical``, without p,
+        where all runs have the very values of full training. Before them the rows with data set
+        and backbone ``all``, over the means of the data sets: a data set counts once.
     """
     differences = differences_from(summary, REFERENCE)
     means = differences.groupby(["budget", "dataset", "prune_ratio", "pruner"])["difference"].mean()
     overall = means.reset_index().assign(**dict.fromkeys(SEEDED[:2], EVERY_PLACE))
-    rows = [
-        (*key, *astuple(equivalence(some.to_numpy(dtype=np.float64))))
-        for part in (overall, differences)
-        for key, some in part.groupby(PLACE_ROW)["difference"]
-    ]
-    names = [field.name for field in fields(Equivalence)]
-    table = pd.DataFrame(rows, columns=[*PLACE_ROW, *names])
-    table = table.astype(dict.fromkeys(("prune_ratio", *names), "float64"))
+    table = _of_each([overall, differences], PLACE_ROW, _equivalence, Equivalence._fields)
     # A budget under which a control is full training itself leaves nothing to test, and no claim.
     identical = (table["mean"] == 0) & (table["sd"] == 0)
-    table.loc[identical, list(TESTS)] = math.nan
+    table.loc[identical, TESTS] = math.nan
     for name in TESTS:
         table[f"holm_{name}"] = holm_within(table, ["budget", *SEEDED[:2]], name)
-    corrected = table[[f"holm_{name}" for name in TESTS]].itertuples(index=False, name=None)
-    verdicts = pd.Series([judge(*p_values) for p_values in corrected], dtype="object")
-    return table.assign(verdict=verdicts.mask(identical, IDENTICAL))
+    small = [table[f"holm_{name}"] < LEVEL for name in TESTS]
+    cases = [identical, table["p_equivalent"].isna(), *small]
+    words = [IDENTICAL, TOO_FEW, "lossless", "not worse", "worse"]
+    return table.assign(verdict=np.select(cases, words, "open"))
 
 
-def judge(equivalent: float, not_worse: float, worse: float) -> str:
-    """What three corrected p values allow to say of a pruner.
-
-    ``lossless``: within the margin to both sides. ``not worse``: only a loss of the margin is
-    excluded, it may be better by more. ``worse``: by more than the margin. ``open``: the runs do
-    not decide. ``too few``: there was no test.
-    """
-    if math.isnan(equivalent):
-        return TOO_FEW
-    if equivalent < LEVEL:
-        return "lossless"
-    if not_worse < LEVEL:
-        return "not worse"
-    return "worse" if worse < LEVEL else "open"
+def _equivalence(differences: pd.DataFrame, margin: float = MARGIN) -> Equivalence:
+    return equivalence(differences["difference"].to_numpy(np.float64), margin)
 
 
 def losses(differences: pd.DataFrame) -> pd.DataFrame:
@@ -356,42 +333,20 @@ def losses(differences: pd.DataFrame) -> pd.DataFrame:
     does, averaged over data sets and backbones, which says nothing about other data sets.
 
     Returns:
-        One row per pruner and prune ratio: the fields of `Equivalence`, and ``verdict``, see
-        `loss_in_a_word`. What is in a pruner's favour is corrected by Holm's method over all rows;
-        ``worse`` is not: a false warning costs less than a false promise.
+        One row per pruner and prune ratio: the fields of `Equivalence`, ``p_within_twice``, small
+        where a loss of twice the margin is excluded, and ``verdict``: ``lossless``, ``about 1 %``,
+        ``worse`` or ``not decided``. What is in a pruner's favour is corrected by Holm's method
+        over all rows; ``worse`` is not: a false warning costs less than a false promise.
     """
     unit = "dataset" if differences["dataset"].nunique() >= LEAST_DATASETS else "seed"
     key = ["pruner", "prune_ratio"]
     means = differences.groupby([*key, unit])["difference"].mean().reset_index()
-    rows = []
-    for at, some in means.groupby(key)["difference"]:
-        values = some.to_numpy(dtype=np.float64)
-        twice = equivalence(values, 2 * MARGIN).p_not_worse
-        rows.append((*at, *astuple(equivalence(values)), twice))
-    names = [*key, *(field.name for field in fields(Equivalence)), "p_within_twice"]
-    table = pd.DataFrame(rows, columns=names)
-    table = table.astype(dict.fromkeys(set(names) - {"pruner"}, "float64"))
-    corrected = [holm(table[name].tolist()) for name in ("p_not_worse", "p_within_twice")]
-    words = [loss_in_a_word(*p) for p in zip(*corrected, table["p_worse"], strict=True)]
-    return table.assign(verdict=pd.Series(words, dtype="object"))
 
+    def both(some: pd.DataFrame) -> tuple[float, ...]:
+        return (*_equivalence(some), _equivalence(some, 2 * MARGIN).p_not_worse)
 
-def loss_in_a_word(within: float, within_twice: float, beyond: float) -> str:
-    """What three p values allow to say of a loss, in a word for everybody.
-
-    ``within`` is small where a loss of ``MARGIN`` is excluded (``lossless``), ``within_twice``
-    where one of twice that is (``about 1 %``), ``beyond`` where the loss is larger than ``MARGIN``
-    (``worse``). Else, and without a test (NaN), ``not decided``.
-    """
-    if within < LEVEL:
-        return "lossless"
-    if within_twice < LEVEL:
-        return f"about {MARGIN:g} %"
-    return "worse" if beyond < LEVEL else "not decided"
-
-
-def _below(distance: float, error: float, count: int) -> float:
-    """One-sided p for a mean below a bound, from mean - bound and its standard error."""
-    if error == 0:
-        return 0.0 if distance < 0 else 1.0
-    return float(special.stdtr(count - 1, distance / error))
+    table = _of_each([means], key, both, [*Equivalence._fields, "p_within_twice"])
+    small = [holm(table[name]) < LEVEL for name in ("p_not_worse", "p_within_twice")]
+    words = ["lossless", f"about {MARGIN:g} %", "worse"]
+    worse = (table["p_worse"] < LEVEL).to_numpy()
+    return table.assign(verdict=np.select([*small, worse], words, "not decided"))

@@ -5,8 +5,6 @@ data set with a backbone, is a block and counts once: its seeds are averaged fir
 runs of one place say nothing about others.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,9 +27,9 @@ class Ranking(NamedTuple):
     It and ``p`` are NaN where there are too few places for any two to.
     """
 
-    mean_ranks: pd.Series[float]  # By pruner, best first; equal errors share a rank.
+    mean_ranks: "pd.Series[float]"  # By pruner, best first; equal errors share a rank.
     blocks: int  # Places they are ranked in.
-    p: float  # Friedman's test that all rank alike.
+    p: float  # Of Friedman's (1937) test, corrected for ties, that all rank alike.
     critical_difference: float  # Nemenyi's.
     left_out: tuple[str, ...] = ()  # Pruners that were not run in all of these places.
     places_left_out: tuple[str, ...] = ()  # Those in which not all of these pruners were run.
@@ -83,48 +81,41 @@ def ranking(values: pd.DataFrame, every: pd.DataFrame | None = None) -> Ranking:
     ``every`` is what ``values`` was taken from, to name what was left out.
     """
     blocks, pruners = values.shape
+    table = values.to_numpy(dtype=np.float64)
     mean_ranks = values.rank(axis="columns", method="average").mean(axis="index")
     every = values if every is None else every
-    distance = critical_difference(blocks, pruners)
+    distance, p = critical_difference(blocks, pruners), math.nan
     # The largest distance there is: one is always first and another always last.
     testable = pruners >= LEAST_PRUNERS and distance < pruners - 1
+    if testable:
+        equal = (table == table[:, :1]).all()
+        p = 1.0 if equal else float(stats.friedmanchisquare(*table.T).pvalue)
     return Ranking(
         # Names break ties, so that the order does not depend on that of the runs.
         mean_ranks=mean_ranks.sort_index().sort_values(kind="stable"),
         blocks=blocks,
-        p=friedman(values) if testable else math.nan,
+        p=p,
         critical_difference=distance if testable else math.nan,
         left_out=tuple(sorted(set(every.columns) - set(values.columns))),
         places_left_out=tuple(sorted(set(every.index) - set(values.index))),
     )
 
 
-def friedman(values: pd.DataFrame) -> float:
-    """P of Friedman's (1937) test, corrected for ties, that the columns rank alike in each row."""
-    table = values.to_numpy(dtype=np.float64)
-    equal = (table == table[:, :1]).all()
-    return 1.0 if equal else float(stats.friedmanchisquare(*table.T).pvalue)
-
-
 @lru_cache
-def critical_difference(blocks: int, pruners: int, level: float = LEVEL) -> float:
-    """Nemenyi's (1963) critical difference of mean ranks; infinite where nothing is compared."""
-    if blocks < 1 or pruners < 2:
-        return math.inf
-    quantile = float(stats.studentized_range.ppf(1 - level, pruners, np.inf)) / math.sqrt(2)
+def critical_difference(blocks: int, pruners: int) -> float:
+    """Nemenyi's (1963) critical difference of mean ranks."""
+    quantile = float(stats.studentized_range.ppf(1 - LEVEL, pruners, np.inf)) / math.sqrt(2)
     return quantile * math.sqrt(pruners * (pruners + 1) / (6 * blocks))
 
 
 def alike(found: Ranking) -> list[tuple[str, ...]]:
-    """Groups of neighbouring pruners no two of which differ: the bars of the diagram.
+    """The largest groups of two neighbouring pruners or more of which none is told apart.
 
-    Each is as large as can be, at least two; none where no test could be significant.
+    They are the bars of the diagram; none where no test could be significant.
     """
-    if not found.testable:
-        return []
     names, ranks = list(found.mean_ranks.index), found.mean_ranks.to_numpy()
     groups: list[tuple[str, ...]] = []
-    reached = 0
+    reached = 0 if found.testable else len(ranks)
     for first, rank in enumerate(ranks):
         last = int(np.searchsorted(ranks, rank + found.critical_difference, side="left"))
         if last > max(reached, first + 1):

@@ -1,7 +1,5 @@
 """Time until a run is as accurate as full training; runs that never get there are censored."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,9 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from stprune.records.store import KEYS, REFERENCE
-from stprune.statistics.paired import EVERY_PLACE, LEVEL, TOO_FEW, holm_within
-
-Values = NDArray[np.float64]
+from stprune.statistics.paired import EVERY_PLACE, LEVEL, TOO_FEW, Values, holm_within
 
 PLACE = ["dataset", "backbone"]
 CHOICE = ["prune_ratio", "pruner"]
@@ -113,13 +109,8 @@ def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
     the goal by then is censored at the horizon, also if it ended earlier: its training was over,
     and censoring it at its own end would count an early end in its favour.
 
-    Args:
-        epochs: One row an epoch of every run: ``KEYS``, ``epoch``, ``validation_mae`` (real units,
-            NaN where skipped) and ``elapsed_seconds`` (everything included).
-
-    Returns:
-        One row a run of the places where `full` was run and times are known: ``KEYS``, ``goal``,
-        ``horizon_seconds``, ``seconds`` and ``reached``.
+    ``epochs`` has a row an epoch of every run; the table one a run of the places where `full` was
+    run and times are known: ``KEYS``, ``goal``, ``horizon_seconds``, ``seconds`` and ``reached``.
     """
     epochs = epochs.dropna(subset="elapsed_seconds")
     full = epochs[epochs["pruner"] == REFERENCE].groupby([*PLACE, "seed"])
@@ -136,7 +127,7 @@ def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
     return table.assign(seconds=table["seconds"].fillna(table["horizon_seconds"]))
 
 
-# Of `compare_reaching`; least_p is the smallest p that so many runs can have.
+# `least_p` is the smallest p that so many runs can have.
 NUMBERS = ["seeds", "reached", "mean_seconds", "mean_percent", "excess", "p", "least_p"]
 
 
@@ -166,15 +157,14 @@ def compare_reaching(epochs: pd.DataFrame) -> pd.DataFrame:
     # Where even the smallest p that there could be is too large, the test says nothing.
     can_tell = holm_within(table, family, "least_p") < LEVEL
     table["p"], p = table["p"].where(can_tell), corrected.where(can_tell)
-    verdict = pd.Series("tie", table.index, "object").mask(p.isna(), TOO_FEW)
-    verdict = verdict.mask((p < LEVEL) & (table["excess"] > 0), "faster")
-    verdict = verdict.mask((p < LEVEL) & ~(table["excess"] > 0), "slower")
-    verdict = verdict.mask(table["pruner"] == REFERENCE, None)
+    cases = [p.isna(), (p < LEVEL) & (table["excess"] > 0), p < LEVEL]
+    words = pd.Series(np.select(cases, [TOO_FEW, "faster", "slower"], "tie"), dtype="object")
+    verdict = words.mask(table["pruner"] == REFERENCE, None)
     return table.drop(columns="least_p").assign(holm_p=p, verdict=verdict)
 
 
 def _sample_and_mean(runs: pd.DataFrame) -> tuple[Sample, float]:
-    """Of the runs of one pruner and ratio in one place, with their restricted mean."""
+    """The runs of one pruner and ratio in one place, and their restricted mean."""
     sample = Sample(runs["seconds"].to_numpy(np.float64), runs["reached"].to_numpy(np.bool_))
     return sample, restricted_mean(sample, float(runs["horizon_seconds"].iloc[0]))
 

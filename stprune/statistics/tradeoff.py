@@ -8,26 +8,19 @@ complement of the hypervolume indicator (Zitzler and Thiele, 1999, IEEE Transact
 Evolutionary Computation 3) with the reference point (100 %, cap).
 """
 
-from __future__ import annotations
-
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stprune.base.errors import RecordError
 from stprune.records.store import REFERENCE
-from stprune.statistics.paired import LEAST_PAIRS, RESAMPLING_SEED
-
-Values = NDArray[np.float64]
+from stprune.statistics.paired import ENDS, LEAST_PAIRS, RESAMPLING_SEED, Values
 
 # In percent of full training's error: what is this much worse is no bargain at any speed.
 CAP = 10.0
 RESAMPLES = 2000
-# Of the 95 % percentile interval (Efron, 1979).
-ENDS = ((1 - 0.95) / 2, (1 + 0.95) / 2)
 PLACE = ["budget", "dataset", "backbone"]
 POINT = ["pruner", "prune_ratio"]
 
@@ -45,19 +38,16 @@ def cloud(runs: pd.DataFrame) -> Cloud:
     """Mean test MAE and total time of one place, relative to full training, and of resampled seeds.
 
     Seeds are drawn with replacement and with all their runs, so that what the runs of a seed share
-    stays shared; full training is drawn with them. The draws have a fixed seed of their own.
-
-    Where full training has no error above 0, nothing is relative to it and changes are NaN.
-
-    Raises:
-        RecordError: If full training is not among them.
+    stays shared; full training is drawn with them. The draws have a fixed seed of their own. Where
+    full training has no error above 0, changes are NaN.
     """
-    tables = [_by_seed(runs, column) for column in ("total_seconds", "test_mae")]
+    values = runs.set_index(["seed", *POINT])[["total_seconds", "test_mae"]].astype("float64")
+    by_seed: Any = values.unstack(POINT).sort_index()
     keys = runs[POINT].drop_duplicates().itertuples(index=False, name=None)
     points = sorted(keys, key=lambda point: (point[0] != REFERENCE, point))
-    if not points or points[0][0] != REFERENCE:
-        raise RecordError(f"a trade-off is relative to `{REFERENCE}`, which was not run here")
-    seconds, errors = (table[points].to_numpy(np.float64) for table in tables)
+    seconds, errors = (
+        by_seed[name][points].to_numpy(np.float64) for name in ("total_seconds", "test_mae")
+    )
     weights = _seed_counts(len(seconds))
     percent, change = _relative(seconds, weights), _relative(errors, weights)
     return Cloud(points, (~np.isnan(errors)).sum(axis=0), 100 * percent, 100 * (change - 1))
@@ -81,14 +71,12 @@ def area(percent: Values, change: Values) -> Values:
 
 
 def on_front(percent: Values, change: Values) -> NDArray[np.bool_]:
-    """Which of the points (R, P) no other beats: as fast and as good, and better in one of both.
-
-    A point that is NaN is not on the front and beats none.
-    """
+    """Which of the points (R, P) no other beats: as fast and as good, and better in one of both."""
     one, other = np.index_exp[:, :, None], np.index_exp[:, None, :]
     no_worse = (percent[other] <= percent[one]) & (change[other] <= change[one])
     better = (percent[other] < percent[one]) | (change[other] < change[one])
     beaten = (no_worse & better).any(axis=2)
+    # A point that is NaN is not on the front and beats none.
     front: NDArray[np.bool_] = ~(beaten | np.isnan(percent + change))
     return front
 
@@ -98,9 +86,9 @@ def tradeoff_areas(summary: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per budget, data set, backbone and pruner: ``seeds`` (the fewest of its prune
-        ratios), ``area`` in percent with ``area_low`` and ``area_high`` (95 %), and by prune ratio,
-        in a tuple of (ratio, whether on the front of all pruners' points, share of the resamples in
-        which it is), ``front``; the ends and shares are NaN for fewer than three seeds.
+        ratios), ``area`` in percent with ``area_low`` and ``area_high`` (95 %), and ``front``, a
+        tuple of (prune ratio, whether on the front of all pruners' points, share of the resamples
+        in which it is); the ends and shares are NaN for fewer than three seeds.
     """
     rows = []
     for key, runs in with_full(summary.dropna(subset="total_seconds")).groupby(PLACE):
@@ -130,11 +118,6 @@ def with_full(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([again[list(summary.columns)], pruned], ignore_index=True)
 
 
-def _by_seed(runs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """(seeds, points) of a column, NaN for what was not run."""
-    return runs.set_index(["seed", *POINT])[column].astype("float64").unstack(POINT).sort_index()
-
-
 def _seed_counts(seeds: int) -> Values:
     """(1 + R, seeds) how often each seed counts: once each, then as the resamples have it."""
     once = np.ones((1, seeds))
@@ -152,5 +135,4 @@ def _relative(values: Values, weights: Values) -> Values:
     sums = weights @ np.where(known, values, 0.0)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     whole = np.where(means[:, :1] > 0, means[:, :1], np.nan)
-    relative: Values = means / whole
-    return relative
+    return np.asarray(means / whole)

@@ -142,19 +142,21 @@ def naming_failures(fabric: Fabric, spec: RunSpec) -> Iterator[None]:
         raise
 
 
-def compile_network(network: nn.Module, device: torch.device) -> None:
+def compile_network(network: nn.Module, device: torch.device, how: bool | str) -> None:
     """Have ``network`` compiled when it is first called; its ``state_dict`` keeps its names.
 
     Raises ConfigError if this machine cannot compile, so that no run finds out halfway.
     """
+    mode = how if isinstance(how, str) else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the compiler's own imports
         try:
-            torch.compile(lambda values: values.sin() + 1)(torch.zeros(8, device=device))
+            probe = torch.compile(lambda values: values.sin() + 1, mode=mode)
+            probe(torch.zeros(8, device=device))
         except Exception as error:  # of the compiler, its tools or the system
             reason = repr(error).split("\\n")[0][:200]
             raise ConfigError(
                 f"`compute.compile`: torch cannot compile for {device.type} here ({reason});"
                 " install a C++ compiler, or set it to false"
             ) from None
-    network.compile()
+    network.compile(mode=mode)

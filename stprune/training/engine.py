@@ -447,7 +447,7 @@ def build_network(spec: RunSpec, data: ForecastData) -> Backbone:
         torch.default_generator.manual_seed(spec.key.seed)  # that of the CPU alone
         network = BACKBONES.load(spec.backbone)(task, spec.backbone_options)
     if spec.compute.compile:
-        compile_network(network, data.train.device)
+        compile_network(network, data.train.device, spec.compute.compile)
     return network
 
 

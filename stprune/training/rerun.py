@@ -104,7 +104,7 @@ def rerun(
     spec, layout = run_spec(config, key), data_layout(config)
     for card in spec.cards:
         if not (layout.processed(card) / "meta.json").exists():
-            prepare(card, layout, config.mirror, progress=True, cards=layout.root)
+            prepare(card, layout, config.mirror)
     recorded, present = record.data.get("checksum"), run_checksum(spec.cards, layout)
     if present != recorded:
         raise RecordError(

@@ -245,7 +245,7 @@ def evaluate_weights(claim: WeightsClaim, layout: DataLayout) -> Scores:
     options = backbone.Options.model_validate(backbone.legacy_options)
     model: Any = backbone(forecast_task(data, STEPS, STEPS), options)
     target = layout.raw("published_weights", claim.backbone, f"{claim.weights.git_blob_sha1}.pt")
-    path = fetch_file("published weights", claim.weights, target, resolve_mirror(None), False)
+    path = fetch_file("published weights", claim.weights, target, resolve_mirror(None))
     weights = torch.load(path, map_location="cpu", weights_only=True)
     try:
         model.load_state_dict(backbone.from_public_weights(weights))

@@ -29,9 +29,9 @@ from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.data.canonical import CanonicalDataset
 from stprune.data.card import DatasetCard, load_card
-from stprune.data.dataset import alone, cut_splits, forecast_data
+from stprune.data.dataset import alone, forecast_data
 from stprune.data.tasks.base import build_task
-from stprune.data.windows import window_starts
+from stprune.data.windows import cut_splits, window_starts
 from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.records.run import read_epochs, read_record
 from stprune.training.budget import TrainingBudget

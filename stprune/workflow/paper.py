@@ -11,7 +11,8 @@ from pathlib import Path
 from stprune.base.errors import RecordError, UnknownNameError
 from stprune.base.layout import DATA, kept_experiments
 from stprune.describe.products import make_overview
-from stprune.paper.products import Made, check_products, compared, make_products
+from stprune.paper.fingerprints import Made, compared
+from stprune.paper.products import check_products, make_products
 from stprune.paper.report import vega_script
 
 

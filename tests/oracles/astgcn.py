@@ -27,14 +27,14 @@ def _columns(scores: Tensor) -> Tensor:
 def _block(block: Any, x: Tensor, graphs: list[Tensor]) -> Tensor:
     """One window (N, F, T) through one block."""
     temporal, spatial, steps = block.temporal_attention, block.spatial_attention, x.shape[2]
-    left = torch.einsum("nft,n->tf", x, temporal.node_weight) @ temporal.mixing
+    left = torch.einsum("nft,n->tf", x, temporal.summing) @ temporal.mixing
     right = torch.einsum("f,nft->nt", temporal.channel_weight, x)
     scores = torch.sigmoid(left @ right + temporal.bias[0])
     between = _columns(temporal.scoring @ scores)
     attended = torch.stack(
         [sum(x[:, :, s] * between[s, t] for s in range(steps)) for t in range(steps)], dim=2
     )
-    left = torch.einsum("nft,t->nf", attended, spatial.step_weight) @ spatial.mixing
+    left = torch.einsum("nft,t->nf", attended, spatial.summing) @ spatial.mixing
     right = torch.einsum("f,nft->tn", spatial.channel_weight, attended)
     scores = torch.sigmoid(left @ right + spatial.bias[0])
     attention = _columns(spatial.scoring @ scores)

@@ -138,17 +138,17 @@ def _block(
         q, k, values = ([linear(v, layer) for v in u] for layer in layers)
         s = _attend(q, k, values, heads)
         attended.append([_rms_norm(a + b, itself.norm) for a, b in zip(s, u, strict=True)])
-    gate_weight, value_weight = block.perceptron.gates.weight.chunk(2)
+    gate_weight, value_weight = block.gates.weight.chunk(2)
     result = []
     for n, patches in enumerate(hidden):
         new = []
         for p, patch in enumerate(patches):
             near = torch.stack([mix[n, m] * attended[m][p] for m in range(len(hidden))])
-            mixed = 0.05 * attended[n][p] + 0.95 * linear(near.sum(0), block.graph.neighbours)
-            x = patch + linear(mixed, block.graph.output)
+            mixed = 0.05 * attended[n][p] + 0.95 * linear(near.sum(0), block.neighbours)
+            x = patch + linear(mixed, block.mixed)
             y = _rms_norm(x, block.before_perceptron)
             gate = gate_weight @ y
             inner = gate * torch.sigmoid(gate) * (value_weight @ y)
-            new.append(x + linear(inner, block.perceptron.output))
+            new.append(x + linear(inner, block.output))
         result.append(new)
     return result

@@ -148,7 +148,6 @@ def published_state(model: Any) -> Weights:
         aligned[f"{name}.graph_conv"] = block.graph
     layers |= {f"{name}.causal_conv": layer.convolution for name, layer in temporal.items()}
     projections = {
-        f"{name}.align.align_conv": layer.align.projection
-        for name, layer in (aligned | temporal).items()
+        f"{name}.align.align_conv": layer.align for name, layer in (aligned | temporal).items()
     }
     return named(layers) | named(projections, pointwise=True)

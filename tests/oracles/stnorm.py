@@ -21,7 +21,7 @@ def forecast(model: Any, batch: Batch) -> Tensor:
     for layer, residual, dilation in zip(model.layers, model.residuals, dilations, strict=True):
         views = [x]
         if options.temporal_norm:
-            views.append(_over_time(x, layer.temporal_norm.norm, model.training))
+            views.append(_over_time(x, layer.temporal_norm, model.training))
         if options.spatial_norm:
             views.append(_over_nodes(x, layer.spatial_norm))
         both = convolved(torch.cat(views, dim=-1), layer.convolution, dilation)

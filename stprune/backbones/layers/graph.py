@@ -16,6 +16,7 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stprune.backbones.base import uniform
 from stprune.base.errors import DataError
 
 
@@ -85,10 +86,8 @@ def walk_powers(adjacency: Tensor, order: int, self_loops: bool) -> list[Tensor]
 
 
 def checked_weights(adjacency: Tensor) -> Tensor:
-    """The adjacency in float64; a DataError if it is not square, negative or not finite."""
+    """The adjacency in float64; a DataError if a weight is negative or not finite."""
     weights = adjacency.double()
-    if adjacency.ndim != 2 or len(adjacency) != adjacency.shape[1]:
-        raise DataError(f"a graph must be a square matrix, got shape {tuple(adjacency.shape)}")
     wrong = ~(torch.isfinite(weights) & (weights >= 0))
     if wrong.any():
         row, column = wrong.nonzero()[0].tolist()
@@ -101,7 +100,7 @@ def checked_weights(adjacency: Tensor) -> Tensor:
 
 def _inverse(degrees: Tensor) -> Tensor:
     """1 / d, and 0 where d is 0."""
-    return torch.where(degrees > 0, 1.0 / degrees.clamp_min(torch.finfo(degrees.dtype).tiny), 0.0)
+    return torch.where(degrees > 0, 1.0 / degrees, 0.0)
 
 
 def _largest_eigenvalue(symmetric: Tensor) -> float:
@@ -180,6 +179,37 @@ class _SparseProduct(torch.autograd.Function):
 _product: Callable[..., Tensor] = _SparseProduct.apply
 
 
+class DiffusionConvolution(nn.Module):
+    """x W_0 + Σ_k S_k (x W_k) + b over ``given`` constant matrices S_k, then ``learned`` ones.
+
+    Mixing channels before nodes lets all given matrices act in one product.
+    """
+
+    def __init__(self, width: int, given: int, learned: int = 0) -> None:
+        super().__init__()
+        self.counts = [1, given, learned]
+        # The published start is that of one linear layer over all terms.
+        bound = (width * sum(self.counts)) ** -0.5
+        self.weight = uniform(bound, sum(self.counts), width, width)
+        self.bias = uniform(bound, width)
+
+    def forward(self, values: Tensor, given: GraphProduct, learned: Tensor | None = None) -> Tensor:
+        """(N, ..., width) to the same; matrices side by side, (N, given N) and (N, learned N)."""
+        nodes, flat = len(values), values.reshape(-1, values.shape[-1])
+        own, by_given, by_learned = self.weight.split(self.counts)
+        # Apart, so that no gradient is computed for the given matrices.
+        mixed = torch.addmm(self.bias, flat, own[0]).view(nodes, -1)
+        mixed = mixed + given(terms_of(flat, by_given, nodes))
+        if learned is not None:
+            mixed = torch.addmm(mixed, learned, terms_of(flat, by_learned, nodes))
+        return mixed.view(values.shape)
+
+
+def terms_of(flat: Tensor, weights: Tensor, nodes: int) -> Tensor:
+    """x W_k for all k below each other: (rows, in) and (K, in, out) to (K N, rows / N out)."""
+    return torch.bmm(flat.expand(len(weights), -1, -1), weights).view(len(weights) * nodes, -1)
+
+
 def diffuse(values: Tensor, mix: Callable[[Tensor], Tensor]) -> Tensor:
     """Values (N, B, width) and then all their K diffusions, side by side: (N, B, (K + 1) width).
 
@@ -189,3 +219,32 @@ def diffuse(values: Tensor, mix: Callable[[Tensor], Tensor]) -> Tensor:
     diffused = mix(values.reshape(nodes, -1)).view(-1, nodes, batch, width)
     together = torch.cat([values[:, :, None], diffused.permute(1, 2, 0, 3)], dim=2)
     return together.view(nodes, batch, -1)
+
+
+def gated_states(
+    convolved: Tensor,
+    weights: tuple[Tensor, Tensor],
+    convolve: Callable[[Tensor, Tensor, Tensor], Tensor],
+    state: Tensor | None = None,
+) -> list[Tensor]:
+    """States (N, B, width) of a gated recurrent unit whose products are graph convolutions.
+
+    Args:
+        convolved: (N, T, B, 3 width), what the inputs add to both gates and the candidate.
+        weights: Of the state in the gates, and of the state that passed the first gate.
+        convolve: From values, weights and what to add.
+        state: That to begin with; None for zeros.
+    """
+    states: list[Tensor] = []
+    width = convolved.shape[-1] // 3
+    for step in convolved.unbind(dim=1):
+        of_gates, of_candidate = step.split([2 * width, width], dim=-1)
+        if state is None:
+            keep = torch.sigmoid(of_gates[..., width:])
+            state = (1 - keep) * torch.tanh(of_candidate)
+        else:
+            passes, keep = torch.sigmoid(convolve(state, weights[0], of_gates)).chunk(2, dim=-1)
+            candidate = torch.tanh(convolve(passes * state, weights[1], of_candidate))
+            state = torch.lerp(candidate, state, keep)
+        states.append(state)
+    return states

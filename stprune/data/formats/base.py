@@ -68,9 +68,7 @@ class Published(StrictModel):
 def load_raw(card: DatasetCard, paths: dict[str, Path]) -> RawSeries | StreamedSeries:
     """Load the raw files of a card, by role, in the card's format.
 
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file cannot be read or contradicts the card.
+    A ConfigError if the card does not fit it; a DataError if a file cannot be read or contradicts.
     """
     module = FORMATS.module(card.format)
     if not issubclass(module.Options, Published):
@@ -153,11 +151,8 @@ def read_numbers(path: Path, *, header: bool = True, index: bool = False) -> pd.
 def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray[np.float64]:
     """The number of each edge of a csv, from row to column; 1 where it has no third column.
 
-    The PeMS benchmarks are published so, with a road distance as the third column (Guo et al. 2021,
-    Song et al. 2020). An edge may be listed twice with the same number; loops are left out. The
-    result is (N, N) float64 in the order of ``node_ids``, NaN where there is no edge.
-
-    A DataError names the line that is wrong.
+    An edge may be listed twice with the same number; loops are left out. The result is (N, N)
+    float64 in the order of ``node_ids``, NaN where there is no edge. A DataError names the line.
     """
     with reading(path, "a csv of edges"):
         frame = pd.read_csv(
@@ -185,6 +180,41 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
         edges[place] = number
     np.fill_diagonal(edges, np.nan)
     return edges
+
+
+def binary(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 for each edge, whatever its distance: (N, N) float64."""
+    weights = (~np.isnan(distances)).astype(np.float64)
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def gaussian(
+    distances: NDArray[np.float64], sigma: float | None = None, threshold: float = 0.1
+) -> NDArray[np.float64]:
+    """exp(-(d / sigma)²), and 0 where that is below ``threshold``: (N, N) float64 in [0, 1].
+
+    The kernel is that of Shuman et al. 2013 as DCRNN (Li et al. 2018) scales it: with the standard
+    deviation of the distances between different nodes, which None for ``sigma`` means, and without
+    a factor of 2.
+    """
+    between = distances.copy()
+    np.fill_diagonal(between, np.nan)
+    length = spread(between) if sigma is None else sigma
+    # No edge is infinitely far, and a far one may well come out as 0.
+    far = np.where(np.isnan(between), np.inf, between)
+    weights = np.exp(-np.square(far / length))
+    weights[weights < threshold] = 0.0
+    return weights
+
+
+def spread(distances: NDArray[np.float64]) -> float:
+    """Standard deviation (dividing by their number) of the distances; a ValueError if it is 0."""
+    there = distances[~np.isnan(distances)]
+    length = float(there.std()) if there.size else 0.0
+    if length <= 0:
+        raise ValueError(f"{there.size} distances that do not differ give no `sigma`: give one")
+    return length
 
 
 def merge_columns(

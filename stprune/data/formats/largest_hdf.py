@@ -63,24 +63,16 @@ class Options(Published):
         def blocks() -> Iterator[Block]:
             with open_frame(series) as frame:
                 for table in frame.chunks(multiple=count):
-                    means = step_means(table if whole else table[:, columns], count)
+                    flow = (table if whole else table[:, columns]).reshape(-1, count, len(node_ids))
+                    missing = np.isnan(flow)
+                    number = count - missing.sum(axis=1)
+                    total = np.where(missing, 0.0, flow).sum(axis=1)
+                    means: NDArray[np.float64] = np.full(total.shape, np.nan)
+                    np.divide(total, number, out=means, where=number > 0)
+                    means = np.round(means)  # halves to the even one
                     mask = observed(means, card, lambda _: str(series))
                     values = np.where(mask, means, 0.0).astype(np.float32)
                     yield values[:, :, None], mask[:, :, None]
 
         shape, times = (card.steps, len(node_ids), 1), regular_times(card, card.steps)
         return StreamedSeries(shape, blocks, times, graph, node_ids)
-
-
-def step_means(table: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """The mean of what was observed among each ``count`` successive rows of a (R, N) table.
-
-    (R / count, N) float64 whole numbers, halves to the even one; NaN where nothing was observed.
-    """
-    grouped = table.reshape(len(table) // count, count, table.shape[1])
-    missing = np.isnan(grouped)
-    number = count - missing.sum(axis=1)
-    total = np.where(missing, 0.0, grouped).sum(axis=1)
-    means: NDArray[np.float64] = np.full(total.shape, np.nan)
-    np.divide(total, number, out=means, where=number > 0)
-    return np.round(means)

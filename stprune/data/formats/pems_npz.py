@@ -13,8 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, read_edges
-from stprune.data.graph_weights import Symmetrise, binary, gaussian, symmetrised
+from stprune.data.formats.base import Files, Published, Table, binary, gaussian, read_edges
 
 
 class Options(Published):
@@ -24,7 +23,6 @@ class Options(Published):
     weights: Literal["binary", "gaussian"] = Field(
         "binary", description="1, or exp(-(distance / deviation)²) if that is at least 0.1."
     )
-    symmetrise: Symmetrise = Field("none", description="Both ways with the larger or mean weight.")
 
     def read(self, card: DatasetCard, files: Files) -> Table:
         """See :meth:`Published.read`; channels are the last axis of the array, in order."""
@@ -35,4 +33,4 @@ class Options(Published):
             node_ids = files["ids"].read_text(encoding="utf-8-sig").split()
         distances = read_edges(files["edges"], node_ids)
         weights = (binary if self.weights == "binary" else gaussian)(distances)
-        return Table(values, symmetrised(weights, self.symmetrise), node_ids)
+        return Table(values, weights, node_ids)

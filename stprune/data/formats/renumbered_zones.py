@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, merge_columns, read_numbers
-from stprune.data.graph_weights import gaussian
+from stprune.data.formats.base import Files, Published, Table, gaussian, merge_columns, read_numbers
 
 OUTLINE = ["area", "perimeter"]
 

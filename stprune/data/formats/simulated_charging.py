@@ -20,14 +20,12 @@ from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats.base import regular_times
 from stprune.data.simulation import charging
-from stprune.data.simulation.cards import check_card
+from stprune.data.simulation.shared import check_card
 
 CHANNELS = ["occupancy", "volume", "price"]
 STEP_MINUTES = 60
 # A day that fills the chargers, and is not part of the data.
 WARM_DAYS = 1
-# What a larger city has more of, and the option that says how large it is.
-RATES, SIZE = ("outages_per_week", "crowds_per_week"), "zones"
 
 
 class Options(StrictModel):
@@ -56,8 +54,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """Simulate the data set that ``card`` describes; there are no files.
 
     Channels are chargers in use (mean over the hour), energy delivered (kWh / h) and price (yuan /
-    kWh) of each zone, all observed. The graph of neighbouring zones is undirected. An event is an
-    outage or a crowd, in the hours ``first_step`` to ``last_step``.
+    kWh) of each zone. The graph of neighbouring zones is undirected. Events: outages and crowds.
     """
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, options.size, options.steps, CHANNELS, STEP_MINUTES)

@@ -8,29 +8,26 @@ UXsim; another seed gives another city, other days and other incidents.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from stprune.base.schema import StrictModel, validate
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
 from stprune.data.formats.base import regular_times
-from stprune.data.simulation.cards import check_card
-from stprune.data.simulation.freeway import network as roads
-from stprune.data.simulation.freeway import traffic
+from stprune.data.simulation import network as roads
+from stprune.data.simulation import traffic
+from stprune.data.simulation.shared import check_card
 
 CHANNELS = ["flow", "speed"]
 # A run fills the roads before its day begins, and ends when those of the day have got through.
 WARM_BINS, LATE_BINS = 12, 2
 BIN_STEPS = round(traffic.BIN_SECONDS / roads.STEP_SECONDS)
 KMH = 3.6
-# What a larger city has more of, and the option that says how large it is.
-RATES, SIZE = ("incidents_per_day",), "nodes"
 
 
 class Options(StrictModel):
@@ -38,40 +35,17 @@ class Options(StrictModel):
 
     seed: int = Field(ge=0, description="Another seed is another city.")
     days: int = Field(ge=1, le=366, description="Days, each of 288 steps.")
-    nodes: int | None = Field(None, description="Detectors, or else the two numbers below.")
-    corridors: int | None = Field(
-        None, ge=1, le=roads.MOST_CORRIDORS, description="Freeways that meet."
-    )
-    segments: int | None = Field(
-        None,
-        ge=roads.FEWEST_SEGMENTS,
-        le=roads.MOST_SEGMENTS,
-        description="Detectors of a corridor in each direction.",
-    )
+    corridors: int = Field(ge=1, le=32, description="Freeways that meet.")
+    segments: int = Field(ge=3, le=64, description="Detectors of a corridor in each direction.")
     incidents_per_day: float = Field(4.0, ge=0, description="Expected in the whole network.")
     demand_level: float = Field(
         1.05, gt=0, le=1.3, description="Weekday peak at the busiest detector / its capacity."
     )
 
-    @model_validator(mode="after")
-    def _one_size_that_can_be_made(self) -> Options:
-        given = [self.corridors, self.segments]
-        if given.count(None) != (2 if self.nodes is not None else 0):
-            raise ValueError("the size is either `nodes`, or `corridors` and `segments`")
-        _ = self.layout  # which raises ValueError for a number of nodes that no city has
-        return self
-
-    @property
-    def layout(self) -> tuple[int, int]:
-        """Corridors, and segments of each in each direction."""
-        if self.corridors is None or self.segments is None:
-            return roads.layout_of(self.nodes or 0)
-        return self.corridors, self.segments
-
     @property
     def size(self) -> int:
         """Detectors in the network, the nodes of the graph."""
-        return 2 * math.prod(self.layout)
+        return 2 * self.corridors * self.segments
 
     @property
     def steps(self) -> int:
@@ -83,16 +57,15 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """Simulate the data set that ``card`` describes; there are no files.
 
     Channels are flow (vehicles / 5 min) at the downstream end of each segment and mean speed (km/h)
-    on it, all observed. The graph is directed, by driving distance. An event is an incident: the
-    capacity at a segment's end drops to ``capacity_share`` in the steps ``first_step`` to
-    ``last_step``.
+    on it. The graph is directed, by driving distance. Events: incidents, in which the capacity at a
+    segment's end drops to ``capacity_share``.
     """
     options = validate(Options, card.options, f"options of {card.title}")
     check_card(card, options.size, options.steps, CHANNELS, traffic.BIN_SECONDS // 60)
     layout, chance, accidents, readings, engine = (
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
-    network = roads.build_network(*options.layout, layout)
+    network = roads.build_network(options.corridors, options.segments, layout)
     demand = traffic.expected_demand(network, options.demand_level, card.start.replace(tzinfo=None))
     departures = traffic.draw_departures(demand, -WARM_BINS, options.steps + LATE_BINS, chance)
     incidents = traffic.draw_incidents(demand, options.days, options.incidents_per_day, accidents)
@@ -115,9 +88,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         for number, one in enumerate(incidents)
     ]
     times, mask = regular_times(card, options.steps), np.ones(values.shape, np.bool_)
-    graph = roads.gaussian_adjacency(roads.detector_distances(network))
     events = pd.DataFrame(labels, columns=columns)
-    return RawSeries(values, mask, times, graph, list(network.detectors), events)
+    return RawSeries(values, mask, times, roads.detector_graph(network), network.detectors, events)
 
 
 def _simulate_day(

@@ -1,87 +1,79 @@
 """A user's own series in a csv, parquet, npz or HDF file, with or without a graph.
 
-Roles of the files: ``series``, or one file a channel whose role is the channel's name; and at most
-one of ``adjacency`` (a matrix) or ``edges`` (a csv ``from,to`` and perhaps a number).
+Roles of the files: ``series``, and at most one of ``adjacency`` (a matrix) or ``edges`` (a csv
+``from,to`` and perhaps a number).
 `docs/own_data.md` states every rule.
 """
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import load_npz
 
 from stprune.base.errors import ConfigError, DataError
 from stprune.base.schema import validate
-from stprune.data import graph_weights
 from stprune.data.canonical import RawSeries
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import read_edges, reading
-from stprune.data.table import files
-from stprune.data.table.options import GraphOptions, Options
-from stprune.data.table.series import LARGEST, on_steps, read_series
+from stprune.data.formats.base import binary, gaussian, read_edges, reading
+from stprune.data.table import (
+    CSV_SUFFIXES,
+    LARGEST,
+    GraphOptions,
+    Options,
+    csv_cells,
+    numbers_of,
+    on_steps,
+    read_array,
+    read_series,
+)
 
 SERIES = "series"
 GRAPH_ROLES = ("adjacency", "edges")
-
-log = logging.getLogger(__name__)
 
 
 def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
     """Read series and graph by the rules of the card's options.
 
-    Raises:
-        ConfigError: If the card does not fit the format.
-        DataError: If a file breaks a rule; the message names the row and column.
+    A ConfigError if the card does not fit the format; a DataError if a file breaks a rule, with the
+    row and column.
     """
     where = f"options of {card.title}"
-    options = validate(Options, card.options, where)
-    channels = [channel.name for channel in card.channels]
-    groups = {SERIES: channels} if SERIES in paths else {name: [name] for name in channels}
-    graph_roles = [role for role in paths if role not in groups]
-    if not set(groups) <= set(paths) or graph_roles not in ([], *([role] for role in GRAPH_ROLES)):
-        raise ConfigError(
-            f"{where}: the files are `{SERIES}`, or one called as each channel"
-            f" ({', '.join(channels)}), and at most one of {', '.join(GRAPH_ROLES)}, not"
-            f" {', '.join(sorted(paths)) or 'none'}"
-        )
+    options, channels = validate(Options, card.options, where), card.channel_names
+    graph_roles = [role for role in paths if role != SERIES]
+    negative = set(options.allow_negative) - set(channels)
+    missing = options.missing_numbers or options.gaps == "missing"
     for wrong, problem in (
         (
-            options.layout == "wide" and len(channels) > 1 and SERIES in paths,
-            "a wide file holds one channel; give a file for each",
+            SERIES not in paths or graph_roles not in ([], *([role] for role in GRAPH_ROLES)),
+            f"the files are `{SERIES}` and at most one of {', '.join(GRAPH_ROLES)}",
         ),
-        (not set(options.allow_negative) <= set(channels), "`allow_negative` names no channel"),
+        (options.layout == "wide" and len(channels) > 1, "a wide file holds one channel"),
+        (negative, "`allow_negative` names no channel"),
         (len(options.columns) not in (0, len(channels)), "`columns` needs one for each channel"),
         (
-            card.mask_policy != "nan" and (options.missing_numbers or options.gaps == "missing"),
+            missing and card.mask_policy != "nan",
             "`missing_numbers` and `gaps: missing` need `mask_policy: nan`",
         ),
     ):
         if wrong:
             raise ConfigError(f"{where}: {problem}")
-    nodes: list[str] = []
-    tables = []
-    for role, names in groups.items():
-        readings = read_series(paths[role], options, names)
-        nodes = nodes or readings.nodes
-        order = aligned(paths[role], readings.nodes, nodes)
-        times, table = on_steps(readings, card, options)
-        tables.append((times, table[:, order]))
-        if not np.array_equal(times, tables[0][0]):
-            raise DataError(f"{card.title}: {paths[role]} has other times than the first file")
-    values = np.concatenate([table for _, table in tables], axis=2)
+    readings = read_series(paths[SERIES], options, channels)
+    nodes = readings.nodes
+    aligned(paths[SERIES], nodes, nodes)
+    times, values = on_steps(readings, card, options)
     adjacency = np.zeros((len(nodes), len(nodes)), np.float32)
     for role in graph_roles:
         adjacency = read_graph(role, paths[role], nodes, options)
-    kept = _kept_sensors(values, nodes, card, options)
-    values, mask = values[:, kept], ~np.isnan(values[:, kept])
+    mask = ~np.isnan(values)
+    empty = ~np.all(np.any(mask, axis=0), axis=1)
+    if empty.any():
+        name = nodes[int(np.argmax(empty))]
+        raise DataError(f"{paths[SERIES]}: the sensor `{name}` has no value; leave it out")
     filled = np.where(mask, values, 0.0).astype(np.float32)
-    node_ids = list(np.array(nodes, dtype=object)[kept])
-    return RawSeries(filled, mask, times, adjacency[np.ix_(kept, kept)], node_ids)
+    return RawSeries(filled, mask, times, adjacency, nodes)
 
 
 def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
@@ -95,54 +87,27 @@ def aligned(path: Path, ids: list[str], nodes: list[str]) -> NDArray[np.int64]:
     return np.array([position[name] for name in nodes], np.int64)
 
 
-def _kept_sensors(
-    values: NDArray[np.float64], nodes: list[str], card: DatasetCard, options: Options
-) -> NDArray[np.bool_]:
-    """Which sensors of (T, N, C) stay; the others are refused, or logged."""
-    empty = np.any(np.all(np.isnan(values), axis=0), axis=1)
-    target = pd.DataFrame(values[:, :, card.target_channel])
-    constant = (target.min() == target.max()).to_numpy() & ~empty
-    kept = np.ones(len(nodes), bool)
-    for found, option in ((empty, "empty_sensors"), (constant, "constant_sensors")):
-        rule = getattr(options, option)
-        if found.any():
-            listed = ", ".join(np.array(nodes, dtype=object)[found][:8])
-            said = f"{card.title}: {found.sum()} sensor(s) ({listed}): see `{option}`"
-            if rule == "refuse":
-                raise DataError(said)
-            log.warning("%s", said + (" (dropped)" if rule == "drop" else ""))
-            kept &= ~found | (rule != "drop")
-    if not kept.any():
-        raise DataError(f"{card.title}: no sensor is left without the empty and constant ones")
-    return kept
-
-
 def read_graph(role: str, path: Path, nodes: list[str], options: Options) -> NDArray[np.float32]:
     """Edge weights of ``nodes``, in this order, in a file of this role: (N, N) float32."""
     graph = options.graph
     if role == "edges":
-        files.csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
+        csv_cells(path, options.separator, "utf-8")  # a wrong separator is named here
         edges = read_edges(path, nodes, options.separator)
     else:
         edges = _edges_of_matrix(path, _matrix(path, nodes, options), nodes, graph)
     np.fill_diagonal(edges, np.nan)
-    if graph.nearest is not None:
-        edges = graph_weights.nearest(edges, graph.nearest)
     if graph.weights == "gaussian":
         with reading(path, "distances"):
-            weights = graph_weights.gaussian(edges, graph.sigma, graph.threshold)
+            weights = gaussian(edges, graph.sigma, graph.threshold)
         if not weights.any():
             raise DataError(
                 f"{path}: no weight reaches `graph.threshold` {graph.threshold:g}; the shortest"
                 f" distance is {np.nanmin(edges, initial=np.inf):g}; change it or `graph.sigma`"
             )
     else:
-        weights = graph_weights.binary(edges) if graph.weights == "binary" else np.nan_to_num(edges)
-    weights = graph_weights.symmetrised(weights, graph.symmetrise)
+        weights = binary(edges) if graph.weights == "binary" else np.nan_to_num(edges)
     if weights.max(initial=0.0) > LARGEST:
         raise DataError(f"{path}: the weight {weights.max():g} is beyond {LARGEST:g}")
-    if (count := graph_weights.parts(weights)) > 1:
-        log.warning("%s: a graph in %d parts", path, count)
     return weights.astype(np.float32)
 
 
@@ -153,7 +118,7 @@ def _edges_of_matrix(
     np.fill_diagonal(matrix, 1.0)  # loops are left out, whatever they weigh
     if graph.weights == "gaussian":
         # In a table of distances an empty or infinite cell means that no way leads there.
-        matrix[np.isinf(matrix)] = np.nan
+        matrix[matrix == np.inf] = np.nan
         wrong = matrix <= 0
     else:
         wrong = (matrix < 0) | ~np.isfinite(matrix)
@@ -173,15 +138,15 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
     A csv may hold sensor ids, in its first row or its first row and column, as its shape tells.
     """
     size = len(nodes)
-    if path.suffix.lower() not in files.CSV_SUFFIXES:
+    if path.suffix.lower() not in CSV_SUFFIXES:
         try:
             matrix = load_npz(path).toarray()
         except Exception:  # no sparse matrix, or damaged: reading it as an array says which
-            matrix = files.read_array(path, options.graph.array, "graph.array")
+            matrix = read_array(path, options.graph.array, "graph.array")
         if matrix.shape != (size, size) or matrix.dtype.kind not in "fiub":
             raise DataError(f"{path}: {matrix.dtype} of shape {matrix.shape} for {size} sensors")
         return np.array(matrix, np.float64)
-    cells = files.csv_cells(path, options.separator, options.encoding)
+    cells = csv_cells(path, options.separator, options.encoding)
     ids = rows = nodes
     if len(cells) == cells.shape[1] + 1:  # ids in the first row
         ids = rows = list(cells.iloc[0])
@@ -193,8 +158,6 @@ def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float6
         expected = f"a row and a column for each of the {size} sensors, in the same order"
         raise DataError(f"{path}: {cells.shape} cells instead of {expected}")
     order = aligned(path, ids, nodes)
-    infinite = cells.apply(lambda column: column.str.fullmatch("(?i)[+]?inf(inity)?"))
-    cells = cells.mask(infinite, "").set_axis(ids, axis=1)
-    numbers = files.numbers_of(path, cells, ids, options.decimal)
-    numbers[infinite.to_numpy()] = np.inf
+    cells = cells.set_axis(ids, axis=1)
+    numbers = numbers_of(path, cells, ids, options.decimal, infinite=True)
     return numbers[np.ix_(order, order)]

@@ -16,9 +16,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import Files, Published, Table, merge_columns, read_edges
+from stprune.data.formats.base import (
+    Files,
+    Published,
+    Table,
+    binary,
+    gaussian,
+    merge_columns,
+    read_edges,
+    spread,
+)
 from stprune.data.formats.dcrnn_hdf import read_pickled_graph
-from stprune.data.graph_weights import binary, gaussian, spread
 
 
 class Options(Published):

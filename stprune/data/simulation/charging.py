@@ -16,7 +16,7 @@ import simpy
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from stprune.data.simulation.rhythm import drift, hump
+from stprune.data.simulation.shared import drift, hump
 
 # Zones are cells of a jittered grid this far apart; two that touch and lie at most
 # `TOUCHING_KM` apart are neighbours, so that the rim of the map is not linked across the country.
@@ -28,21 +28,15 @@ SMALLEST_SITE = 4
 
 @dataclass(frozen=True)
 class Kind:
-    """What people do in a zone while their car charges.
-
-    ``hours`` is the median time at a charger and ``hours_spread`` the standard deviation of its
-    logarithm; ``watts`` the power of a charger; ``patience_minutes`` the mean time in line;
-    ``moves_on`` the share of drivers without a charger who try a neighbouring zone; ``fee`` the
-    operator's mean fee in yuan / kWh.
-    """
+    """What people do in a zone while their car charges."""
 
     name: str
-    hours: float
-    hours_spread: float
-    watts: int
-    patience_minutes: float
-    moves_on: float
-    fee: float
+    hours: float  # median time at a charger
+    hours_spread: float  # standard deviation of its logarithm
+    watts: int  # of a charger
+    patience_minutes: float  # mean time in line
+    moves_on: float  # share of drivers without a charger who try a neighbouring zone
+    fee: float  # operator's mean in yuan / kWh
 
 
 KINDS = (
@@ -81,11 +75,7 @@ class ChargingCity:
 
 
 def build_city(zones: int, mean_chargers: float, rng: np.random.Generator) -> ChargingCity:
-    """Lay out a city of at least 4 zones (fewer have no inside).
-
-    The chargers of a zone spread widely about ``mean_chargers``; ``rng`` draws places, kinds,
-    sizes and popularity.
-    """
+    """Lay out a city of at least 4 zones (fewer have no inside)."""
     places = _places(zones, rng)
     outward = np.hypot(*places.T) / np.hypot(*places.T).max()
     mix = (1 - outward[:, None]) * np.array(CENTRE_MIX) + outward[:, None] * np.array(RIM_MIX)
@@ -112,10 +102,7 @@ def _places(zones: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _neighbours(places: NDArray[np.float64]) -> list[list[int]]:
-    """Zones whose cells touch (Delaunay), nearest first.
-
-    The nearest zone always touches and is nearer than `TOUCHING_KM`, so none is left alone.
-    """
+    """Zones whose cells touch (Delaunay), nearest first; the nearest is never too far to count."""
     touching: list[set[int]] = [set() for _ in places]
     for corners in Delaunay(places).simplices.tolist():
         for corner in corners:
@@ -140,18 +127,14 @@ PEAK_HOURS = (10, 11, 14, 15, 16, 17, 18)
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What holds in each hour for all zones; arrays are (hours,).
+    """What holds in each hour for all zones; arrays are (hours,)."""
 
-    ``hour`` is the hour of the day; a ``free_day`` a Saturday, Sunday or holiday; ``cold`` a cold
-    spell; ``tariff`` the price of the grid in yuan / kWh.
-    """
-
-    hour: NDArray[np.int64]
-    free_day: NDArray[np.bool_]
+    hour: NDArray[np.int64]  # of the day
+    free_day: NDArray[np.bool_]  # Saturday, Sunday or holiday
     holiday: NDArray[np.bool_]
     storm: NDArray[np.bool_]
     cold: NDArray[np.bool_]
-    tariff: NDArray[np.float64]
+    tariff: NDArray[np.float64]  # price of the grid in yuan / kWh
 
 
 def draw_circumstances(start: datetime, days: int, rng: np.random.Generator) -> Circumstances:
@@ -206,17 +189,13 @@ FEE_SPREAD, FEE_HOURS = 0.1, 28 * HOURS_PER_DAY
 
 @dataclass(frozen=True)
 class Drivers:
-    """Drivers in the order in which they arrive; arrays are (K,) int64.
+    """Drivers in the order in which they arrive; arrays are (K,) int64, times in seconds."""
 
-    ``seconds`` count from the start of the run; ``charging`` and ``patience`` are seconds at a
-    charger and in one line; ``tries`` counts the zones before giving up, the own one included.
-    """
-
-    seconds: NDArray[np.int64]
+    seconds: NDArray[np.int64]  # from the start of the run
     zones: NDArray[np.int64]
-    charging: NDArray[np.int64]
-    patience: NDArray[np.int64]
-    tries: NDArray[np.int64]
+    charging: NDArray[np.int64]  # at a charger
+    patience: NDArray[np.int64]  # in one line
+    tries: NDArray[np.int64]  # zones before giving up, the own one included
 
 
 def draw_prices(
@@ -259,9 +238,7 @@ def draw_drivers(
 ) -> Drivers:
     """Draw drivers as a Poisson process whose rate drifts from day to day and zone to zone.
 
-    Seconds are whole numbers, and so is all that follows from them: sums over sessions have no
-    rounding that could differ from machine to machine. ``expected`` is (hours, Z) drivers an hour
-    before drift; ``extra`` those whom events bring on top, without drift.
+    ``expected`` is (hours, Z) drivers an hour before drift; ``extra`` those whom events bring.
     """
     hours, zones = expected.shape
     shared = drift(hours, HOURS_PER_DAY, CITY_SPREAD, rng)
@@ -328,17 +305,14 @@ CALM_HOURS = 12
 
 @dataclass(frozen=True)
 class Disturbance:
-    """One event in a zone, hours inclusive and counted from the start of the run.
-
-    An outage takes ``chargers_out`` chargers; a crowd brings ``extra_drivers`` an hour.
-    """
+    """One event in a zone, hours inclusive and counted from the start of the run."""
 
     kind: Literal["outage", "crowd"]
     zone: int
     first_hour: int
     last_hour: int
-    chargers_out: int = 0
-    extra_drivers: float = 0.0
+    chargers_out: int = 0  # by an outage
+    extra_drivers: float = 0.0  # an hour, by a crowd
 
 
 def draw_disturbances(
@@ -349,11 +323,10 @@ def draw_disturbances(
     crowds: float,
     rng: np.random.Generator,
 ) -> list[Disturbance]:
-    """Draw a Poisson number of both kinds; none ends after the run or near another one.
+    """Draw a Poisson number of both, sorted by start; none ends after the run or near another one.
 
     ``outages`` and ``crowds`` are expected numbers, before those near another are left out;
-    ``expected`` is (hours, Z) drivers an hour and tells where an outage is felt; nothing happens
-    before ``first_hour``, a midnight. Events are sorted by start.
+    ``expected`` is (hours, Z) drivers an hour; nothing happens before ``first_hour``, a midnight.
     """
     wanted = [
         *(_crowd(city, expected, first_hour, rng) for _ in range(rng.poisson(crowds))),
@@ -429,19 +402,11 @@ Process = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Sessions:
-    """What happened at the chargers; a session is one car at one charger; arrays are (S,) int64.
-
-    A session lasts from ``begins`` to ``ends``, in seconds since the start of the run, when it
-    ended by itself, by a failure or with the run. Drivers were ``served`` all that they needed,
-    have ``left`` without it, or were still ``present`` when the run ended.
-    """
+    """One car at one charger each, in seconds since the start of the run; arrays are (S,) int64."""
 
     zones: NDArray[np.int64]
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
-    served: int
-    left: int
-    present: int
 
 
 class _Run:
@@ -456,7 +421,6 @@ class _Run:
         self.sessions: list[tuple[int, int, int]] = []
         # Sessions that go on, by their driver: those that the run's end cuts.
         self.charging: dict[int, tuple[int, int]] = {}
-        self.served = self.left = 0
 
     def send(self, drivers: Drivers) -> Process:
         """Let every driver arrive in time."""
@@ -472,12 +436,8 @@ class _Run:
         tried = [zone]
         while True:
             needed -= yield from self.charge(driver, zone, needed, patience)
-            if needed == 0:
-                self.served += 1
-                return
             others = [other for other in self.city.neighbours[zone] if other not in tried]
-            if len(tried) == tries or not others:
-                self.left += 1
+            if needed == 0 or len(tried) == tries or not others:
                 return
             zone = max(others, key=self.free_chargers)
             tried.append(zone)
@@ -521,11 +481,7 @@ class _Run:
 def simulate(
     city: ChargingCity, drivers: Drivers, events: list[Disturbance], hours: int
 ) -> Sessions:
-    """Simulate ``hours`` hours that begin with free chargers; nothing is drawn here.
-
-    Drivers, in order of arrival, hold those of crowds already; outages take chargers out of
-    order, no two at once in a zone.
-    """
+    """Simulate ``hours`` hours that begin with free chargers; nothing is drawn here."""
     run = _Run(city)
     # Failures first, so that at the same second they come before drivers.
     for event in events:
@@ -535,9 +491,7 @@ def simulate(
     run.clock.process(run.send(drivers))
     run.clock.run(until=end)
     cut = [(zone, begin, end) for zone, begin in run.charging.values()]
-    zones, begins, ends = np.array(run.sessions + cut, dtype=np.int64).reshape(-1, 3).T
-    present = int((drivers.seconds < end).sum()) - run.served - run.left
-    return Sessions(zones, begins, ends, run.served, run.left, present)
+    return Sessions(*np.array(run.sessions + cut, dtype=np.int64).reshape(-1, 3).T)
 
 
 JOULES_PER_KWH = 3_600_000

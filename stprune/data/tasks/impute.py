@@ -78,10 +78,8 @@ def hidden_values(
 ) -> Tensor:
     """Which of T ``steps`` and N ``nodes`` are hidden in the windows from ``starts`` (B,) on.
 
-    Nothing is drawn and stored: whether a value is hidden is a hash of the seed, the epoch, the
-    window's first step, the step and the node. So a pattern takes no memory, is the same on every
-    device, and does not depend on which windows are gathered, when, or in which order. Returns
-    (B, T, N) bool.
+    A hash of the seed, the epoch, the window's first step, the step and the node says it, on every
+    device and in any order the same. Returns (B, T, N) bool.
     """
     device = starts.device
     # A number, not a tensor: a copy of one to the device would make the host wait for it.

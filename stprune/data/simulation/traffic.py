@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stprune.data.simulation.freeway.network import (
+from stprune.data.simulation.network import (
     JAM_DENSITY_PER_LANE,
     PLATOON_VEHICLES,
     REACTION_SECONDS,
     STEP_SECONDS,
     Network,
     Road,
-    ZoneRoutes,
+    zone_routes,
 )
-from stprune.data.simulation.rhythm import drift, hump
+from stprune.data.simulation.shared import drift, hump
 
 PATTERNS = ("to work", "to home", "other")
 BIN_SECONDS = 300
@@ -46,18 +46,13 @@ ZONE_KNOT_BINS = 24
 
 @dataclass(frozen=True)
 class Demand:
-    """Expected demand of a network.
-
-    ``trips`` (3, Z, Z) are the shares of the trips of each pattern from zone to zone, which sum to
-    1; ``loads`` (3, D) the shares that pass each detector; ``daily_trips`` vehicles a weekday;
-    ``start`` the midnight at which bin 0 begins.
-    """
+    """Expected demand of a network."""
 
     network: Network
-    trips: NDArray[np.float64]
-    loads: NDArray[np.float64]
-    daily_trips: float
-    start: datetime
+    trips: NDArray[np.float64]  # (3, Z, Z) shares of each pattern from zone to zone; sum 1
+    loads: NDArray[np.float64]  # (3, D) shares that pass each detector
+    daily_trips: float  # vehicles a weekday
+    start: datetime  # midnight at which bin 0 begins
 
     def rates(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
         """Expected trips a second of each pattern in ``bins``, before any drift: (3, len(bins))."""
@@ -77,13 +72,10 @@ class Demand:
 
 @dataclass(frozen=True)
 class Departures:
-    """Platoons in the order in which they leave; arrays are (P,).
+    """Platoons in the order in which they leave; arrays are (P,)."""
 
-    ``seconds`` count from bin 0, negative before; the others are indices of zones.
-    """
-
-    seconds: NDArray[np.float64]
-    origins: NDArray[np.int64]
+    seconds: NDArray[np.float64]  # from bin 0, negative before
+    origins: NDArray[np.int64]  # zones
     destinations: NDArray[np.int64]
 
     def between(self, first: float, last: float) -> Departures:
@@ -95,12 +87,12 @@ class Departures:
 
 def expected_demand(network: Network, level: float, start: datetime) -> Demand:
     """The demand at which the busiest detector of a weekday reaches ``level`` of its capacity."""
-    routes = ZoneRoutes(network)
-    trips = _gravity(network, routes.times)
+    times, routes = zone_routes(network)
+    trips = _gravity(network, times)
     detector = {name: index for index, name in enumerate(network.detectors)}
     loads = np.zeros((len(PATTERNS), len(detector)))
-    for origin in range(len(network.zones)):
-        for destination, way in enumerate(routes.ways_from(origin)):
+    for origin, ways in enumerate(routes):
+        for destination, way in enumerate(ways):
             passed = [detector[name] for name in way if name in detector]
             loads[:, passed] += trips[:, origin, destination, None]
     # Any Monday tells the weekday peak of one trip; all else is proportional.
@@ -114,8 +106,8 @@ def draw_departures(
 ) -> Departures:
     """Draw the platoons that leave in the bins ``first_bin`` to ``last_bin`` (exclusive).
 
-    A platoon leaves as soon as enough single vehicles have gathered in its zone, so that counts
-    are as random as those of a Poisson process of vehicles, not of platoons.
+    A platoon leaves when enough single vehicles have gathered in its zone, so that counts are as
+    random as those of a Poisson process of vehicles, not of platoons.
     """
     bins = np.arange(first_bin, last_bin)
     rates = demand.rates(bins)
@@ -198,15 +190,12 @@ CALM_BINS = 12
 
 @dataclass(frozen=True)
 class Incident:
-    """One drop of capacity at the end of a detector's road.
-
-    It lasts from ``first_bin`` to ``last_bin``, inclusive, and leaves ``capacity_share``.
-    """
+    """One drop of capacity at the end of a detector's road."""
 
     detector: int
     first_bin: int
-    last_bin: int
-    capacity_share: float
+    last_bin: int  # inclusive
+    capacity_share: float  # that is left
 
 
 def draw_incidents(
@@ -214,8 +203,7 @@ def draw_incidents(
 ) -> list[Incident]:
     """Draw a Poisson number of incidents a day, at busy places and times, sorted by start.
 
-    Each is within one day. A draw within an hour of another one on the same carriageway is left
-    out, so a crowded network has fewer; a day on which no place is busy has none.
+    Each is within one day. A draw within an hour of another on the same carriageway is left out.
     """
     incidents: list[Incident] = []
     # A detector's name is that of its carriageway and a number.
@@ -260,16 +248,10 @@ def simulate(
 ) -> Curves:
     """Simulate ``steps`` steps that begin with empty roads.
 
-    In C++ mode UXsim has no incidents, but the capacity at the end of a link may be set between
-    two parts of a run: so the run is cut where a capacity changes.
-
     Seconds of ``departures`` count from the start of the run; ``drops`` are incidents as first
     step, step after the last, road, share of capacity left; ``seed`` is that of UXsim's own draws
-    (the order of merging vehicles).
-
-    Returns:
-        For each of ``roads``, the vehicles that have entered and have left it by the end of each
-        step, each (steps,).
+    (the order of merging vehicles). Returns, for each of ``roads``, the vehicles that have entered
+    and have left it by the end of each step, each (steps,).
     """
     with _leave_no_trace():
         with warnings.catch_warnings():
@@ -305,10 +287,7 @@ def simulate(
 
 @contextmanager
 def _leave_no_trace() -> Iterator[None]:
-    """Undo what UXsim changes for the whole process: warning filters and format, and fonts.
-
-    It does so both when it is imported and when a world starts to run.
-    """
+    """Undo what UXsim changes for the whole process: warning filters and format, and fonts."""
     import matplotlib as mpl
 
     formatwarning = warnings.formatwarning
@@ -346,8 +325,7 @@ def _world(uxsim: Any, network: Network, steps: int, seed: int) -> Any:
 def _send(uxsim: Any, world: Any, network: Network, departures: Departures) -> None:
     """Put the platoons on the timetable.
 
-    This calls the C++ engine below `World.addVehicle`, which would make a Python object of every
-    platoon: nobody reads those, and they take longer than the simulation itself.
+    `World.addVehicle` would make a Python object of each, which takes longer than the simulation.
     """
     add = uxsim.uxsim_cpp.add_demand
     zones = network.zones
@@ -366,12 +344,12 @@ def _run(
 ) -> None:
     """Run to the end, with the capacities changed just before the step where each must hold.
 
-    This calls the C++ engine below `World.exec_simulation`, which after each part of a run looks
-    at all platoons on behalf of Python objects that are not there.
+    In C++ mode UXsim has no incidents, so the run is cut where a capacity changes. Its
+    `World.exec_simulation` looks at Python objects of platoons, which are not there.
     """
 
     def run_to(step: int) -> None:
-        """Run all steps before ``step``; the engine's end time is inclusive."""
+        # The engine's end time is inclusive.
         world._cpp_world.main_loop(-1.0, (step - 1) * STEP_SECONDS)
 
     world.finalize_scenario()
@@ -403,14 +381,11 @@ class Bins(NamedTuple):
 def flow_by_bin(
     departures: NDArray[np.float64], moments: NDArray[np.float64], bins: Bins
 ) -> NDArray[np.float64]:
-    """Vehicles that pass the downstream end in each bin: (bins,), to within a platoon.
+    """Vehicles that pass the downstream end in each bin: (bins,), whole ones.
 
-    The simulator moves platoons; their vehicles are taken to pass one by one in the time since
-    the platoon before, so counts are whole vehicles, not whole platoons.
-
-    ``departures`` are (K,) vehicles that have left the road by the end of each step; ``moments``
-    (K,) when in a step its last vehicle leaves, a share in (0, 1] drawn at random: the simulator
-    knows no more than the step.
+    Vehicles of a platoon pass one by one in the time since the platoon before. ``departures`` are
+    (K,) vehicles that have left the road by the end of each step; ``moments`` (K,) when in a step
+    its last vehicle leaves, a share in (0, 1] drawn at random.
     """
     changes = np.flatnonzero(np.diff(departures, prepend=0.0))
     edges = bins.first_step + bins.steps * np.arange(bins.number + 1)
@@ -425,9 +400,8 @@ def speed_by_bin(
 ) -> NDArray[np.float64]:
     """Mean speed on the road in each bin, (bins,) in m/s; the free speed where nobody drove.
 
-    It is the distance driven in the bin over the time spent there (Edie 1963). Roads are first
-    in, first out, so the n-th arrival is the n-th departure; between the two each vehicle
-    counts as driving at its mean speed. Those still on the road at the end leave there.
+    It is the distance driven in the bin over the time spent there (Edie 1963). The n-th arrival is
+    the n-th departure, and drives at its mean speed; those still on the road at the end leave then.
     ``arrivals`` and ``departures`` are (K,) vehicles that have entered and left by each step.
     """
     count = len(arrivals)
@@ -451,8 +425,7 @@ def reported_speed(
 ) -> NDArray[np.float64]:
     """Speed as the mean over the drivers who passed, who do not all drive alike.
 
-    ``passed`` are vehicles, of the shape of ``true_speed``. The error is normal with a spread of
-    `DRIVER_SPREAD` / sqrt(passed), and 0 where none passed.
+    ``passed`` are vehicles, of the shape of ``true_speed``; without any there is no error.
     """
     spread = np.where(passed > 0, DRIVER_SPREAD / np.sqrt(np.maximum(passed, 1.0)), 0.0)
     error = np.clip(rng.standard_normal(true_speed.shape), -3.0, 3.0)

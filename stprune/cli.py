@@ -1,26 +1,27 @@
-"""The commands of ``stprune``: runs, results, records, W&B; data sets are beside it."""
+"""The commands of ``stprune``. Each imports what it needs when it runs, so that help is quick."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer import Argument, Option
 
 from stprune import __version__
-from stprune.base.errors import RecordError
+from stprune.base.errors import ConfigError, DataError, RecordError
 from stprune.base.layout import PAPER, RECORDS, DataLayout, ExperimentLayout, RunKey
-from stprune.cli import data
 
 if TYPE_CHECKING:
     from stprune.base.settings import TrackingSettings
     from stprune.config.experiment import ExperimentConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+data = typer.Typer(help="Fetch, check and prepare data sets.", rich_markup_mode=None)
 wandb = typer.Typer(help="Weights & Biases, from the records.", rich_markup_mode=None)
-app.add_typer(data.app, name="data")
+app.add_typer(data, name="data")
 app.add_typer(wandb, name="wandb")
 
 ConfigFile = Annotated[Path, Option(help="Configuration of the experiment.")]
@@ -29,6 +30,11 @@ Experiment = Annotated[Path | None, Argument(help="Folder or name. Default: the 
 ResultsFolder = Annotated[Path, Option(help="Folder of all experiments.")]
 Project = Annotated[str | None, Option(help="Default: `tracking.project` of the experiment.")]
 Entity = Annotated[str | None, Option(help="Default: `tracking.entity`, else the account's.")]
+Dataset = Annotated[str, Argument(help="Id of the data set.")]
+Folder = Annotated[Path | None, Option(help="Where the data lie. Default: data.")]
+Config = Annotated[Path | None, Option(help="Says mirror and data directory.")]
+Mirror = Annotated[str | None, Option(help="Directory or base URL, laid out as HOST/PATH.")]
+Split = Literal["train", "validation", "test"]
 DEMO = Path("config/demo.yaml")
 RESULTS = Path("results")
 
@@ -87,37 +93,17 @@ def time_place(
 
 
 @app.command()
-def summarise(
-    config: ConfigFile = DEMO,
-    partial: Annotated[bool, Option("--partial", help="Leave out incomplete seeds.")] = False,
-) -> None:
+def summarise(config: ConfigFile = DEMO) -> None:
     """Collect all runs of an experiment."""
     from stprune.config.grid import experiment_layout, run_keys
-    from stprune.results.summarise import complete_seeds, summarise
+    from stprune.results.summarise import summarise
     from stprune.workflow.run_states import refuse_missing
 
     experiment = _load(config)
     layout, keys = experiment_layout(experiment), run_keys(experiment)
-    values = experiment.model_dump(mode="json")
-    if partial:
-        keys, left_out = complete_seeds(layout, keys)
-        values["seeds"] = [seed for seed in experiment.seeds if seed not in left_out]
-        if left_out:
-            sys.stdout.write(f"left out, for they are not complete: seeds {left_out}\n")
-    else:
-        refuse_missing(layout, keys)
-    summarise([layout.metrics(key) for key in keys], layout, values)
-
-
-@app.command()
-def results(config: ConfigFile = DEMO) -> None:
-    """Print where the table, the plot and the report are."""
-    from stprune.config.grid import experiment_layout
-
-    for path in experiment_layout(_load(config)).headline:
-        if not path.exists():
-            raise RecordError(f"there is no {path} yet; run the workflow first")
-        sys.stdout.write(f"{path}\n")
+    refuse_missing(layout, keys)
+    files = [layout.metrics(key) for key in keys]
+    summarise(files, layout, experiment.model_dump(mode="json"))
 
 
 @app.command()
@@ -184,7 +170,8 @@ def paper(
     jobs: Jobs = 1,
 ) -> None:
     """Write all tables, figures and reports of kept experiments."""
-    from stprune.paper.fingerprints import write_hashes as note
+    from stprune.base.files import write_json
+    from stprune.base.layout import kept_hashes
     from stprune.workflow.paper import make_paper
 
     wrong = []
@@ -192,7 +179,7 @@ def paper(
     for name, made in make_paper(parts or (), records, target, jobs):
         sys.stdout.write(f"{name}: {made.in_words}\n")
         if write_hashes:
-            note(made.hashes, records / name)
+            write_json(kept_hashes(records / name), made.hashes)
         elif made.differences != []:
             wrong.append(name)
     if check and wrong:
@@ -202,16 +189,11 @@ def paper(
 @app.command()
 def config(config: ConfigFile = DEMO) -> None:
     """Check a configuration and list its runs."""
-    from stprune.config.grid import run_keys, run_spec
+    from stprune.config.grid import run_keys
 
     experiment = _load(config)
     keys = run_keys(experiment)
     sys.stdout.write(f"{config}: experiment {experiment.experiment}, {len(keys)} runs\n")
-    for dataset in experiment.datasets:
-        runs = [key for key in keys if key.dataset == dataset]
-        training = run_spec(experiment, runs[0]).training
-        length = f"{training.epochs} epochs of full training"
-        sys.stdout.write(f"{dataset}: {len(runs)} runs, {length}, budget {training.budget}\n")
     sys.stdout.write("".join(f"  {key.path}\n" for key in keys))
 
 
@@ -230,21 +212,6 @@ def claims(
     else:
         checked = check_claims(stated, results)
     sys.stdout.write(claims_text(checked))
-
-
-@app.command("list")
-def list_components() -> None:
-    """List pruners, backbones, data sets, figures and tables."""
-    from stprune.backbones.base import BACKBONES
-    from stprune.data.card import dataset_ids
-    from stprune.paper.figures import FIGURES
-    from stprune.paper.tables import TABLES
-    from stprune.pruning.base import PRUNERS
-
-    groups = {"data sets": dataset_ids(), "backbones": BACKBONES.ids(), "pruners": PRUNERS.ids()}
-    groups |= {"figures": FIGURES.ids(), "tables": TABLES.ids()}
-    for title, names in groups.items():
-        sys.stdout.write(f"{title + ':':12}{', '.join(names)}\n")
 
 
 @wandb.command()
@@ -343,3 +310,200 @@ def _load(config: Path) -> ExperimentConfig:
     from stprune.config.experiment import load_config
 
     return load_config(config)
+
+
+@data.command("list")
+def list_datasets(data_directory: Folder = None, config: Config = None) -> None:
+    """List the data sets, and what of each is here."""
+    from stprune.data.card import dataset_ids, load_card
+    from stprune.data.prepare import source, state
+
+    layout = _layout(data_directory, config)
+    rows = [("id", "nodes", "steps", "min", "target", "source", "here")]
+    for name in dataset_ids(layout.root):
+        card = load_card(name, layout.root)
+        size = (str(card.nodes), str(card.steps), str(card.step_minutes))
+        rows.append((name, *size, card.target, source(card), state(name, card, layout)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    line = "  ".join(f"{{:{width}}}" for width in widths)
+    sys.stdout.write("".join(f"{line.format(*row).rstrip()}\n" for row in rows))
+
+
+@data.command()
+def fetch(
+    datasets: Annotated[list[str], Argument(help="Ids of data sets.")],
+    mirror: Mirror = None,
+    data_directory: Folder = None,
+    config: Config = None,
+) -> None:
+    """Fetch and check the raw files."""
+    from stprune.data.card import load_card
+    from stprune.data.fetch import fetch
+
+    layout = _layout(data_directory, config)
+    cards = {name: load_card(name, layout.root) for name in datasets}
+    for name, card in cards.items():
+        for path in fetch(name, card, layout, _mirror(mirror, config)).values():
+            sys.stdout.write(f"{path}\n")
+        if not card.files:
+            sys.stdout.write(f"{name} is simulated when it is prepared; nothing is to be fetched\n")
+
+
+@data.command()
+def prepare(
+    dataset: Dataset, mirror: Mirror = None, data_directory: Folder = None, config: Config = None
+) -> None:
+    """Fetch, check and convert a data set."""
+    from stprune.data.prepare import prepare
+
+    layout = _layout(data_directory, config)
+    folder = prepare(dataset, layout, _mirror(mirror, config))
+    sys.stdout.write(f"{folder}\n")
+
+
+@data.command()
+def verify(
+    datasets: Annotated[list[str] | None, Argument(help="Default: all that are here.")] = None,
+    data_directory: Folder = None,
+    config: Config = None,
+) -> None:
+    """Check every byte against the hashes on record."""
+    from stprune.data.card import dataset_ids, load_card
+    from stprune.data.prepare import damages, state
+
+    layout = _layout(data_directory, config)
+    cards = {name: load_card(name, layout.root) for name in datasets or dataset_ids(layout.root)}
+    damaged = []
+    for name, card in cards.items():
+        if not datasets and state(name, card, layout) == "-":
+            continue
+        lines = damages(name, card, layout)
+        sys.stdout.write("".join(f"{line}\n" for line in lines) or f"{name}: all is right\n")
+        damaged += [name] if lines else []
+    if damaged:
+        raise DataError(f"not all is right with {', '.join(damaged)}: see above")
+
+
+@data.command()
+def add(
+    dataset: Annotated[str, Argument(help="Id of the new data set.")],
+    series: Annotated[Path, Option(help="The series: csv, parquet, npz, npy or HDF.")],
+    adjacency: Annotated[Path | None, Option(help="Matrix: csv, npy, npz or HDF.")] = None,
+    edges: Annotated[Path | None, Option(help="csv of from,to and perhaps a number.")] = None,
+    channel: Annotated[list[str] | None, Option(help="NAME[=UNIT] of a quantity.")] = None,
+    option: Annotated[list[str] | None, Option(help="KEY=VALUE, such as gaps=missing.")] = None,
+    card: Annotated[list[str] | None, Option(help="KEY=VALUE, such as breaks=daily.")] = None,
+    replace: Annotated[bool, Option("--replace", help="Replace a card of this id.")] = False,
+    data_directory: Folder = None,
+    config: Config = None,
+) -> None:
+    """Write the card of your own data, after checking them."""
+    from stprune.data.add import add
+
+    graph = {"adjacency": adjacency, "edges": edges}
+    path, findings = add(
+        dataset,
+        _layout(data_directory, config),
+        series=series,
+        graph={role: file for role, file in graph.items() if file is not None},
+        channels={word.partition("=")[0]: word.partition("=")[2] for word in channel or ()},
+        options=_values(option or []),
+        card=_values(card or []),
+        replace=replace,
+    )
+    sys.stdout.write("".join(f"{line}\n" for line in findings))
+    sys.stdout.write(f"wrote {path}; now `stprune data prepare {dataset}`\n")
+
+
+def _values(words: list[str]) -> dict[str, Any]:
+    """Nested values from words such as ``graph.weights=gaussian``."""
+    from stprune.base.text import parse_yaml
+
+    options: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        place: Any = options
+        *parents, last = key.split(".")
+        for parent in parents:
+            if isinstance(place, dict):
+                place = place.setdefault(parent, {})
+        if not equals or not key or not isinstance(place, dict):
+            raise ConfigError(f"`{word}`: say KEY=VALUE, each key once")
+        # Text that is no YAML, such as a format of times that begins with %, stays as it is.
+        place[last] = text
+        with suppress(ValueError):
+            place[last] = parse_yaml(text) if text else ""
+    return options
+
+
+@data.command()
+def describe(
+    dataset: Dataset,
+    history: Annotated[int | None, Option(min=1, help="Default: 12, or the run's.")] = None,
+    horizon: Annotated[int | None, Option(min=1, help="Default: 12, or the run's.")] = None,
+    channel: Annotated[str | None, Option(help="Quantity. Default: the target.")] = None,
+    run: Annotated[Path | None, Option(help="metrics.json of a run with `keep_weights`.")] = None,
+    split: Annotated[Split, Option(help="Windows of --run.")] = "train",
+    tables_only: Annotated[bool, Option("--tables-only", help="Draw nothing.")] = False,
+    output: Annotated[Path | None, Option(help="Default: described/<dataset>.")] = None,
+    data_directory: Folder = None,
+    config: Config = None,
+) -> None:
+    """Describe a prepared data set: redundancy, memory, stationarity, as tables and figures."""
+    from stprune.data.canonical import read_canonical
+    from stprune.data.card import load_card
+    from stprune.describe.description import describe, write_description
+    from stprune.describe.products import write_figures
+    from stprune.describe.statistics import masking_table
+
+    layout = _layout(data_directory, config)
+    load_card(dataset, layout.root)
+    model = None
+    if run is not None:
+        from stprune.training.rerun import node_errors, open_recorded_model
+
+        model = open_recorded_model(run, config, data_directory)
+        if model.spec.dataset != dataset:
+            raise ConfigError(f"{run} is a run on {model.spec.dataset}, not on {dataset}")
+        training = model.spec.training
+        history, horizon = history or training.history, horizon or training.horizon
+    prepared = read_canonical(layout.processed(dataset))
+    found = describe(dataset, prepared, history or 12, horizon or 12, channel)
+    if model is not None:
+        errors, stride = node_errors(model, split)
+        found.tables["masking"] = masking_table(errors)
+        found.facts["masking"] = {
+            "run": model.spec.key.path,
+            "experiment": model.spec.experiment,
+            "fingerprint": model.spec.fingerprint,
+            "epochs": model.spec.training.epochs,
+            "split": split,
+            "every_kth_window": stride,
+            "windows": int(found.tables["masking"]["windows"].sum()),
+            "nodes": errors.shape[1],
+        }
+    directory = output or layout.described(dataset)
+    figures = [] if tables_only else write_figures(found, directory)
+    write_description(found, directory)
+    for name, value in found.facts["key_numbers"].items():
+        sys.stdout.write(f"{'-' if value is None else format(value, '.4g'):>10}  {name}\n")
+    sys.stdout.write("".join(f"{path}\n" for path in [*figures, directory]))
+
+
+def _layout(data_directory: Path | None, config: Path | None) -> DataLayout:
+    """Where the data lie: as the options say, else the configuration, else `data`."""
+    configured = None if config is None else _configured(config).data_directory
+    return DataLayout(data_directory or configured or Path("data"))
+
+
+def _mirror(mirror: str | None, config: Path | None) -> str | None:
+    """The mirror that the options or the configuration name, if any."""
+    return mirror if mirror is not None or config is None else _configured(config).mirror
+
+
+def _configured(file: Path) -> ExperimentConfig:
+    """The configuration with its form checked, not its names, which would load torch."""
+    from stprune.base.schema import read_yaml, validate
+    from stprune.config.experiment import ExperimentConfig
+
+    return validate(ExperimentConfig, read_yaml(file), str(file))

@@ -8,7 +8,7 @@ circles in it, so a queue can spill back over junctions and corridors but never 
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
+
+from stprune.data.formats.base import gaussian, spread
 
 # A driver keeps 1.5 s and 1 / 0.15 m behind the one ahead; with 30 m/s that is a capacity of
 # 2090 vehicles an hour and lane, and jams grow backwards at 16 km/h: usual values of a freeway.
@@ -25,26 +27,24 @@ JAM_DENSITY_PER_LANE = 0.15
 PLATOON_VEHICLES = 4
 STEP_SECONDS = REACTION_SECONDS * PLATOON_VEHICLES
 
+# Detectors further apart are no neighbours; else the graph of a larger network would be denser.
+REACH_METRES = 10_000.0
+
 RAMP_SPEED = 16.0
 SLIP_SPEED = 20.0
 
 
 @dataclass(frozen=True)
 class Road:
-    """One directed road between two junctions; its name is unique.
+    """One directed road between two junctions."""
 
-    ``steps`` is the free driving time in whole simulation steps, so that the simulator measures
-    the free speed (m/s) without a rounding error; ``priority`` is the relative right of way where
-    it merges into another road.
-    """
-
-    name: str
+    name: str  # unique
     start: str
     end: str
-    steps: int
+    steps: int  # free driving time: whole, so that no rounding spoils the free speed
     lanes: int
-    free_speed: float
-    priority: float = 1.0
+    free_speed: float  # m/s
+    priority: float = 1.0  # relative right of way where it merges into another road
 
     @property
     def length(self) -> float:
@@ -111,7 +111,9 @@ def build_network(corridors: int, segments: int, rng: np.random.Generator) -> Ne
         centre, slips = _centre(corridor, segments)
         zones.append(centre)
         roads += slips
-    roads += _interchange(corridors, segments)
+    for one, other in permutations(range(corridors), 2):
+        start, end = _junction(one, "in", segments), _junction(other, "out", segments)
+        roads.append(Road(f"c{one}_to_c{other}", start, end, 4, 1, SLIP_SPEED))
     return Network({road.name: road for road in roads}, zones, detectors)
 
 
@@ -156,8 +158,7 @@ def _zone(
 def _centre(corridor: int, segments: int) -> tuple[Zone, list[Road]]:
     """The quarter of the city centre that a corridor serves, and its slip roads.
 
-    Each corridor has its own, since vehicles that cannot start yet wait in one line a zone: a
-    jam on one corridor must not keep those at home who want to take another.
+    One for all would hold back those who want to take another corridor than that with the jam.
     """
     zone = Zone(f"c{corridor}_centre", residents=0.5 * segments, jobs=1.5 * segments)
     arrival = _junction(corridor, "in", segments)
@@ -168,100 +169,48 @@ def _centre(corridor: int, segments: int) -> tuple[Zone, list[Road]]:
     ]
 
 
-def _interchange(corridors: int, segments: int) -> list[Road]:
-    """A connecting road from every corridor to every other."""
-    roads = []
-    for one, other in permutations(range(corridors), 2):
-        start, end = _junction(one, "in", segments), _junction(other, "out", segments)
-        roads.append(Road(f"c{one}_to_c{other}", start, end, 4, 1, SLIP_SPEED))
-    return roads
-
-
 def _junction(corridor: int, direction: str, position: int) -> str:
     return f"c{corridor}_{direction}/{position:02d}"
 
 
-MOST_CORRIDORS = 32
-FEWEST_SEGMENTS, MOST_SEGMENTS = 3, 64
-# Segments to a corridor, in each direction: long freeways that meet, not a star of short ones.
-USUAL_SEGMENTS = 2.0
-
-
-def layout_of(nodes: int) -> tuple[int, int]:
-    """Corridors and segments of a network of ``nodes`` = 2 * corridors * segments detectors.
-
-    Of all that make exactly so many, those with about twice as many segments as corridors; of
-    two that are equally near, the one with more segments.
-
-    Raises:
-        ValueError: If no network has so many; it names the next smaller and larger one.
-    """
-    pairs = [
-        (corridors, segments)
-        for corridors in range(1, MOST_CORRIDORS + 1)
-        for segments in range(FEWEST_SEGMENTS, MOST_SEGMENTS + 1)
-    ]
-    found = [pair for pair in pairs if 2 * math.prod(pair) == nodes]
-    if not found:
-        sizes = [2 * math.prod(pair) for pair in pairs]
-        smaller = max((size for size in sizes if size < nodes), default=None)
-        larger = min((size for size in sizes if size > nodes), default=None)
-        near = " or ".join(str(size) for size in (smaller, larger) if size)
-        raise ValueError(
-            f"no network has {nodes} nodes: they are 2 * corridors * segments, with at most"
-            f" {MOST_CORRIDORS} corridors and {FEWEST_SEGMENTS} to {MOST_SEGMENTS} segments;"
-            f" {near} would do"
-        )
-
-    def distance(pair: tuple[int, int]) -> tuple[float, int]:
-        corridors, segments = pair
-        # Rounded, so that equally far means equal.
-        return round(abs(math.log(segments / (USUAL_SEGMENTS * corridors))), 9), -segments
-
-    return min(found, key=distance)
-
-
-# Detectors further apart are no neighbours; else the graph of a larger network would be denser.
-REACH_METRES = 10_000.0
-SMALLEST_WEIGHT = 0.1
-
-
-class ZoneRoutes:
+def zone_routes(network: Network) -> tuple[NDArray[np.float64], Iterator[list[list[str]]]]:
     """The quickest way between any two zones.
 
-    Ways are listed one origin at a time: those of a large network would not fit into memory.
-    ``times`` are (Z, Z) free driving times in seconds, infinite where there is no way.
+    Returns (Z, Z) free driving times in seconds, infinite where there is no way, and for each
+    origin in turn the names of the roads to each zone, or []: all ways of a large network would not
+    fit into memory.
     """
+    index = _index(network)
+    seconds = [road.steps * STEP_SECONDS for road in network.roads.values()]
+    sources = [index[zone.source] for zone in network.zones]
+    sinks = [index[zone.sink] for zone in network.zones]
+    names = {(index[road.start], index[road.end]): name for name, road in network.roads.items()}
+    times, before = dijkstra(
+        _graph(network, index, seconds), indices=sources, return_predecessors=True
+    )
 
-    def __init__(self, network: Network) -> None:
-        index = _index(network)
-        seconds = [road.steps * STEP_SECONDS for road in network.roads.values()]
-        self._sources = [index[zone.source] for zone in network.zones]
-        self._sinks = [index[zone.sink] for zone in network.zones]
-        times, self._before = dijkstra(
-            _graph(network, index, seconds), indices=self._sources, return_predecessors=True
-        )
-        self.times: NDArray[np.float64] = times[:, self._sinks]
-        self._names = {
-            (index[road.start], index[road.end]): name for name, road in network.roads.items()
-        }
-
-    def ways_from(self, origin: int) -> list[list[str]]:
-        """Names of the roads from zone ``origin`` to each zone, in order, or []."""
-        before = self._before[origin].tolist()
+    def ways_from(source: int, previous: list[int]) -> list[list[str]]:
         ways = []
-        for place in self._sinks:
-            names: list[str] = []
+        for place in sinks:
+            way: list[str] = []
             # Follow the predecessors back; -9999 where there is none.
-            while place != self._sources[origin] and place >= 0:
-                names.append(self._names.get((before[place], place), ""))
-                place = before[place]
-            ways.append(names[::-1] if place >= 0 else [])
+            while place != source and place >= 0:
+                way.append(names.get((previous[place], place), ""))
+                place = previous[place]
+            ways.append(way[::-1] if place >= 0 else [])
         return ways
 
+    return times[:, sinks], (
+        ways_from(source, row.tolist()) for source, row in zip(sources, before, strict=True)
+    )
 
-def detector_distances(network: Network) -> NDArray[np.float64]:
-    """Driving distances between detectors in metres: (D, D), infinite where there is no way."""
+
+def detector_graph(network: Network) -> NDArray[np.float32]:
+    """Weights exp(-(distance / sigma)^2) of at least 0.1 by driving distance: (D, D) float32.
+
+    ``sigma`` is the standard deviation of all distances of at most `REACH_METRES`, zeros on the
+    diagonal included (Li et al. 2018, DCRNN).
+    """
     index = _index(network)
     roads = [network.roads[name] for name in network.detectors]
     lengths = [road.length for road in network.roads.values()]
@@ -269,22 +218,8 @@ def detector_distances(network: Network) -> NDArray[np.float64]:
     distances = between[:, [index[road.start] for road in roads]]
     distances += [road.length for road in roads]
     np.fill_diagonal(distances, 0.0)
-    return np.asarray(distances)
-
-
-def gaussian_adjacency(distances: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Weights exp(-(distance / sigma)^2), as usual for freeway data (Li et al. 2018, DCRNN).
-
-    ``distances`` is (D, D) in metres, infinite where there is no way. ``sigma`` is the standard
-    deviation of all of at most `REACH_METRES`, zeros on the diagonal included; weights below
-    `SMALLEST_WEIGHT` and the diagonal are set to 0. The result is (D, D) float32.
-    """
-    near = distances <= REACH_METRES
-    sigma = distances[near].std()
-    weights = np.where(near, np.exp(-np.square(np.where(near, distances, 0.0) / sigma)), 0.0)
-    weights[weights < SMALLEST_WEIGHT] = 0.0
-    np.fill_diagonal(weights, 0.0)
-    return weights.astype(np.float32)
+    near = np.where(distances <= REACH_METRES, distances, np.nan)
+    return gaussian(near, sigma=spread(near)).astype(np.float32)
 
 
 def _index(network: Network) -> dict[str, int]:

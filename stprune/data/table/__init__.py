@@ -1,1 +1,0 @@
-"""The parts of the format `table`: a user's own series and graph, read by stated rules."""
