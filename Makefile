@@ -6,14 +6,18 @@ READY = $(VENV)/ready
 READY_TEST = $(VENV)/ready-test
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test fast-test faults fuzz bench gpu-check docs lint format setup setup-test lock reference clean
+.PHONY: demo test pytest fast-test faults fuzz bench gpu-check docs lint format setup setup-test lock reference clean
 
 # A live bar for the whole grid on a terminal, plain lines elsewhere.
 demo: setup
 	if [ -t 2 ]; then logger="--logger rich"; fi; $(BIN)/snakemake --cores $(CORES) $$logger
 
+# Linters beside the tests, which often wait.
+test: setup-test
+	$(MAKE) -j2 lint pytest
+
 # One process more than cores, since some tests wait for a scheduler; one thread each, since tensors are tiny.
-test: setup-test lint
+pytest: setup-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
 
 fast-test: setup-test

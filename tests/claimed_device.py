@@ -4,8 +4,6 @@
 seen, so that a test can count what a GPU would have to do, and where the host would wait for it.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

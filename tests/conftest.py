@@ -1,7 +1,5 @@
 """Fixtures that several test files share: the toy data set and a configuration on it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from multiprocessing import set_forkserver_preload
 from pathlib import Path
@@ -30,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no worker is left alone with one in the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     # The longest of them: minutes each.
-    longest = ("test_workflow.py", "test_slurm.py")
+    longest = ("test_slurm.py", "test_workflow.py")
     items.sort(key=lambda item: (item.path.name not in longest, item.path not in slow))
 
 

@@ -1,7 +1,5 @@
 """The numbers that stand in the panels of a figure."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh

@@ -1,7 +1,5 @@
 """Summaries and epochs made up for tests of statistics: only the columns that those read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -51,8 +49,3 @@ def noisy_summary(
                 factor = 1 + rng.normal(loss, spread) / 100
                 runs.append((f"d{place}", pruner, 0.5, seed, full * factor))
     return summary_of(runs)
-
-
-def most_false_alarms(tests: int, rate: float = 0.05) -> float:
-    """So many of ``tests`` at ``rate`` are exceeded by chance once in a thousand times."""
-    return rate * tests + 3.1 * float(np.sqrt(tests * rate * (1 - rate)))

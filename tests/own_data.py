@@ -1,7 +1,5 @@
 """Small files of a user's own and cards for them, for tests of the format `table`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -4,8 +4,6 @@ Written down from the description of their code, step by step and for whole arra
 of the project is used.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

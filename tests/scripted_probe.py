@@ -1,7 +1,5 @@
 """A probe whose errors and gradients are written down by a test."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

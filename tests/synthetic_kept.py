@@ -1,7 +1,5 @@
 """Archives of kept windows made up for tests: their choices follow a formula and mean nothing."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Run records made up for tests: their numbers follow a formula and mean nothing."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every backbone forecasts, and learns, what its oracle does from the same weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,19 +1,12 @@
 """The benchmarks measure what they say, print it, and hold it to their goals when asked."""
 
-from __future__ import annotations
-
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import yaml
 
-from benchmarks import batches, grid, pruning, step_cost
+from benchmarks import batches, pruning, step_cost
 from benchmarks.base import BenchResult, Goal, main
-from stprune.config.experiment import parse_config
-from stprune.config.grid import run_keys
 
 SMALL = step_cost.Size(nodes=20, edges=35, batch=4, rounds=2)
 
@@ -72,30 +65,3 @@ def test_both_forms_of_a_backbone_take_the_same_kind_of_step(name: str) -> None:
         counts.append(sum(parameter.numel() for parameter in after))
     torch.set_num_threads(threads)
     assert counts[0] == counts[1]
-
-
-@pytest.mark.slow
-def test_step_costs_are_ratios_to_the_public_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_cost, "LEAST_SPEED_UP", {"stid": 1.3})
-    result = step_cost.run(SMALL)
-    assert [row["backbone"] for row in result.rows] == ["stid"]
-    assert all(goal.value > 0 for goal in result.goals)
-
-
-def test_a_grid_is_compared_with_its_training(
-    toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def snakemake(command: list[str], check: bool) -> None:
-        values = yaml.safe_load(Path(command[-1]).read_text())
-        assert run_keys(parse_config(values, "grid"))
-
-    cpu = iter([(0.0, 0.0, 1.0, 2.0, 0.0), (0.0, 0.0, 70.0, 33.0, 0.0)])
-    monkeypatch.setattr("benchmarks.grid.subprocess.run", snakemake)
-    monkeypatch.setattr("benchmarks.grid.os.times", lambda: os.times_result(next(cpu)))
-    seconds = grid.training_seconds(toy_values)
-    assert min(seconds.values()) > 0
-    monkeypatch.setattr(grid, "training_seconds", lambda _: dict.fromkeys(seconds, 20.0))
-    result = grid.run(toy_values | {"seeds": [0, 1]})
-    # Four runs of 20 s in 100 s.
-    assert result.goals[0].value == pytest.approx(0.2)
-    assert [row["runs"] for row in result.rows[:-1]] == [2, 2]

@@ -1,7 +1,5 @@
 """Which runs a job trains, which of them have a valid record, and when that is looked at again."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What a run may spend and what it spent: epochs, windows, steps, time and joules."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from types import ModuleType

@@ -1,7 +1,5 @@
 """The command line: a mistake is one line on standard error; data sets as a user meets them."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

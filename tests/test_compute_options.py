@@ -1,7 +1,5 @@
 """`compute.compile` and `compute.precision`: other arithmetic, the same model."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -100,9 +98,8 @@ def test_a_missing_compiler_is_told(
     monkeypatch.setattr(torch, "compile", without_compiler)
     toy_values["compute"] = {"own_cores": False, "compile": True}
     config = parse_config(toy_values, "toy.yaml")
-    with pytest.raises(ConfigError, match=r"`compute\.compile`") as caught:
+    with pytest.raises(ConfigError, match=r"`compute\.compile`"):
         train(config, key_of("full"), [])
-    assert "\n" not in str(caught.value)
     assert not config.results_directory.exists()
 
 

@@ -1,7 +1,5 @@
 """`stprune data add`: what it finds in files, the card that it writes, and what it refuses."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`stprune data describe` and `overview`: from the command line to files and figures."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -33,7 +31,8 @@ from stprune.describe.description import (
     read_descriptions,
     write_description,
 )
-from stprune.describe.products import data_drawings, data_tables, make_overview
+from stprune.describe.products import DATA_FIGURES, data_drawings, data_tables, make_overview
+from stprune.paper.figures import paper_style
 from stprune.paper.tables import to_markdown
 from stprune.training.run import train
 
@@ -183,7 +182,8 @@ def test_what_a_run_hides_is_in_its_description_and_in_the_comparison(
     assert one.facts["options"]["history"] == 6
     masking = one.tables["masking"]
     assert masking["windows"].sum() == one.facts["masking"]["windows"]
-    drawing = data_drawings([wave, one])["averaging_masking"]
+    with paper_style():
+        drawing = DATA_FIGURES.module("averaging_masking").build([wave, one])
     assert "toy/stid/full/p0/s0" in drawing.caption
     (line, _) = drawing.figure.axes[0].lines
     np.testing.assert_allclose(line.get_ydata(), 100 * masking["large_share"])

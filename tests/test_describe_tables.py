@@ -1,7 +1,5 @@
 """The tables of a description, worked by hand and against independent formulas."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,13 +1,9 @@
 """Devices (here: processes) and cores of a run."""
 
-from __future__ import annotations
-
-import os
 import socket
 import subprocess
 import sys
 import time
-from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from toy_runs import assert_same_outcome, key_of
+from toy_runs import Command, assert_same_outcome, key_of
 from toy_union import KEY, union_values, write_union
 
-from stprune.__main__ import main
 from stprune.base.errors import DeviceLostError, OutOfMemoryError
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig, parse_config
@@ -60,38 +55,17 @@ def test_shortage_of_memory_and_lost_processes_are_named(
     assert type(caught.value) is named
 
 
-SERVER = get_context("forkserver")  # imports torch once for all processes; see conftest.py
-
-
-class Process(SERVER.Process):  # type: ignore[name-defined, misc]
-    """Runs commands in turn as one of two devices; started by Fabric, none could be killed."""
-
-    def __init__(self, commands: list[list[str]], rank: int, port: int, said: Path) -> None:
-        super().__init__()
-        self.commands, self.said = commands, said
-        self.together = {"WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
-        self.together |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-
-    def run(self) -> None:
-        os.environ.update(self.together)
-        sys.stderr = self.said.open("w", encoding="utf-8")
-        for words in self.commands:
-            if code := main(words):
-                sys.exit(code)
-
-    def end(self) -> tuple[int | None, str]:
-        """Exit code and standard error, once it has ended."""
-        self.join(300)
-        return self.exitcode, self.said.read_text(encoding="utf-8")
-
-
-def start_both(folder: Path, *commands: list[str]) -> list[Process]:
+def start_both(folder: Path, *commands: list[str]) -> list[Command]:
+    """Run commands in turn as two devices; started by Fabric, none could be killed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    both = [Process(list(commands), rank, port, folder / f"{rank}-{port}") for rank in range(2)]
-    for process in both:
-        process.start()
+    both = []
+    for rank in range(2):
+        together = {"WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+        together |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        both.append(Command(list(commands), folder, folder / f"{rank}-{port}", together))
+        both[-1].start()
     return both
 
 
@@ -183,11 +157,11 @@ def test_two_devices_train_on_a_union_what_one_trains(tmp_path: Path) -> None:
     layout = experiment_layout(config)
     one = train(config, key, [])
     one_kept = read_kept(layout.kept(key)).kept
-    # The command starts the second process by itself.
+    # The block's run starts the second process by itself.
     values["compute"]["devices"] = 2
     _configured(values, tmp_path / "union.yaml", tmp_path / "results")
-    words = [sys.executable, "-m", "stprune", *_train(tmp_path / "union.yaml", key)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    words = ["train-block", "cities/opencity/s0", "--config", str(tmp_path / "union.yaml")]
+    done = subprocess.run([sys.executable, "-m", "stprune", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     two = read_record(layout.metrics(key))
     assert two.environment["devices"] == 2

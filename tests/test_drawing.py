@@ -1,7 +1,5 @@
 """Looks, legends, axes and hashes that all figures share, and their files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path

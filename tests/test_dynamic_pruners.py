@@ -1,7 +1,5 @@
 """Dynamic pruners and their schedule: ST-Prune, InfoBatch, UCB, epsilon-greedy, the controls."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

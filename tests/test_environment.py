@@ -1,11 +1,11 @@
-"""The pins for pip and for conda are the same, and this environment follows them."""
-
-from __future__ import annotations
+"""Generated pages say what the code says, and the environment is that of the pins."""
 
 from pathlib import Path
 
+import pytest
 import yaml
 
+from stprune.pruning.base import PRUNERS
 from workflow import maintain as lock
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,3 +27,16 @@ def test_this_environment_follows_the_lock() -> None:
     # Packages of one's own beside it change no result; `workflow.maintain check` names them too.
     wrong = [line for line in lock.differences() if "the lock says nothing" not in line]
     assert not wrong, "installed differs from the lock; run `make setup`"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [pytest.param(p, t, id=p.name) for p, t in lock.pages().items()]
+)
+def test_page_is_up_to_date(path: Path, text: str) -> None:
+    assert path.read_text() == text, "run `make reference`"
+
+
+def test_every_option_of_a_pruner_is_explained() -> None:
+    for name in PRUNERS.ids():
+        for option, field in PRUNERS.load(name).Options.model_fields.items():
+            assert field.description, f"{name}.{option} has no description"

@@ -1,7 +1,5 @@
 """What every backbone promises, checked for each file of the folder."""
 
-from __future__ import annotations
-
 import ast
 from fnmatch import fnmatch
 

@@ -1,7 +1,5 @@
 """What every pruner promises, checked for each file of both folders."""
 
-from __future__ import annotations
-
 import io
 import random
 from typing import Any

@@ -1,7 +1,5 @@
 """Each example runs, and prints what was kept and a loss that falls."""
 
-from __future__ import annotations
-
 import os
 import re
 import runpy

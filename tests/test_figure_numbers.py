@@ -1,7 +1,5 @@
 """The figures show the numbers worked by hand: tradeoff, regimes, differences, curves, overhead."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from paper_figures.fig_harm import harm
 from paper_figures.fig_overhead import epoch_parts
 from paper_figures.fig_sensitivity import variants
 from paper_figures.tab_method_selection import applies, by_place, decisive
-from stprune.paper.content import MOST_PLACES, shown_pruners
+from stprune.paper.content import shown_pruners
 from stprune.paper.draw import LOOKS
 from stprune.paper.figures import build
 from stprune.records.run import RunRecord
@@ -73,14 +71,6 @@ def test_many_places_are_averaged_by_budget(results: Results) -> None:
     assert len(axes) == 4
     assert "Mean of 6 data sets with backbones, Equal total time" in axes[2].get_ylabel()
     assert row[["total_percent", "test_mae"]].tolist() in np.concatenate(bars(axes[1])).tolist()
-
-
-def test_curves_show_what_fits_and_name_the_rest(results: Results) -> None:
-    epochs = results.epochs[results.epochs["backbone"] == "stid"]
-    copies = [epochs.assign(dataset=f"road_{number}") for number in range(12)]
-    drawing = build("convergence", replace(_many_places(results), epochs=pd.concat(copies)))
-    assert len(drawing.figure.axes) == 2 * MOST_PLACES
-    assert "road_8 with STID, road_9 with STID" in drawing.caption
 
 
 def _maes(summary: pd.DataFrame, pruner: str, ratio: float, backbone: str) -> pd.Series:

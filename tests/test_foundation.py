@@ -1,7 +1,5 @@
 """The table and the figure of held-out data, against numbers worked by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The archive of kept windows says what was visited, and nothing else."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 

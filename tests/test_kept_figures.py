@@ -1,7 +1,5 @@
 """The figures of kept windows show what the archives hold, and say what they leave out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +11,9 @@ from synthetic_kept import EPOCHS, TIMES, jaccard, write_archives
 from synthetic_records import PRUNERS, summarised, write_experiment
 
 from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.paper import FIGURES
 from stprune.paper.content import most_varied_first
-from stprune.paper.figures import FIGURES, build
+from stprune.paper.figures import build
 from stprune.paper.products import applicable
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.results.summary import load_results
@@ -77,7 +76,7 @@ def test_overlap_is_the_mean_jaccard_less_that_of_chance(layout: ExperimentLayou
 def test_runs_without_an_archive_are_counted_and_without_pruned_epochs_left_out(
     tmp_path: Path,
 ) -> None:
-    layout = write_experiment(tmp_path / "some", ratios=(0.9,))
+    layout = write_experiment(tmp_path / "some", pruners=PRUNERS[3:5], ratios=(0.9,))
     write_archives(layout, without=("el2n",))
     results = load_results(layout.store)
     assert all("2 runs" in build(name, results).caption for name in NAMES)

@@ -1,7 +1,5 @@
 """Pruning under Lightning's Trainer: the plain loop's results, resuming, wrong set-ups."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

@@ -1,21 +1,15 @@
 """Pruning in a loop of one's own: losses by hand, the engine's results, processes, resuming."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from scripted_probe import ScriptedProbe
-from torch import Tensor, nn
-from torch.multiprocessing.spawn import start_processes
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 from toy_runs import key_of
 
@@ -158,9 +152,8 @@ MISTAKES: list[tuple[Callable[[Pruning], object], str]] = [
 def test_a_mistake_in_the_loop_is_one_line(call: Callable[[Pruning], object], message: str) -> None:
     pruning = pruning_of()
     pruning.start_epoch()
-    with pytest.raises(LoopError, match=message) as caught:
+    with pytest.raises(LoopError, match=message):
         call(pruning)
-    assert "\n" not in str(caught.value)
 
 
 def test_calls_outside_an_epoch_are_refused() -> None:
@@ -207,9 +200,8 @@ def test_calls_outside_an_epoch_are_refused() -> None:
 def test_what_cannot_be_made_says_why(
     name: str, changes: dict[str, Any], kind: type[StpruneError], message: str
 ) -> None:
-    with pytest.raises(kind, match=message) as caught:
+    with pytest.raises(kind, match=message):
         pruning_of(name, **changes).start_epoch()
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -233,55 +225,3 @@ def test_numbers_travel_with_their_samples(workers: int) -> None:
         kept.append(frozenset(chain(*seen)))
     assert lengths == [7, 7, 3, 3, 3, 3, 7]
     assert len(set(kept)) == 5  # the two full epochs are alike, no pruned one is like another
-
-
-def train(model: nn.Module) -> dict[str, Any]:
-    """Train and return what this process saw and came to."""
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(120, 4, 3, generator=generator)
-    targets, mask = inputs.cumsum(1), torch.rand(120, 4, 3, generator=generator) > 0.1
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.05)
-    settings: dict[str, Any] = {"windows": 120, "epochs": 8, "batch_size": 14}
-    pruning = pruning_of("st_prune", **settings, stationarity=inputs.std((1, 2)))
-    selected = []
-    for epoch in range(pruning.epochs):
-        for indices in pruning.batches():
-            errors = model(inputs[indices]) - targets[indices]
-            if epoch % 2:
-                loss = pruning.loss(indices, errors, mask[indices])
-            else:
-                # A loss of one's own: the same one, spelled out.
-                losses = (errors.abs() * mask[indices]).sum((1, 2)) / mask[indices].sum((1, 2))
-                loss = (pruning.weights(indices) * losses).mean()
-                pruning.observe(indices, errors, mask[indices])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        selected.append(pruning.selection.indices.tolist())
-    values = [pruning.scores, *(values.detach() for values in model.parameters())]
-    return {"selected": selected, "values": values}
-
-
-def linear() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Linear(3, 3)
-
-
-def work(rank: int, folder: str) -> None:
-    """One of the processes."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
-    torch.save(train(DistributedDataParallel(linear())), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
-    one = train(linear())
-    start_processes(work, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
-    both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    assert [each["selected"] for each in both] == [one["selected"]] * 2
-    for first, second, whole in zip(*(each["values"] for each in (*both, one)), strict=True):
-        assert torch.equal(first, second)
-        # float32 sums in another order; the error of 1e-7 grows a little in 55 steps.
-        torch.testing.assert_close(first, whole, rtol=1e-4, atol=1e-5)

@@ -1,7 +1,5 @@
 """Errors and the rules of other publications: by hand, and against plain numpy."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import Any

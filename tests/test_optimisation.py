@@ -1,7 +1,5 @@
 """Optimisers by name, what Muon is for, and the course of the learning rate."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from typing import Any

@@ -1,23 +1,16 @@
-"""From kept experiments alone come all tables, figures and the report, and it is known which."""
-
-from __future__ import annotations
+"""What the kept experiments give is known, and what depends on them."""
 
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-import yaml
-from compact_experiment import SHOWN, configuration
-from synthetic_kept import write_archives
-from synthetic_records import write_experiment
+from synthetic_records import PRUNERS, write_experiment
 
 from stprune.__main__ import main
 from stprune.base.layout import RECORDS, kept_experiments, kept_hashes
 from stprune.paper.products import check_products
-from stprune.results.summarise import summarise
 from stprune.workflow.plan import WorkflowPlan
 
 KEPT = Path(__file__).parents[1] / RECORDS
@@ -26,11 +19,7 @@ KEPT = Path(__file__).parents[1] / RECORDS
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kept experiment whose runs are gone."""
-    layout = write_experiment(tmp_path_factory.mktemp("experiment"), pruners=SHOWN)
-    write_archives(layout)
-    configuration(layout.root)
-    files = sorted(layout.root.glob("runs/**/metrics.json"))
-    summarise(files, layout, yaml.safe_load(layout.config.read_text()))
+    layout = write_experiment(tmp_path_factory.mktemp("experiment"), pruners=PRUNERS[2:4])
     folder = tmp_path_factory.mktemp("records")
     shutil.move(layout.store, folder / "made_up")
     shutil.rmtree(layout.root)
@@ -41,27 +30,6 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", kept_experiments(KEPT))
 def test_the_kept_records_give_what_they_are_to_give(name: str) -> None:
     assert check_products(KEPT / name).differences == []
-
-
-@pytest.fixture(scope="module")
-def into(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    into = tmp_path_factory.mktemp("paper")
-    old = into / "made_up" / "tables" / "of_another_version.csv"
-    old.parent.mkdir(parents=True)
-    old.touch()
-    assert main(["paper", "--records", str(records), "--into", str(into)]) == 0
-    return into
-
-
-def test_everything_that_has_something_to_show_is_written(into: Path) -> None:
-    made = {path.relative_to(into / "made_up").as_posix() for path in into.glob("made_up/**/*.*")}
-    figures = {"figures/tradeoff.pdf", "figures/kept_overlap.png"}
-    assert {"report.html", *figures, *(f"tables/main.{k}" for k in ("csv", "md", "tex"))} <= made
-    # No held-out data, one task, one optimiser; and what lay there before is gone.
-    nothing = ("foundation", "tasks", "universality", "of_another_version")
-    assert not [path for path in made if Path(path).stem in nothing]
-    main_table = pd.read_csv(into / "made_up" / "tables" / "main.csv")
-    assert set(main_table["pruner"]) >= {"full", *SHOWN}
 
 
 def test_the_check_names_what_differs(

@@ -1,7 +1,5 @@
 """Every table of the paper shows numbers worked by hand, and dashes for what was not run."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`stprune plan` and requests of a cluster: what an experiment takes, before it is there."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

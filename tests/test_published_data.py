@@ -3,8 +3,6 @@
 Without a mirror of the published files (``STPRUNE_MIRROR``) all of this is skipped.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from functools import cache

@@ -1,7 +1,5 @@
 """The report in a real browser: alone, without network, on a desk, on a phone and on paper."""
 
-from __future__ import annotations
-
 import base64
 import itertools
 import json
@@ -21,10 +19,10 @@ from selenium.webdriver.support.wait import WebDriverWait
 from synthetic_records import write_experiment
 
 from stprune.base.layout import STORE_TABLES
+from stprune.paper import TABLES
 from stprune.paper.figures import build, write_drawing
 from stprune.paper.products import applicable
 from stprune.paper.report import picture_of, write_report
-from stprune.paper.tables import TABLES
 from stprune.records.store import read_store, write_store
 from stprune.results.summary import load_results
 
@@ -155,28 +153,25 @@ def _sort(driver: Chrome, title: str) -> WebElement:
     return head
 
 
-@pytest.mark.parametrize("size", [(1280, 900), (360, 800)])
-def test_the_first_screen_answers_without_scrolling(
-    opened: Chrome, page: Path, size: tuple[int, int]
-) -> None:
-    _set_size(opened, *size)
-    _open(opened, page)
-    assert len(opened.find_elements(By.CSS_SELECTOR, ".glance tbody tr")) == 8
+def check_first_screen(driver: Chrome, width: int, height: int) -> None:
+    """It answers without scrolling."""
+    assert len(driver.find_elements(By.CSS_SELECTOR, ".glance tbody tr")) == 8
     for part in ("h1", "h1 + p", "#tradeoff svg", ".answers details:nth-of-type(3)", ".glance"):
-        box = _one(opened, part).rect
-        assert box["x"] + box["width"] <= size[0]
-        assert box["y"] + box["height"] <= size[1]
-    assert "lossless" in _one(opened, "#tradeoff svg").text
+        box = _one(driver, part).rect
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= height
+    assert "lossless" in _one(driver, "#tradeoff svg").text
     # What the tests are is one click away, all else is folded.
-    assert _value(opened, "[...document.querySelectorAll('details')].every(part => !part.open)")
-    basis = _one(opened, ".answers details:nth-of-type(2) .note")
+    assert _value(driver, "[...document.querySelectorAll('details')].every(part => !part.open)")
+    basis = _one(driver, ".answers details:nth-of-type(2) .note")
     assert not basis.is_displayed()
-    _one(opened, ".answers details:nth-of-type(2) summary").click()
+    _one(driver, ".answers details:nth-of-type(2) summary").click()
     assert "Holm" in basis.text
-    assert _value(opened, "document.documentElement.scrollWidth") == size[0]
+    assert _value(driver, "document.documentElement.scrollWidth") == width
 
 
-def test_it_opens_with_chart_and_pictures_and_asks_for_nothing(opened: Chrome) -> None:
+def test_on_a_desk_it_opens_with_chart_and_pictures(opened: Chrome) -> None:
+    check_first_screen(opened, 1280, 900)
     assert _value(opened, "window.ran") is None
     assert _value(opened, "document.documentElement.lang") == "en"
     images = opened.find_elements(By.CSS_SELECTOR, "img")
@@ -191,7 +186,19 @@ def test_it_opens_with_chart_and_pictures_and_asks_for_nothing(opened: Chrome) -
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
-def test_a_heading_sorts_both_ways(opened: Chrome) -> None:
+def test_a_phone_scrolls_tables_but_not_the_page(opened: Chrome, page: Path) -> None:
+    _set_size(opened, 360, 800)
+    _open(opened, page)
+    check_first_screen(opened, 360, 800)
+    for part in ("explorer", "figures", "tables", "runs", "environment"):
+        _unfold(opened, part)
+    assert _value(opened, "document.documentElement.scrollWidth") == 360
+    boxes = "[...document.querySelectorAll('.scroll')]"
+    assert _value(opened, f"{boxes}.some(box => box.scrollWidth > box.clientWidth)")
+    assert 280 <= _one(opened, "#explorer .chart svg").rect["width"] <= 360
+
+
+def test_the_table_of_runs_sorts_both_ways_and_filters(opened: Chrome) -> None:
     _unfold(opened, "runs")
     head = _sort(opened, "Test MAE")
     ascending = [float(text) for text in _cells(opened, "Test MAE")]
@@ -204,14 +211,11 @@ def test_a_heading_sorts_both_ways(opened: Chrome) -> None:
     _sort(opened, "Pruner")
     assert head.get_attribute("aria-sort") is None
     assert _cells(opened, "Pruner") == sorted(_cells(opened, "Pruner"))
-
-
-def test_a_filter_shows_the_rows_with_every_word_and_says_how_many(opened: Chrome) -> None:
-    runs = 2 * 3 * (1 + 4 * 2)
-    _unfold(opened, "runs")
+    # The rows with every word, and how many they are.
     box = _one(opened, "#runs input[type=search]")
     said = _one(opened, "#runs output[aria-live=polite]")
     assert _one(opened, f"label[for={box.get_attribute('id')}]").text == "Filter Every run"
+    runs = 2 * 3 * (1 + 4 * 2)
     assert said.text == f"{runs} rows"
     box.send_keys("st-prune WAVENET 0.9")
     assert said.text == f"3 of {runs} rows"
@@ -220,7 +224,7 @@ def test_a_filter_shows_the_rows_with_every_word_and_says_how_many(opened: Chrom
     assert _cells(opened, "Seed") == ["0", "1", "2"]
 
 
-def test_a_mark_tells_its_run_and_shows_it_below(opened: Chrome) -> None:
+def test_a_mark_tells_its_run_and_choices_change_what_is_drawn(opened: Chrome) -> None:
     _unfold(opened, "explorer")
     titles = "[...document.querySelectorAll('#explorer .role-title text')].map(t => t.textContent)"
     before = _value(opened, titles)
@@ -235,10 +239,6 @@ def test_a_mark_tells_its_run_and_shows_it_below(opened: Chrome) -> None:
     assert before != [f"Run {run[0]}"] * 2
     # This run, and full training of the same seed.
     assert len(opened.find_elements(By.CSS_SELECTOR, "#explorer .mark-line path")) >= 4
-
-
-def test_place_and_time_change_what_is_drawn(opened: Chrome) -> None:
-    _unfold(opened, "explorer")
     choices = _one(opened, "#choices")
     marks = "[...document.querySelectorAll('#explorer .mark-symbol path')]"
     drawn = f"{marks}.map(path => path.getAttribute('transform') + path.getAttribute('d'))"
@@ -253,22 +253,7 @@ def test_place_and_time_change_what_is_drawn(opened: Chrome) -> None:
     ]
     place.select_by_index(1)
     seen.append(_value(opened, drawn))
-    assert len(seen[0]) == len(seen[2])
     assert len({str(marks) for marks in seen}) == len(seen)
-
-
-def test_a_phone_scrolls_tables_but_not_the_page(opened: Chrome, page: Path) -> None:
-    _set_size(opened, 360)
-    _open(opened, page)
-    for part in ("explorer", "figures", "tables", "runs", "environment"):
-        _unfold(opened, part)
-    assert _value(opened, "document.documentElement.scrollWidth") == 360
-    wide = (
-        "[...document.querySelectorAll('.scroll')].some(box => box.scrollWidth > box.clientWidth)"
-    )
-    assert _value(opened, wide)
-    chart = _one(opened, "#explorer .chart svg").rect
-    assert 280 <= chart["width"] <= 360
 
 
 def test_it_prints_as_pages_with_the_picture_of_the_trade_off(opened: Chrome) -> None:

@@ -1,7 +1,5 @@
 """Strangers' files are not run, obeyed, followed elsewhere or shown raw; secrets stay secret."""
 
-from __future__ import annotations
-
 import ast
 import json
 import logging

@@ -1,15 +1,20 @@
-"""Strata, places, probabilities and weights by hand and as properties."""
+"""Complexity, strata, places, weights, the order of an epoch: by hand and as properties."""
 
-from __future__ import annotations
+import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
+from torch import Tensor
 
-from stprune.pruning.base import Selection
+from stprune.base.errors import ConfigError
+from stprune.pruning.base import Selection, everything
+from stprune.pruning.batch_order import even_sizes, order_epoch
+from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
 from stprune.pruning.selection import (
     Relative,
     Rescaling,
@@ -298,3 +303,181 @@ def test_partial_weights_lie_between_none_and_all(power: float, limit: float | N
     assert partial_weights(weights, 0.5).tolist() == [1, 2, 3]
     assert partial_weights(weights, 0.0).tolist() == [1, 1, 1]
     assert partial_weights(weights, 1.0) is weights
+
+
+# The complexity of a window, by hand and against plain loops
+
+
+KINDS: tuple[SpatialStructure, ...] = ("std", "top_nodes", "graph")
+
+
+def score(
+    errors: Tensor,
+    mask: Tensor | None = None,
+    spatial_weight: float = 1.0,
+    temporal_weight: float = 0.0,
+    spatial: SpatialStructure = "std",
+    adjacency: Tensor | None = None,
+) -> list[float]:
+    """The complexity of a batch, all observed by default."""
+    mask = torch.ones_like(errors, dtype=torch.bool) if mask is None else mask
+    weights = {"spatial_weight": spatial_weight, "temporal_weight": temporal_weight}
+    edges = None if adjacency is None else edge_list(adjacency)
+    values: list[float] = complexity(errors, mask, **weights, spatial=spatial, edges=edges).tolist()
+    return values
+
+
+def test_mean_and_spreads_by_hand() -> None:
+    # Nodes' mean errors 2 and 6, steps' mean errors 3 and 5.
+    errors = torch.tensor([[[1.0, 5.0], [3.0, 7.0]]])
+    assert score(errors, spatial_weight=0.0) == [4.0]
+    assert score(errors) == [6.0]
+    assert score(errors, spatial_weight=0.0, temporal_weight=1.0) == [5.0]
+    assert score(errors, spatial_weight=0.5, temporal_weight=3.0) == [8.0]
+    # Without observed targets, and with a single node, there is no structure.
+    for kind in KINDS:
+        nothing = torch.zeros(1, 2, 2, dtype=torch.bool)
+        assert score(errors * 0, nothing, 1.0, 1.0, kind, torch.ones(2, 2)) == [0.0]
+        alone = torch.tensor([[[2.0], [2.0]]])
+        assert score(alone, None, 5.0, 5.0, kind, torch.ones(1, 1)) == [2.0]
+
+
+def test_the_worst_nodes_are_five_in_a_hundred() -> None:
+    errors = torch.arange(140.0).reshape(1, 1, 140)
+    # Exactly 7 of 140 nodes, 133 to 139, although 0.05 * 140 is a little above 7.
+    assert score(errors, spatial="top_nodes") == [136.0]
+    # Where fewer were observed than are asked for, those are taken: 138 alone.
+    mask = (torch.arange(140) == 138).view(1, 1, 140)
+    assert score(errors * mask, mask, spatial="top_nodes") == [138.0]
+
+
+def plain(
+    errors: NDArray[np.float64],
+    mask: NDArray[np.bool_],
+    kind: SpatialStructure,
+    adjacency: NDArray[np.float64],
+) -> tuple[float, float, float]:
+    """m, S and T of one window, one node and step at a time."""
+    nodes = errors.shape[1]
+    by_node = {v: errors[mask[:, v], v].mean() for v in range(nodes) if mask[:, v].any()}
+    by_step = [errors[h, mask[h]].mean() for h in range(len(errors)) if mask[h].any()]
+    if not by_node:
+        return 0.0, 0.0, 0.0
+    mean = float(np.mean(list(by_node.values())))
+    temporal = float(np.std(by_step))
+    if kind == "std":
+        return mean, float(np.std(list(by_node.values()))), temporal
+    if kind == "top_nodes":
+        count = -(-nodes // 20)
+        return mean, float(np.mean(sorted(by_node.values())[-count:])) - mean, temporal
+    pairs = [
+        (adjacency[u, v], (by_node[u] - by_node[v]) ** 2)
+        for u in by_node
+        for v in by_node
+        if u != v and adjacency[u, v] > 0
+    ]
+    total = sum(weight for weight, _ in pairs)
+    square = sum(weight * square for weight, square in pairs)
+    return mean, float(np.sqrt(square / total)) if pairs else 0.0, temporal
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    nodes=st.sampled_from([1, 2, 5, 20, 41]),
+    missing=st.sampled_from([0.0, 0.3, 0.8, 1.0]),
+    edges=st.sampled_from([0.0, 0.2, 1.0]),
+    kind=st.sampled_from(KINDS),
+)
+def test_it_equals_a_plain_loop(
+    seed: int, nodes: int, missing: float, edges: float, kind: SpatialStructure
+) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((3, 4, nodes)) >= missing
+    errors = rng.exponential(10.0, mask.shape) * mask
+    adjacency = rng.random((nodes, nodes)) * (rng.random((nodes, nodes)) < edges)
+    arrays = torch.from_numpy(errors), torch.from_numpy(mask)
+    found = score(*arrays, 0.7, 1.9, kind, torch.from_numpy(adjacency))
+    for window, value in enumerate(found):
+        mean, spatial, temporal = plain(errors[window], mask[window], kind, adjacency)
+        assert value == pytest.approx(mean + 0.7 * spatial + 1.9 * temporal, rel=1e-9, abs=1e-12)
+
+
+# The order of an epoch
+
+
+CPU = torch.device("cpu")
+
+
+def selection(count: int) -> Selection:
+    """Every third window, with a weight that tells which one it is."""
+    indices = np.arange(0, 3 * count, 3)
+    return Selection(indices, (indices + 1).astype(np.float32))
+
+
+@given(count=st.integers(1, 10_000), batch_size=st.integers(1, 300))
+def test_batches_are_as_few_and_as_even_as_can_be(count: int, batch_size: int) -> None:
+    assert even_sizes(161, 32) == [27, 27, 27, 27, 27, 26]
+    sizes = even_sizes(count, batch_size)
+    assert sum(sizes) == count
+    assert len(sizes) == math.ceil(count / batch_size)
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(count=st.integers(4, 100), batch_size=st.integers(8, 40), world=st.integers(1, 4))
+def test_every_window_comes_once_with_its_weight(count: int, batch_size: int, world: int) -> None:
+    chosen = selection(count)
+    order = order_epoch(chosen, batch_size, np.random.default_rng(0), CPU)
+    # As the generator says.
+    shuffled = chosen.indices[np.random.default_rng(0).permutation(count)]
+    assert order.indices.tolist() == shuffled.tolist()
+    assert torch.equal(order.weights, order.indices + 1.0)
+    whole = [indices for indices, _, _ in order.batches(0, 1)]
+    shares = [list(order.batches(rank, world)) for rank in range(world)]
+    for number, batch in enumerate(whole):
+        parts = [share[number] for share in shares]
+        together = torch.cat([indices for indices, _, _ in parts])
+        assert torch.equal(together.sort().values, batch.sort().values)
+        lengths = [len(indices) for indices, _, _ in parts]
+        assert max(lengths) - min(lengths) <= 1
+        assert {size for _, _, size in parts} == {len(batch)}
+    if world > 1:
+        with pytest.raises(ConfigError, match="cannot be shared"):
+            list(order.batches(0, batch_size + 1))
+
+
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=5),
+    batch_size=st.integers(1, 20),
+    seed=st.integers(0, 100),
+    data=st.data(),
+)
+def test_union_batches(sizes: list[int], batch_size: int, seed: int, data: st.DataObject) -> None:
+    firsts = np.cumsum([0, *sizes[:-1]])
+    windows = st.integers(0, sum(sizes) - 1)
+    chosen = np.array(data.draw(st.lists(windows, min_size=1, unique=True)))
+    selection = Selection(chosen, (chosen + 1).astype(np.float32))
+    order = order_epoch(selection, batch_size, np.random.default_rng(seed), CPU, firsts)
+    batches = list(order.batches(0, 1))
+    assert [size for _, _, size in batches] == order.sizes
+    assert torch.equal(order.indices.sort().values, torch.from_numpy(np.sort(chosen)))
+    assert torch.equal(order.weights, order.indices + 1.0)
+    members: dict[int, list[int]] = {}
+    for group, (indices, _, size) in zip(order.groups, batches, strict=True):
+        assert int(indices.min()) >= firsts[group]
+        assert int(indices.max()) < firsts[group] + sizes[group]
+        members.setdefault(group, []).append(size)
+    for count in members.values():
+        assert sorted(count) == sorted(even_sizes(sum(count), batch_size))
+
+
+def test_batches_of_a_union_come_mixed_and_new_every_epoch() -> None:
+    rng, firsts = np.random.default_rng(0), np.array([0, 100])
+    first, second = (order_epoch(everything(200), 10, rng, CPU, firsts) for _ in range(2))
+    assert sum(first.groups) == 10
+    assert len({tuple(first.groups), tuple(second.groups), (0,) * 10 + (1,) * 10}) == 3
+    one, other = (
+        {tuple(sorted(part.tolist())) for part in order.indices.split(order.sizes)}
+        for order in (first, second)
+    )
+    assert not one & other

@@ -1,7 +1,5 @@
 """Claims of cores and GPUs, by several processes; the GPUs are made up."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

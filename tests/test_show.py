@@ -1,7 +1,5 @@
 """`stprune show`: results so far, progress of a running grid, failures with their reasons."""
 
-from __future__ import annotations
-
 import io
 import shutil
 from pathlib import Path

@@ -5,8 +5,6 @@ ended, and Slurm itself looks every second whether one has too much memory. A jo
 again waits until the credential of its first start has expired, two minutes elsewhere.
 """
 
-from __future__ import annotations
-
 import getpass
 import json
 import os
@@ -23,7 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toy
 from test_workflow import Project, copy_project
+
+from stprune.__main__ import main
+from stprune.base.layout import DataLayout
+from stprune.data.prepare import prepare
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 START_SECONDS = 30.0
@@ -196,7 +199,7 @@ RemoteExecutor.sleep = lambda self: asyncio.sleep(1)
 main()
 """
 STID = {"backbone": "stid", "options": {"series_width": 8, "node_width": 8}}
-CANCELLED, SHORT, REQUEUED = BACKBONES = ("cancelled", "short", "requeued")
+CANCELLED, SHORT = BACKBONES = ("cancelled", "short")
 CHANGES: dict[str, Any] = {
     "backbones": dict.fromkeys(BACKBONES, STID),
     "pruners": {"st_prune": None},
@@ -235,11 +238,6 @@ class Site:
                 process.kill()
                 assert process.wait() == 0, log.read_text()
 
-    def stprune(self, *words: str) -> None:
-        """Do something in the project, outside the cluster."""
-        done = self.project.python("-m", "stprune", *words)
-        assert done.returncode == 0, done.stderr
-
     def jobs(self) -> list[tuple[str, ...]]:
         """Number, state, memory, GPUs and block of every job, in the order of submission."""
         asked = "--Format=JobID,State,MinMemory,tres-per-job,Comment:200"
@@ -262,12 +260,15 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_blocks_are_jobs_with_a_gpu_and_go_on_after_what_happens_to_them(site: Site) -> None:
-    """One is cancelled, one has too little memory, one is started again as after a node failed."""
-    for name in ("undisturbed", "disturbed"):
-        site.project.configure(name, **CHANGES)
-    site.stprune("data", "prepare", "toy", "--config", "undisturbed.yaml")
+    """One is cancelled; one has too little memory, then is started again as after a node failed."""
+    data, results = site.project.root / "data", site.project.root / "results"
+    prepare(toy.DATASET, DataLayout(data), str(site.project.root / "mirror"))
+    places = {"data_directory": str(data), "results_directory": str(results)}
+    site.project.configure("undisturbed", **CHANGES, **places)
+    site.project.configure("disturbed", **CHANGES)
+    words = ["train", "--config", str(site.project.root / "undisturbed.yaml"), "--dataset", "toy"]
     run = ["--backbone", CANCELLED, "--pruner", "st_prune", "--prune-ratio", "0.5", "--seed", "0"]
-    site.stprune("train", "--config", "undisturbed.yaml", "--dataset", "toy", *run)
+    assert main([*words, *run]) == 0
     undisturbed = site.record("undisturbed", CANCELLED)
     # By the record of another seed, which is wrong, `short` needs less than Snakemake alone.
     other = site.run("disturbed", SHORT, seed=1)
@@ -278,7 +279,7 @@ def test_blocks_are_jobs_with_a_gpu_and_go_on_after_what_happens_to_them(site: S
     (other / "metrics.json").write_text(json.dumps(wrong))
 
     with site.snakemake("disturbed") as process:
-        disturb = {CANCELLED: ["scancel"], REQUEUED: ["scontrol", "requeue"]}
+        disturb = {CANCELLED: ["scancel"], SHORT: ["scontrol", "requeue"]}
         limit = time.monotonic() + PATIENCE_SECONDS
         while disturb:
             assert process.poll() is None
@@ -286,22 +287,17 @@ def test_blocks_are_jobs_with_a_gpu_and_go_on_after_what_happens_to_them(site: S
             for path in site.project.root.glob("results/disturbed/checkpoints/toy/*/**/last.pt"):
                 backbone = next(name for name in BACKBONES if name in path.parts)
                 if command := disturb.pop(backbone, None):
-                    (job,) = (number for number, *_, block in site.jobs() if backbone in block)
+                    *_, job = (number for number, *_, block in site.jobs() if backbone in block)
                     site.cluster.command(*command, job)
             time.sleep(0.1)
 
     # What is not known yet is generous, what is known is not; each next attempt gets twice that.
-    requests = {
-        CANCELLED: [GENEROUS, TWICE_GENEROUS],
-        SHORT: [TOO_LITTLE, ENOUGH],
-        REQUEUED: [GENEROUS],
-    }
+    requests = {CANCELLED: [GENEROUS, TWICE_GENEROUS], SHORT: [TOO_LITTLE, ENOUGH]}
     for backbone, attempts in requests.items():
         jobs = [job for job in site.jobs() if backbone in job[-1]]
         assert [memory for _, _, memory, *_ in jobs] == attempts
         assert jobs[-1][1] == "COMPLETED"
         assert all(gpus == "gres:gpu:1" for *_, gpus, _ in jobs)
-    for backbone in (CANCELLED, REQUEUED):
         record = site.record("disturbed", backbone)
         assert record["resumed"] == 1
         for name in ("test", "validation_mae", "best_epoch"):

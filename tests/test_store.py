@@ -1,25 +1,42 @@
 """The store holds all that results need; a copy of it is the experiment."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from compact_experiment import SHOWN, configuration
 from synthetic_kept import write_archives
 from synthetic_records import write_experiment
 
 from stprune.__main__ import main
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, kept_experiments, store_config, store_table
+from stprune.config.experiment import ExperimentConfig, load_config
 from stprune.records.run import read_record
 from stprune.records.store import TEXTS, read_store
 from stprune.results.summarise import summarise
 from stprune.results.summary import load_results
+
+SHOWN = ("random_dynamic", "infobatch", "st_prune", "el2n")
+
+
+def configuration(root: Path, **changes: Any) -> ExperimentConfig:
+    """Of the experiment that `write_experiment` makes of ``SHOWN``, written where it lies."""
+    values = {
+        "experiment": "made_up",
+        "datasets": {"synthetic_roads": {"dataset": "sim_freeway"}},
+        "backbones": {"stid": None},
+        "pruners": dict.fromkeys(("full", *SHOWN)),
+        "prune_ratios": [0.5, 0.9],
+        "seeds": [0, 1],
+        "mirror": "/a/machine",
+    }
+    path = root / "config.yaml"
+    path.write_text(yaml.safe_dump(values | changes), encoding="utf-8")
+    return load_config(path)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """The summary holds every run as it was recorded, and compares only what may be compared."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tables: what is ranked, what is escaped, what a hole looks like."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

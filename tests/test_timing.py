@@ -1,7 +1,5 @@
 """Timing: intervals, when it is enough, sensors, verdicts, and a small job from end to end."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

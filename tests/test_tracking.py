@@ -1,7 +1,5 @@
 """Weights & Biases holds what the records say, is never in the way, and is needed by nobody."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ Gradients are real: a linear model, the project's own loss, and missing targets.
 hard and easy sets each equally likely sample, and each order of its windows, is enumerated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache, partial
 from itertools import combinations, permutations, product

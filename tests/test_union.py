@@ -1,7 +1,5 @@
 """A model that trains on several data sets: whole runs on two toys of different size."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, cast
 
@@ -244,9 +242,8 @@ def test_a_union_that_cannot_be_is_refused(
     values["datasets"]["cities"] |= change
     if backbone is not None:
         values["backbones"] = {backbone: None}
-    with pytest.raises(ConfigError, match=words) as caught:
+    with pytest.raises(ConfigError, match=words):
         union_config(values)
-    assert "\n" not in str(caught.value)
 
 
 def test_pruners_that_cannot_decline_before_training(values: dict[str, Any]) -> None:

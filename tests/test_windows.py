@@ -1,7 +1,5 @@
 """Windows: gathered as sliced by hand, split by time, standardised by the past alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory

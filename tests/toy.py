@@ -3,8 +3,6 @@
 Also canonical data sets and window stores from arrays, for tests of single parts.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

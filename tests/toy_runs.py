@@ -1,8 +1,9 @@
-"""What tests of whole runs share: keys, a listener that can stop a run, what a run left."""
+"""What tests of whole runs share: keys, processes, a listener that can stop a run, what it left."""
 
-from __future__ import annotations
-
+import os
+import sys
 from collections.abc import Iterable
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from stprune.__main__ import main
 from stprune.base.layout import RunKey
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, experiment_layout
@@ -48,6 +50,33 @@ class Listener:
 
     def run_failed(self, error: BaseException) -> None:
         self.told.append(f"failed {type(error).__name__}")
+
+
+SERVER = get_context("forkserver")  # imports torch once for all processes; see conftest.py
+
+
+class Command(SERVER.Process):  # type: ignore[name-defined, misc]
+    """Runs commands in turn in ``folder``; what it says goes to the file ``said``."""
+
+    def __init__(
+        self, commands: list[list[str]], folder: Path, said: Path, environment: dict[str, str]
+    ) -> None:
+        super().__init__()
+        self.commands, self.folder, self.said = commands, folder, said
+        self.environment = environment
+
+    def run(self) -> None:
+        os.chdir(self.folder)
+        os.environ.update(self.environment)
+        sys.stderr = self.said.open("w", encoding="utf-8")
+        for words in self.commands:
+            if code := main(words):
+                sys.exit(code)
+
+    def end(self) -> tuple[int | None, str]:
+        """Exit code and standard error, once it has ended."""
+        self.join(300)
+        return self.exitcode, self.said.read_text(encoding="utf-8")
 
 
 def elsewhere(config: ExperimentConfig, name: str) -> ExperimentConfig:

@@ -1,7 +1,5 @@
 """Three toy data sets of different size and unit, and a configuration that trains on two."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """W&B without the service: one in memory behind `wandb.init` and `wandb.Api`, and offline files."""
 
-from __future__ import annotations
-
 import json
 import os
 import struct

@@ -15,10 +15,12 @@ from stprune.base.errors import ConfigError, DataError
 from stprune.base.files import naming_failure, write_text
 from stprune.base.gpus import visible_gpus
 from stprune.base.layout import DATA, PAPER, RECORDS, kept_experiments, kept_hashes, store_files
+from stprune.base.registry import Registry
 from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, experiment_layout, place_specs
 from stprune.data.card import card_path, load_card, local_paths
 from stprune.describe import FILES as DESCRIPTION_FILES
+from stprune.paper import DATA_FIGURES, DATA_TABLES, FIGURES, STYLE_SHEET, TABLES
 from stprune.training.provenance import dataset_sources, import_closure
 from stprune.workflow.blocks import ExperimentRecords
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from stprune.workflow.estimate import RunRequests
 
 PACKAGE = Path(__file__).parents[1]
-# Where the modules of figures and tables lie; they are not imported, which takes seconds.
-DRAWN, STYLE_SHEET = PACKAGE.parent / "paper_figures", PACKAGE / "paper" / "paper.mplstyle"
 CANONICAL_FILES = (
     *("series.npy", "mask.npy", "timestamps.npy", "adjacency.npy"),
     *("nodes.json", "events.csv", "meta.json"),
@@ -153,13 +153,12 @@ class WorkflowPlan:
     def product_code(self) -> list[str]:
         """Source files of the tables, the figures and the report."""
         beside = [STYLE_SHEET, *sorted((PACKAGE / "paper" / "templates").iterdir())]
-        return [*_closure("paper/products.py", *DRAWN.glob("*.py")), *_texts(beside)]
+        return [*_closure("paper/products.py", FIGURES, TABLES), *_texts(beside)]
 
     @property
     def data_code(self) -> list[str]:
         """Source files of the tables and figures of the data sets."""
-        code = _closure("describe/products.py", *(DRAWN / "data").glob("*.py"))
-        return [*code, str(STYLE_SHEET)]
+        return [*_closure("describe/products.py", DATA_FIGURES, DATA_TABLES), str(STYLE_SHEET)]
 
     def block_minutes(self, wildcards: Any, attempt: int) -> int:
         """Minutes that a block asks a cluster for."""
@@ -192,9 +191,10 @@ def _block_path(wildcards: Any) -> str:
     return f"{wildcards.dataset}/{wildcards.backbone}/{wildcards.part}"
 
 
-def _closure(file: str, *others: Path) -> list[str]:
-    """A file of the package and others, with what they import."""
-    return _texts(import_closure([PACKAGE / file, *others]))
+def _closure(file: str, *registries: Registry[Any]) -> list[str]:
+    """A file of the package and all components of the registries, with what they import."""
+    start = [registry.path(name) for registry in registries for name in registry.ids()]
+    return _texts(import_closure([PACKAGE / file, *start]))
 
 
 def _texts(paths: Iterable[Path]) -> list[str]:

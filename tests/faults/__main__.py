@@ -1,7 +1,5 @@
 """`make faults`: disturb hundreds of processes, and exit 1 if anything is not as without."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import random

@@ -1,7 +1,5 @@
 """A command in a process of its own, forked from one that has imported everything, and its end."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import resource

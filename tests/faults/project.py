@@ -14,6 +14,9 @@ import pandas as pd
 import toy
 import yaml
 
+from stprune.records.run import read_record
+from stprune.training.rerun import compare_runs
+
 PRUNERS: dict[str, Any] = {
     "full": None,
     "random_dynamic": None,
@@ -36,8 +39,6 @@ CONFIG = {
     "mirror": "mirror",
 }
 RUN_FILES = ("epochs.csv", "kept.npz", "metrics.json")
-# Of a run's record: when and where it was made, and how long it took.
-CIRCUMSTANCES = ("started", "finished", "resumed", "environment")
 MEASURED = ("_seconds", "_joules", "_bytes", "_percent", "_ratio_sd", "_time_ratio")
 TIMED_COLUMNS = ("started", "finished", "resumed", "git_commit")
 # Locks end with their process, but their empty files may stay. An asterisk stands for any folders.
@@ -104,21 +105,10 @@ def run_differences(reference: Path, folder: Path) -> list[str]:
     missing = [name for name in RUN_FILES if not (folder / name).is_file()]
     if missing:
         return [f"{folder} lacks {', '.join(missing)}"]
-    problems = []
-    if _steady_record(folder / "metrics.json") != _steady_record(reference / "metrics.json"):
-        problems.append(f"{folder}: the record differs")
-    if steady_table(folder / "epochs.csv") != steady_table(reference / "epochs.csv"):
-        problems.append(f"{folder}: the epochs differ")
-    if (folder / "kept.npz").read_bytes() != (reference / "kept.npz").read_bytes():
-        problems.append(f"{folder}: the kept windows differ")
-    return [*problems, *impossible_times(folder)]
-
-
-def _steady_record(path: Path) -> dict[str, Any]:
-    """A record without its circumstances and times."""
-    record = json.loads(path.read_text())
-    cost = {k: v for k, v in record["cost"].items() if not k.endswith(MEASURED)}
-    return {k: v for k, v in record.items() if k not in CIRCUMSTANCES} | {"cost": cost}
+    files = [place / "metrics.json" for place in (reference, folder)]
+    found = compare_runs(*((read_record(file), file) for file in files))
+    problems = [*map(str, found.results), *found.not_compared]
+    return [f"{folder}: {problem}" for problem in problems] + impossible_times(folder)
 
 
 def steady_table(path: Path) -> list[dict[str, str]]:

@@ -1,7 +1,5 @@
 """Changes to good files: bytes put in place of others, files cut short, values exchanged."""
 
-from __future__ import annotations
-
 import copy
 import os
 import random

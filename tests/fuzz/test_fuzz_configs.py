@@ -1,7 +1,5 @@
 """Configurations and cards with anything in them: what they say, or one line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Own data at random: as a plain reading without numpy and pandas has it, or one clear line."""
 
-from __future__ import annotations
-
 import csv
 import io
 import random

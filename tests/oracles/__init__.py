@@ -6,8 +6,6 @@ makes the forecast of ``model(*batch)`` from the model's own weights, with gradi
 shared, not copied, so gradients with respect to them can be compared as well.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """AGCRN by the paper's equations: one window, one step and one node at a time."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

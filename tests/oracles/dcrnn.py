@@ -1,7 +1,5 @@
 """DCRNN by the paper's equations, window by window and step by step."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """DLinear node by node: a moving average with its ends repeated, two layers, their sum."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

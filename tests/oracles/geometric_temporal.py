@@ -1,7 +1,5 @@
 """The cells of PyTorch Geometric Temporal as they are: window by window, normalising themselves."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

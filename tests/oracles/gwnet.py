@@ -3,8 +3,6 @@
 Form: https://github.com/liuxu77/LargeST, src/models/gwnet.py
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from typing import Any
 

@@ -1,7 +1,5 @@
 """LSTM by the equations of its cell: one window, one node and one step at a time."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

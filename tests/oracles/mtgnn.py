@@ -3,8 +3,6 @@
 It breaks ties of saturated edges as they come, so weights must be away from saturation.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -3,8 +3,6 @@
 Form: https://github.com/XDZhelheim/STAEformer, model/STAEformer.py
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

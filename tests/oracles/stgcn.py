@@ -3,8 +3,6 @@
 Form: https://github.com/liuxu77/LargeST, src/models/stgcn.py
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

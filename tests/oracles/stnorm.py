@@ -1,7 +1,5 @@
 """ST-Norm with every layer in full; each normalisation one series and one step at a time."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

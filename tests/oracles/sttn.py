@@ -1,6 +1,4 @@
-"""STTN by its equations: attention one head and one query at a time, walks node by node."""
-
-from __future__ import annotations
+"""STTN by its equations: one step, one node and one head at a time."""
 
 import math
 from typing import Any
@@ -44,21 +42,18 @@ def attention(
     x: Tensor, layer: Any, heads: int, causal: bool = False, twice: bool = False
 ) -> Tensor:
     """On the (L, C) tokens of one step or one node."""
-    q, k, v = (linear(x, part) for part in (layer.query, layer.key, layer.value))
-    size = x.shape[1] // heads
-    rows = []
-    for i in range(len(x)):
-        seen = i + 1 if causal else len(x)
-        parts = []
-        for head in range(heads):
-            columns = slice(head * size, (head + 1) * size)
-            scores = torch.exp(k[:seen, columns] @ q[i, columns] / math.sqrt(size))
-            share = torch.cat([scores / scores.sum(), scores.new_zeros(len(x) - seen)])
-            if twice:
-                share = torch.exp(share) / torch.exp(share).sum()
-            parts.append(share @ v[:, columns])
-        rows.append(torch.cat(parts))
-    return linear(torch.stack(rows), layer.output)
+    q, k, v = (
+        linear(x, part).chunk(heads, dim=1) for part in (layer.query, layer.key, layer.value)
+    )
+    parts = []
+    for query, key, value in zip(q, k, v, strict=True):
+        scores = torch.exp(query @ key.T / math.sqrt(query.shape[1]))
+        scores = scores.tril() if causal else scores
+        share = scores / scores.sum(dim=1, keepdim=True)
+        if twice:
+            share = torch.exp(share) / torch.exp(share).sum(dim=1, keepdim=True)
+        parts.append(share @ value)
+    return linear(torch.cat(parts, dim=1), layer.output)
 
 
 def _perceptron(x: Tensor, layer: Any) -> Tensor:
@@ -72,13 +67,10 @@ def _walks(x: Tensor, layer: Any, adjacency: Tensor, order: int) -> Tensor:
     total = x @ layer.weight[0] + layer.bias
     term = 1
     for edges in (adjacency, adjacency.T):
+        step = (edges / edges.sum(dim=1, keepdim=True)).T
         walked = x
         for _ in range(order):
-            arrived = []
-            for node in range(len(x)):
-                shares = [edges[v, node] / edges[v].sum() for v in range(len(x))]
-                arrived.append(sum(a * row for a, row in zip(shares, walked, strict=True)))
-            walked = torch.stack([torch.as_tensor(row) for row in arrived])
+            walked = step @ walked
             total = total + walked @ layer.weight[term]
             term += 1
     return total
