@@ -1,7 +1,7 @@
-"""Selection of windows at an exact budget, and weights that keep the sum of gradients.
+"""Selection of windows at an exact budget, with weights of Horvitz and Thompson (1952).
 
 Pure functions of arrays: ST-Prune's hard and easy sets with stratified sampling, and sampling
-in proportion to the score or a power of it. Weights are those of Horvitz and Thompson (1952).
+in proportion to the score or a power of it.
 """
 
 from __future__ import annotations
@@ -171,11 +171,10 @@ def tempered(
     """Draw windows one after another, without replacement, in proportion to score^gamma.
 
     That is to keep the K smallest keys e_i / c_i^gamma, e_i exponential with mean 1 (Efraimidis and
-    Spirakis 2006). A kept window weighs 1 / pi_i, where pi_i = 1 - exp(-t c_i^gamma) and t is the
-    (K + 1)-th smallest key: the probability of being kept given the keys of all others (Cohen and
-    Kaplan 2007). So the expected weighted sum of gradients is exactly that of all windows. Unseen
-    and NaN count as the largest finite score, and what is below a thousandth of the mean as that,
-    so that each window can be drawn; gamma is ``temper``, 0 for uniform.
+    Spirakis 2006); gamma is ``temper``. A kept window weighs 1 / pi_i, where pi_i = 1 - exp(-t
+    c_i^gamma) and t is the (K + 1)-th smallest key: its probability given the keys of all others
+    (Cohen and Kaplan 2007), so the expected weighted sum of gradients is that of all windows.
+    Unseen and NaN count as the largest finite score, the smallest as a thousandth of the mean.
     """
     known = _non_negative(scores)
     mean = known.mean()
@@ -196,8 +195,7 @@ def partial_weights(
     """(K,) weights w^tau, at most ``limit``.
 
     With w = 1 / pi the expected share of a window in the sum of gradients is pi^(1 - tau): 1 at tau
-    = 1, which is unbiased, and how often it is kept at 0. With w = n_b / k_b all easy windows of a
-    stratum lose the same, (k_b / n_b)^(1 - tau), and hard ones nothing.
+    = 1, which is unbiased. With w = n_b / k_b easy windows lose (k_b / n_b)^(1 - tau), others none.
     """
     powered = weights if power == 1.0 else weights**power
     return powered if limit is None else np.minimum(powered, np.float32(limit))
