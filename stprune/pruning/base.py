@@ -168,10 +168,7 @@ def budget(windows: int, keep_ratio: float) -> int:
 
 
 def scale_weights(weights: NDArray[np.float32], loss_scale: LossScale) -> NDArray[np.float32]:
-    """Rescale an epoch's weights to mean 1 (``mean``), or leave them (``sum``, as InfoBatch).
-
-    With mean 1 the learning rate keeps its meaning whatever the prune ratio.
-    """
+    """Rescale to mean 1 (``mean``), which keeps the learning rate's meaning, or leave (``sum``)."""
     if loss_scale == "sum":
         return weights
     scaled: NDArray[np.float32] = (weights / weights.mean(dtype=np.float64)).astype(np.float32)

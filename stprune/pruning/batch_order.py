@@ -25,10 +25,7 @@ class EpochOrder:
     groups: list[int]  # number of each batch's data set, all 0 unless it is a union
 
     def batches(self, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """Each batch's indices and weights on device ``rank`` of ``world``, and its whole size.
-
-        Raises ConfigError if a batch has fewer windows than there are devices.
-        """
+        """Each batch's indices and weights on device ``rank`` of ``world``, and its whole size."""
         if min(self.sizes) < world:
             raise ConfigError(
                 f"a batch of {min(self.sizes)} windows cannot be shared by {world} devices;"

@@ -20,10 +20,7 @@ Relative = Literal["none", "difference", "ratio"]
 
 
 def quantile_strata(stationarity: NDArray[np.float32], strata: int) -> NDArray[np.int64]:
-    """Stratum of each window, (n,) in [0, B): equal-count quantiles of ``stationarity`` (n,).
-
-    Ties are kept together, so that some of the B strata may be empty.
-    """
+    """Stratum of each window, (n,) in [0, B), by quantiles; ties together, so some may be empty."""
     edges = np.quantile(stationarity, np.arange(1, strata) / strata)
     return np.searchsorted(edges, stationarity, side="right")
 
@@ -33,8 +30,8 @@ def allocate(
 ) -> NDArray[np.int64]:
     """Share ``places`` among strata of ``sizes`` (B,) in proportion to ``demand``, or else to size.
 
-    Largest remainder (ties to the earlier stratum), never more than a stratum holds, then at
-    least one for each non-empty stratum while places last, taken from the stratum with the most.
+    Largest remainder (ties to the earlier stratum), never more than a stratum holds, then at least
+    one for each non-empty stratum while places last, taken from the richest.
     """
     shares = np.zeros_like(sizes)
     if places == 0:
@@ -204,10 +201,9 @@ def partial_weights(
 def relative_to_usual(
     scores: NDArray[np.float32], periods: NDArray[np.int64], measure: Relative
 ) -> NDArray[np.float32]:
-    """(n,) scores less, or divided by, the mean score of their period: what is unusual for then.
+    """(n,) scores less, or over, the mean score of their period, numbered from 0.
 
-    Periods are numbered from 0. Scores that are not finite stay as they are and enter no mean; a
-    ratio to a mean of 0 is 1.
+    Scores that are not finite stay as they are and enter no mean; a ratio to a mean of 0 is 1.
     """
     if measure == "none":
         return scores
