@@ -108,25 +108,28 @@ def compared_groups(
     ``test_mae`` and its deviation are NaN over several places; see `_changes` for the tests.
     """
     parts = []
+    pairs = {other: differences_from(results.summary, other) for other in OTHERS}
     for named, chosen in groups:
-        runs, means = results.summary, results.aggregate
-        for column, names in chosen.items():
-            runs, means = (some[some[column].isin(names)] for some in (runs, means))
-        cells = means.groupby(["prune_ratio", "pruner"])
+        cells = _of_group(results.aggregate, chosen).groupby(["prune_ratio", "pruner"])
         table = cells[["test_mae", "test_mae_sd"]].mean()
         table["epoch_percent"] = cells["epoch_percent"].mean(skipna=False)
         table[TIMING] = cells[TIMING].agg(least_trusted)
         errors = ["test_mae", "test_mae_sd"]
         table[errors] = table[errors].where(cells.size() == 1)
         for other in OTHERS:
-            table = table.join(_changes(runs, other).add_prefix(f"{other}_"))
+            changes = _changes(_of_group(pairs[other], chosen))
+            table = table.join(changes.add_prefix(f"{other}_"))
         parts.append(table.reset_index().assign(**named))
     return pd.concat(parts, ignore_index=True)
 
 
-def _changes(runs: pd.DataFrame, other: str) -> pd.DataFrame:
-    """Mean differences from ``other`` by prune ratio and pruner; one family of tests."""
-    cells = differences_from(runs, other).groupby(["prune_ratio", "pruner"])["difference"]
+def _of_group(frame: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    return frame[frame[list(chosen)].isin(chosen).all(axis="columns")]
+
+
+def _changes(differences: pd.DataFrame) -> pd.DataFrame:
+    """Mean differences by prune ratio and pruner; one family of tests."""
+    cells = differences.groupby(["prune_ratio", "pruner"])["difference"]
     p = cells.agg(lambda values: paired.t_test(values.to_numpy())).astype("float64")
     table = pd.DataFrame({"change": cells.mean(), "p": p, "pairs": cells.size()})
     corrected = paired.holm(p)

@@ -14,10 +14,11 @@ from synthetic_kept import write_archives
 from synthetic_records import PRUNERS, write_experiment
 
 from stprune.base.layout import ExperimentLayout
+from stprune.paper import FIGURES, TABLES
 from stprune.paper.draw import PAGE_HEIGHT, WIDTH
-from stprune.paper.figures import FIGURES, build, size_with_note, write_drawing
+from stprune.paper.figures import build, size_with_note, write_drawing
 from stprune.paper.products import applicable
-from stprune.paper.tables import TABLES, Table, to_markdown, write_table
+from stprune.paper.tables import Table, to_markdown, write_table
 from stprune.results.summary import Results, aggregate, load_results
 
 # The others need held-out data, several scales, changed options: they have tests of their own.

@@ -11,8 +11,9 @@ from synthetic_kept import EPOCHS, TIMES, jaccard, write_archives
 from synthetic_records import PRUNERS, summarised, write_experiment
 
 from stprune.base.layout import ExperimentLayout, RunKey
+from stprune.paper import FIGURES
 from stprune.paper.content import most_varied_first
-from stprune.paper.figures import FIGURES, build
+from stprune.paper.figures import build
 from stprune.paper.products import applicable
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.results.summary import load_results

@@ -22,10 +22,10 @@ from paper_figures import tab_main, tab_tradeoff
 from stprune.__main__ import main
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, store_config, store_table
-from stprune.paper import charts
+from stprune.paper import FIGURES, TABLES, charts
 from stprune.paper.charts import explorer, explorer_data, picture
 from stprune.paper.draw import LOOKS
-from stprune.paper.figures import FIGURES, build
+from stprune.paper.figures import build
 from stprune.paper.findings import findings
 from stprune.paper.products import applicable, make_products
 from stprune.paper.report import (
@@ -37,7 +37,7 @@ from stprune.paper.report import (
     vega_script,
     write_report,
 )
-from stprune.paper.tables import DASH, TABLES, to_cells
+from stprune.paper.tables import DASH, to_cells
 from stprune.records.timing import VERDICTS
 from stprune.results.labels import timing_mark, timing_notes
 from stprune.results.summarise import summarise

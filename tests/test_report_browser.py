@@ -19,10 +19,10 @@ from selenium.webdriver.support.wait import WebDriverWait
 from synthetic_records import write_experiment
 
 from stprune.base.layout import STORE_TABLES
+from stprune.paper import TABLES
 from stprune.paper.figures import build, write_drawing
 from stprune.paper.products import applicable
 from stprune.paper.report import picture_of, write_report
-from stprune.paper.tables import TABLES
 from stprune.records.store import read_store, write_store
 from stprune.results.summary import load_results
 

@@ -10,18 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from stprune.base.layout import ExperimentLayout
-from stprune.base.registry import Registry
 from stprune.describe.description import Description, read_descriptions
+from stprune.paper import DATA_FIGURES, DATA_TABLES
 from stprune.paper.figures import Drawing, paper_style, write_drawing
 from stprune.paper.fingerprints import Hashes, content_hash, table_hash
 from stprune.paper.tables import Table, write_table
-
-PACKAGE = "paper_figures.data"
-DATA_FIGURES: Registry[Any] = Registry("figure of data", (PACKAGE,), "builtins:object", "fig_")
-DATA_TABLES: Registry[Any] = Registry("table of data", (PACKAGE,), "builtins:object", "tab_")
 
 
 def data_tables(described: Sequence[Description]) -> dict[str, Table]:

@@ -7,24 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
+from fontTools.subset import Options
 from matplotlib.figure import Figure
 
 from stprune.base.files import atomic_path
-from stprune.base.registry import Registry
+from stprune.paper import FIGURES, STYLE_SHEET
 from stprune.paper.content import without_error
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
 
-FIGURES: Registry[Any] = Registry(
-    kind="figure", packages=("paper_figures",), contract="builtins:object", prefix="fig_"
-)
-STYLE_SHEET = Path(__file__).with_name("paper.mplstyle")
-# Embedding fonts in a PDF logs dozens of lines that mean nothing to a user.
+# Embedding fonts in a PDF logs dozens of lines that mean nothing to a user, and takes most of its
+# time over ligatures and kerning, which a PDF has no use for.
 logging.getLogger("fontTools").setLevel(logging.WARNING)
+Options._drop_tables_default += ["GDEF", "GPOS", "GSUB"]
 # Height of a line of the caption below a figure, in inches.
 NOTE_LINE = 0.12
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from stprune.base.layout import ExperimentLayout
 from stprune.base.registry import Registry
-from stprune.paper.figures import FIGURES, build, write_drawing
+from stprune.paper import FIGURES, TABLES
+from stprune.paper.figures import build, write_drawing
 from stprune.paper.fingerprints import KINDS, Kind, Made, compared, content_hash, table_hash
 from stprune.paper.report import picture_of, vega_script, write_report
-from stprune.paper.tables import TABLES, Table, write_table
+from stprune.paper.tables import Table, write_table
 from stprune.results.summary import Results, load_results
 
 REGISTRIES: dict[Kind, Registry[Any]] = {"figures": FIGURES, "tables": TABLES}

@@ -19,9 +19,10 @@ from PIL import Image
 
 from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout, format_ratio
+from stprune.paper import FIGURES
 from stprune.paper.charts import explorer, picture
 from stprune.paper.content import labels
-from stprune.paper.figures import FIGURES, Drawing
+from stprune.paper.figures import Drawing
 from stprune.paper.findings import findings
 from stprune.paper.tables import (
     TIMING,

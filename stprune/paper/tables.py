@@ -12,7 +12,6 @@ import pandas as pd
 
 from stprune.base.files import write_text
 from stprune.base.layout import ExperimentLayout
-from stprune.base.registry import Registry
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label, timing_mark
 
@@ -21,10 +20,6 @@ MINUS = "\N{MINUS SIGN}"
 # Column with the verdicts of timings, whose marks are set after times.
 TIMING = "timing"
 EXTENSIONS = ("csv", "md", "tex")
-
-TABLES: Registry[Any] = Registry(
-    kind="table", packages=("paper_figures",), contract="builtins:object", prefix="tab_"
-)
 
 
 class Column(NamedTuple):

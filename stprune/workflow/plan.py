@@ -20,9 +20,7 @@ from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, experiment_layout, place_specs
 from stprune.data.card import card_path, load_card, local_paths
 from stprune.describe import FILES as DESCRIPTION_FILES
-from stprune.describe.products import DATA_FIGURES, DATA_TABLES
-from stprune.paper.figures import FIGURES, STYLE_SHEET
-from stprune.paper.tables import TABLES
+from stprune.paper import DATA_FIGURES, DATA_TABLES, FIGURES, STYLE_SHEET, TABLES
 from stprune.training.provenance import dataset_sources, import_closure
 from stprune.workflow.blocks import ExperimentRecords
 
