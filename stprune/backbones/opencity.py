@@ -241,8 +241,8 @@ class Opencity(Backbone):
 
         # The first step of each patch: of the history, and of as many parts of the horizon.
         starts = torch.arange(self.patches)
-        missing = self.steps * self.patches - task.history
-        past = (starts * self.steps - missing).clamp_min(0)
+        self.missing = self.steps * self.patches - task.history
+        past = (starts * self.steps - self.missing).clamp_min(0)
         future = starts * task.horizon // self.patches
         self.register_buffer("past_steps", past, persistent=False)
         self.register_buffer("future_steps", future, persistent=False)
@@ -276,8 +276,7 @@ class Opencity(Backbone):
     def _embed(self, series: Tensor) -> Tensor:
         """(N, B, T, C), normalised, to patches with their positions, (N, B, P, D)."""
         # Missing steps come first and hold the window's mean.
-        missing = self.steps * self.patches - self.task.history
-        padded = functional.pad(series, (0, 0, missing, 0))
+        padded = functional.pad(series, (0, 0, self.missing, 0))
         patches = padded.reshape(*series.shape[:2], self.patches, -1)
         # A short patch is as one padded with zeros, whose columns need not be multiplied.
         weight = self.patch.weight[:, : patches.shape[-1]]

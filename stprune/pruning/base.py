@@ -73,18 +73,15 @@ class Probe(Protocol):
 
     def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Train on all windows, then yield (indices, errors, mask) of one more pass."""
-        ...
 
     def watch(self, epochs: int, seed: int, observe: Observer) -> None:
         """Train on all windows, and show ``observe`` every window's errors once an epoch."""
-        ...
 
     def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
         """Train on all windows; then the last layer's gradient of each window's loss.
 
         With a ``width``, gradients are randomly projected to that length.
         """
-        ...
 
 
 class Pruner(ABC):
