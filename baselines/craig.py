@@ -4,8 +4,7 @@ Paper: Mirzasoleiman, Bilmes, Leskovec, "Coresets for data-efficient training of
 learning models". Venue: ICML 2020. Official code: github.com/baharanm/craig.
 Where we differ: regression reading, a window's gradient is that of its masked MAE at the last
 layer, randomly projected; medoids are chosen once, within blocks of consecutive windows instead
-of within classes; the greedy rule evaluates all gains in each step instead of lazily, which
-gives the same windows; an epoch's weights are rescaled to mean 1 by default.
+of within classes, and not lazily; an epoch's weights are rescaled to mean 1 by default.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 Paper: Paul, Ganguli, Dziugaite, "Deep learning on a data diet: finding important examples
 early in training". Venue: NeurIPS 2021. Official code: github.com/mansheej/data_diet.
 Where we differ: the error vector is that of the forecast (all horizon steps and nodes, real
-units) instead of softmax minus one-hot; it is a masked root mean square, so that windows with
-missing targets are comparable. Training the scoring models is charged to the run.
+units); it is a masked root mean square. Training the scoring models is charged to the run.
 """
 
 from __future__ import annotations

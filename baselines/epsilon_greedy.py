@@ -2,10 +2,9 @@
 
 Paper: Raju, Daruwalla, Lipasti, "Accelerating deep learning with dynamic data pruning".
 Venue: arXiv 2111.12621, 2021. Official code: none known.
-Where we differ: regression reading, the reward of a visit is the window's masked MAE instead of
-a classification score; exactly the share epsilon of each budget explores, instead of one in
-expectation; the budget is drawn anew each epoch, with the full first epoch and tail of the other
-methods.
+Where we differ: regression reading, the reward of a visit is the window's masked MAE; exactly the
+share epsilon of each budget explores, instead of one in expectation; the full first epoch and tail
+of the other methods.
 """
 
 from __future__ import annotations

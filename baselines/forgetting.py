@@ -5,8 +5,8 @@ learning". Venue: ICLR 2019. Official code: github.com/mtoneva/example_forgettin
 Where we differ: regression reading, there is no right or wrong forecast, so a window counts as
 learned while its masked MAE is at most the median of its own earlier errors, and is forgotten
 when it rises above that median right after; a window never learned counts as forgotten once an
-epoch, more than any other can be; ties, of which a few epochs leave many, are broken at random,
-so that they do not favour early windows. Errors are those of the training steps, as published.
+epoch, more than any other can be; ties, of which there are many, are broken at random. Errors are
+those of the training steps, as published.
 """
 
 from __future__ import annotations
@@ -29,10 +29,7 @@ class ForgettingOptions(StrictModel):
 
 
 def forgetting_events(errors: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Times each window was forgotten, (n,), by its error in each epoch, (E, n).
-
-    E for a window that never was at or below its running median.
-    """
+    """Times each window was forgotten, (n,), by its errors (E, n); E if it never was learned."""
     epochs, windows = errors.shape
     events = np.zeros(windows, dtype=np.int64)
     learned = np.zeros(windows, dtype=bool)

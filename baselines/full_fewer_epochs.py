@@ -23,9 +23,8 @@ class FewerEpochsOptions(StrictModel):
 class FullFewerEpochs(Full):
     """Trains on all windows for as many epochs as the pruned schedule costs.
 
-    The cost of the pruned schedule is one full first epoch, a tail of full epochs, and r of an
-    epoch for each of the rest; it is rounded to whole epochs. Under any other budget than epochs
-    this is full training.
+    That is one full first epoch, a tail of full epochs, and r of an epoch for each of the rest, in
+    whole epochs. Under any other budget than epochs this is full training.
     """
 
     Options = FewerEpochsOptions

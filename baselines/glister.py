@@ -3,10 +3,9 @@
 Paper: Killamsetty et al., "GLISTER: generalization based data subset selection for efficient and
 robust learning". Venue: AAAI 2021. Official code: github.com/dssresearch/GLISTER.
 Where we differ: regression reading, the loss is a window's masked MAE, its gradient that of the
-last layer, randomly projected; windows are chosen once, over all of the series at a time; after
-each round of the greedy choice the validation gradient is moved by its empirical Fisher matrix
-times the step that was taken, instead of being computed anew at the moved weights, so that any
-network can be used. The validation split that picks the best epoch is also the one matched.
+last layer, randomly projected; windows are chosen once, over all of the series; after each round
+the validation gradient is moved by its empirical Fisher matrix times the step that was taken, not
+computed anew. The validation split that picks the best epoch is also the one matched.
 """
 
 from __future__ import annotations

@@ -5,9 +5,8 @@ efficient deep model training". Venue: ICML 2021. Official code: github.com/deci
 Where we differ: regression reading, a window's gradient is that of its masked MAE at the last
 layer, randomly projected; windows are matched once, within blocks of consecutive windows; they
 are picked with the residual of plain ridge regression, and non-negative weights are solved for
-once at the end; a window that then gets no weight is kept with a small one, because the budget
-is exact (the released code fills up with random windows of weight 1); an epoch's weights are
-rescaled to mean 1 by default.
+at the end; a window without weight is kept with a small one, as the budget is exact (the released
+code fills up with random windows of weight 1); weights are rescaled to mean 1 by default.
 """
 
 from __future__ import annotations
@@ -28,11 +27,10 @@ class GradMatchOptions(WeightedBlockOptions):
 
 
 def pick_atoms(rows: NDArray[np.float64], size: int, penalty: float) -> NDArray[np.int64]:
-    """Orthogonal matching pursuit of the sum of all rows, by ridge regression.
+    """Orthogonal matching pursuit of the sum of all rows, by ridge regression; in that order.
 
     The residual of the ridge solution over the chosen G is (I + G G^T / penalty)^-1 of the
-    target, so a rank-one update a step is enough. Returns k of m distinct rows in the order of
-    choice.
+    target, so a rank-one update a step is enough.
     """
     target = rows.sum(0)
     inverse = np.eye(rows.shape[1])

@@ -2,9 +2,8 @@
 
 Paper: Welling, "Herding dynamical weights to learn". Venue: ICML 2009. Official code: none; a
 common form is in github.com/PatrickZH/DeepCore (Guo et al. 2022).
-Where we differ: regression reading, windows are embedded by the randomly projected gradient of
-the last layer, instead of the features of a classifier, and are chosen within blocks of
-consecutive windows instead of within classes; no window is chosen twice.
+Where we differ: windows are embedded by the randomly projected gradient of the last layer and
+chosen within blocks of consecutive windows instead of within classes; none is chosen twice.
 """
 
 from __future__ import annotations

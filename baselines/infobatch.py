@@ -40,13 +40,11 @@ def infobatch_select(
     rng: np.random.Generator,
     rule: Literal["exact", "original"],
 ) -> Selection:
-    """Choose windows by the published rule, or by its form with an exact budget.
+    """Choose windows by their last losses (n,), +inf for unseen.
 
-    ``original``: of the m windows with a score below the mean, int((1 - p) m) are kept, with
-    weight 1 / (1 - p); the rest are kept with weight 1. ``exact``: all above-mean windows and as
-    many below-mean ones as the budget K allows, with weight (below-mean) / (kept of them);
-    where even the above-mean windows exceed K, K windows of all, uniformly, with weight n / K.
-    Scores are the last loss of each window, (n,), +inf for unseen.
+    ``original``: of the m windows below the mean, int((1 - p) m) are kept, with weight 1 / (1 - p),
+    and all others. ``exact``: all others, and as many below the mean as K allows, which weigh m
+    over their number; where the others exceed K, K windows of all, uniformly, with weight n / K.
     """
     windows = len(scores)
     # An unseen (infinite) score must not make the mean infinite.

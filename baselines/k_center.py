@@ -3,9 +3,8 @@
 Paper: Sener, Savarese, "Active learning for convolutional neural networks: a core-set
 approach". Venue: ICLR 2018. Official code: github.com/ozansener/active_learning_coreset.
 Where we differ: the greedy rule (Gonzalez 1985) without the integer programme that refines it;
-regression reading, windows are embedded by the randomly projected gradient of the last layer,
-instead of the features of a classifier, and are chosen within blocks of consecutive windows, as
-one farthest-first pass over all would take n K steps.
+windows are embedded by the randomly projected gradient of the last layer and chosen within blocks
+of consecutive windows, as one farthest-first pass over all would take n K steps.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Paper: none (the random baseline of Raju et al. 2021, "Accelerating deep learning with dynamic
 data pruning"). Venue: arXiv 2111.12621. Official code: none known. Where we differ: exact
-budget, and by default the schedule of the methods it controls for (a full first epoch and a
-full-data tail), so that all take the same number of steps.
+budget, and by default the schedule of the methods it controls for, so that all take as many steps.
 """
 
 from __future__ import annotations

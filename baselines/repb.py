@@ -3,12 +3,11 @@
 Paper: Zhou et al., "Inconsistency biases in dynamic data pruning" (submitted as "Resolving pruning
 biases"). Venue: ICLR 2026 (OpenReview Zw1Uw7u6Su). Official code: github.com/mrazhou/RePB, not
 seen. Where we differ: formulas are not in the text that is public to us. Public are the ideas:
-losses are compared only within short sequences of batches, between which the model hardly changes;
-these decisions say what the next phase trains on; there is uniform resampling; a loss is weighed
-by its sample's frequency of selection so far. Our reading, at an exact budget: of the windows of
-the last epoch those stay whose masked MAE is at least the mean of their sequence of batches (where
-they exceed K, a random part), all others are drawn uniformly to fill K; in epoch e, from 0, a
-window that is kept for the v-th time weighs (e + 1) / v. Schedule as for the other methods.
+losses are compared only within short sequences of batches, in which the model hardly changes; there
+is uniform resampling; a loss is weighed by how often its sample was selected so far. Our reading,
+at an exact budget: of the windows of the last epoch those stay whose masked MAE is at least the
+mean of their sequence of batches (where they exceed K, a random part), all others are drawn
+uniformly to fill K; in epoch e, from 0, a window that is kept for the v-th time weighs (e + 1) / v.
 """
 
 from __future__ import annotations
@@ -35,10 +34,7 @@ class RePBOptions(ScheduleOptions):
 
 
 def informative(losses: NDArray[np.float32], sequences: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) whether a loss is at least the mean of its sequence; never for sequence -1, unvisited.
-
-    A loss that is not finite counts as high and enters no mean.
-    """
+    """(n,) whether a loss is no less than its sequence's mean; never for sequence -1, unvisited."""
     finite = np.isfinite(losses) & (sequences >= 0)
     count = np.bincount(sequences[finite], minlength=max(1, sequences.max() + 1))
     mean = np.bincount(sequences[finite], losses[finite], len(count)) / np.maximum(count, 1)

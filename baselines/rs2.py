@@ -19,10 +19,7 @@ from stprune.pruning.selection import largest
 
 
 class RS2(DynamicPruner):
-    """Keeps the K windows that were visited least before each pruned epoch, ties at random.
-
-    So the visits of any two windows never differ by more than one.
-    """
+    """Keeps the K windows that were visited least before each pruned epoch, ties at random."""
 
     def __init__(self, context: PruningContext, options: ScheduleOptions) -> None:
         super().__init__(context, options)

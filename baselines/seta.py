@@ -37,7 +37,7 @@ class SeTaOptions(ScheduleOptions):
 
 
 def loss_clusters(losses: NDArray[np.float32], clusters: int) -> NDArray[np.int64]:
-    """Cluster of each loss (n,), 0 the easiest: one-dimensional k-means, at most ``clusters``."""
+    """Cluster of each loss (n,), 0 the easiest: k-means in one dimension, at most ``clusters``."""
     finite = np.isfinite(losses)
     known = losses[finite].astype(np.float64)
     if not len(known):
@@ -52,8 +52,7 @@ def loss_clusters(losses: NDArray[np.float32], clusters: int) -> NDArray[np.int6
 def out_of_reach(clusters: NDArray[np.int64], epoch: int, reach: float) -> NDArray[np.int64]:
     """(n,) clusters between each window's and those in reach at ``epoch``, 0 for these.
 
-    round(reach x clusters) neighbouring clusters are in reach, one further each epoch; after the
-    hardest it begins again with the easiest.
+    round(reach x clusters) neighbours are in reach, one further each epoch, then from the easiest.
     """
     count = int(clusters.max()) + 1
     width = min(count, max(1, round(count * reach)))

@@ -2,10 +2,9 @@
 
 Paper: Raju, Daruwalla, Lipasti, "Accelerating deep learning with dynamic data pruning".
 Venue: arXiv 2111.12621, 2021. Official code: none known.
-Where we differ: regression reading, the reward of a visit is the window's masked MAE instead of
-a classification score; rounds are epochs, since a window is visited at most once in each; the
-bonus is in units of the spread of the mean errors, so that one setting suits every data set; the
-budget is exact, drawn anew each epoch, with the full first epoch and tail of the other methods.
+Where we differ: regression reading, the reward of a visit is the window's masked MAE; rounds are
+epochs; the bonus is in units of the spread of the mean errors, so that one setting suits every data
+set; the budget is exact, with the full first epoch and tail of the other methods.
 """
 
 from __future__ import annotations
@@ -30,10 +29,9 @@ class UCBOptions(ScheduleOptions):
 def upper_bounds(
     means: NDArray[np.float32], visits: NDArray[np.float32], rounds: int, exploration: float
 ) -> NDArray[np.float64]:
-    """mean + c s sqrt(ln(rounds + 1) / visits), s the standard deviation of the means.
+    """mean + c s sqrt(ln(rounds + 1) / visits), s the standard deviation of the (n,) means.
 
-    The rule is UCB1's (Auer et al. 2002), with the bonus scaled to the errors. All are (n,): means
-    over a window's visits, and bounds; a window without a visit has +inf.
+    That is UCB1 (Auer et al. 2002) with a scaled bonus; a window without a visit has +inf.
     """
     seen = visits > 0
     bounds = np.full(len(means), np.inf)

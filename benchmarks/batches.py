@@ -70,26 +70,21 @@ def ways(store: WindowStore) -> dict[str, Callable[[Sequence[Tensor]], Iterable[
     }
 
 
-def rates(store: WindowStore) -> dict[str, list[float]]:
-    """Windows a second of each way to make batches, in turn, round by round."""
-    numbers = torch.randperm(len(store), generator=torch.Generator().manual_seed(0))
-    order = list(numbers[: BATCHES * BATCH].split(BATCH))
-    by_way, measured = ways(store), defaultdict[str, list[float]](list)
-    for _ in range(ROUNDS + 1):
-        for name, way in by_way.items():
-            times, start = [], time.perf_counter()
-            for _ in way(order):
-                times.append(-start + (start := time.perf_counter()))
-            measured[name].append(BATCH / median(times))
-    return {name: values[1:] for name, values in measured.items()}  # the first round warms up
-
-
 def run() -> BenchResult:
     """Time the ways to make batches of two series."""
     torch.set_num_threads(1)
     rows, goals = list[Row](), list[Goal]()
     for shape in SHAPES:
-        measured = rates(store_of(shape))
+        store, measured = store_of(shape), defaultdict[str, list[float]](list)
+        numbers = torch.randperm(len(store), generator=torch.Generator().manual_seed(0))
+        order = numbers[: BATCHES * BATCH].split(BATCH)
+        by_way = ways(store)
+        for _ in range(ROUNDS):
+            for name, way in by_way.items():
+                times, start = [], time.perf_counter()
+                for _ in way(order):
+                    times.append(-start + (start := time.perf_counter()))
+                measured[name].append(BATCH / median(times))
         for name, values in measured.items():
             ratio = median(a / b for a, b in zip(values, measured["gather"], strict=True))
             row: Row = {"channels": shape[2], "batches": name, "windows_per_s": median(values)}

@@ -1,8 +1,7 @@
 """What a grid of small runs costs beside its training: `snakemake --cores 2`, in CPU seconds.
 
-A hundred runs of a few seconds, from start-up and planning to the report. The CPU time of training,
-validation and test is measured apart, in one run of each kind, so it does not matter what else this
-machine does.
+From start-up and planning to the report. Training, validation and test are measured apart, in one
+run of each kind, so it does not matter what else this machine does.
 """
 
 from __future__ import annotations

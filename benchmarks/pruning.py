@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from benchmarks.base import BenchResult, Goal, Row, main
-from stprune.base.layout import DataLayout, RunKey
+from stprune.base.layout import DataLayout
 from stprune.config.experiment import parse_config
-from stprune.config.grid import run_spec
+from stprune.config.grid import run_keys, run_spec
 from stprune.data.canonical import read_canonical
 from stprune.data.dataset import ForecastData, alone, forecast_data
 from stprune.pruning.selection import hard_and_easy
@@ -62,18 +62,18 @@ def run() -> BenchResult:
 
 def engine(data: ForecastData, keep_ratio: float) -> Engine:
     """Training of STID that keeps a share of the windows, far from any full-data tail."""
-    pruner = "full" if keep_ratio == 1.0 else "st_prune"
-    entries = {"datasets": {DATASET: None}, "backbones": {"stid": None}, "pruners": {pruner: None}}
-    values = entries | {
+    values = {
         "experiment": "bench",
+        "datasets": {DATASET: None},
+        "backbones": {"stid": None},
+        "pruners": {"full" if keep_ratio == 1.0 else "st_prune": None},
         "prune_ratios": [round(1 - keep_ratio, 6)],
         "seeds": [0],
         "data_directory": str(DATA_DIRECTORY),
         "training": {"epochs": 1000, "batch_size": 64},
     }
     config = parse_config(values, "the benchmark")
-    key = RunKey(DATASET, "stid", pruner, config.prune_ratios[0], 0)
-    return Engine(run_spec(config, key), alone(data), fabric_on())
+    return Engine(run_spec(config, run_keys(config)[0]), alone(data), fabric_on())
 
 
 def huge_selection(windows: int) -> tuple[float, float]:

@@ -1,18 +1,14 @@
 """What a training step costs: our backbones beside the form in which the public code writes them.
 
 A step is forward, mean absolute error, backward and one step of Adam. Ours takes as many windows at
-a time as its runs do (`compute.micro_batch`). The forms are timed in turn, each in its own process.
+a time as its runs do (`compute.micro_batch`). The forms are timed in turn.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from importlib import import_module
-from multiprocessing import get_context
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple, cast
 
@@ -68,44 +64,18 @@ class Subject:
         return time.perf_counter() - start
 
 
-def resident(entry: str) -> int:
-    """Bytes that this process has in memory now, ``VmRSS``, or had at its peak, ``VmHWM``."""
-    # Not ru_maxrss, which a process inherits from the one that started it.
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (line,) = (line for line in lines if line.startswith(f"{entry}:"))
-    return int(line.split()[1]) * 1024
-
-
-@cache
-def subject(name: str, form: str, size: Size) -> tuple[Subject, int]:
-    """This process's model, and the bytes that are resident before its first step."""
-    return Subject(name, form, size), resident("VmRSS")
-
-
-def step(name: str, form: str, size: Size) -> tuple[float, float]:
-    """Seconds of one more step in this process, and the peak megabytes that its steps add."""
-    model, before = subject(name, form, size)
-    return model.step(), (resident("VmHWM") - before) / 1e6
-
-
 def run(size: Size | None = None) -> BenchResult:
     """Measure the backbones whose public form is at hand."""
     size = size or Size()
     rows, goals = list[Row](), list[Goal]()
     for name, speed_up in LEAST_SPEED_UP.items():
-        spawn = get_context("spawn")
-        with ProcessPoolExecutor(1, spawn) as ours, ProcessPoolExecutor(1, spawn) as public:
-            both = tuple(zip((ours, public), FORMS, strict=True))
-            (first, *rounds) = (
-                [process.submit(step, name, form, size).result() for process, form in both]
-                for _ in range(1 + size.rounds)
-            )
-        share = median(mine / theirs for (mine, _), (theirs, _) in rounds)
-        memory = first[0][1] / first[1][1]
-        row: Row = {"backbone": name, "of_public": share, "memory_of_public": memory}
-        rows.append(row | {"ours_s": median(mine for (mine, _), _ in rounds)})
+        subjects = [Subject(name, form, size) for form in FORMS]
+        # The first round warms up.
+        rounds = [[subject.step() for subject in subjects] for _ in range(1 + size.rounds)][1:]
+        share = median(ours / public for ours, public in rounds)
+        row: Row = {"backbone": name, "of_public": share}
+        rows.append(row | {"ours_s": median(ours for ours, _ in rounds)})
         goals.append(Goal(f"seconds of {name}, of public", share, 1 / speed_up))
-        goals.append(Goal(f"memory of {name}, of public", memory, 1.0))
     title = f"A training step: {size.nodes} nodes, {size.edges} edges, batch {size.batch}"
     return BenchResult(title, rows, goals)
 

@@ -8,16 +8,16 @@ Each `run` does what the command `stprune` does with the same words; docs/own_da
 from __future__ import annotations
 
 import json
-import math
-import random
 import sys
 import tempfile
-from datetime import datetime, timedelta
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from stprune.__main__ import main as stprune
 
-SENSORS = ("north", "east", "south", "west")
+SENSORS = ["north", "east", "south", "west"]
 CONFIGURATION = """\
 experiment: own_data
 data_directory: {folder}/data
@@ -33,15 +33,12 @@ training: {{epochs: 3, batch_size: 32}}
 
 def write_files(folder: Path) -> None:
     """Two weeks of hourly flows with a gap, and the roads between the sensors."""
-    draw = random.Random(0)  # noqa: S311 - made-up traffic
-    rows = [f"time,{','.join(SENSORS)}"]
-    for hour in range(14 * 24):
-        level = 60 + 40 * math.sin(2 * math.pi * (hour - 8) / 24)
-        flows = [f"{level + 10 * number + draw.gauss(0, 4):.1f}" for number in range(4)]
-        if 100 <= hour < 112:
-            flows[2] = ""
-        rows.append(f"{datetime(2024, 3, 4) + timedelta(hours=hour)},{','.join(flows)}")
-    (folder / "flows.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    rng, hours = np.random.default_rng(0), np.arange(14 * 24)
+    level = 60 + 40 * np.sin(2 * np.pi * (hours - 8) / 24)
+    flows = level[:, None] + 10 * np.arange(4) + rng.normal(0, 4, (len(hours), 4))
+    flows[100:112, 2] = np.nan
+    times = pd.date_range("2024-03-04", periods=len(hours), freq="h", name="time")
+    pd.DataFrame(flows, times, SENSORS).round(1).to_csv(folder / "flows.csv")
     roads = "from,to,km\nnorth,east,2\neast,south,3\nsouth,west,4\nwest,north,5\n"
     (folder / "roads.csv").write_text(roads, encoding="utf-8")
 
@@ -62,8 +59,7 @@ def main(folder: Path) -> None:
     add = ["data", "add", "ring_road", "--replace", "--data-directory", folder / "data"]
     add += ["--series", folder / "flows.csv", "--channel", "flow=vehicles / h"]
     add += ["--edges", folder / "roads.csv", "--option", "graph.weights=gaussian"]
-    add += ["--option", "graph.sigma=4"]
-    run(*add)
+    run(*add, "--option", "graph.sigma=4")
     run("data", "prepare", "ring_road", "--config", config)
     choice = ["--dataset", "ring_road", "--backbone", "stid", "--pruner", "st_prune"]
     run("train", "--config", config, *choice, "--prune-ratio", "0.5")

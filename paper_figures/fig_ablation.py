@@ -5,7 +5,6 @@ from matplotlib.axes import Axes
 
 from paper_figures import pairing
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS, compare_all
@@ -16,7 +15,7 @@ applies = pairing.has_pairs
 APART = 0.18
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One column of panels per prune ratio, one row per budget; a row of a panel is an entry."""
     compared = compare_all(results.summary).dropna(subset="prune_ratio")
     # The first control has no difference from itself, so it stands where 0 is.
@@ -49,7 +48,7 @@ def build(results: Results) -> Drawing:
         f" better ({content.seed_count(results.aggregate)}, {pairs} a point, 95 % bootstrap"
         f" intervals). {draw.MARKS}"
     )
-    return Drawing(figure, caption)
+    return draw.Drawing(figure, caption)
 
 
 def _panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import timing_notes
 from stprune.results.summary import Results
@@ -17,7 +16,7 @@ TITLE = "Convergence against wall clock"
 FAR = 2.0
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One row of panels per data set and backbone, one panel per prune ratio."""
     names, left_out = content.shown_pruners(results)
     rows, others = content.shown_places(results)
@@ -52,7 +51,7 @@ def build(results: Results) -> Drawing:
         f" {draw.LEAVE}"
     )
     notes = timing_notes(table["timing"], drawn=True)
-    return Drawing(figure, " ".join([caption, *notes, *left_out, *others]))
+    return draw.Drawing(figure, " ".join([caption, *notes, *left_out, *others]))
 
 
 def mean_curves(epochs: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import TOO_FEW
@@ -27,7 +26,7 @@ def applies(results: Results) -> bool:
     return bool(rankings(results.summary))
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One panel per budget and prune ratio: mean ranks; bars join what does not differ."""
     found = {
         f"Prune ratio {format_ratio(ratio)}\nEqual {label(budget).lower()}": (one, alike(one))
@@ -56,7 +55,7 @@ def build(results: Results) -> Drawing:
     )
     left_out = [name.replace("\n", ", ") for name in list(found)[most:]]
     words = " ".join([caption, *content.not_shown("; ".join(left_out))])
-    return Drawing(figure, words)
+    return draw.Drawing(figure, words)
 
 
 def _axis(axes: Axes, ranking: Ranking, groups: Groups) -> None:

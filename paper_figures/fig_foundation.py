@@ -2,7 +2,6 @@
 
 from paper_figures import tab_foundation
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label, timing_notes
 from stprune.results.summary import Results
@@ -12,7 +11,7 @@ applies = tab_foundation.applies
 SCORES = {"zero_shot_mae": "Zero-shot", "linear_probe_mae": "Linear probe"}
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One row per data set entry, backbone and held-out data set: zero-shot, then linear probe."""
     frame = tab_foundation.held_out_scores(results)
     parts = dict(list(frame.groupby(tab_foundation.PLACE)))
@@ -43,4 +42,4 @@ def build(results: Results) -> Drawing:
         " pruner's prune ratios."
     )
     caption = " ".join([caption, *timing_notes(frame["timing"], drawn=True)])
-    return Drawing(figure, caption)
+    return draw.Drawing(figure, caption)

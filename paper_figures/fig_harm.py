@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.records.store import GROUPS, REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results
@@ -25,7 +24,7 @@ def applies(results: Results) -> bool:
     return not differences_from(results.summary, REFERENCE).empty
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """By budget two rows of panels, by step ahead and by part; one column per prune ratio."""
     pruners = set(results.summary["pruner"]) - {REFERENCE}
     names, left_out = content.shown_pruners(results, pruners, content.MOST_CURVES - 1)
@@ -58,7 +57,7 @@ def build(results: Results) -> Drawing:
         " Incident: windows with a simulated incident; least stationary: the tenth of the windows"
         f" with the largest mean change from step to step. {draw.LEAVE}"
     )
-    return Drawing(figure, " ".join([caption, *left_out]))
+    return draw.Drawing(figure, " ".join([caption, *left_out]))
 
 
 def harm(results: Results) -> pd.DataFrame:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.records.store import HOUR_COLUMNS, HOURS, KEYS, WEEKDAYS
 from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
@@ -28,7 +27,7 @@ def applies(results: Results) -> bool:
     return not results.kept.calendars.empty
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One row of panels per data set, one column per pruner, at the largest prune ratio."""
     runs = pruned_runs(results.summary)
     ratio = runs["prune_ratio"].max()
@@ -70,7 +69,7 @@ def build(results: Results) -> Drawing:
         f" backbones and {content.seed_count(results.aggregate)}. Hatched: no data."
     )
     notes = [*without_record(results, runs), *left_out, *content.not_shown(", ".join(others))]
-    return Drawing(figure, " ".join([caption, *notes]))
+    return draw.Drawing(figure, " ".join([caption, *notes]))
 
 
 def without_record(results: Results, runs: pd.DataFrame) -> list[str]:

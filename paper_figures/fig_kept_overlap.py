@@ -4,7 +4,6 @@ import numpy as np
 
 from paper_figures import fig_kept_calendar
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.results.kept_windows import pruned_runs
 from stprune.results.labels import label
 from stprune.results.summary import Results
@@ -16,7 +15,7 @@ MOST_WITH_NUMBERS = 7
 PAIR = ["pruner", "other"]
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One matrix per prune ratio: pruners against pruners, their own seeds on the diagonal."""
     runs = pruned_runs(results.summary)
     pruners = sorted(runs["pruner"].unique(), key=draw.order)
@@ -55,4 +54,4 @@ def build(results: Results) -> Drawing:
         " pair."
     )
     missing = fig_kept_calendar.without_record(results, runs)
-    return Drawing(figure, " ".join([caption, *missing]))
+    return draw.Drawing(figure, " ".join([caption, *missing]))

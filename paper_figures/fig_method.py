@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.results.summary import Results
 
 TITLE = "ST-Prune, as we read it"
@@ -75,7 +74,7 @@ def applies(results: Results) -> bool:
     return content.METHOD in set(results.summary["pruner"])
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """Boxes and arrows; nothing of it is measured."""
     figure = Figure(figsize=(draw.WIDTH, 3.5))
     axes = figure.subplots()
@@ -101,7 +100,7 @@ def build(results: Results) -> Drawing:
         "The paper's ideas in our reading; each choice is an option (docs/method.md). Drawn, not"
         " measured: the shares in step 3 are examples."
     )
-    return Drawing(figure, caption)
+    return draw.Drawing(figure, caption)
 
 
 def _kept_bar(axes: Axes) -> None:

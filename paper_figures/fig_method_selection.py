@@ -5,7 +5,6 @@ import numpy as np
 from paper_figures import tab_method_selection
 from paper_figures.tab_method_selection import REGIMES, by_place, decisive
 from stprune.paper import draw
-from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
 
@@ -13,7 +12,7 @@ TITLE = tab_method_selection.TITLE
 applies = tab_method_selection.applies
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One column of panels per regime that was run, one row per backbone; a row is an entry."""
     places, table = by_place(results.summary), decisive(results.summary)
     regimes = [name for name in REGIMES if name in set(places["regime"])]
@@ -53,4 +52,4 @@ def build(results: Results) -> Drawing:
         " both. A point is a data set, averaged over seeds and prune ratios; entries from best to"
         " worst by their mean over all places."
     )
-    return Drawing(figure, caption)
+    return draw.Drawing(figure, caption)

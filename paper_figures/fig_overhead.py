@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import timing_notes
 from stprune.results.summary import Results
@@ -32,7 +31,7 @@ def applies(results: Results) -> bool:
     return bool(results.epochs["train_seconds"].notna().any())
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One panel per prune ratio, one stacked bar per pruner, with measured and expected time."""
     spent, relative = epoch_parts(results)
     ratios = content.ratios(spent)
@@ -60,7 +59,7 @@ def build(results: Results) -> Drawing:
         " own scoring and selection."
     )
     caption = " ".join([caption, *timing_notes(results.aggregate["timing"], drawn=True)])
-    return Drawing(figure, caption)
+    return draw.Drawing(figure, caption)
 
 
 def epoch_parts(results: Results) -> tuple[pd.DataFrame, bool]:

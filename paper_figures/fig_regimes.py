@@ -9,7 +9,6 @@ from matplotlib.colors import Normalize
 from paper_figures import pairing
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS, LEVEL, differences_from, holm, t_test
@@ -21,7 +20,7 @@ MOST_WITH_NUMBERS = 16
 CELL = ["control", "prune_ratio", "pruner", *content.PLACE]
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One panel per control: rows are prune ratios and pruners, columns data sets and backbones."""
     # The controls are compared with each other once, against the first.
     pairs = pd.concat([differences_from(results.summary, n).assign(control=n) for n in CONTROLS])
@@ -68,4 +67,4 @@ def build(results: Results) -> Drawing:
         f" {cells['holm_p'].count()} cells with two seeds or more; an unmarked cell is no proof of"
         " equality."
     )
-    return Drawing(figure, caption)
+    return draw.Drawing(figure, caption)

@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label, timing_notes
 from stprune.results.summary import Results
@@ -20,7 +19,7 @@ def applies(results: Results) -> bool:
     return not scale_points(results).empty
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One row per data set and model, one column per prune ratio; each line joins the scales."""
     points = scale_points(results)
     # Sizes of a model are compared, so seconds of its data set and no share of full training.
@@ -52,7 +51,7 @@ def build(results: Results) -> Drawing:
         " same time."
     )
     notes = timing_notes(points["timing"], drawn=True)
-    return Drawing(figure, " ".join([caption, *notes, *left_out]))
+    return draw.Drawing(figure, " ".join([caption, *notes, *left_out]))
 
 
 def scale_points(results: Results) -> pd.DataFrame:

@@ -7,7 +7,6 @@ from matplotlib.ticker import MaxNLocator
 
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
 
@@ -24,7 +23,7 @@ def applies(results: Results) -> bool:
     return not results.kept.deciles.empty
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One row of panels per data set and backbone, one column per pruner, at the largest ratio."""
     deciles = results.kept.deciles
     ratio = float(deciles["prune_ratio"].max())
@@ -54,7 +53,7 @@ def build(results: Results) -> Drawing:
         f" {format_ratio(ratio)}; mean over {content.seed_count(results.aggregate)}. Each pruner"
         " has its own unit, so shapes and trends can be compared, levels not."
     )
-    return Drawing(figure, " ".join([caption, *left_out, *others]))
+    return draw.Drawing(figure, " ".join([caption, *left_out, *others]))
 
 
 def _panel(axes: Axes, points: pd.DataFrame, colour: str) -> None:

@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import compare_all
@@ -23,7 +22,7 @@ def applies(results: Results) -> bool:
     return not compared_variants(results).empty
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One panel per option (and budget), one colour per prune ratio."""
     compared = compared_variants(results)
     ratios = sorted(compared["prune_ratio"].unique())
@@ -51,7 +50,7 @@ def build(results: Results) -> Drawing:
         f" ({content.seed_count(results.aggregate)}, {pairs} a point, 95 % bootstrap intervals)."
         f" {draw.MARKS}"
     )
-    return Drawing(figure, caption)
+    return draw.Drawing(figure, caption)
 
 
 def variants(results: Results) -> pd.DataFrame:

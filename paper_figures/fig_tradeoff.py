@@ -6,7 +6,6 @@ import numpy as np
 
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
-from stprune.paper.figures import Drawing
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label, timing_notes
 from stprune.results.summary import Results, mean_over_places
@@ -24,7 +23,7 @@ def applies(results: Results) -> bool:
     return bool(table[error].notna().any())
 
 
-def build(results: Results) -> Drawing:
+def build(results: Results) -> draw.Drawing:
     """One row of two panels per data set and backbone: per-epoch time left, total time right.
 
     More of them than fit a page are averaged, one row per budget; without times steps are shown.
@@ -79,4 +78,4 @@ def build(results: Results) -> Drawing:
     notes = timing_notes(table["timing"], drawn=True)
     if any(f"{cost}_low" in table and table[f"{cost}_low"].notna().any() for cost, *_ in costs):
         notes.insert(0, "Horizontal bars: 95 % interval of the timing.")
-    return Drawing(figure, " ".join([caption, *notes, *left_out, *others]))
+    return draw.Drawing(figure, " ".join([caption, *notes, *left_out, *others]))

@@ -246,15 +246,15 @@ def sync(
         return
     with signed_in(place.entity) as (api, owner):
         place = place.model_copy(update={"entity": owner})
-        actions, lines = sync(runs, api, place, dry=dry_run)
-    created, updated = actions["create"], actions["update"]
+        actions = sync(runs, api, place, dry=dry_run)
+    created, updated = (list(actions.values()).count(action) for action in ("create", "update"))
     sys.stdout.write(
         f"{owner}/{place.project}: {len(runs)} runs:{' would be' if dry_run else ''} {created}"
         f" created, {updated} updated, {len(runs) - created - updated} unchanged\n"
     )
-    if lines:
-        sys.stdout.write("\n".join(lines) + "\n")
-        raise WandbError(f"{len(lines)} of {len(runs)} runs at W&B are not what their records say")
+    if others := [name for name, action in actions.items() if action == "conflict"]:
+        what = "W&B keeps the curves of another training, so sync into another --project"
+        raise WandbError(f"{what}: {', '.join(others)}")
 
 
 @wandb.command()

@@ -108,7 +108,7 @@ def epochs(count: int, seconds: float = 10.0, keep_ratio: float = 1.0) -> list[E
 def write_run(layout: ExperimentLayout, run: RunRecord, table: list[EpochRecord]) -> Path:
     """Write one run into an experiment; returns its ``metrics.json``."""
     key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
-    write_record(run, table, layout.metrics(key), layout.run_epochs(key))
+    write_record(run, table, layout.run(key))
     return layout.metrics(key)
 
 

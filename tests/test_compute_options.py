@@ -17,8 +17,8 @@ from stprune.base.errors import ConfigError, DeclinedError
 from stprune.config.experiment import parse_config
 from stprune.config.grid import run_spec
 from stprune.data.dataset import ForecastData, alone
-from stprune.training.devices import fabric_on, windows_within
-from stprune.training.engine import Engine, windows_at_a_time
+from stprune.training.devices import fabric_on, windows_at_a_time, windows_within
+from stprune.training.engine import Engine
 from stprune.training.run import train
 from stprune.training.scoring import window_gradients
 

@@ -15,8 +15,8 @@ from PIL import Image
 from stprune.base.errors import RecordError
 from stprune.base.files import write_json
 from stprune.paper import draw
-from stprune.paper.draw import LOOKS, looks
-from stprune.paper.figures import Drawing, paper_style, write_drawing
+from stprune.paper.draw import LOOKS, Drawing, looks
+from stprune.paper.figures import paper_style, write_drawing
 from stprune.paper.fingerprints import Hashes, content_hash, differences, read_hashes
 
 RIVALS = [f"rival_{number}" for number in range(20)]

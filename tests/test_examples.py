@@ -35,7 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def distributed() -> str:
     """What two processes print that torchrun starts."""
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [sys.executable, *words, str(EXAMPLES / "distributed.py")]
+    command = [sys.executable, *words, str(EXAMPLES / "plain_loop.py")]
     return subprocess.check_output(command, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 

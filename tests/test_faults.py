@@ -53,7 +53,7 @@ def one_line(end: End) -> str:
 def test_a_short_campaign_loses_nothing() -> None:
     """In a process of its own, since it forks many that must not share threads with this one."""
     stages = ["training", "preparation", "collection", "signal", "damaged checkpoint"]
-    words = ["--kills", "4", "--stages", *stages, "full disk, training", "full disk, collection"]
+    words = ["--kills", "4", "--stages", *stages, "full disk, training"]
     command, environment = [sys.executable, "-m", "faults", *words], {**os.environ, **SEARCHED}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

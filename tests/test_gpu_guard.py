@@ -5,6 +5,7 @@ host never waits for the device, and outside of it only so often an epoch.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from stprune.base.layout import DataLayout, RunKey
 from stprune.config.experiment import parse_config
 from stprune.config.grid import RunSpec, run_spec
 from stprune.pruning.base import PRUNERS
-from stprune.pruning.batch_order import EpochOrder
 from stprune.pruning.dynamic import DynamicPruner
 from stprune.training.engine import Engine
 from stprune.training.run import open_run_data
@@ -41,9 +41,9 @@ class WatchedEngine(Engine):
 
     watch: Watch
 
-    def _train_batches(self, order: EpochOrder) -> Tensor:
+    def _train_batches(self, batches: Iterable[Any]) -> Tensor:
         with self.watch.at("loop"):
-            return super()._train_batches(order)
+            return super()._train_batches(batches)
 
     def watch_epoch(self) -> None:
         """Train an epoch, noted as `epoch` and `loop`."""

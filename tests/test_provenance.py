@@ -67,6 +67,7 @@ def test_the_digest_is_of_names_and_code(tmp_path: Path, monkeypatch: pytest.Mon
         files = [tmp_path / f"{name}.py" for name in contents]
         for file in files:
             file.write_text(contents[file.stem])
+        provenance._code_digest.cache_clear()
         assert provenance.source_digest(files[::-1]) == provenance.source_digest(files)
         return provenance.source_digest(files)
 

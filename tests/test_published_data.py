@@ -21,9 +21,8 @@ from stprune.data.canonical import CanonicalDataset, read_canonical
 from stprune.data.card import load_card
 from stprune.data.dataset import forecast_data
 from stprune.data.formats import windows_npz
-from stprune.data.formats.base import read_edges, read_numbers
+from stprune.data.formats.base import read_edges
 from stprune.data.formats.dcrnn_hdf import read_pickled_graph
-from stprune.data.formats.zone_csv import chargers_of_zones
 from stprune.data.prepare import prepare
 
 Opened = Callable[[str], CanonicalDataset]
@@ -72,29 +71,6 @@ def test_the_real_graphs_of_pems(
     assert (there.sum(), (there & ~there.T).sum()) == (edges, one_way)
     assert (distances[there].min(), distances[there].max()) == (shortest, longest)
     assert (there | there.T).any(axis=0).all(), "every sensor has an edge"
-
-
-def test_the_real_graph_of_metr_la() -> None:
-    sensors = pd.read_csv(real("los_loop", "series"), nrows=0).columns.tolist()
-    graph = read_pickled_graph(real("metr_la", "graph"), sensors)
-    assert np.count_nonzero(graph) == 1515 + 207
-    assert graph[graph > 0].min() >= 0.1
-
-
-def test_the_real_zones_of_urban_ev() -> None:
-    frame = read_numbers(real("urban_ev", "adjacency"))
-    zones, borders = list(frame.columns), frame.to_numpy()
-    # Each zone touches itself, and 20 links are published in one direction only.
-    assert borders.sum() == 275 + 2 * 590 + 20
-    assert (borders != borders.T).sum() == 2 * 20
-    weather = read_numbers(real("urban_ev_exogenous", "weather"), index=True)
-    assert weather.iloc[0].to_dict() == {
-        **{"T": 27.3, "P0": 750.6, "P": 756.1},
-        **{"U": 87, "nRAIN": 0, "Td": 24.9},
-    }
-    chargers = chargers_of_zones(real("urban_ev_share", "stations"), zones)
-    assert (len(chargers), chargers.sum()) == (275, 17532)
-    assert (chargers.min(), chargers.max()) == (4, 373)
 
 
 def test_the_real_beijing_air(opened: Opened) -> None:

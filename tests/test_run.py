@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,7 @@ from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, run_keys
 from stprune.data.dataset import ForecastData
 from stprune.records.run import RunRecord, read_epochs, read_record
+from stprune.training import run
 from stprune.training.checkpoint import previous_checkpoint
 from stprune.training.rerun import compare_runs
 from stprune.training.run import train
@@ -109,6 +111,22 @@ def test_a_diverging_run_leaves_no_record(
         train(config, key_of("full"), [listener])
     assert listener.told[-1] == "failed TrainingDivergedError"
     assert files_below(experiment_layout(config).root) in ([], ["last.pt"])
+
+
+def test_checkpoints_take_a_small_share_of_the_time(
+    toy_config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: float(len(listener.told)))  # a second an epoch
+    monkeypatch.setattr(run, "time", clock)
+    monkeypatch.setattr(run, "save_checkpoint", lambda *_: saved.append(clock.monotonic()))
+    for limit, costs, epochs in ((10.0, 1e9, 1), (2.0, 1e9, 2), (10.0, 0, 4)):
+        monkeypatch.setattr(run, "SAVE_SECONDS", limit)
+        monkeypatch.setattr(run, "SAVE_COSTS", costs)
+        listener = Listener()
+        train(elsewhere(toy_config, f"every {limit} {costs}"), key_of("full"), [listener])
+        assert len(saved) == epochs
+        saved.clear()
 
 
 def test_validation_can_be_rarer_and_end_the_run_early(toy_values: dict[str, Any]) -> None:

@@ -105,7 +105,7 @@ def test_runs_under_way_and_those_that_stopped(layout: ExperimentLayout) -> None
     with folder_lock(layout.checkpoint(KEY).parent):
         text = shown(layout, width=60)
     assert "7 of 10 runs done, 1 running, 2 stopped" in text
-    assert f"  {KEY.path}: epoch 3 of 8\n" in text
+    assert f"running {KEY.path}: epoch 3 of 8\n" in text
     assert f"stopped {interrupted.path}: interrupted, after epoch 5 of 8\n" in text
     killed = run_state(layout, KEY)
     assert killed.state == "stopped"

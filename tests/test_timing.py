@@ -102,10 +102,10 @@ def test_sensors_tell_others_from_this_process(
     # Elsewhere there are no such files; and some containers show a machine that does nothing.
     bare = Watch([1], proc=tmp_path / "none").since(before).model_dump()
     assert [name for name, value in bare.items() if value is None] == list(bare)[1:]
-    short = [(0.3, seen), (0.1, seen.model_copy(update={"others": -0.35}))]
-    assert mean_of(short).others == pytest.approx(0.1)
-    assert mean_of([(1.0, seen.model_copy(update={"others": -0.1}))]).others == 0.0
-    assert mean_of([(1.0, seen.model_copy(update={"others": -0.5}))]).others is None
+    epochs = pd.DataFrame([seen.model_dump() | {"train_seconds": weight} for weight in (0.3, 0.1)])
+    for others, mean in ((-0.35, 0.1), (-0.85, 0.0), (-1.85, None), (None, None)):
+        epochs.loc[1, "others"] = others
+        assert mean_of(epochs).model_dump() == pytest.approx(seen.model_dump() | {"others": mean})
 
 
 def test_others_on_a_gpu_need_this_process_on_the_list(monkeypatch: pytest.MonkeyPatch) -> None:

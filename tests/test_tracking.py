@@ -20,7 +20,6 @@ from stprune.base.settings import TrackingSettings
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import experiment_layout, run_spec
 from stprune.records.run import EpochRecord, read_epochs
-from stprune.tracking import sync as wandb_sync
 from stprune.tracking.run import Payload, WandbTracking, finished_runs, permitted_mode
 from stprune.tracking.sync import Place
 from stprune.training.run import train
@@ -33,9 +32,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWar
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """The service, which shows at once what it took."""
-    monkeypatch.setattr(wandb_sync, "AGAIN", (0.0,))
+def service() -> Iterator[Service]:
+    """The service."""
     with wandb_service() as service:
         yield service
 
@@ -138,17 +136,6 @@ def test_what_is_not_the_record_is_updated_and_another_training_is_left_alone(
     assert_is_record(there[changed], runs[3])
     assert "a reader's" in there[cut].tags
     assert (there[changed].notes, there[cut].notes is None) == ("mine", False)
-
-
-def test_a_summary_that_did_not_arrive_is_told(
-    service: Service, layout: ExperimentLayout, said: Said
-) -> None:
-    service.forgets = "parameters"
-    assert main(["wandb", "sync", str(layout.root), "--project", "elsewhere"]) == 1
-    lines = [line for line in said().splitlines() if "summary.parameters" in line]
-    names = [run.key.path for run in finished_runs(layout)]
-    assert [line.partition(":")[0] for line in lines] == names
-    assert set(service.projects) == {"elsewhere"}
 
 
 @pytest.mark.parametrize("key", ["", KEY], ids=["no key", "no network"])

@@ -17,8 +17,10 @@ from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, experiment_layout
 from stprune.pruning.base import PRUNERS
 from stprune.records.run import EpochRecord, RunRecord, read_epochs, read_record
+from stprune.training import run
 from stprune.training.run import train
 
+run.SAVE_SECONDS = 0.0  # a run can be stopped after any epoch
 PRUNERS_WITH_RATIO = [name for name in PRUNERS.ids() if PRUNERS.load(name).uses_prune_ratio]
 
 

@@ -46,14 +46,13 @@ class HeldRun:
 
 
 class Service:
-    """Holds runs by project and id; ``forgets`` names a key of summaries that it drops."""
+    """Holds runs by project and id."""
 
     default_entity = ENTITY
 
     def __init__(self) -> None:
         self.projects: dict[str, dict[str, HeldRun]] = {}
         self.writes = 0
-        self.forgets: str | None = None
 
     def init(self, **told: Any) -> Any:
         """As `wandb.init`, which continues a run that is there."""
@@ -77,7 +76,6 @@ class Service:
 
         def update(values: dict[str, Any]) -> None:
             held.summary_metrics |= json.loads(json.dumps(values))
-            held.summary_metrics.pop(self.forgets or "", None)
 
         self.writes += 1
         return SimpleNamespace(

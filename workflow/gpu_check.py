@@ -12,14 +12,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -27,20 +25,18 @@ from torch.profiler import ProfilerActivity, profile
 
 from stprune.backbones.base import BACKBONES
 from stprune.base.errors import OutOfMemoryError, StpruneError
-from stprune.base.layout import RunKey
 from stprune.base.settings import ComputeSettings
 from stprune.config.experiment import parse_config
-from stprune.config.grid import RunSpec, run_spec
-from stprune.data.canonical import CanonicalDataset
+from stprune.config.grid import RunSpec, run_keys, run_spec
 from stprune.data.card import load_card
-from stprune.data.dataset import ForecastData, alone, forecast_data
+from stprune.data.dataset import alone, forecast_data
 from stprune.pruning.base import PRUNERS
-from stprune.pruning.batch_order import EpochOrder
 from stprune.training.claims import claim
 from stprune.training.cost import device_counters
 from stprune.training.devices import fabric_on, naming_failures
 from stprune.training.engine import Engine
-from stprune.training.scoring import ModelProbe
+from stprune.training.run import prepare
+from stprune.workflow.estimate import made_up
 
 DATASET = "sim_freeway"  # for its card; the values are made here
 CLOSE = 1e-4  # forecasts of two devices, in standard deviations
@@ -51,7 +47,7 @@ class NeedsGpuError(Exception):
     """The check says nothing about a CPU."""
 
 
-class CheckFailedError(Exception):
+class CheckFailedError(StpruneError):
     """What was found is wrong."""
 
 
@@ -62,68 +58,44 @@ def require(holds: bool, otherwise: str) -> None:
 
 
 class QuietEngine(Engine):
-    """Fails if anything in the batch loop waits for the device."""
+    """Fails if anything in the batch loop waits for a CUDA device."""
 
-    def _train_batches(self, order: EpochOrder) -> Tensor:
-        with without_waits(self.fabric.device):
-            return super()._train_batches(order)
-
-
-@contextmanager
-def without_waits(device: torch.device) -> Iterator[None]:
-    """Let torch raise an error where the host would wait for a CUDA device."""
-    if device.type == "cuda":
+    def _train_batches(self, batches: Iterable[Any]) -> Tensor:
+        if self.fabric.device.type != "cuda":
+            return super()._train_batches(batches)
         torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        if device.type == "cuda":
+        try:
+            return super()._train_batches(batches)
+        finally:
             torch.cuda.set_sync_debug_mode("default")
-
-
-def made_up(device: torch.device, nodes: int = 12, steps: int = 400) -> ForecastData:
-    """Windows of a noisy daily wave on a ring of ``nodes``."""
-    card = load_card(DATASET, Path("data")).model_copy(update={"nodes": nodes, "steps": steps})
-    start = np.datetime64("2024-01-01T00:00:00", "s")
-    times = start + np.arange(steps) * np.timedelta64(60 * card.step_minutes, "s")
-    wave = 50 + 20 * np.sin(2 * np.pi * np.arange(steps) / card.steps_per_day)
-    shape = steps, nodes, len(card.channels)
-    series = wave[:, None, None] + np.random.default_rng(0).normal(0, 5, shape)
-    dataset = CanonicalDataset(
-        card=card,
-        series=series.astype(np.float32),
-        mask=np.ones(shape, dtype=bool),
-        timestamps=times,
-        adjacency=np.roll(np.eye(nodes, dtype=np.float32), 1, axis=0),
-        node_ids=[str(node) for node in range(nodes)],
-        events=pd.DataFrame(),
-        checksum="made up",
-    )
-    return forecast_data(dataset, history=12, horizon=12, window_stride=2, device=device)
 
 
 def spec_of(device: Device, backbone: str, pruner: str = "full", **compute: Any) -> RunSpec:
     """A run of a few epochs on the made-up data."""
-    ratio = 0.5 if PRUNERS.load(pruner).uses_prune_ratio else 0.0
     values = {
         "experiment": "gpu_check",
         "datasets": {DATASET: None},
         "backbones": {backbone: None},
         "pruners": {pruner: None},
-        "prune_ratios": [ratio],
+        "prune_ratios": [0.5],
         "seeds": [0],
         "training": {"epochs": 4, "batch_size": 64},
         "compute": {"accelerator": device, **compute},
     }
     config = parse_config(values, "the check")
-    return run_spec(config, RunKey(DATASET, backbone, pruner, ratio, 0))
+    return run_spec(config, run_keys(config)[0])
 
 
-def engine_of(spec: RunSpec, data: ForecastData | None = None) -> QuietEngine:
-    """The engine of a run, on made-up data by default."""
+def engine_of(spec: RunSpec, epochs: int = 0, nodes: int = 12) -> QuietEngine:
+    """The engine of a run on made-up data, after some epochs."""
     compute = spec.compute
     fabric = fabric_on(compute.accelerator, 1, compute.precision, compute.matmul)
-    return QuietEngine(spec, alone(data or made_up(fabric.device)), fabric)
+    dataset = made_up(load_card(DATASET, Path("data")), nodes, 400)
+    data = forecast_data(dataset, history=12, horizon=12, window_stride=2, device=fabric.device)
+    engine = QuietEngine(spec, alone(data), fabric)
+    for _ in range(epochs):
+        engine.train_epoch()
+    return engine
 
 
 def forecast(engine: Engine) -> Tensor:
@@ -137,36 +109,27 @@ def forecast(engine: Engine) -> Tensor:
 def backbones(device: Device, short: bool) -> str:
     """Every backbone forecasts as on the CPU and trains an epoch; under bf16 errors are float32."""
     names = [name for name in BACKBONES.ids() if BACKBONES.load(name).trains]
-    largest = 0.0
+    largest, kinds = 0.0, set[torch.dtype]()
     for name in ["stid"] if short else names:
         here, there = engine_of(spec_of("cpu", name)), engine_of(spec_of(device, name))
         there.network.load_state_dict(here.network.state_dict())
         difference = float((forecast(there) - forecast(here)).abs().max())
         require(difference < CLOSE, f"{name}: forecasts differ by {difference:.2g}")
         largest = max(largest, difference)
-        mixed = engine_of(spec_of(device, name, precision="bf16-mixed"))
-        for engine in (there, mixed):
-            engine.train_epoch()
-        kinds = error_types(mixed)
+        there.train_epoch()
+        mixed = engine_of(spec_of(device, name, precision="bf16-mixed"), epochs=1)
+        ((part, data),) = mixed.members
+        mixed.evaluate(part, data, data.test, lambda _, errors, mask: kinds.add(errors.dtype))
         require(kinds == {torch.float32}, f"{name}: errors under bf16 are {kinds}")
     return f"forecasts differ from the CPU's by at most {largest:.1g} standard deviations"
-
-
-def error_types(engine: Engine) -> set[torch.dtype]:
-    """Of the errors that evaluation sees."""
-    kinds = set[torch.dtype]()
-    ((name, data),) = engine.members
-    engine.evaluate(name, data, data.test, lambda _, errors, mask: kinds.add(errors.dtype))
-    return kinds
 
 
 def pruners(device: Device, short: bool) -> str:
     """No pruner waits for the device in the batch loop of two epochs."""
     names = ["st_prune", "el2n"] if short else PRUNERS.ids()
     for name in names:
-        spec = spec_of(device, "stid", name)
-        engine = engine_of(spec)
-        engine.prepare(ModelProbe(spec, engine.members[0][1]))
+        engine = engine_of(spec_of(device, "stid", name))
+        prepare(engine)
         for _ in range(2):
             engine.train_epoch()
     return f"{len(names)} pruners, none waits"
@@ -175,15 +138,18 @@ def pruners(device: Device, short: bool) -> str:
 def resuming(device: Device, short: bool) -> str:
     """A run twice, one stopped and resumed from its state, and its weights on a CPU."""
     spec = spec_of(device, "stid", "st_prune")
-    once, again = trained(spec, 2), trained(spec, 2)
+    once, again = engine_of(spec, epochs=2), engine_of(spec, epochs=2)
     file = io.BytesIO()
-    torch.save(trained(spec, 1).state_dict(), file)
+    torch.save(engine_of(spec, epochs=1).state_dict(), file)
     file.seek(0)
     resumed = engine_of(spec)
     resumed.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
     resumed.train_epoch()
-    whole = weights_of(once)
-    apart = [float((weights_of(other) - whole).abs().max()) for other in (again, resumed)]
+    whole, *others = (
+        torch.cat([p.detach().flatten().cpu() for p in engine.network.parameters()])
+        for engine in (once, again, resumed)
+    )
+    apart = [float((other - whole).abs().max()) for other in others]
     require(max(apart) <= (1e-3 if device == "cuda" else 0), f"weights differ by {apart}")
     local = engine_of(spec_of("cpu", "stid"))
     local.network.load_state_dict({k: v.cpu() for k, v in once.network.state_dict().items()})
@@ -193,25 +159,11 @@ def resuming(device: Device, short: bool) -> str:
     return f"twice: {said[0]}; resumed: {said[1]}"
 
 
-def trained(spec: RunSpec, epochs: int) -> Engine:
-    """The run's engine after some epochs."""
-    engine = engine_of(spec)
-    for _ in range(epochs):
-        engine.train_epoch()
-    return engine
-
-
-def weights_of(engine: Engine) -> Tensor:
-    """All parameters, in one row on the CPU."""
-    return torch.cat([p.detach().flatten().cpu() for p in engine.network.parameters()])
-
-
 def attention(device: Device, short: bool) -> str:
     """STAEformer's attention stores no scores, and fits with 883 nodes."""
     if device == "cpu":
         raise NeedsGpuError
-    data = made_up(torch.device(device), nodes=883)
-    engine = engine_of(spec_of(device, "staeformer", micro_batch="auto"), data)
+    engine = engine_of(spec_of(device, "staeformer", micro_batch="auto"), nodes=883)
     fused = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.FLASH_ATTENTION]
     with sdpa_kernel(fused):
         engine.train_epoch()
@@ -228,9 +180,8 @@ def steps(device: Device, short: bool) -> str:
         ways |= {"compiled": {"compile": True}, "graphs": {"compile": "reduce-overhead"}}
     said = []
     for name, compute in ways.items():
-        engine = engine_of(spec_of(device, "stid", "st_prune", **compute))
-        for _ in range(2):  # the first one warms up
-            record = engine.train_epoch()
+        engine = engine_of(spec_of(device, "stid", "st_prune", **compute), epochs=1)
+        record = engine.train_epoch()  # the first one warmed up
         milliseconds = 1000 * record.train_seconds / record.gradient_steps
         said.append(f"{name} {milliseconds:.2f} ms a step")
         if name == "fp32" and device == "cuda":
@@ -289,16 +240,6 @@ CHECKS: dict[str, Callable[..., str]] = {
 }
 
 
-def run(check: Callable[[], str]) -> tuple[str, str]:
-    """``ok``, ``skip`` or ``FAIL``, and what the check found."""
-    try:
-        return "ok", check()
-    except NeedsGpuError:
-        return "skip", "not on a CPU"
-    except (CheckFailedError, RuntimeError, StpruneError) as error:
-        return "FAIL", " ".join(str(error).split())[:300] or type(error).__name__
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the checks, print a line of each and write the JSON; 1 if one failed, else 0."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -321,7 +262,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 1
         for name in asked.only:
             check, start = partial(CHECKS[name], asked.device, asked.short), time.perf_counter()
-            verdict, found = run(partial(check, gpus) if name == "energy" else check)
+            try:
+                verdict, found = "ok", check(gpus) if name == "energy" else check()
+            except NeedsGpuError:
+                verdict, found = "skip", "not on a CPU"
+            except (RuntimeError, StpruneError) as error:
+                verdict, found = "FAIL", " ".join(str(error).split())[:300]
             seconds = time.perf_counter() - start
             results[name] = {"verdict": verdict, "found": found, "seconds": round(seconds, 1)}
             sys.stdout.write(f"{verdict:5}{name} ({seconds:.0f} s): {found}\n")

@@ -1,13 +1,11 @@
 """What is generated: pins of the environment, schemas and config/README.md.
 
-``python -m workflow.maintain lock`` writes requirements.lock and environment.yml from this
-environment (``tests``: requirements-test.lock), ``check`` compares them with it and exits 1 with a
-line for each difference, ``reference`` writes what the models of configurations say.
+``lock`` writes requirements.lock and environment.yml from this environment (``tests``:
+requirements-test.lock), ``check`` names differences, ``reference`` writes what the models say.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 import sysconfig
 from importlib.metadata import distributions
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("requirements.lock", "requirements-no-deps.lock", "requirements-test.lock")
@@ -27,24 +26,19 @@ def installed() -> dict[str, str]:
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     packages = distributions(path=sorted(folders))
     # A local label such as +cpu names one build; the pin is for all of them.
-    found = {normal(p.metadata["Name"]): p.version.partition("+")[0] for p in packages}
+    found = {canonicalize_name(p.metadata["Name"]): p.version.partition("+")[0] for p in packages}
     return {name: found[name] for name in sorted(found.keys() - NOT_PINNED)}
 
 
 def pins(lines: list[str]) -> dict[str, str]:
     """Versions that lines such as ``numpy==2.0`` pin."""
     pairs = [line.partition("==") for line in lines if line and not line.startswith("#")]
-    return {normal(name): version.strip() for name, _, version in pairs}
+    return {canonicalize_name(name): version.strip() for name, _, version in pairs}
 
 
 def pinned(file: str) -> dict[str, str]:
     """Versions that a lock file pins."""
     return pins((ROOT / file).read_text(encoding="utf-8").splitlines())
-
-
-def normal(name: str) -> str:
-    """A package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def differences() -> list[str]:

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stprune.describe.description import Description
-from stprune.paper.draw import grid
-from stprune.paper.figures import Drawing
+from stprune.paper.draw import Drawing, grid
 
 # Light to dark: three nodes by their means, which have an order.
 NODES = {"lowest": "#9ecae1", "middle": "#4292c6", "highest": "#08306b"}

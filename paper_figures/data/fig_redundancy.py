@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from paper_figures.data.strokes import GREY, dress, looks, panels, rows, shift
 from stprune.describe.description import Description
-from stprune.paper.figures import Drawing
+from stprune.paper.draw import Drawing
 
 KINDS = ("nodes", "days", "windows")
 APART = {

@@ -6,7 +6,7 @@ import numpy as np
 
 from paper_figures.data.strokes import GREY, dress, looks, panels, rows
 from stprune.describe.description import Description
-from stprune.paper.figures import Drawing
+from stprune.paper.draw import Drawing
 
 HOURS = 24
 BY_HOUR = (

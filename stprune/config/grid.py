@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
 from stprune.base.errors import ConfigError, UnknownNameError
 from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
-from stprune.base.schema import StrictModel
+from stprune.base.schema import NoOptions, StrictModel
 from stprune.base.settings import ComputeSettings, DatasetEntry, ProtocolKind, TrainingSettings
 from stprune.config.experiment import SEEDS, ExperimentConfig
 from stprune.data.tasks.base import build_task
@@ -42,6 +42,17 @@ class RunSpec:
     def cards(self) -> list[str]:
         """Ids of the data sets that the run reads."""
         return self.subset.cards(self.key.dataset)
+
+    def unpruned(self, **training: Any) -> RunSpec:
+        """Full training in the run's place, with these changes to ``training``."""
+        return replace(
+            self,
+            key=self.key._replace(pruner=UNPRUNED, prune_ratio=0.0),
+            pruner=UNPRUNED,
+            pruner_options=NoOptions(),
+            quota="union",
+            training=self.training.model_copy(update=training),
+        )
 
     def resolved(self) -> dict[str, Any]:
         """All that decides the result, as plain values for the record."""

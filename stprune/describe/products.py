@@ -12,7 +12,8 @@ from pathlib import Path
 from stprune.base.layout import ExperimentLayout
 from stprune.describe.description import Description, read_descriptions
 from stprune.paper import DATA_FIGURES, DATA_TABLES
-from stprune.paper.figures import Drawing, paper_style, write_drawing
+from stprune.paper.draw import Drawing
+from stprune.paper.figures import paper_style, write_drawing
 from stprune.paper.fingerprints import Hashes, content_hash, table_hash
 from stprune.paper.tables import Table, write_table
 

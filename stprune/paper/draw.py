@@ -34,6 +34,14 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A finished figure and its caption."""
+
+    figure: Figure
+    caption: str
+
+
+@dataclass(frozen=True)
 class Look:
     """How one pruner is drawn, in every figure: a matplotlib colour, marker and line style."""
 

@@ -5,16 +5,15 @@ import logging
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 from fontTools.subset import Options
-from matplotlib.figure import Figure
 
 from stprune.base.files import atomic_path
 from stprune.paper import FIGURES, STYLE_SHEET
 from stprune.paper.content import without_error
+from stprune.paper.draw import Drawing
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
@@ -25,14 +24,6 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)
 Options._drop_tables_default += ["GDEF", "GPOS", "GSUB"]
 # Height of a line of the caption below a figure, in inches.
 NOTE_LINE = 0.12
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A finished figure and its caption."""
-
-    figure: Figure
-    caption: str
 
 
 def build(name: str, results: Results) -> Drawing:

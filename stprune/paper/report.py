@@ -22,7 +22,7 @@ from stprune.base.layout import ExperimentLayout, format_ratio
 from stprune.paper import FIGURES
 from stprune.paper.charts import explorer, picture
 from stprune.paper.content import labels
-from stprune.paper.figures import Drawing
+from stprune.paper.draw import Drawing
 from stprune.paper.findings import findings
 from stprune.paper.tables import (
     TIMING,
@@ -203,7 +203,7 @@ def small_png(content: bytes, left_out: float = 0.0) -> bytes:
     """
     with Image.open(io.BytesIO(content)) as image:
         shown = image.crop((0, 0, image.width, math.floor(image.height * (1 - left_out))))
-        options = COLOURS, Image.Quantize.MEDIANCUT
+        options = COLOURS, Image.Quantize.MAXCOVERAGE
         palette = shown.convert("RGB").quantize(*options, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     # A smaller file by 7 % would take five times as long.

@@ -65,10 +65,9 @@ class Gradients:
 
 
 class Probe(Protocol):
-    """A fresh model of the run's kind that a static pruner may train to score windows.
+    """Trains fresh models of the run's kind to score windows, one a call, as preparation time.
 
-    Each call trains a model of its own; all of it counts as preparation time. Indices, errors and
-    masks are those of :meth:`Pruner.observe`.
+    Indices, errors and masks are those of :meth:`Pruner.observe`.
     """
 
     def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -78,10 +77,7 @@ class Probe(Protocol):
         """Train on all windows, and show ``observe`` every window's errors once an epoch."""
 
     def gradients(self, epochs: int, seed: int, width: int | None) -> Gradients:
-        """Train on all windows; then the last layer's gradient of each window's loss.
-
-        With a ``width``, gradients are randomly projected to that length.
-        """
+        """Train; then the last layer's gradient of each window, projected to a ``width`` if any."""
 
 
 class Pruner(ABC):
@@ -95,8 +91,7 @@ class Pruner(ABC):
     Attributes:
         Options: Schema of the pruner's options.
         uses_prune_ratio: False for a pruner that is the same at every prune ratio.
-        draws: False for a pruner that chooses by its scores alone, so that equal scores give equal
-            windows whatever the seed.
+        draws: False for a pruner that chooses by its scores alone, whatever the seed.
         epochs: E', epochs of the pruner's schedule; E of full training unless the run's budget
             is another, under which the engine sets it.
     """
@@ -138,10 +133,9 @@ class Pruner(ABC):
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Use the errors of a training step; runs after every batch, so copy nothing to the host.
 
-        Args:
-            indices: (B,) int64 window numbers, on the device.
-            errors: (B, H, N) float32, absolute errors in real units, 0 where masked; detached.
-            mask: (B, H, N) bool, True where a target was observed (may be an expanded view).
+        ``indices`` are (B,) int64 window numbers, ``errors`` (B, H, N) float32, absolute, in real
+        units, 0 where masked, detached, and ``mask`` (B, H, N) bool, True where a target was
+        observed (it may be an expanded view); all on the device.
         """
 
     def state_dict(self) -> dict[str, Any]:
@@ -174,10 +168,7 @@ def budget(windows: int, keep_ratio: float) -> int:
 
 
 def scale_weights(weights: NDArray[np.float32], loss_scale: LossScale) -> NDArray[np.float32]:
-    """Rescale an epoch's weights to mean 1 (``mean``), or leave them (``sum``, as InfoBatch).
-
-    With mean 1 the learning rate keeps its meaning whatever the prune ratio.
-    """
+    """Rescale to mean 1 (``mean``), which keeps the learning rate's meaning, or leave (``sum``)."""
     if loss_scale == "sum":
         return weights
     scaled: NDArray[np.float32] = (weights / weights.mean(dtype=np.float64)).astype(np.float32)

@@ -25,10 +25,7 @@ class EpochOrder:
     groups: list[int]  # number of each batch's data set, all 0 unless it is a union
 
     def batches(self, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """Each batch's indices and weights on device ``rank`` of ``world``, and its whole size.
-
-        Raises ConfigError if a batch has fewer windows than there are devices.
-        """
+        """Each batch's indices and weights on device ``rank`` of ``world``, and its whole size."""
         if min(self.sizes) < world:
             raise ConfigError(
                 f"a batch of {min(self.sizes)} windows cannot be shared by {world} devices;"
@@ -42,8 +39,7 @@ class EpochOrder:
 def even_sizes(count: int, batch_size: int) -> list[int]:
     """Sizes of ceil(count / batch_size) batches that differ by at most one.
 
-    A tiny last batch makes a noisy step: it cost 6 % MAE in a run where every sixth step was of one
-    window.
+    A tiny last batch makes a noisy step: one window in every sixth step cost 6 % MAE.
     """
     batches = math.ceil(count / batch_size)
     return [count // batches + (1 if i < count % batches else 0) for i in range(batches)]
@@ -59,11 +55,9 @@ def order_epoch(
 ) -> EpochOrder:
     """Shuffle ``selection``, cut it into even batches, and move it to the device, once.
 
-    Args:
-        firsts: (G,) number of the first window of each data set of a union, rising. Each data set
-            is shuffled and cut by itself; then all batches are shuffled.
-        drop_partial: Make whole batches only, as the published code of LargeST and its descendants
-            does; not with ``firsts``. A ConfigError if there is none.
+    With ``firsts``, (G,) number of the first window of each data set of a union, each data set is
+    shuffled and cut by itself; then all batches are shuffled. Without them ``drop_partial`` makes
+    whole batches only, as the published code of LargeST does; a ConfigError if there is none.
     """
     if firsts is None:
         order = rng.permutation(len(selection.indices))
@@ -109,11 +103,10 @@ Gather = Callable[[Tensor], Tensor]
 def merge_window_state(
     state: Mapping[str, Tensor], order: EpochOrder, rank: int, world: int, gather: Gather
 ) -> None:
-    """Give every device what the others observed in this epoch, in place.
+    """Give every device what the others observed in this epoch, in place; all must call it.
 
-    Each row of the per-window tensors (n, ...) comes from the device that saw the window. All
-    devices must call it at the same point; ``gather`` collects a tensor (L, ...) of each into
-    (world, L, ...).
+    Each row of the per-window tensors (n, ...) comes from the device that saw the window;
+    ``gather`` collects a tensor (L, ...) of each device into (world, L, ...).
     """
     if world == 1:
         return

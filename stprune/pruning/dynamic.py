@@ -36,9 +36,8 @@ def at_phase(course: Course, phase: float) -> float:
 def rising_windows(pruned: int, windows: int, epochs: int, tail: int) -> list[int]:
     """Windows of ``epochs`` epochs, K = ``pruned`` at first, rising along half a cosine to n.
 
-    They add up to K in each and n - K more in ``tail`` epochs' worth: what a schedule visits that
-    ends with ``tail`` full epochs. Half a cosine over s epochs is worth (s + 1) / 2 of them, hence
-    s = 2 tail - 1; where there are fewer epochs than that, the rise starts above K.
+    They add up to what a schedule with ``tail`` full epochs visits. Half a cosine over s epochs is
+    worth (s + 1) / 2 of them, hence s = 2 tail - 1; with fewer epochs the rise starts above K.
     """
     rise = min(2 * tail - 1, epochs)
     if rise < 1:
@@ -84,8 +83,7 @@ class DynamicPruner(Pruner):
 
         ``tail`` returns to full data for the last (1 - delta) share of epochs (InfoBatch, Qin et
         al. 2024); ``cosine`` rises from r to 1 over the last third; ``equal_cosine`` rises so that
-        all epochs together visit exactly what they do under ``tail``; ``none`` stays at r. This is
-        our reading for ST-Prune, whose own schedule is not public.
+        all epochs together visit what they do under ``tail``; ``none`` stays at r.
         """
         ratio, annealing = self.context.keep_ratio, self.options.annealing
         start = epochs - max(1, epochs // 3)
@@ -123,10 +121,7 @@ class DynamicPruner(Pruner):
 
 
 class ScoringPruner(DynamicPruner):
-    """A dynamic pruner that keeps a score of each window's last visit: its masked MAE.
-
-    Its window state is ``scores``, +inf before the first visit, so that unseen windows come first.
-    """
+    """Keeps a score of each window's last visit, its masked MAE; +inf before the first visit."""
 
     def __init__(self, context: PruningContext, options: Any) -> None:
         super().__init__(context, options)
@@ -139,10 +134,7 @@ class ScoringPruner(DynamicPruner):
 
 
 class MeanErrorPruner(DynamicPruner):
-    """A dynamic pruner that keeps a running mean of each window's masked MAE.
-
-    Its window state is ``means``, +inf before the first visit, and ``visits``.
-    """
+    """Keeps a running mean of each window's masked MAE, +inf before the first visit."""
 
     def __init__(self, context: PruningContext, options: ScheduleOptions) -> None:
         super().__init__(context, options)

@@ -1,8 +1,7 @@
 """Per-data-set quotas: each data set of a union is pruned by itself, to its own share.
 
 With one selection over the union, a pruner may leave a whole data set out whose errors are small;
-here each keeps K_k = max(1, round(r n_k)) of its n_k windows. Our choice; OpenCity's pre-training
-(Li et al. 2024) prunes nothing.
+here each keeps K_k = max(1, round(r n_k)) of its n_k windows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Parts of probes: gradients of a network's last layer, and the probe where there is none.
-
-One backward pass to the last layer's output serves a whole batch: windows do not mix in evaluation
-mode, so the gradient of the summed loss is that of each window by itself, and a window's weight
-gradient is a product of that and the layer's input.
-"""
+"""Parts of probes: gradients of a network's last layer, and the probe where there is none."""
 
 from __future__ import annotations
 
@@ -31,7 +26,8 @@ class NoProbe:
 def last_layer_gradients(network: nn.Module, losses: Callable[[], Tensor], windows: int) -> Tensor:
     """(B, P) gradients of windows' losses at the last linear layer, P = outputs x (inputs + bias).
 
-    ``losses`` runs the network, in evaluation mode, on a batch of so many windows. Raises
+    ``losses`` runs the network, in evaluation mode, on a batch of so many windows: these do not mix
+    then, so one backward pass to the layer's output gives the gradient of each by itself. Raises
     DeclinedError if the network has no ``nn.Linear``, or one that mixes windows.
     """
     seen: list[tuple[nn.Linear, Tensor, Tensor]] = []

@@ -1,7 +1,7 @@
-"""Selection of windows at an exact budget, and weights that keep the sum of gradients.
+"""Selection of windows at an exact budget, with weights of Horvitz and Thompson (1952).
 
 Pure functions of arrays: ST-Prune's hard and easy sets with stratified sampling, and sampling
-in proportion to the score or a power of it. Weights are those of Horvitz and Thompson (1952).
+in proportion to the score or a power of it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ Relative = Literal["none", "difference", "ratio"]
 
 
 def quantile_strata(stationarity: NDArray[np.float32], strata: int) -> NDArray[np.int64]:
-    """Stratum of each window, (n,) in [0, B): equal-count quantiles of ``stationarity`` (n,).
-
-    Ties are kept together, so that some of the B strata may be empty.
-    """
+    """Stratum of each window, (n,) in [0, B), by quantiles; ties together, so some may be empty."""
     edges = np.quantile(stationarity, np.arange(1, strata) / strata)
     return np.searchsorted(edges, stationarity, side="right")
 
@@ -33,8 +30,8 @@ def allocate(
 ) -> NDArray[np.int64]:
     """Share ``places`` among strata of ``sizes`` (B,) in proportion to ``demand``, or else to size.
 
-    Largest remainder (ties to the earlier stratum), never more than a stratum holds, then at
-    least one for each non-empty stratum while places last, taken from the stratum with the most.
+    Largest remainder (ties to the earlier stratum), never more than a stratum holds, then at least
+    one for each non-empty stratum while places last, taken from the richest.
     """
     shares = np.zeros_like(sizes)
     if places == 0:
@@ -171,11 +168,10 @@ def tempered(
     """Draw windows one after another, without replacement, in proportion to score^gamma.
 
     That is to keep the K smallest keys e_i / c_i^gamma, e_i exponential with mean 1 (Efraimidis and
-    Spirakis 2006). A kept window weighs 1 / pi_i, where pi_i = 1 - exp(-t c_i^gamma) and t is the
-    (K + 1)-th smallest key: the probability of being kept given the keys of all others (Cohen and
-    Kaplan 2007). So the expected weighted sum of gradients is exactly that of all windows. Unseen
-    and NaN count as the largest finite score, and what is below a thousandth of the mean as that,
-    so that each window can be drawn; gamma is ``temper``, 0 for uniform.
+    Spirakis 2006); gamma is ``temper``. A kept window weighs 1 / pi_i, where pi_i = 1 - exp(-t
+    c_i^gamma) and t is the (K + 1)-th smallest key: its probability given the keys of all others
+    (Cohen and Kaplan 2007), so the expected weighted sum of gradients is that of all windows.
+    Unseen and NaN count as the largest finite score, the smallest as a thousandth of the mean.
     """
     known = _non_negative(scores)
     mean = known.mean()
@@ -196,8 +192,7 @@ def partial_weights(
     """(K,) weights w^tau, at most ``limit``.
 
     With w = 1 / pi the expected share of a window in the sum of gradients is pi^(1 - tau): 1 at tau
-    = 1, which is unbiased, and how often it is kept at 0. With w = n_b / k_b all easy windows of a
-    stratum lose the same, (k_b / n_b)^(1 - tau), and hard ones nothing.
+    = 1, which is unbiased. With w = n_b / k_b easy windows lose (k_b / n_b)^(1 - tau), others none.
     """
     powered = weights if power == 1.0 else weights**power
     return powered if limit is None else np.minimum(powered, np.float32(limit))
@@ -206,10 +201,9 @@ def partial_weights(
 def relative_to_usual(
     scores: NDArray[np.float32], periods: NDArray[np.int64], measure: Relative
 ) -> NDArray[np.float32]:
-    """(n,) scores less, or divided by, the mean score of their period: what is unusual for then.
+    """(n,) scores less, or over, the mean score of their period, numbered from 0.
 
-    Periods are numbered from 0. Scores that are not finite stay as they are and enter no mean; a
-    ratio to a mean of 0 is 1.
+    Scores that are not finite stay as they are and enter no mean; a ratio to a mean of 0 is 1.
     """
     if measure == "none":
         return scores

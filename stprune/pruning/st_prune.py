@@ -29,10 +29,7 @@ Power = Annotated[float, Field(ge=0)]
 
 
 class STPruneOptions(ScheduleOptions):
-    """The choices of our reading; the defaults are those of ``docs/method.md``.
-
-    Where two numbers may be given, they are the values in the first and in the last pruned epoch.
-    """
+    """Our reading (``docs/method.md``); two numbers are of the first and the last pruned epoch."""
 
     spatial: SpatialStructure = Field(
         "std", description="Spatial structure: spread over nodes, worst nodes, or over edges."

@@ -1,8 +1,7 @@
 """What static pruners share: one choice before training, kept for every epoch.
 
-Windows are compared with each other within blocks of consecutive windows, as DeepCore (Guo et al.
-2022) does within classes: memory and time grow with n, not with its square, and every stretch of
-time keeps its share of the budget.
+Windows are compared within blocks of consecutive windows, as DeepCore (Guo et al. 2022) does within
+classes: costs grow with n, not with its square, and every stretch of time keeps its share.
 """
 
 from __future__ import annotations

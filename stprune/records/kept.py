@@ -72,38 +72,27 @@ class KeptArchive:
 
 
 def read_kept(path: Path) -> KeptWindows:
-    """Read a run's ``kept.npz``.
-
-    Raises:
-        RecordError: If it is missing or damaged.
-    """
+    """Read a run's ``kept.npz``; a RecordError if it is missing or damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             refuse_bomb(path, sum(member.file_size for member in archive.zip.infolist()))
             times, bits = archive["times"], archive["bits"]
             quantiles = archive["score_quantiles"]
-            right = (
-                times.ndim == 1
-                and times.dtype == np.dtype("datetime64[m]")
-                and bits.dtype == np.uint8
-                and bits.shape == (len(quantiles), -(-len(times) // 8))
-                and quantiles.dtype == np.float32
-                and quantiles.shape[1:] == LEVELS.shape
-            )
-            if not right:
-                raise ValueError("its arrays do not belong together")
-            kept = np.unpackbits(bits, axis=1, count=len(times)).astype(bool)
-            return KeptWindows(kept, quantiles, times)
     except FileNotFoundError:
         raise RecordError(f"there is no {path}; the run has not finished") from None
     except Exception as error:  # a damaged zip raises whatever its reader stumbles over
         raise RecordError(f"{path} is damaged ({error}); delete the run to do it again") from None
+    types = [str(array.dtype) for array in (times, bits, quantiles)]
+    shapes = [(times.size,), (len(quantiles), -(-times.size // 8)), (len(quantiles), len(LEVELS))]
+    found = [array.shape for array in (times, bits, quantiles)]
+    if (types, found) != (["datetime64[m]", "uint8", "float32"], shapes):
+        raise RecordError(f"{path} is damaged (its arrays do not belong together)")
+    kept = np.unpackbits(bits, axis=1, count=len(times)).astype(bool)
+    return KeptWindows(kept, quantiles, times)
 
 
 def _quantiles(scores: Tensor | None) -> NDArray[np.float32]:
-    values = np.empty(0, dtype=np.float32) if scores is None else scores.cpu().numpy()
+    values = np.empty(0) if scores is None else scores.cpu().numpy()
     finite = values[np.isfinite(values)]
-    if not len(finite):
-        return np.full(len(LEVELS), np.nan, dtype=np.float32)
-    quantiles: NDArray[np.float32] = np.quantile(finite, LEVELS).astype(np.float32)
-    return quantiles
+    quantiles = np.quantile(finite, LEVELS) if len(finite) else np.full(len(LEVELS), np.nan)
+    return quantiles.astype(np.float32)

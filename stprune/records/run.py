@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,10 +13,22 @@ from pydantic import Field, model_validator
 
 from stprune.base.errors import RecordError
 from stprune.base.files import write_json, write_text
-from stprune.base.schema import StrictModel, validate
+from stprune.base.layout import RunKey
+from stprune.base.schema import Model, StrictModel, validate
 from stprune.base.text import NAME, is_formula, parse_json, read_json_file, texts_in
 
 RECORD_VERSION = 2
+
+
+class Record(StrictModel):
+    """May come from somebody else, and its texts become cells of csv files and parts of pages."""
+
+    @model_validator(mode="after")
+    def _no_formulas(self) -> Self:
+        for text in texts_in(self.model_dump(exclude={"config"})):
+            if is_formula(text):
+                raise ValueError(f"{text[:40]!r} must be words, not a formula")
+        return self
 
 
 class Scores(StrictModel):
@@ -99,7 +113,7 @@ class Transfer(StrictModel):
     )
 
 
-class RunRecord(StrictModel):
+class RunRecord(Record):
     """``metrics.json``: one finished run; its names and texts go into paths, tables and pages."""
 
     record_version: int = Field(description="Version of this schema.")
@@ -139,60 +153,49 @@ class RunRecord(StrictModel):
     finished: str = Field(description="ISO 8601, UTC.")
     resumed: int = Field(description="How often the run was continued from a checkpoint.")
 
-    @model_validator(mode="after")
-    def _no_formulas(self) -> RunRecord:
-        """A record may come from somebody else, and its texts become cells of csv files."""
-        keys = [*self.scores_by_rule, *self.test_groups, *self.transfer]
-        words = [self.cost.budget, self.fingerprint, self.source_digest, self.started]
-        for text in texts_in([self.data, self.environment, keys, words, self.finished]):
-            if is_formula(text):
-                raise ValueError(f"{text[:40]!r} must be words, not a formula")
-        return self
+    @property
+    def key(self) -> RunKey:
+        """What addresses the run."""
+        return RunKey(*(getattr(self, name) for name in RunKey._fields))
 
 
-def write_record(record: RunRecord, epochs: list[EpochRecord], metrics: Path, table: Path) -> None:
-    """Write both files of a run atomically, ``metrics.json`` last."""
+def write_record(record: RunRecord, epochs: list[EpochRecord], folder: Path) -> None:
+    """Write ``epochs.csv`` and then ``metrics.json`` of a run, each atomically."""
     frame = pd.DataFrame([epoch.model_dump() for epoch in epochs])
-    write_text(table, frame.to_csv(index=False))
-    write_json(metrics, record.model_dump(mode="json"))
+    write_text(folder / "epochs.csv", frame.to_csv(index=False))
+    write_json(folder / "metrics.json", record.model_dump(mode="json"))
 
 
 def read_record(metrics: Path) -> RunRecord:
-    """Read and check one ``metrics.json``.
-
-    Raises:
-        RecordError: If it is missing, no JSON, or of another version.
-    """
-    try:
-        return _checked(read_json_file(metrics), str(metrics))
-    except FileNotFoundError:
-        raise RecordError(f"there is no record {metrics}; the run has not finished") from None
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{metrics} is not a readable record: {error}") from None
+    """Read one ``metrics.json``; a RecordError if it is missing, no JSON, or of another version."""
+    values = partial(read_json_file, metrics)
+    return checked(RunRecord, values, str(metrics), record_version=RECORD_VERSION)
 
 
 def parse_record(text: str, where: str) -> RunRecord:
     """Check a record that a store holds as text; raises as `read_record` does."""
+    return checked(RunRecord, partial(parse_json, text), where, record_version=RECORD_VERSION)
+
+
+def checked(model: type[Model], read: Callable[[], Any], where: str, **version: int) -> Model:
+    """What ``read`` gives as a ``model`` of this version; a RecordError names ``where`` if not."""
+    ((name, wanted),) = version.items()
     try:
-        return _checked(parse_json(text), where)
-    except ValueError as error:
+        values = read()
+    except FileNotFoundError:
+        raise RecordError(f"there is no {where}; what it records has not finished") from None
+    except (OSError, ValueError) as error:
         raise RecordError(f"{where} is not a readable record: {error}") from None
-
-
-def _checked(values: Any, where: str) -> RunRecord:
-    version = values.get("record_version") if isinstance(values, dict) else None
-    if version != RECORD_VERSION:
-        raise RecordError(
-            f"{where} has record version {version}, this is version {RECORD_VERSION}; make it again"
-        )
-    return validate(RunRecord, values, where)
+    found = values.get(name) if isinstance(values, dict) else None
+    if found != wanted:
+        raise RecordError(f"{where} has {name} {found}, this is {wanted}; make it again")
+    return validate(model, values, where)
 
 
 def read_epochs(table: Path) -> pd.DataFrame:
     """Read one ``epochs.csv``, columns as in `EpochRecord`; NaN where validation was skipped.
 
-    Raises:
-        RecordError: If it is missing, lacks a column, or has a cell that is no number.
+    Raises RecordError if it is missing, lacks a column, or has a cell that is no number.
     """
     types = {
         name: "int64" if field.annotation is int else "float64"

@@ -111,8 +111,7 @@ def write_store(
 def read_store(store: Path, name: str) -> pd.DataFrame:
     """Read one table of a store; of a store in parts, that of each, one after another.
 
-    Raises:
-        RecordError: If it is missing, damaged, of other columns, or has texts that no run has.
+    Raises RecordError if it is missing, damaged, of other columns, or has texts that no run has.
     """
     tables = [_read_table(store_table(part, name), name) for part in store_parts(store)]
     return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)

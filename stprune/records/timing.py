@@ -1,8 +1,7 @@
 """The record of a timing: what an epoch of each pruner takes, measured side by side.
 
-One job for each data set and backbone trains real epochs of every (pruner, prune ratio) in turn,
-round after round. What a pruned epoch takes is said relative to the full epoch of the same round,
-so that a machine that grows slower or faster meanwhile does not tip the comparison.
+What a pruned epoch takes is said relative to the full epoch of the same round, so that a machine
+that grows slower or faster meanwhile does not tip the comparison.
 """
 
 from __future__ import annotations
@@ -10,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from stprune.base.errors import RecordError
 from stprune.base.files import write_json, write_text
-from stprune.base.schema import StrictModel, validate
-from stprune.base.text import NAME, is_formula, parse_json, texts_in
+from stprune.base.schema import StrictModel
+from stprune.base.text import NAME, parse_json, read_json_file
+from stprune.records.run import Record, checked
 
 TIMING_VERSION = 1
 # From the most to the least trustworthy; our kept studies were timed within their runs, on cores of
@@ -70,7 +70,7 @@ class EntryTiming(EpochParts):
     source_digest: str = Field(description="As in the record of a run of it.")
 
 
-class TimingRecord(StrictModel):
+class TimingRecord(Record):
     """``timing/<data set>/<backbone>.json``; the table beside it has every timed epoch."""
 
     timing_version: int = Field(description="Version of this schema.")
@@ -100,14 +100,6 @@ class TimingRecord(StrictModel):
             "data": self.data_checksum,
         }
 
-    @model_validator(mode="after")
-    def _no_formulas(self) -> TimingRecord:
-        """Its texts become cells of tables and parts of pages."""
-        for text in texts_in([self.environment, self.source_digest, self.started, self.finished]):
-            if is_formula(text):
-                raise ValueError(f"{text[:40]!r} must be words, not a formula")
-        return self
-
 
 def settings_digest(config: Mapping[str, Any]) -> str:
     """SHA-256 of a run's resolved configuration but for seed and prune ratio."""
@@ -122,26 +114,11 @@ def write_timing(record: TimingRecord, epochs: pd.DataFrame, path: Path) -> None
 
 
 def read_timing(path: Path) -> TimingRecord:
-    """Read one timing.
-
-    Raises:
-        RecordError: If it is missing, no JSON, or of another version.
-    """
-    try:
-        return parse_timing(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not a readable timing: {error}") from None
+    """Read one timing; a RecordError if it is missing, no JSON, or of another version."""
+    values = partial(read_json_file, path)
+    return checked(TimingRecord, values, str(path), timing_version=TIMING_VERSION)
 
 
 def parse_timing(text: str, where: str) -> TimingRecord:
     """Check a timing that a store holds as text; raises as `read_timing` does."""
-    try:
-        values = parse_json(text)
-    except ValueError as error:
-        raise RecordError(f"{where} is not a readable timing: {error}") from None
-    version = values.get("timing_version") if isinstance(values, dict) else None
-    if version != TIMING_VERSION:
-        raise RecordError(
-            f"{where} has timing version {version}, this is version {TIMING_VERSION}; time again"
-        )
-    return validate(TimingRecord, values, where)
+    return checked(TimingRecord, partial(parse_json, text), where, timing_version=TIMING_VERSION)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -74,19 +73,17 @@ def record_files(layout: ExperimentLayout) -> list[Path]:
 def finished_runs(layout: ExperimentLayout) -> list[Payload]:
     """All finished runs of an experiment, sorted by path, compared with full training.
 
-    Raises:
-        RecordError: If there is none, or one cannot be read.
+    Raises RecordError if there is none, or one cannot be read.
     """
     runs, files = [], record_files(layout)
     compared = against_full(summary_so_far(layout, files))
     for path in files:
-        run, table = read_record(path), read_epochs(path.with_name("epochs.csv"))
-        measured = table.astype(object).where(table.notna(), None).to_dict("records")
-        epochs = [EpochRecord.model_validate(row) for row in measured]
-        rows = {one.epoch: one.model_dump(exclude_none=True) for one in epochs}
-        key = RunKey(run.dataset, run.backbone, run.pruner, run.prune_ratio, run.seed)
+        run, epochs = read_record(path), read_epochs(path.with_name("epochs.csv"))
+        rows = {row["epoch"]: _known(row) for row in epochs.to_dict("records")}
         config = {"experiment": run.experiment, **run.config}
-        runs.append(Payload(run.experiment, key, config, rows, results(run) | compared[key]))
+        runs.append(
+            Payload(run.experiment, run.key, config, rows, results(run) | compared[run.key])
+        )
     return runs
 
 
@@ -118,10 +115,14 @@ def against_full(summary: pd.DataFrame) -> dict[RunKey, dict[str, Any]]:
     found = {}
     rows = zip(run_keys_of(summary), known.to_dict("records"), summary["timing"], strict=True)
     for key, row, timing in rows:
-        values = {name: value for name, value in row.items() if not math.isnan(value)}
-        told: dict[str, Any] = {"against_full": values} if values else {}
-        found[key] = told | ({"timing": timing} if isinstance(timing, str) else {})
+        values = _known(row)
+        found[key] = ({"against_full": values} if values else {}) | _known({"timing": timing})
     return found
+
+
+def _known(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """The values that are there."""
+    return {name: value for name, value in values.items() if not pd.isna(value)}
 
 
 def permitted_mode(mode: Tracking) -> Tracking:

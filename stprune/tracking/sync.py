@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +18,6 @@ from stprune.tracking.run import CLOCK, Payload, log_row, open_run
 
 #: What a run needs. ``conflict``: W&B holds the curves of another training of it.
 Action = Literal["create", "update", "leave", "conflict"]
-# W&B shows the end of a run a moment after it was sent: ask again after these seconds.
-AGAIN = (0.0, 1.0, 3.0, 10.0)
 
 
 class WandbError(StpruneError):
@@ -73,34 +69,19 @@ def signed_in(entity: str | None) -> Iterator[tuple[Any, str]]:
 
 def sync(
     runs: Sequence[Payload], api: Any, place: TrackingSettings, *, dry: bool = False
-) -> tuple[Counter[Action], list[str]]:
-    """Create and update what W&B lacks, then compare every run there with its record.
+) -> dict[str, Action]:
+    """Create and update what W&B lacks; what each run needed, by its name. ``dry``: only say so.
 
     A run with the curves of another training is left as it is: W&B's history cannot be rewritten,
     and one training's curves above another one's results would be worse than none.
-    ``dry`` changes nothing. Returns how many runs needed what, and one line for each that differs
-    in the end.
     """
     remotes = _remote_runs(runs, api, place)
     actions = {run.key.path: _needed(run, remotes.get(run.identity)) for run in runs}
-    if dry:
-        return Counter(actions.values()), []
     with tempfile.TemporaryDirectory() as directory:
         for run in runs:
-            if actions[run.key.path] in ("create", "update"):
+            if not dry and actions[run.key.path] in ("create", "update"):
                 _send(run, remotes.get(run.identity), "online", place, Path(directory))
-    lines: list[str] = []
-    for pause in AGAIN:
-        time.sleep(pause)
-        remotes = _remote_runs(runs, api, place)
-        sent = [run for run in runs if actions[run.key.path] != "conflict"]
-        found = {run.key.path: _differences(run, remotes.get(run.identity)) for run in sent}
-        lines = [f"{name}: {differences[0]}" for name, differences in found.items() if differences]
-        if not lines:
-            break
-    other = "W&B keeps the curves of another training of this run; sync into another --project"
-    lines += [f"{name}: {other}" for name, action in actions.items() if action == "conflict"]
-    return Counter(actions.values()), lines
+    return actions
 
 
 def write_offline(runs: Sequence[Payload], folder: Path, place: TrackingSettings) -> None:
@@ -158,7 +139,7 @@ def _needed(run: Payload, remote: Any) -> Action:
     """What makes W&B's run that of the record."""
     if remote is None:
         return "create"
-    if not _differences(run, remote):
+    if _agrees(run, remote):
         return "leave"
     # W&B leaves no row out if it is asked for as many as there are.
     for row in remote.history(samples=max(1, remote.history_line_count or 0), pandas=False):
@@ -169,20 +150,14 @@ def _needed(run: Payload, remote: Any) -> Action:
     return "update"
 
 
-def _differences(run: Payload, remote: Any) -> list[str]:
-    """Where a run at W&B is not what its record says; what readers have added is theirs."""
-    if remote is None:
-        return ["W&B does not have it"]
+def _agrees(run: Payload, remote: Any) -> bool:
+    """Whether a run at W&B is what its record says; what readers have added is theirs."""
     ours: dict[str, Any] = {"config": run.config, "summary": run.summary, "name": run.key.path}
     ours |= {"group": run.group, "epochs": len(run.history), "tags": dict.fromkeys(run.tags, True)}
     theirs = {"config": remote.config, "summary": remote.summary_metrics, "name": remote.name}
     theirs |= {"group": remote.group, "epochs": remote.history_line_count or 0}
     there = dict(_leaves(theirs | {"tags": dict.fromkeys(remote.tags or (), True)}))
-    return [
-        f"{name} is {there.get(name)} at W&B, {value} in the record"
-        for name, value in _leaves(ours)
-        if there.get(name) != value
-    ]
+    return all(there.get(name) == value for name, value in _leaves(ours))
 
 
 def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -225,10 +200,7 @@ class Place(NamedTuple):
 
 
 def build_view(place: Place, entity: str, project: str, glance: str) -> Any:
-    """The ``wandb_workspaces.Workspace`` of one place, runs grouped by pruner and prune ratio.
-
-    It opens with ``glance``, Markdown, and the change in error against total time.
-    """
+    """The ``wandb_workspaces.Workspace`` of one place, which opens with ``glance``, Markdown."""
     import wandb_workspaces.reports.v2.interface as wr
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces.expr import And
@@ -281,14 +253,13 @@ def save_view(view: Any) -> bool:
 
     try:
         there = ws.Workspace.from_url(view.url)
+        if view_values(there) == view_values(view):
+            return False
+        view._internal_id = there._internal_id
     except ValueError as error:
         # The library's answer if the view, or the whole project, does not exist.
         if "not found" not in str(error):
             raise
-    else:
-        if view_values(there) == view_values(view):
-            return False
-        view._internal_id = there._internal_id
     view.save()
     return True
 

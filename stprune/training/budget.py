@@ -1,8 +1,7 @@
 """What a run may spend, how many epochs that makes, and what it has spent.
 
-A pruned run and full training have their epochs in common, the windows they visit, their gradient
-steps, or their total time. Under the last three a pruned run trains for more epochs, on a schedule
-(first pass, tail, learning rate) of that length.
+If windows, steps or total time are those of full training, a pruned run trains for more epochs, on
+a schedule (first pass, tail, learning rate) of that length.
 """
 
 from __future__ import annotations
@@ -54,9 +53,8 @@ class TrainingBudget:
         done = max(1, len(records))
         if records and records[-1].validation_mae is None:
             done += 1  # the last epoch is always validated
-        epochs = max(done, pruner.epochs)
+        epochs, step = max(done, pruner.epochs), 1
         if affordable(epochs) and not self._annealing(pruner, len(records)):
-            step = 1
             while affordable(epochs + step):
                 epochs += step
                 step *= 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,9 @@ def save_checkpoint(
     torch.save({"identity": identity, "state": state}, content)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.getbuffer())
-        # A crash between the renames leaves only previous.pt, which is complete.
-        with suppress(FileNotFoundError):
-            if keep_previous:
-                path.replace(previous_checkpoint(path))
+        if keep_previous and path.exists():
+            # A crash between the renames leaves only previous.pt, which is complete.
+            path.replace(previous_checkpoint(path))
 
 
 def previous_checkpoint(path: Path) -> Path:
@@ -39,8 +37,8 @@ def previous_checkpoint(path: Path) -> Path:
 
 def discard_checkpoints(path: Path) -> None:
     """Remove both checkpoints of a run."""
-    path.unlink(missing_ok=True)
-    previous_checkpoint(path).unlink(missing_ok=True)
+    for place in (path, previous_checkpoint(path)):
+        place.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
@@ -61,7 +59,7 @@ def load_checkpoint(path: Path, identity: dict[str, str]) -> tuple[dict[str, Any
         if changed:
             return None, f"its {', '.join(changed)} changed since the checkpoint"
         if damaged:
-            logger.warning("%s; continuing from %s, an epoch earlier", damaged[0], place)
+            logger.warning("%s; continuing from %s, the one before", damaged[0], place)
         return state, ""
     if damaged:
         raise CheckpointError(f"{' and '.join(damaged)}; delete what is damaged to start anew")

@@ -52,11 +52,8 @@ def claim(compute: ComputeSettings, owner: str, *, alone: bool = False) -> Itera
 
     ``owner`` is what others are told who wait for it. A run waits for its GPUs; without free cores
     it soon goes on unpinned, since its errors do not depend on them. ``alone``, to measure times,
-    it shares no GPU, needs its cores, and gives up after `ALONE_SECONDS`.
-
-    Raises:
-        ConfigError: If the machine has fewer cores or GPUs than the run needs.
-        BusyError: If, alone, it did not get them in time.
+    it shares no GPU, needs its cores, and raises BusyError after `ALONE_SECONDS`. A ConfigError if
+    the machine has fewer cores or GPUs than the run needs.
     """
     with ExitStack() as stack:
         gpus, cores = dict[str, int](), None
@@ -83,13 +80,18 @@ def available_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def pin(cores: Sequence[int]) -> None:
+    """Let this process use no cores but these, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
 @contextmanager
 def own_cores(count: int, owner: str, limit: float | None = None) -> Iterator[list[int]]:
-    """Hold ``count`` cores while the body runs, and pin this process to them where it can be.
+    """Hold ``count`` cores while the body runs, and pin this process to them.
 
-    Raises:
-        ConfigError: If the machine allows fewer than ``count``.
-        BusyError: If others held too many for ``limit`` seconds.
+    Raises ConfigError if the machine allows fewer, BusyError if others held too many for ``limit``
+    seconds.
     """
     cores = available_cores()
     if count > len(cores):
@@ -100,14 +102,11 @@ def own_cores(count: int, owner: str, limit: float | None = None) -> Iterator[li
     names = {f"core{core}": core for core in cores}
     with _held([Offer(name, (name,)) for name in names], count, "cores", owner, limit) as held:
         mine = [names[offer.device] for offer in held]
-        if not hasattr(os, "sched_setaffinity"):
-            yield mine
-            return
-        os.sched_setaffinity(0, mine)
+        pin(mine)
         try:
             yield mine
         finally:
-            os.sched_setaffinity(0, cores)
+            pin(cores)
 
 
 @contextmanager
@@ -117,11 +116,8 @@ def own_gpus(
     """Hold a slot of each of ``count`` GPUs while the body runs; their ids, each with the slot.
 
     CUDA, once started, keeps its devices, so from here on this process sees these GPUs only, by
-    their ids. With one run a GPU it holds all slots, in case others allow more.
-
-    Raises:
-        ConfigError: If fewer than ``count`` GPUs are visible.
-        BusyError: If others held too many for ``limit`` seconds.
+    their ids. With one run a GPU it holds all slots, in case others allow more. Raises as
+    `own_cores` does.
     """
     visible = visible_gpus()
     if count > 1:  # CUDA shows a process no more than one part of a divided GPU

@@ -1,7 +1,5 @@
 """What a run costs: the only clock, and joules, read once an epoch where the machine counts them.
 
-On a CUDA device a wall clock would measure the queueing of work. Phases inside the batch loop are
-therefore bracketed by events, which are read once at the epoch's end.
 Counters of energy include whatever else runs on the processor or device meanwhile:
 https://docs.kernel.org/power/powercap/powercap.html; nvmlDeviceGetTotalEnergyConsumption of NVML.
 """
@@ -27,25 +25,28 @@ Counter = Callable[[], float]  # joules since some moment; raises if they cannot
 
 
 class Clock:
-    """Adds up the seconds of named phases on one device."""
+    """Adds up the seconds of named phases on one device.
+
+    On CUDA a wall clock would measure the queueing of work: phases inside the batch loop are
+    bracketed by events, which are read once at the epoch's end.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._seconds: dict[str, float] = defaultdict(float)
-        self._events: list[tuple[str, Any, Any]] = []
+        self._seconds, self._events = defaultdict[str, float](float), list[tuple[str, Any, Any]]()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time what runs inside, without waiting for the device."""
-        if self.device.type == "cuda":
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record()
-            yield
-            end.record()
-            self._events.append((name, begin, end))
-        else:
+        if self.device.type != "cuda":
             with self.wall(name):
                 yield
+            return
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        yield
+        end.record()
+        self._events.append((name, begin, end))
 
     @contextmanager
     def wall(self, name: str) -> Iterator[None]:
@@ -62,13 +63,11 @@ class Clock:
             torch.cuda.synchronize(self.device)
 
     def take(self) -> dict[str, float]:
-        """Seconds of each phase since the last call."""
+        """Seconds of each phase since the last call; 0 of a phase that was not entered."""
         self.synchronise()
         for name, begin, end in self._events:
             self._seconds[name] += begin.elapsed_time(end) / 1000
-        taken = dict(self._seconds)
-        self._seconds.clear()
-        self._events.clear()
+        taken, self._seconds, self._events = self._seconds, defaultdict(float), []
         return taken
 
 
@@ -94,12 +93,11 @@ class Energy:
                 continue
             try:
                 now = sum(read() for read in self.counters[kind])
+                self.joules[kind] = total + now - self._last.get(kind, now)
+                self._last[kind] = now
             except Exception as error:  # NVML's errors have no common class at import time
                 logger.info("energy of the %s is not recorded: %s", kind, error)
                 self.joules[kind] = None
-            else:
-                self.joules[kind] = total + now - self._last.get(kind, now)
-                self._last[kind] = now
 
 
 class RaplCounter:

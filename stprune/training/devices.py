@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,17 +14,18 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from stprune.base.errors import ConfigError, DeviceLostError, OutOfMemoryError
+from stprune.backbones.base import Backbone
+from stprune.base.errors import ConfigError, DeclinedError, DeviceLostError, OutOfMemoryError
 from stprune.config.grid import RunSpec
+from stprune.training.claims import pin
 
 Measured = TypeVar("Measured")
 # Messages of gloo and NCCL about a process that they cannot reach any more.
 LOST = re.compile(r"closed by peer|reset by peer|broken pipe|refused|remote process|timeout", re.I)
 # Messages of torch about the memory of a processor or of a device.
-REFUSED = re.compile(
-    r"can't allocate memory|out of memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE
-)
+REFUSED = re.compile(r"can't allocate|out of memory|not enough memory|_STATUS_ALLOC_FAILED", re.I)
 # Of the free memory; the rest is for what the allocator cannot join.
 USABLE = 0.9
 
@@ -55,6 +55,48 @@ def fabric_on(
     return fabric
 
 
+def windows_at_a_time(
+    network: Backbone, asked: int | Literal["auto"] | None, device: torch.device
+) -> int | None:
+    """Windows of a batch that are computed together, None for all; by default as the backbone says.
+
+    Raises DeclinedError if a number is asked for but the network has statistics over the batch.
+    """
+    if asked is None or asked == "auto":
+        return network.micro_batch() if device.type == "cpu" else None
+    if has_batch_statistics(network):
+        raise DeclinedError(
+            f"`compute.micro_batch`: {type(network).__name__} normalises over the batch; leave it"
+            " at null"
+        )
+    return asked
+
+
+def has_batch_statistics(network: nn.Module) -> bool:
+    """Whether a batch in parts would have other statistics than the whole."""
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
+
+
+def fitting_windows(
+    work: Callable[[int], object], most: int, device: torch.device, runs: int
+) -> int:
+    """At most ``most`` windows that fit at a time into what each of ``runs`` has of a CUDA device.
+
+    ``work`` does with a number of windows what takes the memory.
+    """
+
+    def peak(windows: int) -> int:
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work(windows)
+        return torch.cuda.max_memory_allocated(device) - before
+
+    work(1)  # libraries take memory of their own at the first call
+    free, total = torch.cuda.mem_get_info(device)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return windows_within(int(USABLE * min(free + cached, total // runs)), most, peak)
+
+
 def windows_within(memory: int, most: int, measure: Callable[[int], int]) -> int:
     """The first of ``most``, its half, its quarter ... windows that take at most ``memory`` bytes.
 
@@ -67,21 +109,6 @@ def windows_within(memory: int, most: int, measure: Callable[[int], int]) -> int
     return most
 
 
-def free_memory(device: torch.device, runs: int) -> int:
-    """Bytes that each of so many ``runs`` on a CUDA device can still have of it."""
-    free, total = torch.cuda.mem_get_info(device)
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(USABLE * min(free + cached, total // runs))
-
-
-def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
-    """Bytes that ``work`` needs on a CUDA device at a time, beside what is there."""
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    work()
-    return torch.cuda.max_memory_allocated(device) - before
-
-
 def agreed(fabric: Fabric, measured: Measured) -> Measured:
     """The first process's measurement, for all: a budget of time must end all of them at once."""
     return fabric.broadcast(measured) if fabric.world_size > 1 else measured
@@ -89,11 +116,9 @@ def agreed(fabric: Fabric, measured: Measured) -> Measured:
 
 def pin_process(fabric: Fabric, cores: list[int] | None, threads: int) -> None:
     """Pin each process of a run to ``threads`` of the ``cores`` that the first one claimed."""
-    if fabric.world_size == 1:
-        return
-    cores, first = fabric.broadcast(cores), fabric.global_rank * threads
-    if cores is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores[first : first + threads])
+    if fabric.world_size > 1 and (cores := fabric.broadcast(cores)) is not None:
+        first = fabric.global_rank * threads
+        pin(cores[first : first + threads])
 
 
 @contextmanager
@@ -129,7 +154,7 @@ def compile_network(network: nn.Module, device: torch.device, how: bool | str) -
             probe = torch.compile(lambda values: values.sin() + 1, mode=mode)
             probe(torch.zeros(8, device=device))
         except Exception as error:  # of the compiler, its tools or the system
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            reason = repr(error).split("\\n")[0][:200]
             raise ConfigError(
                 f"`compute.compile`: torch cannot compile for {device.type} here ({reason});"
                 " install a C++ compiler, or set it to false"

@@ -1,6 +1,4 @@
-"""The only training loop.
-
-Series, order, errors and scores stay on the device; the host waits for it once an epoch.
+"""The only training loop; the host never waits for the device inside a batch loop.
 
 A run on one data set is a union of one. Every batch is of a single data set, with its own graph and
 scale. With ``loss_units: standardised`` training and validation errors are divided by the standard
@@ -15,20 +13,17 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from stprune.backbones.base import BACKBONES, Backbone, ForecastTask
-from stprune.base.errors import DeclinedError, TrainingDivergedError
+from stprune.base.errors import TrainingDivergedError
 from stprune.config.grid import RunSpec
 from stprune.data.dataset import ForecastData, RunData
 from stprune.data.windows import WindowStore
@@ -41,7 +36,7 @@ from stprune.pruning.base import (
     absolute_errors,
     window_mae,
 )
-from stprune.pruning.batch_order import EpochOrder, Gather, merge_window_state, order_epoch
+from stprune.pruning.batch_order import Gather, merge_window_state, order_epoch
 from stprune.pruning.per_dataset import PerDatasetPruner
 from stprune.records.kept import KeptArchive
 from stprune.records.run import EpochRecord, Scores
@@ -50,9 +45,9 @@ from stprune.training.cost import Clock
 from stprune.training.devices import (
     agreed,
     compile_network,
-    free_memory,
-    peak_bytes,
-    windows_within,
+    fitting_windows,
+    has_batch_statistics,
+    windows_at_a_time,
 )
 from stprune.training.evaluation import (
     ErrorSums,
@@ -63,18 +58,17 @@ from stprune.training.evaluation import (
     pooled,
     pooled_mae,
     rule_scores,
-    window_groups,
+    window_errors,
 )
 from stprune.training.optimisation import RateSchedule, build_optimiser, planned_steps
 
 
 class Outcome(NamedTuple):
-    """Test results."""
+    """Test results, named as in the run's record."""
 
-    scores: Scores  # by the rule of the run's protocol
-    groups: dict[str, float | None]  # MAE of groups of windows, or of the data sets of a union
-    seconds: float
-    by_rule: dict[str, Scores]
+    test: Scores
+    scores_by_rule: dict[str, Scores]
+    test_groups: dict[str, float | None]
 
 
 class Engine:
@@ -123,9 +117,8 @@ class Engine:
 
     def _fit_to_memory(self) -> None:
         """Set how many windows are computed at a time by what a few of the largest graph take."""
-        device = self.fabric.device
         opened = [*self.members, *self.data.tested.items(), *self.data.held_out.items()]
-        with torch.random.fork_rng([device]):
+        with torch.random.fork_rng([self.fabric.device]):
             if self.network.trains and not has_batch_statistics(self.network):
                 fits = self._fitting(self.members, self.spec.training.batch_size, train=True)
                 self.micro_batch = agreed(self.fabric, fits)
@@ -141,16 +134,13 @@ class Engine:
         self.network.train(train)
 
         def work(windows: int) -> None:
-            batch = store.gather(torch.arange(windows, device=device) % len(store))
+            indices = torch.arange(windows, device=device) % len(store)
             with torch.inference_mode(not train), self.fabric.autocast():
-                forecast = self.network(batch.inputs, batch.time_of_day, batch.day_of_week)
-                loss = absolute_errors(forecast.float(), batch.targets, batch.mask).sum()
+                loss = window_errors(self.network, store, indices)[0].sum()
             if train:
                 loss.backward()
 
-        work(1)  # libraries take memory of their own at the first call
-        free = free_memory(device, self.spec.compute.runs_per_gpu)
-        fits = windows_within(free, most, lambda count: peak_bytes(partial(work, count), device))
+        fits = fitting_windows(work, most, device, self.spec.compute.runs_per_gpu)
         self.optimiser.zero_grad()
         return fits
 
@@ -219,13 +209,15 @@ class Engine:
             selection = self.pruner.select(self.epoch)
             firsts, device = self.data.firsts if self.data.union else None, self.fabric.device
             order = order_epoch(selection, size, self.order_rng, device, firsts, drop_partial)
+        steps = len(order.sizes) if self.network.trains else 0
         ahead = range(self.epoch + 1, self.planned_epochs)
         later_steps = planned_steps(self.pruner, ahead, size, drop_partial)
         self.scheduler.begin_epoch(len(order.sizes), later_steps)
         rate = self.optimiser.param_groups[0]["lr"]
-        if self.network.trains:
-            losses = self._train_batches(order)
-            total, steps = torch.zeros((), device=self.fabric.device), len(order.sizes)
+        if steps:
+            rank, world = self.fabric.global_rank, self.fabric.world_size
+            batches = zip(order.groups, order.batches(rank, world), strict=True)
+            total = torch.zeros((), device=device)
             for number in range(slices):
                 if number:
                     self.clock.synchronise()
@@ -233,11 +225,13 @@ class Engine:
                     yield
                     start = time.perf_counter()
                 count = steps * (number + 1) // slices - steps * number // slices
-                for loss in islice(losses, count):
-                    total += loss
-            mean_loss = float(self._merge_devices(order, total)) / steps
+                total += self._train_batches(islice(batches, count))
+            if world > 1:
+                total = cast(Tensor, self.fabric.all_reduce(total, reduce_op="mean"))
+                gather = cast(Gather, self.fabric.all_gather)
+                merge_window_state(self.pruner.window_state, order, rank, world, gather)
+            mean_loss = float(total) / steps
         else:
-            order = replace(order, sizes=[])
             ((name, member),) = self.members
             mean_loss = self.evaluate(name, member, member.train).mae()
         self.clock.synchronise()
@@ -246,24 +240,26 @@ class Engine:
         self.kept.add(order.indices, self.pruner.window_state.get("scores"))
         validation_mae = self._validate()
 
-        phases = ("data", "scoring", "selection", "validation")
-        seconds = dict.fromkeys(phases, 0.0) | self.clock.take()
+        seconds = self.clock.take()
         others = seconds["data"] + seconds["scoring"] + seconds["selection"]
         spent = self.records[-1].elapsed_seconds if self.records else self.preparation_seconds
         record = EpochRecord(
             epoch=self.epoch,
             windows=len(order.indices),
             keep_ratio=len(order.indices) / self.windows,
-            gradient_steps=len(order.sizes),
+            gradient_steps=steps,
             learning_rate=rate,
             train_loss=mean_loss,
             validation_mae=validation_mae,
+            data_seconds=seconds["data"],
             # What is left of the loop, so that the four parts add up to the measured total.
             step_seconds=train_seconds - others,
+            scoring_seconds=seconds["scoring"],
+            selection_seconds=seconds["selection"],
             train_seconds=train_seconds,
+            validation_seconds=seconds["validation"],
             checkpoint_seconds=self.checkpoint_seconds,
             elapsed_seconds=spent + train_seconds + seconds["validation"] + self.checkpoint_seconds,
-            **{f"{phase}_seconds": seconds[phase] for phase in phases},
         )
         self.records.append(agreed(self.fabric, record))
         done = self.budget.schedule_epoch(self.records, self.preparation_seconds)
@@ -271,26 +267,20 @@ class Engine:
             self.scheduler.step()
         self.budget.plan(self.pruner, self.records, self.preparation_seconds)
 
-    def _train_batches(self, order: EpochOrder) -> Iterator[Tensor]:
-        """Train an epoch's batches; yields the loss of each, () on the device."""
-        rank, world = self.fabric.global_rank, self.fabric.world_size
+    def _train_batches(self, batches: Iterable[tuple[int, tuple[Tensor, Tensor, int]]]) -> Tensor:
+        """Train on batches, each with its data set's number; the sum of losses, () on the device.
+
+        Nothing in here waits for the device.
+        """
         self.model.train()
-        batches = order.batches(rank, world)
-        for member, (indices, weights, batch_size) in zip(order.groups, batches, strict=True):
+        total = torch.zeros((), device=self.fabric.device)
+        for member, (indices, weights, batch_size) in batches:
             if self.data.union:
                 name, data = self.members[member]
                 self.network.use_graph(name, data.adjacency)
             self.pruner.enter(member)
             # Gradients are averaged over devices, each of which sums its share of the batch.
-            yield self._step(member, indices, weights, world / batch_size)
-
-    def _merge_devices(self, order: EpochOrder, total: Tensor) -> Tensor:
-        """Join what devices know of an epoch; returns the sum of its losses, () on the device."""
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        if world > 1:
-            total = cast(Tensor, self.fabric.all_reduce(total, reduce_op="mean"))
-            gather = cast(Gather, self.fabric.all_gather)
-            merge_window_state(self.pruner.window_state, order, rank, world, gather)
+            total += self._step(member, indices, weights, self.fabric.world_size / batch_size)
         return total
 
     def _step(self, member: int, indices: Tensor, weights: Tensor, scale: float) -> Tensor:
@@ -388,17 +378,15 @@ class Engine:
                 if self.data.union:
                     groups[name] = sums[-1].scores().mae
                 else:
-                    errors.merge(self.fabric)
-                    groups = errors.scores(window_groups(data.test, data.events))
+                    groups = errors.scores(self.fabric, data.events)
             by_rule = {"paper": pooled(sums).scores(), **rule_scores(rules)}
-        scores = by_rule["st_ttc" if self.legacy else "paper"]
-        return Outcome(scores, groups, self.clock.take()["test"], by_rule)
+        return Outcome(by_rule["st_ttc" if self.legacy else "paper"], by_rule, groups)
 
     @property
     def _parts(self) -> dict[str, Any]:
         """What has a state of its own."""
-        names = ("optimiser", "scheduler", "pruner", "kept")
-        return {"model": self.network, **{name: getattr(self, name) for name in names}}
+        names = ("network", "optimiser", "scheduler", "pruner", "kept")
+        return {name: getattr(self, name) for name in names}
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next epoch depends on; every process of a run has to call it."""
@@ -439,45 +427,28 @@ class Engine:
         self.clock.take()
 
 
-def build_network(spec: RunSpec, data: ForecastData) -> Backbone:
-    """The run's backbone with the initial weights of its seed; global random state is kept."""
-    task = ForecastTask(
+def forecast_task(data: ForecastData, history: int, horizon: int) -> ForecastTask:
+    """What a backbone is told of the data that it is for."""
+    return ForecastTask(
         nodes=data.adjacency.shape[0],
-        history=spec.training.history,
-        horizon=spec.training.horizon,
+        history=history,
+        horizon=horizon,
         channels=data.channels,
         target_channel=data.train.target_channel,
         steps_per_day=data.steps_per_day,
         adjacency=data.adjacency,
     )
+
+
+def build_network(spec: RunSpec, data: ForecastData) -> Backbone:
+    """The run's backbone with the initial weights of its seed; global random state is kept."""
+    task = forecast_task(data, spec.training.history, spec.training.horizon)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.key.seed)  # that of the CPU alone
         network = BACKBONES.load(spec.backbone)(task, spec.backbone_options)
     if spec.compute.compile:
         compile_network(network, data.train.device, spec.compute.compile)
     return network
-
-
-def windows_at_a_time(
-    network: Backbone, asked: int | Literal["auto"] | None, device: torch.device
-) -> int | None:
-    """Windows of a batch that are computed together, None for all; by default as the backbone says.
-
-    Raises DeclinedError if a number is asked for but the network has statistics over the batch.
-    """
-    if asked is None or asked == "auto":
-        return network.micro_batch() if device.type == "cpu" else None
-    if has_batch_statistics(network):
-        raise DeclinedError(
-            f"`compute.micro_batch`: {type(network).__name__} normalises over the batch; leave it"
-            " at null"
-        )
-    return asked
-
-
-def has_batch_statistics(network: nn.Module) -> bool:
-    """Whether a batch in parts would have other statistics than the whole."""
-    return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 
 def _deviation(store: WindowStore) -> Tensor:

@@ -1,15 +1,15 @@
 """Evaluation: every window of a split exactly once, nothing dropped or repeated.
 
-Errors are masked: what was not observed counts nowhere. Scores are pooled over batches, however the
-data were batched. The same forecasts are scored by the rules `paper` (ours), `st_ttc` (NeurIPS
-2025), `largest` (NeurIPS 2023) and `opencity` (Li et al. 2024): docs/protocols.md has them in a
-table. The last three know no mask: a missing value is a label of 0.
+Errors are masked: what was not observed counts nowhere. Scores are pooled, however the data were
+batched. The same forecasts are scored by the rules `paper` (ours), `st_ttc`, `largest` and
+`opencity` (docs/protocols.md); these three know no mask: a missing value is a label of 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -48,7 +48,8 @@ def evaluate(
     for buffer in model.buffers() if fabric.world_size > 1 else ():
         # Running moments of normalisation layers differ from device to device.
         buffer.copy_(fabric.broadcast(buffer))
-    sums = ErrorSums(store.horizon, mape_floor, store.device)
+    zeros = torch.zeros(5, store.horizon, dtype=torch.float64, device=store.device)
+    sums = ErrorSums(zeros, mape_floor)
     mine = torch.arange(fabric.global_rank, len(store), fabric.world_size, device=store.device)
     with torch.inference_mode(), fabric.autocast():
         for indices in mine.split(batch_size):
@@ -68,14 +69,13 @@ def evaluate(
     return sums
 
 
+@dataclass
 class ErrorSums:
-    """Running sums of errors by step of the horizon; in MAPE of targets above ``mape_floor``."""
+    """Sums of errors by step of the horizon; in MAPE of targets above ``mape_floor``."""
 
-    def __init__(self, horizon: int, mape_floor: float, device: torch.device) -> None:
-        self.mape_floor = mape_floor
-        self.windows = 0
-        # As :func:`error_rows`, on the device.
-        self.sums = torch.zeros(5, horizon, dtype=torch.float64, device=device)
+    sums: Tensor  # as of `error_rows`, on the device
+    mape_floor: float
+    windows: int = 0
 
     def update(self, forecast: Tensor, targets: Tensor, mask: Tensor) -> None:
         """Add one batch; all (B, H, N), real units."""
@@ -100,12 +100,9 @@ def summed(fabric: Fabric, values: Tensor) -> Tensor:
 
 def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
     """The errors of several data sets together; each keeps its own floor of MAPE."""
-    sums = parts[0].sums
-    whole = ErrorSums(sums.shape[1], min(part.mape_floor for part in parts), sums.device)
-    for part in parts:
-        whole.sums += part.sums
-        whole.windows += part.windows
-    return whole
+    sums = sum((part.sums for part in parts), torch.zeros_like(parts[0].sums))
+    floor = min(part.mape_floor for part in parts)
+    return ErrorSums(sums, floor, sum(part.windows for part in parts))
 
 
 def error_rows(errors: Tensor, mask: Tensor, in_percent: Tensor, sizes: Tensor) -> Tensor:
@@ -211,6 +208,15 @@ def rule_scores(parts: Sequence[RuleSums]) -> dict[str, Scores]:
     }
 
 
+def window_errors(
+    model: Callable[..., Tensor], store: WindowStore, indices: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Absolute errors of windows ``indices`` in real units, 0 where masked, and the mask."""
+    batch = store.gather(indices)
+    forecast = model(batch.inputs, batch.time_of_day, batch.day_of_week)
+    return absolute_errors(store.scaler.restore(forecast), batch.targets, batch.mask), batch.mask
+
+
 def batch_mae_parts(errors: Tensor, mask: Tensor) -> Tensor:
     """(B,) parts whose mean is the pooled masked MAE of the batch, as published for `st_ttc`."""
     return errors.sum((1, 2)) * len(errors) / mask.sum().clamp(min=1)
@@ -222,6 +228,7 @@ class GroupErrors:
     def __init__(self, store: WindowStore) -> None:
         zeros = partial(torch.zeros, dtype=torch.float64, device=store.device)
         self.windows, self.nodes = zeros(2, len(store)), zeros(2, store.series.shape[1])
+        self.store = store
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Add a batch; shapes are those of ``Pruner.observe``."""
@@ -229,17 +236,13 @@ class GroupErrors:
         self.windows[:, indices] = both.sum((2, 3))
         self.nodes += both.sum((1, 2))
 
-    def merge(self, fabric: Fabric) -> None:
-        """Add what the other devices observed."""
-        self.windows, self.nodes = summed(fabric, self.windows), summed(fabric, self.nodes)
-
-    def scores(self, groups: dict[str, Tensor]) -> dict[str, float | None]:
-        """Masked MAE of each group of windows, (n,) bool by name, and of the worst node."""
+    def scores(self, fabric: Fabric, events: pd.DataFrame) -> dict[str, float | None]:
+        """Masked MAE, over all devices, of each of `window_groups` and of the worst node."""
+        windows, (total, count) = summed(fabric, self.windows), summed(fabric, self.nodes)
         scores: dict[str, float | None] = {}
-        for name, members in groups.items():
-            total, count = self.windows[:, members].sum(1).tolist()
-            scores[name] = total / count if count else None
-        total, count = self.nodes
+        for name, members in window_groups(self.store, events).items():
+            error, targets = windows[:, members].sum(1).tolist()
+            scores[name] = error / targets if targets else None
         by_node = (total / count)[count > 0]
         return {**scores, "worst_node": float(by_node.max()) if len(by_node) else None}
 

@@ -34,17 +34,22 @@ def build_optimiser(
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     on_gpu = device is not None and device.type == "cuda"
-    how: dict[str, Any] = {"fused": True} if on_gpu else {"foreach": True}
+    adam = common | ({"fused": True} if on_gpu else {"foreach": True})
+    usual = MOMENTA.get(settings.optimiser, 0.0)
+    momentum = usual if settings.momentum is None else settings.momentum
     match settings.optimiser:
         case "muon":
-            matrices = matrices_for_muon(named, settings.muon_excludes)
-            rest = [parameter for name, parameter in named.items() if name not in matrices]
-            return MuonWithAdamW([named[name] for name in matrices], rest, settings, how)
+            names = matrices_for_muon(named, settings.muon_excludes)
+            matrices = [named.pop(name) for name in names]
+            muon = common | {"momentum": momentum, "adjust_lr_fn": MUON_SCALES[settings.muon_scale]}
+            parts = [torch.optim.Muon(matrices, **muon)] if matrices else []
+            rest = [torch.optim.AdamW(named.values(), **adam)] if named else []
+            return MuonWithAdamW([*parts, *rest])
         case "sgd":
-            return torch.optim.SGD(named.values(), momentum=_momentum(settings), **common)
+            return torch.optim.SGD(named.values(), momentum=momentum, **common)
         case "adamw":
-            return torch.optim.AdamW(named.values(), **how, **common)
-    return torch.optim.Adam(named.values(), **how, **common)
+            return torch.optim.AdamW(named.values(), **adam)
+    return torch.optim.Adam(named.values(), **adam)
 
 
 def matrices_for_muon(named: dict[str, nn.Parameter], excludes: Sequence[str]) -> list[str]:
@@ -63,27 +68,14 @@ def matrices_for_muon(named: dict[str, nn.Parameter], excludes: Sequence[str]) -
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
-    """``torch.optim.Muon`` for ``matrices`` and ``torch.optim.AdamW`` for the rest, as one.
+    """``torch.optim.Muon`` for matrices and ``torch.optim.AdamW`` for the rest, as one.
 
     Both work on this optimiser's own ``param_groups`` (Muon's first) and ``state``.
     """
 
-    def __init__(
-        self,
-        matrices: list[nn.Parameter],
-        rest: list[nn.Parameter],
-        settings: OptimiserSettings,
-        adam: dict[str, Any],
-    ) -> None:
-        rate, decay = settings.learning_rate, settings.weight_decay
-        scale = MUON_SCALES[settings.muon_scale]
-        self._parts: list[torch.optim.Optimizer] = []
-        if matrices:
-            how: dict[str, Any] = {"momentum": _momentum(settings), "adjust_lr_fn": scale}
-            self._parts.append(torch.optim.Muon(matrices, rate, decay, **how))
-        if rest:
-            self._parts.append(torch.optim.AdamW(rest, rate, weight_decay=decay, **adam))
-        super().__init__([group for part in self._parts for group in part.param_groups], {})
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self._parts = parts
+        super().__init__([group for part in parts for group in part.param_groups], {})
         self._share()
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -116,11 +108,11 @@ class RateSchedule:
         self.optimiser, self.settings = optimiser, settings
         self.last_epoch = 0
         self._reached = 0.0  # of the course, in [0, 1], at the end of this epoch
-        self._moves: list[tuple[float, float]] = []  # of the epoch's steps to come, last first
+        self._shares = iter([0.0])  # of the rate, for the epoch's steps to come
         for group in optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
         if settings.schedule == "cosine":
-            optimiser.register_step_pre_hook(self._before_step)
+            optimiser.register_step_pre_hook(lambda *_: self._set(next(self._shares)))
 
     def begin_epoch(self, steps: int, ahead: Sequence[int]) -> None:
         """Plan the rates of an epoch of so many gradient steps; the first one is set at once.
@@ -134,10 +126,9 @@ class RateSchedule:
         start, end = self._reached, self._reached + (1 - self._reached) * share
         pieces = steps if by_step else 1
         ends = [start + (end - start) * step / pieces for step in range(pieces + 1)]
-        self._moves = list(pairwise(ends)) * (steps // pieces)
-        self._moves.reverse()
-        self._reached = end
-        self._set(self._cosine(*self._moves[-1]))
+        shares = [self._cosine(*move) for move in pairwise(ends)] * (steps // pieces)
+        self._reached, self._shares = end, iter(shares)
+        self._set(shares[0])
 
     def step(self) -> None:
         """End an epoch of full training."""
@@ -155,9 +146,6 @@ class RateSchedule:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state_dict`; the rate itself is in the optimiser's state."""
         self.last_epoch, self._reached = state["last_epoch"], state["reached"]
-
-    def _before_step(self, *_: Any) -> None:
-        self._set(self._cosine(*self._moves.pop()))
 
     def _cosine(self, start: float, end: float) -> float:
         """Share of the learning rate for a step from ``start`` to ``end`` of the course."""
@@ -178,7 +166,3 @@ def planned_steps(
     """Gradient steps that each of ``epochs`` (0-based) is planned to have, as far as known now."""
     windows = (pruner.epoch_windows(epoch, pruner.epochs) for epoch in epochs)
     return [count // batch_size if drop_partial else -(-count // batch_size) for count in windows]
-
-
-def _momentum(settings: OptimiserSettings) -> float:
-    return MOMENTA[settings.optimiser] if settings.momentum is None else settings.momentum

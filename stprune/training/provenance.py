@@ -45,13 +45,12 @@ def dataset_sources(format_name: str) -> list[Path]:
 
 def import_closure(start: list[Path]) -> list[Path]:
     """``start`` and every file of the project that they import, directly or not."""
-    found: set[Path] = set()
-    waiting = [path.resolve() for path in start]
+    found, waiting = set[Path](), [path.resolve() for path in start]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend(_project_imports(path))
+            waiting += _project_imports(path)
     return sorted(found)
 
 
@@ -63,29 +62,25 @@ def _project_imports(path: Path) -> list[Path]:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     files = (REPOSITORY / (name.replace(".", "/") + ".py") for name in names)
     return [file.resolve() for file in files if file.exists()]
 
 
 def source_digest(files: Iterable[Path]) -> str:
-    """SHA-256 over names and code of ``files``, in any order.
+    """SHA-256 over names and code of ``files``, in any order, as they were when first asked for.
 
     Comments, docstrings and layout do not count, so that only what can change a run does.
     """
     digest = hashlib.sha256()
     for path in sorted(files):
         name = path.resolve().relative_to(REPOSITORY).as_posix()
-        stat = path.stat()
-        code = _code_digest(path.resolve(), stat.st_mtime_ns, stat.st_size)
-        digest.update(f"{name}\0{code}\n".encode())
+        digest.update(f"{name}\0{_code_digest(path)}\n".encode())
     return digest.hexdigest()
 
 
 @cache
-def _code_digest(path: Path, modified: int, size: int) -> str:
-    """SHA-256 of a file's code; its time and size are only there for the cache."""
+def _code_digest(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
@@ -99,33 +94,28 @@ def run_identity(spec: RunSpec, data: DataLayout) -> dict[str, str]:
     return {
         "configuration": spec.fingerprint,
         "source code": source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task)),
-        "data": run_checksum(spec, data),
+        "data": run_checksum(spec.cards, data),
     }
 
 
 def timing_identity(specs: Sequence[RunSpec], data: DataLayout) -> dict[str, Any]:
     """What the timing of a data set and backbone depends on, by its entries; else as above."""
-    measuring = REPOSITORY / "stprune" / "training" / "timing.py"
-    sources = {
-        spec.pruner: source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task))
-        for spec in specs
-    }
+    runs = [run_identity(spec, data) for spec in specs]
+    settings = [settings_digest(spec.resolved()) for spec in specs]
+    measuring = source_digest(import_closure([REPOSITORY / "stprune" / "training" / "timing.py"]))
     return {
         "configuration": [
-            (spec.key.pruner, spec.key.prune_ratio, settings_digest(spec.resolved()))
-            for spec in specs
+            (spec.key.pruner, spec.key.prune_ratio, digest)
+            for spec, digest in zip(specs, settings, strict=True)
         ],
-        "source code": [
-            source_digest(import_closure([measuring])),
-            *(sources[spec.pruner] for spec in specs),
-        ],
-        "data": run_checksum(specs[0], data),
+        "source code": [measuring, *(run["source code"] for run in runs)],
+        "data": runs[0]["data"],
     }
 
 
-def run_checksum(spec: RunSpec, layout: DataLayout) -> str:
-    """Checksum of the data that a run would read now, as its record has it."""
-    return joint_checksum([read_canonical(layout.processed(name)).checksum for name in spec.cards])
+def run_checksum(cards: Iterable[str], layout: DataLayout) -> str:
+    """Checksum of the data sets that a run would read now, as its record has it."""
+    return joint_checksum([read_canonical(layout.processed(name)).checksum for name in cards])
 
 
 @cache
@@ -138,24 +128,22 @@ def environment() -> dict[str, Any]:
     for package in RECORDED_PACKAGES:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
-    commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
         "versions": versions,
-        "git_commit": commit,
+        "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": None if changes is None else bool(changes),
     }
 
 
 def _git(*words: str) -> str | None:
     command = ["git", "-C", str(REPOSITORY), *words]
-    try:
+    with suppress(OSError, subprocess.CalledProcessError):
         return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()  # noqa: S603 - fixed arguments
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    return None
 
 
 def _processor() -> str:

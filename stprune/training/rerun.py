@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stprune.base.errors import CheckpointError, ConfigError, RecordError
-from stprune.base.layout import DataLayout, RunKey, experiment_root
+from stprune.base.layout import DataLayout, experiment_root
 from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import data_layout, experiment_layout, run_spec
 from stprune.data.prepare import prepare
@@ -76,11 +76,10 @@ class Difference(NamedTuple):
 
     def text(self) -> str:
         """How the second run differs from the record, a line each."""
+        equal = f"bit-equal: all {self.numbers} numbers of the results"
+        some = f"differ: {len(self.results)} of {self.numbers} numbers of the results"
         lines = [f"differs: {change}" for change in self.results[:SHOWN]]
-        if self.bit_equal:
-            lines.append(f"bit-equal: all {self.numbers} numbers of the results")
-        else:
-            lines.append(f"differ: {len(self.results)} of {self.numbers} numbers of the results")
+        lines.append(equal if self.bit_equal else some)
         if self.not_compared:
             parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in self.not_compared))
             lines.append(f"not compared: {len(self.not_compared)} values of {parts}")
@@ -98,7 +97,7 @@ def rerun(
 
     Raises RecordError if the data are not those of the record, or the new record exists already.
     """
-    key = key_of_record(record)
+    key = record.key
     again = experiment_layout(config).metrics(key)
     if again.exists():
         raise RecordError(f"{again} is there already; give a folder without records")
@@ -106,18 +105,13 @@ def rerun(
     for card in spec.cards:
         if not (layout.processed(card) / "meta.json").exists():
             prepare(card, layout, config.mirror)
-    recorded, present = record.data.get("checksum"), run_checksum(spec, layout)
+    recorded, present = record.data.get("checksum"), run_checksum(spec.cards, layout)
     if present != recorded:
         raise RecordError(
             f"{metrics} was made from {', '.join(spec.cards)} with checksum {recorded}, but what"
             f" {layout.root} holds has {present}; give the record's data by --data-directory"
         )
     return compare_runs((record, metrics), (train(config, key, listeners), again))
-
-
-def key_of_record(record: RunRecord) -> RunKey:
-    """The key of a recorded run."""
-    return RunKey(*(getattr(record, name) for name in RunKey._fields))
 
 
 def config_of_record(
@@ -159,11 +153,9 @@ def compare_runs(then: tuple[RunRecord, Path], now: tuple[RunRecord, Path]) -> D
     both = first.keys() & second.keys()
     results = [change for change in _changes(first, second) if change.name in both]
     results.sort(key=lambda change: -change.relative)
-    around = [
-        dict(_items(record.model_dump(mode="json", include=CIRCUMSTANCES)))
-        for record, _ in (then, now)
-    ]
-    circumstances = [c for c in _changes(*around) if not c.name.startswith(IGNORED)]
+    around = (record.model_dump(mode="json", include=CIRCUMSTANCES) for record, _ in (then, now))
+    changes = _changes(*(dict(_items(values)) for values in around))
+    circumstances = [change for change in changes if not change.name.startswith(IGNORED)]
     missing = [name for name in first | second if name not in both]
     return Difference(len(both), results, circumstances, missing)
 
@@ -194,10 +186,9 @@ def _items(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
     for name in {**then, **now}:
-        first, second = then.get(name, "absent"), now.get(name, "absent")
-        both_nan = first != first and second != second
-        if first != second and not both_nan:
-            yield Change(name, first, second)
+        change = Change(name, then.get(name, "absent"), now.get(name, "absent"))
+        if repr(change.then) != repr(change.now):  # by which NaN equals NaN
+            yield change
 
 
 def open_recorded_model(
@@ -211,7 +202,7 @@ def open_recorded_model(
     record, path = read_record(metrics), config_path or experiment_root(metrics) / "config.yaml"
     if not path.exists():
         raise ConfigError(f"there is no {path}; name the configuration of the run with --config")
-    config, key = load_config(path), key_of_record(record)
+    config, key = load_config(path), record.key
     spec = run_spec(config, key)
     if spec.subset.union:
         raise ConfigError(f"run {key.path} is of a union; take one of a single data set")
@@ -219,7 +210,7 @@ def open_recorded_model(
     identity = {
         "configuration": spec.fingerprint,
         "source code": record.source_digest,
-        "data": run_checksum(spec, layout),
+        "data": run_checksum(spec.cards, layout),
     }
     weights, reason = load_checkpoint(metrics.with_name("weights.pt"), identity)
     if weights is None:

@@ -36,7 +36,9 @@ from stprune.training.scoring import ModelProbe, held_out_scores
 
 logger = logging.getLogger(__name__)
 
-SAVE_SECONDS = 10.0  # from one checkpoint of a run on a GPU to the next
+# After an epoch a checkpoint is written unless the last one is younger than this, and than so many
+# times what writing it took.
+SAVE_SECONDS, SAVE_COSTS = 10.0, 100
 
 
 class RunListener(Protocol):
@@ -178,7 +180,7 @@ class _Session:
         device = device_counters(() if spec.compute.runs_per_gpu > 1 else claimed.gpus)
         counters = {"processor": processor_counters(), "device": device}
         self.energy = Energy(counters, state["energy"] if state else {})
-        self.saved = time.monotonic()
+        self.saved, self.save_cost = time.monotonic(), 0.0
 
     def run(self, listeners: Sequence[RunListener]) -> RunRecord:
         """Train what is left to train, test, and write the record."""
@@ -190,7 +192,7 @@ class _Session:
         try:
             while not engine.finished:
                 record = engine.train_epoch()
-                self._save(last=engine.finished)
+                self._save()
                 for listener in listeners:
                     listener.epoch_finished(record)
             result = self._finish()
@@ -204,12 +206,11 @@ class _Session:
             discard_checkpoints(self.checkpoint)
         return result
 
-    def _save(self, last: bool) -> None:
+    def _save(self) -> None:
         self.energy.update()
         self.engine.checkpoint_seconds = 0.0
-        # Writing may take as long as an epoch of a small model on a GPU.
-        recent = time.monotonic() - self.saved < SAVE_SECONDS
-        if agreed(self.fabric, recent and not last and self.fabric.device.type == "cuda"):
+        enough = min(SAVE_SECONDS, SAVE_COSTS * self.save_cost)
+        if agreed(self.fabric, time.monotonic() - self.saved < enough):
             return
         state = {
             "engine": self.engine.state_dict(),
@@ -220,8 +221,8 @@ class _Session:
         with self.engine.clock.wall("checkpoint"):
             if self.fabric.is_global_zero:
                 save_checkpoint(self.checkpoint, state, self.identity)
-        self.engine.checkpoint_seconds = self.engine.clock.take()["checkpoint"]
-        self.saved = time.monotonic()
+        self.saved, self.save_cost = time.monotonic(), self.engine.clock.take()["checkpoint"]
+        self.engine.checkpoint_seconds = self.save_cost
 
     def _finish(self) -> RunRecord:
         self.energy.update()
@@ -232,9 +233,7 @@ class _Session:
             record_version=RECORD_VERSION,
             experiment=spec.experiment,
             **spec.key._asdict(),
-            test=outcome.scores,
-            scores_by_rule=outcome.by_rule,
-            test_groups=outcome.groups,
+            **outcome._asdict(),
             transfer=held_out_scores(engine),
             validation_mae=engine.best_mae,
             best_epoch=engine.best_epoch,
@@ -244,7 +243,7 @@ class _Session:
                 engine.budget,
                 spec.key.prune_ratio,
                 engine.preparation_seconds,
-                test_seconds=outcome.seconds,
+                test_seconds=engine.clock.take()["test"],
                 peak_memory_bytes=peak,
                 processor_joules=self.energy.joules["processor"],
                 device_joules=self.energy.joules["device"],
@@ -264,12 +263,11 @@ class _Session:
             resumed=self.resumed,
         )
         if self.fabric.is_global_zero:
-            metrics, table = self.layout.metrics(spec.key), self.layout.run_epochs(spec.key)
             # The record comes last: the run is complete once it exists.
             engine.kept.write(self.layout.kept(spec.key))
             if self.config.keep_weights:
                 path = self.layout.weights(spec.key)
                 save_checkpoint(path, engine.best_weights, self.identity, keep_previous=False)
-            write_record(record, engine.records, metrics, table)
+            write_record(record, engine.records, self.layout.run(spec.key))
         self.fabric.barrier()
         return record

@@ -6,24 +6,25 @@ it has not seen: as it is, knowing their graph, mean and deviation, and with a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from stprune.base.schema import NoOptions
 from stprune.base.settings import LinearProbe
 from stprune.config.grid import RunSpec
 from stprune.data.dataset import ForecastData, alone
 from stprune.data.windows import WindowStore
-from stprune.pruning.base import Gradients, Observer, absolute_errors, window_mae
+from stprune.pruning.base import Gradients, Observer, window_mae
 from stprune.pruning.probe import last_layer_gradients, sign_projection
 from stprune.records.run import Scores, Transfer
 from stprune.training.devices import fabric_on
 from stprune.training.engine import Engine
+from stprune.training.evaluation import window_errors
 
 
 @contextmanager
@@ -36,9 +37,8 @@ def full_training(
     """
     changes = {"epochs": epochs, "validate_every": validate_every, "patience": None}
     # The run's own budget might plan this model's epochs by the clock.
-    training = spec.training.model_copy(update=changes | {"budget": "epochs"})
-    key = spec.key._replace(seed=seed, prune_ratio=0.0)
-    spec = replace(spec, key=key, pruner="full", pruner_options=NoOptions(), training=training)
+    full = spec.unpruned(**changes, budget="epochs")
+    spec = replace(full, key=spec.key._replace(seed=seed, prune_ratio=0.0))
     device = data.train.device
     index = 1 if device.index is None else [device.index]
     fabric = fabric_on(device.type, index, spec.compute.precision, spec.compute.matmul)
@@ -69,25 +69,26 @@ class ModelProbe:
         """Train ``epochs`` full epochs, then differentiate each window's masked MAE."""
         engine = self._trained(epochs, seed)
         network = engine.network.eval()
-        projection: list[Tensor] = []
+
+        @cache
+        def signs(parameters: int, width: int) -> Tensor:
+            return sign_projection(parameters, width, seed).to(engine.fabric.device)
 
         def passes(store: WindowStore) -> Iterator[tuple[Tensor, Tensor]]:
             for indices in _batches(engine, store, differentiated=True):
                 whole = window_gradients(network, store, indices)
-                if width is not None:
-                    if not projection:
-                        signs = sign_projection(whole.shape[1], width, seed)
-                        projection.append(signs.to(whole.device))
-                    whole = whole @ projection[0]
-                yield indices, whole
+                yield indices, whole if width is None else whole @ signs(whole.shape[1], width)
 
         validation = (values for _, values in passes(self.data.validation))
         return Gradients(passes(self.data.train), validation)
 
     def _trained(self, epochs: int, seed: int, observe: Observer | None = None) -> Engine:
         # One more epoch is planned than trained, so that no epoch is the last and validated.
-        planned = {"epochs": epochs + 1, "validate_every": epochs + 1}
-        with full_training(self.spec, self.data, **planned, seed=seed) as engine:
+        planned = epochs + 1
+        training = full_training(
+            self.spec, self.data, epochs=planned, validate_every=planned, seed=seed
+        )
+        with training as engine:
             if observe:
                 engine.pruner.observe = observe  # type: ignore[assignment, method-assign]
             for _ in range(epochs):
@@ -100,15 +101,6 @@ def _batches(engine: Engine, store: WindowStore, differentiated: bool = False) -
     if differentiated and store.device.type == "cuda":
         size = min(size, engine.micro_batch or size)  # gradients take more memory
     yield from torch.arange(len(store), device=store.device).split(size)
-
-
-def window_errors(
-    model: Callable[..., Tensor], store: WindowStore, indices: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Absolute errors of windows ``indices`` in real units, 0 where masked, and the mask."""
-    batch = store.gather(indices)
-    forecast = model(batch.inputs, batch.time_of_day, batch.day_of_week)
-    return absolute_errors(store.scaler.restore(forecast), batch.targets, batch.mask), batch.mask
 
 
 def window_gradients(network: nn.Module, store: WindowStore, indices: Tensor) -> Tensor:
@@ -138,8 +130,8 @@ def _linear_probe(engine: Engine, name: str, data: ForecastData, probe: LinearPr
 
     Optimiser and batch size are those of the run; the network of the run stays as it is.
     """
-    seed, planned = engine.spec.key.seed, {"epochs": probe.epochs, "validate_every": 1}
-    with full_training(engine.spec, data, **planned, seed=seed) as trainer:
+    spec, epochs = engine.spec, probe.epochs
+    with full_training(spec, data, epochs=epochs, validate_every=1, seed=spec.key.seed) as trainer:
         trainer.network.load_state_dict(engine.network.state_dict())
         trainer.network.use_graph(name, data.adjacency)
         head = cast(Any, trainer.network).linear_probe_parameters()
@@ -147,4 +139,4 @@ def _linear_probe(engine: Engine, name: str, data: ForecastData, probe: LinearPr
             values.requires_grad_(parameter in head)
         while not trainer.finished:
             trainer.train_epoch()
-        return trainer.test().scores
+        return trainer.test().test

@@ -1,14 +1,14 @@
-"""What else a machine does while something is timed.
+"""What else a machine does while something is timed; what a system does not tell is None.
 
-On Linux: the time that the claimed cores were busy (``/proc/stat``) less this process's own, where
-what the host of a virtual machine took away counts as others'; how long this process's threads were
-ready to run but had no core (``/proc/<pid>/schedstat``), which containers show as well; pressure
-(``/proc/pressure/cpu``). On a GPU, what other processes used of it, by NVML. What a system does not
-tell is None.
+On Linux: how long the claimed cores were busy (``/proc/stat``) beyond this process's own time, with
+what the host of a virtual machine took away; how long its threads were ready but had no core
+(``/proc/<pid>/schedstat``), which containers show as well; pressure (``/proc/pressure/cpu``). On a
+GPU, what other processes used of it, by NVML.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from stprune.records.timing import Sensors
 
@@ -47,13 +48,8 @@ class Watch:
 
     def read(self) -> Reading:
         """The counters, now."""
-        return Reading(
-            wall=time.perf_counter(),
-            own=time.process_time(),
-            busy=_known(self._busy),
-            waiting=_known(self._waiting),
-            pressure=_known(self._pressure),
-        )
+        others = map(_known, (self._busy, self._waiting, self._pressure))
+        return Reading(time.perf_counter(), time.process_time(), *others)
 
     def since(self, before: Reading) -> Sensors:
         """What the machine did since a reading."""
@@ -75,13 +71,10 @@ class Watch:
         )
 
     def _busy(self) -> float:
-        lines = dict(
-            line.split(maxsplit=1)
-            for line in (self.proc / "stat").read_text(encoding="ascii").splitlines()
-        )
-        rows = [lines[f"cpu{core}"].split() for core in self.cores]
-        ticks = np.array(rows, dtype=np.float64)[:, BUSY].sum()
-        return float(ticks) / os.sysconf("SC_CLK_TCK")
+        rows = map(str.split, (self.proc / "stat").read_text(encoding="ascii").splitlines())
+        ticks = {name: np.array(numbers[:8], dtype=np.float64) for name, *numbers in rows}
+        busy = sum(ticks[f"cpu{core}"][BUSY].sum() for core in self.cores)
+        return float(busy) / os.sysconf("SC_CLK_TCK")
 
     def _waiting(self) -> float:
         threads = (self.proc / "self" / "task").iterdir()
@@ -117,18 +110,14 @@ def others_on_gpu(gpu: str, seconds: float) -> float | None:
     return None if used.pop(os.getpid(), None) is None else sum(used.values()) / 100
 
 
-def mean_of(sensors: Sequence[tuple[float, Sensors]]) -> Sensors:
-    """Means of sensors, each with the seconds that it stands for; None where one is."""
-    weights, parts = zip(*sensors, strict=True)
-    means: dict[str, float | None] = {}
-    for name in Sensors.model_fields:
-        values = [getattr(part, name) for part in parts]
-        means[name] = None if None in values else float(np.average(values, weights=weights))
-    others = means["others"]
-    if others is not None:
-        # Time of cores is counted in ticks, so that nothing may come out just below zero.
-        means["others"] = None if others < ODD else max(0.0, others)
-    return Sensors.model_validate(means)
+def mean_of(epochs: pd.DataFrame) -> Sensors:
+    """Means of the sensors of epochs, weighted by ``train_seconds``; None where one is missing."""
+    shares = epochs["train_seconds"] / epochs["train_seconds"].sum()
+    means = epochs[list(Sensors.model_fields)].astype(float).mul(shares, axis=0).sum(skipna=False)
+    # Time of cores is counted in ticks, so that nothing may come out just below zero.
+    means["others"] = math.nan if means["others"] < ODD else max(means["others"], 0.0)
+    known = {name: None if math.isnan(mean) else mean for name, mean in means.items()}
+    return Sensors.model_validate(known)
 
 
 def _known(read: Callable[[], float]) -> float | None:

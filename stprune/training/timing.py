@@ -1,18 +1,15 @@
 """Timing: real epochs of every (pruner, prune ratio) of a data set and backbone, in turn.
 
 Each entry has an engine of its own, trained up to its first pruned epoch. A round trains that epoch
-of each entry and a full epoch once, in slices: a thirtieth of each in turn, in reversed order every
-other time. The speed of a machine wanders within a second as much as within a minute, and epochs
-that are interleaved so finely meet the same machine. A pruned epoch is compared with the full one
-of its round; every engine is then put back to where it was before, so that all rounds do the same
-work.
+of each entry, and a full one, interleaved in slices; every engine is then put back to where it was
+before, so that all rounds do the same work. docs/timing.md has the reasons.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import median
@@ -24,16 +21,8 @@ from lightning_fabric import Fabric
 from scipy import stats
 
 from stprune.base.errors import ConfigError
-from stprune.base.layout import RunKey
-from stprune.base.schema import NoOptions
 from stprune.config.experiment import ExperimentConfig
-from stprune.config.grid import (
-    UNPRUNED,
-    RunSpec,
-    data_layout,
-    experiment_layout,
-    place_specs,
-)
+from stprune.config.grid import UNPRUNED, RunSpec, data_layout, experiment_layout, place_specs
 from stprune.pruning.base import Pruner
 from stprune.records.run import EpochRecord
 from stprune.records.timing import (
@@ -82,8 +71,7 @@ class Interval(NamedTuple):
 def interval_of(ratios: Sequence[float]) -> Interval:
     """The median of at least two ratios, with Student's 95 % interval of the mean logarithm.
 
-    Three to fifteen values are too few for an interval by their order alone, which has 75 % at
-    three. Where the median lies outside of it, the interval is widened to hold that.
+    By order alone, three values have 75 % at most. The interval is widened to hold the median.
     """
     logs = np.log(ratios)
     quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(logs) - 1))
@@ -93,24 +81,22 @@ def interval_of(ratios: Sequence[float]) -> Interval:
     return Interval(ratio, min(low, ratio), max(high, ratio))
 
 
+def widest_of(intervals: Iterable[Interval]) -> float:
+    """How far the widest of the intervals reaches; 0 without any."""
+    return max((interval.half_width for interval in intervals), default=0.0)
+
+
 def enough(intervals: Sequence[Interval], rounds: int, most: int) -> bool:
     """Whether to stop: all intervals are narrow after at least three rounds, or ``most`` done."""
-    narrow = all(interval.half_width <= STEADY for interval in intervals)
-    return rounds >= most or (rounds >= LEAST_ROUNDS and narrow)
+    return rounds >= most or (rounds >= LEAST_ROUNDS and widest_of(intervals) <= STEADY)
 
 
 def verdict_of(
     intervals: Sequence[Interval], sensors: Sensors
 ) -> Literal["steady", "noisy", "disturbed"]:
-    """How far a timing is to be trusted.
-
-    ``disturbed`` if others used more than 5 % of its cores or GPU, or made its threads wait for so
-    long, or if an interval reaches further than a tenth of a full epoch; ``noisy`` if one reaches
-    further than 3 %.
-    """
-    widest = max((interval.half_width for interval in intervals), default=0.0)
-    shares = (sensors.others, sensors.waiting)
-    if widest > HOPELESS or any(share is not None and share > MOST_OTHERS for share in shares):
+    """How far a timing is to be trusted; docs/timing.md has what each verdict means."""
+    widest, others = widest_of(intervals), max(sensors.others or 0.0, sensors.waiting or 0.0)
+    if widest > HOPELESS or others > MOST_OTHERS:
         return "disturbed"
     return "noisy" if widest > STEADY else "steady"
 
@@ -141,10 +127,12 @@ class Contender:
         # A copy, since engines go on in what they load.
         self.engine.load_state_dict(copy.deepcopy(self.state))
 
-    def ratios(self, full: Contender) -> list[float]:
-        """Its epoch over the full one, by round."""
+    def interval(self, full: Contender) -> Interval:
+        """Of its epoch over the full one of the same round; nothing else than 1 of a full one."""
+        if self.is_full:
+            return Interval(1.0, 1.0, 1.0)
         pairs = zip(self.epochs, full.epochs, strict=True)
-        return [epoch.train_seconds / whole.train_seconds for epoch, whole in pairs]
+        return interval_of([epoch.train_seconds / whole.train_seconds for epoch, whole in pairs])
 
     def parts(self) -> EpochParts:
         """Medians over its rounds."""
@@ -160,69 +148,39 @@ class Job:
         self, config: ExperimentConfig, specs: Sequence[RunSpec], fabric: Fabric, watch: Watch
     ) -> None:
         self.fabric, self.watch, self.most = fabric, watch, config.timing.rounds
+        data = open_run_data(specs[0], data_layout(config), fabric.device)
         # Neither validations nor a budget that plans by the clock belong in the timed epochs.
         changes = {"validate_every": NEVER, "patience": None, "budget": "epochs"}
-        training = specs[0].training.model_copy(update=changes)
-        data = open_run_data(specs[0], data_layout(config), fabric.device)
+        full = specs[0].unpruned(**changes)
 
         def contender(spec: RunSpec) -> Contender:
-            return Contender(Engine(replace(spec, training=training), data, fabric))
+            return Contender(Engine(replace(spec, training=full.training), data, fabric))
 
-        key = specs[0].key._replace(pruner=UNPRUNED, prune_ratio=0.0)
-        full = replace(specs[0], key=key, pruner=UNPRUNED, pruner_options=NoOptions())
-        self.full = contender(replace(full, quota="union"))
+        self.full = contender(full)
         self.entries = [contender(spec) for spec in specs]
         self.timed = [entry for entry in self.entries if not entry.is_full]
         # A pruned epoch is never far from the full one of its round.
         middle = len(self.timed) // 2
         self.turns = [*self.timed[:middle], self.full, *self.timed[middle:]]
         self.rows: list[dict[str, Any]] = []
-        self.sensors: list[tuple[float, Sensors]] = []
-        self.validations, self.checkpoints = list[float](), list[float]()
-        self.checkpoint = experiment_layout(config).timing(*key[:2]).with_suffix(".pt")
+        self.checkpoint = experiment_layout(config).timing(*full.key[:2]).with_suffix(".pt")
 
-    def run(self) -> None:
-        """Time rounds until they are enough."""
+    def run(self) -> pd.DataFrame:
+        """Time rounds until they are enough; one row an epoch, with the sensors of its round."""
         rounds, done = 0, False
         while not done:
             self._train_round(rounds)
             rounds += 1
-            intervals = list(self.intervals().values())
-            if intervals:
-                widest = max(interval.half_width for interval in intervals)
+            if rounds > 1:
+                widest = widest_of(self.intervals())
                 logger.info("round %d: intervals within %.1f %%", rounds, 100 * widest)
-            done = agreed(self.fabric, enough(intervals, rounds, self.most))
+                done = agreed(self.fabric, enough(self.intervals(), rounds, self.most))
         self.checkpoint.unlink(missing_ok=True)
+        return pd.DataFrame(self.rows)
 
-    def intervals(self) -> dict[RunKey, Interval]:
-        """By timed entry; empty after the first round."""
-        if len(self.full.epochs) < 2:
-            return {}
-        return {entry.key: interval_of(entry.ratios(self.full)) for entry in self.timed}
-
-    def timings(self, identity: Mapping[str, Any]) -> list[EntryTiming]:
-        """What was measured of each entry; ``identity`` is that of `timing_identity`."""
-        intervals, alike = self.intervals(), Interval(1.0, 1.0, 1.0)
-        digests = zip(identity["configuration"], identity["source code"][1:], strict=True)
-        timings = []
-        for entry, ((pruner, prune_ratio, settings), sources) in zip(
-            self.entries, digests, strict=True
-        ):
-            interval = intervals.get(entry.key, alike)
-            timings.append(
-                EntryTiming(
-                    **(self.full if entry.is_full else entry).parts().model_dump(),
-                    pruner=pruner,
-                    prune_ratio=prune_ratio,
-                    preparation_seconds=entry.engine.preparation_seconds,
-                    ratio=interval.ratio,
-                    ratio_low=interval.low,
-                    ratio_high=interval.high,
-                    settings=settings,
-                    source_digest=sources,
-                )
-            )
-        return timings
+    def intervals(self) -> list[Interval]:
+        """Of the timed entries, after two rounds at least."""
+        return [entry.interval(self.full) for entry in self.timed]
 
     def _train_round(self, number: int) -> None:
         for contender in self.turns:
@@ -232,7 +190,7 @@ class Job:
         for part in range(SLICES):
             for epoch in epochs[:: 1 if part % 2 == 0 else -1]:
                 next(epoch, None)
-        sensors = self.watch.since(before)
+        sensors = self.watch.since(before).model_dump()
         for contender in self.turns:
             # What all processes of a run agreed on.
             record = contender.engine.records[-1]
@@ -242,9 +200,7 @@ class Job:
             row |= record.model_dump(include={"windows", "train_seconds", *PARTS})
             if contender is self.full:
                 row |= self._validate_and_save(contender.engine)
-            self.rows.append(row | sensors.model_dump())
-        seconds = sum(contender.epochs[-1].train_seconds for contender in self.turns)
-        self.sensors.append((seconds, sensors))
+            self.rows.append(row | sensors)
 
     def _validate_and_save(self, engine: Engine) -> dict[str, float]:
         with engine.clock.wall("validation_seconds"):
@@ -253,10 +209,7 @@ class Job:
         with engine.clock.wall("checkpoint_seconds"):
             if self.fabric.is_global_zero:
                 save_checkpoint(self.checkpoint, state, {}, keep_previous=False)
-        seconds = agreed(self.fabric, engine.clock.take())
-        self.validations.append(seconds["validation_seconds"])
-        self.checkpoints.append(seconds["checkpoint_seconds"])
-        return seconds
+        return agreed(self.fabric, engine.clock.take())
 
 
 def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> TimingRecord:
@@ -271,33 +224,49 @@ def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> Timing
     started = datetime.now(UTC).isoformat(timespec="seconds")
     specs = place_specs(config, dataset, backbone)
     identity = timing_identity(specs, data_layout(config))
+    measuring, *sources = identity["source code"]
     owner = f"timing of {config.experiment} {dataset}/{backbone}"
     with machine(specs[0], owner, alone=True) as (fabric, claimed):
-        watch = Watch(claimed.cores or available_cores(), claimed.gpus)
-        job = Job(config, specs, fabric, watch)
-        job.run()
-        intervals, sensors = job.intervals(), mean_of(job.sensors)
+        job = Job(config, specs, fabric, Watch(claimed.cores or available_cores(), claimed.gpus))
+        table = job.run()
+        sensors = mean_of(table)
         if fabric.world_size > 1:  # others' share would count the job's own other processes
             sensors = sensors.model_copy(update={"others": None})
+        entries = []
+        digests = zip(job.entries, identity["configuration"], sources, strict=True)
+        for entry, (pruner, prune_ratio, settings), source in digests:
+            ratio, low, high = entry.interval(job.full)
+            entries.append(
+                EntryTiming(
+                    **(job.full if entry.is_full else entry).parts().model_dump(),
+                    pruner=pruner,
+                    prune_ratio=prune_ratio,
+                    preparation_seconds=entry.engine.preparation_seconds,
+                    ratio=ratio,
+                    ratio_low=low,
+                    ratio_high=high,
+                    settings=settings,
+                    source_digest=source,
+                )
+            )
         record = TimingRecord(
             timing_version=TIMING_VERSION,
             experiment=config.experiment,
             dataset=dataset,
             backbone=backbone,
-            verdict=verdict_of(list(intervals.values()), sensors),
+            verdict=verdict_of(job.intervals(), sensors),
             rounds=len(job.full.epochs),
             full=job.full.parts(),
-            validation_seconds=median(job.validations),
-            checkpoint_seconds=median(job.checkpoints),
-            entries=job.timings(identity),
+            validation_seconds=table["validation_seconds"].median(),
+            checkpoint_seconds=table["checkpoint_seconds"].median(),
+            entries=entries,
             sensors=sensors,
-            source_digest=identity["source code"][0],
+            source_digest=measuring,
             data_checksum=identity["data"],
             environment=run_environment(fabric, claimed),
             started=started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         if fabric.is_global_zero:
-            path = experiment_layout(config).timing(dataset, backbone)
-            write_timing(record, pd.DataFrame(job.rows), path)
+            write_timing(record, table, experiment_layout(config).timing(dataset, backbone))
     return record

@@ -1,9 +1,8 @@
 """Blocks: the runs that one job trains, and which of them have a valid record.
 
 A record is valid while its run would give the same result: same configuration, source code and
-data. Records are a cache. The workflow does not declare them as outputs, or it would delete them
-before it trains a run again; it declares a *stamp* of each block instead, which says that all runs
-of the block had valid records when it was written.
+data. Records are no outputs of the workflow, or it would delete them before it trains a run again;
+it declares a *stamp* of each block: when it was written, all its runs had valid records.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,23 +22,11 @@ from stprune.base.files import write_json, write_text
 from stprune.base.layout import RunKey
 from stprune.base.text import read_json_file
 from stprune.config.experiment import ExperimentConfig
-from stprune.config.grid import (
-    RunSpec,
-    data_layout,
-    experiment_layout,
-    place_specs,
-    run_keys,
-    run_spec,
-)
+from stprune.config.grid import data_layout, experiment_layout, place_specs, run_keys, run_spec
 from stprune.records.kept import read_kept
 from stprune.records.run import read_epochs, read_record
 from stprune.records.timing import read_timing
-from stprune.training.provenance import (
-    run_checksum,
-    run_sources,
-    source_digest,
-    timing_identity,
-)
+from stprune.training.provenance import run_checksum, run_sources, source_digest, timing_identity
 
 logger = logging.getLogger(__name__)
 
@@ -52,25 +39,26 @@ def make_blocks(config: ExperimentConfig) -> dict[str, list[RunKey]]:
     A block has the runs of one seed (``s0``). `compute.runs_per_job` cuts a seed that has more runs
     (``s0_1``, ``s0_2``), and joins seeds that together have fewer (``s0-s4``).
     """
-    limit = config.compute.runs_per_job
-    blocks = {}
-    for place, keys in groupby(run_keys(config), lambda key: key[:2]):
-        seeds: dict[int, list[RunKey]] = {}
-        for key in keys:
-            seeds.setdefault(key.seed, []).append(key)
+    limit, blocks = config.compute.runs_per_job or 0, {}
+
+    def place(key: RunKey) -> int:
+        return config.seeds.index(key.seed)
+
+    for (dataset, backbone), keys in groupby(run_keys(config), lambda key: key[:2]):
         joined: list[list[RunKey]] = []
-        for runs in seeds.values():
-            if joined and limit is not None and len(joined[-1]) + len(runs) <= limit:
+        for _, seed in groupby(sorted(keys, key=place), place):
+            runs = list(seed)
+            if joined and len(joined[-1]) + len(runs) <= limit:
                 joined[-1] += runs
             else:
                 joined.append(runs)
         for runs in joined:
-            first, last = runs[0].seed, runs[-1].seed
-            path = "/".join([*place, f"s{first}" if first == last else f"s{first}-s{last}"])
+            seeds = "-".join(f"s{seed}" for seed in dict.fromkeys((runs[0].seed, runs[-1].seed)))
             size = limit or len(runs)
             parts = [runs[start : start + size] for start in range(0, len(runs), size)]
             for number, part in enumerate(parts, start=1):
-                blocks[path if len(parts) == 1 else f"{path}_{number}"] = part
+                name = seeds if len(parts) == 1 else f"{seeds}_{number}"
+                blocks[f"{dataset}/{backbone}/{name}"] = part
     return blocks
 
 
@@ -101,35 +89,27 @@ def reason_to_train(folder: Path, identity: Mapping[str, str]) -> str | None:
 class ExperimentRecords:
     """The records of an experiment, compared with what would be trained now."""
 
-    # A grid has thousands of runs but few cells: what runs share is worked out once, and what a
-    # block lacks is looked up once.
-
     def __init__(self, config: ExperimentConfig) -> None:
         self.config, self.blocks = config, make_blocks(config)
         self.layout, self.data = experiment_layout(config), data_layout(config)
-        self._checksums: dict[str, str] = {}
 
     @cache  # noqa: B019 - a process has one of them
     def missing(self, path: str) -> dict[RunKey, str]:
         """Runs of a block that have to be trained, each with the reason.
 
-        Raises:
-            DataError: If their data are not prepared.
+        Raises DataError if their data are not prepared.
         """
         reasons = {}
-        checksum = self._checksum(self.blocks[path][0])
         for key in self.blocks[path]:
-            fingerprint = run_spec(self.config, key).fingerprint
-            identity = {"configuration": fingerprint, "source code": self.sources(key)}
-            reason = reason_to_train(self.layout.run(key), identity | {"data": checksum})
+            identity = {
+                "configuration": run_spec(self.config, key).fingerprint,
+                "source code": self._cell(*key[:3])[1],
+                "data": self._checksum(key.dataset),
+            }
+            reason = reason_to_train(self.layout.run(key), identity)
             if reason is not None:
                 reasons[key] = reason
         return reasons
-
-    def sources(self, key: RunKey) -> str:
-        """Digest of the source files that the run depends on, as they are now."""
-        spec = self._cell(key._replace(prune_ratio=0.0, seed=0))
-        return source_digest(run_sources(spec.backbone, spec.pruner, spec.subset.task))
 
     def write_stamp(self, path: str) -> None:
         """Note that all runs of the block have valid records."""
@@ -142,62 +122,57 @@ class ExperimentRecords:
         The note is an input of the block's job: Snakemake runs the job when the note is new, and
         then leaves it alone until another one is written. None as long as there never was one.
         """
-        stamp = self.layout.block(path)
-        return _note(path, stamp, partial(self._why_outdated, path))
+
+        def why(stamp: Path) -> str:
+            if read_json_file(stamp) == self._stamp(path):
+                return ""
+            counts = Counter(self.missing(path).values())
+            reasons = [f"{count} to train: {reason}" for reason, count in counts.items()]
+            return "; ".join(reasons) or "other runs than before"
+
+        return _note(path, self.layout.block(path), why)
 
     @cache  # noqa: B019
     def outdated_timing(self, dataset: str, backbone: str) -> Path | None:
         """The same of the timing of a data set and backbone."""
 
-        def why(path: Path) -> str | None:
-            try:
-                timed = read_timing(path).identity
-                now = timing_identity(place_specs(self.config, dataset, backbone), self.data)
-            except StpruneError as error:
-                return str(error)
+        def why(timing: Path) -> str:
+            timed = read_timing(timing).identity
+            now = timing_identity(place_specs(self.config, dataset, backbone), self.data)
             changed = [name for name in now if now[name] != timed[name]]
-            return f"{' and '.join(changed)} changed since the timing" if changed else None
+            return f"{' and '.join(changed)} changed since the timing" if changed else ""
 
-        path = self.layout.timing(dataset, backbone)
-        return _note(f"timing of {dataset}/{backbone}", path, why)
-
-    def _why_outdated(self, path: str, stamp: Path) -> str | None:
-        try:
-            if read_json_file(stamp) == self._stamp(path):
-                return None
-            counts = Counter(self.missing(path).values())
-        except (StpruneError, ValueError) as error:  # a damaged stamp, or data not prepared
-            return str(error)
-        reasons = [f"{count} to train: {reason}" for reason, count in counts.items()]
-        return "; ".join(reasons) or "other runs than before"
+        return _note(f"timing of {dataset}/{backbone}", self.layout.timing(dataset, backbone), why)
 
     def _stamp(self, path: str) -> dict[str, Any]:
         """Changes with whatever the runs depend on, and with their records."""
-        runs = {}
-        for key in self.blocks[path]:
-            fingerprint, sources = self._cell_identity(key._replace(prune_ratio=0.0, seed=0))
-            runs[key.path] = [fingerprint, sources, _record_digest(self.layout.run(key))]
-        return {"data": self._checksum(self.blocks[path][0]), "runs": runs}
+        keys = self.blocks[path]
+        runs = {
+            key.path: [*self._cell(*key[:3]), _record_digest(self.layout.run(key))] for key in keys
+        }
+        return {"data": self._checksum(keys[0].dataset), "runs": runs}
 
     @cache  # noqa: B019
-    def _cell(self, key: RunKey) -> RunSpec:
-        return run_spec(self.config, key)
+    def _cell(self, dataset: str, backbone: str, pruner: str) -> tuple[str, str]:
+        """Digests of what the runs of a cell share, which are many: configuration and sources."""
+        spec = run_spec(self.config, RunKey(dataset, backbone, pruner, 0.0, 0))
+        sources = run_sources(spec.backbone, spec.pruner, spec.subset.task)
+        return spec.fingerprint, source_digest(sources)
 
     @cache  # noqa: B019
-    def _cell_identity(self, key: RunKey) -> tuple[str, str]:
-        return self._cell(key).fingerprint, self.sources(key)
-
-    def _checksum(self, key: RunKey) -> str:
-        if key.dataset not in self._checksums:
-            self._checksums[key.dataset] = run_checksum(run_spec(self.config, key), self.data)
-        return self._checksums[key.dataset]
+    def _checksum(self, dataset: str) -> str:
+        return run_checksum(self.config.datasets[dataset].cards(dataset), self.data)
 
 
-def _note(name: str, made: Path, why_outdated: Callable[[Path], str | None]) -> Path | None:
+def _note(name: str, made: Path, why_outdated: Callable[[Path], str]) -> Path | None:
     """The note beside a file of the workflow, written anew if the file does not hold any more."""
-    note = made.with_suffix(".outdated")
-    why = why_outdated(made) if made.exists() else None
-    if why is not None:
+    note, why = made.with_suffix(".outdated"), ""
+    if made.exists():
+        try:
+            why = why_outdated(made)
+        except (StpruneError, ValueError) as error:  # it is damaged, or data are not prepared
+            why = str(error)
+    if why:
         logger.warning("%s: %s", name, why)
         write_text(note, f"{datetime.now(UTC).isoformat()} {why}\n")
     return note if note.exists() else None
@@ -207,8 +182,7 @@ def _record_digest(folder: Path) -> str | None:
     """Of the record, and of the sizes of what is beside it; None if a file is missing."""
     try:
         sizes = [(folder / name).stat().st_size for name in RUN_FILES]
-        digest = hashlib.sha256((folder / "metrics.json").read_bytes())
+        content = (folder / "metrics.json").read_bytes()
     except FileNotFoundError:
         return None
-    digest.update(str(sizes).encode())
-    return digest.hexdigest()
+    return hashlib.sha256(content + str(sizes).encode()).hexdigest()

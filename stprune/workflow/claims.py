@@ -1,14 +1,12 @@
 """Public numbers against the records at hand: reproduced, within spread, not, or not run.
 
-``claims.yaml`` holds what publications state, in the setting in which they state it. A record
-counts for a claim if its resolved configuration agrees with that setting, on the whole data set,
-with the backbone's published sizes and optimiser. Weights that others trained and published, named
-by their hash, are evaluated by our code on the same test windows.
+A record counts for a claim of ``claims.yaml`` if its resolved configuration agrees with the setting
+there, on the whole data set, with the backbone's published sizes and optimiser. Published weights
+are evaluated by our code on the same test windows.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,7 +19,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from stprune.backbones.base import BACKBONES, ForecastTask
+from stprune.backbones.base import BACKBONES
 from stprune.base.errors import ConfigError, RecordError
 from stprune.base.layout import DataLayout, recorded_runs
 from stprune.base.schema import StrictModel, read_yaml, validate
@@ -33,7 +31,10 @@ from stprune.data.prepare import prepare
 from stprune.data.windows import Scaler
 from stprune.records.run import RunRecord, Scores, read_record
 from stprune.records.store import METRICS
-from stprune.training.evaluation import RuleSums, rule_scores
+from stprune.records.timing import settings_digest
+from stprune.training.devices import fabric_on
+from stprune.training.engine import forecast_task
+from stprune.training.evaluation import RuleSums, evaluate, rule_scores
 
 Metric = Literal["mae", "rmse", "mape"]
 Verdict = Literal["reproduced", "within spread", "not reproduced", "not run"]
@@ -108,23 +109,16 @@ class Claims(StrictModel):
 
 
 def load_claims(path: Path) -> Claims:
-    """Read a file of claims.
-
-    Raises:
-        ConfigError: If it is missing or does not follow the schema.
-    """
+    """Read a file of claims; a ConfigError if it is missing or does not follow the schema."""
     return validate(Claims, read_yaml(path), str(path))
 
 
 def check_claims(claims: Claims, results: Path) -> pd.DataFrame:
     """Compare every claimed number with all records below ``results``.
 
-    Returns:
-        One row a number: ``claimed`` and ``measured`` mean with standard deviation over seeds
-        (``claimed_sd``, ``sd``), ``seeds`` of ours, ``verdict``; NaN is not known.
-
-    Raises:
-        RecordError: If there is no such folder, or a record in it cannot be read.
+    One row a number: ``claimed`` and ``measured`` mean with standard deviation over seeds
+    (``claimed_sd``, ``sd``), ``seeds`` of ours, ``verdict``; NaN is not known. Raises RecordError
+    if there is no such folder, or a record in it cannot be read.
     """
     if not results.is_dir():
         raise RecordError(f"there is no folder {results} of results; name one with --results")
@@ -137,20 +131,21 @@ def check_claims(claims: Claims, results: Path) -> pd.DataFrame:
 def _check(
     group: ClaimGroup, cell: ClaimCell, records: Sequence[RunRecord]
 ) -> Iterator[dict[str, Any]]:
-    settings: dict[str, list[Scores]] = defaultdict(list)
+    settings = defaultdict[Any, list[Scores]](list)
     for record in records:
         scores = record.test if group.rule == "paper" else record.scores_by_rule.get(group.rule)
         if scores is not None and _agrees(record.config, group.setting, cell):
             # All that decides the result but the seed.
-            setting = {key: value for key, value in record.config.items() if key != "seed"}
-            settings[json.dumps(setting, sort_keys=True)].append(scores)
+            settings[settings_digest(record.config), record.prune_ratio].append(scores)
     for metric in METRICS:
         value = getattr(cell, metric)
         if value is None:
             continue
         claimed, claimed_sd = value if isinstance(value, tuple) else (value, math.nan)
-        runs = [[getattr(scores, metric) for scores in some] for some in settings.values()]
-        known = [[error for error in errors if error is not None] for errors in runs]
+        known = [
+            [error for error in (getattr(scores, metric) for scores in runs) if error is not None]
+            for runs in settings.values()
+        ]
         # Several settings agree only where the source leaves something open.
         errors = min(filter(None, known), key=fmean, default=[])
         yield {
@@ -217,19 +212,18 @@ def check_weights(claims: list[WeightsClaim], layout: DataLayout) -> pd.DataFram
         scores = evaluate_weights(claim, layout)
         for metric, errors in claim.errors.items():
             limit = claim.mape_tolerance if metric == "mape" else claim.tolerance
-            for steps, claimed in errors.items():
-                whole, by_step = getattr(scores, metric), getattr(scores, f"{metric}_per_horizon")
-                value = whole if steps == "all" else by_step[steps - 1]
-                measured = math.nan if value is None else value
-                near = abs(measured - claimed) <= limit
+            whole, by_step = getattr(scores, metric), getattr(scores, f"{metric}_per_horizon")
+            for step, claimed in errors.items():
+                value = whole if step == "all" else by_step[step - 1]
+                near = value is not None and abs(value - claimed) <= limit
                 rows.append(
                     {
                         "source": claim.source.strip(),
                         "dataset": claim.dataset,
                         "backbone": f"{claim.backbone}, weights of seed {claim.seed}",
-                        "metric": metric if steps == "all" else f"{metric}, step {steps}",
+                        "metric": metric if step == "all" else f"{metric}, step {step}",
                         "claimed": claimed,
-                        "measured": measured,
+                        "measured": value,
                         "seeds": 1,
                         "verdict": "reproduced" if near else "not reproduced",
                     }
@@ -240,25 +234,16 @@ def check_weights(claims: list[WeightsClaim], layout: DataLayout) -> pd.DataFram
 def evaluate_weights(claim: WeightsClaim, layout: DataLayout) -> Scores:
     """Scores on the test windows of the data set, by the rule `st_ttc`.
 
-    Raises:
-        FetchError: If the weights or the data set are not to be had.
-        ConfigError: If the weights are not those of the backbone on this data set.
+    Raises FetchError if the weights or the data set are not to be had, ConfigError if the weights
+    are not those of the backbone on this data set.
     """
     dataset = read_canonical(prepare(claim.dataset, layout))
     data = forecast_data(dataset, history=STEPS, horizon=STEPS)
     scaler = Scaler(torch.tensor([claim.mean]), torch.tensor([claim.sd]), target_channel=0)
     store = replace(data.test, scaler=scaler, ready=None)
     backbone = BACKBONES.load(claim.backbone)
-    task = ForecastTask(
-        nodes=dataset.card.nodes,
-        history=STEPS,
-        horizon=STEPS,
-        channels=1,
-        target_channel=0,
-        steps_per_day=data.steps_per_day,
-        adjacency=data.adjacency,
-    )
-    model: Any = backbone(task, backbone.Options.model_validate(backbone.legacy_options))
+    options = backbone.Options.model_validate(backbone.legacy_options)
+    model: Any = backbone(forecast_task(data, STEPS, STEPS), options)
     target = layout.raw("published_weights", claim.backbone, f"{claim.weights.git_blob_sha1}.pt")
     path = fetch_file("published weights", claim.weights, target, resolve_mirror(None))
     weights = torch.load(path, map_location="cpu", weights_only=True)
@@ -267,13 +252,8 @@ def evaluate_weights(claim: WeightsClaim, layout: DataLayout) -> Scores:
     except (KeyError, RuntimeError):  # another name, or another size
         place = f"{claim.backbone} on {claim.dataset}"
         raise ConfigError(f"{claim.weights.url} has not the weights of {place}") from None
-    model.eval()
     sums = RuleSums(store, claim.batch_size)
-    with torch.no_grad():
-        for windows in torch.arange(len(store)).split(claim.batch_size):
-            batch = store.gather(windows)
-            forecast = model(batch.inputs, batch.time_of_day, batch.day_of_week)
-            sums.update(windows, store.scaler.restore(forecast), batch.targets, batch.mask)
+    evaluate(model, store, claim.batch_size, data.mape_floor, fabric_on(), rules=sums)
     return rule_scores([sums])["st_ttc"]
 
 

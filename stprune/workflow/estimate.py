@@ -1,8 +1,7 @@
 """What an experiment will take, before anything starts, and what its blocks ask of a cluster.
 
-A run takes the windows that it visits times what a window costs. The first is counted by the parts
-that do it (splits of the protocol, `epoch_windows` of the pruner, epochs of the budget), the second
-read from records of like runs, or measured on a batch of noise.
+A run takes the windows that it visits, counted by the parts that do it, times what a window costs,
+by records of like runs or measured on a few batches of noise.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,21 +20,23 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from stprune.backbones.base import BACKBONES, ForecastTask, parameter_count
+from stprune.backbones.base import BACKBONES, parameter_count
 from stprune.base.errors import StpruneError
 from stprune.base.layout import DataLayout, ExperimentLayout, RunKey
 from stprune.base.quantities import count, duration, size
 from stprune.base.settings import DatasetEntry, MemberEntry
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
-from stprune.data.card import load_card
+from stprune.data.canonical import CanonicalDataset
+from stprune.data.card import DatasetCard, load_card
+from stprune.data.dataset import alone, forecast_data
 from stprune.data.tasks.base import build_task
 from stprune.data.windows import cut_splits, window_starts
 from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.records.run import read_epochs, read_record
 from stprune.training.budget import TrainingBudget
 from stprune.training.claims import available_cores
-from stprune.training.optimisation import build_optimiser, planned_steps
+from stprune.training.optimisation import planned_steps
 
 # Largest graph that is measured; a larger one would not fit in the memory of every machine.
 MOST_NODES = 200
@@ -96,8 +97,7 @@ def nodes_of(spec: RunSpec, data: DataLayout) -> int:
 def run_windows(spec: RunSpec, data: DataLayout) -> Windows:
     """Windows of a run, from the cards, or from the time axis of what is prepared.
 
-    Raises:
-        ConfigError: If the part of a data set is too small for the task.
+    Raises ConfigError if the part of a data set is too small for the task.
     """
     parts = [_windows(spec, dataset, part, data) for dataset, part in _parts(spec)]
     train, validation, test = map(sum, zip(*parts, strict=True))
@@ -186,65 +186,63 @@ def _timed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: config.get(name) for name in ("dataset", "backbone", "compute")} | training
 
 
-def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
-    """Train a run's model on a batch of noise of ``nodes`` nodes, and evaluate one.
+def made_up(card: DatasetCard, nodes: int, steps: int) -> CanonicalDataset:
+    """Noise of ``nodes`` nodes on a thin random graph, as if it were the data set of ``card``."""
+    changes = {"nodes": nodes, "steps": steps, "splits": (0.6, 0.2, 0.2)}
+    rng, shape = np.random.default_rng(0), (steps, nodes, len(card.channels))
+    seconds = 60 * card.step_minutes * np.arange(steps)
+    return CanonicalDataset(
+        card=card.model_copy(update=changes),
+        series=rng.normal(50, 5, shape).astype(np.float32),
+        mask=np.ones(shape, dtype=bool),
+        timestamps=np.datetime64("2024-01-01", "s") + seconds.astype("timedelta64[s]"),
+        adjacency=(rng.random((nodes, nodes)) < LINKS / nodes).astype(np.float32),
+        node_ids=[str(node) for node in range(nodes)],
+        events=pd.DataFrame(),
+        checksum="made up",
+    )
 
-    Raises:
-        Exception: Of any library, where the device is absent or has too little memory.
+
+def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
+    """Train a run's model for two short epochs on noise of ``nodes`` nodes; the second one counts.
+
+    Raises whatever a library does where the device is absent or has too little memory.
     """
     # Fabric takes longer to load than all else that requests of a block need.
     from stprune.training.devices import fabric_on
+    from stprune.training.engine import Engine
 
     compute, training = spec.compute, spec.training
-    card = load_card(spec.cards[0], data.root)
-    channels = 1 if spec.subset.union else len(card.channels)
     fabric = fabric_on(compute.accelerator, 1, compute.precision, compute.matmul)
     threads = min(compute.threads, len(available_cores()))
     torch.set_num_threads(threads)
     windows = training.batch_size
     if fabric.device.type == "cpu":
         windows = max(1, min(windows, PROCESSOR_VALUES // (nodes * training.history)))
-    task = ForecastTask(
-        nodes=nodes,
-        history=training.history,
-        horizon=training.horizon,
-        channels=channels,
-        target_channel=0,
-        steps_per_day=24 * 60 // card.step_minutes,
-        adjacency=(torch.rand(nodes, nodes) < LINKS / nodes).float(),
-    )
-    network = BACKBONES.load(spec.backbone)(task, spec.backbone_options)
-    optimiser = build_optimiser(network, spec.optimisation, fabric.device)
-    model, optimiser = fabric.setup(network, optimiser)
-    history = torch.rand(windows, training.history, nodes, channels, device=fabric.device)
-    slots = torch.zeros(windows, training.history, dtype=torch.int64, device=fabric.device)
-
-    def seconds(train: bool) -> float:
-        for _ in range(2):  # the first step loads parts of torch
-            start = perf_counter()
-            with torch.set_grad_enabled(train):
-                loss = model(history, slots, slots).abs().mean()
-            if train:
-                optimiser.zero_grad()
-                fabric.backward(loss)
-                optimiser.step()
-            loss.item()  # waits for the device
-        return (perf_counter() - start) / windows
-
+    history, horizon = training.history, training.horizon
+    # Three batches to train on, one to validate and one to test.
+    noise = made_up(load_card(spec.cards[0], data.root), nodes, history + horizon + 5 * windows)
+    only, device = bool(spec.subset.union), fabric.device
+    opened = forecast_data(noise, history=history, horizon=horizon, target_only=only, device=device)
+    full = spec.unpruned(batch_size=windows, epochs=2, validate_every=1, budget="epochs")
     with threadpool_limits(threads):
-        return WindowCost(seconds(True), seconds(False), parameter_count(network))
+        engine = Engine(replace(full, protocol="paper"), alone(opened), fabric)
+        for _ in range(2):
+            epoch = engine.train_epoch()
+    return WindowCost(
+        train=(epoch.data_seconds + epoch.step_seconds) / epoch.windows,
+        evaluate=epoch.validation_seconds / len(opened.validation),
+        parameters=parameter_count(engine.network),
+    )
 
 
 def make_plan(config: ExperimentConfig) -> pd.DataFrame:
-    """Count what the runs do, and measure a batch of each cell that has no record.
+    """Count what the runs do, and measure a few batches of each cell that has no record.
 
-    Returns:
-        One row a data set and backbone: training ``windows``; gradient ``steps`` of all runs,
-        ``seconds`` of those that are not done, NaN if not known; bytes of ``disk`` that all leave,
-        at most; ``cost``, where that of a window is from, or why it is not known.
-
-    Raises:
-        StpruneError: If a run could not be: too few windows, or a pruner that declines.
+    One row a data set and backbone: training ``windows``; gradient ``steps`` of all runs,
+    ``seconds`` of those that are not done, NaN if not known; bytes of ``disk`` that all leave, at
+    most; ``cost``, where that of a window is from, or why it is not known. Raises a StpruneError if
+    a run could not be: too few windows, or a pruner that declines.
     """
     data, layout = data_layout(config), experiment_layout(config)
     cells = [list(keys) for _, keys in groupby(run_keys(config), lambda key: key[:2])]

@@ -19,17 +19,11 @@ from stprune.paper.report import vega_script
 def make_paper(
     names: Sequence[str], records: Path, into: Path | None, jobs: int = 1
 ) -> Iterator[tuple[str, Made]]:
-    """Make the products of kept experiments and of the data sets, and compare their hashes.
+    """Make the products of ``names``, by default of all that is kept, and compare their hashes.
 
-    Args:
-        names: Folders of ``records``; none for all.
-        records: Where experiments are kept.
-        into: Gets a folder of products for each; None makes them in memory only.
-        jobs: Processes, each of which makes one part at a time, the largest first.
-
-    Raises:
-        RecordError: If nothing is kept there, or a record is damaged.
-        UnknownNameError: If there is no such part.
+    ``into`` gets a folder of products for each part; None makes them in memory only. ``jobs``
+    processes make one part at a time each, the largest first. Raises RecordError if nothing is kept
+    there, or a record is damaged; UnknownNameError if there is no such part.
     """
     known = kept_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
     if not known:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -37,8 +37,7 @@ CANONICAL_FILES = (
 class WorkflowPlan:
     """Files, parameters and resources of the rules, from the configuration as Snakemake holds it.
 
-    Raises:
-        ConfigError: If it is not a valid configuration.
+    Raises ConfigError if it is not a valid configuration.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -86,10 +85,7 @@ class WorkflowPlan:
         """Keep other workflows out of the experiment for as long as this process lives.
 
         Snakemake's own lock is a file that outlives a killed one, so the profiles switch it off.
-
-        Raises:
-            ConfigError: If another one is at work there.
-            WriteError: If its folder cannot be written to.
+        Raises ConfigError if another one is at work there, WriteError if its folder is read-only.
         """
         path = self.layout.root / ".workflow.lock"
         self._lock = FileLock(path)
@@ -112,13 +108,11 @@ class WorkflowPlan:
 
     def dataset_code(self, wildcards: Any) -> list[str]:
         """Source files that the canonical data set depends on."""
-        card = load_card(wildcards.dataset, self.data.root)
-        return [str(path) for path in dataset_sources(card.format)]
+        return _texts(dataset_sources(load_card(wildcards.dataset, self.data.root).format))
 
     def dataset_files(self, wildcards: Any) -> list[str]:
         """The user's own raw files of the data set that are there."""
-        card = load_card(wildcards.dataset, self.data.root)
-        return [str(path) for path in local_paths(card, self.data)]
+        return _texts(local_paths(load_card(wildcards.dataset, self.data.root), self.data))
 
     def described(self, dataset: str) -> list[str]:
         """Files of a description of a data set (an id or a wildcard); tables lie beside them."""
@@ -148,25 +142,23 @@ class WorkflowPlan:
     def _ready(self, dataset: str, note: Path | None) -> list[str]:
         cards = self.config.datasets[dataset].cards(dataset)
         files = [self.data.processed(card) / "meta.json" for card in cards]
-        return [str(path) for path in (*files, note) if path is not None]
+        return _texts(files if note is None else [*files, note])
 
     @property
     def summary_code(self) -> list[str]:
         """Source files of the summary."""
-        return _closure(PACKAGE / "results" / "summarise.py")
+        return _closure("results/summarise.py")
 
     @property
     def product_code(self) -> list[str]:
         """Source files of the tables, the figures and the report."""
-        templates = map(str, sorted((PACKAGE / "paper" / "templates").iterdir()))
-        files = _closure(PACKAGE / "paper" / "products.py", FIGURES, TABLES)
-        return [*files, str(STYLE_SHEET), *templates]
+        beside = [STYLE_SHEET, *sorted((PACKAGE / "paper" / "templates").iterdir())]
+        return [*_closure("paper/products.py", FIGURES, TABLES), *_texts(beside)]
 
     @property
     def data_code(self) -> list[str]:
         """Source files of the tables and figures of the data sets."""
-        files = _closure(PACKAGE / "describe" / "products.py", DATA_FIGURES, DATA_TABLES)
-        return [*files, str(STYLE_SHEET)]
+        return [*_closure("describe/products.py", DATA_FIGURES, DATA_TABLES), str(STYLE_SHEET)]
 
     def block_minutes(self, wildcards: Any, attempt: int) -> int:
         """Minutes that a block asks a cluster for."""
@@ -179,10 +171,8 @@ class WorkflowPlan:
 
     def timing_minutes(self, wildcards: Any, attempt: int) -> int:
         """Minutes that a timing asks a cluster for: those of all runs of one seed."""
-        keys = [
-            spec.key for spec in place_specs(self.config, wildcards.dataset, wildcards.backbone)
-        ]
-        return self._requests.minutes(keys, attempt)
+        specs = place_specs(self.config, wildcards.dataset, wildcards.backbone)
+        return self._requests.minutes([spec.key for spec in specs], attempt)
 
     def block_megabytes(self, wildcards: Any, attempt: int) -> int:
         """Memory that a block asks a cluster for; more after an attempt that failed."""
@@ -201,7 +191,11 @@ def _block_path(wildcards: Any) -> str:
     return f"{wildcards.dataset}/{wildcards.backbone}/{wildcards.part}"
 
 
-def _closure(file: Path, *registries: Registry[Any]) -> list[str]:
-    """The file and all components of the registries, with what they import."""
+def _closure(file: str, *registries: Registry[Any]) -> list[str]:
+    """A file of the package and all components of the registries, with what they import."""
     start = [registry.path(name) for registry in registries for name in registry.ids()]
-    return [str(path) for path in import_closure([file, *start])]
+    return _texts(import_closure([PACKAGE / file, *start]))
+
+
+def _texts(paths: Iterable[Path]) -> list[str]:
+    return [str(path) for path in paths]

@@ -28,8 +28,8 @@ class RunState(NamedTuple):
     """One run.
 
     ``done``: it has a record. ``running``: a process holds its lock. ``failed``: its log ends in an
-    error, or its record cannot be read. ``stopped``: it was interrupted or killed. ``to do``: it
-    has not begun. The note says why it failed, or how far it is.
+    error, or its record cannot be read. ``stopped``: it was interrupted or killed. The note says
+    why it failed, or how far it is.
     """
 
     key: RunKey
@@ -40,10 +40,8 @@ class RunState(NamedTuple):
 def run_states(layout: ExperimentLayout) -> list[RunState]:
     """Where each run stands of the experiment as it was last started.
 
-    Without its ``config.yaml``: where each run stands that left a record or a log.
-
-    Raises:
-        ConfigError: If ``config.yaml`` is damaged, or of another version.
+    Without its ``config.yaml``: where each run stands that left a record or a log. Raises
+    ConfigError if that is damaged, or of another version.
     """
     if layout.config.exists():
         values = read_yaml(layout.config)
@@ -91,15 +89,10 @@ def last_line(log: Path) -> str:
 
 
 def refuse_missing(layout: ExperimentLayout, keys: Sequence[RunKey]) -> None:
-    """Check that every run has a record.
-
-    Raises:
-        RecordError: If not, with how many lack one and what became of the first that failed.
-    """
-    missing = [key for key in keys if not layout.metrics(key).exists()]
+    """Refuse runs without a record: how many they are and what became of the first that failed."""
+    missing = [run_state(layout, key) for key in keys if not layout.metrics(key).exists()]
     if missing:
-        states = [run_state(layout, key) for key in missing]
-        first = next((state for state in states if state.state == "failed"), states[0])
+        first = next((run for run in missing if run.state == "failed"), missing[0])
         note = f": {first.note}" if first.note else ""
         raise RecordError(
             f"{len(missing)} of {len(keys)} runs have no record, such as {first.key.path}, which is"

@@ -41,11 +41,7 @@ COLUMNS = (
 
 
 def show(place: Path | None, results: Path, console: Console) -> None:
-    """Print an experiment, from its folder or its name; None for the only one in ``results``.
-
-    Raises:
-        RecordError: If there is no such experiment.
-    """
+    """Print an experiment, from its folder or its name; None for the only one in ``results``."""
     layout = ExperimentLayout(experiment_folder(place, results))
     states = run_states(layout)
     console.print(Text(str(layout.root), style="bold"), soft_wrap=True)
@@ -60,8 +56,7 @@ def show(place: Path | None, results: Path, console: Console) -> None:
 def experiment_folder(place: Path | None, results: Path) -> Path:
     """Folder of one experiment, from the folder or the name; None for the only one there is.
 
-    Raises:
-        RecordError: If there is no such experiment, or there are several to choose from.
+    Raises RecordError if there is no such experiment, or there are several to choose from.
     """
     known = sorted(path for path in results.glob("*") if _is_experiment(path))
     if place is None and len(known) == 1:
@@ -122,11 +117,9 @@ def _print_progress(states: Sequence[RunState], console: Console) -> None:
         if counts[name] and name != "done":
             line.append(f", {counts[name]} {name}", style=style)
     console.print(line)
-    for state in states:
-        if state.state == "running":
-            console.print(Text(f"  {state.key.path}: {state.note or 'starting'}"), soft_wrap=True)
-    for state in states:
-        if state.state in ("failed", "stopped"):
-            line = Text(f"{state.state} ", style=STYLES[state.state])
-            line.append(f"{state.key.path}: {state.note}", style="")
-            console.print(line, soft_wrap=True)
+    for name in ("running", "failed", "stopped"):
+        for key, state, note in states:
+            if state == name:
+                line = Text(f"{state} ", style=STYLES[state])
+                line.append(f"{key.path}: {note or 'starting'}", style="")
+                console.print(line, soft_wrap=True)

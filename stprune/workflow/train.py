@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from itertools import islice, takewhile
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
@@ -78,10 +78,8 @@ def _short(value: float | None) -> str:
 def train_once(config: ExperimentConfig, key: RunKey) -> None:
     """Train one run and write its record, unless it has a valid one.
 
-    While another process on this machine trains the same run, this one waits for it.
-
-    Raises:
-        StpruneError: For every mistake a user can make.
+    While another process on this machine trains the same run, this one waits for it. Raises a
+    StpruneError for every mistake a user can make.
     """
     listeners: list[RunListener] = [Progress()]
     if config.tracking.mode != "disabled":
@@ -114,11 +112,8 @@ def train_block(config_file: Path, path: str) -> None:
     place on the machine. A run that fails is named with the reason and its log, and the others go
     on. Processes of further devices read ``config_file``.
 
-    Raises:
-        StpruneError: For a mistake in the configuration.
-        UnfinishedError: If a run failed, or source files changed on the way.
-        KeyboardInterrupt: If interrupted, once the runs under way have ended; they continue from
-            their last epochs next time.
+    Raises UnfinishedError if a run failed; and, if interrupted, KeyboardInterrupt once the runs
+    under way have ended, which continue next time.
     """
     config = load_config(config_file)
     records = ExperimentRecords(config)
@@ -128,11 +123,9 @@ def train_block(config_file: Path, path: str) -> None:
     logger.info("%s: %d of %d runs to train", path, len(missing), len(records.blocks[path]))
     if config.tracking.mode != "disabled":
         import wandb  # noqa: F401 - once, not by each fork
-    environment()  # as the sources were when they were imported; asked once, not by each fork
-    imported = {key: records.sources(key) for key in missing}
-    unchanged = takewhile(lambda key: records.sources(key) == imported[key], missing)
-    done = failed = 0
-    with closing(train_in_forks(config_file, config, unchanged)) as ended:
+    environment()  # with the digests of sources, as they were imported: once, not by each fork
+    failed = 0
+    with closing(train_in_forks(config_file, config, iter(missing))) as ended:
         for done, (key, problem) in enumerate(ended, start=1):
             if problem is None:
                 record = read_record(records.layout.metrics(key))
@@ -142,11 +135,6 @@ def train_block(config_file: Path, path: str) -> None:
                 logger.error("failed: %s: %s", key.path, problem)
                 outcome = "FAILED"
             logger.info("%d/%d %s: %s", done, len(missing), key.path, outcome)
-    if done < len(missing):
-        raise UnfinishedError(
-            f"source files changed meanwhile, so {len(missing) - done} runs were not started; the"
-            " same command continues with the new ones"
-        )
     if failed:
         raise UnfinishedError(
             f"{failed} of {len(missing)} runs of {path} failed; the same command tries them again"
@@ -187,12 +175,13 @@ def train_in_forks(
 
 def _problem(code: int | None, log: Path) -> str | None:
     """What went wrong in a process that ended, in one line."""
-    if code == 0:
+    if not code:
         return None
-    if code is not None and code < 0:
-        why = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
-        return f"killed by signal {-code}{why} (log: {log})"
-    return f"{last_line(log) or f'exit status {code}'} (log: {log})"
+    why = last_line(log) or f"exit status {code}"
+    if code < 0:
+        memory = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
+        why = f"killed by signal {-code}{memory}"
+    return f"{why} (log: {log})"
 
 
 def _run(config_file: Path, config: ExperimentConfig, key: RunKey, log: Path) -> None:

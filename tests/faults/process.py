@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stprune.training import run as training
+
 ROOT = Path(__file__).resolve().parents[2]
 SEARCHED = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
 CHANGES = frozenset(("os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.utime"))
@@ -92,6 +94,7 @@ def _live(words: Sequence[str], folder: Path, fault: Fault, said: int, count: in
         os.dup2(said, 2)
         os.chdir(folder)
         _restrict(fault)
+        training.SAVE_SECONDS = 0.0  # a checkpoint after every epoch
         operations = _count_operations(folder, fault)
         if words[0] == "snakemake":
             from snakemake.cli import main as snakemake
