@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from stprune.backbones.base import BACKBONES, OptimiserSettings
 from stprune.base.errors import ConfigError, UnknownNameError
@@ -43,7 +43,7 @@ class RunSpec:
         """Ids of the data sets that the run reads."""
         return self.subset.cards(self.key.dataset)
 
-    def unpruned(self, **training: Any) -> RunSpec:
+    def unpruned(self, **training: Any) -> Self:
         """Full training in the run's place, with these changes to ``training``."""
         return replace(
             self,
