@@ -67,9 +67,12 @@ def harm(results: Results) -> pd.DataFrame:
     ahead, ``1`` for the first: ``mean`` in % of full training's; ``mean_sd`` over the seeds;
     ``places``, how many.
     """
-    ahead = [record.test.mae_per_horizon for record in results.records.values()]
+    # Tasks have horizons of their own.
+    ahead = [
+        {str(step): mae for step, mae in enumerate(record.test.mae_per_horizon, start=1)}
+        for record in results.records.values()
+    ]
     steps = pd.DataFrame(ahead, results.summary.index, dtype="float64")
-    steps.columns = [str(step + 1) for step in range(steps.shape[1])]
     columns = ["test_mae", *(f"test_mae_{group}" for group in GROUPS), *steps.columns]
     pairs = differences_from(results.summary.join(steps), REFERENCE, columns)
     pairs["part"] = pairs["metric"].str.removeprefix("test_mae_").replace("test_mae", "all")
