@@ -7,8 +7,6 @@ layer, randomly projected; medoids are chosen once, within blocks of consecutive
 of within classes, and not lazily; an epoch's weights are rescaled to mean 1 by default.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -6,8 +6,6 @@ Where we differ: the error vector is that of the forecast (all horizon steps and
 units); it is a masked root mean square. Training the scoring models is charged to the run.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -7,8 +7,6 @@ share epsilon of each budget explores, instead of one in expectation; the full f
 of the other methods.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from pydantic import Field
 

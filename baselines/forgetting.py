@@ -9,8 +9,6 @@ epoch, more than any other can be; ties, of which there are many, are broken at 
 those of the training steps, as published.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -3,8 +3,6 @@
 Paper: none. Venue: none. Official code: none. Where we differ: nowhere.
 """
 
-from __future__ import annotations
-
 from stprune.pruning.base import Pruner, Selection, everything
 
 

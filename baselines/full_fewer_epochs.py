@@ -4,8 +4,6 @@ Paper: none; a control that ``docs/method.md`` asks of every trade-off plot. Ven
 Official code: none. Where we differ: nowhere.
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from baselines.full import Full

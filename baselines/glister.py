@@ -8,8 +8,6 @@ the validation gradient is moved by its empirical Fisher matrix times the step t
 computed anew. The validation split that picks the best epoch is also the one matched.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from pydantic import Field
 

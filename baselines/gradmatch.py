@@ -9,8 +9,6 @@ at the end; a window without weight is kept with a small one, as the budget is e
 code fills up with random windows of weight 1); weights are rescaled to mean 1 by default.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field

@@ -7,8 +7,6 @@ of the last linear layer's weights, as in DeepCore (Guo et al. 2022), not of all
 training the scoring models is charged to the run.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from stprune.pruning.base import Probe, Selection

@@ -6,8 +6,6 @@ Where we differ: windows are embedded by the randomly projected gradient of the 
 chosen within blocks of consecutive windows instead of within classes; none is chosen twice.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

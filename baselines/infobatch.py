@@ -9,8 +9,6 @@ true when epochs x delta is fractional, which leaves stale weights); (4) unseen 
 kept, not scored 3.0; (5) `exact` budget, our default, for comparisons at equal time.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

@@ -7,8 +7,6 @@ windows are embedded by the randomly projected gradient of the last layer and ch
 of consecutive windows, as one farthest-first pass over all would take n K steps.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

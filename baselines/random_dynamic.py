@@ -5,8 +5,6 @@ data pruning"). Venue: arXiv 2111.12621. Official code: none known. Where we dif
 budget, and by default the schedule of the methods it controls for, so that all take as many steps.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from pydantic import Field
 

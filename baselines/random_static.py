@@ -4,8 +4,6 @@ Paper: none (the uniform baseline of DeepCore, Guo et al. 2022). Venue: none.
 Official code: none. Where we differ: the size is exact.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from stprune.base.schema import StrictModel

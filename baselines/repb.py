@@ -10,8 +10,6 @@ mean of their sequence of batches (where they exceed K, a random part), all othe
 uniformly to fill K; in epoch e, from 0, a window that is kept for the v-th time weighs (e + 1) / v.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -7,8 +7,6 @@ those of the other methods, so that it differs from `random_dynamic` in coverage
 windows left of a round do not fill an epoch, the next round fills it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

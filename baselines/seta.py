@@ -11,8 +11,6 @@ random ones of the nearest clusters. `original` first draws a share r of all win
 those in reach, and its tail, too, has the share r.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

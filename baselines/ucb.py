@@ -7,8 +7,6 @@ epochs; the bonus is in units of the spread of the mean errors, so that one sett
 set; the budget is exact, with the full first epoch and tail of the other methods.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the benchmarks share: results with goals, and the command line."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ The plain copy moves each part of a batch in one piece; the DataLoader stacks si
 are timed in turn, on one thread.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections import defaultdict

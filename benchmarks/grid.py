@@ -4,8 +4,6 @@ From start-up and planning to the report. Training, validation and test are meas
 run of each kind, so it does not matter what else this machine does.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Epochs of STID on the simulated freeway, full and pruned by ST-Prune, are taken 
 thread; of each the fastest counts.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 import tracemalloc

@@ -4,8 +4,6 @@ A step is forward, mean absolute error, backward and one step of Adam. Ours take
 a time as its runs do (`compute.micro_batch`). The forms are timed in turn.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from importlib import import_module

@@ -4,8 +4,6 @@ Whole runs of five pruners, STID on an eighth of the simulated freeway, after a 
 median of three seeds, pruners in turn: a single run of some ten seconds can be a tenth off.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory

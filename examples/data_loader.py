@@ -3,8 +3,6 @@
 python examples/data_loader.py
 """
 
-from __future__ import annotations
-
 import sys
 
 import torch

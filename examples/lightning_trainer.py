@@ -3,8 +3,6 @@
 python examples/lightning_trainer.py
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A small series that the examples share: three weeks of hourly values at eight sensors."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

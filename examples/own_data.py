@@ -5,8 +5,6 @@ python examples/own_data.py [FOLDER]
 Each `run` does what the command `stprune` does with the same words; docs/own_data.md explains them.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

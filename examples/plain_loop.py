@@ -4,8 +4,6 @@ python examples/plain_loop.py
 torchrun --nproc-per-node 2 examples/plain_loop.py    # each process trains its share of a batch
 """
 
-from __future__ import annotations
-
 import sys
 
 import torch

@@ -4,8 +4,6 @@ For a training loop of one's own, the package has :class:`Pruning`, :class:`Prun
 and :class:`IndexedDataset`; they are imported when they are first asked for.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

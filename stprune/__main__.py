@@ -1,7 +1,5 @@
 """The command line: ``stprune``, or ``python -m stprune``."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -1,7 +1,5 @@
 """The commands of ``stprune``. Each imports what it needs when it runs, so that help is quick."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -292,7 +290,7 @@ def view(
 
 def _place(
     experiment: Path | None, results: Path, project: str | None, entity: str | None
-) -> tuple[ExperimentLayout, TrackingSettings]:
+) -> "tuple[ExperimentLayout, TrackingSettings]":
     """The experiment, and the project that the options or else its configuration name."""
     from stprune.base.schema import read_yaml, validate
     from stprune.base.settings import TrackingSettings
@@ -306,7 +304,7 @@ def _place(
     return layout, validate(TrackingSettings, configured, f"{layout.config} at `tracking`")
 
 
-def _load(config: Path) -> ExperimentConfig:
+def _load(config: Path) -> "ExperimentConfig":
     from stprune.config.experiment import load_config
 
     return load_config(config)
@@ -501,7 +499,7 @@ def _mirror(mirror: str | None, config: Path | None) -> str | None:
     return mirror if mirror is not None or config is None else _configured(config).mirror
 
 
-def _configured(file: Path) -> ExperimentConfig:
+def _configured(file: Path) -> "ExperimentConfig":
     """The configuration with its form checked, not its names, which would load torch."""
     from stprune.base.schema import read_yaml, validate
     from stprune.config.experiment import ExperimentConfig

@@ -4,8 +4,6 @@
 CUDA runs with ``--device cpu`` as well, so that the checks themselves are checked.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

@@ -4,8 +4,6 @@
 requirements-test.lock), ``check`` names differences, ``reference`` writes what the models say.
 """
 
-from __future__ import annotations
-
 import sys
 import sysconfig
 from importlib.metadata import distributions

@@ -3,8 +3,6 @@
 So links between the README, docs/ and other files are the same on the site as in the repository.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig

@@ -9,8 +9,6 @@ Where we differ: the time of day and the weekday are inputs too, as in LargeST (
     not anew at each step, and all steps of what enters a layer are convolved at once.
 """
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn

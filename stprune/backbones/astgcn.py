@@ -16,8 +16,6 @@ Where we differ: sizes, inputs and graph are those of LargeST (NeurIPS 2023): on
     T_2 on it does not attend along the last hop.
 """
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn

@@ -4,8 +4,6 @@ A backbone is one file ``stprune/backbones/<id>.py`` with one subclass of :class
 Its header names the paper, the venue, the official code and where we differ.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -130,7 +128,7 @@ class Backbone(nn.Module, ABC):
         Slot of the day and weekday (Monday = 0) of each input step are (B, T) int64.
         """
 
-    def fit(self, store: WindowStore) -> None:
+    def fit(self, store: "WindowStore") -> None:
         """Estimate from the training windows what is not learnt by gradients, before all epochs.
 
         What is estimated belongs into persistent buffers. By default nothing is.

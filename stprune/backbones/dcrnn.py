@@ -12,8 +12,6 @@ Where we differ: the decoder is fed its own forecasts in training too, as it is 
     usual 1e-8, not 1e-3.
 """
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn

@@ -10,8 +10,6 @@ Where we differ: one pair of layers for all nodes, as in the paper's default. Ev
     authors tried, held, since theirs, halved every epoch, is for runs of ten epochs.
 """
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn

@@ -13,8 +13,6 @@ Where we differ: graphs are normalised once, not in each convolution of each ste
     mean of all steps, with learned weights, for the head. The head is one linear layer.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import sys

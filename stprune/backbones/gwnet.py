@@ -10,8 +10,6 @@ Where we differ: the inputs are those of LargeST (NeurIPS 2023), which adds the 
     keep their parameters but never run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import ClassVar
 

@@ -8,8 +8,6 @@ Where we differ: that baseline averages the same slot of past weeks as the test 
     averages the training targets once, so that it has seen what every other forecaster has.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

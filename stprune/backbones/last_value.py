@@ -8,8 +8,6 @@ Where we differ: a last value that was not observed comes as the training mean, 
     backbone; nothing is carried on from before it.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from stprune.backbones.base import Backbone

@@ -8,8 +8,6 @@ Where we differ: nothing in what is computed; time goes first in memory, which i
     reads it, and dropout between layers is left out where there is one layer.
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional

@@ -11,8 +11,6 @@ Where we differ: sizes are those of the multi-step traffic set-up (three layers;
     node subsets and the growing horizon of the official training are left out.
 """
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn

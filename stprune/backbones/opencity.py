@@ -15,8 +15,6 @@ Where we differ: `head: short`, the default, is a declared adaptation: the publi
     reason the node's part of the keys of the context attention is left out.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

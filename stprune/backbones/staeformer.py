@@ -12,8 +12,6 @@ Where we differ: optimiser settings and the dropped share are those of ST-TTC (N
     another order of axes.
 """
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn

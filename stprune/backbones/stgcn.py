@@ -8,8 +8,6 @@ Where we differ: sizes and the direct multi-step head are those of LargeST (Neur
     self-loop is taken out of the graph, where LargeST subtracts the identity.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import ClassVar
 

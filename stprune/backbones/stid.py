@@ -8,8 +8,6 @@ Where we differ: the defaults are those of the UrbanEV logs of ST-TTC (NeurIPS 2
     no day-of-week embedding; every measured channel is an input, not the target alone.
 """
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn

@@ -11,8 +11,6 @@ Where we differ: sizes, optimiser settings and the calendar among the inputs are
     single node has no spread over nodes; its normalised value is 0, where the code gets 0 / 0.
 """
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn

@@ -12,8 +12,6 @@ Where we differ: architecture and sizes are those of LargeST (NeurIPS 2023), who
     in LargeST.
 """
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn

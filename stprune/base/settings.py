@@ -1,7 +1,5 @@
 """The entries of a configuration, and the settings of training, compute and tracking."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -67,7 +65,7 @@ class ComputeSettings(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _matmul_of_a_gpu(self) -> ComputeSettings:
+    def _matmul_of_a_gpu(self) -> "ComputeSettings":
         if self.matmul == "tf32" and self.accelerator in ("cpu", "mps"):
             raise ValueError(f"matmul tf32 is for CUDA devices, not {self.accelerator}")
         return self
@@ -156,7 +154,7 @@ class DatasetEntry(Part):
         return values
 
     @model_validator(mode="after")
-    def _consistent(self) -> DatasetEntry:
+    def _consistent(self) -> "DatasetEntry":
         if self.union and self.dataset:
             raise ValueError("an entry has `dataset` or `union`, not both")
         if not self.union and (self.zero_shot or self.loss_units != "real"):

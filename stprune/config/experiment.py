@@ -1,7 +1,5 @@
 """The one schema of an experiment's configuration; every file in ``config/`` follows it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -151,7 +149,7 @@ def load_config(path: Path) -> ExperimentConfig:
 # Imported late: torch, and components that load it, which a configuration's form does not need.
 
 
-def _check_components(config: ExperimentConfig, where: str) -> dict[str, type[Backbone]]:
+def _check_components(config: ExperimentConfig, where: str) -> "dict[str, type[Backbone]]":
     """Refuse unknown names, and options that do not fit; returns the class of each backbone."""
     from stprune.backbones.base import BACKBONES, OptimiserSettings
     from stprune.pruning.base import PRUNERS
@@ -178,7 +176,7 @@ def _check_components(config: ExperimentConfig, where: str) -> dict[str, type[Ba
 
 
 def _check_entry(
-    config: ExperimentConfig, name: str, place: str, backbones: dict[str, type[Backbone]]
+    config: ExperimentConfig, name: str, place: str, backbones: "dict[str, type[Backbone]]"
 ) -> None:
     """What a data set entry asks of its task, of a union, of training and of every backbone."""
     from stprune.data.tasks.base import TASKS

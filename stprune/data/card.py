@@ -1,7 +1,5 @@
 """Data set cards: what a data set is, where its files come from, and its mask policy."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -120,7 +118,7 @@ class DatasetCard(StrictModel):
         return files
 
     @model_validator(mode="after")
-    def _consistent(self) -> DatasetCard:
+    def _consistent(self) -> "DatasetCard":
         if self.target not in self.channel_names:
             raise ValueError(f"target `{self.target}` is not one of the channels")
         if min(self.splits) <= 0 or abs(sum(self.splits) - 1) > 1e-9:

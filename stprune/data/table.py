@@ -7,8 +7,6 @@ A canonical data set has equal steps, but a clock that is set forward and back h
 one offset from UTC keep their clock; with `timezone`, all become the standard time of that zone.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re
@@ -228,7 +226,7 @@ class Readings:
     channels: list[str]
     nodes: list[str]
     values: NDArray[np.float64]  # (R, N, C), in a long file (R, 1, C); NaN where missing
-    rows: pd.Index[Any]  # (R,) as messages count the rows; its name is what they call one
+    rows: "pd.Index[Any]"  # (R,) as messages count the rows; its name is what they call one
     times: pd.DatetimeIndex | None
     sensor: NDArray[np.intp] | None = None  # (R,) of a long file
 

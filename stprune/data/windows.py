@@ -5,8 +5,6 @@ series, so a strided view holds every window in one entry and a batch is an ``in
 windows, only the first steps are kept: those of a series with breaks are not consecutive.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -101,7 +99,7 @@ class ReadySeries:
     targets: Tensor  # (steps, N) float32, contiguous, real units
 
     @classmethod
-    def of(cls, series: Tensor, scaler: Scaler) -> ReadySeries | None:
+    def of(cls, series: Tensor, scaler: "Scaler") -> "ReadySeries | None":
         """Compute it; None for a series of more than half a gigabyte, on a GPU more."""
         limit: float = READY_BYTES
         if series.device.type == "cuda":
@@ -125,14 +123,14 @@ class WindowStore:
     history: int  # T
     horizon: int  # H
     target_channel: int
-    scaler: Scaler
+    scaler: "Scaler"
     starts: Tensor  # (n,) int64, first step of each window of this split, rising
     ready: ReadySeries | None = None  # of ``series`` and ``scaler``
     #: Whether a batch's mask says what is hidden, not only what was observed.
     hides_targets: ClassVar[bool] = False
 
     @classmethod
-    def of(cls, store: WindowStore, **more: Any) -> Self:
+    def of(cls, store: "WindowStore", **more: Any) -> Self:
         """The windows of ``store``, as this kind of store shows them."""
         return cls(**{part.name: getattr(store, part.name) for part in fields(WindowStore)}, **more)
 
@@ -194,7 +192,7 @@ class WindowStore:
         )
 
     @cached_property
-    def _rows(self) -> _Rows:
+    def _rows(self) -> "_Rows":
         # Cached: a view takes microseconds to make and a batch needs five.
         series, first, mask, ready = self.series, self.target_offset, self.target_mask, self.ready
         inputs, targets = (series, series) if ready is None else (ready.inputs, ready.targets)
@@ -273,7 +271,7 @@ class Scaler:
         """A standardised forecast of the target, any shape, to real units."""
         return forecast * self.std[self.target_channel] + self.mean[self.target_channel]
 
-    def to(self, device: torch.device) -> Scaler:
+    def to(self, device: torch.device) -> "Scaler":
         """The same on another device."""
         return Scaler(self.mean.to(device), self.std.to(device), self.target_channel)
 

@@ -4,8 +4,6 @@ The module's loss and its batch sampler use the same pruning as the callback, an
 ``reload_dataloaders_every_n_epochs=1, use_distributed_sampler=False``: `examples/` shows it.
 """
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer

@@ -4,8 +4,6 @@ The loss of a batch is the sum over its windows i of w_i MAE_i / B, where MAE_i 
 absolute error of window i, w_i its weight, and B the size of the batch over all processes.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import suppress
@@ -226,7 +224,7 @@ class Pruning:
         }
 
     def _observe(
-        self, share: _EpochShare, numbers: Tensor, errors: Tensor, mask: Tensor | None
+        self, share: "_EpochShare", numbers: Tensor, errors: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Note a batch; its absolute errors, 0 where masked, and the mask, both (B, H, N)."""
         if errors.ndim != 3 or len(errors) != len(numbers) or not errors.is_floating_point():
@@ -255,7 +253,7 @@ class Pruning:
             merge_window_state(state, share.order, share.rank, share.world, _all_gather)
         return errors, mask
 
-    def _latest(self) -> _EpochShare:
+    def _latest(self) -> "_EpochShare":
         if self._share is None:
             raise LoopError("no epoch was started yet; call `start_epoch` or ask for the batches")
         return self._share
@@ -264,7 +262,7 @@ class Pruning:
     def _between_epochs(self) -> bool:
         return self._share is None or self._share.over
 
-    def _under_way(self, call: str, indices: Any) -> tuple[_EpochShare, Tensor]:
+    def _under_way(self, call: str, indices: Any) -> "tuple[_EpochShare, Tensor]":
         if self._between_epochs:
             raise LoopError(
                 f"`{call}` was called with no epoch under way; ask for the batches of the next"

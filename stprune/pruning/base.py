@@ -4,8 +4,6 @@ A pruner is one file: ``stprune/pruning/st_prune.py`` or one in ``baselines/``, 
 :class:`Pruner`. Its header names the paper, the venue, the official code and where we differ.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,7 +40,7 @@ class PruningContext:
     prune_ratio: float  # p in [0, 1), share of the windows left out of a pruned epoch
     seed: int  # of the run; each pruner draws from generators of its own
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))  # of window state
-    stores: tuple[WindowStore, ...] = ()  # training windows of each data set
+    stores: "tuple[WindowStore, ...]" = ()  # training windows of each data set
     adjacency: Tensor | None = None  # (N, N); None without a graph and for a union of data sets
     stationarity: NDArray[np.floating[Any]] | None = None  # (n,); None to measure it
     times: NDArray[np.datetime64] | None = None  # (n,) first target of each window, if known

@@ -1,7 +1,5 @@
 """The order of an epoch: which windows make which batch, and which device sees which."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The mean error hides a local anomaly among many easy nodes. A score is the mean 
 measures of how unevenly the error lies over nodes and steps, masked and in the errors' unit.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

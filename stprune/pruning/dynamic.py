@@ -1,7 +1,5 @@
 """What dynamic pruners share: when to prune, and a new choice before every pruned epoch."""
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal

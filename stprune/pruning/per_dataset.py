@@ -4,8 +4,6 @@ With one selection over the union, a pruner may leave a whole data set out whose
 here each keeps K_k = max(1, round(r n_k)) of its n_k windows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Parts of probes: gradients of a network's last layer, and the probe where there is none."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NoReturn, cast
 

@@ -4,8 +4,6 @@ Pure functions of arrays: ST-Prune's hard and easy sets with stratified sampling
 in proportion to the score or a power of it.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

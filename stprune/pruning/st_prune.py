@@ -7,8 +7,6 @@ score, stationarity-aware rescaling, annealing) are the paper's; every formula h
 reading, described in ``docs/method.md``, and every choice is an option.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 import numpy as np

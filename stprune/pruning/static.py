@@ -4,8 +4,6 @@ Windows are compared within blocks of consecutive windows, as DeepCore (Guo et a
 classes: costs grow with n, not with its square, and every stretch of time keeps its share.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """Which windows each epoch kept, compactly: one bit a window and epoch, and score quantiles."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +36,7 @@ class KeptArchive:
         self.bits: list[NDArray[np.uint8]] = []
         self.quantiles: list[NDArray[np.float32]] = []
 
-    def add(self, indices: Tensor, scores: Tensor | None) -> None:
+    def add(self, indices: "Tensor", scores: "Tensor | None") -> None:
         """Add an epoch: the windows it visited, (K,) int64, and the scores after it, (n,)."""
         kept = np.zeros(self.windows, dtype=bool)
         kept[indices.cpu().numpy()] = True
@@ -91,7 +89,7 @@ def read_kept(path: Path) -> KeptWindows:
     return KeptWindows(kept, quantiles, times)
 
 
-def _quantiles(scores: Tensor | None) -> NDArray[np.float32]:
+def _quantiles(scores: "Tensor | None") -> NDArray[np.float32]:
     values = np.empty(0) if scores is None else scores.cpu().numpy()
     finite = values[np.isfinite(values)]
     quantiles = np.quantile(finite, LEVELS) if len(finite) else np.full(len(LEVELS), np.nan)

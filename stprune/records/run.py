@@ -1,7 +1,5 @@
 """The run record: everything a table, a figure or a second run of the same needs to know."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

@@ -4,8 +4,6 @@ Its bytes follow from its content alone (no dates, no versions of pandas), so th
 not change are no change of a repository either. To keep an experiment is to copy the folder.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ What a pruned epoch takes is said relative to the full epoch of the same round, 
 that grows slower or faster meanwhile does not tip the comparison.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A run at Weights & Biases: what it gets there, and its logging while it trains."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """From the records to Weights & Biases, as often as one likes: what is there already stays."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -4,8 +4,6 @@ If windows, steps or total time are those of full training, a pruned run trains 
 a schedule (first pass, tail, learning rate) of that length.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The state of a run under way: written atomically, read without trusting the file."""
 
-from __future__ import annotations
-
 import io
 import logging
 import zipfile

@@ -5,8 +5,6 @@ several experiments, never share a core and are at most `compute.runs_per_gpu` o
 slots: a run locks one of them, and who needs the GPU alone locks all.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import tempfile

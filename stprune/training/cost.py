@@ -4,8 +4,6 @@ Counters of energy include whatever else runs on the processor or device meanwhi
 https://docs.kernel.org/power/powercap/powercap.html; nvmlDeviceGetTotalEnergyConsumption of NVML.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import defaultdict

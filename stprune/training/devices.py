@@ -1,7 +1,5 @@
 """The devices of a run, all on one machine: how Fabric uses them, and how they fail."""
 
-from __future__ import annotations
-
 import logging
 import re
 import warnings

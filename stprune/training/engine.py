@@ -8,8 +8,6 @@ A batch may be computed in parts, whose gradients add up to its own: it takes le
 processor less time once a batch's tensors exceed its caches.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import time

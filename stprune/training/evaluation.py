@@ -5,8 +5,6 @@ batched. The same forecasts are scored by the rules `paper` (ours), `st_ttc`, `l
 `opencity` (docs/protocols.md); these three know no mask: a missing value is a label of 0.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,8 +33,8 @@ def evaluate(
     mape_floor: float,
     fabric: Fabric,
     observe: Observer | None = None,
-    rules: RuleSums | None = None,
-) -> ErrorSums:
+    rules: "RuleSums | None" = None,
+) -> "ErrorSums":
     """Errors of ``model`` on all windows of ``store``, pooled over all devices.
 
     ``observe`` is shown the errors of this device, ``rules`` its forecasts. The model is the bare

@@ -5,8 +5,6 @@ parameters of exactly two dimensions get Muon, embedding tables among them, all 
 kept embeddings and the output layer out: ``muon_excludes`` does that by name.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase

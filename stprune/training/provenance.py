@@ -1,7 +1,5 @@
 """Where a result comes from: source files, versions, machine, git commit."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import platform

@@ -1,7 +1,5 @@
 """A finished run from its record: its model opened, or the run made again and compared."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

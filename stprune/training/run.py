@@ -1,7 +1,5 @@
 """One run from its specification to its record, resuming where a killed one stopped."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time

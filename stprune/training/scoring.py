@@ -4,8 +4,6 @@ Static pruners score windows with models of their own. A foundation model is tri
 it has not seen: as it is, knowing their graph, mean and deviation, and with a new last layer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace

@@ -6,8 +6,6 @@ what the host of a virtual machine took away; how long its threads were ready bu
 GPU, what other processes used of it, by NVML.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -5,8 +5,6 @@ of each entry, and a full one, interleaved in slices; every engine is then put b
 before, so that all rounds do the same work. docs/timing.md has the reasons.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Iterable, Sequence
@@ -127,7 +125,7 @@ class Contender:
         # A copy, since engines go on in what they load.
         self.engine.load_state_dict(copy.deepcopy(self.state))
 
-    def interval(self, full: Contender) -> Interval:
+    def interval(self, full: "Contender") -> Interval:
         """Of its epoch over the full one of the same round; nothing else than 1 of a full one."""
         if self.is_full:
             return Interval(1.0, 1.0, 1.0)

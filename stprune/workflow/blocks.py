@@ -5,8 +5,6 @@ data. Records are no outputs of the workflow, or it would delete them before it 
 it declares a *stamp* of each block: when it was written, all its runs had valid records.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections import Counter

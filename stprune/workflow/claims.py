@@ -5,8 +5,6 @@ there, on the whole data set, with the backbone's published sizes and optimiser.
 are evaluated by our code on the same test windows.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ A run takes the windows that it visits, counted by the parts that do it, times w
 by records of like runs or measured on a few batches of noise.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """Products of everything that is kept: the experiments and the descriptions of data sets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial

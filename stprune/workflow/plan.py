@@ -1,7 +1,5 @@
 """What the workflow's rules need to know: which files there are to be and what they depend on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import product
@@ -180,7 +178,7 @@ class WorkflowPlan:
         return each * self.config.compute.runs_at_once
 
     @cached_property
-    def _requests(self) -> RunRequests:
+    def _requests(self) -> "RunRequests":
         # Imported late: it loads the engine, which a plan without runs does not need.
         from stprune.workflow.estimate import RunRequests
 

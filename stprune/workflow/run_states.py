@@ -1,7 +1,5 @@
 """Where each run of an experiment stands, from the files that it left and who writes them now."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`stprune show`: an experiment at a glance, on any terminal or in a pipe."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path

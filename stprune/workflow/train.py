@@ -1,7 +1,5 @@
 """Training one run, or a block of runs, which imports torch once and forks a process for each."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -1,7 +1,5 @@
 """A project so small that a run takes a second, and what of it must be equal after a fault."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterable
@@ -58,7 +56,7 @@ class Project:
     def __post_init__(self) -> None:
         toy.write_toy(self.root / "data", self.root / "mirror")
 
-    def trial(self, name: str, **changes: Any) -> Trial:
+    def trial(self, name: str, **changes: Any) -> "Trial":
         """A trial with results, and if ``changes`` say so data, of its own."""
         values = CONFIG | {"results_directory": f"trials/{name}"} | changes
         path = self.root / f"{name}.yaml"

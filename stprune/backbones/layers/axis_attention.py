@@ -1,7 +1,5 @@
 """Scaled dot-product attention along one axis of (window, step, node), without moving axes."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from torch import Tensor

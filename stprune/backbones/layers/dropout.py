@@ -1,7 +1,5 @@
 """Dropout with cheap random numbers on a CPU."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional

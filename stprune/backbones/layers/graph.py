@@ -5,8 +5,6 @@ they say otherwise, functions take and return (N, N) float; they compute in floa
 dtype of what they were given.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

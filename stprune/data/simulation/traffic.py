@@ -7,8 +7,6 @@ process whose rate follows the profiles and drifts from day to day and hour to h
 ends of a road.
 """
 
-from __future__ import annotations
-
 import gc
 import warnings
 from collections.abc import Iterator
@@ -78,7 +76,7 @@ class Departures:
     origins: NDArray[np.int64]  # zones
     destinations: NDArray[np.int64]
 
-    def between(self, first: float, last: float) -> Departures:
+    def between(self, first: float, last: float) -> "Departures":
         """Those that leave in [first, last) of bin 0's clock, in seconds since ``first``."""
         low, high = np.searchsorted(self.seconds, [first, last])
         part = slice(int(low), int(high))
