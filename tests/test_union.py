@@ -231,7 +231,7 @@ def test_members_take_over_what_they_do_not_say(values: dict[str, Any]) -> None:
         ({"union": ["toy_big", "los_loop"]}, None, "toy_big: 60 min, los_loop: 5"),
         ({"training": {"budget": "steps"}}, None, "budget"),
         ({"loss_units": "relative"}, None, "loss_units"),
-        ({"linear_probe": {"epochs": 1}}, "lstm", "linear probe"),
+        ({"linear_probe": {"epochs": 1}}, "lstm", "linear_probe"),
         ({}, "stid", "`stid`"),
         ({}, "last_value", "`last_value`"),
     ],

@@ -167,7 +167,7 @@ class Job:
         """Time rounds until they are enough; one row an epoch, with the sensors of its round."""
         rounds, done = 0, False
         while not done:
-            self._train_round(rounds)
+            self.train_round(rounds)
             rounds += 1
             if rounds > 1:
                 widest = widest_of(self.intervals())
@@ -180,14 +180,12 @@ class Job:
         """Of the timed entries, after two rounds at least."""
         return [entry.interval(self.full) for entry in self.timed]
 
-    def _train_round(self, number: int) -> None:
+    def train_round(self, number: int) -> None:
+        """Time the epoch of every entry once, and a validation and a checkpoint."""
         for contender in self.turns:
             contender.rewind()
         before = self.watch.read()
-        epochs = [contender.engine.epoch_in_slices(SLICES) for contender in self.turns]
-        for part in range(SLICES):
-            for epoch in epochs[:: 1 if part % 2 == 0 else -1]:
-                next(epoch, None)
+        train_in_slices([contender.engine for contender in self.turns])
         sensors = self.watch.since(before).model_dump()
         for contender in self.turns:
             # What all processes of a run agreed on.
@@ -208,6 +206,14 @@ class Job:
             if self.fabric.is_global_zero:
                 save_checkpoint(self.checkpoint, state, {}, keep_previous=False)
         return agreed(self.fabric, engine.clock.take())
+
+
+def train_in_slices(engines: Sequence[Engine]) -> None:
+    """Train an epoch of each, interleaved: a thirtieth in turn, reversed every other time."""
+    epochs = [engine.epoch_in_slices(SLICES) for engine in engines]
+    for part in range(SLICES):
+        for epoch in epochs[:: 1 if part % 2 == 0 else -1]:
+            next(epoch, None)
 
 
 def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> TimingRecord:
