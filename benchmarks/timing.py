@@ -1,8 +1,8 @@
 """Whether times add up: the sum of timed medians over a run's epochs against its own clock.
 
-Whole runs of five pruners, STID on an eighth of the simulated freeway, after a timing of them. A
-machine's speed wanders by more than what is asked here, so between two rounds of the timing each run
-trains an epoch, in slices as the timing's are.
+Whole runs of five pruners, STID on an eighth of the simulated freeway, after a timing of them. The
+speed of a machine wanders by more than what is asked here, so between two rounds of the timing each
+run trains an epoch, in slices as those of the timing.
 """
 
 import sys
