@@ -264,3 +264,28 @@ def test_the_whole_study_is_planned(project: Project) -> None:
     study = load_config(ROOT / "config" / "paper.yaml")
     assert len(run_keys(study)) < 10_000
     assert project.planned(config="config/paper.yaml")["train"] == len(make_blocks(study))
+
+
+def test_the_real_parts_of_published_data_train(project: Project) -> None:
+    mirror = os.environ.get("STPRUNE_MIRROR")
+    if not mirror:
+        pytest.skip("set STPRUNE_MIRROR to a mirror of the published files")
+    parts = ["pems_bay_67", "metr_la_29", "pems08_tail", "urban_ev_45"]
+    for name in parts:
+        shutil.copy(ROOT / "data" / f"{name}.yaml", project.root / "data")
+    small = {"blocks": 1, "layers": 2, "residual_channels": 4, "embedding_rank": 2}
+    project.configure(
+        "parts",
+        datasets={name: {"window_stride": 100, "evaluation_stride": 100} for name in parts},
+        backbones={"stid": None, "gwnet": {"options": small}},
+        pruners={"full": None},
+        seeds=[0],
+        training={"epochs": 1, "batch_size": 32},
+        mirror=mirror,
+    )
+    done = project.snakemake("--", "results/parts/summary.csv", config="parts.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = pd.read_csv(project.root / "results" / "parts" / "summary.csv")
+    assert sorted(set(summary["dataset"])) == sorted(parts)
+    assert summary["backbone"].value_counts().to_dict() == {"stid": 4, "gwnet": 4}
+    assert (summary["test_mae"] > 0).all()
