@@ -158,6 +158,8 @@ def test_an_id_is_plain_and_not_that_of_a_shipped_card(
         (WIDE, [*WORDS, "--card", "target=speed"], "`speed`"),
         (WIDE, [*WORDS, "--card", "start=soon"], "soon"),
         (WIDE, [*WORDS, "--card", "step_minutes=x"], "step_minutes"),
+        (WIDE, [*WORDS, "--card", "step_minutes=true"], "step_minutes"),
+        (WIDE, [*WORDS, "--card", "nodes=4"], "nodes"),
         ("time,a\n2024-01-01,1\n", WORDS, "a.csv"),
         ("time,a\n2024-01-01,1\n2024-01-04,1\n", WORDS, "259200 s"),
         ("a,b\n1,2\n3,4\n", WORDS, "time=NAME"),

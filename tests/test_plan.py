@@ -15,7 +15,6 @@ from toy_union import KEY, union_config, union_values, write_union
 
 from stprune.__main__ import main
 from stprune.base.layout import DataLayout
-from stprune.base.quantities import duration, size
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
 from stprune.records.run import read_record
@@ -25,12 +24,14 @@ from stprune.workflow.estimate import (
     RunRequests,
     WindowCost,
     Workload,
+    duration,
     make_plan,
     measured_cost,
     plan_text,
     recorded_cost,
     run_windows,
     run_workload,
+    size,
 )
 
 COST = WindowCost(train=0.1, evaluate=0.01, parameters=1000)

@@ -339,7 +339,7 @@ def test_trust_in_times_is_said_wherever_they_are_shown(tmp_path: Path) -> None:
     assert points[["time_low", "time_high"]].tolist() == pytest.approx(
         [0.96 * points["time"], 1.04 * points["time"]]
     )
-    assert "within ±4 %" in findings(timed(kept, "noisy")).answers[2].sentence
+    assert "±4 %" in findings(timed(kept, "noisy")).answers[2].sentence
     # Nothing was timed: steps are drawn, and tables have dashes.
     none = timed(kept, None)
     found, main = findings(none), tab_main.build(none)

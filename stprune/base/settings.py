@@ -43,7 +43,7 @@ class ComputeSettings(StrictModel):
     matmul: Literal["fp32", "tf32"] = Field(
         "fp32", description="Products and convolutions of float32 on a GPU; tf32 rounds to 10 bits."
     )
-    compile: bool | Literal["reduce-overhead"] = Field(
+    compile: Literal[False, True, "reduce-overhead"] = Field(
         False,
         description="Use torch.compile (needs a C++ compiler); `reduce-overhead`: on a GPU with"
         " CUDA graphs, one for each size of batch.",

@@ -34,6 +34,8 @@ from stprune.data.table import (
 )
 
 FORMAT = "table"
+# Keys of the card that are not for the user to say.
+FROM_FILES = {"format", "files", "options", "nodes", "steps", "channels"}
 TIME_NAMES = ("time", "timestamp", "datetime", "date_time", "date", "index", "__index_level_0__")
 PLACES = ("node", "sensor", "station", "detector", "zone")
 NODE_NAMES = (*PLACES, *(f"{place}_id" for place in PLACES), "id")
@@ -72,6 +74,8 @@ def add(
     if not all(channels.values()) or not channels:
         missing = ", ".join(name for name, unit in channels.items() if not unit) or "NAME"
         raise ConfigError(f"say what is measured, and its unit, with --channel {missing}=UNIT")
+    if known := FROM_FILES & set(card):
+        raise ConfigError(f"--card {min(known)}: that is found in the files; leave it out")
     options = _guessed_options(series, options)
     checked = validate(Options, options, f"options of {dataset}")
     if "edges" in graph and "weights" not in options.get("graph", {}):
@@ -159,7 +163,7 @@ def _time_axis(readings: Readings, card: dict[str, Any], options: Options) -> di
             ways = "--card step_minutes=NUMBER and --option resample=mean"
             raise DataError(f"{path}: times are {seconds:g} s apart, no part of a day; say {ways}")
         minutes = int(seconds) // 60
-    if not isinstance(minutes, int) or minutes < 1:
+    if type(minutes) is not int or minutes < 1:
         raise ConfigError(f"--card step_minutes={minutes}: a number of minutes is meant")
     step, start = pd.Timedelta(minutes=minutes), every.min()
     if options.resample == "mean":

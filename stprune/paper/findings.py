@@ -225,19 +225,19 @@ def _trust(results: Results) -> Finding:
     counts = ", ".join(f"{verdict}: {count}" for verdict, count in places.items())
     basis = (
         f"Data sets with backbones by the verdict of their timing: {counts}. {check} A timing"
-        " trains epochs of every entry in turn, round after round, alone on its machine, and gives"
-        " the 95 % interval of their ratio to a full epoch."
+        " interleaves epochs of every entry, round after round, alone on its machine, and gives the"
+        " 95 % interval of their ratio to a full epoch."
     )
     worst = least_trusted(aggregate[TIMING])
     room = (aggregate["total_percent_high"] - aggregate["total_percent_low"]) / 2
     widest = (room / aggregate["total_percent"]).max()
-    within = "" if math.isnan(widest) else f" within ±{100 * widest:.0f} % of themselves"
+    within = "" if math.isnan(widest) else f": each is known to ±{100 * widest:.0f} %"
     notes = " ".join(timing_notes(aggregate[TIMING], drawn=True))
     words = f"cannot be trusted: {notes[:1].lower()}{notes[1:]}"
     if worst == "steady":
-        words = f"can be trusted: steady{within}."
+        words = f"can be trusted{within}."
     elif worst == "noisy":
-        words = f"are noisy: known{within}."
+        words = f"are noisy{within}."
     elif worst == "within runs":
         trust = "can be trusted" if close >= max(1, SHARE * len(ratios)) else "are to be doubted"
         words = f"{trust}: taken within the runs, {close} of {len(ratios)} are as expected."

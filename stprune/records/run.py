@@ -181,7 +181,7 @@ def checked(model: type[Model], read: Callable[[], Any], where: str, **version: 
     try:
         values = read()
     except FileNotFoundError:
-        raise RecordError(f"there is no {where}; what it records has not finished") from None
+        raise RecordError(f"there is no {where}: its run or timing has not finished") from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{where} is not a readable record: {error}") from None
     found = values.get(name) if isinstance(values, dict) else None
