@@ -133,15 +133,13 @@ CASES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
 ]
 
 
-def test_every_backbone_has_an_oracle() -> None:
+def test_every_backbone_has_an_oracle():
     assert {name for name, *_ in CASES} | UNTRAINED == set(BACKBONES.ids())
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
 @pytest.mark.parametrize(("name", "options", "sizes"), CASES)
-def test_forecast_and_gradients_are_those_of_the_oracle(
-    name: str, options: dict[str, Any], sizes: dict[str, int], training: bool
-) -> None:
+def test_forecast_and_gradients_are_those_of_the_oracle(name, options, sizes, training):
     if training:
         options = options | {
             key: 0.0 for key in BACKBONES.load(name).Options.model_fields if "dropout" in key

@@ -25,7 +25,7 @@ from stprune.data.windows import Scaler, WindowStore
 @pytest.mark.parametrize(
     "name", ["astgcn", "dcrnn", "gwnet", "opencity", "stgcn", "sttn", "geometric_temporal"]
 )
-def test_a_graph_with_a_weight_that_is_none_is_refused_with_its_place(name: str) -> None:
+def test_a_graph_with_a_weight_that_is_none_is_refused_with_its_place(name):
     backbone_class = BACKBONES.load(name)
     # ASTGCN asks only where edges are.
     for weight in (-0.5, torch.nan)[: 1 if name == "astgcn" else 2]:
@@ -49,20 +49,18 @@ def test_a_graph_with_a_weight_that_is_none_is_refused_with_its_place(name: str)
         ("opencity", {"width": 3, "heads": 1}, 12, 12),  # an odd width
     ],
 )
-def test_declines_what_it_cannot_do(
-    name: str, options: dict[str, Any], history: int, horizon: int
-) -> None:
+def test_declines_what_it_cannot_do(name, options, history, horizon):
     with pytest.raises(DeclinedError, match=name):
         build(name, options, history=history, horizon=horizon)
 
 
-def test_options_that_cannot_be_are_refused() -> None:
+def test_options_that_cannot_be_are_refused():
     for name, option, value in (("dlinear", "kernel", 4), ("mtgnn", "convolution_channels", 30)):
         with pytest.raises(ConfigError, match=option):
             validate(BACKBONES.load(name).Options, {option: value}, "here")
 
 
-def test_saturated_edges_of_mtgnn_are_ranked_by_their_strength() -> None:
+def test_saturated_edges_of_mtgnn_are_ranked_by_their_strength():
     """In float32 all of them are exactly 1, and the strongest must still be kept."""
     model, _ = build("mtgnn", MTGNN | {"embedding_rank": 1, "neighbours": 1}, nodes=4)
     graph = model.graph.float()
@@ -84,7 +82,7 @@ def next_day(per_day: int) -> Any:
 
 
 @pytest.mark.parametrize(("per_day", "steps"), [(288, 12), (48, 2), (24, 1)])
-def test_one_set_of_weights_for_every_step_length(per_day: int, steps: int) -> None:
+def test_one_set_of_weights_for_every_step_length(per_day, steps):
     """A day is 24 patches at 5, 10, 30 or 60 minutes, and the state always fits."""
     model = next_day(per_day)
     model.load_state_dict(next_day(288).state_dict())
@@ -93,7 +91,7 @@ def test_one_set_of_weights_for_every_step_length(per_day: int, steps: int) -> N
     assert model(*batch).shape == (2, per_day, 4)
 
 
-def test_graphs_follow_the_model_and_its_copies() -> None:
+def test_graphs_follow_the_model_and_its_copies():
     model, (inputs, *calendar) = build("opencity", OPENCITY)
     expected = model.eval()(inputs, *calendar)
     twin = copy.deepcopy(model)
@@ -103,7 +101,7 @@ def test_graphs_follow_the_model_and_its_copies() -> None:
     torch.testing.assert_close(narrow.double(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_drops_its_share_and_makes_up_for_it() -> None:
+def test_attention_drops_its_share_and_makes_up_for_it():
     """Values are unit vectors, so that the result is the attention matrix itself."""
     generator = torch.Generator().manual_seed(0)
     query, key = torch.randn(2, 40, 2, 16, 16, generator=generator, dtype=torch.float64)
@@ -121,7 +119,7 @@ def test_attention_drops_its_share_and_makes_up_for_it() -> None:
     assert abs(kept.double().mean() - 0.75) < 0.012
 
 
-def test_says_how_to_install_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_says_how_to_install_the_package(monkeypatch):
     def missing(*_arguments: Any) -> None:
         raise ImportError("No module named 'torch_geometric_temporal'")
 
@@ -180,9 +178,7 @@ SIZES: list[tuple[str, int, int, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("name", "nodes", "per_day", "options", "count"), SIZES)
-def test_parameters_as_published(
-    name: str, nodes: int, per_day: int, options: dict[str, Any], count: int
-) -> None:
+def test_parameters_as_published(name, nodes, per_day, options, count):
     steps = per_day if options.get("head") == "next_day" else 12
     task = ForecastTask(nodes, steps, steps, 1, 0, per_day, torch.eye(nodes).roll(1, dims=1))
     backbone_class = BACKBONES.load(name)
@@ -190,7 +186,7 @@ def test_parameters_as_published(
     assert parameter_count(model) == count
 
 
-def test_scaled_laplacian_is_the_same_each_time() -> None:
+def test_scaled_laplacian_is_the_same_each_time():
     """The eigenvalue solver must not start at random, or two runs would differ in a last bit."""
     adjacency = torch.rand(50, 50, generator=torch.Generator().manual_seed(0)).double()
     first = scaled_laplacian(adjacency)
@@ -211,7 +207,7 @@ def a_matrix(rows: int, columns: int, fill: float) -> Tensor:
 @pytest.mark.parametrize(
     ("fill", "sparse"), [(0.0, True), (0.02, True), (0.1, True), (0.11, False)]
 )
-def test_product_and_gradient_are_those_of_the_matrix(fill: float, sparse: bool) -> None:
+def test_product_and_gradient_are_those_of_the_matrix(fill, sparse):
     matrix = a_matrix(20, 10, fill)
     product = GraphProduct(matrix)
     assert product.sparse == sparse
@@ -225,7 +221,7 @@ def test_product_and_gradient_are_those_of_the_matrix(fill: float, sparse: bool)
 
 
 @pytest.mark.parametrize("fill", [0.0, 0.1])
-def test_values_may_be_a_view_or_narrower(fill: float) -> None:
+def test_values_may_be_a_view_or_narrower(fill):
     """As under autocast: the product is in the matrix's precision, the gradient in theirs."""
     matrix = a_matrix(20, 10, fill).float()
     values = torch.randn(7, 10, generator=torch.Generator().manual_seed(1))
@@ -240,7 +236,7 @@ def test_values_may_be_a_view_or_narrower(fill: float) -> None:
 
 
 @pytest.mark.parametrize("share", [0.15, 0.3, 0.5])
-def test_dropout_meets_its_share_and_draws_each_value_for_itself(share: float) -> None:
+def test_dropout_meets_its_share_and_draws_each_value_for_itself(share):
     """Four values share a random number: neighbours agree no more often than chance has it."""
     values = torch.full((250_000, 4), 2.0)
     with torch.random.fork_rng():
@@ -304,7 +300,7 @@ def a_store(window_stride: int) -> WindowStore:
 
 @pytest.mark.parametrize("days", ["same", "weekend", "weekday"])
 @pytest.mark.parametrize("window_stride", [1, 9])
-def test_every_slot_of_the_week_as_counted_by_hand(days: str, window_stride: int) -> None:
+def test_every_slot_of_the_week_as_counted_by_hand(days, window_stride):
     store = a_store(window_stride)
     model = average(store, 4, days).double()
     model.fit(store)
@@ -335,7 +331,7 @@ def steps_of(values: list[float], starts: list[int], mask: Tensor | None = None)
     )
 
 
-def test_a_step_counts_once_and_only_as_a_target() -> None:
+def test_a_step_counts_once_and_only_as_a_target():
     """Windows 0, 1 and 4: targets are steps 1 to 3, 5 and 6; step 2 is in two of them."""
     store = steps_of([100.0, 1.0, 5.0, 3.0, 100.0, 8.0, 9.0, 100.0], [0, 1, 4])
     model = average(store, 2, "same")
@@ -349,7 +345,7 @@ def test_a_step_counts_once_and_only_as_a_target() -> None:
         average(store, 2).fit(store)
 
 
-def test_last_value_repeats_the_last_step_of_the_target() -> None:
+def test_last_value_repeats_the_last_step_of_the_target():
     inputs = torch.arange(24.0).reshape(2, 2, 3, 2)
     calendar = torch.zeros(2, 2, dtype=torch.int64)
     task = ForecastTask(3, 2, 4, 2, 1, 24, torch.eye(3))

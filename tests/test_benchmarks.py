@@ -1,7 +1,5 @@
 """The benchmarks measure what they say, print it, and hold it to their goals when asked."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -11,7 +9,7 @@ from benchmarks.base import BenchResult, Goal, main
 SMALL = step_cost.Size(nodes=20, edges=35, batch=4, rounds=2)
 
 
-def test_goals_fail_only_if_they_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_goals_fail_only_if_they_are_checked(capsys):
     goals = [Goal("half an epoch", 0.625, 0.52), Goal("overhead", 0.001, 0.01)]
     missed = BenchResult("Two epochs", [{"kept": 0.5, "epoch_s": 1.25}], goals)
     assert [main(lambda: missed, words) for words in ([], ["--check"])] == [0, 1]
@@ -21,7 +19,7 @@ def test_goals_fail_only_if_they_are_checked(capsys: pytest.CaptureFixture[str])
     assert main(lambda: missed._replace(goals=goals[1:]), ["--check"]) == 0
 
 
-def test_batches_of_all_ways_hold_the_same_and_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_of_all_ways_hold_the_same_and_are_timed(monkeypatch):
     store = batches.store_of((400, 3, 2))
     order = [torch.tensor([5, 100, 7]), torch.tensor([3, 0])]
     ways = batches.ways(store)
@@ -41,7 +39,7 @@ def test_batches_of_all_ways_hold_the_same_and_are_timed(monkeypatch: pytest.Mon
     assert len(result.goals) == 2
 
 
-def test_pruning_measures_every_keep_ratio(toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pruning_measures_every_keep_ratio(toy_data, monkeypatch):
     small = {"DATASET": "toy", "DATA_DIRECTORY": toy_data, "ROUNDS": 1, "WINDOWS": 1000}
     for name, value in small.items():
         monkeypatch.setattr(pruning, name, value)
@@ -53,7 +51,7 @@ def test_pruning_measures_every_keep_ratio(toy_data: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", sorted(step_cost.LEAST_SPEED_UP))
-def test_both_forms_of_a_backbone_take_the_same_kind_of_step(name: str) -> None:
+def test_both_forms_of_a_backbone_take_the_same_kind_of_step(name):
     counts = []
     threads = torch.get_num_threads()
     for form in step_cost.FORMS:

@@ -55,9 +55,7 @@ def change_record(layout: ExperimentLayout, change: Callable[[dict[str, Any]], o
         (2, {"s3_1": 2, "s3_2": 1, "s1_1": 2, "s1_2": 1, "s2_1": 2, "s2_2": 1}),
     ],
 )
-def test_blocks_hold_every_run_once(
-    toy_values: dict[str, Any], limit: int | None, sizes: dict[str, int]
-) -> None:
+def test_blocks_hold_every_run_once(toy_values, limit, sizes):
     """``full`` and ``st_prune`` at two ratios: three runs a seed."""
     values = toy_values | {"seeds": [3, 1, 2], "prune_ratios": [0.5, 0.9]}
     values["compute"] = {"runs_per_job": limit}
@@ -68,9 +66,7 @@ def test_blocks_hold_every_run_once(
     assert len({key for keys in blocks.values() for key in keys}) == 9
 
 
-def test_each_thing_a_result_depends_on_is_a_reason(
-    toy_config: ExperimentConfig, toy_values: dict[str, Any], layout: ExperimentLayout
-) -> None:
+def test_each_thing_a_result_depends_on_is_a_reason(toy_config, toy_values, layout):
     full = {"toy/stid/full/p0/s0": "no record"}
     assert missing(toy_config) == full
     longer = parse_config(toy_values | {"training": {"epochs": 5, "batch_size": 32}}, "longer")
@@ -83,9 +79,7 @@ def test_each_thing_a_result_depends_on_is_a_reason(
     assert missing(toy_config)[KEY.path].startswith("record damaged")
 
 
-def test_a_run_needs_each_of_its_files_whole(
-    toy_config: ExperimentConfig, layout: ExperimentLayout
-) -> None:
+def test_a_run_needs_each_of_its_files_whole(toy_config, layout):
     for path in (layout.metrics(KEY), layout.run_epochs(KEY), layout.kept(KEY)):
         whole = path.read_bytes()
         path.write_bytes(whole[:-20])
@@ -95,9 +89,7 @@ def test_a_run_needs_each_of_its_files_whole(
         path.write_bytes(whole)
 
 
-def test_a_stamp_holds_until_a_record_changes(
-    toy_config: ExperimentConfig, toy_values: dict[str, Any], layout: ExperimentLayout
-) -> None:
+def test_a_stamp_holds_until_a_record_changes(toy_config, toy_values, layout):
     train(toy_config, key_of("full"), ())
 
     def note(config: ExperimentConfig) -> str | None:
@@ -118,16 +110,14 @@ def test_a_stamp_holds_until_a_record_changes(
     assert "1 to train: no record" in (note(toy_config) or "")
 
 
-def test_an_unknown_block_is_a_mistake(toy_values: dict[str, Any], tmp_path: Path) -> None:
+def test_an_unknown_block_is_a_mistake(toy_values, tmp_path):
     path = tmp_path / "toy.yaml"
     path.write_text(json.dumps(toy_values))
     with pytest.raises(UnknownNameError, match=BLOCK):
         train_block(path, "toy/stid/s9")
 
 
-def test_as_many_runs_at_once_as_may_share_a_gpu(
-    toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_as_many_runs_at_once_as_may_share_a_gpu(toy_values, monkeypatch):
     monkeypatch.setattr("stprune.workflow.plan.visible_gpus", lambda: ["GPU-a", "GPU-b"])
     compute = {"accelerator": "cuda", "runs_per_gpu": 3, "devices": 2, "threads": 4}
     values = toy_values | {"compute": compute, "seeds": [0, 1, 2]}
@@ -148,9 +138,7 @@ def test_as_many_runs_at_once_as_may_share_a_gpu(
     assert {key.seed for key, problem in ended.items() if problem is not None} == {1}
 
 
-def test_a_timing_is_outdated_with_its_pruners_sources_or_data(
-    toy_config: ExperimentConfig,
-) -> None:
+def test_a_timing_is_outdated_with_its_pruners_sources_or_data(toy_config):
     path = experiment_layout(toy_config).timing("toy", "stid")
 
     def outdated() -> str | None:

@@ -14,7 +14,6 @@ from baselines.random_dynamic import RandomDynamic, RandomDynamicOptions
 from baselines.random_static import RandomStatic
 from stprune.base.schema import NoOptions
 from stprune.base.settings import TrainingSettings
-from stprune.config.experiment import ExperimentConfig
 from stprune.pruning.base import Pruner, PruningContext
 from stprune.records.run import EpochRecord
 from stprune.training.budget import TrainingBudget, run_cost
@@ -77,9 +76,7 @@ def trained(pruner: Pruner, budget: TrainingBudget, **parts: float) -> list[Epoc
         ("steps", 0.9, {"full_first_epoch": False, "annealing": "none"}, [10] * 56),
     ],
 )
-def test_epochs_of_a_budget_by_hand(
-    kind: str, prune_ratio: float, options: dict[str, Any], windows: list[int]
-) -> None:
+def test_epochs_of_a_budget_by_hand(kind, prune_ratio, options, windows):
     pruner = random_dynamic(prune_ratio, **options)
     budget = TrainingBudget(settings(kind), WINDOWS)
     assert [r.windows for r in trained(pruner, budget)] == windows
@@ -90,7 +87,7 @@ def test_epochs_of_a_budget_by_hand(
     assert steps == [0, 1, 1, 2, EPOCHS]
 
 
-def test_total_time_counts_overhead_and_validation_and_preparation() -> None:
+def test_total_time_counts_overhead_and_validation_and_preparation():
     # A window takes 0.01 s, so a full epoch with its validation 2 s, and full training 16 s.
     # A pruned epoch takes 0.5 + 0.5 + 1 = 2 s as well: nothing is gained.
     pruner = random_dynamic(0.5, full_first_epoch=False, annealing="none")
@@ -112,7 +109,7 @@ def test_total_time_counts_overhead_and_validation_and_preparation() -> None:
 @pytest.mark.parametrize("kind", ["total_windows", "steps", "total_time"])
 @example(prune_ratio=0.0, annealing="tail")
 @given(prune_ratio=st.floats(0, 0.95), annealing=st.sampled_from(["none", "tail", "cosine"]))
-def test_no_budget_is_exceeded_or_unspent(kind: str, prune_ratio: float, annealing: str) -> None:
+def test_no_budget_is_exceeded_or_unspent(kind, prune_ratio, annealing):
     pruner = random_dynamic(prune_ratio, annealing=annealing)
     budget = TrainingBudget(settings(kind), WINDOWS)
     records = trained(pruner, budget, selection=0.001, scoring=0.001)
@@ -129,7 +126,7 @@ def test_no_budget_is_exceeded_or_unspent(kind: str, prune_ratio: float, anneali
         assert all(size < WINDOWS for size in sizes[1 : len(sizes) - tail])
 
 
-def test_full_training_loses_no_epoch_to_a_slow_first_one() -> None:
+def test_full_training_loses_no_epoch_to_a_slow_first_one():
     pruner, records = random_dynamic(0.0), list[EpochRecord]()
     budget = TrainingBudget(settings("total_time"), WINDOWS)
     for a_window in (0.05, *[0.01] * 4, 0.02, 0.01, 0.013):
@@ -145,7 +142,7 @@ def epoch(windows: int, step: float, scoring: float = 0.25) -> EpochRecord:
     return record(0, windows, step=step, scoring=scoring, **parts)
 
 
-def test_costs_by_hand() -> None:
+def test_costs_by_hand():
     budget = TrainingBudget(TrainingSettings(epochs=5, batch_size=BATCH), WINDOWS)
     pruned = [epoch(20, 1.0), epoch(20, 5.0, scoring=1.0), epoch(30, 2.0)]
     first, last = epoch(100, 8.0), epoch(100, 10.0)
@@ -189,7 +186,7 @@ def zone(powercap: Path, folder: str, name: str, microjoules: int, limit: int = 
     return place / "energy_uj"
 
 
-def test_packages_and_memory_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_and_memory_count_once(tmp_path, monkeypatch):
     seconds = 0.0
     monkeypatch.setattr("stprune.training.cost.time.monotonic", lambda: seconds)
     package = zone(tmp_path, "intel-rapl:0", "package-0", 999_990_000_000)
@@ -221,7 +218,7 @@ def test_packages_and_memory_count_once(tmp_path: Path, monkeypatch: pytest.Monk
         assert meter.joules["processor"] == joules
 
 
-def test_devices_are_found_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_are_found_by_their_ids(monkeypatch):
     millijoules: dict[str, int] = {"GPU-a": 1000, "GPU-b": 500}
     nvml: Any = ModuleType("pynvml")
     nvml.nvmlInit = lambda: None
@@ -234,7 +231,7 @@ def test_devices_are_found_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None
     assert meter.joules["device"] == pytest.approx(2.2)
 
 
-def test_joules_are_resumed(toy_config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joules_are_resumed(toy_config, monkeypatch):
     """A counter that moves by 1 J a reading: at the start, after each of 4 epochs, at the end."""
     readings = iter(range(100))
     counters = [lambda: float(next(readings))]

@@ -50,7 +50,7 @@ def raw_and_card() -> tuple[RawSeries, DatasetCard]:
     return raw, dataset.card
 
 
-def test_what_was_written_is_read_and_the_checksum_follows_the_content(tmp_path: Path) -> None:
+def test_what_was_written_is_read_and_the_checksum_follows_the_content(tmp_path):
     raw, card = raw_and_card()
     changed = raw.values.copy()
     changed[0, 0, 0] += 1
@@ -86,9 +86,7 @@ def streamed(raw: RawSeries, lengths: tuple[int, ...]) -> StreamedSeries:
 
 @settings(max_examples=12)  # each waits for the disk a dozen times
 @given(cuts=st.sets(st.integers(1, 29)), complete=st.booleans(), block=st.integers(1, 200))
-def test_blocks_of_any_length_make_the_files_of_the_whole(
-    cuts: set[int], complete: bool, block: int
-) -> None:
+def test_blocks_of_any_length_make_the_files_of_the_whole(cuts, complete, block):
     raw, card = raw_and_card()
     raw = replace(raw, mask=np.ones_like(MASK)) if complete else raw
     edges = [0, *sorted(cuts), 30]
@@ -110,9 +108,7 @@ def test_blocks_of_any_length_make_the_files_of_the_whole(
 
 
 @pytest.mark.parametrize("lengths", [(10, 19), (20, 0, 9, 2)])
-def test_a_loader_with_too_few_or_many_steps_leaves_nothing(
-    tmp_path: Path, lengths: tuple[int, ...]
-) -> None:
+def test_a_loader_with_too_few_or_many_steps_leaves_nothing(tmp_path, lengths):
     raw, card = raw_and_card()
     longer = replace(raw, values=np.tile(raw.values, (2, 1, 1)), mask=np.tile(raw.mask, (2, 1, 1)))
     with pytest.raises(DataError, match=f"{sum(lengths)} of 30 steps"):
@@ -126,7 +122,7 @@ def with_gap(raw: RawSeries) -> RawSeries:
     return replace(raw, timestamps=times)
 
 
-def test_a_night_or_hour_may_be_left_out_where_the_card_says_so(tmp_path: Path) -> None:
+def test_a_night_or_hour_may_be_left_out_where_the_card_says_so(tmp_path):
     raw, card = raw_and_card()
     daily = card.model_copy(update={"breaks": "daily"})
     # Step 19 is 19:00 of the first day and step 20 now 06:00 of the next.
@@ -160,9 +156,7 @@ def test_a_night_or_hour_may_be_left_out_where_the_card_says_so(tmp_path: Path) 
         (with_gap, "7200 s long, not 3600 s"),
     ],
 )
-def test_a_series_that_contradicts_its_card_is_refused(
-    tmp_path: Path, change: object, words: str
-) -> None:
+def test_a_series_that_contradicts_its_card_is_refused(tmp_path, change, words):
     raw, card = raw_and_card()
     assert callable(change)
     with pytest.raises(DataError, match=words):
@@ -178,7 +172,7 @@ def test_a_series_that_contradicts_its_card_is_refused(
         *(("meta.json", text) for text in ("", "[]", '{"sha256": {}}')),
     ],
 )
-def test_a_damaged_data_set_is_one_line(tmp_path: Path, name: str, content: str | None) -> None:
+def test_a_damaged_data_set_is_one_line(tmp_path, name, content):
     raw, card = raw_and_card()
     write_canonical(raw, card, tmp_path)
     path = tmp_path / name
@@ -198,9 +192,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataLayout:
     return DataLayout(tmp_path / "data")
 
 
-def test_prepare_makes_the_canonical_data_set_once(
-    layout: DataLayout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prepare_makes_the_canonical_data_set_once(layout, monkeypatch):
     assert not is_prepared("toy", layout)
     directory = prepare("toy", layout)
     assert directory == layout.processed("toy")
@@ -223,7 +215,7 @@ def _change_card(layout: DataLayout, **changes: float) -> None:
 
 
 @pytest.mark.parametrize("what", ["mape_floor", "mask.npy", "meta.json", "damaged meta"])
-def test_prepare_starts_again_when_something_changed(layout: DataLayout, what: str) -> None:
+def test_prepare_starts_again_when_something_changed(layout, what):
     directory = prepare("toy", layout)
     if what == "mape_floor":
         _change_card(layout, mape_floor=7.0)
@@ -237,7 +229,7 @@ def test_prepare_starts_again_when_something_changed(layout: DataLayout, what: s
     assert (read_canonical(directory).card.mape_floor == 7.0) == (what == "mape_floor")
 
 
-def test_raw_files_that_contradict_the_card_leave_no_data_set(layout: DataLayout) -> None:
+def test_raw_files_that_contradict_the_card_leave_no_data_set(layout):
     _change_card(layout, steps=toy.STEPS + 1)
     with pytest.raises(DataError, match=f"but the card says .{toy.STEPS + 1}, "):
         prepare("toy", layout)
@@ -303,7 +295,7 @@ REST = 45
 
 
 @pytest.mark.slow
-def test_a_large_series_is_never_held_twice(tmp_path: Path) -> None:
+def test_a_large_series_is_never_held_twice(tmp_path):
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         growth = process.submit(growth_of_preparing, tmp_path).result()
         assert growth < GRAPH + REST < WHOLE

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import toy
 import yaml
 from toy_runs import key_of
 
-from stprune.base.errors import CheckpointError, ConfigError, RecordError, StpruneError, WriteError
+from stprune.base.errors import CheckpointError, ConfigError, RecordError, WriteError
 from stprune.base.files import atomic_path, write_json, write_text
 from stprune.config.experiment import parse_config
 from stprune.config.grid import experiment_layout
@@ -41,7 +40,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_state_is_read_as_written_and_not_by_another_run(checkpoint: Path) -> None:
+def test_a_state_is_read_as_written_and_not_by_another_run(checkpoint):
     state, reason = load_checkpoint(checkpoint, IDENTITY)
     assert state is not None
     assert torch.equal(state.pop("weights"), WEIGHTS)
@@ -61,7 +60,7 @@ def test_a_state_is_read_as_written_and_not_by_another_run(checkpoint: Path) -> 
         lambda path: torch.save({"identity": "abc", "state": {}}, path),
     ],
 )
-def test_a_damaged_file_is_refused(checkpoint: Path, damage: Callable[[Path], object]) -> None:
+def test_a_damaged_file_is_refused(checkpoint, damage):
     damage(checkpoint)
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(checkpoint, IDENTITY)
@@ -79,7 +78,7 @@ def trained(values: dict[str, Any]) -> Path:
     return layout.metrics(key_of("full"))
 
 
-def test_errors_of_a_model(toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_a_model(toy_values, monkeypatch):
     metrics = trained(toy_values)
     model = open_recorded_model(metrics)
     errors, stride = node_errors(model, "test")
@@ -118,9 +117,7 @@ def another_configuration(metrics: Path, config: Path) -> None:
         (lambda _, config: config.unlink(), ConfigError),
     ],
 )
-def test_weights_that_do_not_fit_their_record_are_refused(
-    toy_values: dict[str, Any], damage: Callable[[Path, Path], object], error: type[StpruneError]
-) -> None:
+def test_weights_that_do_not_fit_their_record_are_refused(toy_values, damage, error):
     metrics = trained(toy_values)
     damage(metrics, metrics.parents[6] / "config.yaml")
     with pytest.raises(error):
@@ -130,7 +127,7 @@ def test_weights_that_do_not_fit_their_record_are_refused(
 # Files appear whole or not at all
 
 
-def test_an_interrupt_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_an_interrupt_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a" / "b.csv"
     write_text(target, "Grüße\n")
 
@@ -146,7 +143,7 @@ def test_an_interrupt_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     assert os.listdir(target.parent) == ["b.csv"]
 
 
-def test_json_holds_numbers_exactly_and_no_nan(tmp_path: Path) -> None:
+def test_json_holds_numbers_exactly_and_no_nan(tmp_path):
     target = tmp_path / "b.json"
     write_json(target, {"third": 1 / 3, "none": None})
     assert json.loads(target.read_text()) == {"third": 1 / 3, "none": None}
@@ -155,9 +152,7 @@ def test_json_holds_numbers_exactly_and_no_nan(tmp_path: Path) -> None:
     assert json.loads(target.read_text())["none"] is None
 
 
-def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(
-    tmp_path: Path,
-) -> None:
+def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(tmp_path):
     others = {f".b.{os.getppid()}.partial.txt", ".c.k1ll3d.partial.txt"}  # that of another file
     for name in {".b.k1ll3d.partial.txt", *others}:
         (tmp_path / name).write_text("half")
@@ -165,7 +160,7 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(
     assert set(os.listdir(tmp_path)) == {*others, "b.txt"}
 
 
-def test_a_refusal_behind_a_librarys_error_is_a_line(tmp_path: Path) -> None:
+def test_a_refusal_behind_a_librarys_error_is_a_line(tmp_path):
     full = OSError(errno.ENOSPC, "No space")
     with pytest.raises(WriteError, match=r"b\.txt .*No space"), atomic_path(tmp_path / "b.txt"):
         raise RuntimeError("unexpected pos 704 vs 598") from full

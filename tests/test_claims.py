@@ -49,7 +49,7 @@ REAL = pytest.mark.skipif(
         (10.0, 0.3, [10.4, 10.6], "within spread"),
     ],
 )
-def test_verdicts_by_hand(claimed: float, spread: float, means: list[float], expected: str) -> None:
+def test_verdicts_by_hand(claimed, spread, means, expected):
     assert verdict(claimed, spread, means, 2.0) == expected
 
 
@@ -90,7 +90,7 @@ def _claims() -> Claims:
     return Claims.model_validate({"groups": [{**group, "setting": setting}]})
 
 
-def test_runs_of_the_setting_are_averaged_by_the_rule_of_the_source(tmp_path: Path) -> None:
+def test_runs_of_the_setting_are_averaged_by_the_rule_of_the_source(tmp_path):
     _record(tmp_path, 0, 14.0, _config())
     _record(tmp_path, 1, 14.2, _config())
     checked = check_claims(_claims(), tmp_path)
@@ -110,14 +110,12 @@ def test_runs_of_the_setting_are_averaged_by_the_rule_of_the_source(tmp_path: Pa
         *(("pruner.id", "st_prune"), ("protocol", "paper")),
     ],
 )
-def test_runs_of_another_setting_do_not_count(tmp_path: Path, place: str, value: Any) -> None:
+def test_runs_of_another_setting_do_not_count(tmp_path, place, value):
     _record(tmp_path, 0, 14.0, _config(place, value))
     assert check_claims(_claims(), tmp_path)["verdict"].tolist() == ["not run"]
 
 
-def test_shipped_claims_name_what_exists_and_have_no_run_in_an_empty_folder(
-    tmp_path: Path,
-) -> None:
+def test_shipped_claims_name_what_exists_and_have_no_run_in_an_empty_folder(tmp_path):
     claims = load_claims(FILE)
     assert set(check_claims(claims, tmp_path)["verdict"]) == {"not run"}
     assert {group.setting.pruner for group in claims.groups} <= set(PRUNERS.ids())
@@ -127,7 +125,7 @@ def test_shipped_claims_name_what_exists_and_have_no_run_in_an_empty_folder(
 
 
 @pytest.mark.parametrize("name", ["gwnet", "stgcn"])
-def test_public_weights_become_ours(name: str) -> None:
+def test_public_weights_become_ours(name):
     model, _ = build(name, {})
     public = import_module(f"oracles.{name}").published_state(model)
     ours = type(model).from_public_weights(public)
@@ -135,14 +133,12 @@ def test_public_weights_become_ours(name: str) -> None:
     assert all(torch.equal(ours[key], value) for key, value in model.state_dict().items())
 
 
-def test_a_file_without_published_weights_has_none_to_check(tmp_path: Path) -> None:
+def test_a_file_without_published_weights_has_none_to_check(tmp_path):
     checked = check_weights([], DataLayout(tmp_path))
     assert claims_text(checked).strip().startswith("0 reproduced")
 
 
-def test_weights_of_another_backbone_are_a_mistake_in_the_file(
-    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_of_another_backbone_are_a_mistake_in_the_file(toy_data, tmp_path, monkeypatch):
     claim = load_claims(FILE).published_weights[0]
     layout, other = DataLayout(toy_data), tmp_path / "other.pt"
     torch.save({"bn.0.bias": torch.zeros(2)}, other)
@@ -159,15 +155,13 @@ def weights_claim(backbone: str) -> WeightsClaim:
 
 @pytest.mark.slow
 @REAL
-def test_published_weights_score_on_real_data_as_their_log_says(tmp_path: Path) -> None:
+def test_published_weights_score_on_real_data_as_their_log_says(tmp_path):
     checked = check_weights([weights_claim("stgcn")], DataLayout(tmp_path))
     assert set(checked["verdict"]) == {"reproduced"}
 
 
 @REAL
-def test_published_weights_of_graph_wavenet_on_the_first_windows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_published_weights_of_graph_wavenet_on_the_first_windows(tmp_path, monkeypatch):
     """All windows take minutes; `stprune claims` says that they score as the log says."""
 
     def first_windows(*arguments: Any, **options: Any) -> ForecastData:

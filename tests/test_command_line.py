@@ -62,9 +62,7 @@ def train_words(config: Path, **changes: object) -> list[object]:
     ],
     ids=str,
 )
-def test_mistakes_in_a_run_are_one_line(
-    run: Run, config_file: Path, changes: dict[str, object], words: str
-) -> None:
+def test_mistakes_in_a_run_are_one_line(run, config_file, changes, words):
     assert_mistake(run(*train_words(config_file, **changes)), words)
 
 
@@ -84,15 +82,7 @@ def test_mistakes_in_a_run_are_one_line(
     ],
     ids=str,
 )
-def test_other_mistakes_are_one_line(
-    run: Run,
-    toy_values: dict[str, Any],
-    config_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    words: list[str],
-    named: str,
-    code: int,
-) -> None:
+def test_other_mistakes_are_one_line(run, toy_values, config_file, monkeypatch, words, named, code):
     monkeypatch.chdir(config_file.parent)
     Path("wrong.yaml").write_text(yaml.safe_dump(toy_values | {"prune_ratio": 0.5}))
     toy.write_toy(Path("data"), Path("mirror"))
@@ -100,9 +90,7 @@ def test_other_mistakes_are_one_line(
     assert not Path("data/raw").exists()
 
 
-def test_from_raw_files_to_a_finished_run(
-    run: Run, toy_values: dict[str, Any], tmp_path: Path
-) -> None:
+def test_from_raw_files_to_a_finished_run(run, toy_values, tmp_path):
     data, config = tmp_path / "data", tmp_path / "toy.yaml"
     toy.write_toy(data, tmp_path / "mirror")
     values = toy_values | {"data_directory": str(data), "mirror": str(tmp_path / "mirror")}
@@ -117,7 +105,7 @@ def test_from_raw_files_to_a_finished_run(
 
 
 @pytest.mark.parametrize("words", [[], ["data"], ["train"]], ids=str)
-def test_help_loads_neither_torch_nor_rich(words: list[str]) -> None:
+def test_help_loads_neither_torch_nor_rich(words):
     code = (
         "import sys; from stprune.__main__ import main;"
         f" status = main({[*words, '--help']});"
@@ -128,7 +116,7 @@ def test_help_loads_neither_torch_nor_rich(words: list[str]) -> None:
     assert done.stdout.startswith(f"Usage: {' '.join(['stprune', *words])}")
 
 
-def test_config_lists_the_runs(run: Run, toy_values: dict[str, Any], tmp_path: Path) -> None:
+def test_config_lists_the_runs(run, toy_values, tmp_path):
     path = tmp_path / "two.yaml"
     changed = {"dataset": "toy", "training": {"epochs": 9, "budget": "total_time"}}
     values = toy_values | {"datasets": {"toy": None, "other": changed}}
@@ -139,14 +127,14 @@ def test_config_lists_the_runs(run: Run, toy_values: dict[str, Any], tmp_path: P
         assert words in output
 
 
-def test_an_interrupt_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_no_traceback(run, monkeypatch):
     interrupted = mock.Mock(side_effect=KeyboardInterrupt)
     monkeypatch.setattr("stprune.config.experiment.load_config", interrupted)
     status, _, errors = run("config")
     assert (status, errors.count("\n")) == (INTERRUPTED, 1)
 
 
-def test_a_mistake_in_a_process_of_its_own(config_file: Path) -> None:
+def test_a_mistake_in_a_process_of_its_own(config_file):
     """Nothing but the one line, whatever libraries say while they are imported."""
     words = [str(word) for word in train_words(config_file, dataset="toi")]
     done = subprocess.run(
@@ -155,7 +143,7 @@ def test_a_mistake_in_a_process_of_its_own(config_file: Path) -> None:
     assert_mistake((done.returncode, done.stdout, done.stderr), "did you mean `toy`")
 
 
-def test_a_reader_that_leaves_is_no_traceback(config_file: Path) -> None:
+def test_a_reader_that_leaves_is_no_traceback(config_file):
     command = [sys.executable, "-m", "stprune", "config", "--config", str(config_file)]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert writer.stdout is not None
@@ -178,7 +166,7 @@ def on(run: Run, data: Path) -> Run:
     return lambda *words: run("data", *words, "--data-directory", data)
 
 
-def test_the_list_names_every_card_and_what_is_here(on: Run, data: Path) -> None:
+def test_the_list_names_every_card_and_what_is_here(on, data):
     def state() -> str:
         listed = on("list")[1].splitlines()
         lines = {line.split()[0]: line.split("  ")[-1].strip() for line in listed}
@@ -199,7 +187,7 @@ def test_the_list_names_every_card_and_what_is_here(on: Run, data: Path) -> None
     assert on("verify", "toy")[0] == 1
 
 
-def test_fetch_and_prepare_print_paths(on: Run, data: Path) -> None:
+def test_fetch_and_prepare_print_paths(on, data):
     files = [data / f"raw/toy/{role}/{role}.csv" for role in ("series", "adjacency")]
     assert on("fetch", "toy")[:2] == (0, "".join(f"{file}\n" for file in files))
     assert on("prepare", "toy")[:2] == (0, f"{data / 'processed/toy'}\n")
@@ -207,7 +195,7 @@ def test_fetch_and_prepare_print_paths(on: Run, data: Path) -> None:
     assert on("fetch", "sim_freeway")[0] == 0
 
 
-def test_verify_names_what_is_absent_or_damaged_and_what_helps(on: Run, data: Path) -> None:
+def test_verify_names_what_is_absent_or_damaged_and_what_helps(on, data):
     assert on("verify")[:2] == (0, "")
     status, output, errors = on("verify", "toy", "sim_freeway")
     assert (status, errors.count("\n")) == (1, 1)
@@ -237,7 +225,7 @@ def test_verify_names_what_is_absent_or_damaged_and_what_helps(on: Run, data: Pa
         assert str(data / "processed/toy") in output
 
 
-def test_verify_knows_what_a_file_without_a_hash_was(on: Run, data: Path) -> None:
+def test_verify_knows_what_a_file_without_a_hash_was(on, data):
     card = yaml.safe_load((data / "toy.yaml").read_text())
     mirror = data.parent / "mirror" / toy.HOST_FOLDER
     for role in card["files"]:

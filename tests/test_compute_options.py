@@ -47,11 +47,8 @@ def _step(engine: Engine) -> tuple[Tensor, Tensor]:
 @torch_warns
 @pytest.mark.parametrize("how", [True, "reduce-overhead"])
 def test_compiled_forecasts_and_gradients_are_those_of_eager(
-    toy_values: dict[str, Any],
-    toy_forecast: ForecastData,
-    monkeypatch: pytest.MonkeyPatch,
-    how: Any,
-) -> None:
+    toy_values, toy_forecast, monkeypatch, how
+):
     # All of the compiler but its last part, which writes C++ and is torch's own.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     eager, compiled = (_engine(toy_values, toy_forecast, compile=on) for on in (False, how))
@@ -69,7 +66,7 @@ def test_compiled_forecasts_and_gradients_are_those_of_eager(
     assert compiled.train_epoch().train_loss == pytest.approx(loss, rel=1e-4)
 
 
-def test_bfloat16_is_near_float32(toy_values: dict[str, Any], toy_forecast: ForecastData) -> None:
+def test_bfloat16_is_near_float32(toy_values, toy_forecast):
     exact = _engine(toy_values, toy_forecast)
     mixed = _engine(toy_values, toy_forecast, precision="bf16-mixed")
     for ours, theirs in zip(_step(mixed), _step(exact), strict=True):
@@ -89,9 +86,7 @@ def test_bfloat16_is_near_float32(toy_values: dict[str, Any], toy_forecast: Fore
     assert torch.equal(seen[0], expected)
 
 
-def test_a_missing_compiler_is_told(
-    toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_compiler_is_told(toy_values, monkeypatch):
     def without_compiler(function: Any, mode: Any) -> Any:
         raise RuntimeError("No working C++ compiler found in ['g++']\nand a long traceback")
 
@@ -104,9 +99,7 @@ def test_a_missing_compiler_is_told(
 
 
 @pytest.mark.parametrize("micro_batch", [1, 7])
-def test_epochs_in_parts_end_at_the_same_weights(
-    toy_values: dict[str, Any], toy_forecast: ForecastData, micro_batch: int
-) -> None:
+def test_epochs_in_parts_end_at_the_same_weights(toy_values, toy_forecast, micro_batch):
     sizes = (None, micro_batch)
     whole, cut = (_engine(toy_values, toy_forecast, micro_batch=size) for size in sizes)
     for _ in range(2):
@@ -126,7 +119,7 @@ def _network(name: str, nodes: int) -> Backbone:
     return kind(task, kind.Options())
 
 
-def test_only_a_processor_follows_the_backbones_advice() -> None:
+def test_only_a_processor_follows_the_backbones_advice():
     # 12 steps, 170 nodes, 152 channels: 310,080 float32 a window, 1.24 MB.
     assert fitting_windows(12 * 170 * 152) == 8
     assert fitting_windows(10**9) == 1
@@ -142,7 +135,7 @@ def test_only_a_processor_follows_the_backbones_advice() -> None:
         windows_at_a_time(network, 8, CPU)
 
 
-def test_windows_that_fit_a_gpu_by_hand() -> None:
+def test_windows_that_fit_a_gpu_by_hand():
     # 100 bytes and 10 a window: 64 windows take 740, 32 take 420, 16 take 260.
     for memory, windows in ((740, 64), (739, 32), (420, 32), (300, 16), (0, 1)):
         assert windows_within(memory, 64, lambda count: 100 + 10 * count) == windows
@@ -150,7 +143,7 @@ def test_windows_that_fit_a_gpu_by_hand() -> None:
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_heads_padded_for_a_gpu_attend_alike(causal: bool) -> None:
+def test_heads_padded_for_a_gpu_attend_alike(causal):
     parts = torch.randn(3, 2, 4, 9, 38, generator=torch.Generator().manual_seed(0))
     results = []
     for attention in (padded_attention, functional.scaled_dot_product_attention):
@@ -163,7 +156,7 @@ def test_heads_padded_for_a_gpu_attend_alike(causal: bool) -> None:
 
 
 @pytest.mark.parametrize("name", BACKBONES.ids())
-def test_no_backbone_advises_parts_that_change_its_gradient(name: str) -> None:
+def test_no_backbone_advises_parts_that_change_its_gradient(name):
     with suppress(DeclinedError):  # a backbone that cannot do this task
         network = _network(name, 24)
         advice = network.micro_batch()

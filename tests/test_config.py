@@ -49,9 +49,7 @@ def changed(values: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
         ("pruners.mine", {"pruner": "st-prune"}, "st_prune"),
     ],
 )
-def test_an_unknown_key_or_name_is_refused_with_a_suggestion(
-    toy_values: dict[str, Any], place: str, value: Any, meant: str
-) -> None:
+def test_an_unknown_key_or_name_is_refused_with_a_suggestion(toy_values, place, value, meant):
     message = message_of(changed(toy_values, place, value))
     assert f"`{meant}`" in message
     assert place.rpartition(".")[0].rpartition(".")[2] in message
@@ -74,16 +72,12 @@ def test_an_unknown_key_or_name_is_refused_with_a_suggestion(
         ("experiment", ["a/b", "", "new\nline"]),
     ],
 )
-def test_a_wrong_value_is_one_line_that_names_the_key(
-    toy_values: dict[str, Any], place: str, values: list[Any]
-) -> None:
+def test_a_wrong_value_is_one_line_that_names_the_key(toy_values, place, values):
     for value in values:
         assert place.rpartition(".")[2] in message_of(changed(toy_values, place, value))
 
 
-def test_what_is_missing_or_cannot_be_read_is_named(
-    toy_values: dict[str, Any], tmp_path: Path
-) -> None:
+def test_what_is_missing_or_cannot_be_read_is_named(toy_values, tmp_path):
     for missing in ("experiment", "datasets", "pruners", "prune_ratios", "seeds"):
         rest = {key: value for key, value in toy_values.items() if key != missing}
         assert f"`{missing}`" in message_of(rest)
@@ -96,7 +90,7 @@ def test_what_is_missing_or_cannot_be_read_is_named(
                 load_config(path)
 
 
-def test_scientific_notation_is_a_number(toy_values: dict[str, Any]) -> None:
+def test_scientific_notation_is_a_number(toy_values):
     """YAML reads `1e-3` as text; a learning rate is often written so."""
     values = changed(toy_values, "backbones.stid.optimisation.learning_rate", "1e-3")
     config = parse_config(values, "my.yaml")
@@ -104,7 +98,7 @@ def test_scientific_notation_is_a_number(toy_values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_shipped_configuration_is_valid(path: Path) -> None:
+def test_every_shipped_configuration_is_valid(path):
     config = load_config(path)
     keys = run_keys(config)
     assert len({key.path for key in keys}) == len(keys) > 0
@@ -112,7 +106,7 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         run_spec(config, key)
 
 
-def test_every_place_of_the_method_selection_fits_its_candidates() -> None:
+def test_every_place_of_the_method_selection_fits_its_candidates():
     folder = REPOSITORY / "config" / "method_selection"
     candidates, places = read_yaml(folder / "candidates.yaml"), []
     for path in sorted({*folder.glob("*.yaml")} - {folder / "candidates.yaml", *EPOCHS}):
@@ -124,7 +118,7 @@ def test_every_place_of_the_method_selection_fits_its_candidates() -> None:
     assert {name.rpartition("_")[2] for name in places} <= {"short", "converged"}
 
 
-def test_runs_are_the_product_and_full_is_run_once_a_seed(toy_values: dict[str, Any]) -> None:
+def test_runs_are_the_product_and_full_is_run_once_a_seed(toy_values):
     toy_values |= {"prune_ratios": [0.5, 0.9], "seeds": [0, 1, 2]}
     keys = run_keys(parse_config(toy_values, "my.yaml"))
     assert len(keys) == (1 + 2) * 3
@@ -137,7 +131,7 @@ def test_runs_are_the_product_and_full_is_run_once_a_seed(toy_values: dict[str, 
 
 
 @given(ratio=st.floats(0, 1, exclude_max=True, allow_nan=False))
-def test_a_ratio_that_is_accepted_can_be_read_back_from_its_path(ratio: float) -> None:
+def test_a_ratio_that_is_accepted_can_be_read_back_from_its_path(ratio):
     entries = {"datasets": {"los_loop": None}, "backbones": {"stid": None}, "pruners": {"full": {}}}
     values = {"experiment": "x", **entries, "prune_ratios": [ratio], "seeds": [0]}
     try:
@@ -147,7 +141,7 @@ def test_a_ratio_that_is_accepted_can_be_read_back_from_its_path(ratio: float) -
     assert float(format_ratio(ratio)) == ratio
 
 
-def test_a_run_that_cannot_be_is_a_users_mistake(toy_config: ExperimentConfig) -> None:
+def test_a_run_that_cannot_be_is_a_users_mistake(toy_config):
     known = RunKey("toy", "stid", "st_prune", 0.5, 0)
     names: list[dict[str, Any]] = [{name: "nope"} for name in ("dataset", "backbone", "pruner")]
     numbers: list[dict[str, Any]] = [{"prune_ratio": ratio} for ratio in (1.0, float("nan"))]
@@ -157,7 +151,7 @@ def test_a_run_that_cannot_be_is_a_users_mistake(toy_config: ExperimentConfig) -
             run_spec(toy_config, known._replace(**change))
 
 
-def test_the_fingerprint_follows_what_decides_the_result(toy_values: dict[str, Any]) -> None:
+def test_the_fingerprint_follows_what_decides_the_result(toy_values):
     def fingerprint(values: dict[str, Any]) -> str:
         config = parse_config(values, "my.yaml")
         return run_spec(config, RunKey("toy", "stid", "st_prune", 0.5, 0)).fingerprint
@@ -180,9 +174,7 @@ def test_the_fingerprint_follows_what_decides_the_result(toy_values: dict[str, A
         assert (fingerprint(changed(toy_values, place, value)) == base) == same
 
 
-def test_a_device_of_the_machines_choice_is_part_of_the_fingerprint(
-    toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_of_the_machines_choice_is_part_of_the_fingerprint(toy_values, monkeypatch):
     monkeypatch.setattr("torch.backends.cuda.is_built", lambda: True)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     prints = set()

@@ -47,9 +47,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
     return code, out, err
 
 
-def test_a_long_csv_with_distances_from_command_to_data_set(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_long_csv_with_distances_from_command_to_data_set(folder, capsys):
     (folder / "data" / "own").mkdir()
     (folder / "data" / "own" / "series.csv").write_text(long_series())
     (folder / "roads.csv").write_text("from,to,km\nc,a,1\na,b,3\n")
@@ -79,7 +77,7 @@ def test_a_long_csv_with_distances_from_command_to_data_set(
     np.testing.assert_allclose(dataset.adjacency, expected, rtol=1e-6)
 
 
-def test_a_changed_file_is_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_file_is_noticed(folder, capsys):
     (folder / "a.csv").write_text(FIVE)
     assert run(capsys, "add", "mine", *WORDS)[0] == 0
     layout = DataLayout(folder / "data")
@@ -99,9 +97,7 @@ def test_a_changed_file_is_noticed(folder: Path, capsys: pytest.CaptureFixture[s
     assert read_canonical(layout.processed("mine")).series[4, 1, 0] == 2
 
 
-def test_semicolons_decimal_commas_and_old_words_for_time(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_semicolons_decimal_commas_and_old_words_for_time(folder, capsys):
     text = "\ufeffDatum;a;b\r\n" + "".join(
         f"{START + step * np.timedelta64(1, 'h')};1,5;{step}\r\n" for step in range(9)
     )
@@ -115,7 +111,7 @@ def test_semicolons_decimal_commas_and_old_words_for_time(
 
 
 @pytest.mark.parametrize("kind", ["pandas", "npz", "untimed"])
-def test_other_kinds_of_files(folder: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+def test_other_kinds_of_files(folder, capsys, kind):
     times = START + np.arange(8) * np.timedelta64(5, "m").astype("timedelta64[s]")
     values = np.arange(16.0).reshape(8, 2)
     words = ["--channel", "flow=vehicles"]
@@ -138,9 +134,7 @@ def test_other_kinds_of_files(folder: Path, capsys: pytest.CaptureFixture[str], 
     np.testing.assert_array_equal(dataset.timestamps, times)
 
 
-def test_an_id_is_plain_and_not_that_of_a_shipped_card(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_id_is_plain_and_not_that_of_a_shipped_card(folder, capsys):
     (folder / "a.csv").write_text(FIVE)
     for name in ("Mine", "../mine", "los_loop"):
         code, _, err = run(capsys, "add", name, *WORDS, "--replace")
@@ -170,9 +164,7 @@ def test_an_id_is_plain_and_not_that_of_a_shipped_card(
         ("", WORDS, "a.csv"),
     ],
 )  # fmt: skip
-def test_what_is_refused_leaves_no_card(
-    folder: Path, capsys: pytest.CaptureFixture[str], text: str, words: list[str], named: str
-) -> None:
+def test_what_is_refused_leaves_no_card(folder, capsys, text, words, named):
     (folder / "a.csv").write_text(text)
     (folder / "roads.csv").write_text("from,to,km\na,b,1\n")
     code, _, err = run(capsys, "add", "mine", *words)

@@ -64,9 +64,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-def test_all_files_are_written_and_are_the_same_every_time(
-    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_files_are_written_and_are_the_same_every_time(toy_data, tmp_path, capsys):
     words = ["data", "describe", "toy", "--data-directory", str(toy_data), "--output"]
     assert main([*words, str(tmp_path / "first")]) == 0
     assert str(tmp_path / "first" / "redundancy.png") in capsys.readouterr().out
@@ -91,9 +89,7 @@ def test_all_files_are_written_and_are_the_same_every_time(
         (["sim_city_1"], "sim_city_1"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(
-    words: list[str], named: str, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mistake_is_one_line_and_nothing_is_written(words, named, toy_data, tmp_path, capsys):
     place = ["--data-directory", str(toy_data), "--output", str(tmp_path / "out")]
     assert main(["data", "describe", *words, *place]) == 1
     errors = capsys.readouterr().err
@@ -118,7 +114,7 @@ AWKWARD: dict[str, Callable[[], CanonicalDataset]] = {
 }
 
 
-def test_awkward_data_are_described_and_compared_without_numbers_made_up(tmp_path: Path) -> None:
+def test_awkward_data_are_described_and_compared_without_numbers_made_up(tmp_path):
     every = {name: describe(name, make(), **SMALL) for name, make in AWKWARD.items()}
     numbers = {name: one.facts["key_numbers"] for name, one in every.items()}
     for name in ("alone", "constant"):
@@ -147,7 +143,7 @@ def test_awkward_data_are_described_and_compared_without_numbers_made_up(tmp_pat
     assert "nan" not in to_markdown(tables["redundancy"])
 
 
-def test_every_figure_of_data_names_its_axes_and_keeps_words_apart() -> None:
+def test_every_figure_of_data_names_its_axes_and_keeps_words_apart():
     every = [described("first"), described("second", nodes=5)]
     for drawing in data_drawings(every).values():
         assert drawing.caption
@@ -162,9 +158,7 @@ def test_every_figure_of_data_names_its_axes_and_keeps_words_apart() -> None:
             assert axes.get_ylabel() or not axes.get_yticks().size
 
 
-def test_what_a_run_hides_is_in_its_description_and_in_the_comparison(
-    toy_values: dict[str, Any], tmp_path: Path
-) -> None:
+def test_what_a_run_hides_is_in_its_description_and_in_the_comparison(toy_values, tmp_path):
     toy_values["training"] |= {"epochs": 1, "history": 6, "horizon": 6}
     toy_values["keep_weights"] = True
     config = parse_config(toy_values, "the toy configuration")
@@ -191,7 +185,7 @@ def test_what_a_run_hides_is_in_its_description_and_in_the_comparison(
     assert (tmp_path / "out" / "figures" / "averaging_masking.png").exists()
 
 
-def test_the_descriptions_of_the_project_are_of_its_cards() -> None:
+def test_the_descriptions_of_the_project_are_of_its_cards():
     every = read_descriptions(DESCRIPTIONS)
     assert sum("masking" in one.facts for one in every) >= 2
     for one in every:
@@ -203,9 +197,7 @@ def test_the_descriptions_of_the_project_are_of_its_cards() -> None:
 @pytest.mark.real_data
 @pytest.mark.skipif(not MIRROR, reason="the published files are only there with STPRUNE_MIRROR")
 @pytest.mark.parametrize("name", ["los_loop", "hangzhou_metro"])
-def test_the_descriptions_of_the_project_are_those_of_the_published_files(
-    name: str, tmp_path: Path
-) -> None:
+def test_the_descriptions_of_the_project_are_those_of_the_published_files(name, tmp_path):
     dataset = read_canonical(prepare(name, DataLayout(tmp_path / "data"), MIRROR))
     found = describe(name, dataset)
     kept = read_description(DESCRIPTIONS / name)
@@ -216,7 +208,7 @@ def test_the_descriptions_of_the_project_are_those_of_the_published_files(
         )
 
 
-def test_a_mistake_in_the_records_is_named(tmp_path: Path) -> None:
+def test_a_mistake_in_the_records_is_named(tmp_path):
     with pytest.raises(DataError):
         read_descriptions(tmp_path)
     folder = records(tmp_path / "records", described("wave"))

@@ -73,7 +73,7 @@ def quantile(table: pd.DataFrame, pairs: str, percentile: int) -> float:
     return float(table.set_index(["pairs", "percentile"])["correlation"].loc[(pairs, percentile)])
 
 
-def test_pairs_with_gaps_are_correlated_over_what_both_have() -> None:
+def test_pairs_with_gaps_are_correlated_over_what_both_have():
     values = with_holes(noise(60, 5) + 3, 0.3)
     # pandas drops incomplete pairs too.
     expected = pd.DataFrame(values).corr().to_numpy()
@@ -81,7 +81,7 @@ def test_pairs_with_gaps_are_correlated_over_what_both_have() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_only_joined_nodes_count_as_such_and_one_direction_is_enough() -> None:
+def test_only_joined_nodes_count_as_such_and_one_direction_is_enough():
     values = noise(200, 3)
     values[:, 1] = 2 * values[:, 0] + 1
     adjacency = np.zeros((3, 3), np.float32)
@@ -91,7 +91,7 @@ def test_only_joined_nodes_count_as_such_and_one_direction_is_enough() -> None:
     assert quantile(table, "joined by an edge", 0) == pytest.approx(1)
 
 
-def test_days_that_repeat_weekly_are_alike_on_the_same_weekday_only() -> None:
+def test_days_that_repeat_weekly_are_alike_on_the_same_weekday_only():
     scaled = standardised(sample_of(np.tile(noise(7 * 24, 2), (3, 1))))
     table = day_similarity(*day_rows(scaled, 99, np.random.default_rng(0)))
     assert counts_of(table) == {"all pairs": 21 * 20 // 2, "same weekday": 7 * 3}
@@ -99,7 +99,7 @@ def test_days_that_repeat_weekly_are_alike_on_the_same_weekday_only() -> None:
     assert quantile(table, "all pairs", 50) < 0.7
 
 
-def test_windows_a_period_apart_are_the_same_and_those_past_the_end_are_not_compared() -> None:
+def test_windows_a_period_apart_are_the_same_and_those_past_the_end_are_not_compared():
     scaled = standardised(sample_of(np.tile(noise(24, 2), (5, 1))))
     starts = np.arange(5 * 24 - 5)
     table = window_similarity(scaled, starts, 6, np.arange(len(starts)))
@@ -115,13 +115,13 @@ def test_windows_a_period_apart_are_the_same_and_those_past_the_end_are_not_comp
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 100))
-def test_effective_rank_lies_between_one_and_the_rank(n: int, k: int, seed: int) -> None:
+def test_effective_rank_lies_between_one_and_the_rank(n, k, seed):
     table = rank_table(spectrum("days", noise(n, k, seed).astype(np.float32)))
     assert 1 - 1e-9 <= table["effective_rank"][0] <= table["largest_possible"][0] + 1e-9
     assert table["largest_possible"][0] == min(n, k)
 
 
-def test_ranks_of_known_matrices() -> None:
+def test_ranks_of_known_matrices():
     # Shares 3/4 and 1/4: entropy ln 4 - (3/4) ln 3.
     assert effective_rank(np.array([3.0, 1.0])) == pytest.approx(4 / 3**0.75)
     assert effective_rank(np.array([2.0, 0.0])) == 1
@@ -133,7 +133,7 @@ def test_ranks_of_known_matrices() -> None:
     assert nothing[["effective_rank", "components_for_90_percent"]].isna().all(axis=None)
 
 
-def test_moments_of_nodes_with_gaps_constants_and_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moments_of_nodes_with_gaps_constants_and_nothing(monkeypatch):
     # Blocks of two steps: the first value of a node may lie in a later one.
     monkeypatch.setattr("stprune.data.canonical.BLOCK_VALUES", 8)
     values = np.array(
@@ -154,7 +154,7 @@ def test_moments_of_nodes_with_gaps_constants_and_nothing(monkeypatch: pytest.Mo
         np.testing.assert_allclose(table[name], column, atol=1e-9, err_msg=name)
 
 
-def test_slots_are_averaged_over_days_apart_from_the_weekend() -> None:
+def test_slots_are_averaged_over_days_apart_from_the_weekend():
     values = np.zeros((7 * 24, 2))
     # Monday to Friday at 3:00 node 0 has 1..5 and node 1 twice that; Saturday and Sunday 7 each.
     for day in range(7):
@@ -170,7 +170,7 @@ def test_slots_are_averaged_over_days_apart_from_the_weekend() -> None:
     assert table.loc[("weekend", 3), "mean"] == 7
 
 
-def test_autocorrelation_with_gaps_is_that_of_the_pairs_that_are_there() -> None:
+def test_autocorrelation_with_gaps_is_that_of_the_pairs_that_are_there():
     values = with_holes(noise(80, 3).cumsum(0), 0.4).astype(np.float32)
     found = autocorrelations(values, 40)
     moved = values.astype(float) - np.nanmean(values.astype(float), axis=0)
@@ -183,7 +183,7 @@ def test_autocorrelation_with_gaps_is_that_of_the_pairs_that_are_there() -> None
         np.testing.assert_allclose(found[lag], expected, atol=1e-6)
 
 
-def test_a_lag_of_a_day_is_a_day_even_where_nights_are_left_out() -> None:
+def test_a_lag_of_a_day_is_a_day_even_where_nights_are_left_out():
     times = day_times(9)
     hours = (times - times.astype("datetime64[D]")).astype("timedelta64[h]").astype(int)
     table = autocorrelation_table(sample_of(1.0 * hours[:, None], times))
@@ -193,14 +193,14 @@ def test_a_lag_of_a_day_is_a_day_even_where_nights_are_left_out() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30).filter(lambda v: sum(v) > 1e-3))
-def test_gini_is_the_mean_difference_of_pairs(numbers: list[float]) -> None:
+def test_gini_is_the_mean_difference_of_pairs(numbers):
     values = np.array(numbers)
     expected = np.abs(values[:, None] - values).mean() / (2 * values.mean())
     assert gini(values) == pytest.approx(expected, abs=1e-9)
     assert top_share(np.array([1.0, 1, 2, 6]), 0.25) == pytest.approx(0.6)
 
 
-def test_a_calm_series_with_one_burst_has_a_long_tail() -> None:
+def test_a_calm_series_with_one_burst_has_a_long_tail():
     values = np.tile(np.resize([0.0, 0.1], 400)[:, None], (1, 2))
     values[200:204] += [[5.0], [-5.0], [5.0], [-5.0]]
     tables = stationarity_tables(sample_of(values), np.arange(400 - 7), 4, 4)
@@ -212,7 +212,7 @@ def test_a_calm_series_with_one_burst_has_a_long_tail() -> None:
     assert row["windows"] == 393
 
 
-def test_a_node_counts_only_with_windows_it_has_whole() -> None:
+def test_a_node_counts_only_with_windows_it_has_whole():
     values = noise(40, 2)
     values[20, 0] = NAN
     values[:, 1] = NAN
@@ -224,7 +224,7 @@ def test_a_node_counts_only_with_windows_it_has_whole() -> None:
     assert tables["node_stationarity_tail"].empty
 
 
-def test_overlap_by_stride_and_at_a_break() -> None:
+def test_overlap_by_stride_and_at_a_break():
     table = window_overlap(np.arange(9), 4).set_index("stride")
     assert table.loc[1, "overlap"] == 0.75
     assert table.loc[1, "times_seen"] == pytest.approx(9 * 4 / 12)
@@ -237,7 +237,7 @@ def test_overlap_by_stride_and_at_a_break() -> None:
     assert math.isnan(window_overlap(np.array([3]), 4)["overlap"][0])
 
 
-def test_a_bad_node_in_a_calm_window_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_node_in_a_calm_window_is_found(monkeypatch):
     monkeypatch.setattr("stprune.describe.statistics.LARGE", 0.5)
     # Eight windows at four nodes; in the two of the lowest mean one node is as bad as any.
     errors = np.repeat(np.arange(1.0, 9)[:, None], 4, axis=1)
@@ -259,7 +259,7 @@ def test_a_bad_node_in_a_calm_window_is_found(monkeypatch: pytest.MonkeyPatch) -
     assert table["mean_error"][0] == pytest.approx((5 / 3 + 7 / 3) / 2)
 
 
-def test_sizes_windows_and_edges_are_counted() -> None:
+def test_sizes_windows_and_edges_are_counted():
     dataset = canonical(np.zeros((27, 3, 1)))
     dataset.adjacency[:] = [[7, 1, 0], [1, 0, 0], [0.5, 0, 2]]
     facts = size_facts(dataset, np.arange(20), 8)

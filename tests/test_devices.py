@@ -24,7 +24,7 @@ from stprune.training.devices import fabric_on, naming_failures
 from stprune.training.run import train
 
 
-def test_the_layout_of_a_cluster_is_not_that_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_layout_of_a_cluster_is_not_that_of_a_run(monkeypatch):
     """Fabric would look for four processes that Slurm has not started, and wait for them."""
     for name, value in {"NTASKS": "4", "JOB_NAME": "train", "PROCID": "3", "LOCALID": "3"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
@@ -45,9 +45,7 @@ def test_the_layout_of_a_cluster_is_not_that_of_a_run(monkeypatch: pytest.Monkey
     ],
     ids=str,
 )
-def test_shortage_of_memory_and_lost_processes_are_named(
-    toy_config: ExperimentConfig, error: Exception, processes: int, named: type[Exception]
-) -> None:
+def test_shortage_of_memory_and_lost_processes_are_named(toy_config, error, processes, named):
     spec = run_spec(toy_config, key_of("full"))
     fabric: Any = SimpleNamespace(world_size=processes, global_rank=0)
     with pytest.raises(named) as caught, naming_failures(fabric, spec):
@@ -96,7 +94,7 @@ def assert_near(one: RunRecord, two: RunRecord) -> None:
 
 
 @pytest.mark.slow
-def test_two_devices_choose_what_one_chooses(toy_values: dict[str, Any], tmp_path: Path) -> None:
+def test_two_devices_choose_what_one_chooses(toy_values, tmp_path):
     # Dropout draws on each device by itself, so it cannot be compared.
     toy_values["backbones"]["stid"]["options"]["dropout"] = 0.0
     toy_values["pruners"] = dict.fromkeys(DYNAMIC)
@@ -117,7 +115,7 @@ def test_two_devices_choose_what_one_chooses(toy_values: dict[str, Any], tmp_pat
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_after_a_lost_process(toy_values: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_goes_on_after_a_lost_process(toy_values, tmp_path):
     # With dropout: each process must go on with the random numbers that it had come to.
     toy_values["backbones"]["stid"]["options"]["dropout"] = 0.3
     toy_values["training"] |= {"epochs": 12, "batch_size": 8}
@@ -147,7 +145,7 @@ def test_a_run_goes_on_after_a_lost_process(toy_values: dict[str, Any], tmp_path
 
 
 @pytest.mark.slow
-def test_two_devices_train_on_a_union_what_one_trains(tmp_path: Path) -> None:
+def test_two_devices_train_on_a_union_what_one_trains(tmp_path):
     values = union_values(write_union(tmp_path / "data"), tmp_path / "results")
     values["backbones"]["opencity"]["options"] |= {"dropout": 0.0, "attention_dropout": 0.0}
     values["pruners"] = {"st_prune": {"quota": "per_dataset"}}

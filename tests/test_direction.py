@@ -57,12 +57,12 @@ def room(module: str) -> str:
     return parts[1] if parts[0] == "stprune" and len(parts) > 2 else parts[0]
 
 
-def test_no_circle() -> None:
+def test_no_circle():
     TopologicalSorter(IMPORTS).prepare()  # raises CycleError, which names the modules
 
 
 @pytest.mark.parametrize("name", EARLIER)
-def test_a_room_imports_only_earlier_ones(name: str) -> None:
+def test_a_room_imports_only_earlier_ones(name):
     allowed = {name, *EARLIER[name].split()}
     back = {
         (a, b) for a in IMPORTS if room(a) == name for b in IMPORTS[a] if room(b) not in allowed
@@ -70,7 +70,7 @@ def test_a_room_imports_only_earlier_ones(name: str) -> None:
     assert not back
 
 
-def test_rooms_that_need_no_torch_do_not_load_it() -> None:
+def test_rooms_that_need_no_torch_do_not_load_it():
     rooms = ("base", "records", "results", "statistics", "paper", "tracking")
     modules = [module for module in IMPORTS if room(module) in rooms]
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"

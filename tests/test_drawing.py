@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ from stprune.paper.fingerprints import Hashes, content_hash, differences, read_h
 RIVALS = [f"rival_{number}" for number in range(20)]
 
 
-def test_looks_are_distinct_and_stay_from_figure_to_figure() -> None:
+def test_looks_are_distinct_and_stay_from_figure_to_figure():
     chosen = looks([*LOOKS, *RIVALS])
     pairs = {(look.colour, look.marker) for look in chosen.values()}
     assert len(pairs) == len(LOOKS) + 20
@@ -36,7 +35,7 @@ def test_looks_are_distinct_and_stay_from_figure_to_figure() -> None:
     assert known.isdisjoint(to_hex(look.colour) for look in looks(RIVALS).values())
 
 
-def test_panels_with_a_legend_stay_on_the_page() -> None:
+def test_panels_with_a_legend_stay_on_the_page():
     with paper_style():
         legend = draw.entries(looks(f"hard_share_{number}" for number in range(24)))
         figure, grid = draw.panels(["row"] * 9, ["left", "right"], 2.0, legend=legend)
@@ -48,7 +47,7 @@ def test_panels_with_a_legend_stay_on_the_page() -> None:
     assert box.x1 <= figure.bbox.x1
 
 
-def test_an_entry_far_off_does_not_flatten_the_others() -> None:
+def test_an_entry_far_off_does_not_flatten_the_others():
     # Six times the median of 1, and a margin.
     low, high = draw.difference_limits(np.array([1.0, -1.0, 0.5, np.nan, 1.0, 80.0]))
     assert (low, high) == pytest.approx((-1 - 0.06 * 7, 6 + 0.06 * 7))
@@ -60,7 +59,7 @@ def test_an_entry_far_off_does_not_flatten_the_others() -> None:
     assert marks == [(1.0, "o"), (pytest.approx(high), "^")]
 
 
-def test_the_caption_stands_below_the_figure(tmp_path: Path) -> None:
+def test_the_caption_stands_below_the_figure(tmp_path):
     with paper_style():
         figure = Figure(figsize=(7, 2))
         figure.subplots().plot([1, 2])
@@ -109,11 +108,11 @@ CHANGES: dict[str, Callable[[Axes], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_the_hash_changes_with_all_that_is_shown(change: Callable[[Axes], object]) -> None:
+def test_the_hash_changes_with_all_that_is_shown(change):
     assert content_hash(_figure(change)) != content_hash(_figure())
 
 
-def test_the_hash_changes_with_the_caption_but_not_with_layout_or_rounding() -> None:
+def test_the_hash_changes_with_the_caption_but_not_with_layout_or_rounding():
     assert content_hash(_figure(), "2 seeds") != content_hash(_figure(), "3 seeds")
     drawn = _figure(figsize=(9, 3), layout="constrained")
     drawn.draw_without_rendering()
@@ -125,7 +124,7 @@ def test_the_hash_changes_with_the_caption_but_not_with_layout_or_rounding() -> 
     assert with_line(3e-14, 0.1 + 0.2) == with_line(0.0, 0.3) != with_line(3e-8, 0.3)
 
 
-def test_differences_of_hashes_by_hand(tmp_path: Path) -> None:
+def test_differences_of_hashes_by_hand(tmp_path):
     made: Hashes = {"tables": {"a": "1", "b": "2"}, "figures": {"a": "3"}}
     wanted: Hashes = {"tables": {"a": "1", "c": "2"}, "figures": {"a": "4"}}
     assert differences(made, made) == []
@@ -137,7 +136,7 @@ def test_differences_of_hashes_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"tables": {}, "figures": {"a": 1}}'])
-def test_hashes_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
+def test_hashes_that_are_none_are_refused(text, tmp_path):
     (tmp_path / "hashes.json").write_text(text, encoding="utf-8")
     with pytest.raises(RecordError, match=r"hashes\.json"):
         read_hashes(tmp_path)

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from numpy.typing import NDArray
 from toy import training_store
 
 from baselines.epsilon_greedy import EpsilonGreedy
@@ -39,7 +38,7 @@ def sizes(pruner: Pruner, epochs: int) -> list[int]:
     return [len(pruner.select(epoch).indices) for epoch in range(epochs)]
 
 
-def test_budgets_and_tails_by_hand() -> None:
+def test_budgets_and_tails_by_hand():
     for windows, keep, size in ((100, 0.1, 10), (289, 0.5, 144), (1606, 0.1, 161), (3, 0.01, 1)):
         assert budget(windows, keep) == size
     tails = ((40, 0.875, 35), (12, 0.875, 10), (100, 0.9, 90), (10, 0.7, 7), (1, 0.875, 0))
@@ -50,7 +49,7 @@ def test_budgets_and_tails_by_hand() -> None:
 @pytest.mark.parametrize(
     "kind", [STPrune, InfoBatch, UCB, EpsilonGreedy, RandomDynamic, RS2, SeTa, RePB]
 )
-def test_all_dynamic_pruners_have_the_same_schedule(kind: Any) -> None:
+def test_all_dynamic_pruners_have_the_same_schedule(kind):
     context = PruningContext(20, 9, 0.8, 0, stationarity=np.arange(20.0))
     for annealing, expected in (
         ("none", [20] + [4] * 8),
@@ -72,9 +71,7 @@ def test_all_dynamic_pruners_have_the_same_schedule(kind: Any) -> None:
     delta=st.sampled_from([0.3, 0.5, 0.875, 1.0]),
     first=st.booleans(),
 )
-def test_an_equal_cosine_visits_what_a_tail_visits(
-    windows: int, epochs: int, ratio: float, delta: float, first: bool
-) -> None:
+def test_an_equal_cosine_visits_what_a_tail_visits(windows, epochs, ratio, delta, first):
     def planned(annealing: str) -> list[int]:
         options = {"annealing": annealing, "delta": delta, "full_first_epoch": first}
         context = PruningContext(windows, epochs, ratio, 0)
@@ -92,7 +89,7 @@ def test_an_equal_cosine_visits_what_a_tail_visits(
     assert rising_windows(3, 10, 2, 0) == [3, 3]
 
 
-def test_options_run_over_the_pruned_epochs() -> None:
+def test_options_run_over_the_pruned_epochs():
     assert [at_phase((0.75, 0.25), phase) for phase in (0.0, 0.5, 1.0)] == [0.75, 0.5, 0.25]
     assert at_phase(0.3, 0.7) == 0.3
     # Of 16 epochs the first and the last two are full.
@@ -108,7 +105,7 @@ def test_options_run_over_the_pruned_epochs() -> None:
     assert st_prune(40, 0.0).phase(3) == 0
 
 
-def test_windows_are_compared_with_those_of_their_hour() -> None:
+def test_windows_are_compared_with_those_of_their_hour():
     """Busy hours have the larger errors; relative to them the others' are remarkable."""
     times = np.datetime64("2024-03-04T00:00", "m") + np.arange(96) * np.timedelta64(60, "m")
     errors = np.where(np.arange(96) % 24 == 8, 50.0, 1.0)
@@ -137,9 +134,7 @@ def test_windows_are_compared_with_those_of_their_hour() -> None:
         (1, 0.99, {}, 1),
     ],
 )
-def test_fewer_epochs_cost_what_the_pruned_schedule_costs(
-    epochs: int, prune_ratio: float, options: dict[str, Any], planned: int
-) -> None:
+def test_fewer_epochs_cost_what_the_pruned_schedule_costs(epochs, prune_ratio, options, planned):
     context = PruningContext(100, epochs, prune_ratio, 0)
     control = FullFewerEpochs(context, FewerEpochsOptions(**options))
     assert control.planned_epochs() == planned
@@ -154,7 +149,7 @@ def st_prune(windows: int, prune_ratio: float, **options: Any) -> STPrune:
 
 
 @pytest.mark.parametrize("sampling", ["hard_and_easy", "importance"])
-def test_errors_that_are_not_numbers_poison_no_score(sampling: str) -> None:
+def test_errors_that_are_not_numbers_poison_no_score(sampling):
     pruner = st_prune(40, 0.5, sampling=sampling, annealing="none")
     for value in (1.0, math.nan, 3.0):
         show(pruner, list(range(40)), value)
@@ -164,7 +159,7 @@ def test_errors_that_are_not_numbers_poison_no_score(sampling: str) -> None:
     assert pruner.window_state["scores"].tolist() == [3.0] * 40
 
 
-def test_the_score_is_averaged_with_the_old_one_by_hand() -> None:
+def test_the_score_is_averaged_with_the_old_one_by_hand():
     pruner = st_prune(4, 0.5, score_memory=0.75)
     show(pruner, [0, 1, 2], 8.0)
     # The first score stands for itself.
@@ -175,7 +170,7 @@ def test_the_score_is_averaged_with_the_old_one_by_hand() -> None:
     assert pruner.window_state["scores"].tolist() == [8.0, 10.0, 8.0, INF]
 
 
-def test_the_hardest_stay_with_weight_one_and_weights_are_capped() -> None:
+def test_the_hardest_stay_with_weight_one_and_weights_are_capped():
     def second_epoch(**options: Any) -> Selection:
         pruner = st_prune(100, 0.8, **options)
         show(pruner, list(range(100)), torch.arange(100.0))
@@ -192,7 +187,7 @@ def test_the_hardest_stay_with_weight_one_and_weights_are_capped() -> None:
     assert scaled.weights.mean() == pytest.approx(1.0)
 
 
-def test_stationarity_and_graph_may_be_given_or_must_be() -> None:
+def test_stationarity_and_graph_may_be_given_or_must_be():
     context = PruningContext(20, 8, 0.5, 0)
     given_values = PruningContext(20, 8, 0.5, 0, stationarity=np.arange(20.0))
     assert STPrune(given_values, STPruneOptions(strata=2)).strata.tolist() == [0] * 10 + [1] * 10
@@ -218,13 +213,13 @@ SCORES = np.array([1, 2, 3, 4, 5, 1, 2, 3, 14, 20], dtype=np.float32)
         ("exact", 0.8, []),
     ],
 )
-def test_infobatch_by_hand(rule: Any, prune_ratio: float, below: list[float]) -> None:
+def test_infobatch_by_hand(rule, prune_ratio, below):
     chosen = infobatch_select(SCORES, prune_ratio, np.random.default_rng(0), rule)
     assert chosen.indices[-2:].tolist() == [8, 9]
     assert chosen.weights.tolist() == pytest.approx([*below, 1.0, 1.0])
 
 
-def test_infobatch_at_the_edges() -> None:
+def test_infobatch_at_the_edges():
     rng = np.random.default_rng(0)
     # The mean itself is kept.
     constant = infobatch_select(np.ones(5, np.float32), 0.9, rng, "original")
@@ -243,7 +238,7 @@ def test_infobatch_at_the_edges() -> None:
     scores=npst.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 10, width=32)),
     ratio=st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9, 0.99]),
 )
-def test_exact_weights_stand_for_all_windows(scores: NDArray[np.float32], ratio: float) -> None:
+def test_exact_weights_stand_for_all_windows(scores, ratio):
     chosen = infobatch_select(scores, ratio, np.random.default_rng(0), "exact")
     assert len(np.unique(chosen.indices)) == budget(len(scores), 1 - ratio)
     below = scores < scores.mean(dtype=np.float64)
@@ -251,14 +246,14 @@ def test_exact_weights_stand_for_all_windows(scores: NDArray[np.float32], ratio:
         assert chosen.weights.sum() == pytest.approx(len(scores), rel=1e-5)
 
 
-def test_the_original_rule_is_planned_from_what_it_has_seen() -> None:
+def test_the_original_rule_is_planned_from_what_it_has_seen():
     pruner = InfoBatch(PruningContext(100, 8, 0.5, 0), InfoBatch.Options(budget="original"))
     assert pruner.epoch_windows(1, 8) == 75
     show(pruner, list(range(100)), [11.0] * 20 + [1.0] * 80)
     assert pruner.epoch_windows(1, 8) == len(pruner.select(1).indices) == 60
 
 
-def test_errors_are_remembered_masked() -> None:
+def test_errors_are_remembered_masked():
     errors = torch.tensor([[[2.0, 0.0]], [[4.0, 6.0]]])
     mask = torch.tensor([[[True, False]], [[True, True]]])
     for kind, name, last in ((InfoBatch, "scores", 5.0), (UCB, "means", 3.5)):
@@ -271,7 +266,7 @@ def test_errors_are_remembered_masked() -> None:
 
 
 @pytest.mark.parametrize(("exploration", "distinct"), [(0.0, 2), (3.0, 6)])
-def test_upper_bounds_by_hand_bring_every_window_back(exploration: float, distinct: int) -> None:
+def test_upper_bounds_by_hand_bring_every_window_back(exploration, distinct):
     means, visits = np.array([1.0, 3.0, INF], np.float32), np.array([4.0, 1.0, 0.0], np.float32)
     bounds = upper_bounds(means, visits, rounds=4, exploration=2.0)
     # The standard deviation of the seen means, 1 and 3, is 1.
@@ -291,7 +286,7 @@ def test_upper_bounds_by_hand_bring_every_window_back(exploration: float, distin
 MEANS = [1, 9, 3, 8, 5, 7, 2, 6, 4, 0]
 
 
-def test_epsilon_greedy_by_hand_and_by_frequency() -> None:
+def test_epsilon_greedy_by_hand_and_by_frequency():
     def epsilon_greedy(epsilon: float, means: list[int]) -> EpsilonGreedy:
         context = PruningContext(len(means), 16, 0.6, 0)
         pruner = EpsilonGreedy(context, EpsilonGreedy.Options(epsilon=epsilon))
@@ -313,7 +308,7 @@ def test_epsilon_greedy_by_hand_and_by_frequency() -> None:
 
 
 @given(windows=st.integers(1, 30), ratio=st.sampled_from([0.3, 0.5, 0.9]), seed=st.integers(0, 9))
-def test_rs2_visits_every_window_before_any_twice(windows: int, ratio: float, seed: int) -> None:
+def test_rs2_visits_every_window_before_any_twice(windows, ratio, seed):
     pruner, visits = RS2(PruningContext(windows, 9, ratio, seed), RS2.Options()), np.zeros(windows)
     for epoch in range(9):
         kept = pruner.select(epoch).indices
@@ -326,7 +321,7 @@ def test_rs2_visits_every_window_before_any_twice(windows: int, ratio: float, se
 LOSSES = np.array([1, 1.1, 5, 5.1, 9, 9.1, np.inf, np.nan], np.float32)
 
 
-def test_seta_by_hand() -> None:
+def test_seta_by_hand():
     assert loss_clusters(LOSSES, 3).tolist() == [0, 0, 1, 1, 2, 2, 2, 2]
     assert loss_clusters(np.ones(4, np.float32), 10).tolist() == [0] * 4
     assert loss_clusters(np.full(2, np.nan, np.float32), 10).tolist() == [0, 0]
@@ -345,7 +340,7 @@ def test_seta_by_hand() -> None:
     assert kept[0] in (2, 3)
 
 
-def test_seta_as_published_draws_first_and_never_returns_to_all() -> None:
+def test_seta_as_published_draws_first_and_never_returns_to_all():
     context = PruningContext(100, 16, 0.5, 0)
     pruner = SeTa(context, SeTa.Options(budget="original", clusters=4))
     show(pruner, list(range(100)), torch.arange(100.0))
@@ -358,7 +353,7 @@ def test_seta_as_published_draws_first_and_never_returns_to_all() -> None:
     assert len(pruner.select(15).indices) == pruner.epoch_windows(15, 16) == 50
 
 
-def test_repb_by_hand() -> None:
+def test_repb_by_hand():
     # Two sequences with means 2 and 20; one window was not visited, one has no finite loss.
     losses = np.array([1, 3, 10, 30, 99, np.nan], np.float32)
     found = informative(losses, np.array([0, 0, 1, 1, -1, 1]))

@@ -19,7 +19,7 @@ from stprune.statistics.paired import (
 SOME = np.array([0.3, -0.8, 1.1, 0.2, -0.4])
 
 
-def test_agrees_with_the_tests_of_scipy_and_with_statsmodels() -> None:
+def test_agrees_with_the_tests_of_scipy_and_with_statsmodels():
     found = equivalence(SOME, margin=1.0)
     below, worse = (
         stats.ttest_1samp(SOME, 1.0, alternative=side).pvalue for side in ("less", "greater")
@@ -33,9 +33,7 @@ def test_agrees_with_the_tests_of_scipy_and_with_statsmodels() -> None:
     st.lists(st.floats(-5, 5), min_size=3, max_size=9).filter(lambda some: np.ptp(some) > 1e-3),
     st.floats(0.1, 3.0),
 )
-def test_equivalent_exactly_where_the_interval_lies_within_the_margin(
-    values: list[float], margin: float
-) -> None:
+def test_equivalent_exactly_where_the_interval_lies_within_the_margin(values, margin):
     found = equivalence(np.array(values), margin)
     room = min(margin - found.high, found.low + margin)
     if abs(room) > 1e-6:
@@ -47,7 +45,7 @@ def test_equivalent_exactly_where_the_interval_lies_within_the_margin(
     assert wider.p_equivalent <= found.p_equivalent + 1e-12
 
 
-def test_known_losses_get_the_right_verdicts() -> None:
+def test_known_losses_get_the_right_verdicts():
     losses = {"equal": 0.0, "better": -4.0, "worse": 4.0}
     table = equivalences(noisy_summary(np.random.default_rng(3), losses, 4, 5, spread=0.25))
     verdicts = table.groupby("pruner")["verdict"].agg(set).to_dict()
@@ -57,7 +55,7 @@ def test_known_losses_get_the_right_verdicts() -> None:
     assert set(loud["verdict"]) == {"open"}
 
 
-def test_rows_over_all_data_sets_count_each_once_and_come_first() -> None:
+def test_rows_over_all_data_sets_count_each_once_and_come_first():
     runs = [("a", "x", 0.5, seed, 2.0 + 0.02 * (seed % 2)) for seed in range(6)]  # + 0.5 %
     runs += [(name, "x", 0.5, 0, 2.0 * factor) for name, factor in (("b", 0.99), ("c", 1.02))]
     full = [(name, "full", 0.0, seed, 2.0) for name in "abc" for seed in range(6)]
@@ -70,7 +68,7 @@ def test_rows_over_all_data_sets_count_each_once_and_come_first() -> None:
     assert table["verdict"].tolist()[2:] == ["too few", "too few"]
 
 
-def test_losses_are_over_data_sets_where_there_are_three_and_else_over_seeds() -> None:
+def test_losses_are_over_data_sets_where_there_are_three_and_else_over_seeds():
     # Differences of x by data set and seed, in percent; y is full training itself.
     changes = {"a": [0.5, 0.7, 0.9], "b": [1.5, 1.9, 1.7], "c": [-1.0, -1.0, -1.0]}
     runs = [
@@ -92,7 +90,7 @@ def test_losses_are_over_data_sets_where_there_are_three_and_else_over_seeds() -
     assert x["verdict"] == "about 1 %"
 
 
-def test_what_is_full_training_itself_is_no_claim_and_counts_in_no_family() -> None:
+def test_what_is_full_training_itself_is_no_claim_and_counts_in_no_family():
     losses = {"x": 0.0, "y": 0.3}
     summary = noisy_summary(np.random.default_rng(5), losses, 3, 4, spread=0.3)
     full = summary[summary["pruner"] == "full"]
@@ -105,7 +103,7 @@ def test_what_is_full_training_itself_is_no_claim_and_counts_in_no_family() -> N
     assert table[~same]["holm_p_equivalent"].tolist() == alone["holm_p_equivalent"].tolist()
 
 
-def test_without_full_training_there_is_an_empty_table_with_its_columns() -> None:
+def test_without_full_training_there_is_an_empty_table_with_its_columns():
     table = equivalences(summary_of([("a", "x", 0.5, 0, 1.0)]))
     assert table.empty
     assert {*Equivalence._fields, "holm_p_equivalent", "verdict"} <= set(table)

@@ -55,9 +55,7 @@ def build(name: str, task: ForecastTask, seed: int = 0) -> Backbone:
 @pytest.mark.parametrize(
     ("nodes", "horizon", "channels"), [(6, 12, 1), (9, 3, 2), (2, 1, 3), (1, 24, 1)]
 )
-def test_forecast_has_one_finite_value_a_step_and_node(
-    name: str, nodes: int, horizon: int, channels: int
-) -> None:
+def test_forecast_has_one_finite_value_a_step_and_node(name, nodes, horizon, channels):
     task = a_task(nodes, horizon, channels)
     model, batch = build(name, task), a_batch(task)
     for training in (True, False):
@@ -67,7 +65,7 @@ def test_forecast_has_one_finite_value_a_step_and_node(
         assert torch.isfinite(forecast).all()
 
 
-def test_gradient_reaches_every_parameter_but_those_held_for_nothing(name: str) -> None:
+def test_gradient_reaches_every_parameter_but_those_held_for_nothing(name):
     task = a_task()
     model, batch = build(name, task), a_batch(task)
     parameters = dict(model.named_parameters())
@@ -81,7 +79,7 @@ def test_gradient_reaches_every_parameter_but_those_held_for_nothing(name: str) 
     assert parameters.keys() - reached == unused
 
 
-def test_what_is_not_ignored_can_change_the_forecast(name: str) -> None:
+def test_what_is_not_ignored_can_change_the_forecast(name):
     task = a_task(channels=2)
     inputs, slots, weekdays = a_batch(task)
     ignores = BACKBONES.load(name).ignores
@@ -103,7 +101,7 @@ def test_what_is_not_ignored_can_change_the_forecast(name: str) -> None:
     assert torch.allclose(moved, forecast) == ("calendar" in ignores)
 
 
-def test_seed_and_state_are_all_of_a_model(name: str) -> None:
+def test_seed_and_state_are_all_of_a_model(name):
     task = a_task()
     batch = a_batch(task)
     one, two, other = build(name, task), build(name, task), build(name, task, seed=1)
@@ -117,7 +115,7 @@ def test_seed_and_state_are_all_of_a_model(name: str) -> None:
     assert torch.equal(other.eval()(*batch), one.eval()(*batch))
 
 
-def test_evaluation_repeats_itself_window_by_window(name: str) -> None:
+def test_evaluation_repeats_itself_window_by_window(name):
     task = a_task()
     model, batch = build(name, task).eval(), a_batch(task)
     before = [part.clone() for part in batch]
@@ -129,7 +127,7 @@ def test_evaluation_repeats_itself_window_by_window(name: str) -> None:
         torch.testing.assert_close(alone[0], together[window], rtol=1e-4, atol=1e-5)
 
 
-def test_goes_to_another_graph_as_if_built_for_it_or_says_that_it_cannot(name: str) -> None:
+def test_goes_to_another_graph_as_if_built_for_it_or_says_that_it_cannot(name):
     here, there = a_task(), a_task(nodes=9)
     model, other = build(name, here).eval(), build(name, there, seed=1).eval()
     if not model.transferable:
@@ -144,7 +142,7 @@ def test_goes_to_another_graph_as_if_built_for_it_or_says_that_it_cannot(name: s
     assert torch.equal(model(*a_batch(here)), before)
 
 
-def test_options_are_described_and_closed_and_the_header_names_its_source(name: str) -> None:
+def test_options_are_described_and_closed_and_the_header_names_its_source(name):
     backbone_class = BACKBONES.load(name)
     for key, field in backbone_class.Options.model_fields.items():
         assert field.description, key

@@ -49,9 +49,7 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
     return write_experiment(root, pruners=PRUNERS[3:4], ratios=(0.5,), seeds=(0,), with_full=False)
 
 
-def test_what_applies_is_what_has_something_to_show(
-    results: Results, lean: ExperimentLayout
-) -> None:
+def test_what_applies_is_what_has_something_to_show(results, lean):
     assert applicable(FIGURES, results) == GENERAL_FIGURES
     assert applicable(TABLES, results) == GENERAL_TABLES
     assert set(applicable(FIGURES, load_results(lean.store))) == set(LEAN_FIGURES)
@@ -59,7 +57,7 @@ def test_what_applies_is_what_has_something_to_show(
 
 
 @pytest.mark.parametrize("name", GENERAL_FIGURES)
-def test_figure_says_what_it_shows_and_keeps_its_words_apart(name: str, results: Results) -> None:
+def test_figure_says_what_it_shows_and_keeps_its_words_apart(name, results):
     drawing = build(name, results)
     assert FIGURES.module(name).TITLE
     assert drawing.caption
@@ -79,9 +77,7 @@ def test_figure_says_what_it_shows_and_keeps_its_words_apart(name: str, results:
 
 
 @pytest.mark.parametrize("name", ["convergence", "tradeoff"])
-def test_figure_is_the_same_every_time_and_leaves_settings_and_log_alone(
-    name: str, lean: ExperimentLayout, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_figure_is_the_same_every_time_and_leaves_settings_and_log_alone(name, lean, caplog):
     before = dict(mpl.rcParams)
     files = []
     with caplog.at_level(logging.INFO):
@@ -100,7 +96,7 @@ def test_figure_is_the_same_every_time_and_leaves_settings_and_log_alone(
 
 
 @pytest.mark.parametrize("name", GENERAL_TABLES)
-def test_table_has_all_formats_and_plain_numbers(name: str, results: Results) -> None:
+def test_table_has_all_formats_and_plain_numbers(name, results):
     table: Table = TABLES.module(name).build(results)
     assert table.caption
     layout = ExperimentLayout(results.store.parent)
@@ -116,16 +112,14 @@ def test_table_has_all_formats_and_plain_numbers(name: str, results: Results) ->
     assert latex.count(r" \\") == len(table.frame) + 1
 
 
-def test_tables_can_do_without_full_training(lean: ExperimentLayout) -> None:
+def test_tables_can_do_without_full_training(lean):
     results = load_results(lean.store)
     for name in applicable(TABLES, results):
         assert "nan" not in to_markdown(TABLES.module(name).build(results)), name
 
 
 @pytest.mark.parametrize(("error", "lacking"), [(math.nan, ["gwnet"]), (0.0, ["gwnet", "stid"])])
-def test_a_place_without_an_error_is_named_and_stops_nothing(
-    error: float, lacking: list[str], results: Results
-) -> None:
+def test_a_place_without_an_error_is_named_and_stops_nothing(error, lacking, results):
     errors = [column for column in results.summary if column.startswith("test_m")]
     summary = results.summary.copy()
     summary.loc[summary["backbone"].isin(lacking), errors] = error

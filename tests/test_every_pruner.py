@@ -97,7 +97,7 @@ def assert_same(first: list[Selection], second: list[Selection]) -> None:
 
 @pytest.mark.parametrize("windows", [1, 7, 60])
 @pytest.mark.parametrize("prune_ratio", [0.3, 0.5, 0.99])
-def test_selections_are_distinct_and_weighted(name: str, windows: int, prune_ratio: float) -> None:
+def test_selections_are_distinct_and_weighted(name, windows, prune_ratio):
     pruner = prepared(name, windows=windows, prune_ratio=prune_ratio)
     assert 1 <= pruner.planned_epochs() <= EPOCHS
     size = exact_budget(windows, 1.0 - prune_ratio)
@@ -114,7 +114,7 @@ def test_selections_are_distinct_and_weighted(name: str, windows: int, prune_rat
         assert kept == {windows} if name in ALWAYS_FULL else {size} <= kept <= {size, windows}
 
 
-def test_without_pruning_everything_counts_once(name: str) -> None:
+def test_without_pruning_everything_counts_once(name):
     pruner = prepared(name, prune_ratio=0.0)
     assert pruner.planned_epochs() == EPOCHS
     for selection in run(pruner):
@@ -123,7 +123,7 @@ def test_without_pruning_everything_counts_once(name: str) -> None:
         assert (selection.weights == 1).all()
 
 
-def test_equal_seeds_select_alike_and_other_seeds_do_not(name: str) -> None:
+def test_equal_seeds_select_alike_and_other_seeds_do_not(name):
     runs = {}
     for seed in range(3):
         one = prepared(name, seed=seed)
@@ -136,7 +136,7 @@ def test_equal_seeds_select_alike_and_other_seeds_do_not(name: str) -> None:
 
 
 @pytest.mark.parametrize("done", [1, 4])
-def test_a_saved_state_continues_exactly(name: str, done: int) -> None:
+def test_a_saved_state_continues_exactly(name, done):
     first = prepared(name)
     done = min(done, first.planned_epochs())
     run(first, range(done))
@@ -153,7 +153,7 @@ def test_a_saved_state_continues_exactly(name: str, done: int) -> None:
         assert torch.equal(values, second.window_state[key])
 
 
-def test_global_random_state_is_left_alone(name: str) -> None:
+def test_global_random_state_is_left_alone(name):
     def state() -> tuple[Any, ...]:
         numpy_state: Any = np.random.get_state()  # noqa: NPY002 - it must not have been touched
         return random.getstate(), numpy_state[1].tolist(), torch.get_rng_state().tolist()

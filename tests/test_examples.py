@@ -44,7 +44,7 @@ def column(output: str, pattern: str) -> list[float]:
 
 
 @pytest.mark.parametrize("without", [False, True])
-def test_the_loop_of_the_readme_runs_as_it_stands(without: bool) -> None:
+def test_the_loop_of_the_readme_runs_as_it_stands(without):
     text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     if without:
@@ -71,7 +71,7 @@ EPOCHS = {r"epoch (\d+):": list(range(8)), r"kept (\d+) of 490": KEPT}
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Lightning warns of settings that do not matter here
-def test_examples_print_what_they_kept(run: Run) -> None:
+def test_examples_print_what_they_kept(run):
     losses = {}
     for name, columns in {
         "plain_loop": EPOCHS,
@@ -89,7 +89,7 @@ def test_examples_print_what_they_kept(run: Run) -> None:
     assert losses["distributed"] == pytest.approx(losses["plain_loop"], abs=0.002)
 
 
-def test_own_data_from_two_files_to_a_trained_run(run: Run, tmp_path: Path) -> None:
+def test_own_data_from_two_files_to_a_trained_run(run, tmp_path):
     output = run("own_data", str(tmp_path))
     # 12 of 336 hours of one sensor in four.
     assert "0.89% missing" in output

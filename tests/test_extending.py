@@ -2,14 +2,13 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 from test_workflow import ROOT, copy_project
 
 
 @pytest.mark.slow
-def test_the_contract_tests_find_and_pass_them(tmp_path: Path) -> None:
+def test_the_contract_tests_find_and_pass_them(tmp_path):
     project = copy_project(tmp_path)
     shutil.copytree(ROOT / "tests", project.root / "tests")
     shutil.copy(ROOT / "pyproject.toml", project.root)

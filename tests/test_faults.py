@@ -50,7 +50,7 @@ def one_line(end: End) -> str:
 
 
 @pytest.mark.slow
-def test_a_short_campaign_loses_nothing() -> None:
+def test_a_short_campaign_loses_nothing():
     """In a process of its own, since it forks many that must not share threads with this one."""
     stages = ["training", "preparation", "collection", "signal", "damaged checkpoint"]
     words = ["--kills", "4", "--stages", *stages, "full disk, training"]
@@ -60,7 +60,7 @@ def test_a_short_campaign_loses_nothing() -> None:
     assert re.search(r"^all +\d+ tried +0 lost$", done.stdout, re.MULTILINE)
 
 
-def test_a_campaign_notices_what_is_lost(project: Project, run: Run) -> None:
+def test_a_campaign_notices_what_is_lost(project, run):
     trial = project.trial("noticed")
     run(trial.train_words("full"), project.root)
     folder = trial.run_folder("full")
@@ -75,7 +75,7 @@ def test_a_campaign_notices_what_is_lost(project: Project, run: Run) -> None:
     assert len(run_differences(reference.run_folder("full"), folder)) == 2
 
 
-def test_memory_that_is_refused_is_told_with_the_run(project: Project, run: Run) -> None:
+def test_memory_that_is_refused_is_told_with_the_run(project, run):
     wide = {"stid": {"options": {"series_width": 4096, "node_width": 4096}}}
     trial = project.trial("memory", backbones=wide, training={"epochs": 2, "batch_size": 300})
     end = run(trial.train_words("full"), project.root, Fault(memory_limit=400 * 2**20))
@@ -84,14 +84,9 @@ def test_memory_that_is_refused_is_told_with_the_run(project: Project, run: Run)
 
 @pytest.mark.parametrize(
     "command",
-    [
-        *("data prepare toy", "train", "summarise"),
-        pytest.param("products", marks=pytest.mark.slow),
-    ],
+    [*("data prepare toy", "train", "summarise"), pytest.param("products", marks=pytest.mark.slow)],
 )
-def test_a_full_disk_is_a_line_and_leaves_no_file(
-    project: Project, run: Run, summarised: Trial, command: str
-) -> None:
+def test_a_full_disk_is_a_line_and_leaves_no_file(project, run, summarised, command):
     """Each of these writes a file of more than 20 bytes first."""
     name = command.replace(" ", "_")
     changes = {"pruners": {"full": None}, "data_directory": f"trials/{name}/data"}
@@ -126,7 +121,7 @@ def summarised(project: Project, run: Run) -> Trial:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody without rights")
-def test_results_that_cannot_be_written_are_a_line(project: Project, run: Run) -> None:
+def test_results_that_cannot_be_written_are_a_line(project, run):
     for folder in (project.root, *project.root.parents):
         if folder.stat().st_uid == os.getuid() and folder != Path("/tmp"):  # noqa: S108
             folder.chmod(folder.stat().st_mode | 0o055)
@@ -135,7 +130,7 @@ def test_results_that_cannot_be_written_are_a_line(project: Project, run: Run) -
     assert "cannot be written: Permission denied" in one_line(end)
 
 
-def test_a_second_process_waits_for_the_first(project: Project, run: Run) -> None:
+def test_a_second_process_waits_for_the_first(project, run):
     """And finds the run done."""
     trial = project.trial("two", training={"epochs": 60, "batch_size": 32})
     files = [project.root / name for name in ("first", "second")]
@@ -154,7 +149,7 @@ def test_a_second_process_waits_for_the_first(project: Project, run: Run) -> Non
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_clock_that_jumps_gives_no_impossible_time(project: Project, run: Run) -> None:
+def test_a_clock_that_jumps_gives_no_impossible_time(project, run):
     """Durations come from a clock that nobody sets."""
     trial = project.trial("clock")
     fault = Fault(jumping_clock=True)
@@ -162,7 +157,7 @@ def test_a_clock_that_jumps_gives_no_impossible_time(project: Project, run: Run)
     assert impossible_times(trial.run_folder("st_prune")) == []
 
 
-def test_records_of_other_makings_are_not_mixed(project: Project, run: Run) -> None:
+def test_records_of_other_makings_are_not_mixed(project, run):
     trial = project.trial("twice", pruners={"random_dynamic": None}, seeds=[0, 1])
     for seed in (0, 1):
         assert run(trial.train_words("random_dynamic", seed), project.root).code == 0

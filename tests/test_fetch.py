@@ -161,9 +161,7 @@ def put(path: Path, content: bytes = CONTENT) -> Path:
     return path
 
 
-def test_a_download_lands_under_its_role_and_name(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_lands_under_its_role_and_name(site, tmp_path, monkeypatch):
     site.answers["/o/r/toy%20data.csv"] = [Answer()]
     shown = io.StringIO()
     monkeypatch.setattr(shown, "isatty", lambda: True)
@@ -176,7 +174,7 @@ def test_a_download_lands_under_its_role_and_name(
     assert "100%" in shown.getvalue()
 
 
-def test_without_network_or_mirror_the_message_says_what_to_do(tmp_path: Path) -> None:
+def test_without_network_or_mirror_the_message_says_what_to_do(tmp_path):
     url = refused_url()
     message = refusal(card_of(url), tmp_path)
     for part in (url, "`mirror:`", "STPRUNE_MIRROR", str(tmp_path / PLACE)):
@@ -197,9 +195,7 @@ def test_without_network_or_mirror_the_message_says_what_to_do(tmp_path: Path) -
         (Answer(b"", 302, headers={"Location": "/toy.csv"}), 31),
     ],
 )
-def test_only_trouble_that_may_pass_is_tried_again(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer, requests: int
-) -> None:
+def test_only_trouble_that_may_pass_is_tried_again(site, tmp_path, monkeypatch, answer, requests):
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", (1.0, 0.1))
     site.answers["/toy.csv"] = [answer]
     assert site.url("/toy.csv") in refusal(card_of(site.url("/toy.csv")), tmp_path)
@@ -209,9 +205,7 @@ def test_only_trouble_that_may_pass_is_tried_again(
         assert get(card_of(site.url("/toy.csv")), tmp_path).read_bytes() == CONTENT
 
 
-def test_a_file_that_is_there_needs_no_network_and_a_damaged_one_is_fetched_again(
-    site: Site, tmp_path: Path
-) -> None:
+def test_a_file_that_is_there_needs_no_network_and_a_damaged_one_is_fetched_again(site, tmp_path):
     card, path = card_of(site.url("/toy.csv")), put(tmp_path / PLACE)
     assert get(card, tmp_path) == path
     # Nothing is written, not even a lock: it may be a read-only disk.
@@ -225,9 +219,7 @@ def test_a_file_that_is_there_needs_no_network_and_a_damaged_one_is_fetched_agai
 
 
 @pytest.mark.parametrize("mirror", ["mirror", "~/mirror", None])
-def test_a_mirror_directory_comes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: str | None
-) -> None:
+def test_a_mirror_directory_comes_first(tmp_path, monkeypatch, mirror):
     url = refused_url().replace("toy.csv", "toy%20data.csv")
     put(tmp_path / "mirror" / url.removeprefix("http://").replace("%20", " "))
     monkeypatch.chdir(tmp_path)
@@ -238,9 +230,7 @@ def test_a_mirror_directory_comes_first(
 
 
 @pytest.mark.parametrize("kind", ["url", "lacks it", "wrong", "url wrong", "down"])
-def test_a_mirror_is_tried_before_the_address(
-    site: Site, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_mirror_is_tried_before_the_address(site, tmp_path, kind, caplog):
     url = site.url("/toy.csv")
     folder = put(tmp_path / "mirror" / site.host / "toy.csv", OTHER).parents[1]
     answers = {"url": Answer(), "url wrong": Answer(OTHER)}
@@ -254,7 +244,7 @@ def test_a_mirror_is_tried_before_the_address(
     assert ("/toy.csv" in site.requests) == (mirror in caplog.text) == (kind != "url")
 
 
-def test_processes_that_fetch_the_same_file_share_one_download(site: Site, tmp_path: Path) -> None:
+def test_processes_that_fetch_the_same_file_share_one_download(site, tmp_path):
     site.answers["/toy.csv"] = [Answer(CONTENT * 20, slow=0.05)]
     card = card_of(site.url("/toy.csv"), CONTENT * 20)
     # A fresh interpreter each: forking a process with threads is not safe.
@@ -275,9 +265,7 @@ WHIMS = st.builds(
 
 @given(whims=st.lists(WHIMS, min_size=1, max_size=5))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_server_does_data_are_right_or_absent(
-    tmp_path_factory: pytest.TempPathFactory, whims: list[Answer]
-) -> None:
+def test_whatever_a_server_does_data_are_right_or_absent(tmp_path_factory, whims):
     root = tmp_path_factory.mktemp("whims")
     with serving() as site:
         site.answers["/toy.csv"] = whims
@@ -314,9 +302,7 @@ def client(answer: Path | Exception) -> ModuleType:
     return made
 
 
-def test_a_file_of_kaggle_is_used_where_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_kaggle_is_used_where_it_is(tmp_path, monkeypatch):
     data = tmp_path / "data"
     target = data / "raw/kaggle.com/liuxu77/largest/ca_meta.csv"
     message = refusal(kaggle_card(), data)
@@ -337,7 +323,7 @@ def test_a_file_of_kaggle_is_used_where_it_is(
     assert get(kaggle_card(SHA256), data, "") == target
 
 
-def test_a_mirror_by_address_serves_what_a_hash_can_check(site: Site, tmp_path: Path) -> None:
+def test_a_mirror_by_address_serves_what_a_hash_can_check(site, tmp_path):
     site.answers[f"/{KAGGLE_PLACE}"] = [Answer()]
     # Without a hash an error page would be taken for data.
     refusal(kaggle_card(), tmp_path, site.url(""))
@@ -346,9 +332,7 @@ def test_a_mirror_by_address_serves_what_a_hash_can_check(site: Site, tmp_path: 
     refusal(kaggle_card(SHA256), tmp_path / "other", site.url(""))
 
 
-def test_a_client_that_fails_is_one_line_without_the_token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_client_that_fails_is_one_line_without_the_token(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
     caplog.set_level(logging.DEBUG)
     for answer in (PermissionError(f"403 Forbidden\nfor {TOKEN}"), Path("/absent/ca_meta.csv")):
@@ -356,7 +340,7 @@ def test_a_client_that_fails_is_one_line_without_the_token(
         assert TOKEN not in refusal(kaggle_card(), tmp_path) + caplog.text
 
 
-def test_a_file_of_the_users_own_is_used_where_it_is(tmp_path: Path) -> None:
+def test_a_file_of_the_users_own_is_used_where_it_is(tmp_path):
     path = put(tmp_path / "own" / "a.csv")
     for written in (str(path), "own/a.csv"):
         card = card_with(LocalFile(path=written, sha256=SHA256))

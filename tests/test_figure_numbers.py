@@ -38,7 +38,7 @@ def _with(results: Results, summary: pd.DataFrame) -> Results:
     return replace(results, summary=summary, aggregate=aggregate(summary))
 
 
-def test_tradeoff_shows_the_aggregate_with_both_controls(results: Results) -> None:
+def test_tradeoff_shows_the_aggregate_with_both_controls(results):
     first = results.aggregate[results.aggregate["backbone"] == "gwnet"]
     assert set(CONTROLS) <= set(first["pruner"])
     axes = build("tradeoff", results).figure.axes
@@ -56,7 +56,7 @@ def _many_places(results: Results) -> Results:
     return _with(results, pd.concat(copies, ignore_index=True))
 
 
-def test_many_places_are_averaged_by_budget(results: Results) -> None:
+def test_many_places_are_averaged_by_budget(results):
     many = _many_places(results)
     table = many.aggregate.copy()
     ours = table["pruner"].eq("st_prune") & table["prune_ratio"].eq(0.5)
@@ -78,7 +78,7 @@ def _maes(summary: pd.DataFrame, pruner: str, ratio: float, backbone: str) -> pd
     return summary[chosen & summary["backbone"].eq(backbone)].sort_values("seed")["test_mae"]
 
 
-def test_each_cell_is_the_mean_relative_difference_over_seeds(results: Results) -> None:
+def test_each_cell_is_the_mean_relative_difference_over_seeds(results):
     not_run = results.summary["pruner"].eq("el2n") & results.summary["backbone"].eq("gwnet")
     first, second, _ = build("regimes", _with(results, results.summary[~not_run])).figure.axes
     labels = [text.get_text() for text in first.get_yticklabels()]
@@ -97,7 +97,7 @@ def test_each_cell_is_the_mean_relative_difference_over_seeds(results: Results) 
             assert float(words[column]) == pytest.approx(expected, abs=0.0501)
 
 
-def test_the_mark_is_holms_over_both_panels(results: Results) -> None:
+def test_the_mark_is_holms_over_both_panels(results):
     summary = results.summary.copy()
     seed = summary["seed"]
     summary["test_mae"] = 3 + 0.1 * seed + 0.01 * (seed - 1) ** 2 * summary["backbone"].eq("stid")
@@ -130,7 +130,7 @@ def _results(
     return results_of(root, map(made, runs))
 
 
-def test_the_forest_shows_mean_differences_best_entry_on_top(tmp_path: Path) -> None:
+def test_the_forest_shows_mean_differences_best_entry_on_top(tmp_path):
     runs = [("a", "random_dynamic", 0.5, seed, 2.0) for seed in (0, 1)]
     runs += [("a", "worse", 0.5, 0, 2.2), ("a", "worse", 0.5, 1, 2.1)]
     runs += [("a", "better", 0.5, 0, 1.8), ("a", "better", 0.5, 1, 1.9)]
@@ -145,7 +145,7 @@ def test_the_forest_shows_mean_differences_best_entry_on_top(tmp_path: Path) -> 
     assert "2 seeds, 2 pairs" in drawing.caption
 
 
-def test_sensitivity_is_to_one_option_at_a_time(tmp_path: Path) -> None:
+def test_sensitivity_is_to_one_option_at_a_time(tmp_path):
     maes = {"st_prune": 2.0, "share_0": 2.2, "share_1": 1.9, "no_tail": 2.2, "two": 9, "other": 9}
     entries = {
         "st_prune": ("st_prune", OPTIONS),
@@ -174,7 +174,7 @@ def test_sensitivity_is_to_one_option_at_a_time(tmp_path: Path) -> None:
         np.testing.assert_allclose(points, expected, atol=1e-9)
 
 
-def test_harm_counts_each_place_once_and_spreads_over_seeds(tmp_path: Path) -> None:
+def test_harm_counts_each_place_once_and_spreads_over_seeds(tmp_path):
     runs = [("a", "full", 0.0, seed, 2.0) for seed in (0, 1)]
     runs += [("b", "full", 0.0, seed, 4.0) for seed in (0, 1)]
     # Seed 0: 10 % and 30 % worse; seed 1: 0 % and 20 %.
@@ -191,17 +191,14 @@ def test_harm_counts_each_place_once_and_spreads_over_seeds(tmp_path: Path) -> N
     assert by_group.loc[["1", "2"], "mean"].tolist() == pytest.approx([15.0, 15.0])
 
 
-def test_a_curve_is_the_mean_of_seeds_as_long_as_all_of_them_train() -> None:
-    runs = (
-        ("a", "x", 0, [5.0, np.nan, 4.0, 3.0], 10.0),
-        ("a", "x", 1, [7.0, np.nan, 2.0], 12.0),
-    )
+def test_a_curve_is_the_mean_of_seeds_as_long_as_all_of_them_train():
+    runs = (("a", "x", 0, [5.0, np.nan, 4.0, 3.0], 10.0), ("a", "x", 1, [7.0, np.nan, 2.0], 12.0))
     columns = ["epoch", "seconds", "mae", "low", "high"]
     curve = mean_curves(curves_of(*runs))[columns].to_numpy().tolist()
     assert curve == [[0, 11, 6, 5, 7], [2, 33, 3, 2, 4]]
 
 
-def test_the_marker_stands_at_the_mean_time_to_full_training(results: Results) -> None:
+def test_the_marker_stands_at_the_mean_time_to_full_training(results):
     full = results.aggregate[results.aggregate["pruner"] == "full"]
     full = full[full["backbone"] == "gwnet"].iloc[0]
     curve = results.epochs[results.epochs["pruner"] == "full"]
@@ -212,7 +209,7 @@ def test_the_marker_stands_at_the_mean_time_to_full_training(results: Results) -
     assert points == [pytest.approx([full["time_to_full_seconds"], goal])]
 
 
-def test_curves_beyond_eight_are_named_instead(results: Results) -> None:
+def test_curves_beyond_eight_are_named_instead(results):
     table = results.aggregate
     assert shown_pruners(results) == (sorted(table["pruner"].unique()), [])
     one = table[table["pruner"] == "el2n"]
@@ -235,7 +232,7 @@ def _timed(root: Path, full_at: tuple[str, ...]) -> Results:
     return results_of(root, runs)
 
 
-def test_parts_are_in_percent_of_full_trainings_epoch_where_it_was_run(tmp_path: Path) -> None:
+def test_parts_are_in_percent_of_full_trainings_epoch_where_it_was_run(tmp_path):
     spent, relative = epoch_parts(_timed(tmp_path / "all", ("a", "b")))
     assert relative
     row = spent.set_index("pruner").loc["st_prune"] / 100
@@ -250,7 +247,7 @@ def test_parts_are_in_percent_of_full_trainings_epoch_where_it_was_run(tmp_path:
     assert spent.set_index("pruner").loc["st_prune", "step_seconds"] == pytest.approx(0.85 * 4)
 
 
-def test_scales_are_entries_of_one_component_that_differ_in_parameters(tmp_path: Path) -> None:
+def test_scales_are_entries_of_one_component_that_differ_in_parameters(tmp_path):
     # Entry, component, parameters; then pruner, prune ratio, seed, test MAE, total seconds.
     mini, base = ("mini", "opencity", 1_670_000), ("base", "opencity", 4_720_000)
     runs = []
@@ -274,7 +271,7 @@ def test_scales_are_entries_of_one_component_that_differ_in_parameters(tmp_path:
     assert right.get_title(loc="left") == "Prune ratio 0.9"
 
 
-def test_the_diagram_shows_the_ranks_and_what_was_left_out(results: Results) -> None:
+def test_the_diagram_shows_the_ranks_and_what_was_left_out(results):
     losses = {"el2n": 0.0, "infobatch": 1.0, "st_prune": 30.0, "random_dynamic": 40.0, "z": 50.0}
     made_up = noisy_summary(np.random.default_rng(1), losses, datasets=12, seeds=3, spread=0.5)
     made_up = made_up[(made_up["pruner"] != "z") | (made_up["dataset"] == "d0")]
@@ -313,7 +310,7 @@ def selection_summary(results: Results) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def test_the_deciding_number_by_hand_and_with_places_missing(results: Results) -> None:
+def test_the_deciding_number_by_hand_and_with_places_missing(results):
     summary = selection_summary(results)
     table = decisive(summary).set_index("pruner")
     # x: (0 + 10) / 2 = 5, (0 + 5) / 2 = 2.5 and -10; the worst data set is a, with 3.75.

@@ -333,7 +333,7 @@ def load(name: str, folder: Path, card: dict[str, Any] | None = None, **changes:
     return raw
 
 
-def test_every_published_format_has_a_case() -> None:
+def test_every_published_format_has_a_case():
     others = {"table", "simulated_freeway", "simulated_charging"}
     formats = {case.card.get("format", name) for name, case in CASES.items()}
     assert set(FORMATS.ids()) == formats | others
@@ -343,7 +343,7 @@ PINNED = re.compile(r"^https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{
 
 
 @pytest.mark.parametrize("dataset", dataset_ids())
-def test_a_shipped_card_says_what_people_need_and_pins_its_files(dataset: str) -> None:
+def test_a_shipped_card_says_what_people_need_and_pins_its_files(dataset):
     card = load_card(dataset)
     assert re.fullmatch(r"[a-z][a-z0-9_]*", dataset)
     for text in (card.title, card.description, card.licence, card.citation):
@@ -372,7 +372,7 @@ def test_a_shipped_card_says_what_people_need_and_pins_its_files(dataset: str) -
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_loader_gives_the_numbers_of_its_files(name: str, tmp_path: Path) -> None:
+def test_a_loader_gives_the_numbers_of_its_files(name, tmp_path):
     case = CASES[name]
     raw = load(name, tmp_path)
     expected = np.array(case.values, np.float32)
@@ -388,7 +388,7 @@ def test_a_loader_gives_the_numbers_of_its_files(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_card_or_a_file_that_does_not_fit_is_named(name: str, tmp_path: Path) -> None:
+def test_a_card_or_a_file_that_does_not_fit_is_named(name, tmp_path):
     first = next(iter(CASES[name].files))
     for wrong in ({"card": {"options": {"no_such_option": 1}}}, {first: None}, {"spare": "1\n"}):
         if not (
@@ -441,16 +441,14 @@ MISTAKES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "card", "files"), MISTAKES)
-def test_what_contradicts_a_card_is_refused(
-    tmp_path: Path, name: str, card: dict[str, Any], files: dict[str, Any]
-) -> None:
+def test_what_contradicts_a_card_is_refused(tmp_path, name, card, files):
     with pytest.raises(DataError):
         write_canonical(
             load(name, tmp_path, card, **files), card_of(name, **card), tmp_path / "toy"
         )
 
 
-def test_a_pickle_that_names_code_runs_nothing(tmp_path: Path) -> None:
+def test_a_pickle_that_names_code_runs_nothing(tmp_path):
     class Harm:
         def __reduce__(self) -> tuple[Any, ...]:
             return os.mkdir, (str(tmp_path / "made"),)
@@ -465,7 +463,7 @@ def test_a_pickle_that_names_code_runs_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "made").is_dir(), "or the test would show nothing"
 
 
-def test_sensors_may_have_numbers_or_no_ids_at_all(tmp_path: Path) -> None:
+def test_sensors_may_have_numbers_or_no_ids_at_all(tmp_path):
     series = "71.4,0.0,1\n67.6,68.5,1\n70,66.1,1"
     raw = load("sparse graph", tmp_path, series=series)
     assert raw.node_ids == ["0", "1", "2"]
@@ -481,7 +479,7 @@ def test_sensors_may_have_numbers_or_no_ids_at_all(tmp_path: Path) -> None:
     assert raw.node_ids == ["773869", "7", "9"]
 
 
-def test_edges_of_pems_without_ids_name_positions(tmp_path: Path) -> None:
+def test_edges_of_pems_without_ids_name_positions(tmp_path):
     raw = load("pems_npz", tmp_path, {"options": {}}, ids=None, edges="from,to,cost\n0,2,9\n")
     assert raw.node_ids == ["0", "1", "2"]
     assert np.argwhere(raw.adjacency).tolist() == [[0, 2]]
@@ -502,7 +500,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["datetime64", "datetime64[us]", "datetime64[s]"])
-def test_names_times_and_rows_come_back(tmp_path: Path, kind: str) -> None:
+def test_names_times_and_rows_come_back(tmp_path, kind):
     values = VALUES.copy()
     values[2, 1] = np.nan
     write_frame(tmp_path / "series.h5", "df", NAMES, TIMES, values, kind)
@@ -513,7 +511,7 @@ def test_names_times_and_rows_come_back(tmp_path: Path, kind: str) -> None:
         np.testing.assert_array_equal(frame.rows(1, 4), values[1:4])
 
 
-def test_columns_of_two_types_lie_in_two_blocks(path: Path) -> None:
+def test_columns_of_two_types_lie_in_two_blocks(path):
     with h5py.File(path, "r+") as file:
         group = file["t"]
         del group["block0_items"], group["block0_values"]
@@ -527,7 +525,7 @@ def test_columns_of_two_types_lie_in_two_blocks(path: Path) -> None:
         np.testing.assert_array_equal(frame.rows(0, 7), VALUES)
 
 
-def test_chunks_hold_whole_groups_of_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_hold_whole_groups_of_rows(path, monkeypatch):
     # 100 bytes are four rows of three numbers, so groups of three rows fit once.
     monkeypatch.setattr(pandas_hdf, "CHUNK_BYTES", 100)
     with open_frame(path) as frame:
@@ -543,7 +541,7 @@ class Bomb:
         return pytest.fail, ("unpickled",)
 
 
-def test_pickles_in_attributes_are_never_read(path: Path) -> None:
+def test_pickles_in_attributes_are_never_read(path):
     with h5py.File(path, "r+") as file:
         for place in (file["t"], file["t/axis0"], file["t/axis1"], file["t/block0_values"]):
             for name in ("name", "freq", "shape"):
@@ -577,9 +575,7 @@ def pickled_names(file: h5py.File) -> None:
         lambda file: file["t/axis1"].__setitem__(4, np.iinfo(np.int64).min),
     ],
 )
-def test_damage_is_one_line_that_names_the_file(
-    path: Path, change: Callable[[h5py.File], object]
-) -> None:
+def test_damage_is_one_line_that_names_the_file(path, change):
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(DataError, match=str(path)), open_frame(path) as frame:

@@ -42,7 +42,7 @@ def results(tmp_path: Path) -> Results:
     return results_of(tmp_path, runs)
 
 
-def test_rows_are_those_worked_by_hand(results: Results) -> None:
+def test_rows_are_those_worked_by_hand(results):
     table = tab_foundation.build(results)
     rows = [[cell.text for cell in row] for row in to_cells(table)]
     place = f"cities|far|vehicles|{label('opencity')}"
@@ -54,7 +54,7 @@ def test_rows_are_those_worked_by_hand(results: Results) -> None:
     assert "full_fewer_epochs was not run here." in table.caption
 
 
-def test_the_figure_shows_the_numbers_of_the_table(results: Results) -> None:
+def test_the_figure_shows_the_numbers_of_the_table(results):
     drawing = build("foundation", results)
     frame = tab_foundation.held_out_scores(results)
     panels = drawing.figure.axes

@@ -84,7 +84,7 @@ def spec_of(values: dict[str, Any], backbone: str, pruner: str, **entries: Any) 
     return run_spec(parse_config(values | entries, "toy.yaml"), key)
 
 
-def test_products_with_a_sparse_graph() -> None:
+def test_products_with_a_sparse_graph():
     with claimed_device() as watch:
         product = GraphProduct(torch.eye(30)).to(CLAIMED)
         values = torch.rand(30, 4).to(CLAIMED).requires_grad_()
@@ -96,7 +96,7 @@ def test_products_with_a_sparse_graph() -> None:
 
 
 @pytest.mark.parametrize("name", BACKBONE_IDS)
-def test_backbones(toy_values: dict[str, Any], name: str) -> None:
+def test_backbones(toy_values, name):
     with claimed_device() as watch:
         spec = spec_of(toy_values, name, "st_prune")
         engine_on(watch, spec, toy_values["data_directory"]).watch_epoch()
@@ -123,7 +123,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_pruners_and_tasks(toy_values: dict[str, Any], case: str) -> None:
+def test_pruners_and_tasks(toy_values, case):
     changes = dict(CASES[case])
     with claimed_device() as watch:
         spec = spec_of(toy_values, "stid", changes.pop("pruner"), **changes)
@@ -134,7 +134,7 @@ def test_pruners_and_tasks(toy_values: dict[str, Any], case: str) -> None:
 
 
 @pytest.mark.parametrize("quota", ["union", "per_dataset"])
-def test_unions(tmp_path: Path, quota: str) -> None:
+def test_unions(tmp_path, quota):
     values = union_values(write_union(tmp_path / "data"), tmp_path)
     values["pruners"] = {"st_prune": {"quota": quota}}
     values["datasets"]["cities"] |= {"window_stride": 9, "evaluation_stride": 9}
@@ -149,7 +149,7 @@ def test_unions(tmp_path: Path, quota: str) -> None:
 
 
 @pytest.mark.parametrize("name", DYNAMIC)
-def test_a_loop_of_ones_own(name: str) -> None:
+def test_a_loop_of_ones_own(name):
     with claimed_device() as watch:
         options = {"strata": 1} if name == "st_prune" else {}
         settings: dict[str, Any] = {"epochs": 4, "prune_ratio": 0.5, "batch_size": 8}
@@ -170,7 +170,7 @@ def test_a_loop_of_ones_own(name: str) -> None:
     assert len(watch.waits["sampler"]) <= WAITS
 
 
-def test_the_guard_sees_what_it_is_for(toy_values: dict[str, Any]) -> None:
+def test_the_guard_sees_what_it_is_for(toy_values):
     """Pruners that read a value, look for true entries, copy, or index on the host."""
     bad = {
         "_local_scalar_dense": lambda errors, mask: errors.mean().item(),
@@ -194,9 +194,7 @@ def test_the_guard_sees_what_it_is_for(toy_values: dict[str, Any]) -> None:
 # `make gpu-check`
 
 
-def test_on_a_processor_every_check_is_made_or_says_why_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_on_a_processor_every_check_is_made_or_says_why_not(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(gpu_check.CHECKS, "side_by_side", lambda *_: "its processes take long")
     file = tmp_path / "found.json"
     assert gpu_check.main(["--device", "cpu", "--short", "--json", str(file)]) == 0
@@ -207,7 +205,7 @@ def test_on_a_processor_every_check_is_made_or_says_why_not(
     assert len(capsys.readouterr().out.splitlines()) == len(checks)
 
 
-def test_a_run_that_is_not_itself_again_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_not_itself_again_fails(monkeypatch):
     state = Engine.state_dict
 
     def without_generator(engine: Engine) -> dict[str, object]:
@@ -220,5 +218,5 @@ def test_a_run_that_is_not_itself_again_fails(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-def test_on_a_gpu() -> None:
+def test_on_a_gpu():
     assert gpu_check.main([]) == 0

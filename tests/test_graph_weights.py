@@ -37,13 +37,13 @@ def read(tmp_path: Path, role: str, content: str, **graph: Any) -> np.ndarray:
         "\ufeff" + BOTH.replace("\n", "\r\n"),
     ],
 )
-def test_a_csv_matrix_with_and_without_ids(tmp_path: Path, content: str) -> None:
+def test_a_csv_matrix_with_and_without_ids(tmp_path, content):
     weights = read(tmp_path, "adjacency", content)
     assert weights.dtype == np.float32
     np.testing.assert_array_equal(weights, WEIGHTS)
 
 
-def test_binary_files(tmp_path: Path) -> None:
+def test_binary_files(tmp_path):
     np.save(tmp_path / "graph.npy", WEIGHTS)
     np.savez(tmp_path / "two.npz", near=WEIGHTS, far=WEIGHTS)
     sparse.save_npz(tmp_path / "csr.npz", sparse.csr_array(WEIGHTS))
@@ -60,7 +60,7 @@ def test_binary_files(tmp_path: Path) -> None:
             read_graph("adjacency", tmp_path / name, NODES, Options())
 
 
-def test_edges_in_any_order(tmp_path: Path) -> None:
+def test_edges_in_any_order(tmp_path):
     content = "from,to,cost\nc,b,1\nb,a,0.25\na,b,0.5\nb,c,2\n"
     np.testing.assert_array_equal(read(tmp_path, "edges", content), WEIGHTS)
     ones = read(tmp_path, "edges", content, weights="binary")
@@ -69,7 +69,7 @@ def test_edges_in_any_order(tmp_path: Path) -> None:
         read(tmp_path, "edges", "from,to\na,b\na,d\n")
 
 
-def test_distances_become_gaussian_weights(tmp_path: Path) -> None:
+def test_distances_become_gaussian_weights(tmp_path):
     content = "from,to,km\na,b,1\nb,a,3\nb,c,2\n"
     weights = read(tmp_path, "edges", content, weights="gaussian", sigma=2)
     expected = [[0, math.exp(-0.25), 0], [math.exp(-2.25), 0, math.exp(-1)], [0, 0, 0]]
@@ -84,7 +84,7 @@ def test_distances_become_gaussian_weights(tmp_path: Path) -> None:
             read(tmp_path, "edges", wrong, weights="gaussian")
 
 
-def test_a_csv_has_the_separator_and_decimal_sign_of_the_series(tmp_path: Path) -> None:
+def test_a_csv_has_the_separator_and_decimal_sign_of_the_series(tmp_path):
     (tmp_path / "edges.csv").write_text("from;to;weight\na;b;2\n")
     (tmp_path / "matrix.csv").write_text("0;2;0\n0,5;0;0\n0;0;0\n")
     for role, name in (("edges", "edges.csv"), ("adjacency", "matrix.csv")):
@@ -96,7 +96,7 @@ def test_a_csv_has_the_separator_and_decimal_sign_of_the_series(tmp_path: Path) 
         assert found[1, 0] == (0.5 if role == "adjacency" else 0)
 
 
-def test_a_distance_of_zero_is_refused(tmp_path: Path) -> None:
+def test_a_distance_of_zero_is_refused(tmp_path):
     distances = {"weights": "gaussian", "sigma": 1}
     with pytest.raises(DataError, match=r"0 from a to b"):
         read(tmp_path, "adjacency", "0,0,1\n1,0,1\n1,1,0\n", **distances)
@@ -116,12 +116,12 @@ def test_a_distance_of_zero_is_refused(tmp_path: Path) -> None:
         (BOTH.replace("\na,", "\nx,").replace("\nb,", "\na,"), ""),
     ],
 )
-def test_a_wrong_graph_is_one_line(tmp_path: Path, content: str, place: str) -> None:
+def test_a_wrong_graph_is_one_line(tmp_path, content, place):
     with pytest.raises(DataError, match=rf"graph\.csv.*{place}"):
         read(tmp_path, "adjacency", content)
 
 
-def test_options_that_do_not_fit(tmp_path: Path) -> None:
+def test_options_that_do_not_fit(tmp_path):
     with pytest.raises(ConfigError, match="sigma"):
         read(tmp_path, "edges", "from,to\na,b\n", sigma=0)
 
@@ -130,7 +130,7 @@ NONE = np.nan
 DISTANCES = np.array([[NONE, 1.0, NONE], [3.0, NONE, 0.0], [NONE, NONE, NONE]])
 
 
-def test_gaussian_by_hand() -> None:
+def test_gaussian_by_hand():
     # 1, 3 and 0: mean 4/3, squares 1/9 + 25/9 + 16/9 = 42/9, so the variance is 14/9.
     assert spread(DISTANCES) == pytest.approx(math.sqrt(14 / 9))
     weights = gaussian(DISTANCES, threshold=0.0)
@@ -148,7 +148,7 @@ def test_gaussian_by_hand() -> None:
 
 
 @pytest.mark.parametrize("distance", [NONE, 5.0])
-def test_distances_that_do_not_differ_give_no_sigma(distance: float) -> None:
+def test_distances_that_do_not_differ_give_no_sigma(distance):
     alike = np.array([[0.0, distance], [distance, 0.0]])
     with pytest.raises(ValueError, match="sigma"):
         gaussian(alike)
@@ -158,7 +158,7 @@ SOME = st.one_of(st.just(math.nan), st.floats(0, 100, allow_subnormal=False))
 
 
 @given(arrays(np.float64, (5, 5), elements=SOME))
-def test_weights_of_any_distances(distances: np.ndarray) -> None:
+def test_weights_of_any_distances(distances):
     before = distances.copy()
     edges = binary(distances)
     weights = gaussian(distances, sigma=10.0)
@@ -181,6 +181,6 @@ def test_weights_of_any_distances(distances: np.ndarray) -> None:
         "from,to,cost\na,b,1\n\na,b,2\n",
     ],
 )
-def test_a_wrong_file_of_edges_is_named(tmp_path: Path, text: str) -> None:
+def test_a_wrong_file_of_edges_is_named(tmp_path, text):
     with pytest.raises(DataError, match=r"graph\.csv"):
         read(tmp_path, "edges", text)

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -45,7 +44,7 @@ def start(project: Project) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_a_block_that_is_ended_again_and_again_continues_to_the_same_bits(tmp_path: Path) -> None:
+def test_a_block_that_is_ended_again_and_again_continues_to_the_same_bits(tmp_path):
     project = copy_project(tmp_path)
     data, results = project.root / "data", project.root / "results"
     prepare(toy.DATASET, DataLayout(data), str(project.root / "mirror"))

@@ -1,7 +1,6 @@
 """The archive of kept windows says what was visited, and nothing else."""
 
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from synthetic_kept import jaccard
 from toy_runs import key_of
 
 from stprune.base.errors import RecordError
-from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import experiment_layout
 from stprune.records.kept import KeptArchive, read_kept
 from stprune.records.run import read_epochs
@@ -30,9 +28,7 @@ def hours(windows: int) -> NDArray[np.datetime64]:
     seed=st.integers(0, 99),
     shares=st.lists(st.floats(0, 1), min_size=1, max_size=4),
 )
-def test_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, windows: int, seed: int, shares: list[float]
-) -> None:
+def test_round_trip(tmp_path_factory, windows, seed, shares):
     rng = np.random.default_rng(seed)
     expected = rng.random((len(shares), windows)) < np.array(shares)[:, None]
     archive = KeptArchive(hours(windows))
@@ -44,7 +40,7 @@ def test_round_trip(
     np.testing.assert_array_equal(read_kept(path).times, hours(windows))
 
 
-def test_quantiles_leave_out_what_is_not_known(tmp_path: Path) -> None:
+def test_quantiles_leave_out_what_is_not_known(tmp_path):
     archive = KeptArchive(hours(5))
     scores = torch.tensor([0.0, 10.0, float("inf"), float("nan"), 5.0])
     archive.add(torch.tensor([0]), scores)
@@ -57,7 +53,7 @@ def test_quantiles_leave_out_what_is_not_known(tmp_path: Path) -> None:
         read_kept(tmp_path / "nowhere.npz")
 
 
-def test_a_run_archives_what_its_epochs_say(all_pruners: ExperimentConfig) -> None:
+def test_a_run_archives_what_its_epochs_say(all_pruners):
     key, layout = key_of("st_prune"), experiment_layout(all_pruners)
     train(all_pruners, key, [])
     archive, epochs = read_kept(layout.kept(key)), read_epochs(layout.run_epochs(key))
@@ -68,7 +64,7 @@ def test_a_run_archives_what_its_epochs_say(all_pruners: ExperimentConfig) -> No
     assert (np.diff(archive.times) == np.timedelta64(60, "m")).all()
 
 
-def test_calendar_by_hand() -> None:
+def test_calendar_by_hand():
     # Monday at seven twice, Tuesday at seven, Sunday at 23; the first epoch is full.
     moments = ["2024-01-01T07:00", "2024-01-01T07:30", "2024-01-02T07:59", "2024-01-07T23:00"]
     times = np.array(moments, dtype="datetime64[m]")
@@ -82,13 +78,13 @@ def test_calendar_by_hand() -> None:
 
 
 @given(st.datetimes(datetime(1950, 1, 1), datetime(2050, 1, 1)))
-def test_weekday_and_hour_are_those_of_the_calendar(time: datetime) -> None:
+def test_weekday_and_hour_are_those_of_the_calendar(time):
     share = calendar_share(np.array([[True, False]]), np.array([time, time], dtype="datetime64[m]"))
     assert [tuple(at) for at in np.argwhere(~np.isnan(share))] == [(time.weekday(), time.hour)]
 
 
 @given(st.integers(2, 6), st.integers(1, 200), st.integers(0, 99))
-def test_overlaps_are_the_jaccard_of_every_pair(choices: int, windows: int, seed: int) -> None:
+def test_overlaps_are_the_jaccard_of_every_pair(choices, windows, seed):
     rng = np.random.default_rng(seed)
     kept = rng.random((choices, windows)) < rng.random((choices, 1))
     kept[:, 0] = True
@@ -97,7 +93,7 @@ def test_overlaps_are_the_jaccard_of_every_pair(choices: int, windows: int, seed
     np.testing.assert_allclose(found, expected)
 
 
-def test_random_choices_overlap_as_expected() -> None:
+def test_random_choices_overlap_as_expected():
     rng = np.random.default_rng(1)
     sizes = np.array([500, 1000, 2500, 5000])
     kept = np.stack([rng.permutation(5000) < size for size in sizes])

@@ -1,7 +1,5 @@
 """The figures of kept windows show what the archives hold, and say what they leave out."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,7 +39,7 @@ def _write(
     archive.write(layout.kept(key))
 
 
-def test_calendar_shows_the_hours_that_were_kept(tmp_path: Path) -> None:
+def test_calendar_shows_the_hours_that_were_kept(tmp_path):
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.9,), seeds=(0, 1))
     day = TIMES[:48]
     hours = (day - day[0]).astype(int) // 60 % 24
@@ -55,7 +53,7 @@ def test_calendar_shows_the_hours_that_were_kept(tmp_path: Path) -> None:
     assert np.ma.getmaskarray(shown)[1:].all()
 
 
-def test_overlap_is_the_mean_jaccard_less_that_of_chance(layout: ExperimentLayout) -> None:
+def test_overlap_is_the_mean_jaccard_less_that_of_chance(layout):
     figure = build("kept_overlap", load_results(layout.store)).figure
     last = EPOCHS - 2
 
@@ -73,9 +71,7 @@ def test_overlap_is_the_mean_jaccard_less_that_of_chance(layout: ExperimentLayou
         assert f"{own:.2f}" in words
 
 
-def test_runs_without_an_archive_are_counted_and_without_pruned_epochs_left_out(
-    tmp_path: Path,
-) -> None:
+def test_runs_without_an_archive_are_counted_and_without_pruned_epochs_left_out(tmp_path):
     layout = write_experiment(tmp_path / "some", pruners=PRUNERS[3:5], ratios=(0.9,))
     write_archives(layout, without=("el2n",))
     results = load_results(layout.store)
@@ -85,6 +81,6 @@ def test_runs_without_an_archive_are_counted_and_without_pruned_epochs_left_out(
     assert set(NAMES).isdisjoint(applicable(FIGURES, summarised(layout)))
 
 
-def test_the_first_data_sets_hold_as_many_different_data_as_possible() -> None:
+def test_the_first_data_sets_hold_as_many_different_data_as_possible():
     summary = pd.DataFrame({"dataset": ["a", "b", "c", "b"], "data_checksum": ["x", "x", "y", "x"]})
     assert most_varied_first(summary) == ["a", "c", "b"]

@@ -69,7 +69,7 @@ def fit(
 
 
 @pytest.mark.parametrize("stop", [None, 1, 5])
-def test_a_resumed_trainer_trains_as_a_plain_loop(stop: int | None, tmp_path: Path) -> None:
+def test_a_resumed_trainer_trains_as_a_plain_loop(stop, tmp_path):
     def end(trainer: Trainer, _: LightningModule) -> None:
         if trainer.current_epoch == stop:
             raise InterruptedError
@@ -95,12 +95,12 @@ def test_a_resumed_trainer_trains_as_a_plain_loop(stop: int | None, tmp_path: Pa
         assert torch.equal(one, other)
 
 
-def test_a_control_that_trains_shorter_stops_the_trainer() -> None:
+def test_a_control_that_trains_shorter_stops_the_trainer():
     module = fit(Module("full_fewer_epochs"))
     assert len(module.batches) == module.pruning.epochs < EPOCHS
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_refused(tmp_path):
     for changes in ({"reload_dataloaders_every_n_epochs": 0}, {"max_epochs": 4}):
         with pytest.raises(ConfigError):
             fit(Module(), **changes)

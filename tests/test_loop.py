@@ -14,10 +14,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from toy_runs import key_of
 
 from stprune import IndexedDataset, PrunedBatchSampler, Pruning
-from stprune.base.errors import CheckpointError, ConfigError, DeclinedError, StpruneError
-from stprune.config.experiment import ExperimentConfig
+from stprune.base.errors import CheckpointError, ConfigError, DeclinedError
 from stprune.config.grid import run_spec
-from stprune.data.dataset import ForecastData, alone
+from stprune.data.dataset import alone
 from stprune.data.stationarity import stationarity
 from stprune.loop.loop import LoopError
 from stprune.training.devices import fabric_on
@@ -49,7 +48,7 @@ def run(pruning: Pruning, epochs: range) -> Iterator[list[list[int]]]:
         yield batches
 
 
-def test_the_loss_by_hand_in_parts_and_weighted() -> None:
+def test_the_loss_by_hand_in_parts_and_weighted():
     pruning = pruning_of("full", windows=2, batch_size=2)
     pruning.start_epoch()
     errors = torch.tensor([[[1.0, -3.0]], [[5.0, 100.0]]])
@@ -72,9 +71,7 @@ def test_the_loss_by_hand_in_parts_and_weighted() -> None:
     assert len(set(weights.values())) > 1
 
 
-def test_a_loop_trains_as_the_engine(
-    toy_config: ExperimentConfig, toy_forecast: ForecastData
-) -> None:
+def test_a_loop_trains_as_the_engine(toy_config, toy_forecast):
     """Same data, seed and pruner: the same scores, and weights that differ by rounding."""
     spec, store = run_spec(toy_config, key_of("st_prune", 0.5)), toy_forecast.train
     engine = Engine(spec, alone(toy_forecast), fabric_on())
@@ -106,7 +103,7 @@ def test_a_loop_trains_as_the_engine(
 
 @pytest.mark.parametrize("started", [False, True])
 @pytest.mark.parametrize("done", [0, 3, 5])
-def test_a_saved_state_continues_exactly(done: int, started: bool) -> None:
+def test_a_saved_state_continues_exactly(done, started):
     """Also where the next epoch was chosen, but nothing of it observed."""
     first = pruning_of("epsilon_greedy")
     list(run(first, range(done)))
@@ -124,7 +121,7 @@ def test_a_saved_state_continues_exactly(done: int, started: bool) -> None:
         assert list(run(resumed, range(done, 6))) == expected
 
 
-def test_a_static_pruner_scores_once_and_never_again_when_resumed() -> None:
+def test_a_static_pruner_scores_once_and_never_again_when_resumed():
     probe = ScriptedProbe(errors=[[1.0, 1, 1, 1], [0.5, 0, 0.5, 0], [0.1, 9, 0.1, 9]] * 4)
     small: dict[str, Any] = {"windows": 4, "batch_size": 2, "prune_ratio": 0.5}
     first, second = (pruning_of("forgetting", probe=given, **small) for given in (probe, None))
@@ -149,14 +146,14 @@ MISTAKES: list[tuple[Callable[[Pruning], object], str]] = [
 
 
 @pytest.mark.parametrize(("call", "message"), MISTAKES, ids=[said for _, said in MISTAKES])
-def test_a_mistake_in_the_loop_is_one_line(call: Callable[[Pruning], object], message: str) -> None:
+def test_a_mistake_in_the_loop_is_one_line(call, message):
     pruning = pruning_of()
     pruning.start_epoch()
     with pytest.raises(LoopError, match=message):
         call(pruning)
 
 
-def test_calls_outside_an_epoch_are_refused() -> None:
+def test_calls_outside_an_epoch_are_refused():
     pruning = pruning_of()
     for done in range(2):
         for call in (pruning.loss, pruning.observe):
@@ -197,15 +194,13 @@ def test_calls_outside_an_epoch_are_refused() -> None:
         ("st_prune", {"stationarity": [np.nan] * 60}, ConfigError, "60"),
     ],
 )
-def test_what_cannot_be_made_says_why(
-    name: str, changes: dict[str, Any], kind: type[StpruneError], message: str
-) -> None:
+def test_what_cannot_be_made_says_why(name, changes, kind, message):
     with pytest.raises(kind, match=message):
         pruning_of(name, **changes).start_epoch()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_numbers_travel_with_their_samples(workers: int) -> None:
+def test_numbers_travel_with_their_samples(workers):
     pruning = pruning_of("random_dynamic", windows=40, batch_size=6)
     data = IndexedDataset(TensorDataset(torch.arange(40.0) ** 2))
     sampler = PrunedBatchSampler(pruning, data)

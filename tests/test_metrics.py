@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -62,7 +61,7 @@ def random_case(seed: int, windows: int = 20) -> tuple[Tensor, Tensor, Tensor]:
     return forecast, targets, torch.rand(windows, 4, 3, generator=generator) > 0.3
 
 
-def test_scores_by_hand_and_where_nothing_was_observed() -> None:
+def test_scores_by_hand_and_where_nothing_was_observed():
     # Two windows, two steps, one node; floor 2 leaves the target of 1 out of MAPE only.
     targets = torch.tensor([[[1.0], [4.0]], [[10.0], [8.0]]])
     forecast = torch.tensor([[[2.0], [1.0]], [[12.0], [0.0]]])
@@ -84,7 +83,7 @@ def test_scores_by_hand_and_where_nothing_was_observed() -> None:
 
 
 @given(seed=st.integers(0, 50), batch=st.integers(1, 25))
-def test_scores_are_those_of_plain_numpy_however_batched(seed: int, batch: int) -> None:
+def test_scores_are_those_of_plain_numpy_however_batched(seed, batch):
     forecast, targets, mask = random_case(seed)
     scores = scores_of(forecast, targets, mask, floor=0.5, batch=batch)
     f, t, m = forecast.double().numpy(), targets.double().numpy(), mask.numpy()
@@ -136,7 +135,7 @@ VALUES = st.sampled_from([0.0, 0.0005, 0.25, 0.5, 1.0, 2.0, 7.5, 120.0])
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_all_rules_agree_with_plain_numpy(data: st.DataObject) -> None:
+def test_all_rules_agree_with_plain_numpy(data):
     windows, horizon = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 3))
     shape = windows, horizon, NODES
     labels = np.maximum(data.draw(npst.arrays(float, shape, elements=VALUES)), data.draw(VALUES))
@@ -166,7 +165,7 @@ def test_all_rules_agree_with_plain_numpy(data: st.DataObject) -> None:
         assert_equal(scores["opencity"], released.opencity_test(seen, plain))
 
 
-def test_a_union_pools_its_data_sets_each_with_its_own_lowest_label() -> None:
+def test_a_union_pools_its_data_sets_each_with_its_own_lowest_label():
     first = rule_sums(np.zeros((2, 1, 1)), np.array([0.0, 2.0]).reshape(2, 1, 1), batch_size=1)
     second = rule_sums(np.zeros((2, 1, 1)), np.array([0.5, 4.0]).reshape(2, 1, 1), batch_size=1)
     scores = rule_scores([first, second])
@@ -174,7 +173,7 @@ def test_a_union_pools_its_data_sets_each_with_its_own_lowest_label() -> None:
     assert scores["largest"].mae == pytest.approx(6.5 / 3)
 
 
-def test_groups_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_by_hand(monkeypatch):
     groups = GroupErrors(store_of(3, 2, 3))
     errors = torch.tensor([[[1.0, 2.0, 0.0]], [[3.0, 0.0, 0.0]], [[5.0, 8.0, 0.0]]])
     # The third node is never observed; what is masked counts nowhere.
@@ -189,7 +188,7 @@ def test_groups_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scores["worst_node"] == pytest.approx(10 / 2)
 
 
-def test_the_least_stationary_tenth_and_incidents_are_found() -> None:
+def test_the_least_stationary_tenth_and_incidents_are_found():
     series = np.ones((200, 2, 1), np.float32)
     series[:20] = 2.0
     series[170::2] = 9.0  # it jumps to and fro from step 170 on
@@ -229,7 +228,7 @@ def target() -> released.Array:
 
 
 @pytest.mark.parametrize("few_shot", [100, 10, 37])
-def test_splits_and_scaler_are_those_released(few_shot: int) -> None:
+def test_splits_and_scaler_are_those_released(few_shot):
     data, plain = opened(few_shot), target()
     split = released.st_ttc_split(STEPS, HISTORY, HORIZON, few_shot)
     for store, last_inputs in zip((data.train, data.validation, data.test), split, strict=True):
@@ -240,7 +239,7 @@ def test_splits_and_scaler_are_those_released(few_shot: int) -> None:
 
 
 @pytest.mark.parametrize("lowest", [0.0, 0.25, 0.999, 1.0, 3.0, -2.0])
-def test_the_loss_of_a_batch_is_the_released_masked_mae(lowest: float) -> None:
+def test_the_loss_of_a_batch_is_the_released_masked_mae(lowest):
     rng = np.random.default_rng(3)
     labels = np.maximum(rng.normal(3, 4, size=(6, HORIZON, NODES)), lowest).astype(np.float32)
     labels[0, 0] = lowest
@@ -252,7 +251,7 @@ def test_the_loss_of_a_batch_is_the_released_masked_mae(lowest: float) -> None:
     assert losses.mean().item() == pytest.approx(plain.mae, rel=1e-5)
 
 
-def test_partial_batches_are_dropped_and_splits_without_a_whole_one_refused() -> None:
+def test_partial_batches_are_dropped_and_splits_without_a_whole_one_refused():
     order = order_epoch(everything(70), 16, np.random.default_rng(0), CPU, drop_partial=True)
     assert (order.sizes, len(set(order.indices.tolist()))) == ([16] * 4, 64)
     with pytest.raises(ConfigError):
@@ -264,7 +263,7 @@ def test_partial_batches_are_dropped_and_splits_without_a_whole_one_refused() ->
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_a_split_without_an_observed_target_is_refused_by_name(split: str) -> None:
+def test_a_split_without_an_observed_target_is_refused_by_name(split):
     data = opened()
     store = getattr(data, split)
     first = int(store.starts[0]) + store.target_offset
@@ -280,7 +279,7 @@ def test_a_split_without_an_observed_target_is_refused_by_name(split: str) -> No
 
 
 @pytest.mark.parametrize("pruner", ["full", "random_dynamic"])
-def test_a_run_validates_as_released(pruner: str, toy_values: dict[str, Any]) -> None:
+def test_a_run_validates_as_released(pruner, toy_values):
     """Forecasts of the trained network, scored in numpy, give the run's own numbers."""
     sizes = {"history": HISTORY, "horizon": HORIZON, "batch_size": BATCH}
     toy_values |= {"protocol": "legacy", "pruners": {"full": None, "random_dynamic": None}}

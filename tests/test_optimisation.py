@@ -55,7 +55,7 @@ def _train(net: Net, *optimisers: torch.optim.Optimizer) -> None:
         (("*embedding*", "last.*"), {"first.weight"}),
     ],
 )
-def test_only_matrices_go_to_muon(excludes: tuple[str, ...], to_muon: set[str]) -> None:
+def test_only_matrices_go_to_muon(excludes, to_muon):
     net = Net()
     settings = MUON.model_copy(update={"muon_excludes": excludes})
     groups = build_optimiser(net, settings).param_groups
@@ -68,7 +68,7 @@ def test_only_matrices_go_to_muon(excludes: tuple[str, ...], to_muon: set[str]) 
 
 
 @pytest.mark.parametrize("scale", ["adamw", "original"])
-def test_muon_steps_are_those_of_torchs_two_optimisers(scale: str) -> None:
+def test_muon_steps_are_those_of_torchs_two_optimisers(scale):
     ours, theirs = Net(), Net()
     settings = MUON.model_copy(update={"muon_scale": scale, "momentum": 0.8})
     _train(ours, build_optimiser(ours, settings))
@@ -81,7 +81,7 @@ def test_muon_steps_are_those_of_torchs_two_optimisers(scale: str) -> None:
         torch.testing.assert_close(mine, reference, msg=name)
 
 
-def test_settings_that_contradict_each_other_are_refused(toy_values: dict[str, Any]) -> None:
+def test_settings_that_contradict_each_other_are_refused(toy_values):
     for values in (
         {"momentum": 0.9},
         {"muon_scale": "original"},
@@ -105,7 +105,7 @@ def _rate(optimiser: torch.optim.Optimizer) -> float:
     return float(optimiser.param_groups[0]["lr"])
 
 
-def test_cuts_by_hand() -> None:
+def test_cuts_by_hand():
     cases: list[tuple[dict[str, Any], list[int]]] = [
         ({"milestones": (2, 5)}, [0, 0, 1, 1, 1, 2, 2]),
         ({"step_epochs": 3}, [0, 0, 0, 1, 1, 1, 2]),
@@ -133,7 +133,7 @@ def _rates(epochs: list[int], plans: list[list[int]], **settings: Any) -> list[f
     return rates
 
 
-def test_a_cosine_ends_with_the_run_by_hand() -> None:
+def test_a_cosine_ends_with_the_run_by_hand():
     # As planned, it is the usual one.
     rates = _rates([10, 3, 3, 10], [[3, 3, 10], [3, 10], [10], []], final_rate=0.1)
     usual = [0.1 + 0.45 * (1 + math.cos(math.pi * step / 26)) for step in range(26)]
@@ -157,9 +157,7 @@ def test_a_cosine_ends_with_the_run_by_hand() -> None:
     assert rates == pytest.approx([values[0]] * 5 + values[1:3] + [values[3]] * 5)
 
 
-def test_each_step_has_its_place(
-    toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_step_has_its_place(toy_values, monkeypatch):
     rates: list[float] = []
 
     class Noting(Engine):

@@ -49,15 +49,13 @@ def check_wide(raw: RawSeries) -> None:
         ("\n".join([WIDE.splitlines()[0], *WIDE.splitlines()[:0:-1]]), {}),
     ],
 )
-def test_a_wide_csv_as_spreadsheets_and_locales_write_it(
-    tmp_path: Path, content: str | bytes, options: dict[str, Any]
-) -> None:
+def test_a_wide_csv_as_spreadsheets_and_locales_write_it(tmp_path, content, options):
     raw = load_text(tmp_path, content, TIME | options)
     check_wide(raw)
     write_canonical(raw, card_with(TIME), tmp_path / "processed")
 
 
-def test_a_long_csv_in_any_order(tmp_path: Path) -> None:
+def test_a_long_csv_in_any_order(tmp_path):
     lines = LONG.splitlines()
     text = "\n".join([lines[0], *reversed(lines[1:])])
     raw = load_text(tmp_path, text, LONG_OPTIONS, channels=FLOW_AND_SPEED)
@@ -67,7 +65,7 @@ def test_a_long_csv_in_any_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["numbers", "texts", "index", "zone", "categories"])
-def test_parquet(tmp_path: Path, kind: str) -> None:
+def test_parquet(tmp_path, kind):
     frame = pd.DataFrame(VALUES, columns=["a", "b"])
     frame.insert(0, "time", HOURS.tz_localize("Asia/Tokyo") if kind == "zone" else HOURS)
     if kind == "texts":
@@ -86,7 +84,7 @@ def test_parquet(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["datetime64", "texts", "seconds"])
-def test_arrays(tmp_path: Path, kind: str) -> None:
+def test_arrays(tmp_path, kind):
     times = {
         "datetime64": HOURS.to_numpy(),
         "texts": np.array([str(hour) for hour in HOURS], "S19"),
@@ -107,7 +105,7 @@ def test_arrays(tmp_path: Path, kind: str) -> None:
         check_wide(table.load(card_with(options | deep), {"series": path}))
 
 
-def test_an_npy_with_channels_in_the_third_axis(tmp_path: Path) -> None:
+def test_an_npy_with_channels_in_the_third_axis(tmp_path):
     both, files = np.stack([VALUES, VALUES * 10], axis=2), {"series": tmp_path / "series.npy"}
     np.save(files["series"], both)
     raw = table.load(card_with({"layout": "array"}, channels=FLOW_AND_SPEED), files)
@@ -117,13 +115,13 @@ def test_an_npy_with_channels_in_the_third_axis(tmp_path: Path) -> None:
         table.load(card_with({"layout": "array"}), files)
 
 
-def test_a_wide_file_holds_one_channel(tmp_path: Path) -> None:
+def test_a_wide_file_holds_one_channel(tmp_path):
     with pytest.raises(ConfigError):
         load_text(tmp_path, WIDE, TIME, channels=FLOW_AND_SPEED)
 
 
 @pytest.mark.parametrize("cell", ["", " ", "NaN", "NA", "null", "None", "-999"])
-def test_missing_cells(tmp_path: Path, cell: str) -> None:
+def test_missing_cells(tmp_path, cell):
     text = WIDE.replace("3,4", f"{cell},4")
     raw = load_text(tmp_path, text, TIME | {"missing_numbers": [-999]}, **NAN)
     np.testing.assert_array_equal(raw.mask[:, 0, 0], [True, False, True])
@@ -174,9 +172,7 @@ OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
         (LONG, LONG_OPTIONS | {"columns": ["flow", "occupancy"]}, "`occupancy`"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_line_with_its_place(
-    tmp_path: Path, text: str | bytes, options: dict[str, Any], place: str
-) -> None:
+def test_what_is_wrong_is_one_line_with_its_place(tmp_path, text, options, place):
     policy = NAN if "gaps" in options else {}
     if "layout" in options:
         policy = {"channels": FLOW_AND_SPEED}
@@ -184,13 +180,13 @@ def test_what_is_wrong_is_one_line_with_its_place(
         load_text(tmp_path, text, TIME | options, **policy)
 
 
-def test_a_sensor_without_a_value_is_refused(tmp_path: Path) -> None:
+def test_a_sensor_without_a_value_is_refused(tmp_path):
     text = "time,a,b\n2024-01-01T00,1,\n2024-01-01T01,2,\n2024-01-01T02,3,\n"
     with pytest.raises(DataError, match=r"series\.csv.*`b`"):
         load_text(tmp_path, text, TIME, **NAN)
 
 
-def test_damaged_arrays_are_named(tmp_path: Path) -> None:
+def test_damaged_arrays_are_named(tmp_path):
     np.savez(tmp_path / "two.npz", first=VALUES, second=VALUES)
     np.save(tmp_path / "texts.npy", np.array([["1", "2"]]))
     np.save(tmp_path / "inf.npy", np.array([[1, 2], [3, np.inf], [5, 6]]))
@@ -213,7 +209,7 @@ def test_damaged_arrays_are_named(tmp_path: Path) -> None:
         ("row 2.*`b`", {"b": [1, None, 3]}),
     ],
 )
-def test_wrong_parquet(tmp_path: Path, place: str, column: dict[str, Any]) -> None:
+def test_wrong_parquet(tmp_path, place, column):
     good = pd.DataFrame({"time": HOURS, "a": [1.0, 2, 3], "b": ["1.5", "2.5", "3.5"]})
     path = tmp_path / "series.parquet"
     good.assign(**column).to_parquet(path, compression="none")
@@ -237,12 +233,12 @@ def test_wrong_parquet(tmp_path: Path, place: str, column: dict[str, Any]) -> No
         {"gaps": "missing"},
     ],
 )
-def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_options_that_make_no_sense(tmp_path, options):
     with pytest.raises(ConfigError):
         load_text(tmp_path, WIDE, options)
 
 
-def test_the_page_on_own_data_knows_every_option() -> None:
+def test_the_page_on_own_data_knows_every_option():
     text = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text(encoding="utf-8")
     assert {*Options.model_fields, *GraphOptions.model_fields} <= set(re.findall(r"\w+", text))
 
@@ -256,7 +252,7 @@ def clock(
     return [time.strftime("%m-%dT%H:%M") for time in times]
 
 
-def test_offsets_of_summer_time_become_standard_time() -> None:
+def test_offsets_of_summer_time_become_standard_time():
     # Berlin sets its clock forward on 31 March 2024, from 2 to 3.
     written = ["2024-03-31T01:00+01:00", "2024-03-31T03:00+02:00", "2024-03-31T04:00+02:00"]
     with pytest.raises(DataError, match=r"own\.csv.* 1"):
@@ -278,11 +274,11 @@ def test_offsets_of_summer_time_become_standard_time() -> None:
         ("2024-07-01T12:00", "Europe/Dublin", "iso", "07-01T11:00"),
     ],
 )
-def test_standard_time_is_that_of_winter(text: str, zone: str, form: str, expected: str) -> None:
+def test_standard_time_is_that_of_winter(text, zone, form, expected):
     assert clock([text], zone, form=form) == [expected]
 
 
-def test_an_hour_that_the_clock_shows_twice_is_told_apart_by_order() -> None:
+def test_an_hour_that_the_clock_shows_twice_is_told_apart_by_order():
     # On 27 October 2024 Berlin's clock is set back from 3 to 2: 02:00 and 02:30 come twice.
     hours = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]
     written = [f"2024-10-27T{hour}" for hour in hours]
@@ -302,6 +298,6 @@ def test_an_hour_that_the_clock_shows_twice_is_told_apart_by_order() -> None:
         *(("seconds", [text]) for text in ("nan", "inf", "1e30", "1_0", "", "12:00")),
     ],
 )
-def test_times_that_never_were(form: str, texts: list[str]) -> None:
+def test_times_that_never_were(form, texts):
     with pytest.raises(DataError, match=r"own\.csv"):
         clock(texts, "Europe/Berlin", form=form)

@@ -46,7 +46,7 @@ def _pairs(summary: pd.DataFrame, other: str) -> list[tuple[object, ...]]:
     return list(found[columns].itertuples(index=False, name=None))
 
 
-def test_pairs_worked_by_hand() -> None:
+def test_pairs_worked_by_hand():
     summary = summary_of(
         [
             *(("a", "full", 0.0, seed, level) for seed, level in ((0, 2.0), (1, 4.0))),
@@ -66,7 +66,7 @@ def test_pairs_worked_by_hand() -> None:
     assert (_pairs(summary, "random_dynamic"), _pairs(summary, "full")) == (of_random, of_full)
 
 
-def test_comparison_worked_by_hand() -> None:
+def test_comparison_worked_by_hand():
     found = compare(_differences({"a": [-1.0, -3.0], "b": [-2.0], "c": [6.0]}))
     assert found.cells == 4
     assert found.mean == pytest.approx(0.0)
@@ -79,7 +79,7 @@ def test_comparison_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_p_values_agree_with_independent_ones(seed: int) -> None:
+def test_p_values_agree_with_independent_ones(seed):
     values = np.random.default_rng(seed).normal(0.4, 1.0, size=7)
     assert t_test(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     assert signed_rank_test(tuple(values)) == pytest.approx(_signed_rank_by_counting(values))
@@ -94,7 +94,7 @@ def _signed_rank_by_counting(values: Values) -> float:
     return float(np.mean([abs((ranks * np.array(sign)).sum() - half) >= seen for sign in signs]))
 
 
-def test_tests_of_what_cannot_be_tested() -> None:
+def test_tests_of_what_cannot_be_tested():
     assert math.isnan(t_test(np.array([3.0])))
     assert math.isnan(signed_rank_test((3.0,)))
     assert t_test(np.zeros(5)) == signed_rank_test((0.0,) * 5) == 1.0
@@ -102,7 +102,7 @@ def test_tests_of_what_cannot_be_tested() -> None:
     assert all(map(math.isnan, bootstrap_interval((3.0,))))
 
 
-def test_bootstrap_interval_nears_the_normal_one_and_is_repeatable() -> None:
+def test_bootstrap_interval_nears_the_normal_one_and_is_repeatable():
     values = np.random.default_rng(1).normal(3.0, 2.0, size=400)
     low, high = bootstrap_interval(tuple(values))
     half = 1.96 * values.std() / 20
@@ -111,7 +111,7 @@ def test_bootstrap_interval_nears_the_normal_one_and_is_repeatable() -> None:
     assert bootstrap_interval(tuple(values)) == (low, high)
 
 
-def test_holm_worked_by_hand() -> None:
+def test_holm_worked_by_hand():
     # Sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1, and never below the one before.
     assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert holm([0.4, 0.5]) == pytest.approx([0.8, 0.8])
@@ -120,13 +120,13 @@ def test_holm_worked_by_hand() -> None:
     assert holm([math.nan, 0.01, 0.02]) == pytest.approx([math.nan, 0.02, 0.02], nan_ok=True)
 
 
-def test_verdict_needs_both_a_small_p_and_a_side() -> None:
+def test_verdict_needs_both_a_small_p_and_a_side():
     cases = [(-1.0, 0.049), (1.0, 0.049), (-9.0, 0.05), (9.0, math.nan), (0.0, 0.0)]
     table = pd.DataFrame(cases, columns=["mean", "holm_p"])
     assert verdicts(table).tolist() == ["win", "lose", "tie", "tie", "tie"]
 
 
-def test_families_are_corrected_apart() -> None:
+def test_families_are_corrected_apart():
     losses = {"x": -5.0, "y": 0.0, "random_dynamic": 0.0}
     half = noisy_summary(np.random.default_rng(8), losses, datasets=4, seeds=3, spread=1.0)
     summary = pd.concat([half, half[half["pruner"] != "full"].assign(prune_ratio=0.9)])
@@ -145,7 +145,7 @@ def test_families_are_corrected_apart() -> None:
     assert single["holm_p"].tolist() == pytest.approx(holm(single["t_p"].tolist()))
 
 
-def test_budgets_and_backbones_are_never_mixed_but_full_serves_every_budget() -> None:
+def test_budgets_and_backbones_are_never_mixed_but_full_serves_every_budget():
     full = summary_of([("a", "full", 0.0, 0, 2.0)])
     pruned = summary_of([("a", "x", 0.5, 0, 2.2)])
     control = summary_of([("a", "random_dynamic", 0.5, 0, 2.0)], budget="total_time")
@@ -157,7 +157,7 @@ def test_budgets_and_backbones_are_never_mixed_but_full_serves_every_budget() ->
         assert found.empty
 
 
-def test_known_effects_get_the_right_verdicts_and_both_tests_are_corrected() -> None:
+def test_known_effects_get_the_right_verdicts_and_both_tests_are_corrected():
     losses = {"better": -2.0, "equal": 0.0, "worse": 2.0}
     summary = noisy_summary(np.random.default_rng(2), losses, datasets=4, seeds=3, spread=0.8)
     table = compare_with_full(summary).set_index("pruner")
@@ -171,7 +171,7 @@ def test_known_effects_get_the_right_verdicts_and_both_tests_are_corrected() -> 
     assert table["low"]["worse"] < table["mean"]["worse"] < table["high"]["worse"]
 
 
-def test_too_few_pairs_have_a_mean_and_neither_test_nor_interval() -> None:
+def test_too_few_pairs_have_a_mean_and_neither_test_nor_interval():
     few = compare_with_full(noisy_summary(np.random.default_rng(1), {"x": 9.0}, 1, 2, 0.1))
     assert few["verdict"].tolist() == ["too few"]
     assert few["mean"][0] == pytest.approx(9.0, abs=1)
@@ -182,7 +182,7 @@ def test_too_few_pairs_have_a_mean_and_neither_test_nor_interval() -> None:
     assert math.isnan(some["wilcoxon_p"][0])
 
 
-def test_wins_worked_by_hand() -> None:
+def test_wins_worked_by_hand():
     summary = summary_of(
         [
             *(("a", "full", 0.0, seed, 2.0) for seed in range(4)),
@@ -200,7 +200,7 @@ def test_wins_worked_by_hand() -> None:
 
 @pytest.mark.parametrize("control", ["random_dynamic", "full"])
 @pytest.mark.parametrize("error", [0.0, math.nan])
-def test_nothing_is_a_percentage_of_nothing(control: str, error: float) -> None:
+def test_nothing_is_a_percentage_of_nothing(control, error):
     ratio = 0.0 if control == "full" else 0.5
     runs = [("a", "x", 0.5, seed, 1.0) for seed in (0, 1)]
     controls = [("a", control, ratio, 0, error), ("a", control, ratio, 1, 2.0)]

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from synthetic_records import PRUNERS, write_experiment
@@ -28,13 +27,11 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", kept_experiments(KEPT))
-def test_the_kept_records_give_what_they_are_to_give(name: str) -> None:
+def test_the_kept_records_give_what_they_are_to_give(name):
     assert check_products(KEPT / name).differences == []
 
 
-def test_the_check_names_what_differs(
-    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_check_names_what_differs(records, tmp_path, capsys):
     copied = tmp_path / "records"
     shutil.copytree(records, copied)
     here = ["--records", str(copied), "made_up"]
@@ -50,9 +47,7 @@ def test_the_check_names_what_differs(
     assert "made_up" in said.err
 
 
-def test_what_is_not_kept_is_one_line(
-    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_not_kept_is_one_line(records, tmp_path, capsys):
     (tmp_path / "records" / "data").mkdir(parents=True)
     cases = {
         ("made_upp", "--records", str(records)): "`made_upp`",
@@ -66,9 +61,7 @@ def test_what_is_not_kept_is_one_line(
         assert said.count("\n") == 1
 
 
-def test_rules_depend_on_records_and_code_but_not_on_hashes(
-    records: Path, toy_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rules_depend_on_records_and_code_but_not_on_hashes(records, toy_values, monkeypatch):
     (records / "data" / "roads").mkdir(parents=True)
     (records / "data" / "roads" / "description.json").touch()
     (records / "data" / "hashes.json").touch()

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -59,9 +58,7 @@ def lacking(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 @pytest.mark.parametrize("module", [tab_equivalence, tab_reaching, tab_statistics, tab_tradeoff])
-def test_without_full_training_nothing_is_compared_with_it(
-    module: object, lacking: Results
-) -> None:
+def test_without_full_training_nothing_is_compared_with_it(module, lacking):
     table = module.build(lacking)  # type: ignore[attr-defined]
     assert "full was not run here." in table.caption
     if module is tab_statistics:
@@ -71,7 +68,7 @@ def test_without_full_training_nothing_is_compared_with_it(
 
 
 @pytest.mark.parametrize("module", [tab_equivalence, tab_statistics, tab_tradeoff, tab_pairs])
-def test_budgets_are_a_column_where_there_are_several(module: object, few: Results) -> None:
+def test_budgets_are_a_column_where_there_are_several(module, few):
     summary = few.summary
     again = summary[summary["pruner"] != "full"].assign(budget="total_time")
     both = replace(few, summary=pd.concat([summary, again], ignore_index=True))
@@ -83,7 +80,7 @@ def test_budgets_are_a_column_where_there_are_several(module: object, few: Resul
 # The main table and its marks
 
 
-def test_main_numbers(tmp_path: Path) -> None:
+def test_main_numbers(tmp_path):
     spent = cost(
         epoch_seconds=2.5, total_seconds=8.88, gradient_steps=12800, realised_keep_ratio=0.25
     )
@@ -114,7 +111,7 @@ def changed(pruner: str, changes: tuple[float, ...], level: float = 2.0) -> list
     ]
 
 
-def test_marks_follow_the_sign_and_holms_correction() -> None:
+def test_marks_follow_the_sign_and_holms_correction():
     runs: list[Run] = [("a", "full", 0.0, seed, 2.0) for seed in SEEDS]
     runs += changed("random_dynamic", (0.0, 0.0, 0.0))
     runs += changed("better", NEARLY_10) + changed("worse", (10.0, 10.1, 9.9))
@@ -131,7 +128,7 @@ def test_marks_follow_the_sign_and_holms_correction() -> None:
 # Metric rules, cost, hidden errors
 
 
-def test_rules_are_the_means_of_the_seeds(tmp_path: Path) -> None:
+def test_rules_are_the_means_of_the_seeds(tmp_path):
     rules = [(mae, {"paper": scores(mae), "st_ttc": scores(10 * mae)}) for mae in (2.0, 3.0)]
     runs = [
         run_of("r", "full", 0, seed, mae, scores_by_rule=by_rule)
@@ -144,7 +141,7 @@ def test_rules_are_the_means_of_the_seeds(tmp_path: Path) -> None:
     assert table.frame["st_ttc_mae_sd"].item() == pytest.approx(10 * 0.5**0.5)
 
 
-def test_efficiency_numbers(tmp_path: Path) -> None:
+def test_efficiency_numbers(tmp_path):
     shared = {"overhead_seconds": 0.5, "peak_memory_bytes": 2 * 10**9, "realised_keep_ratio": 0.5}
     slow = cost(epoch_seconds=5.0, total_seconds=60.0, processor_joules=3000.0, **shared)
     fast = cost(epoch_seconds=4.0, total_seconds=40.0, processor_joules=1000.0, **shared)
@@ -163,7 +160,7 @@ def test_efficiency_numbers(tmp_path: Path) -> None:
     assert {cells[energy].text for cells in to_cells(table)} == {DASH}
 
 
-def test_hidden_errors_and_time_to_accuracy(tmp_path: Path) -> None:
+def test_hidden_errors_and_time_to_accuracy(tmp_path):
     quiet = {"incident": None, "least_stationary": 5.0, "worst_node": 8.0}
     louder = {**quiet, "worst_node": 10.0}
     runs = [
@@ -199,7 +196,7 @@ PAIRED = [
 ]
 
 
-def test_pairs_with_the_controls(tmp_path: Path) -> None:
+def test_pairs_with_the_controls(tmp_path):
     table = tab_pairs.build(results_of(tmp_path, PAIRED))
     rows = rows_of(table)
     assert shared_headings(table) == [("", 2), (f"Against {RANDOM}", 6), (f"Against {FEWER}", 6)]
@@ -223,7 +220,7 @@ def test_pairs_with_the_controls(tmp_path: Path) -> None:
     assert "full_fewer_epochs was not run here." in table.caption
 
 
-def test_options_are_compared_with_the_default(tmp_path: Path) -> None:
+def test_options_are_compared_with_the_default(tmp_path):
     runs = [run_of("a", "st_prune", 0.5, seed, 4.0) for seed in (0, 1)]
     runs += [run_of("a", "changed", 0.5, seed, mae) for seed, mae in ((0, 3.0), (1, 4.0))]
     table = tab_st_prune.build(results_of(tmp_path, runs))
@@ -234,7 +231,7 @@ def test_options_are_compared_with_the_default(tmp_path: Path) -> None:
 # Tests over the whole experiment
 
 
-def test_too_few_seeds_have_no_verdict_and_no_number(few: Results) -> None:
+def test_too_few_seeds_have_no_verdict_and_no_number(few):
     full = "Against full training"
     for module, verdict, numbers in (
         (tab_equivalence, "Verdict", ("90 %", "p", "p, Holm")),
@@ -291,7 +288,7 @@ def by_first(table: Table, count: int) -> dict[tuple[str, ...], dict[str, str]]:
 DELTAS = [f"Δ (%) from: {other}" for other in (FULL, RANDOM, FEWER)]
 
 
-def test_tasks_are_compared(tmp_path: Path) -> None:
+def test_tasks_are_compared(tmp_path):
     table = tab_tasks.build(results_of(tmp_path, task_runs()))
     rows = by_first(table, 5)
     long = rows["Forecast", "r_long", "96 to 48", "0.5", "X"]
@@ -324,7 +321,7 @@ OPTIMISED: list[tuple[str, str, str, float, int, float]] = [
 ]
 
 
-def test_optimisers_are_compared(tmp_path: Path) -> None:
+def test_optimisers_are_compared(tmp_path):
     runs = [
         run_of(dataset, pruner, ratio, seed, mae, backbone=entry, config=config, cost=spent(pruner))
         for dataset, entry, pruner, ratio, seed, mae in OPTIMISED

@@ -48,12 +48,7 @@ def values(toy_values: dict[str, Any]) -> dict[str, Any]:
     return toy_values | {"datasets": datasets, "prune_ratios": [0.6], "seeds": [0, 1]}
 
 
-def test_by_hand(
-    values: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_by_hand(values, tmp_path, monkeypatch, capsys):
     """One data set is measured, the other has twice as many nodes as are measured."""
     monkeypatch.setattr(estimate, "MOST_NODES", 4)
     monkeypatch.setattr(estimate, "measured_cost", lambda *_: COST)
@@ -72,9 +67,7 @@ def test_by_hand(
     assert duration(3 * seconds) in lines[3]
 
 
-def test_nothing_is_made_up_where_nothing_was_measured(
-    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_made_up_where_nothing_was_measured(values, monkeypatch):
     def measure(spec: RunSpec, *_: object) -> WindowCost:
         if spec.key.dataset == "toy":
             raise RuntimeError("out of\nmemory")
@@ -87,7 +80,7 @@ def test_nothing_is_made_up_where_nothing_was_measured(
     assert "> 7 min" in plan_text(plan)
 
 
-def test_records_say_what_a_window_costs(values: dict[str, Any]) -> None:
+def test_records_say_what_a_window_costs(values):
     config = parse_config(values, "toy")
     train(config, FULL, [])
     plan = make_plan(config)
@@ -105,7 +98,7 @@ def test_records_say_what_a_window_costs(values: dict[str, Any]) -> None:
     assert recorded_cost(other, experiment_layout(config)) is None
 
 
-def test_measuring_trains_the_model_of_the_run(values: dict[str, Any]) -> None:
+def test_measuring_trains_the_model_of_the_run(values):
     config = parse_config(values, "toy")
     cost = measured_cost(run_spec(config, FULL), data_layout(config), 8)
     assert min(cost.train, cost.evaluate) > 0
@@ -130,15 +123,13 @@ def spec_of(values: dict[str, Any], pruner: str = "full", ratio: float = 0.6) ->
         ("full_fewer_epochs", 0.6, 3, 867, 30),
     ],
 )
-def test_epochs_and_steps_by_hand(
-    toy_values: dict[str, Any], pruner: str, ratio: float, epochs: int, trained: int, steps: int
-) -> None:
+def test_epochs_and_steps_by_hand(toy_values, pruner, ratio, epochs, trained, steps):
     work = run_workload(spec_of(toy_values, pruner, ratio), WINDOWS)
     assert (work.epochs, work.trained, work.steps) == (epochs, trained, steps)
     assert work.evaluated == (epochs + 1) * 96 + (289 if pruner == "el2n" else 0)
 
 
-def test_what_changes_the_work(toy_values: dict[str, Any]) -> None:
+def test_what_changes_the_work(toy_values):
     values = toy_values | {"training": toy_values["training"] | {"epochs": 7, "validate_every": 3}}
     # After epochs 3, 6 and 7, and the test.
     assert run_workload(spec_of(values), WINDOWS).evaluated == 4 * 96
@@ -174,16 +165,14 @@ def windows_of(spec: RunSpec, layout: DataLayout) -> estimate.Windows:
         {"training": {"history": 24, "horizon": 6}},
     ],
 )
-def test_windows_are_those_of_a_run(toy_values: dict[str, Any], changes: dict[str, Any]) -> None:
+def test_windows_are_those_of_a_run(toy_values, changes):
     layout = DataLayout(Path(toy_values["data_directory"]))
     for protocol in ("paper", "strict"):
         spec = spec_of(toy_values | {"datasets": {"toy": changes}, "protocol": protocol})
         assert run_windows(spec, layout) == windows_of(spec, layout)
 
 
-def test_windows_of_a_union_and_of_what_is_not_prepared(
-    toy_values: dict[str, Any], tmp_path: Path
-) -> None:
+def test_windows_of_a_union_and_of_what_is_not_prepared(toy_values, tmp_path):
     config = union_config(union_values(write_union(tmp_path / "data"), tmp_path / "results"))
     spec, layout = run_spec(config, KEY), data_layout(config)
     assert run_windows(spec, layout) == windows_of(spec, layout)
@@ -194,7 +183,7 @@ def test_windows_of_a_union_and_of_what_is_not_prepared(
 
 
 @pytest.mark.parametrize("pruner", ["full_fewer_epochs", "infobatch", "st_prune"])
-def test_runs_do_what_was_planned(all_pruners: ExperimentConfig, pruner: str) -> None:
+def test_runs_do_what_was_planned(all_pruners, pruner):
     key = key_of(pruner)
     train(all_pruners, key, [])
     cost = read_record(experiment_layout(all_pruners).metrics(key)).cost
@@ -225,7 +214,7 @@ def change(config: ExperimentConfig, edit: Callable[[dict[str, Any]], object]) -
     file.write_text(json.dumps(record))
 
 
-def test_time_is_asked_for_the_windows_that_runs_visit(known: ExperimentConfig) -> None:
+def test_time_is_asked_for_the_windows_that_runs_visit(known):
     requests = RunRequests(known)
     # Four epochs of all windows, a second each, three times that, and ten minutes.
     assert requests.minutes([FULL]) == 10 + math.ceil(3 * 4 * 289 / 60)
@@ -240,7 +229,7 @@ def test_time_is_asked_for_the_windows_that_runs_visit(known: ExperimentConfig) 
     assert [requests.megabytes(*HALF[:2], attempt) for attempt in (1, 2, 3)] == [3800, 7600, 15200]
 
 
-def test_what_is_not_known_is_asked_for_generously(known: ExperimentConfig) -> None:
+def test_what_is_not_known_is_asked_for_generously(known):
     assert RunRequests(known).minutes([FULL]) < 730
     change(known, lambda record: record["environment"].update(device="Some GPU"))
     assert RunRequests(known).megabytes(*FULL[:2]) == 4100  # its peak is the device's
@@ -250,7 +239,7 @@ def test_what_is_not_known_is_asked_for_generously(known: ExperimentConfig) -> N
     assert RunRequests(known).minutes([FULL]) == 730
 
 
-def test_times_and_sizes_in_words() -> None:
+def test_times_and_sizes_in_words():
     assert [duration(s) for s in (0, 42.4, 99.6, 5969, 5970, 360_000)] == [
         *("0 s", "42 s", "2 min", "99 min", "1.7 h", "4 days")
     ]

@@ -28,7 +28,7 @@ def names(files: list[Path]) -> set[str]:
     return {path.relative_to(provenance.REPOSITORY).as_posix() for path in files}
 
 
-def test_a_run_depends_on_its_own_backbone_and_pruner_and_no_other() -> None:
+def test_a_run_depends_on_its_own_backbone_and_pruner_and_no_other():
     pairs = [("stid", pruner) for pruner in PRUNERS.ids()]
     for backbone, pruner in (*pairs, *((backbone, "full") for backbone in BACKBONES.ids())):
         found = names(provenance.run_sources(backbone, pruner))
@@ -41,7 +41,7 @@ def test_a_run_depends_on_its_own_backbone_and_pruner_and_no_other() -> None:
         assert ("stprune/pruning/st_prune.py" in found) == (pruner == "st_prune")
 
 
-def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:
+def test_a_run_depends_on_the_engine_and_not_on_what_comes_after():
     found = names(provenance.run_sources("stid", "st_prune"))
     training = ("training/engine", "training/evaluation", "pruning/batch_order")
     for part in (*training, "pruning/base", "data/windows"):
@@ -62,7 +62,7 @@ def test_a_run_depends_on_the_engine_and_not_on_what_comes_after() -> None:
     assert "stprune/training/engine.py" not in found
 
 
-def test_the_digest_is_of_names_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_is_of_names_and_code(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
 
     def digest(**contents: str) -> str:
@@ -94,7 +94,7 @@ def again(metrics: Path, data: Path, folder: Path) -> Difference:
 
 
 @pytest.mark.parametrize("pruner", ["st_prune", "infobatch", "el2n"])
-def test_a_record_is_enough(all_pruners: ExperimentConfig, pruner: str, tmp_path: Path) -> None:
+def test_a_record_is_enough(all_pruners, pruner, tmp_path):
     record = train(all_pruners, key_of(pruner), [])
     assert train(all_pruners, key_of(pruner, seed=1), []).test != record.test
     metrics = experiment_layout(all_pruners).metrics(key_of(pruner))
@@ -109,7 +109,7 @@ def test_a_record_is_enough(all_pruners: ExperimentConfig, pruner: str, tmp_path
     assert environment["processor"]
 
 
-def test_all_of_a_configuration_is_recorded(toy_values: dict[str, Any], tmp_path: Path) -> None:
+def test_all_of_a_configuration_is_recorded(toy_values, tmp_path):
     """Names of one's own, options, part of the data, a task, another protocol and budget."""
     part = {"dataset": "toy", "node_stride": 2, "evaluation_stride": 2, "task": "impute"}
     toy_values["datasets"] = {"part": part | {"training": {"batch_size": 16}}}
@@ -125,7 +125,7 @@ def test_all_of_a_configuration_is_recorded(toy_values: dict[str, Any], tmp_path
     assert not [change for change in found.circumstances if change.name == "fingerprint"]
 
 
-def test_a_union_is_made_again_too(tmp_path: Path) -> None:
+def test_a_union_is_made_again_too(tmp_path):
     config = union_config(union_values(write_union(tmp_path / "data"), tmp_path / "results"))
     record = train(config, KEY, [])
     rebuilt = config_of_record(record, "it", config.data_directory, tmp_path / "again")
@@ -142,7 +142,7 @@ def changed_record(config: ExperimentConfig, change: Callable[[Any], object]) ->
     return metrics
 
 
-def test_every_difference_is_named(toy_config: ExperimentConfig, tmp_path: Path) -> None:
+def test_every_difference_is_named(toy_config, tmp_path):
     def change(values: Any) -> None:
         values["test"]["mae"] *= 1.25
         values["environment"]["versions"]["torch"] = "1.0.0"
@@ -161,7 +161,7 @@ def test_every_difference_is_named(toy_config: ExperimentConfig, tmp_path: Path)
         assert name in text
 
 
-def test_other_data_and_old_records_are_safe(toy_config: ExperimentConfig, tmp_path: Path) -> None:
+def test_other_data_and_old_records_are_safe(toy_config, tmp_path):
     data = toy_config.data_directory
     metrics = changed_record(toy_config, lambda values: values["data"].update(checksum="f" * 64))
     with pytest.raises(RecordError, match="ffff"):
@@ -180,9 +180,7 @@ def test_other_data_and_old_records_are_safe(toy_config: ExperimentConfig, tmp_p
         ({"pruner": {"name": "x", "id": "gone", "options": {}}}, "`gone`"),
     ],
 )
-def test_a_record_that_cannot_be_run_is_one_line(
-    toy_config: ExperimentConfig, tmp_path: Path, change: dict[str, Any], said: str
-) -> None:
+def test_a_record_that_cannot_be_run_is_one_line(toy_config, tmp_path, change, said):
     record = train(toy_config, key_of("full"), [])
     record = record.model_copy(update={"config": record.config | change})
     with pytest.raises(StpruneError, match=said):

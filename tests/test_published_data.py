@@ -59,9 +59,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
         ("pems08", 277, 271, 6.3, 3274.4),
     ],
 )
-def test_the_real_graphs_of_pems(
-    dataset: str, edges: int, one_way: int, shortest: float, longest: float
-) -> None:
+def test_the_real_graphs_of_pems(dataset, edges, one_way, shortest, longest):
     card = load_card(dataset)
     node_ids = [str(position) for position in range(card.nodes)]
     if "ids" in card.files:
@@ -73,7 +71,7 @@ def test_the_real_graphs_of_pems(
     assert (there | there.T).any(axis=0).all(), "every sensor has an edge"
 
 
-def test_the_real_beijing_air(opened: Opened) -> None:
+def test_the_real_beijing_air(opened):
     dataset = opened("beijing_air")
     assert dataset.series.shape == (35064, 12, 5)
     # First rows of the first file and the last of the eleventh.
@@ -86,7 +84,7 @@ def test_the_real_beijing_air(opened: Opened) -> None:
     assert str(dataset.timestamps[-1]) == "2017-02-28T23:00:00"
 
 
-def test_the_first_week_of_metr_la_is_los_loop(opened: Opened) -> None:
+def test_the_first_week_of_metr_la_is_los_loop(opened):
     data = opened("metr_la_29")
     week = pd.read_csv(real("los_loop", "series"))[data.node_ids].to_numpy()
     seen = data.mask[: len(week), :, 0]
@@ -97,7 +95,7 @@ def test_the_first_week_of_metr_la_is_los_loop(opened: Opened) -> None:
     assert str(data.timestamps[-1]) == "2012-06-27T23:55:00"
 
 
-def test_the_columns_of_route_87_are_those_of_another_publication(opened: Opened) -> None:
+def test_the_columns_of_route_87_are_those_of_another_publication(opened):
     """June of both sensors is in caailab/features_injection too; these lines were read there."""
     data = opened("pems_bay_67")
     # A sensor that is published twice is there once.
@@ -112,7 +110,7 @@ def test_the_columns_of_route_87_are_those_of_another_publication(opened: Opened
         np.testing.assert_allclose(column, speeds, rtol=1e-6)
 
 
-def test_no_window_crosses_the_hour_that_clocks_skipped(opened: Opened) -> None:
+def test_no_window_crosses_the_hour_that_clocks_skipped(opened):
     data = opened("pems_bay_67")
     jumps = np.flatnonzero(np.diff(data.timestamps) != np.timedelta64(300, "s"))
     around = data.timestamps[jumps[0] : jumps[0] + 2].astype(str).tolist()
@@ -125,7 +123,7 @@ def test_no_window_crosses_the_hour_that_clocks_skipped(opened: Opened) -> None:
         assert (starts == jumps[0] + 1).any()
 
 
-def test_the_last_two_fifths_of_pems08(opened: Opened) -> None:
+def test_the_last_two_fifths_of_pems08(opened):
     data = opened("pems08_tail")
     assert data.series.shape == (7156, 170, 1)
     assert str(data.timestamps[-1]) == "2016-08-31T23:55:00"
@@ -140,7 +138,7 @@ def test_the_last_two_fifths_of_pems08(opened: Opened) -> None:
         np.testing.assert_array_equal(ends, arrays["y"][[0, -1], ..., 0])
 
 
-def test_the_graphs_are_the_published_pickles(opened: Opened) -> None:
+def test_the_graphs_are_the_published_pickles(opened):
     path = real("pems_bay_67", "distances")
     sensors = pd.read_csv(path, header=None, dtype=str)[0].unique().tolist()
     pickled = read_pickled_graph(path.with_name("adj_mx_bay.pkl"), sensors)
@@ -158,7 +156,7 @@ def test_the_graphs_are_the_published_pickles(opened: Opened) -> None:
         np.testing.assert_allclose(data.adjacency + loops, expected, rtol=1e-6, atol=1e-7)
 
 
-def test_the_zones_of_urban_ev(opened: Opened) -> None:
+def test_the_zones_of_urban_ev(opened):
     data = opened("urban_ev_45")
     assert data.node_ids[:4] == ["109", "204", "215", "227"]
     assert data.node_ids[35:39] == ["1167", "1074", "1096", "326"]

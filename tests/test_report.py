@@ -131,7 +131,7 @@ def page(into: Path) -> Page:
     return Page((into / "report.html").read_text(encoding="utf-8"))
 
 
-def test_everything_that_has_something_to_show_is_written(into: Path) -> None:
+def test_everything_that_has_something_to_show_is_written(into):
     made = {path.relative_to(into).as_posix() for path in into.glob("**/*.*")}
     figures = {"figures/tradeoff.pdf", "figures/kept_overlap.png"}
     assert {"report.html", *figures, *(f"tables/main.{k}" for k in ("csv", "md", "tex"))} <= made
@@ -142,7 +142,7 @@ def test_everything_that_has_something_to_show_is_written(into: Path) -> None:
     assert set(main_table["pruner"]) == {"full", *PRUNERS}
 
 
-def test_page_needs_nothing_from_outside(store: Path, page: Page) -> None:
+def test_page_needs_nothing_from_outside(store, page):
     sources = page.values("img", "src") + page.values("script", "src") + page.values("link", "href")
     assert len(sources) == len(applicable(FIGURES, load_results(store)))
     for source in sources:
@@ -155,7 +155,7 @@ def test_page_needs_nothing_from_outside(store: Path, page: Page) -> None:
     assert len(re.findall("<tr>", page.source)) > len(load_results(store).summary)
 
 
-def test_nothing_in_a_record_becomes_part_of_the_page(page: Page) -> None:
+def test_nothing_in_a_record_becomes_part_of_the_page(page):
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     assert not [script for script in page.scripts if script.lstrip().startswith("alert(1)")]
     assert HARM in page.text, "it is shown, as text and not as a template"
@@ -164,7 +164,7 @@ def test_nothing_in_a_record_becomes_part_of_the_page(page: Page) -> None:
     assert "5ec4e7" not in page.source
 
 
-def test_every_table_is_on_the_page_the_main_one_first(store: Path, page: Page) -> None:
+def test_every_table_is_on_the_page_the_main_one_first(store, page):
     names = applicable(TABLES, load_results(store))
     titles = {name: TABLES.module(name).TITLE for name in names}
     shown = [region for region in page.values("div", "aria-label") if region in titles.values()]
@@ -172,7 +172,7 @@ def test_every_table_is_on_the_page_the_main_one_first(store: Path, page: Page) 
     assert sorted(shown) == sorted(titles.values())
 
 
-def test_what_scripts_read_is_json_that_no_text_can_end(page: Page) -> None:
+def test_what_scripts_read_is_json_that_no_text_can_end(page):
     blocks = dict(
         re.findall(r'<script type="application/json" id="([a-z-]+)">(.*?)</script>', page.source)
     )
@@ -186,7 +186,7 @@ def test_what_scripts_read_is_json_that_no_text_can_end(page: Page) -> None:
     assert "<!--" not in script
 
 
-def test_without_full_training_nothing_is_compared(tmp_path: Path) -> None:
+def test_without_full_training_nothing_is_compared(tmp_path):
     layout = write_experiment(tmp_path, with_full=False, seeds=(0,), ratios=(0.5,))
     results = load_results(layout.store)
     first = report(results, layout)
@@ -198,7 +198,7 @@ def test_without_full_training_nothing_is_compared(tmp_path: Path) -> None:
     assert x["title"] == "Time or steps (s, number)"
 
 
-def test_report_without_a_record_is_refused(tmp_path: Path) -> None:
+def test_report_without_a_record_is_refused(tmp_path):
     layout = write_experiment(tmp_path, pruners=PRUNERS[:1], ratios=(0.5,), seeds=(0,))
     path = store_table(layout.store, "records")
     pd.read_parquet(path).iloc[1:].to_parquet(path)
@@ -229,7 +229,7 @@ CONTROLS = {"random_dynamic": [2.0, 2.2, 2.1, 2.3], "full_fewer_epochs": [2.5, 2
 WORSE = [2.2, 2.42, 2.32, 2.53]
 
 
-def test_the_method_is_held_to_the_better_control_with_the_test(tmp_path: Path) -> None:
+def test_the_method_is_held_to_the_better_control_with_the_test(tmp_path):
     worse = results_with(tmp_path / "w", {"r": {**CONTROLS, "full": [2.0] * 4, "st_prune": WORSE}})
     choice = findings(worse).answers[1]
     assert choice.sentence.startswith("The choice of windows does harm: 10.")
@@ -248,7 +248,7 @@ def test_the_method_is_held_to_the_better_control_with_the_test(tmp_path: Path) 
     assert sentences(tmp_path / "o", st_prune=[2.2], **one)[1].startswith("Choosing windows is not")
 
 
-def test_a_loss_gets_a_word_by_its_test(tmp_path: Path) -> None:
+def test_a_loss_gets_a_word_by_its_test(tmp_path):
     full = [2.0, 2.1, 2.2, 2.3]
     factors = {"st_prune": 1.0, "about": 1.011, "lost": 1.1, "loud": 1.0}
     runs = {name: [mae * factor for mae in full] for name, factor in factors.items()}
@@ -273,7 +273,7 @@ def test_a_loss_gets_a_word_by_its_test(tmp_path: Path) -> None:
     assert (found.points["count"][0], found.points["verdict"][0]) == (3, "lossless")
 
 
-def test_the_rows_are_the_method_the_better_control_and_the_best_rival(tmp_path: Path) -> None:
+def test_the_rows_are_the_method_the_better_control_and_the_best_rival(tmp_path):
     errors = {"full": 2.0, "st_prune": 2.2, "random_dynamic": 2.3, "full_fewer_epochs": 2.4}
     errors |= {"x": 2.5, "y": 2.1}
     runs = [run_of("r", "full", 0.0, 0, 2.0)]
@@ -308,7 +308,7 @@ def timed(results: Results, timing: str | None) -> Results:
     return replace(results, summary=summary, aggregate=aggregate(summary))
 
 
-def test_a_mark_and_a_sentence_say_how_far_to_trust_a_time() -> None:
+def test_a_mark_and_a_sentence_say_how_far_to_trust_a_time():
     assert [timing_mark(some) for some in (*VERDICTS, None)] == ["", "", "~", "!", ""]
     assert timing_notes(["steady", "steady"]) == []
     (note,) = timing_notes(["disturbed"])
@@ -319,7 +319,7 @@ def test_a_mark_and_a_sentence_say_how_far_to_trust_a_time() -> None:
     assert [least_trusted(["noisy", "steady"]), least_trusted(["noisy", None])] == ["noisy", None]
 
 
-def test_trust_in_times_is_said_wherever_they_are_shown(tmp_path: Path) -> None:
+def test_trust_in_times_is_said_wherever_they_are_shown(tmp_path):
     picked = ("full_fewer_epochs", "random_dynamic", "st_prune")
     kept = load_results(write_experiment(tmp_path, pruners=picked).store)
     assert findings(kept).answers[2].sentence == (
@@ -356,7 +356,7 @@ def test_trust_in_times_is_said_wherever_they_are_shown(tmp_path: Path) -> None:
 # The chart
 
 
-def test_runs_are_held_to_the_mean_of_full_training(tmp_path: Path) -> None:
+def test_runs_are_held_to_the_mean_of_full_training(tmp_path):
     errors = {"full": [1.9, 2.1], "x": [2.2, 1.8]}
     data = explorer_data(results_with(tmp_path / "a", {"r": errors}, epoch_seconds=3.0))
     assert data["runs"][-1]["id"] == "r/stid/x/p0.5/s1"
@@ -368,9 +368,7 @@ def test_runs_are_held_to_the_mean_of_full_training(tmp_path: Path) -> None:
     assert (lone["runs"][0]["change"], lone["runs"][0]["full"]) == (None, -1)
 
 
-def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(tmp_path, monkeypatch):
     results = results_with(tmp_path, {"r": {"x": [2.0] * 3, "y": [2.0] * 2}})
     results.epochs.loc[results.epochs["epoch"] == 1, "train_loss"] = math.nan
     # 8 epochs each; by seeds: x/s0, y/s0, x/s1, y/s1, x/s2.
@@ -381,7 +379,7 @@ def test_curves_that_do_not_fit_are_left_out_whole_last_seeds_first(
     assert rows[1]["train_loss"] is None
 
 
-def test_the_charts_ask_for_nothing_and_have_the_colours_of_the_figures(store: Path) -> None:
+def test_the_charts_ask_for_nothing_and_have_the_colours_of_the_figures(store):
     results = load_results(store)
     first = picture(results, findings(results))
     for spec, parts in ((first, first), (whole := explorer(results), whole["vconcat"][0])):
@@ -400,7 +398,7 @@ def test_the_charts_ask_for_nothing_and_have_the_colours_of_the_figures(store: P
 # How the runs were made, and parts of the page
 
 
-def test_methods_say_protocol_budget_data_and_what_was_not_run(tmp_path: Path) -> None:
+def test_methods_say_protocol_budget_data_and_what_was_not_run(tmp_path):
     layout = write_experiment(tmp_path, pruners=("st_prune",), ratios=(0.5,), seeds=(0, 3))
     found = methods(summarised(layout))
     assert found["Budget, at most what full training spends"] == "epochs (synthetic_roads)"
@@ -413,7 +411,7 @@ def test_methods_say_protocol_budget_data_and_what_was_not_run(tmp_path: Path) -
     assert methods(results_of(tmp_path / "strict", [strict]))["Protocol"] == "strict"
 
 
-def test_policy_allows_the_very_scripts_and_nothing_else() -> None:
+def test_policy_allows_the_very_scripts_and_nothing_else():
     # The example of the standard: CSP level 3, section 8.2.
     policy = content_policy(["alert('Hello, world.');"])
     assert "script-src 'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='" in policy
@@ -421,7 +419,7 @@ def test_policy_allows_the_very_scripts_and_nothing_else() -> None:
     assert "unsafe-inline" not in policy[policy.index("script-src") :]
 
 
-def test_a_picture_gets_small_and_looks_the_same() -> None:
+def test_a_picture_gets_small_and_looks_the_same():
     image = Image.new("RGB", (60, 40), "white")
     image.paste((213, 94, 0), (10, 10, 30, 30))
     buffer = io.BytesIO()
@@ -433,7 +431,7 @@ def test_a_picture_gets_small_and_looks_the_same() -> None:
         assert found.convert("RGB").tobytes() == image.tobytes()
 
 
-def test_environments_that_differ_are_named() -> None:
+def test_environments_that_differ_are_named():
     some = {"threads": 2, "cpu": {"name": "a"}}
     rows = compare_environments([{**some, "threads": 1}, some, some, some, {"threads": 2}])
     assert rows == {

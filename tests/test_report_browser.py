@@ -170,7 +170,7 @@ def check_first_screen(driver: Chrome, width: int, height: int) -> None:
     assert _value(driver, "document.documentElement.scrollWidth") == width
 
 
-def test_on_a_desk_it_opens_with_chart_and_pictures(opened: Chrome) -> None:
+def test_on_a_desk_it_opens_with_chart_and_pictures(opened):
     check_first_screen(opened, 1280, 900)
     assert _value(opened, "window.ran") is None
     assert _value(opened, "document.documentElement.lang") == "en"
@@ -186,7 +186,7 @@ def test_on_a_desk_it_opens_with_chart_and_pictures(opened: Chrome) -> None:
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
-def test_a_phone_scrolls_tables_but_not_the_page(opened: Chrome, page: Path) -> None:
+def test_a_phone_scrolls_tables_but_not_the_page(opened, page):
     _set_size(opened, 360, 800)
     _open(opened, page)
     check_first_screen(opened, 360, 800)
@@ -198,7 +198,7 @@ def test_a_phone_scrolls_tables_but_not_the_page(opened: Chrome, page: Path) -> 
     assert 280 <= _one(opened, "#explorer .chart svg").rect["width"] <= 360
 
 
-def test_the_table_of_runs_sorts_both_ways_and_filters(opened: Chrome) -> None:
+def test_the_table_of_runs_sorts_both_ways_and_filters(opened):
     _unfold(opened, "runs")
     head = _sort(opened, "Test MAE")
     ascending = [float(text) for text in _cells(opened, "Test MAE")]
@@ -224,7 +224,7 @@ def test_the_table_of_runs_sorts_both_ways_and_filters(opened: Chrome) -> None:
     assert _cells(opened, "Seed") == ["0", "1", "2"]
 
 
-def test_a_mark_tells_its_run_and_choices_change_what_is_drawn(opened: Chrome) -> None:
+def test_a_mark_tells_its_run_and_choices_change_what_is_drawn(opened):
     _unfold(opened, "explorer")
     titles = "[...document.querySelectorAll('#explorer .role-title text')].map(t => t.textContent)"
     before = _value(opened, titles)
@@ -256,7 +256,7 @@ def test_a_mark_tells_its_run_and_choices_change_what_is_drawn(opened: Chrome) -
     assert len({str(marks) for marks in seen}) == len(seen)
 
 
-def test_it_prints_as_pages_with_the_picture_of_the_trade_off(opened: Chrome) -> None:
+def test_it_prints_as_pages_with_the_picture_of_the_trade_off(opened):
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert _one(opened, "#tradeoff .fallback img").is_displayed()
     assert not _one(opened, "#tradeoff .chart").is_displayed()
@@ -267,7 +267,7 @@ def test_it_prints_as_pages_with_the_picture_of_the_trade_off(opened: Chrome) ->
     assert _value(opened, "[...document.querySelectorAll('details')].every(some => some.open)")
 
 
-def test_the_policy_refuses_other_scripts_and_every_address(browser: Chrome, page: Path) -> None:
+def test_the_policy_refuses_other_scripts_and_every_address(browser, page):
     _open(browser, page)
     browser.execute_script(
         "const script = document.createElement('script'); script.textContent = 'window.ran = 1';"
@@ -282,7 +282,7 @@ def test_the_policy_refuses_other_scripts_and_every_address(browser: Chrome, pag
     assert all("Content Security Policy" in line for line in _console(browser))
 
 
-def test_without_scripts_all_but_the_chart_is_there(browser: Chrome, page: Path) -> None:
+def test_without_scripts_all_but_the_chart_is_there(browser, page):
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.get(page.as_uri())

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,9 +19,8 @@ from toy_runs import (
 )
 
 from stprune.base.errors import CheckpointError, ConfigError, TrainingDivergedError
-from stprune.config.experiment import ExperimentConfig, parse_config
+from stprune.config.experiment import parse_config
 from stprune.config.grid import experiment_layout, run_keys
-from stprune.data.dataset import ForecastData
 from stprune.records.run import RunRecord, read_epochs, read_record
 from stprune.training import run
 from stprune.training.checkpoint import previous_checkpoint
@@ -33,9 +31,7 @@ FILES = ["epochs.csv", "kept.npz", "metrics.json"]
 
 
 @pytest.mark.parametrize("pruner", ["full", *PRUNERS_WITH_RATIO])
-def test_a_run_leaves_a_whole_record(
-    all_pruners: ExperimentConfig, toy_forecast: ForecastData, pruner: str
-) -> None:
+def test_a_run_leaves_a_whole_record(all_pruners, toy_forecast, pruner):
     key, listener = key_of(pruner), Listener()
     returned = train(all_pruners, key, [listener])
     layout = experiment_layout(all_pruners)
@@ -66,7 +62,7 @@ def test_a_run_leaves_a_whole_record(
         assert record.cost.overall_keep_ratio == pytest.approx((2 * 289 + 4 * 116) / (6 * 289))
 
 
-def test_without_pruning_every_pruner_is_full_training(all_pruners: ExperimentConfig) -> None:
+def test_without_pruning_every_pruner_is_full_training(all_pruners):
     train(all_pruners, key_of("full"), [])
     expected, expected_epochs = outcome(all_pruners, key_of("full"))
     # Of all pruners the selections are the same; here a static one's model must not draw.
@@ -77,7 +73,7 @@ def test_without_pruning_every_pruner_is_full_training(all_pruners: ExperimentCo
         pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
 
 
-def test_the_ledger_adds_up(all_pruners: ExperimentConfig) -> None:
+def test_the_ledger_adds_up(all_pruners):
     key = key_of("el2n")
     cost = train(all_pruners, key, []).cost
     epochs = read_epochs(experiment_layout(all_pruners).run_epochs(key))
@@ -100,9 +96,7 @@ def test_the_ledger_adds_up(all_pruners: ExperimentConfig) -> None:
     # The last is one batch an epoch: its loss is finite, but the weights after its step are not.
     [(1e30, {"epochs": 6}), (1e38, {"epochs": 1, "batch_size": 1000})],
 )
-def test_a_diverging_run_leaves_no_record(
-    toy_values: dict[str, Any], rate: float, training: dict[str, Any]
-) -> None:
+def test_a_diverging_run_leaves_no_record(toy_values, rate, training):
     optimisation = {"learning_rate": rate, "optimiser": "sgd", "clip_norm": 0.0}
     toy_values["backbones"]["stid"]["optimisation"] = optimisation
     toy_values["training"] |= training
@@ -113,9 +107,7 @@ def test_a_diverging_run_leaves_no_record(
     assert files_below(experiment_layout(config).root) in ([], ["last.pt"])
 
 
-def test_checkpoints_take_a_small_share_of_the_time(
-    toy_config: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoints_take_a_small_share_of_the_time(toy_config, monkeypatch):
     saved: list[float] = []
     clock = SimpleNamespace(monotonic=lambda: float(len(listener.told)))  # a second an epoch
     monkeypatch.setattr(run, "time", clock)
@@ -129,7 +121,7 @@ def test_checkpoints_take_a_small_share_of_the_time(
         saved.clear()
 
 
-def test_validation_can_be_rarer_and_end_the_run_early(toy_values: dict[str, Any]) -> None:
+def test_validation_can_be_rarer_and_end_the_run_early(toy_values):
     toy_values["training"] |= {"epochs": 5, "validate_every": 2}
     config = parse_config(toy_values, "the toy configuration")
     train(config, key_of("full"), [])
@@ -148,7 +140,7 @@ def test_validation_can_be_rarer_and_end_the_run_early(toy_values: dict[str, Any
 
 
 @pytest.mark.parametrize("pruner", ["full", "el2n", "infobatch", "st_prune"])
-def test_a_stopped_run_ends_as_undisturbed(all_pruners: ExperimentConfig, pruner: str) -> None:
+def test_a_stopped_run_ends_as_undisturbed(all_pruners, pruner):
     key, disturbed = key_of(pruner), elsewhere(all_pruners, "disturbed")
     train(all_pruners, key, [])
     layout, listener = experiment_layout(disturbed), Listener(2)
@@ -180,8 +172,8 @@ CUTS = {"learning_rate": 5e-3, "milestones": [3], "gamma": 0.5}
     ],
 )
 def test_a_stopped_run_of_another_kind_ends_as_undisturbed(
-    toy_values: dict[str, Any], entry: dict[str, Any], protocol: str, optimisation: dict[str, Any]
-) -> None:
+    toy_values, entry, protocol, optimisation
+):
     toy_values |= {"datasets": {"toy": entry}, "protocol": protocol}
     toy_values["backbones"]["stid"]["optimisation"] = optimisation
     config = parse_config(toy_values, "the toy configuration")
@@ -197,7 +189,7 @@ def test_a_stopped_run_of_another_kind_ends_as_undisturbed(
 
 
 @pytest.mark.parametrize("damage", ["cut", "a bit", "gone"])
-def test_a_damaged_checkpoint_costs_an_epoch(all_pruners: ExperimentConfig, damage: str) -> None:
+def test_a_damaged_checkpoint_costs_an_epoch(all_pruners, damage):
     key, disturbed = key_of("st_prune"), elsewhere(all_pruners, "disturbed")
     train(all_pruners, key, [])
     with pytest.raises(StoppedError):
@@ -221,7 +213,7 @@ def test_a_damaged_checkpoint_costs_an_epoch(all_pruners: ExperimentConfig, dama
 
 
 @pytest.mark.parametrize("backbone", ["historical_average", "last_value"])
-def test_an_untrained_backbone_takes_one_pass(toy_values: dict[str, Any], backbone: str) -> None:
+def test_an_untrained_backbone_takes_one_pass(toy_values, backbone):
     toy_values |= {"backbones": {backbone: {}}, "pruners": {"full": {}, "random_dynamic": {}}}
     config = parse_config(toy_values, "here")
     (key,) = run_keys(config)
@@ -237,7 +229,7 @@ def test_an_untrained_backbone_takes_one_pass(toy_values: dict[str, Any], backbo
         run_keys(parse_config(toy_values, "here"))
 
 
-def test_two_threads_change_nothing_but_rounding(toy_values: dict[str, Any]) -> None:
+def test_two_threads_change_nothing_but_rounding(toy_values):
     def made(experiment: str, threads: int) -> tuple[RunRecord, Path]:
         changes = {"experiment": experiment, "compute": {"own_cores": False, "threads": threads}}
         config, key = parse_config(toy_values | changes, "it"), key_of("st_prune", 0.5)

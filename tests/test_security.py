@@ -37,7 +37,7 @@ from stprune.base.layout import STORE_TABLES, DataLayout, RunKey
 from stprune.base.schema import read_yaml, validate
 from stprune.base.settings import TrackingSettings
 from stprune.base.text import is_formula, parse_json, plain_line
-from stprune.config.experiment import ExperimentConfig, load_config, parse_config
+from stprune.config.experiment import load_config, parse_config
 from stprune.config.grid import experiment_layout
 from stprune.data import fetch as module
 from stprune.data.canonical import read_canonical
@@ -82,7 +82,7 @@ def calls() -> Iterator[tuple[str, str, dict[str, Any]]]:
                     yield place, ast.unparse(node.func), given
 
 
-def test_no_source_runs_what_it_reads() -> None:
+def test_no_source_runs_what_it_reads():
     found = list(calls())
     assert len(found) > 5000, "the search itself is broken"
     for place, name, given in found:
@@ -93,7 +93,7 @@ def test_no_source_runs_what_it_reads() -> None:
             assert given.get("weights_only") is True, f"{place} unpickles"
 
 
-def test_rules_quote_whatever_no_pattern_restricts() -> None:
+def test_rules_quote_whatever_no_pattern_restricts():
     commands = []
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
         for block in re.findall(r"^    shell:\n((?: {8}.*\n)+)", path.read_text(), re.MULTILINE):
@@ -111,7 +111,7 @@ BAD_NAMES = (
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_a_name_that_could_be_more_is_refused(name: str, toy_values: dict[str, Any]) -> None:
+def test_a_name_that_could_be_more_is_refused(name, toy_values):
     for change in (
         {"experiment": name},
         {"datasets": {name: {"dataset": "toy"}}},
@@ -145,7 +145,7 @@ REMOTE = {"url": "https://example.org/a/b.csv", "git_blob_sha1": "0" * 40}
         "https://user:hunter2@example.org/a.csv",
     ],
 )
-def test_an_address_that_leads_elsewhere_is_refused(url: str) -> None:
+def test_an_address_that_leads_elsewhere_is_refused(url):
     values = card_values(files={"series": REMOTE | {"url": url}})
     with pytest.raises(ConfigError, match=r"files\.series") as caught:
         validate(DatasetCard, values, "the card")
@@ -163,9 +163,7 @@ class Harm:
 
 
 @pytest.mark.parametrize("name", ["series.npy", "mask.npy", "timestamps.npy", "adjacency.npy"])
-def test_nothing_unpickles_what_a_stranger_pickled(
-    tmp_path: Path, toy_data: Path, name: str
-) -> None:
+def test_nothing_unpickles_what_a_stranger_pickled(tmp_path, toy_data, name):
     harm = Harm(tmp_path / "made")
     array = np.array([harm], dtype=object)
     folder = Path(shutil.copytree(toy_data / "processed" / "toy", tmp_path / "toy"))
@@ -207,7 +205,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ],
     ids=["laughs", "itself", "deep", "twice", "date", "object", "digits", "control", "large"],
 )
-def test_a_yaml_that_means_harm_is_one_line(tmp_path: Path, text: str) -> None:
+def test_a_yaml_that_means_harm_is_one_line(tmp_path, text):
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"x\.yaml") as caught:
         read_yaml(tmp_path / "x.yaml")
@@ -215,7 +213,7 @@ def test_a_yaml_that_means_harm_is_one_line(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a": NaN}', '{"a": -Infinity}'])
-def test_a_json_that_means_harm_is_refused(text: str) -> None:
+def test_a_json_that_means_harm_is_refused(text):
     with pytest.raises(ValueError, match=r"\w"):
         parse_json(text)
 
@@ -225,7 +223,7 @@ WORDS = ("-", "+", "-118.2_34.1", "-1", "vehicles / 5 min", "% of hour", "km/h",
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_formulas_are_told_from_words_and_come_into_no_csv(tmp_path: Path, text: str) -> None:
+def test_formulas_are_told_from_words_and_come_into_no_csv(tmp_path, text):
     assert is_formula(text)
     assert not any(map(is_formula, WORDS))
     for channel in ({"name": "flow", "unit": text}, {"name": text, "unit": "km/h"}):
@@ -267,9 +265,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
         ("prune_ratio", float("nan")),
     ],
 )
-def test_a_summary_with_such_a_cell_is_refused(
-    tmp_path: Path, tables: dict[str, pd.DataFrame], column: str, cell: Any
-) -> None:
+def test_a_summary_with_such_a_cell_is_refused(tmp_path, tables, column, cell):
     summary = tables["summary"].astype({column: object})
     summary.loc[1, column] = cell
     write_store(tmp_path, tables | {"summary": summary})
@@ -278,9 +274,7 @@ def test_a_summary_with_such_a_cell_is_refused(
     assert str(caught.value).isprintable()
 
 
-def test_bombs_are_refused_before_they_go_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bombs_are_refused_before_they_go_off(tmp_path, monkeypatch):
     # What unpacks to more than 1 MiB is one here, so that tests need no gigabytes.
     monkeypatch.setattr(files, "LARGE_BYTES", 1 << 20)
     zeros = np.zeros((500_000, 2))
@@ -307,9 +301,7 @@ def test_bombs_are_refused_before_they_go_off(
         {"shape": (3, 2), "external": [("secret", 0, 48)]},  # numbers of another file
     ],
 )
-def test_an_hdf_of_another_s_numbers_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: dict[str, Any]
-) -> None:
+def test_an_hdf_of_another_s_numbers_is_refused(tmp_path, monkeypatch, size):
     monkeypatch.chdir(tmp_path)
     Path("secret").write_bytes(bytes(48))
     path = tmp_path / "s.h5"
@@ -323,9 +315,7 @@ def test_an_hdf_of_another_s_numbers_is_refused(
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\nstprune: all is well\u202e"
 
 
-def test_no_message_obeys_its_author(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], toy_values: dict[str, Any]
-) -> None:
+def test_no_message_obeys_its_author(tmp_path, capsys, toy_values):
     path = tmp_path / "c.yaml"
     path.write_text(json.dumps(toy_values | {ESCAPES: 1}))
     assert main(["config", "--config", str(path)]) == 1
@@ -340,7 +330,7 @@ def test_no_message_obeys_its_author(
         assert str(caught.value).isprintable()
 
 
-def test_a_line_is_shown_as_it_is_unless_it_could_harm(tmp_path: Path) -> None:
+def test_a_line_is_shown_as_it_is_unless_it_could_harm(tmp_path):
     log = tmp_path / "train.log"
     log.write_text("epoch 1/2: fine\nstprune: error: \x1b[2Jgone\x07\n")
     assert last_line(log) == r"\x1b[2Jgone\x07"
@@ -370,12 +360,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("secrets")
-def test_a_failing_fetch_says_no_password(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_failing_fetch_says_no_password(tmp_path, monkeypatch, caplog, capsys):
     monkeypatch.setattr(module, "TRIES", 1)
     layout = DataLayout(tmp_path)
     url = "https://data.example.org/a/series.csv"
@@ -392,7 +377,7 @@ def test_a_failing_fetch_says_no_password(
     assert MARK not in output.err + output.out
 
 
-def test_a_configuration_with_a_password_is_refused(toy_values: dict[str, Any]) -> None:
+def test_a_configuration_with_a_password_is_refused(toy_values):
     values = toy_values | {"mirror": SECRETS["STPRUNE_MIRROR"]}
     with pytest.raises(ConfigError, match="STPRUNE_MIRROR") as caught:
         parse_config(values, "the configuration")
@@ -401,9 +386,7 @@ def test_a_configuration_with_a_password_is_refused(toy_values: dict[str, Any]) 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("secrets")
-def test_a_tracked_run_holds_no_secret(
-    toy_config: ExperimentConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_tracked_run_holds_no_secret(toy_config, tmp_path, caplog):
     layout = experiment_layout(toy_config)
     key = key_of("st_prune", 0.5)
     settings = TrackingSettings(mode="offline")

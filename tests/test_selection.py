@@ -16,9 +16,7 @@ from stprune.pruning.base import Selection, everything
 from stprune.pruning.batch_order import even_sizes, order_epoch
 from stprune.pruning.complexity import SpatialStructure, complexity, edge_list
 from stprune.pruning.selection import (
-    Relative,
     Rescaling,
-    Shares,
     allocate,
     calendar_periods,
     hard_and_easy,
@@ -35,7 +33,7 @@ from stprune.pruning.selection import (
     values=npst.arrays(np.float32, st.integers(1, 60), elements=st.integers(0, 9).map(float)),
     count=st.integers(1, 12),
 )
-def test_strata_are_ordered_and_keep_ties_together(values: NDArray[np.float32], count: int) -> None:
+def test_strata_are_ordered_and_keep_ties_together(values, count):
     # The median is 2, and what equals an edge belongs above it.
     assert quantile_strata(np.array([1, 2, 2, 3], np.float32), 2).tolist() == [0, 1, 1, 1]
     strata = quantile_strata(values, count)
@@ -53,7 +51,7 @@ def test_strata_are_ordered_and_keep_ties_together(values: NDArray[np.float32], 
     demands=st.lists(st.sampled_from([0.0, 1e-9, 0.3, 1.0, 7.0, 1e6]), min_size=12, max_size=12),
     data=st.data(),
 )
-def test_places_are_shared(sizes: list[int], demands: list[float], data: st.DataObject) -> None:
+def test_places_are_shared(sizes, demands, data):
     places = data.draw(st.integers(0, sum(sizes)))
     demand = None if data.draw(st.booleans()) else np.array(demands[: len(sizes)])
     shares = allocate(np.array(sizes, dtype=np.int64), places, demand)
@@ -80,9 +78,7 @@ def selections(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.int64],
 
 
 @given(case=selections(), shares=st.sampled_from(["proportional", "neyman"]))
-def test_selection_keeps_its_promises(
-    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], shares: Shares
-) -> None:
+def test_selection_keeps_its_promises(case, shares):
     scores, strata, size, alpha = case
     chosen = hard_and_easy(
         scores, strata, size, hard_share=alpha, rng=np.random.default_rng(0), shares=shares
@@ -103,7 +99,7 @@ def test_selection_keeps_its_promises(
 
 
 @pytest.mark.parametrize("score", [1.0, np.inf, np.nan])
-def test_constant_scores_leave_a_fair_draw(score: float) -> None:
+def test_constant_scores_leave_a_fair_draw(score):
     """Every window is kept equally often, within four standard errors."""
     scores = np.full(20, score, dtype=np.float32)
     strata = np.repeat([0, 1], 10)
@@ -138,14 +134,12 @@ def test_constant_scores_leave_a_fair_draw(score: float) -> None:
         ([0, 4], 3, [5.0, 1.0], [0, 3]),
     ],
 )
-def test_places_by_hand(
-    sizes: list[int], places: int, demand: list[float] | None, expected: list[int]
-) -> None:
+def test_places_by_hand(sizes, places, demand, expected):
     wanted = None if demand is None else np.array(demand)
     assert allocate(np.array(sizes), places, wanted).tolist() == expected
 
 
-def test_neyman_allocation_by_hand() -> None:
+def test_neyman_allocation_by_hand():
     """Two strata of 8 windows, scores spread by 3 and by 1: 8 places go 6 to 2."""
     scores, rng = np.array([10, 16] * 4 + [20, 22] * 4, np.float32), np.random.default_rng(0)
     strata = np.repeat([0, 1], 8)
@@ -158,7 +152,7 @@ def test_neyman_allocation_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("rescaling", "weight"), [("uniform", 6 / 2), ("none", 1.0)])
-def test_simpler_rescalings_keep_the_same_windows(rescaling: Rescaling, weight: float) -> None:
+def test_simpler_rescalings_keep_the_same_windows(rescaling, weight):
     """Of eight windows the hardest two stay, and two of the six easy ones, which weigh alike."""
     scores, strata = np.arange(8, dtype=np.float32), np.array([0, 0, 0, 0, 0, 1, 1, 1])
 
@@ -179,7 +173,7 @@ def test_simpler_rescalings_keep_the_same_windows(rescaling: Rescaling, weight: 
 
 
 @given(values=st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=40), data=st.data())
-def test_inclusion_is_proportional_below_the_cap(values: list[float], data: st.DataObject) -> None:
+def test_inclusion_is_proportional_below_the_cap(values, data):
     # Twice capped: 3 * 16 / 20 is more than 1, then 2 * 3 / 4.
     capped = inclusion_probabilities(np.array([16.0, 3.0, 0.5, 0.5]), 3)
     assert capped.tolist() == [1.0, 1.0, 0.5, 0.5]
@@ -197,9 +191,7 @@ def test_inclusion_is_proportional_below_the_cap(values: list[float], data: st.D
 
 
 @given(case=selections(), score_share=st.sampled_from([0.0, 0.5, 0.99]), seed=st.integers(0, 99))
-def test_importance_keeps_exactly_k(
-    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], score_share: float, seed: int
-) -> None:
+def test_importance_keeps_exactly_k(case, score_share, seed):
     scores, _, size, _ = case
     rng = np.random.default_rng(seed)
     chosen = importance(scores, size, score_share=score_share, rng=rng)
@@ -211,7 +203,7 @@ def test_importance_keeps_exactly_k(
     assert (chosen.weights <= 1 / floor * (1 + 1e-5)).all()
 
 
-def test_importance_weighs_by_hand() -> None:
+def test_importance_weighs_by_hand():
     """Probabilities 2 * (0.5 / 4 + 0.5 * c / 10): 0.35, 0.45, 0.55 and 0.65."""
     scores, rng = np.array([1, 2, 3, 4], dtype=np.float32), np.random.default_rng(0)
     chosen = importance(scores, 2, score_share=0.5, rng=rng)
@@ -227,9 +219,7 @@ def test_importance_weighs_by_hand() -> None:
 
 
 @given(case=selections(), temper=st.sampled_from([0.0, 0.5, 1.0, 40.0]), seed=st.integers(0, 99))
-def test_tempered_sampling_keeps_exactly_k(
-    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], temper: float, seed: int
-) -> None:
+def test_tempered_sampling_keeps_exactly_k(case, temper, seed):
     scores, _, size, _ = case
     chosen = tempered(scores, size, temper=temper, rng=np.random.default_rng(seed))
     assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
@@ -243,7 +233,7 @@ def test_tempered_sampling_keeps_exactly_k(
 
 @pytest.mark.parametrize("temper", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("size", [1, 2])
-def test_tempered_frequencies_are_those_of_successive_draws(temper: float, size: int) -> None:
+def test_tempered_frequencies_are_those_of_successive_draws(temper, size):
     """Enumerated for three windows, the third of them unseen; within four standard errors."""
     scores, rng, draws = np.array([1, 3, np.inf], np.float32), np.random.default_rng(0), 4000
     share = np.array([1.0, 3.0, 3.0]) ** temper
@@ -260,7 +250,7 @@ def test_tempered_frequencies_are_those_of_successive_draws(temper: float, size:
 # --- Scores relative to what is usual, and powers of weights
 
 
-def test_relative_scores_by_hand() -> None:
+def test_relative_scores_by_hand():
     scores = np.array([1, 3, np.inf, 8, np.nan, 0, 0], np.float32)
     periods = np.array([0, 0, 0, 1, 1, 2, 2])
     less = relative_to_usual(scores, periods, "difference")
@@ -274,9 +264,7 @@ def test_relative_scores_by_hand() -> None:
 
 
 @given(case=selections(), measure=st.sampled_from(["difference", "ratio"]))
-def test_what_is_usual_no_longer_shows(
-    case: tuple[NDArray[np.float32], NDArray[np.int64], int, float], measure: Relative
-) -> None:
+def test_what_is_usual_no_longer_shows(case, measure):
     """The mean of each period is 0 or 1, and the order within it as before."""
     scores, periods, _, _ = case
     relative = relative_to_usual(scores, periods, measure)
@@ -294,7 +282,7 @@ def test_what_is_usual_no_longer_shows(
 
 
 @given(power=st.floats(0, 1), limit=st.sampled_from([None, 1.0, 2.5]))
-def test_partial_weights_lie_between_none_and_all(power: float, limit: float | None) -> None:
+def test_partial_weights_lie_between_none_and_all(power, limit):
     weights = np.array([1, 4, 9], np.float32)
     partial = partial_weights(weights, power, limit)
     assert partial.dtype == np.float32
@@ -327,7 +315,7 @@ def score(
     return values
 
 
-def test_mean_and_spreads_by_hand() -> None:
+def test_mean_and_spreads_by_hand():
     # Nodes' mean errors 2 and 6, steps' mean errors 3 and 5.
     errors = torch.tensor([[[1.0, 5.0], [3.0, 7.0]]])
     assert score(errors, spatial_weight=0.0) == [4.0]
@@ -342,7 +330,7 @@ def test_mean_and_spreads_by_hand() -> None:
         assert score(alone, None, 5.0, 5.0, kind, torch.ones(1, 1)) == [2.0]
 
 
-def test_the_worst_nodes_are_five_in_a_hundred() -> None:
+def test_the_worst_nodes_are_five_in_a_hundred():
     errors = torch.arange(140.0).reshape(1, 1, 140)
     # Exactly 7 of 140 nodes, 133 to 139, although 0.05 * 140 is a little above 7.
     assert score(errors, spatial="top_nodes") == [136.0]
@@ -388,9 +376,7 @@ def plain(
     edges=st.sampled_from([0.0, 0.2, 1.0]),
     kind=st.sampled_from(KINDS),
 )
-def test_it_equals_a_plain_loop(
-    seed: int, nodes: int, missing: float, edges: float, kind: SpatialStructure
-) -> None:
+def test_it_equals_a_plain_loop(seed, nodes, missing, edges, kind):
     rng = np.random.default_rng(seed)
     mask = rng.random((3, 4, nodes)) >= missing
     errors = rng.exponential(10.0, mask.shape) * mask
@@ -415,7 +401,7 @@ def selection(count: int) -> Selection:
 
 
 @given(count=st.integers(1, 10_000), batch_size=st.integers(1, 300))
-def test_batches_are_as_few_and_as_even_as_can_be(count: int, batch_size: int) -> None:
+def test_batches_are_as_few_and_as_even_as_can_be(count, batch_size):
     assert even_sizes(161, 32) == [27, 27, 27, 27, 27, 26]
     sizes = even_sizes(count, batch_size)
     assert sum(sizes) == count
@@ -425,7 +411,7 @@ def test_batches_are_as_few_and_as_even_as_can_be(count: int, batch_size: int) -
 
 
 @given(count=st.integers(4, 100), batch_size=st.integers(8, 40), world=st.integers(1, 4))
-def test_every_window_comes_once_with_its_weight(count: int, batch_size: int, world: int) -> None:
+def test_every_window_comes_once_with_its_weight(count, batch_size, world):
     chosen = selection(count)
     order = order_epoch(chosen, batch_size, np.random.default_rng(0), CPU)
     # As the generator says.
@@ -452,7 +438,7 @@ def test_every_window_comes_once_with_its_weight(count: int, batch_size: int, wo
     seed=st.integers(0, 100),
     data=st.data(),
 )
-def test_union_batches(sizes: list[int], batch_size: int, seed: int, data: st.DataObject) -> None:
+def test_union_batches(sizes, batch_size, seed, data):
     firsts = np.cumsum([0, *sizes[:-1]])
     windows = st.integers(0, sum(sizes) - 1)
     chosen = np.array(data.draw(st.lists(windows, min_size=1, unique=True)))
@@ -471,7 +457,7 @@ def test_union_batches(sizes: list[int], batch_size: int, seed: int, data: st.Da
         assert sorted(count) == sorted(even_sizes(sum(count), batch_size))
 
 
-def test_batches_of_a_union_come_mixed_and_new_every_epoch() -> None:
+def test_batches_of_a_union_come_mixed_and_new_every_epoch():
     rng, firsts = np.random.default_rng(0), np.array([0, 100])
     first, second = (order_epoch(everything(200), 10, rng, CPU, firsts) for _ in range(2))
     assert sum(first.groups) == 10

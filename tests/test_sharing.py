@@ -50,7 +50,7 @@ def two_cores(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return cores
 
 
-def test_runs_hold_distinct_cores_all_or_none(two_cores: list[int]) -> None:
+def test_runs_hold_distinct_cores_all_or_none(two_cores):
     held: dict[str, list[int]] = {}
     release = threading.Event()
 
@@ -80,9 +80,7 @@ def test_runs_hold_distinct_cores_all_or_none(two_cores: list[int]) -> None:
         pass
 
 
-def test_a_run_goes_on_without_cores_and_a_timing_does_not(
-    two_cores: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_run_goes_on_without_cores_and_a_timing_does_not(two_cores, monkeypatch, caplog):
     for name in ("RUN_SECONDS", "ALONE_SECONDS"):
         monkeypatch.setattr(claims, name, 0.1)
     monkeypatch.setattr(claims, "TELL_SECONDS", 0.03)
@@ -97,7 +95,7 @@ def test_a_run_goes_on_without_cores_and_a_timing_does_not(
     assert f"other/run (process {os.getpid()})" in told[0].getMessage()
 
 
-def test_the_first_slot_of_every_gpu_comes_first(folder: Path) -> None:
+def test_the_first_slot_of_every_gpu_comes_first(folder):
     with ExitStack() as stack:
         order = [
             stack.enter_context(own_gpus(count, "run", runs_per_gpu=2)) for count in (1, 1, 2, 2)
@@ -117,9 +115,7 @@ def test_the_first_slot_of_every_gpu_comes_first(folder: Path) -> None:
         pass
 
 
-def test_who_wants_a_gpu_alone_waits_and_is_not_overtaken(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_who_wants_a_gpu_alone_waits_and_is_not_overtaken(folder, caplog):
     caplog.set_level(logging.INFO)
     alone, release = threading.Event(), threading.Event()
 
@@ -166,7 +162,7 @@ def claim_often(folder: Path, count: int, most: int) -> None:
                 mark.unlink()
 
 
-def test_eight_processes_get_one_or_two_gpus_each_in_the_end(folder: Path) -> None:
+def test_eight_processes_get_one_or_two_gpus_each_in_the_end(folder):
     (folder / "users").mkdir()
     wants = [(folder, 1 + number % 2, 2) for number in range(8)]
     processes = [FORK.Process(target=claim_often, args=want) for want in wants]
@@ -185,7 +181,7 @@ def hold_for_ever(folder: Path, holds: Any) -> None:
         time.sleep(600)
 
 
-def test_a_killed_run_holds_nothing(folder: Path) -> None:
+def test_a_killed_run_holds_nothing(folder):
     holds = FORK.Event()
     process = FORK.Process(target=hold_for_ever, args=(folder, holds))
     process.start()
@@ -214,9 +210,7 @@ def test_a_killed_run_holds_nothing(folder: Path) -> None:
         ("0,0", ["GPU-aa"]),
     ],
 )
-def test_visible_devices_are_those_that_cuda_would_show(
-    visible: str | None, chosen: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_visible_devices_are_those_that_cuda_would_show(visible, chosen, monkeypatch):
     class NotSupportedError(Exception):
         """Of a GPU that cannot be divided."""
 
@@ -247,7 +241,7 @@ def test_visible_devices_are_those_that_cuda_would_show(
     assert visible_gpus() == chosen
 
 
-def test_each_process_of_a_run_has_its_own_of_the_cores(two_cores: list[int]) -> None:
+def test_each_process_of_a_run_has_its_own_of_the_cores(two_cores):
     before = os.sched_getaffinity(0)
     for rank in range(2):
         fabric: Any = SimpleNamespace(world_size=2, global_rank=rank, broadcast=lambda cores: cores)

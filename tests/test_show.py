@@ -56,7 +56,7 @@ def shown(layout: ExperimentLayout, width: int = 80) -> str:
 
 
 @pytest.mark.parametrize("width", [60, 200])
-def test_a_finished_experiment_fits_any_terminal(layout: ExperimentLayout, width: int) -> None:
+def test_a_finished_experiment_fits_any_terminal(layout, width):
     text = shown(layout, width)
     assert "10 of 10 runs done" in text
     assert "synthetic_roads, STID" in text
@@ -71,7 +71,7 @@ def test_a_finished_experiment_fits_any_terminal(layout: ExperimentLayout, width
     assert max(map(len, table)) <= width
 
 
-def test_what_is_done_is_shown_before_the_summary_is_written(layout: ExperimentLayout) -> None:
+def test_what_is_done_is_shown_before_the_summary_is_written(layout):
     shutil.rmtree(layout.store)
     undo(layout, KEY)
     text = shown(layout)
@@ -80,7 +80,7 @@ def test_what_is_done_is_shown_before_the_summary_is_written(layout: ExperimentL
     assert not layout.store.exists()
 
 
-def test_failures_say_why(layout: ExperimentLayout) -> None:
+def test_failures_say_why(layout):
     why = "run x: the training loss of epoch 3 is nan; lower the learning rate or clip gradients"
     undo(layout, KEY, f"10:00:00 epoch 2/8: kept 10 %\nstprune: error: {why}\n")
     other = KEY._replace(seed=0)
@@ -94,7 +94,7 @@ def test_failures_say_why(layout: ExperimentLayout) -> None:
     assert str(layout.metrics(damaged)) in text
 
 
-def test_runs_under_way_and_those_that_stopped(layout: ExperimentLayout) -> None:
+def test_runs_under_way_and_those_that_stopped(layout):
     undo(layout, KEY, "10:00:00 x: 8 epochs\n10:00:01 epoch 3/8: kept 10.0 %\n")
     interrupted = KEY._replace(seed=0)
     undo(layout, interrupted, "10:00:01 epoch 5/8: kept\nstprune: interrupted; the same ...\n")
@@ -112,7 +112,7 @@ def test_runs_under_way_and_those_that_stopped(layout: ExperimentLayout) -> None
     assert killed.note.endswith("after epoch 3 of 8")
 
 
-def test_with_less_than_everything(layout: ExperimentLayout) -> None:
+def test_with_less_than_everything(layout):
     layout.config.unlink()
     assert "10 of 10 runs done" in shown(layout)
     # A copy of the store alone.
@@ -122,7 +122,7 @@ def test_with_less_than_everything(layout: ExperimentLayout) -> None:
     assert "runs done" not in text
 
 
-def test_records_that_cannot_be_compared(layout: ExperimentLayout) -> None:
+def test_records_that_cannot_be_compared(layout):
     other = made_up.record(KEY, data={"checksum": "e" * 64, "target_unit": "x"})
     made_up.write_run(layout, other, made_up.epochs(made_up.EPOCHS))
     text = shown(layout)
@@ -130,7 +130,7 @@ def test_records_that_cannot_be_compared(layout: ExperimentLayout) -> None:
     assert "10 of 10 runs done" in text
 
 
-def test_which_experiment(layout: ExperimentLayout, capsys: pytest.CaptureFixture[str]) -> None:
+def test_which_experiment(layout, capsys):
     results = layout.root.parent
     words = ["show", "--results", str(results)]
     assert main(words) == 0

@@ -42,7 +42,7 @@ def load(card: DatasetCard) -> Any:
 
 
 @pytest.mark.parametrize("dataset", [name for name in dataset_ids() if name.startswith("sim_")])
-def test_a_published_card_has_the_size_that_its_options_make(dataset: str) -> None:
+def test_a_published_card_has_the_size_that_its_options_make(dataset):
     card = load_card(dataset)
     options = FORMATS.module(card.format).Options.model_validate(card.options)
     assert (card.nodes, card.steps) == (options.size, options.steps)
@@ -60,7 +60,7 @@ def test_a_published_card_has_the_size_that_its_options_make(dataset: str) -> No
         {"channels": [{"name": "flow", "unit": "vehicles"}], "target": "flow"},
     ],
 )
-def test_a_wrong_card_is_refused_in_one_line(dataset: str, changes: dict[str, Any]) -> None:
+def test_a_wrong_card_is_refused_in_one_line(dataset, changes):
     with pytest.raises(ConfigError):
         load(small_card(dataset, **changes))
 
@@ -69,9 +69,7 @@ def test_a_wrong_card_is_refused_in_one_line(dataset: str, changes: dict[str, An
     ("dataset", "expected"),
     [("sim_freeway", "d2c383edb669019a"), ("sim_charging", "2731ddf2027be87c")],
 )
-def test_the_bits_are_those_of_the_kept_results_unless_the_seed_is_another(
-    dataset: str, expected: str
-) -> None:
+def test_the_bits_are_those_of_the_kept_results_unless_the_seed_is_another(dataset, expected):
     """Demand, calendar, events and queues all show in them."""
     raw = load(small_card(dataset))
     parts = raw.values.tobytes(), raw.adjacency.tobytes(), raw.events.to_csv(index=False).encode()
@@ -101,7 +99,7 @@ def rows_of(sessions: Sessions) -> list[list[int]]:
     return sorted(rows.tolist())
 
 
-def test_a_line_by_hand() -> None:
+def test_a_line_by_hand():
     assert (DETOUR_SECONDS, BALK_SHARE) == (480, 0.3)
     drivers = drivers_of(
         (0, 0, 3600, 600, 2),  # Charges at once.
@@ -116,7 +114,7 @@ def test_a_line_by_hand() -> None:
     np.testing.assert_array_equal(busy, [[3600, 2000 + 920], [0, 3600]])
 
 
-def test_an_outage_by_hand() -> None:
+def test_an_outage_by_hand():
     outage = Disturbance("outage", 0, first_hour=1, last_hour=1, chargers_out=1)
     drivers = drivers_of(
         (0, 0, 5400, 600, 1),  # Keeps the charger that is left.
@@ -135,10 +133,9 @@ DRIVER = [(0, 4 * 3600), (0, 2), (1, 9000), (1, 3000), (1, 3)]
 
 
 @given(
-    st.lists(st.tuples(*(st.integers(*ends) for ends in DRIVER)), max_size=40),
-    st.integers(0, 2),
+    st.lists(st.tuples(*(st.integers(*ends) for ends in DRIVER)), max_size=40), st.integers(0, 2)
 )
-def test_no_charger_serves_two(rows: list[tuple[int, int, int, int, int]], out: int) -> None:
+def test_no_charger_serves_two(rows, out):
     city = city_of(2, 1, 2)
     outage = Disturbance("outage", 0, first_hour=1, last_hour=2, chargers_out=out)
     sessions = simulate(city, drivers_of(*sorted(rows)), [outage], 4)
@@ -155,7 +152,7 @@ def test_no_charger_serves_two(rows: list[tuple[int, int, int, int, int]], out: 
     assert busy.sum() <= needed
 
 
-def test_flow_by_hand() -> None:
+def test_flow_by_hand():
     # Platoons of four leave in the steps 1, 3, 3 and 7. The first one passes from the start of
     # the run to 2, the next two from 2 to 4, the last from 4 to 8.
     departures = np.array([0, 4, 4, 12, 12, 12, 12, 16], dtype=float)
@@ -168,7 +165,7 @@ def test_flow_by_hand() -> None:
     np.testing.assert_array_equal(flow_by_bin(np.zeros(8), late, Bins(0, 2, 4)), [0, 0])
 
 
-def test_speed_by_hand() -> None:
+def test_speed_by_hand():
     road = Road("road", "a", "b", steps=4, lanes=1, free_speed=20.0)
     arrivals, departures = np.zeros(20), np.zeros(20)
     arrivals[1:] += 4  # freely from 1 to 5: 20 m/s

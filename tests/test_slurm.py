@@ -259,7 +259,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(copy_project(tmp_path), cluster)
 
 
-def test_blocks_are_jobs_with_a_gpu_and_go_on_after_what_happens_to_them(site: Site) -> None:
+def test_blocks_are_jobs_with_a_gpu_and_go_on_after_what_happens_to_them(site):
     """One is cancelled; one has too little memory, then is started again as after a node failed."""
     data, results = site.project.root / "data", site.project.root / "results"
     prepare(toy.DATASET, DataLayout(data), str(site.project.root / "mirror"))

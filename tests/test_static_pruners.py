@@ -50,7 +50,7 @@ class FirstRows(BlockPruner):
 
 @pytest.mark.parametrize("windows", [1, 2, 7, 40])
 @pytest.mark.parametrize("block", [1, 3, 1000])
-def test_blocks_share_the_budget_exactly_and_evenly_over_time(windows: int, block: int) -> None:
+def test_blocks_share_the_budget_exactly_and_evenly_over_time(windows, block):
     # Blocks start at 0, 3 and 6; of 5 places 1, 2 and 2 end by them.
     pruner = FirstRows(PruningContext(10, 4, 0.5, 0), BlockOptions(block=4))
     pruner.prepare(ScriptedProbe(training=[torch.arange(1.0, 11.0)[:, None]]))
@@ -62,14 +62,14 @@ def test_blocks_share_the_budget_exactly_and_evenly_over_time(windows: int, bloc
         assert len(kept(FirstRows, probe, windows, 1 - size / windows, options)) == size
 
 
-def test_ties_go_to_the_earlier_window_or_to_chance() -> None:
+def test_ties_go_to_the_earlier_window_or_to_chance():
     scores = np.array([1.0, 2.0, 2.0, 2.0])
     assert keep_highest(scores, 2).indices.tolist() == [1, 2]
     rng = np.random.default_rng(0)
     assert {tuple(keep_highest(scores, 1, rng).indices) for _ in range(50)} == {(1,), (2,), (3,)}
 
 
-def test_the_error_norm_is_a_masked_root_mean_square() -> None:
+def test_the_error_norm_is_a_masked_root_mean_square():
     errors = torch.tensor([[[3.0, 4.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]]])
     mask = torch.tensor([[[True, True], [True, True]], [[True, False], [False, False]]])
     # sqrt(25 / 4) and sqrt(9 / 1).
@@ -89,7 +89,7 @@ SECOND = torch.tensor([[9.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
         (GraNd, {"training": [FIRST, SECOND]}, [1, 3], [0, 1]),
     ],
 )
-def test_largest_norms(kind: Any, models: dict[str, Any], one: list[int], both: list[int]) -> None:
+def test_largest_norms(kind, models, one, both):
     probe = ScriptedProbe(**models)
     assert kept(kind, probe, 4, 0.5, ScoringOptions(scoring_epochs=3)) == one
     assert [(epochs, width) for epochs, _, width in probe.calls] == [(3, None)]
@@ -113,14 +113,14 @@ ERRORS = np.array(
 )
 
 
-def test_forgetting_events_by_hand() -> None:
+def test_forgetting_events_by_hand():
     # The second is forgotten in epochs 2 and 4; the third never was learned: 5.
     assert forgetting_events(ERRORS).tolist() == [0, 2, 5, 1]
     probe = ScriptedProbe(errors=ERRORS.tolist())
     assert kept(Forgetting, probe, 4, 0.5, ForgettingOptions(scoring_epochs=5)) == [1, 2]
 
 
-def test_herding_by_hand_and_in_blocks() -> None:
+def test_herding_by_hand_and_in_blocks():
     # The mean is 3. Lack 3: takes 8. Lack 3 + 3 - 8 = -2: takes 0. Lack 1: takes 3.
     chosen, weights = Herding.pick(np.array([[0.0], [1.0], [3.0], [8.0]]), 3)
     assert (chosen.tolist(), weights.tolist()) == ([3, 0, 2], [1, 1, 1])
@@ -129,7 +129,7 @@ def test_herding_by_hand_and_in_blocks() -> None:
     assert kept(Herding, ScriptedProbe(training=[values]), 8, 0.5, options) == [0, 3, 4, 7]
 
 
-def test_k_center_by_hand_and_within_twice_the_best_radius() -> None:
+def test_k_center_by_hand_and_within_twice_the_best_radius():
     rows = np.array([[0.0], [2.0], [4.5], [5.0], [10.0]])
     # The mean is 4.3: begins at 4.5; 10 is 5.5 away, 0 then 4.5, 2 then 2.
     assert KCenter.pick(rows, 4)[0].tolist() == [2, 4, 0, 1]
@@ -149,7 +149,7 @@ def test_k_center_by_hand_and_within_twice_the_best_radius() -> None:
     assert kept(KCenter, ScriptedProbe(), 4, 0.0, BlockOptions()) == [0, 1, 2, 3]
 
 
-def test_craig_by_hand_and_against_a_plain_loop() -> None:
+def test_craig_by_hand_and_against_a_plain_loop():
     line = [[0.0], [1.0], [2.0], [10.0], [11.0]]
     # Sums of distances are 24, 21, 20, 28, 32: begins at 2. Then 10 saves 8 + 8 for itself and
     # 11; 11 saves as much, 7 + 9, but comes later.
@@ -177,7 +177,7 @@ def match(rows: Any, size: int, penalty: float, least: float) -> Any:
     return GradMatch(PruningContext(len(rows), 4, 0.5, 0), options).pick(np.array(rows), size)
 
 
-def test_gradmatch_by_hand() -> None:
+def test_gradmatch_by_hand():
     # The sum is (4, 2), the mean squared norm 20 / 3, so the penalty 2. The rows are orthogonal:
     # each weight is g.b / (g.g + 2).
     chosen, weights = match([[4.0, 0.0], [0.0, 0.0], [0.0, 2.0]], 2, 0.3, 0.01)
@@ -193,7 +193,7 @@ def test_gradmatch_by_hand() -> None:
         assert weights / weights.mean() == pytest.approx([1, 1, 1])
 
 
-def test_atoms_are_those_of_ridge_regression_done_in_full() -> None:
+def test_atoms_are_those_of_ridge_regression_done_in_full():
     rows = np.random.default_rng(0).normal(size=(30, 4)) + 0.3
     target, penalty = rows.sum(0), 5.0
     expected: list[int] = []
@@ -226,14 +226,14 @@ VALIDATION = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
         (3, 50, 0.0, [0, 1, 2]),
     ],
 )
-def test_glister_by_hand(size: int, rounds: int, step: float, rows: list[int]) -> None:
+def test_glister_by_hand(size, rounds, step, rows):
     options = GlisterOptions(rounds=rounds, step=step)
     for scale in (1, 8):  # the scale of the loss does not matter
         probe = ScriptedProbe(training=[scale * TRAINING], validation=scale * VALIDATION)
         assert kept(Glister, probe, 5, 1 - size / 5, options) == rows
 
 
-def test_glister_matches_the_validation_windows() -> None:
+def test_glister_matches_the_validation_windows():
     down = torch.tensor([[0.0, -1.0]])
     probe = ScriptedProbe(training=[TRAINING], validation=down)
     options = GlisterOptions(width=2, scoring_epochs=3)
@@ -250,7 +250,7 @@ def probe(toy_values: dict[str, Any], toy_forecast: ForecastData) -> ModelProbe:
     return ModelProbe(run_spec(config, key_of("st_prune", 0.5)), toy_forecast)
 
 
-def test_gradients_are_of_each_window_alone(probe: ModelProbe, toy_forecast: ForecastData) -> None:
+def test_gradients_are_of_each_window_alone(probe, toy_forecast):
     store, gradients = toy_forecast.train, probe.gradients(1, 5, None)
     found = torch.zeros(len(store), 12 * 25)
     for indices, values in gradients.training:
@@ -269,7 +269,7 @@ def test_gradients_are_of_each_window_alone(probe: ModelProbe, toy_forecast: For
     assert sum(len(part) for part in gradients.validation) == len(toy_forecast.validation)
 
 
-def test_a_projection_is_of_the_whole_gradients_and_keeps_distances(probe: ModelProbe) -> None:
+def test_a_projection_is_of_the_whole_gradients_and_keeps_distances(probe):
     whole = torch.cat([values for _, values in probe.gradients(1, 5, None).training])
     short = torch.cat([values for _, values in probe.gradients(1, 5, 16).training])
     torch.testing.assert_close(short, whole @ sign_projection(whole.shape[1], 16, 5))
@@ -278,7 +278,7 @@ def test_a_projection_is_of_the_whole_gradients_and_keeps_distances(probe: Model
     assert (ratio - 1).abs().max() < 0.06  # about five standard errors, 1 / root(2 width)
 
 
-def test_scoring_has_its_epochs(toy_values: dict[str, Any], toy_forecast: ForecastData) -> None:
+def test_scoring_has_its_epochs(toy_values, toy_forecast):
     """Whatever the budget of the run; none is validated, which would count as preparation."""
     toy_values["training"]["budget"] = "total_time"
     spec = run_spec(parse_config(toy_values, "the toy configuration"), key_of("st_prune", 0.5))
@@ -287,7 +287,7 @@ def test_scoring_has_its_epochs(toy_values: dict[str, Any], toy_forecast: Foreca
     assert [record.validation_mae for record in engine.records] == [None] * 4
 
 
-def test_watching_shows_every_window(probe: ModelProbe, toy_forecast: ForecastData) -> None:
+def test_watching_shows_every_window(probe, toy_forecast):
     shown: list[Tensor] = []
 
     def note(indices: Tensor, errors: Tensor, mask: Tensor) -> None:
@@ -301,7 +301,7 @@ def test_watching_shows_every_window(probe: ModelProbe, toy_forecast: ForecastDa
     assert epochs[2, :, 1].mean() < epochs[0, :, 1].mean()
 
 
-def test_a_network_without_a_linear_layer_is_declined() -> None:
+def test_a_network_without_a_linear_layer_is_declined():
     network = nn.Conv1d(2, 1, 1)
     with pytest.raises(DeclinedError, match=r"nn\.Linear"):
         last_layer_gradients(network, lambda: network(torch.ones(3, 2, 4)).sum((1, 2)), 3)

@@ -45,7 +45,7 @@ DEMSAR = pd.DataFrame(
 )
 
 
-def test_demsars_example() -> None:
+def test_demsars_example():
     found = ranking(-DEMSAR)
     assert found.mean_ranks.round(3).to_dict() == {
         "C4.5+m+cf": 1.964,
@@ -64,7 +64,7 @@ def test_demsars_example() -> None:
     assert found.p < stats.chi2.sf(9.28, 3) < 0.05
 
 
-def test_groups_of_alike_pruners_overlap_and_none_lies_within_another() -> None:
+def test_groups_of_alike_pruners_overlap_and_none_lies_within_another():
     # Twelve places always in the same order: ranks 1 to 6, critical difference 2.18.
     values = pd.DataFrame([[1.0, 2, 3, 4, 5, 6]] * 12, columns=list("abcdef"))
     assert alike(ranking(values)) == [tuple("abc"), tuple("bcd"), tuple("cde"), tuple("def")]
@@ -72,7 +72,7 @@ def test_groups_of_alike_pruners_overlap_and_none_lies_within_another() -> None:
     assert alike(ranking(pd.concat([values] * 25))) == []
 
 
-def test_too_few_places_or_pruners_are_ranked_and_not_tested() -> None:
+def test_too_few_places_or_pruners_are_ranked_and_not_tested():
     six = pd.DataFrame([[1.0, 2, 3, 4, 5, 6]] * 2, columns=list("abcdef"))
     found = ranking(six)
     assert not found.testable
@@ -84,7 +84,7 @@ def test_too_few_places_or_pruners_are_ranked_and_not_tested() -> None:
     assert not ranking(pd.DataFrame([[1.0, 2.0]] * 50)).testable
 
 
-def test_the_largest_complete_part_loses_unfinished_places_and_refusing_pruners() -> None:
+def test_the_largest_complete_part_loses_unfinished_places_and_refusing_pruners():
     nan = math.nan
     values = pd.DataFrame(
         [[1, 2, nan], [1, 2, nan], [1, 2, nan], [1, nan, nan]],
@@ -100,7 +100,7 @@ def test_the_largest_complete_part_loses_unfinished_places_and_refusing_pruners(
     assert largest_complete(pd.DataFrame(np.full((2, 2), nan))).empty
 
 
-def test_seeds_are_averaged_and_full_training_is_ranked_at_every_ratio() -> None:
+def test_seeds_are_averaged_and_full_training_is_ranked_at_every_ratio():
     runs = []
     for place in "abcdef":
         runs += [(place, "full", 0.0, seed, 1.0) for seed in range(2)]
@@ -136,7 +136,7 @@ def _front(points: Points) -> list[bool]:
     return found
 
 
-def test_area_worked_by_hand() -> None:
+def test_area_worked_by_hand():
     # No run within 20 % of the time: 10. From 20 to 50 %: 6. From then on 2.
     assert _area([(50, 2), (20, 6)]) == pytest.approx((20 * 10 + 30 * 6 + 50 * 2) / 100)
     # Slower and worse than another adds nothing; slower than full training is no saving.
@@ -150,7 +150,7 @@ def test_area_worked_by_hand() -> None:
 
 
 @given(POINTS)
-def test_area_is_that_of_the_lowest_change_within_each_time(points: Points) -> None:
+def test_area_is_that_of_the_lowest_change_within_each_time(points):
     times = (np.arange(20_000) + 0.5) / 200
     heights = [
         min([CAP, *(change for percent, change in points if percent <= time)])
@@ -161,7 +161,7 @@ def test_area_is_that_of_the_lowest_change_within_each_time(points: Points) -> N
 
 
 @given(POINTS)
-def test_front_is_that_of_comparing_all_pairs(points: Points) -> None:
+def test_front_is_that_of_comparing_all_pairs(points):
     expected = [
         not any(other[0] <= one[0] and other[1] <= one[1] and other != one for other in points)
         for one in points
@@ -181,7 +181,7 @@ def _runs(**changes: Any) -> pd.DataFrame:
     return frame.assign(**changes)
 
 
-def test_means_and_rows_worked_by_hand() -> None:
+def test_means_and_rows_worked_by_hand():
     found = cloud(_runs().sample(frac=1, random_state=2))
     assert found.points == [("full", 0.0), ("x", 0.5), ("x", 0.9)]
     assert found.seeds.tolist() == [3, 3, 3]
@@ -199,7 +199,7 @@ def test_means_and_rows_worked_by_hand() -> None:
     assert shares == (1.0, 1.0)
 
 
-def test_resampled_seeds_keep_their_runs_together() -> None:
+def test_resampled_seeds_keep_their_runs_together():
     # Seeds differ tenfold, yet each run is 5 % above full training of its own seed.
     levels = np.array([1.0, 3.0, 10.0])
     runs = [("a", "full", 0.0, seed, level) for seed, level in enumerate(levels)]
@@ -210,7 +210,7 @@ def test_resampled_seeds_keep_their_runs_together() -> None:
 
 
 @pytest.mark.parametrize("lacking", ["seed == 2", "seed == 2 and prune_ratio == 0.5"])
-def test_too_few_seeds_have_an_area_and_no_interval_or_share(lacking: str) -> None:
+def test_too_few_seeds_have_an_area_and_no_interval_or_share(lacking):
     runs = _runs()
     row = tradeoff_areas(runs.drop(runs.query(lacking).index)).iloc[0]
     assert (row["seeds"], row["area"]) == (2, pytest.approx(0.6 * 10 + 0.4 * 2.5))
@@ -218,7 +218,7 @@ def test_too_few_seeds_have_an_area_and_no_interval_or_share(lacking: str) -> No
     assert all(math.isnan(share) for _, _, share in row["front"])
 
 
-def test_equal_records_give_equal_intervals_and_no_others_runs_change_them() -> None:
+def test_equal_records_give_equal_intervals_and_no_others_runs_change_them():
     alone = tradeoff_areas(_runs())
     more = _runs()
     other = more[more["pruner"] == "x"].assign(pruner="y", test_mae=3.0)
@@ -231,7 +231,7 @@ def test_equal_records_give_equal_intervals_and_no_others_runs_change_them() -> 
 
 
 @pytest.mark.parametrize("error", [0.0, math.nan])
-def test_a_place_where_full_training_has_no_error_has_a_row_and_no_area(error: float) -> None:
+def test_a_place_where_full_training_has_no_error_has_a_row_and_no_area(error):
     blank = _runs(dataset="b")
     blank["test_mae"] = blank["test_mae"].mask(blank["pruner"] == "full", error)
     areas = tradeoff_areas(pd.concat([_runs(), blank])).set_index("dataset")
@@ -240,7 +240,7 @@ def test_a_place_where_full_training_has_no_error_has_a_row_and_no_area(error: f
     assert areas.loc["a"].equals(tradeoff_areas(_runs()).set_index("dataset").loc["a"])
 
 
-def test_places_without_full_training_are_left_out_and_budgets_share_it() -> None:
+def test_places_without_full_training_are_left_out_and_budgets_share_it():
     lone = _runs(dataset="b").query("pruner != 'full'")
     assert tradeoff_areas(pd.concat([_runs(), lone]))["dataset"].tolist() == ["a"]
     other = _runs(budget="steps").query("pruner != 'full'")
@@ -269,14 +269,14 @@ def _chance(rng: np.random.Generator, count: int, pace: float = 1.0) -> Sample:
     return Sample(np.minimum(times, 2.0), times < 2.0)
 
 
-def test_restricted_mean_worked_by_hand() -> None:
+def test_restricted_mean_worked_by_hand():
     # 1 until 2, then 3/4; the run lost at 3 leaves two, of which one goes at 5: 3/8 until 10.
     sample = _sample([2, 3, 5, 8], [1, 0, 1, 0])
     found = [restricted_mean(sample, horizon) for horizon in (10, 4, 1)]
     assert found == pytest.approx([2 + 3 * 0.75 + 5 * 0.375, 2 + 2 * 0.75, 1])
 
 
-def test_the_leukaemia_trial() -> None:
+def test_the_leukaemia_trial():
     # lifelines 0.30.3, restricted_mean_survival_time at 35 and at 20 weeks.
     assert restricted_mean(TREATED, 35) == pytest.approx(23.287394957983185)
     assert restricted_mean(TREATED, 20) == pytest.approx(16.116526610644254)
@@ -289,7 +289,7 @@ def test_the_leukaemia_trial() -> None:
     assert log_rank([(PLACEBO, TREATED)]).excess == pytest.approx(21 - 10.75, abs=0.005)
 
 
-def test_groups_that_do_not_overlap_have_the_least_p_there_is() -> None:
+def test_groups_that_do_not_overlap_have_the_least_p_there_is():
     early, late = _sample([1, 2, 3, 4]), _sample([5, 6, 7, 8], [0, 0, 0, 0])
     assert log_rank([(early, late)]).p == pytest.approx(2 / 70)
     assert least_log_rank_p([(early, late)]) == pytest.approx(2 / 70)
@@ -302,7 +302,7 @@ def test_groups_that_do_not_overlap_have_the_least_p_there_is() -> None:
 
 
 @pytest.mark.parametrize("places", [1, 3])
-def test_without_any_difference_it_is_wrong_at_the_stated_rate(places: int) -> None:
+def test_without_any_difference_it_is_wrong_at_the_stated_rate(places):
     rng = np.random.default_rng(31 + places)
     strata = [[(_chance(rng, 5), _chance(rng, 5)) for _ in range(places)] for _ in range(400)]
     wrong = sum(log_rank(some).p < 0.05 for some in strata)
@@ -320,7 +320,7 @@ WORKED = curves_of(
 )
 
 
-def test_goal_horizon_and_times_worked_by_hand() -> None:
+def test_goal_horizon_and_times_worked_by_hand():
     times = times_to_goal(WORKED.sample(frac=1, random_state=5)).set_index(["pruner", "seed"])
     assert set(times["goal"]) == {2.5}
     assert set(times["horizon_seconds"]) == {40.0}
@@ -335,7 +335,7 @@ def test_goal_horizon_and_times_worked_by_hand() -> None:
     }
 
 
-def test_rows_worked_by_hand() -> None:
+def test_rows_worked_by_hand():
     table = compare_reaching(WORKED)
     rows = table.set_index(["dataset", "pruner"])
     assert list(rows.index) == [("all", "full"), ("all", "x"), ("a", "full"), ("a", "x")]
@@ -362,7 +362,7 @@ def _noisy(
     return curves_of(*runs)
 
 
-def test_known_paces_get_the_right_verdicts() -> None:
+def test_known_paces_get_the_right_verdicts():
     paces = {"full": 1.0, "quick": 4.0, "slow": 0.4, "equal": 1.0}
     table = compare_reaching(_noisy(np.random.default_rng(1), paces, 3, 5))
     overall = table[table["dataset"] == "all"].set_index("pruner")["verdict"].to_dict()
@@ -373,7 +373,7 @@ def test_known_paces_get_the_right_verdicts() -> None:
     assert (quick["excess"] > 0).all()
 
 
-def test_too_few_is_what_no_outcome_could_bring_below_the_level_after_correction() -> None:
+def test_too_few_is_what_no_outcome_could_bring_below_the_level_after_correction():
     rng = np.random.default_rng(2)
     # Five against five: 2 / 252 for each of six is just below 0.05, of seven above.
     six = {"full": 1.0, **{f"p{n}": 4.0 for n in range(6)}}

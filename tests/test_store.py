@@ -52,7 +52,7 @@ def _copy(layout: ExperimentLayout, records: Path) -> Path:
     return Path(shutil.copytree(layout.store, records / "made_up"))
 
 
-def test_a_copy_is_the_experiment(written: ExperimentLayout, tmp_path: Path) -> None:
+def test_a_copy_is_the_experiment(written, tmp_path):
     fresh, kept = load_results(written.store), load_results(_copy(written, tmp_path))
     assert kept_experiments(tmp_path) == ["made_up"]
     for name in ("summary", "epochs", "aggregate"):
@@ -68,7 +68,7 @@ def test_a_copy_is_the_experiment(written: ExperimentLayout, tmp_path: Path) -> 
     assert {"mirror", "data_directory", "results_directory"}.isdisjoint(values)
 
 
-def test_an_experiment_may_be_kept_in_parts(written: ExperimentLayout, tmp_path: Path) -> None:
+def test_an_experiment_may_be_kept_in_parts(written, tmp_path):
     whole = load_results(written.store)
     for number, seed in enumerate(sorted(set(whole.summary["seed"]))):
         keys = [key for key in whole.records if key.seed == seed]
@@ -87,7 +87,7 @@ def test_an_experiment_may_be_kept_in_parts(written: ExperimentLayout, tmp_path:
         load_results(tmp_path / "records" / "made_up")
 
 
-def test_the_store_has_every_record_and_every_number(written: ExperimentLayout) -> None:
+def test_the_store_has_every_record_and_every_number(written):
     results = load_results(written.store)
     for key, record in results.records.items():
         assert record == read_record(written.metrics(key))
@@ -95,7 +95,7 @@ def test_the_store_has_every_record_and_every_number(written: ExperimentLayout) 
     pd.testing.assert_frame_equal(for_people, results.summary, check_exact=True)
 
 
-def test_the_same_records_are_the_same_bytes(written: ExperimentLayout, tmp_path: Path) -> None:
+def test_the_same_records_are_the_same_bytes(written, tmp_path):
     other = ExperimentLayout(Path(shutil.copytree(written.root, tmp_path / "made_up")))
     files = sorted(other.root.glob("runs/**/metrics.json"), reverse=True)
     summarise(files, other, configuration(other.root).model_dump(mode="json"))
@@ -104,14 +104,14 @@ def test_the_same_records_are_the_same_bytes(written: ExperimentLayout, tmp_path
     assert other.summary.read_bytes() == written.summary.read_bytes()
 
 
-def test_an_experiment_that_is_not_complete_is_refused(tmp_path: Path) -> None:
+def test_an_experiment_that_is_not_complete_is_refused(tmp_path):
     layout = write_experiment(tmp_path / "made_up", pruners=SHOWN, seeds=(0, 1, 2))
     configuration(layout.root, seeds=[0, 1, 2], results_directory=str(tmp_path))
     next(layout.root.glob("runs/*/*/el2n/*/s1/metrics.json")).unlink()
     assert main(["summarise", "--config", str(layout.config)]) == 1
 
 
-def test_damage_is_named(written: ExperimentLayout, tmp_path: Path) -> None:
+def test_damage_is_named(written, tmp_path):
     store = _copy(written, tmp_path)
     overlaps, deciles = store_table(store, "overlaps"), store_table(store, "deciles")
     overlaps.write_bytes(overlaps.read_bytes()[:-9])

@@ -23,7 +23,7 @@ def _write(layout: ExperimentLayout, key: RunKey, mae: float = 3.0, **costs: flo
     return write_run(layout, run, epochs(run.cost.epochs))
 
 
-def test_comparison_with_full_matches_numbers_worked_by_hand(tmp_path: Path) -> None:
+def test_comparison_with_full_matches_numbers_worked_by_hand(tmp_path):
     full = [RunKey("roads", "stid", "full", 0.0, seed) for seed in (0, 1)]
     half = [RunKey("roads", "stid", "some_pruner", 0.75, seed) for seed in (0, 1)]
     small = {"realised_keep_ratio": 0.25, "gradient_steps": 64, "overhead_seconds": 0.5}
@@ -64,7 +64,7 @@ def _timed_runs(layout: ExperimentLayout) -> list[Path]:
     return files
 
 
-def test_times_are_sums_of_the_timing_over_a_runs_own_epochs(tmp_path: Path) -> None:
+def test_times_are_sums_of_the_timing_over_a_runs_own_epochs(tmp_path):
     layout = ExperimentLayout(tmp_path)
     summarise(_timed_runs(layout), layout)
     results = load_results(layout.store)
@@ -98,7 +98,7 @@ def test_times_are_sums_of_the_timing_over_a_runs_own_epochs(tmp_path: Path) -> 
     assert mean[["timing", "epoch_percent"]].isna().all(axis=None)
 
 
-def test_without_a_timing_times_are_null_and_an_outdated_one_is_refused(tmp_path: Path) -> None:
+def test_without_a_timing_times_are_null_and_an_outdated_one_is_refused(tmp_path):
     layout = ExperimentLayout(tmp_path)
     files = _timed_runs(layout)
     path = layout.timing("roads", "stid")
@@ -122,7 +122,7 @@ def test_without_a_timing_times_are_null_and_an_outdated_one_is_refused(tmp_path
     assert results.summary["own_total_seconds"].tolist() == [pytest.approx(88.8), 777.0]
 
 
-def test_one_seed_has_no_spread_and_a_lacking_score_no_mean(tmp_path: Path) -> None:
+def test_one_seed_has_no_spread_and_a_lacking_score_no_mean(tmp_path):
     layout = ExperimentLayout(tmp_path)
     keys = [RunKey("008", "NA", "x", 0.5, seed) for seed in (0, 1)]
     lacking = record(keys[1], test=scores(3.0).model_copy(update={"mape": None}))
@@ -136,7 +136,7 @@ def test_one_seed_has_no_spread_and_a_lacking_score_no_mean(tmp_path: Path) -> N
     assert table.test_mae["008", "NA", "x"] == pytest.approx(3.0)
 
 
-def test_different_data_under_one_name_are_refused(tmp_path: Path) -> None:
+def test_different_data_under_one_name_are_refused(tmp_path):
     layout = ExperimentLayout(tmp_path)
     other = record(RunKey("r", "b", "y", 0.5, 0), data={"checksum": "e" * 64})
     files = [_write(layout, RunKey("r", "b", "x", 0.5, 0)), write_run(layout, other, epochs(8))]
@@ -151,7 +151,7 @@ def test_different_data_under_one_name_are_refused(tmp_path: Path) -> None:
     assert len(read_store(layout.store, "summary")) == 2
 
 
-def test_damaged_inputs_are_refused_with_one_line(tmp_path: Path) -> None:
+def test_damaged_inputs_are_refused_with_one_line(tmp_path):
     layout = ExperimentLayout(tmp_path)
     file = _write(layout, RunKey("r", "b", "x", 0.5, 0))
     bare = write_run(layout, record(RunKey("r", "b", "y", 0.5, 0), data={}), epochs(8))
@@ -176,7 +176,7 @@ def _times(*runs: SeededRun) -> dict[Any, list[float]]:
     return {key: list(row) for key, row in zip(table.index, table[columns].to_numpy(), strict=True)}
 
 
-def test_first_epoch_at_or_below_the_best_of_full_of_the_same_seed() -> None:
+def test_first_epoch_at_or_below_the_best_of_full_of_the_same_seed():
     times = _times(
         ("r", "full", 0, [5.0, 3.0, 4.0], 10.0),  # its best, 3, after 20 s
         ("r", "full", 1, [5.0, 4.0, 2.0], 10.0),  # 2 after 30 s; the means are 2.5 and 25 s
@@ -190,7 +190,7 @@ def test_first_epoch_at_or_below_the_best_of_full_of_the_same_seed() -> None:
     assert all(math.isnan(value) for value in times["y", 0])
 
 
-def test_skipped_validations_and_order_of_rows_do_not_matter() -> None:
+def test_skipped_validations_and_order_of_rows_do_not_matter():
     full = ("r", "full", 0, [math.nan, 3.0, math.nan], 10.0)
     table = curves_of(full, ("r", "x", 0, [math.nan, 2.0, 1.0], 4.0))
     turned = times_to_full(table.iloc[::-1]).sort_values("pruner", ignore_index=True)
@@ -198,7 +198,7 @@ def test_skipped_validations_and_order_of_rows_do_not_matter() -> None:
     assert turned["time_to_full_seconds"].tolist() == [20.0, 8.0]
 
 
-def test_without_full_there_is_nothing_to_reach_and_places_are_kept_apart() -> None:
+def test_without_full_there_is_nothing_to_reach_and_places_are_kept_apart():
     assert all(math.isnan(value) for value in _times(("r", "x", 0, [1.0], 4.0))["x", 0])
     elsewhere = curves_of(("r", "full", 0, [9.0], 10.0)).assign(dataset="other")
     table = times_to_full(pd.concat([elsewhere, curves_of(("r", "x", 0, [1.0], 4.0))]))

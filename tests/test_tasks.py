@@ -1,6 +1,5 @@
 """Tasks and protocols as configured: which windows they give, what they hide, what is refused."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ def config(entry: dict[str, Any], **values: Any) -> dict[str, Any]:
     }
 
 
-def test_few_shot_counts_as_st_ttc_does_or_the_training_windows() -> None:
+def test_few_shot_counts_as_st_ttc_does_or_the_training_windows():
     """PEMS08: 17,856 steps; 10 % of all its windows are 1,783, of its training windows 1,070."""
     splits = cut_splits("paper", np.arange(17_856 - 23), 24, 17_856, SHARES)
     for options, count in (
@@ -48,7 +47,7 @@ def test_few_shot_counts_as_st_ttc_does_or_the_training_windows() -> None:
             build_task("few_shot", {"share": share}).training_windows(splits)
 
 
-def test_few_shot_leaves_validation_and_test_and_scales_by_what_it_trains_on() -> None:
+def test_few_shot_leaves_validation_and_test_and_scales_by_what_it_trains_on():
     rng = np.random.default_rng(0)
     series = rng.normal(size=(400, 3, 1)).astype(np.float32) + np.arange(400)[:, None, None]
     task = build_task("few_shot", {"share": 0.1})
@@ -60,7 +59,7 @@ def test_few_shot_leaves_validation_and_test_and_scales_by_what_it_trains_on() -
     assert few.train.scaler.mean.item() == pytest.approx(series[:43].mean(), rel=1e-5)
 
 
-def test_strict_cuts_the_series_like_the_large_graphs_of_st_ttc() -> None:
+def test_strict_cuts_the_series_like_the_large_graphs_of_st_ttc():
     """35,040 steps, 12 to 12: 21,001, 6,985 and 6,985 windows."""
     splits = cut_splits("strict", np.arange(35_040 - 23), 24, 35_040, SHARES)
     sizes = [len(part) for part in (splits.train, splits.validation, splits.test)]
@@ -70,7 +69,7 @@ def test_strict_cuts_the_series_like_the_large_graphs_of_st_ttc() -> None:
 
 
 @pytest.mark.parametrize("breaks", [False, True])
-def test_strict_windows_share_no_step_with_another_split(breaks: bool) -> None:
+def test_strict_windows_share_no_step_with_another_split(breaks):
     times = day_times(12) if breaks else None
     steps = len(times) if times is not None else 216
     series = np.random.default_rng(0).normal(size=(steps, 2, 1)).astype(np.float32)
@@ -88,7 +87,7 @@ def test_strict_windows_share_no_step_with_another_split(breaks: bool) -> None:
     assert sum(map(len, (strict.train, strict.validation, strict.test))) == (~crossed).sum()
 
 
-def test_a_task_is_part_of_what_a_run_is() -> None:
+def test_a_task_is_part_of_what_a_run_is():
     parts = {"task": "impute", "task_options": {"points": 0.5}}
     prints = set()
     for entry, protocol in (
@@ -124,9 +123,7 @@ def test_a_task_is_part_of_what_a_run_is() -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(
-    entry: dict[str, Any], values: dict[str, Any], says: str
-) -> None:
+def test_what_does_not_fit_is_refused(entry, values, says):
     with pytest.raises(StpruneError, match=says):
         parse_config(config(entry, **values), "c.yaml")
 
@@ -135,7 +132,7 @@ STEPS_IN, STEPS_OUT = 8, 8
 
 
 @pytest.mark.parametrize("name", TASKS.ids())
-def test_every_task_gives_batches_that_backbones_and_the_engine_take(name: str) -> None:
+def test_every_task_gives_batches_that_backbones_and_the_engine_take(name):
     series = toy_series()[:, :, None].astype("float32")
     opened, task = canonical(series, series != 0), build_task(name, {})
     data = forecast_data(opened, history=STEPS_IN, horizon=STEPS_OUT, task=task)
@@ -164,7 +161,7 @@ def test_every_task_gives_batches_that_backbones_and_the_engine_take(name: str) 
         assert torch.equal(first.targets[0], values)
 
 
-def test_transfer_is_a_union_of_one_that_is_tested_on_the_other(tmp_path: Path) -> None:
+def test_transfer_is_a_union_of_one_that_is_tested_on_the_other(tmp_path):
     values = union_values(write_union(tmp_path / "data"), tmp_path / "results")
     entry = {"dataset": "toy_small", "task": "transfer", "zero_shot": ["toy_away"]}
     values |= {"datasets": {"cities": entry}, "training": {"epochs": 1, "batch_size": 32}}
@@ -206,7 +203,7 @@ def opened(missing: bool = False, **options: object) -> tuple[ForecastData, np.n
 
 @pytest.mark.parametrize("kind", ["points", "blocks", "sensors"])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
-def test_each_pattern_hides_the_stated_share(kind: str, share: float) -> None:
+def test_each_pattern_hides_the_stated_share(kind, share):
     hidden = hidden_values(pattern(**{kind: share}), torch.arange(2000), 0, 12, 40).double()
     # 2,000 x 40 draws at least: five standard deviations.
     assert hidden.mean().item() == pytest.approx(share, abs=5 * 0.5 / np.sqrt(80_000))
@@ -216,7 +213,7 @@ def test_each_pattern_hides_the_stated_share(kind: str, share: float) -> None:
     assert hidden.mean((0, 1)).sub(share).abs().max() < 0.06
 
 
-def test_sensors_are_hidden_for_the_whole_window_and_blocks_are_runs_of_their_length() -> None:
+def test_sensors_are_hidden_for_the_whole_window_and_blocks_are_runs_of_their_length():
     hidden = hidden_values(pattern(sensors=0.3), torch.arange(50), 0, 12, 20)
     assert bool((hidden.all(1) == hidden.any(1)).all())
     hidden = hidden_values(pattern(blocks=0.2, block_steps=4), torch.arange(200), 0, 24, 10)
@@ -229,7 +226,7 @@ def test_sensors_are_hidden_for_the_whole_window_and_blocks_are_runs_of_their_le
     assert {length % 4 for length in lengths} == {0}
 
 
-def test_patterns_of_windows_epochs_and_seeds_are_unrelated() -> None:
+def test_patterns_of_windows_epochs_and_seeds_are_unrelated():
     """Two draws of a share of 0.25 agree on a sixteenth of the values."""
     starts = torch.arange(500)
     first = hidden_values(pattern(points=0.25), starts, 0, 12, 20)
@@ -250,16 +247,14 @@ def test_patterns_of_windows_epochs_and_seeds_are_unrelated() -> None:
     blocks=st.floats(0.01, 0.9),
     sensors=st.floats(0, 0.9),
 )
-def test_a_window_hides_the_same_in_whatever_batch(
-    windows: list[int], epoch: int, points: float, blocks: float, sensors: float
-) -> None:
+def test_a_window_hides_the_same_in_whatever_batch(windows, epoch, points, blocks, sensors):
     drawn = pattern(points=points, blocks=blocks, sensors=sensors)
     together = hidden_values(drawn, torch.tensor(windows), epoch, 6, 4)
     alone = [hidden_values(drawn, torch.tensor([window]), epoch, 6, 4) for window in windows]
     assert torch.equal(together, torch.cat(alone))
 
 
-def test_a_hidden_value_is_fed_as_the_training_mean_and_is_the_target() -> None:
+def test_a_hidden_value_is_fed_as_the_training_mean_and_is_the_target():
     data, series = opened(points=0.4)
     assert sum(map(len, (data.train, data.validation, data.test))) == LENGTH - HISTORY + 1
     batch = data.validation.gather(ALL)
@@ -278,7 +273,7 @@ def test_a_hidden_value_is_fed_as_the_training_mean_and_is_the_target() -> None:
     assert torch.equal(batch.inputs[..., 2], batch.mask.float())
 
 
-def test_no_hidden_target_changes_any_input() -> None:
+def test_no_hidden_target_changes_any_input():
     """Other values where they are hidden: the inputs are the same bits."""
     task = build_task("impute", {"points": 0.3, "training": "fixed"})
     rng = np.random.default_rng(1)
@@ -297,7 +292,7 @@ def test_no_hidden_target_changes_any_input() -> None:
     assert 0.7 < counted.sum() / hidden.sum() < 0.9
 
 
-def test_training_is_redrawn_each_epoch_or_fixed_and_evaluation_always_fixed() -> None:
+def test_training_is_redrawn_each_epoch_or_fixed_and_evaluation_always_fixed():
     for training, redrawn in (("redrawn", True), ("fixed", False)):
         data, _ = opened(points=0.4, training=training)
         masks = []

@@ -26,7 +26,7 @@ from stprune.training.timing import Job, enough, interval_of, time_epochs, verdi
 IDLE = Sensors(busy=1.0, others=0.01, waiting=0.01, pressure=None, megahertz=None)
 
 
-def test_interval_by_hand_and_its_coverage() -> None:
+def test_interval_by_hand_and_its_coverage():
     assert interval_of([0.5, 0.5, 0.5]) == pytest.approx((0.5, 0.5, 0.5))
     # The logarithms have mean 0 and standard deviation 0.1; Student's quantile for 2 is 4.3027.
     reach = 4.302653 * 0.1 / 3**0.5
@@ -47,7 +47,7 @@ def test_interval_by_hand_and_its_coverage() -> None:
     assert held / drawn > 0.9
 
 
-def test_rounds_end_when_every_interval_is_narrow() -> None:
+def test_rounds_end_when_every_interval_is_narrow():
     narrow, wide = interval_of([0.50, 0.51, 0.50]), interval_of([0.5, 0.6, 0.5])
     assert narrow.half_width < 0.03 < wide.half_width
     assert not enough([narrow], 2, 15)
@@ -57,7 +57,7 @@ def test_rounds_end_when_every_interval_is_narrow() -> None:
     assert enough([], 3, 15)
 
 
-def test_verdicts() -> None:
+def test_verdicts():
     narrow, wide = interval_of([0.50, 0.51, 0.50]), interval_of([0.5, 0.53, 0.5])
     assert verdict_of([narrow, narrow], IDLE) == "steady"
     assert verdict_of([narrow, wide], IDLE) == "noisy"
@@ -85,9 +85,7 @@ def write_proc(folder: Path, busy: int, waiting: float, pressure: float) -> None
     (folder / "cpuinfo").write_text(clocks)
 
 
-def test_sensors_tell_others_from_this_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sensors_tell_others_from_this_process(tmp_path, monkeypatch):
     clock = SimpleNamespace(perf_counter=lambda: 10.0, process_time=lambda: 3.0)
     monkeypatch.setattr(sensors, "time", clock)
     write_proc(tmp_path, 1000, waiting=1.0, pressure=2.0)
@@ -108,7 +106,7 @@ def test_sensors_tell_others_from_this_process(
         assert mean_of(epochs).model_dump() == pytest.approx(seen.model_dump() | {"others": mean})
 
 
-def test_others_on_a_gpu_need_this_process_on_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_on_a_gpu_need_this_process_on_the_list(monkeypatch):
     def process(pid: int, used: int) -> SimpleNamespace:
         return SimpleNamespace(pid=pid, smUtil=used)
 
@@ -134,7 +132,7 @@ def timed_config(toy_values: dict[str, Any]) -> ExperimentConfig:
     return parse_config(toy_values, "the toy configuration")
 
 
-def test_a_job_times_every_entry_in_turn(timed_config: ExperimentConfig) -> None:
+def test_a_job_times_every_entry_in_turn(timed_config):
     record = time_epochs(timed_config, "toy", "stid")
     layout = experiment_layout(timed_config)
     path = layout.timing("toy", "stid")
@@ -162,7 +160,7 @@ def test_a_job_times_every_entry_in_turn(timed_config: ExperimentConfig) -> None
     assert table[table["pruner"] == "full"][columns].notna().all(axis=None)
 
 
-def test_timed_epochs_are_those_of_the_runs(timed_config: ExperimentConfig) -> None:
+def test_timed_epochs_are_those_of_the_runs(timed_config):
     specs = place_specs(timed_config, "toy", "stid")
     with machine(specs[0], "a test") as (fabric, _):
         job = Job(timed_config, specs, fabric, Watch(available_cores()))
@@ -190,7 +188,7 @@ def busy_loops(count: int) -> Iterator[None]:
             loop.wait()
 
 
-def test_with_other_work_ratios_hold_or_the_timing_says_so(toy_values: dict[str, Any]) -> None:
+def test_with_other_work_ratios_hold_or_the_timing_says_so(toy_values):
     config = parse_config(toy_values | {"timing": {"rounds": 3}}, "the toy configuration")
     alone = {entry.pruner: entry.ratio for entry in time_epochs(config, "toy", "stid").entries}
     with busy_loops(2 * len(available_cores())):
@@ -199,9 +197,7 @@ def test_with_other_work_ratios_hold_or_the_timing_says_so(toy_values: dict[str,
     assert record.verdict == "disturbed" or off <= 0.05
 
 
-def test_mistakes_are_one_line(
-    toy_values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mistakes_are_one_line(toy_values, tmp_path, capsys):
     path = tmp_path / "toy.yaml"
     for rounds, place, named in ((3, "toy/stgcn", "toy/stid"), (0, "toy/stid", "timing.rounds")):
         toy_values["timing"] = {"rounds": rounds}

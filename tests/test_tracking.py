@@ -88,9 +88,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_sync_makes_runs_of_the_records_and_the_next_changes_nothing(
-    service: Service, layout: ExperimentLayout, said: Said
-) -> None:
+def test_a_sync_makes_runs_of_the_records_and_the_next_changes_nothing(service, layout, said):
     run = Payload("demo", RunKey("roads", "stid", "st_prune", 0.7, 3), {})
     assert run.identity == "2ccc54b83fbb2692"  # sha256 of "demo/roads/stid/st_prune/p0.7/s3"
     assert run.group == "demo/roads/stid/st_prune/p0.7"
@@ -115,8 +113,8 @@ def test_a_sync_makes_runs_of_the_records_and_the_next_changes_nothing(
 
 
 def test_what_is_not_the_record_is_updated_and_another_training_is_left_alone(
-    service: Service, layout: ExperimentLayout, said: Said
-) -> None:
+    service, layout, said
+):
     runs = finished_runs(layout)
     done, cut, other, changed = (run.identity for run in runs)
     curves = [{**row, "_step": step, "train_loss": 0.5} for step, row in runs[2].history.items()]
@@ -140,8 +138,8 @@ def test_what_is_not_the_record_is_updated_and_another_training_is_left_alone(
 
 @pytest.mark.parametrize("key", ["", KEY], ids=["no key", "no network"])
 def test_without_an_account_is_one_line_and_touches_nothing(
-    layout: ExperimentLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said, key: str
-) -> None:
+    layout, tmp_path, monkeypatch, said, key
+):
     before = contents(layout.root)
     with wandb_alone(tmp_path / "home"):
         monkeypatch.setenv("WANDB_API_KEY", key)
@@ -150,9 +148,7 @@ def test_without_an_account_is_one_line_and_touches_nothing(
     assert contents(layout.root) == before
 
 
-def test_offline_files_are_the_records(
-    layout: ExperimentLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_files_are_the_records(layout, tmp_path, monkeypatch):
     folder = layout.tracking / "records"
     with wandb_alone(tmp_path / "home"):
         monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -171,9 +167,7 @@ def test_offline_files_are_the_records(
     assert [path.name for path in layout.tracking.iterdir()] == ["records"]
 
 
-def test_what_cannot_be_synced_is_one_line(
-    layout: ExperimentLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said
-) -> None:
+def test_what_cannot_be_synced_is_one_line(layout, tmp_path, monkeypatch, said):
     (tmp_path / "empty" / "runs").mkdir(parents=True)
     assert main(["wandb", "sync", str(tmp_path / "empty")]) == 1
     assert str(tmp_path / "empty") in said()
@@ -205,9 +199,7 @@ def track_and_continue(config: ExperimentConfig, mode: Any, folder: Path) -> Pay
     return finished_runs(layout)[0]
 
 
-def test_a_tracked_and_continued_run_needs_no_sync(
-    service: Service, toy_config: ExperimentConfig, tmp_path: Path, said: Said
-) -> None:
+def test_a_tracked_and_continued_run_needs_no_sync(service, toy_config, tmp_path, said):
     run = track_and_continue(toy_config, "online", tmp_path / "tracked")
     (there,) = service.projects["stprune"].values()
     assert_is_record(there, run)
@@ -216,9 +208,7 @@ def test_a_tracked_and_continued_run_needs_no_sync(
     assert "1 runs: 0 created, 0 updated, 1 unchanged" in said()
 
 
-def test_a_tracked_and_continued_run_is_whole_in_its_last_offline_file(
-    toy_config: ExperimentConfig, tmp_path: Path
-) -> None:
+def test_a_tracked_and_continued_run_is_whole_in_its_last_offline_file(toy_config, tmp_path):
     with wandb_alone(tmp_path / "home"):
         run = track_and_continue(toy_config, "offline", tmp_path / "tracked")
         wandb.teardown()  # waits until the file is complete
@@ -228,12 +218,8 @@ def test_a_tracked_and_continued_run_is_whole_in_its_last_offline_file(
 
 @pytest.mark.parametrize("broken", ["import", "no key", "init", "log", "finish"])
 def test_a_failing_service_changes_nothing_in_the_record(
-    toy_config: ExperimentConfig,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    broken: str,
-) -> None:
+    toy_config, tmp_path, monkeypatch, caplog, broken
+):
     calls: list[str] = []
 
     class Broken(ModuleType):
@@ -262,16 +248,14 @@ def test_a_failing_service_changes_nothing_in_the_record(
     assert calls.count(broken) == (broken not in ("import", "no key"))
 
 
-def test_the_environment_can_only_keep_more_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_can_only_keep_more_here(monkeypatch):
     modes = {"offline": "offline", "dryrun": "offline", "disabled": "disabled", "": "online"}
     for limit, wanted in modes.items():
         monkeypatch.setenv("WANDB_MODE", limit)
         assert (permitted_mode("online"), permitted_mode("disabled")) == (wanted, "disabled")
 
 
-def test_a_view_compares_pruners_at_one_place_by_what_the_runs_hold(
-    layout: ExperimentLayout, tmp_path: Path
-) -> None:
+def test_a_view_compares_pruners_at_one_place_by_what_the_runs_hold(layout, tmp_path):
     file = tmp_path / "views.json"
     assert main(["wandb", "view", str(layout.root), "--json", str(file)]) == 0
     (view,) = json.loads(file.read_text())
@@ -307,9 +291,7 @@ def test_a_view_compares_pruners_at_one_place_by_what_the_runs_hold(
 
 
 @pytest.mark.usefixtures("service")
-def test_a_view_is_saved_once_and_again_when_it_was_changed(
-    tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_view_is_saved_once_and_again_when_it_was_changed(tmp_path, said, monkeypatch):
     import wandb_workspaces.workspaces as ws
 
     saved: dict[str, Any] = {}

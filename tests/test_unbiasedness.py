@@ -89,7 +89,7 @@ def expected_sum(chosen: Iterator[Selection]) -> Any:
     ("size", "places"),
     [(4, [(3, 1), (2, 1), (2, 1)]), (5, [(3, 2), (2, 1), (2, 1)]), (7, [(3, 2), (2, 2), (2, 2)])],
 )
-def test_the_expected_sum_is_that_of_all_windows(size: int, places: list[tuple[int, int]]) -> None:
+def test_the_expected_sum_is_that_of_all_windows(size, places):
     own = each_gradient()
     # The gradients are worth comparing: they differ, and one window has no observed target.
     assert (np.abs(own).max(1) > 0.05).tolist() == [window != 5 for window in range(WINDOWS)]
@@ -97,7 +97,7 @@ def test_the_expected_sum_is_that_of_all_windows(size: int, places: list[tuple[i
     np.testing.assert_allclose(found, own.sum(0), rtol=1e-6, atol=1e-9)
 
 
-def test_without_a_place_for_each_stratum_or_with_another_rescaling_it_is_not() -> None:
+def test_without_a_place_for_each_stratum_or_with_another_rescaling_it_is_not():
     own = each_gradient()
     found = expected_sum(selections(3, [(3, 1), (2, 1), (2, 0)]))
     np.testing.assert_allclose(found, own[STRATA != 2].sum(0), rtol=1e-6, atol=1e-9)
@@ -107,7 +107,7 @@ def test_without_a_place_for_each_stratum_or_with_another_rescaling_it_is_not() 
 
 
 @pytest.mark.parametrize("power", [0.0, 0.3, 1.0])
-def test_partial_rescaling_takes_a_known_share_of_each_stratum(power: float) -> None:
+def test_partial_rescaling_takes_a_known_share_of_each_stratum(power):
     """An easy window counts (k_b / n_b)^(1 - tau), the hard one, 4, counts 1."""
     chosen = (
         Selection(one.indices, partial_weights(one.weights, power))
@@ -119,7 +119,7 @@ def test_partial_rescaling_takes_a_known_share_of_each_stratum(power: float) -> 
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(2, [2, 2, 1]), (3, [3, 2]), (5, [5])])
-def test_so_it_is_when_split_into_uneven_batches(batch_size: int, sizes: list[int]) -> None:
+def test_so_it_is_when_split_into_uneven_batches(batch_size, sizes):
     """A step takes its batch's mean; over all orders the steps add up to a fixed share.
 
     Each window is as often in each place, so that batches of different sizes favour none: the
@@ -150,7 +150,7 @@ def test_so_it_is_when_split_into_uneven_batches(batch_size: int, sizes: list[in
         (partial(tempered, temper=2.0), False),
     ],
 )
-def test_sampling_by_the_score_is_unbiased(draw_selection: Any, is_uniform: bool) -> None:
+def test_sampling_by_the_score_is_unbiased(draw_selection, is_uniform):
     """20,000 draws; each of 30 components within six standard errors of its mean."""
     rng, draws, own = np.random.default_rng(5), 20_000, each_gradient()
     found, unweighted = np.empty((draws, own.shape[1])), np.zeros(own.shape[1])

@@ -47,7 +47,7 @@ def opened(values: dict[str, Any], key: RunKey = KEY) -> Engine:
 
 
 @pytest.mark.parametrize("pruner", ["full", "st_prune"])
-def test_a_run_on_a_union_leaves_a_whole_record(values: dict[str, Any], pruner: str) -> None:
+def test_a_run_on_a_union_leaves_a_whole_record(values, pruner):
     config = union_config(values)
     key = KEY._replace(pruner=pruner, prune_ratio=0.0 if pruner == "full" else 0.6)
     assert key in run_keys(config)
@@ -72,7 +72,7 @@ def test_a_run_on_a_union_leaves_a_whole_record(values: dict[str, Any], pruner: 
     assert archive.kept.sum(1).tolist() == epochs["windows"].tolist()
 
 
-def test_the_scores_are_those_of_each_data_set_on_its_own_graph(values: dict[str, Any]) -> None:
+def test_the_scores_are_those_of_each_data_set_on_its_own_graph(values):
     engine = opened(values)
     engine.train_epoch()
     scores, _, by_member = engine.test()
@@ -87,7 +87,7 @@ def test_the_scores_are_those_of_each_data_set_on_its_own_graph(values: dict[str
     assert by_member["toy_big"] > 10 * by_member["toy_small"]  # type: ignore[operator]
 
 
-def test_batches_are_of_one_data_set_and_windows_come_once(values: dict[str, Any]) -> None:
+def test_batches_are_of_one_data_set_and_windows_come_once(values):
     engine = opened(values)
     seen: list[tuple[int, int, Any]] = []
     engine.pruner.observe = lambda indices, errors, mask: seen.append(  # type: ignore[method-assign]
@@ -105,7 +105,7 @@ def test_batches_are_of_one_data_set_and_windows_come_once(values: dict[str, Any
     assert order not in (sorted(order), sorted(order)[::-1])
 
 
-def test_standardised_errors_are_free_of_units(union_data: Path, values: dict[str, Any]) -> None:
+def test_standardised_errors_are_free_of_units(union_data, values):
     values["datasets"]["cities"] |= {"loss_units": "standardised"}
     engine = opened(values)
     observed: dict[int, list[float]] = {7: [], 4: []}
@@ -127,9 +127,7 @@ def test_standardised_errors_are_free_of_units(union_data: Path, values: dict[st
 @pytest.mark.parametrize(
     ("pruner", "quota"), [("st_prune", "per_dataset"), ("random_dynamic", "union")]
 )
-def test_a_stopped_run_ends_as_an_undisturbed_one(
-    values: dict[str, Any], pruner: str, quota: str
-) -> None:
+def test_a_stopped_run_ends_as_an_undisturbed_one(values, pruner, quota):
     values["pruners"] = {pruner: {"quota": quota}}
     values["training"]["epochs"] = 5
     config, key = union_config(values), KEY._replace(pruner=pruner, prune_ratio=0.6)
@@ -145,7 +143,7 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
 
 
 @pytest.mark.parametrize("pruner", ["st_prune", "infobatch", "ucb"])
-def test_each_data_set_keeps_its_own_share(values: dict[str, Any], pruner: str) -> None:
+def test_each_data_set_keeps_its_own_share(values, pruner):
     values["pruners"] = {pruner: {"quota": "per_dataset"}}
     config, key = union_config(values), KEY._replace(pruner=pruner, prune_ratio=0.6)
     engine = opened(values, key)
@@ -156,7 +154,7 @@ def test_each_data_set_keeps_its_own_share(values: dict[str, Any], pruner: str) 
     assert kept[:, BIG:].sum(1).tolist() == [SMALL, 39, 39, SMALL]
 
 
-def test_hours_are_compared_within_a_data_set(values: dict[str, Any]) -> None:
+def test_hours_are_compared_within_a_data_set(values):
     for quota, apart in (("union", 48), ("per_dataset", 0)):
         values["pruners"] = {"st_prune": {"quota": quota, "options": {"relative": "ratio"}}}
         engine = opened(values, KEY._replace(pruner="st_prune", prune_ratio=0.5))
@@ -168,7 +166,7 @@ def test_hours_are_compared_within_a_data_set(values: dict[str, Any]) -> None:
         np.testing.assert_array_equal(periods, expected)
 
 
-def test_held_out_data_are_tested_once_and_never_trained_on(values: dict[str, Any]) -> None:
+def test_held_out_data_are_tested_once_and_never_trained_on(values):
     values["datasets"]["cities"]["linear_probe"] = {"epochs": 3}
     config = union_config(values)
     record = train(config, KEY, [])
@@ -186,7 +184,7 @@ def test_held_out_data_are_tested_once_and_never_trained_on(values: dict[str, An
     assert alone.validation_mae == record.validation_mae
 
 
-def test_a_linear_probe_trains_nothing_but_the_head(values: dict[str, Any]) -> None:
+def test_a_linear_probe_trains_nothing_but_the_head(values):
     values["datasets"]["cities"]["linear_probe"] = {"epochs": 1}
     engine = opened(values)
     engine.train_epoch()
@@ -201,7 +199,7 @@ def test_a_linear_probe_trains_nothing_but_the_head(values: dict[str, Any]) -> N
     assert all(parameter.requires_grad for parameter in engine.network.parameters())
 
 
-def test_members_take_over_what_they_do_not_say(values: dict[str, Any]) -> None:
+def test_members_take_over_what_they_do_not_say(values):
     values["datasets"]["cities"] |= {"days": 20, "window_stride": 7, "evaluation_stride": 5}
     config = union_config(values)
     # What is written by the workflow is read back by the runs.
@@ -236,9 +234,7 @@ def test_members_take_over_what_they_do_not_say(values: dict[str, Any]) -> None:
         ({}, "last_value", "`last_value`"),
     ],
 )
-def test_a_union_that_cannot_be_is_refused(
-    values: dict[str, Any], change: dict[str, Any], backbone: str | None, words: str
-) -> None:
+def test_a_union_that_cannot_be_is_refused(values, change, backbone, words):
     values["datasets"]["cities"] |= change
     if backbone is not None:
         values["backbones"] = {backbone: None}
@@ -246,7 +242,7 @@ def test_a_union_that_cannot_be_is_refused(
         union_config(values)
 
 
-def test_pruners_that_cannot_decline_before_training(values: dict[str, Any]) -> None:
+def test_pruners_that_cannot_decline_before_training(values):
     graph = {"pruner": "st_prune", "options": {"spatial": "graph"}}
     values["pruners"] = {"el2n": None, "graph": graph}
     config = union_config(values)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -46,9 +46,7 @@ def splits_of(data: ForecastData) -> list[WindowStore]:
     extra=st.integers(5, 40),
     data=st.data(),
 )
-def test_gather_equals_naive_slicing(
-    history: int, horizon: int, nodes: int, channels: int, extra: int, data: st.DataObject
-) -> None:
+def test_gather_equals_naive_slicing(history, horizon, nodes, channels, extra, data):
     target = data.draw(st.integers(0, channels - 1))
     series, mask = random_series(history + horizon + extra, nodes, channels, extra)
     mask[0] = True  # every channel is observed at least once
@@ -92,9 +90,7 @@ def batches_of(data: ForecastData) -> list[Tensor]:
     missing=st.booleans(),
     ready=st.booleans(),
 )
-def test_batches_from_a_file_are_those_from_memory(
-    part: dict[str, Any], missing: bool, ready: bool
-) -> None:
+def test_batches_from_a_file_are_those_from_memory(part, missing, ready):
     series, mask = random_series(100, 4, 2)
     mask = mask if missing else np.ones_like(mask)
     series = np.where(mask, series, np.float32(0))
@@ -114,7 +110,7 @@ def test_batches_from_a_file_are_those_from_memory(
 
 
 @pytest.mark.parametrize("step_minutes", [5, 60, 1440])
-def test_time_of_day_and_weekday_are_those_of_pandas(step_minutes: int) -> None:
+def test_time_of_day_and_weekday_are_those_of_pandas(step_minutes):
     # Over a leap day, and from before 1970, where a remainder could be negative.
     for start in ("2024-02-27T22:35", "1969-12-30T00:10"):
         times = pd.date_range(start, periods=500, freq=f"{step_minutes}min")
@@ -127,9 +123,7 @@ def test_time_of_day_and_weekday_are_those_of_pandas(step_minutes: int) -> None:
     count=st.integers(3, 5000),
     shares=st.sampled_from([(0.6, 0.2, 0.2), (0.7, 0.1, 0.2), (0.5, 0.25, 0.25)]),
 )
-def test_splits_partition_all_windows_in_order(
-    count: int, shares: tuple[float, float, float]
-) -> None:
+def test_splits_partition_all_windows_in_order(count, shares):
     try:
         parts = cut_splits("paper", np.arange(count), 24, count + 23, shares)
     except ConfigError:
@@ -143,13 +137,13 @@ def test_splits_partition_all_windows_in_order(
 @pytest.mark.parametrize(
     "options", [{"history": 12, "horizon": 12}, {"days": 2}, {"node_stride": 2}], ids=str
 )
-def test_too_few_windows_days_or_nodes_are_a_users_mistake(options: dict[str, Any]) -> None:
+def test_too_few_windows_days_or_nodes_are_a_users_mistake(options):
     series, mask = random_series(25, 1, 1)
     with pytest.raises(ConfigError):
         forecast_data(canonical(series, mask), **({"history": 1, "horizon": 1} | options))
 
 
-def test_a_subset_is_every_kth_node_of_the_first_days() -> None:
+def test_a_subset_is_every_kth_node_of_the_first_days():
     series, mask = random_series(24 * 10, 5, 1)
     dataset = canonical(series, mask)
     dataset.adjacency[0, 2] = 1.0
@@ -169,9 +163,7 @@ def test_a_subset_is_every_kth_node_of_the_first_days() -> None:
 
 
 @pytest.mark.parametrize("block", [50, 2**22])
-def test_the_scaler_is_that_of_observed_training_values(
-    block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_scaler_is_that_of_observed_training_values(block, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_VALUES", block)
     series, mask = random_series(120, 3, 2)
     series[~mask] = 1e6
@@ -207,9 +199,7 @@ def opened_days(
     history=st.integers(1, 4),
     horizon=st.integers(1, 3),
 )
-def test_no_window_crosses_a_night_and_none_is_left_out(
-    days: int, first_hour: int, history: int, horizon: int
-) -> None:
+def test_no_window_crosses_a_night_and_none_is_left_out(days, first_hour, history, horizon):
     opened = opened_days(days, first_hour, history, horizon)
     steps = []  # of all windows, read off what is gathered
     for store in splits_of(opened):
@@ -225,7 +215,7 @@ def test_no_window_crosses_a_night_and_none_is_left_out(
     assert found[:, 0].tolist() == expected
 
 
-def test_days_with_nights_left_out_have_their_own_calendar_scaler_and_count() -> None:
+def test_days_with_nights_left_out_have_their_own_calendar_scaler_and_count():
     opened = opened_days(10)
     batch = opened.test.gather(torch.tensor([0, 13, 14]))
     assert batch.time_of_day.tolist() == [[6, 7, 8], [19, 20, 21], [6, 7, 8]]
@@ -275,16 +265,7 @@ def defined(kind: str, window: Values, seen: NDArray[np.bool_], std: float) -> f
     horizon=st.integers(1, 5),
     breaks=st.booleans(),
 )
-def test_it_equals_a_loop_over_windows(
-    kind: StationarityMeasure,
-    block: int,
-    seed: int,
-    missing: float,
-    nodes: int,
-    history: int,
-    horizon: int,
-    breaks: bool,
-) -> None:
+def test_it_equals_a_loop_over_windows(kind, block, seed, missing, nodes, history, horizon, breaks):
     rng = np.random.default_rng(seed)
     series = rng.normal(50, 3, size=(STEPS, nodes, 1)).astype(np.float32)
     mask = rng.random(series.shape) >= missing
@@ -314,9 +295,7 @@ def test_it_equals_a_loop_over_windows(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("value", [0.0, 63.7])
-def test_a_constant_series_is_as_stationary_as_can_be(
-    kind: StationarityMeasure, value: float
-) -> None:
+def test_a_constant_series_is_as_stationary_as_can_be(kind, value):
     # The data set itself may not be constant; a store of it may.
     train = forecast_data(canonical(random_series(STEPS, 3, 1)[0]), history=4, horizon=2).train
     constant = replace(train, series=torch.full_like(train.series, value))

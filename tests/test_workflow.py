@@ -130,7 +130,7 @@ def edit(file: Path, line: str) -> None:
     file.write_text(f"{file.read_text()}\n{line}\n")
 
 
-def test_yields_every_product_and_says_how_each_run_went(project: Project) -> None:
+def test_yields_every_product_and_says_how_each_run_went(project):
     summary = pd.read_csv(project.results / "summary.csv")
     assert len(summary) == RUNS
     assert set(summary["pruner"]) == set(PRUNERS)
@@ -167,9 +167,7 @@ def assert_same_run(*results: Path) -> None:
     assert around <= {"environment.git_commit", "environment.git_dirty"}
 
 
-def test_a_run_of_stprune_train_elsewhere_is_the_same(
-    project: Project, toy_data: Path, tmp_path: Path
-) -> None:
+def test_a_run_of_stprune_train_elsewhere_is_the_same(project, toy_data, tmp_path):
     """From this folder's sources and data of its own, and not beside another block."""
     places = {"data_directory": str(toy_data), "results_directory": str(tmp_path)}
     values = CONFIG | places | {"pruners": {"st_prune": None}, "compute": {"own_cores": False}}
@@ -178,7 +176,7 @@ def test_a_run_of_stprune_train_elsewhere_is_the_same(
     assert_same_run(project.results, tmp_path / "toy")
 
 
-def test_touched_sources_comments_and_figures_retrain_nothing(project: Project) -> None:
+def test_touched_sources_comments_and_figures_retrain_nothing(project):
     for source in (project.root / "stprune" / "training").rglob("*.py"):
         source.touch()
     edit(project.root / "baselines" / "infobatch.py", "# changed")
@@ -187,7 +185,7 @@ def test_touched_sources_comments_and_figures_retrain_nothing(project: Project) 
     assert planned == {"describe": 1, "products": 1}
 
 
-def test_what_is_not_valid_or_new_is_trained_and_nothing_else(project: Project) -> None:
+def test_what_is_not_valid_or_new_is_trained_and_nothing_else(project):
     """Records that were deleted, damaged or are another run's, and those of an edited pruner."""
     rivals = ("random_dynamic", "middle_errors", "st_prune")
     deleted, damaged, foreign = (f"toy/stid/{name}/p0.5/s1" for name in rivals)
@@ -224,7 +222,7 @@ def test_what_is_not_valid_or_new_is_trained_and_nothing_else(project: Project) 
     assert planned == {"time": 1, "summarise": 1}
 
 
-def test_a_wrong_key_is_one_line(project: Project) -> None:
+def test_a_wrong_key_is_one_line(project):
     project.configure("wrong", training={"epochss": 3})
     done = project.snakemake(config="wrong.yaml")
     assert done.returncode != 0
@@ -233,7 +231,7 @@ def test_a_wrong_key_is_one_line(project: Project) -> None:
     assert "`epochss`" in lines[0]
 
 
-def test_what_fails_is_named_and_stops_no_other(project: Project) -> None:
+def test_what_fails_is_named_and_stops_no_other(project):
     """A data set whose files are nowhere, and runs that diverge; the page's backbone trains."""
     data = project.root / "data"
     shutil.copy(data / "toy.yaml", data / "lost.yaml")
@@ -257,7 +255,7 @@ def test_what_fails_is_named_and_stops_no_other(project: Project) -> None:
     assert not (data / "processed/lost/meta.json").exists()
 
 
-def test_the_whole_study_is_planned(project: Project) -> None:
+def test_the_whole_study_is_planned(project):
     """`snakemake -n` looks at each of its blocks."""
     for card in (ROOT / "data").glob("*.yaml"):
         shutil.copy(card, project.root / "data")
@@ -266,7 +264,7 @@ def test_the_whole_study_is_planned(project: Project) -> None:
     assert project.planned(config="config/paper.yaml")["train"] == len(make_blocks(study))
 
 
-def test_the_real_parts_of_published_data_train(project: Project) -> None:
+def test_the_real_parts_of_published_data_train(project):
     mirror = os.environ.get("STPRUNE_MIRROR")
     if not mirror:
         pytest.skip("set STPRUNE_MIRROR to a mirror of the published files")

@@ -58,7 +58,7 @@ def check_config(config: ExperimentConfig) -> None:
 
 @campaign
 @given(seed=seeds)
-def test_configurations(folder: Path, seed: int) -> None:
+def test_configurations(folder, seed):
     values = CONFIG | {"data_directory": str(folder / "data")}
     for rng in draws(seed):
         other = exchanged(values, rng)
@@ -98,7 +98,7 @@ CARD = toy.card_values(
 
 @campaign
 @given(seed=seeds)
-def test_cards(folder: Path, seed: int) -> None:
+def test_cards(folder, seed):
     layout = DataLayout(folder / "data")
     for rng in draws(seed):
         other = exchanged(CARD, rng)

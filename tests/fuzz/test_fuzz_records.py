@@ -71,7 +71,7 @@ def check_record(layout: ExperimentLayout, record: RunRecord, content: bytes) ->
 
 @campaign
 @given(seed=seeds)
-def test_records(layout: ExperimentLayout, seed: int) -> None:
+def test_records(layout, seed):
     path = layout.metrics(KEY)
     good = path.read_bytes()
     for rng in draws(seed):
@@ -87,7 +87,7 @@ def test_records(layout: ExperimentLayout, seed: int) -> None:
 
 @campaign
 @given(seed=seeds)
-def test_epochs(layout: ExperimentLayout, seed: int) -> None:
+def test_epochs(layout, seed):
     path = layout.run_epochs(KEY)
     for _, frame in damaged(seed, path, read_epochs, path):
         assert isinstance(frame, pd.DataFrame)
@@ -104,7 +104,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @campaign
 @given(name=st.sampled_from(STORE_TABLES), seed=seeds)
-def test_stores_with_other_bytes(store: Path, name: str, seed: int) -> None:
+def test_stores_with_other_bytes(store, name, seed):
     path = store_table(store, name)
     for _, results in damaged(seed, path, load_results, store):
         if name == "records":
@@ -134,7 +134,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @campaign
 @given(seed=seeds)
-def test_checkpoints(folder: Path, seed: int) -> None:
+def test_checkpoints(folder, seed):
     path = folder / "last.pt"
     save_checkpoint(path, STATE, IDENTITY)
     for _, (state, _) in damaged(seed, path, load_checkpoint, path, IDENTITY):
@@ -144,7 +144,7 @@ def test_checkpoints(folder: Path, seed: int) -> None:
 
 @campaign
 @given(seed=seeds)
-def test_kept_windows(folder: Path, seed: int) -> None:
+def test_kept_windows(folder, seed):
     path = folder / "kept.npz"
     archive = KeptArchive(np.datetime64("2024-01-01", "m") + np.arange(50))
     for epoch in range(3):
@@ -171,7 +171,7 @@ PARTS = (
 
 @campaign
 @given(part=st.sampled_from(PARTS), seed=seeds)
-def test_prepared_data(copied_data: Path, part: str, seed: int) -> None:
+def test_prepared_data(copied_data, part, seed):
     layout = DataLayout(copied_data)
     path = layout.processed(toy.DATASET) / part
     good = path.read_bytes()

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import random
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -104,16 +103,7 @@ def plain_reading(
     policy=st.sampled_from(["nan", "nan", "nan", "none", "zero"]),
     kind=st.sampled_from(["csv", "parquet"]),
 )
-def test_rows_by_all_rules(
-    folder: Path,
-    shape: tuple[int, int],
-    more: list[Row],
-    left_out: int,
-    order: random.Random,
-    rules: dict[str, Any],
-    policy: str,
-    kind: str,
-) -> None:
+def test_rows_by_all_rules(folder, shape, more, left_out, order, rules, policy, kind):
     sensors, steps = shape
     rows: list[Row] = [(60 * t, n, 1.0 + 10 * t + n) for t in range(steps) for n in range(sensors)]
     rows += [(minutes, sensor % sensors, value) for minutes, sensor, value in more]
@@ -150,7 +140,7 @@ def test_rows_by_all_rules(
 
 @campaign
 @given(seed=seeds)
-def test_every_cell_of_a_csv_is_what_a_plain_reading_says(folder: Path, seed: int) -> None:
+def test_every_cell_of_a_csv_is_what_a_plain_reading_says(folder, seed):
     path = folder / "series.csv"
     path.write_text(WIDE)
     card = card_with({"time": "time"}, mask_policy="nan")
