@@ -50,10 +50,10 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> ExperimentLayout:
 
 
 def test_what_applies_is_what_has_something_to_show(results, lean):
-    assert applicable(FIGURES, results) == GENERAL_FIGURES
-    assert applicable(TABLES, results) == GENERAL_TABLES
-    assert set(applicable(FIGURES, load_results(lean.store))) == set(LEAN_FIGURES)
-    assert {"main", "efficiency", "groups"} <= set(applicable(TABLES, load_results(lean.store)))
+    assert applicable("figures", results) == GENERAL_FIGURES
+    assert applicable("tables", results) == GENERAL_TABLES
+    assert set(applicable("figures", load_results(lean.store))) == set(LEAN_FIGURES)
+    assert {"main", "efficiency", "groups"} <= set(applicable("tables", load_results(lean.store)))
 
 
 @pytest.mark.parametrize("name", GENERAL_FIGURES)
@@ -114,7 +114,7 @@ def test_table_has_all_formats_and_plain_numbers(name, results):
 
 def test_tables_can_do_without_full_training(lean):
     results = load_results(lean.store)
-    for name in applicable(TABLES, results):
+    for name in applicable("tables", results):
         assert "nan" not in to_markdown(TABLES.module(name).build(results)), name
 
 
@@ -124,11 +124,11 @@ def test_a_place_without_an_error_is_named_and_stops_nothing(error, lacking, res
     summary = results.summary.copy()
     summary.loc[summary["backbone"].isin(lacking), errors] = error
     partial = replace(results, summary=summary, aggregate=aggregate(summary))
-    for name in applicable(TABLES, partial):
+    for name in applicable("tables", partial):
         table = TABLES.module(name).build(partial)
         assert not {"nan", "inf"} & set(to_markdown(table).replace("[", " ").split()), name
         assert "runs on synthetic_roads" in table.caption, name
-    for name in applicable(FIGURES, partial):
+    for name in applicable("figures", partial):
         drawing = build(name, partial)
         assert "runs on synthetic_roads" in drawing.caption, name
         drawing.figure.draw_without_rendering()

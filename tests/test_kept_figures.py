@@ -9,7 +9,6 @@ from synthetic_kept import EPOCHS, TIMES, jaccard, write_archives
 from synthetic_records import PRUNERS, summarised, write_experiment
 
 from stprune.base.layout import ExperimentLayout, RunKey
-from stprune.paper import FIGURES
 from stprune.paper.content import most_varied_first
 from stprune.paper.figures import build
 from stprune.paper.products import applicable
@@ -78,7 +77,7 @@ def test_runs_without_an_archive_are_counted_and_without_pruned_epochs_left_out(
     assert all("2 runs" in build(name, results).caption for name in NAMES)
     layout = write_experiment(tmp_path / "full", pruners=PRUNERS[:1], ratios=(0.9,), seeds=(0,))
     _write(layout, _key("random_dynamic"), [np.arange(len(TIMES))] * 3)
-    assert set(NAMES).isdisjoint(applicable(FIGURES, summarised(layout)))
+    assert set(NAMES).isdisjoint(applicable("figures", summarised(layout)))
 
 
 def test_the_first_data_sets_hold_as_many_different_data_as_possible():

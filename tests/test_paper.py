@@ -40,11 +40,17 @@ def test_the_check_names_what_differs(records, tmp_path, capsys):
     path = kept_hashes(copied / "made_up")
     hashes = json.loads(path.read_text(encoding="utf-8"))
     hashes["tables"]["main"] = hashes["figures"]["tradeoff"] = "0" * 64
+    del hashes["tables"]["pairs"], hashes["figures"]["method"]
     path.write_text(json.dumps(hashes), encoding="utf-8")
     assert main(["paper", "--check", *here]) == 1
     said = capsys.readouterr()
     assert "table main differs; figure tradeoff differs\n" in said.out
     assert "made_up" in said.err
+    made = check_products(copied / "made_up").hashes
+    assert {kind: set(made[kind]) for kind in made} == {kind: set(hashes[kind]) for kind in hashes}
+    path.write_text(json.dumps({"figures": {"tradeof": ""}}), encoding="utf-8")
+    assert main(["paper", "--check", *here]) == 1
+    assert str(path) in capsys.readouterr().err
 
 
 def test_what_is_not_kept_is_one_line(records, tmp_path, capsys):

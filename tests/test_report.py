@@ -22,7 +22,7 @@ from paper_figures import tab_main, tab_tradeoff
 from stprune.__main__ import main
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, store_config, store_table
-from stprune.paper import FIGURES, TABLES, charts
+from stprune.paper import TABLES, charts
 from stprune.paper.charts import explorer, explorer_data, picture
 from stprune.paper.draw import LOOKS
 from stprune.paper.figures import build
@@ -86,7 +86,7 @@ class Page(HTMLParser):
 
 def report(results: Results, layout: ExperimentLayout) -> Page:
     """The page without figures, which is the same every time."""
-    tables = {name: TABLES.module(name).build(results) for name in applicable(TABLES, results)}
+    tables = {name: TABLES.module(name).build(results) for name in applicable("tables", results)}
     texts = set()
     for _ in range(2):
         write_report(layout, results, tables, BLANK)
@@ -144,7 +144,7 @@ def test_everything_that_has_something_to_show_is_written(into):
 
 def test_page_needs_nothing_from_outside(store, page):
     sources = page.values("img", "src") + page.values("script", "src") + page.values("link", "href")
-    assert len(sources) == len(applicable(FIGURES, load_results(store)))
+    assert len(sources) == len(applicable("figures", load_results(store)))
     for source in sources:
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True)
         assert content.startswith(b"\x89PNG")
@@ -165,7 +165,7 @@ def test_nothing_in_a_record_becomes_part_of_the_page(page):
 
 
 def test_every_table_is_on_the_page_the_main_one_first(store, page):
-    names = applicable(TABLES, load_results(store))
+    names = applicable("tables", load_results(store))
     titles = {name: TABLES.module(name).TITLE for name in names}
     shown = [region for region in page.values("div", "aria-label") if region in titles.values()]
     assert shown[0] == titles["main"]

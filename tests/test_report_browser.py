@@ -58,7 +58,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     configuration = "experiment: seen\npruners:\n  st_prune:\n    options: {strata: 7}\n"
     write_store(layout.store, tables, configuration)
     results = load_results(layout.store)
-    tables = {name: TABLES.module(name).build(results) for name in applicable(TABLES, results)}
+    tables = {name: TABLES.module(name).build(results) for name in applicable("tables", results)}
     pictures = {}
     for name in ("tradeoff", "regimes"):
         drawing = build(name, results)

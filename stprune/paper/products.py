@@ -6,11 +6,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from stprune.base.layout import ExperimentLayout
+from stprune.base.layout import ExperimentLayout, kept_hashes
 from stprune.base.registry import Registry
 from stprune.paper import FIGURES, TABLES
 from stprune.paper.figures import build, write_drawing
-from stprune.paper.fingerprints import KINDS, Kind, Made, compared, content_hash, table_hash
+from stprune.paper.fingerprints import (
+    KINDS,
+    Kind,
+    Made,
+    compared,
+    content_hash,
+    read_hashes,
+    table_hash,
+)
 from stprune.paper.report import picture_of, vega_script, write_report
 from stprune.paper.tables import Table, write_table
 from stprune.results.summary import Results, load_results
@@ -20,13 +28,18 @@ REGISTRIES: dict[Kind, Registry[Any]] = {"figures": FIGURES, "tables": TABLES}
 Product = tuple[str, Any]
 
 
-def applicable(registry: Registry[Any], results: Results) -> list[str]:
+def applicable(kind: Kind, results: Results) -> list[str]:
     """Ids of the figures, or tables, that have something to show, sorted.
 
     A module of ``paper_figures`` may define ``applies(results) -> bool``; without it, it applies
-    to every experiment.
+    to every experiment. Of a kept experiment only those that its ``hashes.json`` lists are made.
+
+    Raises:
+        UnknownNameError: If there is no figure, or table, that is listed.
     """
-    modules = {name: registry.module(name) for name in registry.ids()}
+    registry, listed = REGISTRIES[kind], read_hashes(results.store)
+    names = registry.ids() if listed is None else sorted(listed[kind])
+    modules = {name: registry.module(name, str(kept_hashes(results.store))) for name in names}
     return [n for n, m in modules.items() if not hasattr(m, "applies") or m.applies(results)]
 
 
@@ -64,7 +77,7 @@ def _products(
     results: Results, layout: ExperimentLayout | None, jobs: int
 ) -> dict[Kind, dict[str, Product]]:
     """Every product that applies, by kind and name; written where there is a layout."""
-    wanted = {kind: applicable(REGISTRIES[kind], results) for kind in KINDS}
+    wanted = {kind: applicable(kind, results) for kind in KINDS}
     _shared[:] = results, layout
     if jobs == 1:
         return {kind: {n: _make(kind, n) for n in names} for kind, names in wanted.items()}
