@@ -32,6 +32,6 @@ class FullFewerEpochs(Full):
     def planned_epochs(self) -> int:
         """Epochs whose windows add up to those of the pruned schedule (at least 1)."""
         epochs = self.epochs
-        first_pruned = 1 if self.options.full_first_epoch else 0
+        first_pruned = int(self.options.full_first_epoch)
         pruned = max(0, tail_start(epochs, self.options.delta) - first_pruned)
         return max(1, round(epochs - pruned + pruned * self.context.keep_ratio))

@@ -25,6 +25,11 @@ class RandomDynamic(DynamicPruner):
     Options = RandomDynamicOptions
     options: RandomDynamicOptions
 
+    @property
+    def first_pruned(self) -> int:
+        """See :attr:`DynamicPruner.first_pruned`; nothing needs to be scored here."""
+        return int(self.options.full_first_epoch)
+
     def choose(self, epoch: int, size: int) -> Selection:
         """A new subset, all of one weight."""
         windows = self.context.windows

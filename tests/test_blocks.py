@@ -80,7 +80,7 @@ def test_each_thing_a_result_depends_on_is_a_reason(toy_config, toy_values, layo
 
 
 def test_a_run_needs_each_of_its_files_whole(toy_config, layout):
-    for path in (layout.metrics(KEY), layout.run_epochs(KEY), layout.kept(KEY)):
+    for path in (layout.metrics(KEY), layout.run(KEY) / "epochs.csv", layout.kept(KEY)):
         whole = path.read_bytes()
         path.write_bytes(whole[:-20])
         assert missing(toy_config)[KEY.path].startswith("record damaged")

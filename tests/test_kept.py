@@ -56,7 +56,7 @@ def test_quantiles_leave_out_what_is_not_known(tmp_path):
 def test_a_run_archives_what_its_epochs_say(all_pruners):
     key, layout = key_of("st_prune"), experiment_layout(all_pruners)
     train(all_pruners, key, [])
-    archive, epochs = read_kept(layout.kept(key)), read_epochs(layout.run_epochs(key))
+    archive, epochs = read_kept(layout.kept(key)), read_epochs(layout.run(key) / "epochs.csv")
     assert archive.kept.sum(1).tolist() == epochs["windows"].tolist()
     assert (np.diff(archive.score_quantiles, axis=1) >= 0).all()
     # Windows of 12 + 12 hours from midnight on: the first target of the first is at noon.

@@ -198,7 +198,7 @@ def known(toy_values: dict[str, Any]) -> ExperimentConfig:
     """An experiment with one record, by which a window takes a second to train on, none to test."""
     config = parse_config(toy_values, "the toy configuration")
     train(config, FULL, [])
-    table = experiment_layout(config).run_epochs(FULL)
+    table = experiment_layout(config).run(FULL) / "epochs.csv"
     epochs = pd.read_csv(table)
     epochs["step_seconds"] = epochs["windows"].astype(float)
     epochs[["data_seconds", "validation_seconds"]] = 0.0

@@ -39,7 +39,7 @@ def test_a_run_leaves_a_whole_record(all_pruners, toy_forecast, pruner):
     assert record == returned
     json.dumps(record.model_dump(mode="json"), allow_nan=False)
     assert files_below(layout.root) == FILES
-    epochs = read_epochs(layout.run_epochs(key))
+    epochs = read_epochs(layout.run(key) / "epochs.csv")
     # 2 full epochs and 4 that keep 0.4: 3.6 in all.
     count = 4 if pruner == "full_fewer_epochs" else 6
     assert epochs["epoch"].tolist() == list(range(count))
@@ -76,7 +76,7 @@ def test_without_pruning_every_pruner_is_full_training(all_pruners):
 def test_the_ledger_adds_up(all_pruners):
     key = key_of("el2n")
     cost = train(all_pruners, key, []).cost
-    epochs = read_epochs(experiment_layout(all_pruners).run_epochs(key))
+    epochs = read_epochs(experiment_layout(all_pruners).run(key) / "epochs.csv")
     parts = ["data_seconds", "step_seconds", "scoring_seconds", "selection_seconds"]
     assert (epochs[[*parts, "validation_seconds"]] > 0).all(axis=None)
     assert epochs[parts].sum(axis=1).tolist() == pytest.approx(epochs["train_seconds"].tolist())
@@ -221,7 +221,7 @@ def test_an_untrained_backbone_takes_one_pass(toy_values, backbone):
     with pytest.raises(ConfigError):
         train(config, key._replace(pruner="random_dynamic", prune_ratio=0.5), [])
     record = train(config, key, [])
-    epochs = read_epochs(experiment_layout(config).run_epochs(key))
+    epochs = read_epochs(experiment_layout(config).run(key) / "epochs.csv")
     assert record.parameters == record.cost.gradient_steps == 0
     assert epochs["validation_mae"].tolist() == [record.validation_mae]
     toy_values["pruners"] = {"random_dynamic": {}}

@@ -21,7 +21,7 @@ from stprune.training import sensors
 from stprune.training.claims import available_cores
 from stprune.training.run import machine, train
 from stprune.training.sensors import Watch, mean_of, others_on_gpu
-from stprune.training.timing import Job, enough, interval_of, time_epochs, verdict_of
+from stprune.training.timing import Job, enough, interval_of, time_epochs, verdict_of, widest_of
 
 IDLE = Sensors(busy=1.0, others=0.01, waiting=0.01, pressure=None, megahertz=None)
 
@@ -49,8 +49,8 @@ def test_interval_by_hand_and_its_coverage():
 
 def test_rounds_end_when_every_interval_is_narrow():
     narrow, wide = interval_of([0.50, 0.51, 0.50]), interval_of([0.5, 0.6, 0.5])
-    assert narrow.half_width < 0.03 < wide.half_width
-    assert not enough([narrow], 2, 15)
+    assert widest_of([narrow]) < 0.03 < widest_of([wide])
+    assert not enough([narrow], 2, 2)
     assert enough([narrow, narrow], 3, 15)
     assert not enough([narrow, wide], 14, 15)
     assert enough([narrow, wide], 15, 15)
@@ -167,7 +167,7 @@ def test_timed_epochs_are_those_of_the_runs(timed_config):
         job.run()
     key = key_of("st_prune", 0.5)
     train(timed_config, key, ())
-    own = pd.read_csv(experiment_layout(timed_config).run_epochs(key))
+    own = pd.read_csv(experiment_layout(timed_config).run(key) / "epochs.csv")
     (timed,) = (entry for entry in job.timed if entry.key == key)
     seen = {(e.epoch, e.windows, e.gradient_steps, e.learning_rate) for e in timed.epochs}
     columns = ["epoch", "windows", "gradient_steps", "learning_rate"]
@@ -205,6 +205,3 @@ def test_mistakes_are_one_line(toy_values, tmp_path, capsys):
         path.write_text(config.model_dump_json())
         assert main(["time", place, "--config", str(path)]) == 1
         assert named in capsys.readouterr().err
-    toy_values["timing"] = {"rounds": 2}
-    with pytest.raises(Exception, match="rounds"):
-        parse_config(toy_values, "the toy configuration")

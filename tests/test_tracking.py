@@ -171,7 +171,7 @@ def test_what_cannot_be_synced_is_one_line(layout, tmp_path, monkeypatch, said):
     (tmp_path / "empty" / "runs").mkdir(parents=True)
     assert main(["wandb", "sync", str(tmp_path / "empty")]) == 1
     assert str(tmp_path / "empty") in said()
-    table = layout.run_epochs(RunKey("synthetic_roads", "stid", "full", 0.0, 1))
+    table = layout.run(RunKey("synthetic_roads", "stid", "full", 0.0, 1)) / "epochs.csv"
     table.write_text(table.read_text().replace("4.0", "four", 1))
     assert main(["wandb", "sync", str(layout.root), "--offline"]) == 1
     assert str(table) in said()
@@ -185,7 +185,7 @@ def track_and_continue(config: ExperimentConfig, mode: Any, folder: Path) -> Pay
     """Train a run, then tell its epochs to a tracking that is killed, and to one that goes on."""
     record = train(config, RUN, [])
     layout, spec = experiment_layout(config), run_spec(config, RUN)
-    rows = read_epochs(layout.run_epochs(RUN)).replace({np.nan: None}).to_dict("records")
+    rows = read_epochs(layout.run(RUN) / "epochs.csv").replace({np.nan: None}).to_dict("records")
     epochs = [EpochRecord.model_validate(row) for row in rows]
     killed, again = (WandbTracking(TrackingSettings(mode=mode), folder) for _ in range(2))
     killed.run_started(spec, len(epochs), [])

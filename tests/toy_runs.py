@@ -95,7 +95,7 @@ def outcome(config: ExperimentConfig, key: RunKey) -> tuple[dict[str, Any], pd.D
     measured = ("_seconds", "_joules", "_bytes")
     cost = {name: value for name, value in record["cost"].items() if not name.endswith(measured)}
     results = ("test", "test_groups", "validation_mae", "best_epoch")
-    epochs = read_epochs(layout.run_epochs(key))
+    epochs = read_epochs(layout.run(key) / "epochs.csv")
     unmeasured = epochs[[name for name in epochs if not str(name).endswith(measured)]]
     return {name: record[name] for name in results} | cost, unmeasured
 

@@ -148,10 +148,8 @@ class Backbone(nn.Module, ABC):
         """
         if not self.transferable:
             backbone = type(self).__module__.rpartition(".")[2]
-            raise DeclinedError(
-                f"{backbone}: its weights belong to the {self.task.nodes} nodes it was built for,"
-                f" so it cannot forecast on `{name}`; take a backbone that is transferable"
-            )
+            why = f"its weights belong to {self.task.nodes} nodes, which are not those of `{name}`"
+            raise DeclinedError(f"{backbone}: {why}; take a backbone that is transferable")
         if name not in self._known_graphs:
             self._known_graphs[name] = self.derive_graph(adjacency)
         form = self._known_graphs[name]

@@ -122,17 +122,12 @@ class GeometricTemporal(Backbone):
     def __init__(self, task: ForecastTask, options: GeometricTemporalOptions) -> None:
         super().__init__(task, options)
         if task.history < 2:
-            raise DeclinedError(
-                "geometric_temporal: a history of 1 step gives a recurrent layer nothing to"
-                " remember; give at least 2"
-            )
+            raise DeclinedError("geometric_temporal: a recurrent layer needs a history of 2 steps")
         try:
             recurrent = import_geometric_temporal().nn.recurrent
         except ImportError as error:
-            raise DeclinedError(
-                "geometric_temporal: torch-geometric-temporal is not installed; install it with"
-                f" `pip install --no-deps torch-geometric-temporal` ({error})"
-            ) from None
+            advice = "`pip install --no-deps torch-geometric-temporal` installs what is missing"
+            raise DeclinedError(f"geometric_temporal: {advice} ({error})") from None
         width, layer = options.hidden_channels, options.layer
         self.chebyshev = not layer.endswith("tgcn")
         self.states = 2 if layer.endswith("lstm") else 1

@@ -221,10 +221,8 @@ class Opencity(Backbone):
         width, layers = options.width or width, options.layers or layers
         self.steps, self.patches = _patching(task, options)
         if width % options.heads or width % 2:
-            raise DeclinedError(
-                f"opencity: a width of {width} cannot be shared by {options.heads} heads and halved"
-                " for minute and weekday; give an even multiple of the heads"
-            )
+            rule = f"an even multiple of the {options.heads} heads (halves: minute and weekday)"
+            raise DeclinedError(f"opencity: the width is {rule}, not {width}")
         self.graph_form = self.derive_graph(task.adjacency)
 
         # Columns go step by step, the channels of a step side by side.
@@ -307,10 +305,9 @@ def _patching(task: ForecastTask, options: OpencityOptions) -> tuple[int, int]:
             )
     steps = -(-task.history // options.patches)
     if steps > options.patch_steps:
-        raise DeclinedError(
-            f"opencity: {options.patches} patches of a history of {task.history} steps have"
-            f" {steps} steps, more than `patch_steps: {options.patch_steps}`; give more of either"
-        )
+        have = f"{options.patches} patches of a history of {task.history} have {steps} steps"
+        more = f"more than `patch_steps: {options.patch_steps}`; give more of either"
+        raise DeclinedError(f"opencity: {have}, {more}")
     return steps, -(-task.history // steps)
 
 

@@ -90,11 +90,9 @@ class Staeformer(Backbone):
         width = options.input_width + options.adaptive_width
         width += options.time_of_day_width + options.day_of_week_width
         if width % options.heads:
-            raise DeclinedError(
-                f"staeformer: {options.heads} heads cannot share a width of {width}, the sum of"
-                " input_width, time_of_day_width, day_of_week_width and adaptive_width; give a"
-                " number of heads that divides it"
-            )
+            parts = "the sum of input_width, time_of_day_width, day_of_week_width, adaptive_width"
+            heads = f"give a number of heads that divides it, not {options.heads}"
+            raise DeclinedError(f"staeformer: the width is {width}, {parts}; {heads}")
         self.input_projection = nn.Linear(task.channels + 2, options.input_width)
         self.time_of_day_embedding = _table(task.steps_per_day, options.time_of_day_width)
         self.day_of_week_embedding = _table(DAYS_PER_WEEK, options.day_of_week_width)

@@ -162,11 +162,9 @@ class Stgcn(Backbone):
         super().__init__(task, options)
         consumed = options.blocks * 2 * (options.temporal_kernel - 1)
         if task.history <= consumed:
-            raise DeclinedError(
-                f"stgcn: a history of {task.history} steps is too short, since {options.blocks}"
-                f" blocks with temporal_kernel {options.temporal_kernel} consume {consumed};"
-                f" give at least {consumed + 1} steps, or fewer blocks or a smaller kernel"
-            )
+            use = f"{options.blocks} blocks, temporal_kernel {options.temporal_kernel}"
+            advice = f"give at least {consumed + 1}, or fewer blocks or a smaller kernel"
+            raise DeclinedError(f"stgcn: a history of {task.history} is too short: {use}; {advice}")
         laplacian = scaled_laplacian(task.adjacency, options.subtract_identity)
         width, output = options.temporal_channels, options.output_channels
         widths = [task.channels + 2] + [width] * (options.blocks - 1)

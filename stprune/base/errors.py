@@ -8,10 +8,7 @@ from stprune.base.text import plain_line
 
 
 class StpruneError(Exception):
-    """One line that says what was wrong, where, and what would be right.
-
-    It may quote a file that is not trusted: see :mod:`stprune.base.text`.
-    """
+    """One line: what was wrong, where, what would be right; it may quote untrusted files."""
 
     exit_code: ClassVar[int] = 1  # of the command line
 

@@ -76,17 +76,9 @@ class ExperimentLayout:
         """The run's record; its being there means that the run is complete."""
         return self.run(key) / "metrics.json"
 
-    def run_epochs(self, key: RunKey) -> Path:
-        """The run's epochs."""
-        return self.run(key) / "epochs.csv"
-
     def kept(self, key: RunKey) -> Path:
         """Which windows each epoch of the run kept."""
         return self.run(key) / "kept.npz"
-
-    def weights(self, key: RunKey) -> Path:
-        """The best-validation weights of the run, if its configuration keeps them."""
-        return self.run(key) / "weights.pt"
 
     def checkpoint(self, key: RunKey) -> Path:
         """State of a run under way, outside what Snakemake may delete."""

@@ -44,11 +44,6 @@ class PlainFormatter(logging.Formatter):
         return plain_line(super().formatMessage(record))
 
 
-def has_credentials(address: str) -> bool:
-    """Whether an address holds a user or password."""
-    return CREDENTIALS.search(address) is not None
-
-
 def control_character(value: Any) -> str | None:
     """The first control character in any text of ``value``, escaped; None if there is none."""
     matches = filter(None, map(CONTROL.search, texts_in(value)))
@@ -70,10 +65,7 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML text holds: plain values only.
-
-    Raises a ValueError of one line if it is none, too large, has a key twice, or holds itself.
-    """
+    """Plain values of a YAML text; a ValueError if it is wrong, too large, or has a key twice."""
     if len(text) > LARGEST_YAML:
         raise ValueError(f"it is larger than {LARGEST_YAML >> 20} MiB")
     try:

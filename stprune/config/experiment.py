@@ -21,7 +21,7 @@ from stprune.base.settings import (
     TrainingSettings,
     distinct,
 )
-from stprune.base.text import NAME, has_credentials
+from stprune.base.text import CREDENTIALS, NAME
 from stprune.data.card import dataset_ids, load_card
 
 if TYPE_CHECKING:
@@ -93,11 +93,8 @@ class ExperimentConfig(StrictModel):
     @classmethod
     def _no_password(cls, mirror: str | None) -> str | None:
         """A configuration is written beside the results and shown in the report."""
-        if mirror is not None and has_credentials(mirror):
-            raise ValueError(
-                "an address with a password is no part of a configuration, which others read;"
-                " set the variable STPRUNE_MIRROR to it instead"
-            )
+        if mirror and CREDENTIALS.search(mirror):
+            raise ValueError("others read this: put an address with a password in STPRUNE_MIRROR")
         return mirror
 
     @field_validator("data_directory", "results_directory")
@@ -197,10 +194,8 @@ def _check_entry(
                 f"{place}: data sets of a union must have one time step, got {listed}"
             )
         if training.budget == "steps":
-            raise ConfigError(
-                f"{place}: the steps of a union depend on what is selected of each data set, so"
-                " they cannot be a budget; take epochs, total_windows or total_time"
-            )
+            why = "the steps of a union depend on what is selected, so they cannot be a budget"
+            raise ConfigError(f"{place}: {why}; take epochs, total_windows or total_time")
     for backbone, learner in backbones.items():
         wrong = ""
         if entry.union and not (learner.transferable and learner.trains):

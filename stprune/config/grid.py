@@ -112,10 +112,8 @@ def run_keys(config: ExperimentConfig) -> list[RunKey]:
         ids = {name: entry.pruner or name for name, entry in config.pruners.items()}
         pruners = [name for name, pruner in ids.items() if trains or pruner == UNPRUNED]
         if not pruners:
-            raise ConfigError(
-                f"experiment {config.experiment}: backbone `{backbone}` does not train, so it"
-                f" runs with pruner `{UNPRUNED}` only; add that, or take the backbone out"
-            )
+            why = f"backbone `{backbone}` does not train, so it runs with `{UNPRUNED}` only"
+            raise ConfigError(f"experiment {config.experiment}: {why}; add that pruner")
         for pruner in pruners:
             prunes = PRUNERS.load(ids[pruner]).uses_prune_ratio
             ratios = config.prune_ratios if prunes else [0.0]
@@ -139,10 +137,8 @@ def run_spec(config: ExperimentConfig, key: RunKey) -> RunSpec:
     backbone_class = BACKBONES.load(backbone_id)
     pruner_class = PRUNERS.load(pruner_id)
     if not backbone_class.trains and pruner_id != UNPRUNED:
-        raise ConfigError(
-            f"backbone `{backbone_id}` does not train, so its pruner is `{UNPRUNED}`,"
-            f" not `{pruner_id}`"
-        )
+        wanted = f"so its pruner is `{UNPRUNED}`, not `{pruner_id}`"
+        raise ConfigError(f"backbone `{backbone_id}` does not train, {wanted}")
     if not 0 <= key.prune_ratio < 1:
         raise ConfigError(f"a prune ratio is a share removed in [0, 1), not {key.prune_ratio}")
     if key.prune_ratio and not pruner_class.uses_prune_ratio:

@@ -30,17 +30,14 @@ BLOCK_VALUES = 2**22
 
 @dataclass(frozen=True)
 class RawSeries:
-    """What a loader returns, if it can hold the series in memory.
-
-    For labelled (simulated) data, ``events`` has one row an event with at least ``first_step``,
-    ``last_step`` (inclusive) and ``node`` (index), else it is empty.
-    """
+    """What a loader returns if memory can hold it; ``events`` are those of simulated data."""
 
     values: NDArray[np.float32]  # (T, N, C), in the card's units; 0 where ``mask`` is False
     mask: NDArray[np.bool_]  # (T, N, C), True where a value was observed
     timestamps: NDArray[np.datetime64]  # (T,) datetime64[s], local time at the start of each step
     adjacency: NDArray[np.float32]  # (N, N), weight of the edge from row to column, 0 for none
     node_ids: list[str]  # N names
+    # One row an event: at least `first_step`, `last_step` (inclusive) and `node` (index), or empty.
     events: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
@@ -170,10 +167,7 @@ def _write_series(
 
 
 def read_canonical(directory: Path) -> CanonicalDataset:
-    """Open the data set in ``directory`` without reading the series, or raise a DataError.
-
-    Whether every byte is as it was written is checked by ``stprune data verify``.
-    """
+    """Open a data set without reading the series (`data verify` does), or raise a DataError."""
     again = f"run `stprune data prepare {directory.name}`"
     if not (directory / "meta.json").exists():
         raise DataError(f"there is no prepared data set in {directory}; {again}")

@@ -12,7 +12,7 @@ from stprune.base.errors import UnknownNameError
 from stprune.base.layout import DataLayout
 from stprune.base.registry import Registry
 from stprune.base.schema import StrictModel, read_yaml, validate
-from stprune.base.text import NAME, has_credentials, is_formula
+from stprune.base.text import CREDENTIALS, NAME, is_formula
 
 CARD_DIRECTORY = Path(__file__).resolve().parents[2] / "data"
 
@@ -34,7 +34,7 @@ class RemoteFile(StrictModel):
         path = unquote(urlsplit(url).path)
         if ".." in path.split("/") or "\0" in path or not PurePosixPath(path).name:
             raise ValueError("an address must end in a file name and have no `..`")
-        if has_credentials(url):
+        if CREDENTIALS.search(url):
             raise ValueError("an address must have no password, since others read a card")
         return url
 

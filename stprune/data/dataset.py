@@ -21,27 +21,19 @@ from torch import Tensor
 from stprune.base.errors import ConfigError
 from stprune.base.schema import NoOptions
 from stprune.base.settings import ProtocolKind
+from stprune.data import windows
 from stprune.data.canonical import CanonicalDataset, joint_checksum, release, step_blocks
 from stprune.data.tasks.base import Task
 from stprune.data.tasks.forecast import Forecast
-from stprune.data.windows import (
-    LegacyStore,
-    ReadySeries,
-    WindowStore,
-    calendar,
-    cut_splits,
-    fit_scaler,
-    window_starts,
-)
 
 
 @dataclass(frozen=True)
 class ForecastData:
     """The windows of one data set."""
 
-    train: WindowStore
-    validation: WindowStore
-    test: WindowStore  # evaluated once, at the end
+    train: windows.WindowStore
+    validation: windows.WindowStore
+    test: windows.WindowStore  # evaluated once, at the end
     adjacency: Tensor  # (N, N) float32
     channels: int  # C
     steps_per_day: int
@@ -53,10 +45,7 @@ class ForecastData:
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run trains and is tested on, by id: one data set, or several as a union.
-
-    Training windows are numbered one data set after another.
-    """
+    """What a run trains and is tested on, by id; training windows are numbered set after set."""
 
     members: Mapping[str, ForecastData]  # trained and validated on
     tested: Mapping[str, ForecastData]  # the members, or those held out
@@ -91,10 +80,7 @@ def unite(
     held_out: Mapping[str, ForecastData],
     tested_elsewhere: bool = False,
 ) -> RunData:
-    """A run on a union of data sets by id, each opened with ``target_only``.
-
-    The test windows are those of the members, or of ``held_out`` if ``tested_elsewhere``.
-    """
+    """A run on several data sets of one channel, tested on them or on those ``held_out``."""
     tested = held_out if tested_elsewhere else members
     own = {name: data.description for name, data in members.items()}
     away = {name: data.description for name, data in held_out.items()}
@@ -151,8 +137,8 @@ def forecast_data(
     release(dataset.adjacency)
 
     length = task.window_length(history, horizon)
-    starts = window_starts(timestamps, length, card.step_minutes)
-    splits = cut_splits(protocol, starts, length, steps, card.splits)
+    starts = windows.window_starts(timestamps, length, card.step_minutes)
+    splits = windows.cut_splits(protocol, starts, length, steps, card.splits)
     trained = task.training_windows(splits)
     train = trained[::window_stride]
     validation, test = splits.validation[::evaluation_stride], splits.test[::evaluation_stride]
@@ -166,16 +152,16 @@ def forecast_data(
         else:
             series = series.copy()
     seen = seen_by_scaler(protocol, starts[trained.start : trained.stop], history, mask)
-    scaler = fit_scaler(series[: len(seen)], seen, target)
+    scaler = windows.fit_scaler(series[: len(seen)], seen, target)
     # A missing input is fed as the training mean: 0 once standardised.
     for block in step_blocks(series.shape) if fill else ():
         np.copyto(series[block], scaler.mean.numpy(), where=~mask[block])
 
     target_mask = mask[:, :, target]
-    time_of_day, day_of_week = calendar(timestamps, card.step_minutes)
+    time_of_day, day_of_week = windows.calendar(timestamps, card.step_minutes)
     values, scaler = torch.from_numpy(series).to(place), scaler.to(place)
     seen_targets = torch.from_numpy(np.ascontiguousarray(target_mask)).to(place)
-    store = WindowStore(
+    store = windows.WindowStore(
         series=values,
         target_mask=None if target_mask.all() else seen_targets,
         time_of_day=time_of_day.to(place),
@@ -185,11 +171,11 @@ def forecast_data(
         target_channel=target,
         scaler=scaler,
         starts=torch.from_numpy(starts).to(place),
-        ready=ReadySeries.of(values, scaler),
+        ready=windows.ReadySeries.of(values, scaler),
     )
     training, evaluation = (task.open(store, training=training) for training in (True, False))
     if protocol == "legacy":
-        training = LegacyStore.of(training)
+        training = windows.LegacyStore.of(training)
     return ForecastData(
         train=training.split(train),
         validation=evaluation.split(validation),

@@ -95,10 +95,8 @@ def check_local_file(dataset: str, file: LocalFile, path: Path) -> None:
     except OSError as error:
         raise DataError(f"{path} of {dataset} cannot be read: {error.strerror or error}") from None
     if problem:
-        raise DataError(
-            f"{path} has changed since the card of {dataset} was made: {problem}; put the old file"
-            f" back, or make the card anew with `stprune data add {dataset} --replace ...`"
-        )
+        advice = f"put it back, or make the card anew: `stprune data add {dataset} --replace ...`"
+        raise DataError(f"{path} has changed since the card was made: {problem}; {advice}")
 
 
 def fetch_file(dataset: str, file: RawFile, target: Path, base: Path | str | None) -> Path:
@@ -119,10 +117,8 @@ def fetch_file(dataset: str, file: RawFile, target: Path, base: Path | str | Non
                 problems.append(str(error))
                 log.warning("%s", error)
     page = f" of https://{KAGGLE}/datasets/{file.kaggle}" if isinstance(file, KaggleFile) else ""
-    raise FetchError(
-        f"cannot fetch {target.name} of {dataset}: {'; '.join(problems)}; name a mirror by"
-        f" `mirror:` or {MIRROR_VARIABLE}, or put the file{page} at {target} yourself"
-    )
+    advice = f"name a mirror by `mirror:` or {MIRROR_VARIABLE}, or put the file{page} at {target}"
+    raise FetchError(f"cannot fetch {target.name} of {dataset}: {'; '.join(problems)}; {advice}")
 
 
 def _places(file: RemoteFile | KaggleFile, base: Path | str | None) -> list[Place]:

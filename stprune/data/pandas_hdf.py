@@ -57,7 +57,7 @@ class StoredFrame:
             table[:, columns] = block[first:last]
         return table
 
-    def chunks(self, multiple: int = 1) -> Iterator[NDArray[np.float64]]:
+    def chunks(self, multiple: int) -> Iterator[NDArray[np.float64]]:
         """All rows, about 64 MB at a time, in chunks of a ``multiple`` of rows but for the last."""
         rows, columns = self.shape
         step = max(1, CHUNK_BYTES // (8 * columns * multiple)) * multiple

@@ -25,10 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def prepare(dataset: str, layout: DataLayout, mirror: str | None = None) -> Path:
-    """Make the canonical data set, unless it was made from the same card before; its folder.
-
-    Raises a ConfigError for a card that is missing or wrong, a DataError for a raw file.
-    """
+    """Make the canonical data set, unless it was made from the same card before; its folder."""
     card = load_card(dataset, layout.root)
     directory = layout.processed(dataset)
     if _made_from(card, directory):

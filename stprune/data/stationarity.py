@@ -49,10 +49,7 @@ def spectral_flatness(store: WindowStore) -> Tensor:
 def _mean_over_nodes(
     measure: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]], store: WindowStore
 ) -> Tensor:
-    """Mean over nodes of a measure of (values, observed, length), taken for blocks of nodes: (n,).
-
-    It is computed for a window at every step of the split, of which its windows are selected.
-    """
+    """Mean over nodes of a measure (values, observed, length) of each window: (n,)."""
     length = store.length
     first, last = int(store.starts[0]), int(store.starts[-1])
     steps = slice(first, last + length)

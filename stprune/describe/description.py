@@ -115,10 +115,7 @@ def describe(
 
 
 def size_facts(dataset: CanonicalDataset, starts: NDArray[np.int64], length: int) -> dict[str, Any]:
-    """What a table of data sets says of one whose windows of ``length`` steps begin at ``starts``.
-
-    `edges` counts each direction of the whole graph, without loops.
-    """
+    """What a table of data sets says of one; `edges` counts each direction, without loops."""
     from stprune.data.windows import cut_splits
 
     card, graph, edges = dataset.card, dataset.adjacency, 0

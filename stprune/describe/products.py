@@ -45,10 +45,7 @@ def write_figures(description: Description, directory: Path) -> list[Path]:
 
 
 def make_overview(descriptions: Path, into: Path | None) -> Hashes:
-    """Make every table and figure of the descriptions in a folder, the same bytes every time.
-
-    ``into`` gets ``tables/`` and ``figures/``; None makes them in memory only. Returns the hashes.
-    """
+    """Make every table and figure of a folder of descriptions, in memory or ``into`` files."""
     described = read_descriptions(descriptions)
     tables, drawings = data_tables(described), data_drawings(described)
     hashes: Hashes = {

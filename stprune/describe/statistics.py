@@ -56,10 +56,7 @@ def blocks(dataset: CanonicalDataset, channel: int) -> Iterator[tuple[slice, Val
 def draw_sample(
     dataset: CanonicalDataset, channel: int, most_nodes: int, rng: np.random.Generator
 ) -> Sample:
-    """All steps of at most ``most_nodes`` nodes, fewer where the series is long.
-
-    Nodes are drawn without replacement, each as likely as any other, and stay in their order.
-    """
+    """All steps of at most ``most_nodes`` nodes, in their order; fewer where the series is long."""
     steps, nodes, _ = dataset.series.shape
     count = min(nodes, most_nodes, max(2, SAMPLE_VALUES // steps))
     chosen = np.sort(rng.choice(nodes, count, replace=False))

@@ -24,15 +24,11 @@ class PruningCallback(Callback):
         epochs = self.pruning.epochs
         # The trainer gets this attribute elsewhere than in its class, so its type is not known.
         if cast(Any, trainer).reload_dataloaders_every_n_epochs != 1:
-            raise ConfigError(
-                "pass reload_dataloaders_every_n_epochs=1 to the Trainer: the number of batches"
-                " is another in each epoch"
-            )
+            why = "the number of batches is another in each epoch"
+            raise ConfigError(f"pass reload_dataloaders_every_n_epochs=1 to the Trainer: {why}")
         if trainer.max_epochs is not None and 0 <= trainer.max_epochs < epochs:
-            raise ConfigError(
-                f"Trainer(max_epochs={trainer.max_epochs}) ends before the schedule of pruning;"
-                f" make max_epochs and the epochs of pruning {epochs} both"
-            )
+            problem = f"ends before the schedule of pruning, which has {epochs} epochs"
+            raise ConfigError(f"Trainer(max_epochs={trainer.max_epochs}) {problem}")
         self._start_next(trainer)
 
     def on_train_batch_end(
@@ -56,10 +52,8 @@ class PruningCallback(Callback):
     def state_dict(self) -> dict[str, Any]:
         """That of pruning; a CheckpointError before the end of an epoch."""
         if self._batches:
-            raise CheckpointError(
-                "pruning is saved when an epoch has ended: pass save_on_train_epoch_end=True and"
-                " no every_n_train_steps to ModelCheckpoint"
-            )
+            wanted = "save_on_train_epoch_end=True and no every_n_train_steps to ModelCheckpoint"
+            raise CheckpointError(f"pruning is saved when an epoch has ended: pass {wanted}")
         return self.pruning.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -138,10 +138,7 @@ class Pruning:
         self._started += 1
 
     def batches(self) -> Iterator[Tensor]:
-        """This process's batches of one epoch: (B,) int64 window numbers, on the device.
-
-        Raises LoopError if the epoch before, or this one after its last batch, is not observed.
-        """
+        """This process's batches of one epoch, (B,) int64; a LoopError if one is not observed."""
         yield from self.hand_out()
         if not self._between_epochs:
             raise self._latest().unfinished()
@@ -228,22 +225,16 @@ class Pruning:
     ) -> tuple[Tensor, Tensor]:
         """Note a batch; its absolute errors, 0 where masked, and the mask, both (B, H, N)."""
         if errors.ndim != 3 or len(errors) != len(numbers) or not errors.is_floating_point():
-            raise LoopError(
-                f"errors must be (B, H, N) floats of {len(numbers)} windows, but have shape"
-                f" {tuple(errors.shape)} and type {errors.dtype}; add axes of length 1 where needed"
-            )
+            rule = f"(B, H, N) floats of {len(numbers)} windows (axes may have length 1)"
+            raise LoopError(f"errors must be {rule}, not {tuple(errors.shape)} {errors.dtype}")
         if mask is None:
             mask = torch.ones((), dtype=torch.bool, device=errors.device).expand(errors.shape)
         if mask.shape != errors.shape or mask.dtype != torch.bool:
-            raise LoopError(
-                f"mask must be bool of shape {tuple(errors.shape)} like the errors, but is"
-                f" {mask.dtype} of shape {tuple(mask.shape)}"
-            )
+            rule = f"bool of shape {tuple(errors.shape)} like the errors"
+            raise LoopError(f"mask must be {rule}, not {mask.dtype} of shape {tuple(mask.shape)}")
         if share.observed + len(numbers) > share.total:
-            raise LoopError(
-                f"epoch {share.epoch}: {share.observed} of {share.total} windows were observed, and"
-                f" {len(numbers)} more are too many; pass each batch to `loss` or `observe`, once"
-            )
+            more = f"{len(numbers)} more are too many; pass each batch to `loss` or `observe`, once"
+            raise LoopError(f"epoch {share.epoch}: {share.observed} of {share.total}, {more}")
         share.observed += len(numbers)
         errors = errors.abs() * mask
         # In float32 whatever the precision of training, as scores are.
@@ -264,10 +255,8 @@ class Pruning:
 
     def _under_way(self, call: str, indices: Any) -> "tuple[_EpochShare, Tensor]":
         if self._between_epochs:
-            raise LoopError(
-                f"`{call}` was called with no epoch under way; ask for the batches of the next"
-                " first, or call `start_epoch`"
-            )
+            advice = "ask for the batches of the next first, or call `start_epoch`"
+            raise LoopError(f"`{call}` was called with no epoch under way; {advice}")
         share = self._latest()
         return share, share.window_numbers(indices)
 
@@ -305,20 +294,17 @@ class _EpochShare:
         """``indices`` as (B,) int64 on the device; on a CPU, checked to be of this share."""
         numbers = torch.as_tensor(indices)
         if numbers.ndim != 1 or numbers.is_floating_point() or numbers.dtype == torch.bool:
-            raise LoopError(
-                "indices must be (B,) whole window numbers, but have shape"
-                f" {tuple(numbers.shape)} and type {numbers.dtype}"
-            )
+            given = f"{numbers.dtype} of shape {tuple(numbers.shape)}"
+            raise LoopError(f"indices must be (B,) whole window numbers, not {given}")
         numbers = numbers.long()
         # On another device, a comparison would wait for it.
         if numbers.device.type == self.weights.device.type == "cpu":
             inside = (numbers >= 0) & (numbers < len(self.weights))
             known = inside & (self.weights[numbers.where(inside, 0)] > 0)
             if not known.all():
-                raise LoopError(
-                    f"window {int(numbers[~known][0])} is not in epoch {self.epoch} of process"
-                    f" {self.rank}; pass the numbers that came with the batch"
-                )
+                where = f"is not in epoch {self.epoch} of process {self.rank}"
+                advice = "pass the numbers that came with the batch"
+                raise LoopError(f"window {int(numbers[~known][0])} {where}; {advice}")
         return numbers.to(self.weights.device, non_blocking=True)
 
     def factors(self, numbers: Tensor, scale: int = 1) -> Tensor:
@@ -365,10 +351,8 @@ class PrunedBatchSampler(Sampler[list[int]]):
 
     def __init__(self, pruning: Pruning, dataset: Sized) -> None:
         if len(dataset) != pruning.settings.windows:
-            raise ConfigError(
-                f"the data set has {len(dataset)} samples, but pruning was made for"
-                f" {pruning.settings.windows} windows"
-            )
+            wanted = f"but pruning was made for {pruning.settings.windows} windows"
+            raise ConfigError(f"the data set has {len(dataset)} samples, {wanted}")
         self.pruning = pruning
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -25,10 +25,8 @@ class EpochOrder:
     def batches(self, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor, int]]:
         """Each batch's indices and weights on device ``rank`` of ``world``, and its whole size."""
         if min(self.sizes) < world:
-            raise ConfigError(
-                f"a batch of {min(self.sizes)} windows cannot be shared by {world} devices;"
-                " lower the prune ratio or the number of devices"
-            )
+            problem = f"a batch of {min(self.sizes)} windows cannot be shared by {world} devices"
+            raise ConfigError(f"{problem}; lower the prune ratio or the number of devices")
         parts = zip(self.indices.split(self.sizes), self.weights.split(self.sizes), strict=True)
         for indices, weights in parts:
             yield indices[rank::world], weights[rank::world], len(indices)
@@ -62,10 +60,8 @@ def order_epoch(
         if drop_partial:
             order = order[: len(order) // batch_size * batch_size]
             if not len(order):
-                raise ConfigError(
-                    f"{len(selection.indices)} windows of an epoch fill no batch of {batch_size},"
-                    " and partial batches are dropped; lower `batch_size` or the prune ratio"
-                )
+                few = f"{len(selection.indices)} windows fill no batch; partial ones are dropped"
+                raise ConfigError(f"{few}; lower `batch_size` {batch_size} or the prune ratio")
         sizes = even_sizes(len(order), batch_size)
         groups = [0] * len(sizes)
     else:

@@ -68,6 +68,11 @@ class DynamicPruner(Pruner):
     Options: ClassVar[type[StrictModel]] = ScheduleOptions
     options: ScheduleOptions
 
+    @property
+    def first_pruned(self) -> int:
+        """The first epoch that may be pruned: all windows must be scored before."""
+        return 1
+
     @abstractmethod
     def choose(self, epoch: int, size: int) -> Selection:
         """The K windows of a pruned epoch; ``size`` is K, 1 to n - 1."""
@@ -85,8 +90,7 @@ class DynamicPruner(Pruner):
         """
         ratio, annealing = self.context.keep_ratio, self.options.annealing
         start = epochs - max(1, epochs // 3)
-        # An option of random windows alone: others must score them first.
-        first = int(getattr(self.options, "full_first_epoch", True))
+        first = self.first_pruned
         if epoch < first:
             return 1.0
         if annealing == "tail" and epoch >= tail_start(epochs, self.options.delta):

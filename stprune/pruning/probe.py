@@ -46,10 +46,8 @@ def last_layer_gradients(network: nn.Module, losses: Callable[[], Tensor], windo
         raise DeclinedError(f"{kind} runs no nn.Linear, whose gradient could score windows")
     layer, inputs, output = seen[0]
     if len(inputs) != windows:
-        raise DeclinedError(
-            f"the last nn.Linear of {kind} sees {len(inputs)} rows for {windows} windows;"
-            " its first dimension must be the batch"
-        )
+        rows = f"{len(inputs)} rows for {windows} windows; its first dimension must be the batch"
+        raise DeclinedError(f"the last nn.Linear of {kind} sees {rows}")
     (towards,) = torch.autograd.grad(total, output)
     towards = towards.reshape(windows, -1, layer.out_features)
     fed = inputs.detach().reshape(windows, -1, layer.in_features)

@@ -91,10 +91,8 @@ class STPrune(ScoringPruner):
         if self.options.strata == 1:
             return np.zeros(context.windows, dtype=np.float32)
         if not context.stores:
-            raise DeclinedError(
-                "st_prune balances by stationarity: give it that of each window, or the training"
-                " windows to measure it from, or option strata: 1"
-            )
+            ways = "that of each window, training windows to measure it from, or option strata: 1"
+            raise DeclinedError(f"st_prune balances by stationarity: give it {ways}")
         return stationarity(context.stores, self.options.stationarity).cpu().numpy()
 
     def _periods(self) -> NDArray[np.int64]:
@@ -103,10 +101,8 @@ class STPrune(ScoringPruner):
         if self.options.relative == "none":
             return np.zeros(context.windows, dtype=np.int64)
         if context.times is None:
-            raise DeclinedError(
-                "st_prune with `relative` compares windows of the same hour: give it the time of"
-                " each window, or option relative: none"
-            )
+            ways = "the time of each window, or option relative: none"
+            raise DeclinedError(f"st_prune compares windows of the same hour: give it {ways}")
         periods = selection.calendar_periods(context.times)
         members = np.repeat(np.arange(len(context.stores)), [len(one) for one in context.stores])
         return periods + 48 * members if len(context.stores) > 1 else periods

@@ -15,16 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from stprune.base.schema import StrictModel
-from stprune.pruning.base import (
-    LossScale,
-    Probe,
-    Pruner,
-    PruningContext,
-    Selection,
-    budget,
-    everything,
-    scale_weights,
-)
+from stprune.pruning import base
 
 Picked = tuple[NDArray[np.int64], NDArray[np.float64]]
 
@@ -34,20 +25,20 @@ def scoring_seed(run_seed: int, repeat: int = 0) -> int:
     return 1_000_003 * (repeat + 1) + run_seed
 
 
-class StaticPruner(Pruner):
+class StaticPruner(base.Pruner):
     """Chooses once, in ``prepare``; the weights of the kept windows are its whole state."""
 
-    def __init__(self, context: PruningContext, options: Any) -> None:
+    def __init__(self, context: base.PruningContext, options: Any) -> None:
         super().__init__(context, options)
         # 0 for a window that is left out.
         self.window_state["weights"] = torch.zeros(context.windows, device=context.device)
-        self.size = budget(context.windows, context.keep_ratio)
+        self.size = base.budget(context.windows, context.keep_ratio)
 
     @abstractmethod
-    def choose(self, probe: Probe) -> Selection:
+    def choose(self, probe: base.Probe) -> base.Selection:
         """The K windows to keep, in any order, with positive weights."""
 
-    def prepare(self, probe: Probe) -> None:
+    def prepare(self, probe: base.Probe) -> None:
         """Choose; without pruning there is nothing to choose, so nothing is trained."""
         if self.size == self.context.windows:
             return
@@ -56,22 +47,22 @@ class StaticPruner(Pruner):
         weights[chosen.indices] = chosen.weights
         self.window_state["weights"].copy_(torch.from_numpy(weights))
 
-    def select(self, epoch: int) -> Selection:
+    def select(self, epoch: int) -> base.Selection:
         """The same windows in every epoch."""
         if self.size == self.context.windows:
-            return everything(self.context.windows)
+            return base.everything(self.context.windows)
         weights = self.window_state["weights"].cpu().numpy()
         indices = np.flatnonzero(weights)
-        return Selection(indices, weights[indices])
+        return base.Selection(indices, weights[indices])
 
 
 def keep_highest(
     scores: NDArray[np.floating[Any]], size: int, rng: np.random.Generator | None = None
-) -> Selection:
+) -> base.Selection:
     """The K windows with the highest ``scores`` (n,), weight 1; ``rng`` or order breaks ties."""
     order = np.arange(len(scores)) if rng is None else rng.permutation(len(scores))
     kept = order[np.argsort(-scores[order], kind="stable")[:size]]
-    return Selection(np.sort(kept).astype(np.int64), np.ones(size, dtype=np.float32))
+    return base.Selection(np.sort(kept).astype(np.int64), np.ones(size, dtype=np.float32))
 
 
 class ScoringOptions(StrictModel):
@@ -97,7 +88,9 @@ class BlockOptions(GradientOptions):
 class WeightedBlockOptions(BlockOptions):
     """How windows are embedded, compared and weighted."""
 
-    loss_scale: LossScale = Field("mean", description="`mean` rescales an epoch's weights to 1.")
+    loss_scale: base.LossScale = Field(
+        "mean", description="`mean` rescales an epoch's weights to 1."
+    )
 
 
 class BlockPruner(StaticPruner):
@@ -111,7 +104,7 @@ class BlockPruner(StaticPruner):
     def pick(self, rows: NDArray[np.float64], size: int) -> Picked:
         """k of the m distinct rows of a block (m, P), 1 to m, in any order, and their weights."""
 
-    def choose(self, probe: Probe) -> Selection:
+    def choose(self, probe: base.Probe) -> base.Selection:
         """Embed windows by one scoring model, then pick from every block its share of the budget.
 
         A budget of fewer windows than blocks makes these larger.
@@ -134,8 +127,8 @@ class BlockPruner(StaticPruner):
         order = np.argsort(kept)
         weights = np.concatenate(picked)[order].astype(np.float32)
         if isinstance(options, WeightedBlockOptions):
-            weights = scale_weights(weights, options.loss_scale)
-        return Selection(kept[order], weights)
+            weights = base.scale_weights(weights, options.loss_scale)
+        return base.Selection(kept[order], weights)
 
 
 def stacked(parts: Iterator[tuple[Tensor, Tensor]], windows: int) -> NDArray[np.float32]:

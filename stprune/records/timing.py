@@ -16,7 +16,7 @@ from pydantic import Field
 
 from stprune.base.files import write_json, write_text
 from stprune.base.schema import StrictModel
-from stprune.base.text import NAME, parse_json, read_json_file
+from stprune.base.text import NAME, read_json_file
 from stprune.records.run import Record, checked
 
 TIMING_VERSION = 1
@@ -115,8 +115,3 @@ def read_timing(path: Path) -> TimingRecord:
     """Read one timing; a RecordError if it is missing, no JSON, or of another version."""
     values = partial(read_json_file, path)
     return checked(TimingRecord, values, str(path), timing_version=TIMING_VERSION)
-
-
-def parse_timing(text: str, where: str) -> TimingRecord:
-    """Check a timing that a store holds as text; raises as `read_timing` does."""
-    return checked(TimingRecord, partial(parse_json, text), where, timing_version=TIMING_VERSION)

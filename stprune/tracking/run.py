@@ -69,10 +69,7 @@ def record_files(layout: ExperimentLayout) -> list[Path]:
 
 
 def finished_runs(layout: ExperimentLayout) -> list[Payload]:
-    """All finished runs of an experiment, sorted by path, compared with full training.
-
-    Raises RecordError if there is none, or one cannot be read.
-    """
+    """All finished runs, by path, compared with full training; a RecordError without any."""
     runs, files = [], record_files(layout)
     compared = against_full(summary_so_far(layout, files))
     for path in files:
@@ -138,10 +135,7 @@ def open_run(
     tags: Iterable[str] = (),
     notes: str | None = None,
 ) -> Any:
-    """Create or continue one ``wandb.Run`` with its files in ``directory``; ``tags`` are kept.
-
-    None for ``notes`` leaves those that it has.
-    """
+    """Create or continue one ``wandb.Run``; ``tags``, and ``notes`` if these are None, are kept."""
     import wandb
 
     settings = wandb.Settings(

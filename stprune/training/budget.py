@@ -20,10 +20,7 @@ TOLERANCE = 1e-9
 
 
 class TrainingBudget:
-    """Plans the epochs of one run of ``windows`` training windows, anew after each epoch.
-
-    The limit of ``total_time`` is what full training would take at this run's own speed.
-    """
+    """Plans the epochs of a run anew after each; a limit of time is that of full training."""
 
     def __init__(self, training: TrainingSettings, windows: int) -> None:
         self.kind, self.epochs = training.budget, training.epochs

@@ -86,17 +86,11 @@ def pin(cores: Sequence[int]) -> None:
 
 @contextmanager
 def own_cores(count: int, owner: str, limit: float | None = None) -> Iterator[list[int]]:
-    """Hold ``count`` cores while the body runs, and pin this process to them.
-
-    Raises ConfigError if the machine allows fewer, BusyError if others held too many for ``limit``
-    seconds.
-    """
+    """Hold and pin ``count`` cores; a BusyError if others held them for ``limit`` seconds."""
     cores = available_cores()
     if count > len(cores):
-        raise ConfigError(
-            f"the run wants {count} threads, but only {len(cores)} cores are available;"
-            " lower compute.threads (or compute.devices)"
-        )
+        there = f"but only {len(cores)} cores are available"
+        raise ConfigError(f"the run wants {count} threads, {there}; lower compute.threads")
     names = {f"core{core}": core for core in cores}
     with _held([Offer(name, (name,)) for name in names], count, "cores", owner, limit) as held:
         mine = [names[offer.device] for offer in held]
@@ -121,10 +115,8 @@ def own_gpus(
     if count > 1:  # CUDA shows a process no more than one part of a divided GPU
         visible = [name for name in visible if not name.startswith("MIG-")]
     if count > len(visible):
-        raise ConfigError(
-            f"the run wants {count} GPU(s), but NVIDIA's driver shows {len(visible)} here within"
-            f" {VISIBLE}={os.environ.get(VISIBLE, '(not set)')}; see compute.accelerator"
-        )
+        within = f"{VISIBLE}={os.environ.get(VISIBLE, '(not set)')}; see compute.accelerator"
+        raise ConfigError(f"the run wants {count} GPU(s), not the {len(visible)} within {within}")
     slots = {name: [f"{name}.slot{j}" for j in range(MOST_RUNS_PER_GPU)] for name in visible}
     if runs_per_gpu == 1:
         offers = [Offer(name, tuple(locks)) for name, locks in slots.items()]
@@ -183,10 +175,7 @@ def claims_folder() -> Path:
 def _take(
     offers: Sequence[Offer], count: int, folder: Path, owner: str, stack: ExitStack
 ) -> tuple[list[Offer], list[Path]]:
-    """``count`` offers, now held by ``stack``; or none, and the locks that others hold.
-
-    Two that each kept half of what they need would wait for ever.
-    """
+    """Take ``count`` offers, held by ``stack``, or none, and say which locks others hold."""
     taken, busy = dict[str, Offer](), list[Path]()
     with ExitStack() as attempt:
         for offer in offers:

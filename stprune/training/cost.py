@@ -117,10 +117,7 @@ class RaplCounter:
 
 
 def processor_counters(powercap: Path = Path("/sys/class/powercap")) -> list[Counter]:
-    """RAPL counters of the processor's packages, and of memory where it has its own.
-
-    Not those of a package's parts, of the whole platform, or a second view (`intel-rapl-mmio`).
-    """
+    """RAPL counters of packages and memory, not of parts, the platform or a second view."""
     counters: list[Counter] = []
     for zone in sorted(powercap.glob("intel-rapl:*")):
         try:

@@ -63,10 +63,8 @@ def windows_at_a_time(
     if asked is None or asked == "auto":
         return network.micro_batch() if device.type == "cpu" else None
     if has_batch_statistics(network):
-        raise DeclinedError(
-            f"`compute.micro_batch`: {type(network).__name__} normalises over the batch; leave it"
-            " at null"
-        )
+        why = f"{type(network).__name__} normalises over the batch"
+        raise DeclinedError(f"`compute.micro_batch`: {why}; leave it at null")
     return asked
 
 
@@ -78,10 +76,7 @@ def has_batch_statistics(network: nn.Module) -> bool:
 def fitting_windows(
     work: Callable[[int], object], most: int, device: torch.device, runs: int
 ) -> int:
-    """At most ``most`` windows that fit at a time into what each of ``runs`` has of a CUDA device.
-
-    ``work`` does with a number of windows what takes the memory.
-    """
+    """At most ``most`` windows whose ``work`` fits on a CUDA device that ``runs`` share."""
 
     def peak(windows: int) -> int:
         torch.cuda.reset_peak_memory_stats(device)
@@ -127,24 +122,18 @@ def naming_failures(fabric: Fabric, spec: RunSpec) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or REFUSED.search(str(error)):
-            raise OutOfMemoryError(
-                f"run {run} is out of memory; lower compute.micro_batch, which leaves the result as"
-                " it is (`auto` fits it to a GPU), or training.batch_size, or"
-                " training.evaluation_batch_size"
-            ) from None
+            first = "lower compute.micro_batch, which leaves the result as it is (`auto` on a GPU)"
+            others = "or training.batch_size, or training.evaluation_batch_size"
+            raise OutOfMemoryError(f"run {run} is out of memory; {first}, {others}") from None
         if fabric.world_size > 1 and LOST.search(str(error)):
-            raise DeviceLostError(
-                f"run {run}: one of its {fabric.world_size} processes has ended, so process"
-                f" {fabric.global_rank} ends too; the same command goes on from the last epoch"
-            ) from None
+            ended = f"one of its {fabric.world_size} processes has ended, so all do"
+            again = "the same command goes on from the last epoch"
+            raise DeviceLostError(f"run {run}: {ended}; {again}") from None
         raise
 
 
 def compile_network(network: nn.Module, device: torch.device, how: bool | str) -> None:
-    """Have ``network`` compiled when it is first called; its ``state_dict`` keeps its names.
-
-    Raises ConfigError if this machine cannot compile, so that no run finds out halfway.
-    """
+    """Have ``network`` compiled at its first call; a ConfigError if this machine cannot."""
     mode = how if isinstance(how, str) else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the compiler's own imports
@@ -153,8 +142,7 @@ def compile_network(network: nn.Module, device: torch.device, how: bool | str) -
             probe(torch.zeros(8, device=device))
         except Exception as error:  # of the compiler, its tools or the system
             reason = repr(error).split("\\n")[0][:200]
-            raise ConfigError(
-                f"`compute.compile`: torch cannot compile for {device.type} here ({reason});"
-                " install a C++ compiler, or set it to false"
-            ) from None
+            problem = f"`compute.compile`: torch cannot compile for {device.type} here ({reason})"
+            advice = "install a C++ compiler, or set it to false"
+            raise ConfigError(f"{problem}; {advice}") from None
     network.compile(mode=mode)

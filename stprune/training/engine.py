@@ -38,6 +38,7 @@ from stprune.pruning.batch_order import Gather, merge_window_state, order_epoch
 from stprune.pruning.per_dataset import PerDatasetPruner
 from stprune.records.kept import KeptArchive
 from stprune.records.run import EpochRecord, Scores
+from stprune.training import evaluation
 from stprune.training.budget import TrainingBudget
 from stprune.training.cost import Clock
 from stprune.training.devices import (
@@ -46,17 +47,6 @@ from stprune.training.devices import (
     fitting_windows,
     has_batch_statistics,
     windows_at_a_time,
-)
-from stprune.training.evaluation import (
-    ErrorSums,
-    GroupErrors,
-    RuleSums,
-    batch_mae_parts,
-    evaluate,
-    pooled,
-    pooled_mae,
-    rule_scores,
-    window_errors,
 )
 from stprune.training.optimisation import RateSchedule, build_optimiser, planned_steps
 
@@ -134,7 +124,7 @@ class Engine:
         def work(windows: int) -> None:
             indices = torch.arange(windows, device=device) % len(store)
             with torch.inference_mode(not train), self.fabric.autocast():
-                loss = window_errors(self.network, store, indices)[0].sum()
+                loss = evaluation.window_errors(self.network, store, indices)[0].sum()
             if train:
                 loss.backward()
 
@@ -194,10 +184,7 @@ class Engine:
         return self.records[-1]
 
     def epoch_in_slices(self, slices: int) -> Iterator[None]:
-        """As `train_epoch`, but stop between so many slices of equally many gradient steps.
-
-        What the caller does meanwhile does not count.
-        """
+        """As `train_epoch`, but stop between ``slices``; meanwhile the clock stands still."""
         start = time.perf_counter()
         train_seconds = 0.0
         for _, member in self.members:
@@ -266,10 +253,7 @@ class Engine:
         self.budget.plan(self.pruner, self.records, self.preparation_seconds)
 
     def _train_batches(self, batches: Iterable[tuple[int, tuple[Tensor, Tensor, int]]]) -> Tensor:
-        """Train on batches, each with its data set's number; the sum of losses, () on the device.
-
-        Nothing in here waits for the device.
-        """
+        """Train on (data set, batch); the sum of losses, (). Nothing here waits for the device."""
         self.model.train()
         total = torch.zeros((), device=self.fabric.device)
         for member, (indices, weights, batch_size) in batches:
@@ -307,7 +291,7 @@ class Engine:
         errors = absolute_errors(store.scaler.restore(forecast), batch.targets, batch.mask)
         if self.standardised:
             errors = errors / _deviation(store)
-        losses = batch_mae_parts if self.legacy else window_mae
+        losses = evaluation.batch_mae_parts if self.legacy else window_mae
         loss = (weights * losses(errors, batch.mask)).sum() * scale
         self.fabric.backward(loss)
         with self.clock.phase("scoring"):
@@ -316,10 +300,9 @@ class Engine:
 
     def _require_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):
-            raise TrainingDivergedError(
-                f"run {self.spec.key.path}: the {what} of epoch {self.epoch + 1} is {value}; lower"
-                " the learning rate, clip gradients, or check that its targets are observed"
-            )
+            place = f"run {self.spec.key.path}: the {what} of epoch {self.epoch + 1} is {value}"
+            advice = "lower the learning rate, clip gradients, or check that targets are observed"
+            raise TrainingDivergedError(f"{place}; {advice}")
 
     def _validate(self) -> float | None:
         """The epoch's validation error, None where it is skipped; keeps the best weights."""
@@ -338,12 +321,12 @@ class Engine:
         """Error on the validation windows, by the rule that chooses the best epoch."""
         if self.legacy:
             ((name, data),) = self.members
-            rules = RuleSums(data.validation, self.spec.training.batch_size)
+            rules = evaluation.RuleSums(data.validation, self.spec.training.batch_size)
             self.evaluate(name, data, data.validation, rules=rules)
-            return pooled_mae(rules.st_ttc_sums())
+            return evaluation.pooled_mae(rules.st_ttc_sums())
         sums = [self.evaluate(name, data, data.validation) for name, data in self.members]
         if not self.standardised:
-            return pooled(sums).mae()
+            return evaluation.pooled(sums).mae()
         rows = [part.sums.sum(1) for part in sums]
         deviations = [_deviation(data.validation) for _, data in self.members]
         errors = [row[0] / deviation for row, deviation in zip(rows, deviations, strict=True)]
@@ -355,13 +338,13 @@ class Engine:
         data: ForecastData,
         store: WindowStore,
         observe: Observer | None = None,
-        rules: RuleSums | None = None,
-    ) -> ErrorSums:
+        rules: evaluation.RuleSums | None = None,
+    ) -> evaluation.ErrorSums:
         """Errors on the windows of ``store``, which are of the data set ``name``, on its graph."""
         if self.data.union:
             self.network.use_graph(name, data.adjacency)
         size, floor = self.evaluation_batch, data.mape_floor
-        return evaluate(self.network, store, size, floor, self.fabric, observe, rules)
+        return evaluation.evaluate(self.network, store, size, floor, self.fabric, observe, rules)
 
     def test(self) -> Outcome:
         """Evaluate the test windows with the best-validation weights, as a whole and by groups."""
@@ -369,15 +352,15 @@ class Engine:
         with self.clock.wall("test"):
             rules, sums, groups = [], [], dict[str, float | None]()
             for name, data in self.data.tested.items():
-                errors = GroupErrors(data.test)
-                rules.append(RuleSums(data.test, self.spec.training.batch_size))
+                errors = evaluation.GroupErrors(data.test)
+                rules.append(evaluation.RuleSums(data.test, self.spec.training.batch_size))
                 observe = None if self.data.union else errors.observe
                 sums.append(self.evaluate(name, data, data.test, observe, rules[-1]))
                 if self.data.union:
                     groups[name] = sums[-1].scores().mae
                 else:
                     groups = errors.scores(self.fabric, data.events)
-            by_rule = {"paper": pooled(sums).scores(), **rule_scores(rules)}
+            by_rule = {"paper": evaluation.pooled(sums).scores(), **evaluation.rule_scores(rules)}
         return Outcome(by_rule["st_ttc" if self.legacy else "paper"], by_rule, groups)
 
     @property

@@ -25,10 +25,7 @@ MOMENTA = {"sgd": 0.9, "muon": 0.95}
 def build_optimiser(
     model: nn.Module, settings: OptimiserSettings, device: torch.device | None = None
 ) -> torch.optim.Optimizer:
-    """The optimiser over all parameters of ``model``, which ``device`` is to hold; or the CPU.
-
-    On a GPU Adam is one kernel, and its step counts do not stay on the host.
-    """
+    """The optimiser of a model, fused on a GPU (one kernel, no step counts on the host)."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     on_gpu = device is not None and device.type == "cuda"
@@ -51,25 +48,17 @@ def build_optimiser(
 
 
 def matrices_for_muon(named: dict[str, nn.Parameter], excludes: Sequence[str]) -> list[str]:
-    """Names of the matrices that no shell pattern in ``excludes`` matches.
-
-    Raises ConfigError if a pattern matches no matrix.
-    """
+    """Names of the matrices that no pattern excludes; a ConfigError if one matches none."""
     matrices = [name for name, parameter in named.items() if parameter.ndim == 2]
     for pattern in excludes:
         if not any(fnmatchcase(name, pattern) for name in matrices):
-            raise ConfigError(
-                f"`optimisation.muon_excludes`: `{pattern}` names no matrix of the backbone"
-                f" (it has: {', '.join(matrices)})"
-            )
+            known = f"names no matrix of the backbone ({', '.join(matrices)})"
+            raise ConfigError(f"`optimisation.muon_excludes`: `{pattern}` {known}")
     return [m for m in matrices if not any(fnmatchcase(m, pattern) for pattern in excludes)]
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
-    """``torch.optim.Muon`` for matrices and ``torch.optim.AdamW`` for the rest, as one.
-
-    Both work on this optimiser's own ``param_groups`` (Muon's first) and ``state``.
-    """
+    """``torch.optim.Muon`` for matrices and ``AdamW`` for the rest, as one optimiser."""
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
         self._parts = parts
@@ -113,10 +102,7 @@ class RateSchedule:
             optimiser.register_step_pre_hook(lambda *_: self._set(next(self._shares)))
 
     def begin_epoch(self, steps: int, ahead: Sequence[int]) -> None:
-        """Plan the rates of an epoch of so many gradient steps; the first one is set at once.
-
-        ``ahead`` are the steps of each epoch planned after it.
-        """
+        """Plan the rates of an epoch of ``steps``; ``ahead`` are the steps of each later epoch."""
         if self.settings.schedule == "cuts" or steps == 0:
             return
         by_step = self.settings.schedule_unit == "steps"

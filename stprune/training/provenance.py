@@ -26,10 +26,7 @@ RECORDED_PACKAGES = ("torch", "lightning-fabric", "numpy", "pandas", "torch-geom
 
 
 def run_sources(backbone: str, pruner: str, task: str = "forecast") -> list[Path]:
-    """Source files that a run depends on: those of `run.py`, its backbone, pruner and task.
-
-    Other backbones, pruners and tasks are found by name only and so do not count.
-    """
+    """Sources of a run: those of `run.py`, and of its own backbone, pruner and task alone."""
     start = REPOSITORY / "stprune" / "training" / "run.py"
     components = BACKBONES.path(backbone), PRUNERS.path(pruner), TASKS.path(task)
     return import_closure([start, *components])
@@ -66,10 +63,7 @@ def _project_imports(path: Path) -> list[Path]:
 
 
 def source_digest(files: Iterable[Path]) -> str:
-    """SHA-256 over names and code of ``files``, in any order, as they were when first asked for.
-
-    Comments, docstrings and layout do not count, so that only what can change a run does.
-    """
+    """SHA-256 of names and code of ``files``; comments, docstrings and layout do not count."""
     digest = hashlib.sha256()
     for path in sorted(files):
         name = path.resolve().relative_to(REPOSITORY).as_posix()
@@ -118,10 +112,7 @@ def run_checksum(cards: Iterable[str], layout: DataLayout) -> str:
 
 @cache
 def environment() -> dict[str, Any]:
-    """Versions, processor and git commit, for the record; None for what is not known.
-
-    Of the first call in this process or before its fork, as is the code that it has imported.
-    """
+    """Versions, processor and commit of this process's first call or fork; None: not known."""
     versions: dict[str, str | None] = dict.fromkeys(RECORDED_PACKAGES)
     for package in RECORDED_PACKAGES:
         with suppress(PackageNotFoundError):

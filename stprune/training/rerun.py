@@ -91,10 +91,7 @@ def rerun(
     config: ExperimentConfig,
     listeners: Sequence[RunListener] = (),
 ) -> Difference:
-    """Train the run of ``record``, whose file is ``metrics``, again by ``config`` and compare.
-
-    Raises RecordError if the data are not those of the record, or the new record exists already.
-    """
+    """Train the run of ``record`` again and compare; a RecordError if its data are not these."""
     key = record.key
     again = experiment_layout(config).metrics(key)
     if again.exists():
@@ -105,21 +102,16 @@ def rerun(
             prepare(card, layout, config.mirror)
     recorded, present = record.data.get("checksum"), run_checksum(spec.cards, layout)
     if present != recorded:
-        raise RecordError(
-            f"{metrics} was made from {', '.join(spec.cards)} with checksum {recorded}, but what"
-            f" {layout.root} holds has {present}; give the record's data by --data-directory"
-        )
+        made = f"{metrics} was made from {', '.join(spec.cards)} with checksum {recorded}"
+        advice = "give the record's data by --data-directory"
+        raise RecordError(f"{made}, not the {present} that {layout.root} holds; {advice}")
     return compare_runs((record, metrics), (train(config, key, listeners), again))
 
 
 def config_of_record(
     record: RunRecord, where: str, data_directory: Path, results_directory: Path
 ) -> ExperimentConfig:
-    """The configuration of one run: the inverse of :meth:`stprune.config.grid.RunSpec.resolved`.
-
-    Messages name the record as ``where``. Raises ConfigError if this version cannot run it, and
-    RecordError if it does not say what was run.
-    """
+    """The configuration of one run from its record, the inverse of ``RunSpec.resolved``."""
     resolved = record.config
     try:
         entries = {}
@@ -212,10 +204,9 @@ def open_recorded_model(
     }
     weights, reason = load_checkpoint(metrics.with_name("weights.pt"), identity)
     if weights is None:
-        raise CheckpointError(
-            f"the weights of {metrics} cannot be used ({reason}): name its own configuration and"
-            " data, or set `keep_weights: true`, delete the record, and train the run again"
-        )
+        problem = f"the weights of {metrics} cannot be used ({reason})"
+        advice = "name its configuration and data, or train it again with `keep_weights: true`"
+        raise CheckpointError(f"{problem}: {advice}")
     compute = spec.compute
     fabric = fabric_on(compute.accelerator, 1, compute.precision, compute.matmul)
     engine = Engine(spec, open_run_data(spec, layout, fabric.device), fabric)
@@ -225,10 +216,9 @@ def open_recorded_model(
     except RuntimeError:  # a weight is missing, or of another shape
         mae = math.nan
     if not math.isclose(mae, record.validation_mae, rel_tol=SAME):
-        raise RecordError(
-            f"run {key.path}: its weights have a validation MAE of {mae:.6g}, the record says"
-            f" {record.validation_mae:.6g}: the code has changed since; train the run again"
-        )
+        numbers = f"{mae:.6g}, not the {record.validation_mae:.6g} of the record"
+        problem = f"its weights have a validation MAE of {numbers}: the code has changed since"
+        raise RecordError(f"run {key.path}: {problem}; train the run again")
     return engine
 
 

@@ -56,10 +56,7 @@ class RunListener(Protocol):
 
 
 def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener]) -> RunRecord:
-    """Train one run and write its record; continue from its checkpoint if there is one.
-
-    Raises a StpruneError for every mistake a user can make, before anything is written.
-    """
+    """Train one run, or continue from its checkpoint, and write its record."""
     spec = run_spec(config, key)
     with machine(spec, f"{config.experiment} {key.path}") as (fabric, claimed):
         told = listeners if fabric.is_global_zero else ()
@@ -144,15 +141,11 @@ def refuse_splits(data: RunData, batch_size: int) -> None:
     used += [(name, "test", part.test) for name, part in data.tested.items()]
     for name, split, store in used:
         if not store.has_targets:
-            raise DataError(
-                f"{name}: no target of its {len(store)} {split} windows was observed; change"
-                " `splits` on its card, or leave the data set out"
-            )
+            problem = f"no target of its {len(store)} {split} windows was observed"
+            raise DataError(f"{name}: {problem}; change `splits` on its card, or leave it out")
         if len(store) < batch_size:
-            raise ConfigError(
-                f"protocol `legacy` drops partial batches, and {len(store)} {split} windows fill"
-                f" none of {batch_size}; lower `batch_size`, or take protocol `paper`"
-            )
+            few = f"and {len(store)} {split} windows fill none of {batch_size}; lower `batch_size`"
+            raise ConfigError(f"protocol `legacy` drops partial batches, {few}")
 
 
 class _Session:
@@ -264,7 +257,7 @@ class _Session:
             # The record comes last: the run is complete once it exists.
             engine.kept.write(self.layout.kept(spec.key))
             if self.config.keep_weights:
-                path = self.layout.weights(spec.key)
+                path = self.layout.run(spec.key) / "weights.pt"
                 save_checkpoint(path, engine.best_weights, self.identity, keep_previous=False)
             write_record(record, engine.records, self.layout.run(spec.key))
         self.fabric.barrier()

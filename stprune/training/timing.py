@@ -22,16 +22,8 @@ from stprune.base.errors import ConfigError
 from stprune.config.experiment import ExperimentConfig
 from stprune.config.grid import UNPRUNED, RunSpec, data_layout, experiment_layout, place_specs
 from stprune.pruning.base import Pruner
+from stprune.records import timing as records
 from stprune.records.run import EpochRecord
-from stprune.records.timing import (
-    PARTS,
-    TIMING_VERSION,
-    EntryTiming,
-    EpochParts,
-    Sensors,
-    TimingRecord,
-    write_timing,
-)
 from stprune.training.checkpoint import save_checkpoint
 from stprune.training.claims import available_cores
 from stprune.training.devices import agreed
@@ -60,11 +52,6 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    @property
-    def half_width(self) -> float:
-        """In full epochs."""
-        return (self.high - self.low) / 2
-
 
 def interval_of(ratios: Sequence[float]) -> Interval:
     """The median of at least two ratios, with Student's 95 % interval of the mean logarithm.
@@ -80,17 +67,17 @@ def interval_of(ratios: Sequence[float]) -> Interval:
 
 
 def widest_of(intervals: Iterable[Interval]) -> float:
-    """How far the widest of the intervals reaches; 0 without any."""
-    return max((interval.half_width for interval in intervals), default=0.0)
+    """Half the width of the widest interval, in full epochs; 0 without any."""
+    return max(((interval.high - interval.low) / 2 for interval in intervals), default=0.0)
 
 
 def enough(intervals: Sequence[Interval], rounds: int, most: int) -> bool:
     """Whether to stop: all intervals are narrow after at least three rounds, or ``most`` done."""
-    return rounds >= most or (rounds >= LEAST_ROUNDS and widest_of(intervals) <= STEADY)
+    return rounds >= LEAST_ROUNDS and (rounds >= most or widest_of(intervals) <= STEADY)
 
 
 def verdict_of(
-    intervals: Sequence[Interval], sensors: Sensors
+    intervals: Sequence[Interval], sensors: records.Sensors
 ) -> Literal["steady", "noisy", "disturbed"]:
     """How far a timing is to be trusted; docs/timing.md has what each verdict means."""
     widest, others = widest_of(intervals), max(sensors.others or 0.0, sensors.waiting or 0.0)
@@ -100,10 +87,7 @@ def verdict_of(
 
 
 class Contender:
-    """One (pruner, prune ratio), trained up to the epoch that is timed.
-
-    ``is_full``: all its epochs are those of full training, which are timed once, for everybody.
-    """
+    """One (pruner, prune ratio), trained up to the epoch that is timed."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.key, pruner = engine, engine.spec.key, engine.pruner
@@ -111,6 +95,7 @@ class Contender:
         prepare(engine)
         windows = [pruner.epoch_windows(e, pruner.epochs) for e in range(engine.planned_epochs)]
         first_pruned = next((e for e, count in enumerate(windows) if count < engine.windows), None)
+        # Epochs of full training are timed once, for everybody.
         self.is_full = first_pruned is None and type(pruner).observe is Pruner.observe
         if self.is_full and self.key.pruner != UNPRUNED:
             return
@@ -132,11 +117,11 @@ class Contender:
         pairs = zip(self.epochs, full.epochs, strict=True)
         return interval_of([epoch.train_seconds / whole.train_seconds for epoch, whole in pairs])
 
-    def parts(self) -> EpochParts:
+    def parts(self) -> records.EpochParts:
         """Medians over its rounds."""
-        medians = {part: median(getattr(epoch, part) for epoch in self.epochs) for part in PARTS}
+        medians = {p: median(getattr(epoch, p) for epoch in self.epochs) for p in records.PARTS}
         seconds = median(epoch.train_seconds for epoch in self.epochs)
-        return EpochParts(windows=self.epochs[0].windows, epoch_seconds=seconds, **medians)
+        return records.EpochParts(windows=self.epochs[0].windows, epoch_seconds=seconds, **medians)
 
 
 class Job:
@@ -193,7 +178,7 @@ class Job:
             contender.epochs.append(record)
             key = contender.key
             row = {"round": number, "pruner": key.pruner, "prune_ratio": key.prune_ratio}
-            row |= record.model_dump(include={"windows", "train_seconds", *PARTS})
+            row |= record.model_dump(include={"windows", "train_seconds", *records.PARTS})
             if contender is self.full:
                 row |= self._validate_and_save(contender.engine)
             self.rows.append(row | sensors)
@@ -216,12 +201,10 @@ def train_in_slices(engines: Sequence[Engine]) -> None:
             next(epoch, None)
 
 
-def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> TimingRecord:
+def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> records.TimingRecord:
     """Time every (pruner, prune ratio) of a data set and backbone, and write the record.
 
     The job shares no core and no GPU with runs; nothing else should be at work on the machine.
-
-    Raises a StpruneError for every mistake a user can make.
     """
     if not config.timing.rounds:
         raise ConfigError("`timing.rounds` is 0, so nothing is timed")
@@ -241,7 +224,7 @@ def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> Timing
         for entry, (pruner, prune_ratio, settings), source in digests:
             ratio, low, high = entry.interval(job.full)
             entries.append(
-                EntryTiming(
+                records.EntryTiming(
                     **(job.full if entry.is_full else entry).parts().model_dump(),
                     pruner=pruner,
                     prune_ratio=prune_ratio,
@@ -253,8 +236,8 @@ def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> Timing
                     source_digest=source,
                 )
             )
-        record = TimingRecord(
-            timing_version=TIMING_VERSION,
+        record = records.TimingRecord(
+            timing_version=records.TIMING_VERSION,
             experiment=config.experiment,
             dataset=dataset,
             backbone=backbone,
@@ -272,5 +255,5 @@ def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> Timing
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         if fabric.is_global_zero:
-            write_timing(record, table, experiment_layout(config).timing(dataset, backbone))
+            records.write_timing(record, table, experiment_layout(config).timing(dataset, backbone))
     return record

@@ -61,10 +61,7 @@ def make_blocks(config: ExperimentConfig) -> dict[str, list[RunKey]]:
 
 
 def reason_to_train(folder: Path, identity: Mapping[str, str]) -> str | None:
-    """Why a run has to be trained (again); None if the record in its ``folder`` is valid.
-
-    ``identity`` is what its result depends on: `stprune.training.provenance.run_identity`.
-    """
+    """Why a run has to be trained (again); None if its record is valid for ``identity``."""
     if not all((folder / name).exists() for name in RUN_FILES):
         return "no record"
     try:
@@ -93,10 +90,7 @@ class ExperimentRecords:
 
     @cache  # noqa: B019 - a process has one of them
     def missing(self, path: str) -> dict[RunKey, str]:
-        """Runs of a block that have to be trained, each with the reason.
-
-        Raises DataError if their data are not prepared.
-        """
+        """Runs of a block to be trained, each with the reason; a DataError without their data."""
         reasons = {}
         for key in self.blocks[path]:
             identity = {

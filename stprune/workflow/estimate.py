@@ -6,9 +6,9 @@ by records of like runs or measured on a few batches of noise.
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -92,10 +92,7 @@ def nodes_of(spec: RunSpec, data: DataLayout) -> int:
 
 
 def run_windows(spec: RunSpec, data: DataLayout) -> Windows:
-    """Windows of a run, from the cards, or from the time axis of what is prepared.
-
-    Raises ConfigError if the part of a data set is too small for the task.
-    """
+    """Windows of a run, from cards or prepared time axes; a ConfigError if they are too few."""
     parts = [_windows(spec, dataset, part, data) for dataset, part in _parts(spec)]
     train, validation, test = map(sum, zip(*parts, strict=True))
     if spec.subset.task == "transfer":
@@ -201,10 +198,7 @@ def made_up(card: DatasetCard, nodes: int, steps: int) -> CanonicalDataset:
 
 
 def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
-    """Train a run's model for two short epochs on noise of ``nodes`` nodes; the second one counts.
-
-    Raises whatever a library does where the device is absent or has too little memory.
-    """
+    """Train two short epochs on noise of ``nodes`` nodes, of which the second counts."""
     # Fabric takes longer to load than all else that requests of a block need.
     from stprune.training.devices import fabric_on
     from stprune.training.engine import Engine
@@ -295,7 +289,8 @@ def plan_text(plan: pd.DataFrame) -> str:
     """A line for each row of `make_plan`, their sum, and what it does not hold."""
     total = {"data set": "in all", **plan[["runs", "done", "steps", "seconds", "disk"]].sum()}
     shown = pd.concat([plan, pd.DataFrame([total])], ignore_index=True)
-    words: dict[str, Callable[[float], str]] = {"steps": count, "seconds": duration, "disk": size}
+    words: dict[str, Callable[[float], str]] = {"seconds": duration, "disk": size}
+    words["steps"] = partial(size, units=("", "k", "M", "G"))
     words |= dict.fromkeys(("nodes", "windows", "runs", "done"), "{:,.0f}".format)
     for name, in_words in words.items():
         shown[name] = shown[name].map(in_words, na_action="ignore")
@@ -360,17 +355,8 @@ def duration(seconds: float) -> str:
     return f"{days:.0f} days" if days < 999.5 else f"{days / 365.25:,.1f} years"
 
 
-def size(count: float) -> str:
-    """Bytes in the unit that fits them: ``12.3 kB``, ``3.4 GB``."""
-    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
-
-
-def count(number: float) -> str:
-    """A number of things: ``950``, ``12.3 k``, ``4.5 M``, ``1.2 G``."""
-    return _scaled(number, ("", "k", "M", "G"))
-
-
-def _scaled(number: float, units: tuple[str, ...]) -> str:
+def size(number: float, units: Sequence[str] = ("B", "kB", "MB", "GB", "TB")) -> str:
+    """A number in the unit that fits it, by default bytes: ``12.3 kB``, ``3.4 GB``."""
     power = 0
     while number >= 999.5 and power + 1 < len(units):
         number, power = number / 1000, power + 1

@@ -33,10 +33,7 @@ CANONICAL_FILES = (
 
 
 class WorkflowPlan:
-    """Files, parameters and resources of the rules, from the configuration as Snakemake holds it.
-
-    Raises ConfigError if it is not a valid configuration.
-    """
+    """Files, parameters and resources of the rules; a ConfigError for a wrong configuration."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.config = parse_config(dict(values), "the configuration")
@@ -126,10 +123,7 @@ class WorkflowPlan:
         return [str(record), str(record.with_suffix(".csv"))]
 
     def block_data(self, wildcards: Any) -> list[str]:
-        """The files whose being there means that the block's data sets are ready.
-
-        Also a note, if records of the block were found missing or outdated at any time.
-        """
+        """Files that say that a block's data are ready, and a note if its records were outdated."""
         return self._ready(wildcards.dataset, self._records.outdated(_block_path(wildcards)))
 
     def timing_data(self, wildcards: Any) -> list[str]:

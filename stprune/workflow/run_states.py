@@ -36,11 +36,7 @@ class RunState(NamedTuple):
 
 
 def run_states(layout: ExperimentLayout) -> list[RunState]:
-    """Where each run stands of the experiment as it was last started.
-
-    Without its ``config.yaml``: where each run stands that left a record or a log. Raises
-    ConfigError if that is damaged, or of another version.
-    """
+    """Where each run stands of the last start, or without its config.yaml, of what it left."""
     if layout.config.exists():
         values = read_yaml(layout.config)
         keys = run_keys(validate(ExperimentConfig, values, str(layout.config)))
@@ -92,7 +88,6 @@ def refuse_missing(layout: ExperimentLayout, keys: Sequence[RunKey]) -> None:
     if missing:
         first = next((run for run in missing if run.state == "failed"), missing[0])
         note = f": {first.note}" if first.note else ""
-        raise RecordError(
-            f"{len(missing)} of {len(keys)} runs have no record, such as {first.key.path}, which is"
-            f" `{first.state}`{note}; `stprune show {layout.root}` lists them"
-        )
+        such = f"such as {first.key.path}, which is `{first.state}`{note}"
+        lists = f"`stprune show {layout.root}` lists them"
+        raise RecordError(f"{len(missing)} of {len(keys)} runs have no record, {such}; {lists}")

@@ -38,7 +38,7 @@ class UnfinishedError(StpruneError):
     """Some runs of a block have no valid record."""
 
 
-class Progress:
+class Progress(RunListener):
     """Logs a run's epochs as they pass; `stprune show` reads how far it is from these lines."""
 
     def run_started(self, spec: RunSpec, epochs: int, done: list[EpochRecord]) -> None:
@@ -65,20 +65,13 @@ class Progress:
         words = "%s: test MAE %s, RMSE %s, MAPE %s %%; %.1f s"
         logger.info(words, self.name, *scores, record.cost.total_seconds)
 
-    def run_failed(self, error: BaseException) -> None:
-        """The command that trains says what failed."""
-
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
 def train_once(config: ExperimentConfig, key: RunKey) -> None:
-    """Train one run and write its record, unless it has a valid one.
-
-    While another process on this machine trains the same run, this one waits for it. Raises a
-    StpruneError for every mistake a user can make.
-    """
+    """Train one run unless its record is valid; while another process trains it, wait."""
     listeners: list[RunListener] = [Progress()]
     if config.tracking.mode != "disabled":
         from stprune.tracking.run import WandbTracking
@@ -108,10 +101,7 @@ def train_block(config_file: Path, path: str) -> None:
 
     They are trained one after another, or as many at once as may share a GPU; each claims its own
     place on the machine. A run that fails is named with the reason and its log, and the others go
-    on. Processes of further devices read ``config_file``.
-
-    Raises UnfinishedError if a run failed; and, if interrupted, KeyboardInterrupt once the runs
-    under way have ended, which continue next time.
+    on, before an UnfinishedError. Processes of further devices read ``config_file``.
     """
     config = load_config(config_file)
     records = ExperimentRecords(config)

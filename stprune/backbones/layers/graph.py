@@ -89,10 +89,8 @@ def checked_weights(adjacency: Tensor) -> Tensor:
     wrong = ~(torch.isfinite(weights) & (weights >= 0))
     if wrong.any():
         row, column = wrong.nonzero()[0].tolist()
-        raise DataError(
-            f"the graph has weight {weights[row, column].item():g} at row {row}, column {column};"
-            " weights must be finite and at least 0"
-        )
+        place = f"at row {row}, column {column}; weights must be finite and at least 0"
+        raise DataError(f"the graph has weight {weights[row, column].item():g} {place}")
     return weights
 
 

@@ -64,10 +64,7 @@ class Published(StrictModel):
 
 
 def load_raw(card: DatasetCard, paths: dict[str, Path]) -> RawSeries | StreamedSeries:
-    """Load the raw files of a card, by role, in the card's format.
-
-    A ConfigError if the card does not fit it; a DataError if a file cannot be read or contradicts.
-    """
+    """Read a card's raw files; a ConfigError if it does not fit, a DataError if they do not."""
     module = FORMATS.module(card.format)
     if not issubclass(module.Options, Published):
         loaded: RawSeries = module.load(card, paths)
@@ -104,10 +101,7 @@ def regular_times(card: DatasetCard, steps: int) -> NDArray[np.datetime64]:
 def observed(
     table: NDArray[np.float64], card: DatasetCard, place: Callable[[tuple[int, ...]], str]
 ) -> NDArray[np.bool_]:
-    """Where the card's mask policy counts a value as observed, in the shape of ``table``.
-
-    A NaN is a DataError unless the policy is ``nan``; ``place`` says where, from its indices.
-    """
+    """Where the mask policy counts a value; a DataError at ``place`` for a NaN that it forbids."""
     missing = np.isnan(table)
     if card.mask_policy != "nan" and missing.any():
         where = place(tuple(np.argwhere(missing)[0].tolist()))
@@ -171,10 +165,8 @@ def read_edges(path: Path, node_ids: list[str], separator: str = ",") -> NDArray
         except (KeyError, ValueError):
             number = np.nan
         if not 0 <= number < np.inf or not (np.isnan(edges[place]) or edges[place] == number):
-            raise DataError(
-                f"{path}: line {line}: `{'`, `'.join(cells)}` must be two nodes of the series and,"
-                " if any, a finite number of at least 0, the same on each line of an edge"
-            )
+            rule = "two nodes of the series and, if any, a number of at least 0, one for an edge"
+            raise DataError(f"{path}: line {line}: `{'`, `'.join(cells)}` must be {rule}")
         edges[place] = number
     np.fill_diagonal(edges, np.nan)
     return edges

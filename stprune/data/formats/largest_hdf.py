@@ -49,10 +49,9 @@ class Options(Published):
             step = np.timedelta64(SOURCE_MINUTES, "m")
             times = np.datetime64(card.start, "s") + np.arange(card.steps * count) * step
             if not np.array_equal(frame.times(), times):
-                raise DataError(
-                    f"{series} must have {len(times)} rows, one every {SOURCE_MINUTES} minutes from"
-                    f" {times[0]} on; the publishers' file of means does not say what is missing"
-                )
+                rows = f"{len(times)} rows, one every {SOURCE_MINUTES} minutes from {times[0]} on"
+                means = "the publishers' file of means does not say what is missing"
+                raise DataError(f"{series} must have {rows}; {means}")
             columns = pd.Index(frame.names).get_indexer(pd.Index(node_ids))
             whole = np.array_equal(columns, np.arange(frame.shape[1]))
         if (columns < 0).any():

@@ -100,11 +100,7 @@ UNNAMED = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a n
 
 
 def load(card: DatasetCard, paths: dict[str, Path]) -> RawSeries:
-    """Read series and graph by the rules of the card's options.
-
-    A ConfigError if the card does not fit the format; a DataError if a file breaks a rule, with the
-    row and column.
-    """
+    """Read series and graph by the card's options; an error names what breaks a rule, and where."""
     where = f"options of {card.title}"
     options, channels = validate(Options, card.options, where), card.channel_names
     graph_roles = [role for role in GRAPHS if role in paths]
@@ -195,10 +191,7 @@ def numbers_of(
     *,
     infinite: bool = False,
 ) -> NDArray[np.float64]:
-    """Columns as numbers: (R, K) float64, NaN where a value is missing.
-
-    A DataError names a column or a cell that is wrong; a sign between thousands makes no number.
-    """
+    """Columns as (R, K) float64, NaN where a value is missing; an error names a wrong cell."""
     result = np.empty((len(frame), len(names)))
     for number, name in enumerate(names):
         if UNNAMED.fullmatch(name):
@@ -224,10 +217,7 @@ def numbers_of(
 
 
 def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
-    """The array ``key`` of an npz, npy or HDF file, None for the only one; texts as numpy text.
-
-    ``option`` is what a message calls the option that says ``key``.
-    """
+    """An array of an npz, npy or HDF file, None for the only one; ``option`` says which."""
     with reading(path, f"npz, npy or one of {', '.join(HDF_SUFFIXES)}"):
         if path.suffix.lower() in HDF_SUFFIXES:
             with h5py.File(path, "r") as file:
@@ -546,10 +536,7 @@ def _edges_of_matrix(
 
 
 def _matrix(path: Path, nodes: list[str], options: Options) -> NDArray[np.float64]:
-    """(N, N), row to column, NaN where a cell is empty, infinity where it says so.
-
-    A csv may hold sensor ids, in its first row or its first row and column, as its shape tells.
-    """
+    """(N, N), NaN where a cell is empty; a csv may have ids in its first row, and column."""
     size = len(nodes)
     if path.suffix.lower() not in CSV_SUFFIXES:
         try:

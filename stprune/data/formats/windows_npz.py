@@ -14,20 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stprune.data.card import DatasetCard
-from stprune.data.formats.base import (
-    Files,
-    Published,
-    Table,
-    binary,
-    gaussian,
-    merge_columns,
-    read_edges,
-    spread,
-)
+from stprune.data.formats import base
 from stprune.data.formats.dcrnn_hdf import read_pickled_graph
 
 
-class Options(Published):
+class Options(base.Published):
     """Which files there are; the graph is that of ``distances``, ``edges`` or ``graph``."""
 
     groups: list[str] = Field(["series"], min_length=1, description="Groups of sensors.")
@@ -37,7 +28,7 @@ class Options(Published):
     ids: dict[str, list[str]] = Field({}, description="Sensors of groups without a file.")
     time_of_day: int | None = Field(None, ge=1, description="Channel with shares of the day.")
 
-    def read(self, card: DatasetCard, files: Files) -> Table:
+    def read(self, card: DatasetCard, files: base.Files) -> base.Table:
         """See :meth:`Published.read`; the card's channels are the first ones of the windows."""
         columns: dict[str, NDArray[np.float64]] = {}
         for group in self.groups:
@@ -45,18 +36,18 @@ class Options(Published):
             ids = self.ids.get(group) or [str(position) for position in range(series.shape[1])]
             if f"{group}_ids" in files:
                 ids = files[f"{group}_ids"].read_text(encoding="utf-8").strip().split(",")
-            merge_columns(columns, ids, series)
+            base.merge_columns(columns, ids, series)
         values, node_ids = np.stack(list(columns.values()), axis=1), list(columns)
         times = None if self.time_of_day is None else _times(card, values[..., self.time_of_day])
         if "distances" in files:
             graph = road_kernel(files["distances"], node_ids)
         elif "edges" in files:
-            graph = binary(read_edges(files["edges"], node_ids))
+            graph = base.binary(base.read_edges(files["edges"], node_ids))
         else:
             graph = read_pickled_graph(files["graph"], node_ids).astype(np.float64)
-        return Table(values[..., : len(card.channels)], graph, node_ids, times)
+        return base.Table(values[..., : len(card.channels)], graph, node_ids, times)
 
-    def _series(self, group: str, files: Files) -> NDArray[np.float64]:
+    def _series(self, group: str, files: base.Files) -> NDArray[np.float64]:
         """(T, N, C) of all parts; each begins with the steps that its first window shares."""
         series, shared = read_windows(files[f"{group}_{self.parts[0]}"])
         for part in self.parts[1:]:
@@ -95,4 +86,6 @@ def road_kernel(path: Path, node_ids: list[str]) -> NDArray[np.float64]:
     """
     frame = pd.read_csv(path, names=["from", "to", "metres"], dtype={"from": str, "to": str})
     distances = frame.pivot(index="from", columns="to", values="metres").loc[node_ids, node_ids]
-    return gaussian(distances.to_numpy(np.float64), spread(frame["metres"].to_numpy(np.float64)))
+    return base.gaussian(
+        distances.to_numpy(np.float64), base.spread(frame["metres"].to_numpy(np.float64))
+    )

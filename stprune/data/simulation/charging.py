@@ -234,10 +234,7 @@ def draw_drivers(
     extra: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Drivers:
-    """Draw drivers as a Poisson process whose rate drifts from day to day and zone to zone.
-
-    ``expected`` is (hours, Z) drivers an hour before drift; ``extra`` those whom events bring.
-    """
+    """Draw drivers, and those of events, as a Poisson process; the rate drifts by day and zone."""
     hours, zones = expected.shape
     shared = drift(hours, HOURS_PER_DAY, CITY_SPREAD, rng)
     change = [

@@ -90,10 +90,7 @@ class Network:
 
 
 def build_network(corridors: int, segments: int, rng: np.random.Generator) -> Network:
-    """Lay out at least 1 corridor of at least 3 segments in each direction.
-
-    Detectors go corridor by corridor, first inbound then outbound, each in driving order.
-    """
+    """Lay out corridors; detectors go corridor by corridor, inbound first, in driving order."""
     roads: list[Road] = []
     detectors: list[str] = []
     zones: list[Zone] = []

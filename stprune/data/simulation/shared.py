@@ -25,10 +25,7 @@ def check_card(
 
 
 def hump(hour: NDArray[np.float64], centre: float, spread: float) -> NDArray[np.float64]:
-    """A normal density (1 / h) over hours of the day in [0, 24), with tails round midnight.
-
-    ``spread``, its standard deviation in hours, is well below 12.
-    """
+    """A normal density (1 / h) over the hours of a day; ``spread`` is well below 12 hours."""
     distance = (hour - centre + 12) % 24 - 12
     return np.asarray(np.exp(-0.5 * (distance / spread) ** 2) / (spread * np.sqrt(2 * np.pi)))
 

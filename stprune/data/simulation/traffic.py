@@ -60,10 +60,7 @@ class Demand:
         return np.asarray(self.daily_trips * shares / 3600)
 
     def utilisation(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Expected demand at each detector as a share of its capacity: (len(bins), D).
-
-        Trips count where they pass at the time they start, as if driving took no time.
-        """
+        """Expected demand at each detector as a share of its capacity, at once: (len(bins), D)."""
         capacity = [self.network.roads[name].capacity for name in self.network.detectors]
         return np.asarray(self.rates(bins).T @ self.loads / capacity)
 
@@ -199,10 +196,7 @@ class Incident:
 def draw_incidents(
     demand: Demand, days: int, per_day: float, rng: np.random.Generator
 ) -> list[Incident]:
-    """Draw a Poisson number of incidents a day, at busy places and times, sorted by start.
-
-    Each is within one day. A draw within an hour of another on the same carriageway is left out.
-    """
+    """A Poisson number a day, at busy places and times, an hour apart, sorted by start."""
     incidents: list[Incident] = []
     # A detector's name is that of its carriageway and a number.
     ways = [name.rpartition("_")[0] for name in demand.network.detectors]
@@ -421,10 +415,7 @@ def speed_by_bin(
 def reported_speed(
     true_speed: NDArray[np.float64], passed: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Speed as the mean over the drivers who passed, who do not all drive alike.
-
-    ``passed`` are vehicles, of the shape of ``true_speed``; without any there is no error.
-    """
+    """Speed as the mean over the drivers who passed, who do not all drive alike."""
     spread = np.where(passed > 0, DRIVER_SPREAD / np.sqrt(np.maximum(passed, 1.0)), 0.0)
     error = np.clip(rng.standard_normal(true_speed.shape), -3.0, 3.0)
     return np.asarray(true_speed * (1 + spread * error))
