@@ -20,12 +20,7 @@ from torch.nn import functional
 
 from stprune.backbones.base import Backbone, ForecastTask, OptimiserSettings, uniform
 from stprune.backbones.layers.dropout import Dropout
-from stprune.backbones.layers.graph import (
-    DiffusionConvolution,
-    GraphProduct,
-    powers,
-    walk_powers,
-)
+from stprune.backbones.layers.graph import DiffusionConvolution, GraphProduct, powers, walk_powers
 from stprune.base.schema import StrictModel
 
 # Parts of LargeST's code that only have another name here.

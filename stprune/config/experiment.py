@@ -116,10 +116,7 @@ class ExperimentConfig(StrictModel):
 
 
 def parse_config(values: Any, where: str) -> ExperimentConfig:
-    """Check a configuration, first its form, then the names and options in it.
-
-    `compute.accelerator` `auto` becomes what this machine has: results of a GPU are other results.
-    """
+    """Check form, names and options; accelerator `auto` becomes what this machine has."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be a mapping of keys to values")
     config = validate(ExperimentConfig, values, where)

@@ -10,14 +10,7 @@ from stprune.base.files import folder_lock
 from stprune.base.layout import DataLayout
 from stprune.base.text import read_json_file
 from stprune.data.canonical import read_canonical, sha256_of, write_canonical
-from stprune.data.card import (
-    DatasetCard,
-    KaggleFile,
-    LocalFile,
-    RawFile,
-    load_card,
-    raw_paths,
-)
+from stprune.data.card import DatasetCard, KaggleFile, LocalFile, RawFile, load_card, raw_paths
 from stprune.data.fetch import check_local_file, content_problem, fetch
 from stprune.data.formats.base import load_raw, reading
 
@@ -90,11 +83,7 @@ def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
 
 
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
-    """What is wrong with a data set, one line each, after reading every byte that is here.
-
-    Raw files may be deleted once the data set is prepared; before that, a missing one counts. A
-    file that cannot be read is a DataError.
-    """
+    """What is wrong with a data set, one line each, after reading every byte that is here."""
     if state(dataset, card, layout) == "-":
         command = "fetch" if card.files else "prepare"
         return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]

@@ -50,8 +50,7 @@ def claim(compute: ComputeSettings, owner: str, *, alone: bool = False) -> Itera
 
     ``owner`` is what others are told who wait for it. A run waits for its GPUs; without free cores
     it soon goes on unpinned, since its errors do not depend on them. ``alone``, to measure times,
-    it shares no GPU, needs its cores, and raises BusyError after `ALONE_SECONDS`. A ConfigError if
-    the machine has fewer cores or GPUs than the run needs.
+    it shares no GPU, needs its cores, and raises BusyError after `ALONE_SECONDS`.
     """
     with ExitStack() as stack:
         gpus, cores = dict[str, int](), None
@@ -108,8 +107,7 @@ def own_gpus(
     """Hold a slot of each of ``count`` GPUs while the body runs; their ids, each with the slot.
 
     CUDA, once started, keeps its devices, so from here on this process sees these GPUs only, by
-    their ids. With one run a GPU it holds all slots, in case others allow more. Raises as
-    `own_cores` does.
+    their ids. With one run a GPU it holds all slots, in case others allow more.
     """
     visible = visible_gpus()
     if count > 1:  # CUDA shows a process no more than one part of a divided GPU

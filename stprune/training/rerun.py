@@ -184,11 +184,7 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change
 def open_recorded_model(
     metrics: Path, config_path: Path | None = None, data_directory: Path | None = None
 ) -> Engine:
-    """The engine of a run on one data set, with the best-validation weights kept beside its record.
-
-    The configuration is by default the one that the workflow wrote beside the runs. Raises a
-    StpruneError if record, configuration, weights or data are missing or do not fit each other.
-    """
+    """The engine of a run on one data set, with the best weights kept beside its record."""
     record, path = read_record(metrics), config_path or experiment_root(metrics) / "config.yaml"
     if not path.exists():
         raise ConfigError(f"there is no {path}; name the configuration of the run with --config")
@@ -225,10 +221,7 @@ def open_recorded_model(
 def node_errors(
     engine: Engine, split: Literal["train", "validation", "test"]
 ) -> tuple[NDArray[np.float64], int]:
-    """Mean absolute errors of a split's windows at nodes, (n, N), real units.
-
-    NaN where no target was observed. The second value is k if every k-th window is taken.
-    """
+    """Mean errors of every k-th window at nodes, (n, N), real units, NaN if unobserved; and k."""
     ((name, data),) = engine.members
     whole: WindowStore = getattr(data, split)
     nodes = data.adjacency.shape[0]

@@ -29,10 +29,7 @@ from stprune.training.evaluation import window_errors
 def full_training(
     spec: RunSpec, data: ForecastData, *, epochs: int, validate_every: int, seed: int
 ) -> Iterator[Engine]:
-    """An engine that trains on all windows of one data set, on each device the same.
-
-    The global random state, and so the dropout of the run itself, is the same afterwards.
-    """
+    """An engine that trains on one data set, on each device the same; random state is kept."""
     changes = {"epochs": epochs, "validate_every": validate_every, "patience": None}
     # The run's own budget might plan this model's epochs by the clock.
     full = spec.unpruned(**changes, budget="epochs")
@@ -124,10 +121,7 @@ def held_out_scores(engine: Engine) -> dict[str, Transfer]:
 
 
 def _linear_probe(engine: Engine, name: str, data: ForecastData, probe: LinearProbe) -> Scores:
-    """Train the last layer alone on all windows of ``data``, then test it there.
-
-    Optimiser and batch size are those of the run; the network of the run stays as it is.
-    """
+    """Train a copy's last layer alone on ``data`` by the run's settings, then test it there."""
     spec, epochs = engine.spec, probe.epochs
     with full_training(spec, data, epochs=epochs, validate_every=1, seed=spec.key.seed) as trainer:
         trainer.network.load_state_dict(engine.network.state_dict())

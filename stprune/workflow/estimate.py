@@ -232,8 +232,7 @@ def make_plan(config: ExperimentConfig) -> pd.DataFrame:
 
     One row a data set and backbone: training ``windows``; gradient ``steps`` of all runs,
     ``seconds`` of those that are not done, NaN if not known; bytes of ``disk`` that all leave, at
-    most; ``cost``, where that of a window is from, or why it is not known. Raises a StpruneError if
-    a run could not be: too few windows, or a pruner that declines.
+    most; ``cost``, where that of a window is from, or why it is not known.
     """
     data, layout = data_layout(config), experiment_layout(config)
     cells = [list(keys) for _, keys in groupby(run_keys(config), lambda key: key[:2])]

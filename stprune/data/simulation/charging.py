@@ -210,10 +210,7 @@ def draw_prices(
 def expected_drivers(
     city: ChargingCity, around: Circumstances, prices: NDArray[np.float64], level: float
 ) -> NDArray[np.float64]:
-    """Drivers an hour that are expected in each zone, before drift: (hours, Z).
-
-    ``prices`` is (hours, Z) in yuan / kWh; ``level`` scales the demand of the whole city.
-    """
+    """Drivers an hour in each zone, before drift: (hours, Z); ``level`` scales them all."""
     hour = np.arange(HOURS_PER_DAY, dtype=np.float64) + 0.5
     weekday = _weekday(hour) * WEEKDAY_DRIVERS
     free_day = _free_day(hour) * FREE_DAY_DRIVERS
