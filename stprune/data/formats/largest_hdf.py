@@ -49,9 +49,9 @@ class Options(Published):
             step = np.timedelta64(SOURCE_MINUTES, "m")
             times = np.datetime64(card.start, "s") + np.arange(card.steps * count) * step
             if not np.array_equal(frame.times(), times):
-                rows = f"{len(times)} rows, one every {SOURCE_MINUTES} minutes from {times[0]} on"
+                wanted = f"{len(times)} rows, one every {SOURCE_MINUTES} minutes from {times[0]} on"
                 means = "the publishers' file of means does not say what is missing"
-                raise DataError(f"{series} must have {rows}; {means}")
+                raise DataError(f"{series} must have {wanted}; {means}")
             columns = pd.Index(frame.names).get_indexer(pd.Index(node_ids))
             whole = np.array_equal(columns, np.arange(frame.shape[1]))
         if (columns < 0).any():

@@ -49,8 +49,8 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     segment's end drops to ``capacity_share``.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    nodes, steps = 2 * options.corridors * options.segments, options.days * traffic.BINS_PER_DAY
-    check_card(card, nodes, steps, CHANNELS, traffic.BIN_SECONDS // 60)
+    size = 2 * options.corridors * options.segments, options.days * traffic.BINS_PER_DAY
+    check_card(card, *size, CHANNELS, traffic.BIN_SECONDS // 60)
     layout, chance, accidents, readings, engine = (
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
