@@ -229,13 +229,6 @@ def test_prepare_starts_again_when_something_changed(layout, what):
     assert (read_canonical(directory).card.mape_floor == 7.0) == (what == "mape_floor")
 
 
-def test_raw_files_that_contradict_the_card_leave_no_data_set(layout):
-    _change_card(layout, steps=toy.STEPS + 1)
-    with pytest.raises(DataError, match=f"but the card says .{toy.STEPS + 1}, "):
-        prepare("toy", layout)
-    assert not is_prepared("toy", layout)
-
-
 # A series of any size is prepared in blocks, served from a memory map, and never held twice
 
 

@@ -114,13 +114,6 @@ def test_windows_a_period_apart_are_the_same_and_those_past_the_end_are_not_comp
     assert math.isnan(quantile(table, "a week apart", 50))
 
 
-@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 100))
-def test_effective_rank_lies_between_one_and_the_rank(n, k, seed):
-    table = rank_table(spectrum("days", noise(n, k, seed).astype(np.float32)))
-    assert 1 - 1e-9 <= table["effective_rank"][0] <= table["largest_possible"][0] + 1e-9
-    assert table["largest_possible"][0] == min(n, k)
-
-
 def test_ranks_of_known_matrices():
     # Shares 3/4 and 1/4: entropy ln 4 - (3/4) ln 3.
     assert effective_rank(np.array([3.0, 1.0])) == pytest.approx(4 / 3**0.75)

@@ -229,6 +229,7 @@ def test_wrong_parquet(tmp_path, place, column):
         {"timezone": "Mars/Base"},
         {"decimal": ",", "separator": ","},
         {"graph": {"wieghts": "binary"}},
+        {"graph": {"sigma": 0}},
         {"allow_negative": ["speed"]},
         {"gaps": "missing"},
     ],

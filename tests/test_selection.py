@@ -77,17 +77,21 @@ def selections(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.int64],
     return scores, strata, draw(st.integers(1, windows)), alpha
 
 
+def assert_selection(chosen: Selection, size: int) -> None:
+    """That many windows in ascending order, with finite weights of 1 or more."""
+    assert (chosen.weights.dtype, chosen.indices.dtype) == (np.float32, np.int64)
+    assert len(chosen.indices) == len(chosen.weights) == size
+    assert (np.diff(chosen.indices) > 0).all()
+    assert (np.isfinite(chosen.weights) & (chosen.weights >= 1)).all()
+
+
 @given(case=selections(), shares=st.sampled_from(["proportional", "neyman"]))
 def test_selection_keeps_its_promises(case, shares):
     scores, strata, size, alpha = case
     chosen = hard_and_easy(
         scores, strata, size, hard_share=alpha, rng=np.random.default_rng(0), shares=shares
     )
-    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
-    assert (np.diff(chosen.indices) > 0).all()
-    assert chosen.indices.dtype == np.int64
-    assert chosen.weights.dtype == np.float32
-    assert (chosen.weights >= 1).all()
+    assert_selection(chosen, size)
     # Whatever went in as hard, no window left out is harder than the hardest ceil(alpha K).
     hard_size = int(np.ceil(alpha * size))
     ranking = np.where(np.isnan(scores), np.inf, scores)
@@ -195,9 +199,7 @@ def test_importance_keeps_exactly_k(case, score_share, seed):
     scores, _, size, _ = case
     rng = np.random.default_rng(seed)
     chosen = importance(scores, size, score_share=score_share, rng=rng)
-    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
-    assert (np.diff(chosen.indices) > 0).all()
-    assert (chosen.weights >= 1).all()
+    assert_selection(chosen, size)
     # No window is rarer than the uniform floor makes it.
     floor = (1 - score_share) * size / len(scores)
     assert (chosen.weights <= 1 / floor * (1 + 1e-5)).all()
@@ -222,10 +224,7 @@ def test_importance_weighs_by_hand():
 def test_tempered_sampling_keeps_exactly_k(case, temper, seed):
     scores, _, size, _ = case
     chosen = tempered(scores, size, temper=temper, rng=np.random.default_rng(seed))
-    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
-    assert (np.diff(chosen.indices) > 0).all()
-    assert (chosen.weights.dtype, chosen.indices.dtype) == (np.float32, np.int64)
-    assert (np.isfinite(chosen.weights) & (chosen.weights >= 1)).all()
+    assert_selection(chosen, size)
     known = np.where(np.isfinite(scores), scores, 0)
     if temper == 0 or (known == known[0]).all():
         np.testing.assert_allclose(chosen.weights, chosen.weights[0], rtol=1e-5)

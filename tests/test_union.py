@@ -87,24 +87,6 @@ def test_the_scores_are_those_of_each_data_set_on_its_own_graph(values):
     assert by_member["toy_big"] > 10 * by_member["toy_small"]  # type: ignore[operator]
 
 
-def test_batches_are_of_one_data_set_and_windows_come_once(values):
-    engine = opened(values)
-    seen: list[tuple[int, int, Any]] = []
-    engine.pruner.observe = lambda indices, errors, mask: seen.append(  # type: ignore[method-assign]
-        (errors.shape[2], len(indices), indices)
-    )
-    engine.train_epoch()
-    windows = torch.cat([indices for _, _, indices in seen])
-    assert torch.equal(windows.sort().values, torch.arange(WINDOWS))
-    for nodes, size, indices in seen:
-        assert nodes == (7 if indices.max() < BIG else 4)
-        assert (indices.max() < BIG) == (indices.min() < BIG)
-        assert size in ((28, 29) if nodes == 7 else (24, 25))
-    # Data sets take turns at random, not one after the other.
-    order = [nodes for nodes, _, _ in seen]
-    assert order not in (sorted(order), sorted(order)[::-1])
-
-
 def test_standardised_errors_are_free_of_units(union_data, values):
     values["datasets"]["cities"] |= {"loss_units": "standardised"}
     engine = opened(values)
