@@ -220,7 +220,6 @@ def test_values_may_be_a_view_or_narrower(fill):
     result = product(narrow)
     torch.testing.assert_close(result, matrix @ narrow.float())
     result.sum().backward()
-    assert narrow.grad is not None
     assert narrow.grad.dtype == torch.bfloat16
 
 

@@ -1,7 +1,5 @@
 """Tasks and protocols as configured: which windows they give, what they hide, what is refused."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch

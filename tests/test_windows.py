@@ -151,7 +151,6 @@ def test_a_subset_is_every_kth_node_of_the_first_days():
     assert opened.train.series.shape == (96, 3, 1)
     assert opened.adjacency.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert opened.description["nodes"] == 3
-    assert opened.train.target_mask is not None
     np.testing.assert_array_equal(opened.train.target_mask, mask[:96, ::2, 0])
     assert sum(len(store) for store in splits_of(opened)) == 96 - 2
     # A stride of windows thins training only.
