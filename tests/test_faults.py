@@ -132,7 +132,7 @@ def test_results_that_cannot_be_written_are_a_line(project, run):
 
 def test_a_second_process_waits_for_the_first(project, run):
     """And finds the run done."""
-    trial = project.trial("two", training={"epochs": 60, "batch_size": 32})
+    trial = project.trial("two", training={"epochs": 20, "batch_size": 32})
     files = [project.root / name for name in ("first", "second")]
     both = [Command([trial.train_words("full")], project.root, file, {}) for file in files]
     for command in both:
@@ -141,7 +141,7 @@ def test_a_second_process_waits_for_the_first(project, run):
     assert [code for code, _ in ends] == [0, 0], ends
     said = [text for _, text in ends]
     assert sorted("nothing to train" in text for text in said) == [False, True]
-    assert sorted("epoch 1/60" in text for text in said) == [False, True]
+    assert sorted("epoch 1/20" in text for text in said) == [False, True]
     folder = trial.run_folder("full")
     assert read_record(folder / "metrics.json").resumed == 0
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

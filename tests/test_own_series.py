@@ -154,6 +154,8 @@ OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
         (WIDE.replace("T01", "T02"), {}, "line 4.*`duplicates`"),
         (WIDE.replace("T02", "T03"), {}, "line 4"),
         (WIDE.replace("2024-01-01T01:00,3,4\n", ""), {}, "01:00:00.*`gaps"),
+        # A sensor without any value.
+        (WIDE.replace("2.5", "").replace(",4", ",").replace(",0\n", ",\n"), {"gaps": "missing"}, "`b`"),
         (WIDE.replace("T01:00", "T25:00"), {}, "line 3.*`time_format`"),
         (WIDE.replace("2024-01-01T01:00", "0824-01-01"), {}, "line 3"),
         (WIDE.replace("T01:00", "T01:00:00.5"), {}, "line 3"),
@@ -178,12 +180,6 @@ def test_what_is_wrong_is_one_line_with_its_place(tmp_path, text, options, place
         policy = {"channels": FLOW_AND_SPEED}
     with pytest.raises(DataError, match=rf"series\.csv.*{place}"):
         load_text(tmp_path, text, TIME | options, **policy)
-
-
-def test_a_sensor_without_a_value_is_refused(tmp_path):
-    text = "time,a,b\n2024-01-01T00,1,\n2024-01-01T01,2,\n2024-01-01T02,3,\n"
-    with pytest.raises(DataError, match=r"series\.csv.*`b`"):
-        load_text(tmp_path, text, TIME, **NAN)
 
 
 def test_damaged_arrays_are_named(tmp_path):
