@@ -39,12 +39,7 @@ from stprune.describe.statistics import (
 NAN = float("nan")
 
 
-def sample_of(
-    values: NDArray[np.floating],
-    timestamps: NDArray[np.datetime64] | None = None,
-    start: str = "2024-01-01",
-    minutes: int = 60,
-) -> Sample:
+def sample_of(values, timestamps=None, start="2024-01-01", minutes=60):
     """A sample of (T, n) values, NaN where missing, from a Monday on."""
     steps, nodes = values.shape
     times = np.datetime64(start, "s") + np.arange(steps) * np.timedelta64(60 * minutes, "s")

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stprune.base.errors import ConfigError
 from stprune.pruning.base import Selection, everything
@@ -299,13 +298,8 @@ KINDS: tuple[SpatialStructure, ...] = ("std", "top_nodes", "graph")
 
 
 def score(
-    errors: Tensor,
-    mask: Tensor | None = None,
-    spatial_weight: float = 1.0,
-    temporal_weight: float = 0.0,
-    spatial: SpatialStructure = "std",
-    adjacency: Tensor | None = None,
-) -> list[float]:
+    errors, mask=None, spatial_weight=1.0, temporal_weight=0.0, spatial="std", adjacency=None
+):
     """The complexity of a batch, all observed by default."""
     mask = torch.ones_like(errors, dtype=torch.bool) if mask is None else mask
     weights = {"spatial_weight": spatial_weight, "temporal_weight": temporal_weight}
@@ -338,12 +332,7 @@ def test_the_worst_nodes_are_five_in_a_hundred():
     assert score(errors * mask, mask, spatial="top_nodes") == [138.0]
 
 
-def plain(
-    errors: NDArray[np.float64],
-    mask: NDArray[np.bool_],
-    kind: SpatialStructure,
-    adjacency: NDArray[np.float64],
-) -> tuple[float, float, float]:
+def plain(errors, mask, kind, adjacency):
     """m, S and T of one window, one node and step at a time."""
     nodes = errors.shape[1]
     by_node = {v: errors[mask[:, v], v].mean() for v in range(nodes) if mask[:, v].any()}

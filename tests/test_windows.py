@@ -24,9 +24,7 @@ from stprune.data.stationarity import StationarityMeasure, stationarity
 from stprune.data.windows import WindowStore, calendar, cut_splits, fit_scaler
 
 
-def random_series(
-    steps: int, nodes: int, channels: int, seed: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def random_series(steps, nodes, channels, seed=0):
     """Values around 50 and a mask with a fifth missing, in every channel."""
     rng = np.random.default_rng(seed)
     series = rng.normal(50.0, 10.0, (steps, nodes, channels)).astype(np.float32)
@@ -181,9 +179,7 @@ def test_the_scaler_is_that_of_observed_training_values(block, monkeypatch):
         fit_scaler(series, mask, 0)
 
 
-def opened_days(
-    days: int, first_hour: int = 6, history: int = 3, horizon: int = 2, kept: int | None = None
-) -> ForecastData:
+def opened_days(days, first_hour=6, history=3, horizon=2, kept=None):
     """Hourly days from ``first_hour`` on; each value is the number of its step."""
     times = day_times(days, first_hour)
     series = np.arange(len(times), dtype=np.float32).reshape(-1, 1, 1)
