@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from stprune.data.card import FORMATS, DatasetCard, KaggleFile, load_card
+from stprune.data.card import DatasetCard, KaggleFile, load_card
 from stprune.data.fetch import KAGGLE
 
 SIX_NODES = {
@@ -23,8 +23,9 @@ def small_city(dataset: str, days: int, **options: Any) -> DatasetCard:
     """The card of a simulated city with six nodes, or as ``options`` say, and a few days."""
     card = load_card(dataset)
     chosen = card.options | SIX_NODES[card.format] | {"days": days} | options
-    made = FORMATS.module(card.format).Options.model_validate(chosen)
-    return card.model_copy(update={"options": chosen, "nodes": made.size, "steps": made.steps})
+    nodes = chosen.get("zones") or 2 * chosen["corridors"] * chosen["segments"]
+    steps = days * card.steps_per_day
+    return card.model_copy(update={"options": chosen, "nodes": nodes, "steps": steps})
 
 
 def pickled_graph(ids: list[str], weights: NDArray[Any]) -> bytes:

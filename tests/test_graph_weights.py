@@ -14,8 +14,7 @@ from scipy import sparse
 from stprune.base.errors import DataError
 from stprune.base.schema import validate
 from stprune.data.formats.base import binary, gaussian, spread
-from stprune.data.formats.table import read_graph
-from stprune.data.table import Options
+from stprune.data.formats.table import Options, read_graph
 
 NODES = ["a", "b", "c"]
 WEIGHTS = np.array([[0, 0.5, 0], [0.25, 0, 2], [0, 1, 0]])

@@ -12,7 +12,7 @@ from own_data import FLOW_AND_SPEED, LONG, LONG_OPTIONS, WIDE, card_with, load_t
 from stprune.base.errors import ConfigError, DataError
 from stprune.data.canonical import RawSeries, write_canonical
 from stprune.data.formats import table
-from stprune.data.table import GraphOptions, Options, read_times
+from stprune.data.formats.table import GraphOptions, Options, read_times
 
 TIME = {"time": "time"}
 HOURS = pd.date_range("2024-01-01", periods=3, freq="h")

@@ -21,17 +21,6 @@ from stprune.data.canonical import RawSeries, sha256_of
 from stprune.data.card import DatasetCard, dataset_ids, load_card
 from stprune.data.formats import table
 from stprune.data.formats.base import reading
-from stprune.data.table import (
-    CSV_SUFFIXES,
-    HDF_SUFFIXES,
-    ISO,
-    PARQUET_SUFFIXES,
-    Options,
-    Readings,
-    csv_cells,
-    parse_time,
-    read_series,
-)
 
 FORMAT = "table"
 # Keys of the card that are not for the user to say.
@@ -77,15 +66,15 @@ def add(
     if known := FROM_FILES & set(card):
         raise ConfigError(f"--card {min(known)}: that is found in the files; leave it out")
     options = _guessed_options(series, options)
-    checked = validate(Options, options, f"options of {dataset}")
+    checked = validate(table.Options, options, f"options of {dataset}")
     if "edges" in graph and "weights" not in options.get("graph", {}):
         # Distances that were taken for weights would turn the graph inside out.
-        for name in csv_cells(graph["edges"], checked.separator, "utf-8").iloc[0, 2:3]:
+        for name in table.csv_cells(graph["edges"], checked.separator, "utf-8").iloc[0, 2:3]:
             if name.lower() not in ("weight", "weights", "w"):
                 ways = "gaussian (distances), given (weights) or binary (neither)"
                 say = f"say what `{name}` is: --option graph.weights={ways}"
                 raise ConfigError(f"{graph['edges']}: {say}")
-    readings = read_series(series, checked, list(channels))
+    readings = table.read_series(series, checked, list(channels))
     root, entries = layout.root.resolve(), {}
     for role, file in files.items():
         place = file.resolve()  # on the card: seen from the data directory if it is below it
@@ -117,23 +106,23 @@ def add(
 def _guessed_options(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     """Options of the format `table`: those given, and others where the file is plain."""
     suffix = path.suffix.lower()
-    if suffix in HDF_SUFFIXES and given.get("layout") != "array":
+    if suffix in table.HDF_SUFFIXES and given.get("layout") != "array":
         with reading(path, "HDF"), h5py.File(path, "r") as file:
             # A table of pandas in any layout: if it cannot be read, the reader of it says why.
             if any("pandas_type" in item.attrs for item in file.values()):
                 return {"layout": "wide", "time": "index"} | given
-    if suffix not in CSV_SUFFIXES + PARQUET_SUFFIXES:
+    if suffix not in table.CSV_SUFFIXES + table.PARQUET_SUFFIXES:
         return {"layout": "array"} | given
-    if suffix in PARQUET_SUFFIXES:
+    if suffix in table.PARQUET_SUFFIXES:
         with reading(path, "parquet"):
             names, cell = list(pq.read_schema(path).names), ""
     else:
-        cells = csv_cells(path, given.get("separator", ","), given.get("encoding", "utf-8"))
+        cells = table.csv_cells(path, given.get("separator", ","), given.get("encoding", "utf-8"))
         names, cell = list(cells.iloc[0]), str(cells.iloc[min(1, len(cells) - 1), 0])
     time = _called(names, TIME_NAMES)
     # A plain number such as 20240101 is more likely a measurement, unless its form is given.
     plain = cell.isdigit() and "time_format" not in given
-    if time is None and not plain and parse_time(cell, given.get("time_format", ISO)):
+    if time is None and not plain and table.parse_time(cell, given.get("time_format", table.ISO)):
         time = names[0]
     guesses = {"time": time, "node": _called(names, NODE_NAMES)}
     if given.get("layout") == "wide" or guesses["node"] == given.get("time", time):
@@ -147,7 +136,9 @@ def _called(names: list[str], known: tuple[str, ...]) -> str | None:
     return next((names[lowered.index(word)] for word in known if word in lowered), None)
 
 
-def _time_axis(readings: Readings, card: dict[str, Any], options: Options) -> dict[str, Any]:
+def _time_axis(
+    readings: table.Readings, card: dict[str, Any], options: table.Options
+) -> dict[str, Any]:
     """Start, step and number of steps, from the times of the file where the card is silent."""
     path, every = readings.path, readings.times
     if every is None:

@@ -37,16 +37,6 @@ class Options(StrictModel):
     crowds_per_week: float = Field(0.75, ge=0, description="Expected events that draw a crowd.")
     demand_level: float = Field(1.0, gt=0, le=3, description="Factor on all demand.")
 
-    @property
-    def size(self) -> int:
-        """Zones, the nodes of the graph."""
-        return self.zones
-
-    @property
-    def steps(self) -> int:
-        """Hourly steps."""
-        return self.days * charging.HOURS_PER_DAY
-
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """Simulate the data set that ``card`` describes; there are no files.
@@ -55,14 +45,14 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     kWh) of each zone. The graph of neighbouring zones is undirected. Events: outages and crowds.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, options.size, options.steps, CHANNELS, STEP_MINUTES)
+    check_card(card, options.zones, options.days * charging.HOURS_PER_DAY, CHANNELS, STEP_MINUTES)
     layout, sky, trouble, arrivals, fees = (
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
     start = card.start.replace(tzinfo=None)
     warm = WARM_DAYS * charging.HOURS_PER_DAY
-    hours = warm + options.steps
-    city = charging.build_city(options.size, options.mean_chargers, layout)
+    hours = warm + card.steps
+    city = charging.build_city(card.nodes, options.mean_chargers, layout)
     around = charging.draw_circumstances(
         start - timedelta(days=WARM_DAYS), WARM_DAYS + options.days, sky
     )
@@ -71,10 +61,10 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     weeks = options.days / 7
     outages, crowds = options.outages_per_week * weeks, options.crowds_per_week * weeks
     events = charging.draw_disturbances(city, expected, warm, outages, crowds, trouble)
-    extra = charging.extra_drivers(events, hours, options.size)
+    extra = charging.extra_drivers(events, hours, card.nodes)
     drivers = charging.draw_drivers(city, around, expected, extra, arrivals)
     sessions = charging.simulate(city, drivers, events, hours)
-    busy = charging.busy_seconds(sessions, hours, options.size)
+    busy = charging.busy_seconds(sessions, hours, card.nodes)
     channels = [busy / charging.HOUR_SECONDS, charging.volume(city, busy), prices]
     values = np.stack(channels, axis=-1)[warm:].astype(np.float32)
     labels = pd.DataFrame(
@@ -84,5 +74,5 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     labels[["first_step", "last_step"]] -= warm
     labels.insert(0, "event", range(len(events)))
     labels["kind"] = [event.kind for event in events]
-    times, mask = regular_times(card, options.steps), np.ones(values.shape, np.bool_)
+    times, mask = regular_times(card, card.steps), np.ones(values.shape, np.bool_)
     return RawSeries(values, mask, times, city.adjacency(), city.names, labels)

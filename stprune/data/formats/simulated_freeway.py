@@ -40,16 +40,6 @@ class Options(StrictModel):
         1.05, gt=0, le=1.3, description="Weekday peak at the busiest detector / its capacity."
     )
 
-    @property
-    def size(self) -> int:
-        """Detectors in the network, the nodes of the graph."""
-        return 2 * self.corridors * self.segments
-
-    @property
-    def steps(self) -> int:
-        """Five-minute steps."""
-        return self.days * traffic.BINS_PER_DAY
-
 
 def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     """Simulate the data set that ``card`` describes; there are no files.
@@ -59,19 +49,20 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
     segment's end drops to ``capacity_share``.
     """
     options = validate(Options, card.options, f"options of {card.title}")
-    check_card(card, options.size, options.steps, CHANNELS, traffic.BIN_SECONDS // 60)
+    nodes, steps = 2 * options.corridors * options.segments, options.days * traffic.BINS_PER_DAY
+    check_card(card, nodes, steps, CHANNELS, traffic.BIN_SECONDS // 60)
     layout, chance, accidents, readings, engine = (
         np.random.default_rng([options.seed, stream]) for stream in range(5)
     )
     network = roads.build_network(options.corridors, options.segments, layout)
     demand = traffic.expected_demand(network, options.demand_level, card.start.replace(tzinfo=None))
-    departures = traffic.draw_departures(demand, -WARM_BINS, options.steps + LATE_BINS, chance)
+    departures = traffic.draw_departures(demand, -WARM_BINS, card.steps + LATE_BINS, chance)
     incidents = traffic.draw_incidents(demand, options.days, options.incidents_per_day, accidents)
     seeds = engine.integers(2**31, size=options.days).tolist()
-    values = np.empty((options.steps, options.size, len(CHANNELS)), dtype=np.float32)
+    values = np.empty((card.steps, card.nodes, len(CHANNELS)), dtype=np.float32)
     # Speeds get the error of their reading after all days; until then they keep all their bits.
     speeds = np.empty(values.shape[:2])
-    starts = range(0, options.steps, traffic.BINS_PER_DAY)
+    starts = range(0, card.steps, traffic.BINS_PER_DAY)
     days = [slice(start, start + traffic.BINS_PER_DAY) for start in starts]
     for day, steps in enumerate(days):
         values[steps, :, 0], speeds[steps] = _simulate_day(
@@ -85,7 +76,7 @@ def load(card: DatasetCard, files: dict[str, Path]) -> RawSeries:
         (number, one.detector, one.first_bin, one.last_bin, one.capacity_share, "incident")
         for number, one in enumerate(incidents)
     ]
-    times, mask = regular_times(card, options.steps), np.ones(values.shape, np.bool_)
+    times, mask = regular_times(card, card.steps), np.ones(values.shape, np.bool_)
     events = pd.DataFrame(labels, columns=columns)
     return RawSeries(values, mask, times, roads.detector_graph(network), network.detectors, events)
 
