@@ -65,7 +65,7 @@ class Watch(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.place = "outside"
         self.kernels, self.waits = Counter[str](), dict[str, list[str]]()
         self.mixed: list[str] = []
@@ -133,14 +133,14 @@ def claimed_device() -> Iterator[Watch]:
     swapping = torch.__future__.get_swap_module_params_on_conversion()
     inference = torch.inference_mode
     # Wrappers of tensors have no views in inference mode.
-    torch.inference_mode = torch.no_grad  # type: ignore[misc,assignment]
+    torch.inference_mode = torch.no_grad
     torch._C._set_only_lift_cpu_tensors(True)  # so that torch.tensor is seen to copy
     torch.__future__.set_swap_module_params_on_conversion(True)
     try:
         with Watch() as watch:
             yield watch
     finally:
-        torch.inference_mode = inference  # type: ignore[misc]
+        torch.inference_mode = inference
         torch._C._set_only_lift_cpu_tensors(lifting)
         torch.__future__.set_swap_module_params_on_conversion(swapping)
 

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 def cells(axes: Axes) -> np.ma.MaskedArray:
     """The values of a heat map."""
     (mesh,) = [part for part in axes.collections if isinstance(part, QuadMesh)]
-    values = mesh.get_array()
-    assert isinstance(values, np.ma.MaskedArray)
-    return values
+    return mesh.get_array()
 
 
 def lines(axes: Axes, colour: str | None = None) -> list[NDArray[np.float64]]:

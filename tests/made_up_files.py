@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from stprune.data.card import DatasetCard, KaggleFile, RemoteFile, load_card
+from stprune.data.card import DatasetCard, KaggleFile, load_card
 from stprune.data.fetch import KAGGLE
 
 SIX_NODES = {
@@ -72,7 +72,6 @@ def mirrored(file: Any, folder: Path) -> Path:
     """Where a mirror in ``folder`` has a file."""
     if isinstance(file, KaggleFile):
         return folder / KAGGLE / "datasets" / file.kaggle / file.name
-    assert isinstance(file, RemoteFile)
     parts = urlsplit(file.url)
     return folder / parts.netloc / parts.path.lstrip("/")
 

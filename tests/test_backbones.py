@@ -1,13 +1,12 @@
 """Single backbones and layers: sizes, graphs, refusals, dropout, forecasts without weights."""
 
-import copy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from test_backbone_oracles import MTGNN, OPENCITY, PER_DAY, STAEFORMER, STTN, a_graph, build
+from test_backbone_oracles import MTGNN, PER_DAY, STAEFORMER, STTN, a_graph, build
 from torch import Tensor
 from toy import canonical
 
@@ -89,16 +88,6 @@ def test_one_set_of_weights_for_every_step_length(per_day, steps):
     assert (model.patches, model.steps) == (24, steps)
     batch = torch.randn(2, per_day, 4, 1), *torch.zeros(2, 2, per_day, dtype=torch.int64)
     assert model(*batch).shape == (2, per_day, 4)
-
-
-def test_graphs_follow_the_model_and_its_copies():
-    model, (inputs, *calendar) = build("opencity", OPENCITY)
-    expected = model.eval()(inputs, *calendar)
-    twin = copy.deepcopy(model)
-    model.use_graph("there", a_graph(9))
-    assert torch.equal(twin(inputs, *calendar), expected)
-    narrow = twin.float()(inputs.float(), *calendar)
-    torch.testing.assert_close(narrow.double(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_drops_its_share_and_makes_up_for_it():
@@ -231,7 +220,6 @@ def test_values_may_be_a_view_or_narrower(fill):
     result = product(narrow)
     torch.testing.assert_close(result, matrix @ narrow.float())
     result.sum().backward()
-    assert narrow.grad is not None
     assert narrow.grad.dtype == torch.bfloat16
 
 

@@ -42,7 +42,6 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def test_a_state_is_read_as_written_and_not_by_another_run(checkpoint):
     state, reason = load_checkpoint(checkpoint, IDENTITY)
-    assert state is not None
     assert torch.equal(state.pop("weights"), WEIGHTS)
     assert (state, reason) == (STATE, "")
     assert [path.name for path in checkpoint.parent.iterdir()] == ["last.pt"]

@@ -148,7 +148,7 @@ def test_heads_padded_for_a_gpu_attend_alike(causal):
     results = []
     for attention in (padded_attention, functional.scaled_dot_product_attention):
         q, k, v = (part.clone().requires_grad_() for part in parts)
-        attended = attention(q, k, v, is_causal=causal)  # type: ignore[operator]
+        attended = attention(q, k, v, is_causal=causal)
         attended.square().sum().backward()
         results.append([attended.detach(), *(part.grad for part in (q, k, v))])
     for ours, theirs in zip(*results, strict=True):

@@ -162,6 +162,10 @@ def test_the_fingerprint_follows_what_decides_the_result(toy_values):
         ("pruners.st_prune", {"options": {"strata": 3}}, False),
         ("backbones.stid.optimisation.learning_rate", 0.1, False),
         ("datasets.toy", {"days": 10}, False),
+        ("datasets.toy", {"task": "impute"}, False),
+        ("datasets.toy", {"task": "impute", "task_options": {"points": 0.5}}, False),
+        ("datasets.toy", {"task": "few_shot"}, False),
+        ("protocol", "strict", False),
         # A default that is spelt out, cores, jobs and tracking decide nothing.
         ("pruners.st_prune", {"options": {"strata": 10}}, True),
         ("compute.own_cores", True, True),
@@ -170,8 +174,9 @@ def test_the_fingerprint_follows_what_decides_the_result(toy_values):
         ("tracking.mode", "offline", True),
         ("experiment", "other", True),
     ]
-    for place, value, same in cases:
-        assert (fingerprint(changed(toy_values, place, value)) == base) == same
+    prints = [fingerprint(changed(toy_values, place, value)) for place, value, _ in cases]
+    assert [one == base for one in prints] == [same for *_, same in cases]
+    assert len(set(prints)) == 9
 
 
 def test_a_device_of_the_machines_choice_is_part_of_the_fingerprint(toy_values, monkeypatch):

@@ -39,12 +39,7 @@ from stprune.describe.statistics import (
 NAN = float("nan")
 
 
-def sample_of(
-    values: NDArray[np.floating],
-    timestamps: NDArray[np.datetime64] | None = None,
-    start: str = "2024-01-01",
-    minutes: int = 60,
-) -> Sample:
+def sample_of(values, timestamps=None, start="2024-01-01", minutes=60):
     """A sample of (T, n) values, NaN where missing, from a Monday on."""
     steps, nodes = values.shape
     times = np.datetime64(start, "s") + np.arange(steps) * np.timedelta64(60 * minutes, "s")
@@ -112,13 +107,6 @@ def test_windows_a_period_apart_are_the_same_and_those_past_the_end_are_not_comp
     }
     assert quantile(table, "a day apart", 0) == pytest.approx(1, abs=1e-6)
     assert math.isnan(quantile(table, "a week apart", 50))
-
-
-@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 100))
-def test_effective_rank_lies_between_one_and_the_rank(n, k, seed):
-    table = rank_table(spectrum("days", noise(n, k, seed).astype(np.float32)))
-    assert 1 - 1e-9 <= table["effective_rank"][0] <= table["largest_possible"][0] + 1e-9
-    assert table["largest_possible"][0] == min(n, k)
 
 
 def test_ranks_of_known_matrices():

@@ -52,7 +52,7 @@ class WatchedEngine(Engine):
             if self.watch.place == "epoch":  # on a GPU the phases of the loop are timed by events
                 self.watch.waits.setdefault("epoch", []).append("synchronise")
 
-        self.clock.synchronise = synchronise  # type: ignore[method-assign]
+        self.clock.synchronise = synchronise
         with self.watch.at("epoch"):
             self.train_epoch()
 
@@ -91,7 +91,7 @@ def test_products_with_a_sparse_graph():
         with watch.at("loop"):
             product(values).sum().backward()
         assert product.sparse
-        assert torch.equal(values.grad.cpu(), torch.ones(30, 4))  # type: ignore[union-attr]
+        assert torch.equal(values.grad.cpu(), torch.ones(30, 4))
     assert watch.mixed == watch.waits.get("loop", []) == []
 
 
@@ -185,7 +185,7 @@ def test_the_guard_sees_what_it_is_for(toy_values):
         )
         for name, deed in bad.items():
             watch.waits.clear()
-            engine.pruner.observe = lambda _, e, m, deed=deed: deed(e, m)  # type: ignore[assignment,method-assign,misc]
+            engine.pruner.observe = lambda _, e, m, deed=deed: deed(e, m)
             engine.watch_epoch()
             seen = "mixed" if watch.mixed else set(watch.waits.get("loop", []))
             assert seen == ("mixed" if name == "a second device" else {name})

@@ -1,7 +1,6 @@
 """Pruning under Lightning's Trainer: the plain loop's results, resuming, wrong set-ups."""
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from stprune.loop.loop import LoopError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what the package says of itself when it is imported
-    from pytorch_lightning import Callback, LightningModule, Trainer
+    from pytorch_lightning import LightningModule, Trainer
     from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
 
     from stprune.loop.lightning_callback import PruningCallback
@@ -53,9 +52,7 @@ class Module(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
-def fit(
-    module: Module, *callbacks: Callback, checkpoint: Path | None = None, **changes: Any
-) -> Module:
+def fit(module, *callbacks, checkpoint=None, **changes):
     silent = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
     settings = {"max_epochs": EPOCHS, "reload_dataloaders_every_n_epochs": 1, **silent, **changes}
     trainer = Trainer(

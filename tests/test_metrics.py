@@ -43,9 +43,7 @@ from stprune.training.run import refuse_splits
 CPU = torch.device("cpu")
 
 
-def scores_of(
-    forecast: Tensor, targets: Tensor, mask: Tensor, floor: float = 1.0, batch: int = 1000
-) -> Scores:
+def scores_of(forecast, targets, mask, floor=1.0, batch=1000):
     """Scores of all windows, ``batch`` at a time."""
     sums = ErrorSums(torch.zeros(5, forecast.shape[1], dtype=torch.float64), floor)
     for part in zip(forecast.split(batch), targets.split(batch), mask.split(batch), strict=True):
@@ -103,9 +101,7 @@ def test_scores_are_those_of_plain_numpy_however_batched(seed, batch):
 NODES = 3
 
 
-def rule_sums(
-    forecast: np.ndarray, labels: np.ndarray, *, batch_size: int, pieces: int = 1
-) -> RuleSums:
+def rule_sums(forecast, labels, *, batch_size, pieces=1):
     """Sums over (n, H, N) arrays, given in ``pieces`` batches; NaN labels were not observed."""
     store = store_of(*labels.shape)
     sums = RuleSums(store, batch_size)

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -130,6 +129,7 @@ def test_missing_cells(tmp_path, cell):
         load_text(tmp_path, text, TIME)
 
 
+WITHOUT_B = re.sub(r",[\d.]+$", ",", WIDE, flags=re.MULTILINE)
 OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
 
 
@@ -154,6 +154,7 @@ OFFSETS = WIDE.replace("T00:00", "T00:00+01:00").replace("T01:00", "T01:00Z")
         (WIDE.replace("T01", "T02"), {}, "line 4.*`duplicates`"),
         (WIDE.replace("T02", "T03"), {}, "line 4"),
         (WIDE.replace("2024-01-01T01:00,3,4\n", ""), {}, "01:00:00.*`gaps"),
+        (WITHOUT_B, {"gaps": "missing"}, "`b`"),
         (WIDE.replace("T01:00", "T25:00"), {}, "line 3.*`time_format`"),
         (WIDE.replace("2024-01-01T01:00", "0824-01-01"), {}, "line 3"),
         (WIDE.replace("T01:00", "T01:00:00.5"), {}, "line 3"),
@@ -178,12 +179,6 @@ def test_what_is_wrong_is_one_line_with_its_place(tmp_path, text, options, place
         policy = {"channels": FLOW_AND_SPEED}
     with pytest.raises(DataError, match=rf"series\.csv.*{place}"):
         load_text(tmp_path, text, TIME | options, **policy)
-
-
-def test_a_sensor_without_a_value_is_refused(tmp_path):
-    text = "time,a,b\n2024-01-01T00,1,\n2024-01-01T01,2,\n2024-01-01T02,3,\n"
-    with pytest.raises(DataError, match=r"series\.csv.*`b`"):
-        load_text(tmp_path, text, TIME, **NAN)
 
 
 def test_damaged_arrays_are_named(tmp_path):
@@ -229,6 +224,7 @@ def test_wrong_parquet(tmp_path, place, column):
         {"timezone": "Mars/Base"},
         {"decimal": ",", "separator": ","},
         {"graph": {"wieghts": "binary"}},
+        {"graph": {"sigma": 0}},
         {"allow_negative": ["speed"]},
         {"gaps": "missing"},
     ],
@@ -243,9 +239,7 @@ def test_the_page_on_own_data_knows_every_option():
     assert {*Options.model_fields, *GraphOptions.model_fields} <= set(re.findall(r"\w+", text))
 
 
-def clock(
-    texts: Any, zone: str | None, sensors: list[int] | None = None, form: str = "iso"
-) -> list[str]:
+def clock(texts, zone, sensors=None, form="iso"):
     options = Options(time="t", time_format=form, timezone=zone)
     codes = None if sensors is None else np.array(sensors)
     times = read_times(Path("own.csv"), pd.Series(texts), options, codes)

@@ -59,7 +59,7 @@ def lacking(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.mark.parametrize("module", [tab_equivalence, tab_reaching, tab_statistics, tab_tradeoff])
 def test_without_full_training_nothing_is_compared_with_it(module, lacking):
-    table = module.build(lacking)  # type: ignore[attr-defined]
+    table = module.build(lacking)
     assert "full was not run here." in table.caption
     if module is tab_statistics:
         assert column(table, "Against full training: Δ (%)") == {DASH}
@@ -72,7 +72,7 @@ def test_budgets_are_a_column_where_there_are_several(module, few):
     summary = few.summary
     again = summary[summary["pruner"] != "full"].assign(budget="total_time")
     both = replace(few, summary=pd.concat([summary, again], ignore_index=True))
-    one, two = (module.build(results) for results in (few, both))  # type: ignore[attr-defined]
+    one, two = (module.build(results) for results in (few, both))
     assert "Budget" not in [column.title for column in one.columns]
     assert two.columns[0].title == "Budget"
 

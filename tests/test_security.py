@@ -1,13 +1,11 @@
 """Strangers' files are not run, obeyed, followed elsewhere or shown raw; secrets stay secret."""
 
-import ast
 import json
 import logging
 import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,40 +55,13 @@ from stprune.workflow.run_states import last_line
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("stprune", "baselines", "paper_figures", "workflow", "examples")
 
-# Calls that run, or let a library run, what stands in a file or a text.
-RUNS_CODE = {
-    *("eval", "exec", "compile", "os.system", "os.popen", "subprocess.getoutput"),
-    *("pickle.load", "pickle.loads", "marshal.load", "marshal.loads", "shelve.open", "joblib.load"),
-    *("yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load"),
-    *("pd.read_pickle", "pd.read_hdf", "pandas.read_pickle", "pandas.read_hdf"),
-    *("tarfile.extractall", "shutil.unpack_archive", "jinja2.Template"),
-}
 
-
-def calls() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Place, dotted name, and constant keywords of every call in our sources."""
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call):
-                    given = {
-                        word.arg or "": word.value.value
-                        for word in node.keywords
-                        if isinstance(word.value, ast.Constant)
-                    }
-                    place = f"{path.relative_to(ROOT)}:{node.lineno}"
-                    yield place, ast.unparse(node.func), given
-
-
-def test_no_source_runs_what_it_reads():
-    found = list(calls())
-    assert len(found) > 5000, "the search itself is broken"
-    for place, name, given in found:
-        assert name not in RUNS_CODE, f"{place} calls {name}"
-        assert not given.get("shell"), f"{place} runs a shell"
-        assert not given.get("allow_pickle"), f"{place} unpickles"
-        if name == "torch.load":
-            assert given.get("weights_only") is True, f"{place} unpickles"
+def test_no_source_unpickles_where_the_linter_is_silent():
+    """Ruff's S rules refuse `eval`, `pickle`, `yaml.load`, shells and the like."""
+    files = [path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    assert text.count("torch.load(") == text.count("weights_only=True") > 0
+    assert not re.search(r"allow_pickle=True|unsafe_load|full_load|jinja2\.Template", text)
 
 
 def test_rules_quote_whatever_no_pattern_restricts():

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stprune.base.errors import ConfigError
 from stprune.pruning.base import Selection, everything
@@ -77,17 +76,21 @@ def selections(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.int64],
     return scores, strata, draw(st.integers(1, windows)), alpha
 
 
+def assert_selection(chosen: Selection, size: int) -> None:
+    """That many windows in ascending order, with finite weights of 1 or more."""
+    assert (chosen.weights.dtype, chosen.indices.dtype) == (np.float32, np.int64)
+    assert len(chosen.indices) == len(chosen.weights) == size
+    assert (np.diff(chosen.indices) > 0).all()
+    assert (np.isfinite(chosen.weights) & (chosen.weights >= 1)).all()
+
+
 @given(case=selections(), shares=st.sampled_from(["proportional", "neyman"]))
 def test_selection_keeps_its_promises(case, shares):
     scores, strata, size, alpha = case
     chosen = hard_and_easy(
         scores, strata, size, hard_share=alpha, rng=np.random.default_rng(0), shares=shares
     )
-    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
-    assert (np.diff(chosen.indices) > 0).all()
-    assert chosen.indices.dtype == np.int64
-    assert chosen.weights.dtype == np.float32
-    assert (chosen.weights >= 1).all()
+    assert_selection(chosen, size)
     # Whatever went in as hard, no window left out is harder than the hardest ceil(alpha K).
     hard_size = int(np.ceil(alpha * size))
     ranking = np.where(np.isnan(scores), np.inf, scores)
@@ -195,9 +198,7 @@ def test_importance_keeps_exactly_k(case, score_share, seed):
     scores, _, size, _ = case
     rng = np.random.default_rng(seed)
     chosen = importance(scores, size, score_share=score_share, rng=rng)
-    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
-    assert (np.diff(chosen.indices) > 0).all()
-    assert (chosen.weights >= 1).all()
+    assert_selection(chosen, size)
     # No window is rarer than the uniform floor makes it.
     floor = (1 - score_share) * size / len(scores)
     assert (chosen.weights <= 1 / floor * (1 + 1e-5)).all()
@@ -222,10 +223,7 @@ def test_importance_weighs_by_hand():
 def test_tempered_sampling_keeps_exactly_k(case, temper, seed):
     scores, _, size, _ = case
     chosen = tempered(scores, size, temper=temper, rng=np.random.default_rng(seed))
-    assert len(chosen.indices) == len(np.unique(chosen.indices)) == size
-    assert (np.diff(chosen.indices) > 0).all()
-    assert (chosen.weights.dtype, chosen.indices.dtype) == (np.float32, np.int64)
-    assert (np.isfinite(chosen.weights) & (chosen.weights >= 1)).all()
+    assert_selection(chosen, size)
     known = np.where(np.isfinite(scores), scores, 0)
     if temper == 0 or (known == known[0]).all():
         np.testing.assert_allclose(chosen.weights, chosen.weights[0], rtol=1e-5)
@@ -300,13 +298,8 @@ KINDS: tuple[SpatialStructure, ...] = ("std", "top_nodes", "graph")
 
 
 def score(
-    errors: Tensor,
-    mask: Tensor | None = None,
-    spatial_weight: float = 1.0,
-    temporal_weight: float = 0.0,
-    spatial: SpatialStructure = "std",
-    adjacency: Tensor | None = None,
-) -> list[float]:
+    errors, mask=None, spatial_weight=1.0, temporal_weight=0.0, spatial="std", adjacency=None
+):
     """The complexity of a batch, all observed by default."""
     mask = torch.ones_like(errors, dtype=torch.bool) if mask is None else mask
     weights = {"spatial_weight": spatial_weight, "temporal_weight": temporal_weight}
@@ -339,12 +332,7 @@ def test_the_worst_nodes_are_five_in_a_hundred():
     assert score(errors * mask, mask, spatial="top_nodes") == [138.0]
 
 
-def plain(
-    errors: NDArray[np.float64],
-    mask: NDArray[np.bool_],
-    kind: SpatialStructure,
-    adjacency: NDArray[np.float64],
-) -> tuple[float, float, float]:
+def plain(errors, mask, kind, adjacency):
     """m, S and T of one window, one node and step at a time."""
     nodes = errors.shape[1]
     by_node = {v: errors[mask[:, v], v].mean() for v in range(nodes) if mask[:, v].any()}

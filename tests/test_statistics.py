@@ -348,9 +348,7 @@ def test_rows_worked_by_hand():
     assert rows[["p", "holm_p"]].isna().all(axis=None)
 
 
-def _noisy(
-    rng: np.random.Generator, paces: dict[str, float], datasets: int, seeds: int
-) -> pd.DataFrame:
+def _noisy(rng, paces, datasets, seeds):
     """Curves that fall to 1 in noise; a pace above 1 falls in that many times fewer epochs."""
     steps = np.arange(1, 41)
     runs: list[SeededRun] = []

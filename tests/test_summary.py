@@ -136,18 +136,21 @@ def test_one_seed_has_no_spread_and_a_lacking_score_no_mean(tmp_path):
     assert table.test_mae["008", "NA", "x"] == pytest.approx(3.0)
 
 
-def test_different_data_under_one_name_are_refused(tmp_path):
-    layout = ExperimentLayout(tmp_path)
-    other = record(RunKey("r", "b", "y", 0.5, 0), data={"checksum": "e" * 64})
-    files = [_write(layout, RunKey("r", "b", "x", 0.5, 0)), write_run(layout, other, epochs(8))]
-    with pytest.raises(RecordError, match="different data"):
-        summarise(files, layout)
-    for part in ("days", "window_stride"):
-        subset = record(RunKey("r", "b", "y", 0.5, 0), data={"checksum": "d" * 64, part: 3})
-        with pytest.raises(RecordError, match=f"{part} 3"):
-            summarise([files[0], write_run(layout, subset, epochs(8))], layout)
+def test_different_data_sources_or_settings_under_one_name_are_refused(tmp_path):
+    layout, key = ExperimentLayout(tmp_path), RunKey("r", "b", "x", 0.5, 0)
+    first, seed, rival = _write(layout, key), key._replace(seed=1), key._replace(pruner="y")
+    for other, changes, words in (
+        (seed, {"source_digest": "0" * 64}, "different source code.*x/p0.5/s1/metrics.json"),
+        (seed, {"config": {"epochs": 9}}, "different configurations"),
+        (rival, {"data": {"checksum": "e" * 64}}, "different data"),
+        (rival, {"data": {"checksum": "d" * 64, "days": 3}}, "days 3"),
+        (rival, {"data": {"checksum": "d" * 64, "window_stride": 3}}, "window_stride 3"),
+    ):
+        with pytest.raises(RecordError, match=words):
+            summarise([first, write_run(layout, record(other, **changes), epochs(8))], layout)
+    assert not layout.summary.exists()
     elsewhere = record(RunKey("r2", "b", "y", 0.5, 0), data={"checksum": "e" * 64})
-    summarise([files[0], write_run(layout, elsewhere, epochs(8))], layout)
+    summarise([first, write_run(layout, elsewhere, epochs(8))], layout)
     assert len(read_store(layout.store, "summary")) == 2
 
 

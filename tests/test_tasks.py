@@ -1,7 +1,5 @@
 """Tasks and protocols as configured: which windows they give, what they hide, what is refused."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ from toy_union import KEY, union_config, union_values, write_union
 
 from stprune.base.errors import ConfigError, StpruneError
 from stprune.config.experiment import parse_config
-from stprune.config.grid import run_keys, run_spec
 from stprune.data.dataset import ForecastData, forecast_data
 from stprune.data.tasks.base import TASKS, build_task
 from stprune.data.tasks.impute import ImputeOptions, hidden_values
@@ -20,18 +17,6 @@ from stprune.data.windows import cut_splits, window_starts
 from stprune.training.run import train
 
 SHARES = (0.6, 0.2, 0.2)
-
-
-def config(entry: dict[str, Any], **values: Any) -> dict[str, Any]:
-    return {
-        "experiment": "t",
-        "datasets": {"city": {"dataset": "sim_city_1", **entry}},
-        "backbones": {"stid": None},
-        "pruners": {"full": None},
-        "prune_ratios": [0.5],
-        "seeds": [0],
-        **values,
-    }
 
 
 def test_few_shot_counts_as_st_ttc_does_or_the_training_windows():
@@ -87,21 +72,6 @@ def test_strict_windows_share_no_step_with_another_split(breaks):
     assert sum(map(len, (strict.train, strict.validation, strict.test))) == (~crossed).sum()
 
 
-def test_a_task_is_part_of_what_a_run_is():
-    parts = {"task": "impute", "task_options": {"points": 0.5}}
-    prints = set()
-    for entry, protocol in (
-        *(({}, "paper"), ({"task": "impute"}, "paper"), (parts, "paper")),
-        *(({"task": "few_shot"}, "paper"), ({}, "strict")),
-    ):
-        parsed = parse_config(config(entry, protocol=protocol), "c.yaml")
-        spec = run_spec(parsed, run_keys(parsed)[0])
-        prints.add(spec.fingerprint)
-        task = spec.resolved()["dataset"].get("task", "forecast")
-        assert task == entry.get("task", "forecast")
-    assert len(prints) == 5
-
-
 @pytest.mark.parametrize(
     ("entry", "values", "says"),
     [
@@ -123,9 +93,10 @@ def test_a_task_is_part_of_what_a_run_is():
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(entry, values, says):
+def test_what_does_not_fit_is_refused(toy_values, entry, values, says):
+    datasets = {"city": {"dataset": "sim_city_1", **entry}}
     with pytest.raises(StpruneError, match=says):
-        parse_config(config(entry, **values), "c.yaml")
+        parse_config(toy_values | {"datasets": datasets} | values, "c.yaml")
 
 
 STEPS_IN, STEPS_OUT = 8, 8

@@ -69,9 +69,7 @@ class Scripted:
         return np.array(self.order, dtype=np.int64)
 
 
-def selections(
-    size: int, places: list[tuple[int, int]], rescaling: Rescaling = "stationarity"
-) -> Iterator[Selection]:
+def selections(size, places, rescaling="stationarity"):
     """Every equally likely selection, with one hard window and ``places`` (size, kept)."""
     samples = [list(combinations(range(count), kept)) for count, kept in places if kept]
     for sample in product(*samples):

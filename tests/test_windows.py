@@ -24,9 +24,7 @@ from stprune.data.stationarity import StationarityMeasure, stationarity
 from stprune.data.windows import WindowStore, calendar, cut_splits, fit_scaler
 
 
-def random_series(
-    steps: int, nodes: int, channels: int, seed: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def random_series(steps, nodes, channels, seed=0):
     """Values around 50 and a mask with a fifth missing, in every channel."""
     rng = np.random.default_rng(seed)
     series = rng.normal(50.0, 10.0, (steps, nodes, channels)).astype(np.float32)
@@ -151,7 +149,6 @@ def test_a_subset_is_every_kth_node_of_the_first_days():
     assert opened.train.series.shape == (96, 3, 1)
     assert opened.adjacency.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert opened.description["nodes"] == 3
-    assert opened.train.target_mask is not None
     np.testing.assert_array_equal(opened.train.target_mask, mask[:96, ::2, 0])
     assert sum(len(store) for store in splits_of(opened)) == 96 - 2
     # A stride of windows thins training only.
@@ -182,9 +179,7 @@ def test_the_scaler_is_that_of_observed_training_values(block, monkeypatch):
         fit_scaler(series, mask, 0)
 
 
-def opened_days(
-    days: int, first_hour: int = 6, history: int = 3, horizon: int = 2, kept: int | None = None
-) -> ForecastData:
+def opened_days(days, first_hour=6, history=3, horizon=2, kept=None):
     """Hourly days from ``first_hour`` on; each value is the number of its step."""
     times = day_times(days, first_hour)
     series = np.arange(len(times), dtype=np.float32).reshape(-1, 1, 1)

@@ -156,24 +156,19 @@ def test_yields_every_product_and_says_how_each_run_went(project):
         assert f"{path}: test MAE" in (project.results / "logs" / path / "train.log").read_text()
 
 
-def assert_same_run(*results: Path) -> None:
-    """Whatever a run yields but times: scores, epochs, kept windows, and what it depends on."""
-    files = [folder / "runs" / ST_PRUNE / "metrics.json" for folder in results]
-    one, other = ((read_record(file), file) for file in files)
-    difference = compare_runs(one, other)
-    assert difference.bit_equal, difference.results[:5]
-    # Neither the configuration nor a source or checksum knows of a path; a copy is no git clone.
-    around = {change.name for change in difference.circumstances}
-    assert around <= {"environment.git_commit", "environment.git_dirty"}
-
-
 def test_a_run_of_stprune_train_elsewhere_is_the_same(project, toy_data, tmp_path):
     """From this folder's sources and data of its own, and not beside another block."""
     places = {"data_directory": str(toy_data), "results_directory": str(tmp_path)}
     values = CONFIG | places | {"pruners": {"st_prune": None}, "compute": {"own_cores": False}}
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(values))
     assert main(["train", "--config", str(tmp_path / "toy.yaml"), *RUN]) == 0
-    assert_same_run(project.results, tmp_path / "toy")
+    results = project.results, tmp_path / "toy"
+    files = [folder / "runs" / ST_PRUNE / "metrics.json" for folder in results]
+    difference = compare_runs(*((read_record(file), file) for file in files))
+    assert difference.bit_equal, difference.results[:5]
+    # Neither the configuration nor a source or checksum knows of a path; a copy is no git clone.
+    around = {change.name for change in difference.circumstances}
+    assert around <= {"environment.git_commit", "environment.git_dirty"}
 
 
 def test_touched_sources_comments_and_figures_retrain_nothing(project):

@@ -55,7 +55,7 @@ class Listener:
 SERVER = get_context("forkserver")  # imports torch once for all processes; see conftest.py
 
 
-class Command(SERVER.Process):  # type: ignore[name-defined, misc]
+class Command(SERVER.Process):
     """Runs commands in turn in ``folder``; what it says goes to the file ``said``."""
 
     def __init__(

@@ -33,6 +33,7 @@ STAGES = {
     "block": ("block", "death", 6),
     "snakemake": ("snakemake", "death", 8),
     "signal": ("training", "signal", 10),
+    "signal, block": ("block", "signal", 5),
     "damaged checkpoint": ("training", "damaged checkpoint", 10),
     "full disk, training": ("training", "full disk", 5),
     "full disk, collection": ("collection", "full disk", 5),
@@ -117,7 +118,8 @@ class Campaign:
             return Fault(file_limit=int(10 ** self.chance.uniform(1.5, 5.0)))
         if injury == "signal":
             # Not before there is anybody to be told.
-            return Fault(max(0.1, seconds), number=self.chance.choice(list(SIGNALS)))
+            number, alone = self.chance.choice(list(SIGNALS)), self.chance.random() < 0.5
+            return Fault(max(0.1, seconds), number=number, alone=alone)
         if victim in ("block", "snakemake"):
             return Fault(seconds, alone=self.chance.random() < 0.3)
         if self.chance.random() < 0.5:

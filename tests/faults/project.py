@@ -81,16 +81,16 @@ class Trial:
         """A command of stprune with this trial's configuration."""
         return [*command, "--config", self.config.name]
 
-    def train_words(self, pruner: str, seed: int = 0) -> list[str]:
+    def train_words(self, pruner: str) -> list[str]:
         """The command that trains one run."""
         ratio = "0" if pruner == "full" else "0.5"
         where = ("--dataset", toy.DATASET, "--backbone", "stid", "--pruner", pruner)
-        return [*self.words("train"), *where, "--prune-ratio", ratio, "--seed", str(seed)]
+        return [*self.words("train"), *where, "--prune-ratio", ratio, "--seed", "0"]
 
-    def run_folder(self, pruner: str, seed: int = 0, kind: str = "runs") -> Path:
-        """Folder of the run's record, or of its ``checkpoints``."""
+    def run_folder(self, pruner: str) -> Path:
+        """Folder of the run's record."""
         ratio = "0" if pruner == "full" else "0.5"
-        return self.results / kind / toy.DATASET / "stid" / pruner / f"p{ratio}" / f"s{seed}"
+        return self.results / "runs" / toy.DATASET / "stid" / pruner / f"p{ratio}" / "s0"
 
     def remove(self) -> None:
         """Leave nothing of it."""

@@ -4,7 +4,6 @@ import csv
 import io
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,9 +35,7 @@ def check(raw: RawSeries) -> None:
     assert len(set(raw.node_ids)) == raw.values.shape[1]
 
 
-def plain_reading(
-    rows: list[Row], sensors: int, steps: int, rules: dict[str, Any], policy: str
-) -> dict[tuple[int, int], float] | None:
+def plain_reading(rows, sensors, steps, rules, policy):
     """Value by step and sensor, for those that were observed; None if a rule refuses the rows."""
     if (rules["gaps"] == "missing" or rules["missing_numbers"]) and policy != "nan":
         return None
