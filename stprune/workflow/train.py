@@ -38,7 +38,7 @@ class UnfinishedError(StpruneError):
     """Some runs of a block have no valid record."""
 
 
-class Progress(RunListener):
+class Progress:
     """Logs a run's epochs as they pass; `stprune show` reads how far it is from these lines."""
 
     def run_started(self, spec: RunSpec, epochs: int, done: list[EpochRecord]) -> None:
@@ -64,6 +64,9 @@ class Progress(RunListener):
         scores = map(_short, (record.test.mae, record.test.rmse, record.test.mape))
         words = "%s: test MAE %s, RMSE %s, MAPE %s %%; %.1f s"
         logger.info(words, self.name, *scores, record.cost.total_seconds)
+
+    def run_failed(self, error: BaseException) -> None:
+        """The command that trains says what failed."""
 
 
 def _short(value: float | None) -> str:
