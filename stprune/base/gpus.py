@@ -37,9 +37,8 @@ def select_visible(gpus: dict[str, list[str]], visible: str | None) -> list[str]
     """The ids that a value of ``CUDA_VISIBLE_DEVICES`` names, by CUDA's rules.
 
     ``gpus`` has the parts of each GPU by its id; a divided GPU stands for its parts. The value
-    holds numbers in the order of ``gpus``, as with ``CUDA_DEVICE_ORDER=PCI_BUS_ID``, or beginnings
-    of ids. The first entry that names nothing ends it:
-    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#env-vars
+    holds numbers (as with ``CUDA_DEVICE_ORDER=PCI_BUS_ID``) or beginnings of ids; the first entry
+    that names nothing ends it: https://docs.nvidia.com/cuda/cuda-c-programming-guide/#env-vars
     """
     usable = {name: parts or [name] for name, parts in gpus.items()}
     if visible is None:

@@ -11,10 +11,7 @@ from stprune.base.text import LARGEST_YAML, control_character, parse_yaml
 
 
 class StrictModel(BaseModel):
-    """A frozen model that refuses unknown keys.
-
-    A number may be written as text, since YAML takes ``1e-3`` for one; a truth value is none.
-    """
+    """A frozen model that refuses unknown keys; a number may be text, as YAML reads ``1e-3``."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=False, validate_default=True, allow_inf_nan=False

@@ -75,10 +75,7 @@ def git_blob_sha1(path: Path) -> str:
 
 
 def content_problem(path: Path, file: RawFile, pinned: str | None = None) -> str | None:
-    """How the content of ``path`` differs from the hash on the card; None if it does not.
-
-    ``pinned`` is the SHA-256 to take where the card has none; without either, any content passes.
-    """
+    """How a file differs from the hash on its card, or from ``pinned``; None if it does not."""
     if isinstance(file, RemoteFile):
         kind, wanted, digest = "git blob SHA-1", file.git_blob_sha1, git_blob_sha1
     else:

@@ -338,10 +338,7 @@ def _sensor_name(entry: Any) -> str:
 def on_steps(
     readings: Readings, card: DatasetCard, options: Options
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
-    """Put the values of rows, in any order, on the steps of the card.
-
-    The times are (T,) datetime64[s] and the values (T, N, C) float64, NaN where missing.
-    """
+    """Put rows on the card's steps: times (T,), values (T, N, C) float64, NaN where missing."""
     values, times = _measured(readings, card, options), readings.times
     if times is None:
         return base.regular_times(card, len(values)), values
