@@ -13,7 +13,7 @@ import pytest
 import toy
 import yaml
 from toy import canonical, day_times
-from toy_runs import key_of
+from toy_runs import contents, key_of
 
 from stprune.__main__ import main
 from stprune.base.errors import DataError
@@ -59,16 +59,11 @@ def records(folder: Path, *descriptions: Description) -> Path:
     return folder
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
-
-
 def test_all_files_are_written_and_are_the_same_every_time(toy_data, tmp_path, capsys):
     words = ["data", "describe", "toy", "--data-directory", str(toy_data), "--output"]
     assert main([*words, str(tmp_path / "first")]) == 0
     assert str(tmp_path / "first" / "redundancy.png") in capsys.readouterr().out
-    first = files(tmp_path / "first")
+    first = contents(tmp_path / "first")
     assert {name for name in first if not name.endswith(".csv")} == set(FILES)
     facts = json.loads(first["description.json"])
     assert facts["looked_at"]["nodes"] == toy.NODES
@@ -76,7 +71,7 @@ def test_all_files_are_written_and_are_the_same_every_time(toy_data, tmp_path, c
     zeros = toy.toy_series() == 0
     assert facts["key_numbers"]["missing rate"] == pytest.approx(zeros.mean())
     assert main([*words, str(tmp_path / "second"), "--tables-only"]) == 0
-    assert files(tmp_path / "second").items() <= first.items()
+    assert contents(tmp_path / "second").items() <= first.items()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import synthetic_records as synthetic
 import wandb
+from toy_runs import contents
 from wandb_stand_in import ENTITY, KEY, HeldRun, Service, read_offline, wandb_alone, wandb_service
 
 from stprune.__main__ import main
@@ -33,7 +34,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWar
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    """The service."""
     with wandb_service() as service:
         yield service
 
@@ -82,10 +82,6 @@ def assert_is_record(there: HeldRun, run: Payload) -> None:
     assert without_own(there.config) == run.config
     assert [without_own(row) for row in there.rows] == list(run.history.values())
     assert without_own(there.summary_metrics) == run.summary
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_sync_makes_runs_of_the_records_and_the_next_changes_nothing(service, layout, said):
