@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from test_backbone_oracles import MTGNN, PER_DAY, STAEFORMER, STTN, a_graph, build
+from test_backbone_oracles import PER_DAY, STAEFORMER, STTN, a_graph, build
 from torch import Tensor
 from toy import canonical
 
@@ -54,24 +54,8 @@ def test_declines_what_it_cannot_do(name, options, history, horizon):
 
 
 def test_options_that_cannot_be_are_refused():
-    for name, option, value in (("dlinear", "kernel", 4), ("mtgnn", "convolution_channels", 30)):
-        with pytest.raises(ConfigError, match=option):
-            validate(BACKBONES.load(name).Options, {option: value}, "here")
-
-
-def test_saturated_edges_of_mtgnn_are_ranked_by_their_strength():
-    """In float32 all of them are exactly 1, and the strongest must still be kept."""
-    model, _ = build("mtgnn", MTGNN | {"embedding_rank": 1, "neighbours": 1}, nodes=4)
-    graph = model.graph.float()
-    with torch.no_grad():
-        for projection in (graph.source_projection, graph.target_projection):
-            projection.weight.fill_(1.0)
-            projection.bias.zero_()
-        graph.saturation = 50.0
-        # tanh(50 e): 0.1 to 0.4 for sources and targets that make scores rise with the node.
-        graph.source.copy_(torch.atanh(torch.tensor([[0.9], [0.1], [0.2], [0.3]])) / 50)
-        graph.target.copy_(torch.atanh(torch.tensor([[0.1], [0.3], [0.6], [0.9]])) / 50)
-    assert graph()[0].tolist() == [0.0, 0.0, 0.0, 1.0]
+    with pytest.raises(ConfigError, match="kernel"):
+        validate(BACKBONES.load("dlinear").Options, {"kernel": 4}, "here")
 
 
 def next_day(per_day: int) -> Any:
@@ -158,8 +142,6 @@ SIZES: list[tuple[str, int, int, dict[str, Any], int]] = [
     # LargeST prints 98K.
     ("lstm", 60, 288, {}, 97_932),
     # METR-LA and PEMS-BAY with the official code; our weekday is one more input.
-    ("mtgnn", 207, 288, {}, 405_452 + 32 + 19 * 64),
-    ("mtgnn", 325, 288, {}, 573_484 + 32 + 19 * 64),
     ("opencity", 4, 288, {"size": "mini", "head": "next_day"}, opencity_size(128, 3)),
     ("opencity", 4, 288, {"size": "base", "head": "next_day"}, opencity_size(256, 3)),
     ("opencity", 4, 288, {"size": "plus", "head": "next_day"}, opencity_size(512, 6)),

@@ -16,7 +16,6 @@ Batch = tuple[Tensor, Tensor, Tensor]
 # Parameters that a published model holds, at its published sizes, but no forecast depends on.
 UNUSED = {
     "gwnet": ("diffusions.7.*", "norms.7.*"),  # after the last skip path
-    "mtgnn": ("*.without_graph.*", "padding_skip"),
     "opencity": ("*.key.bias",),  # moves all scores of a query alike
     "staeformer": ("*.key.bias",),
     "stgcn": ("*before.align.*", "*after.align.*", "last.align.*"),  # these do not shrink

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-ACRONYMS = ["agcrn", "astgcn", "craig", "dcrnn", "el2n", "glister", "lstm", "mtgnn", "rs2"]
-ACRONYMS += ["stgcn", "stid", "sttn", "ucb"]
+ACRONYMS = ["agcrn", "astgcn", "craig", "dcrnn", "el2n", "glister", "lstm", "rs2", "stgcn"]
+ACRONYMS += ["stid", "sttn", "ucb"]
 # Names whose spelling is not their id's; any other id is shown with spaces and a capital.
 LABELS = {
     **{name: name.upper() for name in ACRONYMS},
