@@ -221,8 +221,10 @@ class Opencity(Backbone):
         width, layers = options.width or width, options.layers or layers
         self.steps, self.patches = _patching(task, options)
         if width % options.heads or width % 2:
-            rule = f"an even multiple of the {options.heads} heads (halves: minute and weekday)"
-            raise DeclinedError(f"opencity: the width is {rule}, not {width}")
+            shared = (
+                f"{options.heads} heads cannot share a width of {width}, halved for the calendar"
+            )
+            raise DeclinedError(f"opencity: {shared}; give an even multiple of the heads")
         self.graph_form = self.derive_graph(task.adjacency)
 
         # Columns go step by step, the channels of a step side by side.

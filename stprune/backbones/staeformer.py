@@ -91,7 +91,7 @@ class Staeformer(Backbone):
         width += options.time_of_day_width + options.day_of_week_width
         if width % options.heads:
             parts = "the sum of input_width, time_of_day_width, day_of_week_width, adaptive_width"
-            heads = f"give a number of heads that divides it, not {options.heads}"
+            heads = f"{options.heads} heads cannot share it; give a number that divides it"
             raise DeclinedError(f"staeformer: the width is {width}, {parts}; {heads}")
         self.input_projection = nn.Linear(task.channels + 2, options.input_width)
         self.time_of_day_embedding = _table(task.steps_per_day, options.time_of_day_width)

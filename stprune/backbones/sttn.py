@@ -137,8 +137,8 @@ class Sttn(Backbone):
     def __init__(self, task: ForecastTask, options: SttnOptions) -> None:
         super().__init__(task, options)
         if options.channels % options.heads:
-            advice = "give a number of heads that divides channels"
-            raise DeclinedError(f"sttn: {options.heads} of {options.channels} channels; {advice}")
+            shared = f"{options.heads} heads cannot share {options.channels} channels"
+            raise DeclinedError(f"sttn: {shared}; give a number of heads that divides them")
         graphs = walk_powers(task.adjacency, options.diffusion_steps, options.self_loops)
         self.start = nn.Linear(task.channels + 2, options.channels)
         self.blocks = nn.Sequential(*(Block(task, graphs, options) for _ in range(options.blocks)))

@@ -9,7 +9,10 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def visible_gpus() -> list[str]:
-    """Ids, in order, of the GPUs, or parts of divided ones (MIG), that a process may use."""
+    """Ids of the GPUs and of the parts of divided ones (MIG), in order; none without a driver.
+
+    Only those within ``CUDA_VISIBLE_DEVICES``, which Slurm sets to what it grants.
+    """
     import pynvml as nvml
 
     try:

@@ -30,14 +30,17 @@ BLOCK_VALUES = 2**22
 
 @dataclass(frozen=True)
 class RawSeries:
-    """What a loader returns if memory can hold it; ``events`` are those of simulated data."""
+    """What a loader returns, if it can hold the series in memory.
+
+    For labelled (simulated) data, ``events`` has one row an event with at least ``first_step``,
+    ``last_step`` (inclusive) and ``node`` (index), else it is empty.
+    """
 
     values: NDArray[np.float32]  # (T, N, C), in the card's units; 0 where ``mask`` is False
     mask: NDArray[np.bool_]  # (T, N, C), True where a value was observed
     timestamps: NDArray[np.datetime64]  # (T,) datetime64[s], local time at the start of each step
     adjacency: NDArray[np.float32]  # (N, N), weight of the edge from row to column, 0 for none
     node_ids: list[str]  # N names
-    # One row an event: at least `first_step`, `last_step` (inclusive) and `node` (index), or empty.
     events: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property

@@ -45,7 +45,10 @@ class ForecastData:
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run trains and is tested on, by id; training windows are numbered set after set."""
+    """What a run trains and is tested on, by id: one data set, or several as a union.
+
+    Training windows are numbered one data set after another.
+    """
 
     members: Mapping[str, ForecastData]  # trained and validated on
     tested: Mapping[str, ForecastData]  # the members, or those held out
@@ -80,7 +83,10 @@ def unite(
     held_out: Mapping[str, ForecastData],
     tested_elsewhere: bool = False,
 ) -> RunData:
-    """A run on several data sets of one channel, tested on them or on those ``held_out``."""
+    """A run on a union of data sets by id, each opened with ``target_only``.
+
+    The test windows are those of the members, or of ``held_out`` if ``tested_elsewhere``.
+    """
     tested = held_out if tested_elsewhere else members
     own = {name: data.description for name, data in members.items()}
     away = {name: data.description for name, data in held_out.items()}

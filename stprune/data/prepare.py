@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 
 
 def prepare(dataset: str, layout: DataLayout, mirror: str | None = None) -> Path:
-    """Make the canonical data set, unless it was made from the same card before; its folder."""
+    """Make the canonical data set, unless it was made from the same card before; its folder.
+
+    Raises a ConfigError for a card that is missing or wrong, a DataError for a raw file.
+    """
     card = load_card(dataset, layout.root)
     directory = layout.processed(dataset)
     if _made_from(card, directory):
@@ -83,7 +86,11 @@ def state(dataset: str, card: DatasetCard, layout: DataLayout) -> str:
 
 
 def damages(dataset: str, card: DatasetCard, layout: DataLayout) -> list[str]:
-    """What is wrong with a data set, one line each, after reading every byte that is here."""
+    """What is wrong with a data set, one line each, after reading every byte that is here.
+
+    Raw files may be deleted once the data set is prepared; before that, a missing one counts. A
+    file that cannot be read is a DataError.
+    """
     if state(dataset, card, layout) == "-":
         command = "fetch" if card.files else "prepare"
         return [f"{dataset}: nothing is here; run `stprune data {command} {dataset}`"]

@@ -79,7 +79,10 @@ def calendar(timestamps: NDArray[np.datetime64], step_minutes: int) -> tuple[Ten
 def window_starts(
     timestamps: NDArray[np.datetime64], length: int, step_minutes: int
 ) -> NDArray[np.int64]:
-    """First steps of all windows of ``length`` steps that no break of time cuts: (n,) int64."""
+    """(n,) int64, first steps of all windows of ``length`` steps that no break of time cuts.
+
+    ``timestamps`` (steps,) rise by ``step_minutes`` or, at a break, by more.
+    """
     seconds = timestamps.astype("datetime64[s]").astype(np.int64)
     span = seconds[length - 1 :] - seconds[: max(0, len(seconds) - length + 1)]
     return np.flatnonzero(span == (length - 1) * step_minutes * 60)
@@ -271,7 +274,10 @@ class Scaler:
 
 
 def fit_scaler(series: NDArray[np.float32], seen: NDArray[np.bool_], target_channel: int) -> Scaler:
-    """Fit to the (T, N, C) series where ``seen``; a DataError if a channel does not vary there."""
+    """Fit to the (T, N, C) float32 series where ``seen``: observed and in a training input.
+
+    Raises a DataError if a channel has no observed value there or does not vary.
+    """
     mean, std = np.zeros((2, series.shape[2]), np.float32)
     blocks = list(step_blocks(series.shape))
     for channel in range(series.shape[2]):

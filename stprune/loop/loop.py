@@ -138,7 +138,10 @@ class Pruning:
         self._started += 1
 
     def batches(self) -> Iterator[Tensor]:
-        """This process's batches of one epoch, (B,) int64; a LoopError if one is not observed."""
+        """This process's batches of one epoch: (B,) int64 window numbers, on the device.
+
+        Raises LoopError if the epoch before, or this one after its last batch, is not observed.
+        """
         yield from self.hand_out()
         if not self._between_epochs:
             raise self._latest().unfinished()

@@ -63,7 +63,10 @@ class Gradients:
 
 
 class Probe(Protocol):
-    """Trains a fresh model at each call to score windows, as preparation time."""
+    """Trains fresh models of the run's kind to score windows, one a call, as preparation time.
+
+    Indices, errors and masks are those of :meth:`Pruner.observe`.
+    """
 
     def train(self, epochs: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Train on all windows, then yield (indices, errors, mask) of one more pass."""
@@ -109,7 +112,10 @@ class Pruner(ABC):
         return self.epochs
 
     def epoch_windows(self, epoch: int, epochs: int) -> int:
-        """Windows of ``select(epoch)`` in a schedule of ``epochs``, for budgets; by default K."""
+        """Windows of ``select(epoch)`` in a schedule of ``epochs``; estimated if it takes scores.
+
+        Budgets of windows, steps and time are planned with it. K in every epoch by default.
+        """
         return budget(self.context.windows, self.context.keep_ratio)
 
     def prepare(self, probe: Probe) -> None:

@@ -135,7 +135,10 @@ def open_run(
     tags: Iterable[str] = (),
     notes: str | None = None,
 ) -> Any:
-    """Create or continue one ``wandb.Run``; ``tags``, and ``notes`` if these are None, are kept."""
+    """Create or continue one ``wandb.Run`` with its files in ``directory``; ``tags`` are kept.
+
+    None for ``notes`` leaves those that it has.
+    """
     import wandb
 
     settings = wandb.Settings(

@@ -68,7 +68,11 @@ def signed_in(entity: str | None) -> Iterator[tuple[Any, str]]:
 def sync(
     runs: Sequence[Payload], api: Any, place: TrackingSettings, *, dry: bool = False
 ) -> dict[str, Action]:
-    """Create and update what W&B lacks; what each run needed, by name. ``dry``: only say so."""
+    """Create and update what W&B lacks; what each run needed, by its name. ``dry``: only say so.
+
+    A run with the curves of another training is left as it is: W&B's history cannot be rewritten,
+    and one training's curves above another one's results would be worse than none.
+    """
     remotes = _remote_runs(runs, api, place)
     actions = {run.key.path: _needed(run, remotes.get(run.identity)) for run in runs}
     with tempfile.TemporaryDirectory() as directory:

@@ -50,7 +50,8 @@ def claim(compute: ComputeSettings, owner: str, *, alone: bool = False) -> Itera
 
     ``owner`` is what others are told who wait for it. A run waits for its GPUs; without free cores
     it soon goes on unpinned, since its errors do not depend on them. ``alone``, to measure times,
-    it shares no GPU, needs its cores, and raises BusyError after `ALONE_SECONDS`.
+    it shares no GPU, needs its cores, and raises BusyError after `ALONE_SECONDS`. A ConfigError if
+    the machine has fewer cores or GPUs than the run needs.
     """
     with ExitStack() as stack:
         gpus, cores = dict[str, int](), None
@@ -85,7 +86,11 @@ def pin(cores: Sequence[int]) -> None:
 
 @contextmanager
 def own_cores(count: int, owner: str, limit: float | None = None) -> Iterator[list[int]]:
-    """Hold and pin ``count`` cores; a BusyError if others held them for ``limit`` seconds."""
+    """Hold ``count`` cores while the body runs, and pin this process to them.
+
+    Raises ConfigError if the machine allows fewer, BusyError if others held too many for ``limit``
+    seconds.
+    """
     cores = available_cores()
     if count > len(cores):
         there = f"but only {len(cores)} cores are available"
@@ -107,7 +112,8 @@ def own_gpus(
     """Hold a slot of each of ``count`` GPUs while the body runs; their ids, each with the slot.
 
     CUDA, once started, keeps its devices, so from here on this process sees these GPUs only, by
-    their ids. With one run a GPU it holds all slots, in case others allow more.
+    their ids. With one run a GPU it holds all slots, in case others allow more. Raises as
+    `own_cores` does.
     """
     visible = visible_gpus()
     if count > 1:  # CUDA shows a process no more than one part of a divided GPU

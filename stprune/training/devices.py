@@ -56,7 +56,10 @@ def fabric_on(
 def windows_at_a_time(
     network: Backbone, asked: int | Literal["auto"] | None, device: torch.device
 ) -> int | None:
-    """Windows computed together, None for all; declined if parts have other statistics."""
+    """Windows of a batch that are computed together, None for all; by default as the backbone says.
+
+    Raises DeclinedError if a number is asked for but the network has statistics over the batch.
+    """
     if asked is None or asked == "auto":
         return network.micro_batch() if device.type == "cpu" else None
     if has_batch_statistics(network):

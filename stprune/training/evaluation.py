@@ -104,7 +104,10 @@ def pooled(parts: Sequence[ErrorSums]) -> ErrorSums:
 
 
 def error_rows(errors: Tensor, mask: Tensor, in_percent: Tensor, sizes: Tensor) -> Tensor:
-    """(5, H) float64 sums: errors, squares, count, shares of ``sizes``, count of shares."""
+    """(5, H) float64 sums of a batch: absolute errors, squares, count, shares, count of shares.
+
+    All are (B, H, N): errors are 0 where masked, shares are of ``sizes``, float64.
+    """
     errors = errors.double()
     share = torch.where(in_percent, errors / sizes, 0.0)
     rows = (errors, errors.square(), mask.double(), share, in_percent.double())
@@ -138,7 +141,10 @@ def scores_of_sums(
 
 
 class RuleSums:
-    """Running float64 sums of errors under others' rules; `st_ttc` drops a partial last batch."""
+    """Running sums of a split's errors under the rules of others, in float64 on the device.
+
+    Of batches of ``batch_size`` windows, `st_ttc` drops a partial last one.
+    """
 
     def __init__(self, store: WindowStore, batch_size: int) -> None:
         self.kept = len(store) // batch_size * batch_size

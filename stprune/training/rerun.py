@@ -91,7 +91,10 @@ def rerun(
     config: ExperimentConfig,
     listeners: Sequence[RunListener] = (),
 ) -> Difference:
-    """Train the run of ``record`` again and compare; a RecordError if its data are not these."""
+    """Train the run of ``record``, whose file is ``metrics``, again by ``config`` and compare.
+
+    Raises RecordError if the data are not those of the record, or the new record exists already.
+    """
     key = record.key
     again = experiment_layout(config).metrics(key)
     if again.exists():
@@ -111,7 +114,11 @@ def rerun(
 def config_of_record(
     record: RunRecord, where: str, data_directory: Path, results_directory: Path
 ) -> ExperimentConfig:
-    """The configuration of one run from its record, the inverse of ``RunSpec.resolved``."""
+    """The configuration of one run: the inverse of :meth:`stprune.config.grid.RunSpec.resolved`.
+
+    Messages name the record as ``where``. Raises ConfigError if this version cannot run it, and
+    RecordError if it does not say what was run.
+    """
     resolved = record.config
     try:
         entries = {}
@@ -184,7 +191,11 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change
 def open_recorded_model(
     metrics: Path, config_path: Path | None = None, data_directory: Path | None = None
 ) -> Engine:
-    """The engine of a run on one data set, with the best weights kept beside its record."""
+    """The engine of a run on one data set, with the best-validation weights kept beside its record.
+
+    The configuration is by default the one that the workflow wrote beside the runs. Raises a
+    StpruneError if record, configuration, weights or data are missing or do not fit each other.
+    """
     record, path = read_record(metrics), config_path or experiment_root(metrics) / "config.yaml"
     if not path.exists():
         raise ConfigError(f"there is no {path}; name the configuration of the run with --config")
@@ -221,7 +232,10 @@ def open_recorded_model(
 def node_errors(
     engine: Engine, split: Literal["train", "validation", "test"]
 ) -> tuple[NDArray[np.float64], int]:
-    """Mean errors of every k-th window at nodes, (n, N), real units, NaN if unobserved; and k."""
+    """Mean absolute errors of a split's windows at nodes, (n, N), real units.
+
+    NaN where no target was observed. The second value is k if every k-th window is taken.
+    """
     ((name, data),) = engine.members
     whole: WindowStore = getattr(data, split)
     nodes = data.adjacency.shape[0]

@@ -56,7 +56,10 @@ class RunListener(Protocol):
 
 
 def train(config: ExperimentConfig, key: RunKey, listeners: Sequence[RunListener]) -> RunRecord:
-    """Train one run, or continue from its checkpoint, and write its record."""
+    """Train one run and write its record; continue from its checkpoint if there is one.
+
+    Raises a StpruneError for every mistake a user can make, before anything is written.
+    """
     spec = run_spec(config, key)
     with machine(spec, f"{config.experiment} {key.path}") as (fabric, claimed):
         told = listeners if fabric.is_global_zero else ()

@@ -87,7 +87,10 @@ def verdict_of(
 
 
 class Contender:
-    """One (pruner, prune ratio), trained up to the epoch that is timed."""
+    """One (pruner, prune ratio), trained up to the epoch that is timed.
+
+    ``is_full``: all its epochs are those of full training, which are timed once, for everybody.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.key, pruner = engine, engine.spec.key, engine.pruner
@@ -95,7 +98,6 @@ class Contender:
         prepare(engine)
         windows = [pruner.epoch_windows(e, pruner.epochs) for e in range(engine.planned_epochs)]
         first_pruned = next((e for e, count in enumerate(windows) if count < engine.windows), None)
-        # Epochs of full training are timed once, for everybody.
         self.is_full = first_pruned is None and type(pruner).observe is Pruner.observe
         if self.is_full and self.key.pruner != UNPRUNED:
             return
@@ -205,6 +207,8 @@ def time_epochs(config: ExperimentConfig, dataset: str, backbone: str) -> record
     """Time every (pruner, prune ratio) of a data set and backbone, and write the record.
 
     The job shares no core and no GPU with runs; nothing else should be at work on the machine.
+
+    Raises a StpruneError for every mistake a user can make.
     """
     if not config.timing.rounds:
         raise ConfigError("`timing.rounds` is 0, so nothing is timed")

@@ -115,7 +115,8 @@ def check_claims(claims: Claims, results: Path) -> pd.DataFrame:
     """Compare every claimed number with all records below ``results``.
 
     One row a number: ``claimed`` and ``measured`` mean with standard deviation over seeds
-    (``claimed_sd``, ``sd``), ``seeds`` of ours, ``verdict``; NaN is not known.
+    (``claimed_sd``, ``sd``), ``seeds`` of ours, ``verdict``; NaN is not known. Raises RecordError
+    if there is no such folder, or a record in it cannot be read.
     """
     if not results.is_dir():
         raise RecordError(f"there is no folder {results} of results; name one with --results")
@@ -229,7 +230,11 @@ def check_weights(claims: list[WeightsClaim], layout: DataLayout) -> pd.DataFram
 
 
 def evaluate_weights(claim: WeightsClaim, layout: DataLayout) -> Scores:
-    """Scores of published weights on the data set's test windows, by the rule `st_ttc`."""
+    """Scores on the test windows of the data set, by the rule `st_ttc`.
+
+    Raises FetchError if the weights or the data set are not to be had, ConfigError if the weights
+    are not those of the backbone on this data set.
+    """
     dataset = read_canonical(prepare(claim.dataset, layout))
     data = forecast_data(dataset, history=STEPS, horizon=STEPS)
     scaler = Scaler(torch.tensor([claim.mean]), torch.tensor([claim.sd]), target_channel=0)

@@ -92,7 +92,10 @@ def nodes_of(spec: RunSpec, data: DataLayout) -> int:
 
 
 def run_windows(spec: RunSpec, data: DataLayout) -> Windows:
-    """Windows of a run, from cards or prepared time axes; a ConfigError if they are too few."""
+    """Windows of a run, from the cards, or from the time axis of what is prepared.
+
+    Raises ConfigError if the part of a data set is too small for the task.
+    """
     parts = [_windows(spec, dataset, part, data) for dataset, part in _parts(spec)]
     train, validation, test = map(sum, zip(*parts, strict=True))
     if spec.subset.task == "transfer":
@@ -198,7 +201,10 @@ def made_up(card: DatasetCard, nodes: int, steps: int) -> CanonicalDataset:
 
 
 def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
-    """Train two short epochs on noise of ``nodes`` nodes, of which the second counts."""
+    """Train a run's model for two short epochs on noise of ``nodes`` nodes; the second one counts.
+
+    Raises whatever a library does where the device is absent or has too little memory.
+    """
     # Fabric takes longer to load than all else that requests of a block need.
     from stprune.training.devices import fabric_on
     from stprune.training.engine import Engine
@@ -232,7 +238,8 @@ def make_plan(config: ExperimentConfig) -> pd.DataFrame:
 
     One row a data set and backbone: training ``windows``; gradient ``steps`` of all runs,
     ``seconds`` of those that are not done, NaN if not known; bytes of ``disk`` that all leave, at
-    most; ``cost``, where that of a window is from, or why it is not known.
+    most; ``cost``, where that of a window is from, or why it is not known. Raises a StpruneError if
+    a run could not be: too few windows, or a pruner that declines.
     """
     data, layout = data_layout(config), experiment_layout(config)
     cells = [list(keys) for _, keys in groupby(run_keys(config), lambda key: key[:2])]

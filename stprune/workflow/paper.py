@@ -20,7 +20,8 @@ def make_paper(
     """Make the products of ``names``, by default of all that is kept, and compare their hashes.
 
     ``into`` gets a folder of products for each part; None makes them in memory only. ``jobs``
-    processes make one part at a time each, the largest first.
+    processes make one part at a time each, the largest first. Raises RecordError if nothing is kept
+    there, or a record is damaged; UnknownNameError if there is no such part.
     """
     known = kept_experiments(records) + ([DATA] if (records / DATA).is_dir() else [])
     if not known:

@@ -36,7 +36,11 @@ class RunState(NamedTuple):
 
 
 def run_states(layout: ExperimentLayout) -> list[RunState]:
-    """Where each run stands of the last start, or without its config.yaml, of what it left."""
+    """Where each run stands of the experiment as it was last started.
+
+    Without its ``config.yaml``: where each run stands that left a record or a log. Raises
+    ConfigError if that is damaged, or of another version.
+    """
     if layout.config.exists():
         values = read_yaml(layout.config)
         keys = run_keys(validate(ExperimentConfig, values, str(layout.config)))

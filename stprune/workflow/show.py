@@ -52,7 +52,10 @@ def show(place: Path | None, results: Path, console: Console) -> None:
 
 
 def experiment_folder(place: Path | None, results: Path) -> Path:
-    """Folder of an experiment by folder or name, None: the only one; else a RecordError."""
+    """Folder of one experiment, from the folder or the name; None for the only one there is.
+
+    Raises RecordError if there is no such experiment, or there are several to choose from.
+    """
     known = sorted(path for path in results.glob("*") if _is_experiment(path))
     if place is None and len(known) == 1:
         return known[0]

@@ -74,7 +74,11 @@ def _short(value: float | None) -> str:
 
 
 def train_once(config: ExperimentConfig, key: RunKey) -> None:
-    """Train one run unless its record is valid; while another process trains it, wait."""
+    """Train one run and write its record, unless it has a valid one.
+
+    While another process on this machine trains the same run, this one waits for it. Raises a
+    StpruneError for every mistake a user can make.
+    """
     listeners: list[RunListener] = [Progress()]
     if config.tracking.mode != "disabled":
         from stprune.tracking.run import WandbTracking
@@ -104,7 +108,10 @@ def train_block(config_file: Path, path: str) -> None:
 
     They are trained one after another, or as many at once as may share a GPU; each claims its own
     place on the machine. A run that fails is named with the reason and its log, and the others go
-    on, before an UnfinishedError. Processes of further devices read ``config_file``.
+    on. Processes of further devices read ``config_file``.
+
+    Raises UnfinishedError if a run failed; and, if interrupted, KeyboardInterrupt once the runs
+    under way have ended, which continue next time.
     """
     config = load_config(config_file)
     records = ExperimentRecords(config)

@@ -217,7 +217,10 @@ def numbers_of(
 
 
 def read_array(path: Path, key: str | None, option: str) -> NDArray[Any]:
-    """An array of an npz, npy or HDF file, None for the only one; ``option`` says which."""
+    """The array ``key`` of an npz, npy or HDF file, None for the only one; texts as numpy text.
+
+    ``option`` is what a message calls the option that says ``key``.
+    """
     with reading(path, f"npz, npy or one of {', '.join(HDF_SUFFIXES)}"):
         if path.suffix.lower() in HDF_SUFFIXES:
             with h5py.File(path, "r") as file:
@@ -338,7 +341,10 @@ def _sensor_name(entry: Any) -> str:
 def on_steps(
     readings: Readings, card: DatasetCard, options: Options
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
-    """Put rows on the card's steps: times (T,), values (T, N, C) float64, NaN where missing."""
+    """Put the values of rows, in any order, on the steps of the card.
+
+    The times are (T,) datetime64[s] and the values (T, N, C) float64, NaN where missing.
+    """
     values, times = _measured(readings, card, options), readings.times
     if times is None:
         return base.regular_times(card, len(values)), values

@@ -210,7 +210,10 @@ def draw_prices(
 def expected_drivers(
     city: ChargingCity, around: Circumstances, prices: NDArray[np.float64], level: float
 ) -> NDArray[np.float64]:
-    """Drivers an hour in each zone, before drift: (hours, Z); ``level`` scales them all."""
+    """Drivers an hour that are expected in each zone, before drift: (hours, Z).
+
+    ``prices`` is (hours, Z) in yuan / kWh; ``level`` scales the demand of the whole city.
+    """
     hour = np.arange(HOURS_PER_DAY, dtype=np.float64) + 0.5
     weekday = _weekday(hour) * WEEKDAY_DRIVERS
     free_day = _free_day(hour) * FREE_DAY_DRIVERS
@@ -231,7 +234,10 @@ def draw_drivers(
     extra: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Drivers:
-    """Draw drivers, and those of events, as a Poisson process; the rate drifts by day and zone."""
+    """Draw drivers as a Poisson process whose rate drifts from day to day and zone to zone.
+
+    ``expected`` is (hours, Z) drivers an hour before drift; ``extra`` those whom events bring.
+    """
     hours, zones = expected.shape
     shared = drift(hours, HOURS_PER_DAY, CITY_SPREAD, rng)
     change = [

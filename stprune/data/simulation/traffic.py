@@ -415,7 +415,10 @@ def speed_by_bin(
 def reported_speed(
     true_speed: NDArray[np.float64], passed: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Speed as the mean over the drivers who passed, who do not all drive alike."""
+    """Speed as the mean over the drivers who passed, who do not all drive alike.
+
+    ``passed`` are vehicles, of the shape of ``true_speed``; without any there is no error.
+    """
     spread = np.where(passed > 0, DRIVER_SPREAD / np.sqrt(np.maximum(passed, 1.0)), 0.0)
     error = np.clip(rng.standard_normal(true_speed.shape), -3.0, 3.0)
     return np.asarray(true_speed * (1 + spread * error))
