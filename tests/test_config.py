@@ -108,8 +108,10 @@ def test_every_shipped_configuration_is_valid(path):
 
 def test_every_place_of_the_method_selection_fits_its_candidates():
     folder = REPOSITORY / "config" / "method_selection"
-    candidates, places = read_yaml(folder / "candidates.yaml"), []
-    for path in sorted({*folder.glob("*.yaml")} - {folder / "candidates.yaml", *EPOCHS}):
+    entries = {"short": folder / "candidates.yaml", "converged": folder / "converged.yaml"}
+    places = []
+    for path in sorted({*folder.glob("*.yaml")} - {*entries.values(), *EPOCHS}):
+        candidates = read_yaml(entries[path.stem.rpartition("_")[2]])
         config = parse_config({**candidates, **read_yaml(path)}, path.name)
         assert config.experiment == f"method_selection_{path.stem}"
         (place,), (backbone,) = config.datasets, config.backbones
