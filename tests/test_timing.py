@@ -14,6 +14,7 @@ import pytest
 from toy_runs import key_of
 
 from stprune.__main__ import main
+from stprune.base.errors import ConfigError
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, place_specs
 from stprune.records.timing import PARTS, Sensors, read_timing
@@ -205,3 +206,5 @@ def test_mistakes_are_one_line(toy_values, tmp_path, capsys):
         path.write_text(config.model_dump_json())
         assert main(["time", place, "--config", str(path)]) == 1
         assert named in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="rounds"):
+        parse_config(toy_values | {"timing": {"rounds": 2}}, "the toy configuration")

@@ -122,7 +122,9 @@ class GeometricTemporal(Backbone):
     def __init__(self, task: ForecastTask, options: GeometricTemporalOptions) -> None:
         super().__init__(task, options)
         if task.history < 2:
-            raise DeclinedError("geometric_temporal: a recurrent layer needs a history of 2 steps")
+            raise DeclinedError(
+                "geometric_temporal: recurrence needs a history of at least 2 steps"
+            )
         try:
             recurrent = import_geometric_temporal().nn.recurrent
         except ImportError as error:

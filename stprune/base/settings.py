@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stprune.base.schema import StrictModel
 
@@ -82,6 +82,13 @@ class TimingSettings(StrictModel):
     rounds: int = Field(
         15, ge=0, description="Rounds of timed epochs, 3 at least and so many at most; 0: none."
     )
+
+    @field_validator("rounds")
+    @classmethod
+    def _none_or_three(cls, rounds: int) -> int:
+        if rounds in (1, 2):
+            raise ValueError("an interval takes 3 rounds; use 0 to time nothing")
+        return rounds
 
 
 class TrackingSettings(StrictModel):

@@ -93,8 +93,8 @@ def own_cores(count: int, owner: str, limit: float | None = None) -> Iterator[li
     """
     cores = available_cores()
     if count > len(cores):
-        there = f"but only {len(cores)} cores are available"
-        raise ConfigError(f"the run wants {count} threads, {there}; lower compute.threads")
+        problem = f"the run wants {count} threads, but only {len(cores)} cores are available"
+        raise ConfigError(f"{problem}; lower compute.threads or compute.devices")
     names = {f"core{core}": core for core in cores}
     with _held([Offer(name, (name,)) for name in names], count, "cores", owner, limit) as held:
         mine = [names[offer.device] for offer in held]
@@ -120,7 +120,8 @@ def own_gpus(
         visible = [name for name in visible if not name.startswith("MIG-")]
     if count > len(visible):
         within = f"{VISIBLE}={os.environ.get(VISIBLE, '(not set)')}; see compute.accelerator"
-        raise ConfigError(f"the run wants {count} GPU(s), not the {len(visible)} within {within}")
+        problem = f"the run wants {count} GPU(s), but there are {len(visible)}"
+        raise ConfigError(f"{problem} within {within}")
     slots = {name: [f"{name}.slot{j}" for j in range(MOST_RUNS_PER_GPU)] for name in visible}
     if runs_per_gpu == 1:
         offers = [Offer(name, tuple(locks)) for name, locks in slots.items()]
@@ -179,7 +180,10 @@ def claims_folder() -> Path:
 def _take(
     offers: Sequence[Offer], count: int, folder: Path, owner: str, stack: ExitStack
 ) -> tuple[list[Offer], list[Path]]:
-    """Take ``count`` offers, held by ``stack``, or none, and say which locks others hold."""
+    """``count`` offers, now held by ``stack``; or none, and the locks that others hold.
+
+    Two that each kept half of what they need would wait for ever.
+    """
     taken, busy = dict[str, Offer](), list[Path]()
     with ExitStack() as attempt:
         for offer in offers:

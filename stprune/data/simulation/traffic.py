@@ -60,7 +60,10 @@ class Demand:
         return np.asarray(self.daily_trips * shares / 3600)
 
     def utilisation(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Expected demand at each detector as a share of its capacity, at once: (len(bins), D)."""
+        """Expected demand at each detector as a share of its capacity: (len(bins), D).
+
+        Trips count where they pass at the time they start, as if driving took no time.
+        """
         capacity = [self.network.roads[name].capacity for name in self.network.detectors]
         return np.asarray(self.rates(bins).T @ self.loads / capacity)
 
@@ -196,7 +199,10 @@ class Incident:
 def draw_incidents(
     demand: Demand, days: int, per_day: float, rng: np.random.Generator
 ) -> list[Incident]:
-    """A Poisson number a day, at busy places and times, an hour apart, sorted by start."""
+    """Draw a Poisson number of incidents a day, at busy places and times, sorted by start.
+
+    Each is within one day. A draw within an hour of another on the same carriageway is left out.
+    """
     incidents: list[Incident] = []
     # A detector's name is that of its carriageway and a number.
     ways = [name.rpartition("_")[0] for name in demand.network.detectors]
