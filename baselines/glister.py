@@ -30,7 +30,7 @@ class Glister(StaticPruner):
     options: GlisterOptions
 
     def choose(self, probe: Probe) -> Selection:
-        """In rounds the windows most along the validation gradient, stepping along them.
+        """Take, in rounds, the windows most along the validation gradient, and step along them.
 
         Gradients, (n, P) and (V, P) of one scoring model, are divided by the root mean square norm
         of the training gradients. With v the mean validation gradient and F the mean outer product

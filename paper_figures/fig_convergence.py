@@ -55,7 +55,7 @@ def build(results: Results) -> draw.Drawing:
 
 
 def mean_curves(epochs: pd.DataFrame) -> pd.DataFrame:
-    """By `content.over_seeds`: mean ``seconds`` and validation ``mae``, and its ends over seeds."""
+    """Mean ``seconds`` and validation ``mae``, and its ends over seeds (`content.over_seeds`)."""
     return content.over_seeds(
         epochs.dropna(subset="validation_mae"),
         seconds=("elapsed_seconds", "mean"),

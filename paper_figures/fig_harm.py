@@ -25,7 +25,7 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> draw.Drawing:
-    """By budget two rows of panels, by step ahead and by part; one column per prune ratio."""
+    """Draw two rows of panels per budget, by step ahead and by part; a column per prune ratio."""
     pruners = set(results.summary["pruner"]) - {REFERENCE}
     names, left_out = content.shown_pruners(results, pruners, content.MOST_CURVES - 1)
     shown = draw.looks(names)

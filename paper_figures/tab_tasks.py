@@ -32,7 +32,7 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Table:
-    """For each task the rows over all its data sets, where there are several, and of each."""
+    """List each task's rows over all its data sets, where there are several, and of each."""
     groups: list[Any] = []
     for task, entries in _entries(results).groupby("task"):
         names = entries["dataset"].tolist()

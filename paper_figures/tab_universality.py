@@ -30,7 +30,7 @@ def applies(results: Results) -> bool:
 
 
 def build(results: Results) -> Table:
-    """For each backbone entry the rows of every data set, and those over all of them."""
+    """List each backbone entry's rows of every data set, and those over all of them."""
     datasets = sorted(results.summary["dataset"].unique())
     places = [(name, [name]) for name in datasets]
     places += [(EVERY_PLACE, datasets)] if len(datasets) > 1 else []

@@ -97,7 +97,7 @@ def engine_of(spec: RunSpec, epochs: int = 0, nodes: int = 12) -> QuietEngine:
 
 
 def forecast(engine: Engine) -> Tensor:
-    """Of the first test windows, in evaluation mode, on the CPU."""
+    """Forecast the first test windows in evaluation mode; the result is on the CPU."""
     batch = engine.members[0][1].test.gather(torch.arange(8, device=engine.fabric.device))
     with torch.no_grad():
         made: Tensor = engine.network.eval()(batch.inputs, batch.time_of_day, batch.day_of_week)

@@ -162,7 +162,7 @@ class GeometricTemporal(Backbone):
         return forecast.transpose(1, 2)
 
     def derive_graph(self, adjacency: Tensor) -> EdgeList:
-        """With Chebyshev polynomials the scaled Laplacian of max(A, Aᵀ), else the propagation.
+        """The scaled Laplacian of max(A, Aᵀ) for Chebyshev polynomials, else the propagation.
 
         That is D^(-1/2) (A + I) D^(-1/2) with D the column sums of A + I (Kipf and Welling 2017); a
         self-loop takes the place of the added one.

@@ -121,7 +121,7 @@ class Gwnet(Backbone):
 
     @classmethod
     def from_public_weights(cls, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Of LargeST's code, which keeps apart what is one tensor here."""
+        """Read LargeST's weights, which keep apart what is one tensor here."""
         layers = range(sum(name.startswith("bn.") and name.endswith(".bias") for name in weights))
         pointwise = {name: w[:, :, 0, 0] if w.ndim == 4 else w for name, w in weights.items()}
         skips = [pointwise[f"skip_convs.{i}.weight"] for i in layers]

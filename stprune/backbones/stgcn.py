@@ -185,7 +185,7 @@ class Stgcn(Backbone):
 
     @classmethod
     def from_public_weights(cls, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Of LargeST's code."""
+        """Read the weights of LargeST's code."""
         state = {}
         for name, values in weights.items():
             for theirs, ours in NAMES.items():

@@ -1,4 +1,4 @@
-"""From a configuration to its runs, each fully resolved."""
+"""Resolves a configuration into its runs."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""From canonical data sets to the windows of a run.
+"""Cuts canonical data sets into the windows of a run.
 
 A protocol decides how splits are cut and what the scaler sees: docs/protocols.md.
 

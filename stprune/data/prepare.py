@@ -1,4 +1,4 @@
-"""From a card to a canonical data set, once; what is here, and whether its bytes are right."""
+"""Makes a card's canonical data set, once; says what is here and whether its bytes are right."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""All that is said about a data set, as tables and key numbers: made, written and read back."""
+"""Makes, writes and reads what is said about a data set, as tables and key numbers."""
 
 from dataclasses import dataclass
 from pathlib import Path

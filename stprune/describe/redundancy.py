@@ -50,7 +50,7 @@ def pair_correlations(rows: Values, *, centred: bool) -> Result:
 
 
 def row_correlations(a: Values, b: Values) -> Result:
-    """As :func:`pair_correlations`, not centred, of each row of ``a`` with that of ``b``: (n,)."""
+    """Correlate each row of ``a`` with that of ``b``, not centred: (n,)."""
     both = np.isfinite(a) & np.isfinite(b)
     x, y = (np.where(both, values, 0.0).astype(np.float64) for values in (a, b))
     zero = np.zeros(len(both))
@@ -68,7 +68,7 @@ def _from_sums(count: Result, x: Result, y: Result, xx: Result, yy: Result, xy: 
 
 
 def node_similarity(rows: Values, adjacency: NDArray[np.float32]) -> pd.DataFrame:
-    """Of nodes over time: all pairs, and those that the graph joins in either direction."""
+    """Correlate nodes over time: all pairs, and those that the graph joins in either direction."""
     joined = (adjacency != 0) | (adjacency.T != 0)
     correlation = pair_correlations(rows, centred=True)
     groups = {"all pairs": _once(correlation), "joined by an edge": _once(correlation, joined)}
@@ -76,7 +76,7 @@ def node_similarity(rows: Values, adjacency: NDArray[np.float32]) -> pd.DataFram
 
 
 def day_similarity(rows: Values, dates: NDArray[np.datetime64]) -> pd.DataFrame:
-    """Of days over slots and nodes: all pairs, and those of the same day of the week."""
+    """Correlate days over slots and nodes: all pairs, and those of the same day of the week."""
     number = dates.astype("datetime64[D]").astype(np.int64)
     same = (number[:, None] - number) % 7 == 0
     correlation = pair_correlations(rows, centred=False)
@@ -87,7 +87,7 @@ def day_similarity(rows: Values, dates: NDArray[np.datetime64]) -> pd.DataFrame:
 def window_similarity(
     sample: Sample, starts: NDArray[np.int64], length: int, chosen: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """Of windows over steps and nodes: all pairs of those chosen, and each with a later one.
+    """Correlate windows over steps and nodes: all pairs of those chosen, each with a later one.
 
     The later window begins one step, one window (the first that shares no step), a day or a week
     after. ``sample`` is standardised by node; ``chosen`` are indices into ``starts``.

@@ -50,7 +50,7 @@ class PruningCallback(Callback):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """That of pruning; a CheckpointError before the end of an epoch."""
+        """The state of the pruning; a CheckpointError before the end of an epoch."""
         if self._batches:
             wanted = "save_on_train_epoch_end=True and no every_n_train_steps to ModelCheckpoint"
             raise CheckpointError(f"pruning is saved when an epoch has ended: pass {wanted}")

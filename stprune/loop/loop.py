@@ -320,7 +320,7 @@ class _EpochShare:
 
 
 def _numbers(stationarity: ArrayLike, windows: int) -> NDArray[np.float32]:
-    """As (n,) finite numbers."""
+    """Return (n,) finite numbers; a ConfigError for anything else."""
     if isinstance(stationarity, Tensor):
         stationarity = stationarity.detach().cpu()
     numbers = np.empty(0, np.float32)

@@ -48,7 +48,7 @@ def allocate(
 
 
 def _largest_remainder(sizes: NDArray[np.int64], places: int) -> NDArray[np.int64]:
-    """In proportion to whole sizes, in whole numbers, so that equal remainders are equal."""
+    """Share out in proportion to whole sizes, in whole numbers, so equal remainders are equal."""
     shares: NDArray[np.int64] = places * sizes // sizes.sum()
     by_remainder = np.argsort(-(places * sizes % sizes.sum()), kind="stable")
     shares[by_remainder[: places - shares.sum()]] += 1
@@ -58,7 +58,7 @@ def _largest_remainder(sizes: NDArray[np.int64], places: int) -> NDArray[np.int6
 def _capped(
     sizes: NDArray[np.int64], places: int, demand: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """In proportion to ``demand``; what a full stratum cannot take goes to the others."""
+    """Share out in proportion to ``demand``; what a full stratum cannot take goes to the others."""
     shares, left = np.zeros_like(sizes), places
     is_open = (sizes > 0) & (demand > 0)
     while is_open.any():

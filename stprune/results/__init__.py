@@ -1,1 +1,1 @@
-"""From run records to rows, tables and sentences; kept records; a run made again."""
+"""Turns run records into rows and tables."""

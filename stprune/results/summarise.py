@@ -232,7 +232,7 @@ def times_to_full(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_seed_or_mean(values: "pd.Series[float]", rows: pd.DataFrame) -> "pd.Series[float]":
-    """For each row the value of its data set, backbone and seed, or else the mean of the seeds."""
+    """Give each row the value of its data set, backbone and seed, or else the mean of the seeds."""
     own = values.reindex(pd.MultiIndex.from_frame(rows[SEEDED])).to_numpy()
     mean = values.groupby(PLACE).mean().reindex(pd.MultiIndex.from_frame(rows[PLACE])).to_numpy()
     return pd.Series(own, rows.index).fillna(pd.Series(mean, rows.index))

@@ -1,4 +1,4 @@
-"""From the records to Weights & Biases, as often as one likes: what is there already stays."""
+"""Sends records to Weights & Biases, as often as one likes: what is there already stays."""
 
 import hashlib
 import json

@@ -184,7 +184,7 @@ class Engine:
         return self.records[-1]
 
     def epoch_in_slices(self, slices: int) -> Iterator[None]:
-        """As `train_epoch`, but stop between ``slices``; meanwhile the clock stands still."""
+        """Train an epoch, but stop between ``slices``; meanwhile the clock stands still."""
         start = time.perf_counter()
         train_seconds = 0.0
         for _, member in self.members:

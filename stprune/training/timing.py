@@ -113,7 +113,7 @@ class Contender:
         self.engine.load_state_dict(copy.deepcopy(self.state))
 
     def interval(self, full: "Contender") -> Interval:
-        """Of its epoch over the full one of the same round; nothing else than 1 of a full one."""
+        """Its epochs over the full ones of the same rounds, with an interval; 1 if full."""
         if self.is_full:
             return Interval(1.0, 1.0, 1.0)
         pairs = zip(self.epochs, full.epochs, strict=True)
@@ -164,7 +164,7 @@ class Job:
         return pd.DataFrame(self.rows)
 
     def intervals(self) -> list[Interval]:
-        """Of the timed entries, after two rounds at least."""
+        """The intervals of the timed entries, after two rounds at least."""
         return [entry.interval(self.full) for entry in self.timed]
 
     def train_round(self, number: int) -> None:

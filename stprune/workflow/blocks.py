@@ -171,7 +171,7 @@ def _note(name: str, made: Path, why_outdated: Callable[[Path], str]) -> Path | 
 
 
 def _record_digest(folder: Path) -> str | None:
-    """Of the record, and of the sizes of what is beside it; None if a file is missing."""
+    """Digest the record and the sizes of what is beside it; None if a file is missing."""
     try:
         sizes = [(folder / name).stat().st_size for name in RUN_FILES]
         content = (folder / "metrics.json").read_bytes()

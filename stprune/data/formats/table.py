@@ -467,7 +467,7 @@ def parse_time(text: str, time_format: str) -> datetime | None:
 def _instants(
     path: Path, clock: pd.DatetimeIndex, zone: str, sensor: NDArray[np.int64] | None
 ) -> pd.DatetimeIndex:
-    """In UTC, times that the zone's clock showed; a doubled hour by its order for each sensor."""
+    """The zone's clock times in UTC; a doubled hour is told apart by its order for each sensor."""
     try:
         first = clock.tz_localize(zone, ambiguous=np.ones(len(clock), bool), nonexistent="raise")
         instants = pd.Series(first)

@@ -464,7 +464,7 @@ class _Run:
             return end - begin
 
     def free_chargers(self, zone: int) -> int:
-        """As an app would show them: chargers not in use, less cars that wait there."""
+        """Count free chargers as an app shows them: those not in use, less cars that wait there."""
         site = self.sites[zone]
         return int(site.capacity - site.count - len(site.queue))
 
