@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 
 from paper_figures.rows import experiment_table
+from stprune.paper.content import METHOD
 from stprune.paper.tables import Column, Table
 from stprune.records.store import REFERENCE
 from stprune.results.summary import Results
-from stprune.statistics.paired import CONTROLS, differences_from
+from stprune.statistics.paired import CONTROLS, differences_from, holm_within, t_test
 
 TITLE = "Candidates for ST-Prune's default"
 REGIMES = ("short", "converged")
@@ -20,6 +21,8 @@ COLUMNS = (
     *(Column(name, name.capitalize(), 2, signed=True, over="Δ (%)") for name in REGIMES),
     Column("worst", "Worst", 2, signed=True, over="Δ (%)"),
     Column("worst_dataset", "on", over="Δ (%)"),
+    Column("change", "Mean (%)", 2, signed=True, over="Against ST-Prune"),
+    Column("p", "p", 4, over="Against ST-Prune"),
     Column("places", "Places", 0),
     Column("pairs", "Pairs", 0),
 )
@@ -38,8 +41,10 @@ def build(results: Results) -> Table:
         " (place, backbone and prune ratio; a place is a data set in a regime) is the one of the"
         " two with the lower mean over seeds; below 0 the entry is better than both. Averaged over"
         " seeds, then prune ratios, then places. Worst: the largest mean over the places of a data"
-        " set. Bold: lowest of a backbone; underlined: second. Means over different places are"
-        " not comparable, and an incomplete grid decides nothing."
+        " set. Against ST-Prune: a pair is a data set and a seed, the mean over its regimes and"
+        " prune ratios; paired t test, Holm over the variants of ST-Prune. Bold: lowest of a"
+        " backbone; underlined: second. Means over different places are not comparable, and an"
+        " incomplete grid decides nothing."
     )
     frame = decisive(results.summary)
     return experiment_table(results, TITLE, caption, frame, COLUMNS, ("backbone",))
@@ -88,4 +93,14 @@ def decisive(summary: pd.DataFrame) -> pd.DataFrame:
     datasets = places.groupby([*ROW, "dataset"])["difference"].mean().unstack()
     frame = frame.join(regimes.reindex(columns=list(REGIMES)))
     frame["worst"], frame["worst_dataset"] = datasets.max(axis=1), datasets.idxmax(axis=1)
-    return frame.reset_index().sort_values(["backbone", "mean"], ignore_index=True)
+    return frame.join(against_default(summary)).sort_values(["backbone", "mean"]).reset_index()
+
+
+def against_default(summary: pd.DataFrame) -> pd.DataFrame:
+    """Mean ``change`` in % from ``st_prune``, and ``p`` of its variants, by backbone and pruner."""
+    pairs = differences_from(summary, METHOD)
+    pairs["dataset"] = pairs["dataset"].str.replace(r"_[^_]*$", "", regex=True)
+    values = pairs.groupby([*ROW, "dataset", "seed"])["difference"].mean().groupby(ROW)
+    table = pd.DataFrame({"change": values.mean(), "p": values.agg(lambda v: t_test(v.to_numpy()))})
+    variants = table.index.get_level_values("pruner").str.startswith(f"{METHOD}_")
+    return table.assign(p=holm_within(table[variants], "backbone", "p"))

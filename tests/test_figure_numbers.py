@@ -16,7 +16,7 @@ from paper_figures.fig_convergence import mean_curves
 from paper_figures.fig_harm import harm
 from paper_figures.fig_overhead import epoch_parts
 from paper_figures.fig_sensitivity import variants
-from paper_figures.tab_method_selection import applies, by_place, decisive
+from paper_figures.tab_method_selection import against_default, applies, by_place, decisive
 from stprune.paper.content import shown_pruners
 from stprune.paper.draw import LOOKS
 from stprune.paper.figures import build
@@ -318,6 +318,14 @@ def test_the_deciding_number_by_hand_and_with_places_missing(results):
     assert x[["mean", "short", "converged"]].tolist() == pytest.approx([-2.5 / 3, -2.5, 2.5])
     assert (x["worst"], x["worst_dataset"]) == (pytest.approx(3.75), "a")
     assert (x["places"], x["pairs"]) == (3, 6)
+    assert np.isnan(x["change"])
+    renamed = summary.replace({"pruner": {"x": "st_prune_x", "random_dynamic": "st_prune"}})
+    changed = against_default(renamed).loc["stid"]
+    # Pairs (a, seed), (b, seed): the means over regimes, of (0, -20), (10, -16), -10 and -10.
+    assert changed.loc["st_prune_x", "change"] == pytest.approx((-10 - 3 - 10 - 10) / 4)
+    expected = stats.ttest_1samp([-10, -3, -10, -10], 0).pvalue
+    assert changed.loc["st_prune_x", "p"] == pytest.approx(expected)
+    assert np.isnan(changed.loc["full_fewer_epochs", "p"])
     # The better control is ahead of itself by nothing; the other is 25 % behind at a_converged.
     assert table.loc["random_dynamic", "mean"] == pytest.approx(25 / 3)
     drawing = build("method_selection", _with(results, summary))
