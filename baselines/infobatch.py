@@ -88,7 +88,7 @@ class InfoBatch(ScoringPruner):
         return windows - round(below * (windows - size))
 
     def choose(self, epoch: int, size: int) -> Selection:
-        """Keep windows by the rule above, with its weights."""
+        """Keep windows as :func:`infobatch_select`, with its weights scaled by `loss_scale`."""
         scores = self.window_state["scores"].cpu().numpy()
         keep_ratio, context = self.keep_ratio(epoch, self.epochs), self.context
         # 1 - (1 - p) is not always p, which could round to another number of windows.

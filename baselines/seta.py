@@ -77,7 +77,7 @@ class SeTa(ScoringPruner):
         return max(1, math.floor(self.context.keep_ratio * self.context.windows + 1e-9))
 
     def choose(self, epoch: int, size: int) -> Selection:
-        """Keep windows by the rule above; every weight is 1."""
+        """Keep windows by `budget`, as the header says; every weight is 1."""
         scores, options = self.window_state["scores"].cpu().numpy(), self.options
         if options.budget == "exact":
             distance = out_of_reach(loss_clusters(scores, options.clusters), epoch, options.reach)

@@ -50,7 +50,7 @@ def pair_correlations(rows: Values, *, centred: bool) -> Result:
 
 
 def row_correlations(a: Values, b: Values) -> Result:
-    """Correlate each row of ``a`` with that of ``b``, not centred: (n,)."""
+    """Correlate rows of ``a`` with those of ``b`` as `pair_correlations`, not centred: (n,)."""
     both = np.isfinite(a) & np.isfinite(b)
     x, y = (np.where(both, values, 0.0).astype(np.float64) for values in (a, b))
     zero = np.zeros(len(both))

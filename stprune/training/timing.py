@@ -113,7 +113,7 @@ class Contender:
         self.engine.load_state_dict(copy.deepcopy(self.state))
 
     def interval(self, full: "Contender") -> Interval:
-        """Its epochs over the full ones of the same rounds, with an interval; 1 if full."""
+        """The ratio of its epochs to the full ones of the same rounds; 1 for a full one."""
         if self.is_full:
             return Interval(1.0, 1.0, 1.0)
         pairs = zip(self.epochs, full.epochs, strict=True)
