@@ -78,7 +78,7 @@ class Engine:
             torch.manual_seed(int(seeds.generate_state(1)[0]))
         self.model: nn.Module = self.network
         if self.network.trains:
-            optimiser = build_optimiser(self.network, spec.optimisation, fabric.device)
+            optimiser = build_optimiser(self.network, spec.optimisation)
             self.model, self.optimiser = fabric.setup(self.network, optimiser)
         else:
             self.network.to(fabric.device)

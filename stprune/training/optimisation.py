@@ -22,14 +22,11 @@ MUON_SCALES = {"adamw": "match_rms_adamw", "original": "original"}
 MOMENTA = {"sgd": 0.9, "muon": 0.95}
 
 
-def build_optimiser(
-    model: nn.Module, settings: OptimiserSettings, device: torch.device | None = None
-) -> torch.optim.Optimizer:
-    """The optimiser of a model, fused on a GPU (one kernel, no step counts on the host)."""
+def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """The optimiser of a model, fused: one pass over a step's numbers, on a GPU one kernel."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    on_gpu = device is not None and device.type == "cuda"
-    adam = common | ({"fused": True} if on_gpu else {"foreach": True})
+    adam = common | {"fused": True}
     usual = MOMENTA.get(settings.optimiser, 0.0)
     momentum = usual if settings.momentum is None else settings.momentum
     match settings.optimiser:
