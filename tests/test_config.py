@@ -14,8 +14,10 @@ from stprune.config.experiment import ExperimentConfig, load_config, parse_confi
 from stprune.config.grid import run_keys, run_spec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-EPOCHS = sorted((REPOSITORY / "config" / "method_selection").glob("epochs*.yaml"))
-SHIPPED = [*sorted((REPOSITORY / "config").glob("*.yaml")), *EPOCHS]
+SELECTION = REPOSITORY / "config" / "method_selection"
+# The others there are merged: one that names the entries, and one that names the place.
+WHOLE = [*sorted(SELECTION.glob("epochs*.yaml")), *sorted(SELECTION.glob("confirmation*.yaml"))]
+SHIPPED = [*sorted((REPOSITORY / "config").glob("*.yaml")), *WHOLE]
 
 
 def message_of(values: Any) -> str:
@@ -107,10 +109,9 @@ def test_every_shipped_configuration_is_valid(path):
 
 
 def test_every_place_of_the_method_selection_fits_its_candidates():
-    folder = REPOSITORY / "config" / "method_selection"
-    entries = {"short": folder / "candidates.yaml", "converged": folder / "converged.yaml"}
+    entries = {"short": SELECTION / "candidates.yaml", "converged": SELECTION / "converged.yaml"}
     places = []
-    for path in sorted({*folder.glob("*.yaml")} - {*entries.values(), *EPOCHS}):
+    for path in sorted({*SELECTION.glob("*.yaml")} - {*entries.values(), *WHOLE}):
         candidates = read_yaml(entries[path.stem.rpartition("_")[2]])
         config = parse_config({**candidates, **read_yaml(path)}, path.name)
         assert config.experiment == f"method_selection_{path.stem}"
