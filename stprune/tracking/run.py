@@ -99,14 +99,9 @@ def against_full(summary: pd.DataFrame) -> dict[RunKey, dict[str, Any]]:
     ``.total_percent``, its total time by the timing; ``.steps_percent``, its gradient steps; and
     ``timing``, how far to trust the time. What is not known is left out.
     """
-    percent = relative_to_full(summary)
-    known = pd.DataFrame(
-        {
-            "error_percent": percent["test_mae"] - 100,
-            "total_percent": percent["total_seconds"],
-            "steps_percent": percent["gradient_steps"],
-        }
-    )
+    names = {"test_mae": "error", "total_seconds": "total", "gradient_steps": "steps"}
+    known = relative_to_full(summary)[list(names)].rename(columns=names).add_suffix("_percent")
+    known["error_percent"] -= 100
     found = {}
     rows = zip(run_keys_of(summary), known.to_dict("records"), summary["timing"], strict=True)
     for key, row, timing in rows:
