@@ -85,7 +85,7 @@ OTHER_LOOKS = [
 
 
 def looks(pruners: Iterable[str]) -> dict[str, Look]:
-    """The look of each pruner, distinct within one figure while there are enough of them.
+    """The look of each pruner, within one figure distinct, and in colour too if there are enough.
 
     Outside ``LOOKS`` it comes from a hash of the name, so it is the same in every figure, but where
     two clash.
@@ -95,7 +95,9 @@ def looks(pruners: Iterable[str]) -> dict[str, Look]:
     for name in (name for name in names if name not in LOOKS):
         start = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % len(OTHER_LOOKS)
         every = OTHER_LOOKS[start:] + OTHER_LOOKS[:start]
-        chosen[name] = next((look for look in every if look not in chosen.values()), every[0])
+        taken = list(chosen.values())
+        colours = [look.colour for look in taken]
+        chosen[name] = min(every, key=lambda look: (look in taken, look.colour in colours))
     return chosen
 
 
