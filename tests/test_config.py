@@ -1,5 +1,6 @@
 """Configurations: every mistake is one line that says where it is and what would be right."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stprune.backbones.base import BACKBONES
 from stprune.base.errors import ConfigError
 from stprune.base.layout import RunKey, format_ratio
 from stprune.base.schema import read_yaml, validate
 from stprune.config.experiment import ExperimentConfig, load_config, parse_config
 from stprune.config.grid import run_keys, run_spec
+from stprune.paper import FIGURES, TABLES
+from stprune.pruning.base import PRUNERS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SELECTION = REPOSITORY / "config" / "method_selection"
@@ -106,6 +110,15 @@ def test_every_shipped_configuration_is_valid(path):
     assert len({key.path for key in keys}) == len(keys) > 0
     for key in {(key.dataset, key.backbone, key.pruner): key for key in keys}.values():
         run_spec(config, key)
+
+
+@pytest.mark.parametrize(
+    ("page", "registries"), [("use", (PRUNERS, BACKBONES)), ("results", (FIGURES, TABLES))]
+)
+def test_the_guide_names_every_component(page, registries):
+    text = (REPOSITORY / "docs" / f"{page}.md").read_text("utf-8")
+    names = set(re.findall(r"[a-z_0-9]+", text))
+    assert {name for registry in registries for name in registry.ids()} <= names
 
 
 def test_every_place_of_the_method_selection_fits_its_candidates():
