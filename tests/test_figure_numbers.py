@@ -125,6 +125,7 @@ def _results(
         name, own = (options or {}).get(run[1], (run[1], {}))
         config = {"pruner": {"name": run[1], "id": name, "options": own}}
         groups = {"incident": 2 * run[4], "least_stationary": None, "worst_node": 9.0}
+        groups["hour_7"] = 3 * run[4]
         return run_of(*run, test_groups=groups, config=config)
 
     return results_of(root, map(made, runs))
@@ -183,12 +184,14 @@ def test_harm_counts_each_place_once_and_spreads_over_seeds(tmp_path):
     results = _results(tmp_path, runs)
     by_group = harm(results).set_index("part")
     # Nothing was observed in the least stationary tenth; the worst node is always as bad.
-    assert set(by_group.index) == {"all", "incident", "worst_node", "1", "2"}
+    assert set(by_group.index) == {"all", "incident", "worst_node", "hour_7", "1", "2"}
     assert by_group.loc["incident", "mean"] == pytest.approx((20 + 10) / 2)
     assert by_group.loc["incident", "mean_sd"] == pytest.approx(np.std([20, 10], ddof=1))
     assert by_group.loc["worst_node", "mean"] == 0
     assert by_group.loc["all", "places"] == 2
-    assert by_group.loc[["1", "2"], "mean"].tolist() == pytest.approx([15.0, 15.0])
+    assert by_group.loc[["1", "2", "hour_7"], "mean"].tolist() == pytest.approx([15.0] * 3)
+    words = [axes.get_xlabel() for axes in build("harm", results).figure.axes]
+    assert words == ["Step ahead", "Hour of the day", "Part of the test set"]
 
 
 def test_a_curve_is_the_mean_of_seeds_as_long_as_all_of_them_train():

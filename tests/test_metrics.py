@@ -169,7 +169,7 @@ def test_a_union_pools_its_data_sets_each_with_its_own_lowest_label():
     assert scores["largest"].mae == pytest.approx(6.5 / 3)
 
 
-def test_groups_by_hand(monkeypatch):
+def test_groups_by_hand():
     groups = GroupErrors(store_of(3, 2, 3))
     errors = torch.tensor([[[1.0, 2.0, 0.0]], [[3.0, 0.0, 0.0]], [[5.0, 8.0, 0.0]]])
     # The third node is never observed; what is masked counts nowhere.
@@ -177,8 +177,7 @@ def test_groups_by_hand(monkeypatch):
     groups.observe(torch.tensor([2, 0]), errors[[2, 0]], mask[[2, 0]])
     groups.observe(torch.tensor([1]), errors[[1]], mask[[1]])
     members = {"rare": torch.tensor([False, True, True]), "none": torch.zeros(3, dtype=torch.bool)}
-    monkeypatch.setattr(evaluation, "window_groups", lambda *_: members)
-    scores = groups.scores(fabric_on(), pd.DataFrame())
+    scores = groups.scores(fabric_on(), members)
     assert scores["rare"] == pytest.approx((3 + 5 + 8) / 3)
     assert scores["none"] is None
     assert scores["worst_node"] == pytest.approx(10 / 2)
@@ -190,8 +189,13 @@ def test_the_least_stationary_tenth_and_incidents_are_found():
     series[170::2] = 9.0  # it jumps to and fro from step 170 on
     # No targets are so early; the last window's are those before the end.
     events = pd.DataFrame({"first_step": [172, 0, 199], "last_step": [173, 100, 210]})
-    store = forecast_data(canonical(series + 1), history=2, horizon=2).test
-    groups = window_groups(store, events)
+    data = forecast_data(canonical(series + 1), history=2, horizon=2)
+    store, groups = data.test, window_groups(replace(data, events=events))
+    # Steps of an hour from midnight on; targets begin two steps after a window does.
+    by_hour = {name: members for name, members in groups.items() if name.startswith("hour_")}
+    assert set(by_hour) == {f"hour_{hour}" for hour in range(24)}
+    for name, members in by_hour.items():
+        assert members.tolist() == ((store.starts + 2) % 24 == int(name[5:])).tolist()
     count = int(groups["least_stationary"].sum())
     assert count == -(-len(store) // 10)
     starts = store.starts[groups["least_stationary"]]

@@ -173,15 +173,16 @@ def test_hidden_errors_and_time_to_accuracy(tmp_path):
         for seed, (groups, seconds) in enumerate(((quiet, 3), (louder, 5)))
     ]
     runs.append((run_of("r", "too_bad", 0.5, 0, 3.0), epochs(8, 3, 0.5)))
-    full, quick, too_bad = rows_of(tab_groups.build(results_of(tmp_path, runs)))
-    over = "Time to full accuracy"
+    results = results_of(tmp_path, runs)
+    full, quick, _ = rows_of(tab_groups.build(results))
     assert full["Test MAE: Worst node"] == quick["Test MAE: Worst node"] == "9.00 ± 1.41"
-    assert full[f"{over}: Seconds"] == "88.8 ± 0.0"
     assert quick["Test MAE: Incident"] == DASH
-    assert [quick[f"{over}: {title}"] for title in ("Seconds", "% of full's", "Reached")] == [
-        *("40.8 ± 11.3", "45.9", "2 of 2")
-    ]
-    assert [too_bad[f"{over}: {title}"] for title in ("Seconds", "Reached")] == [DASH, "0 of 1"]
+    rows = results.aggregate
+    assert rows["pruner"].tolist() == ["full", "quick", "too_bad"]
+    assert rows["time_to_full_seconds"].tolist() == pytest.approx(
+        [88.8, 40.8, math.nan], nan_ok=True
+    )
+    assert rows["reached"].tolist() == [2, 2, 0]
 
 
 # Paired comparisons

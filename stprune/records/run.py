@@ -16,6 +16,7 @@ from stprune.base.schema import Model, StrictModel, validate
 from stprune.base.text import NAME, is_formula, parse_json, read_json_file, texts_in
 
 RECORD_VERSION = 2
+HOUR = "hour_"  # how groups of test windows by hour of day begin
 
 
 class Record(StrictModel):
@@ -132,8 +133,8 @@ class RunRecord(Record):
     )
     test_groups: dict[str, float | None] = Field(
         description="Test MAE of the windows with an `incident`, of the `least_stationary` tenth,"
-        " and of the `worst_node`; of a union, of each of its data sets. None where nothing was"
-        " observed."
+        " of those whose first target is in `hour_0` to `hour_23` of the day, and of the"
+        " `worst_node`; of a union, of each of its data sets. None where nothing was observed."
     )
     transfer: dict[str, Transfer] = Field(
         default_factory=dict, description="By data set that was held out of a union."

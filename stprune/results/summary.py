@@ -106,11 +106,10 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     cells = summary.groupby(KEYS[:-1])
     scores = [*(f"test_{name}" for name in METRICS), *(f"test_mae_{name}" for name in GROUPS)]
     times = ["epoch_seconds", "total_seconds", "train_seconds"]
-    reaching = ["time_to_full_seconds", "time_to_full_percent"]
     costs = ["gradient_steps", "realised_keep_ratio", "overhead_seconds", "expected_epoch_seconds"]
     ends = [f"{time}_{end}" for time in times[:2] for end in ("low", "high")]
-    mean = cells[[*scores, *times, *costs, *reaching, *ends]].mean(skipna=False)
-    spread = cells[[*scores, *times, *reaching]].std(ddof=1, skipna=False)
+    mean = cells[[*scores, *times, *costs, "time_to_full_seconds", *ends]].mean(skipna=False)
+    spread = cells[[*scores, *times]].std(ddof=1, skipna=False)
     # The means of full training, repeated on each row of the same data set and backbone.
     by_place = mean.droplevel(["pruner", "prune_ratio"])
     full = by_place[mean.index.get_level_values("pruner") == REFERENCE]
@@ -130,8 +129,6 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     for end in ends:
         time = end.rpartition("_")[0]
         table[end.replace("_seconds", "_percent")] = 100 * mean[end] / full[time]
-    for column in reaching:
-        table[f"{column}_sd"] = spread[column]
     reached = cells["time_to_full_seconds"].count()
     table["steps_percent"] = 100 * mean["gradient_steps"] / full["gradient_steps"]
     table["reached"] = reached.where(table["timing"].notna())

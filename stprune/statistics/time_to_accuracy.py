@@ -1,4 +1,4 @@
-"""Time until a run is as accurate as full training; runs that never get there are censored."""
+"""Time until a run is about as accurate as full training; one that never is, is censored."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from stprune.records.store import KEYS, REFERENCE
-from stprune.statistics.paired import EVERY_PLACE, LEVEL, TOO_FEW, Values, holm_within
+from stprune.statistics.paired import EVERY_PLACE, LEVEL, MARGIN, TOO_FEW, Values, holm_within
 
 PLACE = ["dataset", "backbone"]
 CHOICE = ["prune_ratio", "pruner"]
@@ -102,19 +102,20 @@ def _divisions(count: int, others: int) -> NDArray[np.int64]:
 
 
 def times_to_goal(epochs: pd.DataFrame) -> pd.DataFrame:
-    """When each run's validation MAE first came down to full training's mean.
+    """When each run's validation MAE first came down to about full training's.
 
-    The goal of a place (data set and backbone) is the mean over the seeds of `full` of their lowest
-    validation MAE; its horizon is the longest time of a run of `full`. A run that has not reached
-    the goal by then is censored at the horizon, also if it ended earlier: its training was over,
-    and censoring it at its own end would count an early end in its favour.
+    The goal of a place (data set and backbone) lies ``MARGIN`` percent above the mean over the
+    seeds of `full` of their lowest validation MAE; its horizon is the longest time of a run of
+    `full`. A run that has not reached the goal by then is censored at the horizon, also if it ended
+    earlier: its training was over, and censoring it at its own end would count an early end in its
+    favour.
 
     ``epochs`` has a row an epoch of every run; the table one a run of the places where `full` was
     run and times are known: ``KEYS``, ``goal``, ``horizon_seconds``, ``seconds`` and ``reached``.
     """
     epochs = epochs.dropna(subset="elapsed_seconds")
     full = epochs[epochs["pruner"] == REFERENCE].groupby([*PLACE, "seed"])
-    goals = full["validation_mae"].min().groupby(PLACE).mean().rename("goal")
+    goals = (1 + MARGIN / 100) * full["validation_mae"].min().groupby(PLACE).mean().rename("goal")
     horizons = full["elapsed_seconds"].max().groupby(PLACE).max().rename("horizon_seconds")
     known = epochs.merge(pd.concat([goals, horizons], axis="columns").reset_index(), on=PLACE)
     at_goal = (known["validation_mae"] <= known["goal"]) & (

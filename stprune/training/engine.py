@@ -359,7 +359,7 @@ class Engine:
                 if self.data.union:
                     groups[name] = sums[-1].scores().mae
                 else:
-                    groups = errors.scores(self.fabric, data.events)
+                    groups = errors.scores(self.fabric, evaluation.window_groups(data))
             by_rule = {"paper": evaluation.pooled(sums).scores(), **evaluation.rule_scores(rules)}
         return Outcome(by_rule["st_ttc" if self.legacy else "paper"], by_rule, groups)
 

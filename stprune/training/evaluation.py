@@ -6,20 +6,20 @@ batched. The same forecasts are scored by the rules `paper` (ours), `st_ttc`, `l
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from stprune.data.dataset import ForecastData
 from stprune.data.stationarity import stationarity
 from stprune.data.windows import WindowStore, null_label
 from stprune.pruning.base import Observer, absolute_errors
-from stprune.records.run import Scores
+from stprune.records.run import HOUR, Scores
 
 LEAST_STATIONARY = 0.1
 OPENCITY_FLOOR = 0.001
@@ -226,7 +226,6 @@ class GroupErrors:
     def __init__(self, store: WindowStore) -> None:
         zeros = partial(torch.zeros, dtype=torch.float64, device=store.device)
         self.windows, self.nodes = zeros(2, len(store)), zeros(2, store.series.shape[1])
-        self.store = store
 
     def observe(self, indices: Tensor, errors: Tensor, mask: Tensor) -> None:
         """Add a batch; shapes are those of ``Pruner.observe``."""
@@ -234,30 +233,34 @@ class GroupErrors:
         self.windows[:, indices] = both.sum((2, 3))
         self.nodes += both.sum((1, 2))
 
-    def scores(self, fabric: Fabric, events: pd.DataFrame) -> dict[str, float | None]:
+    def scores(self, fabric: Fabric, groups: Mapping[str, Tensor]) -> dict[str, float | None]:
         """Masked MAE, over all devices, of each of `window_groups` and of the worst node."""
         windows, (total, count) = summed(fabric, self.windows), summed(fabric, self.nodes)
         scores: dict[str, float | None] = {}
-        for name, members in window_groups(self.store, events).items():
+        for name, members in groups.items():
             error, targets = windows[:, members].sum(1).tolist()
             scores[name] = error / targets if targets else None
         by_node = (total / count)[count > 0]
         return {**scores, "worst_node": float(by_node.max()) if len(by_node) else None}
 
 
-def window_groups(store: WindowStore, events: pd.DataFrame) -> dict[str, Tensor]:
-    """Groups of the windows of a split: (n,) bool by name.
+def window_groups(data: ForecastData) -> dict[str, Tensor]:
+    """Groups of the test windows: (n,) bool by name.
 
     ``least_stationary`` is the tenth with the largest mean absolute first difference; ``incident``
-    has a listed incident, `first_step` to `last_step` of the series, among the target steps.
+    has a listed incident, `first_step` to `last_step` of the series, among the target steps;
+    ``hour_0`` to ``hour_23``, those that there are, have their first target in that hour of day.
     """
+    store, events = data.test, data.events
     moves = stationarity([store], "first_difference")
     rare = max(1, math.ceil(LEAST_STATIONARY * len(store)))
     least = torch.zeros(len(store), dtype=torch.bool, device=store.device)
     least[moves.argsort(descending=True, stable=True)[:rare]] = True
-    groups = {"least_stationary": least}
+    targets = store.starts + store.target_offset  # the first step of each window's
+    hours = store.time_of_day[targets] * 24 // data.steps_per_day
+    groups = {f"{HOUR}{hour}": hours == hour for hour in hours.unique().tolist()}
+    groups["least_stationary"] = least
     if {"first_step", "last_step"} <= set(events.columns):
-        targets = store.starts + store.target_offset  # the first step of each window's
         groups["incident"] = torch.zeros_like(least)
         for begin, end in zip(events["first_step"], events["last_step"], strict=True):
             groups["incident"] |= (targets <= end) & (targets + store.horizon > begin)
