@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.optim import optimizer
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 
 from stprune.training.devices import fabric_on
@@ -131,7 +132,8 @@ def claimed_device() -> Iterator[Watch]:
     """Let what runs inside work with :data:`CLAIMED`."""
     lifting = torch._C._only_lift_cpu_tensors()
     swapping = torch.__future__.get_swap_module_params_on_conversion()
-    inference = torch.inference_mode
+    inference, fusing = torch.inference_mode, optimizer._get_fused_kernels_supported_devices
+    optimizer._get_fused_kernels_supported_devices = lambda: [CLAIMED.type]
     # Wrappers of tensors have no views in inference mode.
     torch.inference_mode = torch.no_grad
     torch._C._set_only_lift_cpu_tensors(True)  # so that torch.tensor is seen to copy
@@ -141,6 +143,7 @@ def claimed_device() -> Iterator[Watch]:
             yield watch
     finally:
         torch.inference_mode = inference
+        optimizer._get_fused_kernels_supported_devices = fusing
         torch._C._set_only_lift_cpu_tensors(lifting)
         torch.__future__.set_swap_module_params_on_conversion(swapping)
 

@@ -32,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.name not in longest, item.path not in slow))
 
 
+@pytest.fixture(autouse=True)
+def subnormal_numbers() -> None:
+    """Training makes them zero in the whole process, and hypothesis wants to draw them."""
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """For tiny tensors, where a second thread would only wait."""
