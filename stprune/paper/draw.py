@@ -95,9 +95,8 @@ def looks(pruners: Iterable[str]) -> dict[str, Look]:
     for name in (name for name in names if name not in LOOKS):
         start = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % len(OTHER_LOOKS)
         every = OTHER_LOOKS[start:] + OTHER_LOOKS[:start]
-        taken = list(chosen.values())
-        colours = [look.colour for look in taken]
-        chosen[name] = min(every, key=lambda look: (look in taken, look.colour in colours))
+        taken = {look: look.colour for look in chosen.values()}
+        chosen[name] = min(every, key=lambda look: (look in taken, look.colour in taken.values()))
     return chosen
 
 
