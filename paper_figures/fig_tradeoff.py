@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
@@ -26,28 +27,36 @@ def applies(results: Results) -> bool:
 def build(results: Results) -> draw.Drawing:
     """One row of two panels per data set and backbone: per-epoch time left, total time right.
 
-    More of them than fit a page are averaged, one row per budget; without times steps are shown.
+    More of them than fit a page are averaged, one row per budget, over the prune ratios that all
+    have; those with more of them follow. Without times steps are shown.
     """
     names, left_out = content.shown_pruners(results)
     rows, others = content.shown_places(results)
     table, relative = results.aggregate, REFERENCE in names
-    averaged = relative and len(rows) > MOST_ROWS
-    if averaged:
-        table = mean_over_places(results)
-        rows, others = content.places(table), []
+    words = f"Mean and one standard deviation over {content.seed_count(table)}."
+    means: list[content.Place] = []
+    if relative and len(rows) > MOST_ROWS:
+        mean = mean_over_places(results).assign(target_unit="%")
+        further = table[~table["prune_ratio"].isin(mean["prune_ratio"])]
+        means, others = content.places(mean), []
+        rows = means + content.places(further)[: MOST_ROWS - len(means)]
         words = (
-            f"Change against full training, {content.seed_count(table)}; mean and one standard"
-            " deviation over data sets and backbones (of fewer where not everything was run)."
+            f"Change against full training, {content.seed_count(mean)}; mean and one standard"
+            " deviation over data sets and backbones at the prune ratios that all have (of fewer"
+            " where not everything was run)."
         )
-    else:
-        words = f"Mean and one standard deviation over {content.seed_count(table)}."
+        if rows[len(means) :]:
+            words += " Below, those with further prune ratios, over seeds."
+        table = pd.concat([mean, table])
     if relative:
         words += f" {draw.LEAVE}"
     table = table[table["pruner"].isin(names)].sort_values("prune_ratio")
     parts = [content.at_place(table, place) for place in rows]
     titles = (
-        "Change in test MAE (%)" if averaged else content.with_unit("Test MAE", part["target_unit"])
-        for part in parts
+        content.with_unit(
+            "Change in test MAE" if place in means else "Test MAE", part["target_unit"]
+        )
+        for place, part in zip(rows, parts, strict=True)
     )
     shown = draw.looks(names)
     costs = dict.fromkeys(content.time_axis(table, cost) for cost in COSTS)

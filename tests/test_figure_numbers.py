@@ -71,6 +71,13 @@ def test_many_places_are_averaged_by_budget(results):
     assert len(axes) == 4
     assert "Mean of 6 data sets with backbones, Equal total time" in axes[2].get_ylabel()
     assert row[["total_percent", "test_mae"]].tolist() in np.concatenate(bars(axes[1])).tolist()
+    # A ratio that one place alone has is not part of the mean; the place is drawn below it.
+    alone = table["dataset"].eq("road_4") | table["prune_ratio"].ne(0.9)
+    some = replace(many, aggregate=table[alone & table["budget"].eq("epochs")])
+    assert set(mean_over_places(some)["prune_ratio"]) == {0.0, 0.5}
+    axes = build("tradeoff", some).figure.axes
+    assert "road_4" in axes[2].get_ylabel()
+    assert sum(map(len, bars(axes[3]))) > sum(map(len, bars(axes[1])))
 
 
 def _maes(summary: pd.DataFrame, pruner: str, ratio: float, backbone: str) -> pd.Series:

@@ -14,7 +14,7 @@ from stprune.paper.content import METHOD, PLACE, count_in_words, labels, seed_co
 from stprune.paper.tables import TIMING, Column, Table, format_number, to_markdown
 from stprune.records.store import REFERENCE
 from stprune.results.labels import label, timing_notes
-from stprune.results.summary import Results, aggregate, least_trusted
+from stprune.results.summary import Results, aggregate, at_shared_ratios, least_trusted
 from stprune.statistics.paired import (
     CONTROLS,
     LEAST_DATASETS,
@@ -43,7 +43,8 @@ RULE = (
     f" which it takes {LEAST_PAIRS}. What is in an entry's favour is corrected by Holm's method for"
     f" all entries and prune ratios. Rows: {label(METHOD)}, the better control, the best rival and"
     " the other control (by mean error), in this order and each from its highest prune ratio down,"
-    f" until there are {MOST_ROWS}; the tables of the report have all."
+    f" until there are {MOST_ROWS}; the tables of the report have all, and the prune ratios that"
+    " only some data sets have."
 )
 COLUMNS = (
     Column("pruner", "Entry", named=True),
@@ -117,7 +118,7 @@ def points(results: Results, budget: str) -> pd.DataFrame:
     training.
     """
     differences = differences_from(results.summary, REFERENCE)
-    table = losses(differences[differences["budget"] == budget])
+    table = losses(at_shared_ratios(differences[differences["budget"] == budget]))
     means = results.aggregate[results.aggregate["budget"] == budget]
     column, *_ = time_axis(results.aggregate)
     names = {column: "time", f"{column}_low": "time_low", f"{column}_high": "time_high"}

@@ -142,10 +142,18 @@ def least_trusted(verdicts: Iterable[object]) -> str | None:
     return (*VERDICTS, None)[max(ranks, default=len(VERDICTS))]
 
 
+def at_shared_ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows at prune ratios that as many data sets and backbones have as any other."""
+    pruned = table[table["prune_ratio"] > 0]
+    count = pruned[[*PLACE, "prune_ratio"]].drop_duplicates()["prune_ratio"].value_counts()
+    return table[~table["prune_ratio"].isin(count.index[count < count.max()])]
+
+
 def mean_over_places(results: Results) -> pd.DataFrame:
     """Mean over data sets and backbones that had the same budget, each counted once.
 
-    Those without a run of full training are left out, since nothing is relative there.
+    Those without a run of full training are left out, since nothing is relative there, and so are
+    prune ratios that not all have: their mean would be one of other data.
 
     Returns:
         One row per budget, pruner and prune ratio, in the form of ``Results.aggregate``:
@@ -155,7 +163,7 @@ def mean_over_places(results: Results) -> pd.DataFrame:
         ratio; ``timing`` the least trustworthy verdict of any, null where one has no timing.
     """
     table = results.aggregate.dropna(subset="test_mae_change").drop(columns="test_mae")
-    table = table.rename(columns={"test_mae_change": "test_mae"})
+    table = at_shared_ratios(table.rename(columns={"test_mae_change": "test_mae"}))
     cells = table.groupby(["budget", "pruner", "prune_ratio"])
     relative = cells[["test_mae", "epoch_percent", "total_percent", "steps_percent"]]
     mean = relative.mean(skipna=False).join(relative.std(ddof=1, skipna=False).add_suffix("_sd"))
