@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from benchmarks.base import BenchResult, Goal, Row, main
 from stprune.config.experiment import parse_config
 from stprune.config.grid import data_layout, place_specs
-from stprune.training.claims import available_cores
 from stprune.training.engine import Engine
 from stprune.training.run import machine, open_run_data, prepare
 from stprune.training.sensors import Watch
+from stprune.training.sharing import available_cores
 from stprune.training.timing import Contender, Job, train_in_slices
 
 DATASET = "sim_freeway"

@@ -32,7 +32,7 @@ def _engine(values: dict[str, Any], data: ForecastData, **compute: Any) -> Engin
     # Dropout draws differently in generated code and for parts of a batch.
     values["backbones"]["stid"]["options"]["dropout"] = 0.0
     spec = run_spec(parse_config(values, "toy.yaml"), key_of("st_prune"))
-    return Engine(spec, alone(data), fabric_on(precision=spec.compute.precision))
+    return Engine(spec, alone(data), fabric_on(spec.compute))
 
 
 def _step(engine: Engine) -> tuple[Tensor, Tensor]:

@@ -18,9 +18,9 @@ import pytest
 from stprune.base.errors import BusyError, ConfigError
 from stprune.base.gpus import VISIBLE, visible_gpus
 from stprune.base.settings import ComputeSettings
-from stprune.training import claims
-from stprune.training.claims import available_cores, claim, own_cores, own_gpus
+from stprune.training import sharing
 from stprune.training.devices import pin_process
+from stprune.training.sharing import available_cores, claim, own_cores, own_gpus
 
 FORK = get_context("fork")  # others would import this file anew, which takes longer than the tests
 
@@ -35,9 +35,9 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def use_folder(folder: Path, change: Callable[[Any, str, Any], None] = setattr) -> None:
     """Three made-up GPUs; other processes have nothing of the test's but what they are given."""
-    change(claims, "claims_folder", lambda: folder)
-    change(claims, "visible_gpus", lambda: ["GPU-a", "GPU-b", "GPU-c"])
-    change(claims, "POLL_SECONDS", 0.01)
+    change(sharing, "claims_folder", lambda: folder)
+    change(sharing, "visible_gpus", lambda: ["GPU-a", "GPU-b", "GPU-c"])
+    change(sharing, "POLL_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def two_cores(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     cores = available_cores()[:2]
     if not hasattr(os, "sched_setaffinity") or len(cores) < 2:
         pytest.skip("needs two cores that processes can be pinned to")
-    monkeypatch.setattr(claims, "available_cores", lambda: cores)
+    monkeypatch.setattr(sharing, "available_cores", lambda: cores)
     return cores
 
 
@@ -82,8 +82,8 @@ def test_runs_hold_distinct_cores_all_or_none(two_cores):
 
 def test_a_run_goes_on_without_cores_and_a_timing_does_not(two_cores, monkeypatch, caplog):
     for name in ("RUN_SECONDS", "ALONE_SECONDS"):
-        monkeypatch.setattr(claims, name, 0.1)
-    monkeypatch.setattr(claims, "TELL_SECONDS", 0.03)
+        monkeypatch.setattr(sharing, name, 0.1)
+    monkeypatch.setattr(sharing, "TELL_SECONDS", 0.03)
     caplog.set_level(logging.INFO)
     compute = ComputeSettings(accelerator="cuda", threads=2, runs_per_gpu=2)
     with own_cores(1, "other/run"), claim(compute, "run") as claimed:

@@ -19,9 +19,9 @@ from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import experiment_layout, place_specs
 from stprune.records.timing import PARTS, Sensors, read_timing
 from stprune.training import sensors
-from stprune.training.claims import available_cores
 from stprune.training.run import machine, train
 from stprune.training.sensors import Watch, mean_of, others_on_gpu
+from stprune.training.sharing import available_cores
 from stprune.training.timing import Job, enough, interval_of, time_epochs, verdict_of, widest_of
 
 IDLE = Sensors(busy=1.0, others=0.01, waiting=0.01, pressure=None, megahertz=None)

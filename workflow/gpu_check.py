@@ -29,11 +29,11 @@ from stprune.config.grid import RunSpec, run_keys, run_spec
 from stprune.data.card import load_card
 from stprune.data.dataset import alone, forecast_data
 from stprune.pruning.base import PRUNERS
-from stprune.training.claims import claim
 from stprune.training.cost import device_counters
 from stprune.training.devices import fabric_on, naming_failures
 from stprune.training.engine import Engine
 from stprune.training.run import prepare
+from stprune.training.sharing import claim
 from stprune.workflow.estimate import made_up
 
 DATASET = "sim_freeway"  # for its card; the values are made here
@@ -86,8 +86,7 @@ def spec_of(device: Device, backbone: str, pruner: str = "full", **compute: Any)
 
 def engine_of(spec: RunSpec, epochs: int = 0, nodes: int = 12) -> QuietEngine:
     """The engine of a run on made-up data, after some epochs."""
-    compute = spec.compute
-    fabric = fabric_on(compute.accelerator, 1, compute.precision, compute.matmul)
+    fabric = fabric_on(spec.compute)
     dataset = made_up(load_card(DATASET, Path("data")), nodes, 400)
     data = forecast_data(dataset, history=12, horizon=12, window_stride=2, device=fabric.device)
     engine = QuietEngine(spec, alone(data), fabric)
@@ -225,7 +224,7 @@ def memory(device: Device, short: bool) -> str:
         raise NeedsGpuError
     spec = spec_of(device, "stid")
     try:
-        with naming_failures(fabric_on(device), spec):
+        with naming_failures(fabric_on(spec.compute), spec):
             torch.empty(2 * torch.cuda.mem_get_info()[1], dtype=torch.uint8, device=device)
     except OutOfMemoryError as error:
         return str(error)

@@ -4,6 +4,7 @@
 requirements-test.lock), ``check`` names differences, ``reference`` writes what the models say.
 """
 
+import argparse
 import sys
 import sysconfig
 from importlib.metadata import distributions
@@ -15,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("requirements.lock", "requirements-no-deps.lock", "requirements-test.lock")
+STEMS = {"lock": "requirements", "tests": "requirements-test"}
 NOT_PINNED = {"pip", "stprune"}
 
 
@@ -94,11 +96,11 @@ def _configuration_page() -> str:
         "`datasets.<name>.linear_probe`": settings.LinearProbe,
         "`backbones.<name>`": settings.BackboneEntry,
         "`pruners.<name>`": settings.PrunerEntry,
-        "`training`": settings.TrainingSettings,
-        "`compute`": settings.ComputeSettings,
-        "`tracking`": settings.TrackingSettings,
-        "`backbones.<name>.optimisation`": OptimiserSettings,
     }
+    for name, field in ExperimentConfig.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        sections |= {f"`{name}`": type(value)} if hasattr(value, "model_dump") else {}
+    sections["`backbones.<name>.optimisation`"] = OptimiserSettings
     introduction = (ROOT / "config" / "README.md").read_text("utf-8").partition("\n## ")[0]
     parts = [introduction, *(_table(f"## {title}", model) for title, model in sections.items())]
     for title, registry in (("Tasks", TASKS), ("Pruners", PRUNERS), ("Backbones", BACKBONES)):
@@ -138,19 +140,22 @@ def _kind(schema: dict[str, Any]) -> str:
     return "list" if schema.get("type") == "array" else str(schema.get("type", "any"))
 
 
-def main(word: str) -> int:
-    """Do what ``word`` says."""
-    if word == "check":
+def main() -> int:
+    """Do what the word on the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=("check", "reference", *STEMS))
+    task = parser.parse_args().task
+    if task == "check":
         found = differences()
         sys.stdout.writelines(f"{line}\n" for line in found)
         return 1 if found else 0
-    if word == "reference":
+    if task == "reference":
         for path, text in pages().items():
             path.write_text(text, encoding="utf-8")
     else:
-        write_lock({"lock": "requirements", "tests": "requirements-test"}[word])
+        write_lock(STEMS[task])
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())

@@ -16,8 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from stprune.backbones.base import Backbone
 from stprune.base.errors import ConfigError, DeclinedError, DeviceLostError, OutOfMemoryError
+from stprune.base.settings import ComputeSettings
 from stprune.config.grid import RunSpec
-from stprune.training.claims import pin
+from stprune.training.sharing import pin
 
 Measured = TypeVar("Measured")
 # Messages of gloo and NCCL about a process that they cannot reach any more.
@@ -26,17 +27,18 @@ LOST = re.compile(r"closed by peer|reset by peer|broken pipe|refused|remote proc
 REFUSED = re.compile(r"can't allocate|out of memory|not enough memory|_STATUS_ALLOC_FAILED", re.I)
 # Of the free memory; the rest is for what the allocator cannot join.
 USABLE = 0.9
+PROCESSOR = ComputeSettings()
 
 
 def fabric_on(
-    accelerator: str = "cpu",
+    compute: ComputeSettings = PROCESSOR,
     devices: int | list[int] = 1,
-    precision: Literal["32-true", "bf16-mixed"] = "32-true",
-    matmul: Literal["fp32", "tf32"] = "fp32",
+    accelerator: str | None = None,
 ) -> Fabric:
-    """``devices`` of them, or the one of that number; we start their processes ourselves.
+    """``devices`` of ``compute``'s kind, or of another one; a list names those that it means.
 
-    By default Fabric would take the layout of a surrounding Slurm, LSF or MPI job for its own.
+    We start their processes ourselves: Fabric would take the layout of a surrounding Slurm, LSF or
+    MPI job for its own.
     """
     # Weight decay takes unused weights below 1e-38, where a processor computes many times slower.
     torch.set_flush_denormal(True)
@@ -46,12 +48,13 @@ def fabric_on(
         strategy = DDPStrategy(find_unused_parameters=True)
         # Fabric reports only here which processes it kills after one is lost.
         logging.getLogger("lightning_fabric.strategies.launchers").setLevel(logging.INFO)
-    where: dict[str, Any] = {"accelerator": accelerator, "devices": devices, "strategy": strategy}
-    fabric = Fabric(**where, precision=precision, plugins=[LightningEnvironment()])
+    where: dict[str, Any] = {"accelerator": accelerator or compute.accelerator, "devices": devices}
+    how: dict[str, Any] = {"precision": compute.precision, "strategy": strategy}
+    fabric = Fabric(**where, **how, plugins=[LightningEnvironment()])
     if fabric.device.type == "cuda":
         # By default torch lets convolutions use TF32, but no products.
-        torch.set_float32_matmul_precision("high" if matmul == "tf32" else "highest")
-        torch.backends.cudnn.allow_tf32 = matmul == "tf32"
+        torch.set_float32_matmul_precision("high" if compute.matmul == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = compute.matmul == "tf32"
     return fabric
 
 

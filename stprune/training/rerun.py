@@ -214,8 +214,7 @@ def open_recorded_model(
         problem = f"the weights of {metrics} cannot be used ({reason})"
         advice = "name its configuration and data, or train it again with `keep_weights: true`"
         raise CheckpointError(f"{problem}: {advice}")
-    compute = spec.compute
-    fabric = fabric_on(compute.accelerator, 1, compute.precision, compute.matmul)
+    fabric = fabric_on(spec.compute)
     engine = Engine(spec, open_run_data(spec, layout, fabric.device), fabric)
     try:
         engine.network.load_state_dict(weights)

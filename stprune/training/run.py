@@ -25,12 +25,12 @@ from stprune.pruning.probe import NoProbe
 from stprune.records.run import RECORD_VERSION, EpochRecord, RunRecord, write_record
 from stprune.training.budget import peak_memory_bytes, run_cost
 from stprune.training.checkpoint import discard_checkpoints, load_checkpoint, save_checkpoint
-from stprune.training.claims import Claim, claim
 from stprune.training.cost import Energy, device_counters, processor_counters
 from stprune.training.devices import agreed, fabric_on, naming_failures, pin_process
 from stprune.training.engine import Engine
 from stprune.training.provenance import environment, run_identity
 from stprune.training.scoring import ModelProbe, held_out_scores
+from stprune.training.sharing import Claim, claim
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +77,7 @@ def machine(spec: RunSpec, owner: str, *, alone: bool = False) -> Iterator[tuple
             claimed = stack.enter_context(claim(compute, owner, alone=alone))
         stack.enter_context(threadpool_limits(compute.threads))
         torch.set_num_threads(compute.threads)
-        where = compute.accelerator, compute.devices
-        fabric = fabric_on(*where, compute.precision, compute.matmul)
+        fabric = fabric_on(compute, compute.devices)
         fabric.launch()
         pin_process(fabric, claimed.cores, compute.threads)
         stack.enter_context(naming_failures(fabric, spec))

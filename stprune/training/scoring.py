@@ -36,7 +36,7 @@ def full_training(
     spec = replace(full, key=spec.key._replace(seed=seed, prune_ratio=0.0))
     device = data.train.device
     index = 1 if device.index is None else [device.index]
-    fabric = fabric_on(device.type, index, spec.compute.precision, spec.compute.matmul)
+    fabric = fabric_on(spec.compute, index, device.type)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield Engine(spec, alone(data), fabric)
 

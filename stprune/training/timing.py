@@ -25,12 +25,12 @@ from stprune.pruning.base import Pruner
 from stprune.records import timing as records
 from stprune.records.run import EpochRecord
 from stprune.training.checkpoint import save_checkpoint
-from stprune.training.claims import available_cores
 from stprune.training.devices import agreed
 from stprune.training.engine import Engine
 from stprune.training.provenance import timing_identity
 from stprune.training.run import machine, open_run_data, prepare, run_environment
 from stprune.training.sensors import Watch, mean_of
+from stprune.training.sharing import available_cores
 
 logger = logging.getLogger(__name__)
 

@@ -32,13 +32,14 @@ from stprune.data.windows import cut_splits, window_starts
 from stprune.pruning.base import PRUNERS, PruningContext
 from stprune.records.run import read_epochs, read_record
 from stprune.training.budget import TrainingBudget
-from stprune.training.claims import available_cores
 from stprune.training.optimisation import planned_steps
+from stprune.training.sharing import available_cores
 
 # Largest graph that is measured; a larger one would not fit in the memory of every machine.
 MOST_NODES = 200
-# Values of a measured batch on a processor: 2 windows of 12 steps of 200 nodes.
+# Values of the first measured batch on a processor: 2 windows of 12 steps of 200 nodes.
 PROCESSOR_VALUES = 2 * 12 * 200
+QUICK_SECONDS = 0.5  # an epoch that takes less is measured once more, with larger batches
 LINKS = 4  # edges from each node of the made-up graph; road graphs have 2 to 4
 # Of a run's own files, about: its record and log, and a row of `epochs.csv` and of the log.
 RECORD_BYTES, EPOCH_BYTES = 15_000, 400
@@ -203,34 +204,42 @@ def made_up(card: DatasetCard, nodes: int, steps: int) -> CanonicalDataset:
 def measured_cost(spec: RunSpec, data: DataLayout, nodes: int) -> WindowCost:
     """Train a run's model for two short epochs on noise of ``nodes`` nodes; the second one counts.
 
-    Raises whatever a library does where the device is absent or has too little memory.
+    On a processor batches are small at first and grow to the run's while they are quick: a large
+    model may take minutes for one. Raises whatever a library does where the device is absent or has
+    too little memory.
     """
     # Fabric takes longer to load than all else that requests of a block need.
     from stprune.training.devices import fabric_on
     from stprune.training.engine import Engine
 
     compute, training = spec.compute, spec.training
-    fabric = fabric_on(compute.accelerator, 1, compute.precision, compute.matmul)
+    fabric = fabric_on(compute)
     threads = min(compute.threads, len(available_cores()))
     torch.set_num_threads(threads)
+    history, horizon = training.history, training.horizon
     windows = training.batch_size
     if fabric.device.type == "cpu":
-        windows = max(1, min(windows, PROCESSOR_VALUES // (nodes * training.history)))
-    history, horizon = training.history, training.horizon
-    # Three batches to train on, one to validate and one to test.
-    noise = made_up(load_card(spec.cards[0], data.root), nodes, history + horizon + 5 * windows)
-    only, device = bool(spec.subset.union), fabric.device
-    opened = forecast_data(noise, history=history, horizon=horizon, target_only=only, device=device)
-    full = spec.unpruned(batch_size=windows, epochs=2, validate_every=1, budget="epochs")
-    with threadpool_limits(threads):
-        engine = Engine(replace(full, protocol="paper"), alone(opened), fabric)
-        for _ in range(2):
-            epoch = engine.train_epoch()
-    return WindowCost(
-        train=(epoch.data_seconds + epoch.step_seconds) / epoch.windows,
-        evaluate=epoch.validation_seconds / len(opened.validation),
-        parameters=parameter_count(engine.network),
-    )
+        windows = max(1, min(windows, PROCESSOR_VALUES // (nodes * history)))
+    card, union = load_card(spec.cards[0], data.root), bool(spec.subset.union)
+    while True:
+        # Three batches to train on, one to validate and one to test.
+        noise = made_up(card, nodes, history + horizon + 5 * windows)
+        opened = forecast_data(
+            noise, history=history, horizon=horizon, target_only=union, device=fabric.device
+        )
+        full = spec.unpruned(batch_size=windows, epochs=2, validate_every=1, budget="epochs")
+        with threadpool_limits(threads):
+            engine = Engine(replace(full, protocol="paper"), alone(opened), fabric)
+            for _ in range(2):
+                epoch = engine.train_epoch()
+        worked = epoch.data_seconds + epoch.step_seconds
+        if windows == training.batch_size or worked > QUICK_SECONDS:
+            return WindowCost(
+                train=worked / epoch.windows,
+                evaluate=epoch.validation_seconds / len(opened.validation),
+                parameters=parameter_count(engine.network),
+            )
+        windows = min(training.batch_size, 4 * windows)
 
 
 def make_plan(config: ExperimentConfig) -> pd.DataFrame:

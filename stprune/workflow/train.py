@@ -21,7 +21,7 @@ from stprune.base.layout import RunKey, format_ratio
 from stprune.config.experiment import ExperimentConfig, load_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_spec
 from stprune.records.run import EpochRecord, RunRecord, read_record
-from stprune.training import claims
+from stprune.training import sharing
 from stprune.training.checkpoint import discard_checkpoints
 from stprune.training.provenance import environment, run_identity
 from stprune.training.run import RunListener, train
@@ -187,7 +187,7 @@ def _run(config_file: Path, config: ExperimentConfig, key: RunKey, log: Path) ->
     # Who holds the place that a run waits for is told to the one who waits for the block, too.
     handler = logging.StreamHandler(os.fdopen(os.dup(sys.stderr.fileno()), "w"))
     handler.setFormatter(logging.Formatter(f"{key.path}: %(message)s"))
-    logging.getLogger(claims.__name__).addHandler(handler)
+    logging.getLogger(sharing.__name__).addHandler(handler)
     with log.open("wb") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
