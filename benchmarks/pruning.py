@@ -1,77 +1,56 @@
 """What pruning costs: epochs at several keep ratios, scoring and selection, a huge selection.
 
-Epochs of STID on the simulated freeway, full and pruned by ST-Prune, are taken in turn on one
-thread; of each the fastest counts.
+Epochs of STID on the simulated freeway, full and pruned by ST-Prune, by a timing (docs/timing.md).
 """
 
 import sys
 import time
 import tracemalloc
-from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.base import BenchResult, Goal, Row, main
-from stprune.base.layout import DataLayout
 from stprune.config.experiment import parse_config
-from stprune.config.grid import run_keys, run_spec
-from stprune.data.canonical import read_canonical
-from stprune.data.dataset import ForecastData, alone, forecast_data
 from stprune.pruning.selection import hard_and_easy
-from stprune.training.devices import fabric_on
-from stprune.training.engine import Engine
+from stprune.training.timing import time_epochs
 
-DATASET, DATA_DIRECTORY = "sim_freeway", Path("data")
-KEEP_RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)
-ROUNDS = 5
+BENCH: dict[str, Any] = {
+    "experiment": "bench",
+    "datasets": {"sim_freeway": None},
+    "backbones": {"stid": None},
+    "pruners": {"full": None, "st_prune": None},
+    "prune_ratios": [0.1, 0.3, 0.5, 0.7, 0.9],
+    "seeds": [0],
+    "training": {"epochs": 20, "batch_size": 64},
+}
 WINDOWS = 10_000_000
 
 
-def run() -> BenchResult:
+def run(values: dict[str, Any] | None = None) -> BenchResult:
     """Time pruned against full epochs, then one selection of 5 of 10 million windows."""
-    torch.set_num_threads(1)
-    dataset = read_canonical(DataLayout(DATA_DIRECTORY).processed(DATASET))
-    data = forecast_data(dataset, history=12, horizon=12)
-    engines = {ratio: engine(data, ratio) for ratio in (1.0, *KEEP_RATIOS)}
-    for one in engines.values():
-        one.train_epoch()  # a full one, as nothing is scored yet; it also warms up
-    rounds = [{ratio: one.train_epoch() for ratio, one in engines.items()} for _ in range(ROUNDS)]
-    rows: list[Row] = []
-    for ratio in engines:
-        fastest = min((records[ratio] for records in rounds), key=lambda r: r.train_seconds)
-        full = float(rows[0]["epoch_s"]) if rows else fastest.train_seconds
-        overhead = fastest.scoring_seconds + fastest.selection_seconds
-        row: Row = {"kept": ratio, "epoch_s": fastest.train_seconds}
-        rows.append(row | {"of_full": fastest.train_seconds / full, "overhead": overhead / full})
+    with TemporaryDirectory() as folder:
+        values = (values or BENCH) | {"results_directory": folder}
+        (dataset,) = values["datasets"]
+        timing = time_epochs(parse_config(values, "the benchmark"), dataset, "stid")
+    rows, goals, full = list[Row](), list[Goal](), timing.full
+    for entry in timing.entries:
+        kept = entry.windows / full.windows
+        overhead = (entry.scoring_seconds + entry.selection_seconds) / full.epoch_seconds
+        row: Row = {"pruner": entry.pruner, "kept": kept, "epoch_s": entry.epoch_seconds}
+        rows.append(row | {"of_full": entry.ratio, "overhead": overhead})
+        if entry.pruner != "full":
+            goals.append(Goal(f"epoch at {kept:.0%} kept, of full", entry.ratio, kept + 0.02))
+    most = max(float(row["overhead"]) for row in rows)
     seconds, megabytes = huge_selection(WINDOWS)
-    goals = [
-        Goal(f"epoch at {ratio:.0%} kept, of full", float(row["of_full"]), ratio + 0.02)
-        for ratio, row in zip(KEEP_RATIOS, rows[1:], strict=True)
-    ]
     goals += [
-        Goal("scoring and selection, of full", max(float(r["overhead"]) for r in rows[1:]), 0.01),
+        Goal("scoring and selection, of full", most, 0.01),
         Goal("seconds to select 5 of 10 million windows", seconds, 1.0),
         Goal("megabytes for it at the peak", megabytes, 500.0),
     ]
-    title = f"stid on {DATASET}, {len(data.train)} training windows, {ROUNDS} epochs in turn"
+    title = f"stid on {dataset}, {full.windows} training windows; timing {timing.verdict}"
     return BenchResult(title, rows, goals)
-
-
-def engine(data: ForecastData, keep_ratio: float) -> Engine:
-    """Training of STID that keeps a share of the windows, far from any full-data tail."""
-    values = {
-        "experiment": "bench",
-        "datasets": {DATASET: None},
-        "backbones": {"stid": None},
-        "pruners": {"full" if keep_ratio == 1.0 else "st_prune": None},
-        "prune_ratios": [round(1 - keep_ratio, 6)],
-        "seeds": [0],
-        "data_directory": str(DATA_DIRECTORY),
-        "training": {"epochs": 1000, "batch_size": 64},
-    }
-    config = parse_config(values, "the benchmark")
-    return Engine(run_spec(config, run_keys(config)[0]), alone(data), fabric_on())
 
 
 def huge_selection(windows: int) -> tuple[float, float]:

@@ -39,13 +39,11 @@ def test_batches_of_all_ways_hold_the_same_and_are_timed(monkeypatch):
     assert len(result.goals) == 2
 
 
-def test_pruning_measures_every_keep_ratio(toy_data, monkeypatch):
-    small = {"DATASET": "toy", "DATA_DIRECTORY": toy_data, "ROUNDS": 1, "WINDOWS": 1000}
-    for name, value in small.items():
-        monkeypatch.setattr(pruning, name, value)
-    monkeypatch.setattr(pruning, "KEEP_RATIOS", (0.25, 0.5))
-    result = pruning.run()
-    assert [row["kept"] for row in result.rows] == [1.0, 0.25, 0.5]
+def test_pruning_measures_every_prune_ratio(toy_values, monkeypatch):
+    monkeypatch.setattr(pruning, "WINDOWS", 1000)
+    result = pruning.run(toy_values | {"prune_ratios": [0.75, 0.5]})
+    kept = [row["kept"] for row in result.rows]
+    assert kept == pytest.approx([1.0, 0.25, 0.5], abs=0.01)
     assert all(float(row["epoch_s"]) > 0 for row in result.rows)
     assert len(result.goals) == 5
 
