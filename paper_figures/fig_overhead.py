@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from stprune.paper import content, draw
-from stprune.records.store import KEYS, REFERENCE
+from stprune.records.store import KEYS, PLACE, REFERENCE
 from stprune.results.labels import timing_notes
 from stprune.results.summary import Results
 
@@ -75,9 +75,9 @@ def epoch_parts(results: Results) -> tuple[pd.DataFrame, bool]:
     counted = epochs[epochs["pruned"] | ~any_pruned]
     parts = counted.groupby(KEYS)[COLUMNS].mean().groupby(CELL).mean().reset_index()
     parts = parts.merge(results.aggregate[[*CELL, MEASURED, EXPECTED]], on=CELL)
-    full = parts[parts["pruner"] == REFERENCE].set_index(content.PLACE)
+    full = parts[parts["pruner"] == REFERENCE].set_index(PLACE)
     whole = full[COLUMNS].sum(axis="columns").rename("whole")
-    of_place = parts.join(whole, on=content.PLACE)["whole"]
+    of_place = parts.join(whole, on=PLACE)["whole"]
     relative = not of_place.isna().any()
     every = [*COLUMNS, MEASURED, EXPECTED]
     if relative:

@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from paper_figures import pairing
 from stprune.base.layout import format_ratio
 from stprune.paper import content, draw
+from stprune.records.store import PLACE
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS, LEVEL, differences_from, holm, t_test
@@ -17,7 +18,7 @@ TITLE = "Where pruning pays"
 applies = pairing.has_pairs
 # With more columns than this there is no room for numbers in the cells.
 MOST_WITH_NUMBERS = 16
-CELL = ["control", "prune_ratio", "pruner", *content.PLACE]
+CELL = ["control", "prune_ratio", "pruner", *PLACE]
 
 
 def build(results: Results) -> draw.Drawing:
@@ -47,7 +48,7 @@ def build(results: Results) -> draw.Drawing:
     for axes, control in zip(grid[0], controls, strict=True):
         part = cells[cells["control"] == control]
         values, p = (
-            part.pivot(index=["prune_ratio", "pruner"], columns=content.PLACE, values=name)
+            part.pivot(index=["prune_ratio", "pruner"], columns=PLACE, values=name)
             .reindex(rows, columns=columns)
             .to_numpy(np.float64)
             for name in ("mean", "holm_p")

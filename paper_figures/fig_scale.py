@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from stprune.paper import content, draw
-from stprune.records.store import REFERENCE
+from stprune.records.store import PLACE, REFERENCE
 from stprune.results.labels import label, timing_notes
 from stprune.results.summary import Results
 
@@ -61,14 +61,14 @@ def scale_points(results: Results) -> pd.DataFrame:
     differ in ``parameters``. At each ``ratio`` that anything was pruned by full training is
     repeated; without any it stands at 0.
     """
-    entries = results.summary.groupby(content.PLACE, as_index=False)[["parameters"]].mean()
+    entries = results.summary.groupby(PLACE, as_index=False)[["parameters"]].mean()
     models = {
         name: config.get("backbone", {}).get("id", name)
         for name, config in results.configs("backbone").items()
     }
     entries["model"] = entries["backbone"].map(models)
     several = entries.groupby(MODEL)["parameters"].transform("nunique") > 1
-    points = results.aggregate.merge(entries[several], on=content.PLACE)
+    points = results.aggregate.merge(entries[several], on=PLACE)
     parts = [content.at_ratio(points, r).assign(ratio=r) for r in content.ratios(points)]
     order = [*MODEL, "ratio", "pruner", "parameters"]
     return pd.concat(parts).sort_values(order, ignore_index=True)

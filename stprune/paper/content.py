@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from stprune.base.layout import format_ratio
-from stprune.records.store import KEYS, REFERENCE
+from stprune.records.store import KEYS, PLACE, REFERENCE
 from stprune.results.labels import label
 from stprune.results.summary import Results
 from stprune.statistics.paired import CONTROLS
@@ -17,7 +17,6 @@ MOST_PLACES, MOST_CURVES = 10, 8
 METHOD = "st_prune"
 # These are shown wherever they were run, because all others are read against them.
 ALWAYS = (REFERENCE, *CONTROLS, METHOD)
-PLACE = ["dataset", "backbone"]
 Place = tuple[str, str]
 
 

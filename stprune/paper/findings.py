@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from stprune.base.layout import format_ratio
-from stprune.paper.content import METHOD, PLACE, count_in_words, labels, seed_count, time_axis
+from stprune.paper.content import METHOD, count_in_words, labels, seed_count, time_axis
 from stprune.paper.tables import TIMING, Column, Table, format_number, to_markdown
-from stprune.records.store import REFERENCE
+from stprune.records.store import PLACE, REFERENCE
 from stprune.results.labels import label, timing_notes
 from stprune.results.summary import Results, aggregate, at_shared_ratios, least_trusted
 from stprune.statistics.paired import (

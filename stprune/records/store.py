@@ -21,6 +21,7 @@ from stprune.records.run import Cost, EpochRecord
 
 REFERENCE = "full"
 KEYS = ["dataset", "backbone", "pruner", "prune_ratio", "seed"]
+PLACE = ["dataset", "backbone"]
 METRICS = ("mae", "rmse", "mape")
 # Parts of the test windows, or of the nodes, whose MAE a mean over all would hide.
 GROUPS = ("incident", "least_stationary", "worst_node")

@@ -14,11 +14,9 @@ import pandas as pd
 from stprune.base.errors import RecordError
 from stprune.base.layout import RunKey, store_config, store_table
 from stprune.records.run import RunRecord, parse_record
-from stprune.records.store import GROUPS, KEYS, METRICS, REFERENCE, read_store, run_keys_of
+from stprune.records.store import GROUPS, KEYS, METRICS, PLACE, REFERENCE, read_store, run_keys_of
 from stprune.records.timing import VERDICTS
 from stprune.results.kept_windows import KeptTables
-
-PLACE = ["dataset", "backbone"]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stprune.records.store import REFERENCE
+from stprune.records.store import PLACE, REFERENCE
 from stprune.statistics.paired import LEVEL
 
-PLACE = ["dataset", "backbone"]
 # Friedman's statistic is about more than two; of two, the paired tests speak.
 LEAST_PRUNERS = 3
 

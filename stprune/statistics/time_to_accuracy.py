@@ -11,10 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from stprune.records.store import KEYS, REFERENCE
+from stprune.records.store import KEYS, PLACE, REFERENCE
 from stprune.statistics.paired import EVERY_PLACE, LEVEL, MARGIN, TOO_FEW, Values, holm_within
 
-PLACE = ["dataset", "backbone"]
 CHOICE = ["prune_ratio", "pruner"]
 # Up to this many divisions into two groups are enumerated; of more, this many are drawn.
 DIVISIONS = 9999
