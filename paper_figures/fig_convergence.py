@@ -1,4 +1,4 @@
-"""Convergence: validation error against wall clock, and when full training's best is reached."""
+"""Convergence: validation error against wall clock, and when it is about full training's."""
 
 from typing import Any
 
@@ -10,6 +10,8 @@ from stprune.paper import content, draw
 from stprune.records.store import KEYS, REFERENCE
 from stprune.results.labels import timing_notes
 from stprune.results.summary import Results
+from stprune.statistics.paired import MARGIN
+from stprune.statistics.time_to_accuracy import times_to_goal
 
 TITLE = "Convergence against wall clock"
 # A panel ends at full training's best times this.
@@ -25,7 +27,8 @@ def build(results: Results) -> draw.Drawing:
     if epochs["elapsed_seconds"].isna().any():
         steps, axis = epochs.groupby(KEYS)["gradient_steps"].cumsum(), "Gradient steps"
         epochs = epochs.assign(elapsed_seconds=steps)
-    curves = mean_curves(epochs[epochs["pruner"].isin(names)])
+    epochs = epochs[epochs["pruner"].isin(names)]
+    curves, goals = mean_curves(epochs), times_to_goal(epochs)
     ratios, shown = content.ratios(table), draw.looks(names)
     figure, grid = draw.panels(
         content.row_names(rows),
@@ -38,7 +41,7 @@ def build(results: Results) -> draw.Drawing:
     )
     figure.supylabel("Validation MAE")
     for place, panels in zip(rows, grid, strict=True):
-        part, reached = content.at_place(curves, place), content.at_place(table, place)
+        part, reached = content.at_place(curves, place), content.at_place(goals, place)
         best = part.loc[part["pruner"] == REFERENCE, "mae"].min()
         panels[0].set_ylim(0.95 * part["low"].min(), np.fmin(1.05 * part["high"].max(), FAR * best))
         for axes, ratio in zip(panels, ratios, strict=True):
@@ -46,9 +49,8 @@ def build(results: Results) -> draw.Drawing:
     caption = (
         f"Mean validation MAE over {content.seed_count(table)} against the mean time until then,"
         " all overhead included; bands from the lowest seed to the highest, errors on a logarithmic"
-        " axis. Dotted: lowest mean of full training; large markers on it: mean time to full"
-        " training's best of the same seed, where every seed reached it."
-        f" {draw.LEAVE}"
+        f" axis. Dotted: {MARGIN:g} % above the mean of full training's lowest; markers on it:"
+        f" mean time until then, where every seed got there. {draw.LEAVE}"
     )
     notes = timing_notes(table["timing"], drawn=True)
     return draw.Drawing(figure, " ".join([caption, *notes, *left_out, *others]))
@@ -73,9 +75,10 @@ def _panel(
         draw.band(axes, curve["seconds"], middle, low, high, shown[str(pruner)])
     axes.set_xlim(left=0)
     draw.log_axis(axes)
-    best = curves.loc[curves["pruner"] == REFERENCE, "mae"].min()
-    axes.axhline(best, color="black", linewidth=0.5, linestyle=":", zorder=1)
+    for goal in reached["goal"].unique():
+        axes.axhline(goal, color="black", linewidth=0.5, linestyle=":", zorder=1)
     style: dict[str, Any] = {"markersize": 5, "markeredgecolor": "black", "zorder": 4}
-    for _, row in reached[reached["reached"] == reached["seeds"]].iterrows():
-        look, at = shown[row["pruner"]], row["time_to_full_seconds"]
-        axes.plot([at], [best], marker=look.marker, color=look.colour, **style)
+    for pruner, runs in reached.groupby("pruner"):
+        look, at = shown[str(pruner)], [runs["seconds"].mean()]
+        if runs["reached"].all():
+            axes.plot(at, runs["goal"].iloc[:1], marker=look.marker, color=look.colour, **style)

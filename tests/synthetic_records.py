@@ -20,7 +20,7 @@ from stprune.records.run import (
 )
 from stprune.records.store import KEYS, SUMMARY_COLUMNS, read_store, write_store
 from stprune.records.timing import TIMING_VERSION, EntryTiming, TimingRecord, settings_digest
-from stprune.results.summarise import TIMED, summarise, with_comparisons
+from stprune.results.summarise import TIMED, summarise, with_expected
 from stprune.results.summary import Results, load_results
 
 PRUNERS = ("random_dynamic", "full_fewer_epochs", "infobatch", "st_prune", "el2n", "made_up_rival")
@@ -178,9 +178,7 @@ def keep_own_times(layout: ExperimentLayout, files: Iterable[Path]) -> None:
         curves.loc[[key], columns] = own[columns].to_numpy()
     tables["epochs"] = curves.reset_index()
     summary["timing"] = "within runs"
-    comparisons = ["time_to_full_seconds", "time_to_full_percent"]
-    comparisons += ["expected_epoch_seconds", "epoch_time_ratio"]
-    frame = with_comparisons(summary.drop(columns=comparisons).reset_index(), tables["epochs"])
+    frame = with_expected(summary.reset_index())
     tables["summary"] = frame[list(SUMMARY_COLUMNS)]
     configuration = store_config(layout.store)
     text = configuration.read_text(encoding="utf-8") if configuration.exists() else None

@@ -24,6 +24,7 @@ from stprune.records.run import RunRecord
 from stprune.results.summary import Results, aggregate, load_results, mean_over_places
 from stprune.statistics.paired import CONTROLS
 from stprune.statistics.ranks import rankings
+from stprune.statistics.time_to_accuracy import times_to_goal
 
 OPTIONS = {"annealing": "tail", "hard_share": 0.5}
 
@@ -208,15 +209,17 @@ def test_a_curve_is_the_mean_of_seeds_as_long_as_all_of_them_train():
     assert curve == [[0, 11, 6, 5, 7], [2, 33, 3, 2, 4]]
 
 
-def test_the_marker_stands_at_the_mean_time_to_full_training(results):
-    full = results.aggregate[results.aggregate["pruner"] == "full"]
-    full = full[full["backbone"] == "gwnet"].iloc[0]
-    curve = results.epochs[results.epochs["pruner"] == "full"]
-    goal = curve[curve["backbone"] == "gwnet"].groupby("epoch")["validation_mae"].mean().min()
-    axes = build("convergence", results).figure.axes[0]
-    points = [line[0].tolist() for line in lines(axes) if len(line) == 1]
-    # Pruned runs end above the goal, so full training's marker is the only one.
-    assert points == [pytest.approx([full["time_to_full_seconds"], goal])]
+def test_the_marker_stands_at_the_mean_time_to_the_goal(results):
+    epochs = results.epochs.copy()
+    epochs.loc[epochs["pruner"].eq("el2n") & epochs["seed"].eq(0), "validation_mae"] = 9.0
+    times = times_to_goal(epochs).query("backbone == 'gwnet' and prune_ratio in (0, 0.5)")
+    runs = times.groupby("pruner")[["seconds", "goal"]].mean()[
+        times.groupby("pruner")["reached"].all()
+    ]
+    axes = build("convergence", replace(results, epochs=epochs)).figure.axes[0]
+    points = sorted(line[0].tolist() for line in lines(axes) if len(line) == 1)
+    assert 1 < len(runs) < times["pruner"].nunique()
+    assert points == [pytest.approx(row) for row in sorted(runs.to_numpy().tolist())]
 
 
 def test_curves_beyond_eight_are_named_instead(results):

@@ -179,10 +179,6 @@ def test_hidden_errors_and_time_to_accuracy(tmp_path):
     assert quick["Test MAE: Incident"] == DASH
     rows = results.aggregate
     assert rows["pruner"].tolist() == ["full", "quick", "too_bad"]
-    assert rows["time_to_full_seconds"].tolist() == pytest.approx(
-        [88.8, 40.8, math.nan], nan_ok=True
-    )
-    assert rows["reached"].tolist() == [2, 2, 0]
 
 
 # Paired comparisons

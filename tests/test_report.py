@@ -304,7 +304,7 @@ def timed(results: Results, timing: str | None) -> Results:
     columns = {"timing": timing, "total_seconds": known, **ends}
     summary = results.summary.assign(**columns)
     if timing is None:
-        summary = summary.assign(epoch_seconds=math.nan, time_to_full_seconds=math.nan)
+        summary = summary.assign(epoch_seconds=math.nan)
     return replace(results, summary=summary, aggregate=aggregate(summary))
 
 

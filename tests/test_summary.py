@@ -3,18 +3,16 @@
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from made_up_summary import SeededRun, curves_of
 from synthetic_records import cost, epochs, record, results_of, scores, timing, write_run
 
 from stprune.base.errors import RecordError
 from stprune.base.layout import ExperimentLayout, RunKey
 from stprune.records.store import read_store
 from stprune.records.timing import read_timing, write_timing
-from stprune.results.summarise import TIMED, summarise, times_to_full
+from stprune.results.summarise import TIMED, summarise
 from stprune.results.summary import load_results, mean_over_places
 
 
@@ -81,7 +79,7 @@ def test_times_are_sums_of_the_timing_over_a_runs_own_epochs(tmp_path):
         **{"preparation_seconds": 5.0, "train_seconds": 23.5, "validation_seconds": 2.0},
         **{"checkpoint_seconds": 0.2, "total_seconds": 25.7, "own_total_seconds": 777.0},
         **{"own_epoch_seconds": 10.0, "epoch_seconds_low": 0.98 * 3.25},
-        **{"total_seconds_high": 25.7 + 0.02 * 6.5, "time_to_full_seconds": math.nan},
+        "total_seconds_high": 25.7 + 0.02 * 6.5,
         **{"expected_epoch_seconds": 0.375 * 10 + 1.375},
     }
     assert run[list(expected)].to_dict() == pytest.approx(expected, nan_ok=True)
@@ -114,11 +112,11 @@ def test_without_a_timing_times_are_null_and_an_outdated_one_is_refused(tmp_path
     path.unlink()
     summarise(files, layout)
     results = load_results(layout.store)
-    times = ["timing", *TIMED, "time_to_full_seconds", "epoch_time_ratio"]
+    times = ["timing", *TIMED, "epoch_time_ratio"]
     assert results.summary[times].isna().all(axis=None)
     assert read_store(layout.store, "timings").empty
     assert results.epochs[["train_seconds", "elapsed_seconds"]].isna().all(axis=None)
-    assert results.aggregate[["timing", "total_percent", "reached"]].isna().all(axis=None)
+    assert results.aggregate[["timing", "total_percent"]].isna().all(axis=None)
     assert results.summary["own_total_seconds"].tolist() == [pytest.approx(88.8), 777.0]
 
 
@@ -170,39 +168,3 @@ def test_damaged_inputs_are_refused_with_one_line(tmp_path):
         with pytest.raises(RecordError, match=named):
             summarise(files, layout)
         assert not layout.summary.exists()
-
-
-def _times(*runs: SeededRun) -> dict[Any, list[float]]:
-    """Seconds and percent by pruner and seed."""
-    table = times_to_full(curves_of(*runs)).set_index(["pruner", "seed"])
-    columns = ["time_to_full_seconds", "time_to_full_percent"]
-    return {key: list(row) for key, row in zip(table.index, table[columns].to_numpy(), strict=True)}
-
-
-def test_first_epoch_at_or_below_the_best_of_full_of_the_same_seed():
-    times = _times(
-        ("r", "full", 0, [5.0, 3.0, 4.0], 10.0),  # its best, 3, after 20 s
-        ("r", "full", 1, [5.0, 4.0, 2.0], 10.0),  # 2 after 30 s; the means are 2.5 and 25 s
-        ("r", "x", 0, [4.0, 3.5, 3.0, 9.0], 4.0),  # exactly 3 in the third epoch, 12 s
-        ("r", "x", 1, [4.0, 3.5, 3.0, 1.9], 6.0),  # at 2 or below in the fourth, 24 s
-        ("r", "x", 7, [3.0, 2.6, 2.5], 5.0),  # that seed of full was not run
-        ("r", "y", 0, [9.0, 3.0001], 5.0),  # just above
-    )
-    assert (times["full", 0], times["full", 1]) == ([20.0, 100.0], [30.0, 100.0])
-    assert (times["x", 0], times["x", 1], times["x", 7]) == ([12, 60], [24, 80], [15, 60])
-    assert all(math.isnan(value) for value in times["y", 0])
-
-
-def test_skipped_validations_and_order_of_rows_do_not_matter():
-    full = ("r", "full", 0, [math.nan, 3.0, math.nan], 10.0)
-    table = curves_of(full, ("r", "x", 0, [math.nan, 2.0, 1.0], 4.0))
-    turned = times_to_full(table.iloc[::-1]).sort_values("pruner", ignore_index=True)
-    assert turned.equals(times_to_full(table).sort_values("pruner", ignore_index=True))
-    assert turned["time_to_full_seconds"].tolist() == [20.0, 8.0]
-
-
-def test_without_full_there_is_nothing_to_reach_and_places_are_kept_apart():
-    assert all(math.isnan(value) for value in _times(("r", "x", 0, [1.0], 4.0))["x", 0])
-    elsewhere = curves_of(("r", "full", 0, [9.0], 10.0)).assign(dataset="other")
-    table = times_to_full(pd.concat([elsewhere, curves_of(("r", "x", 0, [1.0], 4.0))]))
-    assert table.set_index("pruner")["time_to_full_seconds"].isna()["x"]

@@ -34,7 +34,6 @@ SUMMARY_COLUMNS = (
     *(f"test_mae_{group}" for group in GROUPS),
     *("target_unit", "test_windows", "mape_floor", "validation_mae", "best_epoch", "parameters"),
     *Cost.model_fields,
-    *("time_to_full_seconds", "time_to_full_percent"),
     # How far to trust these times, the 95 % interval of two, and what the run's own clock said.
     *("timing", "epoch_seconds_low", "epoch_seconds_high", "total_seconds_low"),
     *("total_seconds_high", "own_epoch_seconds", "own_total_seconds"),

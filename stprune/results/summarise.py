@@ -18,6 +18,7 @@ from stprune.records.store import (
     GROUPS,
     KEYS,
     METRICS,
+    PLACE,
     REFERENCE,
     SUMMARY_COLUMNS,
     TEXTS,
@@ -28,8 +29,6 @@ from stprune.records.timing import TimingRecord, read_timing, settings_digest
 from stprune.results.costs import SPENT, timed_costs, timed_epochs
 from stprune.results.kept_windows import kept_tables
 
-PLACE = KEYS[:2]
-SEEDED = [*PLACE, "seed"]
 # Fields of a run's cost that its timing replaces.
 TIMED = ["preparation_seconds", "epoch_seconds", "full_epoch_seconds", "overhead_seconds"]
 TIMED += [*SPENT, "total_seconds"]
@@ -109,7 +108,7 @@ def collect(metric_files: Sequence[Path], layout: ExperimentLayout) -> dict[str,
     epochs = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "epoch"], ignore_index=True)
     epochs = timed_epochs(epochs, timings)
     frame = frame.merge(timed_costs(epochs, timings), on=KEYS, validate="one_to_one")
-    frame = with_comparisons(frame, epochs)
+    frame = with_expected(frame)
     numbers = [column for column in SUMMARY_COLUMNS if column not in TEXTS]
     # A number that no run has, such as the joules of a machine without a counter, is NaN.
     frame[numbers] = frame[numbers].apply(pd.to_numeric)
@@ -143,18 +142,14 @@ def _timings(frame: pd.DataFrame, layout: ExperimentLayout) -> dict[tuple[str, s
     return timings
 
 
-def with_comparisons(frame: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
-    """Add `times_to_full`, and what an epoch should have taken.
-
-    That is its share of the work of full training's epoch, and its own overhead.
-    """
+def with_expected(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add what an epoch should have taken: its share of full training's work, and its overhead."""
     full = frame[frame["pruner"] == REFERENCE]
     work = (full["epoch_seconds"] - full["overhead_seconds"]).groupby([full[n] for n in PLACE])
     full_work = work.mean().reindex(pd.MultiIndex.from_frame(frame[PLACE])).to_numpy()
     expected = frame["realised_keep_ratio"] * full_work + frame["overhead_seconds"]
-    return frame.merge(times_to_full(epochs), on=KEYS, validate="one_to_one").assign(
-        expected_epoch_seconds=expected, epoch_time_ratio=frame["epoch_seconds"] / expected
-    )
+    ratio = frame["epoch_seconds"] / expected
+    return frame.assign(expected_epoch_seconds=expected, epoch_time_ratio=ratio)
 
 
 def _row(record: RunRecord, path: Path, experiment: Path) -> dict[str, Any]:
@@ -208,31 +203,3 @@ def _refuse_what_cannot_be_compared(frame: pd.DataFrame) -> None:
                     f" {first[0]} ({first[1]}) and {second[0]} ({second[1]}); delete the outdated"
                     " ones to run them again"
                 )
-
-
-def times_to_full(epochs: pd.DataFrame) -> pd.DataFrame:
-    """When each run's validation MAE first came down to the best one of full training.
-
-    The goal is the lowest validation MAE of any epoch of `full` for the same data set, backbone
-    and seed; where that seed of it was not run, the mean of its seeds' lowest. The time is the
-    ``elapsed_seconds`` of the first epoch at or below the goal; that of `full` itself is 100 %.
-
-    Returns:
-        One row a run: ``KEYS``, ``time_to_full_seconds`` and ``time_to_full_percent``; both
-        NaN where the goal was never reached, or where `full` was not run.
-    """
-    goals = epochs[epochs["pruner"] == REFERENCE].groupby(SEEDED)["validation_mae"].min()
-    reached = epochs[epochs["validation_mae"].to_numpy() <= _of_seed_or_mean(goals, epochs)]
-    seconds = reached.sort_values("epoch").groupby(KEYS)["elapsed_seconds"].first()
-    runs = epochs[KEYS].drop_duplicates(ignore_index=True)
-    runs["time_to_full_seconds"] = seconds.reindex(pd.MultiIndex.from_frame(runs)).to_numpy()
-    of_full = runs[runs["pruner"] == REFERENCE].groupby(SEEDED)["time_to_full_seconds"].mean()
-    whole = _of_seed_or_mean(of_full, runs)
-    return runs.assign(time_to_full_percent=100 * runs["time_to_full_seconds"] / whole)
-
-
-def _of_seed_or_mean(values: "pd.Series[float]", rows: pd.DataFrame) -> "pd.Series[float]":
-    """Give each row the value of its data set, backbone and seed, or else the mean of the seeds."""
-    own = values.reindex(pd.MultiIndex.from_frame(rows[SEEDED])).to_numpy()
-    mean = values.groupby(PLACE).mean().reindex(pd.MultiIndex.from_frame(rows[PLACE])).to_numpy()
-    return pd.Series(own, rows.index).fillna(pd.Series(mean, rows.index))

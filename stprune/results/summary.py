@@ -95,8 +95,8 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
         ``target_unit``, ``budget`` and ``timing``; scores, each with ``_sd`` and ``_change`` (%
         against full); times and, of full's mean, ``_percent`` with its ``_sd`` and, where the
         timing gives an interval, ``_low`` and ``_high``; other means of the summary's columns;
-        ``steps_percent``, of full's; ``epoch_time_ratio``, measured over expected per-epoch time;
-        and ``reached``, how many seeds reached full's accuracy at all, null without timing.
+        ``steps_percent``, of full's; and ``epoch_time_ratio``, measured over expected per-epoch
+        time.
 
     Raises:
         RecordError: If `full` has several prune ratios at one data set and backbone.
@@ -106,7 +106,7 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     times = ["epoch_seconds", "total_seconds", "train_seconds"]
     costs = ["gradient_steps", "realised_keep_ratio", "overhead_seconds", "expected_epoch_seconds"]
     ends = [f"{time}_{end}" for time in times[:2] for end in ("low", "high")]
-    mean = cells[[*scores, *times, *costs, "time_to_full_seconds", *ends]].mean(skipna=False)
+    mean = cells[[*scores, *times, *costs, *ends]].mean(skipna=False)
     spread = cells[[*scores, *times]].std(ddof=1, skipna=False)
     # The means of full training, repeated on each row of the same data set and backbone.
     by_place = mean.droplevel(["pruner", "prune_ratio"])
@@ -127,9 +127,7 @@ def aggregate(summary: pd.DataFrame) -> pd.DataFrame:
     for end in ends:
         time = end.rpartition("_")[0]
         table[end.replace("_seconds", "_percent")] = 100 * mean[end] / full[time]
-    reached = cells["time_to_full_seconds"].count()
     table["steps_percent"] = 100 * mean["gradient_steps"] / full["gradient_steps"]
-    table["reached"] = reached.where(table["timing"].notna())
     table["epoch_time_ratio"] = mean["epoch_seconds"] / mean["expected_epoch_seconds"]
     return table.reset_index()
 
