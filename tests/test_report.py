@@ -271,6 +271,11 @@ def test_a_loss_gets_a_word_by_its_test(tmp_path):
     assert (len(alone.points), len(alone.answers), len(alone.table.frame)) == (0, 3, 0)
     found = findings(results_with(tmp_path / "c", dict.fromkeys("rst", two)))
     assert (found.points["count"][0], found.points["verdict"][0]) == (3, "lossless")
+    lossy = {"full": full, "st_prune": [1.1 * mae for mae in full]}
+    found = findings(results_with(tmp_path / "e", {"r": two, "s": lossy}))
+    ends = found.points[["best", "worst", "most"]].to_numpy().tolist()
+    assert ends == [["r", "s", pytest.approx(10.0)]]
+    assert "to +10.0 % on s" in found.answers[0].sentence
 
 
 def test_the_rows_are_the_method_the_better_control_and_the_best_rival(tmp_path):

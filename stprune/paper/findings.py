@@ -112,17 +112,23 @@ def findings(results: Results) -> Findings:
 def points(results: Results, budget: str) -> pd.DataFrame:
     """Change in error and time of every pruner at every prune ratio under one budget.
 
-    The columns of `losses`; ``time``, mean total time over data sets in % of full training's, with
+    The columns of `losses`; ``best``, the data set with the lowest change, ``least``, and
+    ``worst`` with ``most``; ``time``, mean total time over data sets in % of full training's, with
     ``time_low`` and ``time_high``, the interval of the timing; and ``timing``, the least trusted
     verdict, None where one was not timed: then the time is in gradient steps. Empty without full
     training.
     """
     differences = differences_from(results.summary, REFERENCE)
-    table = losses(at_shared_ratios(differences[differences["budget"] == budget]))
+    differences = at_shared_ratios(differences[differences["budget"] == budget])
     means = results.aggregate[results.aggregate["budget"] == budget]
     column, *_ = time_axis(results.aggregate)
     names = {column: "time", f"{column}_low": "time_low", f"{column}_high": "time_high"}
     key = ["pruner", "prune_ratio"]
+    changes = differences.groupby([*key, "dataset"])["difference"].mean().reset_index()
+    ends = changes.sort_values("difference").groupby(key)[["dataset", "difference"]]
+    table = losses(differences)
+    table = table.join(ends.first().set_axis(["best", "least"], axis="columns"), on=key)
+    table = table.join(ends.last().set_axis(["worst", "most"], axis="columns"), on=key)
     times = means.reindex(columns=[*key, "dataset", *names]).rename(columns=names)
     times = times.groupby([*key, "dataset"]).mean().groupby(key).mean()
     times[TIMING] = least_trusted(results.aggregate[TIMING])
@@ -167,6 +173,9 @@ def _saved(found: pd.DataFrame, entries: list[str]) -> Finding:
         than, at = "less" if row["time"] <= 100 else "more", format_ratio(row["prune_ratio"])
         words = f"({at})" if parts else f"error (prune ratio {at})"
         parts.append(f"{time} % {than} at {error} % {words}")
+    if row["best"] != row["worst"]:
+        least, most = (format_number(row[end], 1, True) for end in ("least", "most"))
+        parts.append(f"from {least} % on {row['best']} to {most} % on {row['worst']}")
     what = "time" if timed else "gradient steps"
     saves = "saves" if (shown["time"] <= 100).all() else "does not always save"
     lossless = ", ".join(map(format_ratio, rows.loc[rows["verdict"] == "lossless", "prune_ratio"]))
