@@ -17,6 +17,8 @@ from stprune.__main__ import main
 from stprune.base.layout import DataLayout
 from stprune.config.experiment import ExperimentConfig, parse_config
 from stprune.config.grid import RunSpec, data_layout, experiment_layout, run_keys, run_spec
+from stprune.data.canonical import CanonicalDataset
+from stprune.data.card import DatasetCard
 from stprune.records.run import read_record
 from stprune.training.run import open_run_data, train
 from stprune.workflow import estimate
@@ -25,6 +27,7 @@ from stprune.workflow.estimate import (
     WindowCost,
     Workload,
     duration,
+    made_up,
     make_plan,
     measured_cost,
     plan_text,
@@ -102,6 +105,23 @@ def test_measuring_trains_the_model_of_the_run(values):
     cost = measured_cost(run_spec(config, FULL), data_layout(config), 8)
     assert min(cost.train, cost.evaluate) > 0
     assert cost.parameters == train(config, FULL, []).parameters
+
+
+@pytest.mark.parametrize(("quick", "batches"), [(math.inf, [4, 16, 32]), (0.0, [4])])
+def test_measured_batches_grow_while_they_are_quick(values, quick, batches, monkeypatch):
+    steps: list[int] = []
+
+    def noise(card: DatasetCard, nodes: int, length: int) -> CanonicalDataset:
+        steps.append(length)
+        return made_up(card, nodes, length)
+
+    monkeypatch.setattr(estimate, "made_up", noise)
+    monkeypatch.setattr(estimate, "QUICK_SECONDS", quick)
+    spec = run_spec(parse_config(values, "toy"), FULL)
+    history, horizon = spec.training.history, spec.training.horizon
+    monkeypatch.setattr(estimate, "PROCESSOR_VALUES", 4 * 8 * history)
+    measured_cost(spec, data_layout(parse_config(values, "toy")), 8)
+    assert steps == [history + horizon + 5 * windows for windows in batches]
 
 
 def spec_of(values: dict[str, Any], pruner: str = "full", ratio: float = 0.6) -> RunSpec:
